@@ -1,0 +1,109 @@
+//! The small types every room shares: numbers with a meaning, and the ids that name entities.
+//!
+//! All of them are plain values without behaviour beyond what their meaning needs. Money, points, rates and caps are
+//! integers (invariant 10).
+
+use std::fmt;
+
+/// Units of a wallet: points, stars, stamps, or minor units of money. Signed; bounded by [`crate::limits::UNITS_MAX`].
+pub type Units = i64;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub $inner);
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+number!(
+    /// A virtual shard: the unit of journal order and of snapshots. `0..shard_count`, or [`ShardId::CONTROL`].
+    ShardId(u16)
+);
+number!(
+    /// Number of a record within its virtual shard, from 1, without gaps. 0 means "none yet".
+    Seq(u64)
+);
+number!(
+    /// Number of a record in commit order over all shards, from 0, without gaps. A frame is keyed by the position of
+    /// its first record. Cuts, reports and checkpoints speak of positions.
+    Position(u64)
+);
+number!(
+    /// An account's number within its shard, from 0 in order of opening.
+    AccountNumber(u32)
+);
+number!(
+    /// An interned string. Numbers are given once, in order, and journaled before their first use.
+    SymbolId(u32)
+);
+number!(
+    /// An interned combination of SKU, category, department, brand and margin class.
+    ItemId(u32)
+);
+number!(
+    /// A wallet's index in the programme. Wallets are only ever appended by later versions.
+    WalletId(u8)
+);
+number!(
+    /// A version of the programme, from 1.
+    ProgramVersion(u32)
+);
+number!(
+    /// A counter shared by many accounts; named by the symbol of its budget.
+    CellId(u32)
+);
+number!(
+    /// Nanoseconds since the Unix epoch, UTC, without leap seconds. The range of i64 reaches from 1677 to 2262.
+    TimestampNs(i64)
+);
+number!(
+    /// A calendar day: days since 1970-01-01 in the programme's time zone.
+    Day(i32)
+);
+
+impl ShardId {
+    /// The shard of what belongs to no account: dictionary, programmes, openings of the data directory.
+    pub const CONTROL: Self = Self(u16::MAX);
+}
+
+impl SymbolId {
+    /// The empty string: an attribute that a line does not carry.
+    pub const EMPTY: Self = Self(0);
+}
+
+impl Position {
+    /// The position `count` records later.
+    #[must_use]
+    pub fn plus(self, count: u64) -> Self {
+        Self(self.0 + count)
+    }
+}
+
+impl Seq {
+    /// The number after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// What a line's product is, as interned strings. [`SymbolId::EMPTY`] where the line does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Item {
+    /// Stock keeping unit.
+    pub sku: SymbolId,
+    /// Category.
+    pub category: SymbolId,
+    /// Department.
+    pub department: SymbolId,
+    /// Brand.
+    pub brand: SymbolId,
+    /// Margin class.
+    pub margin_class: SymbolId,
+}

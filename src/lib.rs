@@ -1,0 +1,21 @@
+//! Tallystick: a loyalty-points ledger. Tills call it over gRPC; it decides what a basket earns, makes the result
+//! durable, and answers.
+//!
+//! Modules in reading order: the pure domain first, then what keeps it, then what drives it, then the edges.
+#![deny(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![warn(missing_docs, clippy::pedantic)]
+
+pub mod limits;
+
+pub mod ledger;
+pub mod program;
+
+pub mod store;
+pub mod journal;
+pub mod ids;
+pub mod cells;
+pub mod snapshot;
+pub mod shard;
+
+pub mod audit;
+pub mod sim;

@@ -1,0 +1,102 @@
+//! Every bound of the product in one place, with the relations between them checked at compile time.
+//!
+//! A limit that is reached gives a clear error, never memory growth (invariant 8). Names carry their unit; `_max` is
+//! the largest value still allowed.
+
+/// Lines in one basket. The longest real basket seen has 153.
+pub const BASKET_LINES_MAX: usize = 1_024;
+/// Commands in one batch call or one stream message.
+pub const BATCH_COMMANDS_MAX: usize = 8_192;
+/// Bytes of one gRPC message. A full batch of ordinary baskets fits.
+pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
+/// Commands of one stream that may be undecided or unanswered at once; beyond it the stream is not read.
+pub const STREAM_IN_FLIGHT_MAX: usize = 16_384;
+/// HTTP/2 streams on one connection.
+pub const CONNECTION_STREAMS_MAX: u32 = 1_024;
+
+/// Bytes of a caller's transaction id.
+pub const TRANSACTION_ID_BYTES_MAX: usize = 64;
+/// Bytes of an account id.
+pub const ACCOUNT_ID_BYTES_MAX: usize = 64;
+/// Bytes of a receipt number.
+pub const RECEIPT_NUMBER_BYTES_MAX: usize = 64;
+/// Bytes of any interned string: SKU, category, department, brand, store, terminal, cashier, partner.
+pub const SYMBOL_BYTES_MAX: usize = 128;
+/// Distinct interned strings of one data directory. A further new string is refused, known ones go on.
+pub const SYMBOLS_MAX: u32 = 1 << 24;
+/// Distinct combinations of SKU, category, department, brand and margin class.
+pub const ITEMS_MAX: u32 = 1 << 24;
+
+/// Largest amount of one line, in minor units of the currency.
+pub const LINE_AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
+/// Largest quantity of one line.
+pub const LINE_QUANTITY_MAX: i64 = 1_000_000_000;
+/// Largest multiplier a rule may state, in basis points (10,000 is times one).
+pub const MULTIPLIER_BPS_MAX: i64 = 10_000_000;
+/// Largest `units` or `per_minor` of an earn rate.
+pub const EARN_RATE_PART_MAX: i64 = 1_000_000;
+/// Largest balance, budget, cap or counter, in units. Well inside i64, so that sums of two never overflow.
+pub const UNITS_MAX: i64 = 1_000_000_000_000_000_000;
+
+/// Rules, caps, metrics and budgets in one programme.
+pub const PROGRAM_RULES_MAX: usize = 65_536;
+/// Caps of one programme.
+pub const PROGRAM_CAPS_MAX: usize = 64;
+/// Metrics of one programme.
+pub const PROGRAM_METRICS_MAX: usize = 16;
+/// Budgets of one programme.
+pub const PROGRAM_BUDGETS_MAX: usize = 64;
+/// Bytes of a programme file.
+pub const PROGRAM_SOURCE_BYTES_MAX: usize = 1 << 20;
+/// Versions of the programme kept in one data directory.
+pub const PROGRAM_VERSIONS_MAX: u32 = 65_535;
+
+/// Virtual shards of a data directory, fixed when it is made.
+pub const SHARD_COUNT_DEFAULT: u16 = 256;
+/// Largest count of virtual shards; the number above it names the control shard.
+pub const SHARD_COUNT_MAX: u16 = 4_096;
+/// Worker threads.
+pub const WORKERS_MAX: usize = 64;
+/// Commands waiting for one worker.
+pub const WORKER_QUEUE_DEPTH_MAX: usize = 16_384;
+/// Commands a worker decides before it hands its records to the committer.
+pub const WORKER_BATCH_COMMANDS_MAX: usize = 1_024;
+/// Chunks of one worker that may wait for their commit; beyond it the worker stops draining its queue.
+pub const WORKER_CHUNKS_IN_FLIGHT_MAX: usize = 8;
+
+/// Aimed size of a frame. A single record that is larger gets a frame of its own.
+pub const FRAME_BYTES_TARGET: usize = 64 << 10;
+/// Largest frame that is read back; the largest record is a programme file.
+pub const FRAME_BYTES_MAX: usize = 2 << 20;
+/// Bytes of the frames in one commit before the committer leaves the rest to the next.
+pub const COMMIT_BYTES_MAX: usize = 8 << 20;
+/// A record of one line, of an account that exists, stays within this.
+pub const ONE_LINE_RECORD_BYTES_MAX: usize = 160;
+
+/// Entities in one slice that a worker copies for the snapshot between two batches.
+pub const SNAPSHOT_SLICE_ENTITIES: usize = 512;
+
+/// Transactions on one page of a statement.
+pub const PAGE_SIZE_MAX: usize = 500;
+/// Transactions on a page when the caller names no size.
+pub const PAGE_SIZE_DEFAULT: usize = 50;
+
+/// How late a receipt may be presented when the programme does not say.
+pub const LATE_LIMIT_DAYS_DEFAULT: i64 = 30;
+/// How far in the future a receipt's time may lie when the programme does not say.
+pub const FUTURE_SKEW_SECONDS_DEFAULT: i64 = 300;
+/// The durable high-water mark is renewed at least this often while there are commits.
+pub const HIGH_WATER_INTERVAL_MS: u64 = 1_000;
+
+const _: () = assert!(SHARD_COUNT_DEFAULT <= SHARD_COUNT_MAX, "the default must be allowed");
+const _: () = assert!(WORKER_BATCH_COMMANDS_MAX <= WORKER_QUEUE_DEPTH_MAX, "a batch is drained from the queue");
+const _: () = assert!(FRAME_BYTES_TARGET < FRAME_BYTES_MAX, "an ordinary frame can be read back");
+const _: () = assert!(PROGRAM_SOURCE_BYTES_MAX + 4_096 < FRAME_BYTES_MAX, "a programme fits a frame");
+const _: () = assert!(FRAME_BYTES_MAX <= COMMIT_BYTES_MAX, "every frame fits a commit");
+const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX, "the default page is allowed");
+const _: () = assert!(
+    // The exact sum of a basket is computed in i128: amount x multiplier x units, over all lines.
+    (LINE_AMOUNT_MINOR_MAX as i128) * (MULTIPLIER_BPS_MAX as i128) * (EARN_RATE_PART_MAX as i128)
+        < i128::MAX / (BASKET_LINES_MAX as i128),
+    "a basket's exact sum cannot overflow"
+);
