@@ -2,8 +2,8 @@
 //! durable, and answers.
 //!
 //! Modules in reading order: the pure domain first, then what keeps it, then what drives it, then the edges.
-#![deny(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-#![warn(missing_docs, clippy::pedantic)]
+#![deny(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::todo, clippy::unimplemented)]
+#![warn(missing_docs)]
 
 pub mod limits;
 
