@@ -10,12 +10,12 @@ pub mod limits;
 pub mod ledger;
 pub mod program;
 
-pub mod store;
-pub mod journal;
-pub mod ids;
 pub mod cells;
-pub mod snapshot;
+pub mod ids;
+pub mod journal;
 pub mod shard;
+pub mod snapshot;
+pub mod store;
 
 pub mod audit;
 pub mod sim;
