@@ -1,1 +1,190 @@
-//! (room to be furnished)
+//! An account: its lots, counters and totals, and the checked changes to them.
+//!
+//! What must stay true: no lot is negative (invariant 4); a counter is never negative; the account's `seq` is the
+//! number of the last record that changed it, so that replay over a snapshot skips what the account already has.
+
+use super::decision::{CounterChange, LotKey, TotalsChange};
+use super::types::{Day, Position, Seq, SymbolId, TimestampNs, Units, WalletId};
+use super::zone::utc_day;
+use crate::limits;
+
+/// Units earned together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lot {
+    /// Wallet, issuer, funding rate and expiry.
+    pub key: LotKey,
+    /// Units left, more than 0.
+    pub remaining: Units,
+}
+
+/// The value of a cap or metric in one period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// The name of the cap or metric.
+    pub counter: SymbolId,
+    /// The day number or the year.
+    pub period: i32,
+    /// Not negative.
+    pub value: i64,
+    /// A record posted after this UTC day forgets the counter.
+    pub retain_until: Day,
+}
+
+/// Lifetime totals of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Baskets seen: all of them, those that earned nothing included.
+    pub baskets: i64,
+    /// Units earned, net of reversals.
+    pub earned: Units,
+    /// Units withheld by caps and budgets; a later reversal does not change it.
+    pub clipped: Units,
+    /// Baskets that a velocity cap turned to nothing; a later reversal does not change it.
+    pub refused_baskets: i64,
+}
+
+/// The holder of balances.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The id that callers use. Empty while a snapshot has not delivered the account yet.
+    pub id: Box<str>,
+    /// The last record that changed the account; 0 before its first.
+    pub seq: Seq,
+    /// Where that record lies, once its commit has been given a position.
+    pub position: Option<Position>,
+    /// When the account was opened.
+    pub opened_at: TimestampNs,
+    /// Lots with something left, ascending by key.
+    pub lots: Vec<Lot>,
+    /// Counters, ascending by (counter, period).
+    pub counters: Vec<Counter>,
+    /// Lifetime totals.
+    pub totals: Totals,
+}
+
+impl Account {
+    /// Units of a wallet that are alive at the instant.
+    #[must_use]
+    pub fn balance(&self, wallet: WalletId, at: TimestampNs) -> Units {
+        self.lots
+            .iter()
+            .filter(|lot| lot.key.wallet == wallet && at < lot.key.expires_at)
+            .map(|lot| lot.remaining)
+            .sum()
+    }
+
+    /// The value of a counter; 0 when it was never moved.
+    #[must_use]
+    pub fn counter(&self, counter: SymbolId, period: i32) -> i64 {
+        self.find_counter(counter, period)
+            .ok()
+            .and_then(|index| self.counters.get(index))
+            .map_or(0, |found| found.value)
+    }
+
+    fn find_counter(&self, counter: SymbolId, period: i32) -> Result<usize, usize> {
+        self.counters.binary_search_by_key(&(counter, period), |entry| (entry.counter, entry.period))
+    }
+
+    /// Adds to (or takes from) a lot.
+    ///
+    /// # Panics
+    /// When the lot would become negative: the decision promised that it does not.
+    pub fn change_lot(&mut self, key: LotKey, delta: Units) {
+        match self.lots.binary_search_by_key(&key, |lot| lot.key) {
+            Ok(index) => {
+                let lot = self.lots.get_mut(index).expect("the search returned its index");
+                lot.remaining += delta;
+                assert!((0..=limits::UNITS_MAX).contains(&lot.remaining), "a lot is neither negative nor too large");
+                if lot.remaining == 0 {
+                    self.lots.remove(index);
+                }
+            }
+            Err(index) => {
+                assert!((0..=limits::UNITS_MAX).contains(&delta), "a lot is neither negative nor too large");
+                if delta > 0 {
+                    self.lots.insert(index, Lot { key, remaining: delta });
+                }
+            }
+        }
+    }
+
+    /// Moves a counter, unless it has been forgotten: what a very late reversal would give back is gone by then.
+    ///
+    /// # Panics
+    /// When the counter would become negative: the decision promised that it does not.
+    pub fn change_counter(&mut self, change: &CounterChange, posted_at: TimestampNs) {
+        if change.retain_until < utc_day(posted_at) {
+            return;
+        }
+        match self.find_counter(change.counter, change.period) {
+            Ok(index) => {
+                let entry = self.counters.get_mut(index).expect("the search returned its index");
+                entry.value += change.delta;
+                entry.retain_until = entry.retain_until.max(change.retain_until);
+                assert!((0..=limits::UNITS_MAX).contains(&entry.value), "a counter is neither negative nor too large");
+                if entry.value == 0 {
+                    self.counters.remove(index);
+                }
+            }
+            Err(index) => {
+                assert!((0..=limits::UNITS_MAX).contains(&change.delta), "a counter begins with a gain");
+                if change.delta > 0 {
+                    self.counters.insert(
+                        index,
+                        Counter {
+                            counter: change.counter,
+                            period: change.period,
+                            value: change.delta,
+                            retain_until: change.retain_until,
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    /// Forgets the counters that no receipt may touch any more.
+    pub fn forget_counters(&mut self, posted_at: TimestampNs) {
+        let today = utc_day(posted_at);
+        self.counters.retain(|entry| entry.retain_until >= today);
+    }
+
+    /// Moves the totals. They are for people, not for decisions, and saturate.
+    pub fn change_totals(&mut self, change: &TotalsChange) {
+        let totals = &mut self.totals;
+        totals.baskets = totals.baskets.saturating_add(change.baskets);
+        totals.earned = totals.earned.saturating_add(change.earned);
+        totals.clipped = totals.clipped.saturating_add(change.clipped);
+        totals.refused_baskets = totals.refused_baskets.saturating_add(change.refused_baskets);
+    }
+}
+
+/// A partner's side of the movements in one shard: what its issues add to accounts, this loses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartnerAccount {
+    /// Zero minus all units of the partner outstanding in this shard.
+    pub balance: i128,
+    /// Units issued since the beginning, net of nothing.
+    pub issued: i128,
+    /// Units taken back by reversals.
+    pub reversed: i128,
+    /// The last record that changed it.
+    pub seq: Seq,
+}
+
+impl PartnerAccount {
+    /// The other side of an account's gain (`delta` > 0) or loss.
+    ///
+    /// # Panics
+    /// When the total of a shard leaves the range of i128: it cannot, a balance being at most 10^18.
+    pub fn change(&mut self, delta: Units) {
+        let delta = i128::from(delta);
+        self.balance -= delta;
+        if delta >= 0 {
+            self.issued += delta;
+        } else {
+            self.reversed -= delta;
+        }
+    }
+}

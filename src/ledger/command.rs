@@ -1,1 +1,140 @@
-//! (room to be furnished)
+//! What a caller asks for, after translation and validation at the edge: every string that repeats is interned, every
+//! number is in range. A command carries no time of its own but the receipt's; its posting time is given beside it.
+
+use super::decision::{CellUse, CounterChange, LotKey};
+use super::types::{Day, Item, ItemId, Position, SymbolId, TimestampNs, Units};
+
+/// One request to the ledger on behalf of a partner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// The account it is for. 1 to [`crate::limits::ACCOUNT_ID_BYTES_MAX`] bytes.
+    pub account_id: Box<str>,
+    /// The caller's id of this command, unique per partner for ever.
+    /// 1 to [`crate::limits::TRANSACTION_ID_BYTES_MAX`] bytes.
+    pub transaction_id: Box<str>,
+    /// The partner that the caller's credential stands for.
+    pub partner: SymbolId,
+    /// What is asked.
+    pub kind: CommandKind,
+}
+
+/// What a command asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandKind {
+    /// Grant what a basket earns.
+    Accrue(Basket),
+    /// Take back a whole earlier accrual.
+    Reverse(Reversal),
+}
+
+/// A purchase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Basket {
+    /// The store, always given.
+    pub store: SymbolId,
+    /// The terminal, or [`SymbolId::EMPTY`].
+    pub terminal: SymbolId,
+    /// The cashier, or [`SymbolId::EMPTY`].
+    pub cashier: SymbolId,
+    /// The number printed on the receipt. 1 to [`crate::limits::RECEIPT_NUMBER_BYTES_MAX`] bytes.
+    pub receipt_number: Box<str>,
+    /// The store's business day, as the caller states it or the local day of the receipt.
+    pub business_day: Day,
+    /// When the receipt was printed: the event time.
+    pub receipt_at: TimestampNs,
+    /// 1 to [`crate::limits::BASKET_LINES_MAX`] lines.
+    pub lines: Vec<Line>,
+}
+
+/// One line of a basket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The interned item, as the journal names it.
+    pub item_id: ItemId,
+    /// The item's attributes.
+    pub item: Item,
+    /// 0 to [`crate::limits::LINE_QUANTITY_MAX`].
+    pub quantity: i64,
+    /// 0 to [`crate::limits::LINE_AMOUNT_MINOR_MAX`], in minor units of the programme's currency.
+    pub amount_minor: i64,
+}
+
+/// A request to take back a whole accrual, with what that accrual did, as its record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reversal {
+    /// The caller's id of the accrual.
+    pub original_transaction_id: Box<str>,
+    /// The position of the accrual's record.
+    pub original_position: Position,
+    /// What the accrual changed, to be undone.
+    pub original: Granted,
+}
+
+/// What an accrual changed: the part of its record that a reversal needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// The lot that gained, if any did.
+    pub lot: Option<LotKey>,
+    /// Units granted.
+    pub units: Units,
+    /// Counters that were moved.
+    pub counters: Vec<CounterChange>,
+    /// Cells that were drawn on.
+    pub cells: Vec<CellUse>,
+}
+
+impl Command {
+    /// The first field, as the wire names it, in which another command with the same transaction id differs from this
+    /// one; `None` when they ask the same.
+    #[must_use]
+    pub fn first_difference(&self, other: &Self) -> Option<String> {
+        if self.account_id != other.account_id {
+            return Some("account_id".to_owned());
+        }
+        match (&self.kind, &other.kind) {
+            (CommandKind::Accrue(ours), CommandKind::Accrue(theirs)) => ours.first_difference(theirs),
+            (CommandKind::Reverse(ours), CommandKind::Reverse(theirs)) => (ours.original_transaction_id
+                != theirs.original_transaction_id)
+                .then(|| "original_transaction_id".to_owned()),
+            (CommandKind::Accrue(_), CommandKind::Reverse(_)) | (CommandKind::Reverse(_), CommandKind::Accrue(_)) => {
+                Some("command".to_owned())
+            }
+        }
+    }
+}
+
+impl Basket {
+    fn first_difference(&self, other: &Self) -> Option<String> {
+        let fields = [
+            ("basket.store_id", self.store == other.store),
+            ("basket.terminal_id", self.terminal == other.terminal),
+            ("basket.cashier_id", self.cashier == other.cashier),
+            ("basket.receipt_number", self.receipt_number == other.receipt_number),
+            ("basket.business_date", self.business_day == other.business_day),
+            ("basket.receipt_time", self.receipt_at == other.receipt_at),
+            ("basket.lines", self.lines.len() == other.lines.len()),
+        ];
+        if let Some((field, _)) = fields.into_iter().find(|(_, same)| !same) {
+            return Some(field.to_owned());
+        }
+        let pairs = self.lines.iter().zip(&other.lines).enumerate();
+        pairs.into_iter().find_map(|(index, (ours, theirs))| {
+            ours.first_difference(theirs).map(|field| format!("basket.lines[{index}].{field}"))
+        })
+    }
+}
+
+impl Line {
+    fn first_difference(&self, other: &Self) -> Option<&'static str> {
+        let fields = [
+            ("sku", self.item.sku == other.item.sku),
+            ("category", self.item.category == other.item.category),
+            ("department", self.item.department == other.item.department),
+            ("brand", self.item.brand == other.item.brand),
+            ("margin_class", self.item.margin_class == other.item.margin_class),
+            ("quantity", self.quantity == other.quantity),
+            ("amount_minor", self.amount_minor == other.amount_minor),
+        ];
+        fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
+    }
+}

@@ -1,1 +1,344 @@
-//! (room to be furnished)
+//! The outcome of one command with its reasons, and the explicit changes it makes.
+//!
+//! What must stay true: [`Decision::effects`] alone changes state, so that replay needs no rules; a refusal has no
+//! effects; [`Refusal`]'s numbers are permanent and appear in the journal and on the wire.
+
+use super::program::LineClass;
+use super::types::{CellId, Day, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
+
+/// Why a command was refused. Numbers are permanent; a retired one stays reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Refusal {
+    /// The programme opens no account by itself and there is none with this id.
+    AccountUnknown = 1,
+    /// The transaction id was used before, with other content.
+    TransactionIdReused = 2,
+    /// The receipt has earned already, under another transaction id.
+    ReceiptAlreadyEarned = 3,
+    /// The receipt is older than the programme's late limit.
+    ReceiptTooOld = 4,
+    /// The receipt's time lies further in the future than the programme allows.
+    ReceiptInFuture = 5,
+    /// No version of the programme was in force at the receipt's time.
+    ProgramNotInForce = 6,
+    /// The grant would lift the balance above the wallet's maximum.
+    BalanceLimitExceeded = 7,
+    /// There is no accrual with the id that is to be reversed.
+    OriginalUnknown = 8,
+    /// The accrual was reversed before.
+    AlreadyReversed = 9,
+    /// The transaction exists but is not an accrual that was granted.
+    NotReversible = 10,
+    /// In a data directory whose clock is its input: the stamp is earlier than one already posted.
+    PostingTimeRegressed = 11,
+    /// A queue is full.
+    Overloaded = 12,
+    /// The caller's deadline had passed before the command was decided.
+    DeadlineExpired = 13,
+    /// The command is malformed; fields are named.
+    InvalidCommand = 14,
+    /// The server is stopping.
+    ShuttingDown = 15,
+}
+
+/// What a caller does about a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAdvice {
+    /// The same command with the same id may succeed later.
+    SameId,
+    /// The refusal is remembered under this id; a new attempt needs a new one.
+    NewId,
+    /// No retry can succeed.
+    Never,
+}
+
+impl Refusal {
+    /// All refusals, in the order of their numbers.
+    pub const ALL: [Self; 15] = [
+        Self::AccountUnknown,
+        Self::TransactionIdReused,
+        Self::ReceiptAlreadyEarned,
+        Self::ReceiptTooOld,
+        Self::ReceiptInFuture,
+        Self::ProgramNotInForce,
+        Self::BalanceLimitExceeded,
+        Self::OriginalUnknown,
+        Self::AlreadyReversed,
+        Self::NotReversible,
+        Self::PostingTimeRegressed,
+        Self::Overloaded,
+        Self::DeadlineExpired,
+        Self::InvalidCommand,
+        Self::ShuttingDown,
+    ];
+
+    /// The permanent number.
+    #[must_use]
+    #[expect(clippy::as_conversions, reason = "reads the discriminant of a field-less enum of u8")]
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The refusal with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|refusal| refusal.number() == number)
+    }
+
+    /// Whether the refusal has a record: only what an existing account's state decided. All others consume nothing.
+    #[must_use]
+    pub fn is_journaled(self) -> bool {
+        match self {
+            Self::BalanceLimitExceeded => true,
+            Self::AccountUnknown
+            | Self::TransactionIdReused
+            | Self::ReceiptAlreadyEarned
+            | Self::ReceiptTooOld
+            | Self::ReceiptInFuture
+            | Self::ProgramNotInForce
+            | Self::OriginalUnknown
+            | Self::AlreadyReversed
+            | Self::NotReversible
+            | Self::PostingTimeRegressed
+            | Self::Overloaded
+            | Self::DeadlineExpired
+            | Self::InvalidCommand
+            | Self::ShuttingDown => false,
+        }
+    }
+
+    /// What the caller does about it.
+    #[must_use]
+    pub fn retry(self) -> RetryAdvice {
+        match self {
+            Self::AccountUnknown
+            | Self::ReceiptInFuture
+            | Self::ProgramNotInForce
+            | Self::OriginalUnknown
+            | Self::Overloaded
+            | Self::DeadlineExpired
+            | Self::InvalidCommand
+            | Self::ShuttingDown => RetryAdvice::SameId,
+            Self::TransactionIdReused | Self::BalanceLimitExceeded => RetryAdvice::NewId,
+            Self::ReceiptAlreadyEarned
+            | Self::ReceiptTooOld
+            | Self::AlreadyReversed
+            | Self::NotReversible
+            | Self::PostingTimeRegressed => RetryAdvice::Never,
+        }
+    }
+
+    /// A sentence for a person.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::AccountUnknown => {
+                "There is no account with this id, and the programme does not open accounts by itself."
+            }
+            Self::TransactionIdReused => "This transaction id was used before with other content.",
+            Self::ReceiptAlreadyEarned => "This receipt has earned already, under another transaction id.",
+            Self::ReceiptTooOld => "The receipt is older than the programme's late limit.",
+            Self::ReceiptInFuture => "The receipt's time lies further in the future than the programme allows.",
+            Self::ProgramNotInForce => "No version of the programme was in force at the receipt's time.",
+            Self::BalanceLimitExceeded => "The grant would lift the balance above the wallet's maximum.",
+            Self::OriginalUnknown => "There is no transaction with the id that is to be reversed.",
+            Self::AlreadyReversed => "The accrual was reversed before.",
+            Self::NotReversible => "The transaction exists but is not a granted accrual.",
+            Self::PostingTimeRegressed => "The posting time is earlier than one already posted.",
+            Self::Overloaded => "The server has more work than it can queue; nothing was consumed.",
+            Self::DeadlineExpired => "The deadline had passed before the command was decided; nothing was consumed.",
+            Self::InvalidCommand => "The command is malformed.",
+            Self::ShuttingDown => "The server is stopping; nothing was consumed.",
+        }
+    }
+}
+
+/// Granted (perhaps nothing) or refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// The command took effect.
+    #[default]
+    Granted,
+    /// It changed nothing but its id, and not even that where the refusal is not journaled.
+    Refused(Refusal),
+}
+
+/// What a line earned by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineOutcome {
+    /// The rule, the base rate, or nothing.
+    pub class: LineClass,
+}
+
+/// Units that a cap or a budget withheld.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clip {
+    /// The name of the cap or budget.
+    pub source: SymbolId,
+    /// Whether it is a budget.
+    pub is_budget: bool,
+    /// Units withheld, more than 0.
+    pub units: Units,
+}
+
+/// What a command found in a shared cell and took from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CellUse {
+    /// The cell.
+    pub cell: CellId,
+    /// The cell's count of uses with this one: 1, 2, 3 … without gaps over all records that name the cell.
+    pub version: u64,
+    /// Units that could be taken when the command was decided; 0 where units are given back.
+    pub room_before: Units,
+    /// Units taken; negative when given back.
+    pub used: Units,
+}
+
+/// What makes two grants belong to one lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LotKey {
+    /// The wallet.
+    pub wallet: WalletId,
+    /// The partner that issued the units.
+    pub issuer: SymbolId,
+    /// What the issuer pays per unit, in basis points of a minor unit; frozen when earned.
+    pub funding_rate_bps: u32,
+    /// The instant from which the units are dead; the largest instant means never.
+    pub expires_at: TimestampNs,
+}
+
+impl LotKey {
+    /// Never expires.
+    pub const NEVER: TimestampNs = TimestampNs(i64::MAX);
+}
+
+/// A change to one of the account's counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CounterChange {
+    /// The name of the cap or metric.
+    pub counter: SymbolId,
+    /// The day number or the year.
+    pub period: i32,
+    /// Added to the counter.
+    pub delta: i64,
+    /// The counter may be forgotten by a record posted after this UTC day.
+    pub retain_until: Day,
+}
+
+/// Changes to the account's lifetime totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TotalsChange {
+    /// Baskets seen.
+    pub baskets: i64,
+    /// Units earned, net of reversals.
+    pub earned: Units,
+    /// Units withheld by caps and budgets.
+    pub clipped: Units,
+    /// Baskets that a velocity cap turned to nothing.
+    pub refused_baskets: i64,
+}
+
+/// Everything a decision changes, explicitly, per entity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// The account does not exist yet and is opened.
+    pub opens_account: bool,
+    /// The lot that gains or loses, and by how much. The issuer's sub-account of the shard loses or gains the same.
+    pub lot: Option<(LotKey, Units)>,
+    /// Counters that move.
+    pub counters: Vec<CounterChange>,
+    /// Totals that move.
+    pub totals: TotalsChange,
+}
+
+/// The outcome of one command, its reasons and its effects. Reused between commands on the hot path: `clear` keeps
+/// the vectors' memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Granted or refused.
+    pub outcome: Outcome,
+    /// Whether the account existed or was opened: a refusal about an unknown account is never journaled.
+    pub account_known: bool,
+    /// The version of the programme that judged it.
+    pub program: ProgramVersion,
+    /// The wallet concerned.
+    pub wallet: WalletId,
+    /// Per line of the basket, in its order.
+    pub lines: Vec<LineOutcome>,
+    /// Units before velocity, caps and budgets.
+    pub earned: Units,
+    /// Units granted; negative for a reversal.
+    pub granted: Units,
+    /// The velocity cap that turned the earnings to nothing, if one did.
+    pub over_velocity: Option<SymbolId>,
+    /// What caps and budgets withheld, in the order in which they were applied.
+    pub clips: Vec<Clip>,
+    /// Cells drawn on or given back to.
+    pub cells: Vec<CellUse>,
+    /// The changes.
+    pub effects: Effects,
+    /// The wallet's balance after the command.
+    pub balance_after: Units,
+}
+
+impl Decision {
+    /// Empties the decision, keeping its memory.
+    pub fn clear(&mut self) {
+        self.outcome = Outcome::Granted;
+        self.account_known = false;
+        self.program = ProgramVersion(0);
+        self.wallet = WalletId(0);
+        self.lines.clear();
+        self.earned = 0;
+        self.granted = 0;
+        self.over_velocity = None;
+        self.clips.clear();
+        self.cells.clear();
+        self.effects.opens_account = false;
+        self.effects.lot = None;
+        self.effects.counters.clear();
+        self.effects.totals = TotalsChange::default();
+        self.balance_after = 0;
+    }
+
+    /// The refusal, if it is one.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self.outcome {
+            Outcome::Granted => None,
+            Outcome::Refused(refusal) => Some(refusal),
+        }
+    }
+
+    /// Whether the command gets a record.
+    #[must_use]
+    pub fn is_journaled(&self) -> bool {
+        self.refusal().is_none_or(|refusal| refusal.is_journaled() && self.account_known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_permanent_and_complete() {
+        for (index, refusal) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(refusal.number()), index + 1, "{refusal:?}");
+            assert_eq!(Refusal::from_number(refusal.number()), Some(refusal));
+            assert!(refusal.sentence().ends_with('.'));
+        }
+        assert_eq!(Refusal::from_number(0), None);
+        assert_eq!(Refusal::from_number(16), None);
+    }
+
+    #[test]
+    fn a_refusal_that_is_remembered_asks_for_a_new_id() {
+        for refusal in Refusal::ALL {
+            if refusal.is_journaled() {
+                assert_eq!(refusal.retry(), RetryAdvice::NewId, "{refusal:?}");
+            }
+        }
+    }
+}

@@ -1,1 +1,103 @@
-//! (room to be furnished)
+//! Digests of state: equal digests mean equal balances, lots, counters, totals and order of records.
+//!
+//! What must stay true: the digest covers every field that a decision can depend on, in an order that no hash map or
+//! thread decides. It leaves out positions, because how records of different shards interleave is a matter of commit
+//! timing, and not of the history (invariant 5).
+
+use super::account::Account;
+use super::decision::LotKey;
+use super::state::ShardState;
+
+/// A BLAKE3 digest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::fmt::Debug for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Feeds fields to a hash in an unambiguous form: numbers little-endian, strings and lists with their length.
+#[derive(Debug)]
+pub struct Digester(blake3::Hasher);
+
+impl Digester {
+    /// A digest in its own domain, so that digests of different things never meet.
+    #[must_use]
+    pub fn new(domain: &str) -> Self {
+        Self(blake3::Hasher::new_derive_key(domain))
+    }
+
+    /// Feeds a signed number.
+    pub fn number(&mut self, number: impl Into<i128>) -> &mut Self {
+        self.0.update(&number.into().to_le_bytes());
+        self
+    }
+
+    /// Feeds a string.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        self.count(text.len());
+        self.0.update(text.as_bytes());
+        self
+    }
+
+    /// Feeds a length.
+    ///
+    /// # Panics
+    /// Never: a length fits i128.
+    pub fn count(&mut self, count: usize) -> &mut Self {
+        self.number(i128::try_from(count).expect("a length fits i128"))
+    }
+
+    /// Feeds another digest.
+    pub fn digest(&mut self, digest: &Digest) -> &mut Self {
+        self.0.update(&digest.0);
+        self
+    }
+
+    /// The digest.
+    #[must_use]
+    pub fn finish(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
+    }
+}
+
+/// The digest of one shard.
+#[must_use]
+pub fn shard_digest(shard: &ShardState) -> Digest {
+    let mut digester = Digester::new("tallystick 2026 shard state v1");
+    digester.number(shard.id.0).number(shard.seq.0).number(shard.posted_at.0);
+    digester.count(shard.accounts().len());
+    for account in shard.accounts() {
+        feed_account(&mut digester, account);
+    }
+    let partners: Vec<_> = shard.partners().collect();
+    digester.count(partners.len());
+    for ((partner, wallet), account) in partners {
+        digester.number(partner.0).number(wallet.0);
+        digester.number(account.balance).number(account.issued).number(account.reversed).number(account.seq.0);
+    }
+    digester.finish()
+}
+
+fn feed_account(digester: &mut Digester, account: &Account) {
+    let Account { id, seq, position: _, opened_at, lots, counters, totals } = account;
+    digester.text(id).number(seq.0).number(opened_at.0);
+    digester.count(lots.len());
+    for lot in lots {
+        let LotKey { wallet, issuer, funding_rate_bps, expires_at } = lot.key;
+        digester.number(wallet.0).number(issuer.0).number(funding_rate_bps).number(expires_at.0).number(lot.remaining);
+    }
+    digester.count(counters.len());
+    for counter in counters {
+        digester.number(counter.counter.0).number(counter.period).number(counter.value).number(counter.retain_until.0);
+    }
+    digester.number(totals.baskets).number(totals.earned).number(totals.clipped).number(totals.refused_baskets);
+}

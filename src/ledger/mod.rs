@@ -22,6 +22,7 @@ pub mod account;
 pub mod command;
 pub mod decision;
 pub mod digest;
+pub mod earn;
 pub mod program;
 pub mod state;
 pub mod types;

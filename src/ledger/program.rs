@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use super::types::{CellId, Day, Item, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::Zone;
+use crate::limits::UNITS_MAX;
 
 /// One: multipliers are stated in basis points.
 pub const BPS_ONE: i64 = 10_000;
@@ -96,10 +97,11 @@ pub enum RoundedPer {
 }
 
 impl Rounding {
-    /// `numerator / denominator` as a whole number.
+    /// `numerator / denominator` as a whole number, at most [`crate::limits::UNITS_MAX`]: an absurd basket under an
+    /// absurd rate saturates there, above every balance that a wallet may hold.
     ///
     /// # Panics
-    /// When the denominator is not positive, the numerator is negative, or the result leaves i64: limits exclude all.
+    /// When the denominator is not positive or the numerator is negative: limits exclude both.
     #[must_use]
     pub fn divide(self, numerator: i128, denominator: i128) -> Units {
         assert!(denominator > 0 && numerator >= 0, "amounts and rates are not negative");
@@ -110,7 +112,7 @@ impl Rounding {
             Self::HalfUp => remainder * 2 >= denominator,
             Self::HalfEven => remainder * 2 > denominator || (remainder * 2 == denominator && quotient % 2 == 1),
         };
-        Units::try_from(quotient + i128::from(up)).expect("limits keep a basket's units within i64")
+        Units::try_from(quotient + i128::from(up)).map_or(UNITS_MAX, |units| units.min(UNITS_MAX))
     }
 }
 

@@ -1,0 +1,290 @@
+//! The primitive encodings of records and entities: variable-length integers, text, and a reader that never panics.
+//!
+//! What must stay true: every value has exactly one encoding, so that equal content means equal bytes; the reader
+//! refuses what the writer would not have written.
+
+/// Why bytes could not be decoded. `Display` is a phrase that completes "the record is damaged: …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes end inside a value.
+    #[error("it ends before its content does")]
+    Truncated,
+    /// More bytes than the content needs.
+    #[error("bytes are left over after its content")]
+    TrailingBytes,
+    /// A number is too large or not in its shortest form.
+    #[error("a number is out of range or not in its shortest form")]
+    BadNumber,
+    /// A kind or tag that this version does not know.
+    #[error("it holds a tag that this version does not know")]
+    UnknownTag,
+    /// Text that is not UTF-8, empty where it must not be, or not in its shortest form.
+    #[error("a text is malformed")]
+    BadText,
+    /// A number that names nothing in the dictionary.
+    #[error("it names an entry that the dictionary does not have")]
+    UnknownReference,
+    /// Two fields contradict each other.
+    #[error("its fields contradict each other")]
+    Contradiction,
+}
+
+/// Appends an unsigned integer, seven bits a byte, low bits first (LEB128).
+pub fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends a signed integer, zigzag, then as an unsigned one.
+pub fn put_signed(out: &mut Vec<u8>, value: i64) {
+    put_unsigned(out, ((value << 1) ^ (value >> 63)) as u64);
+}
+
+/// Appends a text with its length in front.
+pub fn put_string(out: &mut Vec<u8>, text: &str) {
+    put_unsigned(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+const TAG_UUID: u64 = 0;
+const TAG_DECIMAL: u64 = 1;
+/// A text of n > 0 bytes has the tag n + 1.
+const TAG_LENGTH_OFFSET: u64 = 1;
+
+/// Appends an id in its shortest form: a lower-case hyphenated UUID as 16 bytes, a decimal number without leading
+/// zeros as an integer, anything else as text. `text` is not empty.
+pub fn put_id(out: &mut Vec<u8>, text: &str) {
+    if let Some(uuid) = parse_uuid(text) {
+        put_unsigned(out, TAG_UUID);
+        out.extend_from_slice(&uuid);
+    } else if let Some(number) = parse_decimal(text) {
+        put_unsigned(out, TAG_DECIMAL);
+        put_unsigned(out, number);
+    } else {
+        put_unsigned(out, text.len() as u64 + TAG_LENGTH_OFFSET);
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn parse_decimal(text: &str) -> Option<u64> {
+    let bytes = text.as_bytes();
+    let plain = !bytes.is_empty() && bytes.len() <= 18 && bytes.iter().all(u8::is_ascii_digit);
+    if plain && (bytes[0] != b'0' || bytes.len() == 1) { text.parse().ok() } else { None }
+}
+
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let bytes: &[u8; 36] = text.as_bytes().try_into().ok()?;
+    let mut out = [0_u8; 16];
+    let mut nibble_count = 0_usize;
+    for (index, &byte) in bytes.iter().enumerate() {
+        if matches!(index, 8 | 13 | 18 | 23) {
+            if byte != b'-' {
+                return None;
+            }
+            continue;
+        }
+        let nibble = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => return None,
+        };
+        out[nibble_count / 2] = (out[nibble_count / 2] << 4) | nibble;
+        nibble_count += 1;
+    }
+    Some(out)
+}
+
+fn format_uuid(bytes: &[u8]) -> String {
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// Reads what the `put_` functions wrote.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the beginning of `bytes`.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Bytes not read yet.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Fails when bytes are left over.
+    ///
+    /// # Errors
+    /// [`DecodeError::TrailingBytes`].
+    pub fn finish(self) -> Result<(), DecodeError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes) }
+    }
+
+    /// The next `count` bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`].
+    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
+        let (head, tail) = self.rest.split_at_checked(count).ok_or(DecodeError::Truncated)?;
+        self.rest = tail;
+        Ok(head)
+    }
+
+    /// The next `N` bytes as an array.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`].
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let (head, tail) = self.rest.split_first_chunk::<N>().ok_or(DecodeError::Truncated)?;
+        self.rest = tail;
+        Ok(*head)
+    }
+
+    /// One byte.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`].
+    pub fn byte(&mut self) -> Result<u8, DecodeError> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    /// An unsigned integer.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] or [`DecodeError::BadNumber`].
+    pub fn unsigned(&mut self) -> Result<u64, DecodeError> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if (shift == 63 && bits > 1) || (byte == 0 && shift > 0) {
+                return Err(DecodeError::BadNumber);
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(DecodeError::BadNumber)
+    }
+
+    /// An unsigned integer that fits `T`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] or [`DecodeError::BadNumber`].
+    pub fn number<T: TryFrom<u64>>(&mut self) -> Result<T, DecodeError> {
+        T::try_from(self.unsigned()?).map_err(|_| DecodeError::BadNumber)
+    }
+
+    /// A signed integer.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] or [`DecodeError::BadNumber`].
+    pub fn signed(&mut self) -> Result<i64, DecodeError> {
+        let value = self.unsigned()?;
+        Ok(((value >> 1) as i64) ^ -((value & 1) as i64))
+    }
+
+    /// A count of items that each take at least one byte, so that a damaged count cannot ask for memory.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] or [`DecodeError::BadNumber`].
+    pub fn count(&mut self) -> Result<usize, DecodeError> {
+        let count: usize = self.number()?;
+        if count > self.rest.len() { Err(DecodeError::Truncated) } else { Ok(count) }
+    }
+
+    /// A text with its length in front.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`], [`DecodeError::BadNumber`] or [`DecodeError::BadText`].
+    pub fn string(&mut self) -> Result<&'a str, DecodeError> {
+        let length = self.number()?;
+        std::str::from_utf8(self.bytes(length)?).map_err(|_| DecodeError::BadText)
+    }
+
+    /// An id that [`put_id`] wrote.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`], [`DecodeError::BadNumber`] or [`DecodeError::BadText`].
+    pub fn id(&mut self) -> Result<Box<str>, DecodeError> {
+        match self.unsigned()? {
+            TAG_UUID => Ok(format_uuid(self.bytes(16)?).into()),
+            TAG_DECIMAL => Ok(self.unsigned()?.to_string().into()),
+            tag => {
+                let length = usize::try_from(tag - TAG_LENGTH_OFFSET).map_err(|_| DecodeError::BadNumber)?;
+                let text = std::str::from_utf8(self.bytes(length)?).map_err(|_| DecodeError::BadText)?;
+                let shorter_form_exists = parse_uuid(text).is_some() || parse_decimal(text).is_some();
+                if shorter_form_exists { Err(DecodeError::BadText) } else { Ok(text.into()) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ids_take_their_shortest_form() {
+        for (text, length) in [
+            ("6f1c2e7a-93b0-4d5e-8a11-0c9d8e7f6a5b", 17),
+            ("31198570044", 7),
+            ("0", 2),
+            ("007", 4),
+            ("6F1C2E7A-93B0-4D5E-8A11-0C9D8E7F6A5B", 37),
+            ("t-1", 4),
+        ] {
+            let mut out = Vec::new();
+            put_id(&mut out, text);
+            assert_eq!(out.len(), length, "{text}");
+            let mut reader = Reader::new(&out);
+            assert_eq!(&*reader.id().expect("decodes"), text);
+            reader.finish().expect("nothing is left");
+        }
+    }
+
+    #[test]
+    fn a_second_encoding_of_the_same_value_is_refused() {
+        assert_eq!(Reader::new(&[0x80, 0x00]).unsigned(), Err(DecodeError::BadNumber));
+        assert_eq!(Reader::new(&[3, b'1', b'2']).id(), Err(DecodeError::BadText));
+        assert_eq!(Reader::new(&[0xff; 10]).unsigned(), Err(DecodeError::BadNumber));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(unsigned: u64, signed: i64, text in ".{0,40}", id in ".{1,40}") {
+            let mut out = Vec::new();
+            put_unsigned(&mut out, unsigned);
+            put_signed(&mut out, signed);
+            put_string(&mut out, &text);
+            put_id(&mut out, &id);
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!(reader.unsigned(), Ok(unsigned));
+            prop_assert_eq!(reader.signed(), Ok(signed));
+            prop_assert_eq!(reader.string(), Ok(text.as_str()));
+            prop_assert_eq!(&*reader.id().expect("decodes"), id.as_str());
+            prop_assert_eq!(reader.finish(), Ok(()));
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let mut reader = Reader::new(&bytes);
+            while reader.remaining() > 0 {
+                if reader.clone().id().is_err() | reader.clone().signed().is_err() | reader.string().is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}

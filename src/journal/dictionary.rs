@@ -1,0 +1,180 @@
+//! Numbers for strings that repeat, in both directions, with a record for each before its first use.
+//!
+//! What must stay true: a number is given once and never changes its meaning; numbers are given in order without gaps;
+//! whoever gets a number from here finds its defining record already queued for the journal, so that no frame names a
+//! number that no frame up to it defines. Reading is concurrent; giving a new number takes one lock.
+
+use std::sync::{Mutex, RwLock};
+
+use dashmap::DashMap;
+
+use super::record::Record;
+use crate::ledger::types::{Item, ItemId, SymbolId};
+use crate::limits;
+
+/// Which table is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DictionaryFull {
+    /// See [`limits::SYMBOLS_MAX`].
+    #[error("the data directory already holds {} different strings", limits::SYMBOLS_MAX)]
+    Symbols,
+    /// See [`limits::ITEMS_MAX`].
+    #[error("the data directory already holds {} different items", limits::ITEMS_MAX)]
+    Items,
+}
+
+/// Takes the defining records of new numbers.
+pub trait Definitions {
+    /// Queues a record for the journal. When this returns, every frame that is assembled later holds it or finds it in
+    /// an earlier one.
+    fn define(&self, record: Record);
+}
+
+/// Strings and items by number and by content.
+#[derive(Debug)]
+pub struct Dictionary {
+    numbers: DashMap<Box<str>, SymbolId>,
+    item_numbers: DashMap<Item, ItemId>,
+    texts: RwLock<Vec<Box<str>>>,
+    items: RwLock<Vec<Item>>,
+    /// Held while a new number is given.
+    giving: Mutex<()>,
+}
+
+impl Default for Dictionary {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Dictionary {
+    /// A dictionary that knows only the empty string, as number 0, and the item without attributes, as number 0.
+    #[must_use]
+    pub fn new() -> Self {
+        let numbers = DashMap::new();
+        numbers.insert(Box::<str>::default(), SymbolId::EMPTY);
+        let item_numbers = DashMap::new();
+        item_numbers.insert(Item::default(), ItemId(0));
+        Self {
+            numbers,
+            item_numbers,
+            texts: RwLock::new(vec![Box::default()]),
+            items: RwLock::new(vec![Item::default()]),
+            giving: Mutex::new(()),
+        }
+    }
+
+    /// The number of a string, if it has one.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Option<SymbolId> {
+        self.numbers.get(text).map(|found| *found)
+    }
+
+    /// The string with this number.
+    #[must_use]
+    pub fn text(&self, id: SymbolId) -> Option<Box<str>> {
+        self.texts.read().expect("no holder panics").get(id.0 as usize).cloned()
+    }
+
+    /// The item with this number.
+    #[must_use]
+    pub fn item(&self, id: ItemId) -> Option<Item> {
+        self.items.read().expect("no holder panics").get(id.0 as usize).copied()
+    }
+
+    /// How many strings and items have numbers.
+    #[must_use]
+    pub fn counts(&self) -> (u32, u32) {
+        let count = |length: usize| u32::try_from(length).expect("the tables are bounded");
+        let symbols = count(self.texts.read().expect("no holder panics").len());
+        (symbols, count(self.items.read().expect("no holder panics").len()))
+    }
+
+    /// The number of a string, given now if it has none.
+    ///
+    /// # Errors
+    /// When the table is full.
+    pub fn intern(&self, text: &str, definitions: &dyn Definitions) -> Result<SymbolId, DictionaryFull> {
+        if let Some(found) = self.find(text) {
+            return Ok(found);
+        }
+        let _giving = self.giving.lock().expect("no holder panics");
+        if let Some(found) = self.find(text) {
+            return Ok(found);
+        }
+        let id = SymbolId(self.counts().0);
+        if id.0 >= limits::SYMBOLS_MAX {
+            return Err(DictionaryFull::Symbols);
+        }
+        definitions.define(Record::Symbol { id, text: text.into() });
+        self.publish_symbol(id, text);
+        Ok(id)
+    }
+
+    /// The number of an item, given now if it has none.
+    ///
+    /// # Errors
+    /// When the table is full.
+    pub fn intern_item(&self, item: &Item, definitions: &dyn Definitions) -> Result<ItemId, DictionaryFull> {
+        if let Some(found) = self.item_numbers.get(item) {
+            return Ok(*found);
+        }
+        let _giving = self.giving.lock().expect("no holder panics");
+        if let Some(found) = self.item_numbers.get(item) {
+            return Ok(*found);
+        }
+        let id = ItemId(self.counts().1);
+        if id.0 >= limits::ITEMS_MAX {
+            return Err(DictionaryFull::Items);
+        }
+        definitions.define(Record::Item { id, item: *item });
+        self.publish_item(id, item);
+        Ok(id)
+    }
+
+    /// Takes a definition from the journal or a snapshot. One that is known already must say the same.
+    ///
+    /// # Errors
+    /// When the number is not the next one, or is known with another meaning.
+    pub fn restore_symbol(&self, id: SymbolId, text: &str) -> Result<(), super::codec::DecodeError> {
+        match self.text(id) {
+            Some(known) if *known == *text => Ok(()),
+            None if id.0 == self.counts().0 && self.find(text).is_none() => {
+                self.publish_symbol(id, text);
+                Ok(())
+            }
+            _ => Err(super::codec::DecodeError::Contradiction),
+        }
+    }
+
+    /// Takes a definition from the journal or a snapshot. One that is known already must say the same.
+    ///
+    /// # Errors
+    /// When the number is not the next one, or is known with another meaning, or names unknown strings.
+    pub fn restore_item(&self, id: ItemId, item: &Item) -> Result<(), super::codec::DecodeError> {
+        let (symbol_count, item_count) = self.counts();
+        let symbols = [item.sku, item.category, item.department, item.brand, item.margin_class];
+        if symbols.iter().any(|symbol| symbol.0 >= symbol_count) {
+            return Err(super::codec::DecodeError::UnknownReference);
+        }
+        match self.item(id) {
+            Some(known) if known == *item => Ok(()),
+            None if id.0 == item_count && !self.item_numbers.contains_key(item) => {
+                self.publish_item(id, item);
+                Ok(())
+            }
+            _ => Err(super::codec::DecodeError::Contradiction),
+        }
+    }
+
+    /// The reverse table first: whoever finds the number can also find its text.
+    fn publish_symbol(&self, id: SymbolId, text: &str) {
+        self.texts.write().expect("no holder panics").push(text.into());
+        self.numbers.insert(text.into(), id);
+    }
+
+    fn publish_item(&self, id: ItemId, item: &Item) {
+        self.items.write().expect("no holder panics").push(*item);
+        self.item_numbers.insert(*item, id);
+    }
+}
