@@ -1,1 +1,206 @@
-//! (room to be furnished)
+//! Counters that many accounts share: budgets of the whole programme.
+//!
+//! A command takes the cells it touches together, is decided with the room it found, and leaves its use behind before
+//! it lets go; nothing is read or written to disk meanwhile.
+//!
+//! What must stay true:
+//! - the value of a cell is the sum of journaled use: replay adds it up (invariant 5);
+//! - room that is used counts at once; room that is given back becomes usable only when the record that gives it back
+//!   is durable, or a crash could take the return back after the room was granted again (invariant 6);
+//! - a cell hands out ascending versions, each once. A crash can leave a gap: a later use may have been durable when
+//!   an earlier one, in another worker's chunk, was not yet.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use crate::ledger::decision::CellUse;
+use crate::ledger::digest::Digester;
+use crate::ledger::state::CellRoom;
+use crate::ledger::types::{CellId, Units};
+
+/// Locks over which the cells are spread; several are always taken in ascending order.
+const STRIPE_COUNT: usize = 16;
+
+/// A moment in the life of the workers' chunks: see [`crate::shard::tickets`].
+pub type Ticket = u64;
+
+/// One shared counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// Uses so far.
+    pub version: u64,
+    /// Units taken, net of what was given back.
+    pub used: Units,
+    /// Units given back whose record is not durable yet: not usable.
+    pub withheld: Units,
+    /// The version up to which a snapshot brought the uses; replay skips them.
+    pub base: u64,
+    /// The chunk of the last change; a read that shows the cell waits for it.
+    pub changed: Ticket,
+}
+
+impl Cell {
+    /// Units that may be taken under a limit; negative when a later version of the programme lowered it.
+    #[must_use]
+    pub fn room(&self, limit: Units) -> Units {
+        limit - self.used - self.withheld
+    }
+
+    fn take(&mut self, taken: &CellUse, ticket: Ticket) {
+        assert_eq!(taken.version, self.version + 1, "a use has the version that was handed out");
+        self.version = taken.version;
+        self.used += taken.used;
+        if taken.used < 0 {
+            self.withheld -= taken.used;
+        }
+        self.changed = self.changed.max(ticket);
+    }
+}
+
+type Stripe = BTreeMap<CellId, Cell>;
+
+/// All cells.
+#[derive(Debug, Default)]
+pub struct Cells {
+    stripes: [Mutex<Stripe>; STRIPE_COUNT],
+}
+
+/// Cells held by one command: nobody else sees or changes them until this is dropped.
+pub struct Held<'a> {
+    stripes: [Option<MutexGuard<'a, Stripe>>; STRIPE_COUNT],
+}
+
+fn stripe_of(cell: CellId) -> usize {
+    cell.0 as usize % STRIPE_COUNT
+}
+
+impl Cells {
+    /// Takes hold of the cells, in an order that excludes deadlock.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    pub fn hold(&self, cells: impl Iterator<Item = CellId> + Clone) -> Held<'_> {
+        let mut stripes = [const { None }; STRIPE_COUNT];
+        for (index, place) in stripes.iter_mut().enumerate() {
+            if cells.clone().any(|cell| stripe_of(cell) == index) {
+                *place = Some(self.stripes[index].lock().expect("no holder panics"));
+            }
+        }
+        Held { stripes }
+    }
+
+    /// The record that gave this room back is durable: it can be used.
+    pub fn release(&self, cell: CellId, units: Units) {
+        let mut held = self.hold(std::iter::once(cell));
+        let found = held.get_mut(cell);
+        assert!(units >= 0 && found.withheld >= units, "only what was given back is released");
+        found.withheld -= units;
+    }
+
+    /// Takes a use from the journal: durable already. Skips what a snapshot brought.
+    pub fn restore_use(&self, taken: &CellUse) {
+        let mut held = self.hold(std::iter::once(taken.cell));
+        let found = held.get_mut(taken.cell);
+        if taken.version > found.base {
+            found.version = found.version.max(taken.version);
+            found.used += taken.used;
+        }
+    }
+
+    /// Takes a whole cell from a snapshot. A snapshot is durable before it is read, so nothing is withheld.
+    pub fn restore(&self, id: CellId, version: u64, used: Units) {
+        *self.hold(std::iter::once(id)).get_mut(id) =
+            Cell { version, used, withheld: 0, base: version, changed: 0 };
+    }
+
+    /// A copy of all cells, each as it was at some instant during the call, in order.
+    #[must_use]
+    pub fn copy(&self) -> BTreeMap<CellId, Cell> {
+        let mut all = BTreeMap::new();
+        for stripe in &self.stripes {
+            all.extend(stripe.lock().expect("no holder panics").iter().map(|(id, cell)| (*id, *cell)));
+        }
+        all
+    }
+
+    /// Feeds the cells to a digest of state.
+    pub fn feed(&self, digester: &mut Digester) {
+        let all = self.copy();
+        digester.count(all.len());
+        for (id, cell) in all {
+            digester.number(id.0).number(cell.version).number(cell.used);
+        }
+    }
+}
+
+impl Held<'_> {
+    fn get_mut(&mut self, cell: CellId) -> &mut Cell {
+        let stripe = self.stripes[stripe_of(cell)].as_mut().expect("only cells that were taken hold of are used");
+        stripe.entry(cell).or_default()
+    }
+
+    /// What a command finds in a cell, given the limit that the programme sets.
+    pub fn room(&mut self, cell: CellId, limit: Units) -> CellRoom {
+        let found = self.get_mut(cell);
+        CellRoom { cell, version: found.version + 1, room: found.room(limit) }
+    }
+
+    /// The last change of a cell.
+    pub fn changed(&mut self, cell: CellId) -> Ticket {
+        self.get_mut(cell).changed
+    }
+
+    /// Leaves the use of a decision behind.
+    ///
+    /// # Panics
+    /// When a use does not have the version that [`Held::room`] handed out.
+    pub fn take(&mut self, uses: &[CellUse], ticket: Ticket) {
+        for taken in uses {
+            self.get_mut(taken.cell).take(taken, ticket);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUDGET: CellId = CellId(5);
+
+    fn take(cells: &Cells, wanted: Units, limit: Units) -> Units {
+        let mut held = cells.hold(std::iter::once(BUDGET));
+        let room = held.room(BUDGET, limit);
+        let used = wanted.min(room.room);
+        held.take(&[CellUse { cell: BUDGET, version: room.version, room_before: room.room, used }], 1);
+        used
+    }
+
+    #[test]
+    fn the_last_unit_is_granted_and_not_one_more() {
+        let cells = Cells::default();
+        assert_eq!(take(&cells, 7, 10), 7);
+        assert_eq!(take(&cells, 7, 10), 3);
+        assert_eq!(take(&cells, 7, 10), 0);
+    }
+
+    #[test]
+    fn room_given_back_is_usable_only_once_durable() {
+        let cells = Cells::default();
+        assert_eq!(take(&cells, 10, 10), 10);
+        assert_eq!(take(&cells, -4, 10), -4);
+        assert_eq!(take(&cells, 4, 10), 0, "the return is not durable yet");
+        cells.release(BUDGET, 4);
+        assert_eq!(take(&cells, 9, 10), 4);
+    }
+
+    #[test]
+    fn many_threads_never_take_more_than_there_is() {
+        let cells = Cells::default();
+        let granted: Units = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| (0..1_000).map(|_| take(&cells, 3, 10_000)).sum::<Units>())).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum()
+        });
+        assert_eq!(granted, 10_000);
+    }
+}

@@ -187,7 +187,7 @@ pub struct Clip {
 pub struct CellUse {
     /// The cell.
     pub cell: CellId,
-    /// The cell's count of uses with this one: 1, 2, 3 … without gaps over all records that name the cell.
+    /// The cell's count of uses with this one; each number is given once.
     pub version: u64,
     /// Units that could be taken when the command was decided; 0 where units are given back.
     pub room_before: Units,

@@ -1,1 +1,89 @@
-//! (room to be furnished)
+//! Fuzzy snapshots: entities are copied in small slices while the ledger goes on, each with the number of its last
+//! record; recovery loads them, replays the journal from the marker's position, and skips per entity what it has.
+//!
+//! What must stay true:
+//! - a slice is written only when everything it shows is durable, so that a snapshot never knows more than the journal;
+//! - the marker is written last, synced, after the slices were flushed; until then the marker before it holds;
+//! - every entity that changed before the marker's position is in the state space as it was then or later.
+
+pub mod cursor;
+pub mod entity;
+
+use crate::journal::codec::{DecodeError, Reader, put_unsigned};
+use crate::ledger::types::{Position, TimestampNs};
+use crate::store::{Batch, Durability, Space, Store, StoreError};
+
+/// The key of the marker in the meta space.
+const MARKER_KEY: &[u8] = b"snapshot-marker";
+const MARKER_FORMAT: u8 = 1;
+
+/// What a finished snapshot guarantees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marker {
+    /// Replay begins here: every change before it is in the state space.
+    pub start: Position,
+    /// When the snapshot was finished.
+    pub finished_at: TimestampNs,
+    /// Entities that this snapshot wrote.
+    pub entity_count: u64,
+}
+
+impl Marker {
+    /// Writes the marker, synced. The slices must have been flushed before.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn write(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let mut bytes = vec![MARKER_FORMAT];
+        put_unsigned(&mut bytes, self.start.0);
+        bytes.extend_from_slice(&self.finished_at.0.to_le_bytes());
+        put_unsigned(&mut bytes, self.entity_count);
+        let mut batch = Batch::default();
+        batch.put(Space::Meta, MARKER_KEY, bytes);
+        store.write(&batch, Durability::Synced)
+    }
+
+    /// Reads the marker; `None` when no snapshot was ever finished.
+    ///
+    /// # Errors
+    /// When the store fails or the marker is damaged.
+    pub fn read(store: &dyn Store) -> Result<Option<Self>, SnapshotError> {
+        let Some(bytes) = store.get(Space::Meta, MARKER_KEY)? else { return Ok(None) };
+        let parse = || -> Result<Self, DecodeError> {
+            let mut reader = Reader::new(&bytes);
+            if reader.byte()? != MARKER_FORMAT {
+                return Err(DecodeError::UnknownTag);
+            }
+            let marker = Self {
+                start: Position(reader.unsigned()?),
+                finished_at: TimestampNs(i64::from_le_bytes(reader.array()?)),
+                entity_count: reader.unsigned()?,
+            };
+            reader.finish()?;
+            Ok(marker)
+        };
+        parse().map(Some).map_err(|fault| SnapshotError::Marker { fault })
+    }
+}
+
+/// Why a snapshot cannot be read. The journal can always replace it: remove the state space and replay.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The marker is damaged.
+    #[error("the snapshot's marker is damaged: {fault}")]
+    Marker {
+        /// What is wrong.
+        fault: DecodeError,
+    },
+    /// An entity is damaged.
+    #[error("the snapshot's entity with key {key} is damaged: {fault}")]
+    Entity {
+        /// The key, in hexadecimal digits.
+        key: String,
+        /// What is wrong.
+        fault: DecodeError,
+    },
+}

@@ -1,0 +1,77 @@
+//! The control shard: records that belong to no account. Definitions of the dictionary, programmes, openings.
+//!
+//! What must stay true: a record queued here before a frame is assembled is in that frame, in front of all others, or
+//! in an earlier one; so every number is defined before it is used.
+
+use std::sync::Mutex;
+
+use crate::journal::chunk::Chunk;
+use crate::journal::dictionary::Definitions;
+use crate::journal::record::{Record, encode_control};
+use crate::ledger::types::{Seq, ShardId};
+
+/// Called on the committer's thread when the records queued so far are durable.
+pub type OnDurable = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Queue {
+    seq: Seq,
+    chunk: Chunk,
+    waiters: Vec<OnDurable>,
+}
+
+/// Records of the control shard on their way to the committer.
+#[derive(Default)]
+pub struct Control {
+    queue: Mutex<Queue>,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// A queue whose last record was `seq`.
+    #[must_use]
+    pub fn new(seq: Seq) -> Self {
+        Self { queue: Mutex::new(Queue { seq, ..Queue::default() }) }
+    }
+
+    /// Queues a record and asks to be told when it is durable. The committer must be woken by the caller.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    pub fn push(&self, record: &Record, on_durable: Option<OnDurable>) {
+        let mut queue = self.queue.lock().expect("no holder panics");
+        let seq = queue.seq.next();
+        queue.seq = seq;
+        queue.chunk.push(ShardId::CONTROL, seq, |out| encode_control(out, record));
+        queue.waiters.extend(on_durable);
+    }
+
+    /// Takes everything queued, for the frame that is being assembled.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    pub fn take(&self) -> (Chunk, Vec<OnDurable>) {
+        let mut queue = self.queue.lock().expect("no holder panics");
+        (std::mem::take(&mut queue.chunk), std::mem::take(&mut queue.waiters))
+    }
+
+    /// The last record's number.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.queue.lock().expect("no holder panics").seq
+    }
+}
+
+impl Definitions for Control {
+    fn define(&self, record: Record) {
+        self.push(&record, None);
+    }
+}

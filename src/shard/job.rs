@@ -1,0 +1,146 @@
+//! What travels between the edge and a worker: a job with everything its answer needs, so that the worker allocates
+//! nothing. The same box comes back as the answer.
+
+use std::sync::Arc;
+
+use crate::ids::IdKey;
+use crate::ledger::account::Account;
+use crate::ledger::command::{Basket, Command};
+use crate::ledger::decision::{Decision, Refusal};
+use crate::ledger::program::Program;
+use crate::ledger::types::{AccountNumber, Position, Seq, ShardId, SymbolId, TimestampNs};
+
+/// Called once with the finished job, on the worker's thread. It must not block.
+pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
+
+/// The ids that a command holds claims on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimedIds {
+    /// The transaction id.
+    pub transaction: IdKey,
+    /// The receipt (of an accrual) or the original that is reversed.
+    pub subject: IdKey,
+    /// The receipt that becomes free again when a reversal is durable.
+    pub freed: Option<IdKey>,
+}
+
+/// A command on its way through a worker.
+pub struct CommandJob {
+    /// What is asked.
+    pub command: Command,
+    /// The stamp of the service, or of the importer where the clock is the input.
+    pub stamp: TimestampNs,
+    /// Claims that the worker turns into entries of the index, or drops.
+    pub ids: ClaimedIds,
+    /// The caller's deadline on the monotonic clock, in nanoseconds.
+    pub deadline_ns: Option<i64>,
+    /// Filled by the worker.
+    pub outcome: CommandOutcome,
+    /// Whom to answer.
+    pub reply: Option<Reply<Box<CommandJob>>>,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, Default)]
+pub struct CommandOutcome {
+    /// The decision.
+    pub decision: Decision,
+    /// The version that judged it.
+    pub program: Option<Arc<Program>>,
+    /// The posting time.
+    pub posted_at: TimestampNs,
+    /// The shard.
+    pub shard: ShardId,
+    /// The account's number, where it exists.
+    pub account: Option<AccountNumber>,
+    /// The record's number in the shard; 0 where there is no record.
+    pub seq: Seq,
+    /// The record's position; `None` where there is no record.
+    pub position: Option<Position>,
+}
+
+impl CommandOutcome {
+    /// The refusal, if it is one.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.decision.refusal()
+    }
+}
+
+/// A question that changes nothing.
+pub struct QuoteJob {
+    /// The account; need not exist where the programme opens accounts by itself.
+    pub account_id: Box<str>,
+    /// The partner that would issue.
+    pub partner: SymbolId,
+    /// The basket.
+    pub basket: Basket,
+    /// The stamp.
+    pub stamp: TimestampNs,
+    /// Filled by the worker.
+    pub outcome: CommandOutcome,
+    /// Whom to answer.
+    pub reply: Option<Reply<Box<QuoteJob>>>,
+}
+
+/// A copy of an account at an instant.
+#[derive(Clone, Debug)]
+pub struct AccountView {
+    /// The account.
+    pub account: Account,
+    /// Its shard.
+    pub shard: ShardId,
+    /// The shard's time when it was read, or the stamp if that is later.
+    pub read_at: TimestampNs,
+    /// The version of the programme in force then.
+    pub program: Option<Arc<Program>>,
+}
+
+/// A read of an account.
+pub struct AccountJob {
+    /// The account.
+    pub account_id: Box<str>,
+    /// The stamp.
+    pub stamp: TimestampNs,
+    /// Whom to answer; `None` stands for "there is no such account".
+    pub reply: Reply<Option<Box<AccountView>>>,
+}
+
+/// A slice of the snapshot: encoded entities, to be written once everything up to the ticket is durable.
+#[derive(Debug)]
+pub struct Slice {
+    /// Keys and values for the state space.
+    pub entities: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The chunk that must be durable first.
+    pub ticket: crate::cells::Ticket,
+}
+
+/// Takes the slices of one worker; says `false` when it has no room now.
+pub trait SliceSink: Send {
+    /// Offers a slice; hands it back when there is no room.
+    ///
+    /// # Errors
+    /// The slice, when there is no room for it now.
+    fn offer(&mut self, slice: Slice) -> Result<(), Slice>;
+
+    /// All dirty entities of the worker have been offered.
+    fn finish(&mut self);
+}
+
+/// What a worker can be asked to do.
+pub enum Job {
+    /// Decide a command.
+    Command(Box<CommandJob>),
+    /// Decide without changing anything.
+    Quote(Box<QuoteJob>),
+    /// Copy an account.
+    Account(Box<AccountJob>),
+    /// Tell an account's id by its number.
+    AccountId { shard: ShardId, account: AccountNumber, reply: Reply<Option<Box<str>>> },
+    /// Count accounts.
+    Count { reply: Reply<u64> },
+    /// Use a further version of the programme, and say so.
+    Publish { program: Arc<Program>, reply: Reply<()> },
+    /// Begin to hand out slices.
+    Snapshot(Box<dyn SliceSink>),
+}

@@ -1,0 +1,79 @@
+//! The walk of one worker over its dirty entities, a slice at a time.
+//!
+//! What must stay true: every entity that changed since the last finished snapshot began is handed out once, as it is
+//! when the walk passes it; a step looks at a bounded number of entities.
+
+use super::entity::{encode_account, encode_partner, encode_shard};
+use crate::ledger::state::ShardState;
+use crate::ledger::types::{AccountNumber, Seq};
+use crate::limits::SNAPSHOT_SLICE_ENTITIES;
+
+/// Clean entities that one step passes at most.
+const LOOKED_AT_MAX: usize = SNAPSHOT_SLICE_ENTITIES * 16;
+
+/// Keys and values.
+pub type Entities = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Where the walk is.
+#[derive(Debug)]
+pub struct SnapshotCursor {
+    /// Per shard: its last record when the walk began.
+    begun_at: Vec<Seq>,
+    /// Per shard: what the last finished snapshot has.
+    since: Vec<Seq>,
+    place: usize,
+    account: usize,
+    refused: Option<Entities>,
+}
+
+impl SnapshotCursor {
+    /// A walk over the shards' changes after `since`.
+    pub fn begin<'a>(shards: impl Iterator<Item = &'a ShardState>, since: &[Seq]) -> Self {
+        let begun_at = shards.map(|shard| shard.seq).collect();
+        Self { begun_at, since: since.to_vec(), place: 0, account: 0, refused: None }
+    }
+
+    /// Per shard: its last record when the walk began. The next snapshot needs only what changed after.
+    #[must_use]
+    pub fn begun_at(&self) -> &[Seq] {
+        &self.begun_at
+    }
+
+    /// A slice for which there was no room; the next step hands it out again.
+    pub fn put_back(&mut self, entities: Entities) {
+        self.refused = Some(entities);
+    }
+
+    /// The next slice, which may be empty; `None` when the walk is over.
+    pub fn next_slice<T>(&mut self, shards: &[T], state: impl Fn(&T) -> &ShardState) -> Option<Entities> {
+        if let Some(refused) = self.refused.take() {
+            return Some(refused);
+        }
+        let mut slice = Vec::new();
+        let mut looked_at = 0;
+        while looked_at < LOOKED_AT_MAX && slice.len() < SNAPSHOT_SLICE_ENTITIES {
+            let Some(shard) = shards.get(self.place).map(&state) else {
+                return if slice.is_empty() { None } else { Some(slice) };
+            };
+            let since = self.since[self.place];
+            looked_at += 1;
+            if let Some(account) = shard.accounts().get(self.account) {
+                if account.seq > since {
+                    let number = u32::try_from(self.account).expect("an account number fits u32");
+                    slice.push(encode_account(shard.id, AccountNumber(number), account));
+                }
+                self.account += 1;
+                continue;
+            }
+            if shard.seq > since {
+                for ((partner, wallet), account) in shard.partners() {
+                    slice.push(encode_partner(shard.id, *partner, *wallet, account));
+                }
+                slice.push(encode_shard(shard));
+            }
+            self.place += 1;
+            self.account = 0;
+        }
+        Some(slice)
+    }
+}

@@ -1,0 +1,283 @@
+//! The bytes of entities in the state space. `docs/format.md` gives the layout; golden bytes hold it still.
+//!
+//! What must stay true: a key is the kind, the shard (big-endian) and the number (big-endian); a value begins with the
+//! format's number; decoding then encoding gives the same bytes.
+
+use crate::journal::codec::{DecodeError, Reader, put_id, put_signed, put_string, put_unsigned};
+use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Totals};
+use crate::ledger::decision::LotKey;
+use crate::ledger::state::ShardState;
+use crate::ledger::types::{
+    AccountNumber, CellId, Day, Item, ItemId, Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs, WalletId,
+};
+
+const FORMAT: u8 = 1;
+
+const KIND_SYMBOL: u8 = 1;
+const KIND_ITEM: u8 = 2;
+const KIND_PROGRAM: u8 = 3;
+const KIND_CELL: u8 = 4;
+const KIND_SHARD: u8 = 5;
+const KIND_ACCOUNT: u8 = 6;
+const KIND_PARTNER: u8 = 7;
+
+/// An entity of the state space. The order of the kinds is the order of the keys: what others refer to comes first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entity {
+    /// A string and its number.
+    Symbol(SymbolId, Box<str>),
+    /// A combination of attributes and its number.
+    Item(ItemId, Item),
+    /// A version of the programme.
+    Program(ProgramVersion, TimestampNs, Box<str>),
+    /// A shared counter: its version and what it has used.
+    Cell(CellId, u64, i64),
+    /// A shard: its last record and latest posting time.
+    Shard(ShardId, Seq, TimestampNs),
+    /// An account.
+    Account(ShardId, AccountNumber, Box<Account>),
+    /// A partner's sub-account of a shard.
+    Partner(ShardId, SymbolId, WalletId, PartnerAccount),
+}
+
+fn key(kind: u8, shard: ShardId, number: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(11);
+    key.push(kind);
+    key.extend_from_slice(&shard.0.to_be_bytes());
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The key and value of an account.
+#[must_use]
+pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) -> (Vec<u8>, Vec<u8>) {
+    let mut out = Vec::with_capacity(96);
+    out.push(FORMAT);
+    put_id(&mut out, &account.id);
+    put_unsigned(&mut out, account.seq.0);
+    put_unsigned(&mut out, account.position.map_or(0, |position| position.0 + 1));
+    put_signed(&mut out, account.opened_at.0);
+    put_unsigned(&mut out, account.lots.len() as u64);
+    for lot in &account.lots {
+        out.push(lot.key.wallet.0);
+        put_unsigned(&mut out, u64::from(lot.key.issuer.0));
+        put_unsigned(&mut out, u64::from(lot.key.funding_rate_bps));
+        put_signed(&mut out, lot.key.expires_at.0.wrapping_sub(i64::MAX));
+        put_signed(&mut out, lot.remaining);
+    }
+    put_unsigned(&mut out, account.counters.len() as u64);
+    for counter in &account.counters {
+        put_unsigned(&mut out, u64::from(counter.counter.0));
+        put_signed(&mut out, i64::from(counter.period));
+        put_signed(&mut out, counter.value);
+        put_signed(&mut out, i64::from(counter.retain_until.0));
+    }
+    let totals = &account.totals;
+    for total in [totals.baskets, totals.earned, totals.clipped, totals.refused_baskets] {
+        put_signed(&mut out, total);
+    }
+    (key(KIND_ACCOUNT, shard, u64::from(number.0)), out)
+}
+
+/// The key and value of a shard's own fields.
+#[must_use]
+pub fn encode_shard(shard: &ShardState) -> (Vec<u8>, Vec<u8>) {
+    let mut out = vec![FORMAT];
+    put_unsigned(&mut out, shard.seq.0);
+    put_signed(&mut out, shard.posted_at.0);
+    (key(KIND_SHARD, shard.id, 0), out)
+}
+
+/// The key and value of a partner's sub-account.
+#[must_use]
+pub fn encode_partner(
+    shard: ShardId,
+    partner: SymbolId,
+    wallet: WalletId,
+    account: &PartnerAccount,
+) -> (Vec<u8>, Vec<u8>) {
+    let mut out = vec![FORMAT];
+    for total in [account.balance, account.issued, account.reversed] {
+        out.extend_from_slice(&total.to_le_bytes());
+    }
+    put_unsigned(&mut out, account.seq.0);
+    (key(KIND_PARTNER, shard, (u64::from(partner.0) << 8) | u64::from(wallet.0)), out)
+}
+
+impl Entity {
+    /// The key and value.
+    #[must_use]
+    pub fn encode(&self) -> (Vec<u8>, Vec<u8>) {
+        let control = ShardId::CONTROL;
+        let mut out = vec![FORMAT];
+        let key = match self {
+            Self::Symbol(id, text) => {
+                put_string(&mut out, text);
+                key(KIND_SYMBOL, control, u64::from(id.0))
+            }
+            Self::Item(id, item) => {
+                for symbol in [item.sku, item.category, item.department, item.brand, item.margin_class] {
+                    put_unsigned(&mut out, u64::from(symbol.0));
+                }
+                key(KIND_ITEM, control, u64::from(id.0))
+            }
+            Self::Program(version, effective_at, source) => {
+                out.extend_from_slice(&effective_at.0.to_le_bytes());
+                put_string(&mut out, source);
+                key(KIND_PROGRAM, control, u64::from(version.0))
+            }
+            Self::Cell(id, version, used) => {
+                put_unsigned(&mut out, *version);
+                put_signed(&mut out, *used);
+                key(KIND_CELL, control, u64::from(id.0))
+            }
+            Self::Shard(id, seq, posted_at) => {
+                put_unsigned(&mut out, seq.0);
+                put_signed(&mut out, posted_at.0);
+                key(KIND_SHARD, *id, 0)
+            }
+            Self::Account(shard, number, account) => return encode_account(*shard, *number, account),
+            Self::Partner(shard, partner, wallet, account) => {
+                return encode_partner(*shard, *partner, *wallet, account);
+            }
+        };
+        (key, out)
+    }
+
+    /// Reads an entity.
+    ///
+    /// # Errors
+    /// When the bytes are not what the encoder writes.
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, DecodeError> {
+        let mut key = Reader::new(key);
+        let kind = key.byte()?;
+        let shard = ShardId(u16::from_be_bytes(key.array()?));
+        let number = u64::from_be_bytes(key.array()?);
+        key.finish()?;
+        let small = || u32::try_from(number).map_err(|_| DecodeError::BadNumber);
+        let mut reader = Reader::new(value);
+        if reader.byte()? != FORMAT {
+            return Err(DecodeError::UnknownTag);
+        }
+        let entity = match kind {
+            KIND_SYMBOL => Self::Symbol(SymbolId(small()?), reader.string()?.into()),
+            KIND_ITEM => {
+                let mut symbol = || reader.number().map(SymbolId);
+                let item = Item {
+                    sku: symbol()?,
+                    category: symbol()?,
+                    department: symbol()?,
+                    brand: symbol()?,
+                    margin_class: symbol()?,
+                };
+                Self::Item(ItemId(small()?), item)
+            }
+            KIND_PROGRAM => Self::Program(
+                ProgramVersion(small()?),
+                TimestampNs(i64::from_le_bytes(reader.array()?)),
+                reader.string()?.into(),
+            ),
+            KIND_CELL => Self::Cell(CellId(small()?), reader.unsigned()?, reader.signed()?),
+            KIND_SHARD => Self::Shard(shard, Seq(reader.unsigned()?), TimestampNs(reader.signed()?)),
+            KIND_ACCOUNT => {
+                Self::Account(shard, AccountNumber(small()?), Box::new(decode_account(&mut reader)?))
+            }
+            KIND_PARTNER => {
+                let partner = SymbolId(u32::try_from(number >> 8).map_err(|_| DecodeError::BadNumber)?);
+                let account = PartnerAccount {
+                    balance: i128::from_le_bytes(reader.array()?),
+                    issued: i128::from_le_bytes(reader.array()?),
+                    reversed: i128::from_le_bytes(reader.array()?),
+                    seq: Seq(reader.unsigned()?),
+                };
+                Self::Partner(shard, partner, WalletId((number & 0xff) as u8), account)
+            }
+            _ => return Err(DecodeError::UnknownTag),
+        };
+        reader.finish()?;
+        Ok(entity)
+    }
+}
+
+fn decode_account(reader: &mut Reader<'_>) -> Result<Account, DecodeError> {
+    let id = reader.id()?;
+    let seq = Seq(reader.unsigned()?);
+    let position = reader.unsigned()?.checked_sub(1).map(Position);
+    let opened_at = TimestampNs(reader.signed()?);
+    let count = reader.count()?;
+    let mut lots = Vec::with_capacity(count);
+    for _ in 0..count {
+        let key = LotKey {
+            wallet: WalletId(reader.byte()?),
+            issuer: SymbolId(reader.number()?),
+            funding_rate_bps: reader.number()?,
+            expires_at: TimestampNs(reader.signed()?.wrapping_add(i64::MAX)),
+        };
+        lots.push(Lot { key, remaining: reader.signed()? });
+    }
+    let count = reader.count()?;
+    let mut counters = Vec::with_capacity(count);
+    for _ in 0..count {
+        counters.push(Counter {
+            counter: SymbolId(reader.number()?),
+            period: get_i32(reader)?,
+            value: reader.signed()?,
+            retain_until: Day(get_i32(reader)?),
+        });
+    }
+    let totals = Totals {
+        baskets: reader.signed()?,
+        earned: reader.signed()?,
+        clipped: reader.signed()?,
+        refused_baskets: reader.signed()?,
+    };
+    Ok(Account { id, seq, position, opened_at, lots, counters, totals })
+}
+
+fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
+    i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entities_come_back_as_they_were() {
+        let account = Account {
+            id: "member-7".into(),
+            seq: Seq(9),
+            position: Some(Position(0)),
+            opened_at: TimestampNs(-5),
+            lots: vec![Lot {
+                key: LotKey {
+                    wallet: WalletId(0),
+                    issuer: SymbolId(3),
+                    funding_rate_bps: 250,
+                    expires_at: LotKey::NEVER,
+                },
+                remaining: 12,
+            }],
+            counters: vec![Counter { counter: SymbolId(4), period: -3, value: 8, retain_until: Day(70) }],
+            totals: Totals { baskets: 2, earned: 12, clipped: 1, refused_baskets: 0 },
+        };
+        let partner = PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9) };
+        let entities = [
+            Entity::Symbol(SymbolId(1), "GROCERY".into()),
+            Entity::Item(ItemId(1), Item { sku: SymbolId(1), ..Item::default() }),
+            Entity::Program(ProgramVersion(1), TimestampNs(i64::MIN), "[program]".into()),
+            Entity::Cell(CellId(2), 7, -3),
+            Entity::Shard(ShardId(3), Seq(9), TimestampNs(8)),
+            Entity::Account(ShardId(3), AccountNumber(0), Box::new(account)),
+            Entity::Partner(ShardId(3), SymbolId(3), WalletId(0), partner),
+        ];
+        let mut last_key = Vec::new();
+        for entity in entities {
+            let (key, value) = entity.encode();
+            assert_eq!(Entity::decode(&key, &value), Ok(entity));
+            assert!(key > last_key, "what others refer to comes first");
+            assert!(Entity::decode(&key, &value[..value.len() - 1]).is_err());
+            last_key = key;
+        }
+    }
+}
