@@ -82,7 +82,7 @@ step() {
     read -r step_passed step_failed < <(count_tests "$log")
     passed_count=$((passed_count + step_passed))
     failed_count=$((failed_count + step_failed))
-    if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+    if [ "$status" -ne 0 ] && [ "$SECONDS" -ge "$seconds_max" ]; then
         printf '== FAILED: stopped, the %s s for all steps are over\n' "$seconds_max"
     elif [ "$status" -ne 0 ]; then
         printf '== FAILED: exit status %s after %s s\n' "$status" "$((SECONDS - started))"
