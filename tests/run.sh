@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Runs every check of the project, in order, and stops at the first step that fails. `make test` calls this.
+#
+# What must stay true: each step says in one line what it checks; nothing reads standard input; the whole ends within
+# TEST_SECONDS_MAX; and the last line of the log is the number of tests passed and failed, whatever happened. A failed
+# step that runs no tests (a lint, a build) counts as one failure.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+# A job of its own process group, so that a step that is stopped takes what it started with it.
+set -m
+
+seconds_max=${TEST_SECONDS_MAX:-5100}
+sim_seed_count=${SIM_SEEDS:-20}
+released_wire=tests/golden/wire/released.binpb
+
+passed_count=0
+failed_count=0
+step_index=0
+step_pid=
+tail_pid=
+logs=$(mktemp -d)
+
+finish() {
+    local status=$?
+    local pid
+    for pid in $step_pid $tail_pid; do
+        kill -TERM "$pid" 2>/dev/null || true
+    done
+    rm -rf -- "$logs"
+    if [ "$status" -ne 0 ] && [ "$failed_count" -eq 0 ]; then
+        failed_count=1
+    fi
+    printf '\n%s passed, %s failed\n' "$passed_count" "$failed_count"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# Prints "PASSED FAILED": the sums over the closing lines of nextest, cargo test and the simulator in a step's log.
+count_tests() {
+    awk '
+        /^ *Summary \[.*tests? run: / {
+            sub(/.*\] */, "")
+            run = $1 + 0
+            match($0, /[0-9]+ passed/)
+            good = RSTART ? substr($0, RSTART) + 0 : 0
+            passed += good
+            failed += run - good
+        }
+        /^test result: / {
+            match($0, /[0-9]+ passed/); passed += substr($0, RSTART) + 0
+            match($0, /[0-9]+ failed/); failed += substr($0, RSTART) + 0
+        }
+        /^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3 }
+        END { print passed + 0, failed + 0 }
+    ' "$1"
+}
+
+# step WHAT COMMAND...: says what is checked, runs the command within the time that is left, and adds up its tests.
+step() {
+    local what=$1 seconds_left status=0 step_passed step_failed started=$SECONDS log
+    shift
+    step_index=$((step_index + 1))
+    log=$logs/$step_index
+    printf '\n== %s. %s\n   %s\n' "$step_index" "$what" "$*"
+    seconds_left=$((seconds_max - SECONDS))
+    if [ "$seconds_left" -le 0 ]; then
+        printf '== FAILED: no time is left of the %s s for all steps\n' "$seconds_max"
+        exit 1
+    fi
+    # The step writes to a file that is shown as it grows: a process that it leaves behind cannot hold this script up.
+    timeout --kill-after=20 "$seconds_left" "$@" >"$log" 2>&1 </dev/null &
+    step_pid=$!
+    tail --sleep-interval=0.2 --lines=+1 --follow --pid="$step_pid" -- "$log" 2>/dev/null &
+    tail_pid=$!
+    # Waiting, unlike a program in the foreground, is interrupted by a signal at once.
+    wait "$tail_pid" || true
+    wait "$step_pid" || status=$?
+    step_pid=
+    tail_pid=
+    read -r step_passed step_failed < <(count_tests "$log")
+    passed_count=$((passed_count + step_passed))
+    failed_count=$((failed_count + step_failed))
+    if [ "$status" -ne 0 ] && [ "$SECONDS" -ge "$seconds_max" ]; then
+        printf '== FAILED: stopped, the %s s for all steps are over\n' "$seconds_max"
+    elif [ "$status" -ne 0 ]; then
+        printf '== FAILED: exit status %s after %s s\n' "$status" "$((SECONDS - started))"
+    elif [ "$step_failed" -ne 0 ]; then
+        printf '== FAILED: %s tests failed, although the exit status was 0\n' "$step_failed"
+        status=1
+    else
+        printf '== ok, %s s\n' "$((SECONDS - started))"
+    fi
+    if [ "$status" -ne 0 ]; then
+        if [ "$step_failed" -eq 0 ]; then
+            failed_count=$((failed_count + 1))
+        fi
+        exit 1
+    fi
+}
+
+step 'The machine has what the checks need' deploy/bootstrap.sh
+step 'The grocery baskets that the tests load are at hand' deploy/journey-data.sh
+step 'The sources are formatted' cargo fmt --check -- --color never
+step 'Clippy has nothing to say about any target' \
+    cargo clippy --release --locked --all-targets -- -D warnings
+step 'Clippy has nothing to say about the core alone, without RocksDB and gRPC' \
+    cargo clippy --release --locked --no-default-features --lib -- -D warnings
+step 'The wire contract follows the lint rules' deploy/buf.sh lint proto
+if [ -f "$released_wire" ]; then
+    step 'The wire contract breaks nothing that was released' deploy/buf.sh breaking proto --against "$released_wire"
+fi
+if cargo nextest --version >/dev/null 2>&1; then
+    step 'The tests pass' cargo nextest run --release --locked --no-fail-fast
+else
+    step 'The tests pass (cargo nextest is not installed, cargo test runs them)' \
+        cargo test --release --locked --no-fail-fast --lib --bins --tests
+fi
+step 'The examples in the documentation run' cargo test --release --locked --doc
+step 'The benchmarks compile' cargo bench --locked --no-run
+if [ "$sim_seed_count" -gt 0 ]; then
+    step 'The ledger survives simulated faults' tests/sim.sh
+fi
