@@ -19,3 +19,6 @@ pub mod store;
 
 pub mod audit;
 pub mod sim;
+
+#[cfg(feature = "server")]
+pub mod service;

@@ -1,0 +1,271 @@
+//! The generated types of package `tallystick.v1`; `proto/` is their source and their documentation.
+//!
+//! What must stay true: numbers and names that a client may have stored never change, no request names a partner, and
+//! the limits that the contract states are those of [`crate::limits`].
+
+pub use generated::*;
+
+/// What `build.rs` wrote, as it is: our lints do not apply to it.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "generated code"
+)]
+mod generated {
+    tonic::include_proto!("tallystick.v1");
+}
+
+/// Descriptors of the package and of all that it imports, comments included, as an encoded
+/// `google.protobuf.FileDescriptorSet`: what reflection serves.
+pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("tallystick");
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use prost_types::field_descriptor_proto::Type;
+    use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
+
+    use super::*;
+    use crate::limits;
+
+    fn descriptors() -> FileDescriptorSet {
+        FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("build.rs writes a descriptor set")
+    }
+
+    /// The files of our own package.
+    fn own_files() -> Vec<FileDescriptorProto> {
+        descriptors().file.into_iter().filter(|file| file.package() == "tallystick.v1").collect()
+    }
+
+    fn own_messages() -> Vec<DescriptorProto> {
+        own_files().into_iter().flat_map(|file| file.message_type).collect()
+    }
+
+    /// A basket of one line with a name in every field, as a till sends it.
+    fn one_line_accrual(number: usize) -> AccrueRequest {
+        let receipt_time = Some(prost_types::Timestamp { seconds: 1_490_000_000, nanos: 0 });
+        let line = Line {
+            sku: "0009878513".to_owned(),
+            category: "FACIAL TISS/DNR NAPKIN".to_owned(),
+            department: "GROCERY".to_owned(),
+            brand: "Private".to_owned(),
+            margin_class: "standard".to_owned(),
+            quantity: 1,
+            amount_minor: 12_999,
+        };
+        let basket = Basket {
+            store_id: "store-0330".to_owned(),
+            terminal_id: "terminal-12".to_owned(),
+            cashier_id: "cashier-0042".to_owned(),
+            receipt_number: format!("{number:016}"),
+            business_date: Some(Date { year: 2017, month: 3, day: 20 }),
+            receipt_time,
+            currency_code: "USD".to_owned(),
+            lines: vec![line],
+        };
+        AccrueRequest {
+            transaction_id: format!("018f3c5e-0000-7000-8000-{number:012}"),
+            account_id: format!("household-{number:012}"),
+            basket: Some(basket),
+            posting_time: receipt_time,
+        }
+    }
+
+    /// The decision on such a basket, with a rule and a clip.
+    fn one_line_decision(number: i64) -> Decision {
+        let time = Some(prost_types::Timestamp { seconds: 1_490_000_000, nanos: 123_456_789 });
+        Decision {
+            program_version: 12,
+            wallet: "points".to_owned(),
+            earned_points: 258,
+            granted_points: 200,
+            balance_points: 1_234_567,
+            line_decisions: vec![LineDecision {
+                line_index: 0,
+                eligible: true,
+                rule: "private label earns double".to_owned(),
+                multiplier_bps: 20_000,
+                exact_micropoints: 259_980_000,
+            }],
+            clips: vec![Clip { source: ClipSource::Cap.into(), name: "points per day".to_owned(), clipped_points: 58 }],
+            position: Some(1_000_000_000 + number),
+            event_time: time,
+            posting_time: time,
+            shard: Some(255),
+            sequence: Some(1_000_000 + number),
+            ..Decision::default()
+        }
+    }
+
+    #[test]
+    fn refusal_codes_keep_their_numbers() {
+        let rows = [
+            (0, "UNSPECIFIED"),
+            (1, "ACCOUNT_UNKNOWN"),
+            (2, "TRANSACTION_ID_REUSED"),
+            (3, "RECEIPT_ALREADY_EARNED"),
+            (4, "RECEIPT_TOO_OLD"),
+            (5, "RECEIPT_IN_FUTURE"),
+            (6, "PROGRAM_NOT_IN_FORCE"),
+            (7, "BALANCE_LIMIT_EXCEEDED"),
+            (8, "ORIGINAL_UNKNOWN"),
+            (9, "ALREADY_REVERSED"),
+            (10, "NOT_REVERSIBLE"),
+            (11, "POSTING_TIME_REGRESSED"),
+            (12, "OVERLOADED"),
+            (13, "DEADLINE_EXPIRED"),
+            (14, "INVALID_COMMAND"),
+            (15, "SHUTTING_DOWN"),
+            (16, "NAME_LIMIT_REACHED"),
+        ];
+        for (number, name) in rows {
+            let code = RefusalCode::try_from(number).expect("a number once given stays");
+            assert_eq!(code.as_str_name(), format!("REFUSAL_CODE_{name}"));
+        }
+        let next = i32::try_from(rows.len()).expect("a short table");
+        assert!(RefusalCode::try_from(next).is_err(), "a new code needs a row here");
+    }
+
+    #[test]
+    fn error_reasons_keep_their_names() {
+        let names = [
+            "UNSPECIFIED",
+            "INVALID_REQUEST",
+            "CREDENTIAL_INVALID",
+            "NOT_PERMITTED",
+            "OVERLOADED",
+            "DEADLINE_EXPIRED",
+            "SHUTTING_DOWN",
+            "OUTCOME_UNKNOWN",
+            "INTERNAL_FAULT",
+            "ACCOUNT_UNKNOWN",
+            "TRANSACTION_UNKNOWN",
+            "PROGRAM_UNKNOWN",
+            "PROGRAM_INVALID",
+            "EFFECTIVE_TIME_REFUSED",
+            "TRANSACTION_ID_REUSED",
+            "LIMIT_REACHED",
+        ];
+        for (number, name) in (0..).zip(names) {
+            let reason = ErrorReason::try_from(number).expect("a reason once given stays");
+            assert_eq!(reason.as_str_name(), format!("ERROR_REASON_{name}"));
+        }
+        assert!(ErrorReason::try_from(16).is_err(), "a new reason needs a row here");
+    }
+
+    #[test]
+    fn reflection_gets_every_service_and_every_import() {
+        let set = descriptors();
+        let services: Vec<&str> =
+            set.file.iter().flat_map(|file| &file.service).map(prost_types::ServiceDescriptorProto::name).collect();
+        for service in ["LedgerService", "ProgramService", "AdminService"] {
+            assert!(services.contains(&service), "{service} is missing from {services:?}");
+        }
+        for file in &set.file {
+            for import in &file.dependency {
+                assert!(set.file.iter().any(|other| other.name() == import), "{import} is missing");
+            }
+        }
+    }
+
+    #[test]
+    fn no_request_names_a_partner() {
+        for message in own_messages() {
+            let spoken_by_caller =
+                message.name().ends_with("Request") || ["Basket", "Line", "Command"].contains(&message.name());
+            for field in message.field.iter().filter(|_| spoken_by_caller) {
+                assert!(!field.name().contains("partner"), "{}.{}", message.name(), field.name());
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_signed_integers() {
+        for message in own_messages() {
+            for field in &message.field {
+                let allowed = [Type::Int32, Type::Int64, Type::Bool, Type::String, Type::Message, Type::Enum]
+                    .contains(&field.r#type());
+                assert!(allowed, "{}.{} is {:?}", message.name(), field.name(), field.r#type());
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_batch_of_ordinary_baskets_fits_one_message_both_ways() {
+        let requests = (0..limits::BATCH_COMMANDS_MAX).map(one_line_accrual).collect();
+        let bytes = AccrueBatchRequest { requests }.encoded_len();
+        assert!(bytes <= limits::MESSAGE_BYTES_MAX, "{bytes} bytes of requests");
+        let decisions = (0..).take(limits::BATCH_COMMANDS_MAX).map(one_line_decision).collect();
+        let bytes = AccrueBatchResponse { decisions }.encoded_len();
+        assert!(bytes <= limits::MESSAGE_BYTES_MAX, "{bytes} bytes of decisions");
+    }
+
+    /// A number as the contract writes it: with a comma after every three digits.
+    fn grouped(number: impl TryInto<u64>) -> String {
+        let digits = number.try_into().ok().expect("limits are not negative").to_string();
+        let mut text = String::new();
+        for (index, digit) in digits.chars().enumerate() {
+            if index > 0 && (digits.len() - index) % 3 == 0 {
+                text.push(',');
+            }
+            text.push(digit);
+        }
+        text
+    }
+
+    /// The comment of one field, its lines joined.
+    fn comment(message_name: &str, field_name: &str) -> String {
+        for file in own_files() {
+            let Some(message) = file.message_type.iter().position(|message| message.name() == message_name) else {
+                continue;
+            };
+            let fields = &file.message_type[message].field;
+            let field = fields.iter().position(|field| field.name() == field_name).expect("the message has the field");
+            // 4 and 2 are the numbers of `message_type` in a file and of `field` in a message.
+            let path = [4, message, 2, field].map(|step| i32::try_from(step).expect("indexes are small"));
+            let info = file.source_code_info.expect("comments are kept");
+            let location = info.location.iter().find(|location| location.path == path).expect("fields have a place");
+            return location.leading_comments().replace('\n', "");
+        }
+        panic!("there is no message {message_name}");
+    }
+
+    #[test]
+    fn limits_that_the_contract_states_are_the_real_ones() {
+        let bytes = |least: usize, most: usize| format!("{least} to {} bytes", grouped(most));
+        let at_most = format!("at most {} bytes", grouped(limits::SYMBOL_BYTES_MAX));
+        let page = format!("0 means {}; more than {} is", limits::PAGE_SIZE_DEFAULT, limits::PAGE_SIZE_MAX);
+        let rows = [
+            ("AccrueRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
+            ("AccrueRequest", "account_id", bytes(1, limits::ACCOUNT_ID_BYTES_MAX)),
+            ("QuoteRequest", "account_id", bytes(1, limits::ACCOUNT_ID_BYTES_MAX)),
+            ("ReverseRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
+            ("ReverseRequest", "original_transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
+            ("PublishProgramRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
+            ("AccrueBatchRequest", "requests", format!("1 to {} accruals", grouped(limits::BATCH_COMMANDS_MAX))),
+            ("CommandStreamRequest", "commands", format!("0 to {} commands", grouped(limits::BATCH_COMMANDS_MAX))),
+            ("Basket", "store_id", bytes(1, limits::SYMBOL_BYTES_MAX)),
+            ("Basket", "terminal_id", at_most.clone()),
+            ("Basket", "cashier_id", at_most.clone()),
+            ("Basket", "receipt_number", bytes(1, limits::RECEIPT_NUMBER_BYTES_MAX)),
+            ("Basket", "lines", format!("1 to {} lines", grouped(limits::BASKET_LINES_MAX))),
+            ("Line", "sku", at_most.clone()),
+            ("Line", "category", at_most.clone()),
+            ("Line", "department", at_most.clone()),
+            ("Line", "brand", at_most.clone()),
+            ("Line", "margin_class", at_most),
+            ("Line", "quantity", format!("0 to {}.", grouped(limits::LINE_QUANTITY_MAX))),
+            ("Line", "amount_minor", format!("0 to {}.", grouped(limits::LINE_AMOUNT_MINOR_MAX))),
+            ("LineDecision", "multiplier_bps", format!("0 to {};", grouped(limits::MULTIPLIER_BPS_MAX))),
+            ("ListTransactionsRequest", "page_size", page.clone()),
+            ("ListProgramsRequest", "page_size", page),
+        ];
+        for (message, field, stated) in rows {
+            let comment = comment(message, field);
+            assert!(comment.contains(&stated), "{message}.{field} does not say {stated:?}: {comment}");
+        }
+    }
+}
