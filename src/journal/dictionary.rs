@@ -106,7 +106,7 @@ impl Dictionary {
         if id.0 >= limits::SYMBOLS_MAX {
             return Err(DictionaryFull::Symbols);
         }
-        definitions.define(Record::Symbol { id, text: text.into() });
+        definitions.define(Record::Symbol(id, text.into()));
         self.publish_symbol(id, text);
         Ok(id)
     }
@@ -127,7 +127,7 @@ impl Dictionary {
         if id.0 >= limits::ITEMS_MAX {
             return Err(DictionaryFull::Items);
         }
-        definitions.define(Record::Item { id, item: *item });
+        definitions.define(Record::Item(id, *item));
         self.publish_item(id, item);
         Ok(id)
     }

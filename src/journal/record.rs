@@ -7,7 +7,7 @@
 
 use super::codec::{DecodeError, Reader, put_id, put_signed, put_string, put_unsigned};
 use super::dictionary::Dictionary;
-use crate::ledger::command::{Basket, Command, CommandKind, Granted, Line, Reversal};
+use crate::ledger::command::{Basket, Command, CommandKind, Granted, Line, Receipt, Reversal};
 use crate::ledger::decision::{
     CellUse, Clip, CounterChange, Decision, LineOutcome, LotKey, Outcome, Refusal, TotalsChange,
 };
@@ -70,11 +70,55 @@ pub enum Record {
     /// The data directory was opened by a process; the first record of each epoch.
     Opening(Opening),
     /// A string got its number.
-    Symbol { id: SymbolId, text: Box<str> },
+    Symbol(SymbolId, Box<str>),
     /// A combination of attributes got its number.
-    Item { id: ItemId, item: Item },
+    Item(ItemId, Item),
     /// A version of the programme was published.
-    Program { version: ProgramVersion, effective_at: TimestampNs, source: Box<str> },
+    Program(Publication),
+}
+
+/// A version of the programme, as it was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// From 1, without gaps.
+    pub version: ProgramVersion,
+    /// From when on it judges.
+    pub effective_at: TimestampNs,
+    /// When it was published.
+    pub posted_at: TimestampNs,
+    /// The partner whose credential published it; [`SymbolId::EMPTY`] for the operator who started the server.
+    pub partner: SymbolId,
+    /// The caller's id of the publication; empty for the operator who started the server.
+    pub transaction_id: Box<str>,
+    /// The programme file.
+    pub source: Box<str>,
+}
+
+impl Publication {
+    /// Appends the fields.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_unsigned(out, u64::from(self.version.0));
+        out.extend_from_slice(&self.effective_at.0.to_le_bytes());
+        out.extend_from_slice(&self.posted_at.0.to_le_bytes());
+        put_unsigned(out, u64::from(self.partner.0));
+        put_string(out, &self.transaction_id);
+        put_string(out, &self.source);
+    }
+
+    /// Reads the fields.
+    ///
+    /// # Errors
+    /// When the bytes are not what `encode` writes.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            version: ProgramVersion(reader.number()?),
+            effective_at: TimestampNs(i64::from_le_bytes(reader.array()?)),
+            posted_at: TimestampNs(i64::from_le_bytes(reader.array()?)),
+            partner: SymbolId(reader.number()?),
+            transaction_id: reader.string()?.into(),
+            source: reader.string()?.into(),
+        })
+    }
 }
 
 /// What a process says when it takes over a data directory.
@@ -213,6 +257,10 @@ fn put_accrual(out: &mut Vec<u8>, decision: &Decision, posted_at: TimestampNs) {
 }
 
 fn put_granted(out: &mut Vec<u8>, granted: &Granted, posted_at: TimestampNs) {
+    put_unsigned(out, u64::from(granted.receipt.store.0));
+    put_unsigned(out, u64::from(granted.receipt.terminal.0));
+    put_signed(out, i64::from(granted.receipt.business_day.0));
+    put_id(out, &granted.receipt.number);
     put_signed(out, granted.units);
     out.push(u8::from(granted.lot.is_some()));
     if let Some(key) = granted.lot {
@@ -273,23 +321,21 @@ pub fn encode_control(out: &mut Vec<u8>, record: &Record) {
             put_unsigned(out, u64::from(opening.shard_count));
             out.push(u8::from(opening.clock_is_input));
         }
-        Record::Symbol { id, text } => {
+        Record::Symbol(id, text) => {
             out.push(KIND_SYMBOL);
             put_unsigned(out, u64::from(id.0));
             put_string(out, text);
         }
-        Record::Item { id, item } => {
+        Record::Item(id, item) => {
             out.push(KIND_ITEM);
             put_unsigned(out, u64::from(id.0));
             for symbol in [item.sku, item.category, item.department, item.brand, item.margin_class] {
                 put_unsigned(out, u64::from(symbol.0));
             }
         }
-        Record::Program { version, effective_at, source } => {
+        Record::Program(publication) => {
             out.push(KIND_PROGRAM);
-            put_unsigned(out, u64::from(version.0));
-            out.extend_from_slice(&effective_at.0.to_le_bytes());
-            put_string(out, source);
+            publication.encode(out);
         }
     }
 }
@@ -311,7 +357,7 @@ pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeErr
             shard_count: reader.number()?,
             clock_is_input: flag(&mut reader)?,
         }),
-        KIND_SYMBOL => Record::Symbol { id: SymbolId(reader.number()?), text: reader.string()?.into() },
+        KIND_SYMBOL => Record::Symbol(SymbolId(reader.number()?), reader.string()?.into()),
         KIND_ITEM => {
             let id = ItemId(reader.number()?);
             let mut symbol = || reader.number().map(SymbolId);
@@ -322,13 +368,9 @@ pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeErr
                 brand: symbol()?,
                 margin_class: symbol()?,
             };
-            Record::Item { id, item }
+            Record::Item(id, item)
         }
-        KIND_PROGRAM => Record::Program {
-            version: ProgramVersion(reader.number()?),
-            effective_at: TimestampNs(i64::from_le_bytes(reader.array()?)),
-            source: reader.string()?.into(),
-        },
+        KIND_PROGRAM => Record::Program(Publication::decode(&mut reader)?),
         _ => return Err(DecodeError::UnknownTag),
     };
     reader.finish()?;
@@ -446,12 +488,8 @@ fn get_accrual(
         return Err(DecodeError::Contradiction);
     }
     decision.effects.counters = get_counters(reader, posted_at)?;
-    decision.effects.totals = TotalsChange {
-        baskets: 1,
-        earned: decision.granted,
-        clipped: decision.clips.iter().fold(0, |sum: i64, clip| sum.saturating_add(clip.units)),
-        refused_baskets: i64::from(decision.over_velocity.is_some()),
-    };
+    decision.effects.totals =
+        TotalsChange::of_accrual(decision.granted, &decision.clips, decision.over_velocity.is_some());
     Ok(())
 }
 
@@ -468,14 +506,20 @@ fn get_reversal_effects(
         decision.effects.counters.push(CounterChange { delta, ..*change });
     }
     decision.cells = get_cells(reader)?;
-    decision.effects.totals.earned = units;
+    decision.effects.totals = TotalsChange::of_reversal(original.units);
     Ok(())
 }
 
 fn get_granted(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Granted, DecodeError> {
+    let receipt = Receipt {
+        store: SymbolId(reader.number()?),
+        terminal: SymbolId(reader.number()?),
+        business_day: offset_day(Day(0), reader.signed()?)?,
+        number: reader.id()?,
+    };
     let units = reader.signed()?;
     let lot = if flag(reader)? { Some(get_lot_key(reader)?) } else { None };
-    Ok(Granted { lot, units, counters: get_counters(reader, posted_at)?, cells: get_cells(reader)? })
+    Ok(Granted { receipt, lot, units, counters: get_counters(reader, posted_at)?, cells: get_cells(reader)? })
 }
 
 fn get_lot_key(reader: &mut Reader<'_>) -> Result<LotKey, DecodeError> {
@@ -540,8 +584,9 @@ impl Entry {
     /// What a reversal of this entry has to undo; `None` when it is not a granted accrual.
     #[must_use]
     pub fn granted(&self) -> Option<Granted> {
-        let is_accrual = matches!(self.command.kind, CommandKind::Accrue(_));
-        (is_accrual && self.decision.refusal().is_none()).then(|| Granted {
+        let CommandKind::Accrue(basket) = &self.command.kind else { return None };
+        self.decision.refusal().is_none().then(|| Granted {
+            receipt: basket.receipt(),
             lot: self.decision.effects.lot.map(|(key, _)| key),
             units: self.decision.granted,
             counters: self.decision.effects.counters.clone(),

@@ -30,17 +30,28 @@ pub struct Counter {
     pub retain_until: Day,
 }
 
-/// Lifetime totals of an account.
+/// Lifetime totals of an account. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Baskets seen: all of them, those that earned nothing included.
     pub baskets: i64,
-    /// Units earned, net of reversals.
-    pub earned: Units,
-    /// Units withheld by caps and budgets; a later reversal does not change it.
-    pub clipped: Units,
-    /// Baskets that a velocity cap turned to nothing; a later reversal does not change it.
+    /// Baskets that a velocity cap turned to nothing.
     pub refused_baskets: i64,
+    /// Accruals taken back.
+    pub reversals: i64,
+}
+
+/// Lifetime totals of one wallet of an account. They only grow; granted − reversed is what was earned for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalletTotals {
+    /// The wallet.
+    pub wallet: WalletId,
+    /// Units granted.
+    pub granted: Units,
+    /// Units taken back by reversals.
+    pub reversed: Units,
+    /// Units withheld by caps and budgets.
+    pub clipped: Units,
 }
 
 /// The holder of balances.
@@ -60,6 +71,8 @@ pub struct Account {
     pub counters: Vec<Counter>,
     /// Lifetime totals.
     pub totals: Totals,
+    /// Lifetime totals per wallet that ever moved, ascending by wallet.
+    pub wallets: Vec<WalletTotals>,
 }
 
 impl Account {
@@ -151,12 +164,32 @@ impl Account {
     }
 
     /// Moves the totals. They are for people, not for decisions, and saturate.
-    pub fn change_totals(&mut self, change: &TotalsChange) {
+    pub fn change_totals(&mut self, wallet: WalletId, change: &TotalsChange) {
         let totals = &mut self.totals;
         totals.baskets = totals.baskets.saturating_add(change.baskets);
-        totals.earned = totals.earned.saturating_add(change.earned);
-        totals.clipped = totals.clipped.saturating_add(change.clipped);
         totals.refused_baskets = totals.refused_baskets.saturating_add(change.refused_baskets);
+        totals.reversals = totals.reversals.saturating_add(change.reversals);
+        if (change.granted, change.reversed, change.clipped) == (0, 0, 0) {
+            return;
+        }
+        let index = match self.wallets.binary_search_by_key(&wallet, |totals| totals.wallet) {
+            Ok(index) => index,
+            Err(index) => {
+                self.wallets.insert(index, WalletTotals { wallet, ..WalletTotals::default() });
+                index
+            }
+        };
+        let totals = self.wallets.get_mut(index).expect("the search returned its index");
+        totals.granted = totals.granted.saturating_add(change.granted);
+        totals.reversed = totals.reversed.saturating_add(change.reversed);
+        totals.clipped = totals.clipped.saturating_add(change.clipped);
+    }
+
+    /// The totals of a wallet; zeros when it never moved.
+    #[must_use]
+    pub fn wallet_totals(&self, wallet: WalletId) -> WalletTotals {
+        let found = self.wallets.iter().find(|totals| totals.wallet == wallet);
+        found.copied().unwrap_or(WalletTotals { wallet, ..WalletTotals::default() })
     }
 }
 

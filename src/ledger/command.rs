@@ -70,9 +70,24 @@ pub struct Reversal {
     pub original: Granted,
 }
 
+/// What names a receipt: it earns once, for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The store.
+    pub store: SymbolId,
+    /// The terminal, or [`SymbolId::EMPTY`].
+    pub terminal: SymbolId,
+    /// The store's business day.
+    pub business_day: Day,
+    /// The number printed on it.
+    pub number: Box<str>,
+}
+
 /// What an accrual changed: the part of its record that a reversal needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Granted {
+    /// The receipt, which is free again when the reversal is durable.
+    pub receipt: Receipt,
     /// The lot that gained, if any did.
     pub lot: Option<LotKey>,
     /// Units granted.
@@ -104,6 +119,17 @@ impl Command {
 }
 
 impl Basket {
+    /// What names the basket's receipt.
+    #[must_use]
+    pub fn receipt(&self) -> Receipt {
+        Receipt {
+            store: self.store,
+            terminal: self.terminal,
+            business_day: self.business_day,
+            number: self.receipt_number.clone(),
+        }
+    }
+
     fn first_difference(&self, other: &Self) -> Option<String> {
         let fields = [
             ("basket.store_id", self.store == other.store),

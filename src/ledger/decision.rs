@@ -40,6 +40,8 @@ pub enum Refusal {
     InvalidCommand = 14,
     /// The server is stopping.
     ShuttingDown = 15,
+    /// The data directory holds as many different names as it can, and the command brings a new one.
+    NameLimitReached = 16,
 }
 
 /// What a caller does about a refusal.
@@ -55,7 +57,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -71,6 +73,7 @@ impl Refusal {
         Self::DeadlineExpired,
         Self::InvalidCommand,
         Self::ShuttingDown,
+        Self::NameLimitReached,
     ];
 
     /// The permanent number.
@@ -104,7 +107,8 @@ impl Refusal {
             | Self::Overloaded
             | Self::DeadlineExpired
             | Self::InvalidCommand
-            | Self::ShuttingDown => false,
+            | Self::ShuttingDown
+            | Self::NameLimitReached => false,
         }
     }
 
@@ -125,7 +129,8 @@ impl Refusal {
             | Self::ReceiptTooOld
             | Self::AlreadyReversed
             | Self::NotReversible
-            | Self::PostingTimeRegressed => RetryAdvice::Never,
+            | Self::PostingTimeRegressed
+            | Self::NameLimitReached => RetryAdvice::Never,
         }
     }
 
@@ -150,6 +155,7 @@ impl Refusal {
             Self::DeadlineExpired => "The deadline had passed before the command was decided; nothing was consumed.",
             Self::InvalidCommand => "The command is malformed.",
             Self::ShuttingDown => "The server is stopping; nothing was consumed.",
+            Self::NameLimitReached => "The data directory holds as many different names as it can.",
         }
     }
 }
@@ -226,17 +232,41 @@ pub struct CounterChange {
     pub retain_until: Day,
 }
 
-/// Changes to the account's lifetime totals.
+/// Changes to the lifetime totals of the account and of the decision's wallet. Nothing is negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TotalsChange {
     /// Baskets seen.
     pub baskets: i64,
-    /// Units earned, net of reversals.
-    pub earned: Units,
-    /// Units withheld by caps and budgets.
-    pub clipped: Units,
     /// Baskets that a velocity cap turned to nothing.
     pub refused_baskets: i64,
+    /// Accruals taken back.
+    pub reversals: i64,
+    /// Units granted.
+    pub granted: Units,
+    /// Units taken back.
+    pub reversed: Units,
+    /// Units withheld by caps and budgets.
+    pub clipped: Units,
+}
+
+impl TotalsChange {
+    /// What an accrual adds.
+    #[must_use]
+    pub fn of_accrual(granted: Units, clips: &[Clip], over_velocity: bool) -> Self {
+        Self {
+            baskets: 1,
+            refused_baskets: i64::from(over_velocity),
+            granted,
+            clipped: clips.iter().fold(0, |sum: Units, clip| sum.saturating_add(clip.units)),
+            ..Self::default()
+        }
+    }
+
+    /// What the reversal of an accrual of so many units adds.
+    #[must_use]
+    pub fn of_reversal(units: Units) -> Self {
+        Self { reversals: 1, reversed: units, ..Self::default() }
+    }
 }
 
 /// Everything a decision changes, explicitly, per entity.
@@ -330,7 +360,7 @@ mod tests {
             assert!(refusal.sentence().ends_with('.'));
         }
         assert_eq!(Refusal::from_number(0), None);
-        assert_eq!(Refusal::from_number(16), None);
+        assert_eq!(Refusal::from_number(17), None);
     }
 
     #[test]

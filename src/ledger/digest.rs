@@ -88,7 +88,7 @@ pub fn shard_digest(shard: &ShardState) -> Digest {
 }
 
 fn feed_account(digester: &mut Digester, account: &Account) {
-    let Account { id, seq, position: _, opened_at, lots, counters, totals } = account;
+    let Account { id, seq, position: _, opened_at, lots, counters, totals, wallets } = account;
     digester.text(id).number(seq.0).number(opened_at.0);
     digester.count(lots.len());
     for lot in lots {
@@ -99,5 +99,9 @@ fn feed_account(digester: &mut Digester, account: &Account) {
     for counter in counters {
         digester.number(counter.counter.0).number(counter.period).number(counter.value).number(counter.retain_until.0);
     }
-    digester.number(totals.baskets).number(totals.earned).number(totals.clipped).number(totals.refused_baskets);
+    digester.number(totals.baskets).number(totals.refused_baskets).number(totals.reversals);
+    digester.count(wallets.len());
+    for totals in wallets {
+        digester.number(totals.wallet.0).number(totals.granted).number(totals.reversed).number(totals.clipped);
+    }
 }

@@ -15,7 +15,7 @@ use std::hash::Hasher;
 
 use super::account::{Account, PartnerAccount};
 use super::command::{Basket, Command, CommandKind, Reversal};
-use super::decision::{Clip, CounterChange, Decision, LineOutcome, LotKey, Outcome, Refusal};
+use super::decision::{Clip, CounterChange, Decision, LineOutcome, LotKey, Outcome, Refusal, TotalsChange};
 use super::earn;
 use super::program::{AccountPolicy, CalendarWindow, CapMeasure, MetricMeasure, Program};
 use super::types::{AccountNumber, Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
@@ -199,7 +199,7 @@ impl ShardState {
             for counter in &effects.counters {
                 account.change_counter(counter, change.posted_at);
             }
-            account.change_totals(&effects.totals);
+            account.change_totals(change.decision.wallet, &effects.totals);
         } else if change.seq == account.seq && change.position.is_some() {
             // The snapshot held the account before its record's position was known.
             account.position = change.position;
@@ -304,10 +304,7 @@ fn decide_accrual(account: &Account, partner: SymbolId, basket: &Basket, context
     }
     count_caps(basket.receipt_at, context, out);
     count_metrics(basket.receipt_at, eligible_minor, context, out);
-    out.effects.totals.baskets = 1;
-    out.effects.totals.earned = out.granted;
-    out.effects.totals.clipped = out.clips.iter().fold(0, |sum: Units, clip| sum.saturating_add(clip.units));
-    out.effects.totals.refused_baskets = i64::from(out.over_velocity.is_some());
+    out.effects.totals = TotalsChange::of_accrual(out.granted, &out.clips, out.over_velocity.is_some());
     out.balance_after = account.balance(out.wallet, context.posted_at) + out.granted;
 
     let wallet = program.wallets.get(usize::from(out.wallet.0)).expect("the earn rate names a wallet of its programme");
@@ -433,6 +430,6 @@ fn decide_reversal(account: &Account, reversal: &Reversal, context: &Context<'_>
             used: -taken.used,
         });
     }
-    out.effects.totals.earned = -original.units;
+    out.effects.totals = TotalsChange::of_reversal(original.units);
     out.balance_after = account.balance(out.wallet, context.posted_at) - original.units;
 }

@@ -10,16 +10,17 @@ use std::sync::{Arc, Mutex};
 
 use super::control::Control;
 use crate::journal::chunk::Chunk;
+use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::{Chain, Frame};
 use crate::journal::log::HighWater;
 use crate::journal::{Journal, JournalError};
-use crate::ledger::types::{Position, TimestampNs};
+use crate::ledger::types::{Position, Seq, TimestampNs};
 
 /// A chunk on its way, with the worker that wants to be told.
 #[derive(Debug)]
 pub struct Submitted {
-    /// The worker.
-    pub worker: usize,
+    /// The worker; `None` where nobody wants to be told.
+    pub worker: Option<usize>,
     /// Its chunk; `None` asks only to be told after the next commit.
     pub chunk: Option<Chunk>,
 }
@@ -33,19 +34,40 @@ pub struct Committed {
     pub chunk: Option<(Chunk, Position)>,
 }
 
+/// What of the control shard is durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Defined {
+    /// The last durable record of the control shard.
+    pub seq: Seq,
+    /// Strings whose definition is durable.
+    pub symbol_count: u32,
+    /// Items whose definition is durable.
+    pub item_count: u32,
+}
+
 /// How far the journal is durable, and how far the workers have processed that.
 #[derive(Debug, Default)]
 pub struct Progress {
     durable_end: AtomicU64,
     last_hash: Mutex<Option<HighWater>>,
+    defined: Mutex<Defined>,
     unprocessed: Mutex<BTreeSet<Position>>,
 }
 
 impl Progress {
     /// Progress that begins at the end of a recovered journal.
     #[must_use]
-    pub fn new(end: Position) -> Self {
-        Self { durable_end: AtomicU64::new(end.0), ..Self::default() }
+    pub fn new(end: Position, defined: Defined) -> Self {
+        Self { durable_end: AtomicU64::new(end.0), defined: Mutex::new(defined), ..Self::default() }
+    }
+
+    /// What of the control shard is durable.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    #[must_use]
+    pub fn defined(&self) -> Defined {
+        *self.defined.lock().expect("no holder panics")
     }
 
     /// One past the last durable record.
@@ -93,6 +115,7 @@ impl Progress {
 pub struct Committer {
     journal: Arc<dyn Journal>,
     control: Arc<Control>,
+    dictionary: Arc<Dictionary>,
     progress: Arc<Progress>,
     chain: Chain,
     frames: Vec<Frame>,
@@ -101,8 +124,14 @@ pub struct Committer {
 impl Committer {
     /// A committer that goes on after the recovered end of the chain.
     #[must_use]
-    pub fn new(journal: Arc<dyn Journal>, control: Arc<Control>, progress: Arc<Progress>, chain: Chain) -> Self {
-        Self { journal, control, progress, chain, frames: Vec::new() }
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        control: Arc<Control>,
+        dictionary: Arc<Dictionary>,
+        progress: Arc<Progress>,
+        chain: Chain,
+    ) -> Self {
+        Self { journal, control, dictionary, progress, chain, frames: Vec::new() }
     }
 
     /// Makes the chunks and everything queued on the control shard durable, and moves what is to be told to `out`.
@@ -116,21 +145,24 @@ impl Committer {
         out: &mut Vec<Committed>,
     ) -> Result<(), JournalError> {
         // After the chunks were gathered: whatever they name is defined by now.
-        let (control, waiters) = self.control.take();
+        let taken = self.control.take(&self.dictionary);
         self.frames.clear();
-        let chunks = std::iter::once(&control).chain(submitted.iter().filter_map(|one| one.chunk.as_ref()));
+        let chunks = std::iter::once(&taken.chunk).chain(submitted.iter().filter_map(|one| one.chunk.as_ref()));
         let bases = self.chain.assemble(chunks, now, &mut self.frames);
         let mut bases = bases.into_iter().skip(1);
         if !self.frames.is_empty() {
             self.journal.append(&self.frames)?;
             let mark = HighWater { end: self.chain.next, hash: self.chain.hash };
             self.progress.advance(mark, bases.clone());
+            *self.progress.defined.lock().expect("no holder panics") = taken.defined;
         }
         for one in submitted.drain(..) {
             let chunk = one.chunk.map(|chunk| (chunk, bases.next().expect("each chunk got a position")));
-            out.push(Committed { worker: one.worker, chunk });
+            if let Some(worker) = one.worker {
+                out.push(Committed { worker, chunk });
+            }
         }
-        for waiter in waiters {
+        for waiter in taken.waiters {
             waiter();
         }
         Ok(())

@@ -6,12 +6,23 @@
 use std::sync::Mutex;
 
 use crate::journal::chunk::Chunk;
-use crate::journal::dictionary::Definitions;
+use super::committer::Defined;
+use crate::journal::dictionary::{Definitions, Dictionary};
 use crate::journal::record::{Record, encode_control};
 use crate::ledger::types::{Seq, ShardId};
 
 /// Called on the committer's thread when the records queued so far are durable.
 pub type OnDurable = Box<dyn FnOnce() + Send>;
+
+/// What the committer takes from the queue.
+pub struct Taken {
+    /// The records.
+    pub chunk: Chunk,
+    /// To be called when they are durable.
+    pub waiters: Vec<OnDurable>,
+    /// What is durable when they are.
+    pub defined: Defined,
+}
 
 #[derive(Default)]
 struct Queue {
@@ -55,9 +66,15 @@ impl Control {
     ///
     /// # Panics
     /// When another holder panicked.
-    pub fn take(&self) -> (Chunk, Vec<OnDurable>) {
+    pub fn take(&self, dictionary: &Dictionary) -> Taken {
+        // Read first: whatever has a number by now was queued before.
+        let (symbol_count, item_count) = dictionary.counts();
         let mut queue = self.queue.lock().expect("no holder panics");
-        (std::mem::take(&mut queue.chunk), std::mem::take(&mut queue.waiters))
+        Taken {
+            chunk: std::mem::take(&mut queue.chunk),
+            waiters: std::mem::take(&mut queue.waiters),
+            defined: Defined { seq: queue.seq, symbol_count, item_count },
+        }
     }
 
     /// The last record's number.

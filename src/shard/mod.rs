@@ -1,1 +1,15 @@
-//! (room to be furnished)
+//! What drives the ledger: workers that own shards, the committer, the control shard, and their assembly into threads.
+//!
+//! [`job`] is what travels, [`worker`] decides and applies, [`committer`] makes durable, [`control`] defines numbers,
+//! [`tickets`] order chunks across workers, [`snapshotter`] writes slices, [`engine`] is the assembly.
+//!
+//! What must stay true: only a worker touches the state of its shards; workers, committer and snapshotter are state
+//! machines without threads or clocks, so that production and simulator run the same code.
+
+pub mod committer;
+pub mod control;
+pub mod engine;
+pub mod job;
+pub mod snapshotter;
+pub mod tickets;
+pub mod worker;

@@ -50,8 +50,10 @@ struct Owned {
 
 /// An answer that waits for durability.
 enum Waiting {
-    /// The record in this slot of the chunk.
+    /// A command without a record.
     Command(Box<CommandJob>),
+    /// A copy of an account, to be told with the position that the commit gives its last record.
+    Account(Box<AccountView>, Reply<Option<Box<AccountView>>>),
     /// Anything else that depends on the chunk.
     Other(Box<dyn FnOnce() + Send>),
 }
@@ -313,7 +315,8 @@ impl Worker {
             self.answer_when_durable(place, depends_on, Waiting::Other(Box::new(answer)));
         } else {
             // The cell's last change covers this worker's own chunks too when they are part of the wait.
-            let ticket = self.open_ticket.unwrap_or(0).max(cells_changed);
+            let own = self.open_ticket.or(self.in_flight.back().map(|pending| pending.ticket));
+            let ticket = own.unwrap_or(0).max(cells_changed);
             self.gated.push(Gated { ticket, answer: Box::new(answer) });
         }
     }
@@ -327,14 +330,8 @@ impl Worker {
         let read_at = job.stamp.max(state.posted_at);
         let program = self.programs.in_force(read_at).cloned();
         let view = Box::new(AccountView { account: account.clone(), shard, read_at, program });
-        let (depends_on, number) = (account.seq, state.find(&job.account_id));
-        let reply = job.reply;
-        if depends_on <= self.shards[place].durable_seq {
-            return reply(Some(view));
-        }
-        // Answered with the position that the commit gives the last record.
-        let _ = number;
-        self.answer_when_durable(place, depends_on, Waiting::Other(Box::new(move || reply(Some(view)))));
+        let depends_on = account.seq;
+        self.answer_when_durable(place, depends_on, Waiting::Account(view, job.reply));
     }
 
     fn answer_when_durable(&mut self, place: usize, depends_on: Seq, waiting: Waiting) {
@@ -413,7 +410,16 @@ impl Worker {
             let job = pending.commands[record.slot as usize].take().expect("each record answers one command");
             self.finish(job, position);
         }
-        pending.others.drain(..).for_each(answer);
+        for mut waiting in pending.others.drain(..) {
+            if let Waiting::Account(view, _) = &mut waiting {
+                let (shard, seq) = (view.shard, view.account.seq);
+                let found = chunk.records().binary_search_by_key(&(shard, seq), |record| (record.shard, record.seq));
+                if let Ok(index) = found {
+                    view.account.position = Some(base.plus(index as u64));
+                }
+            }
+            answer(waiting);
+        }
         pending.commands.clear();
         chunk.clear();
         self.spare_chunks.push(chunk);
@@ -524,6 +530,7 @@ fn answer(waiting: Waiting) {
                 reply(job);
             }
         }
+        Waiting::Account(view, reply) => reply(Some(view)),
         Waiting::Other(answer) => answer(),
     }
 }

@@ -4,11 +4,12 @@
 //! format's number; decoding then encoding gives the same bytes.
 
 use crate::journal::codec::{DecodeError, Reader, put_id, put_signed, put_string, put_unsigned};
-use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Totals};
+use crate::journal::record::Publication;
+use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Totals, WalletTotals};
 use crate::ledger::decision::LotKey;
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs, WalletId,
+    AccountNumber, CellId, Day, Item, ItemId, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId,
 };
 
 const FORMAT: u8 = 1;
@@ -28,8 +29,8 @@ pub enum Entity {
     Symbol(SymbolId, Box<str>),
     /// A combination of attributes and its number.
     Item(ItemId, Item),
-    /// A version of the programme.
-    Program(ProgramVersion, TimestampNs, Box<str>),
+    /// A version of the programme, with the position of its record.
+    Program(Position, Box<Publication>),
     /// A shared counter: its version and what it has used.
     Cell(CellId, u64, i64),
     /// A shard: its last record and latest posting time.
@@ -73,8 +74,15 @@ pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) 
         put_signed(&mut out, i64::from(counter.retain_until.0));
     }
     let totals = &account.totals;
-    for total in [totals.baskets, totals.earned, totals.clipped, totals.refused_baskets] {
+    for total in [totals.baskets, totals.refused_baskets, totals.reversals] {
         put_signed(&mut out, total);
+    }
+    put_unsigned(&mut out, account.wallets.len() as u64);
+    for totals in &account.wallets {
+        out.push(totals.wallet.0);
+        for total in [totals.granted, totals.reversed, totals.clipped] {
+            put_signed(&mut out, total);
+        }
     }
     (key(KIND_ACCOUNT, shard, u64::from(number.0)), out)
 }
@@ -121,10 +129,10 @@ impl Entity {
                 }
                 key(KIND_ITEM, control, u64::from(id.0))
             }
-            Self::Program(version, effective_at, source) => {
-                out.extend_from_slice(&effective_at.0.to_le_bytes());
-                put_string(&mut out, source);
-                key(KIND_PROGRAM, control, u64::from(version.0))
+            Self::Program(position, publication) => {
+                put_unsigned(&mut out, position.0);
+                publication.encode(&mut out);
+                key(KIND_PROGRAM, control, u64::from(publication.version.0))
             }
             Self::Cell(id, version, used) => {
                 put_unsigned(&mut out, *version);
@@ -172,11 +180,9 @@ impl Entity {
                 };
                 Self::Item(ItemId(small()?), item)
             }
-            KIND_PROGRAM => Self::Program(
-                ProgramVersion(small()?),
-                TimestampNs(i64::from_le_bytes(reader.array()?)),
-                reader.string()?.into(),
-            ),
+            KIND_PROGRAM => {
+                Self::Program(Position(reader.unsigned()?), Box::new(Publication::decode(&mut reader)?))
+            }
             KIND_CELL => Self::Cell(CellId(small()?), reader.unsigned()?, reader.signed()?),
             KIND_SHARD => Self::Shard(shard, Seq(reader.unsigned()?), TimestampNs(reader.signed()?)),
             KIND_ACCOUNT => {
@@ -227,11 +233,20 @@ fn decode_account(reader: &mut Reader<'_>) -> Result<Account, DecodeError> {
     }
     let totals = Totals {
         baskets: reader.signed()?,
-        earned: reader.signed()?,
-        clipped: reader.signed()?,
         refused_baskets: reader.signed()?,
+        reversals: reader.signed()?,
     };
-    Ok(Account { id, seq, position, opened_at, lots, counters, totals })
+    let count = reader.count()?;
+    let mut wallets = Vec::with_capacity(count);
+    for _ in 0..count {
+        wallets.push(WalletTotals {
+            wallet: WalletId(reader.byte()?),
+            granted: reader.signed()?,
+            reversed: reader.signed()?,
+            clipped: reader.signed()?,
+        });
+    }
+    Ok(Account { id, seq, position, opened_at, lots, counters, totals, wallets })
 }
 
 fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
@@ -241,6 +256,7 @@ fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::types::ProgramVersion;
 
     #[test]
     fn entities_come_back_as_they_were() {
@@ -259,13 +275,22 @@ mod tests {
                 remaining: 12,
             }],
             counters: vec![Counter { counter: SymbolId(4), period: -3, value: 8, retain_until: Day(70) }],
-            totals: Totals { baskets: 2, earned: 12, clipped: 1, refused_baskets: 0 },
+            totals: Totals { baskets: 2, refused_baskets: 0, reversals: 1 },
+            wallets: vec![WalletTotals { wallet: WalletId(0), granted: 14, reversed: 2, clipped: 1 }],
         };
         let partner = PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9) };
+        let publication = Publication {
+            version: ProgramVersion(1),
+            effective_at: TimestampNs(i64::MIN),
+            posted_at: TimestampNs(3),
+            partner: SymbolId(0),
+            transaction_id: "p-1".into(),
+            source: "[program]".into(),
+        };
         let entities = [
             Entity::Symbol(SymbolId(1), "GROCERY".into()),
             Entity::Item(ItemId(1), Item { sku: SymbolId(1), ..Item::default() }),
-            Entity::Program(ProgramVersion(1), TimestampNs(i64::MIN), "[program]".into()),
+            Entity::Program(Position(4), Box::new(publication)),
             Entity::Cell(CellId(2), 7, -3),
             Entity::Shard(ShardId(3), Seq(9), TimestampNs(8)),
             Entity::Account(ShardId(3), AccountNumber(0), Box::new(account)),

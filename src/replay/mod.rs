@@ -1,0 +1,202 @@
+//! Replay: the journal's records turned back into state. Recovery, verification, export and the simulator's checks all
+//! go through [`World::apply`], so that there is one meaning of a record.
+//!
+//! What must stay true: replay needs no rules, only the explicit effects; from empty it gives the digest that the live
+//! ledger had, with any number of workers (invariant 5); over a snapshot it skips per entity what the entity has.
+
+use std::sync::Arc;
+
+use crate::cells::Cells;
+use crate::journal::JournalError;
+use crate::journal::codec::DecodeError;
+use crate::journal::dictionary::Dictionary;
+use crate::journal::frame::{FrameHash, FrameView, RecordView};
+use crate::journal::record::{Entry, Opening, Publication, Record, decode};
+use crate::ledger::digest::{Digest, Digester, shard_digest};
+use crate::ledger::program::Program;
+use crate::ledger::state::{Change, ShardState};
+use crate::ledger::types::{Position, Seq, ShardId, SymbolId};
+use crate::program::registry::Programs;
+use crate::program::{Symbols, SymbolsFull, compile};
+
+/// All state that the journal determines.
+#[derive(Debug)]
+pub struct World {
+    /// The virtual shards, in order.
+    pub shards: Vec<ShardState>,
+    /// The shared cells.
+    pub cells: Cells,
+    /// Strings and items.
+    pub dictionary: Dictionary,
+    /// Versions of the programme.
+    pub programs: Programs,
+    /// The publications, in the order of their versions.
+    pub publications: Vec<(Position, Publication)>,
+    /// The last record of the control shard.
+    pub control_seq: Seq,
+    /// The last opening replayed; `None` when replay began after it.
+    pub opening: Option<Opening>,
+    /// The epoch of the last frame applied; 0 in an empty journal.
+    pub epoch: u64,
+    /// One past the last record applied.
+    pub end: Position,
+    /// The hash of the last frame applied.
+    pub hash: FrameHash,
+}
+
+/// Finds the numbers of strings that the journal must have defined; never gives new ones.
+pub struct KnownSymbols<'a>(pub &'a Dictionary);
+
+impl Symbols for KnownSymbols<'_> {
+    fn intern(&mut self, text: &str) -> Result<SymbolId, SymbolsFull> {
+        self.0.find(text).ok_or(SymbolsFull)
+    }
+}
+
+/// Compiles a version that was published before, with the numbers it had then.
+///
+/// # Errors
+/// When the source does not compile or names strings that the journal has not defined.
+pub fn compile_published(publication: &Publication, dictionary: &Dictionary) -> Result<Arc<Program>, DecodeError> {
+    let symbols = &mut KnownSymbols(dictionary);
+    compile(&publication.source, publication.version, publication.effective_at, symbols)
+        .map(Arc::new)
+        .map_err(|_| DecodeError::Contradiction)
+}
+
+impl World {
+    /// A world in which nothing has happened.
+    #[must_use]
+    pub fn new(shard_count: u16) -> Self {
+        Self {
+            shards: (0..shard_count).map(|number| ShardState::new(ShardId(number))).collect(),
+            cells: Cells::default(),
+            dictionary: Dictionary::new(),
+            programs: Programs::default(),
+            publications: Vec::new(),
+            control_seq: Seq(0),
+            opening: None,
+            epoch: 0,
+            end: Position(0),
+            hash: [0; 32],
+        }
+    }
+
+    /// Applies the records of the next frame. `see` is shown each record before it is applied.
+    ///
+    /// # Errors
+    /// When the frame does not follow the one before, a record cannot be decoded, or `see` fails.
+    pub fn apply_frame(
+        &mut self,
+        frame: &FrameView<'_>,
+        mut see: impl FnMut(&Self, &RecordView<'_>, &Record) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        frame.check_follows(self.end, &self.hash)?;
+        frame.for_each(|view| -> Result<(), JournalError> {
+            let record = decode(view.bytes, &self.dictionary).map_err(|fault| record_error(view, fault))?;
+            see(self, view, &record)?;
+            self.apply(view, record).map_err(|fault| record_error(view, fault))
+        })?;
+        self.end = frame.end();
+        self.hash = frame.hash;
+        self.epoch = frame.header.epoch;
+        Ok(())
+    }
+
+    /// Applies one record.
+    ///
+    /// # Errors
+    /// When it does not fit the state: the journal is damaged or was altered.
+    pub fn apply(&mut self, view: &RecordView<'_>, record: Record) -> Result<(), DecodeError> {
+        if let Record::Entry(entry) = record {
+            return self.apply_entry(view, &entry);
+        }
+        if view.shard != ShardId::CONTROL {
+            return Err(DecodeError::Contradiction);
+        }
+        if view.seq > self.control_seq {
+            if view.seq != self.control_seq.next() {
+                return Err(DecodeError::Contradiction);
+            }
+            self.control_seq = view.seq;
+        }
+        match record {
+            Record::Entry(_) => unreachable!("handled above"),
+            Record::Opening(opening) => {
+                self.opening = Some(opening);
+                Ok(())
+            }
+            Record::Symbol(id, text) => self.dictionary.restore_symbol(id, &text),
+            Record::Item(id, item) => self.dictionary.restore_item(id, &item),
+            Record::Program(publication) => self.restore_publication(view.position, publication),
+        }
+    }
+
+    /// Takes a version of the programme from the journal or a snapshot; one that is known already is skipped.
+    ///
+    /// # Errors
+    /// When versions are missing or the source does not compile.
+    pub fn restore_publication(&mut self, position: Position, publication: Publication) -> Result<(), DecodeError> {
+        let known = self.publications.len() as u64;
+        if u64::from(publication.version.0) <= known {
+            return Ok(());
+        }
+        if u64::from(publication.version.0) != known + 1 {
+            return Err(DecodeError::Contradiction);
+        }
+        self.programs.append(compile_published(&publication, &self.dictionary)?);
+        self.publications.push((position, publication));
+        Ok(())
+    }
+
+    fn apply_entry(&mut self, view: &RecordView<'_>, entry: &Entry) -> Result<(), DecodeError> {
+        let shard = self.shards.get_mut(usize::from(view.shard.0)).ok_or(DecodeError::Contradiction)?;
+        let fits = view.seq <= shard.seq || view.seq == shard.seq.next();
+        let opened = entry.decision.effects.opens_account
+            || shard.account(entry.account).is_some_and(|account| !account.id.is_empty());
+        if !fits || !opened {
+            return Err(DecodeError::Contradiction);
+        }
+        shard.apply(&Change {
+            seq: view.seq,
+            position: Some(view.position),
+            posted_at: entry.posted_at,
+            account: entry.account,
+            account_id: &entry.command.account_id,
+            decision: &entry.decision,
+        });
+        for taken in &entry.decision.cells {
+            self.cells.restore_use(taken);
+        }
+        Ok(())
+    }
+
+    /// The digest of everything that decisions depend on.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        world_digest(&self.shards, &self.cells, &self.dictionary, &self.programs)
+    }
+}
+
+/// The digest of a whole state: shards in order, cells, the size of the dictionary and the programmes' sources.
+#[must_use]
+pub fn world_digest(shards: &[ShardState], cells: &Cells, dictionary: &Dictionary, programs: &Programs) -> Digest {
+    let mut digester = Digester::new("tallystick 2026 state v1");
+    digester.count(shards.len());
+    for shard in shards {
+        digester.digest(&shard_digest(shard));
+    }
+    cells.feed(&mut digester);
+    let (symbol_count, item_count) = dictionary.counts();
+    digester.number(symbol_count).number(item_count);
+    for program in programs.iter() {
+        digester.number(program.version.0).number(program.effective_at.0).digest(&Digest(program.source_hash));
+    }
+    digester.finish()
+}
+
+/// Names the place of a record that cannot be right.
+#[must_use]
+pub fn record_error(view: &RecordView<'_>, fault: DecodeError) -> JournalError {
+    JournalError::Record { position: view.position, from: view.offset, to: view.offset + view.bytes.len(), fault }
+}

@@ -1,0 +1,176 @@
+//! One run of the fuzzy snapshot: gathers slices from the workers and writes each when everything in it is durable.
+//!
+//! What must stay true: the order is begin (fix the start) → slices → flush → marker; a slice whose chunk is not
+//! durable waits; the queue of slices is bounded, and a worker that finds it full goes on and tries again later.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use super::committer::Progress;
+use super::job::{Slice, SliceSink};
+use super::tickets::Tickets;
+use super::worker::Shared;
+use crate::journal::dictionary::Dictionary;
+use crate::journal::record::Publication;
+use crate::ledger::types::{ItemId, Position, ShardId, SymbolId, TimestampNs};
+use crate::snapshot::Marker;
+use crate::snapshot::entity::Entity;
+use crate::store::{Batch, Durability, Space, Store, StoreError};
+
+/// Slices that may wait for their chunk to be durable.
+const SLICES_WAITING_MAX: usize = 64;
+
+#[derive(Debug, Default)]
+struct Queue {
+    slices: VecDeque<Slice>,
+    finished_workers: usize,
+}
+
+struct Sink(Arc<Mutex<Queue>>);
+
+impl SliceSink for Sink {
+    fn offer(&mut self, slice: Slice) -> Result<(), Slice> {
+        let mut queue = self.0.lock().expect("no holder panics");
+        if queue.slices.len() >= SLICES_WAITING_MAX {
+            return Err(slice);
+        }
+        queue.slices.push_back(slice);
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        self.0.lock().expect("no holder panics").finished_workers += 1;
+    }
+}
+
+/// What earlier snapshots have of the control shard: only what is new is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// Strings.
+    pub symbol_count: u32,
+    /// Items.
+    pub item_count: u32,
+    /// Versions of the programme.
+    pub publication_count: usize,
+}
+
+/// A snapshot being taken.
+pub struct SnapshotRun {
+    queue: Arc<Mutex<Queue>>,
+    worker_count: usize,
+    start: Position,
+    entity_count: u64,
+    saved: Saved,
+}
+
+/// What a step of a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// Slices are still to come or to become durable.
+    Going,
+    /// The marker is written.
+    Finished(Marker),
+}
+
+impl SnapshotRun {
+    /// Begins a run. The sinks are for the workers, in order: each is handed to its worker as a job.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn begin(
+        shared: &Shared,
+        progress: &Progress,
+        dictionary: &Dictionary,
+        publications: &[(Position, Publication)],
+        saved: Saved,
+        worker_count: usize,
+    ) -> (Self, Vec<Box<dyn SliceSink>>) {
+        // Fixed before anything is copied: whatever settled before is in what is copied after.
+        let start = progress.settled();
+        let queue = Arc::new(Mutex::new(Queue::default()));
+        let (control, now_saved) = control_slice(shared, progress, dictionary, publications, saved);
+        queue.lock().expect("nobody else has it yet").slices.push_back(control);
+        let sinks = (0..worker_count).map(|_| Box::new(Sink(queue.clone())) as Box<dyn SliceSink>).collect();
+        (Self { queue, worker_count, start, entity_count: 0, saved: now_saved }, sinks)
+    }
+
+    /// Writes the slices that have become durable; when all are written, flushes and writes the marker.
+    ///
+    /// # Errors
+    /// When the store fails; the marker before stays in force.
+    pub fn step(&mut self, store: &dyn Store, tickets: &Tickets, now: TimestampNs) -> Result<RunState, StoreError> {
+        loop {
+            let slice = {
+                let mut queue = self.queue.lock().expect("no holder panics");
+                match queue.slices.front() {
+                    Some(slice) if may_be_written(slice, tickets) => queue.slices.pop_front(),
+                    Some(_) => return Ok(RunState::Going),
+                    None if queue.finished_workers < self.worker_count => return Ok(RunState::Going),
+                    None => None,
+                }
+            };
+            let Some(slice) = slice else { break };
+            self.entity_count += slice.entities.len() as u64;
+            let mut batch = Batch::default();
+            for (key, value) in slice.entities {
+                batch.put(Space::State, key, value);
+            }
+            store.write(&batch, Durability::Deferred)?;
+        }
+        store.flush(Space::State)?;
+        let marker = Marker { start: self.start, finished_at: now, entity_count: self.entity_count };
+        marker.write(store)?;
+        Ok(RunState::Finished(marker))
+    }
+
+    /// What the control shard's part of this snapshot holds, for the next run.
+    #[must_use]
+    pub fn saved(&self) -> Saved {
+        self.saved
+    }
+}
+
+#[cfg(not(feature = "broken-variants"))]
+fn may_be_written(slice: &Slice, tickets: &Tickets) -> bool {
+    tickets.is_safe(slice.ticket)
+}
+
+#[cfg(feature = "broken-variants")]
+fn may_be_written(slice: &Slice, tickets: &Tickets) -> bool {
+    crate::sim::broken::is(crate::sim::broken::Variant::SliceBeforeDurable) || tickets.is_safe(slice.ticket)
+}
+
+/// Cells, and what is new of strings, items and programmes: all of it durable when the slice's ticket is.
+fn control_slice(
+    shared: &Shared,
+    progress: &Progress,
+    dictionary: &Dictionary,
+    publications: &[(Position, Publication)],
+    saved: Saved,
+) -> (Slice, Saved) {
+    let defined = progress.defined();
+    let mut entities = Vec::new();
+    for number in saved.symbol_count..defined.symbol_count {
+        let text = dictionary.text(SymbolId(number)).expect("a number that was given has a text");
+        entities.push(Entity::Symbol(SymbolId(number), text).encode());
+    }
+    for number in saved.item_count..defined.item_count {
+        let item = dictionary.item(ItemId(number)).expect("a number that was given has an item");
+        entities.push(Entity::Item(ItemId(number), item).encode());
+    }
+    for (position, publication) in &publications[saved.publication_count..] {
+        entities.push(Entity::Program(*position, Box::new(publication.clone())).encode());
+    }
+    for (id, cell) in shared.cells.copy() {
+        // A return that is not usable yet is part of `used` already: it is durable when the ticket is.
+        entities.push(Entity::Cell(id, cell.version, cell.used).encode());
+    }
+    entities.push(Entity::Shard(ShardId::CONTROL, defined.seq, TimestampNs(0)).encode());
+    let ticket = shared.tickets.horizon().saturating_sub(1);
+    let saved = Saved {
+        symbol_count: defined.symbol_count,
+        item_count: defined.item_count,
+        publication_count: publications.len(),
+    };
+    (Slice { entities, ticket }, saved)
+}
