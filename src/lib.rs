@@ -10,12 +10,19 @@ pub mod limits;
 pub mod ledger;
 pub mod program;
 
+pub mod store;
+
 pub mod cells;
 pub mod ids;
 pub mod journal;
-pub mod shard;
 pub mod snapshot;
-pub mod store;
+
+pub mod replay;
+
+pub mod recovery;
+
+pub mod clock;
+pub mod shard;
 
 pub mod audit;
 pub mod sim;

@@ -149,7 +149,8 @@ impl Committer {
         self.frames.clear();
         let chunks = std::iter::once(&taken.chunk).chain(submitted.iter().filter_map(|one| one.chunk.as_ref()));
         let bases = self.chain.assemble(chunks, now, &mut self.frames);
-        let mut bases = bases.into_iter().skip(1);
+        let mut bases = bases.into_iter();
+        let control_base = bases.next().expect("the control chunk comes first");
         if !self.frames.is_empty() {
             self.journal.append(&self.frames)?;
             let mark = HighWater { end: self.chain.next, hash: self.chain.hash };
@@ -162,8 +163,8 @@ impl Committer {
                 out.push(Committed { worker, chunk });
             }
         }
-        for waiter in taken.waiters {
-            waiter();
+        for (place, waiter) in taken.waiters {
+            waiter(control_base.plus(place));
         }
         Ok(())
     }

@@ -9,17 +9,17 @@ use crate::journal::chunk::Chunk;
 use super::committer::Defined;
 use crate::journal::dictionary::{Definitions, Dictionary};
 use crate::journal::record::{Record, encode_control};
-use crate::ledger::types::{Seq, ShardId};
+use crate::ledger::types::{Position, Seq, ShardId};
 
-/// Called on the committer's thread when the records queued so far are durable.
-pub type OnDurable = Box<dyn FnOnce() + Send>;
+/// Called on the committer's thread, with the record's position, when the record is durable.
+pub type OnDurable = Box<dyn FnOnce(Position) + Send>;
 
 /// What the committer takes from the queue.
 pub struct Taken {
     /// The records.
     pub chunk: Chunk,
-    /// To be called when they are durable.
-    pub waiters: Vec<OnDurable>,
+    /// To be called when they are durable, each with the place of its record in the chunk.
+    pub waiters: Vec<(u64, OnDurable)>,
     /// What is durable when they are.
     pub defined: Defined,
 }
@@ -28,7 +28,8 @@ pub struct Taken {
 struct Queue {
     seq: Seq,
     chunk: Chunk,
-    waiters: Vec<OnDurable>,
+    /// With the place of the record in the chunk.
+    waiters: Vec<(u64, OnDurable)>,
 }
 
 /// Records of the control shard on their way to the committer.
@@ -59,7 +60,8 @@ impl Control {
         let seq = queue.seq.next();
         queue.seq = seq;
         queue.chunk.push(ShardId::CONTROL, seq, |out| encode_control(out, record));
-        queue.waiters.extend(on_durable);
+        let place = queue.chunk.records().len() as u64 - 1;
+        queue.waiters.extend(on_durable.map(|waiter| (place, waiter)));
     }
 
     /// Takes everything queued, for the frame that is being assembled.

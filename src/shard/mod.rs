@@ -9,7 +9,9 @@
 pub mod committer;
 pub mod control;
 pub mod engine;
+pub mod housekeeper;
 pub mod job;
+pub mod publishing;
 pub mod snapshotter;
 pub mod tickets;
 pub mod worker;

@@ -1,0 +1,326 @@
+//! Recovery: from what a crash left to the state that was acknowledged.
+//!
+//! The order: identity → high-water mark → snapshot → replay from the marker (or from where the id index is complete,
+//! whichever is earlier) → checks. What is read is judged by this table, from the first row that fits:
+//!
+//! | identity | mark | chain up to the mark | chain after the mark | outcome |
+//! |---|---|---|---|---|
+//! | absent, store empty | absent | – | – | a new directory |
+//! | newer | any | any | any | refused: use a newer version |
+//! | damaged | any | any | any | refused: damaged |
+//! | fits | beyond the journal's end | – | – | refused: acknowledged records are missing |
+//! | fits | names another frame | – | – | refused: replaced |
+//! | fits | fits or absent | damaged | any | refused: damaged, with position and bytes |
+//! | fits | fits or absent | whole | damaged | refused: damaged, with position and bytes |
+//! | fits | fits or absent | whole | whole | recovered |
+//!
+//! A write that a crash tore never reaches this table: the store drops an incomplete tail of its log as a whole, and
+//! with it only frames that were not acknowledged.
+//!
+//! What must stay true: recovery changes nothing in the journal; it never skips damage; the recovered state has the
+//! digest of a replay from empty.
+
+pub mod identity;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::ids::{IdEntry, IdError, IdHasher, IdIndex, IdOptions};
+use crate::journal::codec::DecodeError;
+use crate::journal::dictionary::Dictionary;
+use crate::journal::log::StoreJournal;
+use crate::journal::record::{Entry, Publication, Record};
+use crate::journal::{Journal, JournalError};
+use crate::ledger::command::{CommandKind, Receipt};
+use crate::ledger::types::{Position, Seq, ShardId, SymbolId};
+use crate::replay::World;
+use crate::shard::job::ClaimedIds;
+use crate::snapshot::entity::Entity;
+use crate::snapshot::{Marker, SnapshotError};
+use crate::store::{Direction, Space, Store, StoreError};
+use identity::{Identity, IdentityError};
+
+/// Why a data directory cannot be opened. `Display` is a sentence for an operator.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The identity cannot be read.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The snapshot cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The id index cannot be read.
+    #[error(transparent)]
+    Ids(#[from] IdError),
+    /// There are frames but no identity.
+    #[error("the data directory has a journal but no identity: it is damaged")]
+    NoIdentity,
+    /// The snapshot knows what the journal does not.
+    #[error("the snapshot holds {what} that the journal does not have: it is damaged; remove the state space to replay")]
+    SnapshotAhead {
+        /// What.
+        what: String,
+    },
+    /// An account that others were numbered after is nowhere.
+    #[error("account {number} of shard {shard} is neither in the snapshot nor in the journal after it")]
+    AccountMissing {
+        /// The shard.
+        shard: ShardId,
+        /// The account's number.
+        number: usize,
+    },
+}
+
+/// What recovery found.
+pub struct Recovered {
+    /// The state.
+    pub world: World,
+    /// The identity of the directory.
+    pub identity: Identity,
+    /// Transaction ids, receipts, reversals.
+    pub ids: IdIndex,
+    /// The journal, not fenced yet.
+    pub journal: Arc<StoreJournal>,
+    /// The snapshot that was used.
+    pub marker: Option<Marker>,
+    /// Per shard: the last record that the snapshot is known to have.
+    pub snapshot_seqs: Vec<Seq>,
+    /// Records replayed.
+    pub replayed_count: u64,
+}
+
+/// Told the position reached and the position to reach.
+pub type OnProgress<'a> = dyn FnMut(Position, Position) + 'a;
+
+/// Recovers the state of a directory that has an identity.
+///
+/// # Errors
+/// As the table of this module says.
+pub fn recover(
+    store: &Arc<dyn Store>,
+    identity: Identity,
+    id_options: &IdOptions,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<Recovered, RecoveryError> {
+    let journal = Arc::new(StoreJournal::new(store.clone()));
+    journal.check_high_water()?;
+    let marker = Marker::read(&**store)?;
+    let mut world = World::new(identity.shard_count);
+    let mut snapshot_seqs = vec![Seq(0); usize::from(identity.shard_count)];
+    if marker.is_some() {
+        load_snapshot(&**store, &mut world)?;
+    }
+    for (place, shard) in snapshot_seqs.iter_mut().zip(&world.shards) {
+        *place = shard.seq;
+    }
+    let (ids, covered) = open_ids(store, id_options)?;
+    let start = covered.min(marker.map_or(Position(0), |marker| marker.start));
+    let hasher = identity.id_hasher();
+    let (end, end_hash) = journal.end()?;
+    let mut replay = Replay { world, ids: &ids, hasher: &hasher, replayed_count: 0 };
+    let mut next = start;
+    while next < end {
+        replay.some_frames(&*journal, next)?;
+        next = replay.world.end;
+        // Between the frames, so that the ids of a long journal do not all stay in memory.
+        while ids.maintain(next)?.more_waits() {}
+        on_progress(next, end);
+    }
+    let (mut world, replayed_count) = (replay.world, replay.replayed_count);
+    if replayed_count == 0 {
+        // The snapshot has everything; the chain goes on after the last frame.
+        (world.end, world.hash) = (end, end_hash);
+        world.epoch = last_epoch(&*journal, end)?;
+    }
+    check_accounts(&world)?;
+    Ok(Recovered { world, identity, ids, journal, marker, snapshot_seqs, replayed_count })
+}
+
+/// A snapshot never knows more than the journal: every account is opened, and its last record lies in the journal.
+fn check_accounts(world: &World) -> Result<(), RecoveryError> {
+    for shard in &world.shards {
+        if let Some(number) = shard.first_vacant() {
+            return Err(RecoveryError::AccountMissing { shard: shard.id, number });
+        }
+        for account in shard.accounts() {
+            if account.position.is_none_or(|position| position >= world.end) {
+                let what = format!("record {} of shard {}", account.seq, shard.id);
+                return Err(RecoveryError::SnapshotAhead { what });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Frames that are replayed before memory is tidied.
+const FRAMES_AT_ONCE: usize = 256;
+
+fn last_epoch(journal: &dyn Journal, end: Position) -> Result<u64, JournalError> {
+    let mut epoch = 0;
+    if end > Position(0) {
+        journal.read(Position(end.0 - 1), &mut |frame| {
+            epoch = frame.header.epoch;
+            Ok(ControlFlow::Break(()))
+        })?;
+    }
+    Ok(epoch)
+}
+
+struct Replay<'a> {
+    world: World,
+    ids: &'a IdIndex,
+    hasher: &'a IdHasher,
+    replayed_count: u64,
+}
+
+impl Replay<'_> {
+    fn some_frames(&mut self, journal: &dyn Journal, from: Position) -> Result<(), JournalError> {
+        let Self { world, ids, hasher, replayed_count } = self;
+        let mut frame_count = 0;
+        journal.read(from, &mut |frame| {
+            if world.hash == [0; 32] && world.end == Position(0) {
+                // Everything before this frame is in the snapshot; the chain up to it is for verification to check.
+                (world.end, world.hash) = (frame.header.position, frame.header.previous_hash);
+            }
+            world.apply_frame(frame, |world, view, record| {
+                *replayed_count += 1;
+                match record {
+                    Record::Entry(entry) => enter_ids(ids, hasher, &world.dictionary, view.position, entry),
+                    Record::Program(publication) => {
+                        enter_publication(ids, hasher, &world.dictionary, view.position, publication);
+                    }
+                    Record::Opening(_) | Record::Symbol(..) | Record::Item(..) => {}
+                }
+                Ok(())
+            })?;
+            frame_count += 1;
+            Ok(if frame_count < FRAMES_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })
+    }
+}
+
+/// Opens the id index; one that is damaged is wiped, to be rebuilt from the journal.
+fn open_ids(store: &Arc<dyn Store>, options: &IdOptions) -> Result<(IdIndex, Position), RecoveryError> {
+    match IdIndex::open(store.clone(), options) {
+        Ok(opened) => Ok(opened),
+        Err(error) if error.is_rebuildable() => {
+            IdIndex::wipe(&**store)?;
+            Ok(IdIndex::open(store.clone(), options)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn load_snapshot(store: &dyn Store, world: &mut World) -> Result<(), RecoveryError> {
+    let mut failed = None;
+    store.scan(Space::State, &[], Direction::Forward, &mut |key, value| {
+        let loaded = Entity::decode(key, value).and_then(|entity| place_entity(world, entity));
+        match loaded {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(fault) => {
+                let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
+                failed = Some(SnapshotError::Entity { key, fault });
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn place_entity(world: &mut World, entity: Entity) -> Result<(), DecodeError> {
+    let shard_of = |world: &World, shard: ShardId| {
+        if usize::from(shard.0) < world.shards.len() { Ok(usize::from(shard.0)) } else { Err(DecodeError::Contradiction) }
+    };
+    match entity {
+        Entity::Symbol(id, text) => world.dictionary.restore_symbol(id, &text)?,
+        Entity::Item(id, item) => world.dictionary.restore_item(id, &item)?,
+        Entity::Program(position, publication) => world.restore_publication(position, *publication)?,
+        Entity::Cell(id, version, used) => world.cells.restore(id, version, used),
+        Entity::Shard(ShardId::CONTROL, seq, _) => world.control_seq = seq,
+        Entity::Shard(shard, seq, posted_at) => {
+            let place = shard_of(world, shard)?;
+            (world.shards[place].seq, world.shards[place].posted_at) = (seq, posted_at);
+        }
+        Entity::Account(shard, number, account) => {
+            let place = shard_of(world, shard)?;
+            world.shards[place].place(number, *account);
+        }
+        Entity::Partner(shard, partner, wallet, account) => {
+            let place = shard_of(world, shard)?;
+            world.shards[place].place_partner(partner, wallet, account);
+        }
+    }
+    Ok(())
+}
+
+fn text(dictionary: &Dictionary, symbol: SymbolId) -> Box<str> {
+    dictionary.text(symbol).unwrap_or_default()
+}
+
+/// The key of a receipt in the id index.
+#[must_use]
+pub fn receipt_key(
+    hasher: &IdHasher,
+    dictionary: &Dictionary,
+    partner: &str,
+    receipt: &Receipt,
+) -> crate::ids::IdKey {
+    let (store, terminal) = (text(dictionary, receipt.store), text(dictionary, receipt.terminal));
+    hasher.receipt(partner, &store, &terminal, receipt.business_day.0, &receipt.number)
+}
+
+/// The ids of a command: what it claims before it is decided, and what is entered when it is durable.
+#[must_use]
+pub fn ids_of(
+    hasher: &IdHasher,
+    dictionary: &Dictionary,
+    command: &crate::ledger::command::Command,
+) -> ClaimedIds {
+    let partner = text(dictionary, command.partner);
+    let transaction = hasher.transaction(&partner, &command.transaction_id);
+    match &command.kind {
+        CommandKind::Accrue(basket) => {
+            let subject = receipt_key(hasher, dictionary, &partner, &basket.receipt());
+            ClaimedIds { transaction, subject, freed: None }
+        }
+        CommandKind::Reverse(reversal) => ClaimedIds {
+            transaction,
+            subject: hasher.reversal(&partner, &reversal.original_transaction_id),
+            freed: Some(receipt_key(hasher, dictionary, &partner, &reversal.original.receipt)),
+        },
+    }
+}
+
+/// Enters the ids of a record that is durable. The live path does the same when a commit is processed.
+fn enter_ids(ids: &IdIndex, hasher: &IdHasher, dictionary: &Dictionary, position: Position, entry: &Entry) {
+    let keys = ids_of(hasher, dictionary, &entry.command);
+    let taken = IdEntry { position, freed: false };
+    ids.insert(keys.transaction, taken);
+    if entry.decision.refusal().is_none() {
+        ids.insert(keys.subject, taken);
+        if let Some(receipt) = keys.freed {
+            ids.insert(receipt, IdEntry { position, freed: true });
+        }
+    }
+}
+
+/// Enters the id of a publication that came through the wire.
+pub fn enter_publication(
+    ids: &IdIndex,
+    hasher: &IdHasher,
+    dictionary: &Dictionary,
+    position: Position,
+    publication: &Publication,
+) {
+    if !publication.transaction_id.is_empty() {
+        let partner = text(dictionary, publication.partner);
+        let key = hasher.transaction(&partner, &publication.transaction_id);
+        ids.insert(key, IdEntry { position, freed: false });
+    }
+}

@@ -1,0 +1,474 @@
+//! The assembly: threads around the state machines, and the handle by which the edge reaches them.
+//!
+//! Threads: one per worker, the committer, the housekeeper (high-water mark, id index, snapshots). Stopping is ordered:
+//! refuse new jobs → workers drain their queues → everything is committed → mark → the state is handed back.
+//!
+//! What must stay true: a queue that is full refuses at once; after the first failure nothing is answered any more.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+
+use super::committer::{Committed, Committer, Defined, Progress, Submitted};
+use super::control::Control;
+use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
+use super::job::Job;
+use super::tickets::Tickets;
+use super::worker::{Shared, Worker, worker_of};
+use crate::clock::SharedClock;
+use crate::ids::IdHasher;
+use crate::journal::dictionary::Dictionary;
+use crate::journal::frame::Chain;
+use crate::journal::log::StoreJournal;
+use crate::journal::record::{Opening, Publication, Record};
+use crate::journal::{Journal, JournalError};
+use crate::ledger::decision::Refusal;
+use crate::ledger::state::{ShardState, shard_of};
+use crate::ledger::types::{Position, ShardId, TimestampNs};
+use crate::limits;
+use crate::program::registry::Programs;
+use crate::recovery::Recovered;
+use crate::recovery::identity::Identity;
+use crate::replay::world_digest;
+use crate::snapshot::Marker;
+use crate::store::Store;
+
+/// Sizes and rhythms. May differ from one start to the next.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Worker threads, 1 to [`limits::WORKERS_MAX`].
+    pub worker_count: usize,
+    /// Jobs that may wait for one worker.
+    pub queue_depth: usize,
+    /// When snapshots are taken.
+    pub housekeeping: HousekeeperOptions,
+}
+
+/// Called once, on the thread that failed, when the ledger can no longer promise anything.
+pub type OnFailure = Arc<dyn Fn(&JournalError) + Send + Sync>;
+
+/// A running ledger.
+pub struct Engine {
+    pub(super) queues: Vec<Sender<Job>>,
+    pub(super) submit: Sender<Submitted>,
+    pub(super) publishing: Mutex<()>,
+    pub(super) publish_gate: AtomicI64,
+    pub(super) latest_stamp: AtomicI64,
+    pub(super) programs: RwLock<Programs>,
+    pub(super) publications: Arc<RwLock<Vec<(Position, Publication)>>>,
+    /// Records of the control shard.
+    pub control: Arc<Control>,
+    /// Cells, ids, tickets.
+    pub shared: Arc<Shared>,
+    /// Strings and items.
+    pub dictionary: Arc<Dictionary>,
+    /// How far the journal is durable.
+    pub progress: Arc<Progress>,
+    /// The journal, for reads.
+    pub journal: Arc<StoreJournal>,
+    /// The store, for reads.
+    pub store: Arc<dyn Store>,
+    /// The identity of the data directory.
+    pub identity: Identity,
+    /// Hashes ids as the index does.
+    pub hasher: IdHasher,
+    /// Time.
+    pub clock: SharedClock,
+    /// The epoch of this process.
+    pub epoch: u64,
+    /// The last finished snapshot.
+    pub marker: Arc<Mutex<Option<Marker>>>,
+    options: EngineOptions,
+    stopping: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
+    snapshot_requests: Sender<SnapshotRequest>,
+    workers: Mutex<Vec<JoinHandle<Vec<ShardState>>>>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+    housekeeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The state of a ledger that was stopped in order.
+pub struct Stopped {
+    /// The digest of its state.
+    pub digest: crate::ledger::digest::Digest,
+    /// One past the last record.
+    pub end: Position,
+}
+
+impl Engine {
+    /// Takes over a recovered directory: opens a new epoch and starts the threads.
+    ///
+    /// # Errors
+    /// When another process has taken over, or the opening record cannot be made durable.
+    ///
+    /// # Panics
+    /// When the options are out of range or the operating system gives no threads.
+    pub fn start(
+        recovered: Recovered,
+        store: Arc<dyn Store>,
+        clock: SharedClock,
+        options: EngineOptions,
+        on_failure: OnFailure,
+    ) -> Result<Arc<Self>, JournalError> {
+        assert!((1..=limits::WORKERS_MAX).contains(&options.worker_count), "the configuration checks the range");
+        let Recovered { world, identity, ids, journal, marker, snapshot_seqs, .. } = recovered;
+        let epoch = world.epoch + 1;
+        journal.fence(epoch)?;
+        let (symbol_count, item_count) = world.dictionary.counts();
+        let defined = Defined { seq: world.control_seq, symbol_count, item_count };
+        let control = Arc::new(Control::new(world.control_seq));
+        let progress = Arc::new(Progress::new(world.end, defined));
+        let dictionary = Arc::new(world.dictionary);
+        let latest_stamp = world.shards.iter().map(|shard| shard.posted_at.0).max().unwrap_or(i64::MIN);
+        let shared = Arc::new(Shared {
+            cells: world.cells,
+            ids,
+            tickets: Tickets::new(options.worker_count),
+            shard_count: identity.shard_count,
+            clock_is_input: identity.clock_is_input,
+        });
+        control.push(&opening(epoch, &identity, clock.now()), None);
+        let chain = Chain { epoch, next: world.end, hash: world.hash };
+        let mut committer =
+            Committer::new(journal.clone(), control.clone(), dictionary.clone(), progress.clone(), chain);
+        committer.commit(&mut Vec::new(), clock.now(), &mut Vec::new())?;
+
+        let (submit, submitted) = unbounded();
+        let (snapshot_requests, requests) = bounded(1);
+        let failed = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::new(AtomicBool::new(false));
+        let publications = Arc::new(RwLock::new(world.publications));
+        let marker = Arc::new(Mutex::new(marker));
+        let mut parts = Vec::new();
+        let mut queues = Vec::new();
+        let mut notices = Vec::new();
+        for (index, (shards, seqs)) in deal(world.shards, snapshot_seqs, options.worker_count).into_iter().enumerate() {
+            let (queue, jobs) = bounded(options.queue_depth);
+            let (notice, committed) = unbounded();
+            queues.push(queue);
+            notices.push(notice);
+            let worker =
+                Worker::new(index, options.worker_count, shared.clone(), world.programs.clone(), shards, seqs);
+            parts.push(WorkerThread {
+                worker,
+                jobs,
+                committed,
+                submit: submit.clone(),
+                progress: progress.clone(),
+                clock: clock.clone(),
+                stopping: stopping.clone(),
+                failed: failed.clone(),
+                index,
+                nudged: false,
+            });
+        }
+        let spawn = |name: String| std::thread::Builder::new().name(name);
+        let workers = parts
+            .into_iter()
+            .map(|part| spawn(format!("worker-{}", part.index)).spawn(move || part.run()).expect("threads are to be had"))
+            .collect();
+        let committer = {
+            let (clock, failed) = (clock.clone(), failed.clone());
+            let on_failure = on_failure.clone();
+            let body = move || commit_loop(committer, &submitted, &notices, &clock, &failed, &on_failure);
+            spawn("committer".to_owned()).spawn(body).expect("threads are to be had")
+        };
+        let housekeeper = {
+            let keeper = Housekeeper::new(
+                options.housekeeping.clone(),
+                shared.clone(),
+                progress.clone(),
+                dictionary.clone(),
+                publications.clone(),
+                journal.clone(),
+                store.clone(),
+                clock.clone(),
+                marker.clone(),
+                queues.clone(),
+            );
+            let (stopping, failed) = (stopping.clone(), failed.clone());
+            let body = move || keeper.run(&requests, &stopping, &failed, &on_failure);
+            spawn("housekeeper".to_owned()).spawn(body).expect("threads are to be had")
+        };
+        Ok(Arc::new(Self {
+            queues,
+            submit,
+            publishing: Mutex::new(()),
+            publish_gate: AtomicI64::new(i64::MAX),
+            latest_stamp: AtomicI64::new(latest_stamp),
+            programs: RwLock::new(world.programs),
+            publications,
+            control,
+            shared,
+            dictionary,
+            progress,
+            journal,
+            store,
+            hasher: identity.id_hasher(),
+            identity,
+            clock,
+            epoch,
+            marker,
+            options,
+            stopping,
+            failed,
+            snapshot_requests,
+            workers: Mutex::new(workers),
+            committer: Mutex::new(Some(committer)),
+            housekeeper: Mutex::new(Some(housekeeper)),
+        }))
+    }
+
+    /// Hands a job to the worker of a shard.
+    ///
+    /// # Errors
+    /// The job, and why it was not taken: the queue is full or the ledger is stopping. Nothing was consumed.
+    pub fn submit(&self, shard: ShardId, job: Job) -> Result<(), (Job, Refusal)> {
+        if self.stopping.load(Ordering::Acquire) || self.failed.load(Ordering::Acquire) {
+            return Err((job, Refusal::ShuttingDown));
+        }
+        if let Job::Command(command) = &job {
+            self.latest_stamp.fetch_max(command.stamp.0, Ordering::Relaxed);
+        }
+        match self.queues[worker_of(shard, self.queues.len())].try_send(job) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(job)) => Err((job, Refusal::Overloaded)),
+            Err(TrySendError::Disconnected(job)) => Err((job, Refusal::ShuttingDown)),
+        }
+    }
+
+    /// The shard of an account.
+    #[must_use]
+    pub fn shard_of(&self, account_id: &str) -> ShardId {
+        shard_of(account_id, self.identity.shard_count)
+    }
+
+    /// Worker threads.
+    #[must_use]
+    pub fn worker_count(&self) -> usize {
+        self.options.worker_count
+    }
+
+    /// Whether the ledger has failed or is stopping.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire) || self.failed.load(Ordering::Acquire)
+    }
+
+    /// The stamp of a command that arrives now, and whether it must wait because a version that takes effect by then
+    /// is being published.
+    #[must_use]
+    pub fn may_stamp(&self, stamp: TimestampNs) -> bool {
+        stamp.0 < self.publish_gate.load(Ordering::SeqCst)
+    }
+
+    /// The versions of the programme, as far as every worker has them.
+    ///
+    /// # Panics
+    /// When a holder panicked.
+    #[must_use]
+    pub fn programs(&self) -> Programs {
+        self.programs.read().expect("no holder panics").clone()
+    }
+
+    /// Takes a snapshot now and waits for it.
+    ///
+    /// # Errors
+    /// When the ledger is stopping.
+    pub fn snapshot(&self) -> Result<Marker, Refusal> {
+        let (reply, answer) = bounded(1);
+        self.snapshot_requests.send(SnapshotRequest { reply }).map_err(|_| Refusal::ShuttingDown)?;
+        answer.recv().map_err(|_| Refusal::ShuttingDown)
+    }
+
+    /// Refuses new jobs, answers those that are queued, makes everything durable, and hands back what became of it.
+    /// `None` when the ledger failed or was stopped before.
+    ///
+    /// # Panics
+    /// When a thread panicked.
+    pub fn stop(&self) -> Option<Stopped> {
+        self.stopping.store(true, Ordering::Release);
+        let workers = std::mem::take(&mut *self.workers.lock().expect("no holder panics"));
+        if workers.is_empty() {
+            return None;
+        }
+        let mut shards: Vec<ShardState> =
+            workers.into_iter().flat_map(|thread| thread.join().expect("a worker does not panic")).collect();
+        shards.sort_by_key(|shard| shard.id);
+        let housekeeper = self.housekeeper.lock().expect("no holder panics").take();
+        if let Some(thread) = housekeeper {
+            thread.join().expect("the housekeeper does not panic");
+        }
+        let _ = self.submit.send(Submitted { worker: None, chunk: None });
+        let committer = self.committer.lock().expect("no holder panics").take();
+        if let Some(thread) = committer {
+            let _ = self.submit.send(Submitted { worker: Some(STOP), chunk: None });
+            thread.join().expect("the committer does not panic");
+        }
+        if self.failed.load(Ordering::Acquire) {
+            return None;
+        }
+        if let Some(mark) = self.progress.high_water() {
+            // The journal is complete without it; a failure here only leaves the older mark.
+            let _ = self.journal.write_high_water(&mark);
+        }
+        let programs = self.programs.read().expect("no holder panics");
+        let digest = world_digest(&shards, &self.shared.cells, &self.dictionary, &programs);
+        Some(Stopped { digest, end: self.progress.durable_end() })
+    }
+}
+
+/// The worker number that tells the committer to stop.
+const STOP: usize = usize::MAX;
+
+fn opening(epoch: u64, identity: &Identity, at: TimestampNs) -> Record {
+    Record::Opening(Opening {
+        epoch,
+        at,
+        time_zone_release: crate::program::time_zone_release().into(),
+        shard_count: identity.shard_count,
+        clock_is_input: identity.clock_is_input,
+    })
+}
+
+type Dealt = Vec<(Vec<ShardState>, Vec<crate::ledger::types::Seq>)>;
+
+fn deal(shards: Vec<ShardState>, seqs: Vec<crate::ledger::types::Seq>, worker_count: usize) -> Dealt {
+    let mut dealt: Dealt = (0..worker_count).map(|_| Default::default()).collect();
+    for (shard, seq) in shards.into_iter().zip(seqs) {
+        let place = worker_of(shard.id, worker_count);
+        dealt[place].0.push(shard);
+        dealt[place].1.push(seq);
+    }
+    dealt
+}
+
+fn commit_loop(
+    mut committer: Committer,
+    submitted: &Receiver<Submitted>,
+    notices: &[Sender<Committed>],
+    clock: &SharedClock,
+    failed: &AtomicBool,
+    on_failure: &OnFailure,
+) {
+    let mut gathered = Vec::new();
+    let mut committed = Vec::new();
+    let mut stop = false;
+    while !stop {
+        let Ok(first) = submitted.recv() else { return };
+        let mut bytes = 0;
+        for one in std::iter::once(first).chain(submitted.try_iter()) {
+            if one.worker == Some(STOP) {
+                stop = true;
+                break;
+            }
+            bytes += one.chunk.as_ref().map_or(0, crate::journal::chunk::Chunk::byte_count);
+            gathered.push(one);
+            if bytes >= limits::COMMIT_BYTES_MAX {
+                break;
+            }
+        }
+        if let Err(error) = committer.commit(&mut gathered, clock.now(), &mut committed) {
+            failed.store(true, Ordering::Release);
+            on_failure(&error);
+            return;
+        }
+        for one in committed.drain(..) {
+            // A worker that is gone has nobody left to answer.
+            let _ = notices[one.worker].send(one);
+        }
+    }
+}
+
+struct WorkerThread {
+    worker: Worker,
+    jobs: Receiver<Job>,
+    committed: Receiver<Committed>,
+    submit: Sender<Submitted>,
+    progress: Arc<Progress>,
+    clock: SharedClock,
+    stopping: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
+    index: usize,
+    /// A commit of nothing was asked for, to look at gated reads again.
+    nudged: bool,
+}
+
+impl WorkerThread {
+    fn run(mut self) -> Vec<ShardState> {
+        loop {
+            let notices = self.take_notices();
+            let jobs = self.take_jobs();
+            self.hand_over();
+            self.worker.snapshot_step();
+            if notices + jobs > 0 {
+                continue;
+            }
+            if self.failed.load(Ordering::Acquire) {
+                // Memory is ahead of disk: nobody is answered, and the state is worth nothing.
+                return Vec::new();
+            }
+            let idle = self.worker.in_flight_count() == 0 && !self.worker.has_gated_reads();
+            if self.stopping.load(Ordering::Acquire) && idle && self.jobs.is_empty() {
+                return self.worker.into_shards();
+            }
+            self.wait();
+        }
+    }
+
+    fn take_notices(&mut self) -> usize {
+        let mut count = 0;
+        while let Ok(notice) = self.committed.try_recv() {
+            count += 1;
+            match notice.chunk {
+                Some((chunk, base)) => {
+                    self.worker.committed(chunk, base);
+                    self.progress.processed(base);
+                }
+                None => {
+                    self.nudged = false;
+                    self.worker.open_gates();
+                }
+            }
+        }
+        count
+    }
+
+    fn take_jobs(&mut self) -> usize {
+        if !self.worker.has_room() {
+            return 0;
+        }
+        let now_ns = self.clock.monotonic_ns();
+        let mut count = 0;
+        while count < limits::WORKER_BATCH_COMMANDS_MAX {
+            let Ok(job) = self.jobs.try_recv() else { break };
+            self.worker.execute(job, now_ns);
+            count += 1;
+        }
+        count
+    }
+
+    fn hand_over(&mut self) {
+        if let Some(chunk) = self.worker.seal() {
+            // The committer outlives the workers, unless it failed; then nothing is answered any more.
+            let _ = self.submit.send(Submitted { worker: Some(self.index), chunk: Some(chunk) });
+        } else if self.worker.has_gated_reads() && !self.nudged {
+            self.nudged = true;
+            let _ = self.submit.send(Submitted { worker: Some(self.index), chunk: None });
+        }
+    }
+
+    fn wait(&self) {
+        // While a snapshot is taken or the ledger stops there is something to do without a message.
+        let patience = if self.worker.is_taking_snapshot() { 1 } else { 20 };
+        let mut select = crossbeam::channel::Select::new();
+        select.recv(&self.committed);
+        if self.worker.has_room() {
+            select.recv(&self.jobs);
+        }
+        let _ = select.ready_timeout(Duration::from_millis(patience));
+    }
+}

@@ -1,0 +1,197 @@
+//! The housekeeper: what must happen now and then and may wait for the disk. The high-water mark, the id index's
+//! background work, snapshots.
+//!
+//! What must stay true: nothing here holds up a worker or the committer; the mark only names what is durable.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Sender};
+
+use super::committer::Progress;
+use super::engine::OnFailure;
+use super::job::Job;
+use super::snapshotter::{RunState, Saved, SnapshotRun};
+use super::worker::Shared;
+use crate::clock::SharedClock;
+use crate::journal::JournalError;
+use crate::journal::dictionary::Dictionary;
+use crate::journal::log::{HighWater, StoreJournal};
+use crate::journal::record::Publication;
+use crate::ledger::types::Position;
+use crate::limits;
+use crate::snapshot::Marker;
+use crate::store::{Store, StoreError};
+
+/// When snapshots are taken.
+#[derive(Clone, Debug)]
+pub struct HousekeeperOptions {
+    /// A snapshot is due after so many further records …
+    pub snapshot_records: u64,
+    /// … but not sooner than so many milliseconds after the last one.
+    pub snapshot_interval_ms: u64,
+}
+
+impl Default for HousekeeperOptions {
+    fn default() -> Self {
+        Self { snapshot_records: 1_000_000, snapshot_interval_ms: 10_000 }
+    }
+}
+
+/// Someone wants a snapshot now.
+pub struct SnapshotRequest {
+    /// Told when it is finished.
+    pub reply: Sender<Marker>,
+}
+
+/// A round every so many milliseconds when there is nothing else to do.
+const ROUND_MS: u64 = 5;
+
+/// Does the background work of one ledger.
+pub struct Housekeeper {
+    options: HousekeeperOptions,
+    shared: Arc<Shared>,
+    progress: Arc<Progress>,
+    dictionary: Arc<Dictionary>,
+    publications: Arc<RwLock<Vec<(Position, Publication)>>>,
+    journal: Arc<StoreJournal>,
+    store: Arc<dyn Store>,
+    clock: SharedClock,
+    marker: Arc<Mutex<Option<Marker>>>,
+    queues: Vec<Sender<Job>>,
+    run: Option<(SnapshotRun, Vec<Sender<Marker>>)>,
+    saved: Saved,
+    marked: Option<HighWater>,
+    marked_at_ms: i64,
+    snapshot_at_ms: i64,
+}
+
+impl Housekeeper {
+    #[expect(clippy::too_many_arguments, reason = "it is assembled in one place from what the engine holds")]
+    pub(super) fn new(
+        options: HousekeeperOptions,
+        shared: Arc<Shared>,
+        progress: Arc<Progress>,
+        dictionary: Arc<Dictionary>,
+        publications: Arc<RwLock<Vec<(Position, Publication)>>>,
+        journal: Arc<StoreJournal>,
+        store: Arc<dyn Store>,
+        clock: SharedClock,
+        marker: Arc<Mutex<Option<Marker>>>,
+        queues: Vec<Sender<Job>>,
+    ) -> Self {
+        let now_ms = clock.monotonic_ns() / 1_000_000;
+        Self {
+            options,
+            shared,
+            progress,
+            dictionary,
+            publications,
+            journal,
+            store,
+            clock,
+            marker,
+            queues,
+            run: None,
+            saved: Saved::default(),
+            marked: None,
+            marked_at_ms: now_ms,
+            snapshot_at_ms: now_ms,
+        }
+    }
+
+    pub(super) fn run(
+        mut self,
+        requests: &Receiver<SnapshotRequest>,
+        stopping: &AtomicBool,
+        failed: &AtomicBool,
+        on_failure: &OnFailure,
+    ) {
+        while !stopping.load(Ordering::Acquire) && !failed.load(Ordering::Acquire) {
+            let request = requests.recv_timeout(Duration::from_millis(ROUND_MS)).ok();
+            if let Err(error) = self.round(request) {
+                failed.store(true, Ordering::Release);
+                on_failure(&error);
+            }
+        }
+    }
+
+    fn round(&mut self, request: Option<SnapshotRequest>) -> Result<(), JournalError> {
+        let now_ms = self.clock.monotonic_ns() / 1_000_000;
+        self.renew_mark(now_ms)?;
+        // Bounded, so that the mark and the snapshot are not kept waiting by a long merge.
+        for _ in 0..64 {
+            let step = self.shared.ids.maintain(self.progress.settled());
+            if !step.map_err(store_error)?.more_waits() {
+                break;
+            }
+        }
+        self.take_snapshot(request, now_ms)
+    }
+
+    fn renew_mark(&mut self, now_ms: i64) -> Result<(), JournalError> {
+        let interval_ms = i64::try_from(limits::HIGH_WATER_INTERVAL_MS).unwrap_or(i64::MAX);
+        let mark = self.progress.high_water();
+        if mark != self.marked && now_ms - self.marked_at_ms >= interval_ms {
+            if let Some(mark) = &mark {
+                self.journal.write_high_water(mark)?;
+            }
+            (self.marked, self.marked_at_ms) = (mark, now_ms);
+        }
+        Ok(())
+    }
+
+    fn take_snapshot(&mut self, request: Option<SnapshotRequest>, now_ms: i64) -> Result<(), JournalError> {
+        let waiting = request.map(|request| request.reply);
+        match &mut self.run {
+            Some((_, replies)) => replies.extend(waiting),
+            None if waiting.is_some() || self.is_due(now_ms) => self.begin(waiting),
+            None => return Ok(()),
+        }
+        let Some((run, replies)) = &mut self.run else { return Ok(()) };
+        let state = run.step(&*self.store, &self.shared.tickets, self.clock.now())?;
+        if let RunState::Finished(marker) = state {
+            self.saved = run.saved();
+            *self.marker.lock().expect("no holder panics") = Some(marker);
+            for reply in replies.drain(..) {
+                // Whoever asked may have gone.
+                let _ = reply.send(marker);
+            }
+            (self.run, self.snapshot_at_ms) = (None, now_ms);
+        }
+        Ok(())
+    }
+
+    fn is_due(&self, now_ms: i64) -> bool {
+        let start = self.marker.lock().expect("no holder panics").map_or(0, |marker| marker.start.0);
+        let records = self.progress.settled().0.saturating_sub(start);
+        let interval_ms = i64::try_from(self.options.snapshot_interval_ms).unwrap_or(i64::MAX);
+        records >= self.options.snapshot_records && now_ms - self.snapshot_at_ms >= interval_ms
+    }
+
+    fn begin(&mut self, waiting: Option<Sender<Marker>>) {
+        let publications = self.publications.read().expect("no holder panics");
+        let (run, sinks) = SnapshotRun::begin(
+            &self.shared,
+            &self.progress,
+            &self.dictionary,
+            &publications,
+            self.saved,
+            self.queues.len(),
+        );
+        for (queue, sink) in self.queues.iter().zip(sinks) {
+            // Waits while the queue is full; a worker that is gone takes no snapshot.
+            let _ = queue.send(Job::Snapshot(sink));
+        }
+        drop(publications);
+        self.run = Some((run, waiting.into_iter().collect()));
+    }
+}
+
+fn store_error(error: crate::ids::IdError) -> JournalError {
+    match error {
+        crate::ids::IdError::Store(error) => error.into(),
+        other => JournalError::Store(StoreError::Damaged { path: "the id index".into(), reason: other.to_string() }),
+    }
+}
