@@ -51,6 +51,19 @@ pub const PROGRAM_SOURCE_BYTES_MAX: usize = 1 << 20;
 /// Versions of the programme kept in one data directory.
 pub const PROGRAM_VERSIONS_MAX: u32 = 65_535;
 
+/// Wallets of one programme. A wallet's index is a byte.
+pub const PROGRAM_WALLETS_MAX: usize = 32;
+/// Bytes of a name in a programme file.
+pub const PROGRAM_NAME_BYTES_MAX: usize = 64;
+/// Problems of each severity that the check of a programme file shows; the rest are counted.
+pub const PROGRAM_PROBLEMS_MAX: usize = 100;
+/// Largest number of decimal places of a wallet.
+pub const WALLET_SCALE_MAX: u8 = 9;
+/// Largest late limit that a programme may state. Window counters are kept that long.
+pub const LATE_LIMIT_DAYS_MAX: i64 = 3_660;
+/// Largest future skew that a programme may state: a day.
+pub const FUTURE_SKEW_SECONDS_MAX: i64 = 86_400;
+
 /// Virtual shards of a data directory, fixed when it is made.
 pub const SHARD_COUNT_DEFAULT: u16 = 256;
 /// Largest count of virtual shards; the number above it names the control shard.
@@ -90,6 +103,11 @@ pub const HIGH_WATER_INTERVAL_MS: u64 = 1_000;
 
 const _: () = assert!(SHARD_COUNT_DEFAULT <= SHARD_COUNT_MAX, "the default must be allowed");
 const _: () = assert!(WORKER_BATCH_COMMANDS_MAX <= WORKER_QUEUE_DEPTH_MAX, "a batch is drained from the queue");
+const _: () = assert!(PROGRAM_WALLETS_MAX <= 256, "a wallet's index is a byte");
+const _: () = assert!(PROGRAM_NAME_BYTES_MAX <= SYMBOL_BYTES_MAX, "names are interned");
+const _: () = assert!(LATE_LIMIT_DAYS_DEFAULT <= LATE_LIMIT_DAYS_MAX, "the default must be allowed");
+const _: () = assert!(FUTURE_SKEW_SECONDS_DEFAULT <= FUTURE_SKEW_SECONDS_MAX, "the default must be allowed");
+const _: () = assert!(LATE_LIMIT_DAYS_MAX * 86_400 < i64::MAX / 1_000_000_000, "a late limit in nanoseconds fits i64");
 const _: () = assert!(FRAME_BYTES_TARGET < FRAME_BYTES_MAX, "an ordinary frame can be read back");
 const _: () = assert!(PROGRAM_SOURCE_BYTES_MAX + 4_096 < FRAME_BYTES_MAX, "a programme fits a frame");
 const _: () = assert!(FRAME_BYTES_MAX <= COMMIT_BYTES_MAX, "every frame fits a commit");
@@ -100,3 +118,10 @@ const _: () = assert!(
         < i128::MAX / (BASKET_LINES_MAX as i128),
     "a basket's exact sum cannot overflow"
 );
+
+// The index of ids (room `ids`).
+
+/// Ids, or slots of a table, that one background step of the id index handles; a step stays a few milliseconds short.
+pub const ID_STEP_ENTRIES_MAX: usize = 65_536;
+/// Sealed generations of ids that may wait to be written; beyond it new claims are refused until the disk caught up.
+pub const ID_UNWRITTEN_GENERATIONS_MAX: usize = 8;

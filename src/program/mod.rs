@@ -1,1 +1,125 @@
-//! (room to be furnished)
+//! Programme files: the text in which a programme's owner states what is earned, checked with located problems and
+//! compiled into the flat tables of [`crate::ledger::program`].
+//!
+//! Reading order: `table` (one TOML table, key by key), `file` (the sections), `check` (what entries mean together),
+//! `compile` (the tables), [`summary()`] (a preview for people), [`registry`] (the versions of a data directory).
+//! The reference for authors is `docs/program-file.md`.
+//!
+//! What must stay true: a file with an error never becomes a programme and changes no dictionary; compiling depends on
+//! its arguments and the time-zone release of this binary only; every bound is in [`crate::limits`].
+#![deny(clippy::float_arithmetic, clippy::as_conversions, clippy::cast_possible_truncation)]
+
+mod check;
+mod compile;
+mod file;
+mod problem;
+pub mod registry;
+mod suggest;
+mod summary;
+mod symbols;
+mod table;
+#[cfg(test)]
+mod tests;
+mod timezone;
+
+pub use problem::{Problem, Severity};
+pub use registry::Programs;
+pub use summary::summary;
+pub use symbols::{SymbolTable, Symbols, SymbolsFull};
+pub use timezone::{time_zone_release, zone};
+
+use file::ProgramFile;
+use problem::{Finding, Problems};
+use table::TableReader;
+use toml::de::DeTable;
+
+use crate::ledger::program::Program;
+use crate::ledger::types::{ProgramVersion, TimestampNs};
+use crate::limits::PROGRAM_SOURCE_BYTES_MAX;
+
+/// The programme that runs where none is named: a coffee shop.
+pub const SAMPLE: &str = include_str!("../../deploy/programs/coffee-shop.toml");
+
+/// What [`check`] found.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// Every problem, in the order of the file.
+    pub problems: Vec<Problem>,
+    /// The programme, compiled with a dictionary of its own, for a preview. `None` when there is an error.
+    pub program: Option<Program>,
+}
+
+/// Checks a programme file and runs its expectations.
+///
+/// Mistakes of TOML's own syntax are reported alone, since what follows one cannot be trusted; all other problems are
+/// reported together.
+#[must_use]
+pub fn check(source: &str) -> Checked {
+    let mut problems = Problems::new(source);
+    let program = examine(source, &mut problems).map(|examined| examined.program);
+    let program = program.filter(|_| !problems.has_errors());
+    Checked { problems: problems.into_sorted(), program }
+}
+
+/// Compiles a programme file.
+///
+/// Strings enter `symbols` in the order of the file, and only when the file has no error. Warnings are not returned:
+/// ask [`check`] for them.
+///
+/// # Errors
+/// Every problem, warnings too, when one of them is an error, or the dictionary is full.
+pub fn compile(
+    source: &str,
+    version: ProgramVersion,
+    effective_at: TimestampNs,
+    symbols: &mut dyn Symbols,
+) -> Result<Program, Vec<Problem>> {
+    let mut problems = Problems::new(source);
+    let Some(examined) = examine(source, &mut problems).filter(|_| !problems.has_errors()) else {
+        return Err(problems.into_sorted());
+    };
+    compile::build(&examined.file, source, version, effective_at, symbols).map_err(|finding| {
+        problems.push(finding);
+        problems.into_sorted()
+    })
+}
+
+/// A file in which every entry is fit, and the programme that its expectations were run against.
+struct Examined {
+    file: ProgramFile,
+    program: Program,
+}
+
+/// Parses, reads and checks. `None` only with an error in `problems`; an expectation that fails is an error besides.
+fn examine<'s>(source: &'s str, problems: &mut Problems<'s>) -> Option<Examined> {
+    if source.len() > PROGRAM_SOURCE_BYTES_MAX {
+        let message = format!("the file has {} bytes; at most {PROGRAM_SOURCE_BYTES_MAX} are allowed", source.len());
+        problems.push(Finding::error(&(0..0), message));
+        return None;
+    }
+    let file = read(source, problems)?;
+    check::check_entries(&file, problems);
+    if problems.has_errors() {
+        return None;
+    }
+    let mut symbols = SymbolTable::new();
+    let program = compile::build(&file, source, ProgramVersion(1), TimestampNs(0), &mut symbols)
+        .expect("a file holds fewer strings than a fresh dictionary takes");
+    check::check_expectations(&file.expectations, &program, &mut symbols, problems);
+    Some(Examined { file, program })
+}
+
+/// Parses the TOML and reads its sections. `None` when the syntax is broken.
+fn read<'s>(source: &'s str, problems: &mut Problems<'s>) -> Option<ProgramFile> {
+    let (root, syntax_errors) = DeTable::parse_recoverable(source);
+    for error in &syntax_errors {
+        let at = error.span().unwrap_or(0..0);
+        let message = match error.message() {
+            "duplicate key" => format!("`{}` is stated twice", problems.text(&at)),
+            message => message.to_owned(),
+        };
+        problems.push(Finding::error(&at, message));
+    }
+    let is_readable = syntax_errors.is_empty();
+    is_readable.then(|| ProgramFile::read(TableReader::new(root.get_ref(), 0..0, "the file", problems)))
+}

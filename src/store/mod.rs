@@ -8,14 +8,27 @@
 //!   may keep any part of it: any subset of the batches, and of a batch any subset of its operations;
 //! - reads see every write that has returned, deferred ones included;
 //! - after a failed write, flush or sync nothing is retried: [`checked::CheckedStore`] latches (habit: stop for good).
+//!
+//! What a store on disk detects by itself, and what it leaves to the mark (see [`Store::write_mark`]) and to the
+//! reader of the journal, is listed in `rocks.rs`.
 
 pub mod checked;
+pub mod directory;
+pub mod faults;
+pub mod mark;
 pub mod memory;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
 
+#[cfg(test)]
+mod conformance;
+#[cfg(all(test, feature = "rocksdb"))]
+mod rocks_disk_tests;
+
+use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A key space with its own files and tuning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,11 +72,30 @@ pub enum Durability {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Set `key` to `value`.
-    Put { space: Space, key: Vec<u8>, value: Vec<u8> },
+    Put {
+        /// Where the key lives.
+        space: Space,
+        /// The key; may be empty.
+        key: Vec<u8>,
+        /// The value; may be empty.
+        value: Vec<u8>,
+    },
     /// Remove `key`; absent is fine.
-    Delete { space: Space, key: Vec<u8> },
-    /// Remove all keys in `from..to`.
-    DeleteRange { space: Space, from: Vec<u8>, to: Vec<u8> },
+    Delete {
+        /// Where the key lives.
+        space: Space,
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// Remove all keys in `from..to`. Nothing happens when `to` is not after `from`.
+    DeleteRange {
+        /// Where the keys live.
+        space: Space,
+        /// The first key removed.
+        from: Vec<u8>,
+        /// The first key kept.
+        to: Vec<u8>,
+    },
 }
 
 /// Changes that are applied together.
@@ -122,7 +154,8 @@ pub trait Store: Send + Sync + 'static {
     /// When the bytes cannot be read or are damaged.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Visits keys in order from `from`, until the visitor breaks or the space ends.
+    /// Visits keys in order from `from`, until the visitor breaks or the space ends. The visitor sees the space as it was
+    /// when the scan began, may be called after a later write has returned, and may itself use the store.
     ///
     /// # Errors
     /// When the bytes cannot be read or are damaged.
@@ -133,6 +166,9 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the write or the sync fails; the store must not be used further.
+    ///
+    /// # Panics
+    /// When the mark is longer than [`crate::limits::MARK_BYTES_MAX`].
     fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError>;
 
     /// The last mark, if one was ever written.
@@ -142,25 +178,130 @@ pub trait Store: Send + Sync + 'static {
     fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError>;
 }
 
+/// A shared store is a store, so that wrappers and their users can hold the same one.
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn write(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError> {
+        (**self).write(batch, durability)
+    }
+
+    fn flush(&self, space: Space) -> Result<(), StoreError> {
+        (**self).flush(space)
+    }
+
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        (**self).get(space, key)
+    }
+
+    fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        (**self).scan(space, from, direction, visit)
+    }
+
+    fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        (**self).write_mark(mark)
+    }
+
+    fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        (**self).read_mark()
+    }
+}
+
 /// Why a store cannot be opened or used. `Display` is a sentence for an operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process holds the data directory.
     #[error("the data directory {path} is in use by another process")]
-    Locked { path: PathBuf },
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// The directory or a file in it may not be written.
     #[error("the data directory {path} cannot be written: {reason}")]
-    ReadOnly { path: PathBuf, reason: String },
+    ReadOnly {
+        /// The data directory or the file in it.
+        path: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
     /// No space left on the device.
     #[error("no space is left on the device that holds {path}")]
-    DiskFull { path: PathBuf },
+    DiskFull {
+        /// The data directory or the file in it.
+        path: PathBuf,
+    },
     /// Bytes are not what was written.
     #[error("the data in {path} is damaged: {reason}")]
-    Damaged { path: PathBuf, reason: String },
+    Damaged {
+        /// The data directory or the file in it.
+        path: PathBuf,
+        /// What is wrong with which part.
+        reason: String,
+    },
     /// Any other failure of the disk or the operating system.
     #[error("input or output failed on {path} during {operation}: {reason}")]
-    Io { path: PathBuf, operation: &'static str, reason: String },
+    Io {
+        /// The data directory or the file in it.
+        path: PathBuf,
+        /// What was being done, as a noun phrase.
+        operation: &'static str,
+        /// What the operating system or the engine said.
+        reason: String,
+    },
     /// An earlier operation failed; the store has latched and the process must restart and recover.
     #[error("the store stopped after an earlier failure: {first}")]
-    Latched { first: String },
+    Latched {
+        /// The first failure, as it was displayed.
+        first: String,
+    },
+}
+
+impl StoreError {
+    /// Classifies a failure of the operating system. `path` is what was touched, `operation` a noun phrase.
+    #[must_use]
+    pub fn from_io(path: &Path, operation: &'static str, error: &io::Error) -> Self {
+        let path = path.to_path_buf();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::ReadOnly { path, reason: error.to_string() }
+            }
+            _ => Self::Io { path, operation, reason: error.to_string() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of the operating system's errors; tests run as root, for whom permission bits mean nothing.
+    const ACCESS_DENIED: i32 = 13;
+    const NO_SPACE: i32 = 28;
+    const READ_ONLY_FILE_SYSTEM: i32 = 30;
+    const BAD_SECTOR: i32 = 5;
+
+    fn classify(number: i32) -> StoreError {
+        StoreError::from_io(Path::new("/data"), "a write", &io::Error::from_raw_os_error(number))
+    }
+
+    #[test]
+    fn the_operating_systems_errors_are_told_apart() {
+        assert!(matches!(classify(ACCESS_DENIED), StoreError::ReadOnly { .. }));
+        assert!(matches!(classify(READ_ONLY_FILE_SYSTEM), StoreError::ReadOnly { .. }));
+        assert!(matches!(classify(NO_SPACE), StoreError::DiskFull { .. }));
+        assert!(matches!(classify(BAD_SECTOR), StoreError::Io { .. }));
+    }
+
+    #[test]
+    fn errors_read_as_sentences_for_an_operator() {
+        assert_eq!(classify(NO_SPACE).to_string(), "no space is left on the device that holds /data");
+        assert!(classify(BAD_SECTOR).to_string().starts_with("input or output failed on /data during a write: "));
+        assert!(
+            classify(READ_ONLY_FILE_SYSTEM).to_string().starts_with("the data directory /data cannot be written: ")
+        );
+    }
+
+    #[test]
+    fn names_of_spaces_never_change() {
+        assert_eq!(Space::ALL.map(Space::name), ["meta", "journal", "state", "ids"]);
+    }
 }

@@ -1,1 +1,506 @@
-//! (room to be furnished)
+//! The store on disk: RocksDB, one column family per space. The only file that names `rocksdb`.
+//!
+//! What must stay true:
+//! - every RocksDB option that anything here relies on is set here, with the reason, whatever its default is;
+//! - a synced batch is in the log and the log is synced before `write` returns; a deferred one is not in the log;
+//! - damage is reported, never skipped: the log may end in an incomplete record, nothing else;
+//! - a database without its mark, or a mark without its database, refuses to open.
+//!
+//! What opening and reading detect by themselves: any changed byte of a table (checksums), a missing or shortened
+//! table, a changed byte in the body of a log record, a missing or shortened log that is not the last, a missing
+//! manifest. What looks like a write that a crash cut short, and is therefore left to the mark and to the journal's own
+//! chain: the loss of the end of the last log, a damaged length within its last 32 KiB, and a stretch of zeros.
+//! If a loss of power leaves the very last record with holes instead of cut short, opening refuses although nothing
+//! acknowledged is lost: the two cannot be told apart here, and refusing is the safe mistake.
+//!
+//! RocksDB may try by itself to go on after a full disk. That is of no consequence: `CheckedStore` has latched by then,
+//! the failed batch is in none of the memory tables, and the process leaves.
+//!
+//! Layout of a data directory: `lock`, `high-water` (the mark) and `rocks/` (the database).
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{
+    BlockBasedOptions, Cache, ChecksumType, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompactionStyle,
+    DBCompressionType, DBRawIterator, DBRecoveryMode, ErrorKind, FlushOptions, LogLevel, Options, ReadOptions,
+    WriteBatch, WriteOptions, properties,
+};
+
+use super::directory::{DataDirectory, create_directory, sync_directory};
+use super::mark::MarkFile;
+use super::{Batch, Direction, Durability, Op, Space, Store, StoreError, Visit};
+
+/// Name of the database's directory in the data directory.
+const DATABASE_DIRECTORY: &str = "rocks";
+/// Name of the mark's file in the data directory.
+const MARK_FILE: &str = "high-water";
+/// The file by which RocksDB itself recognises a database.
+const CURRENT_FILE: &str = "CURRENT";
+
+/// What a deployment may want to change. Everything else about RocksDB is fixed below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RocksOptions {
+    /// Memory for blocks of tables, their indexes and filters.
+    pub block_cache_bytes: usize,
+    /// Size at which the journal's memory table is written out; also the size of its tables. At most four of them exist
+    /// at a time, and logs are kept within four times this size.
+    pub journal_memtable_bytes: usize,
+    /// The same for the snapshot's state and for the ids; at most two of each exist at a time.
+    pub bulk_memtable_bytes: usize,
+    /// Tables held open at a time.
+    pub open_files_max: i32,
+    /// Threads that write out memory tables and merge tables.
+    pub background_jobs_max: i32,
+}
+
+impl Default for RocksOptions {
+    fn default() -> Self {
+        Self {
+            block_cache_bytes: 64 << 20,
+            journal_memtable_bytes: 64 << 20,
+            bulk_memtable_bytes: 32 << 20,
+            open_files_max: 512,
+            background_jobs_max: 2,
+        }
+    }
+}
+
+/// The store on disk. Dropping it writes out what was deferred, closes the database and frees the data directory.
+pub struct RocksStore {
+    // Dropped in this order: the directory must be held until the database is closed.
+    database: DB,
+    mark: MarkFile,
+    directory: DataDirectory,
+}
+
+impl std::fmt::Debug for RocksStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RocksStore").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+impl RocksStore {
+    /// Opens the store in a data directory; makes both if they are missing. Replays and writes out what the log holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another process holds it, [`StoreError::ReadOnly`] and [`StoreError::DiskFull`] when
+    /// it cannot be written, [`StoreError::Damaged`] when a part is missing or not what was written.
+    pub fn open(path: &Path, options: &RocksOptions) -> Result<Self, StoreError> {
+        let directory = DataDirectory::claim(path)?;
+        let mark_path = path.join(MARK_FILE);
+        let has_database = exists(&path.join(DATABASE_DIRECTORY).join(CURRENT_FILE))?;
+        if !exists(&mark_path)? {
+            // The mark's file is made first, so that a database without one has lost it.
+            if has_database {
+                return Err(damaged(path, "the file of the high-water mark is missing"));
+            }
+            MarkFile::create(&mark_path, None)?;
+        }
+        let mark = MarkFile::open(&mark_path)?;
+        // Only a store that was opened once can have been given a mark. Before, its making may have been cut short.
+        let may_create = mark.read()?.is_none();
+        if !may_create && !has_database {
+            return Err(damaged(path, "there is a high-water mark but no database"));
+        }
+        let database = open_database(path, options, may_create)?;
+        Ok(Self { database, mark, directory })
+    }
+
+    /// Makes a copy of the store in a directory of its own, which must not exist and lie on the same file system to be
+    /// cheap (tables are linked, not copied). The copy holds everything written before the call, deferred or not, may
+    /// hold some of what is written during it, and its mark is the one from before. It opens as a store.
+    ///
+    /// # Errors
+    /// When the directory exists or anything cannot be written. What is left then refuses to open: the mark comes last.
+    pub fn checkpoint(&self, to: &Path) -> Result<(), StoreError> {
+        if exists(to)? {
+            let reason = "the directory for the copy already exists".to_owned();
+            return Err(StoreError::Io { path: to.to_path_buf(), operation: "a checkpoint", reason });
+        }
+        let mark = self.mark.read()?;
+        create_directory(to)?;
+        Checkpoint::new(&self.database)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(to.join(DATABASE_DIRECTORY)))
+            .map_err(|error| translate(to, "a checkpoint", &error))?;
+        sync_directory(to)?;
+        MarkFile::create(&to.join(MARK_FILE), mark.as_deref())
+    }
+
+    /// About how much the journal holds, in bytes, in tables and in memory.
+    ///
+    /// # Errors
+    /// When RocksDB cannot tell.
+    pub fn approximate_journal_bytes(&self) -> Result<u64, StoreError> {
+        let family = self.family(Space::Journal);
+        let mut sum = 0;
+        for property in [properties::LIVE_SST_FILES_SIZE, properties::CUR_SIZE_ALL_MEM_TABLES] {
+            let value = self
+                .database
+                .property_int_value_cf(family, property)
+                .map_err(|error| self.failed("the reading of a property", &error))?;
+            sum += value.unwrap_or(0);
+        }
+        Ok(sum)
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn family(&self, space: Space) -> &ColumnFamily {
+        self.database.cf_handle(space.name()).expect("opening opens the column family of every space")
+    }
+
+    fn failed(&self, operation: &'static str, error: &rocksdb::Error) -> StoreError {
+        translate(self.path(), operation, error)
+    }
+}
+
+impl Store for RocksStore {
+    fn write(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError> {
+        let mut translated = WriteBatch::default();
+        for op in &batch.ops {
+            match op {
+                Op::Put { space, key, value } => translated.put_cf(self.family(*space), key, value),
+                Op::Delete { space, key } => translated.delete_cf(self.family(*space), key),
+                Op::DeleteRange { space, from, to } if from < to => {
+                    translated.delete_range_cf(self.family(*space), from, to);
+                }
+                // RocksDB would log a reversed range and then fail to apply it.
+                Op::DeleteRange { .. } => {}
+            }
+        }
+        self.database.write_opt(translated, &write_options(durability)).map_err(|error| self.failed("a write", &error))
+    }
+
+    fn flush(&self, space: Space) -> Result<(), StoreError> {
+        let mut options = FlushOptions::default();
+        // Returning before the table is synced would promise what is not so.
+        options.set_wait(true);
+        self.database.flush_cf_opt(self.family(space), &options).map_err(|error| self.failed("a flush", &error))
+    }
+
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.database
+            .get_cf_opt(self.family(space), key, &read_options())
+            .map_err(|error| self.failed("a read", &error))
+    }
+
+    fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let mut rows: DBRawIterator<'_> = self.database.raw_iterator_cf_opt(self.family(space), read_options());
+        match direction {
+            Direction::Forward => rows.seek(from),
+            Direction::Backward => rows.seek_for_prev(from),
+        }
+        while let Some((key, value)) = rows.item() {
+            if visit(key, value).is_break() {
+                return Ok(());
+            }
+            match direction {
+                Direction::Forward => rows.next(),
+                Direction::Backward => rows.prev(),
+            }
+        }
+        // The end of a scan looks the same as damage until asked.
+        rows.status().map_err(|error| self.failed("a scan", &error))
+    }
+
+    fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        self.mark.write(mark)
+    }
+
+    fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.mark.read()
+    }
+}
+
+fn open_database(path: &Path, options: &RocksOptions, may_create: bool) -> Result<DB, StoreError> {
+    let cache = Cache::new_lru_cache(options.block_cache_bytes);
+    let families = families(options, &cache);
+    DB::open_cf_descriptors(&database_options(options, may_create), path.join(DATABASE_DIRECTORY), families)
+        .map_err(|error| translate(path, OPENING, &error))
+}
+
+/// The column families of all spaces, and the one that RocksDB insists on.
+fn families(options: &RocksOptions, cache: &Cache) -> Vec<ColumnFamilyDescriptor> {
+    let mut families: Vec<ColumnFamilyDescriptor> = Space::ALL
+        .iter()
+        .map(|&space| ColumnFamilyDescriptor::new(space.name(), family_options(space, options, cache)))
+        .collect();
+    // Nothing is ever written to it, so the options of the smallest space will do.
+    families.push(ColumnFamilyDescriptor::new("default", family_options(Space::Meta, options, cache)));
+    families
+}
+
+/// Options of the database as a whole.
+fn database_options(options: &RocksOptions, may_create: bool) -> Options {
+    let mut database = Options::default();
+    // A database that is expected and missing, in whole or in part, is damage and not a reason to begin anew.
+    database.create_if_missing(may_create);
+    database.create_missing_column_families(may_create);
+    set_integrity(&mut database);
+    set_log(&mut database, options);
+
+    // Bounds on files and threads.
+    database.set_max_open_files(options.open_files_max);
+    database.set_max_background_jobs(options.background_jobs_max);
+    // A long journal has thousands of tables; opening must not read something of each.
+    database.set_skip_stats_update_on_db_open(true);
+    // The manifest is rewritten before replaying it becomes slow.
+    database.set_max_manifest_file_size(16 << 20);
+    // RocksDB's own log file: warnings only, four files of a mebibyte at most, no periodic dumps of statistics.
+    database.set_log_level(LogLevel::Warn);
+    database.set_max_log_file_size(1 << 20);
+    database.set_keep_log_file_num(4);
+    database.set_log_file_time_to_roll(0);
+    database.set_stats_dump_period_sec(0);
+    database.set_stats_persist_period_sec(0);
+    database
+}
+
+/// Options on which the detection of damage and the order of writes rest.
+fn set_integrity(database: &mut Options) {
+    // Stop at the first sign of damage instead of serving the rest.
+    database.set_paranoid_checks(true);
+    // An incomplete record at the end of a log is what a crash leaves. The default would take any damage for the end
+    // of the log and silently drop what follows it.
+    database.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    // Remembers the sizes of earlier logs, so that one that is missing or shortened is noticed.
+    database.set_track_and_verify_wals_in_manifest(true);
+    // Reusing log files would leave old records behind the end, where the recovery mode expects none.
+    database.set_recycle_log_file_num(0);
+    // Each write reaches the operating system before it returns; nothing waits in a buffer of the process.
+    database.set_manual_wal_flush(false);
+    // Readers must see batches whole and in order.
+    database.set_unordered_write(false);
+    database.set_enable_pipelined_write(false);
+    // Spaces are written out each for itself; the contract allows them to drift apart.
+    database.set_atomic_flush(false);
+    // Writing through memory maps would report failures as signals.
+    database.set_allow_mmap_writes(false);
+}
+
+/// Options of the log and of how files are synced.
+fn set_log(database: &mut Options, options: &RocksOptions) {
+    // Data and size are all that a log or table needs on disk; its other metadata can wait.
+    database.set_use_fsync(false);
+    // A log can go once every space that has logged data in it has written it out. The journal does so by its size; a
+    // small space such as Meta would hold on to all logs. Beyond this bound RocksDB writes out whoever holds the oldest
+    // log. Spaces written without log are written out with them, which the contract allows.
+    let logs_bytes_max = 4 * options.journal_memtable_bytes as u64;
+    database.set_max_total_wal_size(logs_bytes_max);
+    // Logs are deleted when they are no longer needed, not archived.
+    database.set_wal_ttl_seconds(0);
+    database.set_wal_size_limit_mb(0);
+    // Journal frames hardly compress, and the engine is built without compression libraries.
+    database.set_wal_compression_type(DBCompressionType::None);
+    // Tables are handed to the disk as they are written: a large burst at their end would delay the log's syncs.
+    database.set_bytes_per_sync(1 << 20);
+    // The log is synced by every commit, so spreading it out has no use.
+    database.set_wal_bytes_per_sync(0);
+    database.set_compaction_readahead_size(2 << 20);
+}
+
+/// Options of one space.
+fn family_options(space: Space, options: &RocksOptions, cache: &Cache) -> Options {
+    let mut family = Options::default();
+    // Leveled, for all: keys of the journal and of the sorted runs only ever grow, so their tables never overlap and
+    // are moved down by changing the manifest, not by rewriting. With the log that makes every byte written twice.
+    family.set_compaction_style(DBCompactionStyle::Level);
+    family.set_level_compaction_dynamic_level_bytes(true);
+    // Equal on all levels: a move must not change how a table is compressed.
+    family.set_compression_type(DBCompressionType::None);
+    family.set_bottommost_compression_type(DBCompressionType::None);
+    // The defaults rewrite every table once a month.
+    family.set_periodic_compaction_seconds(0);
+    family.set_ttl(0);
+    // Values are kept in tables: blob files would save nothing where tables are only moved.
+    family.set_enable_blob_files(false);
+    family.set_level_zero_file_num_compaction_trigger(4);
+    family.set_block_based_table_factory(&table_options(space, cache));
+    let (memtable_bytes, memtables_max) = match space {
+        Space::Meta => (1 << 20, 2),
+        Space::Journal => (options.journal_memtable_bytes, 4),
+        Space::State | Space::Ids => (options.bulk_memtable_bytes, 2),
+    };
+    family.set_write_buffer_size(memtable_bytes);
+    family.set_max_write_buffer_number(memtables_max);
+    family.set_min_write_buffer_number_to_merge(1);
+    family.set_target_file_size_base(memtable_bytes as u64);
+    family.set_max_bytes_for_level_base(4 * memtable_bytes as u64);
+    if space == Space::Journal {
+        // Moving tables down may have to wait for a merge of another space. That costs reads a little and must not
+        // slow or stop the write path; the estimate of pending work means nothing where nothing is merged.
+        family.set_level_zero_slowdown_writes_trigger(256);
+        family.set_level_zero_stop_writes_trigger(512);
+        family.set_soft_pending_compaction_bytes_limit(0);
+        family.set_hard_pending_compaction_bytes_limit(0);
+    }
+    family
+}
+
+fn table_options(space: Space, cache: &Cache) -> BlockBasedOptions {
+    let mut table = BlockBasedOptions::default();
+    // Version 6 also covers a block's place in its file, so that a block written in the wrong place is noticed.
+    table.set_format_version(6);
+    table.set_checksum_type(ChecksumType::XXH3);
+    // Indexes and filters count towards the cache's bound; those of new tables stay, they are asked on every lookup.
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // Large blocks where frames and runs are read in order, small ones where single keys are looked up.
+    table.set_block_size(match space {
+        Space::Journal => 32 << 10,
+        Space::Ids => 16 << 10,
+        Space::Meta | Space::State => 4 << 10,
+    });
+    if matches!(space, Space::State | Space::Ids) {
+        // About one lookup in a hundred for an absent key still reads a block.
+        table.set_bloom_filter(10.0, false);
+    }
+    table
+}
+
+fn write_options(durability: Durability) -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(durability == Durability::Synced);
+    options.disable_wal(durability == Durability::Deferred);
+    // Waiting is right when memory tables are full: the committer's bounded queue passes the pressure on.
+    options.set_no_slowdown(false);
+    options
+}
+
+fn read_options() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_verify_checksums(true);
+    options
+}
+
+/// The operation during which a refusal of the arguments means that the files are not what they should be.
+const OPENING: &str = "the opening of the database";
+
+fn translate(path: &Path, operation: &'static str, error: &rocksdb::Error) -> StoreError {
+    classify(path, operation, &error.kind(), error.as_ref())
+}
+
+/// Maps RocksDB's status to ours. The crate passes the status on as text, from which it derives the kind; the finer
+/// distinctions exist only there. The phrases are fixed strings of RocksDB (`util/status.cc`, `env/fs_posix.cc`) and of
+/// the operating system in the C locale; one that changes makes the error a plain [`StoreError::Io`], no less fatal.
+fn classify(path: &Path, operation: &'static str, kind: &ErrorKind, text: &str) -> StoreError {
+    let (path, reason) = (PathBuf::from(path), text.to_owned());
+    match kind {
+        ErrorKind::Corruption => StoreError::Damaged { path, reason },
+        ErrorKind::InvalidArgument | ErrorKind::NotSupported if operation == OPENING => {
+            StoreError::Damaged { path, reason }
+        }
+        ErrorKind::IOError => {
+            let detail = text.strip_prefix("IO error: ").unwrap_or(text);
+            if detail.starts_with("No space left on device") {
+                StoreError::DiskFull { path }
+            } else if detail.starts_with("No such file or directory") {
+                StoreError::Damaged { path, reason }
+            } else if detail.starts_with("lock hold by current process") || detail.starts_with("While lock file") {
+                StoreError::Locked { path }
+            } else if text.ends_with("Permission denied") || text.ends_with("Read-only file system") {
+                StoreError::ReadOnly { path, reason }
+            } else {
+                StoreError::Io { path, operation, reason }
+            }
+        }
+        _ => StoreError::Io { path, operation, reason },
+    }
+}
+
+fn damaged(path: &Path, reason: &str) -> StoreError {
+    StoreError::Damaged { path: path.to_path_buf(), reason: reason.to_owned() }
+}
+
+fn exists(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(|error| StoreError::from_io(path, "a look at the data directory", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use rocksdb::statistics::Ticker;
+
+    use super::*;
+    use crate::store::conformance;
+
+    conformance::tests!(|| {
+        let directory = tempfile::tempdir().unwrap();
+        (RocksStore::open(directory.path(), &RocksOptions::default()).unwrap(), directory)
+    });
+
+    #[test]
+    fn the_statuses_of_rocksdb_are_told_apart() {
+        let classify = |kind, text| classify(Path::new("/data"), "a write", &kind, text);
+        let full = "IO error: No space left on device: While appending to file: /data/rocks/000004.log: No space left \
+                    on device";
+        assert!(matches!(classify(ErrorKind::IOError, full), StoreError::DiskFull { .. }));
+        let missing = "IO error: No such file or directory: While open a file for random read: /data/rocks/000009.sst: \
+                       No such file or directory";
+        assert!(matches!(classify(ErrorKind::IOError, missing), StoreError::Damaged { .. }));
+        let held = "IO error: While lock file: /data/rocks/LOCK: Resource temporarily unavailable";
+        assert!(matches!(classify(ErrorKind::IOError, held), StoreError::Locked { .. }));
+        let fixed = "IO error: While open a file for appending: /data/rocks/000004.log: Read-only file system";
+        assert!(matches!(classify(ErrorKind::IOError, fixed), StoreError::ReadOnly { .. }));
+        let broken = "IO error: While fdatasync: /data/rocks/000004.log: Input/output error";
+        assert!(matches!(classify(ErrorKind::IOError, broken), StoreError::Io { operation: "a write", .. }));
+        let changed = "Corruption: block checksum mismatch";
+        assert!(matches!(classify(ErrorKind::Corruption, changed), StoreError::Damaged { .. }));
+        let refused = "Invalid argument: Column families not opened: other";
+        assert!(matches!(classify(ErrorKind::InvalidArgument, refused), StoreError::Io { .. }));
+        assert!(matches!(
+            super::classify(Path::new("/data"), OPENING, &ErrorKind::InvalidArgument, refused),
+            StoreError::Damaged { .. }
+        ));
+    }
+
+    /// The lock of RocksDB itself, should something other than a store hold the database.
+    #[test]
+    fn a_database_that_another_program_holds_is_locked() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(RocksStore::open(directory.path(), &RocksOptions::default()).unwrap());
+        let options = RocksOptions::default();
+        let _holder = open_database(directory.path(), &options, false).unwrap();
+        assert!(matches!(RocksStore::open(directory.path(), &options), Err(StoreError::Locked { .. })));
+    }
+
+    /// A journal is written to the log, written out once, and then only moved: twice its size plus overhead.
+    #[test]
+    fn the_journal_is_written_about_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = RocksOptions { journal_memtable_bytes: 1 << 20, ..RocksOptions::default() };
+        let cache = Cache::new_lru_cache(options.block_cache_bytes);
+        let mut counted = database_options(&options, true);
+        counted.enable_statistics();
+        let path = directory.path().join(DATABASE_DIRECTORY);
+        let database = DB::open_cf_descriptors(&counted, path, families(&options, &cache)).unwrap();
+        let family = database.cf_handle(Space::Journal.name()).unwrap();
+
+        let frame = vec![7; 16 << 10];
+        let mut payload_bytes = 0;
+        for position in 0..4_096u64 {
+            let mut batch = WriteBatch::default();
+            batch.put_cf(family, position.to_be_bytes(), &frame);
+            payload_bytes += 8 + frame.len() as u64;
+            let mut unsynced = WriteOptions::default();
+            unsynced.set_sync(false);
+            database.write_opt(batch, &unsynced).unwrap();
+        }
+        database.flush_cf(family).unwrap();
+        database.wait_for_compact(&rocksdb::WaitForCompactOptions::default()).unwrap();
+
+        let logged = counted.get_ticker_count(Ticker::WalFileBytes);
+        let flushed = counted.get_ticker_count(Ticker::FlushWriteBytes);
+        let merged = counted.get_ticker_count(Ticker::CompactWriteBytes);
+        assert_eq!(merged, 0, "tables of the journal are moved, never rewritten");
+        let written_percent = (logged + flushed + merged) * 100 / payload_bytes;
+        assert!((200..=205).contains(&written_percent), "written {written_percent} % of the payload");
+        let deepest = database.live_files().unwrap().iter().map(|file| file.level).max();
+        assert!(deepest > Some(0), "tables do leave level zero");
+    }
+}

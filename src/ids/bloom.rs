@@ -1,0 +1,194 @@
+//! A filter that answers "certainly not in this run" without reading the disk.
+//!
+//! It is a blocked Bloom filter: an id sets its 7 bits inside one line of 64 bytes, so that a question costs one cache
+//! miss. About 10 bits an id give one false answer in a hundred.
+//!
+//! What must stay true: an id that was added is never denied; line and bits follow from the key alone and never change,
+//! for the lines are stored as they are.
+
+use super::key::IdKey;
+
+/// Bits set by one id.
+const PROBE_COUNT: u32 = 7;
+/// Bits of the filter for each id.
+const BITS_PER_ID: u64 = 10;
+/// Bits of one line.
+const LINE_BITS: u64 = 512;
+/// Bytes of one line.
+const LINE_BYTES: usize = 64;
+/// Lines stored under one key.
+const CHUNK_LINES: usize = 1_024;
+/// Lines that are cleared at a time: 16 MiB.
+const PREPARE_LINES: usize = 1 << 18;
+
+/// One cache line. The alignment makes sure that it is not spread over two.
+#[repr(align(64))]
+#[derive(Clone, Copy)]
+struct Line([u64; 8]);
+
+/// The filter of one run.
+#[derive(Default)]
+pub(super) struct Bloom {
+    lines: Vec<Line>,
+    /// Lines it has when it is prepared.
+    line_count: usize,
+}
+
+impl Bloom {
+    /// A filter for up to `id_count` ids, to be prepared before it is added to: clearing the filter of a large run
+    /// takes long.
+    pub(super) fn for_ids(id_count: u64) -> Self {
+        let line_count = (id_count * BITS_PER_ID).div_ceil(LINE_BITS);
+        let line_count = usize::try_from(line_count).expect("a filter fits the address space");
+        Self { lines: Vec::with_capacity(line_count), line_count }
+    }
+
+    /// Clears a bounded part of the filter; true when all of it is ready.
+    pub(super) fn prepare_step(&mut self) -> bool {
+        let ready = self.line_count.min(self.lines.len() + PREPARE_LINES);
+        self.lines.resize(ready, Line([0; 8]));
+        ready == self.line_count
+    }
+
+    /// An empty filter of `line_count` lines, to be loaded chunk by chunk.
+    pub(super) fn with_lines(line_count: u32) -> Self {
+        let line_count = line_count as usize;
+        Self { lines: vec![Line([0; 8]); line_count], line_count }
+    }
+
+    /// Lines of the filter.
+    pub(super) fn line_count(&self) -> u32 {
+        u32::try_from(self.line_count).expect("a filter has less than 2^32 lines: 256 GiB")
+    }
+
+    /// Adds an id. Not for a filter without lines.
+    pub(super) fn insert(&mut self, key: IdKey) {
+        assert_eq!(self.lines.len(), self.line_count, "a filter is prepared before it is added to");
+        let line = self.line_of(key).expect("a filter that is added to was made for at least one id");
+        for bit in bits_of(key) {
+            self.lines[line].0[bit >> 6] |= 1 << (bit & 63);
+        }
+    }
+
+    /// False when the id was certainly not added.
+    pub(super) fn may_contain(&self, key: IdKey) -> bool {
+        let Some(line) = self.line_of(key) else { return false };
+        let words = &self.lines[line].0;
+        bits_of(key).all(|bit| words[bit >> 6] & (1 << (bit & 63)) != 0)
+    }
+
+    /// Chunks in which the filter is stored.
+    pub(super) fn chunk_count(&self) -> usize {
+        self.lines.len().div_ceil(CHUNK_LINES)
+    }
+
+    /// The bytes of one chunk.
+    pub(super) fn chunk(&self, index: usize) -> Vec<u8> {
+        let lines = self.lines.chunks(CHUNK_LINES).nth(index).expect("the caller asks for a chunk that exists");
+        lines.iter().flat_map(|line| line.0).flat_map(u64::to_le_bytes).collect()
+    }
+
+    /// Fills the lines of one chunk; false when the chunk has not the length it must have.
+    #[must_use]
+    pub(super) fn load_chunk(&mut self, index: usize, bytes: &[u8]) -> bool {
+        let Some(lines) = self.lines.chunks_mut(CHUNK_LINES).nth(index) else { return false };
+        if bytes.len() != lines.len() * LINE_BYTES {
+            return false;
+        }
+        let words = lines.iter_mut().flat_map(|line| line.0.iter_mut());
+        for (word, bytes) in words.zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        true
+    }
+
+    /// The line of a key: its last eight bytes, scaled to the number of lines.
+    fn line_of(&self, key: IdKey) -> Option<usize> {
+        let scaled = (u128::from(key.low()) * self.lines.len() as u128) >> 64;
+        let index = usize::try_from(scaled).expect("scaled below the number of lines");
+        (!self.lines.is_empty()).then_some(index)
+    }
+}
+
+/// The bits of a key within its line: seven times nine bits of its first eight bytes.
+fn bits_of(key: IdKey) -> impl Iterator<Item = usize> {
+    let source = key.high();
+    (0..PROBE_COUNT).map(move |probe| ((source >> (9 * probe)) & (LINE_BITS - 1)) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::key::IdHasher;
+
+    fn key(number: u64) -> IdKey {
+        IdHasher::new(&[3; 16]).transaction("north", &number.to_string())
+    }
+
+    fn filled(id_count: u64) -> Bloom {
+        let mut bloom = Bloom::for_ids(id_count);
+        assert!(bloom.prepare_step());
+        (0..id_count).for_each(|number| bloom.insert(key(number)));
+        bloom
+    }
+
+    #[test]
+    fn an_added_id_is_never_denied() {
+        for id_count in [1, 2, 51, 52, 5_000] {
+            let bloom = filled(id_count);
+            assert!((0..id_count).all(|number| bloom.may_contain(key(number))), "{id_count} ids");
+        }
+    }
+
+    #[test]
+    fn few_others_are_let_through() {
+        let bloom = filled(100_000);
+        let passed = (1_000_000..1_200_000u64).filter(|number| bloom.may_contain(key(*number))).count();
+        assert!(passed < 4_000, "{passed} of 200,000 passed, more than 2 %");
+        assert!(passed > 200, "{passed} of 200,000 passed: too few to be true, the filter is larger than stated");
+        assert!(u64::from(bloom.line_count()) * LINE_BITS <= 100_000 * BITS_PER_ID + LINE_BITS);
+    }
+
+    #[test]
+    fn an_empty_filter_denies_everything() {
+        let bloom = Bloom::for_ids(0);
+        assert!(!bloom.may_contain(key(1)));
+        assert_eq!(bloom.chunk_count(), 0);
+    }
+
+    #[test]
+    fn a_large_filter_is_prepared_in_steps() {
+        let mut bloom = Bloom::for_ids(20_000_000);
+        assert!(!bloom.prepare_step());
+        assert!(bloom.prepare_step());
+        assert_eq!(bloom.lines.len() as u64, (20_000_000 * BITS_PER_ID).div_ceil(LINE_BITS));
+    }
+
+    #[test]
+    fn chunks_carry_the_whole_filter() {
+        let bloom = filled(60_000);
+        assert_eq!(bloom.chunk_count(), 2, "the test wants a last chunk that is not full");
+        let mut loaded = Bloom::with_lines(bloom.line_count());
+        for index in 0..bloom.chunk_count() {
+            assert!(loaded.load_chunk(index, &bloom.chunk(index)));
+        }
+        assert!(bloom.lines.iter().zip(&loaded.lines).all(|(a, b)| a.0 == b.0));
+        assert!(!loaded.load_chunk(0, &bloom.chunk(1)), "a chunk of the wrong length is refused");
+        assert!(!loaded.load_chunk(2, &[]), "there is no such chunk");
+    }
+
+    #[test]
+    fn golden_bits_do_not_drift() {
+        // The lowest nine bits of the first half name bit 5, the next nine name bit 64, the other five name bit 0; the
+        // second half is at the middle of its range, which of two lines is the second.
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&(5u64 | 64 << 9).to_be_bytes());
+        bytes[8] = 0x80;
+        let mut bloom = Bloom::with_lines(2);
+        bloom.insert(IdKey(bytes));
+        let mut expected = vec![0; 128];
+        expected[64] = 0b10_0001;
+        expected[64 + 8] = 0b1;
+        assert_eq!(bloom.chunk(0), expected);
+    }
+}

@@ -1,0 +1,184 @@
+//! The background work of the index, cut into bounded steps: prepare the next generation, seal a full one, write it as
+//! a run, merge runs, and give memory back.
+//!
+//! What must stay true:
+//! - one step touches at most about [`ID_STEP_ENTRIES_MAX`] entries or slots, whatever the size of the index;
+//! - generations are written in order, so that a run's `covered` position holds for all before it;
+//! - a run is in the list before the memory it replaces is given up, and before its inputs are deleted.
+
+use std::sync::Arc;
+
+use super::format::{Footer, delete_run};
+use super::generation::{Memory, Sealed, Table};
+use super::merge::Merge;
+use super::run::{Run, RunList};
+use super::writer::RunWriter;
+use super::{IdError, Step};
+use crate::limits::ID_STEP_ENTRIES_MAX;
+use crate::store::{Batch, Durability, Store};
+
+/// A sealed generation that is being written.
+struct Writing {
+    generation: Arc<Sealed>,
+    prepared: bool,
+    next_partition: usize,
+    writer: RunWriter,
+}
+
+/// Work in progress. At most one generation is written, and on each level at most one merge runs, at a time.
+pub(super) struct Work {
+    next_run_id: u64,
+    fan_in: usize,
+    /// Tables of the next generation that are ready.
+    spare: Vec<Table>,
+    writing: Option<Writing>,
+    merges: Vec<Merge>,
+}
+
+/// What a step works on.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    /// Where the runs are.
+    pub(super) store: &'a dyn Store,
+    /// The generations in memory.
+    pub(super) memory: &'a Memory,
+    /// The runs that are looked up.
+    pub(super) runs: &'a RunList,
+}
+
+impl Work {
+    /// Nothing in progress.
+    pub(super) fn new(next_run_id: u64, fan_in: usize) -> Self {
+        Self { next_run_id, fan_in, spare: Vec::new(), writing: None, merges: Vec::new() }
+    }
+
+    /// One step of what is most urgent. Callers wait for a spare generation, then for memory; lookups only get slower
+    /// when merges wait, so those come last, unless runs pile up.
+    pub(super) fn step(&mut self, parts: Parts<'_>) -> Result<Step, IdError> {
+        if parts.memory.drop_oldest_written() {
+            return Ok(Step::DroppedGeneration);
+        }
+        if !parts.memory.has_spare() {
+            self.prepare_tables(parts.memory);
+            return Ok(Step::PreparedTables);
+        }
+        if parts.memory.seal_if_full() {
+            return Ok(Step::SealedGeneration);
+        }
+        self.start_merges(parts);
+        let merge_first = self.runs_pile_up(parts.runs);
+        if merge_first && let Some(step) = self.merge_step(parts)? {
+            return Ok(step);
+        }
+        if let Some(step) = self.write_step(parts)? {
+            return Ok(step);
+        }
+        Ok(self.merge_step(parts)?.unwrap_or(Step::Idle))
+    }
+
+    fn prepare_tables(&mut self, memory: &Memory) {
+        let shape = memory.shape();
+        let mut touched_slots = 0;
+        while self.spare.len() < shape.partition_count() && touched_slots < ID_STEP_ENTRIES_MAX {
+            self.spare.push(shape.table());
+            touched_slots += shape.slots_per_partition();
+        }
+        if self.spare.len() == shape.partition_count() {
+            memory.give_spare(std::mem::take(&mut self.spare));
+        }
+    }
+
+    /// Writes some partitions of the oldest generation that is not durable.
+    fn write_step(&mut self, parts: Parts<'_>) -> Result<Option<Step>, IdError> {
+        if self.writing.is_none() {
+            let Some(generation) = parts.memory.oldest_unwritten() else { return Ok(None) };
+            let plan = Footer {
+                run_id: self.take_run_id(),
+                level: 0,
+                first_generation: generation.number,
+                last_generation: generation.number,
+                covered: generation.covered,
+                entry_count: 0,
+                block_count: 0,
+                filter_line_count: 0,
+            };
+            let writer = RunWriter::new(plan, generation.id_count);
+            self.writing = Some(Writing { generation, prepared: false, next_partition: 0, writer });
+        }
+        let writing = self.writing.as_mut().expect("set just above");
+        let Some(run) = writing.step(parts.store, parts.memory.shape().partition_count())? else {
+            return Ok(Some(Step::WroteEntries));
+        };
+        let number = writing.generation.number;
+        self.writing = None;
+        parts.runs.push(run);
+        parts.memory.mark_written(number);
+        Ok(Some(Step::FinishedRun))
+    }
+
+    /// Starts a merge on every level that has enough runs and no merge. Runs of one level stand next to each other,
+    /// because the oldest of a level are merged first and move to the end of the next.
+    fn start_merges(&mut self, parts: Parts<'_>) {
+        let runs = parts.runs.snapshot();
+        let oldest_in_memory = parts.memory.oldest_generation();
+        for (group_index, group) in runs.chunk_by(same_level).enumerate() {
+            let level = group[0].footer.level;
+            if group.len() < self.fan_in || self.merges.iter().any(|merge| merge.level() == level) {
+                continue;
+            }
+            let inputs = group[..self.fan_in].to_vec();
+            let last_generation = inputs[self.fan_in - 1].footer.last_generation;
+            let may_drop_freed = group_index == 0 && last_generation < oldest_in_memory;
+            let run_id = self.take_run_id();
+            self.merges.push(Merge::new(inputs, run_id, may_drop_freed));
+        }
+    }
+
+    /// True when some level has twice the runs it should have: then writing more of them must wait.
+    fn runs_pile_up(&self, runs: &RunList) -> bool {
+        runs.snapshot().chunk_by(same_level).any(|group| group.len() >= 2 * self.fan_in)
+    }
+
+    /// Goes on with the merge of the lowest level, so that a long merge does not hold up the short ones.
+    fn merge_step(&mut self, parts: Parts<'_>) -> Result<Option<Step>, IdError> {
+        let lowest = self.merges.iter_mut().enumerate().min_by_key(|(_, merge)| merge.level());
+        let Some((index, merge)) = lowest else { return Ok(None) };
+        let Some(merged) = merge.step(parts.store)? else { return Ok(Some(Step::MergedEntries)) };
+        let merge = self.merges.swap_remove(index);
+        parts.runs.replace(merge.inputs(), merged);
+        // Not durable before the next flush, and need not be: a run that reappears is known as replaced.
+        let ops = merge.inputs().iter().map(|run: &Arc<Run>| delete_run(run.footer.run_id)).collect();
+        parts.store.write(&Batch { ops }, Durability::Deferred)?;
+        Ok(Some(Step::FinishedMerge))
+    }
+
+    fn take_run_id(&mut self) -> u64 {
+        self.next_run_id += 1;
+        self.next_run_id - 1
+    }
+}
+
+impl Writing {
+    fn step(&mut self, store: &dyn Store, partition_count: usize) -> Result<Option<Run>, IdError> {
+        if !self.prepared {
+            self.prepared = self.writer.prepare_step();
+            return Ok(None);
+        }
+        if self.next_partition == partition_count {
+            return self.writer.finish_step(store);
+        }
+        let mut entry_count = 0;
+        while self.next_partition < partition_count && entry_count < ID_STEP_ENTRIES_MAX {
+            let sorted = self.generation.sorted_partition(self.next_partition);
+            entry_count += sorted.len();
+            sorted.into_iter().for_each(|slot| self.writer.push(slot));
+            self.next_partition += 1;
+        }
+        self.writer.write_blocks(store)?;
+        Ok(None)
+    }
+}
+
+fn same_level(a: &Arc<Run>, b: &Arc<Run>) -> bool {
+    a.footer.level == b.footer.level
+}

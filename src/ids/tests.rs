@@ -1,0 +1,706 @@
+//! The index as a whole, against a plain map: random histories with crashes, a crash at every write, races between
+//! threads, bounds on memory and on what a committing caller pays.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+
+use proptest::prelude::*;
+
+use super::test_store::TestStore;
+use super::*;
+use crate::limits::ID_UNWRITTEN_GENERATIONS_MAX;
+use crate::store::{Direction, Visit};
+
+const SMALL: IdOptions =
+    IdOptions { memory_ids_max: 20, segment_ids: 8, partitions: 2, in_flight_max: 6, merge_fan_in: 2 };
+const STATED: IdOptions =
+    IdOptions { memory_ids_max: 1_000, segment_ids: 64, partitions: 4, in_flight_max: 100, merge_fan_in: 4 };
+
+fn key(number: u64) -> IdKey {
+    IdHasher::new(&[9; 16]).transaction("north", &number.to_string())
+}
+
+fn used(position: u64) -> IdEntry {
+    IdEntry { position: Position(position), freed: false }
+}
+
+fn freed(position: u64) -> IdEntry {
+    IdEntry { position: Position(position), freed: true }
+}
+
+fn open(store: &Arc<TestStore>, options: &IdOptions) -> (IdIndex, Position) {
+    IdIndex::open(Arc::clone(store) as Arc<dyn Store>, options).unwrap()
+}
+
+/// Claims and commits an id.
+fn use_id(index: &IdIndex, number: u64, position: u64) {
+    assert_eq!(index.claim(key(number)).unwrap(), Claim::Granted, "id {number}");
+    index.commit(key(number), used(position));
+}
+
+/// Calls `maintain` until nothing waits.
+fn settle_down(index: &IdIndex, settled: u64) -> Result<(), IdError> {
+    for _ in 0..100_000 {
+        if !index.maintain(Position(settled))?.more_waits() {
+            return Ok(());
+        }
+    }
+    panic!("maintenance does not come to an end");
+}
+
+// ---- The claim protocol ----
+
+#[test]
+fn an_id_is_granted_once_and_again_after_it_was_given_back() {
+    let (index, covered) = open(&Arc::default(), &SMALL);
+    assert_eq!(covered, Position(0));
+    assert_eq!(index.claim(key(1)).unwrap(), Claim::Granted);
+    assert_eq!(index.claim(key(1)).unwrap(), Claim::InFlight);
+    assert_eq!(index.lookup(key(1)).unwrap(), None, "a claim is not a use");
+    index.commit(key(1), used(4));
+    assert_eq!(index.claim(key(1)).unwrap(), Claim::Committed(used(4)));
+    index.insert(key(1), freed(5));
+    assert_eq!(index.lookup(key(1)).unwrap(), Some(freed(5)));
+    assert_eq!(index.claim(key(1)).unwrap(), Claim::Granted);
+    index.commit(key(1), used(6));
+    assert_eq!(index.claim(key(1)).unwrap(), Claim::Committed(used(6)));
+    assert_eq!(index.stats().claim_count, 0);
+}
+
+#[test]
+fn a_released_id_is_free() {
+    let (index, _) = open(&Arc::default(), &SMALL);
+    assert_eq!(index.claim(key(1)).unwrap(), Claim::Granted);
+    index.release(key(1));
+    assert_eq!(index.claim(key(1)).unwrap(), Claim::Granted);
+}
+
+#[test]
+fn a_waiter_sees_the_committed_id() {
+    let (index, _) = open(&Arc::default(), &SMALL);
+    let index = Arc::new(index);
+    index.claim(key(1)).unwrap();
+    let seen = Arc::new(OnceLock::new());
+    let (inner_index, inner_seen) = (Arc::clone(&index), Arc::clone(&seen));
+    assert!(index.wait(key(1), Box::new(move || inner_seen.set(inner_index.claim(key(1)).unwrap()).unwrap())));
+    index.commit(key(1), used(7));
+    assert_eq!(seen.get(), Some(&Claim::Committed(used(7))));
+    assert!(!index.wait(key(1), Box::new(|| panic!("nobody wakes it"))));
+}
+
+#[test]
+fn claims_are_bounded() {
+    let (index, _) = open(&Arc::default(), &SMALL);
+    (0..6).for_each(|number| assert_eq!(index.claim(key(number)).unwrap(), Claim::Granted));
+    assert_eq!(index.claim(key(6)).unwrap(), Claim::TooMany);
+    assert_eq!(index.claim(key(5)).unwrap(), Claim::InFlight);
+    index.release(key(0));
+    assert_eq!(index.claim(key(6)).unwrap(), Claim::Granted);
+}
+
+#[test]
+fn claims_are_refused_while_the_disk_is_behind_but_answers_are_given() {
+    let (index, _) = open(&Arc::default(), &SMALL);
+    let refused_at = (0..1_000).find(|number| match index.claim(key(*number)).unwrap() {
+        Claim::Granted => {
+            index.commit(key(*number), used(*number));
+            false
+        }
+        claim => {
+            assert_eq!(claim, Claim::TooMany);
+            true
+        }
+    });
+    let refused_at = refused_at.expect("memory is bounded");
+    assert!(refused_at <= SMALL.segment_ids * ID_UNWRITTEN_GENERATIONS_MAX as u64);
+    assert_eq!(index.claim(key(0)).unwrap(), Claim::Committed(used(0)));
+    assert_eq!(index.stats().claim_count, 0, "a refused claim leaves nothing behind");
+    settle_down(&index, 0).unwrap();
+    assert_eq!(index.claim(key(refused_at)).unwrap(), Claim::Granted);
+}
+
+#[test]
+#[should_panic(expected = "no further ids")]
+fn committing_below_what_was_settled_is_a_bug() {
+    let (index, _) = open(&Arc::default(), &SMALL);
+    index.claim(key(1)).unwrap();
+    index.settle(Position(10));
+    index.commit(key(1), used(9));
+}
+
+#[test]
+#[should_panic(expected = "by the one that claimed it")]
+fn committing_without_a_claim_is_a_bug() {
+    open(&Arc::default(), &SMALL).0.commit(key(1), used(9));
+}
+
+#[test]
+fn options_out_of_range_are_refused_with_a_reason() {
+    let good = IdOptions::default();
+    for bad in [
+        IdOptions { partitions: 3, ..good.clone() },
+        IdOptions { partitions: 0, ..good.clone() },
+        IdOptions { partitions: 1 << 17, ..good.clone() },
+        IdOptions { segment_ids: 0, ..good.clone() },
+        IdOptions { segment_ids: 64 << 20, ..good.clone() },
+        IdOptions { in_flight_max: 0, ..good.clone() },
+        IdOptions { merge_fan_in: 1, ..good.clone() },
+    ] {
+        let error = IdIndex::open(Arc::<TestStore>::default(), &bad).err().expect("must be refused");
+        assert!(matches!(error, IdError::Options { .. }));
+        assert!(!error.is_rebuildable());
+    }
+    assert!(good.check().is_ok());
+}
+
+// ---- What a reader meets while others work ----
+
+/// Runs a closure once, in the middle of the next read.
+struct HookedStore {
+    inner: TestStore,
+    hook: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl HookedStore {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { inner: TestStore::default(), hook: Mutex::new(None) })
+    }
+
+    fn set(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.hook.lock().unwrap() = Some(Box::new(hook));
+    }
+}
+
+impl Store for HookedStore {
+    fn write(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError> {
+        self.inner.write(batch, durability)
+    }
+    fn flush(&self, space: Space) -> Result<(), StoreError> {
+        self.inner.flush(space)
+    }
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let hook = self.hook.lock().unwrap().take();
+        if let Some(hook) = hook {
+            hook();
+        }
+        self.inner.get(space, key)
+    }
+    fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.inner.scan(space, from, direction, visit)
+    }
+    fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        self.inner.write_mark(mark)
+    }
+    fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.read_mark()
+    }
+}
+
+/// An index with ids 0..`count` used at the positions of their numbers, as many as possible on disk only.
+fn hooked_index(store: &Arc<HookedStore>, count: u64) -> Arc<IdIndex> {
+    let options = IdOptions { memory_ids_max: 0, merge_fan_in: 8, ..SMALL };
+    let index = IdIndex::open(Arc::clone(store) as Arc<dyn Store>, &options).unwrap().0;
+    for number in 0..count {
+        use_id(&index, number, number);
+        settle_down(&index, number).unwrap();
+    }
+    Arc::new(index)
+}
+
+#[test]
+fn the_claim_stands_before_the_index_is_looked_at() {
+    let store = HookedStore::new();
+    let index = hooked_index(&store, 20);
+    let woken = Arc::new(AtomicUsize::new(0));
+    let (other, counter) = (Arc::clone(&index), Arc::clone(&woken));
+    store.set(move || {
+        assert_eq!(other.claim(key(0)).unwrap(), Claim::InFlight);
+        let counted = Box::new(move || drop(counter.fetch_add(1, Ordering::SeqCst)));
+        assert!(other.wait(key(0), counted));
+    });
+    assert_eq!(index.claim(key(0)).unwrap(), Claim::Committed(used(0)));
+    assert!(store.hook.lock().unwrap().is_none(), "the claim read the disk");
+    assert_eq!(woken.load(Ordering::SeqCst), 1);
+    assert_eq!(index.stats().claim_count, 0);
+}
+
+#[test]
+fn a_reader_follows_when_its_run_is_merged_away() {
+    let store = HookedStore::new();
+    let index = hooked_index(&store, 48);
+    let runs_before = index.stats().run_count;
+    let other = Arc::clone(&index);
+    store.set(move || {
+        let mut number = 1_000;
+        while other.stats().run_count >= runs_before {
+            use_id(&other, number, number);
+            settle_down(&other, number).unwrap();
+            number += 1;
+        }
+    });
+    assert_eq!(index.lookup(key(0)).unwrap(), Some(used(0)));
+    assert!(index.stats().run_count < runs_before, "the run was merged away in the middle of the read");
+}
+
+#[test]
+fn a_failed_read_leaves_no_claim_behind() {
+    let store = HookedStore::new();
+    let index = hooked_index(&store, 20);
+    for stored in store.inner.keys(Space::Ids) {
+        store.inner.flip(Space::Ids, &stored, 1);
+    }
+    let error = index.claim(key(0)).unwrap_err();
+    assert!(error.is_rebuildable());
+    assert_eq!(index.stats().claim_count, 0);
+}
+
+#[test]
+fn of_many_threads_one_is_granted_each_id() {
+    const THREADS: u64 = 64;
+    const IDS: u64 = 300;
+    let options = IdOptions { memory_ids_max: 40, segment_ids: 16, in_flight_max: 1_000, ..STATED };
+    let (index, _) = open(&Arc::default(), &options);
+    let next_position = AtomicU64::new(0);
+    let winners: Vec<OnceLock<u64>> = (0..IDS).map(|_| OnceLock::new()).collect();
+    let stop = AtomicBool::new(false);
+
+    let use_once = |number: u64, releases_first: bool| {
+        let mut releases_first = releases_first;
+        loop {
+            match index.claim(key(number)).unwrap() {
+                Claim::Granted if releases_first => {
+                    releases_first = false;
+                    index.release(key(number));
+                }
+                Claim::Granted => {
+                    let position = next_position.fetch_add(1, Ordering::SeqCst);
+                    winners[number as usize].set(position).expect("an id is granted once");
+                    std::thread::yield_now();
+                    return index.commit(key(number), used(position));
+                }
+                Claim::InFlight => {
+                    let (sender, receiver) = mpsc::channel();
+                    if index.wait(key(number), Box::new(move || drop(sender.send(())))) {
+                        receiver.recv().expect("the waiter is called, not dropped");
+                    }
+                }
+                Claim::Committed(entry) => {
+                    return assert_eq!(winners[number as usize].get(), Some(&entry.position.0));
+                }
+                Claim::TooMany => std::thread::yield_now(),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let maintenance = scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                index.maintain(Position(0)).unwrap();
+                std::thread::yield_now();
+            }
+        });
+        let claimers: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let use_once = &use_once;
+                scope.spawn(move || {
+                    for step in 0..IDS {
+                        // All start at the same id; half go through the ids the other way round after the middle.
+                        let number = if thread % 2 == 1 && step > IDS / 2 { IDS + IDS / 2 - step } else { step };
+                        use_once(number, thread % 3 == 0);
+                    }
+                })
+            })
+            .collect();
+        claimers.into_iter().for_each(|claimer| claimer.join().unwrap());
+        stop.store(true, Ordering::SeqCst);
+        maintenance.join().unwrap();
+    });
+    assert!(winners.iter().all(|winner| winner.get().is_some()));
+    assert_eq!(next_position.load(Ordering::SeqCst), IDS);
+    assert!(index.stats().run_count > 0, "the test wants ids on disk");
+}
+
+// ---- Bounds ----
+
+#[test]
+fn growth_costs_a_committing_caller_nothing_and_memory_stays_bounded() {
+    const IDS: u64 = 20_000;
+    let store = Arc::new(TestStore::default());
+    let (index, _) = open(&store, &STATED);
+    let mut runs_max = 0;
+    for number in 0..IDS {
+        // One step for each commit is more than enough; the claim then never meets a limit.
+        index.maintain(Position(number)).unwrap();
+        use_id(&index, number, number);
+        let stats = index.stats();
+        runs_max = runs_max.max(stats.run_count);
+        assert!(stats.memory_id_count <= 1_000 + 3 * 64, "{} ids in memory", stats.memory_id_count);
+    }
+    assert_eq!(index.stats().inline_table_count, 0, "every table was allocated ahead");
+    // About 400 generations make less than log4(400) + 1 levels of at most 4 runs, and a few that are being merged.
+    assert!(runs_max <= 24, "{runs_max} runs");
+    settle_down(&index, IDS).unwrap();
+    assert!(index.stats().disk_id_count >= IDS - 1_000);
+    for number in 0..IDS {
+        assert_eq!(index.lookup(key(number)).unwrap(), Some(used(number)));
+    }
+    assert!((IDS..IDS + 1_000).all(|number| index.lookup(key(number)).unwrap().is_none()));
+    drop(index);
+    let (index, covered) = open(&store, &STATED);
+    assert!(covered.0 >= IDS - 200 && covered.0 <= IDS, "covered {covered}");
+    assert!((0..covered.0).all(|number| index.lookup(key(number)).unwrap() == Some(used(number))));
+}
+
+#[test]
+fn without_maintenance_the_caller_allocates() {
+    let (index, _) = open(&Arc::default(), &STATED);
+    (0..200).for_each(|number| index.insert(key(number), used(number)));
+    assert!(index.stats().inline_table_count >= 4);
+}
+
+#[test]
+fn given_back_ids_leave_the_disk_in_the_end() {
+    let store = Arc::new(TestStore::default());
+    let (index, _) = open(&store, &IdOptions { memory_ids_max: 0, ..SMALL });
+    let mut position = 0;
+    for round in 0..400 {
+        use_id(&index, round % 4, position);
+        index.insert(key(round % 4), freed(position + 1));
+        use_id(&index, 1_000 + round, position + 2);
+        position += 3;
+        settle_down(&index, position).unwrap();
+    }
+    for number in 0..4 {
+        let entry = index.lookup(key(number)).unwrap();
+        assert!(entry.is_none_or(|entry| entry.freed));
+    }
+    let disk_id_count = index.stats().disk_id_count;
+    assert!((380..440).contains(&disk_id_count), "{disk_id_count} entries of 400 ids in use and 4 given back");
+}
+
+#[test]
+fn a_wiped_index_opens_empty() {
+    let store = Arc::new(TestStore::default());
+    let (index, _) = open(&store, &SMALL);
+    for number in 0..100 {
+        use_id(&index, number, number);
+        settle_down(&index, number).unwrap();
+    }
+    drop(index);
+    assert!(!store.keys(Space::Ids).is_empty());
+    IdIndex::wipe(&*store).unwrap();
+    store.crash(1);
+    assert!(store.keys(Space::Ids).is_empty());
+    let (index, covered) = open(&store, &SMALL);
+    assert_eq!(covered, Position(0));
+    assert_eq!(index.lookup(key(1)).unwrap(), None);
+}
+
+// ---- Crashes ----
+
+/// Uses ids, gives some back, and maintains; stops at the first error. Position `p` belongs to id `p % 150`, which is
+/// used and given back in turn.
+fn history(position: u64) -> (u64, IdEntry) {
+    let entry = if position / 150 % 2 == 1 { freed(position) } else { used(position) };
+    (position % 150, entry)
+}
+
+/// Inserts the positions from `from` on; every few of them are settled and maintained.
+fn play(index: &IdIndex, from: u64, to: u64) -> Result<(), IdError> {
+    for position in from..to {
+        let (number, entry) = history(position);
+        index.insert(key(number), entry);
+        if position % 20 == 19 {
+            settle_down(index, position + 1)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_history(index: &IdIndex, to: u64) {
+    for number in 0..150 {
+        let newest = (0..to).rev().map(history).find(|(other, _)| *other == number).map(|(_, entry)| entry);
+        let found = index.lookup(key(number)).unwrap();
+        if newest.is_some_and(|entry| entry.freed) {
+            assert!(found.is_none_or(|found| Some(found) == newest), "id {number}: {found:?} is not {newest:?}");
+        } else {
+            assert_eq!(found, newest, "id {number}");
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_write_or_flush_loses_nothing_that_was_covered() {
+    const POSITIONS: u64 = 700;
+    let options = IdOptions { memory_ids_max: 0, segment_ids: 16, ..SMALL };
+    let clean = Arc::new(TestStore::default());
+    play(&open(&clean, &options).0, 0, POSITIONS).unwrap();
+    let operation_count = clean.operation_count();
+    assert!(operation_count > 200, "{operation_count}: the test wants many runs and merges");
+
+    for operations in 0..operation_count {
+        let store = Arc::new(TestStore::default());
+        let (index, _) = open(&store, &options);
+        store.fail_after(operations);
+        assert!(play(&index, 0, POSITIONS).is_err());
+        drop(index);
+        store.crash(operations as u64);
+        let (index, covered) = open(&store, &options);
+        assert!(covered.0 <= POSITIONS);
+        play(&index, covered.0, POSITIONS).unwrap();
+        check_history(&index, POSITIONS);
+        settle_down(&index, POSITIONS).unwrap();
+        check_history(&index, POSITIONS);
+    }
+}
+
+// ---- Random histories against a map ----
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// Claim, append and commit at once.
+    Use(u64),
+    Claim(u64),
+    /// The record of a claimed id becomes durable; the index does not know yet.
+    Append(u64),
+    Commit(u64),
+    Release(u64),
+    /// A record gives a used id back; the index does not know yet.
+    Free(u64),
+    /// The index is told of one of the records that gave ids back.
+    TellFreed(u64),
+    Maintain(u8),
+    FailAfter(u8),
+    Crash(u64),
+}
+
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let id = 0..48u64;
+    let action = prop_oneof![
+        12 => id.clone().prop_map(Action::Use),
+        4 => id.clone().prop_map(Action::Claim),
+        3 => id.clone().prop_map(Action::Append),
+        4 => id.clone().prop_map(Action::Commit),
+        1 => id.clone().prop_map(Action::Release),
+        8 => id.clone().prop_map(Action::Free),
+        6 => id.prop_map(Action::TellFreed),
+        8 => (0..12u8).prop_map(Action::Maintain),
+        1 => (0..20u8).prop_map(Action::FailAfter),
+        1 => any::<u64>().prop_map(Action::Crash),
+    ];
+    prop::collection::vec(action, 1..600)
+}
+
+/// A claim that was granted.
+struct Owned {
+    position: Option<u64>,
+    waiter_count: usize,
+    woken: Arc<AtomicUsize>,
+}
+
+/// The index, and what it must say.
+struct Model {
+    store: Arc<TestStore>,
+    index: IdIndex,
+    /// The journal: position, id and entry. Survives every crash.
+    journal: Vec<(u64, IdEntry)>,
+    /// The newest entry of each id that the index was told.
+    told: HashMap<u64, IdEntry>,
+    owned: BTreeMap<u64, Owned>,
+    /// Journaled givings back that the index was not told.
+    untold_freed: Vec<(u64, IdEntry)>,
+    covered_max: u64,
+    settled_max: u64,
+}
+
+impl Model {
+    fn new() -> Self {
+        let store = Arc::new(TestStore::default());
+        let (index, _) = open(&store, &SMALL);
+        Self {
+            store,
+            index,
+            journal: Vec::new(),
+            told: HashMap::new(),
+            owned: BTreeMap::new(),
+            untold_freed: Vec::new(),
+            covered_max: 0,
+            settled_max: 0,
+        }
+    }
+
+    fn append(&mut self, number: u64, freed: bool) -> IdEntry {
+        let entry = IdEntry { position: Position(self.journal.len() as u64), freed };
+        self.journal.push((number, entry));
+        entry
+    }
+
+    fn tell(&mut self, number: u64, entry: IdEntry) {
+        let newest = self.told.entry(number).or_insert(entry);
+        if newest.pack() < entry.pack() {
+            *newest = entry;
+        }
+    }
+
+    /// All records below it are told.
+    fn settled(&self) -> u64 {
+        let owned = self.owned.values().filter_map(|owned| owned.position);
+        let freed = self.untold_freed.iter().map(|(_, entry)| entry.position.0);
+        owned.chain(freed).min().unwrap_or(self.journal.len() as u64)
+    }
+
+    fn claim(&mut self, number: u64) -> bool {
+        let claim = self.index.claim(key(number)).unwrap();
+        let newest = self.told.get(&number).copied();
+        if let Some(owned) = self.owned.get_mut(&number) {
+            if claim == Claim::TooMany {
+                assert!(self.index.stats().waiter_count >= SMALL.in_flight_max);
+                return false;
+            }
+            assert_eq!(claim, Claim::InFlight);
+            let woken = Arc::clone(&owned.woken);
+            let counted = Box::new(move || drop(woken.fetch_add(1, Ordering::SeqCst)));
+            assert!(self.index.wait(key(number), counted));
+            owned.waiter_count += 1;
+            return false;
+        }
+        let full = self.owned.len() >= SMALL.in_flight_max;
+        match newest.filter(|entry| !entry.freed) {
+            _ if full => assert_eq!(claim, Claim::TooMany),
+            Some(entry) => assert_eq!(claim, Claim::Committed(entry)),
+            None if self.index.memory.is_behind() => assert_eq!(claim, Claim::TooMany),
+            None => assert_eq!(claim, Claim::Granted),
+        }
+        let granted = claim == Claim::Granted;
+        if granted {
+            self.owned.insert(number, Owned { position: None, waiter_count: 0, woken: Arc::default() });
+        }
+        granted
+    }
+
+    fn append_claimed(&mut self, number: u64) {
+        if self.owned.get(&number).is_some_and(|owned| owned.position.is_none()) {
+            let position = self.append(number, false).position.0;
+            self.owned.get_mut(&number).unwrap().position = Some(position);
+        }
+    }
+
+    /// Ends a claim that has, or has not, a record.
+    fn finish(&mut self, number: u64, has_record: bool) {
+        if self.owned.get(&number).is_none_or(|owned| owned.position.is_some() != has_record) {
+            return;
+        }
+        let owned = self.owned.remove(&number).unwrap();
+        assert_eq!(owned.woken.load(Ordering::SeqCst), 0, "nobody is woken early");
+        match owned.position {
+            Some(position) => {
+                self.index.commit(key(number), used(position));
+                self.tell(number, used(position));
+            }
+            None => self.index.release(key(number)),
+        }
+        assert_eq!(owned.woken.load(Ordering::SeqCst), owned.waiter_count, "everybody is woken once");
+        assert!(!self.index.wait(key(number), Box::new(|| {})));
+    }
+
+    fn free(&mut self, number: u64) {
+        let newest = self.journal.iter().rev().find(|(other, _)| *other == number);
+        if newest.is_some_and(|(_, entry)| !entry.freed) {
+            let entry = self.append(number, true);
+            self.untold_freed.push((number, entry));
+        }
+    }
+
+    fn tell_freed(&mut self, choice: u64) {
+        if !self.untold_freed.is_empty() {
+            let chosen = choice as usize % self.untold_freed.len();
+            let (number, entry) = self.untold_freed.remove(chosen);
+            self.index.insert(key(number), entry);
+            self.tell(number, entry);
+        }
+    }
+
+    fn maintain(&mut self, step_count: u8) {
+        let settled = self.settled();
+        self.settled_max = self.settled_max.max(settled);
+        for _ in 0..step_count {
+            match self.index.maintain(Position(settled)) {
+                Ok(_) => {}
+                Err(IdError::Store(_)) => return self.crash(u64::from(step_count)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Loses power, opens, and inserts what the index does not cover.
+    fn crash(&mut self, seed: u64) {
+        self.store.crash(seed);
+        let (index, covered) = open(&self.store, &SMALL);
+        assert!(covered.0 >= self.covered_max, "what was covered at an earlier start is still covered");
+        assert!(covered.0 <= self.settled_max, "nothing is covered that was not settled");
+        self.covered_max = covered.0;
+        self.index = index;
+        self.owned.clear();
+        self.untold_freed.clear();
+        let mut missing = self.journal[covered.0 as usize..].to_vec();
+        let in_order = seed % 2 == 0;
+        if !in_order {
+            missing.reverse();
+        }
+        for (number, entry) in missing {
+            self.index.insert(key(number), entry);
+            let settled = if in_order { entry.position.plus(1) } else { covered };
+            self.settled_max = self.settled_max.max(settled.0);
+            self.index.maintain(settled).unwrap();
+        }
+        for (number, entry) in self.journal.clone() {
+            self.tell(number, entry);
+        }
+        self.check_all();
+    }
+
+    fn check_all(&self) {
+        for number in 0..48 {
+            let found = self.index.lookup(key(number)).unwrap();
+            match self.told.get(&number).copied() {
+                Some(entry) if entry.freed => assert!(found.is_none_or(|found| found == entry), "id {number}"),
+                entry => assert_eq!(found, entry, "id {number}"),
+            }
+        }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match *action {
+            Action::Use(number) => {
+                if self.claim(number) {
+                    self.append_claimed(number);
+                    self.finish(number, true);
+                }
+            }
+            Action::Claim(number) => drop(self.claim(number)),
+            Action::Append(number) => self.append_claimed(number),
+            Action::Commit(number) => self.finish(number, true),
+            Action::Release(number) => self.finish(number, false),
+            Action::Free(number) => self.free(number),
+            Action::TellFreed(choice) => self.tell_freed(choice),
+            Action::Maintain(step_count) => self.maintain(step_count),
+            Action::FailAfter(operations) => self.store.fail_after(usize::from(operations)),
+            Action::Crash(seed) => self.crash(seed),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn the_index_agrees_with_a_map(actions in actions()) {
+        let mut model = Model::new();
+        for action in &actions {
+            model.act(action);
+        }
+        model.check_all();
+        model.crash(actions.len() as u64);
+        settle_down(&model.index, model.settled()).unwrap();
+        model.check_all();
+    }
+}

@@ -1,0 +1,146 @@
+//! From a programme file without errors to the flat tables that decisions read.
+//!
+//! What must stay true: the result depends on the source, the version, the time and the dictionary only; strings enter
+//! the dictionary in the order of the file; nothing enters it for a file that has errors.
+
+use hashbrown::HashMap;
+
+use super::file::{BudgetEntry, EarnSection, ProgramFile};
+use super::problem::Finding;
+use super::symbols::{Symbols, SymbolsFull};
+use super::table::At;
+use super::timezone;
+use crate::ledger::program::{
+    Attribute, AttributeEntry, Budget, Cap, Earn, LineRule, LineTable, Metric, Program, RuleIndex, Wallet,
+};
+use crate::ledger::types::{CellId, ProgramVersion, SymbolId, TimestampNs, WalletId};
+
+const NS_PER_SECOND: i64 = 1_000_000_000;
+const NS_PER_DAY: i64 = 86_400 * NS_PER_SECOND;
+
+/// Builds the tables of a checked file.
+///
+/// # Errors
+/// When the dictionary is full, with the place of the first string that found no room.
+///
+/// # Panics
+/// When the file was not checked, or its check found an error.
+pub(super) fn build(
+    file: &ProgramFile,
+    source: &str,
+    version: ProgramVersion,
+    effective_at: TimestampNs,
+    symbols: &mut dyn Symbols,
+) -> Result<Program, Finding> {
+    let header = file.header.as_ref().expect("a file without errors has [program]");
+    let earn = file.earn.as_ref().expect("a file without errors has [earn]");
+    let numbers = intern_all(file, earn, symbols)?;
+    let symbol = |name: &At<String>| *numbers.get(name.get_ref().as_str()).expect("every name was interned");
+    let wallets = file.wallets.iter().map(|wallet| Wallet {
+        name: wallet.name.get_ref().clone(),
+        symbol: symbol(&wallet.name),
+        scale: u8::try_from(wallet.scale).expect("the scale was checked"),
+        balance_max: wallet.balance_max,
+    });
+    let caps = file.caps.iter().map(|cap| Cap {
+        name: cap.name.get_ref().clone(),
+        symbol: symbol(&cap.name),
+        measure: cap.measure,
+        window: cap.window,
+        limit: cap.limit,
+    });
+    let metrics = file.metrics.iter().map(|metric| Metric {
+        name: metric.name.get_ref().clone(),
+        symbol: symbol(&metric.name),
+        measure: metric.measure,
+        window: metric.window,
+    });
+    let budget = |budget: &BudgetEntry| Budget {
+        name: budget.name.get_ref().clone(),
+        cell: CellId(symbol(&budget.name).0),
+        limit: budget.units,
+        from: budget.from,
+        until: budget.until,
+    };
+    Ok(Program {
+        version,
+        effective_at,
+        name: header.name.get_ref().clone(),
+        currency: header.currency.get_ref().clone(),
+        zone: timezone::zone(header.time_zone.get_ref()).expect("the time zone was checked"),
+        wallets: wallets.collect(),
+        earn: build_earn(file, earn),
+        lines: build_lines(file, earn, symbol),
+        caps: caps.collect(),
+        metrics: metrics.collect(),
+        budgets: file.budgets.iter().map(budget).collect(),
+        accounts: header.accounts,
+        late_limit_ns: header.late_limit_days * NS_PER_DAY,
+        future_skew_ns: header.future_skew_seconds * NS_PER_SECOND,
+        source_hash: *blake3::hash(source.as_bytes()).as_bytes(),
+    })
+}
+
+/// Interns every string that the tables mention, in the order of the file.
+fn intern_all<'f>(
+    file: &'f ProgramFile,
+    earn: &'f EarnSection,
+    symbols: &mut dyn Symbols,
+) -> Result<HashMap<&'f str, SymbolId>, Finding> {
+    let mut mentioned: Vec<&At<String>> = Vec::new();
+    mentioned.extend(file.wallets.iter().map(|wallet| &wallet.name));
+    mentioned.extend(earn.exclude.iter().flat_map(|(_, values)| values));
+    mentioned.extend(file.rules.iter().flat_map(|rule| &rule.values));
+    mentioned.extend(file.caps.iter().map(|cap| &cap.name));
+    mentioned.extend(file.metrics.iter().map(|metric| &metric.name));
+    mentioned.extend(file.budgets.iter().map(|budget| &budget.name));
+    mentioned.sort_by_key(|text| text.span().start);
+    let mut numbers = HashMap::with_capacity(mentioned.len());
+    for text in mentioned {
+        let symbol = symbols
+            .intern(text.get_ref())
+            .map_err(|full: SymbolsFull| Finding::error(&text.span(), format!("no room for this string: {full}")))?;
+        numbers.insert(text.get_ref().as_str(), symbol);
+    }
+    Ok(numbers)
+}
+
+fn build_earn(file: &ProgramFile, earn: &EarnSection) -> Earn {
+    let wallet = file.wallets.iter().position(|wallet| wallet.name.get_ref() == earn.wallet.get_ref());
+    let wallet = wallet.and_then(|index| u8::try_from(index).ok()).expect("the wallet was checked");
+    Earn {
+        wallet: WalletId(wallet),
+        units: *earn.units.get_ref(),
+        per_minor: *earn.per_minor.get_ref(),
+        rounding: earn.rounding,
+        rounded_per: earn.rounded_per,
+    }
+}
+
+fn build_lines(file: &ProgramFile, earn: &EarnSection, symbol: impl Fn(&At<String>) -> SymbolId) -> LineTable {
+    let mut table = LineTable::default();
+    for (attribute, values) in &earn.exclude {
+        for value in values {
+            entry(&mut table, *attribute, symbol(value)).excluded = true;
+        }
+    }
+    for (rule, index) in file.rules.iter().zip(0..) {
+        table
+            .rules
+            .push(LineRule { name: rule.name.get_ref().clone(), multiplier_bps: *rule.multiplier_bps.get_ref() });
+        for value in &rule.values {
+            let rules = &mut entry(&mut table, rule.attribute, symbol(value)).rules;
+            // A value listed twice in one rule matches it once.
+            if rules.last() != Some(&RuleIndex(index)) {
+                rules.push(RuleIndex(index));
+            }
+        }
+    }
+    table
+}
+
+fn entry(table: &mut LineTable, attribute: Attribute, value: SymbolId) -> &mut AttributeEntry {
+    let index = Attribute::ALL.iter().position(|candidate| *candidate == attribute);
+    let values = index.and_then(|index| table.values.get_mut(index)).expect("there is a table for every attribute");
+    values.entry(value).or_default()
+}

@@ -1,0 +1,326 @@
+//! The versions of the programme in one data directory, and which of them judges an event.
+//!
+//! What must stay true: versions are numbered from 1 without gaps, and their effective times ascend strictly; nothing
+//! is ever taken out; a later version never changes what an earlier one's balances and counters mean.
+
+use std::sync::Arc;
+
+use crate::ledger::program::{CalendarWindow, Program};
+use crate::ledger::types::{ProgramVersion, TimestampNs};
+use crate::limits::PROGRAM_VERSIONS_MAX;
+
+/// The versions of one data directory, ascending. A rollback is a new version with an older text.
+#[derive(Clone, Debug, Default)]
+pub struct Programs {
+    versions: Vec<Arc<Program>>,
+}
+
+/// Why a version cannot follow those that are there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// [`PROGRAM_VERSIONS_MAX`] is reached.
+    #[error("the programme has {PROGRAM_VERSIONS_MAX} versions already, which is the limit")]
+    Full,
+    /// The version's number is not the next.
+    #[error("the next version of the programme is {expected}, not {got}")]
+    NotNext {
+        /// The number that would be right.
+        expected: ProgramVersion,
+        /// The number that was given.
+        got: ProgramVersion,
+    },
+    /// The version would take effect no later than the one before.
+    #[error("the new version would take effect at {got} ns, no later than the version before at {latest} ns")]
+    NotLater {
+        /// When the latest version takes effect.
+        latest: TimestampNs,
+        /// When the new one would.
+        got: TimestampNs,
+    },
+    /// Amounts would be in another currency.
+    #[error("the currency of a programme stays {old:?}; the new version states {new:?}")]
+    CurrencyChanged {
+        /// The currency of all versions so far.
+        old: String,
+        /// The currency of the new version.
+        new: String,
+    },
+    /// A wallet is gone, moved, renamed or shown with other decimals.
+    #[error("wallet number {number} stays {name:?} with scale {scale}; new wallets go to the end of the list")]
+    WalletChanged {
+        /// The wallet's place in the file, from 1.
+        number: usize,
+        /// Its name so far.
+        name: String,
+        /// Its scale so far.
+        scale: u8,
+    },
+    /// A cap or metric would go on counting something else under the same name.
+    #[error("{name:?} counts something else in version {version}; give the new counter another name")]
+    CounterChanged {
+        /// The counter's name.
+        name: String,
+        /// The version that gave the name its meaning.
+        version: ProgramVersion,
+    },
+}
+
+impl Programs {
+    /// No versions yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the next version.
+    ///
+    /// # Errors
+    /// When the version cannot follow those that are there; nothing is changed then.
+    pub fn append(&mut self, program: Arc<Program>) -> Result<(), AppendError> {
+        self.check_next(&program)?;
+        self.versions.push(program);
+        Ok(())
+    }
+
+    /// Whether [`Programs::append`] would take this version.
+    ///
+    /// # Errors
+    /// What [`Programs::append`] would answer.
+    pub fn check_next(&self, program: &Program) -> Result<(), AppendError> {
+        let count = u32::try_from(self.versions.len()).unwrap_or(u32::MAX);
+        if count >= PROGRAM_VERSIONS_MAX {
+            return Err(AppendError::Full);
+        }
+        let expected = ProgramVersion(count + 1);
+        if program.version != expected {
+            return Err(AppendError::NotNext { expected, got: program.version });
+        }
+        let Some(latest) = self.latest() else { return Ok(()) };
+        if program.effective_at <= latest.effective_at {
+            return Err(AppendError::NotLater { latest: latest.effective_at, got: program.effective_at });
+        }
+        check_same_units(latest, program)?;
+        self.versions.iter().try_for_each(|earlier| check_same_counters(earlier, program))
+    }
+
+    /// The version that judges an event at this instant: the latest that is in effect; `None` before the first.
+    #[must_use]
+    pub fn in_force(&self, at: TimestampNs) -> Option<&Arc<Program>> {
+        let count = self.versions.partition_point(|program| program.effective_at <= at);
+        self.versions.get(count.checked_sub(1)?)
+    }
+
+    /// The version with this number.
+    #[must_use]
+    pub fn get(&self, version: ProgramVersion) -> Option<&Arc<Program>> {
+        self.versions.get(usize::try_from(version.0).ok()?.checked_sub(1)?)
+    }
+
+    /// The version published last, whether or not it is in effect yet.
+    #[must_use]
+    pub fn latest(&self) -> Option<&Arc<Program>> {
+        self.versions.last()
+    }
+
+    /// All versions, ascending.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Program>> + ExactSizeIterator {
+        self.versions.iter()
+    }
+}
+
+/// Balances keep their meaning: the currency stays, and wallets are only ever appended.
+fn check_same_units(earlier: &Program, program: &Program) -> Result<(), AppendError> {
+    if earlier.currency != program.currency {
+        return Err(AppendError::CurrencyChanged { old: earlier.currency.clone(), new: program.currency.clone() });
+    }
+    for (index, old) in earlier.wallets.iter().enumerate() {
+        let new = program.wallets.get(index);
+        if new.is_none_or(|new| (&new.name, new.scale) != (&old.name, old.scale)) {
+            return Err(AppendError::WalletChanged { number: index + 1, name: old.name.clone(), scale: old.scale });
+        }
+    }
+    Ok(())
+}
+
+/// Counters keep their meaning: a name that any earlier version gave to a cap or metric counts the same thing in the
+/// same window. Earlier versions matter even when a later one lacks the name, for their counters are kept.
+fn check_same_counters(earlier: &Program, program: &Program) -> Result<(), AppendError> {
+    let changed = counters(program).find(|(name, meaning)| {
+        counters(earlier).any(|(old_name, old_meaning)| old_name == *name && old_meaning != *meaning)
+    });
+    match changed {
+        None => Ok(()),
+        Some((name, _)) => Err(AppendError::CounterChanged { name: name.to_owned(), version: earlier.version }),
+    }
+}
+
+/// What the counters of a programme count: a cap's or a metric's measure, and the window.
+fn counters(program: &Program) -> impl Iterator<Item = (&str, (Counted, CalendarWindow))> {
+    use crate::ledger::program::{CapMeasure, MetricMeasure};
+    let caps = program.caps.iter().map(|cap| {
+        let counted = match cap.measure {
+            CapMeasure::Units => Counted::Units,
+            CapMeasure::EarningBaskets => Counted::EarningBaskets,
+        };
+        (cap.name.as_str(), (counted, cap.window))
+    });
+    let metrics = program.metrics.iter().map(|metric| {
+        let counted = match metric.measure {
+            MetricMeasure::EligibleAmount => Counted::EligibleAmount,
+        };
+        (metric.name.as_str(), (counted, metric.window))
+    });
+    caps.chain(metrics)
+}
+
+/// What a cap or metric counts, in one enum so that a cap cannot go on as a metric.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    Units,
+    EarningBaskets,
+    EligibleAmount,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::{SymbolTable, compile};
+    use proptest::prelude::*;
+
+    const SOURCE: &str = r#"
+        [program]
+        name = "corner"
+        currency = "USD"
+        time_zone = "UTC"
+        [[wallets]]
+        name = "points"
+        [earn]
+        wallet = "points"
+        units = 1
+        per_minor = 100
+        rounding = "floor"
+        stacking = "best-of"
+        [[caps]]
+        name = "daily"
+        measure = "units"
+        window = "day"
+        limit = 200
+        [[metrics]]
+        name = "spent"
+        measure = "eligible-amount"
+        window = "year"
+    "#;
+
+    fn version_of(source: &str, version: u32, effective_at: i64) -> Arc<Program> {
+        let (version, effective_at) = (ProgramVersion(version), TimestampNs(effective_at));
+        Arc::new(compile(source, version, effective_at, &mut SymbolTable::new()).unwrap())
+    }
+
+    fn version(version: u32, effective_at: i64) -> Arc<Program> {
+        version_of(SOURCE, version, effective_at)
+    }
+
+    #[test]
+    fn the_latest_version_in_effect_judges() {
+        let mut programs = Programs::new();
+        assert_eq!(programs.in_force(TimestampNs(i64::MAX)), None);
+        assert_eq!(programs.latest(), None);
+        for (number, effective_at) in [(1, 100), (2, 200), (3, 300)] {
+            programs.append(version(number, effective_at)).unwrap();
+        }
+        for (at, expected) in [(99, None), (100, Some(1)), (199, Some(1)), (200, Some(2)), (i64::MAX, Some(3))] {
+            let got = programs.in_force(TimestampNs(at)).map(|program| program.version.0);
+            assert_eq!(got, expected, "at {at}");
+        }
+        assert_eq!(programs.latest().unwrap().version, ProgramVersion(3));
+        assert_eq!(programs.get(ProgramVersion(2)).unwrap().effective_at, TimestampNs(200));
+        assert_eq!(programs.get(ProgramVersion(0)), None);
+        assert_eq!(programs.get(ProgramVersion(4)), None);
+        assert_eq!(programs.iter().map(|program| program.version.0).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn numbers_and_times_ascend() {
+        let mut programs = Programs::new();
+        let not_next =
+            |expected, got| Err(AppendError::NotNext { expected: ProgramVersion(expected), got: ProgramVersion(got) });
+        assert_eq!(programs.append(version(2, 100)), not_next(1, 2));
+        programs.append(version(1, 100)).unwrap();
+        assert_eq!(programs.append(version(1, 200)), not_next(2, 1));
+        for got in [99, 100] {
+            let expected = Err(AppendError::NotLater { latest: TimestampNs(100), got: TimestampNs(got) });
+            assert_eq!(programs.append(version(2, got)), expected);
+        }
+        assert_eq!(programs.iter().len(), 1);
+        programs.append(version(2, 101)).unwrap();
+    }
+
+    #[test]
+    fn a_later_version_keeps_the_meaning_of_what_is_there() {
+        let rows = [
+            ("limit = 200", "limit = 300", None),
+            ("UTC", "Europe/Berlin", None),
+            ("[earn]", "[[wallets]]\nname = \"stars\"\n[earn]", None),
+            ("name = \"daily\"", "name = \"per-day\"", None),
+            ("USD", "EUR", Some("the currency of a programme stays \"USD\"; the new version states \"EUR\"")),
+            (
+                "points\"\n        [earn]",
+                "points\"\n        scale = 2\n        [earn]",
+                Some("wallet number 1 stays \"points\" with scale 0; new wallets go to the end of the list"),
+            ),
+            (
+                "[[wallets]]",
+                "[[wallets]]\nname = \"stars\"\n[[wallets]]",
+                Some("wallet number 1 stays \"points\" with scale 0; new wallets go to the end of the list"),
+            ),
+            (
+                "window = \"day\"",
+                "window = \"year\"",
+                Some("\"daily\" counts something else in version 1; give the new counter another name"),
+            ),
+            (
+                "measure = \"units\"",
+                "measure = \"earning-baskets\"",
+                Some("\"daily\" counts something else in version 1; give the new counter another name"),
+            ),
+        ];
+        for (old, new, expected) in rows {
+            let source = SOURCE.replacen(old, new, 1);
+            assert_ne!(source, SOURCE, "{old}");
+            let mut programs = Programs::new();
+            programs.append(version(1, 100)).unwrap();
+            let got = programs.append(version_of(&source, 2, 200)).err().map(|error| error.to_string());
+            assert_eq!(got.as_deref(), expected, "{old} -> {new}");
+        }
+    }
+
+    #[test]
+    fn a_counter_that_was_dropped_keeps_its_meaning() {
+        let without = SOURCE.replacen("name = \"daily\"", "name = \"other\"", 1);
+        let other_meaning = SOURCE.replacen("window = \"day\"", "window = \"year\"", 1);
+        let mut programs = Programs::new();
+        programs.append(version(1, 100)).unwrap();
+        programs.append(version_of(&without, 2, 200)).unwrap();
+        let error = programs.append(version_of(&other_meaning, 3, 300)).unwrap_err();
+        assert_eq!(error, AppendError::CounterChanged { name: "daily".to_owned(), version: ProgramVersion(1) });
+    }
+
+    proptest! {
+        #[test]
+        fn in_force_is_the_last_that_is_not_later(
+            gaps in prop::collection::vec(1..50_i64, 1..12), at in 0..600_i64,
+        ) {
+            let mut programs = Programs::new();
+            let (first, mut effective_at) = (version(1, 0), 0);
+            for (gap, number) in gaps.iter().zip(1..) {
+                effective_at += gap;
+                let mut program = Program::clone(&first);
+                (program.version, program.effective_at) = (ProgramVersion(number), TimestampNs(effective_at));
+                programs.append(Arc::new(program)).unwrap();
+            }
+            let at = TimestampNs(at);
+            let expected = programs.iter().rfind(|program| program.effective_at <= at);
+            prop_assert_eq!(programs.in_force(at), expected);
+        }
+    }
+}

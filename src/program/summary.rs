@@ -1,0 +1,321 @@
+//! A programme in words, as a preview for its owner before it is published.
+//!
+//! What must stay true: every line is true of the compiled programme, not of the text it came from, so that the preview
+//! shows what will be decided; the number of lines is bounded.
+
+use super::table::grouped;
+use crate::ledger::program::{
+    AccountPolicy, Attribute, BPS_ONE, Budget, CalendarWindow, Cap, CapMeasure, Metric, MetricMeasure, Program,
+    RoundedPer, Rounding, Wallet,
+};
+use crate::ledger::types::{Day, Units};
+
+/// Rules that are listed one by one.
+const LISTED_RULES_MAX: usize = 20;
+
+/// Decimal places that a multiplier in basis points adds to a number.
+const BPS_DECIMALS: u32 = 4;
+
+/// The programme in words, one fact a line: the rate, what is not eligible, rules, caps, metrics, budgets, terms.
+#[must_use]
+pub fn summary(program: &Program) -> Vec<String> {
+    let wallet = earning_wallet(program);
+    let mut lines = vec![
+        format!("{}: amounts in {}, days and years in {}", program.name, program.currency, program.zone.name()),
+        rate(program),
+    ];
+    lines.extend(not_eligible(program));
+    lines.extend(rules(program));
+    lines.extend(program.caps.iter().map(|cap| cap_line(cap, wallet)));
+    lines.extend(program.metrics.iter().map(metric_line));
+    lines.extend(program.budgets.iter().map(|budget| budget_line(budget, wallet)));
+    lines.push(terms(program));
+    lines
+}
+
+fn earning_wallet(program: &Program) -> &Wallet {
+    program.wallets.get(usize::from(program.earn.wallet.0)).expect("a programme earns into one of its wallets")
+}
+
+/// "earn: 1 point per 1.00 USD, rounded down once per basket; up to 2 points with double".
+fn rate(program: &Program) -> String {
+    let (earn, wallet) = (&program.earn, earning_wallet(program));
+    let (scale, money_decimals) = (u32::from(wallet.scale), currency_decimals(&program.currency));
+    let per = decimal(i128::from(earn.per_minor), money_decimals, money_decimals);
+    let rounding = match earn.rounding {
+        Rounding::Floor => "rounded down",
+        Rounding::HalfUp => "rounded to the nearest (a half up)",
+        Rounding::HalfEven => "rounded to the nearest (a half to even)",
+    };
+    let place = match earn.rounded_per {
+        RoundedPer::Basket => "once per basket",
+        RoundedPer::Line => "on each line",
+    };
+    let base = units(decimal(i128::from(earn.units), scale, scale), wallet);
+    // Of equal multipliers the first in the file counts, as in a decision.
+    let best = program.lines.rules.iter().rev().max_by_key(|rule| rule.multiplier_bps);
+    let up_to = best.filter(|rule| rule.multiplier_bps > BPS_ONE).map_or_else(String::new, |rule| {
+        let most = i128::from(earn.units) * i128::from(rule.multiplier_bps);
+        format!("; up to {} with {}", units(decimal(most, scale + BPS_DECIMALS, scale), wallet), rule.name)
+    });
+    format!("earn: {base} per {per} {}, {rounding} {place}{up_to}", program.currency)
+}
+
+/// How many values each attribute excludes.
+fn not_eligible(program: &Program) -> Option<String> {
+    let counts = Attribute::ALL.iter().zip(&program.lines.values).filter_map(|(attribute, values)| {
+        let count = values.values().filter(|entry| entry.excluded).count();
+        (count > 0).then(|| values_of(*attribute, count))
+    });
+    let counts: Vec<String> = counts.collect();
+    (!counts.is_empty()).then(|| format!("not eligible: {}", counts.join(", ")))
+}
+
+fn rules(program: &Program) -> Vec<String> {
+    let rules = &program.lines.rules;
+    let mut counts = vec![[0_usize; Attribute::ALL.len()]; rules.len()];
+    for (attribute, values) in program.lines.values.iter().enumerate() {
+        for rule in values.values().flat_map(|entry| &entry.rules) {
+            let count = usize::try_from(rule.0).ok().and_then(|rule| counts.get_mut(rule)?.get_mut(attribute));
+            *count.expect("a value names rules of its programme") += 1;
+        }
+    }
+    let listed = rules.iter().zip(&counts).take(LISTED_RULES_MAX).map(|(rule, counts)| {
+        let matched: Vec<String> = Attribute::ALL
+            .iter()
+            .zip(counts)
+            .filter(|(_, count)| **count > 0)
+            .map(|(attribute, count)| values_of(*attribute, *count))
+            .collect();
+        let times = decimal(i128::from(rule.multiplier_bps), BPS_DECIMALS, 0);
+        format!("rule {}: {times} times the rate for {}", rule.name, matched.join(", "))
+    });
+    let mut lines: Vec<String> = listed.collect();
+    if rules.len() > LISTED_RULES_MAX {
+        lines.push(format!("and {} more rules", rules.len() - LISTED_RULES_MAX));
+    }
+    lines
+}
+
+/// "1 brand", "3 categories".
+fn values_of(attribute: Attribute, count: usize) -> String {
+    let (one, many) = match attribute {
+        Attribute::Sku => ("SKU", "SKUs"),
+        Attribute::Category => ("category", "categories"),
+        Attribute::Department => ("department", "departments"),
+        Attribute::Brand => ("brand", "brands"),
+        Attribute::MarginClass => ("margin class", "margin classes"),
+    };
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn cap_line(cap: &Cap, wallet: &Wallet) -> String {
+    let limit = match cap.measure {
+        CapMeasure::Units => units_in(wallet, cap.limit),
+        CapMeasure::EarningBaskets if cap.limit == 1 => "1 earning basket".to_owned(),
+        CapMeasure::EarningBaskets => format!("{} earning baskets", grouped(cap.limit)),
+    };
+    format!("cap {}: at most {limit} per account and {}", cap.name, window(cap.window))
+}
+
+fn metric_line(metric: &Metric) -> String {
+    let counted = match metric.measure {
+        MetricMeasure::EligibleAmount => "eligible amount",
+    };
+    format!("metric {}: {counted} per account and {}", metric.name, window(metric.window))
+}
+
+fn window(window: CalendarWindow) -> &'static str {
+    match window {
+        CalendarWindow::Day => "day",
+        CalendarWindow::Year => "year",
+    }
+}
+
+fn budget_line(budget: &Budget, wallet: &Wallet) -> String {
+    let limit = units_in(wallet, budget.limit);
+    let days = match (budget.from, budget.until) {
+        (None, None) => ", at any time".to_owned(),
+        (Some(from), None) => format!(", from {} on", date(from)),
+        (None, Some(until)) => format!(", until {}", date(until)),
+        (Some(from), Some(until)) => format!(", from {} until {}", date(from), date(until)),
+    };
+    format!("budget {}: at most {limit} in all{days}", budget.name)
+}
+
+fn terms(program: &Program) -> String {
+    let accounts = match program.accounts {
+        AccountPolicy::Implicit => "a first basket opens an account",
+        AccountPolicy::Enrolled => "accounts must be enrolled",
+    };
+    let late_days = program.late_limit_ns / 86_400_000_000_000;
+    let skew_seconds = program.future_skew_ns / 1_000_000_000;
+    let days = if late_days == 1 { "day" } else { "days" };
+    let seconds = if skew_seconds == 1 { "second" } else { "seconds" };
+    format!(
+        "terms: {accounts}; receipts may be {} {days} late and {} {seconds} ahead",
+        grouped(late_days),
+        grouped(skew_seconds)
+    )
+}
+
+fn date(day: Day) -> String {
+    let epoch = jiff::civil::date(1970, 1, 1);
+    epoch.checked_add(jiff::Span::new().days(day.0)).map_or_else(|_| format!("day {day}"), |date| date.to_string())
+}
+
+fn units_in(wallet: &Wallet, number: Units) -> String {
+    let scale = u32::from(wallet.scale);
+    units(decimal(i128::from(number), scale, scale), wallet)
+}
+
+/// A number of units with the wallet's name. Names are plural; for exactly one, a final s goes.
+fn units(number: String, wallet: &Wallet) -> String {
+    let one = wallet.name.strip_suffix('s').filter(|one| !one.is_empty() && !one.ends_with('s'));
+    let name = one.filter(|_| number == "1").unwrap_or(&wallet.name);
+    format!("{number} {name}")
+}
+
+/// `number / 10^decimals`; zeros at the end go, except for the first `kept` decimals.
+fn decimal(number: i128, decimals: u32, kept: u32) -> String {
+    let divisor = 10_i128.pow(decimals);
+    let mut text = grouped(i64::try_from(number / divisor).expect("what a programme states fits i64"));
+    let [width, kept] = [decimals, kept].map(|count| usize::try_from(count).expect("a handful of decimals"));
+    if decimals > 0 {
+        let digits = format!("{:0width$}", number % divisor);
+        let needed = digits.trim_end_matches('0').len().max(kept);
+        if let Some(fraction) = digits.get(..needed).filter(|fraction| !fraction.is_empty()) {
+            text.push('.');
+            text.push_str(fraction);
+        }
+    }
+    text
+}
+
+/// Decimal places of a currency's minor unit, after ISO 4217. For showing amounts only: a file states minor units.
+fn currency_decimals(code: &str) -> u32 {
+    match code {
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI" | "VND"
+        | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
+        "CLF" | "UYW" => 4,
+        _ => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::check;
+
+    fn summary_of(source: &str) -> String {
+        let checked = check(source);
+        summary(&checked.program.unwrap_or_else(|| panic!("{:?}", checked.problems))).join("\n")
+    }
+
+    const PLAIN: &str = r#"
+        program = { name = "plain", currency = "JPY", time_zone = "Asia/Tokyo", late_limit_days = 1 }
+        wallets = [{ name = "miles" }]
+        earn = { wallet = "miles", units = 1, per_minor = 200, rounding = "half-even", stacking = "best-of" }
+    "#;
+
+    #[test]
+    fn a_plain_programme() {
+        assert_eq!(
+            summary_of(PLAIN),
+            "plain: amounts in JPY, days and years in Asia/Tokyo\n\
+             earn: 1 mile per 200 JPY, rounded to the nearest (a half to even) once per basket\n\
+             terms: a first basket opens an account; receipts may be 1 day late and 300 seconds ahead"
+        );
+    }
+
+    #[test]
+    fn a_programme_with_everything() {
+        let source = r#"
+            [program]
+            name = "Full"
+            currency = "USD"
+            time_zone = "America/New_York"
+            accounts = "enrolled"
+            [[wallets]]
+            name = "stars"
+            scale = 2
+            [earn]
+            wallet = "stars"
+            units = 150
+            per_minor = 100
+            rounding = "half-up"
+            rounded_per = "line"
+            stacking = "best-of"
+            exclude = { sku = ["1"], category = ["a", "b"] }
+            [[rules]]
+            name = "half"
+            match = { brand = ["x"] }
+            multiplier = "0.5"
+            [[rules]]
+            name = "more"
+            match = { margin_class = ["A", "B"] }
+            multiplier = "2.25"
+            [[rules]]
+            name = "as-much"
+            match = { department = ["D"] }
+            multiplier_bps = 22500
+            [[caps]]
+            name = "once"
+            measure = "earning-baskets"
+            window = "day"
+            limit = 1
+            [[caps]]
+            name = "yearly"
+            measure = "units"
+            window = "year"
+            limit = 1_234_567
+            [[metrics]]
+            name = "spent"
+            measure = "eligible-amount"
+            window = "year"
+            [[budgets]]
+            name = "always"
+            units = 100
+            [[budgets]]
+            name = "spring"
+            units = 1_000_000
+            from = 2024-02-29
+            until = 2024-04-01
+        "#;
+        assert_eq!(
+            summary_of(source),
+            "Full: amounts in USD, days and years in America/New_York\n\
+             earn: 1.50 stars per 1.00 USD, rounded to the nearest (a half up) on each line; up to 3.375 stars with more\n\
+             not eligible: 1 SKU, 2 categories\n\
+             rule half: 0.5 times the rate for 1 brand\n\
+             rule more: 2.25 times the rate for 2 margin classes\n\
+             rule as-much: 2.25 times the rate for 1 department\n\
+             cap once: at most 1 earning basket per account and day\n\
+             cap yearly: at most 12,345.67 stars per account and year\n\
+             metric spent: eligible amount per account and year\n\
+             budget always: at most 1.00 stars in all, at any time\n\
+             budget spring: at most 10,000.00 stars in all, from 2024-02-29 until 2024-04-01\n\
+             terms: accounts must be enrolled; receipts may be 30 days late and 300 seconds ahead"
+        );
+    }
+
+    #[test]
+    fn many_rules_are_counted() {
+        let rules = (0..LISTED_RULES_MAX + 3)
+            .map(|n| format!("[[rules]]\nname = \"r{n}\"\nmatch = {{ sku = [\"{n}\"] }}\nmultiplier = \"2\"\n"));
+        let text = summary_of(&format!("{PLAIN}{}", rules.collect::<String>()));
+        assert_eq!(text.lines().filter(|line| line.starts_with("rule ")).count(), LISTED_RULES_MAX);
+        assert!(text.contains("\nand 3 more rules\n"), "{text}");
+        assert!(text.contains("; up to 2 miles with r0\n"), "the first of equal multipliers: {text}");
+    }
+
+    #[test]
+    fn decimals() {
+        let rows = [((12_500, 4, 0), "1.25"), ((20_000, 4, 0), "2"), ((100, 2, 2), "1.00"), ((5, 2, 0), "0.05")];
+        for ((number, decimals, kept), text) in rows {
+            assert_eq!(decimal(number, decimals, kept), text);
+        }
+        assert_eq!(decimal(1_234_567, 0, 0), "1,234,567");
+    }
+}

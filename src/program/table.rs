@@ -1,0 +1,320 @@
+//! Reading one TOML table key by key, with a located problem for everything that does not fit.
+//!
+//! This stands where a derived deserializer would: such a one stops at the first mistake, and an author wants to see
+//! all of them. A getter returns `None` only where there is nothing to go on with; a value that was reported but can
+//! be used for further checks is returned all the same. What must stay true: every key of the table is either asked
+//! for or reported by [`TableReader::finish`]; whatever is unfit has been reported when a getter returns.
+
+use std::ops::{Range, RangeInclusive};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Finding, Problems};
+use super::suggest::nearest;
+use crate::ledger::types::Day;
+use crate::limits::PROGRAM_NAME_BYTES_MAX;
+
+/// A value and where it stands in the source, in bytes.
+pub(super) type At<T> = Spanned<T>;
+
+/// Reads one table.
+pub(super) struct TableReader<'a, 's> {
+    table: &'a DeTable<'s>,
+    /// Where to report what the table lacks: its header or, inline, its braces.
+    at: Range<usize>,
+    /// How messages call the table, for example `[earn]`.
+    noun: &'static str,
+    /// The keys asked for so far: all that the table may have.
+    asked: Vec<&'static str>,
+    pub(super) problems: &'a mut Problems<'s>,
+}
+
+impl<'a, 's> TableReader<'a, 's> {
+    pub(super) fn new(
+        table: &'a DeTable<'s>,
+        at: Range<usize>,
+        noun: &'static str,
+        problems: &'a mut Problems<'s>,
+    ) -> Self {
+        Self { table, at, noun, asked: Vec::new(), problems }
+    }
+
+    /// Where the table stands.
+    pub(super) fn at(&self) -> &Range<usize> {
+        &self.at
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Reports each of the keys that the table lacks.
+    pub(super) fn require(&mut self, keys: &[&'static str]) {
+        for key in keys.iter().filter(|key| !self.table.contains_key(**key)) {
+            self.problems.push(Finding::error(&self.at, format!("{} lacks `{key}`", self.noun)));
+        }
+    }
+
+    fn value(&mut self, key: &'static str) -> Option<&'a At<DeValue<'s>>> {
+        self.asked.push(key);
+        self.table.get(key)
+    }
+
+    fn mismatch(&mut self, key: &str, value: &At<DeValue<'s>>, expected: &str) {
+        let finding =
+            Finding::error(&value.span(), format!("`{key}` must be {expected}, not {}", kind(value.get_ref())));
+        self.problems.push(match value.get_ref() {
+            DeValue::Float(_) => finding.hint(
+                "there are no fractions in this file: state an amount in minor units (150 for 1.50 USD), a multiplier \
+                 as a string",
+            ),
+            DeValue::String(text) if expected == LIST_OF_STRINGS => finding.hint(format!("write {key} = [{text:?}]")),
+            _ => finding,
+        });
+    }
+
+    /// A string of a length in bytes. One of another length is reported and returned.
+    pub(super) fn text(&mut self, key: &'static str, bytes: RangeInclusive<usize>) -> Option<At<String>> {
+        let value = self.value(key)?;
+        let DeValue::String(text) = value.get_ref() else {
+            self.mismatch(key, value, "a string");
+            return None;
+        };
+        if !bytes.contains(&text.len()) {
+            self.problems.push(length_problem(key, &value.span(), text.len(), &bytes));
+        }
+        Some(At::new(value.span(), text.clone().into_owned()))
+    }
+
+    /// A name for machines: lower-case letters, digits, `-` and `_`. One of another form is reported and returned.
+    pub(super) fn name(&mut self, key: &'static str) -> Option<At<String>> {
+        let name = self.text(key, 0..=usize::MAX)?;
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        let text = name.get_ref();
+        if !(1..=PROGRAM_NAME_BYTES_MAX).contains(&text.len()) || !text.chars().all(allowed) {
+            self.problems.push(
+                Finding::error(&name.span(), format!("{text:?} is not a name")).hint(format!(
+                    "a name has 1 to {PROGRAM_NAME_BYTES_MAX} of the characters a to z, 0 to 9, - and _"
+                )),
+            );
+        }
+        Some(name)
+    }
+
+    /// A whole number. One outside the range is reported, and the nearest that is inside returned.
+    pub(super) fn integer(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<At<i64>> {
+        let value = self.value(key)?;
+        let DeValue::Integer(digits) = value.get_ref() else {
+            self.mismatch(key, value, "a whole number");
+            return None;
+        };
+        let number = i64::from_str_radix(digits.as_str(), digits.radix()).ok();
+        if number.is_none_or(|number| !range.contains(&number)) {
+            let (least, most) = (grouped(*range.start()), grouped(*range.end()));
+            let stated = self.problems.text(&value.span());
+            let message = format!("`{key}` is {stated}, but must be from {least} to {most}");
+            self.problems.push(Finding::error(&value.span(), message));
+        }
+        Some(At::new(value.span(), number.unwrap_or(*range.end()).clamp(*range.start(), *range.end())))
+    }
+
+    /// A decimal number, which TOML can state exactly only as a string.
+    pub(super) fn decimal_text(&mut self, key: &'static str) -> Option<At<String>> {
+        match self.table.get(key).map(|value| (value.span(), value.get_ref())) {
+            Some((at, value @ (DeValue::Integer(_) | DeValue::Float(_)))) => {
+                self.asked.push(key);
+                let finding = Finding::error(&at, format!("`{key}` must be a string, not {}", kind(value)));
+                let stated = self.problems.text(&at);
+                self.problems.push(finding.hint(format!("write {key} = \"{stated}\"")));
+                None
+            }
+            _ => self.text(key, 0..=usize::MAX),
+        }
+    }
+
+    /// One of some words, as what it means.
+    pub(super) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<At<T>> {
+        let text = self.text(key, 0..=usize::MAX)?;
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| word == text.get_ref()) {
+            return Some(At::new(text.span(), *meaning));
+        }
+        let list: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let choice = if let [only] = list.as_slice() { only.clone() } else { format!("one of {}", list.join(", ")) };
+        let finding = Finding::error(&text.span(), format!("`{key}` must be {choice}, not {:?}", text.get_ref()));
+        self.problems.push(match nearest(text.get_ref(), words.iter().map(|(word, _)| *word)) {
+            Some(word) => finding.hint(format!("did you mean \"{word}\"?")),
+            None => finding,
+        });
+        None
+    }
+
+    /// A calendar day, written as a bare TOML date.
+    pub(super) fn date(&mut self, key: &'static str) -> Option<At<Day>> {
+        let value = self.value(key)?;
+        let date = match value.get_ref() {
+            DeValue::Datetime(stated) if stated.time.is_none() => stated.date,
+            _ => None,
+        };
+        let Some(date) = date else {
+            let finding = Finding::error(&value.span(), format!("`{key}` must be a day"));
+            self.problems.push(finding.hint(format!("write it without quotes and time: {key} = 2026-06-01")));
+            return None;
+        };
+        let day = day_of(date);
+        if day.is_none() {
+            self.problems.push(Finding::error(&value.span(), format!("there is no day {date}")));
+        }
+        day.map(|day| At::new(value.span(), day))
+    }
+
+    /// A list of at least one string, none longer than `bytes_max`.
+    pub(super) fn texts(&mut self, key: &'static str, bytes_max: usize) -> Option<Vec<At<String>>> {
+        let value = self.value(key)?;
+        let DeValue::Array(items) = value.get_ref() else {
+            self.mismatch(key, value, LIST_OF_STRINGS);
+            return None;
+        };
+        if items.is_empty() {
+            self.problems.push(Finding::error(&value.span(), format!("`{key}` is an empty list")));
+        }
+        let mut texts = Vec::with_capacity(items.len());
+        for item in items {
+            let DeValue::String(text) = item.get_ref() else {
+                let message = format!("`{key}` lists strings, not {}", kind(item.get_ref()));
+                self.problems.push(Finding::error(&item.span(), message));
+                continue;
+            };
+            if text.len() > bytes_max {
+                self.problems.push(length_problem(key, &item.span(), text.len(), &(0..=bytes_max)));
+            }
+            texts.push(At::new(item.span(), text.clone().into_owned()));
+        }
+        Some(texts)
+    }
+
+    /// A table within this one.
+    pub(super) fn table(&mut self, key: &'static str, noun: &'static str) -> Option<TableReader<'_, 's>> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Table(table) => Some(TableReader::new(table, value.span(), noun, self.problems)),
+            _ => {
+                self.mismatch(key, value, "a table");
+                None
+            }
+        }
+    }
+
+    /// Each table of a list, at most `count_max`.
+    pub(super) fn each_table(
+        &mut self,
+        key: &'static str,
+        noun: &'static str,
+        count_max: usize,
+        mut read: impl FnMut(TableReader<'_, 's>),
+    ) {
+        let Some(value) = self.value(key) else { return };
+        let DeValue::Array(items) = value.get_ref() else {
+            return self.mismatch(key, value, "a list of tables");
+        };
+        if items.is_empty() {
+            self.problems.push(Finding::error(&value.span(), format!("`{key}` is an empty list")));
+        }
+        for (index, item) in items.iter().enumerate() {
+            if index == count_max {
+                let message = format!("`{key}` may have at most {count_max} entries");
+                self.problems.push(Finding::error(&item.span(), message));
+                return;
+            }
+            match item.get_ref() {
+                DeValue::Table(table) => read(TableReader::new(table, item.span(), noun, self.problems)),
+                other => {
+                    let message = format!("`{key}` lists tables, not {}", kind(other));
+                    self.problems.push(Finding::error(&item.span(), message));
+                }
+            }
+        }
+    }
+
+    /// Reports the keys that nothing asked for.
+    pub(super) fn finish(self) {
+        for (key, value) in self.table.iter().filter(|(key, _)| !self.asked.contains(&key.get_ref().as_ref())) {
+            let thing = match value.get_ref() {
+                DeValue::Table(_) => "table",
+                DeValue::Array(items) if items.iter().any(|item| item.get_ref().is_table()) => "table",
+                _ => "key",
+            };
+            let message = format!("{} has no {thing} `{}`", self.noun, key.get_ref());
+            let hint = match nearest(key.get_ref(), self.asked.iter().copied()) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => format!("what it may have: {}", self.asked.join(", ")),
+            };
+            self.problems.push(Finding::error(&key.span(), message).hint(hint));
+        }
+    }
+}
+
+const LIST_OF_STRINGS: &str = "a list of strings";
+
+/// What a value is, with its article.
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a floating-point number",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn length_problem(key: &str, at: &Range<usize>, bytes_count: usize, bytes: &RangeInclusive<usize>) -> Finding {
+    let (least, most) = (bytes.start(), bytes.end());
+    let message = if bytes_count == 0 {
+        format!("`{key}` is empty")
+    } else {
+        format!("`{key}` has {bytes_count} bytes, but must have from {least} to {most}")
+    };
+    Finding::error(at, message)
+}
+
+fn day_of(date: toml::value::Date) -> Option<Day> {
+    let part = |number: u8| i8::try_from(number).ok();
+    let date = jiff::civil::Date::new(i16::try_from(date.year).ok()?, part(date.month)?, part(date.day)?).ok()?;
+    Some(Day((date - jiff::civil::date(1970, 1, 1)).get_days()))
+}
+
+/// A number with its thousands set apart, for messages.
+pub(super) fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = if number < 0 { "-".to_owned() } else { String::new() };
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (-12_345_678, "-12,345,678")] {
+            assert_eq!(grouped(number), text);
+        }
+        assert_eq!(grouped(i64::MIN), "-9,223,372,036,854,775,808");
+    }
+
+    #[test]
+    fn days_count_from_1970() {
+        let date = |year, month, day| toml::value::Date { year, month, day };
+        assert_eq!(day_of(date(1970, 1, 1)), Some(Day(0)));
+        assert_eq!(day_of(date(2017, 1, 1)), Some(Day(17_167)));
+        assert_eq!(day_of(date(2017, 2, 29)), None);
+    }
+}
