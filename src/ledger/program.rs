@@ -344,7 +344,7 @@ pub enum AccountPolicy {
 
 impl Program {
     /// The budgets that a command posted at this instant draws on, in order.
-    pub fn budgets_at(&self, posted_at: TimestampNs) -> impl Iterator<Item = &Budget> {
+    pub fn budgets_at(&self, posted_at: TimestampNs) -> impl Iterator<Item = &Budget> + Clone {
         let posted_day = self.zone.day(posted_at);
         self.budgets.iter().filter(move |budget| budget.in_force(posted_day))
     }

@@ -144,10 +144,10 @@ impl Housekeeper {
 
     fn take_snapshot(&mut self, request: Option<SnapshotRequest>, now_ms: i64) -> Result<(), JournalError> {
         let waiting = request.map(|request| request.reply);
-        match &mut self.run {
-            Some((_, replies)) => replies.extend(waiting),
-            None if waiting.is_some() || self.is_due(now_ms) => self.begin(waiting),
-            None => return Ok(()),
+        if let Some((_, replies)) = &mut self.run {
+            replies.extend(waiting);
+        } else if waiting.is_some() || self.is_due(now_ms) {
+            self.begin(waiting);
         }
         let Some((run, replies)) = &mut self.run else { return Ok(()) };
         let state = run.step(&*self.store, &self.shared.tickets, self.clock.now())?;
