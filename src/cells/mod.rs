@@ -109,8 +109,7 @@ impl Cells {
 
     /// Takes a whole cell from a snapshot. A snapshot is durable before it is read, so nothing is withheld.
     pub fn restore(&self, id: CellId, version: u64, used: Units) {
-        *self.hold(std::iter::once(id)).get_mut(id) =
-            Cell { version, used, withheld: 0, base: version, changed: 0 };
+        *self.hold(std::iter::once(id)).get_mut(id) = Cell { version, used, withheld: 0, base: version, changed: 0 };
     }
 
     /// A copy of all cells, each as it was at some instant during the call, in order.

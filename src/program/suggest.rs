@@ -52,7 +52,13 @@ mod tests {
 
     #[test]
     fn distances() {
-        let rows = [("", "", 0), ("points", "points", 0), ("pionts", "points", 1), ("abcd", "badc", 2), ("kitten", "sitting", 3)];
+        let rows = [
+            ("", "", 0),
+            ("points", "points", 0),
+            ("pionts", "points", 1),
+            ("abcd", "badc", 2),
+            ("kitten", "sitting", 3),
+        ];
         for (left, right, distance) in rows {
             assert_eq!(edit_distance(left, right, 10), distance, "{left} {right}");
             assert_eq!(edit_distance(right, left, 10), distance, "{right} {left}");

@@ -65,7 +65,8 @@ fn shown(source: &str) -> String {
 fn broken(old: &str, new: &str, expected: &str) {
     let source = GOOD.replacen(old, new, 1);
     assert_ne!(source, GOOD, "{old:?} does not occur");
-    println!("@@{}", serde_json::to_string(&(old,new,shown(&source))).unwrap()); return;
+    println!("@@{}", serde_json::to_string(&(old, new, shown(&source))).unwrap());
+    return;
     let is_error = expected.contains(": error: ");
     let mut symbols = SymbolTable::new();
     let compiled = compile(&source, ProgramVersion(1), TimestampNs(0), &mut symbols);

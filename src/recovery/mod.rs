@@ -62,7 +62,9 @@ pub enum RecoveryError {
     #[error("the data directory has a journal but no identity: it is damaged")]
     NoIdentity,
     /// The snapshot knows what the journal does not.
-    #[error("the snapshot holds {what} that the journal does not have: it is damaged; remove the state space to replay")]
+    #[error(
+        "the snapshot holds {what} that the journal does not have: it is damaged; remove the state space to replay"
+    )]
     SnapshotAhead {
         /// What.
         what: String,
@@ -235,7 +237,11 @@ fn load_snapshot(store: &dyn Store, world: &mut World) -> Result<(), RecoveryErr
 
 fn place_entity(world: &mut World, entity: Entity) -> Result<(), DecodeError> {
     let shard_of = |world: &World, shard: ShardId| {
-        if usize::from(shard.0) < world.shards.len() { Ok(usize::from(shard.0)) } else { Err(DecodeError::Contradiction) }
+        if usize::from(shard.0) < world.shards.len() {
+            Ok(usize::from(shard.0))
+        } else {
+            Err(DecodeError::Contradiction)
+        }
     };
     match entity {
         Entity::Symbol(id, text) => world.dictionary.restore_symbol(id, &text)?,
@@ -265,23 +271,14 @@ fn text(dictionary: &Dictionary, symbol: SymbolId) -> Box<str> {
 
 /// The key of a receipt in the id index.
 #[must_use]
-pub fn receipt_key(
-    hasher: &IdHasher,
-    dictionary: &Dictionary,
-    partner: &str,
-    receipt: &Receipt,
-) -> crate::ids::IdKey {
+pub fn receipt_key(hasher: &IdHasher, dictionary: &Dictionary, partner: &str, receipt: &Receipt) -> crate::ids::IdKey {
     let (store, terminal) = (text(dictionary, receipt.store), text(dictionary, receipt.terminal));
     hasher.receipt(partner, &store, &terminal, receipt.business_day.0, &receipt.number)
 }
 
 /// The ids of a command: what it claims before it is decided, and what is entered when it is durable.
 #[must_use]
-pub fn ids_of(
-    hasher: &IdHasher,
-    dictionary: &Dictionary,
-    command: &crate::ledger::command::Command,
-) -> ClaimedIds {
+pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledger::command::Command) -> ClaimedIds {
     let partner = text(dictionary, command.partner);
     let transaction = hasher.transaction(&partner, &command.transaction_id);
     match &command.kind {

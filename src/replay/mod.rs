@@ -144,7 +144,8 @@ impl World {
         if u64::from(publication.version.0) != known + 1 {
             return Err(DecodeError::Contradiction);
         }
-        self.programs.append(compile_published(&publication, &self.dictionary)?);
+        let program = compile_published(&publication, &self.dictionary)?;
+        self.programs.append(program).map_err(|_| DecodeError::Contradiction)?;
         self.publications.push((position, publication));
         Ok(())
     }

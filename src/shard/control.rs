@@ -5,8 +5,8 @@
 
 use std::sync::Mutex;
 
-use crate::journal::chunk::Chunk;
 use super::committer::Defined;
+use crate::journal::chunk::Chunk;
 use crate::journal::dictionary::{Definitions, Dictionary};
 use crate::journal::record::{Record, encode_control};
 use crate::ledger::types::{Position, Seq, ShardId};

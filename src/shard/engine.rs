@@ -150,8 +150,7 @@ impl Engine {
             let (notice, committed) = unbounded();
             queues.push(queue);
             notices.push(notice);
-            let worker =
-                Worker::new(index, options.worker_count, shared.clone(), world.programs.clone(), shards, seqs);
+            let worker = Worker::new(index, options.worker_count, shared.clone(), world.programs.clone(), shards, seqs);
             parts.push(WorkerThread {
                 worker,
                 jobs,
@@ -168,7 +167,9 @@ impl Engine {
         let spawn = |name: String| std::thread::Builder::new().name(name);
         let workers = parts
             .into_iter()
-            .map(|part| spawn(format!("worker-{}", part.index)).spawn(move || part.run()).expect("threads are to be had"))
+            .map(|part| {
+                spawn(format!("worker-{}", part.index)).spawn(move || part.run()).expect("threads are to be had")
+            })
             .collect();
         let committer = {
             let (clock, failed) = (clock.clone(), failed.clone());

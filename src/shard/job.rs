@@ -136,11 +136,11 @@ pub enum Job {
     /// Copy an account.
     Account(Box<AccountJob>),
     /// Tell an account's id by its number.
-    AccountId { shard: ShardId, account: AccountNumber, reply: Reply<Option<Box<str>>> },
+    AccountId(ShardId, AccountNumber, Reply<Option<Box<str>>>),
     /// Count accounts.
-    Count { reply: Reply<u64> },
+    Count(Reply<u64>),
     /// Use a further version of the programme, and say so.
-    Publish { program: Arc<Program>, reply: Reply<()> },
+    Publish(Arc<Program>, Reply<()>),
     /// Begin to hand out slices.
     Snapshot(Box<dyn SliceSink>),
 }

@@ -118,7 +118,8 @@ impl Engine {
         let position = self.make_durable(&publication)?;
         self.hand_out(&program)?;
         self.publications.write().expect("no holder panics").push((position, publication));
-        self.programs.write().expect("no holder panics").append(program.clone());
+        let appended = self.programs.write().expect("no holder panics").append(program.clone());
+        appended.expect("version and effective time were checked against the latest");
         Ok((program, position))
     }
 
@@ -141,7 +142,7 @@ impl Engine {
             let reply = Box::new(move |()| {
                 let _ = told.send(());
             });
-            queue.send(Job::Publish { program: program.clone(), reply }).map_err(|_| PublishError::Stopping)?;
+            queue.send(Job::Publish(program.clone(), reply)).map_err(|_| PublishError::Stopping)?;
         }
         drop(told);
         for _ in &self.queues {

@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::job::{AccountJob, AccountView, CommandJob, CommandOutcome, Job, QuoteJob, Reply, Slice, SliceSink};
-use crate::snapshot::cursor::SnapshotCursor;
 use super::tickets::Tickets;
 use crate::cells::{Cells, Ticket};
 use crate::ids::{IdEntry, IdIndex};
@@ -26,6 +25,7 @@ use crate::ledger::state::{CellRoom, Change, Context, ShardState, shard_of};
 use crate::ledger::types::{AccountNumber, Position, Seq, ShardId, TimestampNs};
 use crate::limits;
 use crate::program::registry::Programs;
+use crate::snapshot::cursor::SnapshotCursor;
 
 /// What all workers share.
 pub struct Shared {
@@ -148,15 +148,15 @@ impl Worker {
             Job::Command(job) => self.command(job, monotonic_ns),
             Job::Quote(job) => self.quote(job),
             Job::Account(job) => self.account(*job),
-            Job::AccountId { shard, account, reply } => {
+            Job::AccountId(shard, account, reply) => {
                 let owned = &self.shards[self.place_of(shard)];
                 reply(owned.state.account(account).map(|found| found.id.clone()));
             }
-            Job::Count { reply } => {
+            Job::Count(reply) => {
                 reply(self.shards.iter().map(|owned| owned.state.accounts().len() as u64).sum());
             }
-            Job::Publish { program, reply } => {
-                self.programs.append(program);
+            Job::Publish(program, reply) => {
+                self.programs.append(program).expect("versions are published in order");
                 reply(());
             }
             Job::Snapshot(sink) => {

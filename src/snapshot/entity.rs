@@ -180,14 +180,10 @@ impl Entity {
                 };
                 Self::Item(ItemId(small()?), item)
             }
-            KIND_PROGRAM => {
-                Self::Program(Position(reader.unsigned()?), Box::new(Publication::decode(&mut reader)?))
-            }
+            KIND_PROGRAM => Self::Program(Position(reader.unsigned()?), Box::new(Publication::decode(&mut reader)?)),
             KIND_CELL => Self::Cell(CellId(small()?), reader.unsigned()?, reader.signed()?),
             KIND_SHARD => Self::Shard(shard, Seq(reader.unsigned()?), TimestampNs(reader.signed()?)),
-            KIND_ACCOUNT => {
-                Self::Account(shard, AccountNumber(small()?), Box::new(decode_account(&mut reader)?))
-            }
+            KIND_ACCOUNT => Self::Account(shard, AccountNumber(small()?), Box::new(decode_account(&mut reader)?)),
             KIND_PARTNER => {
                 let partner = SymbolId(u32::try_from(number >> 8).map_err(|_| DecodeError::BadNumber)?);
                 let account = PartnerAccount {
@@ -231,11 +227,7 @@ fn decode_account(reader: &mut Reader<'_>) -> Result<Account, DecodeError> {
             retain_until: Day(get_i32(reader)?),
         });
     }
-    let totals = Totals {
-        baskets: reader.signed()?,
-        refused_baskets: reader.signed()?,
-        reversals: reader.signed()?,
-    };
+    let totals = Totals { baskets: reader.signed()?, refused_baskets: reader.signed()?, reversals: reader.signed()? };
     let count = reader.count()?;
     let mut wallets = Vec::with_capacity(count);
     for _ in 0..count {
