@@ -119,6 +119,11 @@ const _: () = assert!(
     "a basket's exact sum cannot overflow"
 );
 
+// The store.
+
+/// Bytes of the store's mark. It fits a sector-sized slot with its checksum and counter to spare.
+pub const MARK_BYTES_MAX: usize = 1_024;
+
 // The index of ids (room `ids`).
 
 /// Ids, or slots of a table, that one background step of the id index handles; a step stays a few milliseconds short.

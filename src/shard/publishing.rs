@@ -18,6 +18,7 @@ use crate::journal::record::{Publication, Record};
 use crate::ledger::program::Program;
 use crate::ledger::types::{Position, ProgramVersion, SymbolId, TimestampNs};
 use crate::limits;
+use crate::program::registry::AppendError;
 use crate::program::{Problem, Symbols, SymbolsFull, compile};
 
 /// What is to be published.
@@ -45,6 +46,9 @@ pub enum PublishError {
         /// The instant after which a version can take effect, in nanoseconds since the Unix epoch.
         earliest: TimestampNs,
     },
+    /// The version does not fit the ones before it.
+    #[error(transparent)]
+    Unfit(#[from] AppendError),
     /// No further version fits.
     #[error("the data directory already holds {} versions", limits::PROGRAM_VERSIONS_MAX)]
     TooMany,
@@ -107,6 +111,7 @@ impl Engine {
         let program = compile(&draft.source, ProgramVersion(version), draft.effective_at, symbols)
             .map(Arc::new)
             .map_err(PublishError::Problems)?;
+        self.programs.read().expect("no holder panics").check_next(&program)?;
         let publication = Publication {
             version: program.version,
             effective_at: draft.effective_at,
