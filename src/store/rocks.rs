@@ -471,16 +471,38 @@ mod tests {
         assert!(matches!(RocksStore::open(directory.path(), &options), Err(StoreError::Locked { .. })));
     }
 
+    /// A database with the store's options that also counts what it does.
+    fn counted(directory: &Path, options: &RocksOptions) -> (Options, DB) {
+        let mut counted = database_options(options, true);
+        counted.enable_statistics();
+        let families = families(options, &Cache::new_lru_cache(options.block_cache_bytes));
+        let database = DB::open_cf_descriptors(&counted, directory.join(DATABASE_DIRECTORY), families).unwrap();
+        (counted, database)
+    }
+
+    #[test]
+    fn a_synced_write_syncs_the_log_and_a_deferred_one_leaves_it_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (counted, database) = counted(directory.path(), &RocksOptions::default());
+        let family = database.cf_handle(Space::Journal.name()).unwrap();
+        let mut seen = Vec::new();
+        for durability in [Durability::Synced, Durability::Synced, Durability::Deferred, Durability::Synced] {
+            let before = [Ticker::WalFileSynced, Ticker::WriteWithWal].map(|ticker| counted.get_ticker_count(ticker));
+            let mut batch = WriteBatch::default();
+            batch.put_cf(family, b"key", b"value");
+            database.write_opt(batch, &write_options(durability)).unwrap();
+            let after = [Ticker::WalFileSynced, Ticker::WriteWithWal].map(|ticker| counted.get_ticker_count(ticker));
+            seen.push([after[0] - before[0], after[1] - before[1]]);
+        }
+        assert_eq!(seen, [[1, 1], [1, 1], [0, 0], [1, 1]]);
+    }
+
     /// A journal is written to the log, written out once, and then only moved: twice its size plus overhead.
     #[test]
     fn the_journal_is_written_about_twice() {
         let directory = tempfile::tempdir().unwrap();
         let options = RocksOptions { journal_memtable_bytes: 1 << 20, ..RocksOptions::default() };
-        let cache = Cache::new_lru_cache(options.block_cache_bytes);
-        let mut counted = database_options(&options, true);
-        counted.enable_statistics();
-        let path = directory.path().join(DATABASE_DIRECTORY);
-        let database = DB::open_cf_descriptors(&counted, path, families(&options, &cache)).unwrap();
+        let (counted, database) = counted(directory.path(), &options);
         let family = database.cf_handle(Space::Journal.name()).unwrap();
 
         let frame = vec![7; 16 << 10];
