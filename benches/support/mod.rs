@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tallystick::cells::Cells;
-use tallystick::ids::{IdIndex, IdKey, IdOptions};
+use tallystick::ids::{IdHasher, IdIndex, IdOptions};
 use tallystick::journal::dictionary::{Definitions, Dictionary};
 use tallystick::journal::record::Record;
 use tallystick::ledger::command::{Basket, Command, CommandKind, Line};
@@ -104,11 +104,9 @@ pub fn accrual(dictionary: &Dictionary, number: u64, account: u64, line_count: u
 /// A job around a command, with ids derived from its number, and memory reserved as the edge does.
 #[must_use]
 pub fn job(command: Command, number: u64) -> Box<CommandJob> {
-    let key = |kind: u8| {
-        let mut bytes = [kind; 16];
-        bytes[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
-        IdKey(bytes)
-    };
+    let hasher = IdHasher::new(&[7; 16]);
+    let transaction = hasher.transaction("bench", &number.to_string());
+    let subject = hasher.receipt("bench", "store-330", "till-4", 20_454, &number.to_string());
     let mut decision = Decision::default();
     decision.lines.reserve(16);
     decision.effects.counters.reserve(8);
@@ -117,7 +115,7 @@ pub fn job(command: Command, number: u64) -> Box<CommandJob> {
     Box::new(CommandJob {
         command,
         stamp: NOW,
-        ids: ClaimedIds { transaction: key(1), subject: key(2), freed: None },
+        ids: ClaimedIds { transaction, subject, freed: None },
         deadline_ns: None,
         outcome: CommandOutcome { decision, ..CommandOutcome::default() },
         reply: Some(no_reply()),
