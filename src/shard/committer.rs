@@ -154,7 +154,9 @@ impl Committer {
         if !self.frames.is_empty() {
             self.journal.append(&self.frames)?;
             let mark = HighWater { end: self.chain.next, hash: self.chain.hash };
-            self.progress.advance(mark, bases.clone());
+            // What waits for a control record enters ids too, so it counts as unprocessed until it was told.
+            let control = (!taken.chunk.is_empty()).then_some(control_base);
+            self.progress.advance(mark, bases.clone().chain(control));
             *self.progress.defined.lock().expect("no holder panics") = taken.defined;
         }
         for one in submitted.drain(..) {
@@ -166,6 +168,7 @@ impl Committer {
         for (place, waiter) in taken.waiters {
             waiter(control_base.plus(place));
         }
+        self.progress.processed(control_base);
         Ok(())
     }
 
