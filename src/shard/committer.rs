@@ -151,11 +151,12 @@ impl Committer {
         let bases = self.chain.assemble(chunks, now, &mut self.frames);
         let mut bases = bases.into_iter();
         let control_base = bases.next().expect("the control chunk comes first");
+        // What waits for a control record enters ids too, so it counts as unprocessed until it was told. An empty chunk
+        // has the position of the chunk after it, and is no chunk.
+        let control = (!taken.chunk.is_empty()).then_some(control_base);
         if !self.frames.is_empty() {
             self.journal.append(&self.frames)?;
             let mark = HighWater { end: self.chain.next, hash: self.chain.hash };
-            // What waits for a control record enters ids too, so it counts as unprocessed until it was told.
-            let control = (!taken.chunk.is_empty()).then_some(control_base);
             self.progress.advance(mark, bases.clone().chain(control));
             *self.progress.defined.lock().expect("no holder panics") = taken.defined;
         }
@@ -168,7 +169,9 @@ impl Committer {
         for (place, waiter) in taken.waiters {
             waiter(control_base.plus(place));
         }
-        self.progress.processed(control_base);
+        if let Some(base) = control {
+            self.progress.processed(base);
+        }
         Ok(())
     }
 
