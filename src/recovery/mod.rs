@@ -91,7 +91,7 @@ pub struct Recovered {
     pub journal: Arc<StoreJournal>,
     /// The snapshot that was used.
     pub marker: Option<Marker>,
-    /// Per shard: the last record up to which the state space has every entity.
+    /// Per shard: the last record that the snapshot is known to have.
     pub snapshot_seqs: Vec<Seq>,
     /// Records replayed.
     pub replayed_count: u64,
@@ -114,15 +114,18 @@ pub fn recover(
     journal.check_high_water()?;
     let marker = Marker::read(&**store)?;
     let mut world = World::new(identity.shard_count);
+    let mut snapshot_seqs = vec![Seq(0); usize::from(identity.shard_count)];
     if marker.is_some() {
         load_snapshot(&**store, &mut world)?;
+    }
+    for (place, shard) in snapshot_seqs.iter_mut().zip(&world.shards) {
+        *place = shard.seq;
     }
     let (ids, covered) = open_ids(store, id_options)?;
     let start = covered.min(marker.map_or(Position(0), |marker| marker.start));
     let hasher = identity.id_hasher();
     let (end, end_hash) = journal.end()?;
-    let first_seqs = vec![None; world.shards.len()];
-    let mut replay = Replay { world, ids: &ids, hasher: &hasher, replayed_count: 0, first_seqs };
+    let mut replay = Replay { world, ids: &ids, hasher: &hasher, replayed_count: 0 };
     let mut next = start;
     while next < end {
         replay.some_frames(&*journal, next)?;
@@ -131,14 +134,13 @@ pub fn recover(
         while ids.maintain(next)?.more_waits() {}
         on_progress(next, end);
     }
-    let Replay { mut world, replayed_count, first_seqs, .. } = replay;
+    let (mut world, replayed_count) = (replay.world, replay.replayed_count);
     if replayed_count == 0 {
         // The snapshot has everything; the chain goes on after the last frame.
         (world.end, world.hash) = (end, end_hash);
         world.epoch = last_epoch(&*journal, end)?;
     }
     check_accounts(&world)?;
-    let snapshot_seqs = snapshot_seqs(&world, &first_seqs);
     Ok(Recovered { world, identity, ids, journal, marker, snapshot_seqs, replayed_count })
 }
 
@@ -177,20 +179,11 @@ struct Replay<'a> {
     ids: &'a IdIndex,
     hasher: &'a IdHasher,
     replayed_count: u64,
-    /// Per shard: the first record that was replayed.
-    first_seqs: Vec<Option<Seq>>,
-}
-
-/// Up to which record the state space has every entity of a shard: all that was not replayed. The shard's own entity
-/// says less, because it was copied later than most of its accounts.
-fn snapshot_seqs(world: &World, first_seqs: &[Option<Seq>]) -> Vec<Seq> {
-    let pairs = world.shards.iter().zip(first_seqs);
-    pairs.map(|(shard, first)| first.map_or(shard.seq, |first| Seq(first.0 - 1))).collect()
 }
 
 impl Replay<'_> {
     fn some_frames(&mut self, journal: &dyn Journal, from: Position) -> Result<(), JournalError> {
-        let Self { world, ids, hasher, replayed_count, first_seqs } = self;
+        let Self { world, ids, hasher, replayed_count } = self;
         let mut frame_count = 0;
         journal.read(from, &mut |frame| {
             if world.hash == [0; 32] && world.end == Position(0) {
@@ -199,9 +192,6 @@ impl Replay<'_> {
             }
             world.apply_frame(frame, |world, view, record| {
                 *replayed_count += 1;
-                if let Some(place) = first_seqs.get_mut(usize::from(view.shard.0)) {
-                    place.get_or_insert(view.seq);
-                }
                 match record {
                     Record::Entry(entry) => enter_ids(ids, hasher, &world.dictionary, view.position, entry),
                     Record::Program(publication) => {

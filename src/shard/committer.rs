@@ -151,13 +151,10 @@ impl Committer {
         let bases = self.chain.assemble(chunks, now, &mut self.frames);
         let mut bases = bases.into_iter();
         let control_base = bases.next().expect("the control chunk comes first");
-        // What waits for a control record enters ids too, so it counts as unprocessed until it was told. An empty chunk
-        // has the position of the chunk after it, and is no chunk.
-        let control = (!taken.chunk.is_empty()).then_some(control_base);
         if !self.frames.is_empty() {
             self.journal.append(&self.frames)?;
             let mark = HighWater { end: self.chain.next, hash: self.chain.hash };
-            self.progress.advance(mark, bases.clone().chain(control));
+            self.progress.advance(mark, bases.clone());
             *self.progress.defined.lock().expect("no holder panics") = taken.defined;
         }
         for one in submitted.drain(..) {
@@ -168,9 +165,6 @@ impl Committer {
         }
         for (place, waiter) in taken.waiters {
             waiter(control_base.plus(place));
-        }
-        if let Some(base) = control {
-            self.progress.processed(base);
         }
         Ok(())
     }

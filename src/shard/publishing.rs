@@ -13,7 +13,6 @@ use crossbeam::channel::bounded;
 use super::committer::Submitted;
 use super::engine::Engine;
 use super::job::Job;
-use crate::ids::{IdEntry, IdKey};
 use crate::journal::dictionary::{Definitions, Dictionary};
 use crate::journal::record::{Publication, Record};
 use crate::ledger::program::Program;
@@ -33,9 +32,6 @@ pub struct Draft {
     pub partner: SymbolId,
     /// The caller's id of the publication; empty for the operator who starts the server.
     pub transaction_id: Box<str>,
-    /// The claim on that id, held by the caller. It becomes an entry of the index when the publication is durable;
-    /// after an error it is the caller's to release.
-    pub claim: Option<IdKey>,
 }
 
 /// Why a version was not published. Nothing was journaled.
@@ -124,7 +120,7 @@ impl Engine {
             transaction_id: draft.transaction_id,
             source: draft.source.into(),
         };
-        let position = self.make_durable(&publication, draft.claim)?;
+        let position = self.make_durable(&publication)?;
         self.hand_out(&program)?;
         self.publications.write().expect("no holder panics").push((position, publication));
         let appended = self.programs.write().expect("no holder panics").append(program.clone());
@@ -133,13 +129,9 @@ impl Engine {
     }
 
     /// Journals the publication; returns its position when it is durable.
-    fn make_durable(&self, publication: &Publication, claim: Option<IdKey>) -> Result<Position, PublishError> {
+    fn make_durable(&self, publication: &Publication) -> Result<Position, PublishError> {
         let (told, durable) = bounded(1);
-        let shared = self.shared.clone();
         let on_durable = Box::new(move |position| {
-            if let Some(key) = claim {
-                shared.ids.commit(key, IdEntry { position, freed: false });
-            }
             // Whoever published may have gone.
             let _ = told.send(position);
         });
