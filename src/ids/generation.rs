@@ -46,13 +46,15 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Three quarters of the slots are in use when a generation is full: 32 bytes an id.
+    /// Three quarters of the slots are in use when a generation is full: 32 bytes an id. With few ids to a partition
+    /// chance fills one early, and the generation is sealed before it is full.
     pub(super) fn new(options: &IdOptions) -> Self {
         let slots = u128::from(options.segment_ids) * 4 / (3 * options.partitions as u128);
+        let share = u128::from(options.segment_ids.div_ceil(options.partitions as u64));
         Self {
             partition_count: options.partitions,
-            // Two at least: one stays vacant, so that every search ends.
-            slots_per_partition: usize::try_from(slots).expect("checked with the options").max(2),
+            // One slot stays vacant, so that every search ends; that matters only in tiny partitions.
+            slots_per_partition: usize::try_from(slots.max(share + 1)).expect("checked with the options"),
             generation_ids_max: options.segment_ids,
         }
     }
@@ -299,12 +301,20 @@ impl Memory {
 
     /// Seals the active generation if it is full, so that the next caller need not.
     pub(super) fn seal_if_full(&self) -> bool {
+        // Mostly there is nothing to do, and then nobody should wait for the lock.
+        if !self.is_full(&self.read()) {
+            return false;
+        }
         let mut lists = self.write();
-        let full = lists.active.id_count.load(Ordering::Relaxed) >= self.shape.generation_ids_max;
+        let full = self.is_full(&lists);
         if full {
             self.seal(&mut lists);
         }
         full
+    }
+
+    fn is_full(&self, lists: &Lists) -> bool {
+        lists.active.id_count.load(Ordering::Relaxed) >= self.shape.generation_ids_max
     }
 
     /// Puts the spare in the place of the active generation. The lock is held alone, so every insert that began has
@@ -353,9 +363,11 @@ impl Memory {
 
     /// Forgets the oldest generation if it is durable and memory holds more than it should.
     pub(super) fn drop_oldest_written(&self) -> bool {
+        if !self.may_drop_oldest(&self.read()) {
+            return false;
+        }
         let mut lists = self.write();
-        let durable = lists.sealed.front().is_some_and(|oldest| oldest.number < lists.unwritten_from);
-        if !durable || lists.id_count() <= self.memory_ids_max {
+        if !self.may_drop_oldest(&lists) {
             return false;
         }
         let oldest = lists.sealed.pop_front();
@@ -363,6 +375,11 @@ impl Memory {
         drop(lists);
         drop(oldest);
         true
+    }
+
+    fn may_drop_oldest(&self, lists: &Lists) -> bool {
+        let durable = lists.sealed.front().is_some_and(|oldest| oldest.number < lists.unwritten_from);
+        durable && lists.id_count() > self.memory_ids_max
     }
 
     /// True when so many sealed generations wait for the disk that no new claim should be granted.

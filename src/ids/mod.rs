@@ -37,6 +37,8 @@ mod generation;
 mod key;
 mod maintain;
 mod merge;
+#[cfg(test)]
+mod model_tests;
 mod run;
 #[cfg(test)]
 mod test_store;
