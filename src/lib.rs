@@ -29,3 +29,6 @@ pub mod sim;
 
 #[cfg(feature = "server")]
 pub mod service;
+
+#[cfg(feature = "server")]
+pub mod cli;

@@ -1,0 +1,75 @@
+//! The command line: one file a subcommand.
+//!
+//! What must stay true: names of subcommands and options are stable; what a script reads goes to standard output, what
+//! a person reads about the run goes to standard error; every way to end has its number in [`exit`].
+
+pub mod client;
+pub mod completions;
+pub mod error;
+pub mod exit;
+pub mod export;
+pub mod import;
+pub mod natural;
+pub mod output;
+pub mod program;
+pub mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::output::Output;
+
+/// A loyalty-points ledger over gRPC: durable, deterministic, fast.
+#[derive(Debug, Parser)]
+#[command(name = "tallystick", version, about, propagate_version = true)]
+pub struct Arguments {
+    /// Answer with exactly one JSON object on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Load files into a running server
+    Import(import::ImportArgs),
+    /// Write out what the ledger holds
+    Export(export::ExportArgs),
+    /// Check, publish and show programme files
+    Program(program::ProgramArgs),
+    /// Say how a running server and its data directory stand
+    Status(status::StatusArgs),
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// Reads the command line, does what it says, and tells how it ended.
+#[must_use]
+pub fn run() -> ExitCode {
+    // A mistake on the command line ends the program here, with a hint and the number 2.
+    let arguments = Arguments::parse();
+    let out = Output::new(arguments.json);
+    let result = match arguments.command {
+        Command::Import(args) => import::run(args, &out),
+        Command::Export(args) => export::run(args, &out),
+        Command::Program(args) => program::run(args, &out),
+        Command::Status(args) => status::run(args, &out),
+        Command::Completions(args) => completions::run(args, &out),
+    };
+    out.finish(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}
