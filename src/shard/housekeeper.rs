@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::committer::Progress;
 use super::engine::OnFailure;
@@ -109,7 +109,11 @@ impl Housekeeper {
         on_failure: &OnFailure,
     ) {
         while !stopping.load(Ordering::Acquire) && !failed.load(Ordering::Acquire) {
-            let request = requests.recv_timeout(Duration::from_millis(ROUND_MS)).ok();
+            let request = match requests.recv_timeout(Duration::from_millis(ROUND_MS)) {
+                Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             if let Err(error) = self.round(request) {
                 failed.store(true, Ordering::Release);
                 on_failure(&error);
