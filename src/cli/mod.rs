@@ -12,6 +12,7 @@ pub mod import;
 pub mod natural;
 pub mod output;
 pub mod program;
+pub mod serve;
 pub mod status;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ pub struct Arguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the ledger
+    Serve(serve::ServeArguments),
     /// Load files into a running server
     Import(import::ImportArgs),
     /// Write out what the ledger holds
@@ -54,6 +57,7 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let out = Output::new(arguments.json);
     let result = match arguments.command {
+        Command::Serve(arguments) => return exit::code(serve::run(arguments)),
         Command::Import(args) => import::run(args, &out),
         Command::Export(args) => export::run(args, &out),
         Command::Program(args) => program::run(args, &out),

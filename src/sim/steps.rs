@@ -158,7 +158,7 @@ impl Simulation {
                 }
                 self.note(|| format!("worker {worker} looks for call {call}"));
             }
-            Job::AccountId(..) | Job::Count(_) | Job::Publish(..) | Job::Snapshot(_) => {}
+            Job::AccountId(..) | Job::Count(_) | Job::Survey(..) | Job::Publish(..) | Job::Snapshot(_) => {}
         }
         life.machine.execute(worker, self.monotonic_ns);
         if is_command {
