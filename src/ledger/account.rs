@@ -144,24 +144,27 @@ impl Account {
         }
     }
 
-    /// Moves a counter, unless it has been forgotten: what a very late reversal would give back is gone by then.
+    /// Moves a counter. A very late reversal takes off what has not been forgotten: later accruals may have kept the
+    /// counter, or it is gone.
     ///
     /// # Panics
     /// When the counter would become negative: the decision promised that it does not.
     pub fn change_counter(&mut self, change: &CounterChange, posted_at: TimestampNs) {
-        if change.retain_until < utc_day(posted_at) {
-            return;
-        }
+        let is_late = change.retain_until < utc_day(posted_at);
         match self.find_counter(change.counter, change.period) {
             Ok(index) => {
                 let entry = self.counters.get_mut(index).expect("the search returned its index");
                 entry.value += change.delta;
+                if is_late {
+                    entry.value = entry.value.max(0);
+                }
                 entry.retain_until = entry.retain_until.max(change.retain_until);
                 assert!((0..=limits::UNITS_MAX).contains(&entry.value), "a counter is neither negative nor too large");
                 if entry.value == 0 {
                     self.counters.remove(index);
                 }
             }
+            Err(_) if is_late => {}
             Err(index) => {
                 assert!((0..=limits::UNITS_MAX).contains(&change.delta), "a counter begins with a gain");
                 if change.delta > 0 {
@@ -241,5 +244,38 @@ impl PartnerAccount {
         } else {
             self.reversed -= delta;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NS_PER_DAY: i64 = 86_400_000_000_000;
+    const SPENT: SymbolId = SymbolId(7);
+
+    fn change(delta: i64, retain_until: i32) -> CounterChange {
+        CounterChange { counter: SPENT, period: 0, delta, retain_until: Day(retain_until) }
+    }
+
+    #[test]
+    fn a_late_reversal_takes_off_a_counter_that_a_later_accrual_kept() {
+        let mut account = Account::default();
+        account.change_counter(&change(10, 3), TimestampNs(0));
+        account.change_counter(&change(5, 5), TimestampNs(2 * NS_PER_DAY));
+        account.change_counter(&change(-10, 3), TimestampNs(4 * NS_PER_DAY));
+        assert_eq!(account.counter(SPENT, 0), 5);
+    }
+
+    #[test]
+    fn a_late_reversal_of_a_forgotten_counter_changes_nothing() {
+        let mut account = Account::default();
+        account.change_counter(&change(10, 3), TimestampNs(0));
+        account.forget_counters(TimestampNs(4 * NS_PER_DAY));
+        account.change_counter(&change(-10, 3), TimestampNs(4 * NS_PER_DAY));
+        assert_eq!(account.counters, []);
+        account.change_counter(&change(5, 9), TimestampNs(4 * NS_PER_DAY));
+        account.change_counter(&change(-10, 3), TimestampNs(4 * NS_PER_DAY));
+        assert_eq!(account.counters, []);
     }
 }

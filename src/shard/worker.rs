@@ -164,7 +164,8 @@ impl Worker {
                 reply(());
             }
             Job::Snapshot(sink) => {
-                let cursor = SnapshotCursor::begin(self.shards.iter().map(|owned| &owned.state), &self.snapshot_seqs);
+                let cursor =
+                    SnapshotCursor::begin(self.shards.iter().map(|owned| owned.durable_seq), &self.snapshot_seqs);
                 self.snapshot = Some((cursor, sink));
             }
         }
@@ -488,7 +489,7 @@ impl Worker {
     pub fn snapshot_step(&mut self) {
         let Some((cursor, sink)) = &mut self.snapshot else { return };
         let Some(entities) = cursor.next_slice(&self.shards, |owned| &owned.state) else {
-            self.snapshot_seqs = cursor.begun_at().to_vec();
+            self.snapshot_seqs = cursor.durable_at().to_vec();
             sink.finish();
             self.snapshot = None;
             return;

@@ -4,11 +4,13 @@
 
 use super::facts::{Name, name_of};
 use super::model::{AccountModel, Broken, Model, must};
-use crate::cells::Cells;
+use crate::cells::{Cell, Cells};
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::account::Account;
+use crate::ledger::digest::shard_digest;
 use crate::ledger::state::ShardState;
-use crate::ledger::types::{Position, SymbolId};
+use crate::ledger::types::{CellId, Position, SymbolId};
+use crate::replay::World;
 
 /// An account is as the model says it was after the same record.
 ///
@@ -133,6 +135,30 @@ fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model, late_li
     let expected: Vec<_> = expected.map(|(key, side)| (key.clone(), *side)).collect();
     must!(partners == expected, "shard {} has the partners {expected:?}, not {partners:?}", shard.id);
     balanced(shard)
+}
+
+/// The first part in which two states differ that have different digests or ends.
+#[must_use]
+pub fn worlds(one: &World, other: &World) -> String {
+    let shards = one.shards.iter().zip(&other.shards).find(|(a, b)| shard_digest(a) != shard_digest(b));
+    if let Some((a, b)) = shards {
+        let accounts = a.accounts().iter().zip(b.accounts()).find(|(a, b)| a != b);
+        return format!("shard {}: {a:?} and {b:?}, beginning with {accounts:?}", a.id);
+    }
+    let (cells, others) = (one.cells.copy(), other.cells.copy());
+    let differs = |id: &&CellId| {
+        let essence = |cell: &Cell| (cell.version, cell.used);
+        cells.get(id).map(essence) != others.get(id).map(essence)
+    };
+    if let Some(id) = cells.keys().chain(others.keys()).find(differs) {
+        return format!("cell {id}: {:?} and {:?}", cells.get(id), others.get(id));
+    }
+    let counts = (one.dictionary.counts(), other.dictionary.counts());
+    format!(
+        "strings and items {counts:?}, versions {:?}, ends {:?}",
+        (one.programs.iter().len(), other.programs.iter().len()),
+        (one.end, other.end)
+    )
 }
 
 /// What accounts hold, the partners owe: per wallet the sum over a shard is zero.

@@ -144,6 +144,11 @@ impl Edge {
         purchase: &Purchase,
         stamp: i64,
     ) {
+        if stamp >= machine.publish_gate {
+            // The service lets it wait, as it does commands; here the client asks something else instead.
+            self.told.push_back((number, Told::Overloaded));
+            return;
+        }
         let outbox = machine.outbox().clone();
         let job = Box::new(QuoteJob {
             account_id: account.into(),

@@ -370,7 +370,11 @@ impl Simulation {
                 Ok(false)
             })?;
             if at_rest {
-                return self.with_life(|_, life| Ok(check_rest(&life.machine)?));
+                return self.with_life(|all, life| {
+                    // Questions may have brought strings that no command waits for.
+                    all.commit(life, 0)?;
+                    Ok(check_rest(&life.machine)?)
+                });
             }
         }
         Err(Trouble::Broken("what is under way comes to an end".to_owned()))
