@@ -160,7 +160,8 @@ impl Worker {
                 reply(());
             }
             Job::Snapshot(sink) => {
-                let cursor = SnapshotCursor::begin(self.shards.iter().map(|owned| &owned.state), &self.snapshot_seqs);
+                let cursor =
+                    SnapshotCursor::begin(self.shards.iter().map(|owned| owned.durable_seq), &self.snapshot_seqs);
                 self.snapshot = Some((cursor, sink));
             }
         }
@@ -416,6 +417,11 @@ impl Worker {
                 let found = chunk.records().binary_search_by_key(&(shard, seq), |record| (record.shard, record.seq));
                 if let Ok(index) = found {
                     view.account.position = Some(base.plus(index as u64));
+                } else if view.account.position.is_none() {
+                    // Its record was in an earlier chunk than the one that the read waited for.
+                    let state = &self.shards[self.place_of(shard)].state;
+                    let account = state.find(&view.account.id).and_then(|number| state.account(number));
+                    view.account.position = account.filter(|now| now.seq == seq).and_then(|now| now.position);
                 }
             }
             answer(waiting);

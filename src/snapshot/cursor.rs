@@ -17,7 +17,7 @@ pub type Entities = Vec<(Vec<u8>, Vec<u8>)>;
 /// Where the walk is.
 #[derive(Debug)]
 pub struct SnapshotCursor {
-    /// Per shard: its last record when the walk began.
+    /// Per shard: its last durable record when the walk began.
     begun_at: Vec<Seq>,
     /// Per shard: what the last finished snapshot has.
     since: Vec<Seq>,
@@ -27,13 +27,14 @@ pub struct SnapshotCursor {
 }
 
 impl SnapshotCursor {
-    /// A walk over the shards' changes after `since`.
-    pub fn begin<'a>(shards: impl Iterator<Item = &'a ShardState>, since: &[Seq]) -> Self {
-        let begun_at = shards.map(|shard| shard.seq).collect();
-        Self { begun_at, since: since.to_vec(), place: 0, account: 0, refused: None }
+    /// A walk over the shards' changes after `since`. `durable` is each shard's last record whose commit was processed.
+    #[must_use]
+    pub fn begin(durable: impl Iterator<Item = Seq>, since: &[Seq]) -> Self {
+        Self { begun_at: durable.collect(), since: since.to_vec(), place: 0, account: 0, refused: None }
     }
 
-    /// Per shard: its last record when the walk began. The next snapshot needs only what changed after.
+    /// Per shard: its last durable record when the walk began. The next snapshot needs only what changed after. An
+    /// account whose last record is in flight is copied without that record's position, so it is copied again.
     #[must_use]
     pub fn begun_at(&self) -> &[Seq] {
         &self.begun_at
