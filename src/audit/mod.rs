@@ -1,1 +1,13 @@
-//! (room to be furnished)
+//! Audit: whoever holds a data directory can show that its history is whole and was decided by the rules.
+//!
+//! [`verify`] replays the journal from empty and judges every record; [`report`] is what it says. `once` and `budgets`
+//! are the two judgements that span the whole history and need a memory of their own.
+//!
+//! What must stay true: an audit writes nothing; it trusts nothing but the identity and the code; what it cannot
+//! promise it says.
+
+mod budgets;
+mod judge;
+mod once;
+pub mod report;
+pub mod verify;

@@ -103,7 +103,8 @@ impl Cells {
         let found = held.get_mut(taken.cell);
         if taken.version > found.base {
             found.version = found.version.max(taken.version);
-            found.used += taken.used;
+            // Saturates only where the journal was forged: verification names the place, replay must not fall over it.
+            found.used = found.used.saturating_add(taken.used);
         }
     }
 

@@ -3,7 +3,7 @@
 //! What must stay true: no lot is negative (invariant 4); a counter is never negative; the account's `seq` is the
 //! number of the last record that changed it, so that replay over a snapshot skips what the account already has.
 
-use super::decision::{CounterChange, LotKey, TotalsChange};
+use super::decision::{CounterChange, Effects, LotKey, TotalsChange};
 use super::types::{Day, Position, Seq, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::utc_day;
 use crate::limits;
@@ -93,6 +93,28 @@ impl Account {
             .ok()
             .and_then(|index| self.counters.get(index))
             .map_or(0, |found| found.value)
+    }
+
+    /// Whether the effects of a record posted at the instant leave no lot and no counter negative or too large.
+    #[must_use]
+    pub fn accepts(&self, effects: &Effects, posted_at: TimestampNs) -> bool {
+        let in_range =
+            |held: i64, delta: i64| held.checked_add(delta).is_some_and(|sum| (0..=limits::UNITS_MAX).contains(&sum));
+        let lot_fits = effects.lot.is_none_or(|(key, delta)| {
+            let held = self.lots.binary_search_by_key(&key, |lot| lot.key).ok().and_then(|index| self.lots.get(index));
+            in_range(held.map_or(0, |lot| lot.remaining), delta)
+        });
+        let today = utc_day(posted_at);
+        let counter_fits = |(index, change): (usize, &CounterChange)| {
+            let held = self.find_counter(change.counter, change.period).ok().and_then(|index| self.counters.get(index));
+            let held = held.filter(|held| held.retain_until >= today).map_or(0, |held| held.value);
+            let same = |other: &CounterChange| (other.counter, other.period) == (change.counter, change.period);
+            let is_first = !effects.counters.iter().take(index).any(same);
+            is_first && (change.retain_until < today || in_range(held, change.delta))
+        };
+        // A forged record must not ask for the square of a long list either.
+        let count_max = limits::PROGRAM_CAPS_MAX + limits::PROGRAM_METRICS_MAX;
+        lot_fits && effects.counters.len() <= count_max && effects.counters.iter().enumerate().all(counter_fits)
     }
 
     fn find_counter(&self, counter: SymbolId, period: i32) -> Result<usize, usize> {

@@ -171,20 +171,23 @@ impl Housekeeper {
     }
 
     fn begin(&mut self, waiting: Option<Sender<Marker>>) {
-        let publications = self.publications.read().expect("no holder panics");
-        let (run, sinks) = SnapshotRun::begin(
-            &self.shared,
-            &self.progress,
-            &self.dictionary,
-            &publications,
-            self.saved,
-            self.queues.len(),
-        );
+        let (run, sinks) = {
+            // Held while the start is fixed: a publication is either in the list or not settled yet. Let go before the
+            // queues, which can be full, for the committer waits for this lock.
+            let publications = self.publications.read().expect("no holder panics");
+            SnapshotRun::begin(
+                &self.shared,
+                &self.progress,
+                &self.dictionary,
+                &publications,
+                self.saved,
+                self.queues.len(),
+            )
+        };
         for (queue, sink) in self.queues.iter().zip(sinks) {
             // Waits while the queue is full; a worker that is gone takes no snapshot.
             let _ = queue.send(Job::Snapshot(sink));
         }
-        drop(publications);
         self.run = Some((run, waiting.into_iter().collect()));
     }
 }
