@@ -3,8 +3,10 @@
 //! What must stay true: names of subcommands and options are stable; what a script reads goes to standard output, what
 //! a person reads about the run goes to standard error; every way to end has its number in [`exit`].
 
+pub mod audit;
 pub mod client;
 pub mod completions;
+pub mod demo;
 pub mod error;
 pub mod exit;
 pub mod export;
@@ -13,6 +15,7 @@ pub mod natural;
 pub mod output;
 pub mod program;
 pub mod status;
+pub mod store;
 
 use std::process::ExitCode;
 
@@ -41,6 +44,10 @@ pub enum Command {
     Export(export::ExportArgs),
     /// Check, publish and show programme files
     Program(program::ProgramArgs),
+    /// Verify the history of a data directory
+    Audit(audit::AuditArgs),
+    /// Play a morning in a coffee shop on a server of its own
+    Demo(demo::DemoArgs),
     /// Say how a running server and its data directory stand
     Status(status::StatusArgs),
     /// Print the completions of a shell
@@ -57,6 +64,8 @@ pub fn run() -> ExitCode {
         Command::Import(args) => import::run(args, &out),
         Command::Export(args) => export::run(args, &out),
         Command::Program(args) => program::run(args, &out),
+        Command::Audit(args) => audit::run(args, &out),
+        Command::Demo(args) => demo::run(args, &out),
         Command::Status(args) => status::run(args, &out),
         Command::Completions(args) => completions::run(args, &out),
     };
