@@ -31,4 +31,11 @@ pub mod sim;
 pub mod service;
 
 #[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod telemetry;
+
+#[cfg(feature = "server")]
 pub mod cli;

@@ -14,6 +14,7 @@ pub mod import;
 pub mod natural;
 pub mod output;
 pub mod program;
+pub mod serve;
 pub mod status;
 pub mod store;
 
@@ -38,6 +39,8 @@ pub struct Arguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the ledger
+    Serve(Box<serve::ServeArguments>),
     /// Load files into a running server
     Import(import::ImportArgs),
     /// Write out what the ledger holds
@@ -61,6 +64,7 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let out = Output::new(arguments.json);
     let result = match arguments.command {
+        Command::Serve(args) => return exit::code(serve::run(*args)),
         Command::Import(args) => import::run(args, &out),
         Command::Export(args) => export::run(args, &out),
         Command::Program(args) => program::run(args, &out),
