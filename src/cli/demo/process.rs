@@ -106,6 +106,17 @@ impl ServerProcess {
         self.child.id()
     }
 
+    /// What the server said last about what it recovered.
+    ///
+    /// # Errors
+    /// When its log cannot be read.
+    pub fn recovery_line(&self) -> Result<String, CliError> {
+        let log = fs::read_to_string(&self.log)
+            .map_err(|error| CliError::file(Exit::InputOutput, "reading", &self.log, &error))?;
+        let line = log.lines().rfind(|line| line.starts_with("recovered"));
+        Ok(line.unwrap_or("the server did not say what it recovered").split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
     /// Kills the process at once, as `kill -9` does.
     ///
     /// # Errors
