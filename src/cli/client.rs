@@ -1,5 +1,4 @@
-//! The command line's side of the wire: one connection to a server, with the caller's credential, and what a failed
-//! call means for the exit status.
+//! The command line's side of the wire: one connection to a server, and what a failed call means for the exit status.
 //!
 //! What must stay true: nothing waits for ever (connecting, unary calls and idle connections have time limits); a
 //! failure names the server and, where the server says so, the fields at fault.
@@ -8,9 +7,6 @@ use std::time::Duration;
 
 use prost_types::Timestamp as WireTimestamp;
 use tokio::runtime::Runtime;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
@@ -22,7 +18,7 @@ use crate::service::wire::ledger_service_client::LedgerServiceClient;
 use crate::service::wire::program_service_client::ProgramServiceClient;
 
 /// The address that a server listens on when it is told none.
-pub const SERVER_DEFAULT: &str = "http://127.0.0.1:7457";
+pub const SERVER_DEFAULT: &str = "http://127.0.0.1:7007";
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,57 +35,37 @@ const WINDOW_BYTES: u32 = 8 << 20;
 /// Bytes of one message from the server. Answers explain every line, so they can be larger than requests.
 const ANSWER_BYTES_MAX: usize = 8 * limits::MESSAGE_BYTES_MAX;
 
-/// Which server to talk to, and as whom.
+/// Which server to talk to.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServerArgs {
     /// Address of the server
     #[arg(long, value_name = "URL", env = "TALLYSTICK_SERVER", default_value = SERVER_DEFAULT)]
     pub server: String,
-    /// The credential to call it with, if the server asks for one
-    #[arg(long, value_name = "TOKEN", env = "TALLYSTICK_TOKEN", hide_env_values = true)]
-    pub token: Option<String>,
 }
-
-/// Adds the credential to every call.
-#[derive(Clone, Debug)]
-pub struct Credential(Option<MetadataValue<Ascii>>);
-
-impl Interceptor for Credential {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(value) = &self.0 {
-            request.metadata_mut().insert("authorization", value.clone());
-        }
-        Ok(request)
-    }
-}
-
-/// A connection that carries the credential.
-pub type Carrier = InterceptedService<Channel, Credential>;
 
 /// Where a server is and how to call it; connects anew when asked to.
 #[derive(Clone, Debug)]
 pub struct Server {
     url: String,
     endpoint: Endpoint,
-    credential: Credential,
 }
 
 /// The clients of one connection.
 #[derive(Clone, Debug)]
 pub struct Clients {
     /// Commands and reads.
-    pub ledger: LedgerServiceClient<Carrier>,
+    pub ledger: LedgerServiceClient<Channel>,
     /// Versions of the programme.
-    pub program: ProgramServiceClient<Carrier>,
+    pub program: ProgramServiceClient<Channel>,
     /// Running the ledger.
-    pub admin: AdminServiceClient<Carrier>,
+    pub admin: AdminServiceClient<Channel>,
 }
 
 impl Server {
-    /// Checks the address and the credential; connects to nothing yet.
+    /// Checks the address; connects to nothing yet.
     ///
     /// # Errors
-    /// When either cannot be understood.
+    /// When it cannot be understood.
     pub fn new(args: &ServerArgs) -> Result<Self, CliError> {
         let url = if args.server.contains("://") { args.server.clone() } else { format!("http://{}", args.server) };
         let wrong = |reason: &str| CliError::new(Exit::Usage, format!("the server's address {url} {reason}"));
@@ -108,13 +84,7 @@ impl Server {
             .initial_connection_window_size(WINDOW_BYTES)
             .initial_stream_window_size(WINDOW_BYTES)
             .tcp_nodelay(true);
-        let credential = match &args.token {
-            None => None,
-            Some(token) => Some(format!("Bearer {token}").parse().map_err(|_| {
-                CliError::new(Exit::Configuration, "the token has characters that a credential cannot have")
-            })?),
-        };
-        Ok(Self { url, endpoint, credential: Credential(credential) })
+        Ok(Self { url, endpoint })
     }
 
     /// The server's address, for messages.
@@ -132,11 +102,10 @@ impl Server {
             let message = format!("the server at {} cannot be reached: {}", self.url, root_cause(&error));
             CliError::new(Exit::Unavailable, message).hint("is it running? `tallystick serve` starts one")
         })?;
-        let carrier = InterceptedService::new(channel, self.credential.clone());
         Ok(Clients {
-            ledger: LedgerServiceClient::new(carrier.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
-            program: ProgramServiceClient::new(carrier.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
-            admin: AdminServiceClient::new(carrier).max_decoding_message_size(ANSWER_BYTES_MAX),
+            ledger: LedgerServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            program: ProgramServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            admin: AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
         })
     }
 
@@ -150,13 +119,7 @@ impl Server {
                 message.push_str(&format!("\n  {}: {}", violation.field, violation.description));
             }
         }
-        let error = CliError::new(exit, message);
-        match status.code() {
-            Code::Unauthenticated | Code::PermissionDenied => {
-                error.hint("give a credential that may do this with --token or in TALLYSTICK_TOKEN")
-            }
-            _ => error,
-        }
+        CliError::new(exit, message)
     }
 }
 
@@ -262,7 +225,7 @@ mod tests {
     use super::*;
 
     fn server(url: &str) -> Result<Server, CliError> {
-        Server::new(&ServerArgs { server: url.to_owned(), token: None })
+        Server::new(&ServerArgs { server: url.to_owned() })
     }
 
     #[test]

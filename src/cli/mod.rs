@@ -3,8 +3,10 @@
 //! What must stay true: names of subcommands and options are stable; what a script reads goes to standard output, what
 //! a person reads about the run goes to standard error; every way to end has its number in [`exit`].
 
+pub mod audit;
 pub mod client;
 pub mod completions;
+pub mod demo;
 pub mod error;
 pub mod exit;
 pub mod export;
@@ -14,6 +16,7 @@ pub mod output;
 pub mod program;
 pub mod serve;
 pub mod status;
+pub mod store;
 
 use std::process::ExitCode;
 
@@ -37,13 +40,17 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the ledger
-    Serve(serve::ServeArguments),
+    Serve(Box<serve::ServeArguments>),
     /// Load files into a running server
     Import(import::ImportArgs),
     /// Write out what the ledger holds
     Export(export::ExportArgs),
     /// Check, publish and show programme files
     Program(program::ProgramArgs),
+    /// Verify the history of a data directory
+    Audit(audit::AuditArgs),
+    /// Play a morning in a coffee shop on a server of its own
+    Demo(demo::DemoArgs),
     /// Say how a running server and its data directory stand
     Status(status::StatusArgs),
     /// Print the completions of a shell
@@ -57,10 +64,12 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let out = Output::new(arguments.json);
     let result = match arguments.command {
-        Command::Serve(arguments) => return exit::code(serve::run(arguments)),
+        Command::Serve(args) => return exit::code(serve::run(*args)),
         Command::Import(args) => import::run(args, &out),
         Command::Export(args) => export::run(args, &out),
         Command::Program(args) => program::run(args, &out),
+        Command::Audit(args) => audit::run(args, &out),
+        Command::Demo(args) => demo::run(args, &out),
         Command::Status(args) => status::run(args, &out),
         Command::Completions(args) => completions::run(args, &out),
     };

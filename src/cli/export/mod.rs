@@ -3,6 +3,8 @@
 //! What must stay true: a file appears under its name only when it is complete; an export that the server cut short is
 //! an error, never a short file.
 
+mod journal;
+mod offline;
 mod table;
 
 use std::fs::{self, File};
@@ -34,6 +36,10 @@ enum ExportWhat {
     /// refused_redemptions, and one for each metric of the programme. The figures are those of the first wallet; earned
     /// is what was granted less what was taken back. JSON has all wallets.
     Accounts(AccountsArgs),
+    /// Every record of a data directory's journal, as one JSON object a line
+    ///
+    /// The server of the directory must not be running.
+    Journal(JournalArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,12 +52,28 @@ struct AccountsArgs {
     format: Format,
     #[command(flatten)]
     server: ServerArgs,
+    /// Read this data directory, whose server is not running, instead of asking a server
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Write to this file, not to standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Name of the first column
     #[arg(long, value_name = "NAME", default_value = "account_id")]
     account_column: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct JournalArgs {
+    /// The data directory
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    format: Format,
+    /// Write to this file, not to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,29 +93,62 @@ enum Format {
 pub fn run(args: ExportArgs, out: &Output) -> Result<(), CliError> {
     match args.what {
         ExportWhat::Accounts(args) => export_accounts(&args, out),
+        ExportWhat::Journal(args) => export_journal(&args, out),
     }
 }
 
 fn export_accounts(args: &AccountsArgs, out: &Output) -> Result<(), CliError> {
     check_format(args, out)?;
-    let server = Server::new(&args.server)?;
-    let mut progress = out.progress();
-    let mut table = runtime()?.block_on(fetch(&server, args.as_of, &mut progress))?;
-    drop(progress);
+    let mut table = match &args.data {
+        Some(data) => offline::accounts(data, args.as_of, out)?,
+        None => {
+            let server = Server::new(&args.server)?;
+            runtime()?.block_on(fetch(&server, args.as_of, &mut out.progress()))?
+        }
+    };
     table.sort();
     match &args.out {
         None => write_to_stdout(&table, args),
         Some(path) => {
-            write_file(path, |to| write_table(&table, args, to))?;
+            write_file(path, |to| Ok(write_table(&table, args, to)))?;
             say(&table, path, out)
         }
     }
 }
 
+fn export_journal(args: &JournalArgs, out: &Output) -> Result<(), CliError> {
+    match args.format {
+        Format::Json => {}
+        Format::Csv => {
+            let message = "records of the journal have no columns in common, so there is no CSV of them";
+            return Err(CliError::new(Exit::Usage, message).hint("use --format json"));
+        }
+        Format::Parquet => return Err(no_parquet("--format json is")),
+    }
+    if out.is_json() && args.out.is_none() {
+        let message = "with --json standard output holds one JSON object, and a journal has one a record";
+        return Err(CliError::new(Exit::Usage, message).hint("add --out FILE, or leave --json out"));
+    }
+    let offline = offline::open(&args.data)?;
+    let mut progress = out.progress();
+    let Some(path) = &args.out else {
+        let mut stdout = BufWriter::new(io::stdout().lock());
+        let written = journal::write_records(&offline, &mut stdout, &mut progress)?;
+        return written.map(drop).map_err(|error| CliError::standard_output(&error));
+    };
+    let record_count = write_file(path, |to| journal::write_records(&offline, to, &mut progress))?;
+    drop(progress);
+    out.line(format_args!("{}: {}", path.display(), counted(record_count, "record", "records")))?;
+    out.object(&json!({ "file": path.display().to_string(), "record_count": record_count }))
+}
+
+fn no_parquet(alternative: &str) -> CliError {
+    CliError::new(Exit::Usage, "Parquet is not supported yet").hint(alternative)
+}
+
 fn check_format(args: &AccountsArgs, out: &Output) -> Result<(), CliError> {
     if args.format == Format::Parquet {
-        let message = "Parquet is not supported yet";
-        return Err(CliError::new(Exit::Usage, message).hint("--format csv and --format json are"));
+        return Err(no_parquet("--format csv and --format json are"));
     }
     if out.is_json() && args.out.is_none() && args.format != Format::Json {
         let message = "with --json standard output holds one JSON object, which CSV is not";
@@ -173,20 +228,28 @@ fn say(table: &Table, path: &Path, out: &Output) -> Result<(), CliError> {
     }))
 }
 
-/// Writes a file beside its final name, syncs it, and gives it the name.
-fn write_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CliError> {
+/// Writes a file beside its final name, syncs it, and gives it the name. What cannot be written and what cannot be read
+/// to be written are told apart.
+fn write_file<T>(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<io::Result<T>, CliError>,
+) -> Result<T, CliError> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
     let file = File::create(&part).map_err(|error| CliError::file(Exit::CannotCreate, "making", &part, &error))?;
     let mut to = BufWriter::new(file);
-    let written = write(&mut to)
-        .and_then(|()| to.flush())
-        .and_then(|()| to.get_ref().sync_all())
-        .and_then(|()| fs::rename(&part, path));
-    written.map_err(|error| {
+    let written = write(&mut to).and_then(|written| {
+        let placed = written.and_then(|answer| {
+            to.flush()?;
+            to.get_ref().sync_all()?;
+            fs::rename(&part, path).map(|()| answer)
+        });
+        placed.map_err(|error| CliError::file(Exit::InputOutput, "writing", path, &error))
+    });
+    if written.is_err() {
         // What is left of it is of no use; that it cannot be removed either is no further news.
         let _ = fs::remove_file(&part);
-        CliError::file(Exit::InputOutput, "writing", path, &error)
-    })
+    }
+    written
 }
