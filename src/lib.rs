@@ -29,3 +29,13 @@ pub mod sim;
 
 #[cfg(feature = "server")]
 pub mod service;
+
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod telemetry;
+
+#[cfg(feature = "server")]
+pub mod cli;

@@ -130,3 +130,25 @@ pub const MARK_BYTES_MAX: usize = 1_024;
 pub const ID_STEP_ENTRIES_MAX: usize = 65_536;
 /// Sealed generations of ids that may wait to be written; beyond it new claims are refused until the disk caught up.
 pub const ID_UNWRITTEN_GENERATIONS_MAX: usize = 8;
+
+// The gRPC edge (room `service`).
+
+/// Fields that the refusal of one malformed request names; the rest are counted. They travel in a header.
+pub const FIELD_VIOLATIONS_MAX: usize = 32;
+/// Bytes of results in one message of a stream, after which a further message is begun.
+pub const STREAM_MESSAGE_BYTES_TARGET: usize = 256 << 10;
+/// Results in one message of a stream.
+pub const STREAM_MESSAGE_RESULTS_MAX: usize = 1_024;
+/// Bytes of transactions on one page, after which the page is cut short.
+pub const PAGE_BYTES_TARGET: usize = 1 << 20;
+/// How long a batch waits for room in a full queue before its further items are refused as overloaded.
+pub const BATCH_PATIENCE_MS: u64 = 2_000;
+/// Exports that may run at once: each holds a second copy of the state.
+pub const EXPORTS_MAX: usize = 1;
+/// Bytes of the headers of one call.
+pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
+/// How long a stopping server waits for the calls that are under way.
+pub const DRAIN_MS_MAX: u64 = 30_000;
+
+const _: () = assert!(STREAM_MESSAGE_BYTES_TARGET < MESSAGE_BYTES_MAX, "a message of a stream can be received");
+const _: () = assert!(STREAM_MESSAGE_RESULTS_MAX <= BATCH_COMMANDS_MAX, "a message of a stream can be received");

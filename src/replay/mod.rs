@@ -182,10 +182,21 @@ impl World {
 /// The digest of a whole state: shards in order, cells, the size of the dictionary and the programmes' sources.
 #[must_use]
 pub fn world_digest(shards: &[ShardState], cells: &Cells, dictionary: &Dictionary, programs: &Programs) -> Digest {
+    digest_of_shards(shards.iter().map(shard_digest), cells, dictionary, programs)
+}
+
+/// The digest of a whole state whose shards were digested where they live, given in the order of the shards.
+#[must_use]
+pub fn digest_of_shards(
+    shards: impl ExactSizeIterator<Item = Digest>,
+    cells: &Cells,
+    dictionary: &Dictionary,
+    programs: &Programs,
+) -> Digest {
     let mut digester = Digester::new("tallystick 2026 state v1");
     digester.count(shards.len());
     for shard in shards {
-        digester.digest(&shard_digest(shard));
+        digester.digest(&shard);
     }
     cells.feed(&mut digester);
     let (symbol_count, item_count) = dictionary.counts();

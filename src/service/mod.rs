@@ -1,5 +1,223 @@
 //! The gRPC edge: wire types to domain and back, authentication, deadlines, limits. No business rule lives here.
 //!
-//! What must stay true: wire types are named only in this room (and in the client side of the command line).
+//! Reading order: `auth` (who calls), `fields`, `times` and `convert` (requests into the domain), `command` (the way
+//! of one command), `reverse`, `batch` and `stream` (more of the same), `answer` (decisions onto the wire), `read`
+//! (balances and transactions), `ledger`, `program` and `admin` (the services), `status` (how a call fails).
+//!
+//! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
+//! that is dropped at any point leaves no claim behind; nothing is answered that is not durable.
 
+mod admin;
+mod answer;
+pub mod auth;
+mod batch;
+mod command;
+mod convert;
+mod fields;
+mod ledger;
+mod program;
+mod read;
+mod reverse;
+mod status;
+mod stream;
+mod times;
 pub mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tonic::service::RoutesBuilder;
+use tonic::service::interceptor::InterceptedService;
+
+use crate::journal::JournalError;
+use crate::ledger::decision::Refusal;
+use crate::ledger::types::{ShardId, TimestampNs};
+use crate::limits;
+use crate::shard::engine::Engine;
+use crate::shard::job::Job;
+use auth::Authenticator;
+use status::Failure;
+use wire::admin_service_server::AdminServiceServer;
+use wire::ledger_service_server::LedgerServiceServer;
+use wire::program_service_server::ProgramServiceServer;
+
+/// How the server stands, as far as calls are concerned. Only ever goes on to a later state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Life {
+    /// Calls are served.
+    Serving,
+    /// Calls under way are finished; new ones are refused.
+    Stopping,
+    /// The ledger has failed: nothing is answered any more.
+    Failed,
+}
+
+/// What a status report says that the engine does not know.
+pub struct About {
+    /// Path of the data directory; empty for a store in memory.
+    pub data_path: String,
+    /// When the process became ready.
+    pub started_at: TimestampNs,
+    /// Bytes of the journal.
+    pub journal_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// What all calls share.
+pub struct Edge {
+    engine: Arc<Engine>,
+    about: About,
+    life: watch::Receiver<Life>,
+    calls: Arc<Calls>,
+    exports: Arc<Semaphore>,
+}
+
+/// The calls under way.
+#[derive(Debug, Default)]
+struct Calls {
+    count: AtomicUsize,
+    none_left: Notify,
+}
+
+/// One call under way; counted until it is dropped.
+struct Call(Arc<Calls>);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.none_left.notify_waiters();
+        }
+    }
+}
+
+/// What a caller does when there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// Refuses at once.
+    None,
+    /// Waits until this instant of the monotonic clock, in nanoseconds.
+    Until(i64),
+    /// Waits for as long as the ledger runs.
+    Unlimited,
+}
+
+/// Rest between two looks at something that cannot tell when it has changed.
+const REST: Duration = Duration::from_millis(1);
+
+impl Edge {
+    /// The edge of a running ledger.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, about: About, life: watch::Receiver<Life>) -> Self {
+        let exports = Arc::new(Semaphore::new(limits::EXPORTS_MAX));
+        Self { engine, about, life, calls: Arc::default(), exports }
+    }
+
+    /// Returns when no call is under way. New ones must be kept away before, or this may never be true.
+    pub async fn drained(&self) {
+        loop {
+            let none_left = self.calls.none_left.notified();
+            if self.calls.count.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            none_left.await;
+        }
+    }
+
+    /// Counts a call, unless the server is stopping.
+    fn enter(&self) -> Result<Call, Failure> {
+        self.calls.count.fetch_add(1, Ordering::SeqCst);
+        let call = Call(self.calls.clone());
+        // Counted first: whoever stops the server either is seen here or sees the call.
+        if self.is_serving() { Ok(call) } else { Err(Failure::ShuttingDown) }
+    }
+
+    fn is_serving(&self) -> bool {
+        *self.life.borrow() == Life::Serving
+    }
+
+    /// Returns when the server is stopping or has failed.
+    async fn ended(&self, from: Life) {
+        let mut life = self.life.clone();
+        // Without a sender the server is gone altogether.
+        let _ = life.wait_for(|now| *now >= from).await;
+    }
+
+    /// The time that a read or a quote is judged at: now or, with an input clock, the latest posting time.
+    fn read_stamp(&self) -> TimestampNs {
+        if self.engine.identity.clock_is_input {
+            self.engine.latest_stamp().unwrap_or(TimestampNs(i64::MIN))
+        } else {
+            self.engine.clock.now()
+        }
+    }
+
+    /// Hands a job to the worker of a shard, as patiently as asked. When this fails the job is dropped.
+    async fn submit(&self, shard: ShardId, job: Job, patience: Patience) -> Result<(), Failure> {
+        let mut job = job;
+        loop {
+            job = match self.engine.submit(shard, job) {
+                Ok(()) => return Ok(()),
+                Err((_, Refusal::ShuttingDown)) => return Err(Failure::ShuttingDown),
+                Err((job, _)) => job,
+            };
+            self.rest(patience).await?;
+        }
+    }
+
+    /// A pause before the next try, or the refusal of one whose patience is at an end.
+    async fn rest(&self, patience: Patience) -> Result<(), Failure> {
+        let may_wait = match patience {
+            Patience::None => false,
+            Patience::Until(deadline_ns) => self.engine.clock.monotonic_ns() < deadline_ns,
+            Patience::Unlimited => true,
+        };
+        if !may_wait {
+            return Err(Failure::Overloaded);
+        }
+        if *self.life.borrow() == Life::Failed {
+            return Err(Failure::ShuttingDown);
+        }
+        tokio::time::sleep(REST).await;
+        Ok(())
+    }
+
+    /// Runs what may wait for the disk on a thread that may.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Engine) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let engine = self.engine.clone();
+        match tokio::task::spawn_blocking(move || work(&engine)).await {
+            Ok(result) => Ok(result?),
+            Err(error) => Err(Failure::internal(error)),
+        }
+    }
+}
+
+/// The services' side of the edge: what the generated code calls.
+#[derive(Clone)]
+struct Service {
+    edge: Arc<Edge>,
+}
+
+/// Names of the services, as health checks ask for them.
+pub const SERVICE_NAMES: [&str; 3] = [
+    wire::ledger_service_server::SERVICE_NAME,
+    wire::program_service_server::SERVICE_NAME,
+    wire::admin_service_server::SERVICE_NAME,
+];
+
+/// Adds the services of the package, each behind the authenticator.
+pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>, authenticator: &Authenticator) {
+    let service = Service { edge: edge.clone() };
+    // Answers are not limited: what was asked bounds them, and an answer that was earned must be deliverable.
+    let bytes_max = limits::MESSAGE_BYTES_MAX;
+    let ledger = LedgerServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
+    let program = ProgramServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
+    let admin = AdminServiceServer::new(service).max_decoding_message_size(bytes_max);
+    routes
+        .add_service(InterceptedService::new(ledger, authenticator.clone()))
+        .add_service(InterceptedService::new(program, authenticator.clone()))
+        .add_service(InterceptedService::new(admin, authenticator.clone()));
+}

@@ -154,17 +154,18 @@ impl Committer {
         if !self.frames.is_empty() {
             self.journal.append(&self.frames)?;
             let mark = HighWater { end: self.chain.next, hash: self.chain.hash };
-            self.progress.advance(mark, bases.clone());
             *self.progress.defined.lock().expect("no holder panics") = taken.defined;
+            // Before the end moves: what they enter in the id index must be there when the position counts as settled.
+            for (place, waiter) in taken.waiters {
+                waiter(control_base.plus(place));
+            }
+            self.progress.advance(mark, bases.clone());
         }
         for one in submitted.drain(..) {
             let chunk = one.chunk.map(|chunk| (chunk, bases.next().expect("each chunk got a position")));
             if let Some(worker) = one.worker {
                 out.push(Committed { worker, chunk });
             }
-        }
-        for (place, waiter) in taken.waiters {
-            waiter(control_base.plus(place));
         }
         Ok(())
     }

@@ -259,11 +259,38 @@ impl Engine {
         self.stopping.load(Ordering::Acquire) || self.failed.load(Ordering::Acquire)
     }
 
-    /// The stamp of a command that arrives now, and whether it must wait because a version that takes effect by then
-    /// is being published.
+    /// Whether a command with this stamp may go on, or must wait because a version that takes effect by then is being
+    /// published.
+    ///
+    /// The stamp is announced before the gate is looked at, and a publication closes the gate before it looks at the
+    /// announced stamps: of the two at least one sees the other.
     #[must_use]
     pub fn may_stamp(&self, stamp: TimestampNs) -> bool {
+        self.latest_stamp.fetch_max(stamp.0, Ordering::SeqCst);
         stamp.0 < self.publish_gate.load(Ordering::SeqCst)
+    }
+
+    /// The latest stamp that any command had; `None` before the first.
+    #[must_use]
+    pub fn latest_stamp(&self) -> Option<TimestampNs> {
+        let stamp = self.latest_stamp.load(Ordering::SeqCst);
+        (stamp != i64::MIN).then_some(TimestampNs(stamp))
+    }
+
+    /// Looks at the versions of the programme, as far as every worker has them. Must be short.
+    ///
+    /// # Panics
+    /// When a holder panicked.
+    pub fn with_programs<T>(&self, look: impl FnOnce(&Programs) -> T) -> T {
+        look(&self.programs.read().expect("no holder panics"))
+    }
+
+    /// The publications up to now, in the order of their versions. Must be short.
+    ///
+    /// # Panics
+    /// When a holder panicked.
+    pub fn with_publications<T>(&self, look: impl FnOnce(&[(Position, Publication)]) -> T) -> T {
+        look(&self.publications.read().expect("no holder panics"))
     }
 
     /// The versions of the programme, as far as every worker has them.

@@ -189,7 +189,7 @@ impl Housekeeper {
     }
 }
 
-fn store_error(error: crate::ids::IdError) -> JournalError {
+pub(crate) fn store_error(error: crate::ids::IdError) -> JournalError {
     match error {
         crate::ids::IdError::Store(error) => error.into(),
         other => JournalError::Store(StoreError::Damaged { path: "the id index".into(), reason: other.to_string() }),

@@ -7,6 +7,7 @@ use crate::ids::IdKey;
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
 use crate::ledger::decision::{Decision, Refusal};
+use crate::ledger::digest::Digest;
 use crate::ledger::program::Program;
 use crate::ledger::types::{AccountNumber, Position, Seq, ShardId, SymbolId, TimestampNs};
 
@@ -106,6 +107,17 @@ pub struct AccountJob {
     pub reply: Reply<Option<Box<AccountView>>>,
 }
 
+/// What a worker says of all its shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Accounts.
+    pub account_count: u64,
+    /// The latest posting time; `None` before the first.
+    pub posted_at: Option<TimestampNs>,
+    /// The digest of each shard; empty unless asked for.
+    pub digests: Vec<(ShardId, Digest)>,
+}
+
 /// A slice of the snapshot: encoded entities, to be written once everything up to the ticket is durable.
 #[derive(Debug)]
 pub struct Slice {
@@ -139,6 +151,8 @@ pub enum Job {
     AccountId(ShardId, AccountNumber, Reply<Option<Box<str>>>),
     /// Count accounts.
     Count(Reply<u64>),
+    /// Look over all shards of the worker, with their digests if so asked. Reading the whole state takes its time.
+    Survey(bool, Reply<Survey>),
     /// Use a further version of the programme, and say so.
     Publish(Arc<Program>, Reply<()>),
     /// Begin to hand out slices.

@@ -20,6 +20,10 @@ use crate::ledger::types::{Position, ProgramVersion, SymbolId, TimestampNs};
 use crate::limits;
 use crate::program::registry::AppendError;
 use crate::program::{Problem, Symbols, SymbolsFull, compile};
+use crate::recovery::enter_publication;
+
+/// A version that is to take effect as soon as can be is tried with times up to so far ahead.
+const SOON_NS_MAX: i64 = 10_000_000_000;
 
 /// What is to be published.
 #[derive(Clone, Debug)]
@@ -89,6 +93,37 @@ impl Engine {
         published
     }
 
+    /// Publishes a version that takes effect as soon as can be: the first of a directory since ever, a later one just
+    /// after everything that was stamped so far. The draft's own time is not looked at.
+    ///
+    /// # Errors
+    /// As [`Engine::publish`].
+    ///
+    /// # Panics
+    /// When another holder of a lock panicked.
+    pub fn publish_soon(&self, mut draft: Draft) -> Result<(Arc<Program>, Position), PublishError> {
+        let mut margin_ns = 1_000_000;
+        loop {
+            let latest = self.with_programs(|programs| programs.latest().map(|latest| latest.effective_at));
+            draft.effective_at = match latest {
+                None => TimestampNs(i64::MIN),
+                Some(latest) => TimestampNs(self.earliest_effect(latest).0.saturating_add(margin_ns)),
+            };
+            match self.publish(draft.clone()) {
+                // Commands were stamped, or time went by, while the version was being checked.
+                Err(PublishError::TooEarly { .. }) if margin_ns < SOON_NS_MAX => margin_ns *= 4,
+                published => return published,
+            }
+        }
+    }
+
+    /// The instant after which a version that follows one of `latest` can take effect.
+    fn earliest_effect(&self, latest: TimestampNs) -> TimestampNs {
+        let stamped = TimestampNs(self.latest_stamp.load(Ordering::SeqCst));
+        let clock = if self.identity.clock_is_input { stamped } else { self.clock.now().max(stamped) };
+        clock.max(latest)
+    }
+
     fn publish_behind_gate(
         &self,
         draft: Draft,
@@ -96,9 +131,7 @@ impl Engine {
     ) -> Result<(Arc<Program>, Position), PublishError> {
         let now = self.clock.now();
         if let Some(latest) = latest {
-            let stamped = TimestampNs(self.latest_stamp.load(Ordering::SeqCst));
-            let clock = if self.identity.clock_is_input { stamped } else { now.max(stamped) };
-            let earliest = clock.max(latest.effective_at);
+            let earliest = self.earliest_effect(latest.effective_at);
             if draft.effective_at <= earliest {
                 return Err(PublishError::TooEarly { earliest });
             }
@@ -131,7 +164,10 @@ impl Engine {
     /// Journals the publication; returns its position when it is durable.
     fn make_durable(&self, publication: &Publication) -> Result<Position, PublishError> {
         let (told, durable) = bounded(1);
+        let (shared, dictionary, hasher) = (self.shared.clone(), self.dictionary.clone(), self.hasher.clone());
+        let entered = Publication { source: Box::default(), ..publication.clone() };
         let on_durable = Box::new(move |position| {
+            enter_publication(&shared.ids, &hasher, &dictionary, position, &entered);
             // Whoever published may have gone.
             let _ = told.send(position);
         });

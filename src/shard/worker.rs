@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::job::{AccountJob, AccountView, CommandJob, CommandOutcome, Job, QuoteJob, Reply, Slice, SliceSink};
+use super::job::{AccountJob, AccountView, CommandJob, CommandOutcome, Job, QuoteJob, Reply, Slice, SliceSink, Survey};
 use super::tickets::Tickets;
 use crate::cells::{Cells, Ticket};
 use crate::ids::{IdEntry, IdIndex};
@@ -20,6 +20,7 @@ use crate::journal::chunk::Chunk;
 use crate::journal::record::{EntryHeader, PreviousRecord, encode_entry};
 use crate::ledger::command::{Command, CommandKind};
 use crate::ledger::decision::{Decision, Outcome, Refusal};
+use crate::ledger::digest::shard_digest;
 use crate::ledger::program::Program;
 use crate::ledger::state::{CellRoom, Change, Context, ShardState, shard_of};
 use crate::ledger::types::{AccountNumber, Position, Seq, ShardId, TimestampNs};
@@ -155,6 +156,7 @@ impl Worker {
             Job::Count(reply) => {
                 reply(self.shards.iter().map(|owned| owned.state.accounts().len() as u64).sum());
             }
+            Job::Survey(with_digests, reply) => self.survey(with_digests, reply),
             Job::Publish(program, reply) => {
                 self.programs.append(program).expect("versions are published in order");
                 reply(());
@@ -332,6 +334,25 @@ impl Worker {
         let view = Box::new(AccountView { account: account.clone(), shard, read_at, program });
         let depends_on = account.seq;
         self.answer_when_durable(place, depends_on, Waiting::Account(view, job.reply));
+    }
+
+    fn survey(&mut self, with_digests: bool, reply: Reply<Survey>) {
+        let states = self.shards.iter().map(|owned| &owned.state);
+        let posted_at = states.clone().filter(|state| state.seq > Seq(0)).map(|state| state.posted_at).max();
+        let survey = Survey {
+            account_count: states.clone().map(|state| state.accounts().len() as u64).sum(),
+            posted_at,
+            digests: states.filter(|_| with_digests).map(|state| (state.id, shard_digest(state))).collect(),
+        };
+        // It shows every record so far, so it leaves with the last of them.
+        let newest = self.shards.iter().position(|owned| owned.durable_seq < owned.state.seq);
+        match newest {
+            None => reply(survey),
+            Some(place) => {
+                let answer = Waiting::Other(Box::new(move || reply(survey)));
+                self.answer_when_durable(place, self.shards[place].state.seq, answer);
+            }
+        }
     }
 
     fn answer_when_durable(&mut self, place: usize, depends_on: Seq, waiting: Waiting) {

@@ -1,0 +1,288 @@
+//! `tallystick serve`: runs the ledger until it is told to stop or cannot go on.
+//!
+//! What must stay true: `listening on ADDRESS` is printed, and the ready file written, only when calls are served; a
+//! server that cannot go on ends within a second, with a number that tells the kind of failure.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::exit;
+use crate::config::{Config, Setting};
+use crate::journal::JournalError;
+use crate::recovery::RecoveryError;
+use crate::recovery::identity::IdentityError;
+use crate::server::{self, OpenedStore, Ready, ServeError};
+use crate::shard::publishing::PublishError;
+use crate::snapshot::SnapshotError;
+use crate::store::StoreError;
+use crate::telemetry;
+
+/// Options of `tallystick serve`. Each goes above the setting of the same name in the configuration file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeArguments {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE", env = "TALLYSTICK_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Host and port to listen on; port 0 picks a free one [default: 127.0.0.1:7007].
+    #[arg(long, value_name = "HOST:PORT", env = "TALLYSTICK_LISTEN")]
+    pub listen: Option<String>,
+    /// Data directory; made if it is missing [default: ./tallystick.data].
+    #[arg(long, value_name = "DIRECTORY", env = "TALLYSTICK_DATA")]
+    pub data: Option<String>,
+    /// Programme file. A new text is published as the next version [default: a sample, in a new data directory].
+    #[arg(long, value_name = "FILE", env = "TALLYSTICK_PROGRAM")]
+    pub program: Option<String>,
+    /// The partner that callers act for [default: default].
+    #[arg(long, value_name = "NAME", env = "TALLYSTICK_PARTNER")]
+    pub partner: Option<String>,
+    /// Worker threads [default: one for each core].
+    #[arg(long, value_name = "COUNT", env = "TALLYSTICK_WORKERS")]
+    pub workers: Option<String>,
+    /// Commands that may wait for one worker [default: 4096].
+    #[arg(long, value_name = "COUNT", env = "TALLYSTICK_QUEUE_DEPTH")]
+    pub queue_depth: Option<String>,
+    /// Virtual shards; fixed when the data directory is made [default: 256].
+    #[arg(long, value_name = "COUNT", env = "TALLYSTICK_SHARD_COUNT")]
+    pub shard_count: Option<String>,
+    /// Where posting times come from, `system` or `input`; fixed when the data directory is made [default: system].
+    #[arg(long, value_name = "CLOCK", env = "TALLYSTICK_CLOCK")]
+    pub clock: Option<String>,
+    /// Ids kept in memory once they are on disk too [default: 8388608].
+    #[arg(long, value_name = "COUNT", env = "TALLYSTICK_IDS_MEMORY_MAX")]
+    pub ids_memory_max: Option<String>,
+    /// Ids of one segment in memory [default: 1048576].
+    #[arg(long, value_name = "COUNT", env = "TALLYSTICK_IDS_SEGMENT")]
+    pub ids_segment: Option<String>,
+    /// A snapshot is due after so many further records [default: 1000000].
+    #[arg(long, value_name = "COUNT", env = "TALLYSTICK_SNAPSHOT_RECORDS")]
+    pub snapshot_records: Option<String>,
+    /// Snapshots are at least so many milliseconds apart [default: 10000].
+    #[arg(long, value_name = "MILLISECONDS", env = "TALLYSTICK_SNAPSHOT_INTERVAL_MS")]
+    pub snapshot_interval_ms: Option<String>,
+    /// Log lines as `text` or `json` [default: text].
+    #[arg(long, value_name = "FORMAT", env = "TALLYSTICK_LOG_FORMAT")]
+    pub log_format: Option<String>,
+    /// What is logged, such as `warn` or `tallystick=debug` [default: info].
+    #[arg(long, value_name = "FILTER", env = "TALLYSTICK_LOG")]
+    pub log: Option<String>,
+    /// Scripted failures of the disk, for tests.
+    #[arg(long, value_name = "PLAN", env = "TALLYSTICK_FAULTS", hide = true)]
+    pub faults: Option<String>,
+    /// File that the address is written to once calls are served.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+impl ServeArguments {
+    fn settings(&self) -> Vec<Setting> {
+        let options = [
+            ("listen", &self.listen),
+            ("data", &self.data),
+            ("program", &self.program),
+            ("partner", &self.partner),
+            ("workers", &self.workers),
+            ("queue_depth", &self.queue_depth),
+            ("shard_count", &self.shard_count),
+            ("clock", &self.clock),
+            ("ids_memory_max", &self.ids_memory_max),
+            ("ids_segment", &self.ids_segment),
+            ("snapshot_records", &self.snapshot_records),
+            ("snapshot_interval_ms", &self.snapshot_interval_ms),
+            ("log_format", &self.log_format),
+            ("log", &self.log),
+            ("faults", &self.faults),
+        ];
+        let stated = options.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+        stated.map(|(name, value)| Setting::from_option(name, value)).collect()
+    }
+}
+
+/// Runs the server; gives the number with which the program ends.
+#[must_use]
+pub fn run(arguments: ServeArguments) -> u8 {
+    let config = match Config::load(arguments.config.as_deref(), arguments.settings()) {
+        Ok(config) => config,
+        Err(problems) => {
+            for problem in problems {
+                say_error(&problem.to_string());
+            }
+            return exit::CONFIGURATION;
+        }
+    };
+    telemetry::start(config.log_format, &config.log);
+    stop_on_panic();
+    match serve(&config, arguments.ready_file.as_deref()) {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            if let ServeError::Program { path, problems } = &error {
+                for problem in problems {
+                    say_error(&problem.in_file(&path.display().to_string()));
+                }
+            }
+            say_error(&error.to_string());
+            exit_number(&error)
+        }
+    }
+}
+
+/// A thread that panics leaves the ledger in a state that nobody knows: the process must not go on.
+fn stop_on_panic() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        default(panic);
+        std::process::exit(i32::from(exit::INTERNAL_FAULT));
+    }));
+}
+
+fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), ServeError> {
+    // In this order: that the directory is in use says more than that the port is.
+    let opened = server::open_store(config)?;
+    let listener = server::listen(config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("edge").build();
+    let runtime = runtime.map_err(|error| ServeError::Fault(error.to_string()))?;
+    let served = runtime.block_on(serve_until_told(config, opened, listener, ready_file));
+    // A thread that waits for a broken disk must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    served
+}
+
+async fn serve_until_told(
+    config: &Config,
+    opened: OpenedStore,
+    listener: std::net::TcpListener,
+    ready_file: Option<&Path>,
+) -> Result<(), ServeError> {
+    let mut told = Signals::new()?;
+    let running = server::start_on(config, opened, listener).await?;
+    print_banner(&running.ready);
+    if let Some(path) = ready_file {
+        write_ready_file(path, &running.ready).map_err(|error| {
+            ServeError::Fault(format!("the ready file {} cannot be written: {error}", path.display()))
+        })?;
+    }
+    tokio::select! {
+        () = running.failed() => {}
+        () = told.wait() => tracing::info!("stopping: no new calls, those under way are finished"),
+    }
+    let end = running.shutdown().await?;
+    tracing::info!(records = end.0, "stopped; everything is durable");
+    Ok(())
+}
+
+/// The signals that end a server in order.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, ServeError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).map_err(|error| ServeError::Fault(error.to_string()));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn print_banner(ready: &Ready) {
+    let program = match &ready.program {
+        Some((name, version)) => format!("{name}, version {version}"),
+        None => "none in force yet".to_owned(),
+    };
+    let lines = [
+        format!("tallystick {}", env!("CARGO_PKG_VERSION")),
+        format!("data       {}", ready.data_path),
+        "           every reply is durable: it leaves after the journal is synced to disk".to_owned(),
+        format!("programme  {program}"),
+        format!("clock      {}", ready.clock),
+        format!("partner    {}", ready.partner),
+        format!(
+            "recovered  {} records, {} of them replayed, in {} ms; epoch {}",
+            ready.recovered_end, ready.replayed_count, ready.recovery_ms, ready.epoch
+        ),
+        format!("listening on {}", ready.address),
+    ];
+    let mut out = std::io::stdout().lock();
+    // A reader that has gone away does not keep the server from running.
+    let _ = writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush());
+}
+
+/// Written beside and renamed, so that whoever waits for the file never reads a part of it.
+fn write_ready_file(path: &Path, ready: &Ready) -> std::io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    std::fs::write(&beside, format!("{}\n", ready.address))?;
+    std::fs::rename(&beside, path)
+}
+
+fn say_error(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "tallystick: {text}");
+}
+
+/// The number with which a server ends that failed so.
+#[must_use]
+pub fn exit_number(error: &ServeError) -> u8 {
+    match error {
+        ServeError::Listen { .. } => exit::UNAVAILABLE,
+        ServeError::Store(error) => of_store(error),
+        ServeError::Recovery(error) => of_recovery(error),
+        ServeError::Journal(error) => of_journal(error),
+        ServeError::Mismatch { .. } | ServeError::NoStore => exit::CONFIGURATION,
+        ServeError::ProgramFile { .. }
+        | ServeError::Program { .. }
+        | ServeError::Publish(PublishError::Unfit(_) | PublishError::TooMany | PublishError::Problems(_)) => {
+            exit::BAD_INPUT
+        }
+        ServeError::Publish(PublishError::TooEarly { .. } | PublishError::Stopping) => exit::IO_FAILURE,
+        ServeError::Failed(_) | ServeError::Random(_) => exit::IO_FAILURE,
+        ServeError::Fault(_) => exit::INTERNAL_FAULT,
+    }
+}
+
+fn of_store(error: &StoreError) -> u8 {
+    match error {
+        StoreError::Locked { .. } | StoreError::ReadOnly { .. } => exit::CANNOT_CREATE,
+        StoreError::Io { operation, .. } if operation.contains("director") || operation.contains("lock file") => {
+            exit::CANNOT_CREATE
+        }
+        StoreError::DiskFull { .. } | StoreError::Io { .. } | StoreError::Latched { .. } => exit::IO_FAILURE,
+        StoreError::Damaged { .. } => exit::DAMAGED,
+    }
+}
+
+fn of_journal(error: &JournalError) -> u8 {
+    match error {
+        JournalError::Store(error) => of_store(error),
+        JournalError::Frame(_)
+        | JournalError::Record { .. }
+        | JournalError::Missing { .. }
+        | JournalError::Replaced(_) => exit::DAMAGED,
+        JournalError::Fenced { .. } => exit::CANNOT_CREATE,
+    }
+}
+
+fn of_recovery(error: &RecoveryError) -> u8 {
+    match error {
+        RecoveryError::Store(error)
+        | RecoveryError::Identity(IdentityError::Store(error))
+        | RecoveryError::Snapshot(SnapshotError::Store(error))
+        | RecoveryError::Ids(crate::ids::IdError::Store(error)) => of_store(error),
+        RecoveryError::Journal(error) => of_journal(error),
+        RecoveryError::Ids(crate::ids::IdError::Options { .. }) => exit::CONFIGURATION,
+        RecoveryError::Identity(_)
+        | RecoveryError::Snapshot(_)
+        | RecoveryError::Ids(_)
+        | RecoveryError::NoIdentity
+        | RecoveryError::SnapshotAhead { .. }
+        | RecoveryError::AccountMissing { .. } => exit::DAMAGED,
+    }
+}

@@ -1,0 +1,525 @@
+//! The assembly of a server, in order: open the store → identity → recover → engine → programme → serve; and its end:
+//! unready → no new calls → finish those under way → stop the engine → close.
+//!
+//! What must stay true: nothing is served before recovery is complete and a programme is there; after a failure of the
+//! ledger nothing is answered, and whoever runs the server learns of it at once.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tonic::service::RoutesBuilder;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{ClockMode, Config};
+use crate::journal::log::StoreJournal;
+use crate::journal::{Journal, JournalError};
+use crate::ledger::types::{Position, SymbolId, TimestampNs};
+use crate::limits;
+use crate::program::{Problem, SAMPLE};
+use crate::recovery::identity::{Identity, IdentityError};
+use crate::recovery::{Recovered, RecoveryError, recover};
+use crate::service::auth::{Authenticator, Principal};
+use crate::service::{About, Edge, Life, SERVICE_NAMES, add_services, wire};
+use crate::shard::engine::{Engine, EngineOptions};
+use crate::shard::publishing::{Draft, PublishError};
+use crate::store::checked::CheckedStore;
+use crate::store::faults::FaultyStore;
+use crate::store::{Store, StoreError};
+
+/// An idle connection is asked for a sign of life this often, and closed if none comes in time.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes that may be on their way to us on one stream, and on one connection.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// Time for the last answers to leave after all calls have ended.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// After a failure the server waits no longer than this for anything.
+const FAILURE_PATIENCE: Duration = Duration::from_millis(300);
+/// Recovery says how far it is this often.
+const PROGRESS_INTERVAL_NS: i64 = 1_000_000_000;
+
+/// Why a server does not start, or why it stopped by itself. `Display` is a sentence for an operator.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The store cannot be opened or used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The state cannot be recovered.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The configuration does not fit the data directory.
+    #[error(
+        "the data directory was made with {name} = {fixed}, which cannot be changed; the configuration says {stated}"
+    )]
+    Mismatch {
+        /// The setting.
+        name: &'static str,
+        /// What the directory was made with.
+        fixed: String,
+        /// What the configuration says.
+        stated: String,
+    },
+    /// The programme file cannot be read.
+    #[error("the programme file {path} cannot be read: {source}")]
+    ProgramFile {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The programme file has problems.
+    #[error("the programme file {path} has {} problems", .problems.len())]
+    Program {
+        /// The file.
+        path: PathBuf,
+        /// The problems.
+        problems: Vec<Problem>,
+    },
+    /// The programme cannot follow those that the data directory has.
+    #[error("the programme cannot be published: {0}")]
+    Publish(PublishError),
+    /// No random numbers are to be had, so that a new data directory would have no secrets.
+    #[error("the operating system gives no random numbers: {0}")]
+    Random(String),
+    /// This build has no store on disk.
+    #[error("this build was made without the embedded store")]
+    NoStore,
+    /// The ledger failed while it was running.
+    #[error("the ledger stopped: {0}")]
+    Failed(String),
+    /// A fault of the program.
+    #[error("a fault of the server: {0}")]
+    Fault(String),
+}
+
+/// A store with what is reported about it.
+pub struct OpenedStore {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Path of the data directory; empty for a store in memory.
+    pub path: String,
+    /// Bytes of the journal.
+    pub journal_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl OpenedStore {
+    /// A store in memory.
+    #[must_use]
+    pub fn in_memory(store: Arc<dyn Store>) -> Self {
+        Self { store, path: String::new(), journal_bytes: Box::new(|| 0) }
+    }
+}
+
+/// Opens the data directory that the configuration names, with the faults that it asks for.
+///
+/// # Errors
+/// When the directory cannot be made or used, or is damaged.
+#[cfg(feature = "rocksdb")]
+pub fn open_store(config: &Config) -> Result<OpenedStore, ServeError> {
+    use crate::store::rocks::{RocksOptions, RocksStore};
+    let rocks = Arc::new(RocksStore::open(&config.data, &RocksOptions::default())?);
+    let path = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()).display().to_string();
+    let measured = rocks.clone();
+    let journal_bytes = Box::new(move || measured.approximate_journal_bytes().unwrap_or(0));
+    let store: Arc<dyn Store> = match config.faults {
+        Some(plan) => Arc::new(FaultyStore::new(rocks, plan)),
+        None => rocks,
+    };
+    Ok(OpenedStore { store, path, journal_bytes })
+}
+
+/// Without the feature there is nothing to open.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "rocksdb"))]
+pub fn open_store(_: &Config) -> Result<OpenedStore, ServeError> {
+    Err(ServeError::NoStore)
+}
+
+/// Listens on the address that the configuration names.
+///
+/// # Errors
+/// When no address that the name stands for can be listened on.
+pub fn listen(config: &Config) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(&config.listen).map_err(|source| ServeError::Listen { address: config.listen.clone(), source })
+}
+
+/// What is said when a server is ready.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Path of the data directory; empty for a store in memory.
+    pub data_path: String,
+    /// The programme in force: its name and version. `None` when none is in force yet.
+    pub program: Option<(String, u32)>,
+    /// One past the last record that was recovered.
+    pub recovered_end: Position,
+    /// Records replayed.
+    pub replayed_count: u64,
+    /// How long opening and recovery took.
+    pub recovery_ms: i64,
+    /// The epoch of this process.
+    pub epoch: u64,
+    /// Where posting times come from.
+    pub clock: ClockMode,
+    /// The partner that callers act for.
+    pub partner: String,
+}
+
+/// A server that runs.
+pub struct Running {
+    /// What it said when it was ready.
+    pub ready: Ready,
+    engine: Arc<Engine>,
+    edge: Arc<Edge>,
+    store: Weak<dyn Store>,
+    life: Arc<watch::Sender<Life>>,
+    failure: Arc<OnceLock<String>>,
+    health: HealthReporter,
+    stop_accepting: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+/// Starts a server on the data directory that the configuration names. Must be called within a runtime.
+///
+/// # Errors
+/// When anything on the way fails; then nothing is left running.
+pub async fn start(config: &Config, listener: TcpListener) -> Result<Running, ServeError> {
+    let for_opening = config.clone();
+    let opened = blocking(move || open_store(&for_opening)).await?;
+    start_on(config, opened, listener).await
+}
+
+/// Starts a server on a store that is open. Must be called within a runtime.
+///
+/// # Errors
+/// When anything on the way fails; then nothing is left running.
+pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListener) -> Result<Running, ServeError> {
+    let clock: SharedClock = Arc::new(SystemClock::new());
+    let life = Arc::new(watch::channel(Life::Serving).0);
+    let failure = Arc::new(OnceLock::new());
+    let assembled = {
+        let (config, clock) = (config.clone(), clock.clone());
+        let (life, failure) = (life.clone(), failure.clone());
+        let store = opened.store;
+        blocking(move || assemble(&config, store, &clock, &life, &failure)).await?
+    };
+    let Assembled { engine, store, partner, recovered_end, replayed_count, recovery_ms } = assembled;
+    let about = About { data_path: opened.path.clone(), started_at: clock.now(), journal_bytes: opened.journal_bytes };
+    let edge = Arc::new(Edge::new(engine.clone(), about, life.subscribe()));
+    let principal = Principal { partner: config.partner.as_str().into(), symbol: partner };
+    let authenticator = Authenticator::new(principal, clock.clone());
+
+    let address = listener.local_addr().and_then(|address| listener.set_nonblocking(true).map(|()| address));
+    let listener = address.and_then(|address| Ok((address, tokio::net::TcpListener::from_std(listener)?)));
+    let listen_error = |source| ServeError::Listen { address: config.listen.clone(), source };
+    let (address, listener) = listener.map_err(listen_error)?;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    set_health(&health, ServingStatus::Serving).await;
+    let mut routes = RoutesBuilder::default();
+    add_services(&mut routes, &edge, &authenticator);
+    routes.add_service(health_service);
+    add_reflection(&mut routes)?;
+    let (stop_accepting, stopped) = oneshot::channel::<()>();
+    let router = transport().add_routes(routes.routes());
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE_INTERVAL));
+    let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, async {
+        // A sender that is gone means the same.
+        let _ = stopped.await;
+    }));
+    let now = engine.latest_stamp().filter(|_| engine.identity.clock_is_input).unwrap_or_else(|| clock.now());
+    let program =
+        engine.with_programs(|programs| programs.in_force(now).map(|found| (found.name.clone(), found.version.0)));
+    let ready = Ready {
+        address,
+        data_path: opened.path,
+        program,
+        recovered_end,
+        replayed_count,
+        recovery_ms,
+        epoch: engine.epoch,
+        clock: if engine.identity.clock_is_input { ClockMode::Input } else { ClockMode::System },
+        partner: config.partner.clone(),
+    };
+    Ok(Running { ready, engine, edge, store, life, failure, health, stop_accepting, serving })
+}
+
+impl Running {
+    /// Where the server listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.ready.address
+    }
+
+    /// The ledger, for tools that run in the same process.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Returns when the ledger has failed.
+    pub async fn failed(&self) {
+        // The sender is part of `self`, so this only ever ends with the failure.
+        let _ = self.life.subscribe().wait_for(|life| *life == Life::Failed).await;
+    }
+
+    /// Stops in order; says where the journal ends.
+    ///
+    /// # Errors
+    /// When the ledger failed, before or meanwhile.
+    pub async fn shutdown(self) -> Result<Position, ServeError> {
+        set_health(&self.health, ServingStatus::NotServing).await;
+        self.life.send_if_modified(|life| {
+            let goes_on = *life < Life::Stopping;
+            *life = (*life).max(Life::Stopping);
+            goes_on
+        });
+        let failed = self.failed();
+        let drained = tokio::time::timeout(Duration::from_millis(limits::DRAIN_MS_MAX), self.edge.drained());
+        tokio::select! {
+            _ = drained => {}
+            () = failed => {}
+        }
+        let has_failed = *self.life.borrow() == Life::Failed;
+        let Self { engine, edge, store, failure, health, stop_accepting, mut serving, .. } = self;
+        // Whoever listens to the health service hears the last of it.
+        drop(health);
+        let _ = stop_accepting.send(());
+        let patience = if has_failed { FAILURE_PATIENCE } else { FAREWELL };
+        if tokio::time::timeout(patience, &mut serving).await.is_err() {
+            serving.abort();
+        }
+        let stopping = engine.clone();
+        let stopped = tokio::task::spawn_blocking(move || stopping.stop());
+        let stopped = if has_failed {
+            tokio::time::timeout(FAILURE_PATIENCE, stopped).await.ok().and_then(Result::ok).flatten()
+        } else {
+            stopped.await.map_err(|error| ServeError::Fault(error.to_string()))?
+        };
+        drop((engine, edge));
+        match stopped {
+            Some(stopped) => {
+                wait_for_close(&store).await;
+                Ok(stopped.end)
+            }
+            None => {
+                let why = failure.get().cloned().unwrap_or_else(|| "for an unknown reason".to_owned());
+                Err(ServeError::Failed(why))
+            }
+        }
+    }
+}
+
+/// Waits for the last user of the store to let go, so that the data directory can be opened again.
+async fn wait_for_close(store: &Weak<dyn Store>) {
+    for _ in 0..200 {
+        if store.strong_count() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn transport() -> tonic::transport::Server {
+    tonic::transport::Server::builder()
+        .max_concurrent_streams(limits::CONNECTION_STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
+        .tcp_nodelay(true)
+}
+
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    for name in SERVICE_NAMES.into_iter().chain([""]) {
+        health.set_service_status(name, status).await;
+    }
+}
+
+fn add_reflection(routes: &mut RoutesBuilder) -> Result<(), ServeError> {
+    let fault = |error: tonic_reflection::server::Error| ServeError::Fault(error.to_string());
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    routes.add_service(builder().build_v1().map_err(fault)?);
+    routes.add_service(builder().build_v1alpha().map_err(fault)?);
+    Ok(())
+}
+
+/// Runs what waits for the disk on a thread that may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServeError> + Send + 'static,
+) -> Result<T, ServeError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| ServeError::Fault(error.to_string()))?
+}
+
+/// A ledger that is ready to be served.
+struct Assembled {
+    engine: Arc<Engine>,
+    store: Weak<dyn Store>,
+    partner: SymbolId,
+    recovered_end: Position,
+    replayed_count: u64,
+    recovery_ms: i64,
+}
+
+fn assemble(
+    config: &Config,
+    store: Arc<dyn Store>,
+    clock: &SharedClock,
+    life: &Arc<watch::Sender<Life>>,
+    failure: &Arc<OnceLock<String>>,
+) -> Result<Assembled, ServeError> {
+    let begun_ns = clock.monotonic_ns();
+    let checked = CheckedStore::new(store);
+    let flag = checked.poison_flag();
+    let store: Arc<dyn Store> = Arc::new(checked);
+    let identity = match Identity::read(&*store).map_err(RecoveryError::from)? {
+        Some(identity) => check_identity(config, identity)?,
+        None => make_identity(config, &store, clock)?,
+    };
+    let recovered = recover_with_progress(config, &store, identity, clock)?;
+    let (recovered_end, replayed_count) = (recovered.world.end, recovered.replayed_count);
+    let on_failure = {
+        let (life, failure) = (life.clone(), failure.clone());
+        move |why: &str| fail(&life, &failure, why)
+    };
+    let on_latch = on_failure.clone();
+    flag.on_latch(Box::new(move |first| on_latch(first)));
+    let options = EngineOptions {
+        worker_count: config.workers,
+        queue_depth: config.queue_depth,
+        housekeeping: config.housekeeping.clone(),
+    };
+    let weak = Arc::downgrade(&store);
+    let on_failure = Arc::new(move |error: &JournalError| on_failure(&error.to_string()));
+    let engine = Engine::start(recovered, store, clock.clone(), options, on_failure)?;
+    let recovery_ms = (clock.monotonic_ns() - begun_ns) / 1_000_000;
+    match prepare(config, &engine) {
+        Ok(partner) => Ok(Assembled { engine, store: weak, partner, recovered_end, replayed_count, recovery_ms }),
+        Err(error) => {
+            engine.stop();
+            // What the disk said is the cause, if it was the disk.
+            Err(failure.get().map_or(error, |why| ServeError::Failed(why.clone())))
+        }
+    }
+}
+
+/// Called once for each thing that notices that the ledger is at an end; the first is the cause.
+fn fail(life: &watch::Sender<Life>, failure: &OnceLock<String>, why: &str) {
+    if failure.set(why.to_owned()).is_ok() {
+        tracing::error!(why, "the ledger has failed: nothing is answered any more");
+    }
+    life.send_replace(Life::Failed);
+}
+
+fn check_identity(config: &Config, identity: Identity) -> Result<Identity, ServeError> {
+    let fixed = if identity.clock_is_input { ClockMode::Input } else { ClockMode::System };
+    if let Some(stated) = config.clock.filter(|stated| *stated != fixed) {
+        return Err(ServeError::Mismatch { name: "clock", fixed: fixed.to_string(), stated: stated.to_string() });
+    }
+    if let Some(stated) = config.shard_count.filter(|stated| *stated != identity.shard_count) {
+        let fixed = identity.shard_count.to_string();
+        return Err(ServeError::Mismatch { name: "shard_count", fixed, stated: stated.to_string() });
+    }
+    Ok(identity)
+}
+
+fn make_identity(config: &Config, store: &Arc<dyn Store>, clock: &SharedClock) -> Result<Identity, ServeError> {
+    let (end, _) = StoreJournal::new(store.clone()).end()?;
+    if end > Position(0) || store.read_mark()?.is_some() {
+        return Err(RecoveryError::NoIdentity.into());
+    }
+    let identity = Identity {
+        directory_id: random()?,
+        shard_count: config.shard_count.unwrap_or(limits::SHARD_COUNT_DEFAULT),
+        clock_is_input: config.clock == Some(ClockMode::Input),
+        created_at: clock.now(),
+        leaf_key: random()?,
+        id_key: random()?,
+    };
+    identity.write(&**store)?;
+    Ok(identity)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], ServeError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| ServeError::Random(error.to_string()))?;
+    Ok(bytes)
+}
+
+fn recover_with_progress(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    identity: Identity,
+    clock: &SharedClock,
+) -> Result<Recovered, ServeError> {
+    let mut told_ns = clock.monotonic_ns();
+    let mut on_progress = |reached: Position, end: Position| {
+        let now_ns = clock.monotonic_ns();
+        if now_ns - told_ns >= PROGRESS_INTERVAL_NS {
+            told_ns = now_ns;
+            tracing::info!(reached = reached.0, end = end.0, "recovering");
+        }
+    };
+    Ok(recover(store, identity, &config.ids, &mut on_progress)?)
+}
+
+/// What must be there before the first call: the partner's name, and a programme.
+fn prepare(config: &Config, engine: &Arc<Engine>) -> Result<SymbolId, ServeError> {
+    let partner = engine.dictionary.intern(&config.partner, &*engine.control);
+    let partner = partner.map_err(|error| ServeError::Fault(error.to_string()))?;
+    let latest = engine.with_publications(|all| all.last().map(|(_, publication)| publication.source.clone()));
+    let (source, path) = match (&config.program, &latest) {
+        (Some(path), _) => (read_program(path)?, path.clone()),
+        (None, None) => (SAMPLE.to_owned(), PathBuf::from("(sample)")),
+        (None, Some(_)) => return Ok(partner),
+    };
+    if latest.is_some_and(|latest| *latest == *source) {
+        return Ok(partner);
+    }
+    let (effective_at, transaction_id) = (TimestampNs(i64::MIN), Box::default());
+    let draft = Draft { source, effective_at, partner: SymbolId::EMPTY, transaction_id };
+    match engine.publish_soon(draft) {
+        Ok((program, _)) => {
+            tracing::info!(program = program.name, version = program.version.0, "published a version of the programme");
+            Ok(partner)
+        }
+        Err(PublishError::Problems(problems)) => Err(ServeError::Program { path, problems }),
+        Err(error) => Err(ServeError::Publish(error)),
+    }
+}
+
+fn read_program(path: &Path) -> Result<String, ServeError> {
+    std::fs::read_to_string(path).map_err(|source| ServeError::ProgramFile { path: path.to_path_buf(), source })
+}
+
+impl From<IdentityError> for ServeError {
+    fn from(error: IdentityError) -> Self {
+        Self::Recovery(error.into())
+    }
+}

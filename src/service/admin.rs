@@ -1,0 +1,247 @@
+//! `AdminService`: how the server stands, all accounts at a time, a snapshot now.
+//!
+//! What must stay true: none of this holds up commands, but for the digest, which reads the whole state and says so;
+//! an export whose caller has gone is given up.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::answer::signed;
+use super::fields::{Fields, Path};
+use super::program::hex;
+use super::read::{metrics, totals, version_number, wallet_balances};
+use super::status::Failure;
+use super::wire::admin_service_server::AdminService;
+use super::wire::export_accounts_response::Part;
+use super::{Call, Edge, Patience, Service, times, wire};
+use crate::audit::export::{Export, export_accounts};
+use crate::ledger::account::Account;
+use crate::ledger::digest::Digest;
+use crate::ledger::types::{Position, ShardId, TimestampNs};
+use crate::replay::digest_of_shards;
+use crate::shard::job::{Job, Survey};
+use crate::snapshot::Marker;
+
+/// Rows in one message of an export.
+const EXPORT_ROWS: usize = 512;
+/// Messages of an export that wait for the connection.
+const EXPORT_MESSAGES_WAITING_MAX: usize = 4;
+/// Progress is told no more often than this.
+const PROGRESS_INTERVAL_NS: i64 = 250_000_000;
+
+type ExportMessage = Result<wire::ExportAccountsResponse, Status>;
+
+#[tonic::async_trait]
+impl AdminService for Service {
+    async fn get_status(
+        &self,
+        request: Request<wire::GetStatusRequest>,
+    ) -> Result<Response<wire::GetStatusResponse>, Status> {
+        let _call = self.edge.enter()?;
+        Ok(Response::new(self.edge.status(request.into_inner().digest).await?))
+    }
+
+    type ExportAccountsStream = ReceiverStream<ExportMessage>;
+
+    async fn export_accounts(
+        &self,
+        request: Request<wire::ExportAccountsRequest>,
+    ) -> Result<Response<Self::ExportAccountsStream>, Status> {
+        let call = self.edge.enter()?;
+        Ok(Response::new(self.edge.export(call, &request.into_inner())?))
+    }
+
+    async fn take_snapshot(
+        &self,
+        _: Request<wire::TakeSnapshotRequest>,
+    ) -> Result<Response<wire::TakeSnapshotResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let taken = self.edge.blocking(|engine| Ok(engine.snapshot())).await?;
+        let marker = taken.map_err(|_| Failure::ShuttingDown)?;
+        Ok(Response::new(wire::TakeSnapshotResponse { snapshot: Some(wire_snapshot(&marker)) }))
+    }
+}
+
+fn wire_snapshot(marker: &Marker) -> wire::Snapshot {
+    wire::Snapshot {
+        position: signed(marker.start.0),
+        snapshot_time: Some(times::timestamp(marker.finished_at)),
+        entity_count: signed(marker.entity_count),
+    }
+}
+
+/// The last record before an end.
+fn last_before(end: Position) -> Option<i64> {
+    end.0.checked_sub(1).map(signed)
+}
+
+impl Edge {
+    async fn status(&self, with_digest: bool) -> Result<wire::GetStatusResponse, Failure> {
+        let survey = self.survey(with_digest).await?;
+        let durable_end = self.engine.progress.durable_end();
+        let mark = self.blocking(|engine| engine.journal.read_high_water()).await?;
+        let ids = self.engine.shared.ids.stats();
+        let snapshot = *self.engine.marker.lock().expect("no holder panics");
+        let input = self.engine.identity.clock_is_input;
+        let clock_mode = if input { wire::ClockMode::Input } else { wire::ClockMode::System };
+        let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let read_stamp = self.read_stamp();
+        let (in_force, version_count) = self.engine.with_programs(|programs| {
+            (programs.in_force(read_stamp).map_or(0, |program| version_number(program)), programs.iter().len())
+        });
+        Ok(wire::GetStatusResponse {
+            server_version: env!("CARGO_PKG_VERSION").to_owned(),
+            data_path: self.about.data_path.clone(),
+            clock_mode: clock_mode.into(),
+            read_time: Some(times::timestamp(self.engine.clock.now())),
+            start_time: Some(times::timestamp(self.about.started_at)),
+            epoch: signed(self.engine.epoch),
+            durable_position: last_before(durable_end),
+            mark_position: mark.and_then(|mark| last_before(mark.end)),
+            posting_time: survey.posted_at.map(times::timestamp),
+            program_version: in_force,
+            program_version_count: number(version_count),
+            shard_count: i32::from(self.engine.identity.shard_count),
+            worker_count: number(self.engine.worker_count()),
+            account_count: signed(survey.account_count),
+            journal_bytes: signed((self.about.journal_bytes)()),
+            memory_id_count: signed(ids.memory_id_count),
+            disk_id_count: signed(ids.disk_id_count),
+            snapshot: snapshot.as_ref().map(wire_snapshot),
+            digest: with_digest.then(|| self.digest(survey, durable_end)),
+        })
+    }
+
+    /// What all workers say together.
+    async fn survey(&self, with_digests: bool) -> Result<Survey, Failure> {
+        let mut answers = Vec::new();
+        for index in 0..self.engine.worker_count() {
+            let (told, answer) = oneshot::channel();
+            let reply = Box::new(move |survey| {
+                let _ = told.send(survey);
+            });
+            // The shards are dealt round, so the first ones stand for the workers.
+            let shard = ShardId(u16::try_from(index).expect("workers are few"));
+            self.submit(shard, Job::Survey(with_digests, reply), Patience::Unlimited).await?;
+            answers.push(answer);
+        }
+        let mut whole = Survey::default();
+        for answer in answers {
+            let part: Survey = answer.await.map_err(|_| Failure::ShuttingDown)?;
+            whole.account_count += part.account_count;
+            whole.posted_at = whole.posted_at.max(part.posted_at);
+            whole.digests.extend(part.digests);
+        }
+        whole.digests.sort_unstable_by_key(|(shard, _)| *shard);
+        Ok(whole)
+    }
+
+    fn digest(&self, survey: Survey, durable_end: Position) -> wire::StateDigest {
+        let shards = survey.digests.into_iter().map(|(_, digest)| digest);
+        let Digest(digest) = self.engine.with_programs(|programs| {
+            digest_of_shards(shards, &self.engine.shared.cells, &self.engine.dictionary, programs)
+        });
+        wire::StateDigest { hash: hex(&digest), position: last_before(durable_end) }
+    }
+
+    /// Begins an export; the rest happens on a thread that may wait for the disk.
+    fn export(
+        self: &Arc<Self>,
+        call: Call,
+        request: &wire::ExportAccountsRequest,
+    ) -> Result<ReceiverStream<ExportMessage>, Failure> {
+        let mut fields = Fields::default();
+        let path = Path::Field("as_of_time");
+        let as_of = fields.time(path, request.as_of_time.as_ref());
+        if !self.engine.identity.clock_is_input && as_of.is_some_and(|as_of| as_of > self.engine.clock.now()) {
+            fields.wrong(path, "It must not lie in the future.");
+        }
+        fields.finish()?;
+        let as_of = as_of.unwrap_or_else(|| self.read_stamp());
+        let permit = self.exports.clone().try_acquire_owned().map_err(|_| Failure::Overloaded)?;
+        let (messages, parts) = mpsc::channel(EXPORT_MESSAGES_WAITING_MAX);
+        let edge = self.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(failure) = edge.run_export(as_of, &messages) {
+                let _ = messages.blocking_send(Err(failure.into()));
+            }
+            drop((permit, call));
+        });
+        Ok(ReceiverStream::new(parts))
+    }
+
+    fn run_export(&self, as_of: TimestampNs, messages: &mpsc::Sender<ExportMessage>) -> Result<(), Failure> {
+        let mut told_ns = self.engine.clock.monotonic_ns();
+        let mut progress = |done: Position, total: Position| {
+            let now_ns = self.engine.clock.monotonic_ns();
+            if now_ns - told_ns < PROGRESS_INTERVAL_NS {
+                return ControlFlow::Continue(());
+            }
+            told_ns = now_ns;
+            let gone = send_progress(messages, wire::ExportPhase::Replay, done.0, total.0);
+            if gone || !self.is_serving() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let shard_count = self.engine.identity.shard_count;
+        let export = export_accounts(&*self.engine.journal, shard_count, as_of, &mut progress)?;
+        let Some(export) = export else {
+            // The caller is gone, or the server is stopping.
+            return if self.is_serving() { Ok(()) } else { Err(Failure::ShuttingDown) };
+        };
+        self.send_rows(&export, messages)
+    }
+
+    fn send_rows(&self, export: &Export, messages: &mpsc::Sender<ExportMessage>) -> Result<(), Failure> {
+        let total = export.account_count() as u64;
+        let header = wire::ExportHeader {
+            as_of_time: Some(times::timestamp(export.as_of)),
+            position: export.position.map(|position| signed(position.0)),
+            program_version: export.program.as_deref().map_or(0, version_number),
+            row_count: signed(total),
+        };
+        if send(messages, Part::Header(header)) {
+            return Ok(());
+        }
+        let mut told_ns = self.engine.clock.monotonic_ns();
+        let mut sent = 0;
+        let mut rows = export.accounts().map(|account| account_row(export, account));
+        loop {
+            let next: Vec<wire::AccountRow> = rows.by_ref().take(EXPORT_ROWS).collect();
+            sent += next.len() as u64;
+            if next.is_empty() || send(messages, Part::Rows(wire::AccountRows { rows: next })) {
+                return Ok(());
+            }
+            if !self.is_serving() {
+                return Err(Failure::ShuttingDown);
+            }
+            let now_ns = self.engine.clock.monotonic_ns();
+            if now_ns - told_ns >= PROGRESS_INTERVAL_NS {
+                told_ns = now_ns;
+                send_progress(messages, wire::ExportPhase::Rows, sent, total);
+            }
+        }
+    }
+}
+
+fn account_row(export: &Export, account: &Account) -> wire::AccountRow {
+    let program = export.program.as_deref();
+    wire::AccountRow {
+        account_id: account.id.to_string(),
+        wallets: program.map_or_else(Vec::new, |program| wallet_balances(program, account, export.as_of)),
+        totals: Some(totals(account)),
+        metrics: program.map_or_else(Vec::new, |program| metrics(program, account, export.as_of).collect()),
+    }
+}
+
+/// Sends a part; true when the caller is gone.
+fn send(messages: &mpsc::Sender<ExportMessage>, part: Part) -> bool {
+    messages.blocking_send(Ok(wire::ExportAccountsResponse { part: Some(part) })).is_err()
+}
+
+fn send_progress(messages: &mpsc::Sender<ExportMessage>, phase: wire::ExportPhase, done: u64, total: u64) -> bool {
+    let progress = wire::ExportProgress { phase: phase.into(), done_count: signed(done), total_count: signed(total) };
+    send(messages, Part::Progress(progress))
+}

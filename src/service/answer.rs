@@ -1,0 +1,296 @@
+//! Decisions from the domain onto the wire, with their reasons in words and names.
+//!
+//! What must stay true: a decision that is answered again says the same as the first time, but for `replayed`; the
+//! times and places of a refusal that was not journaled are unset; names come from the version that judged.
+
+use super::times;
+use super::wire;
+use crate::journal::record::Entry;
+use crate::journal::walk::Located;
+use crate::ledger::command::{Basket, Command, CommandKind};
+use crate::ledger::decision::{Clip, Decision, Refusal};
+use crate::ledger::program::{BPS_ONE, LineClass, Program};
+use crate::ledger::types::{Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs, WalletId};
+use crate::service::status;
+use crate::shard::job::{CommandJob, CommandOutcome};
+
+/// Where a record lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub position: Position,
+    pub shard: ShardId,
+    pub seq: Seq,
+}
+
+/// A decision with everything that its answer names.
+pub(super) struct Judged<'a> {
+    pub decision: &'a Decision,
+    pub kind: &'a CommandKind,
+    /// The version that judged it; `None` where no programme was consulted.
+    pub program: Option<&'a Program>,
+    /// Of a reversal, the version that judged the original.
+    pub original_version: Option<ProgramVersion>,
+    pub posted_at: TimestampNs,
+    /// `None` where there is no record.
+    pub place: Option<Place>,
+}
+
+/// The answer to a command that a worker has finished.
+pub(super) fn of_job(job: &CommandJob, original_version: Option<ProgramVersion>) -> wire::Decision {
+    let outcome = &job.outcome;
+    of_judged(&Judged {
+        decision: &outcome.decision,
+        kind: &job.command.kind,
+        program: outcome.program.as_deref(),
+        original_version,
+        posted_at: outcome.posted_at,
+        place: place_of(outcome),
+    })
+}
+
+fn place_of(outcome: &CommandOutcome) -> Option<Place> {
+    outcome.position.map(|position| Place { position, shard: outcome.shard, seq: outcome.seq })
+}
+
+/// The answer to a quote: the times are set, the place is not.
+pub(super) fn of_quote(outcome: &CommandOutcome, basket: &Basket) -> wire::Decision {
+    let kind = CommandKind::Accrue(basket.clone());
+    let mut decision = of_judged(&Judged {
+        decision: &outcome.decision,
+        kind: &kind,
+        program: outcome.program.as_deref(),
+        original_version: None,
+        posted_at: outcome.posted_at,
+        place: None,
+    });
+    decision.posting_time = Some(times::timestamp(outcome.posted_at));
+    decision
+}
+
+/// The decision that the journal holds.
+pub(super) fn of_entry(
+    located: &Located,
+    entry: &Entry,
+    program: Option<&Program>,
+    original_version: Option<ProgramVersion>,
+) -> wire::Decision {
+    of_judged(&Judged {
+        decision: &entry.decision,
+        kind: &entry.command.kind,
+        program,
+        original_version,
+        posted_at: entry.posted_at,
+        place: Some(Place { position: located.position, shard: located.shard, seq: located.seq }),
+    })
+}
+
+/// A refusal that came before any worker was asked.
+pub(super) fn refused(refusal: Refusal, command: Option<&Command>) -> wire::Decision {
+    let receipt_at = command.and_then(|command| match &command.kind {
+        CommandKind::Accrue(basket) => Some(basket.receipt_at),
+        CommandKind::Reverse(_) => None,
+    });
+    wire::Decision {
+        refusal: Some(refusal_of(refusal, false)),
+        event_time: receipt_at.map(times::timestamp),
+        ..wire::Decision::default()
+    }
+}
+
+/// A transaction id that was used with other content.
+pub(super) fn reused(field: String) -> wire::Decision {
+    let refusal = wire::Refusal { field, ..refusal_of(Refusal::TransactionIdReused, false) };
+    wire::Decision { refusal: Some(refusal), ..wire::Decision::default() }
+}
+
+/// A failure of one item of a batch or stream.
+pub(super) fn of_item_failure(refusal: Refusal, violations: &[wire::FieldViolation]) -> wire::Decision {
+    let refusal = wire::Refusal { field_violations: violations.to_vec(), ..refusal_of(refusal, false) };
+    wire::Decision { refusal: Some(refusal), ..wire::Decision::default() }
+}
+
+fn of_judged(judged: &Judged<'_>) -> wire::Decision {
+    let decision = judged.decision;
+    let event_at = match &judged.kind {
+        CommandKind::Accrue(basket) => Some(basket.receipt_at),
+        CommandKind::Reverse(_) => judged.place.map(|_| judged.posted_at),
+    };
+    let mut answer = wire::Decision {
+        program_version: version_of(judged),
+        wallet: wallet_of(judged),
+        balance_points: if judged.place.is_some() || decision.refusal().is_none() { decision.balance_after } else { 0 },
+        event_time: event_at.map(times::timestamp),
+        ..wire::Decision::default()
+    };
+    if let Some(place) = judged.place {
+        answer.posting_time = Some(times::timestamp(judged.posted_at));
+        answer.position = Some(signed(place.position.0));
+        answer.shard = Some(i32::from(place.shard.0));
+        answer.sequence = Some(signed(place.seq.0));
+    }
+    if let Some(refusal) = decision.refusal() {
+        let mut refusal = refusal_of(refusal, judged.place.is_some());
+        refusal.retry_delay = refusal.retry_delay.or_else(|| wait_for_receipt(judged));
+        answer.refusal = Some(refusal);
+        return answer;
+    }
+    match &judged.kind {
+        CommandKind::Accrue(basket) => add_accrual(&mut answer, judged, basket),
+        CommandKind::Reverse(_) => answer.reversed_points = -decision.granted,
+    }
+    answer
+}
+
+/// 0 where no programme was consulted; of a reversal, the version that judged the original.
+fn version_of(judged: &Judged<'_>) -> i32 {
+    let consulted = judged.program.map(|program| program.version);
+    let version = match judged.kind {
+        CommandKind::Accrue(_) => consulted,
+        CommandKind::Reverse(_) => consulted.and(judged.original_version),
+    };
+    version.map_or(0, |version| i32::try_from(version.0).expect("versions are bounded"))
+}
+
+fn wallet_of(judged: &Judged<'_>) -> String {
+    let Some(program) = judged.program else { return String::new() };
+    // A refusal that was not journaled has no wallet of its own; the one that would have gained is meant.
+    let named = judged.decision.program == program.version;
+    let wallet = if named { judged.decision.wallet } else { program.earn.wallet };
+    wallet_name(program, wallet)
+}
+
+/// The name of a wallet.
+pub(super) fn wallet_name(program: &Program, wallet: WalletId) -> String {
+    program.wallets.get(usize::from(wallet.0)).map_or_else(String::new, |wallet| wallet.name.clone())
+}
+
+fn add_accrual(answer: &mut wire::Decision, judged: &Judged<'_>, basket: &Basket) {
+    let decision = judged.decision;
+    answer.earned_points = decision.earned;
+    answer.granted_points = decision.granted;
+    let Some(program) = judged.program else { return };
+    let lines = decision.lines.iter().zip(&basket.lines).enumerate();
+    answer.line_decisions.reserve(decision.lines.len());
+    answer.line_decisions.extend(lines.map(|(index, (outcome, line))| wire::LineDecision {
+        line_index: i32::try_from(index).expect("a basket's lines are bounded"),
+        eligible: outcome.class != LineClass::Ineligible,
+        rule: rule_name(program, outcome.class),
+        multiplier_bps: i32::try_from(program.lines.multiplier_bps(outcome.class)).unwrap_or(i32::MAX),
+        exact_micropoints: exact_micropoints(program, outcome.class, line.amount_minor),
+    }));
+    answer.clips.extend(decision.clips.iter().map(|clip| clip_of(program, clip)));
+    answer.velocity_denial = decision.over_velocity.map(|cap| velocity_denial(program, cap, basket.receipt_at));
+}
+
+fn rule_name(program: &Program, class: LineClass) -> String {
+    match class {
+        LineClass::Ineligible | LineClass::Base => String::new(),
+        LineClass::Rule(rule) => program.lines.rule(rule).map_or_else(String::new, |rule| rule.name.clone()),
+    }
+}
+
+/// The line's exact share in millionths of a point, cut off; for explanation only.
+fn exact_micropoints(program: &Program, class: LineClass, amount_minor: i64) -> i64 {
+    let bps = i128::from(program.lines.multiplier_bps(class));
+    let earned = i128::from(amount_minor) * bps * i128::from(program.earn.units);
+    let per = i128::from(program.earn.per_minor) * i128::from(BPS_ONE);
+    i64::try_from(earned * 1_000_000 / per).unwrap_or(i64::MAX)
+}
+
+fn clip_of(program: &Program, clip: &Clip) -> wire::Clip {
+    let name = if clip.is_budget {
+        program.budgets.iter().find(|budget| budget.cell.0 == clip.source.0).map(|budget| budget.name.clone())
+    } else {
+        program.caps.iter().find(|cap| cap.symbol == clip.source).map(|cap| cap.name.clone())
+    };
+    let source = if clip.is_budget { wire::ClipSource::Budget } else { wire::ClipSource::Cap };
+    wire::Clip { source: source.into(), name: name.unwrap_or_default(), clipped_points: clip.units }
+}
+
+fn velocity_denial(program: &Program, symbol: SymbolId, receipt_at: TimestampNs) -> wire::VelocityDenial {
+    let Some(cap) = program.caps.iter().find(|cap| cap.symbol == symbol) else {
+        return wire::VelocityDenial::default();
+    };
+    let period = cap.window.period(&program.zone, receipt_at);
+    wire::VelocityDenial { cap: cap.name.clone(), period: times::period(cap.window, period), limit_count: cap.limit }
+}
+
+/// A refusal in words, with what to do about it.
+pub(super) fn refusal_of(refusal: Refusal, journaled: bool) -> wire::Refusal {
+    wire::Refusal {
+        code: code_of(refusal).into(),
+        message: refusal.sentence().to_owned(),
+        journaled,
+        retry_advice: advice_of(refusal, journaled).into(),
+        retry_delay: match refusal {
+            Refusal::Overloaded => Some(duration(status::OVERLOAD_DELAY)),
+            Refusal::ShuttingDown => Some(duration(status::RESTART_DELAY)),
+            _ => None,
+        },
+        field: String::new(),
+        field_violations: Vec::new(),
+    }
+}
+
+/// How long a receipt from the future has to wait until it is not refused for that.
+fn wait_for_receipt(judged: &Judged<'_>) -> Option<prost_types::Duration> {
+    let (Some(program), CommandKind::Accrue(basket)) = (judged.program, judged.kind) else { return None };
+    if judged.decision.refusal() != Some(Refusal::ReceiptInFuture) {
+        return None;
+    }
+    let wait_ns = basket.receipt_at.0.saturating_sub(judged.posted_at.0).saturating_sub(program.future_skew_ns);
+    u64::try_from(wait_ns).ok().map(|wait_ns| duration(std::time::Duration::from_nanos(wait_ns)))
+}
+
+fn duration(of: std::time::Duration) -> prost_types::Duration {
+    let seconds = i64::try_from(of.as_secs()).unwrap_or(i64::MAX);
+    prost_types::Duration { seconds, nanos: i32::try_from(of.subsec_nanos()).expect("below 10^9") }
+}
+
+/// The number of a refusal on the wire.
+pub(super) fn code_of(refusal: Refusal) -> wire::RefusalCode {
+    wire::RefusalCode::try_from(i32::from(refusal.number())).expect("the contract has every refusal under its number")
+}
+
+/// A refusal that is remembered under an id where it usually is, but was not, leaves that id free.
+fn advice_of(refusal: Refusal, journaled: bool) -> wire::RetryAdvice {
+    use crate::ledger::decision::RetryAdvice;
+    match refusal.retry() {
+        RetryAdvice::NewId if refusal.is_journaled() && !journaled => wire::RetryAdvice::SameId,
+        RetryAdvice::SameId => wire::RetryAdvice::SameId,
+        RetryAdvice::NewId => wire::RetryAdvice::NewId,
+        RetryAdvice::Never => wire::RetryAdvice::Never,
+    }
+}
+
+/// A number that the wire states as signed. Positions and counts stay far below its range.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).expect("positions and counts stay below 2^63")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_its_number_and_advice_on_the_wire() {
+        for refusal in Refusal::ALL {
+            let answer = refusal_of(refusal, refusal.is_journaled());
+            assert_eq!(answer.code, i32::from(refusal.number()), "{refusal:?}");
+            let name: String = code_of(refusal).as_str_name().trim_start_matches("REFUSAL_CODE_").replace('_', "");
+            assert_eq!(name.to_lowercase(), format!("{refusal:?}").to_lowercase());
+            assert_ne!(answer.retry_advice, i32::from(wire::RetryAdvice::Unspecified));
+            assert!(answer.message.ends_with('.'));
+        }
+    }
+
+    #[test]
+    fn advice_follows_what_became_of_the_id() {
+        let advice = |refusal, journaled| refusal_of(refusal, journaled).retry_advice();
+        assert_eq!(advice(Refusal::BalanceLimitExceeded, true), wire::RetryAdvice::NewId);
+        assert_eq!(advice(Refusal::BalanceLimitExceeded, false), wire::RetryAdvice::SameId);
+        assert_eq!(advice(Refusal::TransactionIdReused, false), wire::RetryAdvice::NewId);
+        assert_eq!(advice(Refusal::ReceiptAlreadyEarned, false), wire::RetryAdvice::Never);
+        assert_eq!(advice(Refusal::Overloaded, false), wire::RetryAdvice::SameId);
+    }
+}

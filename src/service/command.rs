@@ -1,0 +1,381 @@
+//! The way of one command: check, name, stamp, claim, hand to the worker, answer.
+//!
+//! What must stay true:
+//! - the transaction id is judged before anything else about a well-formed command (invariant 2);
+//! - a claim is dropped when its holder is dropped, until a worker owns it with the job; so a caller that goes away at
+//!   any point leaves nothing behind;
+//! - claims are taken in the order transaction, receipt, reversal, and a command never waits for one that another may
+//!   hold while it waits for ours;
+//! - whoever starts commands one after the other has them decided in that order, account by account.
+//!
+//! A claim is mostly answered from memory; where a filter lets the id pass it reads a block of the store, about 100 µs,
+//! on the thread of the runtime.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::auth::Caller;
+use super::convert::{self, Giving, Rules, Times};
+use super::status::Failure;
+use super::{Edge, Life, Patience, REST, answer, wire};
+use crate::ids::{Claim, IdEntry, IdIndex, IdKey};
+use crate::journal::record::{Entry, Record};
+use crate::journal::walk::{self, Located};
+use crate::ledger::command::{Basket, Command, CommandKind};
+use crate::ledger::decision::{Decision, Refusal};
+use crate::ledger::types::{AccountNumber, Day, Position, ProgramVersion, ShardId, SymbolId, TimestampNs};
+use crate::ledger::zone::utc_day;
+use crate::shard::engine::Engine;
+use crate::shard::job::{ClaimedIds, CommandJob, CommandOutcome, Job};
+
+/// Room made in a decision before it travels, so that the worker need not make any.
+const COUNTERS_RESERVED: usize = 8;
+const CLIPS_RESERVED: usize = 4;
+const CELLS_RESERVED: usize = 4;
+
+/// An answer that is still being worked out, without holding any claim.
+pub(super) type Lookup = Pin<Box<dyn Future<Output = Result<wire::Decision, Failure>> + Send>>;
+
+/// A command that has taken its place in the order of commands.
+pub(super) enum Started {
+    /// It is answered.
+    Answered(Box<wire::Decision>),
+    /// A worker has it.
+    Submitted(Submitted),
+    /// The journal has its answer.
+    Lookup(Lookup),
+}
+
+/// A command that a worker has.
+pub(super) struct Submitted {
+    answer: oneshot::Receiver<Box<CommandJob>>,
+    original_version: Option<ProgramVersion>,
+}
+
+impl Submitted {
+    /// The answer, if it is there.
+    pub(super) fn try_answer(&mut self) -> Option<Result<wire::Decision, Failure>> {
+        match self.answer.try_recv() {
+            Ok(job) => Some(finished(&job, self.original_version)),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(Failure::OutcomeUnknown)),
+        }
+    }
+
+    async fn answer(self) -> Result<wire::Decision, Failure> {
+        // A worker drops a job unanswered only when the ledger has failed.
+        let job = self.answer.await.map_err(|_| Failure::OutcomeUnknown)?;
+        finished(&job, self.original_version)
+    }
+}
+
+fn finished(job: &CommandJob, original_version: Option<ProgramVersion>) -> Result<wire::Decision, Failure> {
+    match job.outcome.refusal() {
+        Some(Refusal::DeadlineExpired) => Err(Failure::DeadlineExpired),
+        _ => Ok(answer::of_job(job, original_version)),
+    }
+}
+
+impl Started {
+    /// A refusal that consumed nothing.
+    pub(super) fn refused(refusal: Refusal, command: Option<&Command>) -> Self {
+        Self::Answered(Box::new(answer::refused(refusal, command)))
+    }
+
+    /// Waits for the answer.
+    pub(super) async fn answer(self) -> Result<wire::Decision, Failure> {
+        match self {
+            Self::Answered(decision) => Ok(*decision),
+            Self::Submitted(submitted) => submitted.answer().await,
+            Self::Lookup(lookup) => lookup.await,
+        }
+    }
+}
+
+/// A claim that is dropped with its holder.
+pub(super) struct Held<'a> {
+    ids: &'a IdIndex,
+    key: IdKey,
+}
+
+impl Held<'_> {
+    /// The claim has a new owner.
+    pub(super) fn hand_over(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.ids.release(self.key);
+    }
+}
+
+/// The outcome of a claim that nobody else holds.
+pub(super) enum Claimed<'a> {
+    /// It is ours.
+    Held(Held<'a>),
+    /// The record at this position used it.
+    Used(IdEntry),
+}
+
+/// A command ready for a worker.
+pub(super) struct Ready {
+    pub command: Command,
+    pub ids: ClaimedIds,
+    pub stamp: TimestampNs,
+    pub original_version: Option<ProgramVersion>,
+}
+
+/// What the caller left open in an accrual: it is compared as it was filled in the first time.
+#[derive(Clone, Copy)]
+struct LeftOpen {
+    receipt_time: bool,
+    business_date: bool,
+}
+
+impl Edge {
+    /// Starts an accrual.
+    pub(super) async fn start_accrual(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: wire::AccrueRequest,
+        patience: Patience,
+    ) -> Result<Started, Failure> {
+        let times = self.with_rules(|rules| convert::check_accrual(&request, rules))?;
+        self.check_deadline(caller)?;
+        let left_open =
+            LeftOpen { receipt_time: times.receipt_at.is_none(), business_date: times.business_day.is_none() };
+        let Some(ready) = self.name_accrual(caller, request, times) else {
+            return Ok(Started::refused(Refusal::NameLimitReached, None));
+        };
+        self.wait_for_gate(ready.stamp).await?;
+        let transaction = match self.claim(ready.ids.transaction, patience).await? {
+            Claimed::Held(held) => held,
+            Claimed::Used(entry) => {
+                let edge = self.clone();
+                let lookup = async move { edge.repeat_accrual(entry.position, ready.command, left_open).await };
+                return Ok(Started::Lookup(Box::pin(lookup)));
+            }
+        };
+        let receipt = match self.claim(ready.ids.subject, patience).await? {
+            Claimed::Held(held) => held,
+            Claimed::Used(_) => {
+                return Ok(Started::refused(Refusal::ReceiptAlreadyEarned, Some(&ready.command)));
+            }
+        };
+        self.hand_to_worker(caller, ready, [transaction, receipt], patience).await
+    }
+
+    /// What checks need to know of this server.
+    pub(super) fn with_rules<T>(&self, check: impl FnOnce(Rules<'_>) -> T) -> T {
+        self.engine.with_programs(|programs| {
+            let currency = programs.latest().map(|program| program.currency.as_str());
+            check(Rules { clock_is_input: self.engine.identity.clock_is_input, currency })
+        })
+    }
+
+    pub(super) fn check_deadline(&self, caller: &Caller) -> Result<(), Failure> {
+        let now_ns = self.engine.clock.monotonic_ns();
+        if caller.deadline_ns.is_some_and(|deadline_ns| deadline_ns <= now_ns) {
+            return Err(Failure::DeadlineExpired);
+        }
+        Ok(())
+    }
+
+    /// Interns, stamps and fills in the defaults; `None` when the dictionary is full.
+    fn name_accrual(&self, caller: &Caller, request: wire::AccrueRequest, times: Times) -> Option<Ready> {
+        let wire::AccrueRequest { transaction_id, account_id, basket, .. } = request;
+        let basket = basket.expect("the check requires a basket");
+        let stamp = times.posting_at.unwrap_or_else(|| self.engine.clock.now());
+        let receipt_at = times.receipt_at.unwrap_or(stamp);
+        let business_day = times.business_day.unwrap_or_else(|| self.local_day(receipt_at));
+        let (hasher, partner) = (&self.engine.hasher, &*caller.principal.partner);
+        let (store, terminal, number) = (&basket.store_id, &basket.terminal_id, &basket.receipt_number);
+        let ids = ClaimedIds {
+            transaction: hasher.transaction(partner, &transaction_id),
+            subject: hasher.receipt(partner, store, terminal, business_day.0, number),
+            freed: None,
+        };
+        let names = Giving { dictionary: &self.engine.dictionary, definitions: &*self.engine.control };
+        let basket = convert::basket(basket, receipt_at, business_day, &names).ok()?;
+        let command = Command {
+            account_id: account_id.into_boxed_str(),
+            transaction_id: transaction_id.into_boxed_str(),
+            partner: caller.principal.symbol,
+            kind: CommandKind::Accrue(basket),
+        };
+        Some(Ready { command, ids, stamp, original_version: None })
+    }
+
+    /// The local day of a receipt in the zone of the programme that judges it.
+    pub(super) fn local_day(&self, receipt_at: TimestampNs) -> Day {
+        self.engine.with_programs(|programs| {
+            programs.in_force(receipt_at).map_or_else(|| utc_day(receipt_at), |program| program.zone.day(receipt_at))
+        })
+    }
+
+    /// Waits while a version of the programme is being published that would judge a command with this stamp.
+    pub(super) async fn wait_for_gate(&self, stamp: TimestampNs) -> Result<(), Failure> {
+        while !self.engine.may_stamp(stamp) {
+            if *self.life.borrow() == Life::Failed {
+                return Err(Failure::ShuttingDown);
+            }
+            tokio::time::sleep(REST).await;
+        }
+        Ok(())
+    }
+
+    /// Claims an id, waiting for whoever holds it.
+    pub(super) async fn claim(&self, key: IdKey, patience: Patience) -> Result<Claimed<'_>, Failure> {
+        let ids = &self.engine.shared.ids;
+        loop {
+            match ids.claim(key)? {
+                Claim::Granted => return Ok(Claimed::Held(Held { ids, key })),
+                Claim::Committed(entry) => return Ok(Claimed::Used(entry)),
+                Claim::InFlight => self.wait_for_claim(key).await.map(drop)?,
+                Claim::TooMany => self.rest(patience).await?,
+            }
+        }
+    }
+
+    /// Waits until nobody holds an id; says whether anybody did.
+    pub(super) async fn wait_for_claim(&self, key: IdKey) -> Result<bool, Failure> {
+        let (told, over) = oneshot::channel();
+        let waiter = Box::new(move || {
+            // Whoever waited may have gone.
+            let _ = told.send(());
+        });
+        if !self.engine.shared.ids.wait(key, waiter) {
+            return Ok(false);
+        }
+        tokio::select! {
+            _ = over => Ok(true),
+            () = self.ended(Life::Failed) => Err(Failure::ShuttingDown),
+        }
+    }
+
+    /// Hands a command with its claims to the worker of its account.
+    pub(super) async fn hand_to_worker(
+        &self,
+        caller: &Caller,
+        ready: Ready,
+        claims: [Held<'_>; 2],
+        patience: Patience,
+    ) -> Result<Started, Failure> {
+        let Ready { command, ids, stamp, original_version } = ready;
+        let shard = self.engine.shard_of(&command.account_id);
+        let (told, answer) = oneshot::channel();
+        let reply = Box::new(move |job| {
+            // Whoever asked may have gone; the command stands.
+            let _ = told.send(job);
+        });
+        let outcome = CommandOutcome { decision: roomy_decision(&command), ..CommandOutcome::default() };
+        let deadline_ns = caller.deadline_ns;
+        let job = CommandJob { command, stamp, ids, deadline_ns, outcome, reply: Some(reply) };
+        self.submit(shard, Job::Command(Box::new(job)), patience).await?;
+        for claim in claims {
+            claim.hand_over();
+        }
+        Ok(Started::Submitted(Submitted { answer, original_version }))
+    }
+
+    /// The answer to an accrual whose transaction id is used already.
+    async fn repeat_accrual(
+        &self,
+        position: Position,
+        mut command: Command,
+        left_open: LeftOpen,
+    ) -> Result<wire::Decision, Failure> {
+        let located = self.record(position).await?;
+        let Some(entry) = located.entry() else { return Ok(answer::reused("command".to_owned())) };
+        let account_id = self.account_id_of(&located, entry).await?;
+        if let (CommandKind::Accrue(ours), CommandKind::Accrue(theirs)) = (&mut command.kind, &entry.command.kind) {
+            fill_as_before(ours, theirs, left_open);
+        }
+        let stored = Command { account_id, ..entry.command.clone() };
+        match command.first_difference(&stored) {
+            Some(field) => Ok(answer::reused(field)),
+            None => self.repeated(&located, entry).await,
+        }
+    }
+
+    /// The first answer again.
+    pub(super) async fn repeated(&self, located: &Located, entry: &Entry) -> Result<wire::Decision, Failure> {
+        let decision = self.decision_of(located, entry).await?;
+        Ok(wire::Decision { replayed: true, ..decision })
+    }
+
+    /// The decision of a record, in words and names.
+    pub(super) async fn decision_of(&self, located: &Located, entry: &Entry) -> Result<wire::Decision, Failure> {
+        let original = match &entry.command.kind {
+            CommandKind::Accrue(_) => None,
+            CommandKind::Reverse(reversal) => Some(self.record(reversal.original_position).await?),
+        };
+        let original_version = original.as_ref().and_then(Located::entry).map(|original| original.decision.program);
+        let version = entry.decision.program;
+        let program = self.engine.with_programs(|programs| programs.get(version).cloned());
+        Ok(answer::of_entry(located, entry, program.as_deref(), original_version))
+    }
+
+    /// The record at a position that something durable names.
+    pub(super) async fn record(&self, position: Position) -> Result<Located, Failure> {
+        let found = self.blocking(move |engine| record_at(engine, position)).await?;
+        found.ok_or_else(|| Failure::internal(format_args!("there is no record at position {position}")))
+    }
+
+    /// The id of the account that a record belongs to.
+    pub(super) async fn account_id_of(&self, located: &Located, entry: &Entry) -> Result<Box<str>, Failure> {
+        if !entry.command.account_id.is_empty() {
+            return Ok(entry.command.account_id.clone());
+        }
+        self.account_id(located.shard, entry.account).await
+    }
+
+    async fn account_id(&self, shard: ShardId, number: AccountNumber) -> Result<Box<str>, Failure> {
+        let (told, answer) = oneshot::channel();
+        let reply = Box::new(move |id| {
+            let _ = told.send(id);
+        });
+        self.submit(shard, Job::AccountId(shard, number, reply), Patience::Unlimited).await?;
+        let id = answer.await.map_err(|_| Failure::ShuttingDown)?;
+        id.ok_or_else(|| Failure::internal(format_args!("shard {shard} has no account {number}")))
+    }
+}
+
+/// The record at a position. Reads the store.
+pub(super) fn record_at(engine: &Engine, position: Position) -> Result<Option<Located>, crate::journal::JournalError> {
+    walk::record_at(&*engine.journal, &engine.dictionary, position)
+}
+
+/// The transaction id and the partner of a record that has them.
+pub(super) fn transaction_of(record: &Record) -> Option<(&str, SymbolId)> {
+    match record {
+        Record::Entry(entry) => Some((&entry.command.transaction_id, entry.command.partner)),
+        Record::Program(publication) => Some((&publication.transaction_id, publication.partner)),
+        Record::Opening(_) | Record::Symbol(..) | Record::Item(..) => None,
+    }
+}
+
+fn fill_as_before(ours: &mut Basket, theirs: &Basket, left_open: LeftOpen) {
+    if left_open.receipt_time {
+        ours.receipt_at = theirs.receipt_at;
+    }
+    if left_open.business_date {
+        ours.business_day = theirs.business_day;
+    }
+}
+
+fn roomy_decision(command: &Command) -> Decision {
+    let mut decision = Decision::default();
+    if let CommandKind::Accrue(basket) = &command.kind {
+        decision.lines.reserve(basket.lines.len());
+    }
+    decision.clips.reserve(CLIPS_RESERVED);
+    decision.cells.reserve(CELLS_RESERVED);
+    decision.effects.counters.reserve(COUNTERS_RESERVED);
+    decision
+}

@@ -1,0 +1,339 @@
+//! Requests from the wire into the domain: first everything is checked, then strings become numbers.
+//!
+//! What must stay true: a request with any wrong field is refused with all of them and leaves no name behind in the
+//! dictionary; a quote never gives a new number, because it changes nothing.
+
+use super::fields::{Fields, Path};
+use super::status::Failure;
+use super::times;
+use super::wire;
+use crate::journal::dictionary::{Definitions, Dictionary, DictionaryFull};
+use crate::ledger::command::{Basket, Line};
+use crate::ledger::types::{Day, Item, ItemId, SymbolId, TimestampNs};
+use crate::limits;
+
+/// What the check of a request needs to know of the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules<'a> {
+    /// Posting times come from the caller.
+    pub clock_is_input: bool,
+    /// The programme's currency; `None` before there is a programme.
+    pub currency: Option<&'a str>,
+}
+
+/// The times that a request states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Times {
+    /// When the receipt was printed.
+    pub receipt_at: Option<TimestampNs>,
+    /// The store's business day.
+    pub business_day: Option<Day>,
+    /// When the command counts as posted.
+    pub posting_at: Option<TimestampNs>,
+}
+
+/// Checks all of an accrual.
+pub(super) fn check_accrual(request: &wire::AccrueRequest, rules: Rules<'_>) -> Result<Times, Failure> {
+    let mut fields = Fields::default();
+    let id_bytes = limits::TRANSACTION_ID_BYTES_MAX;
+    fields.text(Path::Field("transaction_id"), &request.transaction_id, 1, id_bytes);
+    fields.text(Path::Field("account_id"), &request.account_id, 1, limits::ACCOUNT_ID_BYTES_MAX);
+    let posting_at = check_posting_time(&mut fields, request.posting_time.as_ref(), rules);
+    let times = check_basket(&mut fields, request.basket.as_ref(), rules, 1);
+    fields.finish()?;
+    Ok(Times { posting_at, ..times })
+}
+
+/// Checks all of a quote.
+pub(super) fn check_quote(request: &wire::QuoteRequest, rules: Rules<'_>) -> Result<Times, Failure> {
+    let mut fields = Fields::default();
+    fields.text(Path::Field("account_id"), &request.account_id, 1, limits::ACCOUNT_ID_BYTES_MAX);
+    let times = check_basket(&mut fields, request.basket.as_ref(), rules, 0);
+    fields.finish()?;
+    Ok(times)
+}
+
+/// Checks all of a reversal.
+pub(super) fn check_reversal(request: &wire::ReverseRequest, rules: Rules<'_>) -> Result<Option<TimestampNs>, Failure> {
+    let mut fields = Fields::default();
+    let id_bytes = limits::TRANSACTION_ID_BYTES_MAX;
+    fields.text(Path::Field("transaction_id"), &request.transaction_id, 1, id_bytes);
+    fields.text(Path::Field("original_transaction_id"), &request.original_transaction_id, 1, id_bytes);
+    if !request.transaction_id.is_empty() && request.transaction_id == request.original_transaction_id {
+        fields.wrong(Path::Field("original_transaction_id"), "It must differ from the reversal's own transaction_id.");
+    }
+    let posting_at = check_posting_time(&mut fields, request.posting_time.as_ref(), rules);
+    fields.finish()?;
+    Ok(posting_at)
+}
+
+fn check_posting_time(
+    fields: &mut Fields,
+    value: Option<&prost_types::Timestamp>,
+    rules: Rules<'_>,
+) -> Option<TimestampNs> {
+    let path = Path::Field("posting_time");
+    match (value, rules.clock_is_input) {
+        (None, true) => fields.wrong(path, "It is required by a data directory made with `--clock input`."),
+        (Some(_), false) => {
+            fields.wrong(path, "It must be unset: this data directory takes posting times from the server's clock.");
+        }
+        (None, false) | (Some(_), true) => {}
+    }
+    fields.time(path, value)
+}
+
+fn check_basket(
+    fields: &mut Fields,
+    basket: Option<&wire::Basket>,
+    rules: Rules<'_>,
+    receipt_bytes_min: usize,
+) -> Times {
+    let Some(basket) = basket else {
+        fields.wrong(Path::Field("basket"), "It is required.");
+        return Times::default();
+    };
+    let symbol = limits::SYMBOL_BYTES_MAX;
+    fields.text(Path::Field("basket.store_id"), &basket.store_id, 1, symbol);
+    fields.text(Path::Field("basket.terminal_id"), &basket.terminal_id, 0, symbol);
+    fields.text(Path::Field("basket.cashier_id"), &basket.cashier_id, 0, symbol);
+    let receipt_bytes = limits::RECEIPT_NUMBER_BYTES_MAX;
+    fields.text(Path::Field("basket.receipt_number"), &basket.receipt_number, receipt_bytes_min, receipt_bytes);
+    let business_day = basket.business_date.as_ref().and_then(times::day);
+    if basket.business_date.is_some() && business_day.is_none() {
+        fields.wrong(Path::Field("basket.business_date"), "It is not a day between the years 1678 and 2261.");
+    }
+    let receipt_at = fields.time(Path::Field("basket.receipt_time"), basket.receipt_time.as_ref());
+    check_currency(fields, &basket.currency_code, rules);
+    if basket.lines.is_empty() || basket.lines.len() > limits::BASKET_LINES_MAX {
+        let (count, most) = (basket.lines.len(), limits::BASKET_LINES_MAX);
+        fields.wrong(Path::Field("basket.lines"), format!("There are {count}, but must be 1 to {most}."));
+    } else {
+        for (index, line) in basket.lines.iter().enumerate() {
+            check_line(fields, index, line);
+        }
+    }
+    Times { receipt_at, business_day, posting_at: None }
+}
+
+fn check_currency(fields: &mut Fields, code: &str, rules: Rules<'_>) {
+    let path = Path::Field("basket.currency_code");
+    match rules.currency {
+        _ if code.is_empty() => fields.wrong(path, "It is required."),
+        Some(currency) if code != currency => {
+            fields.wrong(path, format!("It must be {currency:?}, the currency of the programme."));
+        }
+        _ => {}
+    }
+}
+
+fn check_line(fields: &mut Fields, index: usize, line: &wire::Line) {
+    let strings = [
+        ("sku", &line.sku),
+        ("category", &line.category),
+        ("department", &line.department),
+        ("brand", &line.brand),
+        ("margin_class", &line.margin_class),
+    ];
+    for (name, value) in strings {
+        fields.text(Path::Line(index, name), value, 0, limits::SYMBOL_BYTES_MAX);
+    }
+    fields.number(Path::Line(index, "quantity"), line.quantity, 0, limits::LINE_QUANTITY_MAX);
+    fields.number(Path::Line(index, "amount_minor"), line.amount_minor, 0, limits::LINE_AMOUNT_MINOR_MAX);
+}
+
+/// Turns strings into numbers.
+pub(super) trait Names {
+    /// The number of a string.
+    fn symbol(&self, text: &str) -> Result<SymbolId, DictionaryFull>;
+
+    /// The number of an item.
+    fn item(&self, item: &Item) -> Result<ItemId, DictionaryFull>;
+}
+
+/// Gives new numbers, journaled before their first use.
+pub(super) struct Giving<'a> {
+    pub dictionary: &'a Dictionary,
+    pub definitions: &'a dyn Definitions,
+}
+
+impl Names for Giving<'_> {
+    fn symbol(&self, text: &str) -> Result<SymbolId, DictionaryFull> {
+        self.dictionary.intern(text, self.definitions)
+    }
+
+    fn item(&self, item: &Item) -> Result<ItemId, DictionaryFull> {
+        self.dictionary.intern_item(item, self.definitions)
+    }
+}
+
+/// Only looks: a string without a number matches no rule, so it may count as empty.
+pub(super) struct Looking<'a> {
+    pub dictionary: &'a Dictionary,
+}
+
+impl Names for Looking<'_> {
+    fn symbol(&self, text: &str) -> Result<SymbolId, DictionaryFull> {
+        Ok(self.dictionary.find(text).unwrap_or(SymbolId::EMPTY))
+    }
+
+    fn item(&self, _: &Item) -> Result<ItemId, DictionaryFull> {
+        Ok(ItemId(0))
+    }
+}
+
+/// A checked basket with its defaults filled in.
+pub(super) fn basket(
+    basket: wire::Basket,
+    receipt_at: TimestampNs,
+    business_day: Day,
+    names: &impl Names,
+) -> Result<Basket, DictionaryFull> {
+    let mut lines = Vec::with_capacity(basket.lines.len());
+    for line in &basket.lines {
+        let item = Item {
+            sku: names.symbol(&line.sku)?,
+            category: names.symbol(&line.category)?,
+            department: names.symbol(&line.department)?,
+            brand: names.symbol(&line.brand)?,
+            margin_class: names.symbol(&line.margin_class)?,
+        };
+        let item_id = names.item(&item)?;
+        lines.push(Line { item_id, item, quantity: line.quantity, amount_minor: line.amount_minor });
+    }
+    Ok(Basket {
+        store: names.symbol(&basket.store_id)?,
+        terminal: names.symbol(&basket.terminal_id)?,
+        cashier: names.symbol(&basket.cashier_id)?,
+        receipt_number: basket.receipt_number.into_boxed_str(),
+        business_day,
+        receipt_at,
+        lines,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost_types::Timestamp;
+
+    const SYSTEM: Rules<'static> = Rules { clock_is_input: false, currency: Some("EUR") };
+    const INPUT: Rules<'static> = Rules { clock_is_input: true, currency: Some("EUR") };
+
+    fn line() -> wire::Line {
+        wire::Line { sku: "espresso".to_owned(), quantity: 1, amount_minor: 250, ..wire::Line::default() }
+    }
+
+    fn accrual() -> wire::AccrueRequest {
+        let basket = wire::Basket {
+            store_id: "s1".to_owned(),
+            receipt_number: "r1".to_owned(),
+            currency_code: "EUR".to_owned(),
+            lines: vec![line()],
+            ..wire::Basket::default()
+        };
+        wire::AccrueRequest {
+            transaction_id: "t1".to_owned(),
+            account_id: "a1".to_owned(),
+            basket: Some(basket),
+            posting_time: None,
+        }
+    }
+
+    fn wrong_fields(result: Result<impl std::fmt::Debug, Failure>) -> Vec<String> {
+        let Err(Failure::Invalid(violations)) = result else { panic!("{result:?} is not about fields") };
+        assert!(violations.iter().all(|violation| violation.description.ends_with('.')), "{violations:?}");
+        violations.into_iter().map(|violation| violation.field).collect()
+    }
+
+    #[test]
+    fn each_wrong_field_is_named() {
+        type Spoil = fn(&mut wire::AccrueRequest, &mut wire::Basket);
+        let rows: [(&str, Spoil); 23] = [
+            ("transaction_id", |request, _| request.transaction_id.clear()),
+            ("transaction_id", |request, _| request.transaction_id = "t".repeat(65)),
+            ("account_id", |request, _| request.account_id.clear()),
+            ("account_id", |request, _| request.account_id = "a".repeat(65)),
+            ("posting_time", |request, _| request.posting_time = Some(Timestamp::default())),
+            ("basket.store_id", |_, basket| basket.store_id.clear()),
+            ("basket.store_id", |_, basket| basket.store_id = "s".repeat(129)),
+            ("basket.terminal_id", |_, basket| basket.terminal_id = "s".repeat(129)),
+            ("basket.cashier_id", |_, basket| basket.cashier_id = "s".repeat(129)),
+            ("basket.receipt_number", |_, basket| basket.receipt_number.clear()),
+            ("basket.receipt_number", |_, basket| basket.receipt_number = "9".repeat(65)),
+            ("basket.business_date", |_, basket| {
+                basket.business_date = Some(wire::Date { year: 2017, month: 2, day: 29 });
+            }),
+            ("basket.receipt_time", |_, basket| {
+                basket.receipt_time = Some(Timestamp { seconds: i64::MAX, nanos: 0 });
+            }),
+            ("basket.currency_code", |_, basket| basket.currency_code.clear()),
+            ("basket.currency_code", |_, basket| basket.currency_code = "USD".to_owned()),
+            ("basket.lines", |_, basket| basket.lines.clear()),
+            ("basket.lines", |_, basket| basket.lines = vec![line(); limits::BASKET_LINES_MAX + 1]),
+            ("basket.lines[0].sku", |_, basket| basket.lines[0].sku = "x".repeat(129)),
+            ("basket.lines[0].category", |_, basket| basket.lines[0].category = "x".repeat(129)),
+            ("basket.lines[0].quantity", |_, basket| basket.lines[0].quantity = -1),
+            ("basket.lines[0].quantity", |_, basket| basket.lines[0].quantity = limits::LINE_QUANTITY_MAX + 1),
+            ("basket.lines[0].amount_minor", |_, basket| basket.lines[0].amount_minor = -1),
+            ("basket.lines[1].amount_minor", |_, basket| {
+                basket.lines.push(wire::Line { amount_minor: limits::LINE_AMOUNT_MINOR_MAX + 1, ..line() });
+            }),
+        ];
+        assert_eq!(check_accrual(&accrual(), SYSTEM), Ok(Times::default()));
+        for (field, spoil) in rows {
+            let mut request = accrual();
+            let mut basket = request.basket.take().unwrap();
+            spoil(&mut request, &mut basket);
+            request.basket = Some(basket);
+            assert_eq!(wrong_fields(check_accrual(&request, SYSTEM)), [field]);
+        }
+    }
+
+    #[test]
+    fn all_wrong_fields_are_named_at_once() {
+        let request = wire::AccrueRequest::default();
+        assert_eq!(wrong_fields(check_accrual(&request, SYSTEM)), ["transaction_id", "account_id", "basket"]);
+    }
+
+    #[test]
+    fn posting_time_is_required_where_the_clock_is_the_input() {
+        assert_eq!(wrong_fields(check_accrual(&accrual(), INPUT)), ["posting_time"]);
+        let request = wire::AccrueRequest { posting_time: Some(Timestamp { seconds: 7, nanos: 5 }), ..accrual() };
+        let times = check_accrual(&request, INPUT).unwrap();
+        assert_eq!(times.posting_at, Some(TimestampNs(7_000_000_005)));
+    }
+
+    #[test]
+    fn a_quote_needs_no_receipt_number() {
+        let mut request = wire::QuoteRequest { account_id: "a1".to_owned(), basket: accrual().basket };
+        request.basket.as_mut().unwrap().receipt_number.clear();
+        assert_eq!(check_quote(&request, INPUT), Ok(Times::default()));
+        request.account_id.clear();
+        request.basket.as_mut().unwrap().store_id.clear();
+        assert_eq!(wrong_fields(check_quote(&request, INPUT)), ["account_id", "basket.store_id"]);
+    }
+
+    #[test]
+    fn a_reversal_names_another_transaction() {
+        let request = |own: &str, original: &str| wire::ReverseRequest {
+            transaction_id: own.to_owned(),
+            original_transaction_id: original.to_owned(),
+            posting_time: None,
+        };
+        assert_eq!(check_reversal(&request("r1", "t1"), SYSTEM), Ok(None));
+        let both = ["transaction_id", "original_transaction_id"];
+        assert_eq!(wrong_fields(check_reversal(&request("", ""), SYSTEM)), both);
+        assert_eq!(wrong_fields(check_reversal(&request("t1", "t1"), SYSTEM)), ["original_transaction_id"]);
+    }
+
+    #[test]
+    fn looking_gives_no_new_numbers() {
+        let dictionary = Dictionary::new();
+        let request = accrual();
+        let basket =
+            basket(request.basket.unwrap(), TimestampNs(0), Day(0), &Looking { dictionary: &dictionary }).unwrap();
+        assert_eq!(basket.store, SymbolId::EMPTY);
+        assert_eq!(dictionary.counts(), (1, 1));
+    }
+}

@@ -1,0 +1,83 @@
+//! `LedgerService`: each method counts its call, takes the caller, and hands over.
+//!
+//! What must stay true: no method does more than that.
+
+use tonic::{Request, Response, Status, Streaming};
+
+use super::auth::Caller;
+use super::stream::Results;
+use super::wire::ledger_service_server::LedgerService;
+use super::{Patience, Service, wire};
+
+#[tonic::async_trait]
+impl LedgerService for Service {
+    async fn quote(&self, request: Request<wire::QuoteRequest>) -> Result<Response<wire::QuoteResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.quote_basket(&caller, request.into_inner()).await?;
+        Ok(Response::new(wire::QuoteResponse { decision: Some(decision) }))
+    }
+
+    async fn accrue(&self, request: Request<wire::AccrueRequest>) -> Result<Response<wire::AccrueResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let started = self.edge.start_accrual(&caller, request.into_inner(), Patience::None).await?;
+        Ok(Response::new(wire::AccrueResponse { decision: Some(started.answer().await?) }))
+    }
+
+    async fn accrue_batch(
+        &self,
+        request: Request<wire::AccrueBatchRequest>,
+    ) -> Result<Response<wire::AccrueBatchResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decisions = self.edge.accrue_all(&caller, request.into_inner().requests).await?;
+        Ok(Response::new(wire::AccrueBatchResponse { decisions }))
+    }
+
+    type CommandStreamStream = Results;
+
+    async fn command_stream(
+        &self,
+        request: Request<Streaming<wire::CommandStreamRequest>>,
+    ) -> Result<Response<Self::CommandStreamStream>, Status> {
+        let call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.edge.serve_stream(caller, call, request.into_inner())))
+    }
+
+    async fn reverse(&self, request: Request<wire::ReverseRequest>) -> Result<Response<wire::ReverseResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let started = self.edge.start_reversal(&caller, request.into_inner(), Patience::None).await?;
+        Ok(Response::new(wire::ReverseResponse { decision: Some(started.answer().await?) }))
+    }
+
+    async fn get_balance(
+        &self,
+        request: Request<wire::GetBalanceRequest>,
+    ) -> Result<Response<wire::GetBalanceResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.edge.balance(&caller, request.into_inner()).await?))
+    }
+
+    async fn get_transaction(
+        &self,
+        request: Request<wire::GetTransactionRequest>,
+    ) -> Result<Response<wire::GetTransactionResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let transaction = self.edge.transaction(&caller, request.into_inner()).await?;
+        Ok(Response::new(wire::GetTransactionResponse { transaction: Some(transaction) }))
+    }
+
+    async fn list_transactions(
+        &self,
+        request: Request<wire::ListTransactionsRequest>,
+    ) -> Result<Response<wire::ListTransactionsResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.edge.transactions(&caller, request.into_inner()).await?))
+    }
+}

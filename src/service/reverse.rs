@@ -1,0 +1,155 @@
+//! The way of a reversal until a worker has it: its own id first, then the original.
+//!
+//! What must stay true: while a reversal waits for another transaction id, be it its own or the original's, it holds no
+//! claim; so two reversals of each other cannot wait for each other.
+
+use std::sync::Arc;
+
+use super::auth::Caller;
+use super::command::{Claimed, Held, Ready, Started};
+use super::convert;
+use super::status::Failure;
+use super::{Edge, Patience, answer, wire};
+use crate::ids::IdKey;
+use crate::journal::walk::Located;
+use crate::ledger::command::{Command, CommandKind, Granted, Reversal};
+use crate::ledger::decision::Refusal;
+use crate::ledger::types::{Position, TimestampNs};
+use crate::recovery::receipt_key;
+use crate::shard::job::ClaimedIds;
+
+/// The original of a reversal.
+enum Original {
+    /// The record that used the id.
+    Found(Position),
+    /// No record ever used the id.
+    Unknown,
+    /// A command with the id is on its way.
+    InFlight,
+}
+
+impl Edge {
+    /// Starts a reversal.
+    pub(super) async fn start_reversal(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: wire::ReverseRequest,
+        patience: Patience,
+    ) -> Result<Started, Failure> {
+        let posting_at = self.with_rules(|rules| convert::check_reversal(&request, rules))?;
+        self.check_deadline(caller)?;
+        let stamp = posting_at.unwrap_or_else(|| self.engine.clock.now());
+        self.wait_for_gate(stamp).await?;
+        let partner = &*caller.principal.partner;
+        let own_key = self.engine.hasher.transaction(partner, &request.transaction_id);
+        let original_key = self.engine.hasher.transaction(partner, &request.original_transaction_id);
+        loop {
+            let own = match self.claim(own_key, patience).await? {
+                Claimed::Held(held) => held,
+                Claimed::Used(entry) => {
+                    let edge = self.clone();
+                    let lookup = async move { edge.repeat_reversal(entry.position, request).await };
+                    return Ok(Started::Lookup(Box::pin(lookup)));
+                }
+            };
+            match self.find_original(original_key)? {
+                Original::Found(position) => {
+                    let known = (stamp, own, own_key);
+                    return self.start_known_reversal(caller, request, known, position, patience).await;
+                }
+                Original::Unknown => return Ok(Started::refused(Refusal::OriginalUnknown, None)),
+                Original::InFlight => {
+                    drop(own);
+                    self.wait_for_claim(original_key).await?;
+                }
+            }
+        }
+    }
+
+    /// Looks for the original without waiting. An id is in the index before its claim is dropped, so of the two looks
+    /// around the question whether it is claimed at least one sees a record that there is.
+    fn find_original(&self, key: IdKey) -> Result<Original, Failure> {
+        let ids = &self.engine.shared.ids;
+        for _ in 0..2 {
+            if let Some(entry) = ids.lookup(key)? {
+                return Ok(Original::Found(entry.position));
+            }
+            if ids.wait(key, Box::new(|| {})) {
+                return Ok(Original::InFlight);
+            }
+        }
+        Ok(Original::Unknown)
+    }
+
+    /// Goes on when the original is on record and our own id is claimed.
+    async fn start_known_reversal(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: wire::ReverseRequest,
+        (stamp, own, own_key): (TimestampNs, Held<'_>, IdKey),
+        position: Position,
+        patience: Patience,
+    ) -> Result<Started, Failure> {
+        let located = self.record(position).await?;
+        let Some((entry, original)) = located.entry().and_then(|entry| Some((entry, entry.granted()?))) else {
+            return Ok(Started::refused(Refusal::NotReversible, None));
+        };
+        let partner = &*caller.principal.partner;
+        let ids = ClaimedIds {
+            transaction: own_key,
+            subject: self.engine.hasher.reversal(partner, &request.original_transaction_id),
+            freed: Some(receipt_key(&self.engine.hasher, &self.engine.dictionary, partner, &original.receipt)),
+        };
+        let original_version = Some(entry.decision.program);
+        let account_id = self.account_id_of(&located, entry).await?;
+        let command = reversal_command(caller, request, account_id, position, original);
+        let subject = match self.claim(ids.subject, patience).await? {
+            Claimed::Held(held) => held,
+            Claimed::Used(_) => return Ok(Started::refused(Refusal::AlreadyReversed, None)),
+        };
+        self.hand_to_worker(caller, Ready { command, ids, stamp, original_version }, [own, subject], patience).await
+    }
+
+    /// The answer to a reversal whose transaction id is used already.
+    async fn repeat_reversal(
+        &self,
+        position: Position,
+        request: wire::ReverseRequest,
+    ) -> Result<wire::Decision, Failure> {
+        let located = self.record(position).await?;
+        let difference = difference_of(&located, &request.original_transaction_id);
+        match (difference, located.entry()) {
+            (None, Some(entry)) => self.repeated(&located, entry).await,
+            (difference, _) => Ok(answer::reused(difference.unwrap_or("command").to_owned())),
+        }
+    }
+}
+
+/// The field in which a record differs from the reversal of this original.
+fn difference_of(located: &Located, original_transaction_id: &str) -> Option<&'static str> {
+    match located.entry().map(|entry| &entry.command.kind) {
+        Some(CommandKind::Reverse(stored)) => {
+            (*stored.original_transaction_id != *original_transaction_id).then_some("original_transaction_id")
+        }
+        Some(CommandKind::Accrue(_)) | None => Some("command"),
+    }
+}
+
+fn reversal_command(
+    caller: &Caller,
+    request: wire::ReverseRequest,
+    account_id: Box<str>,
+    original_position: Position,
+    original: Granted,
+) -> Command {
+    Command {
+        account_id,
+        transaction_id: request.transaction_id.into_boxed_str(),
+        partner: caller.principal.symbol,
+        kind: CommandKind::Reverse(Reversal {
+            original_transaction_id: request.original_transaction_id.into_boxed_str(),
+            original_position,
+            original,
+        }),
+    }
+}

@@ -1,0 +1,225 @@
+//! How a call fails as a whole: the gRPC status with its reason, and which of these failures are refusals when they
+//! concern one item of a batch or a stream.
+//!
+//! What must stay true: reasons are permanent and each has one code; messages are for people; what is stated to a
+//! caller does not tell how the server is built.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::wire;
+use super::wire::ErrorReason;
+use crate::journal::JournalError;
+use crate::ledger::decision::Refusal;
+
+/// The domain of all reasons.
+pub const DOMAIN: &str = "tallystick";
+/// After so long an overloaded server may be asked again.
+pub const OVERLOAD_DELAY: Duration = Duration::from_millis(20);
+/// After so long a server that stopped may be back.
+pub const RESTART_DELAY: Duration = Duration::from_secs(1);
+
+/// Why there is no decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Fields are wrong.
+    Invalid(Vec<wire::FieldViolation>),
+    /// A queue is full, or there are too many claims. Nothing was consumed.
+    Overloaded,
+    /// The deadline passed before anything was decided.
+    DeadlineExpired,
+    /// The server is stopping. Nothing was decided.
+    ShuttingDown,
+    /// The ledger failed while the command was on its way.
+    OutcomeUnknown,
+    /// A fault of the server; the text is for the log.
+    Internal(String),
+    /// There is no such account.
+    AccountUnknown,
+    /// The partner has no such transaction.
+    TransactionUnknown,
+    /// There is no such version of the programme.
+    ProgramUnknown,
+    /// The programme's source has problems.
+    ProgramInvalid(Vec<wire::FieldViolation>),
+    /// The programme cannot take effect then; the text says why.
+    EffectiveTimeRefused(String),
+    /// The id of a publication was used with other content; names the field.
+    TransactionIdReused(String),
+    /// A bound that no waiting lifts; the text says which.
+    LimitReached(String),
+}
+
+impl Failure {
+    /// A fault of the server that a caller can do nothing about.
+    pub(super) fn internal(what: impl std::fmt::Display) -> Self {
+        Self::Internal(what.to_string())
+    }
+
+    /// One field is wrong.
+    pub(super) fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::Invalid(vec![wire::FieldViolation { field: field.into(), description: description.into() }])
+    }
+
+    /// What the failure is when it concerns one item of a batch or stream; `None` when the call as a whole fails.
+    pub(super) fn as_refusal(&self) -> Option<(Refusal, &[wire::FieldViolation])> {
+        match self {
+            Self::Invalid(violations) => Some((Refusal::InvalidCommand, violations)),
+            Self::Overloaded => Some((Refusal::Overloaded, &[])),
+            Self::DeadlineExpired => Some((Refusal::DeadlineExpired, &[])),
+            Self::ShuttingDown => Some((Refusal::ShuttingDown, &[])),
+            Self::OutcomeUnknown
+            | Self::Internal(_)
+            | Self::AccountUnknown
+            | Self::TransactionUnknown
+            | Self::ProgramUnknown
+            | Self::ProgramInvalid(_)
+            | Self::EffectiveTimeRefused(_)
+            | Self::TransactionIdReused(_)
+            | Self::LimitReached(_) => None,
+        }
+    }
+
+    fn code_and_reason(&self) -> (Code, ErrorReason) {
+        match self {
+            Self::Invalid(_) => (Code::InvalidArgument, ErrorReason::InvalidRequest),
+            Self::Overloaded => (Code::ResourceExhausted, ErrorReason::Overloaded),
+            Self::DeadlineExpired => (Code::DeadlineExceeded, ErrorReason::DeadlineExpired),
+            Self::ShuttingDown => (Code::Unavailable, ErrorReason::ShuttingDown),
+            Self::OutcomeUnknown => (Code::Unavailable, ErrorReason::OutcomeUnknown),
+            Self::Internal(_) => (Code::Internal, ErrorReason::InternalFault),
+            Self::AccountUnknown => (Code::NotFound, ErrorReason::AccountUnknown),
+            Self::TransactionUnknown => (Code::NotFound, ErrorReason::TransactionUnknown),
+            Self::ProgramUnknown => (Code::NotFound, ErrorReason::ProgramUnknown),
+            Self::ProgramInvalid(_) => (Code::InvalidArgument, ErrorReason::ProgramInvalid),
+            Self::EffectiveTimeRefused(_) => (Code::FailedPrecondition, ErrorReason::EffectiveTimeRefused),
+            Self::TransactionIdReused(_) => (Code::AlreadyExists, ErrorReason::TransactionIdReused),
+            Self::LimitReached(_) => (Code::FailedPrecondition, ErrorReason::LimitReached),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Invalid(violations) => match violations.as_slice() {
+                [only] => format!("{}: {}", only.field, only.description),
+                all => format!("The request has {} invalid fields.", all.len()),
+            },
+            Self::Overloaded => "The server is overloaded; nothing was decided.".to_owned(),
+            Self::DeadlineExpired => "The deadline passed before anything was decided.".to_owned(),
+            Self::ShuttingDown => "The server is stopping; nothing was decided.".to_owned(),
+            Self::OutcomeUnknown => {
+                "The journal failed; after recovery the command may be there or not. Send it again with the same \
+                 transaction id."
+                    .to_owned()
+            }
+            Self::Internal(_) => "A fault of the server, stated in its log.".to_owned(),
+            Self::AccountUnknown => "There is no account with this id.".to_owned(),
+            Self::TransactionUnknown => "There is no transaction with this id.".to_owned(),
+            Self::ProgramUnknown => "There is no such version of the programme.".to_owned(),
+            Self::ProgramInvalid(problems) => format!("The programme has {} problems.", problems.len()),
+            Self::EffectiveTimeRefused(why) | Self::LimitReached(why) => why.clone(),
+            Self::TransactionIdReused(field) => {
+                format!("This transaction id was used before with other content; {field} differs.")
+            }
+        }
+    }
+
+    fn details(&self, reason: ErrorReason) -> ErrorDetails {
+        let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
+        let mut metadata = HashMap::new();
+        if let Self::TransactionIdReused(field) = self {
+            metadata.insert("field".to_owned(), field.clone());
+        }
+        let mut details = ErrorDetails::with_error_info(name, DOMAIN, metadata);
+        match self {
+            Self::Invalid(violations) | Self::ProgramInvalid(violations) => {
+                for violation in violations {
+                    details.add_bad_request_violation(&violation.field, &violation.description);
+                }
+            }
+            Self::Overloaded => {
+                details.set_retry_info(Some(OVERLOAD_DELAY));
+            }
+            Self::ShuttingDown | Self::OutcomeUnknown => {
+                details.set_retry_info(Some(RESTART_DELAY));
+            }
+            _ => {}
+        }
+        details
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        if let Failure::Internal(what) = &failure {
+            tracing::error!(what, "a call failed by a fault of the server");
+        }
+        let (code, reason) = failure.code_and_reason();
+        Self::with_error_details(code, failure.message(), failure.details(reason))
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<crate::ids::IdError> for Failure {
+    fn from(error: crate::ids::IdError) -> Self {
+        Self::internal(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Failure> {
+        let violation = wire::FieldViolation { field: "account_id".to_owned(), description: "Too long.".to_owned() };
+        vec![
+            Failure::Invalid(vec![violation.clone()]),
+            Failure::Overloaded,
+            Failure::DeadlineExpired,
+            Failure::ShuttingDown,
+            Failure::OutcomeUnknown,
+            Failure::Internal("a secret path".to_owned()),
+            Failure::AccountUnknown,
+            Failure::TransactionUnknown,
+            Failure::ProgramUnknown,
+            Failure::ProgramInvalid(vec![violation]),
+            Failure::EffectiveTimeRefused("Too early.".to_owned()),
+            Failure::TransactionIdReused("source".to_owned()),
+            Failure::LimitReached("Full.".to_owned()),
+        ]
+    }
+
+    #[test]
+    fn every_failure_names_its_reason_and_what_the_contract_promises() {
+        for failure in all() {
+            let status = Status::from(failure.clone());
+            let details = status.get_error_details();
+            let info = details.error_info().expect("every status carries ErrorInfo");
+            assert_eq!(info.domain, "tallystick");
+            let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason));
+            assert_eq!(reason, Some(failure.code_and_reason().1), "{}", info.reason);
+            assert_eq!(status.code() == Code::InvalidArgument, details.bad_request().is_some(), "{failure:?}");
+            let retries = [Code::ResourceExhausted, Code::Unavailable].contains(&status.code());
+            assert_eq!(retries, details.retry_info().is_some(), "{failure:?}");
+            assert!(!status.message().contains("secret"), "a fault's cause is for the log");
+        }
+    }
+
+    #[test]
+    fn the_four_failures_that_concern_one_item_are_refusals() {
+        let refusals: Vec<Refusal> =
+            all().iter().filter_map(|failure| failure.as_refusal().map(|(refusal, _)| refusal)).collect();
+        assert_eq!(
+            refusals,
+            [Refusal::InvalidCommand, Refusal::Overloaded, Refusal::DeadlineExpired, Refusal::ShuttingDown]
+        );
+    }
+}
