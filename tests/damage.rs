@@ -172,7 +172,11 @@ async fn damage_is_refused_with_its_number_and_a_reason() {
         println!("{what}: {}", end.errors.lines().last().unwrap_or_default());
         assert_eq!(end.code, Some(DAMAGED), "{what}: {}", end.errors);
         for fragment in fragments {
-            assert!(end.errors.contains(fragment), "{what}, but standard error does not say {fragment:?}: {}", end.errors);
+            assert!(
+                end.errors.contains(fragment),
+                "{what}, but standard error does not say {fragment:?}: {}",
+                end.errors
+            );
         }
         // Refused again: the attempt repaired nothing and threw nothing away.
         assert_eq!(copy.start_refused().await.code, Some(DAMAGED), "{what}, and the second start is another");

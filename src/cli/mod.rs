@@ -15,6 +15,7 @@ pub mod natural;
 pub mod output;
 pub mod program;
 pub mod serve;
+pub mod sim;
 pub mod status;
 pub mod store;
 
@@ -51,6 +52,8 @@ pub enum Command {
     Audit(audit::AuditArgs),
     /// Play a morning in a coffee shop on a server of its own
     Demo(demo::DemoArgs),
+    /// Simulate the ledger on a disk that fails, and check every invariant
+    Sim(sim::SimArgs),
     /// Say how a running server and its data directory stand
     Status(status::StatusArgs),
     /// Print the completions of a shell
@@ -70,6 +73,7 @@ pub fn run() -> ExitCode {
         Command::Program(args) => program::run(args, &out),
         Command::Audit(args) => audit::run(args, &out),
         Command::Demo(args) => demo::run(args, &out),
+        Command::Sim(args) => sim::run(&args, &out),
         Command::Status(args) => status::run(args, &out),
         Command::Completions(args) => completions::run(args, &out),
     };

@@ -79,11 +79,7 @@ impl Account {
     /// Units of a wallet that are alive at the instant.
     #[must_use]
     pub fn balance(&self, wallet: WalletId, at: TimestampNs) -> Units {
-        self.lots
-            .iter()
-            .filter(|lot| lot.key.wallet == wallet && at < lot.key.expires_at)
-            .map(|lot| lot.remaining)
-            .sum()
+        self.lots.iter().filter(|lot| lot.key.wallet == wallet && lot.key.is_alive(at)).map(|lot| lot.remaining).sum()
     }
 
     /// The value of a counter; 0 when it was never moved.

@@ -250,8 +250,13 @@ async fn check_statement(clients: &Clients, account_id: &str, history: &[&Asked]
         }
     }
     let expected: Vec<&str> = history.iter().rev().map(|asked| id_of(&asked.command)).collect();
-    assert!(listed == expected, "the statement of {account_id} has {} entries, not the {} answered ones in their order: {}",
-        listed.len(), expected.len(), first_difference(&listed, &expected));
+    assert!(
+        listed == expected,
+        "the statement of {account_id} has {} entries, not the {} answered ones in their order: {}",
+        listed.len(),
+        expected.len(),
+        first_difference(&listed, &expected)
+    );
 }
 
 fn first_difference(listed: &[String], expected: &[&str]) -> String {
