@@ -36,7 +36,7 @@ use crate::ledger::types::{Position, Seq, ShardId, SymbolId};
 use crate::replay::World;
 use crate::shard::job::ClaimedIds;
 use crate::snapshot::entity::Entity;
-use crate::snapshot::{Marker, SnapshotError};
+use crate::snapshot::{Marker, Saved, SnapshotError};
 use crate::store::{Direction, Space, Store, StoreError};
 use identity::{Identity, IdentityError};
 
@@ -114,18 +114,16 @@ pub fn recover(
     journal.check_high_water()?;
     let marker = Marker::read(&**store)?;
     let mut world = World::new(identity.shard_count);
-    let mut snapshot_seqs = vec![Seq(0); usize::from(identity.shard_count)];
-    if marker.is_some() {
-        load_snapshot(&**store, &mut world)?;
-    }
-    for (place, shard) in snapshot_seqs.iter_mut().zip(&world.shards) {
-        *place = shard.seq;
+    if let Some(marker) = &marker {
+        load_snapshot(&**store, marker, &mut world)?;
     }
     let (ids, covered) = open_ids(store, id_options)?;
     let start = covered.min(marker.map_or(Position(0), |marker| marker.start));
     let hasher = identity.id_hasher();
     let (end, end_hash) = journal.end()?;
-    let mut replay = Replay { world, ids: &ids, hasher: &hasher, replayed_count: 0 };
+    let changed_from = vec![None; world.shards.len()];
+    let snapshot_start = marker.map(|marker| marker.start);
+    let mut replay = Replay { world, ids: &ids, hasher: &hasher, replayed_count: 0, snapshot_start, changed_from };
     let mut next = start;
     while next < end {
         replay.some_frames(&*journal, next)?;
@@ -134,6 +132,7 @@ pub fn recover(
         while ids.maintain(next)?.more_waits() {}
         on_progress(next, end);
     }
+    let snapshot_seqs = replay.snapshot_seqs();
     let (mut world, replayed_count) = (replay.world, replay.replayed_count);
     if replayed_count == 0 {
         // The snapshot has everything; the chain goes on after the last frame.
@@ -179,11 +178,21 @@ struct Replay<'a> {
     ids: &'a IdIndex,
     hasher: &'a IdHasher,
     replayed_count: u64,
+    snapshot_start: Option<Position>,
+    /// Per shard: its first record that the marker does not vouch for.
+    changed_from: Vec<Option<Seq>>,
 }
 
 impl Replay<'_> {
+    /// Per shard: the last record that the snapshot is known to have in full. Only the marker can tell: of a run that a
+    /// crash cut short some entities are newer than others.
+    fn snapshot_seqs(&self) -> Vec<Seq> {
+        let shards = self.world.shards.iter().zip(&self.changed_from);
+        shards.map(|(shard, first)| first.map_or(shard.seq, |first| Seq(first.0 - 1))).collect()
+    }
+
     fn some_frames(&mut self, journal: &dyn Journal, from: Position) -> Result<(), JournalError> {
-        let Self { world, ids, hasher, replayed_count } = self;
+        let Self { world, ids, hasher, replayed_count, snapshot_start, changed_from } = self;
         let mut frame_count = 0;
         journal.read(from, &mut |frame| {
             if world.hash == [0; 32] && world.end == Position(0) {
@@ -192,6 +201,11 @@ impl Replay<'_> {
             }
             world.apply_frame(frame, |world, view, record| {
                 *replayed_count += 1;
+                if snapshot_start.is_none_or(|start| start <= view.position)
+                    && let Some(first) = changed_from.get_mut(usize::from(view.shard.0))
+                {
+                    first.get_or_insert(view.seq);
+                }
                 match record {
                     Record::Entry(entry) => enter_ids(ids, hasher, &world.dictionary, view.position, entry),
                     Record::Program(publication) => {
@@ -219,10 +233,10 @@ fn open_ids(store: &Arc<dyn Store>, options: &IdOptions) -> Result<(IdIndex, Pos
     }
 }
 
-fn load_snapshot(store: &dyn Store, world: &mut World) -> Result<(), RecoveryError> {
+fn load_snapshot(store: &dyn Store, marker: &Marker, world: &mut World) -> Result<(), RecoveryError> {
     let mut failed = None;
     store.scan(Space::State, &[], Direction::Forward, &mut |key, value| {
-        let loaded = Entity::decode(key, value).and_then(|entity| place_entity(world, entity));
+        let loaded = Entity::decode(key, value).and_then(|entity| place_entity(world, &marker.saved, entity));
         match loaded {
             Ok(()) => ControlFlow::Continue(()),
             Err(fault) => {
@@ -232,10 +246,25 @@ fn load_snapshot(store: &dyn Store, world: &mut World) -> Result<(), RecoveryErr
             }
         }
     })?;
-    failed.map_or(Ok(()), |error| Err(error.into()))
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let (symbol_count, item_count) = world.dictionary.counts();
+    let version_count = u32::try_from(world.publications.len()).unwrap_or(u32::MAX);
+    let found = Saved { symbol_count, item_count, version_count };
+    let Saved { symbol_count, item_count, version_count } = marker.saved;
+    if found.symbol_count < symbol_count || found.item_count < item_count || found.version_count < version_count {
+        return Err(SnapshotError::Incomplete { promised: marker.saved, found }.into());
+    }
+    Ok(())
 }
 
-fn place_entity(world: &mut World, entity: Entity) -> Result<(), DecodeError> {
+/// Beyond what the marker promises there may be gaps, and what lies behind one does not fit: replay brings it again.
+fn unless_beyond(promised: bool, placed: Result<(), DecodeError>) -> Result<(), DecodeError> {
+    if promised { placed } else { Ok(()) }
+}
+
+fn place_entity(world: &mut World, saved: &Saved, entity: Entity) -> Result<(), DecodeError> {
     let shard_of = |world: &World, shard: ShardId| {
         if usize::from(shard.0) < world.shards.len() {
             Ok(usize::from(shard.0))
@@ -244,9 +273,14 @@ fn place_entity(world: &mut World, entity: Entity) -> Result<(), DecodeError> {
         }
     };
     match entity {
-        Entity::Symbol(id, text) => world.dictionary.restore_symbol(id, &text)?,
-        Entity::Item(id, item) => world.dictionary.restore_item(id, &item)?,
-        Entity::Program(position, publication) => world.restore_publication(position, *publication)?,
+        Entity::Symbol(id, text) => {
+            unless_beyond(id.0 < saved.symbol_count, world.dictionary.restore_symbol(id, &text))?;
+        }
+        Entity::Item(id, item) => unless_beyond(id.0 < saved.item_count, world.dictionary.restore_item(id, &item))?,
+        Entity::Program(position, publication) => {
+            let promised = publication.version.0 <= saved.version_count;
+            unless_beyond(promised, world.restore_publication(position, *publication))?;
+        }
         Entity::Cell(id, version, used) => world.cells.restore(id, version, used),
         Entity::Shard(ShardId::CONTROL, seq, _) => world.control_seq = seq,
         Entity::Shard(shard, seq, posted_at) => {

@@ -25,9 +25,10 @@ use crate::shard::committer::{Committed, Committer, Defined, Progress, Submitted
 use crate::shard::control::Control;
 use crate::shard::job::{AccountView, CommandJob, Job, QuoteJob};
 use crate::shard::publishing::{Draft, Press, PublishError};
-use crate::shard::snapshotter::{RunState, Saved, SnapshotRun};
+use crate::shard::snapshotter::{RunState, SnapshotRun};
 use crate::shard::tickets::Tickets;
 use crate::shard::worker::{Shared, Worker, worker_of};
+use crate::snapshot::Saved;
 use crate::store::checked::{CheckedStore, PoisonFlag};
 use crate::store::memory::MemoryStore;
 use crate::store::{Store, StoreError};
