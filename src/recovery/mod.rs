@@ -330,6 +330,10 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
 
 /// Enters the ids of a record that is durable. The live path does the same when a commit is processed.
 fn enter_ids(ids: &IdIndex, hasher: &IdHasher, dictionary: &Dictionary, position: Position, entry: &Entry) {
+    #[cfg(feature = "broken-variants")]
+    if crate::sim::broken::is(crate::sim::broken::Variant::SkipIdCheckAfterRestart) {
+        return;
+    }
     let keys = ids_of(hasher, dictionary, &entry.command);
     let taken = IdEntry { position, freed: false };
     ids.insert(keys.transaction, taken);
