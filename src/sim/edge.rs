@@ -194,7 +194,7 @@ impl Edge {
                 self.found_account(machine, number, id)?;
             }
             Message::Woken(number) => self.go_on(machine, number)?,
-            Message::Published(position) => machine.published(position),
+            Message::Published => machine.published(),
             Message::Adopted => {
                 if machine.adopted()? {
                     for number in std::mem::take(&mut self.at_gate) {
@@ -473,7 +473,11 @@ fn read_record(machine: &Machine, position: Position) -> Result<(ShardId, Record
     }
 }
 
-fn intern(machine: &Machine, text: &str) -> SymbolId {
+/// The number of a string, given now if it has none.
+///
+/// # Panics
+/// When the dictionary is full, which a simulation is far from.
+pub(super) fn intern(machine: &Machine, text: &str) -> SymbolId {
     machine.dictionary.intern(text, &*machine.control).expect("a simulation has few strings")
 }
 
