@@ -194,10 +194,18 @@ impl Oracle {
         check_that_refusals_left_nothing(clients, &all).await;
     }
 
+    /// The points that an accrual was granted; `None` while it has no answer.
+    pub fn granted(&self, transaction_id: &str) -> Option<i64> {
+        let known = self.lock();
+        let answer = known.asked.get(transaction_id).and_then(|asked| asked.answer.as_ref());
+        answer.map(|decision| decision.granted_points)
+    }
+
     /// Points granted less points taken back, over everything.
     pub fn net_points(&self) -> i64 {
-        let all = self.all();
-        all.iter().filter_map(Asked::effect).map(|decision| decision.granted_points - decision.reversed_points).sum()
+        let known = self.lock();
+        let effects = known.asked.values().filter_map(Asked::effect);
+        effects.map(|decision| decision.granted_points - decision.reversed_points).sum()
     }
 }
 
