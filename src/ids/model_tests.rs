@@ -125,7 +125,7 @@ impl Model {
         match newest.filter(|entry| !entry.freed) {
             _ if full => assert_eq!(claim, Claim::TooMany),
             Some(entry) => assert_eq!(claim, Claim::Committed(entry)),
-            None if self.index.memory.is_behind() => assert_eq!(claim, Claim::TooMany),
+            None if self.index.committed.is_behind() => assert_eq!(claim, Claim::TooMany),
             None => assert_eq!(claim, Claim::Granted),
         }
         let granted = claim == Claim::Granted;
@@ -200,7 +200,7 @@ impl Model {
         self.owned.clear();
         self.untold_freed.clear();
         let mut missing = self.journal[covered.0 as usize..].to_vec();
-        let in_order = seed % 2 == 0;
+        let in_order = seed.is_multiple_of(2);
         if !in_order {
             missing.reverse();
         }

@@ -133,7 +133,7 @@ fn committing_below_what_was_settled_is_a_bug() {
 }
 
 #[test]
-#[should_panic(expected = "by the one that claimed it")]
+#[should_panic(expected = "only the owner")]
 fn committing_without_a_claim_is_a_bug() {
     open(&Arc::default(), &SMALL).0.commit(key(1), used(9));
 }
@@ -355,6 +355,20 @@ fn growth_costs_a_committing_caller_nothing_and_memory_stays_bounded() {
 }
 
 #[test]
+fn runs_do_not_pile_up_while_more_is_always_waiting_to_be_written() {
+    let (index, _) = open(&Arc::default(), &STATED);
+    for step in 0..2_000 {
+        // Faster than it can be written, as in recovery.
+        (0..16).for_each(|number| index.insert(key(step * 16 + number), used(step * 16 + number)));
+        index.maintain(Position(0)).unwrap();
+    }
+    let stats = index.stats();
+    assert!(stats.unwritten_generation_count > 0, "the test wants the disk to be behind");
+    assert!(stats.disk_id_count > 10_000);
+    assert!(stats.run_count <= 4 * 2 * STATED.merge_fan_in, "{} runs", stats.run_count);
+}
+
+#[test]
 fn without_maintenance_the_caller_allocates() {
     let (index, _) = open(&Arc::default(), &STATED);
     (0..200).for_each(|number| index.insert(key(number), used(number)));
@@ -379,6 +393,18 @@ fn given_back_ids_leave_the_disk_in_the_end() {
     }
     let disk_id_count = index.stats().disk_id_count;
     assert!((380..440).contains(&disk_id_count), "{disk_id_count} entries of 400 ids in use and 4 given back");
+}
+
+#[test]
+fn a_giving_back_stays_on_disk_while_memory_may_still_hold_the_use() {
+    let (index, _) = open(&Arc::default(), &IdOptions { memory_ids_max: 1_000_000, ..SMALL });
+    for number in 0..100 {
+        use_id(&index, number, number * 2);
+        index.insert(key(number), freed(number * 2 + 1));
+        settle_down(&index, number * 2 + 2).unwrap();
+    }
+    assert!(index.stats().run_count < 5, "the runs were merged");
+    assert!((0..100).all(|number| index.lookup(key(number)).unwrap() == Some(freed(number * 2 + 1))));
 }
 
 #[test]

@@ -91,7 +91,7 @@ pub struct Recovered {
     pub journal: Arc<StoreJournal>,
     /// The snapshot that was used.
     pub marker: Option<Marker>,
-    /// Per shard: the last record that the snapshot is known to have.
+    /// Per shard: a record up to which the snapshot is known to have everything.
     pub snapshot_seqs: Vec<Seq>,
     /// Records replayed.
     pub replayed_count: u64,
@@ -112,36 +112,78 @@ pub fn recover(
 ) -> Result<Recovered, RecoveryError> {
     let journal = Arc::new(StoreJournal::new(store.clone()));
     journal.check_high_water()?;
-    let marker = Marker::read(&**store)?;
-    let mut world = World::new(identity.shard_count);
-    let mut snapshot_seqs = vec![Seq(0); usize::from(identity.shard_count)];
-    if marker.is_some() {
-        load_snapshot(&**store, &mut world)?;
-    }
-    for (place, shard) in snapshot_seqs.iter_mut().zip(&world.shards) {
-        *place = shard.seq;
-    }
     let (ids, covered) = open_ids(store, id_options)?;
-    let start = covered.min(marker.map_or(Position(0), |marker| marker.start));
     let hasher = identity.id_hasher();
-    let (end, end_hash) = journal.end()?;
-    let mut replay = Replay { world, ids: &ids, hasher: &hasher, replayed_count: 0 };
-    let mut next = start;
-    while next < end {
-        replay.some_frames(&*journal, next)?;
-        next = replay.world.end;
-        // Between the frames, so that the ids of a long journal do not all stay in memory.
-        while ids.maintain(next)?.more_waits() {}
-        on_progress(next, end);
+    let loaded = Loaded::open(&**store, identity.shard_count)?;
+    let marker = loaded.marker;
+    let replayed = loaded.replay(&*journal, Some((&ids, &hasher, covered)), on_progress)?;
+    let Replay { world, since, replayed_count, .. } = replayed;
+    Ok(Recovered { world, identity, ids, journal, marker, snapshot_seqs: since, replayed_count })
+}
+
+/// Recovers the state without the index of ids, and writes nothing: for audits.
+///
+/// # Errors
+/// As the table of this module says.
+pub fn recover_state(
+    store: &Arc<dyn Store>,
+    identity: &Identity,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<(World, Option<Marker>), RecoveryError> {
+    let journal = StoreJournal::new(store.clone());
+    journal.check_high_water()?;
+    let loaded = Loaded::open(&**store, identity.shard_count)?;
+    let marker = loaded.marker;
+    Ok((loaded.replay(&journal, None, on_progress)?.world, marker))
+}
+
+/// What the snapshot gives, before the replay.
+struct Loaded {
+    world: World,
+    marker: Option<Marker>,
+}
+
+impl Loaded {
+    fn open(store: &dyn Store, shard_count: u16) -> Result<Self, RecoveryError> {
+        let marker = Marker::read(store)?;
+        let mut world = World::new(shard_count);
+        if marker.is_some() {
+            load_snapshot(store, &mut world)?;
+        }
+        Ok(Self { world, marker })
     }
-    let (mut world, replayed_count) = (replay.world, replay.replayed_count);
-    if replayed_count == 0 {
-        // The snapshot has everything; the chain goes on after the last frame.
-        (world.end, world.hash) = (end, end_hash);
-        world.epoch = last_epoch(&*journal, end)?;
+
+    /// Replays what the snapshot does not have and, where ids are given, what the index of ids does not have.
+    fn replay<'a>(
+        self,
+        journal: &dyn Journal,
+        ids: Option<(&'a IdIndex, &'a IdHasher, Position)>,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Replay<'a>, RecoveryError> {
+        let snapshot_start = self.marker.map_or(Position(0), |marker| marker.start);
+        let (end, end_hash) = journal.end()?;
+        let since = self.world.shards.iter().map(|shard| shard.seq).collect();
+        let start = ids.map_or(snapshot_start, |(_, _, covered)| covered.min(snapshot_start));
+        let ids = ids.map(|(ids, hasher, _)| (ids, hasher));
+        let mut replay = Replay { world: self.world, ids, snapshot_start, since, replayed_count: 0 };
+        let mut next = start;
+        while next < end {
+            replay.some_frames(journal, next)?;
+            next = replay.world.end;
+            if let Some((ids, _)) = ids {
+                // Between the frames, so that the ids of a long journal do not all stay in memory.
+                while ids.maintain(next)?.more_waits() {}
+            }
+            on_progress(next, end);
+        }
+        if replay.replayed_count == 0 {
+            // The snapshot has everything; the chain goes on after the last frame.
+            (replay.world.end, replay.world.hash) = (end, end_hash);
+            replay.world.epoch = last_epoch(journal, end)?;
+        }
+        check_accounts(&replay.world)?;
+        Ok(replay)
     }
-    check_accounts(&world)?;
-    Ok(Recovered { world, identity, ids, journal, marker, snapshot_seqs, replayed_count })
 }
 
 /// A snapshot never knows more than the journal: every account is opened, and its last record lies in the journal.
@@ -176,14 +218,17 @@ fn last_epoch(journal: &dyn Journal, end: Position) -> Result<u64, JournalError>
 
 struct Replay<'a> {
     world: World,
-    ids: &'a IdIndex,
-    hasher: &'a IdHasher,
+    ids: Option<(&'a IdIndex, &'a IdHasher)>,
+    snapshot_start: Position,
+    /// Per shard: the last record before the snapshot's start. The snapshot has everything up to it; of what came later
+    /// it may have parts, whatever the shard's own entity says, for accounts are copied before it.
+    since: Vec<Seq>,
     replayed_count: u64,
 }
 
 impl Replay<'_> {
     fn some_frames(&mut self, journal: &dyn Journal, from: Position) -> Result<(), JournalError> {
-        let Self { world, ids, hasher, replayed_count } = self;
+        let Self { world, ids, snapshot_start, since, replayed_count } = self;
         let mut frame_count = 0;
         journal.read(from, &mut |frame| {
             if world.hash == [0; 32] && world.end == Position(0) {
@@ -192,6 +237,12 @@ impl Replay<'_> {
             }
             world.apply_frame(frame, |world, view, record| {
                 *replayed_count += 1;
+                if view.position >= *snapshot_start
+                    && let Some(since) = since.get_mut(usize::from(view.shard.0))
+                {
+                    *since = (*since).min(Seq(view.seq.0 - 1));
+                }
+                let Some((ids, hasher)) = *ids else { return Ok(()) };
                 match record {
                     Record::Entry(entry) => enter_ids(ids, hasher, &world.dictionary, view.position, entry),
                     Record::Program(publication) => {

@@ -151,21 +151,27 @@ impl Committer {
         let bases = self.chain.assemble(chunks, now, &mut self.frames);
         let mut bases = bases.into_iter();
         let control_base = bases.next().expect("the control chunk comes first");
+        // An empty control chunk has waiters never, and the base of the chunk after it.
+        let awaited = (!taken.waiters.is_empty()).then_some(control_base);
         if !self.frames.is_empty() {
             self.journal.append(&self.frames)?;
             let mark = HighWater { end: self.chain.next, hash: self.chain.hash };
+            // What is defined first: a snapshot that begins at the new end must find the names that lie before it.
             *self.progress.defined.lock().expect("no holder panics") = taken.defined;
-            // Before the end moves: what they enter in the id index must be there when the position counts as settled.
-            for (place, waiter) in taken.waiters {
-                waiter(control_base.plus(place));
-            }
-            self.progress.advance(mark, bases.clone());
+            self.progress.advance(mark, bases.clone().chain(awaited));
         }
         for one in submitted.drain(..) {
             let chunk = one.chunk.map(|chunk| (chunk, bases.next().expect("each chunk got a position")));
             if let Some(worker) = one.worker {
                 out.push(Committed { worker, chunk });
             }
+        }
+        for (place, waiter) in taken.waiters {
+            waiter(control_base.plus(place));
+        }
+        // Only now: what the waiters enter counts as settled no sooner than they have entered it.
+        if let Some(base) = awaited {
+            self.progress.processed(base);
         }
         Ok(())
     }

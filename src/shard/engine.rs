@@ -349,6 +349,13 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    /// A ledger that nobody stopped ends as a crash would end it: its threads go, and what was not durable is lost.
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+}
+
 /// The worker number that tells the committer to stop.
 const STOP: usize = usize::MAX;
 

@@ -74,7 +74,8 @@ impl Symbols for Interning<'_> {
 }
 
 impl Engine {
-    /// Publishes a version and returns when every worker uses it. Blocks for a sync.
+    /// Publishes a version and returns when every worker uses it. Blocks for a sync. The transaction id, if there is one,
+    /// is in the index when this returns: a caller that holds a claim on it only releases the claim.
     ///
     /// # Errors
     /// When the file has problems, the time is too early, or the ledger is stopping.
@@ -153,25 +154,27 @@ impl Engine {
             transaction_id: draft.transaction_id,
             source: draft.source.into(),
         };
-        let position = self.make_durable(&publication)?;
+        let position = self.make_durable(publication)?;
         self.hand_out(&program)?;
-        self.publications.write().expect("no holder panics").push((position, publication));
         let appended = self.programs.write().expect("no holder panics").append(program.clone());
         appended.expect("version and effective time were checked against the latest");
         Ok((program, position))
     }
 
-    /// Journals the publication; returns its position when it is durable.
-    fn make_durable(&self, publication: &Publication) -> Result<Position, PublishError> {
+    /// Journals the publication; returns its position when it is durable. By then its id is in the index and snapshots
+    /// know it: both happen before its record counts as settled.
+    fn make_durable(&self, publication: Publication) -> Result<Position, PublishError> {
         let (told, durable) = bounded(1);
+        let record = Record::Program(publication.clone());
         let (shared, dictionary, hasher) = (self.shared.clone(), self.dictionary.clone(), self.hasher.clone());
-        let entered = Publication { source: Box::default(), ..publication.clone() };
+        let publications = self.publications.clone();
         let on_durable = Box::new(move |position| {
-            enter_publication(&shared.ids, &hasher, &dictionary, position, &entered);
+            enter_publication(&shared.ids, &hasher, &dictionary, position, &publication);
+            publications.write().expect("no holder panics").push((position, publication));
             // Whoever published may have gone.
             let _ = told.send(position);
         });
-        self.control.push(&Record::Program(publication.clone()), Some(on_durable));
+        self.control.push(&record, Some(on_durable));
         self.submit.send(Submitted { worker: None, chunk: None }).map_err(|_| PublishError::Stopping)?;
         durable.recv().map_err(|_| PublishError::Stopping)
     }
