@@ -8,6 +8,7 @@
 mod blackbox;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use blackbox::oracle::{Oracle, send};
 use blackbox::{Clients, Site, calls, wait_for};
 use tallystick::service::wire;
 use tallystick::store::rocks::{RocksOptions, RocksStore};
-use tallystick::store::{Batch, Durability, Space, Store};
+use tallystick::store::{Batch, Direction, Durability, Space, Store};
 
 /// The directory is damaged, lacks acknowledged records, or was made by a newer version.
 const DAMAGED: i32 = 76;
@@ -106,31 +107,34 @@ fn remove(path: &Path) {
     fs::remove_file(path).expect("the file is there to be removed");
 }
 
-/// Changes the value of a key below the server's back.
-fn rewrite(data: &Path, space: Space, key: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
+/// Changes what the database holds, below the server's back and with all of the database's own checksums right.
+fn with_store(data: &Path, change: impl FnOnce(&RocksStore) -> Batch) {
     let store = RocksStore::open(data, &RocksOptions::default()).expect("the directory can be opened");
-    let mut value = store.get(space, key).expect("the key can be read").expect("the key is there");
-    change(&mut value);
-    let mut batch = Batch::default();
-    batch.put(space, key, value);
-    store.write(&batch, Durability::Synced).expect("the key can be written");
+    let batch = change(&store);
+    store.write(&batch, Durability::Synced).expect("the database can be written");
 }
 
 /// What is done to a directory, and what the operator is told.
 type Damage = (&'static str, fn(&Path), &'static [&'static str]);
 
-const DAMAGES: [Damage; 11] = [
+const DAMAGES: [Damage; 13] = [
     ("a byte of a table is changed", |data| flip(&largest(data, "sst"), 50), &["damaged"]),
     ("a byte in the body of the log is changed", |data| flip(&largest(data, "log"), 40), &["damaged"]),
     ("a table is gone", |data| remove(&largest(data, "sst")), &["damaged"]),
     ("a table is cut short", |data| cut(&largest(data, "sst"), 60), &["damaged"]),
     ("the end of the log is gone", |data| cut(&largest(data, "log"), 60), &["acknowledged records are missing"]),
-    ("the last log is gone", |data| remove(&largest(data, "log")), &["damaged"]),
+    ("the last log is gone", |data| remove(&largest(data, "log")), &["acknowledged records are missing"]),
     ("the high-water mark is gone", |data| remove(&data.join("high-water")), &["high-water mark", "missing"]),
     ("the high-water mark is overwritten", overwrite_mark, &["high-water mark"]),
     ("the database is gone", remove_database, &["no database"]),
     ("the layout is newer", newer_layout, &["newer", "layout 2"]),
-    ("a frame of the journal is gone", remove_first_frame, &["damaged"]),
+    ("the first frame of the journal is gone", remove_first_frame, &["the journal is damaged"]),
+    ("a frame in the middle of the journal is gone", remove_middle_frame, &["the journal is damaged", "the frame at"]),
+    (
+        "a frame is changed and its checksums fit",
+        change_middle_frame,
+        &["the journal is damaged", "its hash does not fit"],
+    ),
 ];
 
 fn overwrite_mark(data: &Path) {
@@ -145,17 +149,53 @@ fn remove_database(data: &Path) {
 
 /// The identity begins with the number of the layout, two bytes, the lower one first.
 fn newer_layout(data: &Path) {
-    rewrite(data, Space::Meta, b"identity", |identity| {
+    with_store(data, |store| {
+        let identity = store.get(Space::Meta, b"identity").expect("the identity can be read");
+        let mut identity = identity.expect("there is an identity");
         assert_eq!(identity[..2], [1, 0], "the layout of today; a newer one needs a new expectation here");
         identity[0] = 2;
+        let mut batch = Batch::default();
+        batch.put(Space::Meta, b"identity", identity);
+        batch
     });
 }
 
 fn remove_first_frame(data: &Path) {
-    let store = RocksStore::open(data, &RocksOptions::default()).expect("the directory can be opened");
-    let mut batch = Batch::default();
-    batch.delete(Space::Journal, 0_u64.to_be_bytes());
-    store.write(&batch, Durability::Synced).expect("a key can be removed");
+    with_store(data, |_| {
+        let mut batch = Batch::default();
+        batch.delete(Space::Journal, 0_u64.to_be_bytes());
+        batch
+    });
+}
+
+fn remove_middle_frame(data: &Path) {
+    with_store(data, |store| {
+        let mut batch = Batch::default();
+        batch.delete(Space::Journal, middle_frame(store).0);
+        batch
+    });
+}
+
+fn change_middle_frame(data: &Path) {
+    with_store(data, |store| {
+        let (key, mut frame) = middle_frame(store);
+        let last = frame.len() / 2;
+        frame[last] ^= 1;
+        let mut batch = Batch::default();
+        batch.put(Space::Journal, key, frame);
+        batch
+    });
+}
+
+/// Key and bytes of a frame with as many before it as behind it.
+fn middle_frame(store: &RocksStore) -> (Vec<u8>, Vec<u8>) {
+    let mut frames = Vec::new();
+    let mut keep = |key: &[u8], frame: &[u8]| {
+        frames.push((key.to_vec(), frame.to_vec()));
+        ControlFlow::Continue(())
+    };
+    store.scan(Space::Journal, &[], Direction::Forward, &mut keep).expect("the journal can be read");
+    frames.swap_remove(frames.len() / 2)
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! What must stay true:
 //! - a command is noted before it is sent, so that nothing the server did can be unknown here;
-//! - the first definite answer stands: every later one must be the same, marked as replayed;
+//! - the first definite answer stands: every later one must be the same, and at most one of all is not a replay;
 //! - what it concludes at the end comes from the answers alone: sums over decisions are balances, and every decision
 //!   fits the one before it on its account.
 
@@ -27,8 +27,10 @@ pub struct Asked {
     pub account_id: String,
     /// In which round it was sent first.
     pub round: u64,
-    /// The first definite answer; `None` while the outcome is unknown.
+    /// The first definite answer, without its mark of a replay; `None` while the outcome is unknown.
     pub answer: Option<wire::Decision>,
+    /// Whether an answer came that is no replay. Of two calls at once the replay may be answered first.
+    pub was_original: bool,
 }
 
 impl Asked {
@@ -59,9 +61,11 @@ impl Oracle {
 
     /// Notes a command that is about to be sent for the first time.
     pub fn ask(&self, round: u64, account_id: &str, command: &wire::Command) {
-        let asked = Asked { command: command.clone(), account_id: account_id.to_owned(), round, answer: None };
-        let earlier = self.lock().asked.insert(id_of(command).to_owned(), asked);
-        assert!(earlier.is_none(), "the test uses {} twice", id_of(command));
+        let (command, account_id) = (command.clone(), account_id.to_owned());
+        let id = id_of(&command).to_owned();
+        let asked = Asked { command, account_id, round, answer: None, was_original: false };
+        let earlier = self.lock().asked.insert(id.clone(), asked);
+        assert!(earlier.is_none(), "the test uses {id} twice");
     }
 
     /// Notes an answer and judges it by the first one. One that puts the caller off is no answer.
@@ -72,24 +76,27 @@ impl Oracle {
         let mut known = self.lock();
         let Known { asked, reversible } = &mut *known;
         let asked = asked.get_mut(transaction_id).expect("every command is noted before it is sent");
-        match &mut asked.answer {
+        let is_original = !decision.replayed && decision.position.is_some();
+        assert!(
+            !(is_original && asked.was_original),
+            "{transaction_id} took effect twice: {asked:?}, then {decision:?}"
+        );
+        asked.was_original |= is_original;
+        let decision = wire::Decision { replayed: false, ..decision };
+        match &asked.answer {
             None => {
                 let is_accrual = matches!(asked.command.command, Some(wire::command::Command::Accrue(_)));
                 if is_accrual && decision.refusal.is_none() {
                     reversible.push((transaction_id.to_owned(), asked.account_id.clone()));
                 }
-                asked.answer = Some(wire::Decision { replayed: false, ..decision });
+                asked.answer = Some(decision);
             }
             Some(first) if first.position.is_none() => {
                 // It left nothing behind, so it was judged anew; for the commands of these tests alike.
                 let code = |decision: &wire::Decision| decision.refusal.as_ref().map(wire::Refusal::code);
                 assert_eq!(code(first), code(&decision), "{transaction_id} was refused, and now on another ground");
             }
-            Some(first) => {
-                assert!(decision.replayed, "{transaction_id} took effect again: {first:?}, then {decision:?}");
-                let again = wire::Decision { replayed: false, ..decision };
-                assert_eq!(*first, again, "{transaction_id} was answered differently the second time");
-            }
+            Some(first) => assert_eq!(*first, decision, "{transaction_id} was answered differently the second time"),
         }
     }
 
@@ -125,6 +132,13 @@ impl Oracle {
         reversible.get(place).cloned()
     }
 
+    /// Whether an answer said that the command is on record.
+    fn is_journaled(&self, transaction_id: &str) -> bool {
+        let known = self.lock();
+        let answer = known.asked.get(transaction_id).and_then(|asked| asked.answer.as_ref());
+        answer.is_some_and(|decision| decision.position.is_some())
+    }
+
     /// Sends commands again, many at a time, and judges every answer. All must be answered.
     pub async fn ask_again(&self, clients: &Clients, commands: Vec<wire::Command>) {
         let ids: Vec<String> = commands.iter().map(|command| id_of(command).to_owned()).collect();
@@ -140,6 +154,7 @@ impl Oracle {
                 let id = ids.next().expect("there are no more results than commands");
                 let decision = result.decision.expect("every result has a decision");
                 assert!(!is_put_off(&decision), "{id} was put off by a server at rest: {decision:?}");
+                assert!(decision.replayed || !self.is_journaled(id), "{id} is not known any more: {decision:?}");
                 self.answered(id, decision);
             }
         }
@@ -179,10 +194,18 @@ impl Oracle {
         check_that_refusals_left_nothing(clients, &all).await;
     }
 
+    /// The points that an accrual was granted; `None` while it has no answer.
+    pub fn granted(&self, transaction_id: &str) -> Option<i64> {
+        let known = self.lock();
+        let answer = known.asked.get(transaction_id).and_then(|asked| asked.answer.as_ref());
+        answer.map(|decision| decision.granted_points)
+    }
+
     /// Points granted less points taken back, over everything.
     pub fn net_points(&self) -> i64 {
-        let all = self.all();
-        all.iter().filter_map(Asked::effect).map(|decision| decision.granted_points - decision.reversed_points).sum()
+        let known = self.lock();
+        let effects = known.asked.values().filter_map(Asked::effect);
+        effects.map(|decision| decision.granted_points - decision.reversed_points).sum()
     }
 }
 
