@@ -349,6 +349,13 @@ impl Engine {
     }
 }
 
+/// A handle that is dropped without [`Engine::stop`] still ends its threads: they finish what they have and go.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+}
+
 /// The worker number that tells the committer to stop.
 const STOP: usize = usize::MAX;
 
