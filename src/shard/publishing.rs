@@ -114,7 +114,9 @@ impl Engine {
                 // Commands were stamped, or time went by, while the version was being checked.
                 Err(PublishError::TooEarly { .. }) if margin_ns < SOON_NS_MAX => margin_ns *= 4,
                 published => {
-                    self.wait_until(draft.effective_at);
+                    if published.is_ok() {
+                        self.wait_until(draft.effective_at);
+                    }
                     return published;
                 }
             }

@@ -124,19 +124,19 @@ fn serve(data: &Path, options: &[&str]) -> Command {
 
 impl Process {
     fn start(data: &Path, options: &[&str]) -> Self {
-        let mut child = serve(data, options).spawn().unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut process = Self { child: serve(data, options).spawn().unwrap(), address: String::new() };
+        let mut out = BufReader::new(process.child.stdout.take().unwrap());
         let mut said = String::new();
-        loop {
+        while process.address.is_empty() {
             let mut line = String::new();
-            assert_ne!(out.read_line(&mut line).unwrap(), 0, "it ended: {said}{}", drain(&mut child));
+            assert_ne!(out.read_line(&mut line).unwrap(), 0, "it ended: {said}{}", drain(&mut process.child));
             said.push_str(&line);
             if let Some(address) = line.strip_prefix("listening on ") {
-                let address = address.trim().to_owned();
-                assert!(said.contains("every reply is durable"));
-                return Self { child, address };
+                address.trim().clone_into(&mut process.address);
             }
         }
+        assert!(said.contains("every reply is durable"));
+        process
     }
 
     async fn ledger(&self) -> LedgerServiceClient<Channel> {
@@ -282,7 +282,7 @@ async fn a_failing_disk_ends_the_process_and_loses_nothing_acknowledged() {
         // The one without an answer: the same id again is right, whatever became of it.
         let last = accrual(&format!("t{told}"), &format!("a{told}"), 100);
         let decision = ledger.accrue(last).await.unwrap().into_inner().decision.unwrap();
-        assert_eq!(decision.refusal.is_some(), false, "{plan}");
+        assert!(decision.refusal.is_none(), "{plan}");
         assert_eq!(decision.balance_points, 1);
     }
 }
