@@ -3,17 +3,35 @@
 //! What must stay true: names of subcommands and options are stable; what a script reads goes to standard output, what
 //! a person reads about the run goes to standard error; every way to end has its number in [`exit`].
 
+pub mod audit;
+pub mod client;
+pub mod completions;
+pub mod demo;
+pub mod error;
 pub mod exit;
+pub mod export;
+pub mod import;
+pub mod natural;
+pub mod output;
+pub mod program;
 pub mod serve;
+pub mod sim;
+pub mod status;
+pub mod store;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::output::Output;
+
 /// A loyalty-points ledger over gRPC: durable, deterministic, fast.
 #[derive(Debug, Parser)]
 #[command(name = "tallystick", version, about, propagate_version = true)]
 pub struct Arguments {
+    /// Answer with exactly one JSON object on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -22,8 +40,24 @@ pub struct Arguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the ledger.
-    Serve(serve::ServeArguments),
+    /// Run the ledger
+    Serve(Box<serve::ServeArguments>),
+    /// Load files into a running server
+    Import(import::ImportArgs),
+    /// Write out what the ledger holds
+    Export(export::ExportArgs),
+    /// Check, publish and show programme files
+    Program(program::ProgramArgs),
+    /// Verify the history of a data directory
+    Audit(audit::AuditArgs),
+    /// Play a morning in a coffee shop on a server of its own
+    Demo(demo::DemoArgs),
+    /// Simulate the ledger on a disk that fails, and check every invariant
+    Sim(sim::SimArgs),
+    /// Say how a running server and its data directory stand
+    Status(status::StatusArgs),
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
 }
 
 /// Reads the command line, does what it says, and tells how it ended.
@@ -31,10 +65,19 @@ pub enum Command {
 pub fn run() -> ExitCode {
     // A mistake on the command line ends the program here, with a hint and the number 2.
     let arguments = Arguments::parse();
-    let number = match arguments.command {
-        Command::Serve(arguments) => serve::run(arguments),
+    let out = Output::new(arguments.json);
+    let result = match arguments.command {
+        Command::Serve(args) => return exit::code(serve::run(*args)),
+        Command::Import(args) => import::run(args, &out),
+        Command::Export(args) => export::run(args, &out),
+        Command::Program(args) => program::run(args, &out),
+        Command::Audit(args) => audit::run(args, &out),
+        Command::Demo(args) => demo::run(args, &out),
+        Command::Sim(args) => sim::run(&args, &out),
+        Command::Status(args) => status::run(args, &out),
+        Command::Completions(args) => completions::run(args, &out),
     };
-    exit::code(number)
+    out.finish(result)
 }
 
 #[cfg(test)]

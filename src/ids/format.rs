@@ -248,12 +248,20 @@ mod tests {
 
     #[test]
     fn golden_block_does_not_drift() {
-        assert_eq!(hex(&two_entry_block()), "GOLDEN_BLOCK");
+        assert_eq!(
+            hex(&two_entry_block()),
+            "111111111111111111111111111111110302000000000000222222222222222222222222222222220604000000000000\
+             b547fd8035438d45"
+        );
     }
 
     #[test]
     fn golden_footer_does_not_drift() {
-        assert_eq!(hex(&FOOTER.encode()), "GOLDEN_FOOTER");
+        assert_eq!(
+            hex(&FOOTER.encode()),
+            "54616c6c7949647301000000020000000300000000000000040000000000000007000000000000000403020100000000\
+             ab000000000000000200000004000000cb9a1b7ed73c644e"
+        );
     }
 
     #[test]

@@ -4,14 +4,15 @@
 //! What must stay true:
 //! - one step touches at most about [`ID_STEP_ENTRIES_MAX`] entries or slots, whatever the size of the index;
 //! - generations are written in order, so that a run's `covered` position holds for all before it;
-//! - a run is in the list before the memory it replaces is given up, and before its inputs are deleted.
+//! - a run is looked up before the memory it replaces is given up, and before its inputs are deleted.
 
 use std::sync::Arc;
 
+use super::committed::Committed;
 use super::format::{Footer, delete_run};
-use super::generation::{Memory, Sealed, Table};
+use super::generation::{Sealed, Table};
 use super::merge::Merge;
-use super::run::{Run, RunList};
+use super::run::Run;
 use super::writer::RunWriter;
 use super::{IdError, Step};
 use crate::limits::ID_STEP_ENTRIES_MAX;
@@ -40,10 +41,8 @@ pub(super) struct Work {
 pub(super) struct Parts<'a> {
     /// Where the runs are.
     pub(super) store: &'a dyn Store,
-    /// The generations in memory.
-    pub(super) memory: &'a Memory,
-    /// The runs that are looked up.
-    pub(super) runs: &'a RunList,
+    /// What is looked up.
+    pub(super) committed: &'a Committed,
 }
 
 impl Work {
@@ -55,18 +54,18 @@ impl Work {
     /// One step of what is most urgent. Callers wait for a spare generation, then for memory; lookups only get slower
     /// when merges wait, so those come last, unless runs pile up.
     pub(super) fn step(&mut self, parts: Parts<'_>) -> Result<Step, IdError> {
-        if parts.memory.drop_oldest_written() {
+        if parts.committed.drop_oldest_written() {
             return Ok(Step::DroppedGeneration);
         }
-        if !parts.memory.has_spare() {
-            self.prepare_tables(parts.memory);
+        if !parts.committed.has_spare() {
+            self.prepare_tables(parts.committed);
             return Ok(Step::PreparedTables);
         }
-        if parts.memory.seal_if_full() {
+        if parts.committed.seal_if_full() {
             return Ok(Step::SealedGeneration);
         }
         self.start_merges(parts);
-        let merge_first = self.runs_pile_up(parts.runs);
+        let merge_first = self.runs_pile_up(parts.committed);
         if merge_first && let Some(step) = self.merge_step(parts)? {
             return Ok(step);
         }
@@ -76,22 +75,22 @@ impl Work {
         Ok(self.merge_step(parts)?.unwrap_or(Step::Idle))
     }
 
-    fn prepare_tables(&mut self, memory: &Memory) {
-        let shape = memory.shape();
+    fn prepare_tables(&mut self, committed: &Committed) {
+        let shape = committed.shape();
         let mut touched_slots = 0;
         while self.spare.len() < shape.partition_count() && touched_slots < ID_STEP_ENTRIES_MAX {
             self.spare.push(shape.table());
             touched_slots += shape.slots_per_partition();
         }
         if self.spare.len() == shape.partition_count() {
-            memory.give_spare(std::mem::take(&mut self.spare));
+            committed.give_spare(std::mem::take(&mut self.spare));
         }
     }
 
     /// Writes some partitions of the oldest generation that is not durable.
     fn write_step(&mut self, parts: Parts<'_>) -> Result<Option<Step>, IdError> {
         if self.writing.is_none() {
-            let Some(generation) = parts.memory.oldest_unwritten() else { return Ok(None) };
+            let Some(generation) = parts.committed.oldest_unwritten() else { return Ok(None) };
             let plan = Footer {
                 run_id: self.take_run_id(),
                 level: 0,
@@ -106,21 +105,19 @@ impl Work {
             self.writing = Some(Writing { generation, prepared: false, next_partition: 0, writer });
         }
         let writing = self.writing.as_mut().expect("set just above");
-        let Some(run) = writing.step(parts.store, parts.memory.shape().partition_count())? else {
+        let Some(run) = writing.step(parts.store, parts.committed.shape().partition_count())? else {
             return Ok(Some(Step::WroteEntries));
         };
-        let number = writing.generation.number;
         self.writing = None;
-        parts.runs.push(run);
-        parts.memory.mark_written(number);
+        parts.committed.add_run(run);
         Ok(Some(Step::FinishedRun))
     }
 
     /// Starts a merge on every level that has enough runs and no merge. Runs of one level stand next to each other,
     /// because the oldest of a level are merged first and move to the end of the next.
     fn start_merges(&mut self, parts: Parts<'_>) {
-        let runs = parts.runs.snapshot();
-        let oldest_in_memory = parts.memory.oldest_generation();
+        let runs = parts.committed.runs();
+        let oldest_in_memory = parts.committed.oldest_generation();
         for (group_index, group) in runs.chunk_by(same_level).enumerate() {
             let level = group[0].footer.level;
             if group.len() < self.fan_in || self.merges.iter().any(|merge| merge.level() == level) {
@@ -135,8 +132,8 @@ impl Work {
     }
 
     /// True when some level has twice the runs it should have: then writing more of them must wait.
-    fn runs_pile_up(&self, runs: &RunList) -> bool {
-        runs.snapshot().chunk_by(same_level).any(|group| group.len() >= 2 * self.fan_in)
+    fn runs_pile_up(&self, committed: &Committed) -> bool {
+        committed.runs().chunk_by(same_level).any(|group| group.len() >= 2 * self.fan_in)
     }
 
     /// Goes on with the merge of the lowest level, so that a long merge does not hold up the short ones.
@@ -145,7 +142,7 @@ impl Work {
         let Some((index, merge)) = lowest else { return Ok(None) };
         let Some(merged) = merge.step(parts.store)? else { return Ok(Some(Step::MergedEntries)) };
         let merge = self.merges.swap_remove(index);
-        parts.runs.replace(merge.inputs(), merged);
+        parts.committed.replace_runs(merge.inputs(), merged);
         // Not durable before the next flush, and need not be: a run that reappears is known as replaced.
         let ops = merge.inputs().iter().map(|run: &Arc<Run>| delete_run(run.footer.run_id)).collect();
         parts.store.write(&Batch { ops }, Durability::Deferred)?;

@@ -32,11 +32,14 @@
 
 mod bloom;
 mod claims;
+mod committed;
 mod format;
 mod generation;
 mod key;
 mod maintain;
 mod merge;
+#[cfg(test)]
+mod model_tests;
 mod run;
 #[cfg(test)]
 mod test_store;
@@ -52,9 +55,8 @@ use crate::ledger::types::Position;
 use crate::limits::ID_STEP_ENTRIES_MAX;
 use crate::store::{Batch, Durability, Space, Store, StoreError};
 use claims::{Begin, Claims};
-use generation::Memory;
+use committed::Committed;
 use maintain::{Parts, Work};
-use run::{Probe, RunList};
 
 /// Partitions of a generation, at most.
 const PARTITIONS_MAX: usize = 1 << 16;
@@ -217,8 +219,7 @@ pub struct IdStats {
 pub struct IdIndex {
     store: Arc<dyn Store>,
     claims: Claims,
-    memory: Memory,
-    runs: RunList,
+    committed: Committed,
     /// Locked by `maintain` for the whole step; no other call takes it.
     work: Mutex<Work>,
     /// Complete on disk since the index was opened.
@@ -236,15 +237,15 @@ impl IdIndex {
     pub fn open(store: Arc<dyn Store>, options: &IdOptions) -> Result<(Self, Position), IdError> {
         options.check()?;
         let opened = run::open(&*store)?;
+        let covered = opened.covered;
         let index = Self {
             claims: Claims::new(options.in_flight_max),
-            memory: Memory::new(options, opened.next_generation, opened.covered),
-            runs: opened.runs,
             work: Mutex::new(Work::new(opened.next_run_id, options.merge_fan_in)),
-            covered: opened.covered,
+            committed: Committed::new(options, opened),
+            covered,
             store,
         };
-        Ok((index, opened.covered))
+        Ok((index, covered))
     }
 
     /// Deletes the whole index, durably. Afterwards it opens empty and complete below position 0.
@@ -275,7 +276,7 @@ impl IdIndex {
         let claim = match self.lookup(key) {
             Err(error) => Err(error),
             Ok(Some(entry)) if !entry.freed => Ok(Claim::Committed(entry)),
-            Ok(_) if self.memory.is_behind() => Ok(Claim::TooMany),
+            Ok(_) if self.committed.is_behind() => Ok(Claim::TooMany),
             Ok(_) => return Ok(Claim::Granted),
         };
         self.claims.finish(key);
@@ -302,7 +303,6 @@ impl IdIndex {
     /// # Panics
     /// When the id is not claimed, or the position was announced as settled before.
     pub fn commit(&self, key: IdKey, entry: IdEntry) {
-        assert!(self.claims.contains(key), "an id is committed by the one that claimed it");
         self.insert(key, entry);
         self.claims.finish(key);
     }
@@ -316,8 +316,8 @@ impl IdIndex {
         if entry.position < self.covered {
             return; // Recovery began early; the runs know it.
         }
-        assert!(entry.position >= self.memory.settled(), "a settled position has no further ids");
-        self.memory.insert(key, entry.pack());
+        assert!(entry.position >= self.committed.settled(), "a settled position has no further ids");
+        self.committed.insert(key, entry.pack());
     }
 
     /// The newest entry of an id. Of an id that was given back it is that entry, or `None` once the index has dropped
@@ -326,35 +326,13 @@ impl IdIndex {
     /// # Errors
     /// When the disk cannot be read, or a block is damaged.
     pub fn lookup(&self, key: IdKey) -> Result<Option<IdEntry>, IdError> {
-        // Memory first: a generation that is gone from it by then has its run in the list that is taken afterwards.
-        loop {
-            let seen = self.memory.lookup(key);
-            let on_disk = self.lookup_runs(key, seen.oldest_generation)?;
-            // Another look means that a merge has ended meanwhile, which is rare: this ends.
-            let Some(on_disk) = on_disk else { continue };
-            return Ok(seen.packed.max(on_disk).map(IdEntry::unpack));
-        }
-    }
-
-    /// The largest entry in the runs; the outer `None` when a run was merged away meanwhile.
-    fn lookup_runs(&self, key: IdKey, oldest_generation: u64) -> Result<Option<Option<u64>>, IdError> {
-        let mut newest = None;
-        let runs = self.runs.snapshot();
-        // What lies in runs of generations that were seen in memory is known already.
-        for run in runs.iter().rev().filter(|run| run.footer.first_generation < oldest_generation) {
-            match run.probe(&*self.store, key)? {
-                Probe::Absent => {}
-                Probe::Found(packed) => newest = newest.max(Some(packed)),
-                Probe::Retired => return Ok(None),
-            }
-        }
-        Ok(Some(newest))
+        Ok(self.committed.lookup(&*self.store, key)?.map(IdEntry::unpack))
     }
 
     /// Announces that the ids of every record below `settled`, used and given back, have been committed or inserted.
     /// Costs nothing; the more often, the less there is to insert after a crash.
     pub fn settle(&self, settled: Position) {
-        self.memory.settle(settled);
+        self.committed.settle(settled);
     }
 
     /// One bounded step of background work; calls from several threads take turns. `settled` as in
@@ -365,22 +343,22 @@ impl IdIndex {
     pub fn maintain(&self, settled: Position) -> Result<Maintenance, IdError> {
         self.settle(settled);
         let mut work = self.work.lock().expect("after a step that panicked the process must stop, not write more");
-        let parts = Parts { store: &*self.store, memory: &self.memory, runs: &self.runs };
+        let parts = Parts { store: &*self.store, committed: &self.committed };
         Ok(Maintenance { step: work.step(parts)? })
     }
 
     /// Figures of this moment.
     #[must_use]
     pub fn stats(&self) -> IdStats {
-        let runs = self.runs.snapshot();
+        let counts = self.committed.counts();
         IdStats {
             claim_count: self.claims.claim_count(),
             waiter_count: self.claims.waiter_count(),
-            memory_id_count: self.memory.id_count(),
-            disk_id_count: runs.iter().map(|run| run.footer.entry_count).sum(),
-            run_count: runs.len(),
-            unwritten_generation_count: self.memory.unwritten_count(),
-            inline_table_count: self.memory.inline_table_count(),
+            memory_id_count: counts.memory_ids,
+            disk_id_count: counts.disk_ids,
+            run_count: counts.runs,
+            unwritten_generation_count: self.committed.unwritten_count(),
+            inline_table_count: self.committed.inline_table_count(),
         }
     }
 }

@@ -11,7 +11,6 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use super::IdError;
 use super::bloom::Bloom;
@@ -81,11 +80,13 @@ impl Run {
         without_checksum(run_id, index, value)
     }
 
-    /// Looks a key up. One read of the disk if the filter lets the key pass, almost never two.
+    /// False when the run certainly does not hold the key.
+    pub(super) fn may_contain(&self, key: IdKey) -> bool {
+        self.filter.may_contain(key)
+    }
+
+    /// Looks up a key that may be in the run. One read of the disk, almost never two.
     pub(super) fn probe(&self, store: &dyn Store, key: IdKey) -> Result<Probe, IdError> {
-        if !self.filter.may_contain(key) {
-            return Ok(Probe::Absent);
-        }
         let fence = key.high();
         // The key may stand at the end of the block before the first fence that equals its own first bytes.
         let first = self.fences.partition_point(|other| *other < fence).saturating_sub(1);
@@ -117,52 +118,15 @@ impl Run {
     }
 
     /// Marks that the run has left the list and its blocks are about to go.
-    fn retire(&self) {
+    pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
-    }
-}
-
-/// The runs that are looked up, oldest first. A reader takes the whole list as it is at one moment.
-pub(super) struct RunList {
-    runs: RwLock<Arc<Vec<Arc<Run>>>>,
-}
-
-impl RunList {
-    /// The list as it is now.
-    pub(super) fn snapshot(&self) -> Arc<Vec<Arc<Run>>> {
-        Arc::clone(&self.runs.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Adds a run of the generation that follows the last.
-    pub(super) fn push(&self, run: Run) {
-        let mut runs = self.snapshot().to_vec();
-        let expected = runs.last().map_or(0, |last| last.footer.last_generation + 1);
-        assert_eq!(run.footer.first_generation, expected, "runs follow each other without a gap");
-        runs.push(Arc::new(run));
-        self.set(runs);
-    }
-
-    /// Puts a merged run in the place of those it was made of and marks them as retired.
-    pub(super) fn replace(&self, inputs: &[Arc<Run>], merged: Run) {
-        let mut runs = self.snapshot().to_vec();
-        let first = runs.iter().position(|run| run.footer.run_id == inputs[0].footer.run_id);
-        let first = first.expect("runs under merge stay in the list");
-        let old: Vec<_> = runs.splice(first..first + inputs.len(), [Arc::new(merged)]).collect();
-        assert!(old.iter().zip(inputs).all(|(a, b)| Arc::ptr_eq(a, b)), "merged runs stand next to each other");
-        self.set(runs);
-        inputs.iter().for_each(|input| input.retire());
-    }
-
-    /// Only the maintenance changes the list, and one at a time.
-    fn set(&self, runs: Vec<Arc<Run>>) {
-        *self.runs.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(runs);
     }
 }
 
 /// What was found on disk.
 pub(super) struct Opened {
-    /// The complete runs.
-    pub(super) runs: RunList,
+    /// The complete runs, oldest first.
+    pub(super) runs: Vec<Run>,
     /// The number of the next generation.
     pub(super) next_generation: u64,
     /// Larger than every run id in the store.
@@ -184,7 +148,7 @@ pub(super) fn open(store: &dyn Store) -> Result<Opened, IdError> {
         next_run_id = run_id.checked_add(1).ok_or_else(|| damaged(run_id, "the run id is impossible"))?;
     }
     let current = without_replaced(footers, &mut obsolete)?;
-    let runs = current.iter().map(|footer| Run::load(store, *footer).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    let runs = current.iter().map(|footer| Run::load(store, *footer)).collect::<Result<_, _>>()?;
     // Only now is it certain that nothing else is wrong: evidence of damage is not cleaned away.
     if !obsolete.is_empty() {
         let batch = Batch { ops: obsolete.into_iter().map(delete_run).collect() };
@@ -194,7 +158,7 @@ pub(super) fn open(store: &dyn Store) -> Result<Opened, IdError> {
     Ok(Opened {
         next_generation: current.last().map_or(0, |last| last.last_generation + 1),
         covered: current.last().map_or(Position(0), |last| last.covered),
-        runs: RunList { runs: RwLock::new(Arc::new(runs)) },
+        runs,
         next_run_id,
     })
 }
@@ -282,7 +246,7 @@ mod tests {
     }
 
     fn footers(opened: &Opened) -> Vec<u64> {
-        opened.runs.snapshot().iter().map(|run| run.footer.run_id).collect()
+        opened.runs.iter().map(|run| run.footer.run_id).collect()
     }
 
     #[test]
@@ -290,9 +254,9 @@ mod tests {
         let store = TestStore::default();
         let written = write_run(&store, plan(0, 0, 0), (1..2_000).map(|number| key(number * 2, number)));
         let opened = open(&store).unwrap();
-        let loaded = Arc::clone(&opened.runs.snapshot()[0]);
+        let loaded = &opened.runs[0];
         assert_eq!(loaded.footer, written.footer);
-        for run in [&written, &*loaded] {
+        for run in [&written, loaded] {
             for number in 1..2_000 {
                 assert_eq!(run.probe(&store, key(number * 2, number)).unwrap(), Probe::Found(number - 1));
                 assert_eq!(run.probe(&store, key(number * 2 + 1, number)).unwrap(), Probe::Absent);
@@ -395,7 +359,7 @@ mod tests {
                 let found = match open(&damaged_store) {
                     Err(error) => error,
                     Ok(opened) => {
-                        let run = Arc::clone(&opened.runs.snapshot()[0]);
+                        let run = &opened.runs[0];
                         let probes = (0..400).map(|number| run.probe(&damaged_store, key(number, number << 50)));
                         probes.filter_map(Result::err).next().expect("damage must be found")
                     }
@@ -419,12 +383,11 @@ mod tests {
     fn a_reader_of_a_retired_run_is_told_to_look_again() {
         let store = TestStore::default();
         write_run(&store, plan(0, 0, 0), (0..10).map(|number| key(number, 0)));
-        let opened = open(&store).unwrap();
-        let old = Arc::clone(&opened.runs.snapshot()[0]);
-        let merged = write_run(&store, plan(1, 0, 0), (0..10).map(|number| key(number, 0)));
-        opened.runs.replace(&[Arc::clone(&old)], merged);
+        let old = open(&store).unwrap().runs.remove(0);
+        assert_eq!(old.probe(&store, key(3, 0)).unwrap(), Probe::Found(3));
+        old.retire();
+        assert_eq!(old.probe(&store, key(3, 0)).unwrap(), Probe::Found(3), "it is still there");
         store.write(&Batch { ops: vec![delete_run(0)] }, Durability::Deferred).unwrap();
         assert_eq!(old.probe(&store, key(3, 0)).unwrap(), Probe::Retired);
-        assert_eq!(opened.runs.snapshot()[0].probe(&store, key(3, 0)).unwrap(), Probe::Found(3));
     }
 }

@@ -169,7 +169,7 @@ mod tests {
                 let finished = writer.finish_step(&store);
                 store.crash(seed);
                 let opened = run::open(&store).unwrap();
-                let runs = opened.runs.snapshot();
+                let runs = opened.runs;
                 if matches!(finished, Ok(Some(_))) {
                     assert_eq!(runs.len(), 1, "a run that was finished is there");
                 }
@@ -198,14 +198,14 @@ mod tests {
         }
         // 2,000,000 ids at 10 bits are 39 chunks of 64 KiB, and the fences take one more.
         assert_eq!(step_count, 2);
-        assert_eq!(run::open(&store).unwrap().runs.snapshot().len(), 1);
+        assert_eq!(run::open(&store).unwrap().runs.len(), 1);
     }
 
     #[test]
     fn an_empty_run_is_a_run() {
         let store = TestStore::default();
         assert!(RunWriter::new(PLAN, 0).finish_step(&store).unwrap().is_some());
-        let runs = run::open(&store).unwrap().runs.snapshot();
+        let runs = run::open(&store).unwrap().runs;
         assert_eq!(runs[0].probe(&store, slot(1).key).unwrap(), run::Probe::Absent);
     }
 

@@ -39,6 +39,8 @@ pub struct Dictionary {
     items: RwLock<Vec<Item>>,
     /// Held while a new number is given.
     giving: Mutex<()>,
+    symbol_count_max: u32,
+    item_count_max: u32,
 }
 
 impl Default for Dictionary {
@@ -51,6 +53,12 @@ impl Dictionary {
     /// A dictionary that knows only the empty string, as number 0, and the item without attributes, as number 0.
     #[must_use]
     pub fn new() -> Self {
+        Self::bounded(limits::SYMBOLS_MAX, limits::ITEMS_MAX)
+    }
+
+    /// A dictionary that gives at most so many numbers to strings and to items, the empty ones included.
+    #[must_use]
+    pub fn bounded(symbol_count_max: u32, item_count_max: u32) -> Self {
         let numbers = DashMap::new();
         numbers.insert(Box::<str>::default(), SymbolId::EMPTY);
         let item_numbers = DashMap::new();
@@ -61,6 +69,8 @@ impl Dictionary {
             texts: RwLock::new(vec![Box::default()]),
             items: RwLock::new(vec![Item::default()]),
             giving: Mutex::new(()),
+            symbol_count_max,
+            item_count_max,
         }
     }
 
@@ -103,7 +113,7 @@ impl Dictionary {
             return Ok(found);
         }
         let id = SymbolId(self.counts().0);
-        if id.0 >= limits::SYMBOLS_MAX {
+        if id.0 >= self.symbol_count_max {
             return Err(DictionaryFull::Symbols);
         }
         definitions.define(Record::Symbol(id, text.into()));
@@ -124,7 +134,7 @@ impl Dictionary {
             return Ok(*found);
         }
         let id = ItemId(self.counts().1);
-        if id.0 >= limits::ITEMS_MAX {
+        if id.0 >= self.item_count_max {
             return Err(DictionaryFull::Items);
         }
         definitions.define(Record::Item(id, *item));

@@ -249,7 +249,7 @@ impl<'a> FrameView<'a> {
     pub fn decode(key: Position, bytes: &'a [u8]) -> Result<Self, FrameError> {
         let fault = |from: usize, to: usize, fault| FrameError { position: key, from, to, fault };
         let whole = bytes.len();
-        if whole < HEADER_BYTES + HASH_BYTES || whole > limits::FRAME_BYTES_MAX {
+        if !(HEADER_BYTES + HASH_BYTES..=limits::FRAME_BYTES_MAX).contains(&whole) {
             return Err(fault(0, whole, FrameFault::Length));
         }
         let mut reader = Reader::new(bytes);

@@ -3,7 +3,7 @@
 //! What must stay true: no lot is negative (invariant 4); a counter is never negative; the account's `seq` is the
 //! number of the last record that changed it, so that replay over a snapshot skips what the account already has.
 
-use super::decision::{CounterChange, LotKey, TotalsChange};
+use super::decision::{CounterChange, Effects, LotKey, TotalsChange};
 use super::types::{Day, Position, Seq, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::utc_day;
 use crate::limits;
@@ -79,11 +79,7 @@ impl Account {
     /// Units of a wallet that are alive at the instant.
     #[must_use]
     pub fn balance(&self, wallet: WalletId, at: TimestampNs) -> Units {
-        self.lots
-            .iter()
-            .filter(|lot| lot.key.wallet == wallet && at < lot.key.expires_at)
-            .map(|lot| lot.remaining)
-            .sum()
+        self.lots.iter().filter(|lot| lot.key.wallet == wallet && lot.key.is_alive(at)).map(|lot| lot.remaining).sum()
     }
 
     /// The value of a counter; 0 when it was never moved.
@@ -93,6 +89,28 @@ impl Account {
             .ok()
             .and_then(|index| self.counters.get(index))
             .map_or(0, |found| found.value)
+    }
+
+    /// Whether the effects of a record posted at the instant leave no lot and no counter negative or too large.
+    #[must_use]
+    pub fn accepts(&self, effects: &Effects, posted_at: TimestampNs) -> bool {
+        let in_range =
+            |held: i64, delta: i64| held.checked_add(delta).is_some_and(|sum| (0..=limits::UNITS_MAX).contains(&sum));
+        let lot_fits = effects.lot.is_none_or(|(key, delta)| {
+            let held = self.lots.binary_search_by_key(&key, |lot| lot.key).ok().and_then(|index| self.lots.get(index));
+            in_range(held.map_or(0, |lot| lot.remaining), delta)
+        });
+        let today = utc_day(posted_at);
+        let counter_fits = |(index, change): (usize, &CounterChange)| {
+            let held = self.find_counter(change.counter, change.period).ok().and_then(|index| self.counters.get(index));
+            let held = held.filter(|held| held.retain_until >= today).map_or(0, |held| held.value);
+            let same = |other: &CounterChange| (other.counter, other.period) == (change.counter, change.period);
+            let is_first = !effects.counters.iter().take(index).any(same);
+            is_first && (change.retain_until < today || in_range(held, change.delta))
+        };
+        // A forged record must not ask for the square of a long list either.
+        let count_max = limits::PROGRAM_CAPS_MAX + limits::PROGRAM_METRICS_MAX;
+        lot_fits && effects.counters.len() <= count_max && effects.counters.iter().enumerate().all(counter_fits)
     }
 
     fn find_counter(&self, counter: SymbolId, period: i32) -> Result<usize, usize> {
@@ -122,24 +140,27 @@ impl Account {
         }
     }
 
-    /// Moves a counter, unless it has been forgotten: what a very late reversal would give back is gone by then.
+    /// Moves a counter. A very late reversal takes off what has not been forgotten: later accruals may have kept the
+    /// counter, or it is gone.
     ///
     /// # Panics
     /// When the counter would become negative: the decision promised that it does not.
     pub fn change_counter(&mut self, change: &CounterChange, posted_at: TimestampNs) {
-        if change.retain_until < utc_day(posted_at) {
-            return;
-        }
+        let is_late = change.retain_until < utc_day(posted_at);
         match self.find_counter(change.counter, change.period) {
             Ok(index) => {
                 let entry = self.counters.get_mut(index).expect("the search returned its index");
                 entry.value += change.delta;
+                if is_late {
+                    entry.value = entry.value.max(0);
+                }
                 entry.retain_until = entry.retain_until.max(change.retain_until);
                 assert!((0..=limits::UNITS_MAX).contains(&entry.value), "a counter is neither negative nor too large");
                 if entry.value == 0 {
                     self.counters.remove(index);
                 }
             }
+            Err(_) if is_late => {}
             Err(index) => {
                 assert!((0..=limits::UNITS_MAX).contains(&change.delta), "a counter begins with a gain");
                 if change.delta > 0 {
@@ -219,5 +240,38 @@ impl PartnerAccount {
         } else {
             self.reversed -= delta;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NS_PER_DAY: i64 = 86_400_000_000_000;
+    const SPENT: SymbolId = SymbolId(7);
+
+    fn change(delta: i64, retain_until: i32) -> CounterChange {
+        CounterChange { counter: SPENT, period: 0, delta, retain_until: Day(retain_until) }
+    }
+
+    #[test]
+    fn a_late_reversal_takes_off_a_counter_that_a_later_accrual_kept() {
+        let mut account = Account::default();
+        account.change_counter(&change(10, 3), TimestampNs(0));
+        account.change_counter(&change(5, 5), TimestampNs(2 * NS_PER_DAY));
+        account.change_counter(&change(-10, 3), TimestampNs(4 * NS_PER_DAY));
+        assert_eq!(account.counter(SPENT, 0), 5);
+    }
+
+    #[test]
+    fn a_late_reversal_of_a_forgotten_counter_changes_nothing() {
+        let mut account = Account::default();
+        account.change_counter(&change(10, 3), TimestampNs(0));
+        account.forget_counters(TimestampNs(4 * NS_PER_DAY));
+        account.change_counter(&change(-10, 3), TimestampNs(4 * NS_PER_DAY));
+        assert_eq!(account.counters, []);
+        account.change_counter(&change(5, 9), TimestampNs(4 * NS_PER_DAY));
+        account.change_counter(&change(-10, 3), TimestampNs(4 * NS_PER_DAY));
+        assert_eq!(account.counters, []);
     }
 }

@@ -217,6 +217,12 @@ pub struct LotKey {
 impl LotKey {
     /// Never expires.
     pub const NEVER: TimestampNs = TimestampNs(i64::MAX);
+
+    /// Whether the units count at the instant.
+    #[must_use]
+    pub fn is_alive(&self, at: TimestampNs) -> bool {
+        self.expires_at == Self::NEVER || at < self.expires_at
+    }
 }
 
 /// A change to one of the account's counters.

@@ -32,7 +32,7 @@ pub struct Program {
     pub earn: Earn,
     /// Eligibility and multipliers by what a line carries.
     pub lines: LineTable,
-    /// Bounds per account and window, in the order in which they clip.
+    /// Bounds per account and window. Those on baskets are judged first; those on units clip in this order.
     pub caps: Vec<Cap>,
     /// Counters without a bound.
     pub metrics: Vec<Metric>,

@@ -144,6 +144,12 @@ impl ShardState {
         self.partners.iter()
     }
 
+    /// A partner's sub-account of a wallet; empty when it never moved.
+    #[must_use]
+    pub fn partner(&self, partner: SymbolId, wallet: WalletId) -> PartnerAccount {
+        self.partners.get(&(partner, wallet)).copied().unwrap_or_default()
+    }
+
     /// Decides a command. Writes into `out`, whose memory is reused; nothing is changed.
     ///
     /// # Panics
@@ -170,6 +176,30 @@ impl ShardState {
         if let Outcome::Refused(_) = out.outcome {
             refuse(known, context, out);
         }
+    }
+
+    /// Whether [`ShardState::apply`] can take this record without breaking what it asserts. Always, for what `decide`
+    /// promised; replay asks before it applies, so that a forged journal is refused and not fallen over.
+    #[must_use]
+    pub fn accepts(&self, change: &Change<'_>) -> bool {
+        let is_next = change.seq == self.seq.next() && change.posted_at >= self.posted_at;
+        if !is_next && change.seq > self.seq {
+            return false;
+        }
+        let Ok(index) = usize::try_from(change.account.0) else { return false };
+        let account = self.accounts.get(index).filter(|account| !account.id.is_empty());
+        if change.decision.effects.opens_account {
+            let known = self.find(change.account_id);
+            let fits = known.map_or(account.is_none(), |number| number == change.account);
+            if !fits || change.account_id.is_empty() || index > self.accounts.len() {
+                return false;
+            }
+        } else if account.is_none() {
+            return false;
+        }
+        let unopened = Account::default();
+        let account = account.unwrap_or(&unopened);
+        change.seq <= account.seq || account.accepts(&change.decision.effects, change.posted_at)
     }
 
     /// Applies a record: to the shard, the account and the issuer, each only if the record is newer than it.

@@ -4,12 +4,12 @@
 //! What must stay true: each check looks at every value a bounded number of times, so that a file at its size limit is
 //! checked in well under a second; a programme that passes cannot make `basket_units` leave its range.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::file::{ATTRIBUTE_KEYS, EarnSection, Expectation, ProgramFile, RuleEntry};
 use super::problem::{Finding, Problems};
 use super::symbols::{SymbolTable, Symbols};
-use super::table::grouped;
+use super::table::stated;
 use crate::ledger::earn::basket_units;
 use crate::ledger::program::{Attribute, BPS_ONE, LineClass, Program};
 use crate::ledger::types::Item;
@@ -35,9 +35,9 @@ fn key_of(attribute: Attribute) -> &'static str {
 
 fn check_repeated_exclusions(earn: &EarnSection, problems: &mut Problems<'_>) {
     for (attribute, values) in &earn.exclude {
-        let mut seen = HashMap::new();
+        let mut seen = HashSet::new();
         for value in values {
-            if seen.insert(value.get_ref(), ()).is_some() {
+            if !seen.insert(value.get_ref()) {
                 let message = format!("{} {:?} is listed twice", key_of(*attribute), value.get_ref());
                 problems.push(Finding::warning(&value.span(), message));
             }
@@ -53,7 +53,7 @@ fn check_largest_basket(earn: &EarnSection, rules: &[RuleEntry], problems: &mut 
     let room = i128::from(UNITS_MAX) - lines_max;
     let largest_multiplier_bps = room * i128::from(*earn.per_minor.get_ref()) * i128::from(BPS_ONE) / largest_numerator;
     let hint = "lower `units` or raise `per_minor` in [earn]: no balance may exceed that number";
-    let too_large = |what: &str| format!("with {what} one basket could earn more than {} units", grouped(UNITS_MAX));
+    let too_large = |what: &str| format!("with {what} one basket could earn more than {} units", stated(UNITS_MAX));
     if i128::from(BPS_ONE) > largest_multiplier_bps {
         problems.push(Finding::error(&earn.units.span(), too_large("this rate")).hint(hint));
         return;
@@ -91,20 +91,23 @@ fn excluded_values(file: &ProgramFile) -> HashMap<Value<'_>, usize> {
 fn check_excluded_rules(file: &ProgramFile, problems: &mut Problems<'_>) {
     let excluded = excluded_values(file);
     for rule in &file.rules {
-        let starts: Vec<_> = rule
+        // Each excluded value of the rule with the line that excludes it.
+        let excluded: Vec<_> = rule
             .values
             .iter()
-            .filter_map(|value| Some((value, excluded.get(&(rule.attribute, value.get_ref().as_str()))?)))
+            .filter_map(|value| {
+                let start = excluded.get(&(rule.attribute, value.get_ref().as_str()))?;
+                Some((value, problems.line(*start)))
+            })
             .collect();
-        let Some((value, start)) = starts.first() else { continue };
-        let (key, name, line) = (key_of(rule.attribute), rule.name.get_ref(), problems.line(**start));
-        if starts.len() == rule.values.len() {
+        let Some((value, line)) = excluded.first() else { continue };
+        let (key, name) = (key_of(rule.attribute), rule.name.get_ref());
+        if excluded.len() == rule.values.len() {
             let message = format!("rule `{name}` has no effect: [earn] excludes every {key} that it matches");
             let hint = format!("line {line} excludes {:?}", value.get_ref());
             problems.push(Finding::error(&rule.name.span(), message).hint(hint));
         } else {
-            for (value, start) in &starts {
-                let line = problems.line(**start);
+            for (value, line) in &excluded {
                 let message =
                     format!("rule `{name}` never applies to {key} {:?}: line {line} excludes it", value.get_ref());
                 problems.push(Finding::warning(&value.span(), message));
@@ -126,10 +129,10 @@ fn check_overlapping_rules(file: &ProgramFile, problems: &mut Problems<'_>) {
     }
     for rule in &file.rules {
         let key = key_of(rule.attribute);
-        let mut seen = HashMap::new();
+        let mut seen = HashSet::new();
         let mut lost = Vec::new();
         for value in &rule.values {
-            if seen.insert(value.get_ref(), ()).is_some() {
+            if !seen.insert(value.get_ref()) {
                 let message = format!("{key} {:?} is listed twice", value.get_ref());
                 problems.push(Finding::warning(&value.span(), message));
                 continue;
@@ -183,7 +186,7 @@ pub(super) fn check_expectations(
         let got = basket_units(program, lines.iter().copied());
         let expected = *expectation.units.get_ref();
         if got != expected {
-            let (name, got, expected) = (expectation.name.get_ref(), grouped(got), grouped(expected));
+            let (name, got, expected) = (expectation.name.get_ref(), stated(got), stated(expected));
             let message = format!("expectation {name:?} does not hold: the basket earns {got}, not {expected}");
             problems.push(Finding::error(&expectation.units.span(), message).hint(explain(program, &lines)));
         }
@@ -200,7 +203,7 @@ fn explain(program: &Program, lines: &[(LineClass, i64)]) -> String {
                 program.lines.rule(*rule).map_or_else(String::new, |rule| format!("rule `{}`", rule.name))
             }
         };
-        format!("line {number}: {} minor units, {by}", grouped(*amount_minor))
+        format!("line {number}: {} minor units, {by}", stated(*amount_minor))
     });
     let mut text = explained.collect::<Vec<_>>().join("; ");
     if lines.len() > EXPLAINED_LINES_MAX {

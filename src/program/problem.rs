@@ -86,6 +86,17 @@ impl Finding {
     }
 }
 
+/// Longest message or hint in bytes. They quote the file, and a file may hold a name of a megabyte.
+const TEXT_BYTES_MAX: usize = 1_000;
+
+/// Cuts a text that is too long, and shows that it did.
+fn clip(text: &mut String) {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.push_str(" ...");
+    }
+}
+
 /// The problems of one source. At most [`PROGRAM_PROBLEMS_MAX`] errors and as many warnings are kept, the rest counted.
 #[derive(Debug)]
 pub(super) struct Problems<'s> {
@@ -112,12 +123,14 @@ impl<'s> Problems<'s> {
         }
     }
 
-    pub(super) fn push(&mut self, finding: Finding) {
+    pub(super) fn push(&mut self, mut finding: Finding) {
         let (kept, hidden_count) = match finding.severity {
             Severity::Error => (&mut self.errors, &mut self.hidden_errors_count),
             Severity::Warning => (&mut self.warnings, &mut self.hidden_warnings_count),
         };
         if kept.len() < PROGRAM_PROBLEMS_MAX {
+            clip(&mut finding.message);
+            finding.hint.as_mut().map(clip);
             kept.push(finding);
         } else {
             *hidden_count += 1;
@@ -192,6 +205,15 @@ mod tests {
                 "a.toml:3:4: error: end"
             ]
         );
+    }
+
+    #[test]
+    fn a_text_that_quotes_a_long_name_is_cut() {
+        let mut problems = Problems::new("x");
+        problems.push(Finding::error(&(0..1), "ü".repeat(TEXT_BYTES_MAX)).hint("y".repeat(TEXT_BYTES_MAX)));
+        let problem = problems.into_sorted().remove(0);
+        assert_eq!(problem.message, format!("{} ...", "ü".repeat(TEXT_BYTES_MAX / 2)));
+        assert_eq!(problem.hint, Some("y".repeat(TEXT_BYTES_MAX)));
     }
 
     #[test]

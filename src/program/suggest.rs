@@ -2,9 +2,16 @@
 //!
 //! What must stay true: a suggestion is made only where it is near, so that it is worth reading.
 
+/// Longest text that a suggestion is made for.
+const WORD_BYTES_MAX: usize = 128;
+
 /// The candidate nearest to the word in single-character edits, ignoring case, or `None` when all are far from it. Of
 /// equally near ones the first counts.
 pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    // A suggestion for a longer text helps nobody, and distances take time and room that grow with the square.
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
     let word = word.to_lowercase();
     // A third of the word may differ: enough for a slip or two, too little for another word.
     let distance_max = (word.chars().count() / 3).max(1);
@@ -74,5 +81,7 @@ mod tests {
         assert_eq!(nearest("half-uo", words), Some("half-up"));
         assert_eq!(nearest("bankers", words), None);
         assert_eq!(nearest("", words), None);
+        let long = "x".repeat(WORD_BYTES_MAX + 1);
+        assert_eq!(nearest(&long, [long.as_str()]), None);
     }
 }

@@ -113,7 +113,7 @@ fn cap_line(cap: &Cap, wallet: &Wallet) -> String {
     let limit = match cap.measure {
         CapMeasure::Units => units_in(wallet, cap.limit),
         CapMeasure::EarningBaskets if cap.limit == 1 => "1 earning basket".to_owned(),
-        CapMeasure::EarningBaskets => format!("{} earning baskets", grouped(cap.limit)),
+        CapMeasure::EarningBaskets => format!("{} earning baskets", grouped(cap.limit, ',')),
     };
     format!("cap {}: at most {limit} per account and {}", cap.name, window(cap.window))
 }
@@ -154,8 +154,8 @@ fn terms(program: &Program) -> String {
     let seconds = if skew_seconds == 1 { "second" } else { "seconds" };
     format!(
         "terms: {accounts}; receipts may be {} {days} late and {} {seconds} ahead",
-        grouped(late_days),
-        grouped(skew_seconds)
+        grouped(late_days, ','),
+        grouped(skew_seconds, ',')
     )
 }
 
@@ -179,7 +179,7 @@ fn units(number: String, wallet: &Wallet) -> String {
 /// `number / 10^decimals`; zeros at the end go, except for the first `kept` decimals.
 fn decimal(number: i128, decimals: u32, kept: u32) -> String {
     let divisor = 10_i128.pow(decimals);
-    let mut text = grouped(i64::try_from(number / divisor).expect("what a programme states fits i64"));
+    let mut text = grouped(i64::try_from(number / divisor).expect("what a programme states fits i64"), ',');
     let [width, kept] = [decimals, kept].map(|count| usize::try_from(count).expect("a handful of decimals"));
     if decimals > 0 {
         let digits = format!("{:0width$}", number % divisor);

@@ -10,7 +10,7 @@ use crate::limits::{PROGRAM_SOURCE_BYTES_MAX, SYMBOLS_MAX};
 
 /// The dictionary takes no further string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the dictionary is full: it holds {SYMBOLS_MAX} strings")]
+#[error("the dictionary is full: it holds {SYMBOLS_MAX} strings, which is the limit")]
 pub struct SymbolsFull;
 
 /// A dictionary of strings.

@@ -61,6 +61,7 @@ impl<'a, 's> TableReader<'a, 's> {
         self.table.get(key)
     }
 
+    /// Reports a value of another type than expected.
     fn mismatch(&mut self, key: &str, value: &At<DeValue<'s>>, expected: &str) {
         let finding =
             Finding::error(&value.span(), format!("`{key}` must be {expected}, not {}", kind(value.get_ref())));
@@ -70,6 +71,8 @@ impl<'a, 's> TableReader<'a, 's> {
                  as a string",
             ),
             DeValue::String(text) if expected == LIST_OF_STRINGS => finding.hint(format!("write {key} = [{text:?}]")),
+            DeValue::Table(_) if expected == LIST_OF_TABLES => finding.hint(format!("write [[{key}]] above each")),
+            DeValue::Array(_) if expected == TABLE => finding.hint(format!("there is only one: write [{key}]")),
             _ => finding,
         });
     }
@@ -111,9 +114,9 @@ impl<'a, 's> TableReader<'a, 's> {
         };
         let number = i64::from_str_radix(digits.as_str(), digits.radix()).ok();
         if number.is_none_or(|number| !range.contains(&number)) {
-            let (least, most) = (grouped(*range.start()), grouped(*range.end()));
-            let stated = self.problems.text(&value.span());
-            let message = format!("`{key}` is {stated}, but must be from {least} to {most}");
+            let (least, most) = (stated(*range.start()), stated(*range.end()));
+            let written = self.problems.text(&value.span());
+            let message = format!("`{key}` is {written}, but must be from {least} to {most}");
             self.problems.push(Finding::error(&value.span(), message));
         }
         Some(At::new(value.span(), number.unwrap_or(*range.end()).clamp(*range.start(), *range.end())))
@@ -125,8 +128,8 @@ impl<'a, 's> TableReader<'a, 's> {
             Some((at, value @ (DeValue::Integer(_) | DeValue::Float(_)))) => {
                 self.asked.push(key);
                 let finding = Finding::error(&at, format!("`{key}` must be a string, not {}", kind(value)));
-                let stated = self.problems.text(&at);
-                self.problems.push(finding.hint(format!("write {key} = \"{stated}\"")));
+                let written = self.problems.text(&at);
+                self.problems.push(finding.hint(format!("write {key} = \"{written}\"")));
                 None
             }
             _ => self.text(key, 0..=usize::MAX),
@@ -199,7 +202,7 @@ impl<'a, 's> TableReader<'a, 's> {
         match value.get_ref() {
             DeValue::Table(table) => Some(TableReader::new(table, value.span(), noun, self.problems)),
             _ => {
-                self.mismatch(key, value, "a table");
+                self.mismatch(key, value, TABLE);
                 None
             }
         }
@@ -215,7 +218,7 @@ impl<'a, 's> TableReader<'a, 's> {
     ) {
         let Some(value) = self.value(key) else { return };
         let DeValue::Array(items) = value.get_ref() else {
-            return self.mismatch(key, value, "a list of tables");
+            return self.mismatch(key, value, LIST_OF_TABLES);
         };
         if items.is_empty() {
             self.problems.push(Finding::error(&value.span(), format!("`{key}` is an empty list")));
@@ -255,6 +258,8 @@ impl<'a, 's> TableReader<'a, 's> {
 }
 
 const LIST_OF_STRINGS: &str = "a list of strings";
+const LIST_OF_TABLES: &str = "a list of tables";
+const TABLE: &str = "a table";
 
 /// What a value is, with its article.
 fn kind(value: &DeValue<'_>) -> &'static str {
@@ -285,13 +290,18 @@ fn day_of(date: toml::value::Date) -> Option<Day> {
     Some(Day((date - jiff::civil::date(1970, 1, 1)).get_days()))
 }
 
-/// A number with its thousands set apart, for messages.
-pub(super) fn grouped(number: i64) -> String {
+/// A number with its thousands set apart as TOML allows: a message can be copied into the file.
+pub(super) fn stated(number: i64) -> String {
+    grouped(number, '_')
+}
+
+/// A number with its thousands set apart.
+pub(super) fn grouped(number: i64, separator: char) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = if number < 0 { "-".to_owned() } else { String::new() };
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
+            text.push(separator);
         }
         text.push(digit);
     }
@@ -305,9 +315,9 @@ mod tests {
     #[test]
     fn thousands_are_set_apart() {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (-12_345_678, "-12,345,678")] {
-            assert_eq!(grouped(number), text);
+            assert_eq!(grouped(number, ','), text);
         }
-        assert_eq!(grouped(i64::MIN), "-9,223,372,036,854,775,808");
+        assert_eq!(stated(i64::MIN), "-9_223_372_036_854_775_808");
     }
 
     #[test]

@@ -36,7 +36,7 @@ use crate::ledger::types::{Position, Seq, ShardId, SymbolId};
 use crate::replay::World;
 use crate::shard::job::ClaimedIds;
 use crate::snapshot::entity::Entity;
-use crate::snapshot::{Marker, SnapshotError};
+use crate::snapshot::{Marker, Saved, SnapshotError};
 use crate::store::{Direction, Space, Store, StoreError};
 use identity::{Identity, IdentityError};
 
@@ -91,7 +91,7 @@ pub struct Recovered {
     pub journal: Arc<StoreJournal>,
     /// The snapshot that was used.
     pub marker: Option<Marker>,
-    /// Per shard: the last record that the snapshot is known to have.
+    /// Per shard: a record up to which the snapshot is known to have everything.
     pub snapshot_seqs: Vec<Seq>,
     /// Records replayed.
     pub replayed_count: u64,
@@ -112,36 +112,78 @@ pub fn recover(
 ) -> Result<Recovered, RecoveryError> {
     let journal = Arc::new(StoreJournal::new(store.clone()));
     journal.check_high_water()?;
-    let marker = Marker::read(&**store)?;
-    let mut world = World::new(identity.shard_count);
-    let mut snapshot_seqs = vec![Seq(0); usize::from(identity.shard_count)];
-    if marker.is_some() {
-        load_snapshot(&**store, &mut world)?;
-    }
-    for (place, shard) in snapshot_seqs.iter_mut().zip(&world.shards) {
-        *place = shard.seq;
-    }
     let (ids, covered) = open_ids(store, id_options)?;
-    let start = covered.min(marker.map_or(Position(0), |marker| marker.start));
     let hasher = identity.id_hasher();
-    let (end, end_hash) = journal.end()?;
-    let mut replay = Replay { world, ids: &ids, hasher: &hasher, replayed_count: 0 };
-    let mut next = start;
-    while next < end {
-        replay.some_frames(&*journal, next)?;
-        next = replay.world.end;
-        // Between the frames, so that the ids of a long journal do not all stay in memory.
-        while ids.maintain(next)?.more_waits() {}
-        on_progress(next, end);
+    let loaded = Loaded::open(&**store, identity.shard_count)?;
+    let marker = loaded.marker;
+    let replayed = loaded.replay(&*journal, Some((&ids, &hasher, covered)), on_progress)?;
+    let Replay { world, since, replayed_count, .. } = replayed;
+    Ok(Recovered { world, identity, ids, journal, marker, snapshot_seqs: since, replayed_count })
+}
+
+/// Recovers the state without the index of ids, and writes nothing: for audits.
+///
+/// # Errors
+/// As the table of this module says.
+pub fn recover_state(
+    store: &Arc<dyn Store>,
+    identity: &Identity,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<(World, Option<Marker>), RecoveryError> {
+    let journal = StoreJournal::new(store.clone());
+    journal.check_high_water()?;
+    let loaded = Loaded::open(&**store, identity.shard_count)?;
+    let marker = loaded.marker;
+    Ok((loaded.replay(&journal, None, on_progress)?.world, marker))
+}
+
+/// What the snapshot gives, before the replay.
+struct Loaded {
+    world: World,
+    marker: Option<Marker>,
+}
+
+impl Loaded {
+    fn open(store: &dyn Store, shard_count: u16) -> Result<Self, RecoveryError> {
+        let marker = Marker::read(store)?;
+        let mut world = World::new(shard_count);
+        if let Some(marker) = &marker {
+            load_snapshot(store, marker, &mut world)?;
+        }
+        Ok(Self { world, marker })
     }
-    let (mut world, replayed_count) = (replay.world, replay.replayed_count);
-    if replayed_count == 0 {
-        // The snapshot has everything; the chain goes on after the last frame.
-        (world.end, world.hash) = (end, end_hash);
-        world.epoch = last_epoch(&*journal, end)?;
+
+    /// Replays what the snapshot does not have and, where ids are given, what the index of ids does not have.
+    fn replay<'a>(
+        self,
+        journal: &dyn Journal,
+        ids: Option<(&'a IdIndex, &'a IdHasher, Position)>,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Replay<'a>, RecoveryError> {
+        let snapshot_start = self.marker.map_or(Position(0), |marker| marker.start);
+        let (end, end_hash) = journal.end()?;
+        let since = self.world.shards.iter().map(|shard| shard.seq).collect();
+        let start = ids.map_or(snapshot_start, |(_, _, covered)| covered.min(snapshot_start));
+        let ids = ids.map(|(ids, hasher, _)| (ids, hasher));
+        let mut replay = Replay { world: self.world, ids, snapshot_start, since, replayed_count: 0 };
+        let mut next = start;
+        while next < end {
+            replay.some_frames(journal, next)?;
+            next = replay.world.end;
+            if let Some((ids, _)) = ids {
+                // Between the frames, so that the ids of a long journal do not all stay in memory.
+                while ids.maintain(next)?.more_waits() {}
+            }
+            on_progress(next, end);
+        }
+        if replay.replayed_count == 0 {
+            // The snapshot has everything; the chain goes on after the last frame.
+            (replay.world.end, replay.world.hash) = (end, end_hash);
+            replay.world.epoch = last_epoch(journal, end)?;
+        }
+        check_accounts(&replay.world)?;
+        Ok(replay)
     }
-    check_accounts(&world)?;
-    Ok(Recovered { world, identity, ids, journal, marker, snapshot_seqs, replayed_count })
 }
 
 /// A snapshot never knows more than the journal: every account is opened, and its last record lies in the journal.
@@ -176,14 +218,17 @@ fn last_epoch(journal: &dyn Journal, end: Position) -> Result<u64, JournalError>
 
 struct Replay<'a> {
     world: World,
-    ids: &'a IdIndex,
-    hasher: &'a IdHasher,
+    ids: Option<(&'a IdIndex, &'a IdHasher)>,
+    snapshot_start: Position,
+    /// Per shard: the last record before the snapshot's start. The snapshot has everything up to it; of what came later
+    /// it may have parts, whatever the shard's own entity says, for accounts are copied before it.
+    since: Vec<Seq>,
     replayed_count: u64,
 }
 
 impl Replay<'_> {
     fn some_frames(&mut self, journal: &dyn Journal, from: Position) -> Result<(), JournalError> {
-        let Self { world, ids, hasher, replayed_count } = self;
+        let Self { world, ids, snapshot_start, since, replayed_count } = self;
         let mut frame_count = 0;
         journal.read(from, &mut |frame| {
             if world.hash == [0; 32] && world.end == Position(0) {
@@ -192,6 +237,12 @@ impl Replay<'_> {
             }
             world.apply_frame(frame, |world, view, record| {
                 *replayed_count += 1;
+                if view.position >= *snapshot_start
+                    && let Some(since) = since.get_mut(usize::from(view.shard.0))
+                {
+                    *since = (*since).min(Seq(view.seq.0 - 1));
+                }
+                let Some((ids, hasher)) = *ids else { return Ok(()) };
                 match record {
                     Record::Entry(entry) => enter_ids(ids, hasher, &world.dictionary, view.position, entry),
                     Record::Program(publication) => {
@@ -219,10 +270,10 @@ fn open_ids(store: &Arc<dyn Store>, options: &IdOptions) -> Result<(IdIndex, Pos
     }
 }
 
-fn load_snapshot(store: &dyn Store, world: &mut World) -> Result<(), RecoveryError> {
+fn load_snapshot(store: &dyn Store, marker: &Marker, world: &mut World) -> Result<(), RecoveryError> {
     let mut failed = None;
     store.scan(Space::State, &[], Direction::Forward, &mut |key, value| {
-        let loaded = Entity::decode(key, value).and_then(|entity| place_entity(world, entity));
+        let loaded = Entity::decode(key, value).and_then(|entity| place_entity(world, &marker.saved, entity));
         match loaded {
             Ok(()) => ControlFlow::Continue(()),
             Err(fault) => {
@@ -232,10 +283,25 @@ fn load_snapshot(store: &dyn Store, world: &mut World) -> Result<(), RecoveryErr
             }
         }
     })?;
-    failed.map_or(Ok(()), |error| Err(error.into()))
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let (symbol_count, item_count) = world.dictionary.counts();
+    let version_count = u32::try_from(world.publications.len()).unwrap_or(u32::MAX);
+    let found = Saved { symbol_count, item_count, version_count };
+    let Saved { symbol_count, item_count, version_count } = marker.saved;
+    if found.symbol_count < symbol_count || found.item_count < item_count || found.version_count < version_count {
+        return Err(SnapshotError::Incomplete { promised: marker.saved, found }.into());
+    }
+    Ok(())
 }
 
-fn place_entity(world: &mut World, entity: Entity) -> Result<(), DecodeError> {
+/// Beyond what the marker promises there may be gaps, and what lies behind one does not fit: replay brings it again.
+fn unless_beyond(promised: bool, placed: Result<(), DecodeError>) -> Result<(), DecodeError> {
+    if promised { placed } else { Ok(()) }
+}
+
+fn place_entity(world: &mut World, saved: &Saved, entity: Entity) -> Result<(), DecodeError> {
     let shard_of = |world: &World, shard: ShardId| {
         if usize::from(shard.0) < world.shards.len() {
             Ok(usize::from(shard.0))
@@ -244,9 +310,14 @@ fn place_entity(world: &mut World, entity: Entity) -> Result<(), DecodeError> {
         }
     };
     match entity {
-        Entity::Symbol(id, text) => world.dictionary.restore_symbol(id, &text)?,
-        Entity::Item(id, item) => world.dictionary.restore_item(id, &item)?,
-        Entity::Program(position, publication) => world.restore_publication(position, *publication)?,
+        Entity::Symbol(id, text) => {
+            unless_beyond(id.0 < saved.symbol_count, world.dictionary.restore_symbol(id, &text))?;
+        }
+        Entity::Item(id, item) => unless_beyond(id.0 < saved.item_count, world.dictionary.restore_item(id, &item))?,
+        Entity::Program(position, publication) => {
+            let promised = publication.version.0 <= saved.version_count;
+            unless_beyond(promised, world.restore_publication(position, *publication))?;
+        }
         Entity::Cell(id, version, used) => world.cells.restore(id, version, used),
         Entity::Shard(ShardId::CONTROL, seq, _) => world.control_seq = seq,
         Entity::Shard(shard, seq, posted_at) => {
@@ -296,6 +367,10 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
 
 /// Enters the ids of a record that is durable. The live path does the same when a commit is processed.
 fn enter_ids(ids: &IdIndex, hasher: &IdHasher, dictionary: &Dictionary, position: Position, entry: &Entry) {
+    #[cfg(feature = "broken-variants")]
+    if crate::sim::broken::is(crate::sim::broken::Variant::SkipIdCheckAfterRestart) {
+        return;
+    }
     let keys = ids_of(hasher, dictionary, &entry.command);
     let taken = IdEntry { position, freed: false };
     ids.insert(keys.transaction, taken);

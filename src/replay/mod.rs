@@ -152,20 +152,18 @@ impl World {
 
     fn apply_entry(&mut self, view: &RecordView<'_>, entry: &Entry) -> Result<(), DecodeError> {
         let shard = self.shards.get_mut(usize::from(view.shard.0)).ok_or(DecodeError::Contradiction)?;
-        let fits = view.seq <= shard.seq || view.seq == shard.seq.next();
-        let opened = entry.decision.effects.opens_account
-            || shard.account(entry.account).is_some_and(|account| !account.id.is_empty());
-        if !fits || !opened {
-            return Err(DecodeError::Contradiction);
-        }
-        shard.apply(&Change {
+        let change = Change {
             seq: view.seq,
             position: Some(view.position),
             posted_at: entry.posted_at,
             account: entry.account,
             account_id: &entry.command.account_id,
             decision: &entry.decision,
-        });
+        };
+        if !shard.accepts(&change) {
+            return Err(DecodeError::Contradiction);
+        }
+        shard.apply(&change);
         for taken in &entry.decision.cells {
             self.cells.restore_use(taken);
         }

@@ -12,6 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::wire;
 use super::wire::ErrorReason;
+use crate::ids::IdError;
 use crate::journal::JournalError;
 use crate::ledger::decision::Refusal;
 
@@ -162,15 +163,23 @@ impl From<Failure> for Status {
     }
 }
 
+/// A store that failed once is at an end, whoever asked it: its cause is in the log, and a caller can only come back
+/// after the restart.
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
-        Self::internal(error)
+        match error {
+            JournalError::Store(_) => Self::OutcomeUnknown,
+            other => Self::internal(other),
+        }
     }
 }
 
-impl From<crate::ids::IdError> for Failure {
-    fn from(error: crate::ids::IdError) -> Self {
-        Self::internal(error)
+impl From<IdError> for Failure {
+    fn from(error: IdError) -> Self {
+        match error {
+            IdError::Store(_) => Self::OutcomeUnknown,
+            other => Self::internal(other),
+        }
     }
 }
 
@@ -211,6 +220,15 @@ mod tests {
             assert_eq!(retries, details.retry_info().is_some(), "{failure:?}");
             assert!(!status.message().contains("secret"), "a fault's cause is for the log");
         }
+    }
+
+    #[test]
+    fn a_store_that_has_stopped_asks_its_callers_to_come_back() {
+        let stopped = || crate::store::StoreError::Latched { first: "the disk is full".to_owned() };
+        assert_eq!(Failure::from(JournalError::Store(stopped())), Failure::OutcomeUnknown);
+        assert_eq!(Failure::from(IdError::Store(stopped())), Failure::OutcomeUnknown);
+        let fault = IdError::Options { reason: "too many" };
+        assert!(matches!(Failure::from(fault), Failure::Internal(_)));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use crate::journal::dictionary::{Definitions, Dictionary};
 use crate::journal::record::{Record, encode_control};
 use crate::ledger::types::{Position, Seq, ShardId};
 
-/// Called on the committer's thread, with the record's position, when the record is durable and before the position
-/// counts as settled. Must be short.
+/// Called on the committer's thread, with the record's position, when the record is durable and before it counts as
+/// settled. It must not block.
 pub type OnDurable = Box<dyn FnOnce(Position) + Send>;
 
 /// What the committer takes from the queue.

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::committer::Progress;
 use super::engine::OnFailure;
 use super::job::Job;
-use super::snapshotter::{RunState, Saved, SnapshotRun};
+use super::snapshotter::{RunState, SnapshotRun};
 use super::worker::Shared;
 use crate::clock::SharedClock;
 use crate::journal::JournalError;
@@ -21,7 +21,7 @@ use crate::journal::log::{HighWater, StoreJournal};
 use crate::journal::record::Publication;
 use crate::ledger::types::Position;
 use crate::limits;
-use crate::snapshot::Marker;
+use crate::snapshot::{Marker, Saved};
 use crate::store::{Store, StoreError};
 
 /// When snapshots are taken.
@@ -109,7 +109,11 @@ impl Housekeeper {
         on_failure: &OnFailure,
     ) {
         while !stopping.load(Ordering::Acquire) && !failed.load(Ordering::Acquire) {
-            let request = requests.recv_timeout(Duration::from_millis(ROUND_MS)).ok();
+            let request = match requests.recv_timeout(Duration::from_millis(ROUND_MS)) {
+                Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             if let Err(error) = self.round(request) {
                 failed.store(true, Ordering::Release);
                 on_failure(&error);
@@ -171,20 +175,23 @@ impl Housekeeper {
     }
 
     fn begin(&mut self, waiting: Option<Sender<Marker>>) {
-        let publications = self.publications.read().expect("no holder panics");
-        let (run, sinks) = SnapshotRun::begin(
-            &self.shared,
-            &self.progress,
-            &self.dictionary,
-            &publications,
-            self.saved,
-            self.queues.len(),
-        );
+        let (run, sinks) = {
+            // Held while the start is fixed: a publication is either in the list or not settled yet. Let go before the
+            // queues, which can be full, for the committer waits for this lock.
+            let publications = self.publications.read().expect("no holder panics");
+            SnapshotRun::begin(
+                &self.shared,
+                &self.progress,
+                &self.dictionary,
+                &publications,
+                self.saved,
+                self.queues.len(),
+            )
+        };
         for (queue, sink) in self.queues.iter().zip(sinks) {
             // Waits while the queue is full; a worker that is gone takes no snapshot.
             let _ = queue.send(Job::Snapshot(sink));
         }
-        drop(publications);
         self.run = Some((run, waiting.into_iter().collect()));
     }
 }

@@ -66,6 +66,8 @@ struct Pending {
     /// By slot of the chunk's records.
     commands: Vec<Option<Box<CommandJob>>>,
     others: Vec<Waiting>,
+    /// The last record of each shard in the chunk; filled when the chunk is sealed.
+    ends: Vec<(ShardId, Seq)>,
 }
 
 /// A read that waits until every change up to a ticket is durable.
@@ -162,7 +164,8 @@ impl Worker {
                 reply(());
             }
             Job::Snapshot(sink) => {
-                let cursor = SnapshotCursor::begin(self.shards.iter().map(|owned| &owned.state), &self.snapshot_seqs);
+                let cursor =
+                    SnapshotCursor::begin(self.shards.iter().map(|owned| owned.durable_seq), &self.snapshot_seqs);
                 self.snapshot = Some((cursor, sink));
             }
         }
@@ -359,12 +362,12 @@ impl Worker {
         if depends_on <= self.shards[place].durable_seq {
             return answer(waiting);
         }
-        if self.open.is_empty() {
-            let last = self.in_flight.back_mut().expect("a record that is not durable is in a chunk");
-            last.others.push(waiting);
-        } else {
-            self.open_pending.others.push(waiting);
-        }
+        // The chunk with the record, and no later one: an answer about an account is told with the record's position.
+        let shard = self.shards[place].state.id;
+        let has_record = |pending: &&mut Pending| pending.ends.iter().any(|end| end.0 == shard && depends_on <= end.1);
+        let sealed = self.in_flight.iter_mut().find(has_record);
+        assert!(sealed.is_some() || !self.open.is_empty(), "a record that is not durable is in a chunk");
+        sealed.unwrap_or(&mut self.open_pending).others.push(waiting);
     }
 
     /// Whether a chunk can be sealed.
@@ -401,6 +404,10 @@ impl Worker {
         chunk.close();
         let mut pending = std::mem::replace(&mut self.open_pending, self.spare_pending.pop().unwrap_or_default());
         pending.ticket = self.open_ticket.take().expect("a chunk with records has a ticket");
+        let last_of_shards = chunk.records().chunk_by(|one, next| one.shard == next.shard).filter_map(<[_]>::last);
+        pending.ends.extend(last_of_shards.map(|record| (record.shard, record.seq)));
+        #[cfg(feature = "broken-variants")]
+        acknowledge_too_early(&mut pending);
         self.in_flight.push_back(pending);
         Some(chunk)
     }
@@ -435,13 +442,13 @@ impl Worker {
             if let Waiting::Account(view, _) = &mut waiting {
                 let (shard, seq) = (view.shard, view.account.seq);
                 let found = chunk.records().binary_search_by_key(&(shard, seq), |record| (record.shard, record.seq));
-                if let Ok(index) = found {
-                    view.account.position = Some(base.plus(index as u64));
-                }
+                let index = found.expect("a read waits for the chunk with the account's last record");
+                view.account.position = Some(base.plus(index as u64));
             }
             answer(waiting);
         }
         pending.commands.clear();
+        pending.ends.clear();
         chunk.clear();
         self.spare_chunks.push(chunk);
         self.spare_pending.push(pending);
@@ -484,7 +491,7 @@ impl Worker {
     pub fn snapshot_step(&mut self) {
         let Some((cursor, sink)) = &mut self.snapshot else { return };
         let Some(entities) = cursor.next_slice(&self.shards, |owned| &owned.state) else {
-            self.snapshot_seqs = cursor.begun_at().to_vec();
+            self.snapshot_seqs = cursor.durable_at().to_vec();
             sink.finish();
             self.snapshot = None;
             return;
@@ -541,6 +548,21 @@ fn empty_basket() -> crate::ledger::command::Basket {
         business_day: crate::ledger::types::Day(0),
         receipt_at: TimestampNs(0),
         lines: Vec::new(),
+    }
+}
+
+/// The mistake that [`crate::sim::broken::Variant::AcknowledgeBeforeSync`] stands for.
+#[cfg(feature = "broken-variants")]
+fn acknowledge_too_early(pending: &mut Pending) {
+    if !crate::sim::broken::is(crate::sim::broken::Variant::AcknowledgeBeforeSync) {
+        return;
+    }
+    for job in pending.commands.iter_mut().flatten() {
+        let (command, outcome) = (job.command.clone(), job.outcome.clone());
+        let (stamp, ids, deadline_ns) = (job.stamp, job.ids, job.deadline_ns);
+        if let Some(reply) = job.reply.take() {
+            reply(Box::new(CommandJob { command, stamp, ids, deadline_ns, outcome, reply: None }));
+        }
     }
 }
 

@@ -17,8 +17,8 @@ pub type Entities = Vec<(Vec<u8>, Vec<u8>)>;
 /// Where the walk is.
 #[derive(Debug)]
 pub struct SnapshotCursor {
-    /// Per shard: its last record when the walk began.
-    begun_at: Vec<Seq>,
+    /// Per shard: its last durable record when the walk began.
+    durable_at: Vec<Seq>,
     /// Per shard: what the last finished snapshot has.
     since: Vec<Seq>,
     place: usize,
@@ -27,16 +27,16 @@ pub struct SnapshotCursor {
 }
 
 impl SnapshotCursor {
-    /// A walk over the shards' changes after `since`.
-    pub fn begin<'a>(shards: impl Iterator<Item = &'a ShardState>, since: &[Seq]) -> Self {
-        let begun_at = shards.map(|shard| shard.seq).collect();
-        Self { begun_at, since: since.to_vec(), place: 0, account: 0, refused: None }
+    /// A walk over the shards' changes after `since`, given the last durable record of each.
+    pub fn begin(durable_at: impl Iterator<Item = Seq>, since: &[Seq]) -> Self {
+        Self { durable_at: durable_at.collect(), since: since.to_vec(), place: 0, account: 0, refused: None }
     }
 
-    /// Per shard: its last record when the walk began. The next snapshot needs only what changed after.
+    /// Per shard: its last durable record when the walk began. The next snapshot needs only what changed after. What
+    /// changed before and was not durable yet has been handed out without its position, so it comes again.
     #[must_use]
-    pub fn begun_at(&self) -> &[Seq] {
-        &self.begun_at
+    pub fn durable_at(&self) -> &[Seq] {
+        &self.durable_at
     }
 
     /// A slice for which there was no room; the next step hands it out again.

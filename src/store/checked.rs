@@ -7,7 +7,7 @@
 //! What must stay true:
 //! - any error of any call latches the flag; from then on every call fails with [`StoreError::Latched`];
 //! - nothing is retried here, and a success that arrives after the latch is not passed on as one;
-//! - no other code sets the flag: only [`CheckedStore`] can reach [`PoisonFlag::latch`].
+//! - no other code sets the flag: only [`CheckedStore`] can reach `PoisonFlag::latch`.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -22,7 +22,8 @@ pub mod rocks;
 
 #[cfg(test)]
 mod conformance;
-#[cfg(all(test, feature = "rocksdb"))]
+#[cfg(test)]
+#[cfg(feature = "rocksdb")]
 mod rocks_disk_tests;
 
 use std::io;

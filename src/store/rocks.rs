@@ -38,15 +38,18 @@ const MARK_FILE: &str = "high-water";
 /// The file by which RocksDB itself recognises a database.
 const CURRENT_FILE: &str = "CURRENT";
 
+/// Memory tables of one space: the one written to and those being written out.
+const MEMTABLES_MAX: i32 = 4;
+
 /// What a deployment may want to change. Everything else about RocksDB is fixed below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RocksOptions {
     /// Memory for blocks of tables, their indexes and filters.
     pub block_cache_bytes: usize,
-    /// Size at which the journal's memory table is written out; also the size of its tables. At most four of them exist
-    /// at a time, and logs are kept within four times this size.
+    /// Size at which the journal's memory table is written out; also the size of its tables. At most four memory tables
+    /// exist at a time, and logs are kept within four times this size.
     pub journal_memtable_bytes: usize,
-    /// The same for the snapshot's state and for the ids; at most two of each exist at a time.
+    /// The same for the snapshot's state and, by themselves, for the ids; logs do not depend on it.
     pub bulk_memtable_bytes: usize,
     /// Tables held open at a time.
     pub open_files_max: i32,
@@ -290,7 +293,8 @@ fn set_log(database: &mut Options, options: &RocksOptions) {
     // A log can go once every space that has logged data in it has written it out. The journal does so by its size; a
     // small space such as Meta would hold on to all logs. Beyond this bound RocksDB writes out whoever holds the oldest
     // log. Spaces written without log are written out with them, which the contract allows.
-    let logs_bytes_max = 4 * options.journal_memtable_bytes as u64;
+    // Smaller than what the journal's memory tables may hold, it would write them out before they are full.
+    let logs_bytes_max = MEMTABLES_MAX as u64 * options.journal_memtable_bytes as u64;
     database.set_max_total_wal_size(logs_bytes_max);
     // Logs are deleted when they are no longer needed, not archived.
     database.set_wal_ttl_seconds(0);
@@ -321,24 +325,22 @@ fn family_options(space: Space, options: &RocksOptions, cache: &Cache) -> Option
     family.set_enable_blob_files(false);
     family.set_level_zero_file_num_compaction_trigger(4);
     family.set_block_based_table_factory(&table_options(space, cache));
-    let (memtable_bytes, memtables_max) = match space {
-        Space::Meta => (1 << 20, 2),
-        Space::Journal => (options.journal_memtable_bytes, 4),
-        Space::State | Space::Ids => (options.bulk_memtable_bytes, 2),
+    let memtable_bytes = match space {
+        Space::Meta => 1 << 20,
+        Space::Journal => options.journal_memtable_bytes,
+        Space::State | Space::Ids => options.bulk_memtable_bytes,
     };
     family.set_write_buffer_size(memtable_bytes);
-    family.set_max_write_buffer_number(memtables_max);
     family.set_min_write_buffer_number_to_merge(1);
     family.set_target_file_size_base(memtable_bytes as u64);
     family.set_max_bytes_for_level_base(4 * memtable_bytes as u64);
-    if space == Space::Journal {
-        // Moving tables down may have to wait for a merge of another space. That costs reads a little and must not
-        // slow or stop the write path; the estimate of pending work means nothing where nothing is merged.
-        family.set_level_zero_slowdown_writes_trigger(256);
-        family.set_level_zero_stop_writes_trigger(512);
-        family.set_soft_pending_compaction_bytes_limit(0);
-        family.set_hard_pending_compaction_bytes_limit(0);
-    }
+    // When one space stalls, RocksDB stalls the writes to all. So none may do so because of merging, which costs reads
+    // a little when it falls behind; only full memory tables, that is a disk that cannot keep up, hold writes back.
+    family.set_max_write_buffer_number(MEMTABLES_MAX);
+    family.set_level_zero_slowdown_writes_trigger(256);
+    family.set_level_zero_stop_writes_trigger(512);
+    family.set_soft_pending_compaction_bytes_limit(0);
+    family.set_hard_pending_compaction_bytes_limit(0);
     family
 }
 
@@ -469,16 +471,38 @@ mod tests {
         assert!(matches!(RocksStore::open(directory.path(), &options), Err(StoreError::Locked { .. })));
     }
 
+    /// A database with the store's options that also counts what it does.
+    fn counted(directory: &Path, options: &RocksOptions) -> (Options, DB) {
+        let mut counted = database_options(options, true);
+        counted.enable_statistics();
+        let families = families(options, &Cache::new_lru_cache(options.block_cache_bytes));
+        let database = DB::open_cf_descriptors(&counted, directory.join(DATABASE_DIRECTORY), families).unwrap();
+        (counted, database)
+    }
+
+    #[test]
+    fn a_synced_write_syncs_the_log_and_a_deferred_one_leaves_it_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (counted, database) = counted(directory.path(), &RocksOptions::default());
+        let family = database.cf_handle(Space::Journal.name()).unwrap();
+        let mut seen = Vec::new();
+        for durability in [Durability::Synced, Durability::Synced, Durability::Deferred, Durability::Synced] {
+            let before = [Ticker::WalFileSynced, Ticker::WriteWithWal].map(|ticker| counted.get_ticker_count(ticker));
+            let mut batch = WriteBatch::default();
+            batch.put_cf(family, b"key", b"value");
+            database.write_opt(batch, &write_options(durability)).unwrap();
+            let after = [Ticker::WalFileSynced, Ticker::WriteWithWal].map(|ticker| counted.get_ticker_count(ticker));
+            seen.push([after[0] - before[0], after[1] - before[1]]);
+        }
+        assert_eq!(seen, [[1, 1], [1, 1], [0, 0], [1, 1]]);
+    }
+
     /// A journal is written to the log, written out once, and then only moved: twice its size plus overhead.
     #[test]
     fn the_journal_is_written_about_twice() {
         let directory = tempfile::tempdir().unwrap();
         let options = RocksOptions { journal_memtable_bytes: 1 << 20, ..RocksOptions::default() };
-        let cache = Cache::new_lru_cache(options.block_cache_bytes);
-        let mut counted = database_options(&options, true);
-        counted.enable_statistics();
-        let path = directory.path().join(DATABASE_DIRECTORY);
-        let database = DB::open_cf_descriptors(&counted, path, families(&options, &cache)).unwrap();
+        let (counted, database) = counted(directory.path(), &options);
         let family = database.cf_handle(Space::Journal.name()).unwrap();
 
         let frame = vec![7; 16 << 10];

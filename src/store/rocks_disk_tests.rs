@@ -100,6 +100,9 @@ fn killed(root: &Path, append_count: u64, bytes: usize) -> PathBuf {
     left
 }
 
+/// What is damaged, and how, given the file or the data directory.
+type Damage = (&'static str, fn(&Path));
+
 fn is_damaged<T>(outcome: &Result<T, StoreError>) -> bool {
     matches!(outcome, Err(StoreError::Damaged { .. }))
 }
@@ -239,7 +242,7 @@ fn an_earlier_log_that_is_missing_shortened_or_changed_refuses_to_open() {
     let left = killed_with_several_logs(root.path());
     assert_eq!(positions(&open(&left).unwrap(), 1_000).len(), 31);
 
-    let damages: [(&str, fn(&Path)); 3] = [
+    let damages: [Damage; 3] = [
         ("missing", |log| fs::remove_file(log).unwrap()),
         ("shortened", |log| cut(log, fs::metadata(log).unwrap().len() - 1_500)),
         ("changed", |log| flip(log, 5_000)),
@@ -352,7 +355,7 @@ fn a_damaged_value_is_damage_to_a_lookup_too() {
 
 #[test]
 fn what_is_missing_or_shortened_refuses_to_open() {
-    let damages: [(&str, fn(&Path)); 7] = [
+    let damages: [Damage; 7] = [
         ("the mark", |data| fs::remove_file(data.join("high-water")).unwrap()),
         ("half of the mark", |data| cut(&data.join("high-water"), 4_096)),
         ("the database", |data| fs::remove_dir_all(data.join("rocks")).unwrap()),

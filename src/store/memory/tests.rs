@@ -152,6 +152,17 @@ fn a_batch_of_unknown_outcome_is_whole_across_spaces() {
 }
 
 #[test]
+fn a_flush_does_not_decide_a_batch_of_unknown_outcome() {
+    let script = FaultScript { fail_write_at: Some((1, WriteFault::Unknown)), ..FaultScript::default() };
+    let store = MemoryStore::with_faults(script);
+    assert!(store.write(&put(Space::State, "a"), Durability::Synced).is_err());
+    store.write(&put(Space::State, "b"), Durability::Deferred).unwrap();
+    store.flush(Space::State).unwrap();
+    assert_eq!(keys(&store, Space::State), "b");
+    assert_eq!(outcomes(&store, Space::State), set(["b", "a b"]));
+}
+
+#[test]
 fn a_failed_flush_promises_nothing() {
     let store = MemoryStore::with_faults(FaultScript { fail_flush_at: Some(1), ..FaultScript::default() });
     store.write(&put(Space::State, "a"), Durability::Deferred).unwrap();

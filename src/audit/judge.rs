@@ -1,0 +1,465 @@
+//! The judgement of one record after the other, on a replay from empty.
+//!
+//! What must stay true: a record is judged before it is applied, so that nothing forged is taken for granted; what is
+//! judged here is listed in [`super::verify`]; no content of a journal makes this panic.
+
+use std::ops::ControlFlow;
+
+use super::budgets::Budgets;
+use super::once::Once;
+use super::report::{Finding, FindingClass, KindCounts, Place};
+use crate::journal::Journal;
+use crate::journal::codec::DecodeError;
+use crate::journal::frame::{FrameView, Header, RecordView};
+use crate::journal::log::StoreJournal;
+use crate::journal::record::{
+    Entry, EntryHeader, Opening, PreviousRecord, Publication, Record, decode, encode_control, encode_entry,
+};
+use crate::ledger::ENGINE_VERSION;
+use crate::ledger::account::Account;
+use crate::ledger::command::{Basket, Command, CommandKind, Reversal};
+use crate::ledger::decision::Decision;
+use crate::ledger::program::Program;
+use crate::ledger::state::{CellRoom, Context, shard_of};
+use crate::ledger::types::{Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
+use crate::limits;
+use crate::recovery::identity::Identity;
+use crate::replay::World;
+use crate::shard::worker::event_time;
+
+/// Judges the frames of a journal in order.
+pub(super) struct Judge<'a> {
+    journal: &'a StoreJournal,
+    identity: &'a Identity,
+    pub(super) world: World,
+    pub(super) once: Once,
+    budgets: Budgets,
+    pub(super) counts: KindCounts,
+    pub(super) frame_count: u64,
+    pub(super) epoch_count: u64,
+    /// The latest posting time of any shard.
+    latest_posted_at: TimestampNs,
+    /// Memory that is used again for each record.
+    decision: Decision,
+    rooms: Vec<CellRoom>,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(journal: &'a StoreJournal, identity: &'a Identity, once: Once) -> Self {
+        Self {
+            journal,
+            identity,
+            world: World::new(identity.shard_count),
+            once,
+            budgets: Budgets::default(),
+            counts: KindCounts::default(),
+            frame_count: 0,
+            epoch_count: 0,
+            latest_posted_at: TimestampNs(i64::MIN),
+            decision: Decision::default(),
+            rooms: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Judges the next frame and applies its records.
+    pub(super) fn frame(&mut self, frame: &FrameView<'_>) -> Result<(), Finding> {
+        frame.check_follows(self.world.end, &self.world.hash)?;
+        let header = frame.header;
+        let in_header = |from, to| Place { position: header.position, frame: header.position, from, to };
+        if header.engine == 0 || header.engine > ENGINE_VERSION {
+            let sentence = format!("it was decided by engine {}, which this version does not have", header.engine);
+            return Err(in_header(6, 8).finding(FindingClass::Frame, sentence));
+        }
+        if header.epoch < self.world.epoch || header.epoch == 0 {
+            let sentence = format!("epoch {} follows epoch {}", header.epoch, self.world.epoch);
+            return Err(in_header(8, 16).finding(FindingClass::Epoch, sentence));
+        }
+        let mut new_epoch = header.epoch > self.world.epoch;
+        if new_epoch {
+            self.budgets.end_epoch()?;
+            self.epoch_count += 1;
+        }
+        frame.for_each(|view| -> Result<(), Finding> {
+            let place = Place::of(header.position, view);
+            let record = decode(view.bytes, &self.world.dictionary).map_err(|fault| damaged(place, fault))?;
+            let opens_epoch = std::mem::take(&mut new_epoch);
+            self.record(&header, view, place, record, opens_epoch)?;
+            self.world.end = view.position.plus(1);
+            Ok(())
+        })?;
+        (self.world.end, self.world.hash, self.world.epoch) = (frame.end(), frame.hash, header.epoch);
+        self.frame_count += 1;
+        Ok(())
+    }
+
+    /// The last records were judged.
+    pub(super) fn finish(&mut self) -> Result<(), Finding> {
+        self.budgets.end_epoch()?;
+        let end = Place::at(self.world.end);
+        let (accounts, partners) = wallet_sums(&self.world);
+        for (wallet, held) in accounts.iter().enumerate() {
+            let owed = partners.get(wallet).copied().unwrap_or_default();
+            if held + owed != 0 {
+                let sentence = format!("accounts hold {held} units of wallet {wallet}, but partners owe {}", -owed);
+                return Err(end.finding(FindingClass::Balance, sentence));
+            }
+        }
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        header: &Header,
+        view: &RecordView<'_>,
+        place: Place,
+        record: Record,
+        opens_epoch: bool,
+    ) -> Result<(), Finding> {
+        self.check_sequence(view, place)?;
+        if opens_epoch && !matches!(record, Record::Opening(_)) {
+            let sentence = format!("epoch {} begins with a record that does not open it", header.epoch);
+            return Err(place.finding(FindingClass::Epoch, sentence));
+        }
+        match record {
+            Record::Entry(entry) => return self.entry(view, place, *entry),
+            Record::Opening(ref opening) => self.opening(header, opening, place, opens_epoch)?,
+            Record::Program(ref publication) => self.publication(publication, place)?,
+            Record::Symbol(id, _) => {
+                self.counts.symbols += 1;
+                check_next(place, "string", id.0, self.world.dictionary.counts().0)?;
+            }
+            Record::Item(id, _) => {
+                self.counts.items += 1;
+                check_next(place, "item", id.0, self.world.dictionary.counts().1)?;
+            }
+        }
+        self.bytes.clear();
+        encode_control(&mut self.bytes, &record);
+        self.check_bytes(view, place)?;
+        self.world.apply(view, record).map_err(|fault| damaged(place, fault))
+    }
+
+    fn check_sequence(&self, view: &RecordView<'_>, place: Place) -> Result<(), Finding> {
+        let last = if view.shard == ShardId::CONTROL {
+            self.world.control_seq
+        } else {
+            let shard = self.world.shards.get(usize::from(view.shard.0));
+            let unknown = || format!("the data directory has no shard {}", view.shard);
+            shard.ok_or_else(|| place.finding(FindingClass::Sequence, unknown()))?.seq
+        };
+        if view.seq == last.next() {
+            return Ok(());
+        }
+        let sentence = format!(
+            "this is record {} of shard {}, but record {} was expected: records are missing, repeated or out of order",
+            view.seq,
+            view.shard,
+            last.next()
+        );
+        Err(place.finding(FindingClass::Sequence, sentence))
+    }
+
+    fn check_bytes(&self, view: &RecordView<'_>, place: Place) -> Result<(), Finding> {
+        if self.bytes == view.bytes {
+            return Ok(());
+        }
+        Err(place.finding(FindingClass::Record, "the record is not in the one form that its content has"))
+    }
+
+    fn opening(&mut self, header: &Header, opening: &Opening, place: Place, opens_epoch: bool) -> Result<(), Finding> {
+        self.counts.openings += 1;
+        let fail = |sentence: String| Err(place.finding(FindingClass::Epoch, sentence));
+        if !opens_epoch || opening.epoch != header.epoch {
+            return fail(format!("epoch {} is opened inside epoch {}", opening.epoch, header.epoch));
+        }
+        let identity = self.identity;
+        if (opening.shard_count, opening.clock_is_input) != (identity.shard_count, identity.clock_is_input) {
+            return fail("the shards or the clock are not those of the data directory".to_owned());
+        }
+        Ok(())
+    }
+
+    fn publication(&mut self, publication: &Publication, place: Place) -> Result<(), Finding> {
+        self.counts.programs += 1;
+        let fail = |sentence: String| Err(place.finding(FindingClass::Program, sentence));
+        let expected = self.world.publications.len() as u64 + 1;
+        if u64::from(publication.version.0) != expected {
+            return fail(format!("version {} is published where version {expected} is next", publication.version));
+        }
+        // The first version may judge since ever; a later one changes nothing that was decided before.
+        if expected > 1 && publication.effective_at <= self.latest_posted_at {
+            return fail(format!("version {expected} takes effect before a command that was decided already"));
+        }
+        self.once.publication(&self.world.dictionary, publication, place)
+    }
+
+    fn entry(&mut self, view: &RecordView<'_>, place: Place, mut entry: Entry) -> Result<(), Finding> {
+        let opens = entry.decision.effects.opens_account;
+        self.check_account(view, &entry, place)?;
+        let shard = &self.world.shards[usize::from(view.shard.0)];
+        let account = shard.account(entry.account).filter(|_| !opens);
+        check_back_link(entry.previous, account, view.seq, place)?;
+        if entry.posted_at < shard.posted_at {
+            let sentence = format!("it is posted at {}, before {} of its shard", entry.posted_at, shard.posted_at);
+            return Err(place.finding(FindingClass::Time, sentence));
+        }
+        if let Some(account) = account {
+            entry.command.account_id = account.id.clone();
+        }
+        check_command(&entry.command, self.world.dictionary.counts().0)
+            .map_err(|what| place.finding(FindingClass::Record, what))?;
+        let program = self.program_in_force(&entry, place)?;
+        if let CommandKind::Reverse(reversal) = &entry.command.kind {
+            self.check_original(view, &entry, reversal, place)?;
+        }
+        self.decide_again(view, &entry, &program, place)?;
+        let header = EntryHeader { previous: entry.previous, account: entry.account, posted_at: entry.posted_at };
+        self.bytes.clear();
+        encode_entry(&mut self.bytes, &header, &entry.command, &entry.decision);
+        self.check_bytes(view, place)?;
+        self.once.entry(&self.world.dictionary, &entry, place)?;
+        self.enter_uses(&entry, &program, place)?;
+        self.latest_posted_at = self.latest_posted_at.max(entry.posted_at);
+        let counts = &mut self.counts;
+        *match (&entry.command.kind, entry.decision.refusal()) {
+            (CommandKind::Accrue(_), None) => &mut counts.accruals,
+            (CommandKind::Accrue(_), Some(_)) => &mut counts.refused_accruals,
+            (CommandKind::Reverse(_), None) => &mut counts.reversals,
+            (CommandKind::Reverse(_), Some(_)) => &mut counts.refused_reversals,
+        } += 1;
+        self.apply_balanced(view, place, entry)
+    }
+
+    fn check_account(&self, view: &RecordView<'_>, entry: &Entry, place: Place) -> Result<(), Finding> {
+        let fail = |sentence: String| Err(place.finding(FindingClass::Record, sentence));
+        let shard_count = self.identity.shard_count;
+        let Some(shard) = self.world.shards.get(usize::from(view.shard.0)) else {
+            return fail("a record of an account lies in the control shard".to_owned());
+        };
+        let next = shard.next_account();
+        if !entry.decision.effects.opens_account {
+            return match shard.account(entry.account) {
+                Some(_) => Ok(()),
+                None => fail(format!("account {} of shard {} was never opened", entry.account, view.shard)),
+            };
+        }
+        let id = &entry.command.account_id;
+        if entry.account != next {
+            return fail(format!("account {} is opened where account {next} is next", entry.account));
+        }
+        if id.is_empty() || id.len() > limits::ACCOUNT_ID_BYTES_MAX || shard_of(id, shard_count) != view.shard {
+            return fail("the id of the account that is opened does not belong in this shard".to_owned());
+        }
+        Ok(())
+    }
+
+    fn program_in_force(&self, entry: &Entry, place: Place) -> Result<std::sync::Arc<Program>, Finding> {
+        let at = event_time(&entry.command, entry.posted_at);
+        let says = entry.decision.program;
+        match self.world.programs.in_force(at) {
+            Some(program) if program.version == says => Ok(program.clone()),
+            found => {
+                let found = found.map_or("none".to_owned(), |program| format!("version {}", program.version));
+                let sentence = format!("version {says} of the programme judged it, but {found} was in force at {at}");
+                Err(place.finding(FindingClass::Program, sentence))
+            }
+        }
+    }
+
+    /// The accrual that a reversal undoes is there, and did what the reversal says.
+    fn check_original(
+        &self,
+        view: &RecordView<'_>,
+        entry: &Entry,
+        reversal: &Reversal,
+        place: Place,
+    ) -> Result<(), Finding> {
+        let fail = |sentence: String| Err(place.finding(FindingClass::Reversal, sentence));
+        let position = reversal.original_position;
+        if position >= view.position {
+            return fail(format!("it reverses position {position}, which does not lie before it"));
+        }
+        let mut found = None;
+        let read = self.journal.read(position, &mut |frame| {
+            if let Some(original) = frame.record_at(position)? {
+                found = decode(original.bytes, &self.world.dictionary).ok().map(|record| (original.shard, record));
+            }
+            Ok(ControlFlow::Break(()))
+        });
+        let Ok(()) = read else { return fail(format!("position {position}, which it reverses, cannot be read")) };
+        let Some((shard, Record::Entry(original))) = found else {
+            return fail(format!("it reverses position {position}, where there is no command"));
+        };
+        let same_account = (shard, original.account) == (view.shard, entry.account);
+        let same_command = original.command.partner == entry.command.partner
+            && original.command.transaction_id == reversal.original_transaction_id;
+        if !same_account || !same_command {
+            return fail(format!("the record at position {position} is not the accrual that it reverses"));
+        }
+        if original.granted().as_ref() != Some(&reversal.original) {
+            return fail(format!("what it takes back is not what the accrual at position {position} granted"));
+        }
+        Ok(())
+    }
+
+    fn decide_again(
+        &mut self,
+        view: &RecordView<'_>,
+        entry: &Entry,
+        program: &Program,
+        place: Place,
+    ) -> Result<(), Finding> {
+        self.rooms.clear();
+        match &entry.command.kind {
+            CommandKind::Accrue(_) => {
+                let rooms = program.budgets_at(entry.posted_at).map(|budget| {
+                    let taken = entry.decision.cells.iter().find(|taken| taken.cell == budget.cell);
+                    // A cell is not named once nothing is left to take. Where it should be named, infinite room makes
+                    // the decision differ.
+                    let unnamed = CellRoom { cell: budget.cell, version: 0, room: i64::MAX };
+                    taken.map_or(unnamed, |taken| CellRoom {
+                        cell: taken.cell,
+                        version: taken.version,
+                        room: taken.room_before,
+                    })
+                });
+                self.rooms.extend(rooms);
+            }
+            CommandKind::Reverse(reversal) => {
+                let recorded = entry.decision.cells.iter().map(|taken| taken.version).chain(std::iter::repeat(0));
+                let rooms = reversal.original.cells.iter().zip(recorded);
+                self.rooms.extend(rooms.map(|(taken, version)| CellRoom { cell: taken.cell, version, room: 0 }));
+            }
+        }
+        let shard = &self.world.shards[usize::from(view.shard.0)];
+        let context = Context { program, posted_at: entry.posted_at, rooms: &self.rooms };
+        shard.decide(&entry.command, &context, &mut self.decision);
+        if self.decision == entry.decision {
+            return Ok(());
+        }
+        let sentence =
+            format!("deciding it again gives another decision: {}", difference(&entry.decision, &self.decision));
+        Err(place.finding(FindingClass::Decision, sentence))
+    }
+
+    fn enter_uses(&mut self, entry: &Entry, program: &Program, place: Place) -> Result<(), Finding> {
+        let gives_back = matches!(entry.command.kind, CommandKind::Reverse(_));
+        for taken in &entry.decision.cells {
+            let budget = program.budgets.iter().find(|budget| budget.cell == taken.cell && !gives_back);
+            self.budgets.enter(taken, budget.map(|budget| budget.limit), place)?;
+        }
+        Ok(())
+    }
+
+    /// Applies the record and sees that what the account gains, the partner loses.
+    fn apply_balanced(&mut self, view: &RecordView<'_>, place: Place, entry: Entry) -> Result<(), Finding> {
+        let index = usize::from(view.shard.0);
+        let (number, lot) = (entry.account, entry.decision.effects.lot);
+        let sum = |world: &World| {
+            let shard = &world.shards[index];
+            let held: i128 = shard
+                .account(number)
+                .map_or(0, |account| account.lots.iter().map(|lot| i128::from(lot.remaining)).sum());
+            let owed = lot.map_or(0, |(key, _)| shard.partner(key.issuer, key.wallet).balance);
+            held + owed
+        };
+        let before = sum(&self.world);
+        self.world.apply(view, Record::Entry(Box::new(entry))).map_err(|fault| damaged(place, fault))?;
+        if sum(&self.world) == before {
+            return Ok(());
+        }
+        Err(place.finding(FindingClass::Balance, "what the account gains is not what the partner loses"))
+    }
+}
+
+fn damaged(place: Place, fault: DecodeError) -> Finding {
+    place.finding(FindingClass::Record, format!("the record is damaged: {fault}"))
+}
+
+fn check_next(place: Place, what: &str, number: u32, next: u32) -> Result<(), Finding> {
+    if number == next {
+        return Ok(());
+    }
+    Err(place.finding(FindingClass::Record, format!("{what} {number} is defined where number {next} is next")))
+}
+
+fn check_back_link(previous: PreviousRecord, account: Option<&Account>, seq: Seq, place: Place) -> Result<(), Finding> {
+    let fits = match (previous, account) {
+        (PreviousRecord::None, None) => true,
+        (PreviousRecord::At(position), Some(account)) => account.position == Some(position),
+        (PreviousRecord::Back(distance), Some(account)) => seq.0.checked_sub(distance) == Some(account.seq.0),
+        (PreviousRecord::None, Some(_)) | (PreviousRecord::At(_) | PreviousRecord::Back(_), None) => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    let really = match account {
+        None => "the account has none before this one".to_owned(),
+        Some(account) => format!("the account's previous record is record {} of the shard", account.seq),
+    };
+    Err(place.finding(FindingClass::BackLink, format!("it names a wrong previous record: {really}")))
+}
+
+/// What the edge promises of every command that reaches a decision.
+fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
+    let id_fits = (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&command.transaction_id.len());
+    let is_known = |symbol: &SymbolId| symbol.0 < symbol_count;
+    let basket_fits = |basket: &Basket| {
+        let number_fits = (1..=limits::RECEIPT_NUMBER_BYTES_MAX).contains(&basket.receipt_number.len());
+        let line_count_fits = (1..=limits::BASKET_LINES_MAX).contains(&basket.lines.len());
+        let in_range = |value: i64, max: i64| (0..=max).contains(&value);
+        let lines_fit = basket.lines.iter().all(|line| {
+            in_range(line.quantity, limits::LINE_QUANTITY_MAX)
+                && in_range(line.amount_minor, limits::LINE_AMOUNT_MINOR_MAX)
+        });
+        let names_known = [basket.store, basket.terminal, basket.cashier].iter().all(is_known);
+        number_fits && line_count_fits && lines_fit && names_known
+    };
+    let kind_fits = match &command.kind {
+        CommandKind::Accrue(basket) => basket_fits(basket),
+        CommandKind::Reverse(_) => true,
+    };
+    if id_fits && kind_fits && is_known(&command.partner) {
+        return Ok(());
+    }
+    Err("the command is not one that is ever accepted".to_owned())
+}
+
+/// The first field in which two decisions differ, with both values.
+fn difference(recorded: &Decision, decided: &Decision) -> String {
+    let number = |what: &str, recorded: Units, decided: Units| {
+        (recorded != decided).then(|| format!("{what} is recorded as {recorded}, and should be {decided}"))
+    };
+    let same = |what: &str, same: bool| (!same).then(|| format!("{what} are not what they should be"));
+    if recorded.outcome != decided.outcome {
+        return format!("the outcome is recorded as {:?}, and should be {:?}", recorded.outcome, decided.outcome);
+    }
+    let fields = [
+        number("what is granted", recorded.granted, decided.granted),
+        number("what is earned", recorded.earned, decided.earned),
+        number("the balance", recorded.balance_after, decided.balance_after),
+        number("the wallet", i64::from(recorded.wallet.0), i64::from(decided.wallet.0)),
+        same("the rules of the lines", recorded.lines == decided.lines),
+        same("the clips", recorded.clips == decided.clips && recorded.over_velocity == decided.over_velocity),
+        same("the uses of budgets", recorded.cells == decided.cells),
+        same("the counters", recorded.effects.counters == decided.effects.counters),
+    ];
+    fields.into_iter().flatten().next().unwrap_or_else(|| "its effects are not what they should be".to_owned())
+}
+
+/// Per wallet: what accounts hold, and the balances of the partners, which are zero or less.
+fn wallet_sums(world: &World) -> (Vec<i128>, Vec<i128>) {
+    let wallet_count = usize::from(u8::MAX) + 1;
+    let (mut accounts, mut partners) = (vec![0_i128; wallet_count], vec![0_i128; wallet_count]);
+    for shard in &world.shards {
+        for lot in shard.accounts().iter().flat_map(|account| &account.lots) {
+            accounts[usize::from(lot.key.wallet.0)] += i128::from(lot.remaining);
+        }
+        for ((_, WalletId(wallet)), partner) in shard.partners() {
+            partners[usize::from(*wallet)] += partner.balance;
+        }
+    }
+    (accounts, partners)
+}

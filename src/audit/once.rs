@@ -1,0 +1,105 @@
+//! That every id takes effect once: transaction ids per partner for ever, an accrual reversed once, a receipt once until
+//! a reversal frees it (invariant 2).
+//!
+//! What must stay true: the memory is bounded; a history with more ids than fit is read again, each time for another
+//! part of the ids, which keyed hashes divide evenly.
+
+use hashbrown::HashMap;
+
+use super::report::{Finding, FindingClass, Place};
+use crate::ids::{IdHasher, IdKey};
+use crate::journal::dictionary::Dictionary;
+use crate::journal::record::{Entry, Publication};
+use crate::recovery::ids_of;
+
+/// Ids that one record can use.
+const IDS_PER_RECORD_MAX: u64 = 2;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Taken(u64),
+    Freed,
+}
+
+/// The ids of one part, as far as the history has been read.
+pub(super) struct Once {
+    hasher: IdHasher,
+    part: u64,
+    part_count: u64,
+    uses: HashMap<IdKey, Use>,
+}
+
+/// How many readings a history of so many records takes.
+pub(super) fn part_count(record_count: u64, ids_max: u64) -> u64 {
+    record_count.saturating_mul(IDS_PER_RECORD_MAX).div_ceil(ids_max.max(1)).max(1)
+}
+
+impl Once {
+    pub(super) fn new(hasher: IdHasher, part: u64, part_count: u64) -> Self {
+        Self { hasher, part, part_count, uses: HashMap::new() }
+    }
+
+    fn is_ours(&self, key: IdKey) -> bool {
+        let [a, b, c, d, e, f, g, h, ..] = key.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h]) % self.part_count == self.part
+    }
+
+    fn take(&mut self, key: IdKey, place: Place, what: impl Fn() -> String) -> Result<(), Finding> {
+        if !self.is_ours(key) {
+            return Ok(());
+        }
+        match self.uses.insert(key, Use::Taken(place.position.0)) {
+            None | Some(Use::Freed) => Ok(()),
+            Some(Use::Taken(before)) => Err(place.finding(
+                FindingClass::Once,
+                format!("{} was used before, by the record at position {before}", what()),
+            )),
+        }
+    }
+
+    /// Enters the ids of a command that was journaled.
+    pub(super) fn entry(&mut self, dictionary: &Dictionary, entry: &Entry, place: Place) -> Result<(), Finding> {
+        let keys = ids_of(&self.hasher, dictionary, &entry.command);
+        let transaction_id = &entry.command.transaction_id;
+        self.take(keys.transaction, place, || format!("the transaction id {transaction_id:?}"))?;
+        if entry.decision.refusal().is_some() {
+            return Ok(());
+        }
+        self.take(keys.subject, place, || match keys.freed {
+            None => "the receipt".to_owned(),
+            Some(_) => "the accrual that is reversed".to_owned(),
+        })?;
+        if let Some(receipt) = keys.freed.filter(|receipt| self.is_ours(*receipt)) {
+            self.uses.insert(receipt, Use::Freed);
+        }
+        Ok(())
+    }
+
+    /// Enters the id of a publication that came through the wire.
+    pub(super) fn publication(
+        &mut self,
+        dictionary: &Dictionary,
+        publication: &Publication,
+        place: Place,
+    ) -> Result<(), Finding> {
+        let id = &publication.transaction_id;
+        if id.is_empty() {
+            return Ok(());
+        }
+        let partner = dictionary.text(publication.partner).unwrap_or_default();
+        self.take(self.hasher.transaction(&partner, id), place, || format!("the transaction id {id:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_that_fits_is_read_once() {
+        for (records, ids_max, expected) in [(0, 10, 1), (5, 10, 1), (6, 10, 2), (50, 10, 10), (u64::MAX, 1 << 60, 16)]
+        {
+            assert_eq!(part_count(records, ids_max), expected, "{records} records, {ids_max} ids in memory");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What verification says: figures of the history, how far its promise reaches, and the first problem of each class.
+//!
+//! What must stay true: a finding names where it is, in positions and in bytes of the frame, and is a sentence; the
+//! names of classes and fields are what scripts read and do not change.
+
+use serde::Serialize;
+
+use crate::journal::JournalError;
+use crate::journal::frame::{FrameError, FrameFault, RecordView};
+use crate::ledger::types::Position;
+
+/// What kind of promise a finding breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingClass {
+    /// A frame is not what was written: its length, magic, format or hash.
+    Frame,
+    /// A frame does not follow the one before it, or lies under another key.
+    Chain,
+    /// A record cannot be read, is not in the one form that the encoder gives it, or names what does not exist.
+    Record,
+    /// The records of a shard do not follow each other.
+    Sequence,
+    /// A record names another record of its account as the one before it.
+    BackLink,
+    /// The posting time of a shard goes back.
+    Time,
+    /// A version of the programme was published out of order, or another one was in force.
+    Program,
+    /// Deciding the command again gives another decision.
+    Decision,
+    /// What a reversal undoes is not what the accrual did.
+    Reversal,
+    /// An id or a receipt was used twice.
+    Once,
+    /// A budget was overdrawn, or its uses do not add up.
+    Budget,
+    /// Accounts and partners do not add up to zero.
+    Balance,
+    /// Epochs do not ascend, or a process did not say that it took over.
+    Epoch,
+    /// What the high-water mark vouches for is missing or was replaced.
+    HighWater,
+    /// The snapshot does not lead to the state that the journal gives.
+    Snapshot,
+    /// The store could not read what it holds.
+    Store,
+}
+
+/// One problem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind of promise is broken.
+    pub class: FindingClass,
+    /// The position of the record, or of the frame's first record.
+    pub position: u64,
+    /// The position under which the frame lies.
+    pub frame: u64,
+    /// First byte concerned, counted from the beginning of the frame.
+    pub from: usize,
+    /// One past the last byte concerned; the same as `from` where no bytes are concerned.
+    pub to: usize,
+    /// What is wrong.
+    pub sentence: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { position, frame, from, to, sentence, .. } = self;
+        if from == to {
+            return write!(f, "position {position}: {sentence}");
+        }
+        write!(f, "position {position}, bytes {from}..{to} of the frame at {frame}: {sentence}")
+    }
+}
+
+/// Where a record lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) position: Position,
+    pub(super) frame: Position,
+    pub(super) from: usize,
+    pub(super) to: usize,
+}
+
+impl Place {
+    pub(super) fn of(frame: Position, view: &RecordView<'_>) -> Self {
+        Self { position: view.position, frame, from: view.offset, to: view.offset + view.bytes.len() }
+    }
+
+    /// A place without bytes.
+    pub(super) fn at(position: Position) -> Self {
+        Self { position, frame: position, from: 0, to: 0 }
+    }
+
+    pub(super) fn finding(self, class: FindingClass, sentence: impl Into<String>) -> Finding {
+        let Self { position, frame, from, to } = self;
+        Finding { class, position: position.0, frame: frame.0, from, to, sentence: sentence.into() }
+    }
+}
+
+impl From<FrameError> for Finding {
+    fn from(error: FrameError) -> Self {
+        let class = match error.fault {
+            FrameFault::Length | FrameFault::Magic | FrameFault::NewerFormat { .. } | FrameFault::Hash => {
+                FindingClass::Frame
+            }
+            FrameFault::Misplaced { .. } | FrameFault::Chain | FrameFault::Gap { .. } => FindingClass::Chain,
+            FrameFault::Section(_) => FindingClass::Record,
+        };
+        let FrameError { position, from, to, fault } = error;
+        Place { position, frame: position, from, to }.finding(class, fault.to_string())
+    }
+}
+
+impl Finding {
+    /// The finding that a failure of the journal stands for; the failure itself where it says nothing about the
+    /// history. `read_to` is how far the journal could be read.
+    pub(super) fn of_journal(error: JournalError, read_to: Position) -> Result<Self, JournalError> {
+        use crate::store::StoreError;
+        match error {
+            JournalError::Frame(error) => Ok(error.into()),
+            JournalError::Record { position, from, to, fault } => {
+                Ok(Place { position, frame: position, from, to }.finding(FindingClass::Record, fault.to_string()))
+            }
+            error @ JournalError::Missing { end, .. } => {
+                Ok(Place::at(end).finding(FindingClass::HighWater, error.to_string()))
+            }
+            error @ JournalError::Replaced(end) => {
+                Ok(Place::at(end).finding(FindingClass::HighWater, error.to_string()))
+            }
+            JournalError::Store(StoreError::Damaged { path, reason }) => Ok(Place::at(read_to).finding(
+                FindingClass::Store,
+                format!("what follows cannot be read from {}: {reason}", path.display()),
+            )),
+            error @ (JournalError::Store(_) | JournalError::Fenced { .. }) => Err(error),
+        }
+    }
+}
+
+/// How many records there are of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KindCounts {
+    /// Granted accruals, those of nothing included.
+    pub accruals: u64,
+    /// Granted reversals.
+    pub reversals: u64,
+    /// Accruals that were refused on record.
+    pub refused_accruals: u64,
+    /// Reversals that were refused on record.
+    pub refused_reversals: u64,
+    /// Processes that took over.
+    pub openings: u64,
+    /// Strings that got a number.
+    pub symbols: u64,
+    /// Items that got a number.
+    pub items: u64,
+    /// Versions of the programme.
+    pub programs: u64,
+}
+
+/// One wallet, added up over all accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WalletSum {
+    /// Its name in the latest version of the programme.
+    pub wallet: String,
+    /// Units that accounts hold; partners owe the same.
+    pub outstanding_units: i128,
+    /// Units ever issued.
+    pub issued_units: i128,
+    /// Units ever taken back by reversals.
+    pub reversed_units: i128,
+}
+
+/// The snapshot that was compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SnapshotCheck {
+    /// Where its replay began.
+    pub start: u64,
+    /// The digest of the state recovered from it; the same as the report's, or there is a finding.
+    pub digest: String,
+}
+
+/// What verification says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// True when there is no finding.
+    pub intact: bool,
+    /// Frames judged.
+    pub frame_count: u64,
+    /// Records judged.
+    pub record_count: u64,
+    /// Records judged, by kind.
+    pub records: KindCounts,
+    /// Accounts opened.
+    pub account_count: u64,
+    /// Units by wallet.
+    pub wallets: Vec<WalletSum>,
+    /// The digest of the state after the last record; `None` when the history could not be followed to its end.
+    pub digest: Option<String>,
+    /// One past the last record judged.
+    pub end_position: u64,
+    /// Processes that wrote to the journal.
+    pub epoch_count: u64,
+    /// The last epoch.
+    pub last_epoch: u64,
+    /// One past the last record that the high-water mark vouches for.
+    pub high_water_position: Option<u64>,
+    /// Records behind the mark: that some of them were cut off would not be seen.
+    pub records_behind_mark: u64,
+    /// How far the promise of detection reaches.
+    pub promise: String,
+    /// The comparison with the snapshot, when there is a snapshot and the journal is whole.
+    pub snapshot: Option<SnapshotCheck>,
+    /// The first problem of each class, in the order in which they were met.
+    pub findings: Vec<Finding>,
+}
+
+impl VerifyReport {
+    /// Adds a finding, unless there is one of its class.
+    pub(super) fn note(&mut self, finding: Finding) {
+        if self.findings.iter().all(|known| known.class != finding.class) {
+            self.findings.push(finding);
+        }
+        self.intact = false;
+    }
+
+    /// States how far the promise reaches.
+    pub(super) fn state_promise(&mut self, high_water: Option<Position>) {
+        self.high_water_position = high_water.map(|end| end.0);
+        self.records_behind_mark = self.end_position.saturating_sub(high_water.map_or(0, |end| end.0));
+        self.promise = match high_water {
+            None => {
+                "There is no high-water mark: changes inside the journal are found, but not that its end is missing."
+                    .to_owned()
+            }
+            Some(end) => format!(
+                "Detection is promised up to position {end}, the last durable high-water mark; {} records lie behind it.",
+                self.records_behind_mark
+            ),
+        };
+    }
+}

@@ -1,0 +1,220 @@
+//! The journal as lines of JSON, one a record, for people and for programs that want to look for themselves.
+//!
+//! What must stay true: every record is there, in the order of positions; names stand where the journal has numbers;
+//! nothing secret is shown (the keys of a data directory are not in its journal).
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use serde_json::{Value, json};
+
+use super::offline::{OfflineJournal, shown};
+use crate::cli::error::CliError;
+use crate::cli::output::{Progress, counted};
+use crate::journal::Journal;
+use crate::journal::dictionary::Dictionary;
+use crate::journal::frame::RecordView;
+use crate::journal::record::{Entry, PreviousRecord, Record};
+use crate::ledger::command::{Basket, CommandKind};
+use crate::ledger::decision::{Decision, Refusal};
+use crate::ledger::program::{LineClass, Program};
+use crate::ledger::types::{Day, Item, Position, ShardId, SymbolId};
+use crate::replay::World;
+use crate::service::wire::RefusalCode;
+
+/// Writes all records; returns how many there are.
+///
+/// # Errors
+/// When the journal is damaged. A failure to write is returned inside.
+pub fn write_records(
+    offline: &OfflineJournal,
+    to: &mut dyn Write,
+    progress: &mut Progress,
+) -> Result<io::Result<u64>, CliError> {
+    let OfflineJournal { identity, journal } = offline;
+    let (end, _) = journal.end()?;
+    let mut world = World::new(identity.shard_count);
+    let mut written = Ok(0_u64);
+    journal.read(Position(0), &mut |frame| {
+        let epoch = frame.header.epoch;
+        world.apply_frame(frame, |world, view, record| {
+            if let Ok(count) = written {
+                written = write_record(to, world, epoch, view, record).map(|()| count + 1);
+            }
+            Ok(())
+        })?;
+        progress.report("Exporting", world.end.0, end.0, || counted(world.end.0, "record", "records"));
+        Ok(if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(written.and_then(|count| to.flush().map(|()| count)))
+}
+
+fn write_record(
+    to: &mut dyn Write,
+    world: &World,
+    epoch: u64,
+    view: &RecordView<'_>,
+    record: &Record,
+) -> io::Result<()> {
+    let mut line = match record {
+        Record::Entry(entry) => entry_as_json(world, view, entry),
+        Record::Opening(opening) => json!({
+            "kind": "opening",
+            "opened_time": shown(opening.at),
+            "time_zone_release": opening.time_zone_release,
+            "shard_count": opening.shard_count,
+            "clock": if opening.clock_is_input { "input" } else { "system" },
+        }),
+        Record::Symbol(id, text) => json!({ "kind": "symbol", "number": id.0, "text": text }),
+        Record::Item(id, item) => {
+            json!({ "kind": "item", "number": id.0, "item": item_as_json(&world.dictionary, item) })
+        }
+        Record::Program(publication) => json!({
+            "kind": "program",
+            "version": publication.version.0,
+            "effective_time": shown(publication.effective_at),
+            "posting_time": shown(publication.posted_at),
+            "partner": text(&world.dictionary, publication.partner),
+            "transaction_id": publication.transaction_id,
+            "source": publication.source,
+        }),
+    };
+    if let Some(fields) = line.as_object_mut() {
+        let shard = if view.shard == ShardId::CONTROL { Value::Null } else { view.shard.0.into() };
+        fields.insert("position".to_owned(), view.position.0.into());
+        fields.insert("epoch".to_owned(), epoch.into());
+        fields.insert("shard".to_owned(), shard);
+        fields.insert("sequence".to_owned(), view.seq.0.into());
+    }
+    serde_json::to_writer(&mut *to, &line)?;
+    to.write_all(b"\n")
+}
+
+fn text(dictionary: &Dictionary, symbol: SymbolId) -> Box<str> {
+    dictionary.text(symbol).unwrap_or_default()
+}
+
+fn date(day: Day) -> Option<String> {
+    let epoch = jiff::civil::date(1970, 1, 1);
+    epoch.checked_add(jiff::Span::new().try_days(day.0).ok()?).ok().map(|date| date.to_string())
+}
+
+fn item_as_json(dictionary: &Dictionary, item: &Item) -> Value {
+    json!({
+        "sku": text(dictionary, item.sku),
+        "category": text(dictionary, item.category),
+        "department": text(dictionary, item.department),
+        "brand": text(dictionary, item.brand),
+        "margin_class": text(dictionary, item.margin_class),
+    })
+}
+
+fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
+    let dictionary = &world.dictionary;
+    let program = world.programs.get(entry.decision.program);
+    let program = program.map(|program| &**program);
+    // Only the record that opens an account states its id.
+    let known = world.shards.get(usize::from(view.shard.0)).and_then(|shard| shard.account(entry.account));
+    let account_id = if entry.decision.effects.opens_account {
+        &entry.command.account_id
+    } else {
+        known.map_or(&entry.command.account_id, |account| &account.id)
+    };
+    let previous = match entry.previous {
+        PreviousRecord::None => Value::Null,
+        PreviousRecord::At(position) => json!({ "position": position.0 }),
+        PreviousRecord::Back(count) => json!({ "records_back_in_shard": count }),
+    };
+    let mut line = json!({
+        "account_id": account_id,
+        "transaction_id": entry.command.transaction_id,
+        "partner": text(dictionary, entry.command.partner),
+        "posting_time": shown(entry.posted_at),
+        "program_version": entry.decision.program.0,
+        "previous": previous,
+        "decision": decision_as_json(dictionary, program, &entry.decision),
+    });
+    let (kind, what, content) = match &entry.command.kind {
+        CommandKind::Accrue(basket) => ("accrual", "basket", basket_as_json(dictionary, basket)),
+        CommandKind::Reverse(reversal) => {
+            let content = json!({
+                "transaction_id": reversal.original_transaction_id,
+                "position": reversal.original_position.0,
+                "granted_points": reversal.original.units,
+            });
+            ("reversal", "original", content)
+        }
+    };
+    if let Some(fields) = line.as_object_mut() {
+        fields.insert("kind".to_owned(), kind.into());
+        fields.insert(what.to_owned(), content);
+    }
+    line
+}
+
+fn basket_as_json(dictionary: &Dictionary, basket: &Basket) -> Value {
+    let lines = basket.lines.iter().map(|line| {
+        let mut object = item_as_json(dictionary, &line.item);
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("quantity".to_owned(), line.quantity.into());
+            fields.insert("amount_minor".to_owned(), line.amount_minor.into());
+        }
+        object
+    });
+    json!({
+        "store_id": text(dictionary, basket.store),
+        "terminal_id": text(dictionary, basket.terminal),
+        "cashier_id": text(dictionary, basket.cashier),
+        "receipt_number": basket.receipt_number,
+        "business_date": date(basket.business_day),
+        "receipt_time": shown(basket.receipt_at),
+        "lines": lines.collect::<Vec<_>>(),
+    })
+}
+
+fn refusal_name(refusal: Refusal) -> String {
+    let code = RefusalCode::try_from(i32::from(refusal.number()));
+    code.map_or_else(
+        |_| refusal.number().to_string(),
+        |code| code.as_str_name().trim_start_matches("REFUSAL_CODE_").to_owned(),
+    )
+}
+
+fn decision_as_json(dictionary: &Dictionary, program: Option<&Program>, decision: &Decision) -> Value {
+    let wallet = program.and_then(|program| program.wallets.get(usize::from(decision.wallet.0)));
+    let rule = |class| match class {
+        LineClass::Ineligible => json!({ "eligible": false }),
+        LineClass::Base => json!({ "eligible": true }),
+        LineClass::Rule(rule) => {
+            let name = program.and_then(|program| program.lines.rule(rule)).map(|rule| rule.name.as_str());
+            json!({ "eligible": true, "rule": name })
+        }
+    };
+    let clips = decision.clips.iter().map(
+        |clip| json!({ "name": text(dictionary, clip.source), "is_budget": clip.is_budget, "points": clip.units }),
+    );
+    let cells = decision.cells.iter().map(|cell| {
+        json!({
+            "budget": text(dictionary, SymbolId(cell.cell.0)),
+            "version": cell.version,
+            "room_before": cell.room_before,
+            "used": cell.used,
+        })
+    });
+    let counters = decision.effects.counters.iter().map(
+        |change| json!({ "name": text(dictionary, change.counter), "period": change.period, "delta": change.delta }),
+    );
+    json!({
+        "refusal": decision.refusal().map(refusal_name),
+        "wallet": wallet.map(|wallet| &wallet.name),
+        "earned_points": decision.earned,
+        "granted_points": decision.granted,
+        "balance_points": decision.balance_after,
+        "over_velocity": decision.over_velocity.map(|cap| text(dictionary, cap)),
+        "opens_account": decision.effects.opens_account,
+        "lines": decision.lines.iter().map(|line| rule(line.class)).collect::<Vec<_>>(),
+        "clips": clips.collect::<Vec<_>>(),
+        "budgets": cells.collect::<Vec<_>>(),
+        "counters": counters.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,146 @@
+//! `tallystick status`: how a running server and its data directory stand, for people and for monitoring scripts.
+
+use serde_json::json;
+
+use super::client::{LONG_CALL_TIMEOUT, Server, ServerArgs, call, call_within, runtime, shown_time};
+use super::error::CliError;
+use super::output::{Output, Style, counted, grouped};
+use crate::service::wire::{ClockMode, GetStatusRequest, GetStatusResponse};
+
+/// Says how a running server and its data directory stand
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Compute the digest of the state too; it reads the whole state
+    #[arg(long)]
+    digest: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the server cannot be reached or does not let the caller ask.
+pub fn run(args: StatusArgs, out: &Output) -> Result<(), CliError> {
+    let server = Server::new(&args.server)?;
+    let status = runtime()?.block_on(ask(&server, args.digest))?;
+    print(&server, &status, out)?;
+    out.object(&as_json(&server, &status))
+}
+
+async fn ask(server: &Server, digest: bool) -> Result<GetStatusResponse, CliError> {
+    let mut clients = server.connect().await?;
+    let request = GetStatusRequest { digest };
+    let request = if digest { call_within(LONG_CALL_TIMEOUT, request) } else { call(request) };
+    let response = clients.admin.get_status(request).await;
+    response.map(tonic::Response::into_inner).map_err(|status| server.failure("asking for the status", &status))
+}
+
+fn clock(status: &GetStatusResponse) -> &'static str {
+    match status.clock_mode() {
+        ClockMode::Input => "input",
+        ClockMode::System => "system",
+        ClockMode::Unspecified => "unknown",
+    }
+}
+
+/// One past a position: how many records there are up to it.
+fn records(position: Option<i64>) -> i64 {
+    position.map_or(0, |position| position.saturating_add(1))
+}
+
+fn print(server: &Server, status: &GetStatusResponse, out: &Output) -> Result<(), CliError> {
+    let time = |time: Option<&prost_types::Timestamp>| shown_time(time).unwrap_or_else(|| "none".to_owned());
+    let data = if status.data_path.is_empty() { "memory, nothing is kept" } else { &status.data_path };
+    let programme = match (status.program_version, status.program_version_count) {
+        (0, 0) => "none".to_owned(),
+        (0, count) => format!("none in force, {count} published"),
+        (version, count) => format!("version {version} in force, {count} published"),
+    };
+    let snapshot = status.snapshot.as_ref().map_or_else(
+        || "none".to_owned(),
+        |snapshot| {
+            format!(
+                "{} entities, replay begins at position {}, finished {}",
+                grouped(snapshot.entity_count),
+                grouped(snapshot.position),
+                time(snapshot.snapshot_time.as_ref())
+            )
+        },
+    );
+    let ids = format!("{} in memory, {} on disk", grouped(status.memory_id_count), grouped(status.disk_id_count));
+    let mut rows = vec![
+        (
+            "server",
+            format!(
+                "{}, version {}, ready since {}",
+                server.url(),
+                status.server_version,
+                time(status.start_time.as_ref())
+            ),
+        ),
+        ("data", format!("{data} (opened {})", counted(u64::try_from(status.epoch).unwrap_or(0), "time", "times"))),
+        ("clock", clock(status).to_owned()),
+        ("programme", programme),
+        ("accounts", grouped(status.account_count)),
+        (
+            "records",
+            format!(
+                "{} durable, {} vouched for by the mark",
+                grouped(records(status.durable_position)),
+                grouped(records(status.mark_position))
+            ),
+        ),
+        ("last posting", time(status.posting_time.as_ref())),
+        ("journal", format!("{} bytes", grouped(status.journal_bytes))),
+        ("ids", ids),
+        ("snapshot", snapshot),
+        (
+            "threads",
+            format!(
+                "{} for {} virtual shards",
+                counted(u64::try_from(status.worker_count).unwrap_or(0), "worker", "workers"),
+                status.shard_count
+            ),
+        ),
+    ];
+    if let Some(digest) = &status.digest {
+        rows.push(("digest", digest.hash.clone()));
+    }
+    for (name, value) in rows {
+        out.line(format_args!("{} {value}", out.paint(Style::Dim, &format!("{name:<13}"))))?;
+    }
+    Ok(())
+}
+
+fn as_json(server: &Server, status: &GetStatusResponse) -> serde_json::Value {
+    json!({
+        "server": server.url(),
+        "server_version": status.server_version,
+        "data_path": status.data_path,
+        "clock": clock(status),
+        "read_time": shown_time(status.read_time.as_ref()),
+        "start_time": shown_time(status.start_time.as_ref()),
+        "epoch": status.epoch,
+        "durable_position": status.durable_position,
+        "mark_position": status.mark_position,
+        "posting_time": shown_time(status.posting_time.as_ref()),
+        "program_version": status.program_version,
+        "program_version_count": status.program_version_count,
+        "shard_count": status.shard_count,
+        "worker_count": status.worker_count,
+        "account_count": status.account_count,
+        "journal_bytes": status.journal_bytes,
+        "memory_id_count": status.memory_id_count,
+        "disk_id_count": status.disk_id_count,
+        "snapshot": status.snapshot.as_ref().map(|snapshot| json!({
+            "position": snapshot.position,
+            "snapshot_time": shown_time(snapshot.snapshot_time.as_ref()),
+            "entity_count": snapshot.entity_count,
+        })),
+        "digest": status.digest.as_ref().map(|digest| json!({
+            "hash": digest.hash,
+            "position": digest.position,
+        })),
+    })
+}

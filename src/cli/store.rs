@@ -1,0 +1,36 @@
+//! Opening a data directory without a server, for commands that read it.
+//!
+//! What must stay true: a directory that does not exist is not made by a command that only reads.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::{CliError, Exit};
+use crate::store::Store;
+
+/// Opens the store of an existing data directory, which no other process may use meanwhile.
+///
+/// # Errors
+/// When there is none, another process uses it, or it is damaged.
+#[cfg(feature = "rocksdb")]
+pub fn open_store(data: &Path) -> Result<Arc<dyn Store>, CliError> {
+    use crate::store::rocks::{RocksOptions, RocksStore};
+
+    // One of the two is enough to call it a data directory; that the other is missing is for the store to judge.
+    if !["high-water", "rocks"].iter().any(|name| data.join(name).exists()) {
+        let message = format!("{} is not a data directory", data.display());
+        return Err(CliError::new(Exit::CannotCreate, message).hint("a server makes one: tallystick serve --data DIR"));
+    }
+    let store: Arc<dyn Store> = Arc::new(RocksStore::open(data, &RocksOptions::default())?);
+    Ok(store)
+}
+
+/// Opens the store of an existing data directory.
+///
+/// # Errors
+/// Always: this build cannot read one.
+#[cfg(not(feature = "rocksdb"))]
+pub fn open_store(data: &Path) -> Result<Arc<dyn Store>, CliError> {
+    let message = format!("this build cannot read {}: it was made without the feature `rocksdb`", data.display());
+    Err(CliError::new(Exit::Configuration, message))
+}

@@ -1,0 +1,231 @@
+//! Clients, and what they hold the ledger to: the oracle outside.
+//!
+//! A client remembers every command and asks again under the same id until it has a definite answer. Every answer is
+//! judged when it leaves, against the durable journal as the model knows it.
+//!
+//! What must stay true: nothing is believed because the ledger says so; an answer that gets lost on its way was given
+//! all the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::edge::Answer;
+use super::facts::{Action, Name, Posting, Request};
+use super::model::{AccountModel, Broken, Model, judge, must, refusal_by_time};
+use crate::ledger::decision::{Refusal, RetryAdvice};
+
+/// What is known about a command that clients sent.
+#[derive(Debug)]
+pub struct Known {
+    /// The command.
+    pub request: Arc<Request>,
+    /// Calls under way with it.
+    pub call_count: u32,
+    /// A definite answer has arrived.
+    pub is_answered: bool,
+}
+
+/// What held when a call began.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    /// Every record before this had been processed.
+    pub settled: u64,
+    /// The stamp.
+    pub stamp: i64,
+    /// The deadline on the monotonic clock.
+    pub deadline_ns: Option<i64>,
+    /// The data directory takes its time from the input.
+    pub clock_is_input: bool,
+}
+
+/// All commands that were ever sent.
+#[derive(Debug, Default)]
+pub struct Clients {
+    /// In the order of their first sending.
+    pub known: Vec<Known>,
+    /// Commands without a definite answer and without a call.
+    pub unanswered: BTreeSet<usize>,
+    /// The calls under way: which command, and what held at the beginning.
+    pub calls: BTreeMap<u64, (usize, Begun)>,
+    /// Ids that were answered as new, so that they are not a second time.
+    told_as_new: BTreeSet<(Name, Name)>,
+    /// Per account, the latest record that any answer has shown.
+    pub shown: BTreeMap<Name, u64>,
+}
+
+/// How an answer is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// A record, told for the first time.
+    New,
+    /// A record, told again.
+    Again,
+    /// Refused for good.
+    Refused,
+    /// Nothing was consumed; the client tries again.
+    TryAgain,
+}
+
+impl Clients {
+    /// A command that was not sent before.
+    pub fn add(&mut self, request: Request) -> usize {
+        let index = self.known.len();
+        self.known.push(Known { request: Arc::new(request), call_count: 0, is_answered: false });
+        index
+    }
+
+    /// A call begins.
+    pub fn begin(&mut self, call: u64, index: usize, begun: Begun) {
+        self.unanswered.remove(&index);
+        self.known[index].call_count += 1;
+        self.calls.insert(call, (index, begun));
+    }
+
+    /// All calls are lost, as the server is.
+    pub fn lose_all(&mut self) {
+        for (index, _) in std::mem::take(&mut self.calls).into_values() {
+            self.known[index].call_count -= 1;
+            if !self.known[index].is_answered {
+                self.unanswered.insert(index);
+            }
+        }
+    }
+
+    /// An answer leaves. It is judged; then it arrives, unless it is lost.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn told(&mut self, call: u64, answer: &Answer, model: &Model, is_lost: bool) -> Result<Verified, Broken> {
+        let Some((index, begun)) = self.calls.remove(&call) else {
+            return Err(format!("call {call} is answered once"));
+        };
+        let request = self.known[index].request.clone();
+        let verified = self.verify(&request, &begun, answer, model)?;
+        let known = &mut self.known[index];
+        known.call_count -= 1;
+        known.is_answered |= verified != Verified::TryAgain && !is_lost;
+        if !known.is_answered && known.call_count == 0 {
+            self.unanswered.insert(index);
+        }
+        Ok(verified)
+    }
+
+    fn verify(&mut self, request: &Request, begun: &Begun, answer: &Answer, model: &Model) -> Result<Verified, Broken> {
+        let posted = model.posted(&request.partner, &request.transaction_id);
+        match answer {
+            Answer::Done { position, posted_at, decision, replayed } => {
+                let Some(posting) = posted else {
+                    return Err(format!("an answer leaves after its record is durable: {request:?} {answer:?}"));
+                };
+                must!(
+                    position.is_some_and(|position| position.0 == posting.position)
+                        && *posted_at == posting.posted_at
+                        && **decision == posting.decision,
+                    "the answer tells the record {posting:?} and not {answer:?}"
+                );
+                let difference = request.first_difference(posting);
+                must!(difference.is_none(), "{request:?} differs from {posting:?} in {difference:?}");
+                self.show(&posting.account, posting.seq);
+                if *replayed {
+                    return Ok(Verified::Again);
+                }
+                let is_first = self.told_as_new.insert((request.partner.clone(), request.transaction_id.clone()));
+                must!(is_first, "{request:?} is answered as new once");
+                must!(posting.position >= begun.settled, "{request:?} was answered before it was asked");
+                Ok(Verified::New)
+            }
+            Answer::Refused { refusal, difference, posted_at } => {
+                let was_posted = posted.is_some_and(|posting| posting.position < begun.settled);
+                let may_be = matches!(refusal, Refusal::TransactionIdReused | Refusal::Overloaded);
+                must!(may_be || !was_posted, "{request:?} is answered from its record, not refused: {refusal:?}");
+                check_refusal(request, begun, *refusal, difference.as_deref(), *posted_at, model)
+            }
+        }
+    }
+
+    /// An answer has shown an account after this record.
+    pub fn show(&mut self, account: &Name, seq: u64) {
+        let shown = self.shown.entry(account.clone()).or_default();
+        *shown = (*shown).max(seq);
+    }
+}
+
+/// Whether a refusal without a record is right.
+fn check_refusal(
+    request: &Request,
+    begun: &Begun,
+    refusal: Refusal,
+    difference: Option<&str>,
+    posted_at: Option<i64>,
+    model: &Model,
+) -> Result<Verified, Broken> {
+    let posted = model.posted(&request.partner, &request.transaction_id);
+    let verified = match refusal.retry() {
+        RetryAdvice::SameId if refusal == Refusal::OriginalUnknown => Verified::Refused,
+        RetryAdvice::SameId if refusal == Refusal::ReceiptInFuture => Verified::Refused,
+        RetryAdvice::SameId if refusal == Refusal::ProgramNotInForce => Verified::Refused,
+        RetryAdvice::SameId => Verified::TryAgain,
+        RetryAdvice::NewId | RetryAdvice::Never => Verified::Refused,
+    };
+    let is_right = match (refusal, &request.action) {
+        (Refusal::TransactionIdReused, _) => match posted {
+            Some(posting) => request.first_difference(posting).as_deref() == difference,
+            None => model.publication_ids.contains_key(&(request.partner.clone(), request.transaction_id.clone())),
+        },
+        (Refusal::ReceiptAlreadyEarned, Action::Accrue { purchase, .. }) => {
+            let events = model.receipts.get(&purchase.receipt(&request.partner)).map_or(&[][..], Vec::as_slice);
+            let since = events.partition_point(|event| event.position < begun.settled);
+            let (before, since) = events.split_at(since);
+            before.last().is_some_and(|last| last.taken) || since.iter().any(|event| event.taken)
+        }
+        (Refusal::AlreadyReversed, Action::Reverse { original }) => {
+            model.reversed.contains_key(&(request.partner.clone(), original.clone()))
+        }
+        (Refusal::OriginalUnknown, Action::Reverse { original }) => {
+            model.posted(&request.partner, original).is_none_or(|posting| posting.position >= begun.settled)
+        }
+        (Refusal::NotReversible, Action::Reverse { original }) => {
+            let of = (request.partner.clone(), original.clone());
+            let posted = model.posted(&request.partner, original);
+            model.publication_ids.contains_key(&of) || posted.is_some_and(|posting| !is_granted_accrual(posting))
+        }
+        (Refusal::Overloaded, _) => true,
+        (Refusal::DeadlineExpired, _) => begun.deadline_ns.is_some(),
+        (Refusal::PostingTimeRegressed, _) => {
+            begun.clock_is_input && posted_at.is_some_and(|posted_at| posted_at > begun.stamp)
+        }
+        (_, Action::Accrue { .. }) => is_right_of_accrual(request, begun, refusal, posted_at, model)?,
+        _ => false,
+    };
+    let told = (difference, posted_at);
+    must!(is_right, "{request:?} is not refused as {refusal:?} {told:?}; {begun:?}; posted: {posted:?}");
+    Ok(verified)
+}
+
+fn is_granted_accrual(posting: &Posting) -> bool {
+    matches!(posting.action, Action::Accrue { .. }) && posting.verdict.refusal.is_none()
+}
+
+/// Refusals by the rules, which a worker gives.
+fn is_right_of_accrual(
+    request: &Request,
+    begun: &Begun,
+    refusal: Refusal,
+    posted_at: Option<i64>,
+    model: &Model,
+) -> Result<bool, Broken> {
+    let (Some(posted_at), Action::Accrue { purchase, .. }) = (posted_at, &request.action) else { return Ok(false) };
+    must!(posted_at >= begun.stamp, "nothing is posted before it was stamped, at {}", begun.stamp);
+    let Some((version, rules)) = model.version_at(purchase.receipt_at.min(posted_at)) else {
+        return Ok(refusal == Refusal::ProgramNotInForce);
+    };
+    let by_time = refusal_by_time(rules, purchase.receipt_at, posted_at);
+    if by_time.is_some() || refusal != Refusal::BalanceLimitExceeded {
+        return Ok(by_time == Some(refusal));
+    }
+    // Only an account that does not exist is refused for its balance without a record.
+    let unopened = AccountModel::default();
+    let verdict = judge(rules, version, &unopened, &request.partner, purchase, posted_at, None)?;
+    let (_, balance_max) = rules.wallets[rules.earn_wallet];
+    Ok(verdict.balance_after > balance_max)
+}

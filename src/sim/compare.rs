@@ -1,0 +1,177 @@
+//! Comparisons of the ledger's state with the naive model.
+//!
+//! What must stay true: every field that a caller can see or a decision can depend on is compared.
+
+use super::facts::{Name, name_of};
+use super::model::{AccountModel, Broken, Model, must};
+use crate::cells::{Cell, Cells};
+use crate::journal::dictionary::Dictionary;
+use crate::ledger::account::Account;
+use crate::ledger::digest::shard_digest;
+use crate::ledger::state::ShardState;
+use crate::ledger::types::{CellId, Position, SymbolId};
+use crate::replay::World;
+
+/// An account is as the model says it was after the same record.
+///
+/// Counters: each that the account has is right, and each that a receipt could still touch is there. `late_limit_days`
+/// is how old a receipt may be.
+///
+/// # Errors
+/// What was expected.
+pub fn account(
+    found: &Account,
+    model: &AccountModel,
+    dictionary: &Dictionary,
+    late_limit_days: i64,
+) -> Result<(), Broken> {
+    let id = &found.id;
+    must!(found.seq.0 == model.seq, "account {id} stands at record {}, not {}", model.seq, found.seq);
+    must!(found.opened_at.0 == model.opened_at, "account {id} was opened at {}", model.opened_at);
+    let lots = found.lots.iter().map(|lot| {
+        let key = (usize::from(lot.key.wallet.0), name_of(dictionary, lot.key.issuer));
+        (key, lot.remaining)
+    });
+    let mut lots: Vec<_> = lots.collect();
+    lots.sort();
+    let expected: Vec<_> = model.units.iter().map(|(key, units)| (key.clone(), *units)).collect();
+    must!(lots == expected, "account {id} holds {expected:?} after record {}, not {lots:?}", model.seq);
+    let totals = [found.totals.baskets, found.totals.refused_baskets, found.totals.reversals];
+    must!(totals == model.totals, "account {id} has the totals {:?}, not {totals:?}", model.totals);
+    let wallets: Vec<_> =
+        found.wallets.iter().map(|w| (usize::from(w.wallet.0), [w.granted, w.reversed, w.clipped])).collect();
+    let expected: Vec<_> = model.wallets.iter().map(|(wallet, life)| (*wallet, *life)).collect();
+    must!(wallets == expected, "account {id} has the wallets {expected:?}, not {wallets:?}");
+    counters(found, model, dictionary, late_limit_days)
+}
+
+fn counters(
+    found: &Account,
+    model: &AccountModel,
+    dictionary: &Dictionary,
+    late_limit_days: i64,
+) -> Result<(), Broken> {
+    const NS_PER_DAY: i64 = 86_400_000_000_000;
+    let id = &found.id;
+    let mut seen: Vec<(Name, i32)> = Vec::new();
+    for counter in &found.counters {
+        let key = (name_of(dictionary, counter.counter), counter.period);
+        let expected = model.counters.get(&key).map(|(value, _)| *value);
+        must!(
+            expected == Some(counter.value),
+            "counter {} of account {id} is {expected:?} in period {}, not {}",
+            key.0,
+            key.1,
+            counter.value
+        );
+        seen.push(key);
+    }
+    let today = model.posted_at.div_euclid(NS_PER_DAY);
+    for (key, (value, last_day)) in &model.counters {
+        let can_be_touched = i64::from(*last_day) + late_limit_days >= today;
+        must!(
+            *value == 0 || !can_be_touched || seen.contains(key),
+            "counter {} of account {id} still counts {value} in period {} on day {today}",
+            key.0,
+            key.1
+        );
+    }
+    Ok(())
+}
+
+/// All shards and cells are as the model says, and per wallet everything adds up to zero.
+///
+/// # Errors
+/// What was expected.
+pub fn state<'a>(
+    shards: impl Iterator<Item = &'a ShardState>,
+    cells: &Cells,
+    dictionary: &Dictionary,
+    model: &Model,
+    late_limit_days: i64,
+) -> Result<(), Broken> {
+    for shard in shards {
+        one_shard(shard, dictionary, model, late_limit_days)?;
+    }
+    for (id, cell) in cells.copy() {
+        let name = name_of(dictionary, SymbolId(id.0));
+        let used = model.used(&name);
+        must!(cell.used == used && cell.withheld == 0, "budget {name} has given {used}, not {cell:?}");
+    }
+    Ok(())
+}
+
+fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model, late_limit_days: i64) -> Result<(), Broken> {
+    let nothing = (0, i64::MIN, Vec::new());
+    let (seq, posted_at, opened) = model.shards.get(&shard.id.0).unwrap_or(&nothing);
+    must!(
+        (shard.seq.0, shard.posted_at.0) == (*seq, *posted_at),
+        "shard {} stands at record {seq} of {posted_at}, not at {} of {}",
+        shard.id,
+        shard.seq,
+        shard.posted_at
+    );
+    let ids: Vec<&str> = shard.accounts().iter().map(|account| &*account.id).collect();
+    let expected: Vec<&str> = opened.iter().map(|id| &**id).collect();
+    must!(ids == expected, "shard {} has the accounts {expected:?}, not {ids:?}", shard.id);
+    for found in shard.accounts() {
+        let Some(known) = model.account(&found.id) else { return Err(format!("no account {}", found.id)) };
+        account(found, known, dictionary, late_limit_days)?;
+        must!(
+            found.position == Some(Position(known.position)),
+            "account {}'s last record lies at {}, not at {:?}",
+            found.id,
+            known.position,
+            found.position
+        );
+    }
+    let partners = shard.partners().map(|((partner, wallet), side)| {
+        let key = (shard.id.0, name_of(dictionary, *partner), usize::from(wallet.0));
+        (key, [side.balance, side.issued, side.reversed])
+    });
+    let mut partners: Vec<_> = partners.collect();
+    partners.sort();
+    let expected = model.partners.iter().filter(|((of, _, _), _)| *of == shard.id.0);
+    let expected: Vec<_> = expected.map(|(key, side)| (key.clone(), *side)).collect();
+    must!(partners == expected, "shard {} has the partners {expected:?}, not {partners:?}", shard.id);
+    balanced(shard)
+}
+
+/// The first part in which two states differ that have different digests or ends.
+#[must_use]
+pub fn worlds(one: &World, other: &World) -> String {
+    let shards = one.shards.iter().zip(&other.shards).find(|(a, b)| shard_digest(a) != shard_digest(b));
+    if let Some((a, b)) = shards {
+        let accounts = a.accounts().iter().zip(b.accounts()).find(|(a, b)| a != b);
+        return format!("shard {}: {a:?} and {b:?}, beginning with {accounts:?}", a.id);
+    }
+    let (cells, others) = (one.cells.copy(), other.cells.copy());
+    let differs = |id: &&CellId| {
+        let essence = |cell: &Cell| (cell.version, cell.used);
+        cells.get(id).map(essence) != others.get(id).map(essence)
+    };
+    if let Some(id) = cells.keys().chain(others.keys()).find(differs) {
+        return format!("cell {id}: {:?} and {:?}", cells.get(id), others.get(id));
+    }
+    let counts = (one.dictionary.counts(), other.dictionary.counts());
+    format!(
+        "strings and items {counts:?}, versions {:?}, ends {:?}",
+        (one.programs.iter().len(), other.programs.iter().len()),
+        (one.end, other.end)
+    )
+}
+
+/// What accounts hold, the partners owe: per wallet the sum over a shard is zero.
+fn balanced(shard: &ShardState) -> Result<(), Broken> {
+    let mut sums = std::collections::BTreeMap::new();
+    for lot in shard.accounts().iter().flat_map(|account| &account.lots) {
+        must!(lot.remaining > 0, "no lot of shard {} is empty or negative: {lot:?}", shard.id);
+        *sums.entry(lot.key.wallet).or_insert(0_i128) += i128::from(lot.remaining);
+    }
+    for ((_, wallet), side) in shard.partners() {
+        *sums.entry(*wallet).or_insert(0) += side.balance;
+    }
+    let unbalanced = sums.iter().find(|(_, sum)| **sum != 0);
+    must!(unbalanced.is_none(), "the accounts and partners of shard {} add up to zero: {unbalanced:?}", shard.id);
+    Ok(())
+}

@@ -1,0 +1,354 @@
+//! What clients ask and what the journal says, in plain words: strings instead of numbers of a dictionary, so that a
+//! request survives a crash that takes numbers back, and the naive model needs nothing of the ledger.
+//!
+//! What must stay true: nothing here decides anything; a field that the ledger compares or decides is copied as it is.
+
+use crate::journal::codec::DecodeError;
+use crate::journal::dictionary::Dictionary;
+use crate::journal::frame::RecordView;
+use crate::journal::record::{Entry, PreviousRecord};
+use crate::ledger::command::CommandKind;
+use crate::ledger::decision::{Decision, Refusal};
+use crate::ledger::program::LineClass;
+use crate::ledger::types::{SymbolId, TimestampNs};
+use crate::replay::World;
+
+/// A string that is only ever compared.
+pub type Name = Box<str>;
+
+/// One line of a purchase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurchaseLine {
+    /// In the order of [`super::rules::ATTRIBUTES`].
+    pub attributes: [Name; 5],
+    /// How many.
+    pub quantity: i64,
+    /// For how much.
+    pub amount_minor: i64,
+}
+
+/// A purchase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purchase {
+    /// The store.
+    pub store: Name,
+    /// The terminal, or empty.
+    pub terminal: Name,
+    /// The cashier, or empty.
+    pub cashier: Name,
+    /// The number on the receipt.
+    pub receipt_number: Name,
+    /// Days since 1970-01-01.
+    pub business_day: i32,
+    /// Nanoseconds since 1970-01-01.
+    pub receipt_at: i64,
+    /// At least one.
+    pub lines: Vec<PurchaseLine>,
+}
+
+/// What a command asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Grant what the purchase earns.
+    Accrue {
+        /// The account.
+        account: Name,
+        /// The purchase.
+        purchase: Purchase,
+    },
+    /// Take an accrual back.
+    Reverse {
+        /// The transaction id of the accrual.
+        original: Name,
+    },
+}
+
+/// A command as a client sends it, again and again if need be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who asks.
+    pub partner: Name,
+    /// The id of the command.
+    pub transaction_id: Name,
+    /// What is asked.
+    pub action: Action,
+}
+
+/// What names a receipt.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReceiptName {
+    /// The partner.
+    pub partner: Name,
+    /// The store.
+    pub store: Name,
+    /// The terminal.
+    pub terminal: Name,
+    /// The business day.
+    pub business_day: i32,
+    /// The number.
+    pub number: Name,
+}
+
+impl Purchase {
+    /// The receipt.
+    #[must_use]
+    pub fn receipt(&self, partner: &str) -> ReceiptName {
+        ReceiptName {
+            partner: partner.into(),
+            store: self.store.clone(),
+            terminal: self.terminal.clone(),
+            business_day: self.business_day,
+            number: self.receipt_number.clone(),
+        }
+    }
+
+    fn first_difference(&self, other: &Self) -> Option<String> {
+        let field = if self.store != other.store {
+            "store_id"
+        } else if self.terminal != other.terminal {
+            "terminal_id"
+        } else if self.cashier != other.cashier {
+            "cashier_id"
+        } else if self.receipt_number != other.receipt_number {
+            "receipt_number"
+        } else if self.business_day != other.business_day {
+            "business_date"
+        } else if self.receipt_at != other.receipt_at {
+            "receipt_time"
+        } else if self.lines.len() != other.lines.len() {
+            "lines"
+        } else {
+            let differs = |index: &usize| self.lines[*index] != other.lines[*index];
+            let index = (0..self.lines.len()).find(differs)?;
+            let (ours, theirs) = (&self.lines[index], &other.lines[index]);
+            let attribute = (0..5).find(|number| ours.attributes[*number] != theirs.attributes[*number]);
+            let field = match attribute {
+                Some(number) => super::rules::ATTRIBUTES[number],
+                None if ours.quantity != theirs.quantity => "quantity",
+                None => "amount_minor",
+            };
+            return Some(format!("basket.lines[{index}].{field}"));
+        };
+        Some(format!("basket.{field}"))
+    }
+}
+
+impl Request {
+    /// The field in which this request differs from what was posted under its id; `None` when it is the same.
+    #[must_use]
+    pub fn first_difference(&self, posted: &Posting) -> Option<String> {
+        match (&self.action, &posted.action) {
+            (Action::Accrue { account, .. }, _) if *account != posted.account => Some("account_id".to_owned()),
+            (Action::Accrue { purchase, .. }, Action::Accrue { purchase: theirs, .. }) => {
+                purchase.first_difference(theirs)
+            }
+            (Action::Reverse { original }, Action::Reverse { original: theirs }) => {
+                (original != theirs).then(|| "original_transaction_id".to_owned())
+            }
+            _ => Some("command".to_owned()),
+        }
+    }
+}
+
+/// What a line earned by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earning {
+    /// It is not eligible.
+    Nothing,
+    /// The base rate.
+    Base,
+    /// The rule at this place in the file.
+    Rule(u32),
+}
+
+/// What a command found in a cell and took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The budget.
+    pub cell: Name,
+    /// The number of the use.
+    pub version: u64,
+    /// What was there.
+    pub room: i64,
+    /// What was taken.
+    pub used: i64,
+}
+
+/// A decision in plain words. The numbers and rooms of uses are kept apart from what is compared with the model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why not, if not.
+    pub refusal: Option<Refusal>,
+    /// The version of the programme, from 1.
+    pub program: u32,
+    /// The wallet.
+    pub wallet: usize,
+    /// Per line.
+    pub lines: Vec<Earning>,
+    /// Units before caps.
+    pub earned: i64,
+    /// Units granted; negative when taken back.
+    pub granted: i64,
+    /// The velocity cap that struck.
+    pub over_velocity: Option<Name>,
+    /// Name, whether it is a budget, units withheld.
+    pub clips: Vec<(Name, bool, i64)>,
+    /// Budgets drawn on, with what was taken.
+    pub taken: Vec<(Name, i64)>,
+    /// Wallet, issuer and units.
+    pub lot: Option<(usize, Name, i64)>,
+    /// Name, period and change.
+    pub counters: Vec<(Name, i32, i64)>,
+    /// The account is opened.
+    pub opens_account: bool,
+    /// Baskets, baskets over velocity, reversals, granted, reversed, clipped.
+    pub totals: [i64; 6],
+    /// The balance afterwards.
+    pub balance_after: i64,
+}
+
+/// The text of a number of the dictionary.
+#[must_use]
+pub fn name_of(dictionary: &Dictionary, symbol: SymbolId) -> Name {
+    dictionary.text(symbol).unwrap_or_else(|| format!("(undefined string {symbol})").into())
+}
+
+impl Verdict {
+    /// A decision of the ledger in plain words.
+    #[must_use]
+    pub fn of(decision: &Decision, dictionary: &Dictionary) -> Self {
+        let name = |symbol| name_of(dictionary, symbol);
+        let totals = &decision.effects.totals;
+        let lines = decision.lines.iter().map(|line| match line.class {
+            LineClass::Ineligible => Earning::Nothing,
+            LineClass::Base => Earning::Base,
+            LineClass::Rule(rule) => Earning::Rule(rule.0),
+        });
+        let counters = decision.effects.counters.iter();
+        Self {
+            refusal: decision.refusal(),
+            program: decision.program.0,
+            wallet: usize::from(decision.wallet.0),
+            lines: lines.collect(),
+            earned: decision.earned,
+            granted: decision.granted,
+            over_velocity: decision.over_velocity.map(name),
+            clips: decision.clips.iter().map(|clip| (name(clip.source), clip.is_budget, clip.units)).collect(),
+            taken: decision.cells.iter().map(|cell| (name(SymbolId(cell.cell.0)), cell.used)).collect(),
+            lot: decision.effects.lot.map(|(key, units)| (usize::from(key.wallet.0), name(key.issuer), units)),
+            counters: counters.map(|change| (name(change.counter), change.period, change.delta)).collect(),
+            opens_account: decision.effects.opens_account,
+            totals: [
+                totals.baskets,
+                totals.refused_baskets,
+                totals.reversals,
+                totals.granted,
+                totals.reversed,
+                totals.clipped,
+            ],
+            balance_after: decision.balance_after,
+        }
+    }
+}
+
+/// What a decision of the ledger found in cells and took, in plain words.
+#[must_use]
+pub fn uses_of(decision: &Decision, dictionary: &Dictionary) -> Vec<Use> {
+    let uses = decision.cells.iter().map(|cell| Use {
+        cell: name_of(dictionary, SymbolId(cell.cell.0)),
+        version: cell.version,
+        room: cell.room_before,
+        used: cell.used,
+    });
+    uses.collect()
+}
+
+/// One journaled command.
+#[derive(Clone, Debug)]
+pub struct Posting {
+    /// Where its record lies.
+    pub position: u64,
+    /// Where its frame begins.
+    pub frame: u64,
+    /// Its shard.
+    pub shard: u16,
+    /// Its number in the shard.
+    pub seq: u64,
+    /// When it was posted.
+    pub posted_at: i64,
+    /// Where the record says that the account's record before lies.
+    pub previous: PreviousRecord,
+    /// The account.
+    pub account: Name,
+    /// Who asked.
+    pub partner: Name,
+    /// The id.
+    pub transaction_id: Name,
+    /// What was asked.
+    pub action: Action,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// Cells drawn on or given back to.
+    pub uses: Vec<Use>,
+    /// The decision as the ledger keeps it, to compare answers with.
+    pub decision: Decision,
+}
+
+impl Posting {
+    /// A record in plain words. `world` is the state before the record.
+    ///
+    /// # Errors
+    /// When the record names an account that was never opened.
+    pub fn of(world: &World, frame: u64, view: &RecordView<'_>, entry: &Entry) -> Result<Self, DecodeError> {
+        let dictionary = &world.dictionary;
+        let account: Name = if entry.decision.effects.opens_account {
+            entry.command.account_id.clone()
+        } else {
+            let shard = world.shards.get(usize::from(view.shard.0)).ok_or(DecodeError::UnknownReference)?;
+            shard.account(entry.account).ok_or(DecodeError::UnknownReference)?.id.clone()
+        };
+        let action = match &entry.command.kind {
+            CommandKind::Accrue(basket) => {
+                Action::Accrue { account: account.clone(), purchase: purchase_of(basket, dictionary) }
+            }
+            CommandKind::Reverse(reversal) => Action::Reverse { original: reversal.original_transaction_id.clone() },
+        };
+        let TimestampNs(posted_at) = entry.posted_at;
+        Ok(Self {
+            position: view.position.0,
+            frame,
+            shard: view.shard.0,
+            seq: view.seq.0,
+            posted_at,
+            previous: entry.previous,
+            account,
+            partner: name_of(dictionary, entry.command.partner),
+            transaction_id: entry.command.transaction_id.clone(),
+            action,
+            verdict: Verdict::of(&entry.decision, dictionary),
+            uses: uses_of(&entry.decision, dictionary),
+            decision: entry.decision.clone(),
+        })
+    }
+}
+
+fn purchase_of(basket: &crate::ledger::command::Basket, dictionary: &Dictionary) -> Purchase {
+    let name = |symbol| name_of(dictionary, symbol);
+    let lines = basket.lines.iter().map(|line| {
+        let item = &line.item;
+        PurchaseLine {
+            attributes: [item.sku, item.category, item.department, item.brand, item.margin_class].map(name),
+            quantity: line.quantity,
+            amount_minor: line.amount_minor,
+        }
+    });
+    Purchase {
+        store: name(basket.store),
+        terminal: name(basket.terminal),
+        cashier: name(basket.cashier),
+        receipt_number: basket.receipt_number.clone(),
+        business_day: basket.business_day.0,
+        receipt_at: basket.receipt_at.0,
+        lines: lines.collect(),
+    }
+}

@@ -1,0 +1,296 @@
+//! The rules of a simulated programme as plain data: the naive model judges by them, and the programme file that the
+//! ledger gets is written from them.
+//!
+//! What must stay true: the model never sees what the ledger compiled. Rules and file say the same because one function
+//! writes the file, key by key.
+
+use std::fmt::Write as _;
+
+use jiff::civil::Date;
+
+use super::dice::Dice;
+
+/// What a line carries, in the order in which rules look at it.
+pub const ATTRIBUTES: [&str; 5] = ["sku", "category", "department", "brand", "margin_class"];
+
+/// Departments, brands and categories that lines carry and rules match.
+pub const DEPARTMENTS: [&str; 4] = ["GROCERY", "FUEL", "TOYS", ""];
+/// See [`DEPARTMENTS`].
+pub const BRANDS: [&str; 3] = ["Private", "National", ""];
+/// See [`DEPARTMENTS`].
+pub const CATEGORIES: [&str; 3] = ["fresh", "frozen", ""];
+
+/// Zones with and without summer time, one half an hour off.
+const TIME_ZONES: [&str; 4] = ["UTC", "America/New_York", "Asia/Kolkata", "Pacific/Apia"];
+
+/// What a cap or metric counts per window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Units granted.
+    Units,
+    /// Baskets that earned something.
+    EarningBaskets,
+    /// Amounts of eligible lines.
+    EligibleAmount,
+}
+
+/// The window of a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// A local day.
+    Day,
+    /// A local year.
+    Year,
+}
+
+/// A counter, with a limit if it is a cap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CounterRule {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// What it counts.
+    pub measure: Measure,
+    /// Per which window.
+    pub window: Window,
+    /// The most that may be reached; `None` for a metric.
+    pub limit: Option<i64>,
+}
+
+/// A rule that multiplies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineRule {
+    /// Which of [`ATTRIBUTES`].
+    pub attribute: usize,
+    /// Values that match.
+    pub values: Vec<&'static str>,
+    /// Basis points.
+    pub multiplier_bps: i64,
+}
+
+/// A budget of the whole programme.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetRule {
+    /// Its name in the file, which is also its cell's.
+    pub name: &'static str,
+    /// The most that may be granted.
+    pub units: i64,
+    /// First and last local day of posting, as days since 1970-01-01.
+    pub days: Option<(i32, i32)>,
+}
+
+/// How a sum is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoundingRule {
+    /// Down.
+    Floor,
+    /// Halves up.
+    HalfUp,
+    /// Halves to the even neighbour.
+    HalfEven,
+}
+
+/// One version of the programme.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// From when on it judges.
+    pub effective_at: i64,
+    /// The IANA zone of days and years.
+    pub time_zone: &'static str,
+    /// Wallets: name and largest balance.
+    pub wallets: Vec<(&'static str, i64)>,
+    /// Which wallet gains.
+    pub earn_wallet: usize,
+    /// Units …
+    pub units: i64,
+    /// … for so many minor units.
+    pub per_minor: i64,
+    /// How a sum becomes whole.
+    pub rounding: RoundingRule,
+    /// Rounded line by line, not once.
+    pub rounded_per_line: bool,
+    /// Department whose lines earn nothing.
+    pub excluded_department: Option<&'static str>,
+    /// Rules in the order of the file.
+    pub line_rules: Vec<LineRule>,
+    /// Caps in the order of the file.
+    pub caps: Vec<CounterRule>,
+    /// Metrics in the order of the file.
+    pub metrics: Vec<CounterRule>,
+    /// Budgets in the order of the file.
+    pub budgets: Vec<BudgetRule>,
+    /// How old a receipt may be, in days.
+    pub late_limit_days: i64,
+    /// How far in the future a receipt may lie, in seconds.
+    pub future_skew_seconds: i64,
+}
+
+impl Rules {
+    /// Rules for a version that takes effect at the instant. `late_limit_days` is the same for all versions of a
+    /// simulation: a limit that rises would reach counters that may be forgotten already.
+    pub fn draw(dice: &mut Dice, effective_at: i64, late_limit_days: i64, today: i32) -> Self {
+        let balance_max = if dice.percent(25) { dice.number(40..400) } else { 1_000_000_000 };
+        Self {
+            effective_at,
+            time_zone: TIME_ZONES[if dice.percent(60) { 0 } else { dice.index(TIME_ZONES.len()) }],
+            wallets: vec![("points", balance_max), ("stars", 1_000_000)],
+            earn_wallet: usize::from(dice.percent(20)),
+            units: dice.number(1..6),
+            per_minor: *dice.pick(&[1, 7, 40, 100, 250]),
+            rounding: *dice.pick(&[RoundingRule::Floor, RoundingRule::HalfUp, RoundingRule::HalfEven]),
+            rounded_per_line: dice.percent(40),
+            excluded_department: dice.percent(70).then_some("FUEL"),
+            line_rules: draw_line_rules(dice),
+            caps: draw_caps(dice),
+            metrics: draw_metrics(dice),
+            budgets: draw_budgets(dice, today),
+            late_limit_days,
+            future_skew_seconds: dice.number(0..600),
+        }
+    }
+
+    /// The programme file. `serial` tells files with equal rules apart.
+    ///
+    /// # Panics
+    /// Never: writing to a string does not fail.
+    #[must_use]
+    pub fn source(&self, serial: u64) -> String {
+        let mut out = format!("# Simulated programme {serial}.\n");
+        self.write(&mut out).expect("writing to a string does not fail");
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "[program]\nname = \"simulated\"\ncurrency = \"USD\"\ntime_zone = \"{}\"", self.time_zone)?;
+        writeln!(out, "late_limit_days = {}", self.late_limit_days)?;
+        writeln!(out, "future_skew_seconds = {}", self.future_skew_seconds)?;
+        for (name, balance_max) in &self.wallets {
+            writeln!(out, "[[wallets]]\nname = \"{name}\"\nbalance_max = {balance_max}")?;
+        }
+        let (wallet, _) = self.wallets[self.earn_wallet];
+        writeln!(out, "[earn]\nwallet = \"{wallet}\"\nunits = {}\nper_minor = {}", self.units, self.per_minor)?;
+        let rounding = match self.rounding {
+            RoundingRule::Floor => "floor",
+            RoundingRule::HalfUp => "half-up",
+            RoundingRule::HalfEven => "half-even",
+        };
+        let place = if self.rounded_per_line { "line" } else { "basket" };
+        writeln!(out, "rounding = \"{rounding}\"\nrounded_per = \"{place}\"\nstacking = \"best-of\"")?;
+        if let Some(department) = self.excluded_department {
+            writeln!(out, "exclude = {{ department = [\"{department}\"] }}")?;
+        }
+        for (index, rule) in self.line_rules.iter().enumerate() {
+            let values: Vec<String> = rule.values.iter().map(|value| format!("\"{value}\"")).collect();
+            let (key, values) = (ATTRIBUTES[rule.attribute], values.join(", "));
+            writeln!(out, "[[rules]]\nname = \"rule-{index}\"\nmatch = {{ {key} = [{values}] }}")?;
+            writeln!(out, "multiplier_bps = {}", rule.multiplier_bps)?;
+        }
+        for counter in self.caps.iter().chain(&self.metrics) {
+            write_counter(out, counter)?;
+        }
+        for budget in &self.budgets {
+            writeln!(out, "[[budgets]]\nname = \"{}\"\nunits = {}", budget.name, budget.units)?;
+            if let Some((from, until)) = budget.days {
+                writeln!(out, "from = {}\nuntil = {}", date_of(from), date_of(until))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_counter(out: &mut String, counter: &CounterRule) -> std::fmt::Result {
+    let kind = if counter.limit.is_some() { "caps" } else { "metrics" };
+    let measure = match counter.measure {
+        Measure::Units => "units",
+        Measure::EarningBaskets => "earning-baskets",
+        Measure::EligibleAmount => "eligible-amount",
+    };
+    let window = match counter.window {
+        Window::Day => "day",
+        Window::Year => "year",
+    };
+    writeln!(out, "[[{kind}]]\nname = \"{}\"\nmeasure = \"{measure}\"\nwindow = \"{window}\"", counter.name)?;
+    counter.limit.map_or(Ok(()), |limit| writeln!(out, "limit = {limit}"))
+}
+
+/// The civil date of a day since 1970-01-01.
+#[must_use]
+pub fn date_of(day: i32) -> Date {
+    let epoch = jiff::civil::date(1970, 1, 1);
+    epoch.checked_add(jiff::Span::new().days(i64::from(day))).expect("simulated days lie within a few decades")
+}
+
+fn draw_line_rules(dice: &mut Dice) -> Vec<LineRule> {
+    let candidates = [
+        LineRule { attribute: 3, values: vec!["Private"], multiplier_bps: 20_000 },
+        LineRule { attribute: 2, values: vec!["TOYS", "GROCERY"], multiplier_bps: 12_500 },
+        LineRule { attribute: 1, values: vec!["frozen"], multiplier_bps: 5_000 },
+        LineRule { attribute: 0, values: vec!["sku-1", "sku-3"], multiplier_bps: 30_000 },
+        LineRule { attribute: 4, values: vec!["low"], multiplier_bps: 0 },
+        LineRule { attribute: 1, values: vec!["fresh"], multiplier_bps: 20_000 },
+    ];
+    candidates.into_iter().filter(|_| dice.percent(45)).collect()
+}
+
+fn draw_caps(dice: &mut Dice) -> Vec<CounterRule> {
+    use Measure::{EarningBaskets, Units};
+    let candidates = [
+        ("baskets-a-day", EarningBaskets, Window::Day, 2..6),
+        ("units-a-day", Units, Window::Day, 0..120),
+        ("units-a-year", Units, Window::Year, 100..3_000),
+        ("baskets-a-year", EarningBaskets, Window::Year, 5..60),
+    ];
+    let mut caps = Vec::new();
+    for (name, measure, window, limits) in candidates {
+        if dice.percent(35) {
+            caps.push(CounterRule { name, measure, window, limit: Some(dice.number(limits)) });
+        }
+    }
+    if dice.percent(50) {
+        caps.reverse();
+    }
+    caps
+}
+
+fn draw_metrics(dice: &mut Dice) -> Vec<CounterRule> {
+    let candidates = [("spent-a-year", Window::Year), ("spent-a-day", Window::Day)];
+    let metric = |(name, window)| CounterRule { name, measure: Measure::EligibleAmount, window, limit: None };
+    candidates.into_iter().filter(|_| dice.percent(50)).map(metric).collect()
+}
+
+fn draw_budgets(dice: &mut Dice, today: i32) -> Vec<BudgetRule> {
+    let mut budgets = Vec::new();
+    for name in ["budget-north", "budget-sale", "budget-all"] {
+        if dice.percent(50) {
+            let first = today + i32::try_from(dice.number(-2..3)).expect("a small number");
+            let days = dice.percent(30).then(|| (first, first + 2));
+            budgets.push(BudgetRule { name, units: *dice.pick(&[1, 50, 400, 3_000, 20_000]), days });
+        }
+    }
+    budgets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::types::{ProgramVersion, TimestampNs};
+    use crate::program::{SymbolTable, compile};
+
+    #[test]
+    fn every_programme_that_is_drawn_compiles() {
+        let mut dice = Dice::new(1);
+        for serial in 0..200 {
+            let rules = Rules::draw(&mut dice, 0, 30, 20_000);
+            let source = rules.source(serial);
+            let compiled = compile(&source, ProgramVersion(1), TimestampNs(0), &mut SymbolTable::new());
+            let program = compiled.unwrap_or_else(|problems| panic!("{source}\n{problems:?}"));
+            assert_eq!(program.budgets.len(), rules.budgets.len());
+            assert_eq!(program.caps.len(), rules.caps.len());
+        }
+    }
+
+    #[test]
+    fn dates_are_written_as_the_file_wants_them() {
+        assert_eq!(date_of(0).to_string(), "1970-01-01");
+        assert_eq!(date_of(20_000).to_string(), "2024-10-04");
+    }
+}

@@ -1,0 +1,426 @@
+//! The steps that the scheduler chooses from.
+//!
+//! What must stay true: one step does one thing that production's threads could do next; a step that finds nothing to
+//! do costs nothing but its turn.
+
+use super::clients::{Begun, Verified};
+use super::dice::Dice;
+use super::edge::{Answer, Told};
+use super::life::{Life, Simulation};
+use super::machine::{Machine, Message, Trouble};
+use super::model::Broken;
+use super::questions::Question;
+use super::rules::{Rules, Window};
+use crate::ledger::types::{SymbolId, TimestampNs};
+use crate::shard::job::Job;
+use crate::shard::publishing::Draft;
+
+const NS_PER_SECOND: i64 = 1_000_000_000;
+
+/// How often each kind of step comes, drawn anew for each seed: in one simulation commits are rare, in another
+/// snapshots never end.
+#[derive(Clone, Debug)]
+pub struct Weights([u64; KINDS.len()]);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Client,
+    Decide,
+    Seal,
+    Commit,
+    Notice,
+    BeginSnapshot,
+    SnapshotStep,
+    WriteSlices,
+    MaintainIds,
+    RenewMark,
+    Publish,
+    Time,
+}
+
+/// Each kind of step with its usual weight.
+const KINDS: [(Kind, u64); 12] = [
+    (Kind::Client, 30),
+    (Kind::Decide, 30),
+    (Kind::Seal, 12),
+    (Kind::Commit, 10),
+    (Kind::Notice, 16),
+    (Kind::BeginSnapshot, 1),
+    (Kind::SnapshotStep, 10),
+    (Kind::WriteSlices, 4),
+    (Kind::MaintainIds, 12),
+    (Kind::RenewMark, 1),
+    (Kind::Publish, 1),
+    (Kind::Time, 6),
+];
+
+impl Weights {
+    /// The usual weights, some of them made small or large.
+    pub fn draw(dice: &mut Dice) -> Self {
+        Self(KINDS.map(|(kind, weight)| match kind {
+            Kind::Publish => 1 + dice.below(3),
+            _ => weight * dice.pick(&[2, 10, 10, 10, 30]),
+        }))
+    }
+}
+
+/// Commands that clients have under way or unanswered at most.
+const CALLS_MAX: usize = 120;
+/// Versions of the programme that one simulation publishes at most: compiling them takes its time at each start.
+const VERSIONS_MAX: usize = 30;
+
+impl Simulation {
+    /// Works on the running ledger.
+    fn with_life<T>(&mut self, work: impl FnOnce(&mut Self, &mut Life) -> Result<T, Trouble>) -> Result<T, Trouble> {
+        let mut life = self.life.take().expect("the ledger runs");
+        let outcome = work(self, &mut life);
+        self.life = Some(life);
+        outcome
+    }
+
+    /// One step.
+    pub(super) fn act(&mut self) -> Result<(), Trouble> {
+        self.now += self.dice.number(0..50_000_000);
+        self.monotonic_ns += 1_000;
+        let (kind, _) = KINDS[self.dice.weighted(&self.weights.0)];
+        match kind {
+            Kind::Client => self.client_acts()?,
+            Kind::Time => self.time_passes(),
+            Kind::Publish => self.publish()?,
+            _ => self.with_life(|all, life| all.machine_acts(life, kind))?,
+        }
+        self.with_life(Self::deliver)
+    }
+
+    fn machine_acts(&mut self, life: &mut Life, kind: Kind) -> Result<(), Trouble> {
+        let worker = self.dice.index(life.machine.worker_count());
+        match kind {
+            Kind::Decide => {
+                for _ in 0..1 + self.dice.below(4) {
+                    self.decide(life, worker)?;
+                }
+                Ok(())
+            }
+            Kind::Seal => {
+                if life.machine.seal(worker) {
+                    self.note(|| format!("worker {worker} handed over"));
+                }
+                Ok(())
+            }
+            Kind::Commit => {
+                let count = self.dice.index(life.machine.submitted_count() + 1);
+                self.commit(life, count)
+            }
+            Kind::Notice => self.notice(life, worker),
+            Kind::BeginSnapshot => {
+                if self.dice.percent(20) && life.machine.begin_snapshot() {
+                    self.note(|| "a snapshot began".to_owned());
+                }
+                Ok(())
+            }
+            Kind::SnapshotStep => {
+                life.machine.snapshot_step(worker);
+                Ok(())
+            }
+            Kind::WriteSlices => {
+                if life.machine.write_slices(self.now)? {
+                    self.report.snapshot_count += 1;
+                    self.note(|| "a snapshot was finished".to_owned());
+                }
+                Ok(())
+            }
+            Kind::MaintainIds => {
+                for _ in 0..1 + self.dice.below(8) {
+                    if !life.machine.maintain_ids()? {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Kind::RenewMark => life.machine.renew_mark(),
+            Kind::Client | Kind::Publish | Kind::Time => unreachable!("handled by the caller"),
+        }
+    }
+
+    /// A worker does its next job; afterwards the cells are looked at.
+    fn decide(&mut self, life: &mut Life, worker: usize) -> Result<(), Trouble> {
+        let Some((call, job)) = life.machine.next_job(worker) else { return Ok(()) };
+        let mut is_command = false;
+        match job {
+            Job::Command(command) => {
+                is_command = true;
+                let account = command.command.account_id.clone();
+                self.note(|| format!("worker {worker} decides call {call} on {account}"));
+                life.decided.entry(account).or_default().push(call);
+            }
+            Job::Quote(_) | Job::Account(_) => {
+                if let Some(question) = life.questions.get_mut(&call) {
+                    let count = life.decided.get(&question.account).map_or(0, Vec::len);
+                    question.decided = Some((count, life.watch.glance()));
+                }
+                self.note(|| format!("worker {worker} looks for call {call}"));
+            }
+            Job::AccountId(..) | Job::Count(_) | Job::Survey(..) | Job::Publish(..) | Job::Snapshot(_) => {}
+        }
+        life.machine.execute(worker, self.monotonic_ns);
+        if is_command {
+            life.watch.look(life.machine.cells(), &life.machine.dictionary)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, life: &mut Life, count: usize) -> Result<(), Trouble> {
+        life.machine.commit(count, self.now)?;
+        self.report.commit_count += 1;
+        self.note(|| format!("{count} chunks were committed"));
+        Ok(self.feed(Some(life))?)
+    }
+
+    fn notice(&mut self, life: &mut Life, worker: usize) -> Result<(), Trouble> {
+        let Some(positions) = life.machine.process_notice(worker) else { return Ok(()) };
+        self.note(|| format!("worker {worker} knows that {positions:?} is durable"));
+        let postings = &self.model.postings;
+        let first = postings.partition_point(|posting| posting.position < positions.start);
+        for posting in postings[first..].iter().take_while(|posting| posting.position < positions.end) {
+            life.watch.processed(posting);
+        }
+        Ok(())
+    }
+
+    /// Hands messages to the edge and answers to the clients until there are no more.
+    fn deliver(&mut self, life: &mut Life) -> Result<(), Trouble> {
+        loop {
+            if let Some((call, told)) = life.edge.next_told() {
+                self.told(life, call, told)?;
+            } else if let Some(message) = life.machine.outbox().pop() {
+                if let Message::Command(call, job) = &message
+                    && job.outcome.seq.0 > 0
+                {
+                    life.recorded.insert(*call, job.outcome.seq.0);
+                }
+                life.edge.take(&mut life.machine, message)?;
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn told(&mut self, life: &mut Life, call: u64, told: Told) -> Result<(), Trouble> {
+        match told {
+            Told::Command(answer) => {
+                let is_lost = self.dice.percent(4);
+                let verified = self.clients.told(call, &answer, &self.model, is_lost)?;
+                let suffix = if is_lost { ", but nobody heard it" } else { "" };
+                match &answer {
+                    Answer::Done { position, .. } => {
+                        self.note(|| format!("call {call} was told {verified:?} at {position:?}{suffix}"));
+                    }
+                    Answer::Refused { refusal, .. } => {
+                        self.note(|| format!("call {call} was refused: {refusal:?}{suffix}"));
+                    }
+                }
+                *match verified {
+                    Verified::New => &mut self.report.answer_count,
+                    Verified::Again => &mut self.report.repeated_answer_count,
+                    Verified::Refused => &mut self.report.refusal_count,
+                    Verified::TryAgain => &mut self.report.busy_count,
+                } += 1;
+            }
+            Told::Quote(job) => {
+                let question = taken(life, call)?;
+                self.report.quote_count += 1;
+                question.check_quote(&job, life, &self.model, &mut self.clients)?;
+            }
+            Told::Account(view) => {
+                let question = taken(life, call)?;
+                self.report.read_count += 1;
+                let late_limit_days = self.late_limit_days;
+                question.check_read(view.as_deref(), life, &self.model, &mut self.clients, late_limit_days)?;
+            }
+            Told::Overloaded => drop(taken(life, call)?),
+        }
+        Ok(())
+    }
+
+    fn client_acts(&mut self) -> Result<(), Trouble> {
+        let known_count = self.clients.known.len();
+        let is_busy = self.clients.calls.len() + self.clients.unanswered.len() >= CALLS_MAX;
+        let (dice, now) = (&mut self.dice, self.now);
+        let kind = if known_count == 0 { 0 } else { dice.below(100) };
+        let earlier = if known_count == 0 { 0 } else { known_count - 1 - dice.index(known_count.min(200)) };
+        let any = if known_count > 0 && dice.percent(30) { dice.index(known_count) } else { earlier };
+        let of = self.clients.known.get(any).map(|known| known.request.clone());
+        let request = match (kind, of) {
+            (88.., _) => return self.ask(),
+            (65..88, _) | (..44, _) if !self.clients.unanswered.is_empty() && (is_busy || kind >= 65) => {
+                let unanswered: Vec<usize> = self.clients.unanswered.iter().copied().take(20).collect();
+                let index = *self.dice.pick(&unanswered);
+                return self.send(index, None);
+            }
+            _ if is_busy => return Ok(()),
+            (56..65, Some(_)) => return self.send(any, None),
+            (50..56, Some(of)) => self.traffic.changed(dice, now, &of),
+            (44..50, Some(of)) => self.traffic.same_receipt(dice, now, &of),
+            (32..44, Some(of)) => self.traffic.reversal(dice, &of),
+            _ => self.traffic.accrual(dice, now),
+        };
+        let deadline = self.dice.percent(3).then(|| self.monotonic_ns + self.dice.number(0..200_000));
+        let index = self.clients.add(request);
+        self.send(index, deadline)
+    }
+
+    /// A client sends a command, for the first time or again.
+    pub(super) fn send(&mut self, index: usize, deadline_ns: Option<i64>) -> Result<(), Trouble> {
+        self.with_life(|all, life| {
+            let call = all.next_call;
+            all.next_call += 1;
+            all.report.call_count += 1;
+            let clock_is_input = life.machine.identity.clock_is_input;
+            let stamp = if clock_is_input { all.now - all.dice.number(0..NS_PER_SECOND) } else { all.now };
+            let settled = life.machine.progress.settled().0;
+            all.clients.begin(call, index, Begun { settled, stamp, deadline_ns, clock_is_input });
+            let request = all.clients.known[index].request.clone();
+            all.note(|| {
+                format!("call {call} asks for command {index}, {} of {}", request.transaction_id, request.partner)
+            });
+            let keeps_claim = all.dice.percent(50);
+            life.edge.command(&mut life.machine, call, request, stamp, deadline_ns, keeps_claim)
+        })
+    }
+
+    /// A client asks a question.
+    fn ask(&mut self) -> Result<(), Trouble> {
+        self.with_life(|all, life| {
+            let call = all.next_call;
+            all.next_call += 1;
+            let (account, stamp) = (all.traffic.account(&mut all.dice), all.now);
+            let quote = all.dice.percent(50).then(|| {
+                let purchase = all.traffic.purchase(&mut all.dice, stamp);
+                (all.traffic.partner(&mut all.dice), purchase)
+            });
+            let shown = all.clients.shown.get(&account).copied().unwrap_or(0);
+            match &quote {
+                Some((partner, purchase)) => {
+                    life.edge.quote(&mut life.machine, call, &account, partner, purchase, stamp);
+                }
+                None => life.edge.account(&mut life.machine, call, &account, stamp),
+            }
+            life.questions.insert(call, Question { account, quote, stamp, shown, decided: None });
+            Ok(())
+        })
+    }
+
+    /// Mostly seconds; now and then a day, and now and then the clock is set back.
+    fn time_passes(&mut self) {
+        let step = match self.dice.below(200) {
+            0 => self.dice.number(0..30 * 3_600) * NS_PER_SECOND,
+            1 => -self.dice.number(0..300) * NS_PER_SECOND,
+            _ => self.dice.number(0..20 * NS_PER_SECOND),
+        };
+        self.now += step;
+    }
+
+    fn publish(&mut self) -> Result<(), Trouble> {
+        if self.model.versions.len() >= VERSIONS_MAX || !self.dice.percent(10) {
+            return Ok(());
+        }
+        let effective_at = self.now + self.dice.number(-NS_PER_SECOND..20 * NS_PER_SECOND);
+        self.publish_at(effective_at)
+    }
+
+    fn publish_at(&mut self, effective_at: i64) -> Result<(), Trouble> {
+        self.with_life(|all, life| {
+            if life.machine.is_publishing() {
+                return Ok(());
+            }
+            let today = super::model::period(Window::Day, "UTC", all.now);
+            let rules = Rules::draw(&mut all.dice, effective_at, all.late_limit_days, today);
+            let source = rules.source(all.sources.len() as u64);
+            all.sources.insert(source.clone(), rules);
+            let is_named = all.dice.percent(60);
+            let id = if is_named { format!("pub-{}", all.dice.below(40)) } else { String::new() };
+            let partner = if is_named { super::edge::intern(&life.machine, "north") } else { SymbolId::EMPTY };
+            let effective = TimestampNs(effective_at);
+            let draft = Draft { source, effective_at: effective, partner, transaction_id: id.into() };
+            let is_begun = life.machine.publish(draft, all.now)?;
+            all.note(|| format!("a version for {effective_at} is published: {is_begun}"));
+            Ok(())
+        })
+    }
+
+    /// The first version, which judges since ever or since lately.
+    pub(super) fn publish_first(&mut self) -> Result<(), Trouble> {
+        let effective_at = if self.dice.percent(50) { i64::MIN } else { self.now - 3_600 * NS_PER_SECOND };
+        self.publish_at(effective_at)?;
+        self.come_to_rest()
+    }
+
+    /// Lets everything that is under way come to its end; nothing new begins.
+    pub(super) fn come_to_rest(&mut self) -> Result<(), Trouble> {
+        for _ in 0..20_000 {
+            self.monotonic_ns += 1_000;
+            self.with_life(Self::deliver)?;
+            let at_rest = self.with_life(|all, life| {
+                // The index refuses claims while it is far behind, so it catches up first.
+                while life.machine.maintain_ids()? {}
+                if life.machine.is_at_rest() && life.edge.call_count() == 0 {
+                    return Ok(true);
+                }
+                for worker in 0..life.machine.worker_count() {
+                    while life.machine.next_job(worker).is_some() {
+                        all.decide(life, worker)?;
+                    }
+                    life.machine.seal(worker);
+                }
+                let count = life.machine.submitted_count();
+                all.commit(life, count)?;
+                for worker in 0..life.machine.worker_count() {
+                    while life.machine.notice_count(worker) > 0 {
+                        all.notice(life, worker)?;
+                    }
+                }
+                Ok(false)
+            })?;
+            if at_rest {
+                return self.with_life(|all, life| {
+                    // Questions may have brought strings that no command waits for.
+                    all.commit(life, 0)?;
+                    Ok(check_rest(&life.machine)?)
+                });
+            }
+        }
+        Err(Trouble::Broken("what is under way comes to an end".to_owned()))
+    }
+
+    /// A process whose disk has failed may still say what it knew before.
+    pub(super) fn last_gasps(&mut self) -> Result<(), Trouble> {
+        if self.life.is_none() {
+            return Ok(());
+        }
+        let outcome = self.with_life(|all, life| {
+            for _ in 0..all.dice.below(6) {
+                let worker = all.dice.index(life.machine.worker_count());
+                all.notice(life, worker)?;
+            }
+            all.deliver(life)
+        });
+        match outcome {
+            Err(Trouble::StoreFailed) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+fn taken(life: &mut Life, call: u64) -> Result<Question, Broken> {
+    life.questions.remove(&call).ok_or_else(|| format!("question {call} is answered once"))
+}
+
+/// Nobody holds or waits for a claim when nothing is under way.
+fn check_rest(machine: &Machine) -> Result<(), Broken> {
+    let stats = machine.shared.ids.stats();
+    if stats.claim_count == 0 && stats.waiter_count == 0 {
+        Ok(())
+    } else {
+        Err(format!("no claims are left when nothing is under way, not {stats:?}"))
+    }
+}

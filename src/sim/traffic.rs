@@ -1,0 +1,179 @@
+//! What clients do: purchases over few accounts, stores and products, so that commands meet each other.
+//!
+//! What must stay true: an id that is drawn here as new was never drawn before.
+
+use super::dice::Dice;
+use super::facts::{Action, Name, Purchase, PurchaseLine, Request};
+use super::rules::{BRANDS, CATEGORIES, DEPARTMENTS};
+
+const NS_PER_SECOND: i64 = 1_000_000_000;
+const NS_PER_DAY: i64 = 86_400 * NS_PER_SECOND;
+
+/// Who acts in one simulation.
+#[derive(Debug)]
+pub struct Traffic {
+    partners: Vec<Name>,
+    accounts: Vec<Name>,
+    products: Vec<[Name; 5]>,
+    /// Largest amount of a line.
+    amount_minor_max: i64,
+    /// Baskets with hundreds of lines, in a thousand.
+    huge_per_mille: u64,
+    late_limit_days: i64,
+    next_id: u64,
+    next_receipt: u64,
+}
+
+impl Traffic {
+    /// A few of everything.
+    #[must_use]
+    pub fn draw(dice: &mut Dice, late_limit_days: i64) -> Self {
+        let account_count = 3 + dice.index(40);
+        let account = |number: usize| match number % 4 {
+            0 => format!("{}", 70_000 + number),
+            1 => format!("6f1c2e7a-93b0-4d5e-8a11-0c9d8e7f{number:04x}"),
+            _ => format!("member-{number}"),
+        };
+        let product_count = 2 + dice.index(20);
+        let mut products = Vec::new();
+        for number in 0..product_count {
+            let margin_class = if dice.percent(20) { "low" } else { "" };
+            let sku = format!("sku-{number}");
+            let (category, department) = (*dice.pick(&CATEGORIES), *dice.pick(&DEPARTMENTS));
+            let brand = *dice.pick(&BRANDS);
+            products.push([&sku, category, department, brand, margin_class].map(Name::from));
+        }
+        Self {
+            partners: ["north", "south", "east"][..1 + dice.index(3)].iter().map(|name| Name::from(*name)).collect(),
+            accounts: (0..account_count).map(|number| account(number).into()).collect(),
+            products,
+            amount_minor_max: *dice.pick(&[300, 2_000, 20_000]),
+            huge_per_mille: if dice.percent(15) { 20 } else { 0 },
+            late_limit_days,
+            next_id: 1,
+            next_receipt: 1,
+        }
+    }
+
+    /// All accounts that may ever be asked for.
+    #[must_use]
+    pub fn accounts(&self) -> &[Name] {
+        &self.accounts
+    }
+
+    /// An account, some far more often than others.
+    pub fn account(&self, dice: &mut Dice) -> Name {
+        let index = dice.index(self.accounts.len()).min(dice.index(self.accounts.len()));
+        self.accounts[index].clone()
+    }
+
+    /// A partner.
+    pub fn partner(&self, dice: &mut Dice) -> Name {
+        dice.pick(&self.partners).clone()
+    }
+
+    /// A purchase with a receipt of its own, unless `receipt` says whose to use.
+    pub fn purchase(&mut self, dice: &mut Dice, now: i64) -> Purchase {
+        let receipt_at = self.receipt_at(dice, now);
+        self.next_receipt += 1;
+        let receipt_number = match self.next_receipt % 3 {
+            0 => format!("R-{}", self.next_receipt),
+            _ => self.next_receipt.to_string(),
+        };
+        let day = receipt_at.div_euclid(NS_PER_DAY) + dice.number(-1..2);
+        let line_count = if dice.per_mille(self.huge_per_mille) { 200 + dice.index(700) } else { 1 + dice.index(4) };
+        // New strings and items appear all the time, so that a crash can take their numbers back.
+        let store =
+            if dice.percent(3) { format!("pop-up-{}", self.next_receipt) } else { format!("s-{}", dice.below(3)) };
+        Purchase {
+            store: store.into(),
+            terminal: (*dice.pick(&["", "till-1", "till-2"])).into(),
+            cashier: (*dice.pick(&["", "kim"])).into(),
+            receipt_number: receipt_number.into(),
+            business_day: i32::try_from(day).expect("simulated days are near"),
+            receipt_at,
+            lines: (0..line_count).map(|_| self.line(dice)).collect(),
+        }
+    }
+
+    fn line(&self, dice: &mut Dice) -> PurchaseLine {
+        let mut attributes = dice.pick(&self.products).clone();
+        if dice.percent(2) {
+            attributes[0] = format!("new-{}", dice.below(1_000)).into();
+        }
+        PurchaseLine { attributes, quantity: dice.number(0..5), amount_minor: dice.number(0..self.amount_minor_max) }
+    }
+
+    /// Mostly just now; sometimes late, too late, or in the future.
+    fn receipt_at(&self, dice: &mut Dice, now: i64) -> i64 {
+        match dice.below(20) {
+            0 => now + dice.number(0..900 * NS_PER_SECOND),
+            1 => now - dice.number(0..(self.late_limit_days + 2) * NS_PER_DAY),
+            2..=4 => now - dice.number(0..2 * NS_PER_DAY),
+            _ => now - dice.number(0..3_600 * NS_PER_SECOND),
+        }
+    }
+
+    fn fresh_id(&mut self, dice: &mut Dice) -> Name {
+        self.next_id += 1;
+        let number = self.next_id;
+        match number % 3 {
+            0 => number.to_string().into(),
+            1 => format!("t-{number}").into(),
+            _ => format!("{:08x}-0000-4000-8000-{number:012x}", dice.below(1 << 32)).into(),
+        }
+    }
+
+    /// An accrual that was never asked for, now and then under an id that a publication may have.
+    pub fn accrual(&mut self, dice: &mut Dice, now: i64) -> Request {
+        let (account, purchase) = (self.account(dice), self.purchase(dice, now));
+        let (partner, mut transaction_id) = (self.partner(dice), self.fresh_id(dice));
+        if dice.percent(1) {
+            transaction_id = format!("pub-{}", dice.below(40)).into();
+        }
+        Request { partner, transaction_id, action: Action::Accrue { account, purchase } }
+    }
+
+    /// The reversal of something under a new id.
+    pub fn reversal(&mut self, dice: &mut Dice, of: &Request) -> Request {
+        let original = if dice.percent(3) { "never-seen".into() } else { of.transaction_id.clone() };
+        let transaction_id = self.fresh_id(dice);
+        Request { partner: of.partner.clone(), transaction_id, action: Action::Reverse { original } }
+    }
+
+    /// The receipt of an earlier accrual presented once more under a new id, mostly by another account.
+    pub fn same_receipt(&mut self, dice: &mut Dice, now: i64, of: &Request) -> Request {
+        let Action::Accrue { purchase: theirs, .. } = &of.action else { return self.accrual(dice, now) };
+        let mut purchase = self.purchase(dice, now);
+        (purchase.store, purchase.terminal) = (theirs.store.clone(), theirs.terminal.clone());
+        (purchase.business_day, purchase.receipt_number) = (theirs.business_day, theirs.receipt_number.clone());
+        let (account, transaction_id) = (self.account(dice), self.fresh_id(dice));
+        Request { partner: of.partner.clone(), transaction_id, action: Action::Accrue { account, purchase } }
+    }
+
+    /// The same id with other content.
+    pub fn changed(&mut self, dice: &mut Dice, now: i64, of: &Request) -> Request {
+        let mut changed = of.clone();
+        match &mut changed.action {
+            Action::Reverse { original } => {
+                *original = if dice.percent(50) { "another".into() } else { self.fresh_id(dice) };
+            }
+            Action::Accrue { account, purchase } => match dice.below(9) {
+                0 => *account = self.account(dice),
+                1 => purchase.cashier = "robin".into(),
+                2 => purchase.receipt_number = "other".into(),
+                3 => purchase.receipt_at += 1,
+                4 => purchase.lines.push(self.line(dice)),
+                5 => purchase.terminal = "till-9".into(),
+                6 => purchase.lines[0].amount_minor += 1,
+                7 => purchase.lines[0].attributes[3] = "Imported".into(),
+                _ => *purchase = self.purchase(dice, now),
+            },
+        }
+        if dice.percent(10) {
+            let original = of.transaction_id.clone();
+            changed.action = Action::Reverse { original };
+        }
+        changed
+    }
+}

@@ -1,0 +1,149 @@
+//! Watches the shared cells of one life of the ledger, use by use, and so knows exactly what room every command must
+//! find: the limit, less what was used up to then, less what was given back by records that were not durable yet.
+//!
+//! Uses are seen as they are decided, before anyone knows whether they become durable, because those that a crash takes
+//! back have used up room as well.
+//!
+//! What must stay true: each command is followed by one look; a use that is seen here and journaled says there what it
+//! said here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::facts::{Name, Posting, Use, name_of};
+use super::model::{Broken, Model, must};
+use crate::cells::Cells;
+use crate::journal::dictionary::Dictionary;
+use crate::ledger::types::SymbolId;
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    used: i64,
+    /// Units that could not be taken when the use was decided.
+    taken_before: i64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Watched {
+    version: u64,
+    used: i64,
+    /// Given back by records whose commit is not processed.
+    returning: i64,
+    uses: BTreeMap<u64, Seen>,
+    /// Uses of this life that no durable record holds yet.
+    undurable: BTreeSet<u64>,
+}
+
+/// What a look at a cell shows: the number of its last use, and the units that cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// The last use.
+    pub version: u64,
+    /// Used, or given back and not usable yet.
+    pub taken: i64,
+}
+
+/// The cells of one life of the ledger.
+#[derive(Debug, Default)]
+pub struct CellWatch {
+    cells: BTreeMap<Name, Watched>,
+}
+
+impl CellWatch {
+    /// A life that begins with what is durable.
+    #[must_use]
+    pub fn begin(cells: &Cells, dictionary: &Dictionary, model: &Model) -> Self {
+        let watched = cells.copy().into_iter().map(|(id, cell)| {
+            let name = name_of(dictionary, SymbolId(id.0));
+            let watched = Watched { version: cell.version, used: model.used(&name), ..Watched::default() };
+            (name, watched)
+        });
+        Self { cells: watched.collect() }
+    }
+
+    /// Looks at the cells after one command.
+    ///
+    /// # Errors
+    /// When more happened than one use, or something without a use.
+    pub fn look(&mut self, cells: &Cells, dictionary: &Dictionary) -> Result<(), Broken> {
+        for (id, cell) in cells.copy() {
+            let name = name_of(dictionary, SymbolId(id.0));
+            let watched = self.cells.entry(name.clone()).or_default();
+            if cell.version != watched.version {
+                must!(cell.version == watched.version + 1, "budget {name} is used once by one command");
+                let used = cell.used - watched.used;
+                let taken_before = watched.used + watched.returning;
+                watched.uses.insert(cell.version, Seen { used, taken_before });
+                watched.undurable.insert(cell.version);
+                watched.version = cell.version;
+                watched.used = cell.used;
+                watched.returning += (-used).max(0);
+            }
+            must!(cell.used == watched.used, "budget {name} has {watched:?} and not {cell:?}");
+            must!(
+                cell.withheld == watched.returning,
+                "budget {name} withholds {} until it is durable, not {}",
+                watched.returning,
+                cell.withheld
+            );
+        }
+        Ok(())
+    }
+
+    /// The commit of a record was processed: what it gave back can be used.
+    pub fn processed(&mut self, posting: &Posting) {
+        for taken in posting.uses.iter().filter(|taken| taken.used < 0) {
+            if let Some(watched) = self.cells.get_mut(&taken.cell) {
+                watched.returning += taken.used;
+            }
+        }
+    }
+
+    /// A record that is durable says of its uses what was seen when it was decided.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn durable(&mut self, posting: &Posting, model: &Model) -> Result<(), Broken> {
+        for taken in &posting.uses {
+            let seen = self.cells.get(&taken.cell).and_then(|watched| watched.uses.get(&taken.version)).copied();
+            let Some(seen) = seen else {
+                return Err(format!("use {} of budget {} was seen when it was decided", taken.version, taken.cell));
+            };
+            // Where units are given back there is no question of room.
+            let is_return = posting.verdict.granted < 0;
+            let room = if is_return { 0 } else { limit_of(model, posting.verdict.program, taken) - seen.taken_before };
+            must!(
+                (taken.used, taken.room) == (seen.used, room),
+                "use {} of budget {} found room for {room} and took {}, not {taken:?}",
+                taken.version,
+                taken.cell,
+                seen.used
+            );
+            if let Some(watched) = self.cells.get_mut(&taken.cell) {
+                watched.undurable.remove(&taken.version);
+            }
+        }
+        Ok(())
+    }
+
+    /// What every cell shows now, for a quote that is being decided.
+    #[must_use]
+    pub fn glance(&self) -> BTreeMap<Name, Glance> {
+        let glance = |watched: &Watched| Glance { version: watched.version, taken: watched.used + watched.returning };
+        self.cells.iter().map(|(name, watched)| (name.clone(), glance(watched))).collect()
+    }
+
+    /// The first use of this life up to the given one that no durable record holds.
+    #[must_use]
+    pub fn first_undurable(&self, cell: &str, version: u64) -> Option<u64> {
+        let first = self.cells.get(cell)?.undurable.first().copied()?;
+        (first <= version).then_some(first)
+    }
+}
+
+/// The limit of a budget in a version of the programme.
+#[must_use]
+pub fn limit_of(model: &Model, version: u32, taken: &Use) -> i64 {
+    let rules = model.versions.get(version as usize - 1).map(|(_, rules)| rules);
+    let budget = rules.and_then(|rules| rules.budgets.iter().find(|budget| *budget.name == *taken.cell));
+    budget.map_or(0, |budget| budget.units)
+}

@@ -1,0 +1,250 @@
+//! A data directory that is not what the server left: every kind of damage is refused with the number for it and a
+//! sentence that says what is wrong; nothing is skipped, repaired or begun anew.
+//!
+//! The one thing that is not refused is the loss of what no answer and no high-water mark vouches for. It lies behind
+//! the mark, which is renewed every second; `tallystick audit verify` states that gap.
+#![cfg(all(feature = "server", feature = "rocksdb"))]
+
+mod blackbox;
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use blackbox::oracle::{Oracle, send};
+use blackbox::{Clients, Site, calls, wait_for};
+use tallystick::service::wire;
+use tallystick::store::rocks::{RocksOptions, RocksStore};
+use tallystick::store::{Batch, Direction, Durability, Space, Store};
+
+/// The directory is damaged, lacks acknowledged records, or was made by a newer version.
+const DAMAGED: i32 = 76;
+/// Commands of each of the two runs that make the directory. A record of a long basket has several kilobytes.
+const COMMANDS: usize = 40;
+
+/// A directory with a table and a log, both of the journal, and a mark that vouches for all of it.
+async fn prepared(oracle: &Oracle) -> Site {
+    let site = Site::new();
+    for run in 0..2 {
+        // Opening writes out what the log holds: after two runs there is a table and a log.
+        let server = site.start().await;
+        let mut clients = server.connect().await;
+        for index in 0..COMMANDS {
+            let id = format!("long-{run}-{index}");
+            let command = calls::accrue(wire::AccrueRequest {
+                basket: Some(calls::long_basket(&id, calls::now())),
+                ..calls::accrual(&id, "member-1", calls::now(), 0)
+            });
+            oracle.ask(0, "member-1", &command);
+            send(oracle, &mut clients, &command).await.expect("a healthy server answers");
+        }
+        wait_for_mark(&clients).await;
+        server.kill9();
+    }
+    site
+}
+
+/// Waits until the high-water mark vouches for everything.
+async fn wait_for_mark(clients: &Clients) {
+    wait_for("the renewal of the mark", Duration::from_secs(20), async || {
+        let response = clients.admin.clone().get_status(wire::GetStatusRequest { digest: false }).await;
+        let status = response.expect("a healthy server states how it is").into_inner();
+        (status.mark_position.is_some() && status.mark_position == status.durable_position).then_some(())
+    })
+    .await;
+}
+
+/// A place with a copy of a data directory.
+fn copy_of(site: &Site) -> Site {
+    let copy = Site::new();
+    copy_directory(site.data(), copy.data());
+    copy
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory can be made");
+    for entry in fs::read_dir(from).expect("a directory can be read") {
+        let path = entry.expect("an entry can be read").path();
+        let target = to.join(path.file_name().expect("an entry has a name"));
+        if path.is_dir() {
+            copy_directory(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("a file can be copied");
+        }
+    }
+}
+
+/// The largest file of the database with this ending.
+fn largest(data: &Path, ending: &str) -> PathBuf {
+    let entries = fs::read_dir(data.join("rocks")).expect("the database has a directory");
+    let files = entries.map(|entry| entry.expect("an entry can be read").path());
+    let found = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == ending))
+        .max_by_key(|path| fs::metadata(path).map_or(0, |file| file.len()));
+    let found = found.unwrap_or_else(|| panic!("the database has no file that ends in .{ending}"));
+    let bytes = fs::metadata(&found).map_or(0, |file| file.len());
+    assert!(bytes > 100_000, "{} has only {bytes} bytes", found.display());
+    found
+}
+
+/// Inverts one byte of a file, so many hundredths of the way into it.
+fn flip(path: &Path, hundredths: usize) {
+    let mut bytes = fs::read(path).expect("the file can be read");
+    let at = bytes.len() * hundredths / 100;
+    bytes[at] ^= 0xff;
+    fs::write(path, bytes).expect("the file can be written");
+}
+
+/// Cuts a file to so many hundredths of its length.
+fn cut(path: &Path, hundredths: usize) {
+    let mut bytes = fs::read(path).expect("the file can be read");
+    bytes.truncate(bytes.len() * hundredths / 100);
+    fs::write(path, bytes).expect("the file can be written");
+}
+
+fn remove(path: &Path) {
+    fs::remove_file(path).expect("the file is there to be removed");
+}
+
+/// Changes what the database holds, below the server's back and with all of the database's own checksums right.
+fn with_store(data: &Path, change: impl FnOnce(&RocksStore) -> Batch) {
+    let store = RocksStore::open(data, &RocksOptions::default()).expect("the directory can be opened");
+    let batch = change(&store);
+    store.write(&batch, Durability::Synced).expect("the database can be written");
+}
+
+/// What is done to a directory, and what the operator is told.
+type Damage = (&'static str, fn(&Path), &'static [&'static str]);
+
+const DAMAGES: [Damage; 13] = [
+    ("a byte of a table is changed", |data| flip(&largest(data, "sst"), 50), &["damaged"]),
+    ("a byte in the body of the log is changed", |data| flip(&largest(data, "log"), 40), &["damaged"]),
+    ("a table is gone", |data| remove(&largest(data, "sst")), &["damaged"]),
+    ("a table is cut short", |data| cut(&largest(data, "sst"), 60), &["damaged"]),
+    ("the end of the log is gone", |data| cut(&largest(data, "log"), 60), &["acknowledged records are missing"]),
+    ("the last log is gone", |data| remove(&largest(data, "log")), &["acknowledged records are missing"]),
+    ("the high-water mark is gone", |data| remove(&data.join("high-water")), &["high-water mark", "missing"]),
+    ("the high-water mark is overwritten", overwrite_mark, &["high-water mark"]),
+    ("the database is gone", remove_database, &["no database"]),
+    ("the layout is newer", newer_layout, &["newer", "layout 2"]),
+    ("the first frame of the journal is gone", remove_first_frame, &["the journal is damaged"]),
+    ("a frame in the middle of the journal is gone", remove_middle_frame, &["the journal is damaged", "the frame at"]),
+    (
+        "a frame is changed and its checksums fit",
+        change_middle_frame,
+        &["the journal is damaged", "its hash does not fit"],
+    ),
+];
+
+fn overwrite_mark(data: &Path) {
+    let path = data.join("high-water");
+    let length = fs::metadata(&path).expect("the mark has a file").len();
+    fs::write(&path, vec![0x5a; usize::try_from(length).expect("the file is small")]).expect("it can be written");
+}
+
+fn remove_database(data: &Path) {
+    fs::remove_dir_all(data.join("rocks")).expect("the database is there to be removed");
+}
+
+/// The identity begins with the number of the layout, two bytes, the lower one first.
+fn newer_layout(data: &Path) {
+    with_store(data, |store| {
+        let identity = store.get(Space::Meta, b"identity").expect("the identity can be read");
+        let mut identity = identity.expect("there is an identity");
+        assert_eq!(identity[..2], [1, 0], "the layout of today; a newer one needs a new expectation here");
+        identity[0] = 2;
+        let mut batch = Batch::default();
+        batch.put(Space::Meta, b"identity", identity);
+        batch
+    });
+}
+
+fn remove_first_frame(data: &Path) {
+    with_store(data, |_| {
+        let mut batch = Batch::default();
+        batch.delete(Space::Journal, 0_u64.to_be_bytes());
+        batch
+    });
+}
+
+fn remove_middle_frame(data: &Path) {
+    with_store(data, |store| {
+        let mut batch = Batch::default();
+        batch.delete(Space::Journal, middle_frame(store).0);
+        batch
+    });
+}
+
+fn change_middle_frame(data: &Path) {
+    with_store(data, |store| {
+        let (key, mut frame) = middle_frame(store);
+        let last = frame.len() / 2;
+        frame[last] ^= 1;
+        let mut batch = Batch::default();
+        batch.put(Space::Journal, key, frame);
+        batch
+    });
+}
+
+/// Key and bytes of a frame with as many before it as behind it.
+fn middle_frame(store: &RocksStore) -> (Vec<u8>, Vec<u8>) {
+    let mut frames = Vec::new();
+    let mut keep = |key: &[u8], frame: &[u8]| {
+        frames.push((key.to_vec(), frame.to_vec()));
+        ControlFlow::Continue(())
+    };
+    store.scan(Space::Journal, &[], Direction::Forward, &mut keep).expect("the journal can be read");
+    frames.swap_remove(frames.len() / 2)
+}
+
+#[tokio::test]
+async fn damage_is_refused_with_its_number_and_a_reason() {
+    let oracle = Oracle::default();
+    let site = prepared(&oracle).await;
+    for (what, damage, fragments) in DAMAGES {
+        let copy = copy_of(&site);
+        damage(copy.data());
+        let end = match copy.try_start(&[]).await {
+            Ok(_) => panic!("{what}, and the server serves nevertheless"),
+            Err(end) => end,
+        };
+        println!("{what}: {}", end.errors.lines().last().unwrap_or_default());
+        assert_eq!(end.code, Some(DAMAGED), "{what}: {}", end.errors);
+        for fragment in fragments {
+            assert!(
+                end.errors.contains(fragment),
+                "{what}, but standard error does not say {fragment:?}: {}",
+                end.errors
+            );
+        }
+        // Refused again: the attempt repaired nothing and threw nothing away.
+        assert_eq!(copy.start_refused().await.code, Some(DAMAGED), "{what}, and the second start is another");
+    }
+    // What was refused was the damage: the directory itself, and a copy of it, serve and have everything.
+    for site in [&site, &copy_of(&site)] {
+        let server = site.start().await;
+        let clients = server.connect().await;
+        oracle.check_after_restart(&clients, 0).await;
+        oracle.check_history(&clients).await;
+        server.kill9();
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_a_crash_tore_is_dropped_because_nobody_was_answered() {
+    let oracle = Oracle::default();
+    let site = prepared(&oracle).await;
+    // What a torn write leaves: the beginning of a record behind the last whole one.
+    let path = largest(site.data(), "log");
+    let mut bytes = fs::read(&path).expect("the log can be read");
+    let beginning: Vec<u8> = bytes[..5].to_vec();
+    bytes.extend(beginning);
+    fs::write(&path, bytes).expect("the log can be written");
+    let server = site.start().await;
+    let clients = server.connect().await;
+    oracle.check_after_restart(&clients, 0).await;
+    oracle.check_history(&clients).await;
+    server.kill9();
+    blackbox::verify_directory(site.data());
+}

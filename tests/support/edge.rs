@@ -1,0 +1,416 @@
+//! The edge's side of a command, without a wire: names become numbers, ids are claimed, repeated commands get their
+//! first answer, and what the worker answers comes back.
+//!
+//! The server's edge does the same over gRPC and is tested there. This one exists so that the core can be tested
+//! without it.
+
+use std::sync::mpsc::{Receiver, channel};
+
+use tallystick::ids::{Claim, IdKey};
+use tallystick::journal::Journal;
+use tallystick::journal::record::{Entry, Record, decode};
+use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Reversal};
+use tallystick::ledger::decision::{Decision, Refusal};
+use tallystick::ledger::types::{AccountNumber, Item, Position, Seq, ShardId, SymbolId, TimestampNs};
+use tallystick::ledger::zone::utc_day;
+use tallystick::limits;
+use tallystick::recovery::ids_of;
+use tallystick::shard::engine::Engine;
+use tallystick::shard::job::{AccountJob, AccountView, ClaimedIds, CommandJob, CommandOutcome, Job, QuoteJob};
+
+/// A line as a till sends it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LineText {
+    pub sku: String,
+    pub category: String,
+    pub department: String,
+    pub brand: String,
+    pub margin_class: String,
+    pub quantity: i64,
+    pub amount_minor: i64,
+}
+
+impl LineText {
+    pub fn of(amount_minor: i64) -> Self {
+        Self { quantity: 1, amount_minor, ..Self::default() }
+    }
+}
+
+/// What a till sends. Times are those of the clock where they are not given.
+#[derive(Clone, Debug, Default)]
+pub struct Accrue {
+    pub account: String,
+    pub transaction_id: String,
+    pub store: String,
+    pub terminal: String,
+    pub cashier: String,
+    pub receipt: String,
+    pub receipt_at: Option<TimestampNs>,
+    pub lines: Vec<LineText>,
+    /// The importer's stamp, where the clock is the input.
+    pub stamp: Option<TimestampNs>,
+    pub deadline_ns: Option<i64>,
+}
+
+impl Accrue {
+    /// A basket of one line without attributes; the receipt's number is the transaction's.
+    pub fn simple(account: &str, transaction_id: &str, amount_minor: i64) -> Self {
+        Self {
+            account: account.to_owned(),
+            transaction_id: transaction_id.to_owned(),
+            store: "s1".to_owned(),
+            receipt: transaction_id.to_owned(),
+            lines: vec![LineText::of(amount_minor)],
+            ..Self::default()
+        }
+    }
+}
+
+/// What comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub decision: Decision,
+    pub position: Option<Position>,
+    pub seq: Seq,
+    pub posted_at: TimestampNs,
+    /// The first answer, given again.
+    pub replayed: bool,
+    /// The field in which a used id differs.
+    pub differs: Option<String>,
+}
+
+impl Answer {
+    fn refused(refusal: Refusal) -> Self {
+        let outcome = tallystick::ledger::decision::Outcome::Refused(refusal);
+        Self {
+            decision: Decision { outcome, ..Decision::default() },
+            position: None,
+            seq: Seq(0),
+            posted_at: TimestampNs(0),
+            replayed: false,
+            differs: None,
+        }
+    }
+
+    fn of(outcome: CommandOutcome) -> Self {
+        let CommandOutcome { decision, position, seq, posted_at, .. } = outcome;
+        Self { decision, position, seq, posted_at, replayed: false, differs: None }
+    }
+
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.decision.refusal()
+    }
+
+    pub fn granted(&self) -> i64 {
+        self.decision.granted
+    }
+}
+
+/// An answer that is on its way. A ledger that failed never gives it.
+pub enum Pending {
+    Done(Box<Answer>),
+    Waiting(Receiver<Box<Answer>>),
+}
+
+impl Pending {
+    /// The answer, or `None` when the ledger failed before it could give one.
+    pub fn wait(self) -> Option<Answer> {
+        match self {
+            Self::Done(answer) => Some(*answer),
+            Self::Waiting(receiver) => receiver.recv().ok().map(|answer| *answer),
+        }
+    }
+
+    fn refused(refusal: Refusal) -> Self {
+        Self::Done(Box::new(Answer::refused(refusal)))
+    }
+}
+
+/// One partner's access.
+#[derive(Clone, Copy)]
+pub struct Edge<'a> {
+    pub engine: &'a Engine,
+    pub partner: SymbolId,
+}
+
+/// What the ids of a command came to.
+enum Claimed {
+    Granted,
+    Answered(Pending),
+}
+
+impl<'a> Edge<'a> {
+    pub fn new(engine: &'a Engine, partner: &str) -> Self {
+        let partner = engine.dictionary.intern(partner, &*engine.control).expect("there is room for a partner");
+        Self { engine, partner }
+    }
+
+    fn symbol(&self, text: &str) -> Result<SymbolId, Refusal> {
+        if text.len() > limits::SYMBOL_BYTES_MAX {
+            return Err(Refusal::InvalidCommand);
+        }
+        self.engine.dictionary.intern(text, &*self.engine.control).map_err(|_| Refusal::NameLimitReached)
+    }
+
+    fn line(&self, line: &LineText) -> Result<Line, Refusal> {
+        let in_range = (0..=limits::LINE_AMOUNT_MINOR_MAX).contains(&line.amount_minor)
+            && (0..=limits::LINE_QUANTITY_MAX).contains(&line.quantity);
+        if !in_range {
+            return Err(Refusal::InvalidCommand);
+        }
+        let item = Item {
+            sku: self.symbol(&line.sku)?,
+            category: self.symbol(&line.category)?,
+            department: self.symbol(&line.department)?,
+            brand: self.symbol(&line.brand)?,
+            margin_class: self.symbol(&line.margin_class)?,
+        };
+        let known = self.engine.dictionary.intern_item(&item, &*self.engine.control);
+        let item_id = known.map_err(|_| Refusal::NameLimitReached)?;
+        Ok(Line { item_id, item, quantity: line.quantity, amount_minor: line.amount_minor })
+    }
+
+    /// A basket with its names as numbers.
+    pub fn basket(&self, accrue: &Accrue) -> Result<Basket, Refusal> {
+        let fits = (1..=limits::BASKET_LINES_MAX).contains(&accrue.lines.len())
+            && (1..=limits::RECEIPT_NUMBER_BYTES_MAX).contains(&accrue.receipt.len());
+        if !fits {
+            return Err(Refusal::InvalidCommand);
+        }
+        let receipt_at = accrue.receipt_at.or(accrue.stamp).unwrap_or_else(|| self.engine.clock.now());
+        Ok(Basket {
+            store: self.symbol(&accrue.store)?,
+            terminal: self.symbol(&accrue.terminal)?,
+            cashier: self.symbol(&accrue.cashier)?,
+            receipt_number: accrue.receipt.as_str().into(),
+            business_day: utc_day(receipt_at),
+            receipt_at,
+            lines: accrue.lines.iter().map(|line| self.line(line)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn stamp(&self, given: Option<TimestampNs>) -> TimestampNs {
+        loop {
+            let stamp = given.unwrap_or_else(|| self.engine.clock.now());
+            if self.engine.may_stamp(stamp) {
+                return stamp;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Sends an accrual and waits for its answer.
+    #[track_caller]
+    pub fn accrue(&self, accrue: &Accrue) -> Answer {
+        self.begin_accrue(accrue).wait().expect("the ledger answers")
+    }
+
+    /// Sends an accrual.
+    pub fn begin_accrue(&self, accrue: &Accrue) -> Pending {
+        let id_fits = (1..=limits::ACCOUNT_ID_BYTES_MAX).contains(&accrue.account.len())
+            && (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&accrue.transaction_id.len());
+        if !id_fits {
+            return Pending::refused(Refusal::InvalidCommand);
+        }
+        let basket = match self.basket(accrue) {
+            Ok(basket) => basket,
+            Err(refusal) => return Pending::refused(refusal),
+        };
+        let command = Command {
+            account_id: accrue.account.as_str().into(),
+            transaction_id: accrue.transaction_id.as_str().into(),
+            partner: self.partner,
+            kind: CommandKind::Accrue(basket),
+        };
+        let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
+        match self.claim_transaction(&command, ids.transaction) {
+            Claimed::Granted => {}
+            Claimed::Answered(answer) => return answer,
+        }
+        self.claim_subject_and_submit(command, ids, Refusal::ReceiptAlreadyEarned, accrue.stamp, accrue.deadline_ns)
+    }
+
+    /// Asks for a reversal and waits for its answer.
+    #[track_caller]
+    pub fn reverse(&self, transaction_id: &str, original_transaction_id: &str) -> Answer {
+        self.reverse_at(transaction_id, original_transaction_id, None)
+    }
+
+    #[track_caller]
+    pub fn reverse_at(&self, transaction_id: &str, original: &str, stamp: Option<TimestampNs>) -> Answer {
+        self.begin_reverse(transaction_id, original, stamp).wait().expect("the ledger answers")
+    }
+
+    /// Asks for a reversal.
+    pub fn begin_reverse(&self, transaction_id: &str, original_id: &str, stamp: Option<TimestampNs>) -> Pending {
+        let engine = self.engine;
+        let partner = engine.dictionary.text(self.partner).expect("the partner has a name");
+        let asked = |account_id: Box<str>, original_position, original| Command {
+            account_id,
+            transaction_id: transaction_id.into(),
+            partner: self.partner,
+            kind: CommandKind::Reverse(Reversal {
+                original_transaction_id: original_id.into(),
+                original_position,
+                original,
+            }),
+        };
+        // What names the command is known before what it undoes is.
+        let unresolved = asked(Box::default(), Position(0), Default::default());
+        let transaction = engine.hasher.transaction(&partner, transaction_id);
+        match self.claim_transaction(&unresolved, transaction) {
+            Claimed::Granted => {}
+            Claimed::Answered(answer) => return answer,
+        }
+        let refuse = |refusal| {
+            engine.shared.ids.release(transaction);
+            Pending::refused(refusal)
+        };
+        let original_key = engine.hasher.transaction(&partner, original_id);
+        let Some(found) = engine.shared.ids.lookup(original_key).expect("the index can be read") else {
+            return refuse(Refusal::OriginalUnknown);
+        };
+        let Some((shard, Record::Entry(entry))) = self.read(found.position) else {
+            return refuse(Refusal::NotReversible);
+        };
+        let Some(granted) = entry.granted() else { return refuse(Refusal::NotReversible) };
+        let account_id = self.account_id(shard, entry.account);
+        let command = asked(account_id, found.position, granted);
+        let ids = ids_of(&engine.hasher, &engine.dictionary, &command);
+        self.claim_subject_and_submit(command, ids, Refusal::AlreadyReversed, stamp, None)
+    }
+
+    fn claim_transaction(&self, command: &Command, key: IdKey) -> Claimed {
+        match self.claim(key) {
+            Claim::Granted => Claimed::Granted,
+            Claim::Committed(entry) => Claimed::Answered(Pending::Done(Box::new(self.again(command, entry.position)))),
+            Claim::TooMany | Claim::InFlight => Claimed::Answered(Pending::refused(Refusal::Overloaded)),
+        }
+    }
+
+    /// Claims an id; while another caller holds it, waits.
+    fn claim(&self, key: IdKey) -> Claim {
+        let ids = &self.engine.shared.ids;
+        loop {
+            match ids.claim(key).expect("the index can be read") {
+                Claim::InFlight => {
+                    let (told, ended) = channel();
+                    let waiter = Box::new(move || {
+                        let _ = told.send(());
+                    });
+                    if ids.wait(key, waiter) {
+                        ended.recv().expect("a claim ends");
+                    }
+                }
+                claim => return claim,
+            }
+        }
+    }
+
+    fn claim_subject_and_submit(
+        &self,
+        command: Command,
+        ids: ClaimedIds,
+        taken: Refusal,
+        stamp: Option<TimestampNs>,
+        deadline_ns: Option<i64>,
+    ) -> Pending {
+        let refusal = match self.claim(ids.subject) {
+            Claim::Granted => None,
+            Claim::Committed(_) => Some(taken),
+            Claim::TooMany | Claim::InFlight => Some(Refusal::Overloaded),
+        };
+        if let Some(refusal) = refusal {
+            self.engine.shared.ids.release(ids.transaction);
+            return Pending::refused(refusal);
+        }
+        let (told, answer) = channel();
+        let job = Box::new(CommandJob {
+            command,
+            stamp: self.stamp(stamp),
+            ids,
+            deadline_ns,
+            outcome: CommandOutcome::default(),
+            reply: Some(Box::new(move |job: Box<CommandJob>| {
+                let _ = told.send(Box::new(Answer::of(job.outcome)));
+            })),
+        });
+        let shard = self.engine.shard_of(&job.command.account_id);
+        match self.engine.submit(shard, Job::Command(job)) {
+            Ok(()) => Pending::Waiting(answer),
+            Err((_, refusal)) => {
+                self.engine.shared.ids.release(ids.subject);
+                self.engine.shared.ids.release(ids.transaction);
+                Pending::refused(refusal)
+            }
+        }
+    }
+
+    /// The first answer to a command whose id was used, or the field in which it differs.
+    fn again(&self, command: &Command, position: Position) -> Answer {
+        let Some((shard, Record::Entry(entry))) = self.read(position) else {
+            return Answer::refused(Refusal::TransactionIdReused);
+        };
+        let Entry { account, posted_at, command: mut first, decision, .. } = *entry;
+        first.account_id = match command.kind {
+            CommandKind::Accrue(_) => self.account_id(shard, account),
+            CommandKind::Reverse(_) => Box::default(),
+        };
+        match command.first_difference(&first) {
+            Some(field) => Answer { differs: Some(field), ..Answer::refused(Refusal::TransactionIdReused) },
+            None => {
+                Answer { decision, position: Some(position), seq: Seq(0), posted_at, replayed: true, differs: None }
+            }
+        }
+    }
+
+    /// The record at a position.
+    pub fn read(&self, position: Position) -> Option<(ShardId, Record)> {
+        let mut found = None;
+        let read = self.engine.journal.read(position, &mut |frame| {
+            if let Some(view) = frame.record_at(position)? {
+                found = decode(view.bytes, &self.engine.dictionary).ok().map(|record| (view.shard, record));
+            }
+            Ok(std::ops::ControlFlow::Break(()))
+        });
+        read.expect("the journal can be read");
+        found
+    }
+
+    fn account_id(&self, shard: ShardId, account: AccountNumber) -> Box<str> {
+        let (told, answer) = channel();
+        let job = Job::AccountId(shard, account, Box::new(move |id| told.send(id).expect("the asker waits")));
+        assert!(self.engine.submit(shard, job).is_ok(), "the worker takes the question");
+        answer.recv().expect("the worker answers").expect("a record's account has an id")
+    }
+
+    /// A copy of an account.
+    pub fn account(&self, account: &str) -> Option<Box<AccountView>> {
+        let (told, answer) = channel();
+        let job = Job::Account(Box::new(AccountJob {
+            account_id: account.into(),
+            stamp: self.engine.clock.now(),
+            reply: Box::new(move |view| told.send(view).expect("the asker waits")),
+        }));
+        assert!(self.engine.submit(self.engine.shard_of(account), job).is_ok(), "the worker takes the question");
+        answer.recv().expect("the worker answers")
+    }
+
+    /// What a basket would be granted now.
+    pub fn quote(&self, accrue: &Accrue) -> Answer {
+        let (told, answer) = channel();
+        let job = Job::Quote(Box::new(QuoteJob {
+            account_id: accrue.account.as_str().into(),
+            partner: self.partner,
+            basket: self.basket(accrue).expect("the basket fits"),
+            stamp: self.stamp(accrue.stamp),
+            outcome: CommandOutcome::default(),
+            reply: Some(Box::new(move |job: Box<QuoteJob>| told.send(job.outcome).expect("the asker waits"))),
+        }));
+        assert!(
+            self.engine.submit(self.engine.shard_of(&accrue.account), job).is_ok(),
+            "the worker takes the question"
+        );
+        Answer::of(answer.recv().expect("the worker answers"))
+    }
+}
