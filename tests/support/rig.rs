@@ -195,6 +195,15 @@ impl Rig {
         }
     }
 
+    /// Makes a copy of a chunk durable without telling the worker; `base` becomes the position of its first record.
+    pub fn make_durable(&mut self, chunk: &Chunk, base: &mut Position) {
+        self.submitted.push(Submitted { worker: Some(0), chunk: Some(chunk.clone()) });
+        self.committer.commit(&mut self.submitted, NOON, &mut self.committed).expect("the store takes the frames");
+        let told = self.committed.pop().expect("one worker is told");
+        (_, *base) = told.chunk.expect("its chunk comes back");
+        assert!(self.committed.is_empty(), "one worker is told once");
+    }
+
     /// Begins a snapshot: the worker hands out slices from its next step on.
     pub fn begin_snapshot(&mut self) -> SnapshotRun {
         let publications = &self.publications;
