@@ -17,9 +17,10 @@ use tallystick::recovery::ids_of;
 use tallystick::shard::committer::{Committed, Committer, Defined, Progress, Submitted};
 use tallystick::shard::control::Control;
 use tallystick::shard::job::{CommandJob, CommandOutcome, Job, Reply};
-use tallystick::shard::snapshotter::{RunState, Saved, SnapshotRun};
+use tallystick::shard::snapshotter::{RunState, SnapshotRun};
 use tallystick::shard::tickets::Tickets;
 use tallystick::shard::worker::{Shared, Worker};
+use tallystick::snapshot::Saved;
 use tallystick::store::Store;
 
 use super::{NOON, Setup, recover_store};
