@@ -287,15 +287,16 @@ pub async fn within_time<T>(what: &str, within: Duration, of: impl Future<Output
     }
 }
 
-/// Opens the directory of a server that has ended and checks what the high-water mark vouches for.
+/// Verifies the directory of a server that has ended, from its first record to its last, as an auditor does.
 pub fn verify_directory(data: &Path) {
-    use tallystick::journal::log::StoreJournal;
-    use tallystick::store::Store;
-    use tallystick::store::rocks::{RocksOptions, RocksStore};
-
-    let store = RocksStore::open(data, &RocksOptions::default()).expect("a directory that nobody holds can be opened");
-    let store: Arc<dyn Store> = Arc::new(store);
-    StoreJournal::new(store).check_high_water().expect("what the mark vouches for is there");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tallystick"));
+    command.args(["audit", "verify", "--json", "--data"]).arg(data).stdin(Stdio::null());
+    let output = command.output().expect("the program under test can be started");
+    let [told, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert_eq!(output.status.code(), Some(0), "verification found problems: {told}{errors}");
+    let report: serde_json::Value = serde_json::from_str(&told).expect("--json prints one JSON object");
+    assert_eq!(report["intact"], true, "{told}");
+    assert!(report["record_count"].as_u64().is_some_and(|count| count > 0), "there was something to verify: {told}");
 }
 
 /// A number that a tester may set in the environment.
