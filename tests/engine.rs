@@ -572,7 +572,7 @@ fn a_survey_of_all_shards_leaves_when_everything_in_it_is_durable() {
     let second = rig.worker.seal();
     let (told, answer) = std::sync::mpsc::channel();
     let reply = Box::new(move |survey| told.send(survey).expect("the test waits"));
-    rig.worker.execute(tallystick::shard::job::Job::Survey { with_digests: true, reply }, 0);
+    rig.worker.execute(tallystick::shard::job::Job::Survey(true, reply), 0);
     rig.commit_chunk(first);
     assert!(answer.try_recv().is_err(), "the survey shows the second shard, whose record can still be lost");
     rig.commit_chunk(second);

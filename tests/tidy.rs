@@ -135,10 +135,7 @@ const MAY_NAME: [(&str, &[&str], &str); 19] = [
     ),
     (
         "service",
-        &[
-            "audit", "clock", "ids", "journal", "ledger", "limits", "program", "recovery", "replay", "shard",
-            "snapshot", "store",
-        ],
+        &["audit", "clock", "ids", "journal", "ledger", "limits", "program", "recovery", "replay", "shard", "snapshot"],
         "the edge: neither configuration nor command line",
     ),
     ("config", &["ids", "limits", "shard", "store"], "what can be configured, and nothing that is configured by it"),
