@@ -13,13 +13,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use blackbox::oracle::{Oracle, send};
-use blackbox::{Clients, Site, calls, wait_for};
+use blackbox::{Clients, Site, audit, calls, verify_directory, wait_for};
 use tallystick::service::wire;
 use tallystick::store::rocks::{RocksOptions, RocksStore};
 use tallystick::store::{Batch, Direction, Durability, Space, Store};
 
 /// The directory is damaged, lacks acknowledged records, or was made by a newer version.
 const DAMAGED: i32 = 76;
+/// A verification ran to its end and found problems.
+const FOUND_PROBLEMS: i32 = 1;
 /// Commands of each of the two runs that make the directory. A record of a long basket has several kilobytes.
 const COMMANDS: usize = 40;
 
@@ -220,6 +222,11 @@ async fn damage_is_refused_with_its_number_and_a_reason() {
         }
         // Refused again: the attempt repaired nothing and threw nothing away.
         assert_eq!(copy.start_refused().await.code, Some(DAMAGED), "{what}, and the second start is another");
+        let (code, told, errors) = audit(copy.data());
+        assert!(
+            matches!(code, Some(FOUND_PROBLEMS | DAMAGED)),
+            "{what}, and the auditor ends with {code:?}: {told}{errors}"
+        );
     }
     // What was refused was the damage: the directory itself, and a copy of it, serve and have everything.
     for site in [&site, &copy_of(&site)] {
@@ -246,5 +253,29 @@ async fn a_record_that_a_crash_tore_is_dropped_because_nobody_was_answered() {
     oracle.check_after_restart(&clients, 0).await;
     oracle.check_history(&clients).await;
     server.kill9();
-    blackbox::verify_directory(site.data());
+    verify_directory(site.data());
+}
+
+/// A snapshot spares recovery the frames before it; the auditor reads them all the same.
+#[tokio::test]
+async fn the_auditor_finds_damage_that_lies_before_a_snapshot() {
+    let oracle = Oracle::default();
+    let site = prepared(&oracle).await;
+    let server = site.start().await;
+    let clients = server.connect().await;
+    let taken = clients.admin.clone().take_snapshot(wire::TakeSnapshotRequest {}).await;
+    let snapshot = taken.expect("a healthy server takes a snapshot").into_inner().snapshot;
+    assert!(snapshot.is_some_and(|snapshot| snapshot.position > COMMANDS as i64), "everything is before it");
+    assert_eq!(server.terminate().await.code, Some(0));
+    verify_directory(site.data());
+    for (damage, class) in [(remove_middle_frame as fn(&Path), "chain"), (change_middle_frame, "frame")] {
+        let copy = copy_of(&site);
+        damage(copy.data());
+        let (code, told, errors) = audit(copy.data());
+        assert_eq!(code, Some(FOUND_PROBLEMS), "{told}{errors}");
+        let report: serde_json::Value = serde_json::from_str(&told).expect("--json prints one JSON object");
+        let finding = &report["findings"][0];
+        assert_eq!((&report["intact"], &finding["class"]), (&false.into(), &class.into()), "{told}");
+        assert!(finding["position"].as_u64().is_some_and(|position| position > 1_000), "the place is named: {told}");
+    }
 }

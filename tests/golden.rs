@@ -31,8 +31,8 @@ use tallystick::ledger::types::{
 };
 use tallystick::limits::ONE_LINE_RECORD_BYTES_MAX;
 use tallystick::recovery::identity::Identity;
-use tallystick::snapshot::Marker;
 use tallystick::snapshot::entity::Entity;
+use tallystick::snapshot::{Marker, Saved};
 use tallystick::store::memory::MemoryStore;
 use tallystick::store::{Batch, Durability, Space, Store};
 
@@ -527,7 +527,8 @@ fn the_identity_the_marker_and_the_high_water_mark_keep_their_bytes() {
         id_key: [2; 16],
     };
     identity.write(&store).expect("memory takes it");
-    let marker = Marker { start: Position(1_000_000_000), finished_at: NOON, entity_count: 70_000 };
+    let saved = Saved { symbol_count: 301, item_count: 70_001, version_count: 2 };
+    let marker = Marker { start: Position(1_000_000_000), finished_at: NOON, entity_count: 70_000, saved };
     marker.write(&store).expect("memory takes it");
     let mark = HighWater { end: Position(1_000_000_005), hash: [0xcd; 32] };
     let journal = StoreJournal::new(Arc::new(store.clone()));

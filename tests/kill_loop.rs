@@ -83,7 +83,8 @@ async fn no_answer_is_lost_and_none_takes_effect_twice() {
     verify_directory(site.data());
 }
 
-/// Every start goes another way through recovery: other worker counts, snapshots often or never, ids on disk or not.
+/// Every start goes another way through recovery: other worker counts, snapshots often or never, ids on disk or not,
+/// and sometimes the server is killed on its way up first.
 async fn start(site: &Site, random: &mut Random) -> Server {
     let workers = (1 + random.below(3)).to_string();
     let snapshot_records = [200, 2_000, 1_000_000][random.below(3) as usize].to_string();
@@ -95,6 +96,9 @@ async fn start(site: &Site, random: &mut Random) -> Server {
         ("ids_segment", "1024"),
         ("ids_memory_max", &ids_memory_max),
     ];
+    while random.one_in(3) {
+        site.start_and_kill9(&settings, Duration::from_millis(random.below(60))).await;
+    }
     site.start_with(&settings).await
 }
 

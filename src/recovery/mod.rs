@@ -28,6 +28,7 @@ use std::sync::Arc;
 use crate::ids::{IdEntry, IdError, IdHasher, IdIndex, IdOptions};
 use crate::journal::codec::DecodeError;
 use crate::journal::dictionary::Dictionary;
+use crate::journal::frame::{FrameError, FrameFault};
 use crate::journal::log::StoreJournal;
 use crate::journal::record::{Entry, Publication, Record};
 use crate::journal::{Journal, JournalError};
@@ -231,9 +232,14 @@ impl Replay<'_> {
         let Self { world, ids, snapshot_start, since, replayed_count } = self;
         let mut frame_count = 0;
         journal.read(from, &mut |frame| {
-            if world.hash == [0; 32] && world.end == Position(0) {
+            if *replayed_count == 0 {
+                let position = frame.header.position;
+                if position > from {
+                    let fault = FrameFault::Gap { expected: from };
+                    return Err(FrameError { position, from: 16, to: 24, fault }.into());
+                }
                 // Everything before this frame is in the snapshot; the chain up to it is for verification to check.
-                (world.end, world.hash) = (frame.header.position, frame.header.previous_hash);
+                (world.end, world.hash) = (position, frame.header.previous_hash);
             }
             world.apply_frame(frame, |world, view, record| {
                 *replayed_count += 1;

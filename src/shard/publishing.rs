@@ -177,7 +177,8 @@ impl Engine {
     }
 
     /// Publishes a version that takes effect as soon as can be: the first of a directory since ever, a later one just
-    /// after everything that was stamped so far. The draft's own time is not looked at.
+    /// after everything that was stamped so far. With the system's clock it has taken effect when this returns. The
+    /// draft's own time is not looked at.
     ///
     /// # Errors
     /// As [`Engine::publish`].
@@ -195,8 +196,20 @@ impl Engine {
             match self.publish(draft.clone()) {
                 // Commands were stamped, or time went by, while the version was being checked.
                 Err(PublishError::TooEarly { .. }) if margin_ns < SOON_NS_MAX => margin_ns *= 4,
-                published => return published,
+                published => {
+                    if published.is_ok() {
+                        self.wait_until(draft.effective_at);
+                    }
+                    return published;
+                }
             }
+        }
+    }
+
+    /// Waits for an instant of the system's clock that is near; an input clock may never reach it.
+    fn wait_until(&self, at: TimestampNs) {
+        while !self.identity.clock_is_input && self.clock.now() < at {
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }
 

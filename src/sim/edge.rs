@@ -426,15 +426,15 @@ fn claim_subject(
             }
             Ok(if index.wait(ids.subject, waiter(machine, number)) { Next::Waits } else { Next::Again })
         }
-        Claim::Granted => Ok(hand_over(machine, number, call, ids, command)),
+        Claim::Granted => Ok(hand_over(machine, number, call, ids, *command)),
     }
 }
 
-fn hand_over(machine: &mut Machine, number: u64, call: &mut Call, ids: ClaimedIds, command: Box<Command>) -> Next {
+fn hand_over(machine: &mut Machine, number: u64, call: &mut Call, ids: ClaimedIds, command: Command) -> Next {
     let outbox = machine.outbox().clone();
     let shard = shard_of(&command.account_id, machine.identity.shard_count);
     let job = Box::new(CommandJob {
-        command: *command,
+        command,
         stamp: TimestampNs(call.stamp),
         ids,
         deadline_ns: call.deadline_ns,

@@ -105,6 +105,30 @@ impl Site {
 
     /// Starts the server and waits until it is ready or has ended.
     pub async fn try_start(&self, settings: &[(&str, &str)]) -> Result<Server, End> {
+        let (mut process, ready) = self.spawn(settings);
+        let found = wait_for("a server that is ready", READY_WITHIN, async || {
+            if let Some(end) = process.try_end() {
+                return Some(Err(end));
+            }
+            address_in(&ready).map(Ok)
+        });
+        match found.await {
+            Ok(address) => Ok(Server { process, address }),
+            Err(end) => Err(end),
+        }
+    }
+
+    /// Starts the server and kills it after so long, wherever it is by then.
+    pub async fn start_and_kill9(&self, settings: &[(&str, &str)], after: Duration) {
+        let (mut process, _) = self.spawn(settings);
+        tokio::time::sleep(after).await;
+        let end = process.try_end();
+        assert!(end.is_none(), "the server ended by itself on its way up: {end:?}");
+        process.kill();
+    }
+
+    /// Starts the program; returns it with the path of its ready file.
+    fn spawn(&self, settings: &[(&str, &str)]) -> (Process, PathBuf) {
         let number = self.start_count.fetch_add(1, Ordering::Relaxed);
         let [ready, output, errors] =
             ["ready", "out", "err"].map(|kind| self.root.path().join(format!("serve-{number}.{kind}")));
@@ -126,17 +150,7 @@ impl Site {
             .stderr(file(&errors))
             .spawn()
             .expect("the program under test can be started");
-        let mut process = Process { child, errors };
-        let found = wait_for("a server that is ready", READY_WITHIN, async || {
-            if let Some(end) = process.try_end() {
-                return Some(Err(end));
-            }
-            address_in(&ready).map(Ok)
-        });
-        match found.await {
-            Ok(address) => Ok(Server { process, address }),
-            Err(end) => Err(end),
-        }
+        (Process { child, errors }, ready)
     }
 }
 
@@ -287,15 +301,22 @@ pub async fn within_time<T>(what: &str, within: Duration, of: impl Future<Output
     }
 }
 
-/// Opens the directory of a server that has ended and checks what the high-water mark vouches for.
-pub fn verify_directory(data: &Path) {
-    use tallystick::journal::log::StoreJournal;
-    use tallystick::store::Store;
-    use tallystick::store::rocks::{RocksOptions, RocksStore};
+/// Lets the shipped auditor verify a directory: its exit status, and what it wrote to both outputs.
+pub fn audit(data: &Path) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tallystick"));
+    command.args(["audit", "verify", "--json", "--data"]).arg(data).stdin(Stdio::null());
+    let output = command.output().expect("the program under test can be started");
+    let [told, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (output.status.code(), told, errors)
+}
 
-    let store = RocksStore::open(data, &RocksOptions::default()).expect("a directory that nobody holds can be opened");
-    let store: Arc<dyn Store> = Arc::new(store);
-    StoreJournal::new(store).check_high_water().expect("what the mark vouches for is there");
+/// Verifies the directory of a server that has ended: the auditor finds nothing from the first record to the last.
+pub fn verify_directory(data: &Path) {
+    let (code, told, errors) = audit(data);
+    assert_eq!(code, Some(0), "verification found problems: {told}{errors}");
+    let report: serde_json::Value = serde_json::from_str(&told).expect("--json prints one JSON object");
+    assert_eq!(report["intact"], true, "{told}");
+    assert!(report["record_count"].as_u64().is_some_and(|count| count > 0), "there was something to verify: {told}");
 }
 
 /// A number that a tester may set in the environment.
