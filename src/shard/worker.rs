@@ -347,14 +347,11 @@ impl Worker {
             posted_at,
             digests: states.filter(|_| with_digests).map(|state| (state.id, shard_digest(state))).collect(),
         };
-        // It shows every record so far, so it leaves with the last of them.
-        let newest = self.shards.iter().position(|owned| owned.durable_seq < owned.state.seq);
-        match newest {
+        // It shows every record of every shard so far, so it leaves with the last chunk that holds any.
+        let open = (!self.open.is_empty()).then_some(&mut self.open_pending);
+        match open.or(self.in_flight.back_mut()) {
             None => reply(survey),
-            Some(place) => {
-                let answer = Waiting::Other(Box::new(move || reply(survey)));
-                self.answer_when_durable(place, self.shards[place].state.seq, answer);
-            }
+            Some(last) => last.others.push(Waiting::Other(Box::new(move || reply(survey)))),
         }
     }
 
