@@ -32,7 +32,10 @@ const FLAG_TERMINAL: u8 = 2;
 const FLAG_CASHIER: u8 = 4;
 const FLAG_LOT: u8 = 8;
 const FLAG_OVER_VELOCITY: u8 = 16;
-const FLAGS_KNOWN: u8 = 31;
+/// The flags that a kind of entry can have.
+const FLAGS_OF_ACCRUAL: u8 = 31;
+const FLAGS_OF_REFUSED_ACCRUAL: u8 = FLAG_TERMINAL | FLAG_CASHIER;
+const FLAGS_OF_REVERSAL: u8 = 0;
 
 /// Where the account's previous record lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -379,7 +382,12 @@ pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeErr
 
 fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> Result<Entry, DecodeError> {
     let flags = reader.byte()?;
-    if flags & !FLAGS_KNOWN != 0 {
+    let possible = match kind {
+        KIND_ACCRUAL => FLAGS_OF_ACCRUAL,
+        KIND_REFUSED_ACCRUAL => FLAGS_OF_REFUSED_ACCRUAL,
+        _ => FLAGS_OF_REVERSAL,
+    };
+    if flags & !possible != 0 {
         return Err(DecodeError::UnknownTag);
     }
     let previous = match reader.unsigned()? {
@@ -437,9 +445,18 @@ fn get_basket(
     dictionary: &Dictionary,
 ) -> Result<Basket, DecodeError> {
     let store = SymbolId(reader.number()?);
-    let mut optional = |flag| if flags & flag != 0 { reader.number().map(SymbolId) } else { Ok(SymbolId::EMPTY) };
+    let mut optional = |flag| match flags & flag {
+        0 => Ok(SymbolId::EMPTY),
+        _ => reader.number().map(SymbolId),
+    };
     let terminal = optional(FLAG_TERMINAL)?;
     let cashier = optional(FLAG_CASHIER)?;
+    // What is empty is left out, not written as number 0.
+    if (terminal != SymbolId::EMPTY) != (flags & FLAG_TERMINAL != 0)
+        || (cashier != SymbolId::EMPTY) != (flags & FLAG_CASHIER != 0)
+    {
+        return Err(DecodeError::Contradiction);
+    }
     let receipt_number = reader.id()?;
     let receipt_at = TimestampNs(posted_at.0.wrapping_add(reader.signed()?));
     let business_day = offset_day(utc_day(receipt_at), reader.signed()?)?;

@@ -106,7 +106,10 @@ impl Account {
             let held = held.filter(|held| held.retain_until >= today).map_or(0, |held| held.value);
             let same = |other: &CounterChange| (other.counter, other.period) == (change.counter, change.period);
             let is_first = !effects.counters.iter().take(index).any(same);
-            is_first && (change.retain_until < today || in_range(held, change.delta))
+            // What a very late reversal takes off stops at zero.
+            let is_late = change.retain_until < today;
+            let sum = held.checked_add(change.delta).filter(|sum| *sum <= limits::UNITS_MAX);
+            is_first && sum.is_some_and(|sum| sum >= 0 || is_late)
         };
         // A forged record must not ask for the square of a long list either.
         let count_max = limits::PROGRAM_CAPS_MAX + limits::PROGRAM_METRICS_MAX;

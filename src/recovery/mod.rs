@@ -28,6 +28,7 @@ use std::sync::Arc;
 use crate::ids::{IdEntry, IdError, IdHasher, IdIndex, IdOptions};
 use crate::journal::codec::DecodeError;
 use crate::journal::dictionary::Dictionary;
+use crate::journal::frame::{FrameError, FrameFault};
 use crate::journal::log::StoreJournal;
 use crate::journal::record::{Entry, Publication, Record};
 use crate::journal::{Journal, JournalError};
@@ -36,7 +37,7 @@ use crate::ledger::types::{Position, Seq, ShardId, SymbolId};
 use crate::replay::World;
 use crate::shard::job::ClaimedIds;
 use crate::snapshot::entity::Entity;
-use crate::snapshot::{Marker, SnapshotError};
+use crate::snapshot::{Marker, Saved, SnapshotError};
 use crate::store::{Direction, Space, Store, StoreError};
 use identity::{Identity, IdentityError};
 
@@ -147,8 +148,8 @@ impl Loaded {
     fn open(store: &dyn Store, shard_count: u16) -> Result<Self, RecoveryError> {
         let marker = Marker::read(store)?;
         let mut world = World::new(shard_count);
-        if marker.is_some() {
-            load_snapshot(store, &mut world)?;
+        if let Some(marker) = &marker {
+            load_snapshot(store, marker, &mut world)?;
         }
         Ok(Self { world, marker })
     }
@@ -231,9 +232,14 @@ impl Replay<'_> {
         let Self { world, ids, snapshot_start, since, replayed_count } = self;
         let mut frame_count = 0;
         journal.read(from, &mut |frame| {
-            if world.hash == [0; 32] && world.end == Position(0) {
+            if *replayed_count == 0 {
+                let position = frame.header.position;
+                if position > from {
+                    let fault = FrameFault::Gap { expected: from };
+                    return Err(FrameError { position, from: 16, to: 24, fault }.into());
+                }
                 // Everything before this frame is in the snapshot; the chain up to it is for verification to check.
-                (world.end, world.hash) = (frame.header.position, frame.header.previous_hash);
+                (world.end, world.hash) = (position, frame.header.previous_hash);
             }
             world.apply_frame(frame, |world, view, record| {
                 *replayed_count += 1;
@@ -270,10 +276,10 @@ fn open_ids(store: &Arc<dyn Store>, options: &IdOptions) -> Result<(IdIndex, Pos
     }
 }
 
-fn load_snapshot(store: &dyn Store, world: &mut World) -> Result<(), RecoveryError> {
+fn load_snapshot(store: &dyn Store, marker: &Marker, world: &mut World) -> Result<(), RecoveryError> {
     let mut failed = None;
     store.scan(Space::State, &[], Direction::Forward, &mut |key, value| {
-        let loaded = Entity::decode(key, value).and_then(|entity| place_entity(world, entity));
+        let loaded = Entity::decode(key, value).and_then(|entity| place_entity(world, &marker.saved, entity));
         match loaded {
             Ok(()) => ControlFlow::Continue(()),
             Err(fault) => {
@@ -283,10 +289,25 @@ fn load_snapshot(store: &dyn Store, world: &mut World) -> Result<(), RecoveryErr
             }
         }
     })?;
-    failed.map_or(Ok(()), |error| Err(error.into()))
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let (symbol_count, item_count) = world.dictionary.counts();
+    let version_count = u32::try_from(world.publications.len()).unwrap_or(u32::MAX);
+    let found = Saved { symbol_count, item_count, version_count };
+    let Saved { symbol_count, item_count, version_count } = marker.saved;
+    if found.symbol_count < symbol_count || found.item_count < item_count || found.version_count < version_count {
+        return Err(SnapshotError::Incomplete { promised: marker.saved, found }.into());
+    }
+    Ok(())
 }
 
-fn place_entity(world: &mut World, entity: Entity) -> Result<(), DecodeError> {
+/// Beyond what the marker promises there may be gaps, and what lies behind one does not fit: replay brings it again.
+fn unless_beyond(promised: bool, placed: Result<(), DecodeError>) -> Result<(), DecodeError> {
+    if promised { placed } else { Ok(()) }
+}
+
+fn place_entity(world: &mut World, saved: &Saved, entity: Entity) -> Result<(), DecodeError> {
     let shard_of = |world: &World, shard: ShardId| {
         if usize::from(shard.0) < world.shards.len() {
             Ok(usize::from(shard.0))
@@ -295,9 +316,14 @@ fn place_entity(world: &mut World, entity: Entity) -> Result<(), DecodeError> {
         }
     };
     match entity {
-        Entity::Symbol(id, text) => world.dictionary.restore_symbol(id, &text)?,
-        Entity::Item(id, item) => world.dictionary.restore_item(id, &item)?,
-        Entity::Program(position, publication) => world.restore_publication(position, *publication)?,
+        Entity::Symbol(id, text) => {
+            unless_beyond(id.0 < saved.symbol_count, world.dictionary.restore_symbol(id, &text))?;
+        }
+        Entity::Item(id, item) => unless_beyond(id.0 < saved.item_count, world.dictionary.restore_item(id, &item))?,
+        Entity::Program(position, publication) => {
+            let promised = publication.version.0 <= saved.version_count;
+            unless_beyond(promised, world.restore_publication(position, *publication))?;
+        }
         Entity::Cell(id, version, used) => world.cells.restore(id, version, used),
         Entity::Shard(ShardId::CONTROL, seq, _) => world.control_seq = seq,
         Entity::Shard(shard, seq, posted_at) => {
@@ -347,6 +373,10 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
 
 /// Enters the ids of a record that is durable. The live path does the same when a commit is processed.
 fn enter_ids(ids: &IdIndex, hasher: &IdHasher, dictionary: &Dictionary, position: Position, entry: &Entry) {
+    #[cfg(feature = "broken-variants")]
+    if crate::sim::broken::is(crate::sim::broken::Variant::SkipIdCheckAfterRestart) {
+        return;
+    }
     let keys = ids_of(hasher, dictionary, &entry.command);
     let taken = IdEntry { position, freed: false };
     ids.insert(keys.transaction, taken);

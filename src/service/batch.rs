@@ -24,11 +24,17 @@ impl Edge {
             return Err(Failure::field("requests", format!("There are {count}, but must be 1 to {most}.")));
         }
         let patience_ns = i64::try_from(limits::BATCH_PATIENCE_MS * 1_000_000).unwrap_or(i64::MAX);
+        let clock = &self.engine.clock;
+        let mut patience = Patience::Until(clock.monotonic_ns().saturating_add(patience_ns));
         let mut started = Vec::with_capacity(count);
         for request in requests {
-            // A queue that moves at all makes room within the time that each item may wait for it.
-            let patience = Patience::Until(self.engine.clock.monotonic_ns().saturating_add(patience_ns));
-            started.push(self.start_accrual(caller, request, patience).await);
+            let item = self.start_accrual(caller, request, patience).await;
+            // A queue that moves at all makes room for an item within the time; one that does not is not waited for
+            // again by each of the items that follow.
+            if !matches!(item, Err(Failure::Overloaded)) {
+                patience = Patience::Until(clock.monotonic_ns().saturating_add(patience_ns));
+            }
+            started.push(item);
         }
         let mut decisions = Vec::with_capacity(count);
         for item in started {

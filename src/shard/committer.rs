@@ -103,7 +103,10 @@ impl Progress {
         *self.last_hash.lock().expect("no holder panics")
     }
 
-    fn advance(&self, mark: HighWater, bases: impl Iterator<Item = Position>) {
+    /// Everything is told before [`Progress::settled`] can move past it: a snapshot that begins meanwhile starts at the
+    /// settled position and takes the definitions as they are.
+    fn advance(&self, mark: HighWater, defined: Defined, bases: impl Iterator<Item = Position>) {
+        *self.defined.lock().expect("no holder panics") = defined;
         let mut unprocessed = self.unprocessed.lock().expect("no holder panics");
         unprocessed.extend(bases);
         *self.last_hash.lock().expect("no holder panics") = Some(mark);
@@ -151,14 +154,13 @@ impl Committer {
         let bases = self.chain.assemble(chunks, now, &mut self.frames);
         let mut bases = bases.into_iter();
         let control_base = bases.next().expect("the control chunk comes first");
-        // An empty control chunk has waiters never, and the base of the chunk after it.
-        let awaited = (!taken.waiters.is_empty()).then_some(control_base);
+        // An empty chunk lies nowhere: the next one begins at the same position.
+        let defining = (!taken.chunk.is_empty()).then_some(control_base);
         if !self.frames.is_empty() {
             self.journal.append(&self.frames)?;
             let mark = HighWater { end: self.chain.next, hash: self.chain.hash };
-            // What is defined first: a snapshot that begins at the new end must find the names that lie before it.
-            *self.progress.defined.lock().expect("no holder panics") = taken.defined;
-            self.progress.advance(mark, bases.clone().chain(awaited));
+            // The control shard's records are processed when those who wait for them have been told.
+            self.progress.advance(mark, taken.defined, defining.into_iter().chain(bases.clone()));
         }
         for one in submitted.drain(..) {
             let chunk = one.chunk.map(|chunk| (chunk, bases.next().expect("each chunk got a position")));
@@ -169,8 +171,7 @@ impl Committer {
         for (place, waiter) in taken.waiters {
             waiter(control_base.plus(place));
         }
-        // Only now: what the waiters enter counts as settled no sooner than they have entered it.
-        if let Some(base) = awaited {
+        if let Some(base) = defining {
             self.progress.processed(base);
         }
         Ok(())

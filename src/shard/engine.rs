@@ -349,8 +349,8 @@ impl Engine {
     }
 }
 
+/// A handle that is dropped without [`Engine::stop`] still ends its threads: they finish what they have and go.
 impl Drop for Engine {
-    /// A ledger that nobody stopped ends as a crash would end it: its threads go, and what was not durable is lost.
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
     }

@@ -12,7 +12,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use super::committer::Progress;
 use super::engine::OnFailure;
 use super::job::Job;
-use super::snapshotter::{RunState, Saved, SnapshotRun};
+use super::snapshotter::{RunState, SnapshotRun};
 use super::worker::Shared;
 use crate::clock::SharedClock;
 use crate::journal::JournalError;
@@ -21,7 +21,7 @@ use crate::journal::log::{HighWater, StoreJournal};
 use crate::journal::record::Publication;
 use crate::ledger::types::Position;
 use crate::limits;
-use crate::snapshot::Marker;
+use crate::snapshot::{Marker, Saved};
 use crate::store::{Store, StoreError};
 
 /// When snapshots are taken.

@@ -3,22 +3,26 @@
 //!
 //! What must stay true: one publication at a time; while one is under way, commands stamped at or after its effective
 //! time wait at the edge (the gate); the gate opens only when every worker has the version, or when the attempt failed
-//! before anything was journaled.
+//! before anything was journaled; a publication is known to snapshots and its id to the index before its record counts
+//! as settled.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, RwLock};
 
 use crossbeam::channel::bounded;
 
 use super::committer::Submitted;
+use super::control::Control;
 use super::engine::Engine;
 use super::job::Job;
+use super::worker::Shared;
+use crate::ids::IdHasher;
 use crate::journal::dictionary::{Definitions, Dictionary};
 use crate::journal::record::{Publication, Record};
 use crate::ledger::program::Program;
 use crate::ledger::types::{Position, ProgramVersion, SymbolId, TimestampNs};
 use crate::limits;
-use crate::program::registry::AppendError;
+use crate::program::registry::{AppendError, Programs};
 use crate::program::{Problem, Symbols, SymbolsFull, compile};
 use crate::recovery::enter_publication;
 
@@ -34,7 +38,8 @@ pub struct Draft {
     pub effective_at: TimestampNs,
     /// Who publishes.
     pub partner: SymbolId,
-    /// The caller's id of the publication; empty for the operator who starts the server.
+    /// The caller's id of the publication; empty for the operator who starts the server. Whoever names one holds the
+    /// claim on it and gives it up afterwards: by then the index has the id.
     pub transaction_id: Box<str>,
 }
 
@@ -73,6 +78,84 @@ impl Symbols for Interning<'_> {
     }
 }
 
+/// What of a ledger a publication reads and writes before it is durable. The engine and the simulator publish through
+/// it.
+#[derive(Clone, Copy)]
+pub struct Press<'a> {
+    /// Strings and items.
+    pub dictionary: &'a Arc<Dictionary>,
+    /// Records of the control shard.
+    pub control: &'a Control,
+    /// The versions that every worker has.
+    pub programs: &'a Programs,
+    /// The publications that are durable.
+    pub publications: &'a Arc<RwLock<Vec<(Position, Publication)>>>,
+    /// The id index.
+    pub shared: &'a Arc<Shared>,
+    /// Hashes ids as the index does.
+    pub hasher: &'a IdHasher,
+}
+
+impl Press<'_> {
+    /// Compiles the next version. `now` is the time of the clock, `stamped` the latest stamp that was given.
+    ///
+    /// # Errors
+    /// When the file has problems, the version does not fit, or the time is too early. Nothing is journaled then, but
+    /// strings of the file may have got numbers.
+    pub fn prepare(
+        &self,
+        draft: Draft,
+        now: TimestampNs,
+        stamped: TimestampNs,
+    ) -> Result<(Arc<Program>, Publication), PublishError> {
+        let latest = self.programs.latest();
+        if let Some(latest) = latest {
+            let clock = if self.shared.clock_is_input { stamped } else { now.max(stamped) };
+            let earliest = clock.max(latest.effective_at);
+            if draft.effective_at <= earliest {
+                return Err(PublishError::TooEarly { earliest });
+            }
+        }
+        let version = latest.map_or(1, |latest| latest.version.0 + 1);
+        if version > limits::PROGRAM_VERSIONS_MAX {
+            return Err(PublishError::TooMany);
+        }
+        let symbols = &mut Interning { dictionary: self.dictionary, definitions: self.control };
+        let program = compile(&draft.source, ProgramVersion(version), draft.effective_at, symbols)
+            .map(Arc::new)
+            .map_err(PublishError::Problems)?;
+        self.programs.check_next(&program)?;
+        let publication = Publication {
+            version: program.version,
+            effective_at: draft.effective_at,
+            posted_at: now,
+            partner: draft.partner,
+            transaction_id: draft.transaction_id,
+            source: draft.source.into(),
+        };
+        Ok((program, publication))
+    }
+
+    /// Queues the record. When it is durable, its id enters the index and the publication is known, before anything
+    /// takes the record for settled: a snapshot that begins behind the record has the version, and the index is
+    /// complete up to there. Then `told` is called, on the committer's thread. The committer must be woken by the
+    /// caller.
+    ///
+    /// # Panics
+    /// When a holder of a lock panicked.
+    pub fn journal(&self, publication: Publication, told: impl FnOnce(Position) + Send + 'static) {
+        let (publications, shared) = (self.publications.clone(), self.shared.clone());
+        let (hasher, dictionary) = (self.hasher.clone(), self.dictionary.clone());
+        let record = Record::Program(publication.clone());
+        let on_durable = Box::new(move |position| {
+            enter_publication(&shared.ids, &hasher, &dictionary, position, &publication);
+            publications.write().expect("no holder panics").push((position, publication));
+            told(position);
+        });
+        self.control.push(&record, Some(on_durable));
+    }
+}
+
 impl Engine {
     /// Publishes a version and returns when every worker uses it. Blocks for a sync. The transaction id, if there is one,
     /// is in the index when this returns: a caller that holds a claim on it only releases the claim.
@@ -87,15 +170,15 @@ impl Engine {
         // Checked against a table of its own first: a file with problems leaves no names behind.
         compile(&draft.source, ProgramVersion(1), draft.effective_at, &mut crate::program::SymbolTable::new())
             .map_err(PublishError::Problems)?;
-        let latest = self.programs.read().expect("no holder panics").latest().cloned();
         self.publish_gate.store(draft.effective_at.0, Ordering::SeqCst);
-        let published = self.publish_behind_gate(draft, latest.as_deref());
+        let published = self.publish_behind_gate(draft);
         self.publish_gate.store(i64::MAX, Ordering::SeqCst);
         published
     }
 
     /// Publishes a version that takes effect as soon as can be: the first of a directory since ever, a later one just
-    /// after everything that was stamped so far. The draft's own time is not looked at.
+    /// after everything that was stamped so far. With the system's clock it has taken effect when this returns. The
+    /// draft's own time is not looked at.
     ///
     /// # Errors
     /// As [`Engine::publish`].
@@ -113,8 +196,20 @@ impl Engine {
             match self.publish(draft.clone()) {
                 // Commands were stamped, or time went by, while the version was being checked.
                 Err(PublishError::TooEarly { .. }) if margin_ns < SOON_NS_MAX => margin_ns *= 4,
-                published => return published,
+                published => {
+                    if published.is_ok() {
+                        self.wait_until(draft.effective_at);
+                    }
+                    return published;
+                }
             }
+        }
+    }
+
+    /// Waits for an instant of the system's clock that is near; an input clock may never reach it.
+    fn wait_until(&self, at: TimestampNs) {
+        while !self.identity.clock_is_input && self.clock.now() < at {
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }
 
@@ -125,58 +220,29 @@ impl Engine {
         clock.max(latest)
     }
 
-    fn publish_behind_gate(
-        &self,
-        draft: Draft,
-        latest: Option<&Program>,
-    ) -> Result<(Arc<Program>, Position), PublishError> {
-        let now = self.clock.now();
-        if let Some(latest) = latest {
-            let earliest = self.earliest_effect(latest.effective_at);
-            if draft.effective_at <= earliest {
-                return Err(PublishError::TooEarly { earliest });
-            }
-        }
-        let version = latest.map_or(1, |latest| latest.version.0 + 1);
-        if version > limits::PROGRAM_VERSIONS_MAX {
-            return Err(PublishError::TooMany);
-        }
-        let symbols = &mut Interning { dictionary: &self.dictionary, definitions: &*self.control };
-        let program = compile(&draft.source, ProgramVersion(version), draft.effective_at, symbols)
-            .map(Arc::new)
-            .map_err(PublishError::Problems)?;
-        self.programs.read().expect("no holder panics").check_next(&program)?;
-        let publication = Publication {
-            version: program.version,
-            effective_at: draft.effective_at,
-            posted_at: now,
-            partner: draft.partner,
-            transaction_id: draft.transaction_id,
-            source: draft.source.into(),
+    fn publish_behind_gate(&self, draft: Draft) -> Result<(Arc<Program>, Position), PublishError> {
+        let programs = self.programs();
+        let press = Press {
+            dictionary: &self.dictionary,
+            control: &self.control,
+            programs: &programs,
+            publications: &self.publications,
+            shared: &self.shared,
+            hasher: &self.hasher,
         };
-        let position = self.make_durable(publication)?;
+        let stamped = TimestampNs(self.latest_stamp.load(Ordering::SeqCst));
+        let (program, publication) = press.prepare(draft, self.clock.now(), stamped)?;
+        let (told, durable) = bounded(1);
+        press.journal(publication, move |position| {
+            // Whoever published may have gone.
+            let _ = told.send(position);
+        });
+        self.submit.send(Submitted { worker: None, chunk: None }).map_err(|_| PublishError::Stopping)?;
+        let position = durable.recv().map_err(|_| PublishError::Stopping)?;
         self.hand_out(&program)?;
         let appended = self.programs.write().expect("no holder panics").append(program.clone());
         appended.expect("version and effective time were checked against the latest");
         Ok((program, position))
-    }
-
-    /// Journals the publication; returns its position when it is durable. By then its id is in the index and snapshots
-    /// know it: both happen before its record counts as settled.
-    fn make_durable(&self, publication: Publication) -> Result<Position, PublishError> {
-        let (told, durable) = bounded(1);
-        let record = Record::Program(publication.clone());
-        let (shared, dictionary, hasher) = (self.shared.clone(), self.dictionary.clone(), self.hasher.clone());
-        let publications = self.publications.clone();
-        let on_durable = Box::new(move |position| {
-            enter_publication(&shared.ids, &hasher, &dictionary, position, &publication);
-            publications.write().expect("no holder panics").push((position, publication));
-            // Whoever published may have gone.
-            let _ = told.send(position);
-        });
-        self.control.push(&record, Some(on_durable));
-        self.submit.send(Submitted { worker: None, chunk: None }).map_err(|_| PublishError::Stopping)?;
-        durable.recv().map_err(|_| PublishError::Stopping)
     }
 
     fn hand_out(&self, program: &Arc<Program>) -> Result<(), PublishError> {

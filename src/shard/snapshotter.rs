@@ -13,8 +13,8 @@ use super::worker::Shared;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::record::Publication;
 use crate::ledger::types::{ItemId, Position, ShardId, SymbolId, TimestampNs};
-use crate::snapshot::Marker;
 use crate::snapshot::entity::Entity;
+use crate::snapshot::{Marker, Saved};
 use crate::store::{Batch, Durability, Space, Store, StoreError};
 
 /// Slices that may wait for their chunk to be durable.
@@ -41,17 +41,6 @@ impl SliceSink for Sink {
     fn finish(&mut self) {
         self.0.lock().expect("no holder panics").finished_workers += 1;
     }
-}
-
-/// What earlier snapshots have of the control shard: only what is new is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Saved {
-    /// Strings.
-    pub symbol_count: u32,
-    /// Items.
-    pub item_count: u32,
-    /// Versions of the programme.
-    pub publication_count: usize,
 }
 
 /// A snapshot being taken.
@@ -118,7 +107,8 @@ impl SnapshotRun {
             store.write(&batch, Durability::Deferred)?;
         }
         store.flush(Space::State)?;
-        let marker = Marker { start: self.start, finished_at: now, entity_count: self.entity_count };
+        let (start, entity_count, saved) = (self.start, self.entity_count, self.saved);
+        let marker = Marker { start, finished_at: now, entity_count, saved };
         marker.write(store)?;
         Ok(RunState::Finished(marker))
     }
@@ -158,7 +148,7 @@ fn control_slice(
         let item = dictionary.item(ItemId(number)).expect("a number that was given has an item");
         entities.push(Entity::Item(ItemId(number), item).encode());
     }
-    for (position, publication) in &publications[saved.publication_count..] {
+    for (position, publication) in publications.iter().skip(saved.version_count as usize) {
         entities.push(Entity::Program(*position, Box::new(publication.clone())).encode());
     }
     for (id, cell) in shared.cells.copy() {
@@ -170,7 +160,7 @@ fn control_slice(
     let saved = Saved {
         symbol_count: defined.symbol_count,
         item_count: defined.item_count,
-        publication_count: publications.len(),
+        version_count: u32::try_from(publications.len()).expect("versions are bounded"),
     };
     (Slice { entities, ticket }, saved)
 }

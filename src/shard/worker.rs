@@ -406,6 +406,8 @@ impl Worker {
         pending.ticket = self.open_ticket.take().expect("a chunk with records has a ticket");
         let last_of_shards = chunk.records().chunk_by(|one, next| one.shard == next.shard).filter_map(<[_]>::last);
         pending.ends.extend(last_of_shards.map(|record| (record.shard, record.seq)));
+        #[cfg(feature = "broken-variants")]
+        acknowledge_too_early(&mut pending);
         self.in_flight.push_back(pending);
         Some(chunk)
     }
@@ -546,6 +548,21 @@ fn empty_basket() -> crate::ledger::command::Basket {
         business_day: crate::ledger::types::Day(0),
         receipt_at: TimestampNs(0),
         lines: Vec::new(),
+    }
+}
+
+/// The mistake that [`crate::sim::broken::Variant::AcknowledgeBeforeSync`] stands for.
+#[cfg(feature = "broken-variants")]
+fn acknowledge_too_early(pending: &mut Pending) {
+    if !crate::sim::broken::is(crate::sim::broken::Variant::AcknowledgeBeforeSync) {
+        return;
+    }
+    for job in pending.commands.iter_mut().flatten() {
+        let (command, outcome) = (job.command.clone(), job.outcome.clone());
+        let (stamp, ids, deadline_ns) = (job.stamp, job.ids, job.deadline_ns);
+        if let Some(reply) = job.reply.take() {
+            reply(Box::new(CommandJob { command, stamp, ids, deadline_ns, outcome, reply: None }));
+        }
     }
 }
 

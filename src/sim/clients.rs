@@ -185,7 +185,9 @@ fn check_refusal(
             model.posted(&request.partner, original).is_none_or(|posting| posting.position >= begun.settled)
         }
         (Refusal::NotReversible, Action::Reverse { original }) => {
-            model.posted(&request.partner, original).is_some_and(|posting| !is_granted_accrual(posting))
+            let of = (request.partner.clone(), original.clone());
+            let posted = model.posted(&request.partner, original);
+            model.publication_ids.contains_key(&of) || posted.is_some_and(|posting| !is_granted_accrual(posting))
         }
         (Refusal::Overloaded, _) => true,
         (Refusal::DeadlineExpired, _) => begun.deadline_ns.is_some(),

@@ -194,7 +194,7 @@ impl Edge {
                 self.found_account(machine, number, id)?;
             }
             Message::Woken(number) => self.go_on(machine, number)?,
-            Message::Published(position) => machine.published(position),
+            Message::Published => machine.published(),
             Message::Adopted => {
                 if machine.adopted()? {
                     for number in std::mem::take(&mut self.at_gate) {
@@ -426,15 +426,15 @@ fn claim_subject(
             }
             Ok(if index.wait(ids.subject, waiter(machine, number)) { Next::Waits } else { Next::Again })
         }
-        Claim::Granted => Ok(hand_over(machine, number, call, ids, command)),
+        Claim::Granted => Ok(hand_over(machine, number, call, ids, *command)),
     }
 }
 
-fn hand_over(machine: &mut Machine, number: u64, call: &mut Call, ids: ClaimedIds, command: Box<Command>) -> Next {
+fn hand_over(machine: &mut Machine, number: u64, call: &mut Call, ids: ClaimedIds, command: Command) -> Next {
     let outbox = machine.outbox().clone();
     let shard = shard_of(&command.account_id, machine.identity.shard_count);
     let job = Box::new(CommandJob {
-        command: *command,
+        command,
         stamp: TimestampNs(call.stamp),
         ids,
         deadline_ns: call.deadline_ns,
@@ -473,7 +473,11 @@ fn read_record(machine: &Machine, position: Position) -> Result<(ShardId, Record
     }
 }
 
-fn intern(machine: &Machine, text: &str) -> SymbolId {
+/// The number of a string, given now if it has none.
+///
+/// # Panics
+/// When the dictionary is full, which a simulation is far from.
+pub(super) fn intern(machine: &Machine, text: &str) -> SymbolId {
     machine.dictionary.intern(text, &*machine.control).expect("a simulation has few strings")
 }
 

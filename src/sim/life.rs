@@ -109,7 +109,7 @@ impl Simulation {
         };
         let memory = MemoryStore::new();
         identity.write(&memory).expect("an empty disk in memory takes an identity");
-        let late_limit_days = *dice.pick(&[0, 1, 1, 2, 3, 3, 4, 30]);
+        let late_limit_days = *dice.pick(&[1, 1, 2, 3, 3, 4, 30]);
         let ids = IdOptions {
             memory_ids_max: *dice.pick(&[40, 200, 1_000]),
             segment_ids: *dice.pick(&[16, 32, 64]),

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::cells::Cells;
-use crate::ids::{IdHasher, IdOptions};
+use crate::ids::{Claim, IdHasher, IdKey, IdOptions};
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::Chain;
 use crate::journal::log::StoreJournal;
@@ -24,9 +24,11 @@ use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::shard::committer::{Committed, Committer, Defined, Progress, Submitted};
 use crate::shard::control::Control;
 use crate::shard::job::{AccountView, CommandJob, Job, QuoteJob};
-use crate::shard::snapshotter::{RunState, Saved, SnapshotRun};
+use crate::shard::publishing::{Draft, Press, PublishError};
+use crate::shard::snapshotter::{RunState, SnapshotRun};
 use crate::shard::tickets::Tickets;
 use crate::shard::worker::{Shared, Worker, worker_of};
+use crate::snapshot::Saved;
 use crate::store::checked::{CheckedStore, PoisonFlag};
 use crate::store::memory::MemoryStore;
 use crate::store::{Store, StoreError};
@@ -44,7 +46,7 @@ pub enum Message {
     /// A claim that a call waited for is over.
     Woken(u64),
     /// The record of a publication is durable.
-    Published(Position),
+    Published,
     /// A worker uses the new version.
     Adopted,
 }
@@ -97,8 +99,8 @@ pub struct Station {
 /// A publication under way.
 struct Publishing {
     program: Arc<Program>,
-    publication: Publication,
-    position: Position,
+    /// The claim on its id, until the record is durable.
+    id: Option<IdKey>,
     adopted_count: usize,
 }
 
@@ -488,45 +490,51 @@ impl Machine {
         self.publishing.is_some()
     }
 
-    /// Shuts the gate, compiles and journals. Nothing happens when the effective time is too early.
+    /// Claims the id, shuts the gate, compiles and journals. False when the effective time is too early or the id is
+    /// not free; then nothing has happened.
     ///
     /// # Errors
     /// When the source has problems.
-    pub fn publish(&mut self, source: &str, effective_at: i64, now: i64) -> Result<bool, Trouble> {
-        use crate::ledger::types::{ProgramVersion, SymbolId};
+    ///
+    /// # Panics
+    /// When a publication is under way.
+    pub fn publish(&mut self, draft: Draft, now: i64) -> Result<bool, Trouble> {
         assert!(self.publishing.is_none(), "one publication at a time");
-        let latest = self.programs.latest().cloned();
-        if let Some(latest) = &latest {
-            let clock = if self.identity.clock_is_input { self.latest_stamp } else { now.max(self.latest_stamp) };
-            if effective_at <= clock.max(latest.effective_at.0) {
+        let effective_at = draft.effective_at.0;
+        let partner = self.dictionary.text(draft.partner).unwrap_or_default();
+        let id = (!draft.transaction_id.is_empty()).then(|| self.hasher.transaction(&partner, &draft.transaction_id));
+        if let Some(id) = id
+            && self.shared.ids.claim(id).map_err(|error| self.judge(&error))? != Claim::Granted
+        {
+            return Ok(false);
+        }
+        let press = Press {
+            dictionary: &self.dictionary,
+            control: &self.control,
+            programs: &self.programs,
+            publications: &self.publications,
+            shared: &self.shared,
+            hasher: &self.hasher,
+        };
+        let (program, publication) = match press.prepare(draft, TimestampNs(now), TimestampNs(self.latest_stamp)) {
+            Ok(prepared) => prepared,
+            Err(PublishError::TooEarly { .. }) => {
+                id.into_iter().for_each(|id| self.shared.ids.release(id));
                 return Ok(false);
             }
-        }
-        let version = ProgramVersion(latest.map_or(1, |latest| latest.version.0 + 1));
-        let symbols = &mut Interning { dictionary: &self.dictionary, control: &self.control };
-        let program = crate::program::compile(source, version, TimestampNs(effective_at), symbols);
-        let program = Arc::new(program.map_err(|problems| Trouble::Broken(format!("{problems:?}\n{source}")))?);
-        self.programs.check_next(&program).map_err(|error| Trouble::Broken(error.to_string()))?;
-        let publication = Publication {
-            version,
-            effective_at: TimestampNs(effective_at),
-            posted_at: TimestampNs(now),
-            partner: SymbolId::EMPTY,
-            transaction_id: Box::default(),
-            source: source.into(),
+            Err(error) => return Err(Trouble::Broken(format!("a simulated programme is fit, but: {error}"))),
         };
-        self.publish_gate = effective_at;
         let outbox = self.outbox.clone();
-        let told = Box::new(move |position| outbox.push(Message::Published(position)));
-        self.control.push(&Record::Program(publication.clone()), Some(told));
-        self.publishing = Some(Publishing { program, publication, position: Position(0), adopted_count: 0 });
+        press.journal(publication, move |_| outbox.push(Message::Published));
+        self.publish_gate = effective_at;
+        self.publishing = Some(Publishing { program, id, adopted_count: 0 });
         Ok(true)
     }
 
     /// The record is durable: every worker gets the version.
-    pub fn published(&mut self, position: Position) {
+    pub fn published(&mut self) {
         let Some(publishing) = &mut self.publishing else { return };
-        publishing.position = position;
+        publishing.id.take().into_iter().for_each(|id| self.shared.ids.release(id));
         for station in &mut self.stations {
             let outbox = self.outbox.clone();
             let told = Box::new(move |()| outbox.push(Message::Adopted));
@@ -545,21 +553,8 @@ impl Machine {
             self.publishing = Some(publishing);
             return Ok(false);
         }
-        let Publishing { program, publication, position, .. } = publishing;
-        self.publications.write().expect("there is one thread").push((position, publication));
-        self.programs.append(program).map_err(|error| Trouble::Broken(error.to_string()))?;
+        self.programs.append(publishing.program).map_err(|error| Trouble::Broken(error.to_string()))?;
         self.publish_gate = i64::MAX;
         Ok(true)
-    }
-}
-
-struct Interning<'a> {
-    dictionary: &'a Dictionary,
-    control: &'a Control,
-}
-
-impl crate::program::Symbols for Interning<'_> {
-    fn intern(&mut self, text: &str) -> Result<crate::ledger::types::SymbolId, crate::program::SymbolsFull> {
-        self.dictionary.intern(text, self.control).map_err(|_| crate::program::SymbolsFull)
     }
 }

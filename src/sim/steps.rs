@@ -5,13 +5,15 @@
 
 use super::clients::{Begun, Verified};
 use super::dice::Dice;
-use super::edge::Told;
+use super::edge::{Answer, Told};
 use super::life::{Life, Simulation};
 use super::machine::{Machine, Message, Trouble};
 use super::model::Broken;
 use super::questions::Question;
 use super::rules::{Rules, Window};
+use crate::ledger::types::{SymbolId, TimestampNs};
 use crate::shard::job::Job;
+use crate::shard::publishing::Draft;
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -207,8 +209,16 @@ impl Simulation {
         match told {
             Told::Command(answer) => {
                 let is_lost = self.dice.percent(4);
-                self.note(|| format!("call {call} was answered{}", if is_lost { ", but nobody heard it" } else { "" }));
                 let verified = self.clients.told(call, &answer, &self.model, is_lost)?;
+                let suffix = if is_lost { ", but nobody heard it" } else { "" };
+                match &answer {
+                    Answer::Done { position, .. } => {
+                        self.note(|| format!("call {call} was told {verified:?} at {position:?}{suffix}"));
+                    }
+                    Answer::Refused { refusal, .. } => {
+                        self.note(|| format!("call {call} was refused: {refusal:?}{suffix}"));
+                    }
+                }
                 *match verified {
                     Verified::New => &mut self.report.answer_count,
                     Verified::Again => &mut self.report.repeated_answer_count,
@@ -327,7 +337,12 @@ impl Simulation {
             let rules = Rules::draw(&mut all.dice, effective_at, all.late_limit_days, today);
             let source = rules.source(all.sources.len() as u64);
             all.sources.insert(source.clone(), rules);
-            let is_begun = life.machine.publish(&source, effective_at, all.now)?;
+            let is_named = all.dice.percent(60);
+            let id = if is_named { format!("pub-{}", all.dice.below(40)) } else { String::new() };
+            let partner = if is_named { super::edge::intern(&life.machine, "north") } else { SymbolId::EMPTY };
+            let effective = TimestampNs(effective_at);
+            let draft = Draft { source, effective_at: effective, partner, transaction_id: id.into() };
+            let is_begun = life.machine.publish(draft, all.now)?;
             all.note(|| format!("a version for {effective_at} is published: {is_begun}"));
             Ok(())
         })
@@ -346,6 +361,8 @@ impl Simulation {
             self.monotonic_ns += 1_000;
             self.with_life(Self::deliver)?;
             let at_rest = self.with_life(|all, life| {
+                // The index refuses claims while it is far behind, so it catches up first.
+                while life.machine.maintain_ids()? {}
                 if life.machine.is_at_rest() && life.edge.call_count() == 0 {
                     return Ok(true);
                 }
@@ -360,11 +377,6 @@ impl Simulation {
                 for worker in 0..life.machine.worker_count() {
                     while life.machine.notice_count(worker) > 0 {
                         all.notice(life, worker)?;
-                    }
-                }
-                for _ in 0..64 {
-                    if !life.machine.maintain_ids()? {
-                        break;
                     }
                 }
                 Ok(false)

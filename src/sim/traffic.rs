@@ -124,10 +124,13 @@ impl Traffic {
         }
     }
 
-    /// An accrual that was never asked for.
+    /// An accrual that was never asked for, now and then under an id that a publication may have.
     pub fn accrual(&mut self, dice: &mut Dice, now: i64) -> Request {
         let (account, purchase) = (self.account(dice), self.purchase(dice, now));
-        let (partner, transaction_id) = (self.partner(dice), self.fresh_id(dice));
+        let (partner, mut transaction_id) = (self.partner(dice), self.fresh_id(dice));
+        if dice.percent(1) {
+            transaction_id = format!("pub-{}", dice.below(40)).into();
+        }
         Request { partner, transaction_id, action: Action::Accrue { account, purchase } }
     }
 

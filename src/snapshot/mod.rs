@@ -4,7 +4,8 @@
 //! What must stay true:
 //! - a slice is written only when everything it shows is durable, so that a snapshot never knows more than the journal;
 //! - the marker is written last, synced, after the slices were flushed; until then the marker before it holds;
-//! - every entity that changed before the marker's position is in the state space as it was then or later.
+//! - every entity that changed before the marker's position is in the state space as it was then or later;
+//! - of a run that a crash cut short anything may be left, in gaps: all of it was durable, so replay brings it again.
 
 pub mod cursor;
 pub mod entity;
@@ -26,6 +27,19 @@ pub struct Marker {
     pub finished_at: TimestampNs,
     /// Entities that this snapshot wrote.
     pub entity_count: u64,
+    /// Strings, items and versions of the programme from the first on that the state space holds.
+    pub saved: Saved,
+}
+
+/// What the state space holds of the control shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// Strings.
+    pub symbol_count: u32,
+    /// Items.
+    pub item_count: u32,
+    /// Versions of the programme.
+    pub version_count: u32,
 }
 
 impl Marker {
@@ -38,6 +52,9 @@ impl Marker {
         put_unsigned(&mut bytes, self.start.0);
         bytes.extend_from_slice(&self.finished_at.0.to_le_bytes());
         put_unsigned(&mut bytes, self.entity_count);
+        for count in [self.saved.symbol_count, self.saved.item_count, self.saved.version_count] {
+            put_unsigned(&mut bytes, u64::from(count));
+        }
         let mut batch = Batch::default();
         batch.put(Space::Meta, MARKER_KEY, bytes);
         store.write(&batch, Durability::Synced)
@@ -58,6 +75,11 @@ impl Marker {
                 start: Position(reader.unsigned()?),
                 finished_at: TimestampNs(i64::from_le_bytes(reader.array()?)),
                 entity_count: reader.unsigned()?,
+                saved: Saved {
+                    symbol_count: reader.number()?,
+                    item_count: reader.number()?,
+                    version_count: reader.number()?,
+                },
             };
             reader.finish()?;
             Ok(marker)
@@ -77,6 +99,14 @@ pub enum SnapshotError {
     Marker {
         /// What is wrong.
         fault: DecodeError,
+    },
+    /// Entities are missing.
+    #[error("the snapshot lacks what its marker promises: it has {found:?} instead of {promised:?}")]
+    Incomplete {
+        /// What the marker promises.
+        promised: Saved,
+        /// What is there without gaps.
+        found: Saved,
     },
     /// An entity is damaged.
     #[error("the snapshot's entity with key {key} is damaged: {fault}")]

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod edge;
+pub mod forge;
 pub mod programs;
 pub mod rig;
 

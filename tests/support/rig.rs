@@ -17,9 +17,10 @@ use tallystick::recovery::ids_of;
 use tallystick::shard::committer::{Committed, Committer, Defined, Progress, Submitted};
 use tallystick::shard::control::Control;
 use tallystick::shard::job::{CommandJob, CommandOutcome, Job, Reply};
-use tallystick::shard::snapshotter::{RunState, Saved, SnapshotRun};
+use tallystick::shard::snapshotter::{RunState, SnapshotRun};
 use tallystick::shard::tickets::Tickets;
 use tallystick::shard::worker::{Shared, Worker};
+use tallystick::snapshot::Saved;
 use tallystick::store::Store;
 
 use super::{NOON, Setup, recover_store};
@@ -193,6 +194,15 @@ impl Rig {
                 self.worker.open_gates();
             }
         }
+    }
+
+    /// Makes a copy of a chunk durable without telling the worker; `base` becomes the position of its first record.
+    pub fn make_durable(&mut self, chunk: &Chunk, base: &mut Position) {
+        self.submitted.push(Submitted { worker: Some(0), chunk: Some(chunk.clone()) });
+        self.committer.commit(&mut self.submitted, NOON, &mut self.committed).expect("the store takes the frames");
+        let told = self.committed.pop().expect("one worker is told");
+        (_, *base) = told.chunk.expect("its chunk comes back");
+        assert!(self.committed.is_empty(), "one worker is told once");
     }
 
     /// Begins a snapshot: the worker hands out slices from its next step on.

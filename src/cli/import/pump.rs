@@ -2,8 +2,8 @@
 //!
 //! What must stay true:
 //! - commands are sent in their order, and sent again in their order, so that what one account sees keeps its order;
-//! - a command counts as answered only by a definite answer: accepted, replayed, or refused for good. A refusal that
-//!   asks for the same id again is followed by sending it again, once everything sent before has its answer;
+//! - a command counts as answered only by a definite answer: accepted, replayed, or refused for a reason that waiting
+//!   does not lift. A refusal for want of capacity is followed by sending it again, once everything sent before has its answer;
 //! - when a connection breaks, all that has no answer is sent again with the same ids, which makes repeating harmless;
 //! - no more than a window of commands is unanswered, and no more is kept in memory;
 //! - after a stated time without any definite answer it gives up, and says why.
@@ -21,7 +21,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::clock::{Clock, SystemClock};
 use crate::limits;
 use crate::service::wire::{
-    Command, CommandResult, CommandStreamRequest, CommandStreamResponse, Decision, RetryAdvice,
+    Command, CommandResult, CommandStreamRequest, CommandStreamResponse, Decision, Refusal, RefusalCode, RetryAdvice,
 };
 
 /// Commands in one message: enough that a message costs little, few enough that answers come soon.
@@ -301,11 +301,8 @@ impl<'a> Pump<'a> {
         let outgoing = self.unanswered.pop_front().ok_or_else(contradiction)?;
         self.on_wire -= 1;
         let decision = result.decision.ok_or_else(contradiction)?;
-        let asks_again = decision
-            .refusal
-            .as_ref()
-            .filter(|refusal| refusal.retry_advice() == RetryAdvice::SameId)
-            .map(|refusal| refusal.message.clone());
+        let asks_again = decision.refusal.as_ref().filter(|refusal| asks_for_patience(refusal));
+        let asks_again = asks_again.map(|refusal| refusal.message.clone());
         if let Some(why) = asks_again {
             self.effort.put_off_count += 1;
             if self.again.is_empty() {
@@ -318,6 +315,15 @@ impl<'a> Pump<'a> {
         self.pause = PAUSE_FIRST;
         self.ends.answered(&outgoing, &decision).map_err(End::Fatal)
     }
+}
+
+/// Whether the same command can be answered otherwise without anything being corrected. A code that this program does
+/// not know is taken by its advice.
+fn asks_for_patience(refusal: &Refusal) -> bool {
+    use RefusalCode::{DeadlineExpired, Overloaded, ShuttingDown};
+    let code = RefusalCode::try_from(refusal.code);
+    let is_passing = code.map_or(true, |code| matches!(code, Overloaded | DeadlineExpired | ShuttingDown));
+    is_passing && refusal.retry_advice() == RetryAdvice::SameId
 }
 
 impl std::fmt::Debug for Pump<'_> {

@@ -19,8 +19,10 @@ use crate::service::wire::*;
 enum Whim {
     /// Break the connection before its answer.
     Break,
-    /// Ask for it again.
+    /// Ask for it again, because there is no room now.
     PutOff,
+    /// Refuse it for a reason that lies in the command, whose id stays free.
+    Refuse,
     /// End the stream with a status that no repeating helps.
     Forbid,
 }
@@ -55,15 +57,8 @@ impl Moody {
                 return Err(None);
             }
             Some(Whim::Forbid) => return Err(Some(Status::permission_denied("no"))),
-            Some(Whim::PutOff) => {
-                let refusal = Refusal {
-                    code: RefusalCode::Overloaded.into(),
-                    message: "The queue is full.".to_owned(),
-                    retry_advice: RetryAdvice::SameId.into(),
-                    ..Refusal::default()
-                };
-                return Ok(Decision { refusal: Some(refusal), ..Decision::default() });
-            }
+            Some(Whim::PutOff) => return Ok(refused(RefusalCode::Overloaded)),
+            Some(Whim::Refuse) => return Ok(refused(RefusalCode::AccountUnknown)),
             None => {}
         }
         if !replayed {
@@ -71,6 +66,13 @@ impl Moody {
         }
         Ok(Decision { replayed, ..Decision::default() })
     }
+}
+
+/// A refusal after which the same id may be sent again.
+fn refused(code: RefusalCode) -> Decision {
+    let retry_advice = RetryAdvice::SameId.into();
+    let refusal = Refusal { code: code.into(), message: "No.".to_owned(), retry_advice, ..Refusal::default() };
+    Decision { refusal: Some(refusal), ..Decision::default() }
 }
 
 #[tonic::async_trait]
@@ -230,6 +232,14 @@ fn what_the_server_puts_off_is_sent_again_after_what_was_sent_before() {
     assert!(numbers[again + 2..].iter().all(|number| *number > 9), "before anything that was not sent yet");
     numbers.sort_unstable();
     assert_eq!(numbers, (0..1_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_refusal_that_waiting_does_not_lift_is_an_answer() {
+    let outcome = pump(&[(5, Whim::Refuse)], None);
+    outcome.result.unwrap();
+    assert_eq!(outcome.effort, Effort { sent_count: 1_000, broken_count: 0, put_off_count: 0 });
+    assert_eq!(outcome.answered.len(), 1_000);
 }
 
 #[test]

@@ -1,0 +1,407 @@
+//! The command line as scripts and people use it: help, exit statuses, one JSON object, and what each command does
+//! against a real server.
+
+mod harness;
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use harness::{Ran, Server, program, repository, run, text};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Nobody listens here: the port is reserved.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+const HEADER: &str = "basket_id,household_id,store_id,time,product_id,department,category,brand,quantity,amount_cents";
+const GOOD_ROWS: [&str; 4] = [
+    "1,9,330,2017-01-01T11:53:26Z,1095275,PASTRY,ROLLS,National,1,250",
+    "1,9,330,2017-01-01T11:53:26Z,9878513,GROCERY,NAPKINS,Private,1,199",
+    "2,10,330,2017-01-01T12:10:28Z,9878513,FUEL,,,1,5000",
+    "3,9,406,2017-01-02T12:26:30Z,1041453,GROCERY,SNACKS,Private,1,10000",
+];
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory can be made")
+}
+
+fn csv(folder: &Path, rows: &[&str]) -> String {
+    let path = folder.join("baskets.csv");
+    fs::write(&path, format!("{HEADER}\n{}\n", rows.join("\n"))).expect("a file can be written");
+    text(&path).to_owned()
+}
+
+/// A server that takes history in, with the grocery programme.
+fn history_server(folder: &Path) -> Server {
+    Server::start(folder, &["--clock", "input", "--program", text(&repository("deploy/programs/basic.toml"))])
+}
+
+/// A server with the four rows above loaded.
+fn loaded_server(folder: &Path) -> Server {
+    let server = history_server(folder);
+    let file = csv(folder, &GOOD_ROWS);
+    server.run(&["import", "baskets", &file]).expect(0);
+    server
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let commands: [&[&str]; 16] = [
+        &[],
+        &["serve"],
+        &["demo"],
+        &["import"],
+        &["import", "baskets"],
+        &["export"],
+        &["export", "accounts"],
+        &["export", "journal"],
+        &["program"],
+        &["program", "check"],
+        &["program", "publish"],
+        &["program", "show"],
+        &["audit"],
+        &["audit", "verify"],
+        &["status"],
+        &["completions"],
+    ];
+    for command in commands {
+        for flag in ["-h", "--help"] {
+            let help = run(command.iter().chain([&flag])).expect(0);
+            let usage = format!("Usage: tallystick {}", command.join(" "));
+            assert!(help.stdout.contains(usage.trim_end()), "{}", help.stdout);
+            let about = help.stdout.lines().next().unwrap_or_default();
+            assert!(about.len() > 10 && !about.starts_with("Usage"), "{command:?} does not say what it is for");
+            assert_eq!(help.stderr, "");
+        }
+    }
+    assert_eq!(run(["--version"]).expect(0).stdout, format!("tallystick {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn mistakes_of_usage_end_with_two() {
+    let rows: [&[&str]; 12] = [
+        &[],
+        &["sell"],
+        &["import", "baskets"],
+        &["import", "baskets", "a.csv", "--window", "0"],
+        &["import", "baskets", "a.csv", "--posting-time", "yesterday"],
+        &["export", "accounts", "--as-of", "2017-04-01"],
+        &["export", "accounts", "--format", "parquet"],
+        &["export", "accounts", "--json"],
+        &["export", "journal", "--data", "x", "--json"],
+        &["program", "publish", "a.toml", "--effective-time", "soon"],
+        &["status", "--server", "https://127.0.0.1:7007"],
+        &["completions", "csh"],
+    ];
+    for row in rows {
+        let ran = run(row).expect(2);
+        assert!(!ran.stderr.is_empty() || ran.stdout.contains("\"exit_status\": 2"), "{row:?}: {ran:?}");
+    }
+    let parquet = run(["export", "accounts", "--format", "parquet"]);
+    assert!(parquet.stderr.contains("Parquet is not supported yet"), "{parquet:?}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_unavailable() {
+    let folder = folder();
+    let file = csv(folder.path(), &GOOD_ROWS);
+    let sample = repository("deploy/programs/basic.toml");
+    let rows: [&[&str]; 5] = [
+        &["status"],
+        &["export", "accounts", "--format", "json"],
+        &["program", "show"],
+        &["program", "publish", text(&sample)],
+        &["import", "baskets", &file, "--posting-time", "none", "--patience", "1"],
+    ];
+    for row in rows {
+        let plain = run(row.iter().chain(&["--server", NOBODY])).expect(69);
+        assert_eq!(plain.stdout, "", "{row:?}");
+        assert!(plain.stderr.contains("error: ") && plain.stderr.contains(NOBODY), "{row:?}: {}", plain.stderr);
+        let object = run(row.iter().chain(&["--server", NOBODY, "--json"])).expect(69).object();
+        assert_eq!(object["error"]["kind"], "unavailable", "{row:?}");
+        assert_eq!(object["error"]["exit_status"], 69);
+        assert!(object["error"]["message"].as_str().is_some_and(|message| message.contains(NOBODY)));
+    }
+}
+
+#[test]
+fn a_programme_file_is_checked_without_a_server() {
+    let folder = folder();
+    for name in ["basic", "coffee-shop"] {
+        let path = repository(&format!("deploy/programs/{name}.toml"));
+        let ran = run(["program", "check", text(&path)]).expect(0);
+        assert!(ran.stdout.contains("can be published; 0 errors"), "{}", ran.stdout);
+        let object = run(["program", "check", text(&path), "--json"]).expect(0).object();
+        assert_eq!((&object["ok"], &object["error_count"]), (&Value::Bool(true), &Value::from(0)));
+        assert!(object["summary"].as_array().is_some_and(|lines| lines.len() > 3));
+    }
+
+    let source = fs::read_to_string(repository("deploy/programs/basic.toml")).expect("the sample is there");
+    let path = folder.path().join("broken.toml");
+    let broken = source.replacen("units = 1\n", "unit = 1\n", 1);
+    assert_ne!(broken, source);
+    let line = 1 + broken.lines().position(|line| line == "unit = 1").expect("it was put there");
+    fs::write(&path, &broken).expect("a file can be written");
+    let ran = run(["program", "check", text(&path)]).expect(65);
+    let place = format!("{}:{line}:1: error: ", path.display());
+    assert!(ran.stdout.contains(&place), "{}", ran.stdout);
+    assert!(ran.stdout.contains("hint: "), "{}", ran.stdout);
+    assert!(ran.stdout.contains("cannot be published"), "{}", ran.stdout);
+    let object = run(["program", "check", text(&path), "--json"]).expect(65).object();
+    let problems = object["problems"].as_array().expect("problems are a list");
+    assert!(problems.iter().any(|problem| problem["line"] == line && problem["severity"] == "error"));
+    // The same file is not sent to a server either; nobody needs to be there to say so.
+    let published = run(["program", "publish", text(&path), "--server", NOBODY]).expect(65);
+    assert!(published.stdout.contains(&place), "{published:?}");
+
+    fs::write(&path, b"[program]\nname = \"\xff\"\n").expect("a file can be written");
+    let ran = run(["program", "check", text(&path)]).expect(65);
+    assert!(ran.stderr.contains("broken.toml:2: the file is not UTF-8"), "{}", ran.stderr);
+    run(["program", "check", text(&folder.path().join("absent.toml"))]).expect(74);
+}
+
+#[test]
+fn a_mistake_in_a_file_of_baskets_is_located_and_the_import_can_go_on() {
+    let folder = folder();
+    let server = history_server(folder.path());
+    let mut rows = GOOD_ROWS.to_vec();
+    rows[3] = "3,9,406,2017-01-02T12:26:30Z,1041453,GROCERY,SNACKS,Private,1,ten dollars";
+    let file = csv(folder.path(), &rows);
+    let ran = server.run(&["import", "baskets", &file]).expect(65);
+    let expected = format!("error: {file}:5: column amount_cents: \"ten dollars\" is not a whole number");
+    assert!(ran.stderr.contains(&expected), "{}", ran.stderr);
+    assert!(ran.stderr.contains("2 baskets had been answered; start the same import again"), "{}", ran.stderr);
+    let object = server.run(&["import", "baskets", &file, "--json"]).expect(65).object();
+    assert_eq!(object["error"]["kind"], "bad-data");
+
+    let file = csv(folder.path(), &GOOD_ROWS);
+    let object = server.run(&["import", "baskets", &file, "--json"]).expect(0).object();
+    let count = |name: &str| object[name].as_i64().unwrap_or_else(|| panic!("{name} in {object}"));
+    assert_eq!((count("row_count"), count("command_count"), count("answered_count")), (4, 3, 3));
+    assert_eq!((count("accepted_count"), count("replayed_count"), count("refused_count")), (1, 2, 0));
+
+    // 2.50 + 2 x 1.99 earn 6; the 10,000 cents of Private would earn 200; fuel earns nothing.
+    let exported = server.run(&["export", "accounts", "--account-column", "household_id"]).expect(0);
+    assert_eq!(
+        exported.stdout,
+        "household_id,baskets,earned,redeemed,expired,balance,clipped,refused_baskets,refused_redemptions,qualifying_cents\n\
+         9,2,206,0,0,206,0,0,0,10449\n\
+         10,1,0,0,0,0,0,0,0,0\n"
+    );
+    server.stop();
+}
+
+#[test]
+fn refused_baskets_are_counted_by_code_and_end_with_one() {
+    let folder = folder();
+    // By the machine's clock, receipts of 2017 are too late by far.
+    let server = Server::start(folder.path(), &["--program", text(&repository("deploy/programs/basic.toml"))]);
+    let file = csv(folder.path(), &GOOD_ROWS);
+    let ran = server.run(&["import", "baskets", &file]).expect(1);
+    assert!(ran.stdout.contains("0 accepted, 0 replayed, 3 refused"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("refused RECEIPT_TOO_OLD: 3"), "{}", ran.stdout);
+    assert!(ran.stdout.contains(&format!("{file}:2: basket 1: RECEIPT_TOO_OLD: ")), "{}", ran.stdout);
+    let object = server.run(&["import", "baskets", &file, "--json"]).expect(1).object();
+    assert_eq!(object["refused"]["RECEIPT_TOO_OLD"], 3);
+
+    let ran = server.run(&["import", "baskets", &file, "--currency", "EUR"]).expect(65);
+    assert!(ran.stderr.contains("basket.currency_code"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&format!("{file}:2: basket 1")), "{}", ran.stderr);
+}
+
+#[test]
+fn accounts_are_exported_from_a_server_and_from_its_directory_alike() {
+    let folder = folder();
+    let server = loaded_server(folder.path());
+    let online = server.run(&["export", "accounts"]).expect(0).stdout;
+    let earlier = server.run(&["export", "accounts", "--as-of", "2017-01-01T12:00:00Z"]).expect(0).stdout;
+    assert_eq!(earlier.lines().count(), 2, "{earlier}");
+    assert!(earlier.ends_with("\n9,1,6,0,0,6,0,0,0,449\n"), "{earlier}");
+
+    let json = server.run(&["export", "accounts", "--format", "json"]).expect(0).object();
+    assert_eq!(json["accounts"][0]["account_id"], "9");
+    assert_eq!(json["accounts"][0]["wallets"][0]["balance"], 206);
+    assert_eq!(json["accounts"][0]["metrics"]["qualifying_cents"], 10_449);
+    assert_eq!(json["as_of_time"], "2017-01-02T12:26:30Z");
+
+    let out = folder.path().join("accounts.csv");
+    let said = server.run(&["export", "accounts", "--out", text(&out), "--json"]).expect(0).object();
+    assert_eq!(said["row_count"], 2);
+    assert_eq!(fs::read_to_string(&out).expect("the file was written"), online);
+    assert!(!folder.path().join("accounts.csv.part").exists());
+    let nowhere = folder.path().join("nowhere/accounts.csv");
+    server.run(&["export", "accounts", "--out", text(&nowhere)]).expect(73);
+
+    let data = folder.path().join("data");
+    let locked = run(["export", "accounts", "--data", text(&data)]).expect(73);
+    assert!(locked.stderr.contains("in use by another process"), "{}", locked.stderr);
+    server.stop();
+    for as_of in [&[][..], &["--as-of", "2017-01-01T12:00:00Z"]] {
+        let offline = run(["export", "accounts", "--data", text(&data)].iter().chain(as_of)).expect(0).stdout;
+        assert_eq!(offline, if as_of.is_empty() { online.clone() } else { earlier.clone() });
+    }
+}
+
+#[test]
+fn the_journal_is_exported_as_lines_of_json() {
+    let folder = folder();
+    loaded_server(folder.path()).stop();
+    let data = folder.path().join("data");
+    let ran = run(["export", "journal", "--data", text(&data)]).expect(0);
+    let records: Vec<Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    for (index, record) in records.iter().enumerate() {
+        assert_eq!(record["position"], index, "{record}");
+    }
+    let of_kind = |kind: &str| records.iter().filter(|record| record["kind"] == kind).collect::<Vec<_>>();
+    assert_eq!(of_kind("opening").len(), 1);
+    assert_eq!(of_kind("program").len(), 1);
+    let accruals = of_kind("accrual");
+    assert_eq!(accruals.len(), 3);
+    let last = accruals.iter().find(|record| record["transaction_id"] == "3").expect("it was imported");
+    assert_eq!(last["account_id"], "9", "the id stands also where the record itself does not state it");
+    assert_eq!(last["basket"]["lines"][0]["brand"], "Private");
+    assert_eq!(last["basket"]["receipt_time"], "2017-01-02T12:26:30Z");
+    assert_eq!(last["decision"]["granted_points"], 200);
+    assert_eq!(last["decision"]["lines"][0]["rule"], "private-brand-double");
+
+    let out = folder.path().join("journal.jsonl");
+    let said = run(["export", "journal", "--data", text(&data), "--out", text(&out), "--json"]).expect(0).object();
+    assert_eq!(said["record_count"], records.len());
+    assert_eq!(fs::read_to_string(&out).expect("the file was written"), ran.stdout);
+}
+
+#[test]
+fn a_journal_is_verified_and_damage_is_told_apart() {
+    let folder = folder();
+    let server = loaded_server(folder.path());
+    let digest = server.digest();
+    let data = folder.path().join("data");
+    let locked = run(["audit", "verify", "--data", text(&data)]).expect(73);
+    assert!(locked.stderr.contains("in use by another process"), "{}", locked.stderr);
+    server.stop();
+
+    let ran = run(["audit", "verify", "--data", text(&data)]).expect(0);
+    assert!(ran.stdout.contains("3 accruals") && ran.stdout.trim_end().ends_with(": intact"), "{}", ran.stdout);
+    let object = run(["audit", "verify", "--data", text(&data), "--json"]).expect(0).object();
+    assert_eq!(object["intact"], true);
+    assert_eq!(object["digest"], digest.as_str());
+    assert_eq!(object["records"]["accruals"], 3);
+
+    let absent = folder.path().join("absent");
+    run(["audit", "verify", "--data", text(&absent)]).expect(73);
+    assert!(!absent.exists(), "a directory that is only read is not made");
+
+    fs::write(data.join("high-water"), b"nonsense").expect("the mark can be overwritten");
+    let ran = run(["audit", "verify", "--data", text(&data)]).expect(76);
+    assert!(ran.stderr.contains("damaged"), "{}", ran.stderr);
+    let object = run(["audit", "verify", "--data", text(&data), "--json"]).expect(76).object();
+    assert_eq!(object["error"]["kind"], "damaged");
+}
+
+#[test]
+fn a_status_says_how_the_server_stands() {
+    let folder = folder();
+    let server = loaded_server(folder.path());
+    let ran = server.run(&["status", "--digest"]).expect(0);
+    for fact in ["input", "version 1 in force", "digest", "256 virtual shards"] {
+        assert!(ran.stdout.contains(fact), "{fact} is missing in\n{}", ran.stdout);
+    }
+    let status = server.status();
+    assert_eq!((&status["account_count"], &status["clock"]), (&Value::from(2), &Value::from("input")));
+    assert_eq!(status["posting_time"], "2017-01-02T12:26:30Z");
+    assert_eq!(status["epoch"], 1);
+    assert!(status["digest"].is_null());
+    assert_eq!(server.digest().len(), 64);
+}
+
+#[test]
+fn a_programme_is_published_once_and_shown_as_it_was_written() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &[]);
+    let sample = fs::read_to_string(repository("deploy/programs/coffee-shop.toml")).expect("the sample is there");
+    let shown = server.run(&["program", "show"]).expect(0);
+    assert_eq!(shown.stdout, sample, "byte for byte");
+    assert!(shown.stderr.contains("version 1 of coffee-shop"), "{}", shown.stderr);
+
+    let path = folder.path().join("next.toml");
+    fs::write(&path, sample.replacen("limit = 60", "limit = 80", 1)).expect("a file can be written");
+    let publish = ["program", "publish", text(&path), "--effective-time", "2100-01-01T00:00:00Z", "--json"];
+    let first = server.run(&publish).expect(0).object();
+    assert_eq!((&first["version"], &first["replayed"]), (&Value::from(2), &Value::Bool(false)));
+    assert_eq!(first["effective_time"], "2100-01-01T00:00:00Z");
+    let again = server.run(&publish).expect(0).object();
+    assert_eq!((&again["version"], &again["replayed"]), (&Value::from(2), &Value::Bool(true)));
+
+    let second = server.run(&["program", "show", "--version", "2", "--json"]).expect(0).object();
+    assert!(second["source"].as_str().is_some_and(|source| source.contains("limit = 80")));
+    let at = server.run(&["program", "show", "--at", "2100-06-01T00:00:00Z", "--json"]).expect(0).object();
+    assert_eq!(at["version"], 2);
+    let in_force = server.run(&["program", "show", "--json"]).expect(0).object();
+    assert_eq!(in_force["version"], 1);
+
+    let missing = server.run(&["program", "show", "--version", "3"]).expect(65);
+    assert!(missing.stderr.contains("PROGRAM_UNKNOWN"), "{}", missing.stderr);
+    let late = ["program", "publish", text(&path), "--effective-time", "2099-01-01T00:00:00Z"];
+    let refused = server.run(&late).expect(65);
+    assert!(refused.stderr.contains("EFFECTIVE_TIME_REFUSED"), "{}", refused.stderr);
+}
+
+#[test]
+fn completions_are_scripts_of_their_shells() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(["completions", shell]).expect(0).stdout;
+        for word in ["tallystick", "import", "verify", "--as-of"] {
+            let bare = word.trim_start_matches('-');
+            assert!(script.contains(bare), "{shell} does not know {word}");
+        }
+    }
+    let script = run(["completions", "bash"]).stdout;
+    let checked = Command::new("bash").args(["-n", "-c", &script]).status();
+    assert!(checked.is_ok_and(|status| status.success()), "bash cannot read its completions");
+    assert_eq!(run(["completions", "zsh", "--json"]).expect(0).object()["shell"], "zsh");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_fault_of_ours() {
+    // The completions are longer than a pipe holds, so that writing goes on when nobody reads any more.
+    let mut child = program()
+        .args(["completions", "zsh"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().expect("it was piped").read_to_string(&mut said).expect("it can be read");
+    child.wait().expect("it ends");
+    assert_eq!(said, "");
+}
+
+fn demo(arguments: &[&str], within: &Path) -> Ran {
+    run(["demo", "--within", text(within)].iter().chain(arguments))
+}
+
+#[test]
+fn the_demonstration_comes_out_as_it_must_and_cleans_up() {
+    let folder = folder();
+    let ran = demo(&[], folder.path()).expect(0);
+    for fact in ["replayed: the first answer again", "kill -9", "recovered ", "the last bean", "all as expected"] {
+        assert!(ran.stdout.contains(fact), "{fact} is missing in\n{}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains('\x1b'), "colours are for terminals");
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder is there").count(), 0, "it leaves nothing behind");
+}
+
+#[test]
+fn the_demonstration_keeps_its_directory_when_it_is_asked_to() {
+    let folder = folder();
+    let object = demo(&["--keep", "--json"], folder.path()).expect(0).object();
+    assert_eq!((&object["ok"], &object["failed_count"]), (&Value::Bool(true), &Value::from(0)));
+    assert!(object["scenes"].as_array().is_some_and(|scenes| scenes.len() >= 12));
+    let data = object["data_path"].as_str().expect("it was kept");
+    let verified = run(["audit", "verify", "--data", data, "--json"]).expect(0).object();
+    assert_eq!(verified["wallets"][0]["outstanding_units"], 5_000);
+}

@@ -1,0 +1,13 @@
+//! The server as its callers see it: a real server on a free port, a real client, and the contract's promises.
+//!
+//! Most tests run it in this process on a store in memory; those about the process itself run the built program.
+
+mod support;
+
+mod admin;
+mod commands;
+mod many;
+mod process;
+mod programs;
+mod reads;
+mod scarcity;
