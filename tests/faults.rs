@@ -134,7 +134,7 @@ async fn a_directory_that_cannot_be_written_is_refused_and_stays_as_it_is() {
 #[tokio::test]
 async fn a_full_disk_stops_the_server_and_loses_nothing_that_was_acknowledged() {
     let site = Site::new();
-    let mount = match Mount::in_memory(site.root().join("disk"), "24m") {
+    let mount = match Mount::in_memory(site.root().join("disk"), "8m") {
         Ok(mount) => mount,
         Err(why) => return skipped(&why),
     };

@@ -40,6 +40,8 @@ pub struct Shared {
     pub shard_count: u16,
     /// Whether posting times come from the input.
     pub clock_is_input: bool,
+    /// Entities in one slice of a snapshot, [`limits::SNAPSHOT_SLICE_ENTITIES`] outside of simulations.
+    pub slice_entities: usize,
 }
 
 /// One shard with what the worker knows of its commits.
@@ -164,8 +166,8 @@ impl Worker {
                 reply(());
             }
             Job::Snapshot(sink) => {
-                let cursor =
-                    SnapshotCursor::begin(self.shards.iter().map(|owned| owned.durable_seq), &self.snapshot_seqs);
+                let durable_at = self.shards.iter().map(|owned| owned.durable_seq);
+                let cursor = SnapshotCursor::begin(durable_at, &self.snapshot_seqs, self.shared.slice_entities);
                 self.snapshot = Some((cursor, sink));
             }
         }
