@@ -164,12 +164,13 @@ async fn serve_until_told(
 ) -> Result<(), ServeError> {
     let mut told = Signals::new()?;
     let running = server::start_on(config, opened, listener).await?;
-    print_banner(&running.ready);
     if let Some(path) = ready_file {
         write_ready_file(path, &running.ready).map_err(|error| {
             ServeError::Fault(format!("the ready file {} cannot be written: {error}", path.display()))
         })?;
     }
+    // Last, so that whoever reads it finds the file.
+    print_banner(&running.ready);
     tokio::select! {
         () = running.failed() => {}
         () = told.wait() => tracing::info!("stopping: no new calls, those under way are finished"),
