@@ -145,6 +145,8 @@ pub const PAGE_BYTES_TARGET: usize = 1 << 20;
 pub const BATCH_PATIENCE_MS: u64 = 2_000;
 /// Exports that may run at once: each holds a second copy of the state.
 pub const EXPORTS_MAX: usize = 1;
+/// Connections at a time; beyond it callers wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 16_384;
 /// Bytes of the headers of one call.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
 /// How long a stopping server waits for the calls that are under way.

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::service::RoutesBuilder;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -26,7 +25,7 @@ use crate::program::{Problem, SAMPLE};
 use crate::recovery::identity::{Identity, IdentityError};
 use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::service::auth::{Authenticator, Principal};
-use crate::service::{About, Edge, Life, SERVICE_NAMES, add_services, wire};
+use crate::service::{About, Edge, Life, SERVICE_NAMES, add_services, connections, wire};
 use crate::shard::engine::{Engine, EngineOptions};
 use crate::shard::publishing::{Draft, PublishError};
 use crate::store::checked::CheckedStore;
@@ -237,13 +236,14 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
     let (address, listener) = listener.map_err(listen_error)?;
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::Serving).await;
+    tokio::spawn(tell_of_failure(life.subscribe(), health.clone()));
     let mut routes = RoutesBuilder::default();
     add_services(&mut routes, &edge, &authenticator);
     routes.add_service(health_service);
     add_reflection(&mut routes)?;
     let (stop_accepting, stopped) = oneshot::channel::<()>();
     let router = transport().add_routes(routes.routes());
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE_INTERVAL));
+    let incoming = connections::accept(listener, limits::CONNECTIONS_MAX);
     let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, async {
         // A sender that is gone means the same.
         let _ = stopped.await;
@@ -349,12 +349,18 @@ fn transport() -> tonic::transport::Server {
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .http2_max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
-        .tcp_nodelay(true)
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {
     for name in SERVICE_NAMES.into_iter().chain([""]) {
         health.set_service_status(name, status).await;
+    }
+}
+
+/// Health turns unready with the failure itself, however long whoever runs the server takes to notice.
+async fn tell_of_failure(mut life: watch::Receiver<Life>, health: HealthReporter) {
+    if life.wait_for(|life| *life == Life::Failed).await.is_ok() {
+        set_health(&health, ServingStatus::NotServing).await;
     }
 }
 

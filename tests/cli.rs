@@ -48,7 +48,7 @@ fn loaded_server(folder: &Path) -> Server {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 17] = [
         &[],
         &["serve"],
         &["demo"],
@@ -63,6 +63,7 @@ fn every_command_explains_itself() {
         &["program", "show"],
         &["audit"],
         &["audit", "verify"],
+        &["sim"],
         &["status"],
         &["completions"],
     ];

@@ -526,28 +526,57 @@ fn reads_show_the_account_as_it_will_be_found_after_a_crash() {
     ledger.stop();
 }
 
+/// Two accounts in different shards of two, the first in the first.
+fn accounts_of_two_shards() -> [String; 2] {
+    let in_shard = |shard: u16| {
+        let names = (0..).map(|number| format!("m-{number}"));
+        names.into_iter().find(|name| tallystick::ledger::state::shard_of(name, 2).0 == shard).expect("half of them")
+    };
+    [in_shard(0), in_shard(1)]
+}
+
 #[test]
-fn a_read_that_waits_for_a_later_chunk_still_says_where_the_accounts_last_record_lies() {
-    let setup = Setup { shard_count: 1, worker_count: 1, ..Setup::default() };
+fn a_read_leaves_with_the_chunk_that_holds_the_accounts_last_record_and_says_where_that_lies() {
+    let setup = Setup { shard_count: 2, worker_count: 1, ..Setup::default() };
     let mut rig = Rig::new(Arc::new(MemoryStore::new()), setup);
     rig.publish(&programs::program("", "", ""), TimestampNs(i64::MIN));
-    rig.accrue("m-0", 100, NOON);
+    let [ours, other] = accounts_of_two_shards();
+    rig.accrue(&ours, 100, NOON);
     let first = rig.worker.seal();
-    rig.accrue("m-1", 100, NOON);
+    rig.accrue(&other, 100, NOON);
     let second = rig.worker.seal();
     let (told, answer) = std::sync::mpsc::channel();
     let read = tallystick::shard::job::AccountJob {
-        account_id: "m-0".into(),
+        account_id: ours.as_str().into(),
         stamp: NOON,
         reply: Box::new(move |view| told.send(view).expect("the test waits")),
     };
     rig.worker.execute(tallystick::shard::job::Job::Account(Box::new(read)), 0);
+    assert!(answer.try_recv().is_err(), "the record is not durable yet");
     rig.commit_chunk(first);
-    assert!(answer.try_recv().is_err(), "the answer waits for the chunk behind which it queued");
-    rig.commit_chunk(second);
     let view = answer.try_recv().expect("the answer is there").expect("the account is open");
     let end = rig.progress.durable_end();
-    assert_eq!(view.account.position.map(|position| position.0), Some(end.0 - 2));
+    assert_eq!(view.account.position.map(|position| position.0), Some(end.0 - 1));
+    rig.commit_chunk(second);
+}
+
+#[test]
+fn a_survey_of_all_shards_leaves_when_everything_in_it_is_durable() {
+    let setup = Setup { shard_count: 2, worker_count: 1, ..Setup::default() };
+    let mut rig = Rig::new(Arc::new(MemoryStore::new()), setup);
+    rig.publish(&programs::program("", "", ""), TimestampNs(i64::MIN));
+    let [one, other] = accounts_of_two_shards();
+    rig.accrue(&one, 100, NOON);
+    let first = rig.worker.seal();
+    rig.accrue(&other, 100, NOON);
+    let second = rig.worker.seal();
+    let (told, answer) = std::sync::mpsc::channel();
+    let reply = Box::new(move |survey| told.send(survey).expect("the test waits"));
+    rig.worker.execute(tallystick::shard::job::Job::Survey(true, reply), 0);
+    rig.commit_chunk(first);
+    assert!(answer.try_recv().is_err(), "the survey shows the second shard, whose record can still be lost");
+    rig.commit_chunk(second);
+    assert_eq!(answer.try_recv().expect("the answer is there").account_count, 2);
 }
 
 #[test]

@@ -147,8 +147,11 @@ async fn a_full_disk_stops_the_server_and_loses_nothing_that_was_acknowledged() 
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     assert_ended_after_failure(server, &clients, "no space is left on the device").await;
 
-    // Room for the trial write and for what recovery writes out is not there either.
+    // Whatever the end of the process gave back is taken, so that the next one finds no room even for its trial write.
+    let filler = mount.path.join("filler");
+    take_what_is_left(&filler);
     assert_end(&site.start_refused().await, IO_FAILURE, &["no space is left on the device"]);
+    std::fs::remove_file(&filler).expect("a file of ours can be removed");
     mount.change("size=512m");
     let server = site.start().await;
     let clients = server.connect().await;
@@ -156,6 +159,15 @@ async fn a_full_disk_stops_the_server_and_loses_nothing_that_was_acknowledged() 
     oracle.check_history(&clients).await;
     assert_eq!(server.terminate().await.code, Some(OK));
     verify_directory(site.data());
+}
+
+/// Writes a file until its disk is full.
+fn take_what_is_left(path: &std::path::Path) {
+    use std::io::Write;
+    let mut file = std::fs::File::create(path).expect("a full disk still takes a name");
+    for bytes in [&[0_u8; 4_096][..], &[0_u8][..]] {
+        while file.write_all(bytes).is_ok() {}
+    }
 }
 
 /// Sends batches of long baskets until a call fails.

@@ -407,6 +407,26 @@ fn an_accrual_of_one_line_stays_within_its_bound() {
     assert!(late <= ONE_LINE_RECORD_BYTES_MAX, "{late} bytes");
 }
 
+#[test]
+fn the_sizes_that_the_documentation_states_are_those_of_the_golden_bytes() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/format.md")).expect("the page is there");
+    let rows: Vec<(&str, usize)> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .filter_map(|(name, rest)| Some((name, rest.split(' ').next()?.parse().ok()?)))
+        .collect();
+    assert!(rows.len() > 12, "{rows:?}");
+    for (name, stated) in rows {
+        let kept =
+            std::fs::read_to_string(path(&format!("{name}.hex"))).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(unhex(&kept).len(), stated, "{name}");
+    }
+    for (name, _) in records() {
+        assert!(page.contains(&format!("`{name}`")), "{name} is missing from the page");
+    }
+}
+
 /// One chunk of the control shard and one of a worker: three shards, in two frames.
 fn frames() -> Vec<Frame> {
     let mut control = Chunk::default();

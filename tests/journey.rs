@@ -147,8 +147,9 @@ fn a_server_that_is_killed_in_the_middle_loses_and_doubles_nothing() {
     undisturbed.stop();
 
     let folder = folder();
-    // A snapshot now and then, so that recovery begins with one.
-    let often = ["--workers", "2", "--snapshot-records", "20000", "--snapshot-interval-ms", "0"];
+    // Snapshots and ids go to disk now and then, so that recovery begins with them and replays only what follows.
+    let snapshots = ["--snapshot-records", "20000", "--snapshot-interval-ms", "0"];
+    let often = [&["--workers", "2", "--ids-segment", "2048", "--ids-memory-max", "1000"], &snapshots[..]].concat();
     let mut server = start(folder.path(), &often);
     let address = server.address.clone();
     let importing = begin_import(&server.url);
@@ -170,6 +171,7 @@ fn a_server_that_is_killed_in_the_middle_loses_and_doubles_nothing() {
     let data = folder.path().join("data");
     let verified = run(["audit", "verify", "--json", "--data", text(&data)]).expect(0).object();
     assert_eq!((&verified["intact"], &verified["epoch_count"]), (&Value::Bool(true), &Value::from(3)));
+    assert_eq!(verified["snapshot"]["digest"], digest.as_str(), "the snapshot leads to the same state");
 }
 
 /// How the server answered a basket that it had seen before.

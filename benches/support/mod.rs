@@ -12,6 +12,7 @@ use tallystick::ledger::decision::Decision;
 use tallystick::ledger::program::Program;
 use tallystick::ledger::state::ShardState;
 use tallystick::ledger::types::{Day, Item, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs};
+use tallystick::limits::SNAPSHOT_SLICE_ENTITIES;
 use tallystick::program::registry::Programs;
 use tallystick::program::{Symbols, SymbolsFull, compile};
 use tallystick::shard::job::{ClaimedIds, CommandJob, CommandOutcome};
@@ -133,6 +134,7 @@ pub fn worker(program: Arc<Program>) -> (Worker, Arc<Shared>) {
         tickets: Tickets::new(1),
         shard_count: 16,
         clock_is_input: false,
+        slice_entities: SNAPSHOT_SLICE_ENTITIES,
     });
     let mut programs = Programs::default();
     programs.append(program).expect("the first version");

@@ -57,7 +57,7 @@ pub struct VerifyOptions {
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        Self { ids_max: 16 << 20, check_snapshot: true }
+        Self { ids_max: 4 << 20, check_snapshot: true }
     }
 }
 

@@ -100,6 +100,9 @@ impl ServeArguments {
     }
 }
 
+/// Name of the threads that serve calls.
+const EDGE_THREADS: &str = "edge";
+
 /// Runs the server; gives the number with which the program ends.
 #[must_use]
 pub fn run(arguments: ServeArguments) -> u8 {
@@ -128,12 +131,16 @@ pub fn run(arguments: ServeArguments) -> u8 {
     }
 }
 
-/// A thread that panics leaves the ledger in a state that nobody knows: the process must not go on.
+/// A thread of the ledger that panics leaves a state that nobody knows: the process must not go on. A panic on the edge
+/// ends one call.
 fn stop_on_panic() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         default(panic);
-        std::process::exit(i32::from(exit::INTERNAL_FAULT));
+        let is_edge = std::thread::current().name().is_some_and(|name| name == EDGE_THREADS);
+        if !is_edge {
+            std::process::exit(i32::from(exit::INTERNAL_FAULT));
+        }
     }));
 }
 
@@ -141,7 +148,7 @@ fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), ServeError> {
     // In this order: that the directory is in use says more than that the port is.
     let opened = server::open_store(config)?;
     let listener = server::listen(config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("edge").build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(EDGE_THREADS).build();
     let runtime = runtime.map_err(|error| ServeError::Fault(error.to_string()))?;
     let served = runtime.block_on(serve_until_told(config, opened, listener, ready_file));
     // A thread that waits for a broken disk must not hold up the end.
@@ -157,12 +164,13 @@ async fn serve_until_told(
 ) -> Result<(), ServeError> {
     let mut told = Signals::new()?;
     let running = server::start_on(config, opened, listener).await?;
-    print_banner(&running.ready);
     if let Some(path) = ready_file {
         write_ready_file(path, &running.ready).map_err(|error| {
             ServeError::Fault(format!("the ready file {} cannot be written: {error}", path.display()))
         })?;
     }
+    // Last, so that whoever reads it finds the file.
+    print_banner(&running.ready);
     tokio::select! {
         () = running.failed() => {}
         () = told.wait() => tracing::info!("stopping: no new calls, those under way are finished"),

@@ -256,7 +256,7 @@ fn read_earn(mut section: TableReader<'_, '_>, wallet_names: &Names) -> Option<E
         let lists = read_attributes(&mut table);
         if lists.is_empty() {
             let finding = Finding::error(table.at(), "`exclude` excludes nothing");
-            table.problems.push(finding.hint("leave it out, or write exclude = { department = [\"FUEL\"] }"));
+            table.problems.push(finding.hint("leave it out, or write exclude = { department = [\"GIFTS\"] }"));
         }
         table.finish();
         lists
@@ -297,7 +297,7 @@ fn read_rule(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<RuleEn
             let message = format!("`match` must name exactly one attribute, not {stated_count}");
             let finding = Finding::error(table.at(), message);
             table.problems.push(match stated_count {
-                0 => finding.hint("for example: match = { brand = [\"Private\"] }"),
+                0 => finding.hint("for example: match = { brand = [\"House\"] }"),
                 _ => finding.hint("write a rule for each attribute: of several that match a line, the best counts"),
             });
         }

@@ -2,7 +2,8 @@
 //!
 //! Reading order: `auth` (who calls), `fields`, `times` and `convert` (requests into the domain), `command` (the way
 //! of one command), `reverse`, `batch` and `stream` (more of the same), `answer` (decisions onto the wire), `read`
-//! (balances and transactions), `ledger`, `program` and `admin` (the services), `status` (how a call fails).
+//! (balances and transactions), `ledger`, `program` and `admin` (the services), `status` (how a call fails),
+//! `connections` (how many at a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
 //! that is dropped at any point leaves no claim behind; nothing is answered that is not durable.
@@ -12,6 +13,7 @@ mod answer;
 pub mod auth;
 mod batch;
 mod command;
+pub mod connections;
 mod convert;
 mod fields;
 mod ledger;

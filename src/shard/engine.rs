@@ -129,6 +129,7 @@ impl Engine {
             tickets: Tickets::new(options.worker_count),
             shard_count: identity.shard_count,
             clock_is_input: identity.clock_is_input,
+            slice_entities: limits::SNAPSHOT_SLICE_ENTITIES,
         });
         control.push(&opening(epoch, &identity, clock.now()), None);
         let chain = Chain { epoch, next: world.end, hash: world.hash };

@@ -40,6 +40,8 @@ pub struct Shared {
     pub shard_count: u16,
     /// Whether posting times come from the input.
     pub clock_is_input: bool,
+    /// Entities in one slice of a snapshot, [`limits::SNAPSHOT_SLICE_ENTITIES`] outside of simulations.
+    pub slice_entities: usize,
 }
 
 /// One shard with what the worker knows of its commits.
@@ -164,8 +166,8 @@ impl Worker {
                 reply(());
             }
             Job::Snapshot(sink) => {
-                let cursor =
-                    SnapshotCursor::begin(self.shards.iter().map(|owned| owned.durable_seq), &self.snapshot_seqs);
+                let durable_at = self.shards.iter().map(|owned| owned.durable_seq);
+                let cursor = SnapshotCursor::begin(durable_at, &self.snapshot_seqs, self.shared.slice_entities);
                 self.snapshot = Some((cursor, sink));
             }
         }
@@ -347,14 +349,11 @@ impl Worker {
             posted_at,
             digests: states.filter(|_| with_digests).map(|state| (state.id, shard_digest(state))).collect(),
         };
-        // It shows every record so far, so it leaves with the last of them.
-        let newest = self.shards.iter().position(|owned| owned.durable_seq < owned.state.seq);
-        match newest {
+        // It shows every record of every shard so far, so it leaves with the last chunk that holds any.
+        let open = (!self.open.is_empty()).then_some(&mut self.open_pending);
+        match open.or(self.in_flight.back_mut()) {
             None => reply(survey),
-            Some(place) => {
-                let answer = Waiting::Other(Box::new(move || reply(survey)));
-                self.answer_when_durable(place, self.shards[place].state.seq, answer);
-            }
+            Some(last) => last.others.push(Waiting::Other(Box::new(move || reply(survey)))),
         }
     }
 

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use super::edge::Answer;
 use super::facts::{Action, Name, Posting, Request};
-use super::model::{AccountModel, Broken, Model, judge, must, refusal_by_time};
-use crate::ledger::decision::{Refusal, RetryAdvice};
+use super::judge::{judge, refusal_by_time};
+use super::model::{AccountModel, Broken, Model, must};
+use crate::ledger::decision::{Decision, Refusal, RetryAdvice};
 
 /// What is known about a command that clients sent.
 #[derive(Debug)]
@@ -38,6 +39,15 @@ pub struct Begun {
     pub clock_is_input: bool,
 }
 
+/// What a client was told about a command with a record.
+#[derive(Debug)]
+struct Acknowledged {
+    posted_at: i64,
+    decision: Box<Decision>,
+    /// It was told as new, which happens once.
+    as_new: bool,
+}
+
 /// All commands that were ever sent.
 #[derive(Debug, Default)]
 pub struct Clients {
@@ -47,8 +57,10 @@ pub struct Clients {
     pub unanswered: BTreeSet<usize>,
     /// The calls under way: which command, and what held at the beginning.
     pub calls: BTreeMap<u64, (usize, Begun)>,
-    /// Ids that were answered as new, so that they are not a second time.
-    told_as_new: BTreeSet<(Name, Name)>,
+    /// What was acknowledged, by partner and id.
+    acknowledged: BTreeMap<(Name, Name), Acknowledged>,
+    /// Answers are judged by what is in the journal in the end, not when they leave.
+    pub outside_only: bool,
     /// Per account, the latest record that any answer has shown.
     pub shown: BTreeMap<Name, u64>,
 }
@@ -67,6 +79,12 @@ pub enum Verified {
 }
 
 impl Clients {
+    /// Nobody has asked for anything.
+    #[must_use]
+    pub fn new(outside_only: bool) -> Self {
+        Self { outside_only, ..Self::default() }
+    }
+
     /// A command that was not sent before.
     pub fn add(&mut self, request: Request) -> usize {
         let index = self.known.len();
@@ -89,6 +107,21 @@ impl Clients {
                 self.unanswered.insert(index);
             }
         }
+    }
+
+    /// Everything that was ever acknowledged is in the journal, and says there what the client was told. That it is
+    /// there once is the model's to check.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn check_acknowledged(&self, model: &Model) -> Result<(), Broken> {
+        for ((partner, id), told) in &self.acknowledged {
+            let found = model.posted(partner, id);
+            let is_there =
+                found.is_some_and(|posting| posting.posted_at == told.posted_at && posting.decision == *told.decision);
+            must!(is_there, "transaction {id} of {partner} is as it was acknowledged, {told:?}, not {found:?}");
+        }
+        Ok(())
     }
 
     /// An answer leaves. It is judged; then it arrives, unless it is lost.
@@ -114,6 +147,11 @@ impl Clients {
         let posted = model.posted(&request.partner, &request.transaction_id);
         match answer {
             Answer::Done { position, posted_at, decision, replayed } => {
+                self.acknowledge(request, *posted_at, decision, !replayed)?;
+                let verified = if *replayed { Verified::Again } else { Verified::New };
+                if self.outside_only {
+                    return Ok(verified);
+                }
                 let Some(posting) = posted else {
                     return Err(format!("an answer leaves after its record is durable: {request:?} {answer:?}"));
                 };
@@ -125,14 +163,9 @@ impl Clients {
                 );
                 let difference = request.first_difference(posting);
                 must!(difference.is_none(), "{request:?} differs from {posting:?} in {difference:?}");
+                must!(*replayed || posting.position >= begun.settled, "{request:?} was answered before it was asked");
                 self.show(&posting.account, posting.seq);
-                if *replayed {
-                    return Ok(Verified::Again);
-                }
-                let is_first = self.told_as_new.insert((request.partner.clone(), request.transaction_id.clone()));
-                must!(is_first, "{request:?} is answered as new once");
-                must!(posting.position >= begun.settled, "{request:?} was answered before it was asked");
-                Ok(Verified::New)
+                Ok(verified)
             }
             Answer::Refused { refusal, difference, posted_at } => {
                 let was_posted = posted.is_some_and(|posting| posting.position < begun.settled);
@@ -141,6 +174,31 @@ impl Clients {
                 check_refusal(request, begun, *refusal, difference.as_deref(), *posted_at, model)
             }
         }
+    }
+
+    /// Remembers what a client was told, and holds it against what was told before.
+    fn acknowledge(
+        &mut self,
+        request: &Request,
+        posted_at: i64,
+        decision: &Decision,
+        as_new: bool,
+    ) -> Result<(), Broken> {
+        let key = (request.partner.clone(), request.transaction_id.clone());
+        let told = Acknowledged { posted_at, decision: Box::new(decision.clone()), as_new };
+        let known = self.acknowledged.entry(key);
+        let before = match known {
+            std::collections::btree_map::Entry::Vacant(vacant) => {
+                vacant.insert(told);
+                return Ok(());
+            }
+            std::collections::btree_map::Entry::Occupied(before) => before.into_mut(),
+        };
+        let is_same = before.posted_at == posted_at && *before.decision == *decision;
+        must!(is_same, "{request:?} gets the first answer again, {before:?}, not {told:?}");
+        must!(!(as_new && before.as_new), "{request:?} is answered as new once");
+        before.as_new |= as_new;
+        Ok(())
     }
 
     /// An answer has shown an account after this record.

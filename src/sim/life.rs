@@ -12,7 +12,7 @@ use super::clients::Clients;
 use super::compare;
 use super::dice::Dice;
 use super::edge::Edge;
-use super::facts::{Name, Posting};
+use super::facts::{Action, Name, Posting};
 use super::machine::{Disk, Machine, MachineOptions, Outbox, Trouble};
 use super::model::{Broken, Model, must};
 use super::questions::Question;
@@ -23,6 +23,7 @@ use super::watch::CellWatch;
 use super::{SimOptions, SimReport};
 use crate::ids::{IdIndex, IdOptions};
 use crate::journal::Journal;
+use crate::journal::codec::DecodeError;
 use crate::journal::log::StoreJournal;
 use crate::journal::record::Record;
 use crate::ledger::types::{Position, TimestampNs};
@@ -114,7 +115,7 @@ impl Simulation {
             memory_ids_max: *dice.pick(&[40, 200, 1_000]),
             segment_ids: *dice.pick(&[16, 32, 64]),
             partitions: *dice.pick(&[1, 2, 4]),
-            in_flight_max: *dice.pick(&[24, 64, 1_000]),
+            in_flight_max: *dice.pick(&[24, 64, 1_000, 1_000]),
             merge_fan_in: *dice.pick(&[2, 3, 4]),
         };
         let steps_of = |dice: &mut Dice, count: u64| -> BTreeSet<u64> {
@@ -129,15 +130,16 @@ impl Simulation {
         let crash_steps = steps_of(&mut dice, crash_count);
         let stop_count = if options.crash_count_min == 0 { 0 } else { dice.below(3) };
         let stop_steps = steps_of(&mut dice, stop_count);
+        let traffic = Traffic::draw(&mut dice, late_limit_days);
         Self {
             options: options.clone(),
-            weights: Weights::draw(&mut dice),
+            weights: Weights::draw(&mut dice, traffic.is_heavy()),
             step: 0,
             now,
             monotonic_ns: 0,
             life: None,
-            clients: Clients::default(),
-            traffic: Traffic::draw(&mut dice, late_limit_days),
+            clients: Clients::new(options.outside_only),
+            traffic,
             model: Model::default(),
             report: SimReport { seed, ..SimReport::default() },
             late_limit_days,
@@ -221,6 +223,7 @@ impl Simulation {
 
     /// The power goes, and comes back.
     fn crash(&mut self) -> Result<(), Trouble> {
+        self.end_of_first_life();
         self.report.crash_count += 1;
         self.life = None;
         self.clients.lose_all();
@@ -243,8 +246,15 @@ impl Simulation {
         self.begin_life()
     }
 
+    fn end_of_first_life(&mut self) {
+        if self.report.first_sync_count == 0 {
+            self.report.first_sync_count = self.memory.sync_count();
+        }
+    }
+
     /// Stops and checks the state that is left in memory.
     fn stop(&mut self) -> Result<(), Trouble> {
+        self.end_of_first_life();
         let Some(life) = self.life.take() else { return Ok(()) };
         self.report.clean_stop_count += 1;
         self.note(|| "stopped in order".to_owned());
@@ -262,7 +272,9 @@ impl Simulation {
 
     /// The last round: everything is asked again until it is answered, and all is checked once more.
     fn finish(&mut self) -> Result<(), Trouble> {
-        self.memory.set_faults(FaultScript::default());
+        if self.options.with_disk_faults {
+            self.memory.set_faults(FaultScript::default());
+        }
         self.come_to_rest()?;
         for _ in 0..1_000 {
             let waiting: Vec<usize> = self.clients.unanswered.iter().copied().take(4).collect();
@@ -292,7 +304,9 @@ impl Simulation {
     /// power goes once more.
     pub(super) fn begin_life(&mut self) -> Result<(), Trouble> {
         for attempt in 0_u32.. {
-            if self.options.with_disk_faults {
+            if let Some(sync) = self.options.power_loss_at_sync.take() {
+                self.memory.set_faults(FaultScript::freeze_at_sync(sync));
+            } else if self.options.with_disk_faults {
                 let script = self.draw_faults(attempt < 4);
                 self.memory.set_faults(script);
             }
@@ -312,14 +326,18 @@ impl Simulation {
     fn try_begin(&mut self) -> Result<(), Trouble> {
         let disk = Disk::new(&self.memory);
         let recovered = disk.recover(&self.identity, &self.ids)?;
+        let known = self.shadow.end;
         self.feed(None)?;
+        if known < self.shadow.end && known > Position(0) {
+            self.report.reach("a commit of unknown outcome had survived");
+        }
         self.check_recovered(&recovered, 60)?;
         let began_at = self.shadow.end.0;
         self.report.snapshot_start_count += u64::from(recovered.marker.is_some());
         let watch = CellWatch::begin(&recovered.world.cells, &recovered.world.dictionary, &self.model);
         let options = MachineOptions {
             worker_count: 1 + self.dice.index(self.options.worker_count_max),
-            queue_depth: *self.dice.pick(&[4, 32, 256]),
+            queue_depth: *self.dice.pick(&[4, 32, 256, 256]),
             ids: self.ids.clone(),
             slice_entities: *self.dice.pick(&[1, 2, 5, 512]),
         };
@@ -366,6 +384,7 @@ impl Simulation {
     pub(super) fn feed(&mut self, mut life: Option<&mut Life>) -> Result<(), Broken> {
         let journal = StoreJournal::new(Arc::new(self.memory.clone()));
         let mut fed = Vec::new();
+        let mut frame_count = 0;
         let from = self.shadow.end;
         let shadow = &mut self.shadow;
         let read = journal.read(from, &mut |frame| {
@@ -373,6 +392,7 @@ impl Simulation {
                 return Ok(ControlFlow::Continue(()));
             }
             let begins_at = frame.header.position.0;
+            frame_count += 1;
             shadow.apply_frame(frame, |world, view, record| {
                 match record {
                     Record::Entry(entry) => {
@@ -389,16 +409,26 @@ impl Simulation {
                             id: (!id.is_empty()).then_some((partner, id)),
                         });
                     }
-                    Record::Opening(_) | Record::Symbol(..) | Record::Item(..) => {}
+                    Record::Opening(opening) => {
+                        // Of an epoch whose opening was never durable nothing is.
+                        if opening.epoch != world.epoch + 1 || frame.header.epoch != opening.epoch {
+                            return Err(crate::replay::record_error(view, DecodeError::Contradiction));
+                        }
+                    }
+                    Record::Symbol(..) | Record::Item(..) => {}
                 }
                 Ok(())
             })?;
             Ok(ControlFlow::Continue(()))
         });
         read.map_err(|error| format!("the journal can be replayed from empty, but: {error}"))?;
+        if frame_count > 1 {
+            self.report.reach("a commit had several frames");
+        }
         for one in fed {
             match one {
                 Fed::Posting(posting) => {
+                    reach(&mut self.report, &posting, &self.model);
                     if let Some(life) = &mut life {
                         life.watch.durable(&posting, &self.model)?;
                     }
@@ -434,7 +464,14 @@ impl Simulation {
                 )));
             }
         }
+        self.clients.check_acknowledged(&self.model)?;
+        if self.options.outside_only {
+            return Ok(());
+        }
         let sampled = self.sample(ids_max);
+        if recovered.ids.stats().run_count > 0 {
+            self.report.reach("a start found ids on the disk");
+        }
         Ok(check_ids(&recovered.ids, &self.model, &self.identity, &sampled)?)
     }
 
@@ -458,6 +495,31 @@ impl Simulation {
     }
 }
 
+/// Counts what a record shows.
+fn reach(report: &mut SimReport, posting: &Posting, model: &Model) {
+    let verdict = &posting.verdict;
+    if verdict.refusal.is_some() {
+        report.reach("a refusal was journaled");
+    }
+    if verdict.over_velocity.is_some() {
+        report.reach("a velocity cap struck");
+    }
+    for (_, is_budget, _) in &verdict.clips {
+        report.reach(if *is_budget { "a budget clipped" } else { "a cap clipped" });
+    }
+    match &posting.action {
+        Action::Reverse { .. } => report.reach("an accrual was reversed"),
+        Action::Accrue { purchase, .. } => {
+            if model.receipts.contains_key(&purchase.receipt(&posting.partner)) {
+                report.reach("a receipt earned again after a reversal");
+            }
+        }
+    }
+    if posting.uses.iter().any(|taken| taken.used < 0) {
+        report.reach("units went back to a budget");
+    }
+}
+
 /// The id index knows what was posted, and that nothing else was.
 fn check_ids(ids: &IdIndex, model: &Model, identity: &Identity, sampled: &[usize]) -> Result<(), Broken> {
     let hasher = identity.id_hasher();
@@ -467,7 +529,7 @@ fn check_ids(ids: &IdIndex, model: &Model, identity: &Identity, sampled: &[usize
         let key = hasher.transaction(&posting.partner, &posting.transaction_id);
         let found = look(key, &posting.transaction_id)?.map(|entry| (entry.position.0, entry.freed));
         must!(found == Some((posting.position, false)), "the index knows {posting:?}, not {found:?}");
-        let super::facts::Action::Accrue { purchase, .. } = &posting.action else { continue };
+        let Action::Accrue { purchase, .. } = &posting.action else { continue };
         let receipt = purchase.receipt(&posting.partner);
         let key =
             hasher.receipt(&receipt.partner, &receipt.store, &receipt.terminal, receipt.business_day, &receipt.number);

@@ -219,6 +219,7 @@ impl Machine {
             tickets: Tickets::new(options.worker_count),
             shard_count: identity.shard_count,
             clock_is_input: identity.clock_is_input,
+            slice_entities: options.slice_entities,
         });
         control.push(&opening(epoch, &identity, now), None);
         let chain = Chain { epoch, next: world.end, hash: world.hash };

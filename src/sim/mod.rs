@@ -7,7 +7,7 @@
 //! every answer, record and recovered state is held to them.
 //!
 //! [`machine`] is the ledger, [`edge`] the service's protocol in small, [`traffic`] what clients ask, [`clients`] what
-//! they hold the ledger to, [`model`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and
+//! they hold the ledger to, [`model`], [`judge`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and
 //! [`steps`] the scheduler.
 //!
 //! What must stay true: a run depends on its seed and options alone: no clock, thread, address or hash order; a failure
@@ -20,6 +20,7 @@ pub mod compare;
 pub mod dice;
 pub mod edge;
 pub mod facts;
+pub mod judge;
 pub mod life;
 pub mod machine;
 pub mod model;
@@ -29,6 +30,7 @@ pub mod steps;
 pub mod traffic;
 pub mod watch;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -46,11 +48,23 @@ pub struct SimOptions {
     pub worker_count_max: usize,
     /// The disk fails now and then, apart from losses of power.
     pub with_disk_faults: bool,
+    /// The power goes during this sync of the first life, the first being 1.
+    pub power_loss_at_sync: Option<u64>,
+    /// Leaves out the checks that look inside at once: that a record is durable when its answer leaves, and what the
+    /// id index knows after a start. Then only what clients see in the end speaks against the ledger.
+    pub outside_only: bool,
 }
 
 impl Default for SimOptions {
     fn default() -> Self {
-        Self { step_count: 20_000, crash_count_min: 3, worker_count_max: 8, with_disk_faults: true }
+        Self {
+            step_count: 20_000,
+            crash_count_min: 3,
+            worker_count_max: 8,
+            with_disk_faults: true,
+            power_loss_at_sync: None,
+            outside_only: false,
+        }
     }
 }
 
@@ -97,8 +111,39 @@ pub struct SimReport {
     pub snapshot_start_count: u64,
     /// Versions of the programme.
     pub version_count: u64,
+    /// Syncs of the first life.
+    pub first_sync_count: u64,
+    /// How often situations came up that the simulation is meant to reach.
+    pub reached: BTreeMap<&'static str, u64>,
     /// The digest of the last state.
     pub digest: String,
+}
+
+impl SimReport {
+    pub(crate) fn reach(&mut self, what: &'static str) {
+        *self.reached.entry(what).or_default() += 1;
+    }
+}
+
+impl fmt::Display for SimReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, step_count, command_count, call_count, posting_count, end, .. } = self;
+        writeln!(f, "The simulation with seed {seed} found nothing wrong in {step_count} steps.")?;
+        writeln!(
+            f,
+            "  {command_count} commands in {call_count} calls left {posting_count} records; the journal has {end}."
+        )?;
+        let Self { crash_count, disk_fault_count, failed_start_count, clean_stop_count, .. } = self;
+        writeln!(
+            f,
+            "  The power went {crash_count} times, {disk_fault_count} of them after a failure of the disk and \
+             {failed_start_count} more during a start; {clean_stop_count} stops were orderly."
+        )?;
+        let Self { snapshot_count, snapshot_start_count, version_count, quote_count, read_count, .. } = self;
+        writeln!(f, "  {snapshot_count} snapshots were finished, {snapshot_start_count} starts used one.")?;
+        writeln!(f, "  {version_count} versions, {quote_count} quotes and {read_count} reads were checked.")?;
+        write!(f, "  The digest of the last state is {}.", self.digest)
+    }
 }
 
 /// What was found wrong, and how to see it again.

@@ -55,9 +55,11 @@ const KINDS: [(Kind, u64); 12] = [
 ];
 
 impl Weights {
-    /// The usual weights, some of them made small or large.
-    pub fn draw(dice: &mut Dice) -> Self {
+    /// The usual weights, some of them made small or large. Where baskets are heavy commits are rare, so that one has
+    /// several frames.
+    pub fn draw(dice: &mut Dice, is_heavy: bool) -> Self {
         Self(KINDS.map(|(kind, weight)| match kind {
+            Kind::Commit if is_heavy => 8,
             Kind::Publish => 1 + dice.below(3),
             _ => weight * dice.pick(&[2, 10, 10, 10, 30]),
         }))
@@ -198,6 +200,9 @@ impl Simulation {
                 {
                     life.recorded.insert(*call, job.outcome.seq.0);
                 }
+                if let Message::Woken(_) = &message {
+                    self.report.reach("a call waited for a claim");
+                }
                 life.edge.take(&mut life.machine, message)?;
             } else {
                 return Ok(());
@@ -210,6 +215,12 @@ impl Simulation {
             Told::Command(answer) => {
                 let is_lost = self.dice.percent(4);
                 let verified = self.clients.told(call, &answer, &self.model, is_lost)?;
+                if is_lost {
+                    self.report.reach("an answer was lost");
+                }
+                if let Answer::Refused { refusal, .. } = &answer {
+                    self.report.reach(refusal.sentence());
+                }
                 let suffix = if is_lost { ", but nobody heard it" } else { "" };
                 match &answer {
                     Answer::Done { position, .. } => {
@@ -333,7 +344,7 @@ impl Simulation {
             if life.machine.is_publishing() {
                 return Ok(());
             }
-            let today = super::model::period(Window::Day, "UTC", all.now);
+            let today = super::judge::period(Window::Day, "UTC", all.now);
             let rules = Rules::draw(&mut all.dice, effective_at, all.late_limit_days, today);
             let source = rules.source(all.sources.len() as u64);
             all.sources.insert(source.clone(), rules);

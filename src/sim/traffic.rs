@@ -48,17 +48,17 @@ impl Traffic {
             accounts: (0..account_count).map(|number| account(number).into()).collect(),
             products,
             amount_minor_max: *dice.pick(&[300, 2_000, 20_000]),
-            huge_per_mille: if dice.percent(15) { 20 } else { 0 },
+            huge_per_mille: if dice.percent(10) { 400 } else { 0 },
             late_limit_days,
             next_id: 1,
             next_receipt: 1,
         }
     }
 
-    /// All accounts that may ever be asked for.
+    /// Whether many baskets have hundreds of lines.
     #[must_use]
-    pub fn accounts(&self) -> &[Name] {
-        &self.accounts
+    pub fn is_heavy(&self) -> bool {
+        self.huge_per_mille > 0
     }
 
     /// An account, some far more often than others.
@@ -81,7 +81,7 @@ impl Traffic {
             _ => self.next_receipt.to_string(),
         };
         let day = receipt_at.div_euclid(NS_PER_DAY) + dice.number(-1..2);
-        let line_count = if dice.per_mille(self.huge_per_mille) { 200 + dice.index(700) } else { 1 + dice.index(4) };
+        let line_count = if dice.per_mille(self.huge_per_mille) { 100 + dice.index(900) } else { 1 + dice.index(4) };
         // New strings and items appear all the time, so that a crash can take their numbers back.
         let store =
             if dice.percent(3) { format!("pop-up-{}", self.next_receipt) } else { format!("s-{}", dice.below(3)) };

@@ -6,10 +6,9 @@
 use super::entity::{encode_account, encode_partner, encode_shard};
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{AccountNumber, Seq};
-use crate::limits::SNAPSHOT_SLICE_ENTITIES;
 
-/// Clean entities that one step passes at most.
-const LOOKED_AT_MAX: usize = SNAPSHOT_SLICE_ENTITIES * 16;
+/// Clean entities that one step passes at most, for each that it may hand out.
+const LOOKED_AT_FACTOR: usize = 16;
 
 /// Keys and values.
 pub type Entities = Vec<(Vec<u8>, Vec<u8>)>;
@@ -23,13 +22,16 @@ pub struct SnapshotCursor {
     since: Vec<Seq>,
     place: usize,
     account: usize,
+    slice_entities: usize,
     refused: Option<Entities>,
 }
 
 impl SnapshotCursor {
-    /// A walk over the shards' changes after `since`, given the last durable record of each.
-    pub fn begin(durable_at: impl Iterator<Item = Seq>, since: &[Seq]) -> Self {
-        Self { durable_at: durable_at.collect(), since: since.to_vec(), place: 0, account: 0, refused: None }
+    /// A walk over the shards' changes after `since`, given the last durable record of each, about `slice_entities` at
+    /// a time.
+    pub fn begin(durable_at: impl Iterator<Item = Seq>, since: &[Seq], slice_entities: usize) -> Self {
+        let durable_at = durable_at.collect();
+        Self { durable_at, since: since.to_vec(), place: 0, account: 0, slice_entities, refused: None }
     }
 
     /// Per shard: its last durable record when the walk began. The next snapshot needs only what changed after. What
@@ -51,7 +53,7 @@ impl SnapshotCursor {
         }
         let mut slice = Vec::new();
         let mut looked_at = 0;
-        while looked_at < LOOKED_AT_MAX && slice.len() < SNAPSHOT_SLICE_ENTITIES {
+        while looked_at < self.slice_entities * LOOKED_AT_FACTOR && slice.len() < self.slice_entities {
             let Some(shard) = shards.get(self.place).map(&state) else {
                 return if slice.is_empty() { None } else { Some(slice) };
             };

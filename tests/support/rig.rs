@@ -12,6 +12,7 @@ use tallystick::ledger::command::{Basket, Command, CommandKind, Line};
 use tallystick::ledger::program::Program;
 use tallystick::ledger::types::{Item, Position, ProgramVersion, SymbolId, TimestampNs};
 use tallystick::ledger::zone::utc_day;
+use tallystick::limits;
 use tallystick::program::{Symbols, SymbolsFull, compile};
 use tallystick::recovery::ids_of;
 use tallystick::shard::committer::{Committed, Committer, Defined, Progress, Submitted};
@@ -67,6 +68,7 @@ impl Rig {
             tickets: Tickets::new(1),
             shard_count: setup.shard_count,
             clock_is_input: setup.clock_is_input,
+            slice_entities: limits::SNAPSHOT_SLICE_ENTITIES,
         });
         let worker = Worker::new(0, 1, shared.clone(), world.programs, world.shards, recovered.snapshot_seqs);
         let chain = Chain { epoch, next: world.end, hash: world.hash };

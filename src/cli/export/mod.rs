@@ -10,16 +10,20 @@ mod table;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use self::table::{Header, Table};
-use super::client::{LONG_CALL_TIMEOUT, Server, ServerArgs, call_within, parse_time, runtime, shown_time, to_wire};
+use super::client::{Server, ServerArgs, parse_time, runtime, shown_time, to_wire};
 use super::error::{CliError, Exit};
 use super::output::{Output, Progress, counted};
 use crate::service::wire::export_accounts_response::Part;
 use crate::service::wire::{ExportAccountsRequest, ExportPhase, ExportProgress};
+
+/// How long the server may say nothing during an export; it states its progress every now and then.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// Writes out what the ledger holds
 #[derive(Debug, clap::Args)]
@@ -161,11 +165,12 @@ async fn fetch(server: &Server, as_of: Option<jiff::Timestamp>, progress: &mut P
     let failed = |status: &tonic::Status| server.failure("the export of accounts", status);
     let mut clients = server.connect().await?;
     let request = ExportAccountsRequest { as_of_time: as_of.map(to_wire) };
-    let response = clients.admin.export_accounts(call_within(LONG_CALL_TIMEOUT, request)).await;
+    // An export takes as long as its journal is long; what has a limit is the silence between two parts.
+    let response = within_silence(clients.admin.export_accounts(request)).await?;
     let mut parts = response.map_err(|status| failed(&status))?.into_inner();
     let mut table = Table::default();
     let mut row_count = None;
-    while let Some(part) = parts.message().await.map_err(|status| failed(&status))? {
+    while let Some(part) = within_silence(parts.message()).await?.map_err(|status| failed(&status))? {
         match part.part {
             Some(Part::Header(header)) => {
                 row_count = Some(header.row_count);
@@ -186,6 +191,14 @@ async fn fetch(server: &Server, as_of: Option<jiff::Timestamp>, progress: &mut P
         return Err(CliError::new(Exit::Unavailable, message));
     }
     Ok(table)
+}
+
+/// Waits for the server's next word.
+async fn within_silence<T>(word: impl Future<Output = T>) -> Result<T, CliError> {
+    tokio::time::timeout(SILENCE_MAX, word).await.map_err(|_| {
+        let message = format!("the server said nothing for {} s", SILENCE_MAX.as_secs());
+        CliError::new(Exit::Unavailable, message)
+    })
 }
 
 fn show(progress: &mut Progress, step: &ExportProgress) {

@@ -201,7 +201,7 @@ fn broken_rules() {
         "match = { brand = [\"Private\", \"Own\"] }",
         "match = {}",
         "19:9: error: `match` must name exactly one attribute, not 0\n  \
-         hint: for example: match = { brand = [\"Private\"] }",
+         hint: for example: match = { brand = [\"House\"] }",
     );
     broken(
         "match = { brand",
@@ -213,7 +213,7 @@ fn broken_rules() {
         "match = { brand",
         "match = { barnd",
         "19:9: error: `match` must name exactly one attribute, not 0\n  \
-         hint: for example: match = { brand = [\"Private\"] }\n\
+         hint: for example: match = { brand = [\"House\"] }\n\
          19:11: error: `match` has no key `barnd`\n  \
          hint: did you mean `brand`?",
     );
@@ -240,7 +240,7 @@ fn broken_rules() {
         "exclude = { department = [\"FUEL\"] }",
         "exclude = {}",
         "15:11: error: `exclude` excludes nothing\n  \
-         hint: leave it out, or write exclude = { department = [\"FUEL\"] }",
+         hint: leave it out, or write exclude = { department = [\"GIFTS\"] }",
     );
     broken("[\"FUEL\"]", "[\"FUEL\", \"FUEL\"]", "15:35: warning: department \"FUEL\" is listed twice");
     broken(
