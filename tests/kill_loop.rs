@@ -1,6 +1,7 @@
 //! kill -9 under load, again and again, with an outside oracle over every answer: what was acknowledged survives with
 //! the same decision in the same place, what was not gets one effect when it is tried again, and in the end every
-//! balance is the sum of the decisions. And a budget that many spend at once is spent to the last unit and not one over.
+//! balance is the sum of the decisions. And a budget that many spend at once is spent to the last unit, and not one
+//! over.
 //!
 //! kill -9 leaves the page cache in place, so this tests what the process does, not what a loss of power does; that is
 //! the simulator's part. `TALLYSTICK_KILL_ROUNDS` and `TALLYSTICK_KILL_SEED` change how long and which way it goes.

@@ -48,14 +48,18 @@ impl Load {
 
     /// Sends so many callers off, each with a connection of its own: one with batches, one with streams.
     pub async fn begin(self: &Arc<Self>, server: &Server, caller_count: u64, random: &mut Random) -> JoinSet<()> {
+        // All connect before the first sends: with a plan of faults the server may be gone soon after.
+        let mut connections = Vec::new();
+        for _ in 0..caller_count {
+            connections.push(server.connect().await);
+        }
         let mut callers = JoinSet::new();
-        for index in 0..caller_count {
+        for (index, clients) in connections.into_iter().enumerate() {
             let manner = match index {
                 0 => Manner::Batches,
                 1 => Manner::Streams,
                 _ => Manner::OneByOne,
             };
-            let clients = server.connect().await;
             let caller = Caller { load: self.clone(), clients, random: random.split() };
             callers.spawn(caller.run(manner));
         }

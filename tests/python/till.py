@@ -212,7 +212,7 @@ def a_purchase_is_taken_back_once(till):
 
     refusals = [
         ("a second return", bought.transaction_id, REFUSALS.REFUSAL_CODE_ALREADY_REVERSED, ADVICE.RETRY_ADVICE_NEVER),
-        ("the return of a return", back.transaction_id, REFUSALS.REFUSAL_CODE_NOT_REVERSIBLE, ADVICE.RETRY_ADVICE_NEVER),
+        ("a return's return", back.transaction_id, REFUSALS.REFUSAL_CODE_NOT_REVERSIBLE, ADVICE.RETRY_ADVICE_NEVER),
         ("a return of nothing", new_id(), REFUSALS.REFUSAL_CODE_ORIGINAL_UNKNOWN, ADVICE.RETRY_ADVICE_SAME_ID),
     ]
     for what, original_id, code, advice in refusals:
@@ -228,7 +228,8 @@ def a_purchase_is_taken_back_once(till):
 
 def caps_hold_and_say_so(till):
     for visit in range(1, 6):
-        is_granted(f"visit {visit}", till.accrue(accrual("member-often", ESPRESSO)), ESPRESSO_BEANS, visit * ESPRESSO_BEANS)
+        decision = till.accrue(accrual("member-often", ESPRESSO))
+        is_granted(f"visit {visit}", decision, ESPRESSO_BEANS, visit * ESPRESSO_BEANS)
     sixth = till.accrue(accrual("member-often", ESPRESSO))
     is_granted("the sixth visit", sixth, 0, 5 * ESPRESSO_BEANS)
     denial = sixth.velocity_denial
