@@ -4,13 +4,14 @@
 //! What must stay true: nothing is served before recovery is complete and a programme is there; after a failure of the
 //! ledger nothing is answered, and whoever runs the server learns of it at once.
 
+pub mod threads;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 use tonic::service::RoutesBuilder;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -25,12 +26,13 @@ use crate::program::{Problem, SAMPLE};
 use crate::recovery::identity::{Identity, IdentityError};
 use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::service::auth::{Authenticator, Principal};
-use crate::service::{About, Edge, Life, SERVICE_NAMES, add_services, connections, wire};
+use crate::service::{About, Edge, Life, SERVICE_NAMES, add_services, wire};
 use crate::shard::engine::{Engine, EngineOptions};
 use crate::shard::publishing::{Draft, PublishError};
 use crate::store::checked::CheckedStore;
 use crate::store::faults::FaultyStore;
 use crate::store::{Store, StoreError};
+use threads::{OnFault, Serving, Threads};
 
 /// An idle connection is asked for a sign of life this often, and closed if none comes in time.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -196,8 +198,7 @@ pub struct Running {
     life: Arc<watch::Sender<Life>>,
     failure: Arc<OnceLock<String>>,
     health: HealthReporter,
-    stop_accepting: oneshot::Sender<()>,
-    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    threads: Threads,
 }
 
 /// Starts a server on the data directory that the configuration names. Must be called within a runtime.
@@ -231,23 +232,25 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
     let authenticator = Authenticator::new(principal, clock.clone());
 
     let address = listener.local_addr().and_then(|address| listener.set_nonblocking(true).map(|()| address));
-    let listener = address.and_then(|address| Ok((address, tokio::net::TcpListener::from_std(listener)?)));
     let listen_error = |source| ServeError::Listen { address: config.listen.clone(), source };
-    let (address, listener) = listener.map_err(listen_error)?;
+    let address = address.map_err(listen_error)?;
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::Serving).await;
     tokio::spawn(tell_of_failure(life.subscribe(), health.clone()));
-    let mut routes = RoutesBuilder::default();
-    add_services(&mut routes, &edge, &authenticator);
-    routes.add_service(health_service);
-    add_reflection(&mut routes)?;
-    let (stop_accepting, stopped) = oneshot::channel::<()>();
-    let router = transport().add_routes(routes.routes());
-    let incoming = connections::accept(listener, limits::CONNECTIONS_MAX);
-    let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, async {
-        // A sender that is gone means the same.
-        let _ = stopped.await;
-    }));
+    let mut servings = Vec::new();
+    for _ in 0..edge_threads() {
+        let edge = Arc::new(edge.with_lane_of_its_own());
+        let mut routes = RoutesBuilder::default();
+        add_services(&mut routes, &edge, &authenticator);
+        routes.add_service(health_service.clone());
+        add_reflection(&mut routes)?;
+        servings.push(Serving { routes: routes.routes(), beside: Box::pin(edge.carry()) });
+    }
+    let on_fault: OnFault = {
+        let (life, failure) = (life.clone(), failure.clone());
+        Arc::new(move |why| fail(&life, &failure, why))
+    };
+    let threads = Threads::start(listener, servings, &on_fault).map_err(listen_error)?;
     let now = engine.latest_stamp().filter(|_| engine.identity.clock_is_input).unwrap_or_else(|| clock.now());
     let program =
         engine.with_programs(|programs| programs.in_force(now).map(|found| (found.name.clone(), found.version.0)));
@@ -262,7 +265,7 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
         clock: if engine.identity.clock_is_input { ClockMode::Input } else { ClockMode::System },
         partner: config.partner.clone(),
     };
-    Ok(Running { ready, engine, edge, store, life, failure, health, stop_accepting, serving })
+    Ok(Running { ready, engine, edge, store, life, failure, health, threads })
 }
 
 impl Running {
@@ -302,14 +305,10 @@ impl Running {
             () = failed => {}
         }
         let has_failed = *self.life.borrow() == Life::Failed;
-        let Self { engine, edge, store, failure, health, stop_accepting, mut serving, .. } = self;
+        let Self { engine, edge, store, failure, health, threads, .. } = self;
         // Whoever listens to the health service hears the last of it.
         drop(health);
-        let _ = stop_accepting.send(());
-        let patience = if has_failed { FAILURE_PATIENCE } else { FAREWELL };
-        if tokio::time::timeout(patience, &mut serving).await.is_err() {
-            serving.abort();
-        }
+        threads.finish(if has_failed { FAILURE_PATIENCE } else { FAREWELL }).await;
         let stopping = engine.clone();
         let stopped = tokio::task::spawn_blocking(move || stopping.stop());
         let stopped = if has_failed {
@@ -339,6 +338,12 @@ async fn wait_for_close(store: &Weak<dyn Store>) {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Threads that serve connections: as many as there are cores.
+#[must_use]
+pub fn edge_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(limits::EDGE_THREADS_MAX)
 }
 
 fn transport() -> tonic::transport::Server {

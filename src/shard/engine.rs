@@ -16,6 +16,7 @@ use super::committer::{Committed, Committer, Defined, Progress, Submitted};
 use super::control::Control;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
 use super::job::Job;
+use super::queue::{JobReceiver, JobSender, queue};
 use super::tickets::Tickets;
 use super::worker::{Shared, Worker, worker_of};
 use crate::clock::SharedClock;
@@ -52,7 +53,7 @@ pub type OnFailure = Arc<dyn Fn(&JournalError) + Send + Sync>;
 
 /// A running ledger.
 pub struct Engine {
-    pub(super) queues: Vec<Sender<Job>>,
+    pub(super) queues: Vec<JobSender>,
     pub(super) submit: Sender<Submitted>,
     pub(super) publishing: Mutex<()>,
     pub(super) publish_gate: AtomicI64,
@@ -147,7 +148,7 @@ impl Engine {
         let mut queues = Vec::new();
         let mut notices = Vec::new();
         for (index, (shards, seqs)) in deal(world.shards, snapshot_seqs, options.worker_count).into_iter().enumerate() {
-            let (queue, jobs) = bounded(options.queue_depth);
+            let (queue, jobs) = queue(options.queue_depth);
             let (notice, committed) = unbounded();
             queues.push(queue);
             notices.push(notice);
@@ -229,17 +230,32 @@ impl Engine {
     /// # Errors
     /// The job, and why it was not taken: the queue is full or the ledger is stopping. Nothing was consumed.
     pub fn submit(&self, shard: ShardId, job: Job) -> Result<(), (Job, Refusal)> {
-        if self.stopping.load(Ordering::Acquire) || self.failed.load(Ordering::Acquire) {
+        self.submit_to(worker_of(shard, self.queues.len()), job)
+    }
+
+    /// Hands a job to a worker by its number.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub fn submit_to(&self, worker: usize, job: Job) -> Result<(), (Job, Refusal)> {
+        if self.is_stopping() {
             return Err((job, Refusal::ShuttingDown));
         }
-        if let Job::Command(command) = &job {
-            self.latest_stamp.fetch_max(command.stamp.0, Ordering::Relaxed);
+        if let Job::Commands(batch) = &job {
+            let latest = batch.jobs.iter().map(|job| job.stamp.0).max().unwrap_or(i64::MIN);
+            self.latest_stamp.fetch_max(latest, Ordering::Relaxed);
         }
-        match self.queues[worker_of(shard, self.queues.len())].try_send(job) {
+        match self.queues[worker].try_send(job) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(job)) => Err((job, Refusal::Overloaded)),
             Err(TrySendError::Disconnected(job)) => Err((job, Refusal::ShuttingDown)),
         }
+    }
+
+    /// The number of the worker that owns an account.
+    #[must_use]
+    pub fn worker_of(&self, account_id: &str) -> usize {
+        worker_of(self.shard_of(account_id), self.queues.len())
     }
 
     /// The shard of an account.
@@ -421,7 +437,7 @@ fn commit_loop(
 
 struct WorkerThread {
     worker: Worker,
-    jobs: Receiver<Job>,
+    jobs: JobReceiver,
     committed: Receiver<Committed>,
     submit: Sender<Submitted>,
     progress: Arc<Progress>,
@@ -480,9 +496,9 @@ impl WorkerThread {
         let now_ns = self.clock.monotonic_ns();
         let mut count = 0;
         while count < limits::WORKER_BATCH_COMMANDS_MAX {
-            let Ok(job) = self.jobs.try_recv() else { break };
+            let Some(job) = self.jobs.take() else { break };
+            count += job.weight();
             self.worker.execute(job, now_ns);
-            count += 1;
         }
         count
     }
@@ -503,7 +519,7 @@ impl WorkerThread {
         let mut select = crossbeam::channel::Select::new();
         select.recv(&self.committed);
         if self.worker.has_room() {
-            select.recv(&self.jobs);
+            select.recv(self.jobs.channel());
         }
         let _ = select.ready_timeout(Duration::from_millis(patience));
     }

@@ -149,11 +149,16 @@ impl Simulation {
         let Some((call, job)) = life.machine.next_job(worker) else { return Ok(()) };
         let mut is_command = false;
         match job {
-            Job::Command(command) => {
+            Job::Commands(batch) => {
                 is_command = true;
-                let account = command.command.account_id.clone();
-                self.note(|| format!("worker {worker} decides call {call} on {account}"));
-                life.decided.entry(account).or_default().push(call);
+                for job in &batch.jobs {
+                    let (call, account) = (job.ticket, job.command.account_id.clone());
+                    self.note(|| format!("worker {worker} decides call {call} on {account}"));
+                    life.decided.entry(account).or_default().push(call);
+                }
+                if batch.jobs.len() > 1 {
+                    self.report.reach("several commands were decided in one batch");
+                }
             }
             Job::Quote(_) | Job::Account(_) => {
                 if let Some(question) = life.questions.get_mut(&call) {
