@@ -341,11 +341,11 @@ impl Machine {
         Some((*call, job))
     }
 
-    /// A worker does its next job.
-    pub fn execute(&mut self, worker: usize, monotonic_ns: i64) {
+    /// A worker does its next job. `after_each` looks at the cells after each command.
+    pub fn execute(&mut self, worker: usize, monotonic_ns: i64, mut after_each: impl FnMut(&Cells)) {
         let station = &mut self.stations[worker];
         if let Some((_, job)) = station.jobs.pop_front() {
-            station.worker.execute(job, monotonic_ns);
+            station.worker.execute_watched(job, monotonic_ns, |shared| after_each(&shared.cells));
         }
     }
 

@@ -147,10 +147,8 @@ impl Simulation {
     /// A worker does its next job; afterwards the cells are looked at.
     fn decide(&mut self, life: &mut Life, worker: usize) -> Result<(), Trouble> {
         let Some((call, job)) = life.machine.next_job(worker) else { return Ok(()) };
-        let mut is_command = false;
         match job {
             Job::Commands(batch) => {
-                is_command = true;
                 for job in &batch.jobs {
                     let (call, account) = (job.ticket, job.command.account_id.clone());
                     self.note(|| format!("worker {worker} decides call {call} on {account}"));
@@ -169,10 +167,14 @@ impl Simulation {
             }
             Job::AccountId(..) | Job::Count(_) | Job::Survey(..) | Job::Publish(..) | Job::Snapshot(_) => {}
         }
-        life.machine.execute(worker, self.monotonic_ns);
-        if is_command {
-            life.watch.look(life.machine.cells(), &life.machine.dictionary)?;
-        }
+        let dictionary = life.machine.dictionary.clone();
+        let (watch, mut seen) = (&mut life.watch, Ok(()));
+        life.machine.execute(worker, self.monotonic_ns, |cells| {
+            if seen.is_ok() {
+                seen = watch.look(cells, &dictionary);
+            }
+        });
+        seen?;
         Ok(())
     }
 

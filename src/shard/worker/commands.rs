@@ -3,7 +3,7 @@
 //! What must stay true: a command has a record or is refused, and either gives up its claims; a batch is answered when
 //! the last thing that any of its answers shows is durable.
 
-use super::{Owned, Waiting, Worker};
+use super::{Owned, Shared, Waiting, Worker};
 use crate::ids::IdEntry;
 use crate::journal::record::{EntryHeader, PreviousRecord, encode_entry};
 use crate::ledger::command::{Command, CommandKind};
@@ -27,7 +27,12 @@ fn index(length: usize) -> u32 {
 impl Worker {
     /// Decides a batch. Its answer waits for the open chunk if that holds one of its records, else for whatever its
     /// refusals depend on.
-    pub(super) fn commands(&mut self, mut batch: CommandBatch, monotonic_ns: i64) {
+    pub(super) fn commands(
+        &mut self,
+        mut batch: CommandBatch,
+        monotonic_ns: i64,
+        mut after_each: impl FnMut(&Shared),
+    ) {
         let place = index(self.open_pending.batches.len());
         let mut has_records = false;
         for (number, job) in batch.jobs.iter_mut().enumerate() {
@@ -35,6 +40,7 @@ impl Worker {
                 self.open_pending.slots.push(Slot { batch: place, job: index(number) });
                 has_records = true;
             }
+            after_each(&self.shared);
         }
         if has_records {
             self.open_pending.batches.push(batch);

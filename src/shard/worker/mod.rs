@@ -151,8 +151,13 @@ impl Worker {
 
     /// Does one job. `monotonic_ns` is the time read once for the batch, for deadlines only.
     pub fn execute(&mut self, job: Job, monotonic_ns: i64) {
+        self.execute_watched(job, monotonic_ns, |_| {});
+    }
+
+    /// Does one job. `after_each` is called after each command of a batch was decided.
+    pub fn execute_watched(&mut self, job: Job, monotonic_ns: i64, after_each: impl FnMut(&Shared)) {
         match job {
-            Job::Commands(batch) => self.commands(batch, monotonic_ns),
+            Job::Commands(batch) => self.commands(batch, monotonic_ns, after_each),
             Job::Quote(job) => self.quote(job),
             Job::Account(job) => self.account(*job),
             Job::AccountId(shard, account, reply) => {
