@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tonic::service::RoutesBuilder;
+use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -32,6 +33,8 @@ use crate::store::checked::CheckedStore;
 use crate::store::faults::FaultyStore;
 use crate::store::{Store, StoreError};
 
+/// Name of the threads that serve calls.
+pub const EDGE_THREADS: &str = "edge";
 /// An idle connection is asked for a sign of life this often, and closed if none comes in time.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -161,6 +164,32 @@ pub fn open_store(_: &Config) -> Result<OpenedStore, ServeError> {
 /// When no address that the name stands for can be listened on.
 pub fn listen(config: &Config) -> Result<TcpListener, ServeError> {
     TcpListener::bind(&config.listen).map_err(|source| ServeError::Listen { address: config.listen.clone(), source })
+}
+
+/// The runtime that serves calls.
+///
+/// # Errors
+/// When the operating system gives no threads.
+pub fn runtime() -> Result<Runtime, ServeError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(EDGE_THREADS).build();
+    runtime.map_err(|error| ServeError::Fault(error.to_string()))
+}
+
+/// Serves routes for ever as a server serves its own, on the same runtime with the same transport, and without a
+/// ledger: what a benchmark compares the ledger with.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve_bare(listener: TcpListener, routes: Routes, on_ready: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
+    let fault = |error: &dyn std::fmt::Display| ServeError::Fault(error.to_string());
+    runtime()?.block_on(async move {
+        listener.set_nonblocking(true).map_err(|error| fault(&error))?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| fault(&error))?;
+        let address = listener.local_addr().map_err(|error| fault(&error))?;
+        let incoming = connections::accept(listener, limits::CONNECTIONS_MAX);
+        on_ready(address);
+        transport().add_routes(routes).serve_with_incoming(incoming).await.map_err(|error| fault(&error))
+    })
 }
 
 /// What is said when a server is ready.
