@@ -32,14 +32,9 @@ use crate::shard::publishing::{Draft, PublishError};
 use crate::store::checked::CheckedStore;
 use crate::store::faults::FaultyStore;
 use crate::store::{Store, StoreError};
-use threads::{OnFault, Serving, Threads};
+pub use threads::{EDGE_THREADS, runtime, serve_bare};
+use threads::{OnFault, Serving, Threads, edge_threads};
 
-/// An idle connection is asked for a sign of life this often, and closed if none comes in time.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Bytes that may be on their way to us on one stream, and on one connection.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Time for the last answers to leave after all calls have ended.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// After a failure the server waits no longer than this for anything.
@@ -338,22 +333,6 @@ async fn wait_for_close(store: &Weak<dyn Store>) {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// Threads that serve connections: as many as there are cores.
-#[must_use]
-pub fn edge_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(limits::EDGE_THREADS_MAX)
-}
-
-fn transport() -> tonic::transport::Server {
-    tonic::transport::Server::builder()
-        .max_concurrent_streams(limits::CONNECTION_STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .http2_max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

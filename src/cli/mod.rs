@@ -4,6 +4,7 @@
 //! a person reads about the run goes to standard error; every way to end has its number in [`exit`].
 
 pub mod audit;
+pub mod bench;
 pub mod client;
 pub mod completions;
 pub mod demo;
@@ -52,6 +53,8 @@ pub enum Command {
     Audit(audit::AuditArgs),
     /// Play a morning in a coffee shop on a server of its own
     Demo(demo::DemoArgs),
+    /// Measure the ledger on this machine
+    Bench(Box<bench::BenchArgs>),
     /// Simulate the ledger on a disk that fails, and check every invariant
     Sim(sim::SimArgs),
     /// Say how a running server and its data directory stand
@@ -73,6 +76,7 @@ pub fn run() -> ExitCode {
         Command::Program(args) => program::run(args, &out),
         Command::Audit(args) => audit::run(args, &out),
         Command::Demo(args) => demo::run(args, &out),
+        Command::Bench(args) => bench::run(&args, &out),
         Command::Sim(args) => sim::run(&args, &out),
         Command::Status(args) => status::run(args, &out),
         Command::Completions(args) => completions::run(args, &out),

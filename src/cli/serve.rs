@@ -100,9 +100,6 @@ impl ServeArguments {
     }
 }
 
-/// How the names of the threads that serve calls begin.
-const EDGE_THREADS: &str = "edge";
-
 /// Runs the server; gives the number with which the program ends.
 #[must_use]
 pub fn run(arguments: ServeArguments) -> u8 {
@@ -137,7 +134,7 @@ fn stop_on_panic() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         default(panic);
-        let is_edge = std::thread::current().name().is_some_and(|name| name.starts_with(EDGE_THREADS));
+        let is_edge = std::thread::current().name().is_some_and(|name| name.starts_with(server::EDGE_THREADS));
         if !is_edge {
             std::process::exit(i32::from(exit::INTERNAL_FAULT));
         }
@@ -148,10 +145,7 @@ fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), ServeError> {
     // In this order: that the directory is in use says more than that the port is.
     let opened = server::open_store(config)?;
     let listener = server::listen(config)?;
-    // It starts and stops the server and accepts connections; calls are served by threads of their own.
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(1).enable_all().thread_name(EDGE_THREADS).build();
-    let runtime = runtime.map_err(|error| ServeError::Fault(error.to_string()))?;
+    let runtime = server::runtime()?;
     let served = runtime.block_on(serve_until_told(config, opened, listener, ready_file));
     // A thread that waits for a broken disk must not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(200));

@@ -3,18 +3,27 @@
 //!
 //! What must stay true: when a thread has ended, everything that its calls held is dropped.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
-use super::transport;
+use super::ServeError;
 use crate::limits;
 use crate::service::connections::{self, Incoming};
 
+/// How the names of the threads that serve calls begin.
+pub const EDGE_THREADS: &str = "edge";
+/// An idle connection is asked for a sign of life this often, and closed if none comes in time.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes that may be on their way to us on one stream, and on one connection.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Threads of one runtime that may wait for the disk.
 const BLOCKING_THREADS_MAX: usize = 64;
 
@@ -62,11 +71,11 @@ impl Threads {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .max_blocking_threads(BLOCKING_THREADS_MAX)
-                .thread_name("edge-blocking")
+                .thread_name(format!("{EDGE_THREADS}-blocking"))
                 .build()?;
             let (orders, on_fault) = (orders.clone(), on_fault.clone());
             let (tell, told) = oneshot::channel();
-            std::thread::Builder::new().name(format!("edge-{index}")).spawn(move || {
+            std::thread::Builder::new().name(format!("{EDGE_THREADS}-{index}")).spawn(move || {
                 runtime.block_on(serve(serving, incoming, orders, &on_fault));
                 // What calls that were given up still held goes with the runtime.
                 runtime.shutdown_background();
@@ -121,4 +130,49 @@ async fn serve(serving: Serving, incoming: Incoming, orders: watch::Receiver<Ord
         () = reached(Order::Abort) => {}
     }
     beside.abort();
+}
+
+/// How many threads serve connections: as many as there are cores.
+#[must_use]
+pub fn edge_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(limits::EDGE_THREADS_MAX)
+}
+
+/// The runtime that starts and stops a server and accepts connections; calls are served by threads of their own.
+///
+/// # Errors
+/// When the operating system gives no threads.
+pub fn runtime() -> Result<Runtime, ServeError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().thread_name(EDGE_THREADS).build();
+    runtime.map_err(|error| ServeError::Fault(error.to_string()))
+}
+
+/// Serves routes for ever as a server serves its own, on the same threads with the same transport, and without a
+/// ledger: what a benchmark compares the ledger with.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve_bare(listener: TcpListener, routes: &Routes, on_ready: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
+    let fault = |error: std::io::Error| ServeError::Fault(error.to_string());
+    runtime()?.block_on(async move {
+        listener.set_nonblocking(true).map_err(fault)?;
+        let address = listener.local_addr().map_err(fault)?;
+        let serving = || Serving { routes: routes.clone(), beside: Box::pin(std::future::pending()) };
+        let servings = (0..edge_threads()).map(|_| serving()).collect();
+        let _threads = Threads::start(listener, servings, &(std::sync::Arc::new(|_: &str| {}) as OnFault));
+        on_ready(address);
+        std::future::pending().await
+    })
+}
+
+/// The transport of every server.
+fn transport() -> tonic::transport::Server {
+    tonic::transport::Server::builder()
+        .max_concurrent_streams(limits::CONNECTION_STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
 }

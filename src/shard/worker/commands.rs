@@ -27,12 +27,7 @@ fn index(length: usize) -> u32 {
 impl Worker {
     /// Decides a batch. Its answer waits for the open chunk if that holds one of its records, else for whatever its
     /// refusals depend on.
-    pub(super) fn commands(
-        &mut self,
-        mut batch: CommandBatch,
-        monotonic_ns: i64,
-        mut after_each: impl FnMut(&Shared),
-    ) {
+    pub(super) fn commands(&mut self, mut batch: CommandBatch, monotonic_ns: i64, mut after_each: impl FnMut(&Shared)) {
         let place = index(self.open_pending.batches.len());
         let mut has_records = false;
         for (number, job) in batch.jobs.iter_mut().enumerate() {
