@@ -10,7 +10,7 @@ use tallystick::journal::record::Record;
 use tallystick::ledger::command::{Basket, Command, CommandKind, Line};
 use tallystick::ledger::decision::Decision;
 use tallystick::ledger::program::Program;
-use tallystick::ledger::state::ShardState;
+use tallystick::ledger::state::{ShardState, account_hash};
 use tallystick::ledger::types::{Day, Item, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs};
 use tallystick::limits::SNAPSHOT_SLICE_ENTITIES;
 use tallystick::program::registry::Programs;
@@ -115,6 +115,7 @@ pub fn job(command: Command, number: u64) -> CommandJob {
     decision.cells.reserve(4);
     CommandJob {
         ticket: number,
+        account_hash: account_hash(&command.account_id),
         command,
         stamp: NOW,
         ids: ClaimedIds { transaction, subject, freed: None },

@@ -85,12 +85,23 @@ pub struct ShardState {
 /// When the count is 0.
 #[must_use]
 pub fn shard_of(account_id: &str, shard_count: u16) -> ShardId {
+    shard_of_hash(account_hash(account_id), shard_count)
+}
+
+/// Which shard an account with this hash lives in: see [`shard_of`].
+///
+/// # Panics
+/// When the count is 0.
+#[must_use]
+pub fn shard_of_hash(account_hash: u64, shard_count: u16) -> ShardId {
     assert!(shard_count > 0, "a data directory has at least one shard");
-    let remainder = hash_of(account_id) % u64::from(shard_count);
+    let remainder = account_hash % u64::from(shard_count);
     ShardId(u16::try_from(remainder).expect("a remainder of a u16 is a u16"))
 }
 
-fn hash_of(account_id: &str) -> u64 {
+/// The hash of an account's id by which it is placed and found.
+#[must_use]
+pub fn account_hash(account_id: &str) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(account_id.as_bytes());
     hasher.finish()
@@ -113,9 +124,14 @@ impl ShardState {
     /// The number of an account.
     #[must_use]
     pub fn find(&self, account_id: &str) -> Option<AccountNumber> {
-        self.by_id
-            .find(hash_of(account_id), |number| self.account(*number).is_some_and(|account| &*account.id == account_id))
-            .copied()
+        self.find_hashed(account_hash(account_id), account_id)
+    }
+
+    /// The number of an account whose hash is known.
+    #[must_use]
+    pub fn find_hashed(&self, account_hash: u64, account_id: &str) -> Option<AccountNumber> {
+        let is_it = |number: &AccountNumber| self.account(*number).is_some_and(|account| &*account.id == account_id);
+        self.by_id.find(account_hash, is_it).copied()
     }
 
     /// The account with this number.
@@ -155,11 +171,25 @@ impl ShardState {
     /// # Panics
     /// When the context does not fit the command (rooms missing): a fault of the caller.
     pub fn decide(&self, command: &Command, context: &Context<'_>, out: &mut Decision) {
+        self.decide_for(self.find(&command.account_id), command, context, out);
+    }
+
+    /// Decides a command whose account has been looked for: `number` is what [`ShardState::find`] says.
+    ///
+    /// # Panics
+    /// As [`ShardState::decide`].
+    pub fn decide_for(
+        &self,
+        number: Option<AccountNumber>,
+        command: &Command,
+        context: &Context<'_>,
+        out: &mut Decision,
+    ) {
         out.clear();
         out.program = context.program.version;
         out.wallet = context.program.earn.wallet;
         out.account_known = true;
-        let known = self.find(&command.account_id).and_then(|number| self.account(number));
+        let known = number.and_then(|number| self.account(number));
         match (&command.kind, known) {
             (CommandKind::Accrue(_), None) if context.program.accounts == AccountPolicy::Enrolled => {
                 out.outcome = Outcome::Refused(Refusal::AccountUnknown);
@@ -276,12 +306,12 @@ impl ShardState {
         }
         let place = self.accounts.get_mut(index).expect("the table was made long enough");
         assert!(place.id.is_empty(), "an account is opened once");
-        let hash = hash_of(&account.id);
+        let hash = account_hash(&account.id);
         *place = account;
         let accounts = &self.accounts;
         self.by_id.insert_unique(hash, number, |other| {
             let index = usize::try_from(other.0).expect("an account number is an index");
-            accounts.get(index).map_or(0, |account| hash_of(&account.id))
+            accounts.get(index).map_or(0, |account| account_hash(&account.id))
         });
     }
 

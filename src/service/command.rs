@@ -15,6 +15,7 @@
 //! A claim is mostly answered from memory; where a filter lets the id pass it reads a block of the store, about 100 µs,
 //! on the thread of the runtime.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use crate::journal::record::{Entry, Record};
 use crate::journal::walk::{self, Located};
 use crate::ledger::command::{Basket, Command, CommandKind};
 use crate::ledger::decision::Refusal;
+use crate::ledger::state::{account_hash, shard_of_hash};
 use crate::ledger::types::{AccountNumber, Day, Position, ProgramVersion, ShardId, SymbolId, TimestampNs};
 use crate::ledger::zone::utc_day;
 use crate::program::registry::Programs;
@@ -187,13 +189,19 @@ impl Edge {
             freed: None,
         };
         job.deadline_ns = caller.deadline_ns;
-        let names = Giving { dictionary: &self.engine.dictionary, definitions: &*self.engine.control };
+        let mut known = self.lane.names();
+        let names = Giving {
+            dictionary: &self.engine.dictionary,
+            definitions: &*self.engine.control,
+            known: &RefCell::new(&mut known),
+        };
         if convert::fill_basket(job.basket_mut(), basket, receipt_at, business_day, &names).is_err() {
             return Ok(None);
         }
         let command = &mut job.command;
         command.account_id.clear();
         command.account_id.push_str(request.account_id);
+        job.account_hash = account_hash(request.account_id);
         command.transaction_id.clear();
         command.transaction_id.push_str(request.transaction_id);
         command.partner = caller.principal.symbol;
@@ -321,7 +329,7 @@ impl Edge {
         patience: Patience,
     ) -> Result<Started, Failure> {
         let Ready { mut job, original_version } = ready;
-        let shard = self.engine.shard_of(&job.command.account_id);
+        let shard = shard_of_hash(job.account_hash, self.engine.identity.shard_count);
         let (ticket, answer) = self.lane.expect_answer(original_version);
         job.ticket = ticket;
         let batch = CommandBatch::new(vec![job], self.lane.clone());

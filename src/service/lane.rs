@@ -15,6 +15,7 @@ use slab::Slab;
 use tokio::sync::{Notify, oneshot};
 
 use super::command::finished;
+use super::names::NameCache;
 use super::status::Failure;
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::ProgramVersion;
@@ -47,6 +48,7 @@ struct Desk {
 pub(super) struct Lane {
     engine: Arc<Engine>,
     desk: Mutex<Desk>,
+    names: Mutex<NameCache>,
     arrived: Mutex<Vec<CommandBatch>>,
     bell: Notify,
 }
@@ -56,12 +58,17 @@ impl Lane {
     pub(super) fn new(engine: Arc<Engine>) -> Arc<Self> {
         let outgoing = (0..engine.worker_count()).map(|_| Vec::new()).collect();
         let desk = Mutex::new(Desk { spares: Vec::new(), outgoing, waiters: Slab::new() });
-        Arc::new(Self { engine, desk, arrived: Mutex::new(Vec::new()), bell: Notify::new() })
+        Arc::new(Self { engine, desk, names: Mutex::default(), arrived: Mutex::new(Vec::new()), bell: Notify::new() })
     }
 
     /// Nothing panics while it holds the lock, so poison is passed over.
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names that came again and again on this lane. Must not be asked for while it is held.
+    pub(super) fn names(&self) -> MutexGuard<'_, NameCache> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A job to fill in.
@@ -93,7 +100,7 @@ impl Lane {
 
     /// Puts a command in, with its claims. It leaves soon.
     pub(super) fn send(&self, job: CommandJob) {
-        let worker = self.engine.worker_of(&job.command.account_id);
+        let worker = self.engine.worker_of(job.account_hash);
         let mut desk = self.desk();
         let outgoing = &mut desk.outgoing[worker];
         outgoing.push(job);

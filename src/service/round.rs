@@ -242,7 +242,7 @@ impl<'a> Starting<'a> {
 
     /// Puts a claimed command to those that are going to be handed over.
     fn add(&mut self, place: usize, job: CommandJob) {
-        let worker = self.edge.engine.worker_of(&job.command.account_id);
+        let worker = self.edge.engine.worker_of(job.account_hash);
         let (part, jobs) = &mut self.unsent.by_worker[worker];
         if jobs.is_empty() {
             *part = self.round.parts.len();

@@ -27,7 +27,7 @@ use crate::journal::log::StoreJournal;
 use crate::journal::record::{Opening, Publication, Record};
 use crate::journal::{Journal, JournalError};
 use crate::ledger::decision::Refusal;
-use crate::ledger::state::{ShardState, shard_of};
+use crate::ledger::state::{ShardState, shard_of, shard_of_hash};
 use crate::ledger::types::{Position, ShardId, TimestampNs};
 use crate::limits;
 use crate::program::registry::Programs;
@@ -252,10 +252,10 @@ impl Engine {
         }
     }
 
-    /// The number of the worker that owns an account.
+    /// The number of the worker that owns an account with this hash.
     #[must_use]
-    pub fn worker_of(&self, account_id: &str) -> usize {
-        worker_of(self.shard_of(account_id), self.queues.len())
+    pub fn worker_of(&self, account_hash: u64) -> usize {
+        worker_of(shard_of_hash(account_hash, self.identity.shard_count), self.queues.len())
     }
 
     /// The shard of an account.

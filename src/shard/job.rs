@@ -34,6 +34,8 @@ pub struct CommandJob {
     pub ticket: u64,
     /// What is asked.
     pub command: Command,
+    /// [`crate::ledger::state::account_hash`] of the account's id.
+    pub account_hash: u64,
     /// The stamp of the service, or of the importer where the clock is the input.
     pub stamp: TimestampNs,
     /// Claims that the worker turns into entries of the index, or drops.
@@ -57,6 +59,7 @@ impl CommandJob {
                 partner: SymbolId::EMPTY,
                 kind: CommandKind::Accrue(Basket::default()),
             },
+            account_hash: 0,
             stamp: TimestampNs(0),
             ids: ClaimedIds { transaction: none, subject: none, freed: None },
             deadline_ns: None,

@@ -10,6 +10,7 @@ use tallystick::journal::record::{Opening, Publication, Record};
 use tallystick::journal::{Journal, chunk::Chunk};
 use tallystick::ledger::command::{Basket, Command, CommandKind, Line};
 use tallystick::ledger::program::Program;
+use tallystick::ledger::state::account_hash;
 use tallystick::ledger::types::{Item, Position, ProgramVersion, SymbolId, TimestampNs};
 use tallystick::ledger::zone::utc_day;
 use tallystick::limits;
@@ -160,7 +161,15 @@ impl Rig {
         self.claim(ids.transaction);
         self.claim(ids.subject);
         let outcome = CommandOutcome::default();
-        CommandJob { ticket: self.next_id, command, stamp: at, ids, deadline_ns: None, outcome }
+        CommandJob {
+            ticket: self.next_id,
+            account_hash: account_hash(account),
+            command,
+            stamp: at,
+            ids,
+            deadline_ns: None,
+            outcome,
+        }
     }
 
     fn hasher(&self) -> tallystick::ids::IdHasher {
