@@ -104,7 +104,7 @@ pub fn accrual(dictionary: &Dictionary, number: u64, account: u64, line_count: u
 
 /// A job around a command, with ids derived from its number, and memory reserved as the edge does.
 #[must_use]
-pub fn job(command: Command, number: u64) -> CommandJob {
+pub fn job(command: Command, number: u64) -> Box<CommandJob> {
     let hasher = IdHasher::new(&[7; 16]);
     let transaction = hasher.transaction("bench", &number.to_string());
     let subject = hasher.receipt("bench", "store-330", "till-4", 20_454, &number.to_string());
@@ -113,7 +113,7 @@ pub fn job(command: Command, number: u64) -> CommandJob {
     decision.effects.counters.reserve(8);
     decision.clips.reserve(4);
     decision.cells.reserve(4);
-    CommandJob {
+    Box::new(CommandJob {
         ticket: number,
         account_hash: account_hash(&command.account_id),
         command,
@@ -121,7 +121,7 @@ pub fn job(command: Command, number: u64) -> CommandJob {
         ids: ClaimedIds { transaction, subject, freed: None },
         deadline_ns: None,
         outcome: CommandOutcome { decision, ..CommandOutcome::default() },
-    }
+    })
 }
 
 /// One worker that owns 16 shards over a store in memory.

@@ -230,7 +230,7 @@ mod tests {
         };
         let command = Command {
             account_id: account.into(),
-            transaction_id: format!("{account}-{seq}").into(),
+            transaction_id: format!("{account}-{seq}"),
             partner: SymbolId::EMPTY,
             kind: CommandKind::Accrue(basket),
         };

@@ -17,7 +17,7 @@ use super::account::{Account, PartnerAccount};
 use super::command::{Basket, Command, CommandKind, Reversal};
 use super::decision::{Clip, CounterChange, Decision, LineOutcome, LotKey, Outcome, Refusal, TotalsChange};
 use super::earn;
-use super::program::{AccountPolicy, CalendarWindow, CapMeasure, MetricMeasure, Program};
+use super::program::{AccountPolicy, CalendarWindow, CapMeasure, MetricMeasure, Periods, Program};
 use super::types::{AccountNumber, Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::utc_day;
 use crate::ledger::decision::CellUse;
@@ -354,16 +354,17 @@ fn decide_accrual(account: &Account, partner: SymbolId, basket: &Basket, context
         .map(|(_, amount_minor)| amount_minor)
         .sum();
     out.granted = out.earned;
-    clip_by_velocity(account, basket.receipt_at, program, out);
-    clip_by_caps(account, basket.receipt_at, program, out);
+    let periods = Periods::at(&program.zone, basket.receipt_at);
+    clip_by_velocity(account, periods, program, out);
+    clip_by_caps(account, periods, program, out);
     clip_by_budgets(context, out);
 
     let key = LotKey { wallet: out.wallet, issuer: partner, funding_rate_bps: 0, expires_at: LotKey::NEVER };
     if out.granted > 0 {
         out.effects.lot = Some((key, out.granted));
     }
-    count_caps(basket.receipt_at, context, out);
-    count_metrics(basket.receipt_at, eligible_minor, context, out);
+    count_caps(periods, context, out);
+    count_metrics(periods, eligible_minor, context, out);
     out.effects.totals = TotalsChange::of_accrual(out.granted, &out.clips, out.over_velocity.is_some());
     out.balance_after = account.balance(out.wallet, context.posted_at) + out.granted;
 
@@ -379,12 +380,12 @@ fn decide_accrual(account: &Account, partner: SymbolId, basket: &Basket, context
 }
 
 /// A basket that would have earned earns nothing once the window has seen as many earning baskets as the cap allows.
-fn clip_by_velocity(account: &Account, receipt_at: TimestampNs, program: &Program, out: &mut Decision) {
+fn clip_by_velocity(account: &Account, periods: Periods, program: &Program, out: &mut Decision) {
     if out.earned == 0 {
         return;
     }
     for cap in program.caps.iter().filter(|cap| cap.measure == CapMeasure::EarningBaskets) {
-        let period = cap.window.period(&program.zone, receipt_at);
+        let period = periods.of(cap.window);
         if account.counter(cap.symbol, period) >= cap.limit {
             out.over_velocity = Some(cap.symbol);
             out.granted = 0;
@@ -393,9 +394,9 @@ fn clip_by_velocity(account: &Account, receipt_at: TimestampNs, program: &Progra
     }
 }
 
-fn clip_by_caps(account: &Account, receipt_at: TimestampNs, program: &Program, out: &mut Decision) {
+fn clip_by_caps(account: &Account, periods: Periods, program: &Program, out: &mut Decision) {
     for cap in program.caps.iter().filter(|cap| cap.measure == CapMeasure::Units) {
-        let period = cap.window.period(&program.zone, receipt_at);
+        let period = periods.of(cap.window);
         let room = (cap.limit - account.counter(cap.symbol, period)).max(0);
         if out.granted > room {
             out.clips.push(Clip { source: cap.symbol, is_budget: false, units: out.granted - room });
@@ -435,23 +436,23 @@ fn retain_until(window: CalendarWindow, period: i32, context: &Context<'_>) -> D
     Day(last.saturating_add(i32::try_from(late_days).unwrap_or(i32::MAX)))
 }
 
-fn count_caps(receipt_at: TimestampNs, context: &Context<'_>, out: &mut Decision) {
+fn count_caps(periods: Periods, context: &Context<'_>, out: &mut Decision) {
     for cap in &context.program.caps {
         let delta = match cap.measure {
             CapMeasure::Units => out.granted,
             CapMeasure::EarningBaskets => i64::from(out.granted > 0),
         };
-        let period = cap.window.period(&context.program.zone, receipt_at);
+        let period = periods.of(cap.window);
         push_counter(cap.symbol, cap.window, period, delta, context, out);
     }
 }
 
-fn count_metrics(receipt_at: TimestampNs, eligible_minor: i64, context: &Context<'_>, out: &mut Decision) {
+fn count_metrics(periods: Periods, eligible_minor: i64, context: &Context<'_>, out: &mut Decision) {
     for metric in &context.program.metrics {
         let delta = match metric.measure {
             MetricMeasure::EligibleAmount => eligible_minor,
         };
-        let period = metric.window.period(&context.program.zone, receipt_at);
+        let period = periods.of(metric.window);
         push_counter(metric.symbol, metric.window, period, delta, context, out);
     }
 }

@@ -136,7 +136,7 @@ pub(super) enum Claimed<'a> {
 
 /// A command of a reversal or an accrual, with everything a worker needs to know.
 pub(super) struct Ready {
-    pub job: CommandJob,
+    pub job: Box<CommandJob>,
     pub original_version: Option<ProgramVersion>,
 }
 
@@ -231,7 +231,7 @@ impl Edge {
         request: &AccrualView<'_>,
         patience: Patience,
     ) -> Result<Started, Failure> {
-        let mut job = CommandJob::blank();
+        let mut job = Box::new(CommandJob::blank());
         let prepared = self.prepare_accrual(caller, request, &self.moment(), &mut job)?;
         match prepared {
             Some(left_open) => self.start_prepared(job, left_open, patience).await,
@@ -242,7 +242,7 @@ impl Edge {
     /// Starts a prepared accrual, waiting for whatever it has to wait for.
     pub(super) async fn start_prepared(
         self: &Arc<Self>,
-        job: CommandJob,
+        job: Box<CommandJob>,
         left_open: LeftOpen,
         patience: Patience,
     ) -> Result<Started, Failure> {

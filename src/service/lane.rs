@@ -37,9 +37,9 @@ const SPARES_MAX: usize = 8_192;
 
 #[derive(Default)]
 struct Desk {
-    spares: Vec<CommandJob>,
+    spares: Vec<Box<CommandJob>>,
     /// Commands that have not left, by worker.
-    outgoing: Vec<Vec<CommandJob>>,
+    outgoing: Vec<Vec<Box<CommandJob>>>,
     /// By ticket.
     waiters: Slab<Waiter>,
 }
@@ -72,20 +72,20 @@ impl Lane {
     }
 
     /// A job to fill in.
-    pub(super) fn spare(&self) -> CommandJob {
-        self.desk().spares.pop().unwrap_or_else(CommandJob::blank)
+    pub(super) fn spare(&self) -> Box<CommandJob> {
+        self.desk().spares.pop().unwrap_or_else(|| Box::new(CommandJob::blank()))
     }
 
     /// Moves up to so many jobs to fill in to `out`.
-    pub(super) fn lend(&self, count: usize, out: &mut Vec<CommandJob>) {
+    pub(super) fn lend(&self, count: usize, out: &mut Vec<Box<CommandJob>>) {
         let mut desk = self.desk();
         let kept = desk.spares.len().saturating_sub(count);
         out.extend(desk.spares.drain(kept..));
     }
 
     /// Takes back jobs whose outcome has been told.
-    pub(super) fn give_back(&self, jobs: &mut Vec<CommandJob>) {
-        jobs.iter_mut().for_each(CommandJob::reset);
+    pub(super) fn give_back(&self, jobs: &mut Vec<Box<CommandJob>>) {
+        jobs.iter_mut().for_each(|job| job.reset());
         let mut desk = self.desk();
         let room = SPARES_MAX.saturating_sub(desk.spares.len());
         desk.spares.extend(jobs.drain(..room.min(jobs.len())));
@@ -99,7 +99,7 @@ impl Lane {
     }
 
     /// Puts a command in, with its claims. It leaves soon.
-    pub(super) fn send(&self, job: CommandJob) {
+    pub(super) fn send(&self, job: Box<CommandJob>) {
         let worker = self.engine.worker_of(job.account_hash);
         let mut desk = self.desk();
         let outgoing = &mut desk.outgoing[worker];
@@ -137,7 +137,7 @@ impl Lane {
         }
     }
 
-    fn hand_over(self: &Arc<Self>, worker: usize, jobs: Vec<CommandJob>) {
+    fn hand_over(self: &Arc<Self>, worker: usize, jobs: Vec<Box<CommandJob>>) {
         let batch = CommandBatch::new(jobs, self.clone());
         let Err((job, refusal)) = self.engine.submit_to(worker, Job::Commands(batch)) else { return };
         let Job::Commands(batch) = job else { unreachable!("the same job comes back") };
@@ -182,7 +182,7 @@ impl Mailbox for Lane {
     }
 
     /// Dropping the waiter tells whoever waits that the outcome is unknown.
-    fn abandon(&self, jobs: Vec<CommandJob>) {
+    fn abandon(&self, jobs: Vec<Box<CommandJob>>) {
         for job in jobs {
             drop(self.take_waiter(job.ticket));
         }

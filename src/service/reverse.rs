@@ -112,7 +112,7 @@ impl Edge {
         let mut job =
             CommandJob { command, account_hash, stamp, ids, deadline_ns: caller.deadline_ns, ..CommandJob::blank() };
         make_room(&mut job);
-        self.hand_to_worker(Ready { job, original_version }, [own, subject], patience).await
+        self.hand_to_worker(Ready { job: Box::new(job), original_version }, [own, subject], patience).await
     }
 
     /// The answer to a reversal whose transaction id is used already.

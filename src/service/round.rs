@@ -61,7 +61,7 @@ impl Mailbox for PartMailbox {
         }
     }
 
-    fn abandon(&self, jobs: Vec<CommandJob>) {
+    fn abandon(&self, jobs: Vec<Box<CommandJob>>) {
         drop(jobs);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -70,7 +70,7 @@ impl Mailbox for PartMailbox {
 /// An accrual that is prepared but has not claimed its ids, and its place in the message.
 struct Prepared {
     place: usize,
-    job: CommandJob,
+    job: Box<CommandJob>,
     left_open: LeftOpen,
 }
 
@@ -78,7 +78,7 @@ struct Prepared {
 struct Unsent<'a> {
     ids: &'a IdIndex,
     /// By worker: the part and its jobs.
-    by_worker: Vec<(usize, Vec<CommandJob>)>,
+    by_worker: Vec<(usize, Vec<Box<CommandJob>>)>,
 }
 
 impl Drop for Unsent<'_> {
@@ -89,7 +89,7 @@ impl Drop for Unsent<'_> {
     }
 }
 
-fn drop_claims(ids: &IdIndex, jobs: &[CommandJob]) {
+fn drop_claims(ids: &IdIndex, jobs: &[Box<CommandJob>]) {
     for job in jobs {
         ids.release(job.ids.subject);
         ids.release(job.ids.transaction);
@@ -115,7 +115,7 @@ pub(super) struct Starting<'a> {
     window: Vec<Prepared>,
     keys: Vec<IdKey>,
     claiming: Claiming,
-    spares: Vec<CommandJob>,
+    spares: Vec<Box<CommandJob>>,
     unsent: Unsent<'a>,
     round: Round,
 }
@@ -172,11 +172,11 @@ impl<'a> Starting<'a> {
         self.round.places.push_back(place);
     }
 
-    fn spare(&mut self) -> CommandJob {
+    fn spare(&mut self) -> Box<CommandJob> {
         if self.spares.is_empty() {
             self.edge.lane.lend(limits::CLAIM_WINDOW_COMMANDS, &mut self.spares);
         }
-        self.spares.pop().unwrap_or_else(CommandJob::blank)
+        self.spares.pop().unwrap_or_else(|| Box::new(CommandJob::blank()))
     }
 
     fn place_of(&mut self, started: Result<Started, Failure>) -> Place {
@@ -241,7 +241,7 @@ impl<'a> Starting<'a> {
     }
 
     /// Puts a claimed command to those that are going to be handed over.
-    fn add(&mut self, place: usize, job: CommandJob) {
+    fn add(&mut self, place: usize, job: Box<CommandJob>) {
         let worker = self.edge.engine.worker_of(job.account_hash);
         let (part, jobs) = &mut self.unsent.by_worker[worker];
         if jobs.is_empty() {

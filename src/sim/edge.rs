@@ -437,7 +437,7 @@ fn claim_subject(
 
 fn hand_over(machine: &mut Machine, number: u64, call: &mut Call, ids: ClaimedIds, command: Command) -> Next {
     let shard = shard_of(&command.account_id, machine.identity.shard_count);
-    let job = CommandJob {
+    let job = Box::new(CommandJob {
         ticket: number,
         account_hash: account_hash(&command.account_id),
         command,
@@ -445,7 +445,7 @@ fn hand_over(machine: &mut Machine, number: u64, call: &mut Call, ids: ClaimedId
         ids,
         deadline_ns: call.deadline_ns,
         outcome: CommandOutcome::default(),
-    };
+    });
     if let Err(ids) = machine.submit_command(shard, job) {
         machine.shared.ids.release(ids.subject);
         machine.shared.ids.release(ids.transaction);

@@ -343,7 +343,7 @@ impl<'a> Edge<'a> {
             let job = batch.jobs.pop().expect("one command was sent");
             let _ = told.send(Box::new(Answer::of(job.outcome)));
         };
-        match self.engine.submit(shard, Job::Commands(CommandBatch::new(vec![job], Arc::new(tell)))) {
+        match self.engine.submit(shard, Job::Commands(CommandBatch::new(vec![Box::new(job)], Arc::new(tell)))) {
             Ok(()) => Pending::Waiting(answer),
             Err((_, refusal)) => {
                 self.engine.shared.ids.release(ids.subject);

@@ -153,7 +153,7 @@ impl Rig {
         };
         let command = Command {
             account_id: account.into(),
-            transaction_id: id.into(),
+            transaction_id: id,
             partner: self.symbol("north"),
             kind: CommandKind::Accrue(basket),
         };
@@ -185,7 +185,7 @@ impl Rig {
     pub fn accrue(&mut self, account: &str, amount_minor: i64, at: TimestampNs) {
         let line = self.line("", "", amount_minor);
         let job = self.job(account, &[line], at);
-        self.worker.execute(Job::Commands(CommandBatch::new(vec![job], Arc::new(drop::<CommandBatch>))), 0);
+        self.worker.execute(Job::Commands(CommandBatch::new(vec![Box::new(job)], Arc::new(drop::<CommandBatch>))), 0);
     }
 
     /// Hands the open chunk over and makes it durable; the worker is told.

@@ -118,8 +118,8 @@ impl Worker {
                 let ticket = *self.open_ticket.get_or_insert_with(|| self.shared.tickets.begin(self.index));
                 let mut held = match kind {
                     CommandKind::Accrue(_) => {
-                        let mut held = self.shared.cells.hold(program.budgets_at(posted_at).map(|budget| budget.cell));
                         let budgets = program.budgets_at(posted_at);
+                        let mut held = self.shared.cells.hold(budgets.clone().map(|budget| budget.cell));
                         self.rooms.extend(budgets.map(|budget| held.room(budget.cell, budget.limit)));
                         held
                     }
