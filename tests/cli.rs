@@ -48,7 +48,7 @@ fn loaded_server(folder: &Path) -> Server {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 20] = [
         &[],
         &["serve"],
         &["demo"],
@@ -65,6 +65,9 @@ fn every_command_explains_itself() {
         &["audit", "verify"],
         &["sim"],
         &["status"],
+        &["errors"],
+        &["errors", "show"],
+        &["errors", "list"],
         &["completions"],
     ];
     for command in commands {
@@ -405,4 +408,32 @@ fn the_demonstration_keeps_its_directory_when_it_is_asked_to() {
     let data = object["data_path"].as_str().expect("it was kept");
     let verified = run(["audit", "verify", "--data", data, "--json"]).expect(0).object();
     assert_eq!(verified["wallets"][0]["outstanding_units"], 5_000);
+}
+
+#[test]
+fn errors_are_explained_without_a_server() {
+    let shown = run(["errors", "show", "7"]).expect(0);
+    let page = fs::read_to_string(repository("docs/errors/0007-balance-limit-exceeded.md")).expect("the page is there");
+    assert_eq!(shown.stdout, page);
+    assert_eq!(run(["errors", "show", "balance_limit_exceeded"]).expect(0).stdout, page);
+    let both = run(["errors", "show", "OVERLOADED", "--json"]).expect(0).object();
+    let numbers: Vec<&Value> =
+        both["errors"].as_array().expect("a list").iter().map(|error| &error["number"]).collect();
+    assert_eq!(numbers, [12, 1_004]);
+    assert_eq!(both["errors"][0]["journaled"], false);
+    let listed = run(["errors", "list"]).expect(0).stdout;
+    let list = run(["errors", "list", "--json"]).expect(0).object();
+    for error in list["errors"].as_array().expect("a list") {
+        assert!(listed.contains(error["sentence"].as_str().expect("a sentence")), "{error}");
+    }
+    let unknown = run(["errors", "show", "NOBODY"]).expect(2);
+    assert!(unknown.stderr.contains("errors list"), "{unknown:?}");
+}
+
+#[test]
+fn a_call_that_fails_names_its_page() {
+    let folder = folder();
+    let server = history_server(folder.path());
+    let failed = server.run(&["program", "show", "--version", "9"]).expect(65);
+    assert!(failed.stderr.contains("tallystick errors show 1011"), "{failed:?}");
 }

@@ -8,6 +8,7 @@ pub mod client;
 pub mod completions;
 pub mod demo;
 pub mod error;
+pub mod errors;
 pub mod exit;
 pub mod export;
 pub mod import;
@@ -56,6 +57,8 @@ pub enum Command {
     Sim(sim::SimArgs),
     /// Say how a running server and its data directory stand
     Status(status::StatusArgs),
+    /// Explain refusals and failed calls
+    Errors(errors::ErrorsArgs),
     /// Print the completions of a shell
     Completions(completions::CompletionsArgs),
 }
@@ -75,6 +78,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(args, &out),
         Command::Sim(args) => sim::run(&args, &out),
         Command::Status(args) => status::run(args, &out),
+        Command::Errors(args) => errors::run(&args, &out),
         Command::Completions(args) => completions::run(args, &out),
     };
     out.finish(result)
