@@ -437,3 +437,23 @@ fn a_call_that_fails_names_its_page() {
     let failed = server.run(&["program", "show", "--version", "9"]).expect(65);
     assert!(failed.stderr.contains("tallystick errors show 1011"), "{failed:?}");
 }
+
+#[test]
+fn a_server_says_whether_a_file_can_follow_its_versions() {
+    let folder = folder();
+    let server = history_server(folder.path());
+    let sample = fs::read_to_string(repository("deploy/programs/basic.toml")).expect("the sample is there");
+    let path = folder.path().join("next.toml");
+    let raised = sample.replacen("[program]\n", "[program]\nlate_limit_days = 31\n", 1);
+    assert_ne!(raised, sample);
+    let line = 1 + raised.lines().position(|line| line == "late_limit_days = 31").expect("it was put there");
+    fs::write(&path, &raised).expect("a file can be written");
+    run(["program", "check", text(&path)]).expect(0);
+    let asked = server.run(&["program", "check", text(&path)]).expect(65);
+    let place = format!("{}:{line}:1: error: `late_limit_days` is 31, but may not be raised", path.display());
+    assert!(asked.stdout.contains(&place), "{}", asked.stdout);
+    let published = server.run(&["program", "publish", text(&path)]).expect(65);
+    assert!(published.stderr.contains(&format!("source: {line}:1: `late_limit_days` is 31")), "{published:?}");
+    fs::write(&path, sample).expect("a file can be written");
+    server.run(&["program", "check", text(&path)]).expect(0);
+}
