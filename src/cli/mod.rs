@@ -12,7 +12,6 @@ pub mod errors;
 pub mod exit;
 pub mod export;
 pub mod import;
-pub mod natural;
 pub mod output;
 pub mod program;
 pub mod serve;

@@ -39,6 +39,8 @@ use crate::ledger::types::{ShardId, TimestampNs};
 use crate::limits;
 use crate::shard::engine::Engine;
 use crate::shard::job::Job;
+pub use read::account_row;
+
 use auth::Authenticator;
 use status::Failure;
 use wire::admin_service_server::AdminServiceServer;
