@@ -190,7 +190,8 @@ fn a_mistake_in_a_file_of_baskets_is_located_and_the_import_can_go_on() {
     let exported = server.run(&["export", "accounts", "--account-column", "household_id"]).expect(0);
     assert_eq!(
         exported.stdout,
-        "household_id,baskets,earned,redeemed,expired,balance,clipped,refused_baskets,refused_redemptions,qualifying_cents\n\
+        "household_id,baskets,earned,redeemed,expired,balance,clipped,\
+         refused_baskets,refused_redemptions,qualifying_cents\n\
          9,2,206,0,0,206,0,0,0,10449\n\
          10,1,0,0,0,0,0,0,0,0\n"
     );

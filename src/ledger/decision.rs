@@ -134,8 +134,8 @@ impl Refusal {
         }
     }
 
-    /// Whether it is about the moment alone: the same command, sent again a little later, is decided. Whoever sends many
-    /// commands repeats after these by itself; what else advises the same id waits for something to be done or to come.
+    /// Whether it is about the moment alone: the same command, sent again a little later, is decided. Whoever sends
+    /// many commands repeats after these by itself; what else advises the same id waits for something to be done.
     #[must_use]
     pub fn is_transient(self) -> bool {
         match self {

@@ -59,8 +59,8 @@ pub enum AppendError {
     },
     /// Receipts would be let in for windows of which counters are forgotten already.
     #[error(
-        "`late_limit_days` is {got}, but may not be raised above the {latest} of version {version}: counters of caps are \
-         kept no longer"
+        "`late_limit_days` is {got}, but may not be raised above the {latest} of version {version}: counters of caps \
+         are kept no longer"
     )]
     LateLimitRaised {
         /// The version before.
@@ -295,8 +295,8 @@ mod tests {
                 "\"UTC\"",
                 "\"UTC\"\nlate_limit_days = 31",
                 Some(
-                    "`late_limit_days` is 31, but may not be raised above the 30 of version 1: counters of caps are kept \
-                     no longer",
+                    "`late_limit_days` is 31, but may not be raised above the 30 of version 1: counters of caps are \
+                     kept no longer",
                 ),
             ),
             (

@@ -3,7 +3,8 @@
 //! What must stay true:
 //! - commands are sent in their order, and sent again in their order, so that what one account sees keeps its order;
 //! - a command counts as answered only by a definite answer: accepted, replayed, or refused for a reason that waiting
-//!   does not lift. A refusal for want of capacity is followed by sending it again, once everything sent before has its answer;
+//!   does not lift. A refusal for want of capacity is followed by sending it again, once everything sent before has its
+//!   answer;
 //! - when a connection breaks, all that has no answer is sent again with the same ids, which makes repeating harmless;
 //! - no more than a window of commands is unanswered, and no more is kept in memory;
 //! - after a stated time without any definite answer it gives up, and says why.
