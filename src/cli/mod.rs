@@ -9,10 +9,10 @@ pub mod client;
 pub mod completions;
 pub mod demo;
 pub mod error;
+pub mod errors;
 pub mod exit;
 pub mod export;
 pub mod import;
-pub mod natural;
 pub mod output;
 pub mod program;
 pub mod serve;
@@ -59,6 +59,8 @@ pub enum Command {
     Sim(sim::SimArgs),
     /// Say how a running server and its data directory stand
     Status(status::StatusArgs),
+    /// Explain refusals and failed calls
+    Errors(errors::ErrorsArgs),
     /// Print the completions of a shell
     Completions(completions::CompletionsArgs),
 }
@@ -79,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Bench(args) => bench::run(&args, &out),
         Command::Sim(args) => sim::run(&args, &out),
         Command::Status(args) => status::run(args, &out),
+        Command::Errors(args) => errors::run(&args, &out),
         Command::Completions(args) => completions::run(args, &out),
     };
     out.finish(result)

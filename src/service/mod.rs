@@ -47,6 +47,8 @@ use crate::ledger::types::{ShardId, TimestampNs};
 use crate::limits;
 use crate::shard::engine::Engine;
 use crate::shard::job::Job;
+pub use read::account_row;
+
 use auth::Authenticator;
 use lane::Lane;
 use status::Failure;

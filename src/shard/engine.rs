@@ -283,7 +283,13 @@ impl Engine {
     /// announced stamps: of the two at least one sees the other.
     #[must_use]
     pub fn may_stamp(&self, stamp: TimestampNs) -> bool {
+        self.may_stamp_around(stamp, || {})
+    }
+
+    /// As [`Engine::may_stamp`]; `between` runs between the announcement and the look, where a test publishes.
+    fn may_stamp_around(&self, stamp: TimestampNs, between: impl FnOnce()) -> bool {
         self.latest_stamp.fetch_max(stamp.0, Ordering::SeqCst);
+        between();
         stamp.0 < self.publish_gate.load(Ordering::SeqCst)
     }
 
@@ -524,3 +530,7 @@ impl WorkerThread {
         let _ = select.ready_timeout(Duration::from_millis(patience));
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;
