@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -17,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 /// Bytes of one append of the sync measurement.
 const APPEND_BYTES: usize = 4_096;
 /// How long syncs are measured.
-const SYNC_NS: i64 = 1_500_000_000;
+const SYNC: Duration = Duration::from_millis(1_500);
 /// Size of the buffer that is read at random: larger than any cache.
 const CHASE_BYTES: usize = 512 << 20;
 /// Bytes of a cache line.
@@ -52,7 +53,7 @@ impl Machine {
     /// # Errors
     /// When no file can be written in the folder.
     pub fn measure(folder: &Path) -> Result<Self, BenchError> {
-        let syncs = sync_latency(folder)?;
+        let syncs = sync_latency(folder, SYNC)?;
         Ok(Self {
             processor: field_of("/proc/cpuinfo", "model name"),
             core_count: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -82,14 +83,18 @@ fn field_of(path: &str, key: &str) -> String {
 }
 
 /// Latency of 4 KiB appends to a growing file, each followed by an fdatasync.
-fn sync_latency(folder: &Path) -> Result<Histogram<u64>, BenchError> {
+///
+/// # Errors
+/// When no file can be written in the folder.
+pub fn sync_latency(folder: &Path, measure: Duration) -> Result<Histogram<u64>, BenchError> {
+    let measure_ns = i64::try_from(measure.as_nanos()).unwrap_or(i64::MAX);
     let path = folder.join("fdatasync");
     let failed = |error| BenchError::file("writing", &path, error);
     let mut file = File::create(&path).map_err(failed)?;
     let mut latency = histogram();
     let clock = SystemClock::new();
     let mut before_ns = clock.monotonic_ns();
-    while before_ns < SYNC_NS {
+    while before_ns < measure_ns {
         file.write_all(&[7; APPEND_BYTES]).and_then(|()| file.sync_data()).map_err(failed)?;
         let now_ns = clock.monotonic_ns();
         latency.saturating_record(u64::try_from(now_ns - before_ns).unwrap_or(0).max(1));

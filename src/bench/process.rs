@@ -111,6 +111,22 @@ impl Process {
         }
     }
 
+    /// Waits until the process has ended, but no longer than the limit.
+    pub fn wait_for_end(&mut self, limit: Duration) {
+        let clock = SystemClock::new();
+        let limit_ns = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
+        while clock.monotonic_ns() < limit_ns && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    /// The last line of the log that begins so.
+    #[must_use]
+    pub fn last_line(&self, beginning: &str) -> Option<String> {
+        let log = fs::read_to_string(&self.log).ok()?;
+        log.lines().rfind(|line| line.starts_with(beginning)).map(str::to_owned)
+    }
+
     /// Waits until the process has hardly used a processor for a moment, so that what it does after one run is not
     /// counted against the next. Returns when it goes on for longer than the limit, too.
     pub fn settle(&self, limit: Duration) {
@@ -132,7 +148,7 @@ impl Process {
     ///
     /// # Errors
     /// When it does not stop in time, or ends with a failure.
-    pub fn stop_in_place(&mut self) -> Result<(), BenchError> {
+    pub fn stop(&mut self) -> Result<(), BenchError> {
         let asked = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0))
             .is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
         if !asked {
@@ -150,7 +166,7 @@ impl Process {
     }
 
     /// Kills the process at once, as `kill -9` does.
-    pub fn kill(mut self) {
+    pub fn kill(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();

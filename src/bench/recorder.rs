@@ -40,6 +40,10 @@ pub struct Recorder {
     pub latency: Histogram<u64>,
     /// Commands accepted in each slot.
     pub slots: Vec<u64>,
+    /// Sum of the latencies in each slot, in nanoseconds, and how many they are.
+    pub slot_latency: Vec<(i64, u64)>,
+    /// Refusals in each slot.
+    pub slot_refusals: Vec<u64>,
     /// Commands accepted.
     pub accepted_count: u64,
     /// What was not accepted, by kind.
@@ -58,11 +62,13 @@ impl Recorder {
     /// A recorder that has seen nothing.
     #[must_use]
     pub fn new(window: Window) -> Self {
-        let slot_count = (window.end_ns - window.begin_ns).div_euclid(SLOT_NS) + 1;
+        let slot_count = usize::try_from((window.end_ns - window.begin_ns).div_euclid(SLOT_NS)).unwrap_or(0).max(1);
         Self {
             window,
             latency: histogram(),
-            slots: vec![0; usize::try_from(slot_count).unwrap_or(0)],
+            slots: vec![0; slot_count],
+            slot_latency: vec![(0, 0); slot_count],
+            slot_refusals: vec![0; slot_count],
             accepted_count: 0,
             refusals: BTreeMap::new(),
             message_count: 0,
@@ -84,16 +90,25 @@ impl Recorder {
             return;
         }
         self.accepted_count += count;
-        let slot = usize::try_from((at_ns - self.window.begin_ns) / SLOT_NS).unwrap_or(usize::MAX);
+        let slot = self.slot(at_ns);
         if let Some(slot) = self.slots.get_mut(slot) {
             *slot += count;
         }
+    }
+
+    fn slot(&self, at_ns: i64) -> usize {
+        usize::try_from((at_ns - self.window.begin_ns) / SLOT_NS).unwrap_or(usize::MAX)
     }
 
     /// A call or batch was answered that long after it was, or should have been, sent.
     pub fn took(&mut self, at_ns: i64, latency_ns: i64) {
         if self.counts(at_ns) {
             self.latency.saturating_record(u64::try_from(latency_ns).unwrap_or(0).max(1));
+            let slot = self.slot(at_ns);
+            if let Some((sum_ns, count)) = self.slot_latency.get_mut(slot) {
+                *sum_ns += latency_ns;
+                *count += 1;
+            }
         }
     }
 
@@ -110,6 +125,10 @@ impl Recorder {
     pub fn refused(&mut self, at_ns: i64, kind: &str) {
         if !self.counts(at_ns) {
             return;
+        }
+        let slot = self.slot(at_ns);
+        if let Some(count) = self.slot_refusals.get_mut(slot) {
+            *count += 1;
         }
         match self.refusals.get_mut(kind) {
             Some(count) => *count += 1,
@@ -129,6 +148,13 @@ impl Recorder {
     pub fn merge(&mut self, other: &Self) {
         self.latency.add(&other.latency).expect("all histograms have the same bounds");
         for (slot, more) in self.slots.iter_mut().zip(&other.slots) {
+            *slot += more;
+        }
+        for ((sum_ns, count), (more_ns, more)) in self.slot_latency.iter_mut().zip(&other.slot_latency) {
+            *sum_ns += more_ns;
+            *count += more;
+        }
+        for (slot, more) in self.slot_refusals.iter_mut().zip(&other.slot_refusals) {
             *slot += more;
         }
         self.accepted_count += other.accepted_count;
@@ -238,8 +264,12 @@ impl Measured {
         for run in runs {
             // Slots follow those of the run before; everything else is added.
             let slots = std::mem::take(&mut whole.all.slots);
+            let latency = std::mem::take(&mut whole.all.slot_latency);
+            let refusals = std::mem::take(&mut whole.all.slot_refusals);
             whole.all.merge(&run.all);
             whole.all.slots = slots.into_iter().chain(run.all.slots).collect();
+            whole.all.slot_latency = latency.into_iter().chain(run.all.slot_latency).collect();
+            whole.all.slot_refusals = refusals.into_iter().chain(run.all.slot_refusals).collect();
             whole.window_ns += run.window_ns;
             whole.longest_pause_ns = whole.longest_pause_ns.max(run.longest_pause_ns);
             whole.control.overshoot.add(&run.control.overshoot).expect("all histograms have the same bounds");
