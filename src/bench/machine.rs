@@ -18,13 +18,13 @@ use crate::clock::{Clock, SystemClock};
 /// Bytes of one append of the sync measurement.
 const APPEND_BYTES: usize = 4_096;
 /// How long syncs are measured.
-const SYNC: Duration = Duration::from_millis(1_500);
+const SYNC: Duration = Duration::from_secs(1);
 /// Size of the buffer that is read at random: larger than any cache.
-const CHASE_BYTES: usize = 512 << 20;
+const CHASE_BYTES: usize = 256 << 20;
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
 /// Reads of the memory measurement.
-const READ_COUNT: i64 = 3_000_000;
+const READ_COUNT: i64 = 2_000_000;
 
 /// What figures depend on.
 #[derive(Clone, Debug, Default, Serialize)]

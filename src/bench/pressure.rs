@@ -61,8 +61,10 @@ pub fn overload(
         figure.more.insert("refused_per_second".to_owned(), refused as f64 / seconds);
         figure.more.insert("server_memory_before_bytes".to_owned(), before_bytes as f64);
         if name == "overload-50-after" {
-            let slots = normal_after.map_or(f64::NAN, |slots| slots as f64);
-            figure.more.insert("seconds_until_normal".to_owned(), slots * SLOT_NS as f64 / 1e9);
+            // Absent when it took longer than the run.
+            if let Some(slots) = normal_after {
+                figure.more.insert("seconds_until_normal".to_owned(), slots as f64 * SLOT_NS as f64 / 1e9);
+            }
         }
         report.results.push(figure);
     }

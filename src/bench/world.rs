@@ -372,10 +372,13 @@ impl World {
 }
 
 /// Records from one position to another, and the bytes and records of the frames that begin there.
-type Counted = (Range<u64>, (u64, u64));
+pub type Counted = (Range<u64>, (u64, u64));
 
 /// Measures the journal of a data directory that no server uses and, if asked, verifies it.
-fn judge(
+///
+/// # Errors
+/// When it cannot be opened, or its journal is not intact.
+pub fn judge(
     data: &Path,
     name: &str,
     is_verified: bool,
