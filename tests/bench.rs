@@ -91,10 +91,13 @@ fn unary_is_compared_with_echo_in_pairs_and_its_journal_verified() {
     results(&report, "echo", 3);
     for unary in results(&report, "unary", 3) {
         expect_ledger(unary);
+        assert!(unary["server_processor_us"].as_f64().is_some_and(|us| us > 0.0), "{unary}");
     }
     let names: Vec<_> = report["ratios"].as_array().expect("a list").iter().map(|ratio| &ratio["name"]).collect();
-    let expected = ["unary ÷ echo, 8 × 64", "unary ÷ echo, 4 × 16", "unary ÷ echo, 1 × 1"];
-    assert_eq!(names, expected.iter().chain(&["one client's p50 ÷ fdatasync p50"]).collect::<Vec<_>>());
+    let of_lanes = |lanes: &str| [format!("unary ÷ echo, {lanes}"), format!("processor time of echo ÷ unary, {lanes}")];
+    let expected = ["8 × 64", "4 × 16", "1 × 1"].into_iter().flat_map(of_lanes);
+    let expected: Vec<String> = expected.chain(["one client's p50 ÷ fdatasync p50".to_owned()]).collect();
+    assert_eq!(names, expected.iter().collect::<Vec<_>>());
     for ratio in report["ratios"].as_array().expect("a list") {
         assert_eq!(ratio["pairs"].as_array().expect("a list").len(), 2, "{ratio}");
         let number = |key: &str| ratio[key].as_f64().expect("a number");

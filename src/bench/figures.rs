@@ -101,6 +101,10 @@ pub struct Figure {
     pub longest_gap_ms: f64,
     /// By how much a thread that only slept a millisecond at a time was late at worst: the machine's own pauses.
     pub machine_pause_ms: f64,
+    /// Time of processors that the server took for a command, its background work included, in microseconds.
+    pub server_processor_us: f64,
+    /// Time of processors that the load generator took for a command.
+    pub load_processor_us: f64,
     /// Memory that the server held at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_memory_bytes: Option<u64>,
@@ -122,6 +126,7 @@ impl Figure {
         let us = |ns: u64| ns as f64 / 1_000.0;
         let ms = |ns: i64| ns as f64 / 1e6;
         let all = &measured.all;
+        let per_command = |ns: u64| us(ns) / all.accepted_count.max(1) as f64;
         let per_message = |bytes: u64| bytes.checked_div(all.message_count).unwrap_or(0);
         Self {
             name: name.into(),
@@ -138,6 +143,8 @@ impl Figure {
             refusals: all.refusals.clone(),
             longest_pause_ms: ms(measured.longest_pause_ns),
             longest_gap_ms: ms(all.longest_gap_ns),
+            server_processor_us: per_command(measured.control.server_ns),
+            load_processor_us: per_command(measured.control.load_ns),
             machine_pause_ms: measured.control.overshoot.max() as f64 / 1e6,
             measured: Some(Box::new(measured)),
             ..Self::default()

@@ -188,7 +188,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::recorder::{Control, Recorder, Window, histogram};
+    use crate::bench::recorder::{Control, Recorder, Window};
 
     fn measured() -> Measured {
         let window = Window { begin_ns: 0, end_ns: 2_000_000_000 };
@@ -197,7 +197,7 @@ mod tests {
             all.accepted(at * 1_000_000, 1);
             all.took(at * 1_000_000, 1_000 * (at + 1));
         }
-        let control = Control { overshoot: histogram(), slots_ns: vec![5_000; 20] };
+        let control = Control { slots_ns: vec![5_000; 20], ..Control::new() };
         Measured { window_ns: 2_000_000_000, all, longest_pause_ns: 1, control }
     }
 

@@ -37,6 +37,7 @@ pub use figures::Report;
 
 use figures::Figure;
 use machine::Machine;
+use process::Process;
 use recorder::Measured;
 use run::Division;
 use world::{Folder, Place, Population, Tell, World};
@@ -155,9 +156,10 @@ fn core(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Result<(
 impl Options {
     /// How the load for a server is divided.
     #[must_use]
-    pub fn division(&self, url: &str, connection_count: usize) -> Division {
+    pub fn division(&self, server: &Process, connection_count: usize) -> Division {
         Division {
-            url: url.to_owned(),
+            url: server.url.clone(),
+            server_id: server.id(),
             thread_count: self.thread_count,
             connection_count,
             warm_up: self.warm_up,

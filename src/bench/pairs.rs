@@ -60,7 +60,7 @@ pub fn echo(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Resu
     let load = EchoLoad::new(options);
     for lanes in lanes(options) {
         tell(&format!("Echo, {} connections with {} in flight", lanes.0, lanes.1), 0, 0);
-        let measured = load.run(options, &server.url, lanes)?;
+        let measured = load.run(options, &server, lanes)?;
         report.results.push(options.figure("echo", measured, lanes));
     }
     Ok(())
@@ -87,7 +87,7 @@ impl EchoLoad {
     fn run(
         &self,
         options: &Options,
-        url: &str,
+        server: &Process,
         (connections, in_flight): (usize, usize),
     ) -> Result<Measured, BenchError> {
         let population = options.population;
@@ -95,7 +95,7 @@ impl EchoLoad {
             let (templates, numbers) = (self.templates.clone(), self.numbers.clone());
             Source::new(templates, numbers, population.account_count, population.seed ^ lane as u64)
         };
-        unary::load(&options.division(url, connections), Pace::Closed { in_flight }, &source)
+        unary::load(&options.division(server, connections), Pace::Closed { in_flight }, &source)
     }
 }
 
@@ -125,7 +125,7 @@ impl UnaryLoad {
     ) -> Result<Measured, BenchError> {
         self.seed += 100_000;
         let source = |lane: usize| world.source(&self.templates, self.seed + lane as u64);
-        unary::load(&options.division(&world.server.url, connections), pace, &source)
+        unary::load(&options.division(&world.server, connections), pace, &source)
     }
 }
 
@@ -181,16 +181,17 @@ fn pairs(
     let begin = world.end_position()?;
     let echo_load = EchoLoad::new(options);
     let (mut echoes, mut unaries) = (Vec::new(), Vec::new());
-    let (mut by_echo, mut by_sync) = (Vec::new(), Vec::new());
+    let (mut by_echo, mut by_effort, mut by_sync) = (Vec::new(), Vec::new(), Vec::new());
     let pair_count = options.pair_count.max(1);
     for pair in 0..pair_count {
         tell(&format!("Pairs of echo and unary, {label}"), pair as u64, pair_count as u64);
         world.settle();
-        let below = echo_load.run(options, &echo.url, lanes)?;
+        let below = echo_load.run(options, echo, lanes)?;
         let sync_ns =
             if lanes == ONE_CLIENT { sync_latency(&world.folder.path, SYNC)?.value_at_quantile(0.5) } else { 0 };
         let above = load.run(options, world, Pace::Closed { in_flight }, connections)?;
         by_echo.push(above.per_second() / below.per_second().max(f64::MIN_POSITIVE));
+        by_effort.push(below.processor_ns_each() / above.processor_ns_each().max(f64::MIN_POSITIVE));
         if sync_ns > 0 {
             by_sync.push(above.quantile_ns(0.5) as f64 / sync_ns as f64);
         }
@@ -201,6 +202,7 @@ fn pairs(
     let unary = options.ledger_figure("unary", Measured::joined(unaries), lanes, world, begin)?;
     report.results.push(unary);
     report.ratios.extend(Ratio::of(format!("unary ÷ echo, {label}"), by_echo));
+    report.ratios.extend(Ratio::of(format!("processor time of echo ÷ unary, {label}"), by_effort));
     report.ratios.extend(Ratio::of("one client's p50 ÷ fdatasync p50", by_sync));
     Ok(())
 }

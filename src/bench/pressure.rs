@@ -119,7 +119,7 @@ pub fn fairness(
     let (beside, streamed) = std::thread::scope(|scope| {
         let streaming = scope.spawn(|| {
             let source = |_: usize| world.source(&templates, 4_000_000_000);
-            stream::load(&options.division(&world.server.url, 1), batches, &source)
+            stream::load(&options.division(&world.server, 1), batches, &source)
         });
         let beside = load.run(options, world, pace, TILL_CONNECTIONS);
         (beside, streaming.join().expect("a stream does not panic"))

@@ -17,8 +17,8 @@ use crate::clock::{Clock, SystemClock};
 const LIMIT_NS: i64 = 1_800_000_000_000;
 /// How often it is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
-/// Clock ticks in a second, as `/proc` counts them on Linux.
-const TICKS_PER_SECOND: u64 = 100;
+/// Length of a clock tick, as `/proc` counts them on Linux.
+const TICK_NS: u64 = 10_000_000;
 
 /// A running child.
 #[derive(Debug)]
@@ -40,8 +40,8 @@ pub struct Usage {
     pub resident_peak_bytes: u64,
     /// Bytes that it caused to be written to disk.
     pub written_bytes: u64,
-    /// Time on a processor, in hundredths of a second.
-    pub processor_ticks: u64,
+    /// Time on processors, in nanoseconds, exact to a hundredth of a second.
+    pub processor_ns: u64,
 }
 
 impl Process {
@@ -97,7 +97,7 @@ impl Process {
     /// What the operating system accounts to it; zeros where it does not say.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        usage_of(&format!("/proc/{}", self.child.id()))
+        usage_of(self.child.id())
     }
 
     /// If the process has ended by itself: an error that says so.
@@ -133,11 +133,11 @@ impl Process {
         const LOOK: Duration = Duration::from_millis(250);
         let clock = SystemClock::new();
         let limit_ns = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
-        let mut before = self.usage().processor_ticks;
+        let mut before = self.usage().processor_ns;
         while clock.monotonic_ns() < limit_ns {
             std::thread::sleep(LOOK);
-            let now = self.usage().processor_ticks;
-            if now - before <= TICKS_PER_SECOND / 40 {
+            let now = self.usage().processor_ns;
+            if now - before <= 2 * TICK_NS {
                 return;
             }
             before = now;
@@ -192,10 +192,16 @@ impl Drop for Process {
 /// What the operating system accounts to this process.
 #[must_use]
 pub fn own_usage() -> Usage {
-    usage_of("/proc/self")
+    usage_in("/proc/self")
 }
 
-fn usage_of(folder: &str) -> Usage {
+/// What the operating system accounts to a process; zeros when there is none.
+#[must_use]
+pub fn usage_of(id: u32) -> Usage {
+    usage_in(&format!("/proc/{id}"))
+}
+
+fn usage_in(folder: &str) -> Usage {
     let read = |name: &str| fs::read_to_string(format!("{folder}/{name}")).unwrap_or_default();
     let number = |text: &str, key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key));
@@ -204,11 +210,11 @@ fn usage_of(folder: &str) -> Usage {
     let (status, io, stat) = (read("status"), read("io"), read("stat"));
     // The name of the program, in parentheses, may contain spaces; user and system time are the 12th and 13th after it.
     let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
-    let ticks = after.split_whitespace().skip(11).take(2).filter_map(|number| number.parse::<u64>().ok()).sum();
+    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|number| number.parse::<u64>().ok()).sum();
     Usage {
         resident_bytes: number(&status, "VmRSS:") * 1_024,
         resident_peak_bytes: number(&status, "VmHWM:") * 1_024,
         written_bytes: number(&io, "write_bytes:"),
-        processor_ticks: ticks,
+        processor_ns: ticks * TICK_NS,
     }
 }

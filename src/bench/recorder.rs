@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::process::{own_usage, usage_of};
 use crate::clock::{Clock, SystemClock};
 
 /// Answers are counted per slot of this length.
@@ -209,18 +210,42 @@ pub struct Control {
     pub overshoot: Histogram<u64>,
     /// The worst of each slot, from the beginning of the window.
     pub slots_ns: Vec<i64>,
+    /// Time of processors that the server took within the window.
+    pub server_ns: u64,
+    /// Time of processors that this process took, the load generator above all.
+    pub load_ns: u64,
 }
 
-/// Sleeps a millisecond at a time until told to stop, and notes by how much each sleep was too long.
-pub fn control(clock: &SystemClock, window: Window, stop: &Arc<AtomicBool>) -> Control {
+impl Control {
+    /// Nothing was seen.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { overshoot: histogram(), slots_ns: Vec::new(), server_ns: 0, load_ns: 0 }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Sleeps a millisecond at a time until told to stop, and notes by how much each sleep was too long; and how much time of
+/// processors the server and the load took from the first to the last of them.
+pub fn control(clock: &SystemClock, window: Window, server_id: u32, stop: &Arc<AtomicBool>) -> Control {
     const SLEEP: Duration = Duration::from_millis(1);
-    let mut seen = Control { overshoot: histogram(), slots_ns: Vec::new() };
+    let mut seen = Control::new();
     let mut before_ns = clock.monotonic_ns();
+    let usage = || [usage_of(server_id).processor_ns, own_usage().processor_ns];
+    let mut began = None;
     while !stop.load(Ordering::Relaxed) && before_ns < window.end_ns {
         std::thread::sleep(SLEEP);
         let now_ns = clock.monotonic_ns();
         let over_ns = now_ns - before_ns - 1_000_000;
         if before_ns >= window.begin_ns {
+            if began.is_none() {
+                began = Some(usage());
+            }
             seen.overshoot.saturating_record(u64::try_from(over_ns).unwrap_or(0).max(1));
             let slot = usize::try_from((before_ns - window.begin_ns) / SLOT_NS).unwrap_or(0);
             seen.slots_ns.resize(seen.slots_ns.len().max(slot + 1), 0);
@@ -229,6 +254,12 @@ pub fn control(clock: &SystemClock, window: Window, stop: &Arc<AtomicBool>) -> C
             }
         }
         before_ns = now_ns;
+    }
+    if let Some([server_ns, load_ns]) = began {
+        let [server_end_ns, load_end_ns] = usage();
+        // A server that has gone accounts nothing.
+        seen.server_ns = server_end_ns.saturating_sub(server_ns);
+        seen.load_ns = load_end_ns.saturating_sub(load_ns);
     }
     seen
 }
@@ -253,6 +284,12 @@ impl Measured {
         self.all.accepted_count as f64 * 1e9 / self.window_ns.max(1) as f64
     }
 
+    /// Time of processors that server and load generator took for each command accepted, in nanoseconds.
+    #[must_use]
+    pub fn processor_ns_each(&self) -> f64 {
+        (self.control.server_ns + self.control.load_ns) as f64 / self.all.accepted_count.max(1) as f64
+    }
+
     /// Several runs, one after the other, as one.
     ///
     /// # Panics
@@ -274,6 +311,8 @@ impl Measured {
             whole.longest_pause_ns = whole.longest_pause_ns.max(run.longest_pause_ns);
             whole.control.overshoot.add(&run.control.overshoot).expect("all histograms have the same bounds");
             whole.control.slots_ns.extend(run.control.slots_ns);
+            whole.control.server_ns += run.control.server_ns;
+            whole.control.load_ns += run.control.load_ns;
         }
         whole
     }

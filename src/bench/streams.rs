@@ -36,7 +36,7 @@ pub fn stream(
         let begin = world.end_position()?;
         let source = |lane: usize| world.source(&templates, seed + lane as u64);
         let batches = Batches { command_count: batch, in_flight: lanes.1 };
-        let measured = stream::load(&options.division(&world.server.url, lanes.0), batches, &source)?;
+        let measured = stream::load(&options.division(&world.server, lanes.0), batches, &source)?;
         let mut figure = options.ledger_figure("stream", measured, lanes, world, begin)?;
         figure.batch = batch;
         if let Some(ledger) = &mut figure.ledger {

@@ -297,6 +297,12 @@ fn figure_lines(figure: &Figure) -> Vec<String> {
             figure.longest_pause_ms, figure.longest_gap_ms, figure.machine_pause_ms
         ));
     }
+    if figure.server_processor_us > 0.0 {
+        lines.push(format!(
+            "processor time for each command: server {:.1} µs, load generator {:.1} µs",
+            figure.server_processor_us, figure.load_processor_us
+        ));
+    }
     lines.push(conditions(figure));
     if let Some(ledger) = &figure.ledger {
         lines.push(format!(
