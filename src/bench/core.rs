@@ -1,4 +1,5 @@
-//! The path of an accrual without input, output and the edge: names, ids, decision, record, frame.
+//! The path of an accrual without input, output and the edge: names, ids, decision, record, frame; in processor time of
+//! the one thread, so that whoever else uses the machine does not count.
 //!
 //! What must stay true: what is timed is the code that serves, driven as the engine drives it, by one thread; what a
 //! server does in the background (writing ids) or on the edge (decoding, checking fields) is not counted, and is said
@@ -13,7 +14,7 @@ use super::baskets::{Assortment, Numbers, Shape, Source, Templates};
 use super::error::BenchError;
 use super::figures::{Figure, Ledger};
 use super::machine::Machine;
-use super::process::own_usage;
+use super::process::{own_usage, thread_processor_ns};
 use super::recorder::histogram;
 use super::world::{Population, Tell};
 use crate::cells::Cells;
@@ -351,7 +352,6 @@ impl Core {
         measure_ns: i64,
         tell: &mut Tell<'_>,
     ) -> Result<(Spent, hdrhistogram::Histogram<u64>, f64), BenchError> {
-        let clock = SystemClock::new();
         let mut latency = histogram();
         let (mut spent, mut path_ns, mut bytes) = (Spent::default(), 0, 0);
         // The first batches warm caches and buffers up.
@@ -362,7 +362,7 @@ impl Core {
             }
             let requests = (0..BATCH).map(|_| decoded(source)).collect::<Result<Vec<_>, _>>()?;
             let mut batch = Spent::default();
-            bytes += self.batch(requests, &clock, &mut batch)?;
+            bytes += self.batch(requests, &mut batch)?;
             if !is_warm {
                 bytes = 0;
                 continue;
@@ -379,19 +379,14 @@ impl Core {
     }
 
     /// Takes one batch through the whole path; returns the bytes of its frames.
-    fn batch(
-        &mut self,
-        requests: Vec<wire::AccrueRequest>,
-        clock: &SystemClock,
-        spent: &mut Spent,
-    ) -> Result<u64, BenchError> {
+    fn batch(&mut self, requests: Vec<wire::AccrueRequest>, spent: &mut Spent) -> Result<u64, BenchError> {
         let failed = |error: crate::ids::IdError| BenchError::Ledger(error.to_string());
-        let begin_ns = clock.monotonic_ns();
+        let begin_ns = thread_processor_ns();
         let mut jobs = Vec::with_capacity(requests.len());
         for request in requests {
             jobs.push(self.job(request)?);
         }
-        let named_ns = clock.monotonic_ns();
+        let named_ns = thread_processor_ns();
         for job in &jobs {
             for key in [job.ids.transaction, job.ids.subject] {
                 if self.shared.ids.claim(key).map_err(failed)? != Claim::Granted {
@@ -399,18 +394,18 @@ impl Core {
                 }
             }
         }
-        let claimed_ns = clock.monotonic_ns();
+        let claimed_ns = thread_processor_ns();
         for job in jobs {
             self.worker.execute(Job::Command(job), 0);
         }
-        let executed_ns = clock.monotonic_ns();
+        let executed_ns = thread_processor_ns();
         let chunk = self.worker.seal().ok_or_else(|| BenchError::Ledger("a batch left no records".to_owned()))?;
         self.frames.clear();
         let bases = self.chain.assemble(std::iter::once(&chunk), self.stamp, &mut self.frames);
-        let assembled_ns = clock.monotonic_ns();
+        let assembled_ns = thread_processor_ns();
         let base = bases.first().ok_or_else(|| BenchError::Ledger("a chunk has no position".to_owned()))?;
         self.worker.committed(chunk, *base);
-        let released_ns = clock.monotonic_ns();
+        let released_ns = thread_processor_ns();
         while self.shared.ids.maintain(self.chain.next).map_err(failed)?.more_waits() {}
         *spent = Spent {
             names_ns: named_ns - begin_ns,
@@ -418,7 +413,7 @@ impl Core {
             worker_ns: executed_ns - claimed_ns,
             frames_ns: assembled_ns - executed_ns,
             release_ns: released_ns - assembled_ns,
-            background_ns: clock.monotonic_ns() - released_ns,
+            background_ns: thread_processor_ns() - released_ns,
             accrual_count: BATCH as u64,
         };
         Ok(self.frames.iter().map(|frame| frame.bytes.len() as u64).sum())

@@ -12,6 +12,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::error::BenchError;
+use super::process::thread_processor_ns;
 use super::recorder::histogram;
 use crate::clock::{Clock, SystemClock};
 
@@ -104,7 +105,7 @@ pub fn sync_latency(folder: &Path, measure: Duration) -> Result<Histogram<u64>, 
     Ok(latency)
 }
 
-/// Follows a random cycle through a large buffer, one cache line at a time.
+/// Follows a random cycle through a large buffer, one cache line at a time; in processor time.
 #[must_use]
 pub fn random_read_ns() -> f64 {
     let line_count = CHASE_BYTES / LINE_BYTES;
@@ -123,11 +124,11 @@ pub fn random_read_ns() -> f64 {
     }
     drop(order);
     let mut at = 0;
-    let clock = SystemClock::new();
+    let begin_ns = thread_processor_ns();
     for _ in 0..READ_COUNT {
         at = next.get(at as usize * per_line).copied().unwrap_or(0);
     }
-    let elapsed_ns = clock.monotonic_ns();
+    let elapsed_ns = thread_processor_ns() - begin_ns;
     std::hint::black_box(at);
     elapsed_ns as f64 / READ_COUNT as f64
 }

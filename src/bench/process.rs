@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::error::BenchError;
 use crate::clock::{Clock, SystemClock};
@@ -187,6 +188,14 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Time of processors that the calling thread has taken, in nanoseconds. Unlike the time of day it does not go on while
+/// others have the processor.
+#[must_use]
+pub fn thread_processor_ns() -> i64 {
+    let taken = clock_gettime(ClockId::ThreadCPUTime);
+    taken.tv_sec * 1_000_000_000 + taken.tv_nsec
 }
 
 /// What the operating system accounts to this process.
