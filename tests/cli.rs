@@ -48,10 +48,11 @@ fn loaded_server(folder: &Path) -> Server {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 21] = [
         &[],
         &["serve"],
         &["demo"],
+        &["bench"],
         &["import"],
         &["import", "baskets"],
         &["export"],

@@ -1,7 +1,7 @@
 //! The gRPC edge: wire types to domain and back, authentication, deadlines, limits. No business rule lives here.
 //!
 //! Reading order: `auth` (who calls), `raw`, `view` and `parse` (accruals as they lie in a request), `fields`, `times`,
-//! `names` and `convert` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
+//! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
 //! and the workers), `reverse`, `round`, `batch` and `stream` (more of the same), `answer` and `encode` (decisions onto
 //! the wire), `read` (balances and transactions), `ledger`, `program` and `admin` (the services), `status` (how a call
 //! fails), `connections` (how many at a time).
@@ -18,9 +18,10 @@ pub mod connections;
 mod convert;
 mod encode;
 mod fields;
+pub mod intake;
 mod lane;
 mod ledger;
-mod names;
+pub mod names;
 mod parse;
 mod program;
 pub mod raw;

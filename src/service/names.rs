@@ -13,7 +13,7 @@ pub(super) type Place = [SymbolId; 3];
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct NameCache {
+pub struct NameCache {
     items: HashMap<Box<[u8]>, (ItemId, Item)>,
     places: HashMap<Box<[u8]>, Place>,
 }

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use super::auth::Caller;
-use super::command::{Claimed, Held, Ready, Started, make_room};
+use super::command::{Claimed, Held, Ready, Started};
 use super::convert;
+use super::intake::make_room;
 use super::status::Failure;
 use super::{Edge, Patience, answer, wire};
 use crate::ids::IdKey;

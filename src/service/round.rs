@@ -16,7 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::auth::Caller;
 use super::batch::item_answer;
-use super::command::{LeftOpen, Moment, Started, finished};
+use super::command::{Started, finished};
+use super::intake::{LeftOpen, Moment};
 use super::lane::{Answered, Lane};
 use super::status::Failure;
 use super::view::AccrualView;
