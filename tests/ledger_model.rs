@@ -345,7 +345,7 @@ impl Real {
             store: symbol("s1"),
             terminal: SymbolId::EMPTY,
             cashier: SymbolId::EMPTY,
-            receipt_number: step.to_string().into(),
+            receipt_number: step.to_string(),
             business_day: utc_day(at),
             receipt_at: at,
         };

@@ -87,14 +87,14 @@ pub fn accrual(dictionary: &Dictionary, number: u64, account: u64, line_count: u
         })
         .collect();
     Command {
-        account_id: format!("member-{account}").into(),
-        transaction_id: format!("6f1c2e7a-93b0-4d5e-8a11-{number:012x}").into(),
+        account_id: format!("member-{account}"),
+        transaction_id: format!("6f1c2e7a-93b0-4d5e-8a11-{number:012x}"),
         partner: symbol("default"),
         kind: CommandKind::Accrue(Basket {
             store: symbol("store-330"),
             terminal: symbol("till-4"),
             cashier: symbol("cashier-17"),
-            receipt_number: format!("{number}").into(),
+            receipt_number: format!("{number}"),
             business_day: Day(20_454),
             receipt_at: NOW,
             lines,

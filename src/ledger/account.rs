@@ -82,14 +82,22 @@ impl Account {
         self.lots.iter().filter(|lot| lot.key.wallet == wallet && lot.key.is_alive(at)).map(|lot| lot.remaining).sum()
     }
 
-    /// Reads a word of each piece of memory that the account has, for the sake of reading it: what is decided next finds
-    /// it near. The value means nothing.
+    /// Reads the account's own words for the sake of reading them: what looks at them next finds them near. The value
+    /// means nothing.
     #[must_use]
-    pub fn touch(&self) -> u64 {
-        let lot = self.lots.first().map_or(0, |lot| lot.remaining);
-        let counter = self.counters.first().map_or(0, |counter| counter.value);
+    pub fn touch(&self) -> i64 {
+        self.totals.baskets ^ self.opened_at.0
+    }
+
+    /// Reads a word here and there in each piece of memory that the account has, for the sake of reading it, once the
+    /// account itself is near. The value means nothing.
+    #[must_use]
+    pub fn touch_parts(&self) -> i64 {
+        // Two of either fit the unit in which memory is fetched.
+        let lots = self.lots.iter().step_by(2).fold(0, |mix, lot| mix ^ lot.remaining);
+        let counters = self.counters.iter().step_by(2).fold(0, |mix, counter| mix ^ counter.value);
         let wallet = self.wallets.first().map_or(0, |wallet| wallet.granted);
-        (lot ^ counter ^ wallet).unsigned_abs() ^ self.seq.0
+        lots ^ counters ^ wallet ^ i64::from(self.id.as_bytes().first().copied().unwrap_or(0))
     }
 
     /// The value of a counter; 0 when it was never moved.

@@ -134,6 +134,12 @@ impl ShardState {
         self.by_id.find(account_hash, is_it).copied()
     }
 
+    /// The account that has this hash in all likelihood, without a look at the account itself: for looking ahead.
+    #[must_use]
+    pub fn likely(&self, account_hash: u64) -> Option<AccountNumber> {
+        self.by_id.find(account_hash, |_| true).copied()
+    }
+
     /// The account with this number.
     #[must_use]
     pub fn account(&self, number: AccountNumber) -> Option<&Account> {

@@ -6,7 +6,6 @@
 use super::{Owned, Shared, Waiting, Worker};
 use crate::ids::IdEntry;
 use crate::journal::record::{EntryHeader, PreviousRecord, encode_entry};
-use crate::ledger::account::Account;
 use crate::ledger::command::{Command, CommandKind};
 use crate::ledger::decision::{Outcome, Refusal};
 use crate::ledger::program::Program;
@@ -52,21 +51,25 @@ impl Worker {
         last.others.push(Waiting::Batch(batch));
     }
 
-    /// Finds the accounts of a batch and touches what deciding will read, one kind of memory after the other, so that
-    /// the waits for memory of many commands overlap.
+    /// Finds the accounts of a batch, and touches what deciding will read. One kind of memory after the other: each loop
+    /// reads what does not depend on its other reads, so that the waits for memory of many commands overlap.
     fn look_ahead(&self, batch: &mut CommandBatch) {
         for job in &mut batch.jobs {
-            let shard = shard_of_hash(job.account_hash, self.shared.shard_count);
-            let state = &self.shards[self.place_of(shard)].state;
-            job.outcome.shard = shard;
-            job.outcome.account = state.find_hashed(job.account_hash, &job.command.account_id);
+            job.outcome.shard = shard_of_hash(job.account_hash, self.shared.shard_count);
+            job.outcome.account = self.shard_of(job).likely(job.account_hash);
         }
-        let mut touched = 0;
-        for job in &batch.jobs {
-            let state = &self.shards[self.place_of(job.outcome.shard)].state;
-            touched ^= job.outcome.account.and_then(|number| state.account(number)).map_or(0, Account::touch);
-        }
+        let likely = |job: &CommandJob| job.outcome.account.and_then(|number| self.shard_of(job).account(number));
+        let touched = batch.jobs.iter().filter_map(|job| likely(job)).fold(0, |mix, account| mix ^ account.touch());
         std::hint::black_box(touched);
+        let touched = batch.jobs.iter().filter_map(|job| likely(job)).fold(0, |mix, found| mix ^ found.touch_parts());
+        std::hint::black_box(touched);
+        for job in &mut batch.jobs {
+            job.outcome.account = self.shard_of(job).find_hashed(job.account_hash, &job.command.account_id);
+        }
+    }
+
+    fn shard_of(&self, job: &CommandJob) -> &ShardState {
+        &self.shards[self.place_of(job.outcome.shard)].state
     }
 
     /// Decides a command; whether it has a record.
