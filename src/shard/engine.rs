@@ -16,6 +16,7 @@ use super::committer::{Committed, Committer, Defined, Progress, Submitted};
 use super::control::Control;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
 use super::job::Job;
+use super::observing::MeteredJournal;
 use super::tickets::Tickets;
 use super::worker::{Shared, Worker, worker_of};
 use crate::clock::SharedClock;
@@ -24,11 +25,13 @@ use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::Chain;
 use crate::journal::log::StoreJournal;
 use crate::journal::record::{Opening, Publication, Record};
+use crate::journal::size::JournalSize;
 use crate::journal::{Journal, JournalError};
 use crate::ledger::decision::Refusal;
 use crate::ledger::state::{ShardState, shard_of};
 use crate::ledger::types::{Position, ShardId, TimestampNs};
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::program::registry::Programs;
 use crate::recovery::Recovered;
 use crate::recovery::identity::Identity;
@@ -79,6 +82,10 @@ pub struct Engine {
     pub clock: SharedClock,
     /// The epoch of this process.
     pub epoch: u64,
+    /// What is counted and timed.
+    pub metrics: Arc<Metrics>,
+    /// How long the journal is.
+    pub journal_size: Arc<JournalSize>,
     /// The last finished snapshot.
     pub marker: Arc<Mutex<Option<Marker>>>,
     options: EngineOptions,
@@ -133,8 +140,16 @@ impl Engine {
         });
         control.push(&opening(epoch, &identity, clock.now()), None);
         let chain = Chain { epoch, next: world.end, hash: world.hash };
+        let metrics = Arc::new(Metrics::new(options.worker_count));
+        let journal_size = Arc::new(JournalSize::new(world.end));
+        let metered = MeteredJournal {
+            journal: journal.clone(),
+            metrics: metrics.clone(),
+            size: journal_size.clone(),
+            clock: clock.clone(),
+        };
         let mut committer =
-            Committer::new(journal.clone(), control.clone(), dictionary.clone(), progress.clone(), chain);
+            Committer::new(Arc::new(metered), control.clone(), dictionary.clone(), progress.clone(), chain);
         committer.commit(&mut Vec::new(), clock.now(), &mut Vec::new())?;
 
         let (submit, submitted) = unbounded();
@@ -175,7 +190,8 @@ impl Engine {
         let committer = {
             let (clock, failed) = (clock.clone(), failed.clone());
             let on_failure = on_failure.clone();
-            let body = move || commit_loop(committer, &submitted, &notices, &clock, &failed, &on_failure);
+            let metrics = metrics.clone();
+            let body = move || commit_loop(committer, &submitted, &notices, &clock, &metrics, &failed, &on_failure);
             spawn("committer".to_owned()).spawn(body).expect("threads are to be had")
         };
         let housekeeper = {
@@ -191,6 +207,7 @@ impl Engine {
                 marker.clone(),
                 queues.clone(),
             );
+            let keeper = keeper.observed(metrics.clone(), journal_size.clone());
             let (stopping, failed) = (stopping.clone(), failed.clone());
             let body = move || keeper.run(&requests, &stopping, &failed, &on_failure);
             spawn("housekeeper".to_owned()).spawn(body).expect("threads are to be had")
@@ -213,6 +230,8 @@ impl Engine {
             identity,
             clock,
             epoch,
+            metrics,
+            journal_size,
             marker,
             options,
             stopping,
@@ -387,6 +406,7 @@ fn commit_loop(
     submitted: &Receiver<Submitted>,
     notices: &[Sender<Committed>],
     clock: &SharedClock,
+    metrics: &Metrics,
     failed: &AtomicBool,
     on_failure: &OnFailure,
 ) {
@@ -407,7 +427,10 @@ fn commit_loop(
                 break;
             }
         }
-        if let Err(error) = committer.commit(&mut gathered, clock.now(), &mut committed) {
+        metrics.commit_began_ns.set(clock.monotonic_ns().max(1));
+        let made = committer.commit(&mut gathered, clock.now(), &mut committed);
+        metrics.commit_began_ns.set(0);
+        if let Err(error) = made {
             failed.store(true, Ordering::Release);
             on_failure(&error);
             return;
