@@ -4,6 +4,7 @@
 //! a person reads about the run goes to standard error; every way to end has its number in [`exit`].
 
 pub mod audit;
+pub mod backup;
 pub mod client;
 pub mod completions;
 pub mod demo;
@@ -14,6 +15,7 @@ pub mod import;
 pub mod natural;
 pub mod output;
 pub mod program;
+pub mod restore;
 pub mod serve;
 pub mod sim;
 pub mod status;
@@ -54,6 +56,10 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Simulate the ledger on a disk that fails, and check every invariant
     Sim(sim::SimArgs),
+    /// Copy a data directory while its server goes on
+    Backup(backup::BackupArgs),
+    /// Make a data directory from a backup
+    Restore(restore::RestoreArgs),
     /// Say how a running server and its data directory stand
     Status(status::StatusArgs),
     /// Print the completions of a shell
@@ -67,13 +73,15 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let out = Output::new(arguments.json);
     let result = match arguments.command {
-        Command::Serve(args) => return exit::code(serve::run(*args)),
+        Command::Serve(args) => return exit::code(serve::run(*args, arguments.json)),
         Command::Import(args) => import::run(args, &out),
         Command::Export(args) => export::run(args, &out),
         Command::Program(args) => program::run(args, &out),
         Command::Audit(args) => audit::run(args, &out),
         Command::Demo(args) => demo::run(args, &out),
         Command::Sim(args) => sim::run(&args, &out),
+        Command::Backup(args) => backup::run(args, &out),
+        Command::Restore(args) => restore::run(args, &out),
         Command::Status(args) => status::run(args, &out),
         Command::Completions(args) => completions::run(args, &out),
     };

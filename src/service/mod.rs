@@ -16,6 +16,7 @@ mod command;
 pub mod connections;
 mod convert;
 mod fields;
+pub mod health;
 mod ledger;
 mod program;
 mod read;
@@ -37,8 +38,10 @@ use crate::journal::JournalError;
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::{ShardId, TimestampNs};
 use crate::limits;
+use crate::recovery::speed::ReplaySpeed;
 use crate::shard::engine::Engine;
 use crate::shard::job::Job;
+use crate::store::StoreError;
 use auth::Authenticator;
 use status::Failure;
 use wire::admin_service_server::AdminServiceServer;
@@ -62,8 +65,30 @@ pub struct About {
     pub data_path: String,
     /// When the process became ready.
     pub started_at: TimestampNs,
-    /// Bytes of the journal.
+    /// Bytes of the journal, about; said until they have been counted.
     pub journal_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Makes a copy of the store, with these bytes as its mark; `None` where nothing is kept.
+    pub copy_store: Option<Box<CopyStore>>,
+    /// The directory that backups are made in; `None` lets callers of this machine name any.
+    pub backup_root: Option<std::path::PathBuf>,
+    /// Jobs that may wait for one worker.
+    pub queue_depth: usize,
+    /// How the last start went.
+    pub recovery: LastRecovery,
+}
+
+/// Copies the store into a new directory, with these bytes as its mark.
+pub type CopyStore = dyn Fn(&std::path::Path, Option<&[u8]>) -> Result<(), StoreError> + Send + Sync;
+
+/// How the last start went.
+#[derive(Clone, Copy, Debug)]
+pub struct LastRecovery {
+    /// How long opening and recovery took.
+    pub took_ms: i64,
+    /// Records replayed.
+    pub replayed_count: u64,
+    /// How fast a further one would be.
+    pub speed: ReplaySpeed,
 }
 
 /// What all calls share.
@@ -73,6 +98,7 @@ pub struct Edge {
     life: watch::Receiver<Life>,
     calls: Arc<Calls>,
     exports: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
 }
 
 /// The calls under way.
@@ -112,7 +138,28 @@ impl Edge {
     #[must_use]
     pub fn new(engine: Arc<Engine>, about: About, life: watch::Receiver<Life>) -> Self {
         let exports = Arc::new(Semaphore::new(limits::EXPORTS_MAX));
-        Self { engine, about, life, calls: Arc::default(), exports }
+        let backups = Arc::new(Semaphore::new(1));
+        Self { engine, about, life, calls: Arc::default(), exports, backups }
+    }
+
+    /// Calls under way.
+    #[must_use]
+    pub fn calls_under_way(&self) -> usize {
+        self.calls.count.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the journal's frames; the store's estimate until they have been counted.
+    #[must_use]
+    pub fn journal_bytes(&self) -> u64 {
+        self.engine.journal_size.extent().map_or_else(|| (self.about.journal_bytes)(), |extent| extent.bytes)
+    }
+
+    /// How long a recovery would take now, in milliseconds.
+    #[must_use]
+    pub fn expected_recovery_ms(&self) -> i64 {
+        let snapshot = self.engine.last_snapshot().map_or(0, |marker| marker.start.0);
+        let record_count = self.engine.progress.durable_end().0.saturating_sub(snapshot);
+        self.about.recovery.speed.expected_ms(record_count)
     }
 
     /// Returns when no call is under way. New ones must be kept away before, or this may never be true.
