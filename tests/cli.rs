@@ -48,7 +48,7 @@ fn loaded_server(folder: &Path) -> Server {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 19] = [
         &[],
         &["serve"],
         &["demo"],
@@ -65,6 +65,8 @@ fn every_command_explains_itself() {
         &["audit", "verify"],
         &["sim"],
         &["status"],
+        &["backup"],
+        &["restore"],
         &["completions"],
     ];
     for command in commands {

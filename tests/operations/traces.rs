@@ -1,0 +1,1 @@
+//! Spans of calls, received by a collector of the test.
