@@ -29,14 +29,36 @@ mod wire {
         "tallystick/v1/admin_service.proto",
     ];
 
-    /// Writes `tallystick.v1.rs` and `tallystick.bin`, the descriptor set, into the build's output directory.
+    /// Messages that the server takes and gives as bytes: it reads and writes them by itself.
+    const HOT: [&str; 6] = [
+        "AccrueRequest",
+        "AccrueResponse",
+        "AccrueBatchRequest",
+        "AccrueBatchResponse",
+        "CommandStreamRequest",
+        "CommandStreamResponse",
+    ];
+
+    /// Writes `tallystick.v1.rs` (messages, clients, and servers of whole messages), `server/tallystick.v1.rs` (the server's side) `tallystick.bin`
+    /// (the descriptor set) into the build's output directory.
     pub fn generate() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={ROOT}");
         // The comments stay in the descriptors: reflection clients show them.
         let descriptors = protox::compile(FILES, [ROOT])?;
         let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
         std::fs::write(out_dir.join("tallystick.bin"), descriptors.encode_to_vec())?;
-        tonic_prost_build::configure().compile_fds(descriptors)?;
+        tonic_prost_build::configure().compile_fds(descriptors.clone())?;
+        // The server's side by itself: the same messages, but for those of the hot calls, which stay bytes.
+        let server_dir = out_dir.join("server");
+        std::fs::create_dir_all(&server_dir)?;
+        let mut builder = tonic_prost_build::configure()
+            .build_client(false)
+            .out_dir(server_dir)
+            .extern_path(".tallystick.v1", "crate::service::wire");
+        for message in HOT {
+            builder = builder.extern_path(format!(".tallystick.v1.{message}"), "crate::service::raw::Raw");
+        }
+        builder.compile_fds(descriptors)?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod support;
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tallystick::ids::Claim;
@@ -13,7 +14,7 @@ use tallystick::journal::record::{EntryHeader, PreviousRecord, encode_entry};
 use tallystick::ledger::decision::Decision;
 use tallystick::ledger::state::{Change, Context, ShardState};
 use tallystick::ledger::types::{AccountNumber, Position, Seq, ShardId};
-use tallystick::shard::job::Job;
+use tallystick::shard::job::{CommandBatch, Job};
 
 const BATCH: u64 = 1_000;
 const ACCOUNTS: u64 = 10_000;
@@ -85,13 +86,14 @@ fn whole_path(criterion: &mut Criterion) {
                     .collect::<Vec<_>>()
             };
             let path = |jobs: Vec<_>| {
-                for job in jobs {
-                    let job: Box<tallystick::shard::job::CommandJob> = job;
+                for job in &jobs {
+                    let job: &tallystick::shard::job::CommandJob = job;
                     for key in [job.ids.transaction, job.ids.subject] {
                         assert_eq!(shared.ids.claim(key).expect("memory can be read"), Claim::Granted);
                     }
-                    worker.execute(Job::Command(job), 0);
                 }
+                let nobody = Arc::new(drop::<CommandBatch>);
+                worker.execute(Job::Commands(CommandBatch::new(jobs, nobody)), 0);
                 let chunk = worker.seal().expect("a batch was executed");
                 frames.clear();
                 let bases = chain.assemble(std::iter::once(&chunk), support::NOW, &mut frames);

@@ -41,4 +41,7 @@ pub mod server;
 pub mod telemetry;
 
 #[cfg(feature = "server")]
+pub mod bench;
+
+#[cfg(feature = "server")]
 pub mod cli;

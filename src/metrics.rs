@@ -7,6 +7,7 @@
 //! batch is added once for the batch; a reader may see one number a moment before another that belongs to it.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam::utils::CachePadded;
@@ -99,6 +100,11 @@ impl Histogram {
     pub fn record_many(&self, value: u64, count: u64) {
         self.buckets[self.index_of(value)].fetch_add(count, Ordering::Relaxed);
         self.sum.fetch_add(value.saturating_mul(count), Ordering::Relaxed);
+    }
+
+    /// Adds `count` durations of about this length at once.
+    pub fn record_many_ns(&self, duration_ns: i64, count: u64) {
+        self.record_many(u64::try_from(duration_ns).unwrap_or(0), count);
     }
 
     /// Adds what a batch of `count` took in all.
@@ -225,8 +231,35 @@ pub const OUTCOMES: [&str; 3] = ["accepted", "replayed", "refused"];
 /// What one worker says about itself.
 #[derive(Debug, Default)]
 pub struct WorkerMeter {
-    /// Jobs done, reads and quotes included.
+    /// Jobs done, reads and quotes included; a command of a batch is one.
     pub jobs: Counter,
+    /// Since when something waits in its queue, on the monotonic clock; 0 when nothing is known to wait.
+    waiting_since_ns: Gauge,
+}
+
+impl WorkerMeter {
+    /// Something is about to be put in the queue. The time is read only if nothing is known to wait.
+    pub fn comes(&self, now_ns: impl FnOnce() -> i64) {
+        if self.waiting_since_ns.get() == 0 {
+            self.waiting_since_ns.set(now_ns().max(1));
+        }
+    }
+
+    /// The worker begins to take what waits: how long the first of it has waited, if that is known.
+    pub fn takes(&self, now_ns: i64) -> Option<i64> {
+        match self.waiting_since_ns.0.swap(0, Ordering::Relaxed) {
+            0 => None,
+            since_ns => Some(now_ns - since_ns),
+        }
+    }
+
+    /// The worker has taken so many jobs, and with `is_empty` all that waited: what came meanwhile does not wait.
+    pub fn took(&self, count: u64, is_empty: bool) {
+        self.jobs.add(count);
+        if is_empty {
+            self.waiting_since_ns.set(0);
+        }
+    }
 }
 
 /// Everything that is counted and timed.
@@ -245,7 +278,7 @@ pub struct Metrics {
     /// How long snapshots took, from the first copy to the marker.
     pub snapshots: Histogram,
     /// Connections that are open.
-    pub connections: Gauge,
+    pub connections: Arc<Gauge>,
     /// Each worker's own.
     pub workers: Vec<WorkerMeter>,
     outcomes: Tally<{ OUTCOMES.len() }>,
@@ -270,7 +303,7 @@ impl Metrics {
             commit_bytes: Histogram::new(8, 24),
             commit_began_ns: Gauge::default(),
             snapshots: Histogram::new(20, 40),
-            connections: Gauge::default(),
+            connections: Arc::default(),
             workers: (0..worker_count).map(|_| WorkerMeter::default()).collect(),
             outcomes: Tally::default(),
             refusals: Tally::default(),
@@ -352,6 +385,23 @@ mod tests {
             assert_eq!(metrics.refusals(refusal), index as u64 + 1, "{refusal:?}");
         }
         assert_eq!(metrics.outcomes(), [1, 1, (1..=16).sum()]);
+    }
+
+    #[test]
+    fn the_longest_wait_is_that_of_the_first_that_came_and_was_not_taken() {
+        let worker = WorkerMeter::default();
+        assert_eq!(worker.takes(5), None);
+        worker.comes(|| 10);
+        worker.comes(|| unreachable!("somebody waits already"));
+        assert_eq!(worker.takes(25), Some(15));
+        // What comes while the worker takes, and is taken too, has not waited.
+        worker.comes(|| 26);
+        worker.took(2, true);
+        assert_eq!(worker.takes(99), None);
+        worker.comes(|| 100);
+        worker.took(1, false);
+        assert_eq!(worker.takes(130), Some(30));
+        assert_eq!(worker.jobs.get(), 3);
     }
 
     #[test]

@@ -4,13 +4,14 @@
 //! What must stay true: nothing is served before recovery is complete and a programme is there; after a failure of the
 //! ledger nothing is answered, and whoever runs the server learns of it at once.
 
+pub mod threads;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 use tonic::service::RoutesBuilder;
 
 use crate::clock::{SharedClock, SystemClock};
@@ -25,7 +26,7 @@ use crate::recovery::speed::ReplaySpeed;
 use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::service::auth::{Authenticator, Principal};
 use crate::service::health::health_service;
-use crate::service::{About, CopyStore, Edge, LastRecovery, Life, add_services, connections, wire};
+use crate::service::{About, CopyStore, Edge, LastRecovery, Life, add_services, wire};
 use crate::shard::engine::{Engine, EngineOptions};
 use crate::shard::publishing::{Draft, PublishError};
 use crate::store::checked::CheckedStore;
@@ -36,13 +37,9 @@ use crate::telemetry::http::Listening;
 #[cfg(feature = "otel")]
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{Sources, Standing, Telemetry, manager};
+pub use threads::{EDGE_THREADS, runtime, serve_bare};
+use threads::{OnFault, Serving, Threads, edge_threads};
 
-/// An idle connection is asked for a sign of life this often, and closed if none comes in time.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Bytes that may be on their way to us on one stream, and on one connection.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Time for the last answers to leave after all calls have ended.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// After a failure the server waits no longer than this for anything.
@@ -209,8 +206,7 @@ pub struct Running {
     _metrics: Option<Listening>,
     #[cfg(feature = "otel")]
     traces: Option<Arc<Traces>>,
-    stop_accepting: oneshot::Sender<()>,
-    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    threads: Threads,
 }
 
 /// Starts a server on the data directory that the configuration names. Must be called within a runtime.
@@ -255,25 +251,28 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
     let authenticator = Authenticator::new(principal, clock.clone());
 
     let address = listener.local_addr().and_then(|address| listener.set_nonblocking(true).map(|()| address));
-    let listener = address.and_then(|address| Ok((address, tokio::net::TcpListener::from_std(listener)?)));
     let listen_error = |source| ServeError::Listen { address: config.listen.clone(), source };
-    let (address, listener) = listener.map_err(listen_error)?;
+    let address = address.map_err(listen_error)?;
     let watched = CallLayer::new(telemetry.calls.clone());
     #[cfg(feature = "otel")]
     let traces = start_traces(config)?;
     #[cfg(feature = "otel")]
     let watched = watched.with_traces(traces.clone());
-    let mut routes = RoutesBuilder::default();
-    add_services(&mut routes, &edge, &authenticator);
-    routes.add_service(health_service(life.subscribe()));
-    add_reflection(&mut routes)?;
-    let (stop_accepting, stopped) = oneshot::channel::<()>();
-    let router = transport().layer(watched).add_routes(routes.routes());
-    let incoming = connections::accept(listener, limits::CONNECTIONS_MAX);
-    let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, async {
-        // A sender that is gone means the same.
-        let _ = stopped.await;
-    }));
+    let mut servings = Vec::new();
+    for _ in 0..edge_threads() {
+        let edge = Arc::new(edge.with_lane_of_its_own());
+        let mut routes = RoutesBuilder::default();
+        add_services(&mut routes, &edge, &authenticator);
+        routes.add_service(health_service(life.subscribe()));
+        add_reflection(&mut routes)?;
+        let (watched, beside) = (watched.clone(), Box::pin(edge.carry()));
+        servings.push(Serving { routes: routes.routes(), watched, beside });
+    }
+    let on_fault: OnFault = {
+        let (life, failure) = (life.clone(), failure.clone());
+        Arc::new(move |why| fail(&life, &failure, why))
+    };
+    let threads = Threads::start(listener, servings, &engine.metrics.connections, &on_fault).map_err(listen_error)?;
     let now = engine.latest_stamp().filter(|_| engine.identity.clock_is_input).unwrap_or_else(|| clock.now());
     let program =
         engine.with_programs(|programs| programs.in_force(now).map(|found| (found.name.clone(), found.version.0)));
@@ -300,8 +299,7 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
         _metrics: metrics,
         #[cfg(feature = "otel")]
         traces,
-        stop_accepting,
-        serving,
+        threads,
     })
 }
 
@@ -348,16 +346,14 @@ impl Running {
             () = failed => {}
         }
         let has_failed = *self.life.borrow() == Life::Failed;
+        if !has_failed {
+            // Those who go on calling are told, with the reason, before their connections are closed.
+            let _ = tokio::time::timeout(FAREWELL, self.edge.quiet()).await;
+        }
         #[cfg(feature = "otel")]
         stop_traces(self.traces).await;
-        let Self { engine, edge, store, life, failure, stop_accepting, mut serving, .. } = self;
-        // Whoever watches health has heard the last of it, and must not keep the server waiting.
-        drop(life);
-        let _ = stop_accepting.send(());
-        let patience = if has_failed { FAILURE_PATIENCE } else { FAREWELL };
-        if tokio::time::timeout(patience, &mut serving).await.is_err() {
-            serving.abort();
-        }
+        let Self { engine, edge, store, failure, threads, .. } = self;
+        threads.finish(if has_failed { FAILURE_PATIENCE } else { FAREWELL }).await;
         let stopping = engine.clone();
         let stopped = tokio::task::spawn_blocking(move || stopping.stop());
         let stopped = if has_failed {
@@ -387,16 +383,6 @@ async fn wait_for_close(store: &Weak<dyn Store>) {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-fn transport() -> tonic::transport::Server {
-    tonic::transport::Server::builder()
-        .max_concurrent_streams(limits::CONNECTION_STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .http2_max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
 }
 
 /// What is told of a server, and the port that tells it where one is configured: before recovery, so that it can be

@@ -15,7 +15,7 @@ use support::rig::Rig;
 use support::{NOON, NS_PER_SECOND, Setup, programs, verify_store};
 use tallystick::journal::chunk::Chunk;
 use tallystick::ledger::types::{Position, TimestampNs};
-use tallystick::shard::job::{CommandJob, Job};
+use tallystick::shard::job::{CommandBatch, Job};
 use tallystick::store::memory::MemoryStore;
 
 /// Counts what the current thread asks for while it is told to.
@@ -78,29 +78,26 @@ const ACCOUNTS: usize = 50;
 const PER_ROUND: usize = 400;
 
 /// Jobs as the edge makes them: decisions with room, and an answer that goes into a queue with room.
-fn jobs(rig: &mut Rig, at: TimestampNs, answers: &SyncSender<Box<CommandJob>>) -> Vec<Job> {
+fn batch(rig: &mut Rig, at: TimestampNs, answers: &SyncSender<CommandBatch>) -> Job {
     let lines = [rig.line("GROCERY", "Own", 260), rig.line("TOBACCO", "", 900), rig.line("FRESH", "Other", 1_499)];
-    (0..PER_ROUND)
+    let jobs = (0..PER_ROUND)
         .map(|index| {
-            let answers = answers.clone();
-            let reply = Box::new(move |job| answers.try_send(job).expect("the queue of answers has room"));
-            let mut job = rig.job(&format!("member-{}", index % ACCOUNTS), &lines, at, reply);
-            if let Job::Command(job) = &mut job {
-                let decision = &mut job.outcome.decision;
-                decision.lines.reserve(lines.len());
-                decision.effects.counters.reserve(8);
-                decision.clips.reserve(4);
-                decision.cells.reserve(4);
-            }
+            let mut job = rig.job(&format!("member-{}", index % ACCOUNTS), &lines, at);
+            let decision = &mut job.outcome.decision;
+            decision.lines.reserve(lines.len());
+            decision.effects.counters.reserve(8);
+            decision.clips.reserve(4);
+            decision.cells.reserve(4);
             job
         })
-        .collect()
+        .collect();
+    let answers = answers.clone();
+    let reply = move |batch| answers.try_send(batch).expect("the queue of answers has room");
+    Job::Commands(CommandBatch::new(jobs, Arc::new(reply)))
 }
 
-fn decide(rig: &mut Rig, jobs: Vec<Job>) -> Option<Chunk> {
-    for job in jobs {
-        rig.worker.execute(job, 0);
-    }
+fn decide(rig: &mut Rig, batch: Job) -> Option<Chunk> {
+    rig.worker.execute(batch, 0);
     rig.worker.seal()
 }
 
@@ -112,19 +109,20 @@ fn an_accrual_on_an_account_that_exists_allocates_nothing() {
     // Everything at once, with room for many baskets a day.
     let source = programs::everything().replacen("limit = 3", "limit = 1_000", 1);
     rig.publish(&source, TimestampNs(i64::MIN));
-    let (answers, answered) = sync_channel(PER_ROUND);
+    let (answers, answered) = sync_channel(1);
     let mut granted = 0;
     for round in 0..6 {
         let at = TimestampNs(NOON.0 + round * NS_PER_SECOND);
-        let jobs = jobs(&mut rig, at, &answers);
+        let batch = batch(&mut rig, at, &answers);
         let mut base = Position(0);
-        let (deciding, chunk) = allocations(|| decide(&mut rig, jobs));
+        let (deciding, chunk) = allocations(|| decide(&mut rig, batch));
         // The committer, its frames and its store have memory of their own: they run outside the count.
         let chunk = chunk.expect("there are records");
         rig.make_durable(&chunk, &mut base);
         let (committing, ()) = allocations(|| rig.worker.committed(chunk, base));
         rig.progress.processed(base);
-        let jobs_back: Vec<_> = answered.try_iter().collect();
+        let mut back = answered.try_iter().next().expect("the batch is answered");
+        let jobs_back = std::mem::take(&mut back.jobs);
         assert_eq!(jobs_back.len(), PER_ROUND);
         granted += jobs_back.iter().map(|job| job.outcome.decision.granted).sum::<i64>();
         assert!(jobs_back.iter().all(|job| job.outcome.refusal().is_none() && job.outcome.position.is_some()));

@@ -17,7 +17,7 @@ use tallystick::program::registry::Programs;
 use tallystick::program::{Symbols, SymbolsFull, compile};
 use tallystick::shard::job::{ClaimedIds, CommandJob, CommandOutcome};
 use tallystick::shard::tickets::Tickets;
-use tallystick::shard::worker::{Shared, Worker, no_reply};
+use tallystick::shard::worker::{Shared, Worker};
 use tallystick::store::memory::MemoryStore;
 
 /// 2026-01-01T00:00:00Z.
@@ -104,7 +104,7 @@ pub fn accrual(dictionary: &Dictionary, number: u64, account: u64, line_count: u
 
 /// A job around a command, with ids derived from its number, and memory reserved as the edge does.
 #[must_use]
-pub fn job(command: Command, number: u64) -> Box<CommandJob> {
+pub fn job(command: Command, number: u64) -> CommandJob {
     let hasher = IdHasher::new(&[7; 16]);
     let transaction = hasher.transaction("bench", &number.to_string());
     let subject = hasher.receipt("bench", "store-330", "till-4", 20_454, &number.to_string());
@@ -113,14 +113,14 @@ pub fn job(command: Command, number: u64) -> Box<CommandJob> {
     decision.effects.counters.reserve(8);
     decision.clips.reserve(4);
     decision.cells.reserve(4);
-    Box::new(CommandJob {
+    CommandJob {
+        ticket: number,
         command,
         stamp: NOW,
         ids: ClaimedIds { transaction, subject, freed: None },
         deadline_ns: None,
         outcome: CommandOutcome { decision, ..CommandOutcome::default() },
-        reply: Some(no_reply()),
-    })
+    }
 }
 
 /// One worker that owns 16 shards over a store in memory.

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod backup;
+pub mod bench;
 pub mod client;
 pub mod completions;
 pub mod demo;
@@ -54,6 +55,8 @@ pub enum Command {
     Audit(audit::AuditArgs),
     /// Play a morning in a coffee shop on a server of its own
     Demo(demo::DemoArgs),
+    /// Measure the ledger on this machine
+    Bench(Box<bench::BenchArgs>),
     /// Simulate the ledger on a disk that fails, and check every invariant
     Sim(sim::SimArgs),
     /// Copy a data directory while its server goes on
@@ -79,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Program(args) => program::run(args, &out),
         Command::Audit(args) => audit::run(args, &out),
         Command::Demo(args) => demo::run(args, &out),
+        Command::Bench(args) => bench::run(&args, &out),
         Command::Sim(args) => sim::run(&args, &out),
         Command::Backup(args) => backup::run(args, &out),
         Command::Restore(args) => restore::run(args, &out),

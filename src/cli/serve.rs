@@ -130,9 +130,6 @@ impl ServeArguments {
     }
 }
 
-/// Name of the threads that serve calls.
-const EDGE_THREADS: &str = "edge";
-
 /// Runs the server; gives the number with which the program ends.
 #[must_use]
 pub fn run(arguments: ServeArguments, is_json: bool) -> u8 {
@@ -165,6 +162,10 @@ pub fn run(arguments: ServeArguments, is_json: bool) -> u8 {
     }
 }
 
+/// How the names of threads begin that may panic without harm to the ledger: a panic there ends one call, or leaves
+/// nobody who tells of the server.
+const LEDGERLESS_THREADS: [&str; 4] = [server::EDGE_THREADS, "telemetry", "watchdog", "OpenTelemetry"];
+
 fn print_config(loaded: &Loaded, is_json: bool) -> u8 {
     let text = if is_json { format!("{:#}\n", loaded.as_json()) } else { loaded.in_toml() };
     let mut out = std::io::stdout().lock();
@@ -180,8 +181,9 @@ fn stop_on_panic() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         default(panic);
-        let is_edge = std::thread::current().name().is_some_and(|name| name == EDGE_THREADS);
-        if !is_edge {
+        let thread = std::thread::current();
+        let is_beside = |name: &str| LEDGERLESS_THREADS.iter().any(|beside| name.starts_with(beside));
+        if !thread.name().is_some_and(is_beside) {
             std::process::exit(i32::from(exit::INTERNAL_FAULT));
         }
     }));
@@ -191,8 +193,7 @@ fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), ServeError> {
     // In this order: that the directory is in use says more than that the port is.
     let opened = server::open_store(config)?;
     let listener = server::listen(config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(EDGE_THREADS).build();
-    let runtime = runtime.map_err(|error| ServeError::Fault(error.to_string()))?;
+    let runtime = server::runtime()?;
     let served = runtime.block_on(serve_until_told(config, opened, listener, ready_file));
     // A thread that waits for a broken disk must not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(200));

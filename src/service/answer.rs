@@ -156,12 +156,12 @@ fn wallet_of(judged: &Judged<'_>) -> String {
     // A refusal that was not journaled has no wallet of its own; the one that would have gained is meant.
     let named = judged.decision.program == program.version;
     let wallet = if named { judged.decision.wallet } else { program.earn.wallet };
-    wallet_name(program, wallet)
+    wallet_name(program, wallet).to_owned()
 }
 
 /// The name of a wallet.
-pub(super) fn wallet_name(program: &Program, wallet: WalletId) -> String {
-    program.wallets.get(usize::from(wallet.0)).map_or_else(String::new, |wallet| wallet.name.clone())
+pub(super) fn wallet_name(program: &Program, wallet: WalletId) -> &str {
+    program.wallets.get(usize::from(wallet.0)).map_or("", |wallet| &wallet.name)
 }
 
 fn add_accrual(answer: &mut wire::Decision, judged: &Judged<'_>, basket: &Basket) {
@@ -174,7 +174,7 @@ fn add_accrual(answer: &mut wire::Decision, judged: &Judged<'_>, basket: &Basket
     answer.line_decisions.extend(lines.map(|(index, (outcome, line))| wire::LineDecision {
         line_index: i32::try_from(index).expect("a basket's lines are bounded"),
         eligible: outcome.class != LineClass::Ineligible,
-        rule: rule_name(program, outcome.class),
+        rule: rule_name(program, outcome.class).to_owned(),
         multiplier_bps: i32::try_from(program.lines.multiplier_bps(outcome.class)).unwrap_or(i32::MAX),
         exact_micropoints: exact_micropoints(program, outcome.class, line.amount_minor),
     }));
@@ -182,32 +182,44 @@ fn add_accrual(answer: &mut wire::Decision, judged: &Judged<'_>, basket: &Basket
     answer.velocity_denial = decision.over_velocity.map(|cap| velocity_denial(program, cap, basket.receipt_at));
 }
 
-fn rule_name(program: &Program, class: LineClass) -> String {
+/// The name of the rule that a line earned by; empty where there was none.
+pub(super) fn rule_name(program: &Program, class: LineClass) -> &str {
     match class {
-        LineClass::Ineligible | LineClass::Base => String::new(),
-        LineClass::Rule(rule) => program.lines.rule(rule).map_or_else(String::new, |rule| rule.name.clone()),
+        LineClass::Ineligible | LineClass::Base => "",
+        LineClass::Rule(rule) => program.lines.rule(rule).map_or("", |rule| &rule.name),
     }
 }
 
 /// The line's exact share in millionths of a point, cut off; for explanation only.
-fn exact_micropoints(program: &Program, class: LineClass, amount_minor: i64) -> i64 {
-    let bps = i128::from(program.lines.multiplier_bps(class));
-    let earned = i128::from(amount_minor) * bps * i128::from(program.earn.units);
-    let per = i128::from(program.earn.per_minor) * i128::from(BPS_ONE);
+pub(super) fn exact_micropoints(program: &Program, class: LineClass, amount_minor: i64) -> i64 {
+    let (bps, earn) = (program.lines.multiplier_bps(class), &program.earn);
+    // Division of 128-bit numbers is slow, and amounts are small.
+    let narrow = amount_minor.checked_mul(bps).and_then(|product| product.checked_mul(earn.units));
+    if let Some(micro) = narrow.and_then(|product| product.checked_mul(1_000_000)) {
+        return micro / (earn.per_minor * BPS_ONE);
+    }
+    let earned = i128::from(amount_minor) * i128::from(bps) * i128::from(earn.units);
+    let per = i128::from(earn.per_minor) * i128::from(BPS_ONE);
     i64::try_from(earned * 1_000_000 / per).unwrap_or(i64::MAX)
 }
 
 fn clip_of(program: &Program, clip: &Clip) -> wire::Clip {
-    let name = if clip.is_budget {
-        program.budgets.iter().find(|budget| budget.cell.0 == clip.source.0).map(|budget| budget.name.clone())
-    } else {
-        program.caps.iter().find(|cap| cap.symbol == clip.source).map(|cap| cap.name.clone())
-    };
-    let source = if clip.is_budget { wire::ClipSource::Budget } else { wire::ClipSource::Cap };
-    wire::Clip { source: source.into(), name: name.unwrap_or_default(), clipped_points: clip.units }
+    let (source, name) = clip_source(program, clip);
+    wire::Clip { source: source.into(), name: name.to_owned(), clipped_points: clip.units }
 }
 
-fn velocity_denial(program: &Program, symbol: SymbolId, receipt_at: TimestampNs) -> wire::VelocityDenial {
+/// What clipped, and its name.
+pub(super) fn clip_source<'a>(program: &'a Program, clip: &Clip) -> (wire::ClipSource, &'a str) {
+    if clip.is_budget {
+        let budget = program.budgets.iter().find(|budget| budget.cell.0 == clip.source.0);
+        (wire::ClipSource::Budget, budget.map_or("", |budget| &budget.name))
+    } else {
+        let cap = program.caps.iter().find(|cap| cap.symbol == clip.source);
+        (wire::ClipSource::Cap, cap.map_or("", |cap| &cap.name))
+    }
+}
+
+pub(super) fn velocity_denial(program: &Program, symbol: SymbolId, receipt_at: TimestampNs) -> wire::VelocityDenial {
     let Some(cap) = program.caps.iter().find(|cap| cap.symbol == symbol) else {
         return wire::VelocityDenial::default();
     };

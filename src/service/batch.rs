@@ -1,50 +1,95 @@
-//! Many accruals in one call: started one after the other, answered in the order of the request.
+//! Accruals in one call, one or many: many are started one after the other and answered in the order of the request.
 //!
-//! What must stay true: an item is started only after all before it were handed over, so that items of one account are
-//! decided in order and an item that repeats an earlier one finds it; a failure of one item is an answer to that item.
+//! What must stay true: a message that cannot be decoded is refused before any of it is started. For many see also
+//! [`super::round`].
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use prost::Message;
+
 use super::auth::Caller;
-use super::command::Started;
+use super::command::{Started, Straight, received};
+use super::lane::Answered;
+use super::round::{Item, Starting};
 use super::status::Failure;
-use super::{Edge, Patience, answer, wire};
+use super::view::AccrualView;
+use super::{Edge, Patience, answer, encode, parse, wire};
 use crate::limits;
 
+/// Room for a decision of one line.
+const DECISION_BYTES_EXPECTED: usize = 128;
+
 impl Edge {
-    /// Decides every item; the outer failure is one of the call as a whole.
-    pub(super) async fn accrue_all(
-        self: &Arc<Self>,
-        caller: &Caller,
-        requests: Vec<wire::AccrueRequest>,
-    ) -> Result<Vec<wire::Decision>, Failure> {
-        let count = requests.len();
+    /// Decides an `AccrueRequest` and encodes an `AccrueResponse`.
+    pub(super) async fn accrue_one(self: &Arc<Self>, caller: &Caller, request: &Bytes) -> Result<Bytes, Failure> {
+        let decoded: wire::AccrueRequest;
+        let view = match parse::accrual(request) {
+            Ok(view) => view,
+            Err(parse::Unusual) => {
+                decoded = decode(request)?;
+                AccrualView::from(&decoded)
+            }
+        };
+        let decision = match self.claim_accrual(caller, &view)? {
+            Straight::Claimed(ready) => {
+                let (ticket, answer) = self.lane.expect_answer(None);
+                self.lane.send(ready.into_job(ticket, caller.deadline_ns));
+                received(answer).await?
+            }
+            Straight::Refused(decision) => decision.encode_to_vec(),
+            Straight::MustWait => self.start_accrual(caller, &view, Patience::None).await?.answer().await?,
+        };
+        let mut out = Vec::with_capacity(encode::item_header_bytes(decision.len()) + decision.len());
+        encode::item(&mut out, &decision);
+        Ok(out.into())
+    }
+
+    /// Decides every item of an `AccrueBatchRequest` and encodes an `AccrueBatchResponse`; the outer failure is one of
+    /// the call as a whole.
+    pub(super) async fn accrue_all(self: &Arc<Self>, caller: &Caller, request: Bytes) -> Result<Bytes, Failure> {
+        let ordinary =
+            parse::list(&request).try_fold(0, |count, item| item.and_then(parse::accrual).map(|_| count + 1));
+        let decoded: Option<wire::AccrueBatchRequest> = match ordinary {
+            Ok(_) => None,
+            Err(parse::Unusual) => Some(decode(&request)?),
+        };
+        let count = decoded.as_ref().map_or_else(|| ordinary.unwrap_or(0), |decoded| decoded.requests.len());
         if count == 0 || count > limits::BATCH_COMMANDS_MAX {
             let most = limits::BATCH_COMMANDS_MAX;
             return Err(Failure::field("requests", format!("There are {count}, but must be 1 to {most}.")));
         }
-        let patience_ns = i64::try_from(limits::BATCH_PATIENCE_MS * 1_000_000).unwrap_or(i64::MAX);
-        let clock = &self.engine.clock;
-        let mut patience = Patience::Until(clock.monotonic_ns().saturating_add(patience_ns));
-        let mut started = Vec::with_capacity(count);
-        for request in requests {
-            let item = self.start_accrual(caller, request, patience).await;
-            // A queue that moves at all makes room for an item within the time; one that does not is not waited for
-            // again by each of the items that follow.
-            if !matches!(item, Err(Failure::Overloaded)) {
-                patience = Patience::Until(clock.monotonic_ns().saturating_add(patience_ns));
+        let mut starting = Starting::new(self, caller, self.renewed(Patience::Until(0)), None);
+        match &decoded {
+            None => {
+                for view in parse::list(&request).flat_map(|item| item.and_then(parse::accrual)) {
+                    starting.start(Item::Accrual(view)).await;
+                }
             }
-            started.push(item);
+            Some(decoded) => {
+                for request in &decoded.requests {
+                    starting.start(Item::Accrual(AccrualView::from(request))).await;
+                }
+            }
         }
-        let mut decisions = Vec::with_capacity(count);
-        for item in started {
-            let answered = match item {
-                Ok(started) => started.answer().await,
-                Err(failure) => Err(failure),
-            };
-            decisions.push(item_answer(answered)?);
+        let mut round = starting.finish().await;
+        let mut out = Vec::with_capacity(count * DECISION_BYTES_EXPECTED);
+        let mut decision = Vec::new();
+        while !round.is_answered() {
+            decision.clear();
+            round.next_answer(&mut decision).await?;
+            encode::item(&mut out, &decision);
         }
-        Ok(decisions)
+        Ok(out.into())
+    }
+
+    /// Patience from now on, of the same kind.
+    pub(super) fn renewed(&self, patience: Patience) -> Patience {
+        let patience_ns = i64::try_from(limits::BATCH_PATIENCE_MS * 1_000_000).unwrap_or(i64::MAX);
+        match patience {
+            Patience::Until(_) => Patience::Until(self.engine.clock.monotonic_ns().saturating_add(patience_ns)),
+            other => other,
+        }
     }
 
     /// Starts a command of a stream.
@@ -55,17 +100,24 @@ impl Edge {
         patience: Patience,
     ) -> Result<Started, Failure> {
         match command.command {
-            Some(wire::command::Command::Accrue(request)) => self.start_accrual(caller, request, patience).await,
+            Some(wire::command::Command::Accrue(request)) => {
+                self.start_accrual(caller, &AccrualView::from(&request), patience).await
+            }
             Some(wire::command::Command::Reverse(request)) => self.start_reversal(caller, request, patience).await,
             None => Err(Failure::field("command", "It is required: an accrual or a reversal.")),
         }
     }
 }
 
+/// A message that was left to the decoder of whole messages.
+pub(super) fn decode<T: Message + Default>(bytes: &[u8]) -> Result<T, Failure> {
+    T::decode(bytes).map_err(|error| Failure::field("", format!("The message cannot be decoded: {error}.")))
+}
+
 /// The answer to one item, or the failure of the call as a whole.
-pub(super) fn item_answer(answered: Result<wire::Decision, Failure>) -> Result<wire::Decision, Failure> {
+pub(super) fn item_answer(answered: Answered) -> Answered {
     answered.or_else(|failure| match failure.as_refusal() {
-        Some((refusal, violations)) => Ok(answer::of_item_failure(refusal, violations)),
+        Some((refusal, violations)) => Ok(answer::of_item_failure(refusal, violations).encode_to_vec()),
         None => Err(failure),
     })
 }

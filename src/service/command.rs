@@ -1,5 +1,9 @@
 //! The way of one command: check, name, stamp, claim, hand to the worker, answer.
 //!
+//! Nearly every command goes the straight way ([`Edge::claim_accrual`]): its ids are free and it is ready for a worker
+//! without having waited for anything. One whose ids are held by another command, or were used, takes the long way
+//! ([`Edge::start_accrual`]) from the beginning, and waits.
+//!
 //! What must stay true:
 //! - the transaction id is judged before anything else about a well-formed command (invariant 2);
 //! - a claim is dropped when its holder is dropped, until a worker owns it with the job; so a caller that goes away at
@@ -15,11 +19,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use prost::Message;
 use tokio::sync::oneshot;
 
 use super::auth::Caller;
-use super::convert::{self, Giving, Rules, Times};
+use super::convert::{self, Giving, Rules};
+use super::encode;
+use super::lane::Answered;
 use super::status::Failure;
+use super::view::AccrualView;
 use super::{Edge, Life, Patience, REST, answer, wire};
 use crate::ids::{Claim, IdEntry, IdIndex, IdKey};
 use crate::journal::record::{Entry, Record};
@@ -28,8 +36,9 @@ use crate::ledger::command::{Basket, Command, CommandKind};
 use crate::ledger::decision::{Decision, Refusal};
 use crate::ledger::types::{AccountNumber, Day, Position, ProgramVersion, ShardId, SymbolId, TimestampNs};
 use crate::ledger::zone::utc_day;
+use crate::metrics::Outcome;
 use crate::shard::engine::Engine;
-use crate::shard::job::{ClaimedIds, CommandJob, CommandOutcome, Job};
+use crate::shard::job::{ClaimedIds, CommandBatch, CommandJob, CommandOutcome, Job};
 
 /// Room made in a decision before it travels, so that the worker need not make any.
 const COUNTERS_RESERVED: usize = 8;
@@ -44,55 +53,51 @@ pub(super) enum Started {
     /// It is answered.
     Answered(Box<wire::Decision>),
     /// A worker has it.
-    Submitted(Submitted),
+    Submitted(oneshot::Receiver<Answered>),
     /// The journal has its answer.
     Lookup(Lookup),
 }
 
-/// A command that a worker has.
-pub(super) struct Submitted {
-    answer: oneshot::Receiver<Box<CommandJob>>,
-    original_version: Option<ProgramVersion>,
-}
-
-impl Submitted {
-    /// The answer, if it is there.
-    pub(super) fn try_answer(&mut self) -> Option<Result<wire::Decision, Failure>> {
-        match self.answer.try_recv() {
-            Ok(job) => Some(finished(&job, self.original_version)),
-            Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(Err(Failure::OutcomeUnknown)),
-        }
-    }
-
-    async fn answer(self) -> Result<wire::Decision, Failure> {
-        // A worker drops a job unanswered only when the ledger has failed.
-        let job = self.answer.await.map_err(|_| Failure::OutcomeUnknown)?;
-        finished(&job, self.original_version)
-    }
-}
-
-fn finished(job: &CommandJob, original_version: Option<ProgramVersion>) -> Result<wire::Decision, Failure> {
-    match job.outcome.refusal() {
-        Some(Refusal::DeadlineExpired) => Err(Failure::DeadlineExpired),
-        _ => Ok(answer::of_job(job, original_version)),
-    }
-}
-
 impl Started {
-    /// A refusal that consumed nothing.
-    pub(super) fn refused(refusal: Refusal, command: Option<&Command>) -> Self {
-        Self::Answered(Box::new(answer::refused(refusal, command)))
-    }
-
-    /// Waits for the answer.
-    pub(super) async fn answer(self) -> Result<wire::Decision, Failure> {
+    /// Waits for the answer: a decision, encoded.
+    pub(super) async fn answer(self) -> Answered {
         match self {
-            Self::Answered(decision) => Ok(*decision),
-            Self::Submitted(submitted) => submitted.answer().await,
-            Self::Lookup(lookup) => lookup.await,
+            Self::Answered(decision) => Ok(decision.encode_to_vec()),
+            Self::Submitted(answer) => received(answer).await,
+            Self::Lookup(lookup) => Ok(lookup.await?.encode_to_vec()),
         }
     }
+
+    /// The answer, if it is there already.
+    pub(super) fn try_answer(&mut self) -> Option<Answered> {
+        match self {
+            Self::Answered(decision) => Some(Ok(decision.encode_to_vec())),
+            Self::Submitted(answer) => match answer.try_recv() {
+                Ok(answered) => Some(answered),
+                Err(oneshot::error::TryRecvError::Empty) => None,
+                Err(oneshot::error::TryRecvError::Closed) => Some(Err(Failure::OutcomeUnknown)),
+            },
+            Self::Lookup(_) => None,
+        }
+    }
+}
+
+/// Waits for what the lane tells. It tells nothing only when the ledger has failed.
+pub(super) async fn received(answer: oneshot::Receiver<Answered>) -> Answered {
+    answer.await.unwrap_or(Err(Failure::OutcomeUnknown))
+}
+
+/// The answer to a job that a worker has finished, appended to `out` in the encoding of a `Decision`.
+pub(super) fn finished(
+    job: &CommandJob,
+    original_version: Option<ProgramVersion>,
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    if job.outcome.refusal() == Some(Refusal::DeadlineExpired) {
+        return Err(Failure::DeadlineExpired);
+    }
+    encode::job(job, original_version, out);
+    Ok(())
 }
 
 /// A claim that is dropped with its holder.
@@ -130,6 +135,26 @@ pub(super) struct Ready {
     pub original_version: Option<ProgramVersion>,
 }
 
+impl Ready {
+    /// The job, with room in its decision.
+    pub(super) fn into_job(self, ticket: u64, deadline_ns: Option<i64>) -> CommandJob {
+        let Self { command, ids, stamp, .. } = self;
+        let outcome = CommandOutcome { decision: roomy_decision(&command), ..CommandOutcome::default() };
+        CommandJob { ticket, command, stamp, ids, deadline_ns, outcome }
+    }
+}
+
+/// How far a command gets without waiting.
+#[expect(clippy::large_enum_variant, reason = "nearly every command is ready, and a box for each costs more")]
+pub(super) enum Straight {
+    /// Its ids are claimed: it is ready for a worker, which owns the claims with the job.
+    Claimed(Ready),
+    /// It is refused and consumed nothing.
+    Refused(Box<wire::Decision>),
+    /// Its ids are held by another command or were used, or a version is being published: it takes the long way.
+    MustWait,
+}
+
 /// What the caller left open in an accrual: it is compared as it was filled in the first time.
 #[derive(Clone, Copy)]
 struct LeftOpen {
@@ -138,19 +163,36 @@ struct LeftOpen {
 }
 
 impl Edge {
-    /// Starts an accrual.
+    /// Takes an accrual as far as it gets without waiting.
+    pub(super) fn claim_accrual(&self, caller: &Caller, request: &AccrualView<'_>) -> Result<Straight, Failure> {
+        let Some((ready, _)) = self.prepare_accrual(caller, request)? else {
+            return Ok(Straight::Refused(self.refused(Refusal::NameLimitReached, None)));
+        };
+        if !self.engine.may_stamp(ready.stamp) {
+            return Ok(Straight::MustWait);
+        }
+        let ids = &self.engine.shared.ids;
+        if ids.claim(ready.ids.transaction)? != Claim::Granted {
+            // One that was used is looked for again on the long way.
+            return Ok(Straight::MustWait);
+        }
+        let transaction = Held { ids, key: ready.ids.transaction };
+        if ids.claim(ready.ids.subject)? != Claim::Granted {
+            return Ok(Straight::MustWait);
+        }
+        transaction.hand_over();
+        Ok(Straight::Claimed(ready))
+    }
+
+    /// Starts an accrual, waiting for whatever it has to wait for.
     pub(super) async fn start_accrual(
         self: &Arc<Self>,
         caller: &Caller,
-        request: wire::AccrueRequest,
+        request: &AccrualView<'_>,
         patience: Patience,
     ) -> Result<Started, Failure> {
-        let times = self.with_rules(|rules| convert::check_accrual(&request, rules))?;
-        self.check_deadline(caller)?;
-        let left_open =
-            LeftOpen { receipt_time: times.receipt_at.is_none(), business_date: times.business_day.is_none() };
-        let Some(ready) = self.name_accrual(caller, request, times) else {
-            return Ok(Started::refused(Refusal::NameLimitReached, None));
+        let Some((ready, left_open)) = self.prepare_accrual(caller, request)? else {
+            return Ok(Started::Answered(self.refused(Refusal::NameLimitReached, None)));
         };
         self.wait_for_gate(ready.stamp).await?;
         let transaction = match self.claim(ready.ids.transaction, patience).await? {
@@ -164,10 +206,43 @@ impl Edge {
         let receipt = match self.claim(ready.ids.subject, patience).await? {
             Claimed::Held(held) => held,
             Claimed::Used(_) => {
-                return Ok(Started::refused(Refusal::ReceiptAlreadyEarned, Some(&ready.command)));
+                let refused = self.refused(Refusal::ReceiptAlreadyEarned, Some(&ready.command));
+                return Ok(Started::Answered(refused));
             }
         };
         self.hand_to_worker(caller, ready, [transaction, receipt], patience).await
+    }
+
+    /// Checks, names and stamps an accrual; `None` when the dictionary is full.
+    fn prepare_accrual(
+        &self,
+        caller: &Caller,
+        request: &AccrualView<'_>,
+    ) -> Result<Option<(Ready, LeftOpen)>, Failure> {
+        let times = self.with_rules(|rules| convert::check_accrual(request, rules))?;
+        self.check_deadline(caller)?;
+        let left_open =
+            LeftOpen { receipt_time: times.receipt_at.is_none(), business_date: times.business_day.is_none() };
+        let basket = request.basket.as_ref().expect("the check requires a basket");
+        let stamp = times.posting_at.unwrap_or_else(|| self.engine.clock.now());
+        let receipt_at = times.receipt_at.unwrap_or(stamp);
+        let business_day = times.business_day.unwrap_or_else(|| self.local_day(receipt_at));
+        let (hasher, partner) = (&self.engine.hasher, &*caller.principal.partner);
+        let receipt = (basket.store_id, basket.terminal_id, basket.receipt_number);
+        let ids = ClaimedIds {
+            transaction: hasher.transaction(partner, request.transaction_id),
+            subject: hasher.receipt(partner, receipt.0, receipt.1, business_day.0, receipt.2),
+            freed: None,
+        };
+        let names = Giving { dictionary: &self.engine.dictionary, definitions: &*self.engine.control };
+        let Ok(basket) = convert::basket(basket, receipt_at, business_day, &names) else { return Ok(None) };
+        let command = Command {
+            account_id: request.account_id.into(),
+            transaction_id: request.transaction_id.into(),
+            partner: caller.principal.symbol,
+            kind: CommandKind::Accrue(basket),
+        };
+        Ok(Some((Ready { command, ids, stamp, original_version: None }, left_open)))
     }
 
     /// What checks need to know of this server.
@@ -184,31 +259,6 @@ impl Edge {
             return Err(Failure::DeadlineExpired);
         }
         Ok(())
-    }
-
-    /// Interns, stamps and fills in the defaults; `None` when the dictionary is full.
-    fn name_accrual(&self, caller: &Caller, request: wire::AccrueRequest, times: Times) -> Option<Ready> {
-        let wire::AccrueRequest { transaction_id, account_id, basket, .. } = request;
-        let basket = basket.expect("the check requires a basket");
-        let stamp = times.posting_at.unwrap_or_else(|| self.engine.clock.now());
-        let receipt_at = times.receipt_at.unwrap_or(stamp);
-        let business_day = times.business_day.unwrap_or_else(|| self.local_day(receipt_at));
-        let (hasher, partner) = (&self.engine.hasher, &*caller.principal.partner);
-        let (store, terminal, number) = (&basket.store_id, &basket.terminal_id, &basket.receipt_number);
-        let ids = ClaimedIds {
-            transaction: hasher.transaction(partner, &transaction_id),
-            subject: hasher.receipt(partner, store, terminal, business_day.0, number),
-            freed: None,
-        };
-        let names = Giving { dictionary: &self.engine.dictionary, definitions: &*self.engine.control };
-        let basket = convert::basket(basket, receipt_at, business_day, &names).ok()?;
-        let command = Command {
-            account_id: account_id.into_boxed_str(),
-            transaction_id: transaction_id.into_boxed_str(),
-            partner: caller.principal.symbol,
-            kind: CommandKind::Accrue(basket),
-        };
-        Some(Ready { command, ids, stamp, original_version: None })
     }
 
     /// The local day of a receipt in the zone of the programme that judges it.
@@ -266,21 +316,14 @@ impl Edge {
         claims: [Held<'_>; 2],
         patience: Patience,
     ) -> Result<Started, Failure> {
-        let Ready { command, ids, stamp, original_version } = ready;
-        let shard = self.engine.shard_of(&command.account_id);
-        let (told, answer) = oneshot::channel();
-        let reply = Box::new(move |job| {
-            // Whoever asked may have gone; the command stands.
-            let _ = told.send(job);
-        });
-        let outcome = CommandOutcome { decision: roomy_decision(&command), ..CommandOutcome::default() };
-        let deadline_ns = caller.deadline_ns;
-        let job = CommandJob { command, stamp, ids, deadline_ns, outcome, reply: Some(reply) };
-        self.submit(shard, Job::Command(Box::new(job)), patience).await?;
+        let shard = self.engine.shard_of(&ready.command.account_id);
+        let (ticket, answer) = self.lane.expect_answer(ready.original_version);
+        let batch = CommandBatch::new(vec![ready.into_job(ticket, caller.deadline_ns)], self.lane.clone());
+        self.submit(shard, Job::Commands(batch), patience).await?;
         for claim in claims {
             claim.hand_over();
         }
-        Ok(Started::Submitted(Submitted { answer, original_version }))
+        Ok(Started::Submitted(answer))
     }
 
     /// The answer to an accrual whose transaction id is used already.
@@ -291,14 +334,14 @@ impl Edge {
         left_open: LeftOpen,
     ) -> Result<wire::Decision, Failure> {
         let located = self.record(position).await?;
-        let Some(entry) = located.entry() else { return Ok(answer::reused("command".to_owned())) };
+        let Some(entry) = located.entry() else { return Ok(self.reused("command".to_owned())) };
         let account_id = self.account_id_of(&located, entry).await?;
         if let (CommandKind::Accrue(ours), CommandKind::Accrue(theirs)) = (&mut command.kind, &entry.command.kind) {
             fill_as_before(ours, theirs, left_open);
         }
         let stored = Command { account_id, ..entry.command.clone() };
         match command.first_difference(&stored) {
-            Some(field) => Ok(answer::reused(field)),
+            Some(field) => Ok(self.reused(field)),
             None => self.repeated(&located, entry).await,
         }
     }
@@ -306,7 +349,28 @@ impl Edge {
     /// The first answer again.
     pub(super) async fn repeated(&self, located: &Located, entry: &Entry) -> Result<wire::Decision, Failure> {
         let decision = self.decision_of(located, entry).await?;
+        self.engine.metrics.answered(Outcome::Replayed);
         Ok(wire::Decision { replayed: true, ..decision })
+    }
+
+    /// A refusal that consumed nothing, counted.
+    pub(super) fn refused(&self, refusal: Refusal, command: Option<&Command>) -> Box<wire::Decision> {
+        self.engine.metrics.answered(Outcome::Refused(refusal));
+        Box::new(answer::refused(refusal, command))
+    }
+
+    /// A transaction id that was used with other content, counted.
+    pub(super) fn reused(&self, field: String) -> wire::Decision {
+        self.engine.metrics.answered(Outcome::Refused(Refusal::TransactionIdReused));
+        answer::reused(field)
+    }
+
+    /// A failure of one command that is a refusal, counted as one.
+    pub(super) fn counted(&self, failure: Failure) -> Failure {
+        if let Some((refusal, _)) = failure.as_refusal() {
+            self.engine.metrics.answered(Outcome::Refused(refusal));
+        }
+        failure
     }
 
     /// The decision of a record, in words and names.
@@ -369,7 +433,8 @@ fn fill_as_before(ours: &mut Basket, theirs: &Basket, left_open: LeftOpen) {
     }
 }
 
-fn roomy_decision(command: &Command) -> Decision {
+/// Room for what a decision of this command may hold.
+pub(super) fn roomy_decision(command: &Command) -> Decision {
     let mut decision = Decision::default();
     if let CommandKind::Accrue(basket) = &command.kind {
         decision.lines.reserve(basket.lines.len());

@@ -1,11 +1,13 @@
-//! Connections: accepted one by one, no more than a limit at a time.
+//! Connections: accepted one by one, no more than a limit at a time, and dealt to the threads that serve them.
 //!
 //! What must stay true: at the limit nothing is accepted until a connection has ended, so that callers wait in the
-//! operating system's queue instead of in our memory; an accept that fails (no file descriptors) is tried again.
+//! operating system's queue instead of in our memory; an accept that fails (no file descriptors) is tried again; a new
+//! connection goes to the thread that has the fewest, the first of equals.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,41 +15,103 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use crate::metrics::Gauge;
 
 /// Rest after an accept that failed.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// Connections that were dealt to a thread and not yet taken.
+const DEALT_MAX: usize = 16;
 
 /// A connection, counted until it is dropped.
 pub struct Connection {
     stream: TcpStream,
+    _counted: Counted,
+}
+
+/// What a connection takes up.
+struct Counted {
+    of_thread: Arc<AtomicUsize>,
+    open: Arc<Gauge>,
     _room: OwnedSemaphorePermit,
 }
 
-/// The connections of a listener, at most so many at a time, until the stream is dropped.
-pub fn accept(listener: TcpListener, connections_max: usize) -> ReceiverStream<io::Result<Connection>> {
-    let (sender, accepted) = mpsc::channel(1);
-    let room = Arc::new(Semaphore::new(connections_max));
-    tokio::spawn(async move {
-        tokio::select! {
-            () = sender.closed() => {}
-            () = accept_all(&listener, &room, &sender) => {}
-        }
-    });
-    ReceiverStream::new(accepted)
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.of_thread.fetch_sub(1, Ordering::Relaxed);
+        self.open.add(-1);
+    }
 }
 
-async fn accept_all(listener: &TcpListener, room: &Arc<Semaphore>, sender: &mpsc::Sender<io::Result<Connection>>) {
+/// A connection on its way to the thread that is going to serve it.
+struct Dealt {
+    stream: std::net::TcpStream,
+    counted: Counted,
+}
+
+/// The connections of one thread.
+pub struct Incoming(mpsc::Receiver<Dealt>);
+
+impl Incoming {
+    /// The connections, served by the runtime that polls them.
+    pub fn connections(self) -> impl Stream<Item = io::Result<Connection>> {
+        ReceiverStream::new(self.0).filter_map(|Dealt { stream, counted }| match TcpStream::from_std(stream) {
+            Ok(stream) => Some(Ok(Connection { stream, _counted: counted })),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be served");
+                None
+            }
+        })
+    }
+}
+
+/// A thread that connections are dealt to.
+struct Seat {
+    sender: mpsc::Sender<Dealt>,
+    count: Arc<AtomicUsize>,
+}
+
+/// Deals the connections of a listener to so many threads, at most `connections_max` at a time, while the returned
+/// future is polled. `open` counts those that are open.
+pub fn deal(
+    listener: TcpListener,
+    connections_max: usize,
+    thread_count: usize,
+    open: Arc<Gauge>,
+) -> (impl Future<Output = ()> + Send, Vec<Incoming>) {
+    let (seats, incoming): (Vec<_>, Vec<_>) = (0..thread_count)
+        .map(|_| {
+            let (sender, dealt) = mpsc::channel(DEALT_MAX);
+            (Seat { sender, count: Arc::default() }, Incoming(dealt))
+        })
+        .unzip();
+    let room = Arc::new(Semaphore::new(connections_max));
+    (async move { accept_all(&listener, &room, &seats, &open).await }, incoming)
+}
+
+async fn accept_all(listener: &TcpListener, room: &Arc<Semaphore>, seats: &[Seat], open: &Arc<Gauge>) {
     loop {
-        // The semaphore is never closed, and when nobody takes connections any more there is nothing left to do.
+        // The semaphore is never closed.
         let Ok(permit) = room.clone().acquire_owned().await else { return };
-        match listener.accept().await {
+        let accepted = match listener.accept().await {
             Ok((stream, _)) => {
                 // Answers are small and waited for.
                 let _ = stream.set_nodelay(true);
-                if sender.send(Ok(Connection { stream, _room: permit })).await.is_err() {
-                    return;
-                }
+                stream.into_std()
+            }
+            Err(error) => Err(error),
+        };
+        match accepted {
+            Ok(stream) => {
+                let seat = seats.iter().min_by_key(|seat| seat.count.load(Ordering::Relaxed));
+                let seat = seat.expect("there is at least one thread");
+                seat.count.fetch_add(1, Ordering::Relaxed);
+                open.add(1);
+                let counted = Counted { of_thread: seat.count.clone(), open: open.clone(), _room: permit };
+                // A thread that is gone serves nobody: the connection is closed.
+                let _ = seat.sender.send(Dealt { stream, counted }).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -100,13 +164,19 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio_stream::StreamExt;
+
+    async fn listener() -> (TcpListener, std::net::SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
 
     #[tokio::test]
     async fn at_the_limit_a_further_caller_waits_until_one_has_gone() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut connections = accept(listener, 2);
+        let (listener, address) = listener().await;
+        let (accepting, mut incoming) = deal(listener, 2, 1, Arc::default());
+        let accepting = tokio::spawn(accepting);
+        let mut connections = incoming.pop().unwrap().connections();
         let mut callers = Vec::new();
         for _ in 0..3 {
             callers.push(TcpStream::connect(address).await.unwrap());
@@ -117,13 +187,35 @@ mod tests {
         assert!(third.is_err(), "there is no room for a third");
         drop(first);
         connections.next().await.unwrap().unwrap();
+        accepting.abort();
     }
 
     #[tokio::test]
-    async fn nothing_is_accepted_once_nobody_takes_connections() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(accept(listener, 2));
+    async fn a_new_connection_goes_to_the_thread_that_has_the_fewest() {
+        let (listener, address) = listener().await;
+        let (accepting, incoming) = deal(listener, 9, 2, Arc::default());
+        let accepting = tokio::spawn(accepting);
+        let mut threads: Vec<_> = incoming.into_iter().map(|one| Box::pin(one.connections())).collect();
+        let mut held = Vec::new();
+        for thread in [0, 1, 0, 1] {
+            let caller = TcpStream::connect(address).await.unwrap();
+            held.push((caller, threads[thread].next().await.unwrap().unwrap()));
+        }
+        // The second thread loses both of its connections, and gets the next two.
+        held.remove(3);
+        held.remove(1);
+        for _ in 0..2 {
+            let caller = TcpStream::connect(address).await.unwrap();
+            held.push((caller, threads[1].next().await.unwrap().unwrap()));
+        }
+        accepting.abort();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_accepted_once_nobody_deals_connections() {
+        let (listener, address) = listener().await;
+        let (accepting, _incoming) = deal(listener, 2, 1, Arc::default());
+        drop(accepting);
         for _ in 0..500 {
             if TcpStream::connect(address).await.is_err() {
                 return;

@@ -6,6 +6,7 @@
 use super::fields::{Fields, Path};
 use super::status::Failure;
 use super::times;
+use super::view::{AccrualView, BasketView, LineView};
 use super::wire;
 use crate::journal::dictionary::{Definitions, Dictionary, DictionaryFull};
 use crate::ledger::command::{Basket, Line};
@@ -33,11 +34,11 @@ pub(super) struct Times {
 }
 
 /// Checks all of an accrual.
-pub(super) fn check_accrual(request: &wire::AccrueRequest, rules: Rules<'_>) -> Result<Times, Failure> {
+pub(super) fn check_accrual(request: &AccrualView<'_>, rules: Rules<'_>) -> Result<Times, Failure> {
     let mut fields = Fields::default();
     let id_bytes = limits::TRANSACTION_ID_BYTES_MAX;
-    fields.text(Path::Field("transaction_id"), &request.transaction_id, 1, id_bytes);
-    fields.text(Path::Field("account_id"), &request.account_id, 1, limits::ACCOUNT_ID_BYTES_MAX);
+    fields.text(Path::Field("transaction_id"), request.transaction_id, 1, id_bytes);
+    fields.text(Path::Field("account_id"), request.account_id, 1, limits::ACCOUNT_ID_BYTES_MAX);
     let posting_at = check_posting_time(&mut fields, request.posting_time.as_ref(), rules);
     let times = check_basket(&mut fields, request.basket.as_ref(), rules, 1);
     fields.finish()?;
@@ -48,7 +49,8 @@ pub(super) fn check_accrual(request: &wire::AccrueRequest, rules: Rules<'_>) -> 
 pub(super) fn check_quote(request: &wire::QuoteRequest, rules: Rules<'_>) -> Result<Times, Failure> {
     let mut fields = Fields::default();
     fields.text(Path::Field("account_id"), &request.account_id, 1, limits::ACCOUNT_ID_BYTES_MAX);
-    let times = check_basket(&mut fields, request.basket.as_ref(), rules, 0);
+    let basket = request.basket.as_ref().map(BasketView::from);
+    let times = check_basket(&mut fields, basket.as_ref(), rules, 0);
     fields.finish()?;
     Ok(times)
 }
@@ -85,7 +87,7 @@ fn check_posting_time(
 
 fn check_basket(
     fields: &mut Fields,
-    basket: Option<&wire::Basket>,
+    basket: Option<&BasketView<'_>>,
     rules: Rules<'_>,
     receipt_bytes_min: usize,
 ) -> Times {
@@ -94,17 +96,17 @@ fn check_basket(
         return Times::default();
     };
     let symbol = limits::SYMBOL_BYTES_MAX;
-    fields.text(Path::Field("basket.store_id"), &basket.store_id, 1, symbol);
-    fields.text(Path::Field("basket.terminal_id"), &basket.terminal_id, 0, symbol);
-    fields.text(Path::Field("basket.cashier_id"), &basket.cashier_id, 0, symbol);
+    fields.text(Path::Field("basket.store_id"), basket.store_id, 1, symbol);
+    fields.text(Path::Field("basket.terminal_id"), basket.terminal_id, 0, symbol);
+    fields.text(Path::Field("basket.cashier_id"), basket.cashier_id, 0, symbol);
     let receipt_bytes = limits::RECEIPT_NUMBER_BYTES_MAX;
-    fields.text(Path::Field("basket.receipt_number"), &basket.receipt_number, receipt_bytes_min, receipt_bytes);
+    fields.text(Path::Field("basket.receipt_number"), basket.receipt_number, receipt_bytes_min, receipt_bytes);
     let business_day = basket.business_date.as_ref().and_then(times::day);
     if basket.business_date.is_some() && business_day.is_none() {
         fields.wrong(Path::Field("basket.business_date"), "It is not a day between the years 1678 and 2261.");
     }
     let receipt_at = fields.time(Path::Field("basket.receipt_time"), basket.receipt_time.as_ref());
-    check_currency(fields, &basket.currency_code, rules);
+    check_currency(fields, basket.currency_code, rules);
     if basket.lines.is_empty() || basket.lines.len() > limits::BASKET_LINES_MAX {
         let (count, most) = (basket.lines.len(), limits::BASKET_LINES_MAX);
         fields.wrong(Path::Field("basket.lines"), format!("There are {count}, but must be 1 to {most}."));
@@ -127,13 +129,13 @@ fn check_currency(fields: &mut Fields, code: &str, rules: Rules<'_>) {
     }
 }
 
-fn check_line(fields: &mut Fields, index: usize, line: &wire::Line) {
+fn check_line(fields: &mut Fields, index: usize, line: &LineView<'_>) {
     let strings = [
-        ("sku", &line.sku),
-        ("category", &line.category),
-        ("department", &line.department),
-        ("brand", &line.brand),
-        ("margin_class", &line.margin_class),
+        ("sku", line.sku),
+        ("category", line.category),
+        ("department", line.department),
+        ("brand", line.brand),
+        ("margin_class", line.margin_class),
     ];
     for (name, value) in strings {
         fields.text(Path::Line(index, name), value, 0, limits::SYMBOL_BYTES_MAX);
@@ -184,7 +186,7 @@ impl Names for Looking<'_> {
 
 /// A checked basket with its defaults filled in.
 pub(super) fn basket(
-    basket: wire::Basket,
+    basket: &BasketView<'_>,
     receipt_at: TimestampNs,
     business_day: Day,
     names: &impl Names,
@@ -192,20 +194,20 @@ pub(super) fn basket(
     let mut lines = Vec::with_capacity(basket.lines.len());
     for line in &basket.lines {
         let item = Item {
-            sku: names.symbol(&line.sku)?,
-            category: names.symbol(&line.category)?,
-            department: names.symbol(&line.department)?,
-            brand: names.symbol(&line.brand)?,
-            margin_class: names.symbol(&line.margin_class)?,
+            sku: names.symbol(line.sku)?,
+            category: names.symbol(line.category)?,
+            department: names.symbol(line.department)?,
+            brand: names.symbol(line.brand)?,
+            margin_class: names.symbol(line.margin_class)?,
         };
         let item_id = names.item(&item)?;
         lines.push(Line { item_id, item, quantity: line.quantity, amount_minor: line.amount_minor });
     }
     Ok(Basket {
-        store: names.symbol(&basket.store_id)?,
-        terminal: names.symbol(&basket.terminal_id)?,
-        cashier: names.symbol(&basket.cashier_id)?,
-        receipt_number: basket.receipt_number.into_boxed_str(),
+        store: names.symbol(basket.store_id)?,
+        terminal: names.symbol(basket.terminal_id)?,
+        cashier: names.symbol(basket.cashier_id)?,
+        receipt_number: basket.receipt_number.into(),
         business_day,
         receipt_at,
         lines,
@@ -280,27 +282,30 @@ mod tests {
                 basket.lines.push(wire::Line { amount_minor: limits::LINE_AMOUNT_MINOR_MAX + 1, ..line() });
             }),
         ];
-        assert_eq!(check_accrual(&accrual(), SYSTEM), Ok(Times::default()));
+        assert_eq!(check_accrual(&AccrualView::from(&accrual()), SYSTEM), Ok(Times::default()));
         for (field, spoil) in rows {
             let mut request = accrual();
             let mut basket = request.basket.take().unwrap();
             spoil(&mut request, &mut basket);
             request.basket = Some(basket);
-            assert_eq!(wrong_fields(check_accrual(&request, SYSTEM)), [field]);
+            assert_eq!(wrong_fields(check_accrual(&AccrualView::from(&request), SYSTEM)), [field]);
         }
     }
 
     #[test]
     fn all_wrong_fields_are_named_at_once() {
         let request = wire::AccrueRequest::default();
-        assert_eq!(wrong_fields(check_accrual(&request, SYSTEM)), ["transaction_id", "account_id", "basket"]);
+        assert_eq!(
+            wrong_fields(check_accrual(&AccrualView::from(&request), SYSTEM)),
+            ["transaction_id", "account_id", "basket"]
+        );
     }
 
     #[test]
     fn posting_time_is_required_where_the_clock_is_the_input() {
-        assert_eq!(wrong_fields(check_accrual(&accrual(), INPUT)), ["posting_time"]);
+        assert_eq!(wrong_fields(check_accrual(&AccrualView::from(&accrual()), INPUT)), ["posting_time"]);
         let request = wire::AccrueRequest { posting_time: Some(Timestamp { seconds: 7, nanos: 5 }), ..accrual() };
-        let times = check_accrual(&request, INPUT).unwrap();
+        let times = check_accrual(&AccrualView::from(&request), INPUT).unwrap();
         assert_eq!(times.posting_at, Some(TimestampNs(7_000_000_005)));
     }
 
@@ -331,8 +336,8 @@ mod tests {
     fn looking_gives_no_new_numbers() {
         let dictionary = Dictionary::new();
         let request = accrual();
-        let basket =
-            basket(request.basket.unwrap(), TimestampNs(0), Day(0), &Looking { dictionary: &dictionary }).unwrap();
+        let view = BasketView::from(request.basket.as_ref().unwrap());
+        let basket = basket(&view, TimestampNs(0), Day(0), &Looking { dictionary: &dictionary }).unwrap();
         assert_eq!(basket.store, SymbolId::EMPTY);
         assert_eq!(dictionary.counts(), (1, 1));
     }

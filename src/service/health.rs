@@ -3,11 +3,8 @@
 //! What must stay true: all of them change at the same instant, because all are read from the one state that calls are
 //! let in by.
 
-use std::pin::Pin;
-
-use tokio::sync::watch;
-use tokio_stream::wrappers::WatchStream;
-use tokio_stream::{Stream, StreamExt};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -52,16 +49,36 @@ impl Health for HealthOf {
         Ok(Response::new(response(status_of(life))))
     }
 
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+    type WatchStream = ReceiverStream<Result<HealthCheckResponse, Status>>;
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        // A service that may come later is unknown, and the watch goes on; so says the contract.
         let is_known = is_known(&request.into_inner().service);
-        let mut told = None;
-        let states = WatchStream::new(self.life.clone()).filter_map(move |life| {
-            let status = if is_known { status_of(life) } else { ServingStatus::ServiceUnknown };
-            (told.replace(status) != Some(status)).then(|| Ok(response(status)))
-        });
-        Ok(Response::new(Box::pin(states)))
+        let (sender, states) = mpsc::channel(1);
+        tokio::spawn(tell(self.life.clone(), is_known, sender));
+        Ok(Response::new(ReceiverStream::new(states)))
+    }
+}
+
+/// Tells every change until the server stops, which is the last: a watch does not keep it from ending.
+async fn tell(
+    mut life: watch::Receiver<Life>,
+    is_known: bool,
+    sender: mpsc::Sender<Result<HealthCheckResponse, Status>>,
+) {
+    let mut told = None;
+    loop {
+        let now = *life.borrow_and_update();
+        // A service that may come later is unknown, and the watch goes on; so says the contract.
+        let status = if is_known { status_of(now) } else { ServingStatus::ServiceUnknown };
+        if told.replace(status) != Some(status) && sender.send(Ok(response(status))).await.is_err() {
+            return;
+        }
+        if now >= Life::Stopping {
+            return;
+        }
+        tokio::select! {
+            changed = life.changed() => if changed.is_err() { return },
+            () = sender.closed() => return,
+        }
     }
 }

@@ -5,9 +5,10 @@
 use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::Caller;
+use super::raw::Raw;
 use super::stream::Results;
-use super::wire::ledger_service_server::LedgerService;
-use super::{Patience, Service, wire};
+use super::wire::server::ledger_service_server::LedgerService;
+use super::{Patience, Service, batch, wire};
 
 #[tonic::async_trait]
 impl LedgerService for Service {
@@ -18,28 +19,26 @@ impl LedgerService for Service {
         Ok(Response::new(wire::QuoteResponse { decision: Some(decision) }))
     }
 
-    async fn accrue(&self, request: Request<wire::AccrueRequest>) -> Result<Response<wire::AccrueResponse>, Status> {
+    async fn accrue(&self, request: Request<Raw>) -> Result<Response<Raw>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let started = self.edge.start_accrual(&caller, request.into_inner(), Patience::None).await?;
-        Ok(Response::new(wire::AccrueResponse { decision: Some(started.answer().await?) }))
+        let Raw(request) = request.into_inner();
+        let answered = self.edge.accrue_one(&caller, &request).await;
+        Ok(Response::new(Raw(answered.map_err(|failure| self.edge.counted(failure))?)))
     }
 
-    async fn accrue_batch(
-        &self,
-        request: Request<wire::AccrueBatchRequest>,
-    ) -> Result<Response<wire::AccrueBatchResponse>, Status> {
+    async fn accrue_batch(&self, request: Request<Raw>) -> Result<Response<Raw>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let decisions = self.edge.accrue_all(&caller, request.into_inner().requests).await?;
-        Ok(Response::new(wire::AccrueBatchResponse { decisions }))
+        let Raw(request) = request.into_inner();
+        Ok(Response::new(Raw(self.edge.accrue_all(&caller, request).await?)))
     }
 
     type CommandStreamStream = Results;
 
     async fn command_stream(
         &self,
-        request: Request<Streaming<wire::CommandStreamRequest>>,
+        request: Request<Streaming<Raw>>,
     ) -> Result<Response<Self::CommandStreamStream>, Status> {
         let call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
@@ -49,8 +48,12 @@ impl LedgerService for Service {
     async fn reverse(&self, request: Request<wire::ReverseRequest>) -> Result<Response<wire::ReverseResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let started = self.edge.start_reversal(&caller, request.into_inner(), Patience::None).await?;
-        Ok(Response::new(wire::ReverseResponse { decision: Some(started.answer().await?) }))
+        let answered = match self.edge.start_reversal(&caller, request.into_inner(), Patience::None).await {
+            Ok(started) => started.answer().await,
+            Err(failure) => Err(failure),
+        };
+        let decision = batch::decode(&answered.map_err(|failure| self.edge.counted(failure))?)?;
+        Ok(Response::new(wire::ReverseResponse { decision: Some(decision) }))
     }
 
     async fn get_balance(

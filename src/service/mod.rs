@@ -1,9 +1,10 @@
 //! The gRPC edge: wire types to domain and back, authentication, deadlines, limits. No business rule lives here.
 //!
-//! Reading order: `auth` (who calls), `fields`, `times` and `convert` (requests into the domain), `command` (the way
-//! of one command), `reverse`, `batch` and `stream` (more of the same), `answer` (decisions onto the wire), `read`
-//! (balances and transactions), `ledger`, `program` and `admin` (the services), `status` (how a call fails),
-//! `connections` (how many at a time).
+//! Reading order: `auth` (who calls), `raw`, `view` and `parse` (accruals as they lie in a request), `fields`, `times`
+//! and `convert` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
+//! and the workers), `reverse`, `round`, `batch` and `stream` (more of the same), `answer` and `encode` (decisions onto
+//! the wire), `read` (balances and transactions), `ledger`, `program` and `admin` (the services), `status` (how a call
+//! fails), `connections` (how many at a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
 //! that is dropped at any point leaves no claim behind; nothing is answered that is not durable.
@@ -15,15 +16,21 @@ mod batch;
 mod command;
 pub mod connections;
 mod convert;
+mod encode;
 mod fields;
 pub mod health;
+mod lane;
 mod ledger;
+mod parse;
 mod program;
+pub mod raw;
 mod read;
 mod reverse;
+mod round;
 mod status;
 mod stream;
 mod times;
+mod view;
 pub mod wire;
 
 use std::sync::Arc;
@@ -43,10 +50,11 @@ use crate::shard::engine::Engine;
 use crate::shard::job::Job;
 use crate::store::StoreError;
 use auth::Authenticator;
+use lane::Lane;
 use status::Failure;
-use wire::admin_service_server::AdminServiceServer;
-use wire::ledger_service_server::LedgerServiceServer;
-use wire::program_service_server::ProgramServiceServer;
+use wire::server::admin_service_server::{self, AdminServiceServer};
+use wire::server::ledger_service_server::{self, LedgerServiceServer};
+use wire::server::program_service_server::{self, ProgramServiceServer};
 
 /// How the server stands, as far as calls are concerned. Only ever goes on to a later state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,14 +99,15 @@ pub struct LastRecovery {
     pub speed: ReplaySpeed,
 }
 
-/// What all calls share.
+/// What the calls of one runtime thread share; but for the lane they share it with those of all others.
 pub struct Edge {
     engine: Arc<Engine>,
-    about: About,
+    about: Arc<About>,
     life: watch::Receiver<Life>,
     calls: Arc<Calls>,
     exports: Arc<Semaphore>,
     backups: Arc<Semaphore>,
+    lane: Arc<Lane>,
 }
 
 /// The calls under way.
@@ -106,6 +115,8 @@ pub struct Edge {
 struct Calls {
     count: AtomicUsize,
     none_left: Notify,
+    /// Calls that were not let in.
+    turned_away: AtomicUsize,
 }
 
 /// One call under way; counted until it is dropped.
@@ -130,6 +141,8 @@ enum Patience {
     Unlimited,
 }
 
+/// After so long without a call that was turned away, nobody is taken to be about to call.
+const QUIET: Duration = Duration::from_millis(20);
 /// Rest between two looks at something that cannot tell when it has changed.
 const REST: Duration = Duration::from_millis(1);
 
@@ -139,7 +152,27 @@ impl Edge {
     pub fn new(engine: Arc<Engine>, about: About, life: watch::Receiver<Life>) -> Self {
         let exports = Arc::new(Semaphore::new(limits::EXPORTS_MAX));
         let backups = Arc::new(Semaphore::new(1));
-        Self { engine, about, life, calls: Arc::default(), exports, backups }
+        let lane = Lane::new(engine.clone());
+        Self { engine, about: Arc::new(about), life, calls: Arc::default(), exports, backups, lane }
+    }
+
+    /// The edge for a further thread.
+    #[must_use]
+    pub fn with_lane_of_its_own(&self) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            about: self.about.clone(),
+            life: self.life.clone(),
+            calls: self.calls.clone(),
+            exports: self.exports.clone(),
+            backups: self.backups.clone(),
+            lane: Lane::new(self.engine.clone()),
+        }
+    }
+
+    /// Carries commands and answers between the calls of this edge and the workers, until it is dropped.
+    pub fn carry(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.lane.clone().run()
     }
 
     /// Calls under way.
@@ -173,12 +206,27 @@ impl Edge {
         }
     }
 
+    /// Returns when nobody has been turned away for a moment: whoever calls all the time has been told by then.
+    pub async fn quiet(&self) {
+        loop {
+            let before = self.calls.turned_away.load(Ordering::Relaxed);
+            tokio::time::sleep(QUIET).await;
+            if self.calls.turned_away.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+
     /// Counts a call, unless the server is stopping.
     fn enter(&self) -> Result<Call, Failure> {
         self.calls.count.fetch_add(1, Ordering::SeqCst);
         let call = Call(self.calls.clone());
         // Counted first: whoever stops the server either is seen here or sees the call.
-        if self.is_serving() { Ok(call) } else { Err(Failure::ShuttingDown) }
+        if self.is_serving() {
+            return Ok(call);
+        }
+        self.calls.turned_away.fetch_add(1, Ordering::Relaxed);
+        Err(Failure::ShuttingDown)
     }
 
     fn is_serving(&self) -> bool {
@@ -251,11 +299,8 @@ struct Service {
 }
 
 /// Names of the services, as health checks ask for them.
-pub const SERVICE_NAMES: [&str; 3] = [
-    wire::ledger_service_server::SERVICE_NAME,
-    wire::program_service_server::SERVICE_NAME,
-    wire::admin_service_server::SERVICE_NAME,
-];
+pub const SERVICE_NAMES: [&str; 3] =
+    [ledger_service_server::SERVICE_NAME, program_service_server::SERVICE_NAME, admin_service_server::SERVICE_NAME];
 
 /// Adds the services of the package, each behind the authenticator.
 pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>, authenticator: &Authenticator) {

@@ -14,7 +14,7 @@ use super::fields::{Fields, Path};
 use super::read::{page_size, version_number};
 use super::status::Failure;
 use super::wire::get_program_request::Selector;
-use super::wire::program_service_server::ProgramService;
+use super::wire::server::program_service_server::ProgramService;
 use super::{Edge, Patience, Service, times, wire};
 use crate::ids::IdKey;
 use crate::journal::record::{Publication, Record};

@@ -14,6 +14,7 @@ use super::command::{record_at, transaction_of};
 use super::convert::{self, Looking};
 use super::fields::{Fields, Path};
 use super::status::Failure;
+use super::view::BasketView;
 use super::{Edge, Patience, times, wire};
 use crate::journal::JournalError;
 use crate::journal::walk::{self, Located};
@@ -43,8 +44,8 @@ impl Edge {
         let receipt_at = times.receipt_at.unwrap_or(stamp);
         let business_day = times.business_day.unwrap_or_else(|| self.local_day(receipt_at));
         let names = Looking { dictionary: &self.engine.dictionary };
-        let basket = request.basket.expect("the check requires a basket");
-        let Ok(basket) = convert::basket(basket, receipt_at, business_day, &names) else {
+        let basket = BasketView::from(request.basket.as_ref().expect("the check requires a basket"));
+        let Ok(basket) = convert::basket(&basket, receipt_at, business_day, &names) else {
             return Ok(answer::refused(Refusal::NameLimitReached, None));
         };
         let shard = self.engine.shard_of(&request.account_id);
@@ -180,7 +181,7 @@ pub(super) fn wallet_balances(program: &Program, account: &Account, at: Timestam
         let totals = account.wallet_totals(id);
         let dead = |key: &crate::ledger::decision::LotKey| key.wallet == id && key.expires_at <= at;
         wire::WalletBalance {
-            wallet: wallet_name(program, id),
+            wallet: wallet_name(program, id).to_owned(),
             balance_points: account.balance(id, at),
             granted_points: totals.granted,
             reversed_points: totals.reversed,

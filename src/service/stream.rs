@@ -9,41 +9,37 @@
 
 use std::sync::Arc;
 
-use prost::Message;
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::auth::Caller;
-use super::batch::item_answer;
-use super::command::Started;
+use super::batch::decode;
+use super::raw::Raw;
+use super::round::{Item, Round, Starting};
 use super::status::Failure;
-use super::{Call, Edge, Life, Patience, wire};
+use super::{Call, Edge, Life, Patience, encode, parse, wire};
 use crate::limits;
 
-/// What is sent to the caller.
-pub(super) type Results = ReceiverStream<Result<wire::CommandStreamResponse, Status>>;
+/// What is sent to the caller: `CommandStreamResponse` messages.
+pub(super) type Results = ReceiverStream<Result<Raw, Status>>;
 
 /// Messages that wait for the connection.
 const MESSAGES_WAITING_MAX: usize = 2;
 
-/// One place in the order of results.
+/// One message in the order of results.
 enum Slot {
-    /// A command, or why it was not started.
-    Command(Result<Started, Failure>),
+    /// Its commands are under way.
+    Round(Round),
     /// The stream ends here, early.
     End(Failure),
 }
 
 impl Edge {
     /// Serves a stream until the caller has half-closed it and all is answered, or it ends early.
-    pub(super) fn serve_stream(
-        self: &Arc<Self>,
-        caller: Caller,
-        call: Call,
-        requests: Streaming<wire::CommandStreamRequest>,
-    ) -> Results {
-        let (slots, started) = mpsc::channel(limits::STREAM_IN_FLIGHT_MAX);
+    pub(super) fn serve_stream(self: &Arc<Self>, caller: Caller, call: Call, requests: Streaming<Raw>) -> Results {
+        let (slots, started) = mpsc::channel(limits::STREAM_MESSAGES_IN_FLIGHT_MAX);
         let (messages, results) = mpsc::channel(MESSAGES_WAITING_MAX);
         let edge = self.clone();
         tokio::spawn(async move { edge.start_all(&caller, requests, &slots).await });
@@ -54,129 +50,194 @@ impl Edge {
         ReceiverStream::new(results)
     }
 
-    async fn start_all(
-        self: &Arc<Self>,
-        caller: &Caller,
-        mut requests: Streaming<wire::CommandStreamRequest>,
-        slots: &mpsc::Sender<Slot>,
-    ) {
+    async fn start_all(self: &Arc<Self>, caller: &Caller, mut requests: Streaming<Raw>, slots: &mpsc::Sender<Slot>) {
+        let room = Arc::new(Semaphore::new(limits::STREAM_IN_FLIGHT_MAX));
         let end = loop {
             let message = tokio::select! {
                 message = requests.message() => message,
                 () = self.ended(Life::Stopping) => break Failure::ShuttingDown,
             };
             // An error here means that the caller is gone: there is nobody to tell.
-            let Ok(Some(message)) = message else { return };
-            let count = message.commands.len();
-            if count > limits::BATCH_COMMANDS_MAX {
-                let most = limits::BATCH_COMMANDS_MAX;
-                break Failure::field("commands", format!("There are {count}, but at most {most} are allowed."));
-            }
-            if let Err(end) = self.start_message(caller, message, slots).await {
-                break end;
+            let Ok(Some(Raw(message))) = message else { return };
+            let message = match Message::of(message) {
+                Ok(message) => message,
+                Err(failure) => break failure,
+            };
+            // Both kinds of room first; when the queue is closed the answering side has gone, and the caller with it.
+            let Ok(place) = slots.reserve().await else { return };
+            let Ok(permit) = room.clone().acquire_many_owned(message.count).await else { return };
+            let mut starting = Starting::new(self, caller, Patience::Unlimited, Some(permit));
+            let started = self.start_message(&mut starting, &message).await;
+            place.send(Slot::Round(starting.finish().await));
+            if let Err(failure) = started {
+                break failure;
             }
         };
         // When the answering side has gone, so has the caller.
         let _ = slots.send(Slot::End(end)).await;
     }
 
-    async fn start_message(
-        self: &Arc<Self>,
-        caller: &Caller,
-        message: wire::CommandStreamRequest,
-        slots: &mpsc::Sender<Slot>,
-    ) -> Result<(), Failure> {
-        for command in message.commands {
-            if !self.is_serving() {
-                return Err(Failure::ShuttingDown);
+    /// Starts the commands of a message, up to one that ends the stream.
+    async fn start_message(self: &Arc<Self>, starting: &mut Starting<'_>, message: &Message) -> Result<(), Failure> {
+        match &message.content {
+            Content::Ordinary(bytes) => {
+                for command in parse::list(bytes) {
+                    self.check_serving()?;
+                    let command = command.expect("an ordinary message is a list");
+                    let item = match parse::accrual_of_command(command) {
+                        Ok(view) => Item::Accrual(view),
+                        Err(parse::Unusual) => Item::Command(decode(command)?),
+                    };
+                    starting.start(item).await;
+                }
             }
-            let Ok(place) = slots.reserve().await else { return Err(Failure::ShuttingDown) };
-            place.send(Slot::Command(self.start_command(caller, command, Patience::Unlimited).await));
+            Content::Whole(decoded) => {
+                for command in &decoded.commands {
+                    self.check_serving()?;
+                    starting.start(Item::Command(command.clone())).await;
+                }
+            }
         }
         Ok(())
+    }
+
+    fn check_serving(&self) -> Result<(), Failure> {
+        if self.is_serving() { Ok(()) } else { Err(Failure::ShuttingDown) }
+    }
+}
+
+/// A message whose commands can be started.
+struct Message {
+    content: Content,
+    count: u32,
+}
+
+enum Content {
+    /// A list of commands and nothing else.
+    Ordinary(Bytes),
+    /// Anything else that is a message.
+    Whole(wire::CommandStreamRequest),
+}
+
+impl Message {
+    fn of(bytes: Bytes) -> Result<Self, Failure> {
+        let mut items = parse::list(&bytes);
+        let counted = items.try_fold(0, |count: usize, item| item.map(|_| count + 1));
+        let (content, count) = match counted {
+            Ok(count) => (Content::Ordinary(bytes.clone()), count),
+            Err(parse::Unusual) => {
+                let decoded: wire::CommandStreamRequest = decode(&bytes)?;
+                let count = decoded.commands.len();
+                (Content::Whole(decoded), count)
+            }
+        };
+        if count > limits::BATCH_COMMANDS_MAX {
+            let most = limits::BATCH_COMMANDS_MAX;
+            return Err(Failure::field("commands", format!("There are {count}, but at most {most} are allowed.")));
+        }
+        Ok(Self { content, count: u32::try_from(count).expect("a message is bounded") })
     }
 }
 
 /// Answers in order. Takes into one message whatever is answered already, and sends when the next would have to be
 /// waited for.
-async fn answer_all(
-    mut slots: mpsc::Receiver<Slot>,
-    messages: &mpsc::Sender<Result<wire::CommandStreamResponse, Status>>,
-) {
+async fn answer_all(mut slots: mpsc::Receiver<Slot>, messages: &mpsc::Sender<Result<Raw, Status>>) {
+    let mut message = OpenMessage::default();
     let mut waiting = None;
     loop {
-        let first = match waiting.take() {
-            Some(slot) => slot,
-            None => match slots.recv().await {
-                Some(slot) => slot,
-                None => return,
-            },
+        let slot = match waiting.take().or_else(|| slots.try_recv().ok()) {
+            Some(slot) => Some(slot),
+            // Nothing is known of what comes next: what there is leaves now.
+            None if message.send(messages).await.is_err() => return,
+            None => slots.recv().await,
         };
-        let mut message = OpenMessage::default();
-        let mut end = match first {
-            Slot::Command(started) => message.push(answer(started).await),
-            Slot::End(failure) => Err(failure),
-        };
-        while end.is_ok() && message.has_room() {
-            let Ok(slot) = slots.try_recv() else { break };
-            match answer_now(slot) {
-                Ok(answered) => end = message.push(answered),
-                Err(slot) => {
-                    waiting = Some(slot);
-                    break;
+        let ended = match slot {
+            None => return,
+            Some(Slot::End(failure)) => Err(failure),
+            Some(Slot::Round(mut round)) => {
+                if !message.is_empty() && !round.is_ready() {
+                    // The next round has to be waited for: what there is leaves first.
+                    waiting = Some(Slot::Round(round));
+                    if message.send(messages).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                match answer_round(&mut round, &mut message, messages).await {
+                    Ok(ended) => ended,
+                    // Whoever reads the results has gone.
+                    Err(Gone) => return,
                 }
             }
-        }
-        if !message.results.is_empty() && messages.send(Ok(message.into_response())).await.is_err() {
-            return;
-        }
-        if let Err(failure) = end {
-            // Whoever reads the results may have gone.
-            let _ = messages.send(Err(failure.into())).await;
+        };
+        if let Err(failure) = ended {
+            if message.send(messages).await.is_ok() {
+                // Whoever reads the results may have gone.
+                let _ = messages.send(Err(failure.into())).await;
+            }
             return;
         }
     }
+}
+
+/// Nobody reads the results any more.
+struct Gone;
+
+async fn answer_round(
+    round: &mut Round,
+    message: &mut OpenMessage,
+    messages: &mpsc::Sender<Result<Raw, Status>>,
+) -> Result<Result<(), Failure>, Gone> {
+    while !round.is_answered() {
+        if !message.has_room() || (round.waits_for_others() && !round.is_ready()) {
+            message.send(messages).await?;
+        }
+        if let Err(failure) = message.push(round).await {
+            return Ok(Err(failure));
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Results on their way into one message.
 #[derive(Default)]
 struct OpenMessage {
-    results: Vec<wire::CommandResult>,
-    bytes: usize,
+    bytes: Vec<u8>,
+    count: usize,
+    /// The decision at hand.
+    decision: Vec<u8>,
 }
 
 impl OpenMessage {
-    fn has_room(&self) -> bool {
-        self.results.len() < limits::STREAM_MESSAGE_RESULTS_MAX && self.bytes < limits::STREAM_MESSAGE_BYTES_TARGET
+    fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
-    /// Takes a result; hands back the failure of one that ends the stream.
-    fn push(&mut self, answered: Result<wire::Decision, Failure>) -> Result<(), Failure> {
-        let result = wire::CommandResult { decision: Some(item_answer(answered)?) };
-        self.bytes += result.encoded_len();
-        self.results.push(result);
+    fn has_room(&self) -> bool {
+        self.count < limits::STREAM_MESSAGE_RESULTS_MAX && self.bytes.len() < limits::STREAM_MESSAGE_BYTES_TARGET
+    }
+
+    /// Takes the next result of a round; hands back the failure of one that ends the stream.
+    async fn push(&mut self, round: &mut Round) -> Result<(), Failure> {
+        self.decision.clear();
+        round.next_answer(&mut self.decision).await?;
+        // A result is a message with the decision as its field 1, and is itself an item of the list in field 1.
+        let length = self.decision.len();
+        encode::item_header(&mut self.bytes, encode::item_header_bytes(length) + length);
+        encode::item(&mut self.bytes, &self.decision);
+        self.count += 1;
         Ok(())
     }
 
-    fn into_response(self) -> wire::CommandStreamResponse {
-        wire::CommandStreamResponse { results: self.results }
-    }
-}
-
-async fn answer(started: Result<Started, Failure>) -> Result<wire::Decision, Failure> {
-    started?.answer().await
-}
-
-/// The answer, if nothing has to be waited for; the slot otherwise.
-fn answer_now(slot: Slot) -> Result<Result<wire::Decision, Failure>, Slot> {
-    match slot {
-        Slot::End(failure) => Err(Slot::End(failure)),
-        Slot::Command(Err(failure)) => Ok(Err(failure)),
-        Slot::Command(Ok(Started::Answered(decision))) => Ok(Ok(*decision)),
-        Slot::Command(Ok(Started::Submitted(mut submitted))) => match submitted.try_answer() {
-            Some(answered) => Ok(answered),
-            None => Err(Slot::Command(Ok(Started::Submitted(submitted)))),
-        },
-        Slot::Command(Ok(Started::Lookup(lookup))) => Err(Slot::Command(Ok(Started::Lookup(lookup)))),
+    /// Sends what there is, if there is anything.
+    async fn send(&mut self, messages: &mpsc::Sender<Result<Raw, Status>>) -> Result<(), Gone> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        self.count = 0;
+        // The next message is likely to be as large.
+        let next = Vec::with_capacity(self.bytes.len());
+        let bytes = std::mem::replace(&mut self.bytes, next);
+        messages.send(Ok(Raw(bytes.into()))).await.map_err(|_| Gone)
     }
 }

@@ -18,6 +18,24 @@ mod generated {
     tonic::include_proto!("tallystick.v1");
 }
 
+/// The server's side of the services. The messages of the hot calls are bytes to it: [`super::raw::Raw`].
+pub mod server {
+    pub use generated::*;
+
+    /// What `build.rs` wrote, as it is: our lints do not apply to it.
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::pedantic,
+        rustdoc::broken_intra_doc_links,
+        rustdoc::invalid_html_tags,
+        reason = "generated code"
+    )]
+    mod generated {
+        include!(concat!(env!("OUT_DIR"), "/server/tallystick.v1.rs"));
+    }
+}
+
 /// Descriptors of the package and of all that it imports, comments included, as an encoded
 /// `google.protobuf.FileDescriptorSet`: what reflection serves.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("tallystick");

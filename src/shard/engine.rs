@@ -5,6 +5,7 @@
 //!
 //! What must stay true: a queue that is full refuses at once; after the first failure nothing is answered any more.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
@@ -17,6 +18,7 @@ use super::control::Control;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
 use super::job::Job;
 use super::observing::MeteredJournal;
+use super::queue::{JobReceiver, JobSender, queue};
 use super::tickets::Tickets;
 use super::worker::{Shared, Worker, worker_of};
 use crate::clock::SharedClock;
@@ -55,7 +57,7 @@ pub type OnFailure = Arc<dyn Fn(&JournalError) + Send + Sync>;
 
 /// A running ledger.
 pub struct Engine {
-    pub(super) queues: Vec<Sender<Job>>,
+    pub(super) queues: Vec<JobSender>,
     pub(super) submit: Sender<Submitted>,
     pub(super) publishing: Mutex<()>,
     pub(super) publish_gate: AtomicI64,
@@ -162,7 +164,7 @@ impl Engine {
         let mut queues = Vec::new();
         let mut notices = Vec::new();
         for (index, (shards, seqs)) in deal(world.shards, snapshot_seqs, options.worker_count).into_iter().enumerate() {
-            let (queue, jobs) = bounded(options.queue_depth);
+            let (queue, jobs) = queue(options.queue_depth);
             let (notice, committed) = unbounded();
             queues.push(queue);
             notices.push(notice);
@@ -178,6 +180,8 @@ impl Engine {
                 failed: failed.clone(),
                 index,
                 nudged: false,
+                metrics: metrics.clone(),
+                sealed_ns: VecDeque::with_capacity(limits::WORKER_CHUNKS_IN_FLIGHT_MAX + 1),
             });
         }
         let spawn = |name: String| std::thread::Builder::new().name(name);
@@ -248,17 +252,33 @@ impl Engine {
     /// # Errors
     /// The job, and why it was not taken: the queue is full or the ledger is stopping. Nothing was consumed.
     pub fn submit(&self, shard: ShardId, job: Job) -> Result<(), (Job, Refusal)> {
-        if self.stopping.load(Ordering::Acquire) || self.failed.load(Ordering::Acquire) {
+        self.submit_to(worker_of(shard, self.queues.len()), job)
+    }
+
+    /// Hands a job to a worker by its number.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub fn submit_to(&self, worker: usize, job: Job) -> Result<(), (Job, Refusal)> {
+        if self.is_stopping() {
             return Err((job, Refusal::ShuttingDown));
         }
-        if let Job::Command(command) = &job {
-            self.latest_stamp.fetch_max(command.stamp.0, Ordering::Relaxed);
+        if let Job::Commands(batch) = &job {
+            let latest = batch.jobs.iter().map(|job| job.stamp.0).max().unwrap_or(i64::MIN);
+            self.latest_stamp.fetch_max(latest, Ordering::Relaxed);
         }
-        match self.queues[worker_of(shard, self.queues.len())].try_send(job) {
+        self.metrics.workers[worker].comes(|| self.clock.monotonic_ns());
+        match self.queues[worker].try_send(job) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(job)) => Err((job, Refusal::Overloaded)),
             Err(TrySendError::Disconnected(job)) => Err((job, Refusal::ShuttingDown)),
         }
+    }
+
+    /// The number of the worker that owns an account.
+    #[must_use]
+    pub fn worker_of(&self, account_id: &str) -> usize {
+        worker_of(self.shard_of(account_id), self.queues.len())
     }
 
     /// The shard of an account.
@@ -444,7 +464,7 @@ fn commit_loop(
 
 struct WorkerThread {
     worker: Worker,
-    jobs: Receiver<Job>,
+    jobs: JobReceiver,
     committed: Receiver<Committed>,
     submit: Sender<Submitted>,
     progress: Arc<Progress>,
@@ -454,6 +474,9 @@ struct WorkerThread {
     index: usize,
     /// A commit of nothing was asked for, to look at gated reads again.
     nudged: bool,
+    metrics: Arc<Metrics>,
+    /// When each chunk in flight was handed over.
+    sealed_ns: VecDeque<i64>,
 }
 
 impl WorkerThread {
@@ -484,8 +507,13 @@ impl WorkerThread {
             count += 1;
             match notice.chunk {
                 Some((chunk, base)) => {
+                    let (told_ns, record_count) = (self.clock.monotonic_ns(), chunk.records().len() as u64);
+                    let sealed_ns = self.sealed_ns.pop_front().unwrap_or(told_ns);
                     self.worker.committed(chunk, base);
                     self.progress.processed(base);
+                    self.metrics.stages.commit_wait.record_many_ns(told_ns - sealed_ns, record_count);
+                    let took_ns = self.clock.monotonic_ns() - told_ns;
+                    self.metrics.stages.reply.record_batch_ns(took_ns, record_count);
                 }
                 None => {
                     self.nudged = false;
@@ -501,17 +529,26 @@ impl WorkerThread {
             return 0;
         }
         let now_ns = self.clock.monotonic_ns();
+        let meter = &self.metrics.workers[self.index];
+        if let Some(waited_ns) = meter.takes(now_ns) {
+            self.metrics.stages.queue.record_ns(waited_ns);
+        }
         let mut count = 0;
         while count < limits::WORKER_BATCH_COMMANDS_MAX {
-            let Ok(job) = self.jobs.try_recv() else { break };
+            let Some(job) = self.jobs.take() else { break };
+            count += job.weight();
             self.worker.execute(job, now_ns);
-            count += 1;
+        }
+        if count > 0 {
+            meter.took(count as u64, self.jobs.is_empty());
+            self.metrics.stages.decide.record_batch_ns(self.clock.monotonic_ns() - now_ns, count as u64);
         }
         count
     }
 
     fn hand_over(&mut self) {
         if let Some(chunk) = self.worker.seal() {
+            self.sealed_ns.push_back(self.clock.monotonic_ns());
             // The committer outlives the workers, unless it failed; then nothing is answered any more.
             let _ = self.submit.send(Submitted { worker: Some(self.index), chunk: Some(chunk) });
         } else if self.worker.has_gated_reads() && !self.nudged {
@@ -526,7 +563,7 @@ impl WorkerThread {
         let mut select = crossbeam::channel::Select::new();
         select.recv(&self.committed);
         if self.worker.has_room() {
-            select.recv(&self.jobs);
+            select.recv(self.jobs.channel());
         }
         let _ = select.ready_timeout(Duration::from_millis(patience));
     }

@@ -12,6 +12,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use super::committer::Progress;
 use super::engine::OnFailure;
 use super::job::Job;
+use super::queue::JobSender;
 use super::snapshotter::{RunState, SnapshotRun};
 use super::worker::Shared;
 use crate::clock::SharedClock;
@@ -61,7 +62,7 @@ pub struct Housekeeper {
     store: Arc<dyn Store>,
     clock: SharedClock,
     marker: Arc<Mutex<Option<Marker>>>,
-    queues: Vec<Sender<Job>>,
+    queues: Vec<JobSender>,
     run: Option<(SnapshotRun, Vec<Sender<Marker>>)>,
     saved: Saved,
     marked: Option<HighWater>,
@@ -83,7 +84,7 @@ impl Housekeeper {
         store: Arc<dyn Store>,
         clock: SharedClock,
         marker: Arc<Mutex<Option<Marker>>>,
-        queues: Vec<Sender<Job>>,
+        queues: Vec<JobSender>,
     ) -> Self {
         let now_ms = clock.monotonic_ns() / 1_000_000;
         Self {

@@ -1,5 +1,7 @@
-//! What travels between the edge and a worker: a job with everything its answer needs, so that the worker allocates
-//! nothing. The same box comes back as the answer.
+//! What travels between the edge and a worker: jobs with everything their answers need, so that the worker allocates
+//! nothing. Commands travel in batches, and the same batch comes back as the answer.
+//!
+//! What must stay true: a batch is answered once, or abandoned; it is never lost without a word.
 
 use std::sync::Arc;
 
@@ -26,7 +28,10 @@ pub struct ClaimedIds {
 }
 
 /// A command on its way through a worker.
+#[derive(Debug)]
 pub struct CommandJob {
+    /// The caller's own mark, by which it knows the answer again.
+    pub ticket: u64,
     /// What is asked.
     pub command: Command,
     /// The stamp of the service, or of the importer where the clock is the input.
@@ -37,8 +42,76 @@ pub struct CommandJob {
     pub deadline_ns: Option<i64>,
     /// Filled by the worker.
     pub outcome: CommandOutcome,
-    /// Whom to answer.
-    pub reply: Option<Reply<Box<CommandJob>>>,
+}
+
+/// Takes finished batches, on the worker's thread. Must not block.
+pub trait Mailbox: Send + Sync {
+    /// Everything that the outcomes show is durable.
+    fn deliver(&self, batch: CommandBatch);
+
+    /// The ledger has failed: what became of these commands is unknown.
+    fn abandon(&self, jobs: Vec<CommandJob>) {
+        drop(jobs);
+    }
+}
+
+impl<F: Fn(CommandBatch) + Send + Sync> Mailbox for F {
+    fn deliver(&self, batch: CommandBatch) {
+        self(batch);
+    }
+}
+
+/// Commands for accounts of one worker, decided in their order and answered together: one message and one wake-up each
+/// way, however many they are.
+pub struct CommandBatch {
+    /// The commands. They come back in the same order, with their outcomes.
+    pub jobs: Vec<CommandJob>,
+    mailbox: Option<Arc<dyn Mailbox>>,
+}
+
+impl CommandBatch {
+    /// Commands that are answered to a mailbox.
+    #[must_use]
+    pub fn new(jobs: Vec<CommandJob>, mailbox: Arc<dyn Mailbox>) -> Self {
+        Self { jobs, mailbox: Some(mailbox) }
+    }
+
+    /// Answers.
+    pub fn deliver(mut self) {
+        if let Some(mailbox) = self.mailbox.take() {
+            mailbox.deliver(self);
+        }
+    }
+
+    /// The commands of a batch that was not taken; nobody is told.
+    #[must_use]
+    pub fn take_back(mut self) -> Vec<CommandJob> {
+        self.mailbox = None;
+        std::mem::take(&mut self.jobs)
+    }
+}
+
+#[cfg(feature = "broken-variants")]
+impl CommandBatch {
+    /// Answers too early: a mistake that the simulator must find. The batch itself is then answered to nobody.
+    pub fn deliver_a_copy(&mut self) {
+        let Some(mailbox) = self.mailbox.take() else { return };
+        let jobs = self.jobs.iter().map(|job| CommandJob {
+            command: job.command.clone(),
+            outcome: job.outcome.clone(),
+            ..*job
+        });
+        mailbox.deliver(Self { jobs: jobs.collect(), mailbox: None });
+    }
+}
+
+/// A batch that ends without an answer says so.
+impl Drop for CommandBatch {
+    fn drop(&mut self) {
+        if let Some(mailbox) = self.mailbox.take() {
+            mailbox.abandon(std::mem::take(&mut self.jobs));
+        }
+    }
 }
 
 /// What became of a command.
@@ -141,8 +214,8 @@ pub trait SliceSink: Send {
 
 /// What a worker can be asked to do.
 pub enum Job {
-    /// Decide a command.
-    Command(Box<CommandJob>),
+    /// Decide commands, in order.
+    Commands(CommandBatch),
     /// Decide without changing anything.
     Quote(Box<QuoteJob>),
     /// Copy an account.
@@ -157,4 +230,15 @@ pub enum Job {
     Publish(Arc<Program>, Reply<()>),
     /// Begin to hand out slices.
     Snapshot(Box<dyn SliceSink>),
+}
+
+impl Job {
+    /// The room in a queue that the job takes: commands are counted one by one.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Commands(batch) => batch.jobs.len(),
+            _ => 1,
+        }
+    }
 }

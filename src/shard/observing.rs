@@ -5,20 +5,22 @@
 use std::sync::Arc;
 
 use super::engine::Engine;
+use super::job::CommandOutcome;
+use super::queue::JobSender;
 use crate::clock::SharedClock;
 use crate::journal::frame::{Frame, FrameHash};
 use crate::journal::log::{HighWater, StoreJournal};
 use crate::journal::size::JournalSize;
 use crate::journal::{Journal, JournalError, VisitFrame};
 use crate::ledger::types::Position;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Outcome};
 use crate::snapshot::Marker;
 
 impl Engine {
     /// Jobs that wait for each worker.
     #[must_use]
     pub fn queue_lengths(&self) -> Vec<usize> {
-        self.queues.iter().map(crossbeam::channel::Sender::len).collect()
+        self.queues.iter().map(JobSender::waiting).collect()
     }
 
     /// The last finished snapshot.
@@ -43,6 +45,14 @@ impl Engine {
                 Ok((end > Position(0)).then_some(HighWater { end, hash }))
             }
         }
+    }
+}
+
+impl CommandOutcome {
+    /// As what a command that was decided just now is counted.
+    #[must_use]
+    pub fn counted(&self) -> Outcome {
+        self.refusal().map_or(Outcome::Accepted, Outcome::Refused)
     }
 }
 

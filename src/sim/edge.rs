@@ -431,17 +431,16 @@ fn claim_subject(
 }
 
 fn hand_over(machine: &mut Machine, number: u64, call: &mut Call, ids: ClaimedIds, command: Command) -> Next {
-    let outbox = machine.outbox().clone();
     let shard = shard_of(&command.account_id, machine.identity.shard_count);
-    let job = Box::new(CommandJob {
+    let job = CommandJob {
+        ticket: number,
         command,
         stamp: TimestampNs(call.stamp),
         ids,
         deadline_ns: call.deadline_ns,
         outcome: CommandOutcome::default(),
-        reply: Some(Box::new(move |job| outbox.push(Message::Command(number, job)))),
-    });
-    if machine.submit(shard, number, Job::Command(job)).is_err() {
+    };
+    if let Err(ids) = machine.submit_command(shard, job) {
         machine.shared.ids.release(ids.subject);
         machine.shared.ids.release(ids.transaction);
         return refused(Refusal::Overloaded);

@@ -23,7 +23,7 @@ use crate::recovery::identity::Identity;
 use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::shard::committer::{Committed, Committer, Defined, Progress, Submitted};
 use crate::shard::control::Control;
-use crate::shard::job::{AccountView, CommandJob, Job, QuoteJob};
+use crate::shard::job::{AccountView, ClaimedIds, CommandBatch, CommandJob, Job, Mailbox, QuoteJob};
 use crate::shard::publishing::{Draft, Press, PublishError};
 use crate::shard::snapshotter::{RunState, SnapshotRun};
 use crate::shard::tickets::Tickets;
@@ -71,6 +71,15 @@ impl Outbox {
     #[must_use]
     pub fn pop(&self) -> Option<Message> {
         self.0.lock().expect("there is one thread").pop_front()
+    }
+}
+
+/// Finished commands come out one by one, each under the number of its call.
+impl Mailbox for Outbox {
+    fn deliver(&self, mut batch: CommandBatch) {
+        for job in batch.jobs.drain(..) {
+            self.push(Message::Command(job.ticket, Box::new(job)));
+        }
     }
 }
 
@@ -288,14 +297,40 @@ impl Machine {
     /// The job, when the queue is full.
     pub fn submit(&mut self, shard: ShardId, call: u64, job: Job) -> Result<(), Job> {
         let worker = worker_of(shard, self.stations.len());
-        if self.stations[worker].jobs.len() >= self.queue_depth {
+        let jobs = &mut self.stations[worker].jobs;
+        if jobs.iter().map(|(_, job)| job.weight()).sum::<usize>() >= self.queue_depth {
             return Err(job);
         }
-        if let Job::Command(command) = &job {
-            self.latest_stamp = self.latest_stamp.max(command.stamp.0);
-        }
-        self.stations[worker].jobs.push_back((call, job));
+        jobs.push_back((call, job));
         Ok(())
+    }
+
+    /// Hands a command to the worker of a shard, as the edge does: together with the one before it, or by itself. Which
+    /// of the two, the number of the call says.
+    ///
+    /// # Errors
+    /// The claims of the command, when the queue is full.
+    pub fn submit_command(&mut self, shard: ShardId, job: CommandJob) -> Result<(), ClaimedIds> {
+        let call = job.ticket;
+        self.latest_stamp = self.latest_stamp.max(job.stamp.0);
+        let worker = worker_of(shard, self.stations.len());
+        let waiting = self.stations[worker].jobs.iter().map(|(_, job)| job.weight()).sum::<usize>();
+        if waiting > 0
+            && waiting < self.queue_depth
+            && !call.is_multiple_of(3)
+            && let Some((_, Job::Commands(batch))) = self.stations[worker].jobs.back_mut()
+        {
+            batch.jobs.push(job);
+            return Ok(());
+        }
+        let ids = job.ids;
+        let batch = CommandBatch::new(vec![job], Arc::new(self.outbox.clone()));
+        self.submit(shard, call, Job::Commands(batch)).map_err(|job| {
+            if let Job::Commands(batch) = job {
+                drop(batch.take_back());
+            }
+            ids
+        })
     }
 
     /// What the worker would do next: the call and whether it is a command. `None` when it has nothing to do or no room.
@@ -306,11 +341,11 @@ impl Machine {
         Some((*call, job))
     }
 
-    /// A worker does its next job.
-    pub fn execute(&mut self, worker: usize, monotonic_ns: i64) {
+    /// A worker does its next job. `after_each` looks at the cells after each command.
+    pub fn execute(&mut self, worker: usize, monotonic_ns: i64, mut after_each: impl FnMut(&Cells)) {
         let station = &mut self.stations[worker];
         if let Some((_, job)) = station.jobs.pop_front() {
-            station.worker.execute(job, monotonic_ns);
+            station.worker.execute_watched(job, monotonic_ns, |shared| after_each(&shared.cells));
         }
     }
 

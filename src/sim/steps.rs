@@ -147,13 +147,16 @@ impl Simulation {
     /// A worker does its next job; afterwards the cells are looked at.
     fn decide(&mut self, life: &mut Life, worker: usize) -> Result<(), Trouble> {
         let Some((call, job)) = life.machine.next_job(worker) else { return Ok(()) };
-        let mut is_command = false;
         match job {
-            Job::Command(command) => {
-                is_command = true;
-                let account = command.command.account_id.clone();
-                self.note(|| format!("worker {worker} decides call {call} on {account}"));
-                life.decided.entry(account).or_default().push(call);
+            Job::Commands(batch) => {
+                for job in &batch.jobs {
+                    let (call, account) = (job.ticket, job.command.account_id.clone());
+                    self.note(|| format!("worker {worker} decides call {call} on {account}"));
+                    life.decided.entry(account).or_default().push(call);
+                }
+                if batch.jobs.len() > 1 {
+                    self.report.reach("several commands were decided in one batch");
+                }
             }
             Job::Quote(_) | Job::Account(_) => {
                 if let Some(question) = life.questions.get_mut(&call) {
@@ -164,10 +167,14 @@ impl Simulation {
             }
             Job::AccountId(..) | Job::Count(_) | Job::Survey(..) | Job::Publish(..) | Job::Snapshot(_) => {}
         }
-        life.machine.execute(worker, self.monotonic_ns);
-        if is_command {
-            life.watch.look(life.machine.cells(), &life.machine.dictionary)?;
-        }
+        let dictionary = life.machine.dictionary.clone();
+        let (watch, mut seen) = (&mut life.watch, Ok(()));
+        life.machine.execute(worker, self.monotonic_ns, |cells| {
+            if seen.is_ok() {
+                seen = watch.look(cells, &dictionary);
+            }
+        });
+        seen?;
         Ok(())
     }
 

@@ -116,7 +116,8 @@ fn code_of(headers: &HeaderMap) -> usize {
 /// Puts a watch around services.
 #[derive(Clone)]
 pub struct CallLayer {
-    meter: Arc<CallMeter>,
+    /// Without one nothing is watched.
+    meter: Option<Arc<CallMeter>>,
     #[cfg(feature = "otel")]
     traces: Option<Arc<Traces>>,
 }
@@ -125,8 +126,14 @@ impl CallLayer {
     /// Counts and times.
     #[must_use]
     pub fn new(meter: Arc<CallMeter>) -> Self {
+        Self { meter: Some(meter), ..Self::off() }
+    }
+
+    /// Lets calls pass unseen.
+    #[must_use]
+    pub fn off() -> Self {
         Self {
-            meter,
+            meter: None,
             #[cfg(feature = "otel")]
             traces: None,
         }
@@ -168,15 +175,17 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let meter = &self.layer.meter;
-        let method = method_of(request.uri().path());
-        meter.calls.add_one(method);
-        let began_ns = is_sampled().then(|| meter.clock.monotonic_ns());
+        let (mut method, mut began_ns) = (0, None);
+        if let Some(meter) = &self.layer.meter {
+            method = method_of(request.uri().path());
+            meter.calls.add_one(method);
+            began_ns = is_sampled().then(|| meter.clock.monotonic_ns());
+        }
         #[cfg(feature = "otel")]
         let span = self.layer.traces.as_ref().and_then(|traces| traces.begin(request.uri().path(), request.headers()));
         WatchedCall {
             inner: self.inner.call(request),
-            meter: meter.clone(),
+            meter: self.layer.meter.clone(),
             method,
             began_ns,
             #[cfg(feature = "otel")]
@@ -191,7 +200,7 @@ pin_project! {
     pub struct WatchedCall<F> {
         #[pin]
         inner: F,
-        meter: Arc<CallMeter>,
+        meter: Option<Arc<CallMeter>>,
         method: usize,
         began_ns: Option<i64>,
         span: Option<CallSpan>,
@@ -204,7 +213,7 @@ pin_project! {
     pub struct WatchedCall<F> {
         #[pin]
         inner: F,
-        meter: Arc<CallMeter>,
+        meter: Option<Arc<CallMeter>>,
         method: usize,
         began_ns: Option<i64>,
     }
@@ -219,12 +228,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answered = ready!(this.inner.poll(cx));
+        let Some(meter) = this.meter else { return Poll::Ready(answered) };
         let code = answered.as_ref().map_or(0, |response| code_of(response.headers()));
         if let Some(began_ns) = *this.began_ns {
-            this.meter.durations[*this.method].record_ns(this.meter.clock.monotonic_ns() - began_ns);
+            meter.durations[*this.method].record_ns(meter.clock.monotonic_ns() - began_ns);
         }
         if code != 0 {
-            this.meter.failed(code);
+            meter.failed(code);
             let code = CODES.get(code - 1).copied().unwrap_or("unknown");
             // What is the server's own fault has an error line of its own, with the cause.
             tracing::debug!(method = METHODS[*this.method], code, "a call was not granted");

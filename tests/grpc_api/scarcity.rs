@@ -87,7 +87,7 @@ async fn a_stream_waits_for_room_instead() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!streamed.is_finished());
-    jammed.release().await;
+    let _shop = jammed.release().await;
     let decisions = streamed.await.unwrap();
     let balances: Vec<i64> = decisions.iter().map(|decision| decision.balance_points).collect();
     assert_eq!(balances, (1..=100).collect::<Vec<i64>>());

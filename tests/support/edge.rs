@@ -4,6 +4,7 @@
 //! The server's edge does the same over gRPC and is tested there. This one exists so that the core can be tested
 //! without it.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use tallystick::ids::{Claim, IdKey};
@@ -16,7 +17,9 @@ use tallystick::ledger::zone::utc_day;
 use tallystick::limits;
 use tallystick::recovery::ids_of;
 use tallystick::shard::engine::Engine;
-use tallystick::shard::job::{AccountJob, AccountView, ClaimedIds, CommandJob, CommandOutcome, Job, QuoteJob};
+use tallystick::shard::job::{
+    AccountJob, AccountView, ClaimedIds, CommandBatch, CommandJob, CommandOutcome, Job, QuoteJob,
+};
 
 /// A line as a till sends it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -325,18 +328,20 @@ impl<'a> Edge<'a> {
             return Pending::refused(refusal);
         }
         let (told, answer) = channel();
-        let job = Box::new(CommandJob {
+        let shard = self.engine.shard_of(&command.account_id);
+        let job = CommandJob {
+            ticket: 0,
             command,
             stamp: self.stamp(stamp),
             ids,
             deadline_ns,
             outcome: CommandOutcome::default(),
-            reply: Some(Box::new(move |job: Box<CommandJob>| {
-                let _ = told.send(Box::new(Answer::of(job.outcome)));
-            })),
-        });
-        let shard = self.engine.shard_of(&job.command.account_id);
-        match self.engine.submit(shard, Job::Command(job)) {
+        };
+        let tell = move |mut batch: CommandBatch| {
+            let job = batch.jobs.pop().expect("one command was sent");
+            let _ = told.send(Box::new(Answer::of(job.outcome)));
+        };
+        match self.engine.submit(shard, Job::Commands(CommandBatch::new(vec![job], Arc::new(tell)))) {
             Ok(()) => Pending::Waiting(answer),
             Err((_, refusal)) => {
                 self.engine.shared.ids.release(ids.subject);

@@ -17,7 +17,7 @@ use tallystick::program::{Symbols, SymbolsFull, compile};
 use tallystick::recovery::ids_of;
 use tallystick::shard::committer::{Committed, Committer, Defined, Progress, Submitted};
 use tallystick::shard::control::Control;
-use tallystick::shard::job::{CommandJob, CommandOutcome, Job, Reply};
+use tallystick::shard::job::{CommandBatch, CommandJob, CommandOutcome, Job};
 use tallystick::shard::snapshotter::{RunState, SnapshotRun};
 use tallystick::shard::tickets::Tickets;
 use tallystick::shard::worker::{Shared, Worker};
@@ -138,7 +138,7 @@ impl Rig {
     }
 
     /// A claimed job with a transaction id and receipt of its own.
-    pub fn job(&mut self, account: &str, lines: &[Line], at: TimestampNs, reply: Reply<Box<CommandJob>>) -> Job {
+    pub fn job(&mut self, account: &str, lines: &[Line], at: TimestampNs) -> CommandJob {
         self.next_id += 1;
         let id = format!("rig-{:x}", self.next_id);
         let basket = Basket {
@@ -160,7 +160,7 @@ impl Rig {
         self.claim(ids.transaction);
         self.claim(ids.subject);
         let outcome = CommandOutcome::default();
-        Job::Command(Box::new(CommandJob { command, stamp: at, ids, deadline_ns: None, outcome, reply: Some(reply) }))
+        CommandJob { ticket: self.next_id, command, stamp: at, ids, deadline_ns: None, outcome }
     }
 
     fn hasher(&self) -> tallystick::ids::IdHasher {
@@ -175,8 +175,8 @@ impl Rig {
     /// Decides an accrual of one line; the record waits in the open chunk.
     pub fn accrue(&mut self, account: &str, amount_minor: i64, at: TimestampNs) {
         let line = self.line("", "", amount_minor);
-        let job = self.job(account, &[line], at, Box::new(drop));
-        self.worker.execute(job, 0);
+        let job = self.job(account, &[line], at);
+        self.worker.execute(Job::Commands(CommandBatch::new(vec![job], Arc::new(drop::<CommandBatch>))), 0);
     }
 
     /// Hands the open chunk over and makes it durable; the worker is told.

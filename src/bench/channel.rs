@@ -1,0 +1,86 @@
+//! Connections of the load: one TCP connection each, on the thread that uses it.
+//!
+//! What must stay true: a refusal of the server is counted, never hidden; a broken connection ends the run.
+
+use std::time::Duration;
+
+use prost::bytes::Bytes;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+use super::error::BenchError;
+use super::raw::RawCodec;
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes that may be on their way to us: enough that no answer waits for our permission.
+const WINDOW_BYTES: u32 = 8 << 20;
+
+/// Path of the unary accrual.
+const ACCRUE: &str = "/tallystick.v1.LedgerService/Accrue";
+/// Path of the stream of commands.
+const COMMAND_STREAM: &str = "/tallystick.v1.LedgerService/CommandStream";
+
+/// Opens a connection. Must be called within a runtime of the thread that will use it.
+///
+/// # Errors
+/// When nobody answers.
+pub async fn connect(url: &str) -> Result<Channel, BenchError> {
+    let failed = |reason: String| BenchError::Connect { url: url.to_owned(), reason };
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| failed(error.to_string()))?;
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .tcp_nodelay(true);
+    endpoint.connect().await.map_err(|error| failed(format!("{error:?}")))
+}
+
+/// Makes one encoded unary accrual.
+///
+/// # Errors
+/// The status that the call ended with.
+pub async fn accrue(grpc: &mut Grpc<Channel>, request: Bytes) -> Result<Bytes, Status> {
+    grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
+    let path = PathAndQuery::from_static(ACCRUE);
+    let answer = grpc.unary(Request::new(request), path, RawCodec { is_for_batches: false }).await?;
+    Ok(answer.into_inner())
+}
+
+/// Opens a stream of encoded commands.
+///
+/// # Errors
+/// The status that the call ended with.
+pub async fn command_stream(
+    channel: Channel,
+    requests: impl tokio_stream::Stream<Item = Bytes> + Send + 'static,
+) -> Result<tonic::Streaming<Bytes>, Status> {
+    let mut grpc = Grpc::new(channel);
+    grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
+    let path = PathAndQuery::from_static(COMMAND_STREAM);
+    let answers = grpc.streaming(Request::new(requests), path, RawCodec { is_for_batches: true }).await?;
+    Ok(answers.into_inner())
+}
+
+/// The kind of a refusal that ended a call: the reason that the server gave. Anything else ends the run.
+///
+/// # Errors
+/// When the status is no refusal of load.
+pub fn refusal_kind(status: &Status) -> Result<String, BenchError> {
+    match status.code() {
+        Code::ResourceExhausted | Code::DeadlineExceeded => {
+            let reason = status.get_details_error_info().map(|info| info.reason);
+            Ok(reason.unwrap_or_else(|| format!("{:?}", status.code())))
+        }
+        _ => Err(broken(status)),
+    }
+}
+
+/// A call that ended as none may.
+#[must_use]
+pub fn broken(status: &Status) -> BenchError {
+    BenchError::Call(format!("{:?}: {}", status.code(), status.message()))
+}

@@ -1,0 +1,198 @@
+//! The programs that are measured: child processes of the executable that the benchmark is part of.
+//!
+//! What must stay true: readiness is what a child says in its ready file, never a guess; settings in the environment of
+//! whoever measures do not reach the child; no child outlives the benchmark.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::error::BenchError;
+use crate::clock::{Clock, SystemClock};
+
+/// How long a child may take to become ready, or to stop: recovery of tens of millions of records included.
+const LIMIT_NS: i64 = 1_800_000_000_000;
+/// How often it is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// Clock ticks in a second, as `/proc` counts them on Linux.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// A running child.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    /// Where it listens, as a URL.
+    pub url: String,
+    log: PathBuf,
+    /// From its start until it was ready.
+    pub start_ns: i64,
+}
+
+/// What the operating system accounts to a process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Memory that it holds.
+    pub resident_bytes: u64,
+    /// Memory that it held at most.
+    pub resident_peak_bytes: u64,
+    /// Bytes that it caused to be written to disk.
+    pub written_bytes: u64,
+    /// Time on a processor, in hundredths of a second.
+    pub processor_ticks: u64,
+}
+
+impl Process {
+    /// Starts `program` with the arguments, and `--ready-file FILE` after them, and waits until it is ready. Its
+    /// output goes to a log in the folder.
+    ///
+    /// # Errors
+    /// When it cannot be started, or ends, or is not ready in time.
+    pub fn start(program: &Path, folder: &Path, name: &str, arguments: &[&str]) -> Result<Self, BenchError> {
+        let (log, ready) = (folder.join(format!("{name}.log")), folder.join(format!("{name}.ready")));
+        match fs::remove_file(&ready) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(BenchError::file("removing", &ready, error));
+            }
+            _ => {}
+        }
+        let failed = |error| BenchError::file("writing", &log, error);
+        let log_file = File::options().create(true).append(true).open(&log).map_err(failed)?;
+        let log_copy = log_file.try_clone().map_err(failed)?;
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TALLYSTICK_")) {
+            command.env_remove(name);
+        }
+        command.args(arguments).arg("--ready-file").arg(&ready);
+        let clock = SystemClock::new();
+        let child = command.stdin(Stdio::null()).stdout(log_file).stderr(log_copy).spawn();
+        let child = child.map_err(|error| BenchError::file("starting", program, error))?;
+        let mut process = Self { child, url: String::new(), log, start_ns: 0 };
+        process.url = process.wait_until_ready(&clock, &ready)?;
+        process.start_ns = clock.monotonic_ns();
+        Ok(process)
+    }
+
+    fn wait_until_ready(&mut self, clock: &SystemClock, ready: &Path) -> Result<String, BenchError> {
+        while clock.monotonic_ns() < LIMIT_NS {
+            if let Some(line) = fs::read_to_string(ready).ok().as_deref().and_then(|text| text.strip_suffix('\n')) {
+                return Ok(format!("http://{line}"));
+            }
+            if let Some(status) = self.child.try_wait().ok().flatten() {
+                return Err(self.failure(&format!("the server ended with {status} before it was ready")));
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+        Err(self.failure("the server did not become ready"))
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the operating system accounts to it; zeros where it does not say.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        usage_of(&format!("/proc/{}", self.child.id()))
+    }
+
+    /// If the process has ended by itself: an error that says so.
+    ///
+    /// # Errors
+    /// When it has.
+    pub fn check_alive(&mut self) -> Result<(), BenchError> {
+        match self.child.try_wait() {
+            Ok(Some(status)) => Err(self.failure(&format!("the server ended with {status} under load"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the process has hardly used a processor for a moment, so that what it does after one run is not
+    /// counted against the next. Returns when it goes on for longer than the limit, too.
+    pub fn settle(&self, limit: Duration) {
+        const LOOK: Duration = Duration::from_millis(250);
+        let clock = SystemClock::new();
+        let limit_ns = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
+        let mut before = self.usage().processor_ticks;
+        while clock.monotonic_ns() < limit_ns {
+            std::thread::sleep(LOOK);
+            let now = self.usage().processor_ticks;
+            if now - before <= TICKS_PER_SECOND / 40 {
+                return;
+            }
+            before = now;
+        }
+    }
+
+    /// Asks the process to stop and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not stop in time, or ends with a failure.
+    pub fn stop_in_place(&mut self) -> Result<(), BenchError> {
+        let asked = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0))
+            .is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
+        if !asked {
+            return Err(self.failure("the server could not be asked to stop"));
+        }
+        let clock = SystemClock::new();
+        while clock.monotonic_ns() < LIMIT_NS {
+            match self.child.try_wait().ok().flatten() {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(self.failure(&format!("the server ended with {status}"))),
+                None => std::thread::sleep(LOOK_INTERVAL),
+            }
+        }
+        Err(self.failure("the server did not stop"))
+    }
+
+    /// Kills the process at once, as `kill -9` does.
+    pub fn kill(mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// An error with the end of the log.
+    fn failure(&self, message: &str) -> BenchError {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n  ");
+        BenchError::Server(format!("{message}; {} says:\n  {last}", self.log.display()))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Harmless when it has ended already, and nobody is left to tell when it fails.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the operating system accounts to this process.
+#[must_use]
+pub fn own_usage() -> Usage {
+    usage_of("/proc/self")
+}
+
+fn usage_of(folder: &str) -> Usage {
+    let read = |name: &str| fs::read_to_string(format!("{folder}/{name}")).unwrap_or_default();
+    let number = |text: &str, key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let (status, io, stat) = (read("status"), read("io"), read("stat"));
+    // The name of the program, in parentheses, may contain spaces; user and system time are the 12th and 13th after it.
+    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+    let ticks = after.split_whitespace().skip(11).take(2).filter_map(|number| number.parse::<u64>().ok()).sum();
+    Usage {
+        resident_bytes: number(&status, "VmRSS:") * 1_024,
+        resident_peak_bytes: number(&status, "VmHWM:") * 1_024,
+        written_bytes: number(&io, "write_bytes:"),
+        processor_ticks: ticks,
+    }
+}

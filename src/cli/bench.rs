@@ -1,0 +1,302 @@
+//! `tallystick bench`: how fast this ledger is on this machine, with the conditions under which that holds.
+//!
+//! What must stay true: standard output holds the report and nothing else; a benchmark that could not measure, or whose
+//! journal does not verify, ends with an error and no figures.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ValueEnum, value_parser};
+
+use super::error::{CliError, Exit};
+use super::output::{Output, Style, grouped};
+use crate::bench::figures::{Figure, Ratio};
+use crate::bench::machine::Machine;
+use crate::bench::world::{Place, Population};
+use crate::bench::{self, BenchError, Mode, Options, Report};
+
+/// Measures the ledger on this machine
+///
+/// The shipped server is started as a process of its own and called over TCP; afterwards its journal is verified. The
+/// load generator runs on the same cores. Ratios of alternating runs are the figures to quote.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum)]
+    what: What,
+    /// How long each run measures
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// Accounts of the ledger
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = value_parser!(u64).range(1..=99_999_999))]
+    accounts: u64,
+    /// Lots of each account, each of another issuer
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u64).range(1..=32))]
+    lots: u64,
+    /// Lines of a basket
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=100))]
+    lines: u16,
+    /// Connections [default: 8 and 4 for unary calls, 1 for one client, 4 streams]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1_024))]
+    connections: Option<u16>,
+    /// Calls or batches in flight on each connection [default: 64 and 16 for unary calls, 1 for one client, 4 batches]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1_024))]
+    in_flight: Option<u16>,
+    /// Commands of a batch on a stream [default: 1000, 100, and 1000 with baskets of 7 lines]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=8_192))]
+    batch: Option<u16>,
+    /// Pairs of runs for a ratio
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = value_parser!(u16).range(1..))]
+    pairs: u16,
+    /// Unary calls a second, sent when they are due whatever the server does
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    rate: Option<u64>,
+    /// Threads of the load generator [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=64))]
+    threads: Option<u16>,
+    /// What accounts and baskets are drawn from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Programme file to measure with [default: 20 rules, 4 caps, 2 metrics, a budget]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// Make the data directories in this folder, not among the temporary files
+    #[arg(long, value_name = "FOLDER")]
+    within: Option<PathBuf>,
+    /// Keep the data directories
+    #[arg(long)]
+    keep: bool,
+    /// The encoded answer of the server that only answers, in hexadecimal digits
+    #[arg(long, value_name = "HEX", hide = true)]
+    answer: Option<String>,
+    /// File that the address of the server that only answers is written to
+    #[arg(long, value_name = "FILE", hide = true)]
+    ready_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// Calls that do nothing, served as the ledger is served: the ceiling
+    Echo,
+    /// Unary accruals in alternating pairs with echo, and one client alone
+    Unary,
+    /// Streams of batches, with the longest pause
+    Stream,
+    /// The server that only answers.
+    #[value(hide = true)]
+    EchoServer,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When nothing could be measured, or a journal does not verify.
+pub fn run(args: &BenchArgs, out: &Output) -> Result<(), CliError> {
+    let mode = match args.what {
+        What::Echo => Mode::Echo,
+        What::Unary => Mode::Unary,
+        What::Stream => Mode::Stream,
+        What::EchoServer => return echo_server(args),
+    };
+    let options = options(args)?;
+    let mut progress = out.progress();
+    let report = bench::bench(mode, &options, &mut |phase, done, total| {
+        progress.report(phase, done, total, || if total > 0 { grouped(done) } else { String::new() });
+    });
+    drop(progress);
+    let report = report?;
+    print(&report, out)?;
+    out.object(&report)
+}
+
+fn options(args: &BenchArgs) -> Result<Options, CliError> {
+    let program = std::env::current_exe()
+        .map_err(|error| CliError::new(Exit::InputOutput, format!("this program cannot find itself: {error}")))?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let lanes = match (args.connections, args.in_flight) {
+        (None, None) => None,
+        (connections, in_flight) => Some((connections.unwrap_or(8).into(), in_flight.unwrap_or(64).into())),
+    };
+    Ok(Options {
+        place: Place {
+            program,
+            within: args.within.clone().unwrap_or_else(std::env::temp_dir),
+            is_kept: args.keep,
+            program_file: args.program.clone(),
+        },
+        population: Population {
+            account_count: args.accounts,
+            lot_count: args.lots,
+            line_count: args.lines.into(),
+            seed: args.seed,
+        },
+        measure: Duration::from_secs(args.seconds),
+        warm_up: Duration::from_millis(1_000.min(args.seconds * 500)),
+        thread_count: args.threads.map_or(cores, usize::from),
+        lanes,
+        pair_count: args.pairs.into(),
+        batch: args.batch.map(usize::from),
+        rate: args.rate,
+    })
+}
+
+fn echo_server(args: &BenchArgs) -> Result<(), CliError> {
+    let answer = args.answer.as_deref().map(bytes_of_hex).transpose()?;
+    let ready_file = args.ready_file.clone();
+    bench::echo::serve(answer.as_deref(), move |address| {
+        let line = format!("{address}\n");
+        match ready_file {
+            Some(path) => {
+                // Whoever waits for the file ends us when it does not come.
+                let _ = std::fs::write(path, line);
+            }
+            None => {
+                let _ = std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes());
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn bytes_of_hex(text: &str) -> Result<Vec<u8>, CliError> {
+    let wrong = || CliError::new(Exit::Usage, "the answer is not written in hexadecimal digits");
+    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0).ok_or_else(wrong)?;
+    let byte = |pair: &[u32]| pair.iter().fold(0, |byte, digit| byte * 16 + digit);
+    digits.chunks(2).map(|pair| u8::try_from(byte(pair)).map_err(|_| wrong())).collect()
+}
+
+fn print(report: &Report, out: &Output) -> Result<(), CliError> {
+    for line in machine_lines(&report.machine) {
+        out.line(line)?;
+    }
+    for figure in &report.results {
+        out.line("")?;
+        out.line(out.paint(Style::Bold, &headline(figure)))?;
+        for line in figure_lines(figure) {
+            out.line(format_args!("  {line}"))?;
+        }
+    }
+    if !report.ratios.is_empty() {
+        out.line("")?;
+        out.line(out.paint(Style::Bold, "Ratios of alternating runs: the figures to quote"))?;
+        for ratio in &report.ratios {
+            out.line(format_args!("  {}", ratio_line(ratio)))?;
+        }
+    }
+    for verification in &report.verifications {
+        out.line("")?;
+        out.line(format_args!(
+            "The journal of {} is intact: {} records in {} bytes, {} accounts, verified in {:.1} s.",
+            verification.name,
+            grouped(verification.record_count),
+            grouped(verification.journal_bytes),
+            grouped(verification.account_count),
+            verification.seconds,
+        ))?;
+    }
+    Ok(())
+}
+
+fn machine_lines(machine: &Machine) -> Vec<String> {
+    vec![
+        format!(
+            "{}, {} cores, {} GiB, {}; tallystick {}",
+            machine.processor,
+            machine.core_count,
+            machine.memory_bytes >> 30,
+            machine.kernel,
+            machine.version
+        ),
+        format!(
+            "fdatasync of 4 KiB appended to a growing file {:.0} µs p50, {:.0} µs p99; random memory read {:.0} ns",
+            machine.fdatasync_p50_us, machine.fdatasync_p99_us, machine.random_read_ns
+        ),
+    ]
+}
+
+fn headline(figure: &Figure) -> String {
+    let pace = match figure.due_per_second {
+        Some(due) => format!("{} connections, {} due a second", figure.connections, grouped(due)),
+        None => format!("{} × {}", figure.connections, figure.in_flight),
+    };
+    format!("{}, {pace}: {} a second", figure.name, grouped(figure.ops_per_second as u64))
+}
+
+fn figure_lines(figure: &Figure) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "latency {:.0} µs p50, {:.0} µs p99, {:.0} µs p99.9, {:.0} µs max{}",
+            figure.p50_us,
+            figure.p99_us,
+            figure.p999_us,
+            figure.max_us,
+            if figure.batch > 1 { " of a batch" } else { "" }
+        ),
+        format!(
+            "longest pause {:.1} ms over all, {:.1} ms on one connection; a thread that only slept was {:.1} ms late",
+            figure.longest_pause_ms, figure.longest_gap_ms, figure.machine_pause_ms
+        ),
+        format!(
+            "{}; batch {}; {:.0} s; requests of {} bytes, answers of {}{}; {} load threads on the server's cores",
+            if figure.durable { "durable before the answer" } else { "nothing is kept" },
+            figure.batch,
+            figure.seconds,
+            grouped(figure.request_bytes),
+            grouped(figure.response_bytes),
+            figure.record_bytes.map_or_else(String::new, |bytes| format!(", records of {bytes:.1}")),
+            figure.load_threads,
+        ),
+    ];
+    if let Some(ledger) = &figure.ledger {
+        lines.push(format!(
+            "{} accounts with {} lots and {} windows each; {} lines a basket; {} rules, {} caps, {} metrics, {} budgets",
+            grouped(ledger.accounts),
+            ledger.lots_per_account,
+            ledger.windows_per_account,
+            ledger.lines_per_basket,
+            ledger.rules,
+            ledger.caps,
+            ledger.metrics,
+            ledger.budgets,
+        ));
+    }
+    if let Some(bytes) = figure.server_memory_bytes {
+        lines.push(format!("server memory {} MiB", grouped(bytes >> 20)));
+    }
+    for (kind, count) in &figure.refusals {
+        lines.push(format!("refused {kind}: {}", grouped(*count)));
+    }
+    for (name, value) in &figure.more {
+        lines.push(format!("{name} {value:.1}"));
+    }
+    lines
+}
+
+fn ratio_line(ratio: &Ratio) -> String {
+    if ratio.pairs.len() == 1 {
+        return format!("{}: {:.2}", ratio.name, ratio.median);
+    }
+    format!(
+        "{}: {:.3} (from {:.3} to {:.3} over {} pairs)",
+        ratio.name,
+        ratio.median,
+        ratio.min,
+        ratio.max,
+        ratio.pairs.len()
+    )
+}
+
+impl From<BenchError> for CliError {
+    fn from(error: BenchError) -> Self {
+        let exit = match &error {
+            BenchError::File { .. } | BenchError::Resource { .. } => Exit::InputOutput,
+            BenchError::Server(_) | BenchError::Connect { .. } | BenchError::Call(_) => Exit::Unavailable,
+            BenchError::NotIntact(_) | BenchError::Verify(_) | BenchError::Ledger(_) => Exit::Damaged,
+            BenchError::Serve(_) => Exit::InputOutput,
+            BenchError::Program(_) => Exit::BadData,
+            BenchError::Usage(_) => Exit::Usage,
+        };
+        Self::new(exit, error.to_string())
+    }
+}

@@ -1,0 +1,191 @@
+//! The threads that serve connections: one runtime of a single thread each, so that a call stays on its thread from
+//! the socket to its lane and back. New connections are dealt to the thread that has the fewest.
+//!
+//! What must stay true: when a thread has ended, everything that its calls held is dropped.
+
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tonic::service::Routes;
+
+use super::ServeError;
+use crate::limits;
+use crate::metrics::Gauge;
+use crate::service::connections::{self, Incoming};
+use crate::telemetry::calls::CallLayer;
+
+/// How the names of the threads that serve calls begin.
+pub const EDGE_THREADS: &str = "edge";
+/// An idle connection is asked for a sign of life this often, and closed if none comes in time.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes that may be on their way to us on one stream, and on one connection.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// Threads of one runtime that may wait for the disk.
+const BLOCKING_THREADS_MAX: usize = 64;
+
+/// Told why nothing is answered any more.
+pub type OnFault = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What a serving thread does.
+pub struct Serving {
+    /// The services.
+    pub routes: Routes,
+    /// Watches the calls go by.
+    pub watched: CallLayer,
+    /// Runs beside them, on the same thread, until they have ended.
+    pub beside: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// How far the threads are to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    Serve,
+    /// Accept nothing more, and end with the last call.
+    Finish,
+    /// End now.
+    Abort,
+}
+
+/// Threads that serve a listener.
+pub struct Threads {
+    order: watch::Sender<Order>,
+    ended: Vec<oneshot::Receiver<()>>,
+    accepting: JoinHandle<()>,
+}
+
+impl Threads {
+    /// Begins to serve. Connections are accepted on the runtime of the caller. `on_fault` is called when what runs beside
+    /// the services has come to grief: nothing is answered any more. `connections` counts those that are open.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread or what a runtime needs.
+    pub fn start(
+        listener: TcpListener,
+        servings: Vec<Serving>,
+        connections: &Arc<Gauge>,
+        on_fault: &OnFault,
+    ) -> std::io::Result<Self> {
+        let (order, orders) = watch::channel(Order::Serve);
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let (accepting, incoming) =
+            connections::deal(listener, limits::CONNECTIONS_MAX, servings.len(), connections.clone());
+        let accepting = tokio::spawn(accepting);
+        let mut ended = Vec::new();
+        for (index, (serving, incoming)) in servings.into_iter().zip(incoming).enumerate() {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(BLOCKING_THREADS_MAX)
+                .thread_name(format!("{EDGE_THREADS}-blocking"))
+                .build()?;
+            let (orders, on_fault) = (orders.clone(), on_fault.clone());
+            let (tell, told) = oneshot::channel();
+            std::thread::Builder::new().name(format!("{EDGE_THREADS}-{index}")).spawn(move || {
+                runtime.block_on(serve(serving, incoming, orders, &on_fault));
+                // What calls that were given up still held goes with the runtime.
+                runtime.shutdown_background();
+                let _ = tell.send(());
+            })?;
+            ended.push(told);
+        }
+        Ok(Self { order, ended, accepting })
+    }
+
+    /// Accepts nothing more, lets what is under way finish for so long, and ends the threads.
+    pub async fn finish(self, patience: Duration) {
+        let Self { order, ended, accepting } = self;
+        accepting.abort();
+        order.send_replace(Order::Finish);
+        let mut ended = Box::pin(async {
+            for thread in ended {
+                // A thread that is gone has ended too.
+                let _ = thread.await;
+            }
+        });
+        if tokio::time::timeout(patience, &mut ended).await.is_err() {
+            order.send_replace(Order::Abort);
+            ended.await;
+        }
+    }
+}
+
+async fn serve(serving: Serving, incoming: Incoming, orders: watch::Receiver<Order>, on_fault: &OnFault) {
+    let reached = |least: Order| {
+        let mut orders = orders.clone();
+        async move {
+            // A sender that is gone means the same.
+            let _ = orders.wait_for(|order| *order >= least).await;
+        }
+    };
+    let mut beside = tokio::spawn(serving.beside);
+    let served = transport()
+        .layer(serving.watched)
+        .add_routes(serving.routes)
+        .serve_with_incoming_shutdown(incoming.connections(), reached(Order::Finish));
+    tokio::select! {
+        served = served => {
+            if let Err(error) = served {
+                tracing::error!(%error, "a thread that serves connections has ended");
+            }
+        }
+        fault = &mut beside => {
+            on_fault(&fault.err().map_or_else(|| "it has ended".to_owned(), |error| error.to_string()));
+            // Calls get no more answers; they end when they are told to.
+            reached(Order::Finish).await;
+        }
+        () = reached(Order::Abort) => {}
+    }
+    beside.abort();
+}
+
+/// How many threads serve connections: as many as there are cores.
+#[must_use]
+pub fn edge_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(limits::EDGE_THREADS_MAX)
+}
+
+/// The runtime that starts and stops a server and accepts connections; calls are served by threads of their own.
+///
+/// # Errors
+/// When the operating system gives no threads.
+pub fn runtime() -> Result<Runtime, ServeError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().thread_name(EDGE_THREADS).build();
+    runtime.map_err(|error| ServeError::Fault(error.to_string()))
+}
+
+/// Serves routes for ever as a server serves its own, on the same threads with the same transport, and without a
+/// ledger: what a benchmark compares the ledger with.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve_bare(listener: TcpListener, routes: &Routes, on_ready: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
+    let fault = |error: std::io::Error| ServeError::Fault(error.to_string());
+    runtime()?.block_on(async move {
+        listener.set_nonblocking(true).map_err(fault)?;
+        let address = listener.local_addr().map_err(fault)?;
+        let serving =
+            || Serving { routes: routes.clone(), watched: CallLayer::off(), beside: Box::pin(std::future::pending()) };
+        let servings = (0..edge_threads()).map(|_| serving()).collect();
+        let _threads = Threads::start(listener, servings, &Arc::default(), &(Arc::new(|_: &str| {}) as OnFault));
+        on_ready(address);
+        std::future::pending().await
+    })
+}
+
+/// The transport of every server.
+fn transport() -> tonic::transport::Server {
+    tonic::transport::Server::builder()
+        .max_concurrent_streams(limits::CONNECTION_STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
+}

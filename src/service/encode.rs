@@ -1,0 +1,260 @@
+//! The answer to an ordinary accrual, written straight into the reply: the same bytes that the encoder of whole
+//! messages writes for [`answer::of_job`], without building that message.
+//!
+//! What must stay true: byte for byte what `answer::of_job` encodes to (a test compares them); whatever is not a
+//! granted accrual is left to it.
+
+use prost::Message;
+
+use super::answer::{self, clip_source, exact_micropoints, rule_name, signed, wallet_name};
+use super::times;
+use crate::ledger::command::{Basket, CommandKind};
+use crate::ledger::decision::Clip;
+use crate::ledger::program::{LineClass, Program};
+use crate::ledger::types::{ProgramVersion, TimestampNs};
+use crate::shard::job::CommandJob;
+
+/// Appends the `Decision` that answers a finished job.
+pub(super) fn job(job: &CommandJob, original_version: Option<ProgramVersion>, out: &mut Vec<u8>) {
+    match (&job.command.kind, &job.outcome.program, job.outcome.refusal()) {
+        (CommandKind::Accrue(basket), Some(program), None) => granted(job, basket, program, out),
+        _ => answer::of_job(job, original_version).encode(out).expect("a vector has room"),
+    }
+}
+
+fn granted(job: &CommandJob, basket: &Basket, program: &Program, out: &mut Vec<u8>) {
+    let (outcome, decision) = (&job.outcome, &job.outcome.decision);
+    int(out, 3, i64::from(program.version.0));
+    text(out, 4, wallet_name(program, decision.wallet));
+    int(out, 5, decision.earned);
+    int(out, 6, decision.granted);
+    int(out, 8, decision.balance_after);
+    for (index, (line, given)) in decision.lines.iter().zip(&basket.lines).enumerate() {
+        let index = i64::try_from(index).expect("a basket's lines are bounded");
+        small_message(out, 9, |out| line_decision(out, program, index, line.class, given.amount_minor));
+    }
+    for clip in &decision.clips {
+        small_message(out, 10, |out| clip_of(out, program, clip));
+    }
+    if let Some(cap) = decision.over_velocity {
+        let denial = answer::velocity_denial(program, cap, basket.receipt_at);
+        small_message(out, 11, |out| denial.encode(out).expect("a vector has room"));
+    }
+    if let Some(position) = outcome.position {
+        present(out, 12, signed(position.0));
+    }
+    small_message(out, 13, |out| timestamp(out, basket.receipt_at));
+    if outcome.position.is_some() {
+        small_message(out, 14, |out| timestamp(out, outcome.posted_at));
+        present(out, 15, i64::from(outcome.shard.0));
+        present(out, 16, signed(outcome.seq.0));
+    }
+}
+
+fn line_decision(out: &mut Vec<u8>, program: &Program, index: i64, class: LineClass, amount_minor: i64) {
+    int(out, 1, index);
+    int(out, 2, i64::from(class != LineClass::Ineligible));
+    text(out, 3, rule_name(program, class));
+    int(out, 4, program.lines.multiplier_bps(class).min(i64::from(i32::MAX)));
+    int(out, 5, exact_micropoints(program, class, amount_minor));
+}
+
+fn clip_of(out: &mut Vec<u8>, program: &Program, clip: &Clip) {
+    let (source, name) = clip_source(program, clip);
+    int(out, 1, i64::from(i32::from(source)));
+    text(out, 2, name);
+    int(out, 3, clip.units);
+}
+
+fn timestamp(out: &mut Vec<u8>, at: TimestampNs) {
+    let time = times::timestamp(at);
+    int(out, 1, time.seconds);
+    int(out, 2, i64::from(time.nanos));
+}
+
+/// A length-delimited field whose content `bytes` has, as an item of the list in field 1 of an outer message.
+pub(super) fn item(out: &mut Vec<u8>, bytes: &[u8]) {
+    item_header(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+/// The key of field 1 and a length.
+pub(super) fn item_header(out: &mut Vec<u8>, length: usize) {
+    out.push(0x0a);
+    varint(out, length as u64);
+}
+
+/// Bytes of [`item_header`].
+pub(super) fn item_header_bytes(length: usize) -> usize {
+    1 + prost::encoding::encoded_len_varint(length as u64)
+}
+
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(u8::try_from(value & 0x7f).expect("seven bits") | 0x80);
+        value >>= 7;
+    }
+    out.push(u8::try_from(value).expect("seven bits"));
+}
+
+/// A number that is left out when it is 0.
+fn int(out: &mut Vec<u8>, field: u64, value: i64) {
+    if value != 0 {
+        present(out, field, value);
+    }
+}
+
+/// A number whose presence says something.
+fn present(out: &mut Vec<u8>, field: u64, value: i64) {
+    varint(out, field << 3);
+    varint(out, u64::from_ne_bytes(value.to_ne_bytes()));
+}
+
+fn text(out: &mut Vec<u8>, field: u64, value: &str) {
+    if !value.is_empty() {
+        varint(out, field << 3 | 2);
+        varint(out, value.len() as u64);
+        out.extend_from_slice(value.as_bytes());
+    }
+}
+
+/// A message of less than 128 bytes: its length is one byte. Names in a programme have at most 64, so these are.
+fn small_message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) {
+    varint(out, field << 3 | 2);
+    let length_at = out.len();
+    out.push(0);
+    write(out);
+    let length = u8::try_from(out.len() - length_at - 1).expect("a small message");
+    assert!(length < 0x80, "the length of a small message is one byte");
+    out[length_at] = length;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::IdKey;
+    use crate::journal::dictionary::{Definitions, Dictionary};
+    use crate::journal::record::Record;
+    use crate::ledger::command::{Command, Line};
+    use crate::ledger::decision::{Decision, LineOutcome, Outcome, Refusal};
+    use crate::ledger::program::RuleIndex;
+    use crate::ledger::types::{Day, Item, ItemId, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId};
+    use crate::program::{SAMPLE, Symbols, SymbolsFull, compile};
+    use crate::service::wire;
+    use crate::shard::job::{ClaimedIds, CommandOutcome};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    struct Unjournaled;
+
+    impl Definitions for Unjournaled {
+        fn define(&self, _: Record) {}
+    }
+
+    struct Interning<'a>(&'a Dictionary);
+
+    impl Symbols for Interning<'_> {
+        fn intern(&mut self, text: &str) -> Result<SymbolId, SymbolsFull> {
+            self.0.intern(text, &Unjournaled).map_err(|_| SymbolsFull)
+        }
+    }
+
+    fn program() -> Arc<Program> {
+        let dictionary = Dictionary::new();
+        let compiled = compile(SAMPLE, ProgramVersion(3), TimestampNs(0), &mut Interning(&dictionary));
+        Arc::new(compiled.expect("the sample compiles"))
+    }
+
+    /// A finished job whose every part is arbitrary, whether or not a worker would bring it about.
+    fn any_job() -> impl Strategy<Value = CommandJob> {
+        let class =
+            prop_oneof![Just(LineClass::Ineligible), Just(LineClass::Base), Just(LineClass::Rule(RuleIndex(0)))];
+        let lines = prop::collection::vec((class, 0..1_000_000_000_000_i64), 1..200);
+        let numbers = (any::<i64>(), any::<i64>(), any::<i64>());
+        let times = (any::<i64>(), any::<i64>());
+        let place = (prop::option::of(0..u64::MAX / 4), 0..4_096_u16, 1..u64::MAX / 4);
+        let clips = prop::collection::vec((0..40_u32, any::<bool>(), any::<i64>()), 0..4);
+        let rest = (clips, prop::option::of(0..40_u32), any::<bool>());
+        (lines, numbers, times, place, rest).prop_map(|(lines, numbers, times, place, rest)| {
+            let decision = Decision {
+                outcome: if rest.2 { Outcome::Granted } else { Outcome::Refused(Refusal::BalanceLimitExceeded) },
+                program: ProgramVersion(3),
+                wallet: WalletId(0),
+                lines: lines.iter().map(|(class, _)| LineOutcome { class: *class }).collect(),
+                earned: numbers.0,
+                granted: numbers.1,
+                balance_after: numbers.2,
+                over_velocity: rest.1.map(SymbolId),
+                clips: rest
+                    .0
+                    .iter()
+                    .map(|(source, is_budget, units)| Clip {
+                        source: SymbolId(*source),
+                        is_budget: *is_budget,
+                        units: *units,
+                    })
+                    .collect(),
+                ..Decision::default()
+            };
+            let line = |amount_minor| Line { item_id: ItemId(0), item: Item::default(), quantity: 1, amount_minor };
+            let basket = Basket {
+                store: SymbolId(1),
+                terminal: SymbolId(2),
+                cashier: SymbolId(3),
+                receipt_number: "7".into(),
+                business_day: Day(0),
+                receipt_at: TimestampNs(times.0),
+                lines: lines.iter().map(|(_, amount)| line(*amount)).collect(),
+            };
+            let key = IdKey([0; 16]);
+            CommandJob {
+                ticket: 0,
+                command: Command {
+                    account_id: "a".into(),
+                    transaction_id: "t".into(),
+                    partner: SymbolId(4),
+                    kind: CommandKind::Accrue(basket),
+                },
+                stamp: TimestampNs(0),
+                ids: ClaimedIds { transaction: key, subject: key, freed: None },
+                deadline_ns: None,
+                outcome: CommandOutcome {
+                    decision,
+                    program: Some(program()),
+                    posted_at: TimestampNs(times.1),
+                    shard: ShardId(place.1),
+                    account: None,
+                    seq: Seq(place.2),
+                    position: place.0.map(Position),
+                },
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_bytes_are_those_of_the_whole_message(finished in any_job()) {
+            let mut bytes = Vec::new();
+            job(&finished, None, &mut bytes);
+            let whole = answer::of_job(&finished, None);
+            prop_assert_eq!(wire::Decision::decode(&*bytes).expect("a decision"), whole.clone());
+            prop_assert_eq!(bytes, whole.encode_to_vec());
+        }
+
+        #[test]
+        fn an_item_is_an_item_of_a_list(sizes in prop::collection::vec(0..400_usize, 0..5)) {
+            let decisions: Vec<_> = sizes
+                .iter()
+                .map(|size| wire::Decision { wallet: "w".repeat(*size), ..wire::Decision::default() })
+                .collect();
+            let mut bytes = Vec::new();
+            for decision in &decisions {
+                let encoded = decision.encode_to_vec();
+                let before = bytes.len();
+                item(&mut bytes, &encoded);
+                prop_assert_eq!(bytes.len() - before, item_header_bytes(encoded.len()) + encoded.len());
+            }
+            prop_assert_eq!(wire::AccrueBatchResponse { decisions }.encode_to_vec(), bytes);
+        }
+    }
+}

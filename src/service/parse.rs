@@ -1,0 +1,297 @@
+//! Reads accruals where they lie in the bytes of a request (protobuf.dev, "Encoding"), without building a message.
+//!
+//! What must stay true: what is read here is what a decoder of whole messages reads from the same bytes. Whatever is
+//! out of the ordinary, from a message that is given in two pieces to bytes that are no message at all, is not judged
+//! here but left to that decoder: [`Unusual`].
+
+use prost_types::Timestamp;
+
+use super::view::{AccrualView, BasketView, LineView};
+use super::wire;
+
+/// The bytes are not an ordinary message of this kind. The decoder of whole messages knows what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unusual;
+
+/// The kinds of values that occur in the hot messages.
+const VARINT: u64 = 0;
+const DELIMITED: u64 = 2;
+
+/// What lies under one tag.
+enum Value<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+}
+
+/// Reads one message field by field.
+struct Fields<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    fn varint(&mut self) -> Result<u64, Unusual> {
+        let mut value = 0;
+        for (index, byte) in self.bytes.iter().take(10).enumerate() {
+            let bits = u64::from(byte & 0x7f);
+            if index == 9 && bits > 1 {
+                return Err(Unusual);
+            }
+            value |= bits << (7 * index);
+            if byte & 0x80 == 0 {
+                self.bytes = &self.bytes[index + 1..];
+                return Ok(value);
+            }
+        }
+        Err(Unusual)
+    }
+
+    /// The next field: its number and its value. `None` at the end of the message.
+    fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, Unusual> {
+        if self.bytes.is_empty() {
+            return Ok(None);
+        }
+        let key = self.varint()?;
+        let value = match key & 7 {
+            VARINT => Value::Number(self.varint()?),
+            DELIMITED => {
+                let length = usize::try_from(self.varint()?).map_err(|_| Unusual)?;
+                let (value, rest) = self.bytes.split_at_checked(length).ok_or(Unusual)?;
+                self.bytes = rest;
+                Value::Bytes(value)
+            }
+            _ => return Err(Unusual),
+        };
+        Ok(Some((key >> 3, value)))
+    }
+}
+
+impl<'a> Value<'a> {
+    fn bytes(self) -> Result<&'a [u8], Unusual> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Number(_) => Err(Unusual),
+        }
+    }
+
+    fn text(self) -> Result<&'a str, Unusual> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Unusual)
+    }
+
+    fn int64(self) -> Result<i64, Unusual> {
+        match self {
+            Self::Number(number) => Ok(i64::from_ne_bytes(number.to_ne_bytes())),
+            Self::Bytes(_) => Err(Unusual),
+        }
+    }
+
+    fn int32(self) -> Result<i32, Unusual> {
+        i32::try_from(self.int64()?).map_err(|_| Unusual)
+    }
+}
+
+/// A message field that may be given once.
+fn once<T>(field: &mut Option<T>, value: T) -> Result<(), Unusual> {
+    if field.replace(value).is_some() { Err(Unusual) } else { Ok(()) }
+}
+
+/// The messages that a list lies in as its field 1, and nothing else.
+pub(super) fn list(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], Unusual>> {
+    let mut fields = Fields::new(bytes);
+    std::iter::from_fn(move || match fields.next() {
+        Ok(None) => None,
+        Ok(Some((1, value))) => Some(value.bytes()),
+        Ok(Some(_)) | Err(Unusual) => {
+            fields.bytes = &[];
+            Some(Err(Unusual))
+        }
+    })
+}
+
+/// The accrual in a `Command`; [`Unusual`] for any other.
+pub(super) fn accrual_of_command(bytes: &[u8]) -> Result<AccrualView<'_>, Unusual> {
+    let mut fields = Fields::new(bytes);
+    match (fields.next()?, fields.next()?) {
+        (Some((1, value)), None) => accrual(value.bytes()?),
+        _ => Err(Unusual),
+    }
+}
+
+/// An `AccrueRequest`.
+pub(super) fn accrual(bytes: &[u8]) -> Result<AccrualView<'_>, Unusual> {
+    let mut view = AccrualView::default();
+    let mut fields = Fields::new(bytes);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => view.transaction_id = value.text()?,
+            2 => view.account_id = value.text()?,
+            3 => once(&mut view.basket, basket(value.bytes()?)?)?,
+            4 => once(&mut view.posting_time, timestamp(value.bytes()?)?)?,
+            _ => return Err(Unusual),
+        }
+    }
+    Ok(view)
+}
+
+fn basket(bytes: &[u8]) -> Result<BasketView<'_>, Unusual> {
+    let mut view = BasketView::default();
+    let mut fields = Fields::new(bytes);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => view.store_id = value.text()?,
+            2 => view.terminal_id = value.text()?,
+            3 => view.cashier_id = value.text()?,
+            4 => view.receipt_number = value.text()?,
+            5 => once(&mut view.business_date, date(value.bytes()?)?)?,
+            6 => once(&mut view.receipt_time, timestamp(value.bytes()?)?)?,
+            7 => view.currency_code = value.text()?,
+            8 => view.lines.push(line(value.bytes()?)?),
+            _ => return Err(Unusual),
+        }
+    }
+    Ok(view)
+}
+
+fn line(bytes: &[u8]) -> Result<LineView<'_>, Unusual> {
+    let mut view = LineView::default();
+    let mut fields = Fields::new(bytes);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => view.sku = value.text()?,
+            2 => view.category = value.text()?,
+            3 => view.department = value.text()?,
+            4 => view.brand = value.text()?,
+            5 => view.margin_class = value.text()?,
+            6 => view.quantity = value.int64()?,
+            7 => view.amount_minor = value.int64()?,
+            _ => return Err(Unusual),
+        }
+    }
+    Ok(view)
+}
+
+fn timestamp(bytes: &[u8]) -> Result<Timestamp, Unusual> {
+    let mut time = Timestamp::default();
+    let mut fields = Fields::new(bytes);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => time.seconds = value.int64()?,
+            2 => time.nanos = value.int32()?,
+            _ => return Err(Unusual),
+        }
+    }
+    Ok(time)
+}
+
+fn date(bytes: &[u8]) -> Result<wire::Date, Unusual> {
+    let mut date = wire::Date::default();
+    let mut fields = Fields::new(bytes);
+    while let Some((number, value)) = fields.next()? {
+        match number {
+            1 => date.year = value.int32()?,
+            2 => date.month = value.int32()?,
+            3 => date.day = value.int32()?,
+            _ => return Err(Unusual),
+        }
+    }
+    Ok(date)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use prost::Message;
+
+    fn any_time() -> impl Strategy<Value = Option<Timestamp>> {
+        prop::option::of((any::<i64>(), any::<i32>()).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos }))
+    }
+
+    fn any_line() -> impl Strategy<Value = wire::Line> {
+        let texts = prop::array::uniform5("[a-zà-ž0-9]{0,9}");
+        (texts, any::<i64>(), 0..200_000_i64).prop_map(|(texts, quantity, amount_minor)| {
+            let [sku, category, department, brand, margin_class] = texts;
+            wire::Line { sku, category, department, brand, margin_class, quantity, amount_minor }
+        })
+    }
+
+    fn any_basket() -> impl Strategy<Value = wire::Basket> {
+        let texts = prop::array::uniform5("[a-zà-ž0-9]{0,9}");
+        let date = prop::option::of((any::<i32>(), -2..14_i32, 0..40_i32));
+        (texts, date, any_time(), prop::collection::vec(any_line(), 0..11)).prop_map(|(texts, date, time, lines)| {
+            let [store_id, terminal_id, cashier_id, receipt_number, currency_code] = texts;
+            let business_date = date.map(|(year, month, day)| wire::Date { year, month, day });
+            wire::Basket {
+                store_id,
+                terminal_id,
+                cashier_id,
+                receipt_number,
+                business_date,
+                receipt_time: time,
+                currency_code,
+                lines,
+            }
+        })
+    }
+
+    fn any_accrual() -> impl Strategy<Value = wire::AccrueRequest> {
+        ("[a-z0-9-]{0,40}", "[a-z0-9]{0,20}", prop::option::of(any_basket()), any_time()).prop_map(
+            |(transaction_id, account_id, basket, posting_time)| wire::AccrueRequest {
+                transaction_id,
+                account_id,
+                basket,
+                posting_time,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_an_encoder_writes_is_read_as_it_was_meant(request in any_accrual()) {
+            let bytes = request.encode_to_vec();
+            prop_assert_eq!(accrual(&bytes), Ok(AccrualView::from(&request)));
+            let command = wire::Command { command: Some(wire::command::Command::Accrue(request.clone())) };
+            let bytes = command.encode_to_vec();
+            prop_assert_eq!(accrual_of_command(&bytes), Ok(AccrualView::from(&request)));
+        }
+
+        #[test]
+        fn damaged_bytes_are_read_as_the_decoder_reads_them_or_left_to_it(
+            request in any_accrual(), at in any::<prop::sample::Index>(), byte: u8, cut in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = request.encode_to_vec();
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+                bytes.truncate(cut.index(bytes.len()) + 1);
+            }
+            let decoded = wire::AccrueRequest::decode(&*bytes);
+            if let Ok(view) = accrual(&bytes) {
+                let decoded = decoded.as_ref().expect("what is ordinary can be decoded");
+                prop_assert_eq!(view, AccrualView::from(decoded));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_out_of_the_ordinary_is_left_to_the_decoder() {
+        let request = wire::AccrueRequest { basket: Some(wire::Basket::default()), ..wire::AccrueRequest::default() };
+        let twice = [request.encode_to_vec(), request.encode_to_vec()].concat();
+        assert_eq!(accrual(&twice), Err(Unusual), "a basket in two pieces");
+        assert_eq!(accrual(&[0x50, 1]), Err(Unusual), "a field of a later contract");
+        assert_eq!(accrual(&[0x0a, 1, 0xff]), Err(Unusual), "a string that is not text");
+        assert_eq!(accrual(&[0x0a, 9]), Err(Unusual), "less than was announced");
+        assert_eq!(accrual(&[0x0d, 0, 0, 0, 0]), Err(Unusual), "a number of fixed size");
+    }
+
+    #[test]
+    fn a_list_is_read_item_by_item_and_ends_at_what_is_unusual() {
+        let items: Vec<_> = list(&[0x0a, 1, 7, 0x0a, 0]).collect();
+        assert_eq!(items, [Ok(&[7][..]), Ok(&[][..])]);
+        let items: Vec<_> = list(&[0x0a, 1, 7, 0x10, 1, 0x0a, 0]).collect();
+        assert_eq!(items, [Ok(&[7][..]), Err(Unusual)]);
+    }
+}

@@ -1,0 +1,199 @@
+//! Commands: decided in their order, recorded, and answered batch by batch when they are durable.
+//!
+//! What must stay true: a command has a record or is refused, and either gives up its claims; a batch is answered when
+//! the last thing that any of its answers shows is durable.
+
+use super::{Owned, Shared, Waiting, Worker};
+use crate::ids::IdEntry;
+use crate::journal::record::{EntryHeader, PreviousRecord, encode_entry};
+use crate::ledger::command::{Command, CommandKind};
+use crate::ledger::decision::{Outcome, Refusal};
+use crate::ledger::program::Program;
+use crate::ledger::state::{CellRoom, Change, Context, ShardState, shard_of};
+use crate::ledger::types::{AccountNumber, Position, Seq, TimestampNs};
+use crate::shard::job::{CommandBatch, CommandJob};
+
+/// Which job of which batch of a chunk's batches a record answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) batch: u32,
+    pub(super) job: u32,
+}
+
+fn index(length: usize) -> u32 {
+    u32::try_from(length).expect("a chunk is bounded")
+}
+
+impl Worker {
+    /// Decides a batch. Its answer waits for the open chunk if that holds one of its records, else for whatever its
+    /// refusals depend on.
+    pub(super) fn commands(&mut self, mut batch: CommandBatch, monotonic_ns: i64, mut after_each: impl FnMut(&Shared)) {
+        let place = index(self.open_pending.batches.len());
+        let mut has_records = false;
+        for (number, job) in batch.jobs.iter_mut().enumerate() {
+            if self.command(job, monotonic_ns) {
+                self.open_pending.slots.push(Slot { batch: place, job: index(number) });
+                has_records = true;
+            }
+            after_each(&self.shared);
+        }
+        if has_records {
+            self.open_pending.batches.push(batch);
+            return;
+        }
+        let is_durable = |owned: &Owned| owned.state.seq <= owned.durable_seq;
+        if batch.jobs.iter().all(|job| is_durable(&self.shards[self.place_of(job.outcome.shard)])) {
+            return batch.deliver();
+        }
+        let last = if self.open.is_empty() { self.in_flight.back_mut() } else { Some(&mut self.open_pending) };
+        let last = last.expect("a record that is not durable is in a chunk");
+        last.others.push(Waiting::Batch(batch));
+    }
+
+    /// Decides a command; whether it has a record.
+    fn command(&mut self, job: &mut CommandJob, monotonic_ns: i64) -> bool {
+        let shard = shard_of(&job.command.account_id, self.shared.shard_count);
+        let place = self.place_of(shard);
+        let state = &self.shards[place].state;
+        job.outcome.shard = shard;
+        job.outcome.account = state.find(&job.command.account_id);
+        job.outcome.posted_at = job.stamp.max(state.posted_at);
+        let refusal = if job.deadline_ns.is_some_and(|deadline_ns| deadline_ns <= monotonic_ns) {
+            Some(Refusal::DeadlineExpired)
+        } else if self.shared.clock_is_input && job.stamp < state.posted_at {
+            Some(Refusal::PostingTimeRegressed)
+        } else {
+            match self.programs.in_force(event_time(&job.command, job.outcome.posted_at)).cloned() {
+                None => Some(Refusal::ProgramNotInForce),
+                Some(program) => {
+                    self.decide(job, place, &program);
+                    job.outcome.program = Some(program);
+                    let refusal = job.outcome.refusal();
+                    if job.outcome.decision.is_journaled() { None } else { refusal }
+                }
+            }
+        };
+        match refusal {
+            None => self.record(job, place),
+            Some(refusal) => self.refuse(job, refusal),
+        }
+        refusal.is_none()
+    }
+
+    /// Decides with the cells in hand, and leaves the use behind.
+    fn decide(&mut self, job: &mut CommandJob, place: usize, program: &Program) {
+        let posted_at = job.outcome.posted_at;
+        let state = &self.shards[place].state;
+        self.rooms.clear();
+        let decision = &mut job.outcome.decision;
+        match &job.command.kind {
+            CommandKind::Accrue(_) if program.budgets.is_empty() => {
+                let context = Context { program, posted_at, rooms: &[] };
+                state.decide(&job.command, &context, decision);
+            }
+            CommandKind::Reverse(reversal) if reversal.original.cells.is_empty() => {
+                let context = Context { program, posted_at, rooms: &[] };
+                state.decide(&job.command, &context, decision);
+            }
+            kind => {
+                let ticket = *self.open_ticket.get_or_insert_with(|| self.shared.tickets.begin(self.index));
+                let mut held = match kind {
+                    CommandKind::Accrue(_) => {
+                        let mut held = self.shared.cells.hold(program.budgets_at(posted_at).map(|budget| budget.cell));
+                        let budgets = program.budgets_at(posted_at);
+                        self.rooms.extend(budgets.map(|budget| held.room(budget.cell, budget.limit)));
+                        held
+                    }
+                    CommandKind::Reverse(reversal) => {
+                        let cells = &reversal.original.cells;
+                        let mut held = self.shared.cells.hold(cells.iter().map(|taken| taken.cell));
+                        self.rooms.extend(cells.iter().map(|taken| CellRoom { room: 0, ..held.room(taken.cell, 0) }));
+                        held
+                    }
+                };
+                let context = Context { program, posted_at, rooms: &self.rooms };
+                state.decide(&job.command, &context, decision);
+                if decision.is_journaled() {
+                    held.take(&decision.cells, ticket);
+                }
+            }
+        }
+    }
+
+    /// Encodes and applies what was decided.
+    fn record(&mut self, job: &mut CommandJob, place: usize) {
+        let state = &mut self.shards[place].state;
+        let decision = &job.outcome.decision;
+        let seq = state.seq.next();
+        let number = job.outcome.account.unwrap_or_else(|| state.next_account());
+        let header = EntryHeader {
+            previous: previous_record(state, number, seq),
+            account: number,
+            posted_at: job.outcome.posted_at,
+        };
+        if self.open_ticket.is_none() {
+            self.open_ticket = Some(self.shared.tickets.begin(self.index));
+        }
+        self.open.push(state.id, seq, |out| encode_entry(out, &header, &job.command, decision));
+        state.apply(&Change {
+            seq,
+            position: None,
+            posted_at: header.posted_at,
+            account: number,
+            account_id: &job.command.account_id,
+            decision,
+        });
+        job.outcome.seq = seq;
+        job.outcome.account = Some(number);
+    }
+
+    /// A refusal that has no record drops its claims.
+    fn refuse(&self, job: &mut CommandJob, refusal: Refusal) {
+        job.outcome.decision.clear();
+        job.outcome.decision.outcome = Outcome::Refused(refusal);
+        self.shared.ids.release(job.ids.subject);
+        self.shared.ids.release(job.ids.transaction);
+    }
+
+    /// Enters the ids of a durable record and drops its claims.
+    pub(super) fn finish(&mut self, job: &mut CommandJob, position: Position) {
+        let place = self.place_of(job.outcome.shard);
+        let number = job.outcome.account.expect("a record belongs to an account");
+        self.shards[place].state.locate(number, job.outcome.seq, position);
+        job.outcome.position = Some(position);
+        let ids = &self.shared.ids;
+        let entry = IdEntry { position, freed: false };
+        if job.outcome.refusal().is_some() {
+            ids.release(job.ids.subject);
+        } else {
+            ids.commit(job.ids.subject, entry);
+            if let Some(receipt) = job.ids.freed {
+                ids.insert(receipt, IdEntry { position, freed: true });
+            }
+            for taken in job.outcome.decision.cells.iter().filter(|taken| taken.used < 0) {
+                self.shared.cells.release(taken.cell, -taken.used);
+            }
+        }
+        ids.commit(job.ids.transaction, entry);
+    }
+}
+
+/// The time that picks the version: the receipt's, but never later than the posting, so that a version takes effect
+/// only for what is posted after it was published.
+#[must_use]
+pub fn event_time(command: &Command, posted_at: TimestampNs) -> TimestampNs {
+    match &command.kind {
+        CommandKind::Accrue(basket) => basket.receipt_at.min(posted_at),
+        CommandKind::Reverse(_) => posted_at,
+    }
+}
+
+fn previous_record(state: &ShardState, number: AccountNumber, seq: Seq) -> PreviousRecord {
+    match state.account(number) {
+        None => PreviousRecord::None,
+        Some(account) => match account.position {
+            Some(position) => PreviousRecord::At(position),
+            None => PreviousRecord::Back(seq.0 - account.seq.0),
+        },
+    }
+}

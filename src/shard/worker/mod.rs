@@ -1,0 +1,340 @@
+//! A worker: the exclusive owner of the state of its shards. A state machine without threads or clocks of its own, so
+//! that the production loop and the simulator drive the same code.
+//!
+//! The order of one command: decide → take the cells' room → encode → apply → wait for the commit → enter the ids →
+//! drop the claims → answer.
+//!
+//! What must stay true:
+//! - an answer leaves only after the commit of everything it shows (invariant 1);
+//! - an id is in the index before its claim is dropped (invariant 2);
+//! - once warm, a command on an account that exists allocates nothing here.
+
+mod commands;
+mod reads;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::job::{AccountView, CommandBatch, Job, Reply, Slice, SliceSink};
+use super::tickets::Tickets;
+use crate::cells::{Cells, Ticket};
+use crate::ids::IdIndex;
+use crate::journal::chunk::Chunk;
+use crate::ledger::state::{CellRoom, ShardState};
+use crate::ledger::types::{Position, Seq, ShardId};
+use crate::limits;
+use crate::program::registry::Programs;
+use crate::snapshot::cursor::SnapshotCursor;
+use commands::Slot;
+pub use commands::event_time;
+
+/// What all workers share.
+pub struct Shared {
+    /// Cells.
+    pub cells: Cells,
+    /// Transaction ids, receipts, reversals.
+    pub ids: IdIndex,
+    /// Pending chunks.
+    pub tickets: Tickets,
+    /// Virtual shards of the data directory.
+    pub shard_count: u16,
+    /// Whether posting times come from the input.
+    pub clock_is_input: bool,
+    /// Entities in one slice of a snapshot, [`limits::SNAPSHOT_SLICE_ENTITIES`] outside of simulations.
+    pub slice_entities: usize,
+}
+
+/// One shard with what the worker knows of its commits.
+struct Owned {
+    state: ShardState,
+    /// Every record up to this one is durable and processed.
+    durable_seq: Seq,
+}
+
+/// An answer that waits for durability.
+enum Waiting {
+    /// Commands without a record.
+    Batch(CommandBatch),
+    /// A copy of an account, to be told with the position that the commit gives its last record.
+    Account(Box<AccountView>, Reply<Option<Box<AccountView>>>),
+    /// Anything else that depends on the chunk.
+    Other(Box<dyn FnOnce() + Send>),
+}
+
+/// A chunk and whom to answer when it is durable.
+#[derive(Default)]
+struct Pending {
+    ticket: Ticket,
+    /// Batches of which at least one command has its record in the chunk.
+    batches: Vec<CommandBatch>,
+    /// Whom each record answers, by the slot of the record.
+    slots: Vec<Slot>,
+    others: Vec<Waiting>,
+    /// The last record of each shard in the chunk; filled when the chunk is sealed.
+    ends: Vec<(ShardId, Seq)>,
+}
+
+/// A read that waits until every change up to a ticket is durable.
+struct Gated {
+    ticket: Ticket,
+    answer: Box<dyn FnOnce() + Send>,
+}
+
+/// The owner of some shards.
+pub struct Worker {
+    index: usize,
+    worker_count: usize,
+    shared: Arc<Shared>,
+    programs: Programs,
+    shards: Vec<Owned>,
+    open: Chunk,
+    open_pending: Pending,
+    open_ticket: Option<Ticket>,
+    in_flight: VecDeque<Pending>,
+    gated: Vec<Gated>,
+    rooms: Vec<CellRoom>,
+    spare_chunks: Vec<Chunk>,
+    spare_pending: Vec<Pending>,
+    snapshot: Option<(SnapshotCursor, Box<dyn SliceSink>)>,
+    /// For each shard, the record up to which the last finished snapshot has everything.
+    snapshot_seqs: Vec<Seq>,
+}
+
+/// Which worker owns a shard.
+#[must_use]
+pub fn worker_of(shard: ShardId, worker_count: usize) -> usize {
+    usize::from(shard.0) % worker_count
+}
+
+impl Worker {
+    /// The worker `index` of `worker_count`, with its shards in ascending order.
+    ///
+    /// # Panics
+    /// When a shard belongs to another worker.
+    #[must_use]
+    pub fn new(
+        index: usize,
+        worker_count: usize,
+        shared: Arc<Shared>,
+        programs: Programs,
+        shards: Vec<ShardState>,
+        snapshot_seqs: Vec<Seq>,
+    ) -> Self {
+        for (place, shard) in shards.iter().enumerate() {
+            assert_eq!(usize::from(shard.id.0), place * worker_count + index, "shards are dealt round");
+        }
+        assert_eq!(shards.len(), snapshot_seqs.len(), "each shard says what its snapshot holds");
+        let shards = shards.into_iter().map(|state| Owned { durable_seq: state.seq, state }).collect();
+        Self {
+            index,
+            worker_count,
+            shared,
+            programs,
+            shards,
+            open: Chunk::default(),
+            open_pending: Pending::default(),
+            open_ticket: None,
+            in_flight: VecDeque::new(),
+            gated: Vec::new(),
+            rooms: Vec::new(),
+            spare_chunks: Vec::new(),
+            spare_pending: Vec::new(),
+            snapshot: None,
+            snapshot_seqs,
+        }
+    }
+
+    fn place_of(&self, shard: ShardId) -> usize {
+        assert_eq!(worker_of(shard, self.worker_count), self.index, "the router knows whose shard it is");
+        usize::from(shard.0) / self.worker_count
+    }
+
+    /// Does one job. `monotonic_ns` is the time read once for the batch, for deadlines only.
+    pub fn execute(&mut self, job: Job, monotonic_ns: i64) {
+        self.execute_watched(job, monotonic_ns, |_| {});
+    }
+
+    /// Does one job. `after_each` is called after each command of a batch was decided.
+    pub fn execute_watched(&mut self, job: Job, monotonic_ns: i64, after_each: impl FnMut(&Shared)) {
+        match job {
+            Job::Commands(batch) => self.commands(batch, monotonic_ns, after_each),
+            Job::Quote(job) => self.quote(job),
+            Job::Account(job) => self.account(*job),
+            Job::AccountId(shard, account, reply) => {
+                let owned = &self.shards[self.place_of(shard)];
+                reply(owned.state.account(account).map(|found| found.id.clone()));
+            }
+            Job::Count(reply) => {
+                reply(self.shards.iter().map(|owned| owned.state.accounts().len() as u64).sum());
+            }
+            Job::Survey(with_digests, reply) => self.survey(with_digests, reply),
+            Job::Publish(program, reply) => {
+                self.programs.append(program).expect("versions are published in order");
+                reply(());
+            }
+            Job::Snapshot(sink) => {
+                let durable_at = self.shards.iter().map(|owned| owned.durable_seq);
+                let cursor = SnapshotCursor::begin(durable_at, &self.snapshot_seqs, self.shared.slice_entities);
+                self.snapshot = Some((cursor, sink));
+            }
+        }
+    }
+
+    fn answer_when_durable(&mut self, place: usize, depends_on: Seq, waiting: Waiting) {
+        if depends_on <= self.shards[place].durable_seq {
+            return answer(waiting);
+        }
+        // The chunk with the record, and no later one: an answer about an account is told with the record's position.
+        let shard = self.shards[place].state.id;
+        let has_record = |pending: &&mut Pending| pending.ends.iter().any(|end| end.0 == shard && depends_on <= end.1);
+        let sealed = self.in_flight.iter_mut().find(has_record);
+        assert!(sealed.is_some() || !self.open.is_empty(), "a record that is not durable is in a chunk");
+        sealed.unwrap_or(&mut self.open_pending).others.push(waiting);
+    }
+
+    /// Whether a chunk can be sealed.
+    #[must_use]
+    pub fn has_open_chunk(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Whether reads wait for other workers' chunks: the loop then asks for a commit of nothing, to look again.
+    #[must_use]
+    pub fn has_gated_reads(&self) -> bool {
+        !self.gated.is_empty()
+    }
+
+    /// Chunks handed over whose commit has not been processed.
+    #[must_use]
+    pub fn in_flight_count(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Whether the worker may take on more commands.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.in_flight.len() < limits::WORKER_CHUNKS_IN_FLIGHT_MAX
+    }
+
+    /// Closes the open chunk for the committer. `None` when it is empty.
+    pub fn seal(&mut self) -> Option<Chunk> {
+        if self.open.is_empty() {
+            self.drop_unused_ticket();
+            return None;
+        }
+        let mut chunk = std::mem::replace(&mut self.open, self.spare_chunks.pop().unwrap_or_default());
+        chunk.close();
+        let mut pending = std::mem::replace(&mut self.open_pending, self.spare_pending.pop().unwrap_or_default());
+        pending.ticket = self.open_ticket.take().expect("a chunk with records has a ticket");
+        let last_of_shards = chunk.records().chunk_by(|one, next| one.shard == next.shard).filter_map(<[_]>::last);
+        pending.ends.extend(last_of_shards.map(|record| (record.shard, record.seq)));
+        #[cfg(feature = "broken-variants")]
+        acknowledge_too_early(&mut pending);
+        self.in_flight.push_back(pending);
+        Some(chunk)
+    }
+
+    /// A command that held cells but was not journaled left a ticket without a chunk.
+    fn drop_unused_ticket(&mut self) {
+        if self.open_ticket.take().is_some() {
+            self.settle_tickets();
+        }
+    }
+
+    fn settle_tickets(&mut self) {
+        let oldest = self.in_flight.front().map(|pending| pending.ticket).or(self.open_ticket);
+        self.shared.tickets.settle(self.index, oldest);
+    }
+
+    /// The oldest chunk in flight is durable; its first record has the position `base`.
+    ///
+    /// # Panics
+    /// When no chunk is in flight: commits come in the order of the chunks.
+    pub fn committed(&mut self, mut chunk: Chunk, base: Position) {
+        let mut pending = self.in_flight.pop_front().expect("commits come in the order of the chunks");
+        for (index, record) in chunk.records().iter().enumerate() {
+            let position = base.plus(index as u64);
+            let place = self.place_of(record.shard);
+            let owned = &mut self.shards[place];
+            owned.durable_seq = owned.durable_seq.max(record.seq);
+            let slot = pending.slots[record.slot as usize];
+            let batch = &mut pending.batches[slot.batch as usize];
+            self.finish(&mut batch.jobs[slot.job as usize], position);
+        }
+        pending.batches.drain(..).for_each(CommandBatch::deliver);
+        for mut waiting in pending.others.drain(..) {
+            if let Waiting::Account(view, _) = &mut waiting {
+                let (shard, seq) = (view.shard, view.account.seq);
+                let found = chunk.records().binary_search_by_key(&(shard, seq), |record| (record.shard, record.seq));
+                let index = found.expect("a read waits for the chunk with the account's last record");
+                view.account.position = Some(base.plus(index as u64));
+            }
+            answer(waiting);
+        }
+        pending.slots.clear();
+        pending.ends.clear();
+        chunk.clear();
+        self.spare_chunks.push(chunk);
+        self.spare_pending.push(pending);
+        self.settle_tickets();
+        self.open_gates();
+    }
+
+    /// Answers the reads whose cells have become durable.
+    pub fn open_gates(&mut self) {
+        let tickets = &self.shared.tickets;
+        for gated in self.gated.extract_if(.., |gated| tickets.is_safe(gated.ticket)) {
+            (gated.answer)();
+        }
+    }
+
+    /// Hands out one slice of the snapshot, if one is being taken and there is room for it.
+    pub fn snapshot_step(&mut self) {
+        let Some((cursor, sink)) = &mut self.snapshot else { return };
+        let Some(entities) = cursor.next_slice(&self.shards, |owned| &owned.state) else {
+            self.snapshot_seqs = cursor.durable_at().to_vec();
+            sink.finish();
+            self.snapshot = None;
+            return;
+        };
+        let ticket = self.open_ticket.unwrap_or(0).max(self.in_flight.back().map_or(0, |pending| pending.ticket));
+        if let Err(refused) = sink.offer(Slice { entities, ticket }) {
+            cursor.put_back(refused.entities);
+        }
+    }
+
+    /// Whether a snapshot is being taken.
+    #[must_use]
+    pub fn is_taking_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// The shards, when the worker has stopped with nothing in flight.
+    ///
+    /// # Panics
+    /// When a chunk is open or in flight.
+    #[must_use]
+    pub fn into_shards(self) -> Vec<ShardState> {
+        assert!(self.open.is_empty() && self.in_flight.is_empty(), "a worker stops when everything is durable");
+        self.shards.into_iter().map(|owned| owned.state).collect()
+    }
+}
+
+/// The mistake that [`crate::sim::broken::Variant::AcknowledgeBeforeSync`] stands for.
+#[cfg(feature = "broken-variants")]
+fn acknowledge_too_early(pending: &mut Pending) {
+    if !crate::sim::broken::is(crate::sim::broken::Variant::AcknowledgeBeforeSync) {
+        return;
+    }
+    for batch in &mut pending.batches {
+        batch.deliver_a_copy();
+    }
+}
+
+fn answer(waiting: Waiting) {
+    match waiting {
+        Waiting::Batch(batch) => batch.deliver(),
+        Waiting::Account(view, reply) => reply(Some(view)),
+        Waiting::Other(answer) => answer(),
+    }
+}

@@ -1,0 +1,105 @@
+//! Reads: quotes, copies of accounts, surveys. None of them changes anything.
+//!
+//! What must stay true: what is told is durable: a read waits for the chunk that holds the last record that it shows,
+//! and one that saw a cell for every chunk that the cell's value depends on (invariant 1).
+
+use super::{Gated, Waiting, Worker};
+use crate::ledger::command::{Basket, Command, CommandKind};
+use crate::ledger::decision::{Outcome, Refusal};
+use crate::ledger::digest::shard_digest;
+use crate::ledger::state::{Context, shard_of};
+use crate::ledger::types::{Day, Seq, SymbolId, TimestampNs};
+use crate::shard::job::{AccountJob, AccountView, CommandOutcome, QuoteJob, Reply, Survey};
+
+impl Worker {
+    pub(super) fn quote(&mut self, mut job: Box<QuoteJob>) {
+        let shard = shard_of(&job.account_id, self.shared.shard_count);
+        let place = self.place_of(shard);
+        let state = &self.shards[place].state;
+        let posted_at = job.stamp.max(state.posted_at);
+        let number = state.find(&job.account_id);
+        job.outcome = CommandOutcome { shard, account: number, posted_at, ..CommandOutcome::default() };
+        let event_at = job.basket.receipt_at.min(posted_at);
+        let mut cells_changed = 0;
+        if let Some(program) = self.programs.in_force(event_at).cloned() {
+            let mut held = self.shared.cells.hold(program.budgets_at(posted_at).map(|budget| budget.cell));
+            self.rooms.clear();
+            for budget in program.budgets_at(posted_at) {
+                self.rooms.push(held.room(budget.cell, budget.limit));
+                cells_changed = held.changed(budget.cell).max(cells_changed);
+            }
+            let basket = std::mem::replace(&mut job.basket, empty_basket());
+            let command = Command {
+                account_id: std::mem::take(&mut job.account_id),
+                transaction_id: Box::default(),
+                partner: job.partner,
+                kind: CommandKind::Accrue(basket),
+            };
+            let context = Context { program: &program, posted_at, rooms: &self.rooms };
+            state.decide(&command, &context, &mut job.outcome.decision);
+            drop(held);
+            if let CommandKind::Accrue(basket) = command.kind {
+                job.basket = basket;
+            }
+            job.account_id = command.account_id;
+            job.outcome.program = Some(program);
+        } else {
+            job.outcome.decision.outcome = Outcome::Refused(Refusal::ProgramNotInForce);
+        }
+        let depends_on = number.and_then(|number| state.account(number)).map_or(Seq(0), |account| account.seq);
+        let answer = move || {
+            if let Some(reply) = job.reply.take() {
+                reply(job);
+            }
+        };
+        if self.shared.tickets.is_safe(cells_changed) {
+            self.answer_when_durable(place, depends_on, Waiting::Other(Box::new(answer)));
+        } else {
+            // The cell's last change covers this worker's own chunks too when they are part of the wait.
+            let own = self.open_ticket.or(self.in_flight.back().map(|pending| pending.ticket));
+            let ticket = own.unwrap_or(0).max(cells_changed);
+            self.gated.push(Gated { ticket, answer: Box::new(answer) });
+        }
+    }
+
+    pub(super) fn account(&mut self, job: AccountJob) {
+        let shard = shard_of(&job.account_id, self.shared.shard_count);
+        let place = self.place_of(shard);
+        let state = &self.shards[place].state;
+        let found = state.find(&job.account_id).and_then(|number| state.account(number));
+        let Some(account) = found else { return (job.reply)(None) };
+        let read_at = job.stamp.max(state.posted_at);
+        let program = self.programs.in_force(read_at).cloned();
+        let view = Box::new(AccountView { account: account.clone(), shard, read_at, program });
+        let depends_on = account.seq;
+        self.answer_when_durable(place, depends_on, Waiting::Account(view, job.reply));
+    }
+
+    pub(super) fn survey(&mut self, with_digests: bool, reply: Reply<Survey>) {
+        let states = self.shards.iter().map(|owned| &owned.state);
+        let posted_at = states.clone().filter(|state| state.seq > Seq(0)).map(|state| state.posted_at).max();
+        let survey = Survey {
+            account_count: states.clone().map(|state| state.accounts().len() as u64).sum(),
+            posted_at,
+            digests: states.filter(|_| with_digests).map(|state| (state.id, shard_digest(state))).collect(),
+        };
+        // It shows every record of every shard so far, so it leaves with the last chunk that holds any.
+        let open = (!self.open.is_empty()).then_some(&mut self.open_pending);
+        match open.or(self.in_flight.back_mut()) {
+            None => reply(survey),
+            Some(last) => last.others.push(Waiting::Other(Box::new(move || reply(survey)))),
+        }
+    }
+}
+
+fn empty_basket() -> Basket {
+    Basket {
+        store: SymbolId::EMPTY,
+        terminal: SymbolId::EMPTY,
+        cashier: SymbolId::EMPTY,
+        receipt_number: Box::default(),
+        business_day: Day(0),
+        receipt_at: TimestampNs(0),
+        lines: Vec::new(),
+    }
+}
