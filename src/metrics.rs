@@ -109,8 +109,8 @@ impl Histogram {
 
     /// Adds what a batch of `count` took in all.
     pub fn record_batch_ns(&self, duration_ns: i64, count: u64) {
-        if count > 0 {
-            self.record_many(u64::try_from(duration_ns).unwrap_or(0) / count, count);
+        if let Some(mean_ns) = u64::try_from(duration_ns).unwrap_or(0).checked_div(count) {
+            self.record_many(mean_ns, count);
         }
     }
 

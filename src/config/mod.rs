@@ -281,7 +281,8 @@ mod tests {
 
     #[test]
     fn flags_go_above_the_environment_above_the_file_above_the_defaults() {
-        let rows: [(&str, &[(&str, &str)], &[(&'static str, &str)], usize, &str); 4] = [
+        type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [(&'static str, &'a str)], usize, &'a str);
+        let rows: [Row<'_>; 4] = [
             ("", &[], &[], Config::default().workers, "default"),
             ("workers = 3\n", &[], &[], 3, "a.toml:1:11"),
             ("workers = 3\n", &[("TALLYSTICK_WORKERS", "4")], &[], 4, "TALLYSTICK_WORKERS"),

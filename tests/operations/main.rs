@@ -9,11 +9,13 @@ mod support;
 
 mod backups;
 mod configuration;
+mod logs;
 mod manager;
 mod metrics;
 mod monitoring;
 mod scraped;
 mod shutdown;
+mod standing;
 #[cfg(feature = "otel")]
 mod traces;
 
