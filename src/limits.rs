@@ -11,6 +11,8 @@ pub const BATCH_COMMANDS_MAX: usize = 8_192;
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Commands of one stream that may be undecided or unanswered at once; beyond it the stream is not read.
 pub const STREAM_IN_FLIGHT_MAX: usize = 16_384;
+/// Commands of a message that claim their ids together.
+pub const CLAIM_WINDOW_COMMANDS: usize = 256;
 /// Messages of one stream whose commands may be unanswered at once.
 pub const STREAM_MESSAGES_IN_FLIGHT_MAX: usize = 1_024;
 /// HTTP/2 streams on one connection.
@@ -106,6 +108,7 @@ pub const HIGH_WATER_INTERVAL_MS: u64 = 1_000;
 const _: () = assert!(SHARD_COUNT_DEFAULT <= SHARD_COUNT_MAX, "the default must be allowed");
 const _: () = assert!(WORKER_BATCH_COMMANDS_MAX <= WORKER_QUEUE_DEPTH_MAX, "a batch is drained from the queue");
 const _: () = assert!(BATCH_COMMANDS_MAX <= STREAM_IN_FLIGHT_MAX, "a message of a stream can be started");
+const _: () = assert!(CLAIM_WINDOW_COMMANDS <= WORKER_BATCH_COMMANDS_MAX, "a window fits a batch for one worker");
 const _: () = assert!(PROGRAM_WALLETS_MAX <= 256, "a wallet's index is a byte");
 const _: () = assert!(PROGRAM_NAME_BYTES_MAX <= SYMBOL_BYTES_MAX, "names are interned");
 const _: () = assert!(LATE_LIMIT_DAYS_DEFAULT <= LATE_LIMIT_DAYS_MAX, "the default must be allowed");

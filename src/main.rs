@@ -1,5 +1,10 @@
 //! The program `tallystick`. Everything is in the library; this only starts it.
 
+/// Chosen by measurement: see `docs/performance.md`.
+#[cfg(feature = "server")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[cfg(feature = "server")]
 fn main() -> std::process::ExitCode {
     tallystick::cli::run()

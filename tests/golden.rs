@@ -176,7 +176,7 @@ fn full_accrual() -> Entry {
 fn one_line_accrual() -> Entry {
     let mut entry = full_accrual();
     entry.previous = PreviousRecord::At(Position(1_000_000_000));
-    entry.command.account_id = Box::default();
+    entry.command.account_id = String::new();
     entry.command.kind = CommandKind::Accrue(basket(vec![line(1, 1, 12_999)]));
     entry.decision.lines.truncate(1);
     entry.decision.clips.clear();
@@ -264,11 +264,11 @@ fn reversal_of(original: &Entry) -> Entry {
         account: original.account,
         posted_at: TimestampNs(NOON.0 + 40 * NS_PER_DAY),
         command: Command {
-            account_id: Box::default(),
+            account_id: String::new(),
             transaction_id: "018f3c5e-7a10-7000-8000-0000000004d3".into(),
             partner: SymbolId(2),
             kind: CommandKind::Reverse(Reversal {
-                original_transaction_id: original.command.transaction_id.clone(),
+                original_transaction_id: original.command.transaction_id.as_str().into(),
                 original_position: Position(1_000_000_000),
                 original: granted,
             }),

@@ -206,7 +206,7 @@ impl<'a> Judge<'a> {
             return Err(place.finding(FindingClass::Time, sentence));
         }
         if let Some(account) = account {
-            entry.command.account_id = account.id.clone();
+            entry.command.account_id = account.id.clone().into();
         }
         check_command(&entry.command, self.world.dictionary.counts().0)
             .map_err(|what| place.finding(FindingClass::Record, what))?;
@@ -294,7 +294,7 @@ impl<'a> Judge<'a> {
         };
         let same_account = (shard, original.account) == (view.shard, entry.account);
         let same_command = original.command.partner == entry.command.partner
-            && original.command.transaction_id == reversal.original_transaction_id;
+            && *original.command.transaction_id == *reversal.original_transaction_id;
         if !same_account || !same_command {
             return fail(format!("the record at position {position} is not the accrual that it reverses"));
         }

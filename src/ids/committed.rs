@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::generation::{Active, Sealed, Shape, Table};
+use super::grouping::Grouping;
 use super::key::IdKey;
 use super::run::{Opened, Probe, Run};
 use super::{IdError, IdOptions};
@@ -117,6 +118,54 @@ impl Committed {
             // Another thread may have been first.
             if lists.active.number == full_number {
                 self.seal(&mut lists);
+            }
+        }
+    }
+
+    /// Remembers several entries. Never waits for the disk.
+    pub(super) fn insert_many(&self, entries: &[(IdKey, u64)], grouping: &mut Grouping) {
+        grouping.group(self.shape.partition_count(), entries.iter().map(|(key, _)| self.shape.partition_of(*key)));
+        let mut left = Vec::new();
+        {
+            let lists = self.read();
+            for group in grouping.groups() {
+                lists.active.put_many(&self.shape, group, entries, &mut left);
+            }
+        }
+        for place in left {
+            let (key, packed) = entries[place as usize];
+            self.insert(key, packed);
+        }
+    }
+
+    /// The largest entries of several keys, by place, as far as memory tells; pushes the places of those of which the
+    /// disk must be asked.
+    pub(super) fn lookup_many(
+        &self,
+        keys: &[IdKey],
+        grouping: &mut Grouping,
+        found: &mut Vec<Option<u64>>,
+        on_disk: &mut Vec<u32>,
+    ) {
+        found.clear();
+        found.resize(keys.len(), None);
+        on_disk.clear();
+        grouping.group(self.shape.partition_count(), keys.iter().map(|key| self.shape.partition_of(*key)));
+        let lists = self.read();
+        for group in grouping.groups() {
+            lists.active.find_many(group, keys, found);
+        }
+        // One table after the other, so that the waits for memory of many keys overlap.
+        for sealed in lists.unwritten() {
+            for (key, found) in keys.iter().zip(found.iter_mut()) {
+                *found = (*found).max(sealed.find(&self.shape, *key));
+            }
+        }
+        for run in &lists.runs {
+            for (place, key) in keys.iter().enumerate() {
+                if run.may_contain(*key) {
+                    on_disk.push(u32::try_from(place).expect("a batch is bounded"));
+                }
             }
         }
     }

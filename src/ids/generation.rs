@@ -9,7 +9,9 @@
 //! - of several entries of one key in a generation the largest is kept.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crossbeam::utils::CachePadded;
 
 use super::IdOptions;
 use super::key::IdKey;
@@ -77,7 +79,7 @@ impl Shape {
     }
 
     /// The first bits of the key, so that partitions in order hold keys in order.
-    fn partition_of(&self, key: IdKey) -> usize {
+    pub(super) fn partition_of(&self, key: IdKey) -> usize {
         let scaled = (u128::from(key.high()) * self.partition_count as u128) >> 64;
         usize::try_from(scaled).expect("scaled below the number of partitions")
     }
@@ -147,19 +149,31 @@ pub(super) struct Active {
     /// Its number.
     pub(super) number: u64,
     tables: Vec<Mutex<Table>>,
-    id_count: AtomicU64,
+    /// Apart from what every search reads.
+    id_count: CachePadded<AtomicU64>,
 }
 
 impl Active {
     /// Nothing in it yet.
     pub(super) fn new(number: u64, tables: Vec<Table>) -> Self {
-        Self { number, tables: tables.into_iter().map(Mutex::new).collect(), id_count: AtomicU64::new(0) }
+        Self {
+            number,
+            tables: tables.into_iter().map(Mutex::new).collect(),
+            id_count: CachePadded::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// A table is whole at every moment, so the poison of a thread that panicked is passed over.
+    fn table(&self, partition: usize) -> MutexGuard<'_, Table> {
+        self.tables[partition].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers an entry; false when the generation is full and does not know the key.
     pub(super) fn put(&self, shape: &Shape, key: IdKey, packed: u64) -> bool {
-        // A table is whole at every moment, so the poison of a thread that panicked is passed over.
-        let mut table = self.tables[shape.partition_of(key)].lock().unwrap_or_else(PoisonError::into_inner);
+        self.put_into(&mut self.table(shape.partition_of(key)), shape, key, packed)
+    }
+
+    fn put_into(&self, table: &mut Table, shape: &Shape, key: IdKey, packed: u64) -> bool {
         // Threads in different partitions may pass the limit together: by one id a partition at most.
         let may_add = self.id_count.load(Ordering::Relaxed) < shape.generation_ids_max;
         match table.put(key, packed, may_add) {
@@ -172,7 +186,33 @@ impl Active {
 
     /// The packed entry of a key.
     pub(super) fn find(&self, shape: &Shape, key: IdKey) -> Option<u64> {
-        self.tables[shape.partition_of(key)].lock().unwrap_or_else(PoisonError::into_inner).find(key)
+        self.table(shape.partition_of(key)).find(key)
+    }
+
+    /// Remembers the entries at these places of a list, all of one partition; pushes the places of those for which the
+    /// generation is full.
+    pub(super) fn put_many(
+        &self,
+        shape: &Shape,
+        (partition, places): (usize, &[u32]),
+        entries: &[(IdKey, u64)],
+        left: &mut Vec<u32>,
+    ) {
+        let mut table = self.table(partition);
+        for place in places {
+            let (key, packed) = entries[*place as usize];
+            if !self.put_into(&mut table, shape, key, packed) {
+                left.push(*place);
+            }
+        }
+    }
+
+    /// The packed entries of the keys at these places of a list, all of one partition, by place.
+    pub(super) fn find_many(&self, (partition, places): (usize, &[u32]), keys: &[IdKey], found: &mut [Option<u64>]) {
+        let table = self.table(partition);
+        for place in places {
+            found[*place as usize] = table.find(keys[*place as usize]);
+        }
     }
 
     /// Ids in it.
@@ -183,7 +223,12 @@ impl Active {
     /// Takes no more ids. The caller holds it alone, so every `put` that began has ended.
     pub(super) fn seal(self, covered: Position) -> Sealed {
         let tables = self.tables.into_iter().map(|table| table.into_inner().unwrap_or_else(PoisonError::into_inner));
-        Sealed { number: self.number, covered, id_count: self.id_count.into_inner(), tables: tables.collect() }
+        Sealed {
+            number: self.number,
+            covered,
+            id_count: self.id_count.load(Ordering::Relaxed),
+            tables: tables.collect(),
+        }
     }
 }
 

@@ -35,6 +35,7 @@ mod claims;
 mod committed;
 mod format;
 mod generation;
+mod grouping;
 mod key;
 mod maintain;
 mod merge;
@@ -49,6 +50,7 @@ mod writer;
 
 use std::sync::{Arc, Mutex};
 
+pub use grouping::Grouping;
 pub use key::{IdEntry, IdHasher, IdKey};
 
 use crate::ledger::types::Position;
@@ -158,6 +160,31 @@ pub enum Claim {
     Committed(IdEntry),
     /// Too many claims or waiters, or the disk is too far behind. Nothing was consumed; try again later.
     TooMany,
+}
+
+/// What claiming several ids takes, and its answers. Reused: it keeps its memory.
+#[derive(Debug, Default)]
+pub struct Claiming {
+    grouping: Grouping,
+    begun: Vec<Begin>,
+    found: Vec<Option<u64>>,
+    on_disk: Vec<u32>,
+    claims: Vec<Claim>,
+}
+
+impl Claiming {
+    /// The answers to the last [`IdIndex::claim_many`], by place.
+    #[must_use]
+    pub fn claims(&self) -> &[Claim] {
+        &self.claims
+    }
+}
+
+/// What committing several ids takes. Reused: it keeps its memory.
+#[derive(Debug, Default)]
+pub struct Committing {
+    grouping: Grouping,
+    packed: Vec<(IdKey, u64)>,
 }
 
 /// What one call of [`IdIndex::maintain`] did.
@@ -283,6 +310,44 @@ impl IdIndex {
         claim
     }
 
+    /// Claims several ids in their order, as [`IdIndex::claim`] does one: of equal ones the first is granted. The answers
+    /// are by place, in [`Claiming::claims`].
+    ///
+    /// # Errors
+    /// When the disk cannot be read; then nothing is claimed.
+    pub fn claim_many(&self, keys: &[IdKey], claiming: &mut Claiming) -> Result<(), IdError> {
+        let Claiming { grouping, begun, found, on_disk, claims } = claiming;
+        self.claims.begin_many(keys, grouping, begun);
+        self.committed.lookup_many(keys, grouping, found, on_disk);
+        for place in on_disk.drain(..) {
+            let place = place as usize;
+            match self.lookup(keys[place]) {
+                Ok(entry) => found[place] = entry.map(IdEntry::pack),
+                Err(error) => {
+                    let owned = begun.iter().zip(keys).filter(|(begun, _)| **begun == Begin::Owned);
+                    owned.for_each(|(_, key)| self.claims.finish(*key));
+                    return Err(error);
+                }
+            }
+        }
+        let is_behind = self.committed.is_behind();
+        claims.clear();
+        for ((begun, found), key) in begun.iter().zip(found.iter()).zip(keys) {
+            let claim = match (begun, found.map(IdEntry::unpack)) {
+                (Begin::InFlight, _) => Claim::InFlight,
+                (Begin::TooMany, _) => Claim::TooMany,
+                (Begin::Owned, Some(entry)) if !entry.freed => Claim::Committed(entry),
+                (Begin::Owned, _) if is_behind => Claim::TooMany,
+                (Begin::Owned, _) => Claim::Granted,
+            };
+            if *begun == Begin::Owned && claim != Claim::Granted {
+                self.claims.finish(*key);
+            }
+            claims.push(claim);
+        }
+        Ok(())
+    }
+
     /// Calls `waiter` once when the claim in flight ends, on the thread that ends it and with no lock held. The waiter
     /// must be short; it may claim. False, and the waiter is dropped, when the claim has ended already: claim again.
     pub fn wait(&self, key: IdKey, waiter: Box<dyn FnOnce() + Send>) -> bool {
@@ -305,6 +370,23 @@ impl IdIndex {
     pub fn commit(&self, key: IdKey, entry: IdEntry) {
         self.insert(key, entry);
         self.claims.finish(key);
+    }
+
+    /// Remembers several entries at once, as [`IdIndex::insert`] and [`IdIndex::commit`] do one, and then ends the claims
+    /// on `claimed`. Every id that is claimed and used must be among the entries.
+    ///
+    /// # Panics
+    /// As [`IdIndex::commit`].
+    pub fn commit_many(&self, entries: &[(IdKey, IdEntry)], claimed: &[IdKey], committing: &mut Committing) {
+        let Committing { grouping, packed } = committing;
+        packed.clear();
+        let settled = self.committed.settled();
+        for (key, entry) in entries {
+            assert!(entry.position >= settled, "a settled position has no further ids");
+            packed.push((*key, entry.pack()));
+        }
+        self.committed.insert_many(packed, grouping);
+        self.claims.finish_many(claimed, grouping);
     }
 
     /// Remembers an entry without a claim: in recovery, and to give an id back ([`IdEntry::freed`]) once the record

@@ -434,7 +434,12 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
             }
         }
     }
-    let command = Command { account_id, transaction_id, partner, kind: kind_of_command };
+    let command = Command {
+        account_id: account_id.into(),
+        transaction_id: transaction_id.into(),
+        partner,
+        kind: kind_of_command,
+    };
     Ok(Entry { previous, account, posted_at, command, decision })
 }
 
@@ -470,7 +475,7 @@ fn get_basket(
         let item = dictionary.item(item_id).ok_or(DecodeError::UnknownReference)?;
         lines.push(Line { item_id, item, quantity: reader.number()?, amount_minor: reader.number()? });
     }
-    Ok(Basket { store, terminal, cashier, receipt_number, business_day, receipt_at, lines })
+    Ok(Basket { store, terminal, cashier, receipt_number: receipt_number.into(), business_day, receipt_at, lines })
 }
 
 fn get_accrual(

@@ -8,10 +8,10 @@ use super::types::{Day, Item, ItemId, Position, SymbolId, TimestampNs, Units};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// The account it is for. 1 to [`crate::limits::ACCOUNT_ID_BYTES_MAX`] bytes.
-    pub account_id: Box<str>,
+    pub account_id: String,
     /// The caller's id of this command, unique per partner for ever.
     /// 1 to [`crate::limits::TRANSACTION_ID_BYTES_MAX`] bytes.
-    pub transaction_id: Box<str>,
+    pub transaction_id: String,
     /// The partner that the caller's credential stands for.
     pub partner: SymbolId,
     /// What is asked.
@@ -28,7 +28,7 @@ pub enum CommandKind {
 }
 
 /// A purchase.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Basket {
     /// The store, always given.
     pub store: SymbolId,
@@ -37,7 +37,7 @@ pub struct Basket {
     /// The cashier, or [`SymbolId::EMPTY`].
     pub cashier: SymbolId,
     /// The number printed on the receipt. 1 to [`crate::limits::RECEIPT_NUMBER_BYTES_MAX`] bytes.
-    pub receipt_number: Box<str>,
+    pub receipt_number: String,
     /// The store's business day, as the caller states it or the local day of the receipt.
     pub business_day: Day,
     /// When the receipt was printed: the event time.
@@ -126,7 +126,7 @@ impl Basket {
             store: self.store,
             terminal: self.terminal,
             business_day: self.business_day,
-            number: self.receipt_number.clone(),
+            number: self.receipt_number.as_str().into(),
         }
     }
 

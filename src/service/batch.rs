@@ -9,12 +9,13 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::auth::Caller;
-use super::command::{Started, Straight, received};
+use super::command::{Started, received};
 use super::lane::Answered;
-use super::round::{Item, Starting};
+use super::round::Starting;
 use super::status::Failure;
 use super::view::AccrualView;
 use super::{Edge, Patience, answer, encode, parse, wire};
+use crate::ledger::decision::Refusal;
 use crate::limits;
 
 /// Room for a decision of one line.
@@ -31,14 +32,16 @@ impl Edge {
                 AccrualView::from(&decoded)
             }
         };
-        let decision = match self.claim_accrual(caller, &view)? {
-            Straight::Claimed(ready) => {
+        let mut job = self.lane.spare();
+        let decision = match self.prepare_accrual(caller, &view, &self.moment(), &mut job)? {
+            None => self.refused(Refusal::NameLimitReached, None).encode_to_vec(),
+            Some(_) if self.claim_straight(&job)? => {
                 let (ticket, answer) = self.lane.expect_answer(None);
-                self.lane.send(ready.into_job(ticket, caller.deadline_ns));
+                job.ticket = ticket;
+                self.lane.send(job);
                 received(answer).await?
             }
-            Straight::Refused(decision) => decision.encode_to_vec(),
-            Straight::MustWait => self.start_accrual(caller, &view, Patience::None).await?.answer().await?,
+            Some(left_open) => self.start_prepared(job, left_open, Patience::None).await?.answer().await?,
         };
         let mut out = Vec::with_capacity(encode::item_header_bytes(decision.len()) + decision.len());
         encode::item(&mut out, &decision);
@@ -63,12 +66,12 @@ impl Edge {
         match &decoded {
             None => {
                 for view in parse::list(&request).flat_map(|item| item.and_then(parse::accrual)) {
-                    starting.start(Item::Accrual(view)).await;
+                    starting.start_accrual(&view).await;
                 }
             }
             Some(decoded) => {
                 for request in &decoded.requests {
-                    starting.start(Item::Accrual(AccrualView::from(request))).await;
+                    starting.start_accrual(&AccrualView::from(request)).await;
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! The way of one command: check, name, stamp, claim, hand to the worker, answer.
 //!
-//! Nearly every command goes the straight way ([`Edge::claim_accrual`]): its ids are free and it is ready for a worker
-//! without having waited for anything. One whose ids are held by another command, or were used, takes the long way
-//! ([`Edge::start_accrual`]) from the beginning, and waits.
+//! Nearly every command goes the straight way ([`Edge::claim_straight`], and for many at once [`super::round`]): its ids
+//! are free and it is ready for a worker without having waited for anything. One whose ids are held by another command,
+//! or were used, takes the long way ([`Edge::start_prepared`]), and waits.
 //!
 //! What must stay true:
 //! - the transaction id is judged before anything else about a well-formed command (invariant 2);
@@ -33,12 +33,13 @@ use crate::ids::{Claim, IdEntry, IdIndex, IdKey};
 use crate::journal::record::{Entry, Record};
 use crate::journal::walk::{self, Located};
 use crate::ledger::command::{Basket, Command, CommandKind};
-use crate::ledger::decision::{Decision, Refusal};
+use crate::ledger::decision::Refusal;
 use crate::ledger::types::{AccountNumber, Day, Position, ProgramVersion, ShardId, SymbolId, TimestampNs};
 use crate::ledger::zone::utc_day;
 use crate::metrics::Outcome;
+use crate::program::registry::Programs;
 use crate::shard::engine::Engine;
-use crate::shard::job::{ClaimedIds, CommandBatch, CommandJob, CommandOutcome, Job};
+use crate::shard::job::{ClaimedIds, CommandBatch, CommandJob, Job};
 
 /// Room made in a decision before it travels, so that the worker need not make any.
 const COUNTERS_RESERVED: usize = 8;
@@ -127,122 +128,128 @@ pub(super) enum Claimed<'a> {
     Used(IdEntry),
 }
 
-/// A command ready for a worker.
+/// A command of a reversal or an accrual, with everything a worker needs to know.
 pub(super) struct Ready {
-    pub command: Command,
-    pub ids: ClaimedIds,
-    pub stamp: TimestampNs,
+    pub job: CommandJob,
     pub original_version: Option<ProgramVersion>,
 }
 
-impl Ready {
-    /// The job, with room in its decision.
-    pub(super) fn into_job(self, ticket: u64, deadline_ns: Option<i64>) -> CommandJob {
-        let Self { command, ids, stamp, .. } = self;
-        let outcome = CommandOutcome { decision: roomy_decision(&command), ..CommandOutcome::default() };
-        CommandJob { ticket, command, stamp, ids, deadline_ns, outcome }
-    }
+/// What is the same for all commands that arrive together.
+pub(super) struct Moment {
+    programs: Arc<Programs>,
+    stamp: TimestampNs,
+    monotonic_ns: i64,
 }
 
-/// How far a command gets without waiting.
-#[expect(clippy::large_enum_variant, reason = "nearly every command is ready, and a box for each costs more")]
-pub(super) enum Straight {
-    /// Its ids are claimed: it is ready for a worker, which owns the claims with the job.
-    Claimed(Ready),
-    /// It is refused and consumed nothing.
-    Refused(Box<wire::Decision>),
-    /// Its ids are held by another command or were used, or a version is being published: it takes the long way.
-    MustWait,
-}
-
-/// What the caller left open in an accrual: it is compared as it was filled in the first time.
+/// An accrual that was checked and named, with what the caller left open: it is compared as it was filled in the first
+/// time.
 #[derive(Clone, Copy)]
-struct LeftOpen {
+pub(super) struct LeftOpen {
     receipt_time: bool,
     business_date: bool,
 }
 
 impl Edge {
-    /// Takes an accrual as far as it gets without waiting.
-    pub(super) fn claim_accrual(&self, caller: &Caller, request: &AccrualView<'_>) -> Result<Straight, Failure> {
-        let Some((ready, _)) = self.prepare_accrual(caller, request)? else {
-            return Ok(Straight::Refused(self.refused(Refusal::NameLimitReached, None)));
-        };
-        if !self.engine.may_stamp(ready.stamp) {
-            return Ok(Straight::MustWait);
-        }
-        let ids = &self.engine.shared.ids;
-        if ids.claim(ready.ids.transaction)? != Claim::Granted {
-            // One that was used is looked for again on the long way.
-            return Ok(Straight::MustWait);
-        }
-        let transaction = Held { ids, key: ready.ids.transaction };
-        if ids.claim(ready.ids.subject)? != Claim::Granted {
-            return Ok(Straight::MustWait);
-        }
-        transaction.hand_over();
-        Ok(Straight::Claimed(ready))
+    /// The time and the versions of the programme at this moment. Commands must be claimed soon after.
+    pub(super) fn moment(&self) -> Moment {
+        let clock = &self.engine.clock;
+        Moment { programs: self.engine.programs(), stamp: clock.now(), monotonic_ns: clock.monotonic_ns() }
     }
 
-    /// Starts an accrual, waiting for whatever it has to wait for.
+    /// Checks, names and stamps an accrual into a job that has been reset; `None` when the dictionary is full.
+    pub(super) fn prepare_accrual(
+        &self,
+        caller: &Caller,
+        request: &AccrualView<'_>,
+        moment: &Moment,
+        job: &mut CommandJob,
+    ) -> Result<Option<LeftOpen>, Failure> {
+        let programs = &*moment.programs;
+        let currency = programs.latest().map(|program| program.currency.as_str());
+        let rules = Rules { clock_is_input: self.engine.identity.clock_is_input, currency };
+        let times = convert::check_accrual(request, rules)?;
+        check_deadline_at(caller, moment.monotonic_ns)?;
+        let left_open =
+            LeftOpen { receipt_time: times.receipt_at.is_none(), business_date: times.business_day.is_none() };
+        let basket = request.basket.as_ref().expect("the check requires a basket");
+        job.stamp = times.posting_at.unwrap_or(moment.stamp);
+        let receipt_at = times.receipt_at.unwrap_or(job.stamp);
+        let business_day = times.business_day.unwrap_or_else(|| local_day(programs, receipt_at));
+        let (hasher, partner) = (&self.engine.hasher, &*caller.principal.partner);
+        let receipt = (basket.store_id, basket.terminal_id, basket.receipt_number);
+        job.ids = ClaimedIds {
+            transaction: hasher.transaction(partner, request.transaction_id),
+            subject: hasher.receipt(partner, receipt.0, receipt.1, business_day.0, receipt.2),
+            freed: None,
+        };
+        job.deadline_ns = caller.deadline_ns;
+        let names = Giving { dictionary: &self.engine.dictionary, definitions: &*self.engine.control };
+        if convert::fill_basket(job.basket_mut(), basket, receipt_at, business_day, &names).is_err() {
+            return Ok(None);
+        }
+        let command = &mut job.command;
+        command.account_id.clear();
+        command.account_id.push_str(request.account_id);
+        command.transaction_id.clear();
+        command.transaction_id.push_str(request.transaction_id);
+        command.partner = caller.principal.symbol;
+        make_room(job);
+        Ok(Some(left_open))
+    }
+
+    /// Claims the ids of a prepared accrual, if that needs no waiting: whether the job owns them now.
+    pub(super) fn claim_straight(&self, job: &CommandJob) -> Result<bool, Failure> {
+        let ids = &self.engine.shared.ids;
+        // What was used, or is held by another, is judged on the long way.
+        if !self.engine.may_stamp(job.stamp) || ids.claim(job.ids.transaction)? != Claim::Granted {
+            return Ok(false);
+        }
+        let transaction = Held { ids, key: job.ids.transaction };
+        if ids.claim(job.ids.subject)? != Claim::Granted {
+            return Ok(false);
+        }
+        transaction.hand_over();
+        Ok(true)
+    }
+
+    /// Checks, names, stamps and starts an accrual, waiting for whatever it has to wait for.
     pub(super) async fn start_accrual(
         self: &Arc<Self>,
         caller: &Caller,
         request: &AccrualView<'_>,
         patience: Patience,
     ) -> Result<Started, Failure> {
-        let Some((ready, left_open)) = self.prepare_accrual(caller, request)? else {
-            return Ok(Started::Answered(self.refused(Refusal::NameLimitReached, None)));
-        };
-        self.wait_for_gate(ready.stamp).await?;
-        let transaction = match self.claim(ready.ids.transaction, patience).await? {
+        let mut job = CommandJob::blank();
+        let prepared = self.prepare_accrual(caller, request, &self.moment(), &mut job)?;
+        match prepared {
+            Some(left_open) => self.start_prepared(job, left_open, patience).await,
+            None => Ok(Started::Answered(self.refused(Refusal::NameLimitReached, None))),
+        }
+    }
+
+    /// Starts a prepared accrual, waiting for whatever it has to wait for.
+    pub(super) async fn start_prepared(
+        self: &Arc<Self>,
+        job: CommandJob,
+        left_open: LeftOpen,
+        patience: Patience,
+    ) -> Result<Started, Failure> {
+        self.wait_for_gate(job.stamp).await?;
+        let transaction = match self.claim(job.ids.transaction, patience).await? {
             Claimed::Held(held) => held,
             Claimed::Used(entry) => {
                 let edge = self.clone();
-                let lookup = async move { edge.repeat_accrual(entry.position, ready.command, left_open).await };
+                let lookup = async move { edge.repeat_accrual(entry.position, job.command, left_open).await };
                 return Ok(Started::Lookup(Box::pin(lookup)));
             }
         };
-        let receipt = match self.claim(ready.ids.subject, patience).await? {
+        let receipt = match self.claim(job.ids.subject, patience).await? {
             Claimed::Held(held) => held,
             Claimed::Used(_) => {
-                let refused = self.refused(Refusal::ReceiptAlreadyEarned, Some(&ready.command));
-                return Ok(Started::Answered(refused));
+                return Ok(Started::Answered(self.refused(Refusal::ReceiptAlreadyEarned, Some(&job.command))));
             }
         };
-        self.hand_to_worker(caller, ready, [transaction, receipt], patience).await
-    }
-
-    /// Checks, names and stamps an accrual; `None` when the dictionary is full.
-    fn prepare_accrual(
-        &self,
-        caller: &Caller,
-        request: &AccrualView<'_>,
-    ) -> Result<Option<(Ready, LeftOpen)>, Failure> {
-        let times = self.with_rules(|rules| convert::check_accrual(request, rules))?;
-        self.check_deadline(caller)?;
-        let left_open =
-            LeftOpen { receipt_time: times.receipt_at.is_none(), business_date: times.business_day.is_none() };
-        let basket = request.basket.as_ref().expect("the check requires a basket");
-        let stamp = times.posting_at.unwrap_or_else(|| self.engine.clock.now());
-        let receipt_at = times.receipt_at.unwrap_or(stamp);
-        let business_day = times.business_day.unwrap_or_else(|| self.local_day(receipt_at));
-        let (hasher, partner) = (&self.engine.hasher, &*caller.principal.partner);
-        let receipt = (basket.store_id, basket.terminal_id, basket.receipt_number);
-        let ids = ClaimedIds {
-            transaction: hasher.transaction(partner, request.transaction_id),
-            subject: hasher.receipt(partner, receipt.0, receipt.1, business_day.0, receipt.2),
-            freed: None,
-        };
-        let names = Giving { dictionary: &self.engine.dictionary, definitions: &*self.engine.control };
-        let Ok(basket) = convert::basket(basket, receipt_at, business_day, &names) else { return Ok(None) };
-        let command = Command {
-            account_id: request.account_id.into(),
-            transaction_id: request.transaction_id.into(),
-            partner: caller.principal.symbol,
-            kind: CommandKind::Accrue(basket),
-        };
-        Ok(Some((Ready { command, ids, stamp, original_version: None }, left_open)))
+        self.hand_to_worker(Ready { job, original_version: None }, [transaction, receipt], patience).await
     }
 
     /// What checks need to know of this server.
@@ -254,18 +261,12 @@ impl Edge {
     }
 
     pub(super) fn check_deadline(&self, caller: &Caller) -> Result<(), Failure> {
-        let now_ns = self.engine.clock.monotonic_ns();
-        if caller.deadline_ns.is_some_and(|deadline_ns| deadline_ns <= now_ns) {
-            return Err(Failure::DeadlineExpired);
-        }
-        Ok(())
+        check_deadline_at(caller, self.engine.clock.monotonic_ns())
     }
 
     /// The local day of a receipt in the zone of the programme that judges it.
     pub(super) fn local_day(&self, receipt_at: TimestampNs) -> Day {
-        self.engine.with_programs(|programs| {
-            programs.in_force(receipt_at).map_or_else(|| utc_day(receipt_at), |program| program.zone.day(receipt_at))
-        })
+        self.engine.with_programs(|programs| local_day(programs, receipt_at))
     }
 
     /// Waits while a version of the programme is being published that would judge a command with this stamp.
@@ -311,14 +312,15 @@ impl Edge {
     /// Hands a command with its claims to the worker of its account.
     pub(super) async fn hand_to_worker(
         &self,
-        caller: &Caller,
         ready: Ready,
         claims: [Held<'_>; 2],
         patience: Patience,
     ) -> Result<Started, Failure> {
-        let shard = self.engine.shard_of(&ready.command.account_id);
-        let (ticket, answer) = self.lane.expect_answer(ready.original_version);
-        let batch = CommandBatch::new(vec![ready.into_job(ticket, caller.deadline_ns)], self.lane.clone());
+        let Ready { mut job, original_version } = ready;
+        let shard = self.engine.shard_of(&job.command.account_id);
+        let (ticket, answer) = self.lane.expect_answer(original_version);
+        job.ticket = ticket;
+        let batch = CommandBatch::new(vec![job], self.lane.clone());
         self.submit(shard, Job::Commands(batch), patience).await?;
         for claim in claims {
             claim.hand_over();
@@ -339,7 +341,7 @@ impl Edge {
         if let (CommandKind::Accrue(ours), CommandKind::Accrue(theirs)) = (&mut command.kind, &entry.command.kind) {
             fill_as_before(ours, theirs, left_open);
         }
-        let stored = Command { account_id, ..entry.command.clone() };
+        let stored = Command { account_id: account_id.into(), ..entry.command.clone() };
         match command.first_difference(&stored) {
             Some(field) => Ok(self.reused(field)),
             None => self.repeated(&located, entry).await,
@@ -394,7 +396,7 @@ impl Edge {
     /// The id of the account that a record belongs to.
     pub(super) async fn account_id_of(&self, located: &Located, entry: &Entry) -> Result<Box<str>, Failure> {
         if !entry.command.account_id.is_empty() {
-            return Ok(entry.command.account_id.clone());
+            return Ok(entry.command.account_id.as_str().into());
         }
         self.account_id(located.shard, entry.account).await
     }
@@ -433,14 +435,24 @@ fn fill_as_before(ours: &mut Basket, theirs: &Basket, left_open: LeftOpen) {
     }
 }
 
-/// Room for what a decision of this command may hold.
-pub(super) fn roomy_decision(command: &Command) -> Decision {
-    let mut decision = Decision::default();
-    if let CommandKind::Accrue(basket) = &command.kind {
+fn check_deadline_at(caller: &Caller, now_ns: i64) -> Result<(), Failure> {
+    if caller.deadline_ns.is_some_and(|deadline_ns| deadline_ns <= now_ns) {
+        return Err(Failure::DeadlineExpired);
+    }
+    Ok(())
+}
+
+fn local_day(programs: &Programs, receipt_at: TimestampNs) -> Day {
+    programs.in_force(receipt_at).map_or_else(|| utc_day(receipt_at), |program| program.zone.day(receipt_at))
+}
+
+/// Makes room for what the decision of this command may hold.
+pub(super) fn make_room(job: &mut CommandJob) {
+    let decision = &mut job.outcome.decision;
+    if let CommandKind::Accrue(basket) = &job.command.kind {
         decision.lines.reserve(basket.lines.len());
     }
     decision.clips.reserve(CLIPS_RESERVED);
     decision.cells.reserve(CELLS_RESERVED);
     decision.effects.counters.reserve(COUNTERS_RESERVED);
-    decision
 }

@@ -151,6 +151,18 @@ pub(super) trait Names {
 
     /// The number of an item.
     fn item(&self, item: &Item) -> Result<ItemId, DictionaryFull>;
+
+    /// The item of a line, with its number.
+    fn line(&self, line: &LineView<'_>) -> Result<(ItemId, Item), DictionaryFull> {
+        let item = Item {
+            sku: self.symbol(line.sku)?,
+            category: self.symbol(line.category)?,
+            department: self.symbol(line.department)?,
+            brand: self.symbol(line.brand)?,
+            margin_class: self.symbol(line.margin_class)?,
+        };
+        Ok((self.item(&item)?, item))
+    }
 }
 
 /// Gives new numbers, journaled before their first use.
@@ -184,34 +196,27 @@ impl Names for Looking<'_> {
     }
 }
 
-/// A checked basket with its defaults filled in.
-pub(super) fn basket(
+/// Fills in a checked basket with its defaults, keeping the memory that `out` has.
+pub(super) fn fill_basket(
+    out: &mut Basket,
     basket: &BasketView<'_>,
     receipt_at: TimestampNs,
     business_day: Day,
     names: &impl Names,
-) -> Result<Basket, DictionaryFull> {
-    let mut lines = Vec::with_capacity(basket.lines.len());
+) -> Result<(), DictionaryFull> {
+    out.lines.clear();
     for line in &basket.lines {
-        let item = Item {
-            sku: names.symbol(line.sku)?,
-            category: names.symbol(line.category)?,
-            department: names.symbol(line.department)?,
-            brand: names.symbol(line.brand)?,
-            margin_class: names.symbol(line.margin_class)?,
-        };
-        let item_id = names.item(&item)?;
-        lines.push(Line { item_id, item, quantity: line.quantity, amount_minor: line.amount_minor });
+        let (item_id, item) = names.line(line)?;
+        out.lines.push(Line { item_id, item, quantity: line.quantity, amount_minor: line.amount_minor });
     }
-    Ok(Basket {
-        store: names.symbol(basket.store_id)?,
-        terminal: names.symbol(basket.terminal_id)?,
-        cashier: names.symbol(basket.cashier_id)?,
-        receipt_number: basket.receipt_number.into(),
-        business_day,
-        receipt_at,
-        lines,
-    })
+    out.store = names.symbol(basket.store_id)?;
+    out.terminal = names.symbol(basket.terminal_id)?;
+    out.cashier = names.symbol(basket.cashier_id)?;
+    out.receipt_number.clear();
+    out.receipt_number.push_str(basket.receipt_number);
+    out.business_day = business_day;
+    out.receipt_at = receipt_at;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -337,7 +342,8 @@ mod tests {
         let dictionary = Dictionary::new();
         let request = accrual();
         let view = BasketView::from(request.basket.as_ref().unwrap());
-        let basket = basket(&view, TimestampNs(0), Day(0), &Looking { dictionary: &dictionary }).unwrap();
+        let mut basket = Basket::default();
+        fill_basket(&mut basket, &view, TimestampNs(0), Day(0), &Looking { dictionary: &dictionary }).unwrap();
         assert_eq!(basket.store, SymbolId::EMPTY);
         assert_eq!(dictionary.counts(), (1, 1));
     }

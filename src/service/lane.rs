@@ -31,8 +31,12 @@ struct Waiter {
     answer: oneshot::Sender<Answered>,
 }
 
+/// Jobs whose memory is kept for further ones.
+const SPARES_MAX: usize = 8_192;
+
 #[derive(Default)]
 struct Desk {
+    spares: Vec<CommandJob>,
     /// Commands that have not left, by worker.
     outgoing: Vec<Vec<CommandJob>>,
     /// By ticket.
@@ -51,13 +55,33 @@ impl Lane {
     /// A lane to the workers of an engine. Somebody must [`Lane::run`] it.
     pub(super) fn new(engine: Arc<Engine>) -> Arc<Self> {
         let outgoing = (0..engine.worker_count()).map(|_| Vec::new()).collect();
-        let desk = Mutex::new(Desk { outgoing, waiters: Slab::new() });
+        let desk = Mutex::new(Desk { spares: Vec::new(), outgoing, waiters: Slab::new() });
         Arc::new(Self { engine, desk, arrived: Mutex::new(Vec::new()), bell: Notify::new() })
     }
 
     /// Nothing panics while it holds the lock, so poison is passed over.
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job to fill in.
+    pub(super) fn spare(&self) -> CommandJob {
+        self.desk().spares.pop().unwrap_or_else(CommandJob::blank)
+    }
+
+    /// Moves up to so many jobs to fill in to `out`.
+    pub(super) fn lend(&self, count: usize, out: &mut Vec<CommandJob>) {
+        let mut desk = self.desk();
+        let kept = desk.spares.len().saturating_sub(count);
+        out.extend(desk.spares.drain(kept..));
+    }
+
+    /// Takes back jobs whose outcome has been told.
+    pub(super) fn give_back(&self, jobs: &mut Vec<CommandJob>) {
+        jobs.iter_mut().for_each(CommandJob::reset);
+        let mut desk = self.desk();
+        let room = SPARES_MAX.saturating_sub(desk.spares.len());
+        desk.spares.extend(jobs.drain(..room.min(jobs.len())));
     }
 
     /// A ticket for a command that is going to be sent, and where its answer will be.
@@ -85,8 +109,9 @@ impl Lane {
         loop {
             self.bell.notified().await;
             let arrived = std::mem::take(&mut *self.arrived.lock().unwrap_or_else(PoisonError::into_inner));
-            for batch in arrived {
+            for mut batch in arrived {
                 self.answer(&batch);
+                self.give_back(&mut batch.jobs);
             }
             for worker in 0..self.engine.worker_count() {
                 self.flush(worker);

@@ -44,10 +44,11 @@ impl Edge {
         let receipt_at = times.receipt_at.unwrap_or(stamp);
         let business_day = times.business_day.unwrap_or_else(|| self.local_day(receipt_at));
         let names = Looking { dictionary: &self.engine.dictionary };
-        let basket = BasketView::from(request.basket.as_ref().expect("the check requires a basket"));
-        let Ok(basket) = convert::basket(&basket, receipt_at, business_day, &names) else {
+        let view = BasketView::from(request.basket.as_ref().expect("the check requires a basket"));
+        let mut basket = Basket::default();
+        if convert::fill_basket(&mut basket, &view, receipt_at, business_day, &names).is_err() {
             return Ok(answer::refused(Refusal::NameLimitReached, None));
-        };
+        }
         let shard = self.engine.shard_of(&request.account_id);
         let (told, quoted) = oneshot::channel();
         let job = QuoteJob {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::auth::Caller;
-use super::command::{Claimed, Held, Ready, Started};
+use super::command::{Claimed, Held, Ready, Started, make_room};
 use super::convert;
 use super::status::Failure;
 use super::{Edge, Patience, wire};
@@ -16,7 +16,7 @@ use crate::ledger::command::{Command, CommandKind, Granted, Reversal};
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::{Position, TimestampNs};
 use crate::recovery::receipt_key;
-use crate::shard::job::ClaimedIds;
+use crate::shard::job::{ClaimedIds, CommandJob};
 
 /// The original of a reversal.
 enum Original {
@@ -107,7 +107,9 @@ impl Edge {
             Claimed::Held(held) => held,
             Claimed::Used(_) => return Ok(Started::Answered(self.refused(Refusal::AlreadyReversed, None))),
         };
-        self.hand_to_worker(caller, Ready { command, ids, stamp, original_version }, [own, subject], patience).await
+        let mut job = CommandJob { command, stamp, ids, deadline_ns: caller.deadline_ns, ..CommandJob::blank() };
+        make_room(&mut job);
+        self.hand_to_worker(Ready { job, original_version }, [own, subject], patience).await
     }
 
     /// The answer to a reversal whose transaction id is used already.
@@ -143,8 +145,8 @@ fn reversal_command(
     original: Granted,
 ) -> Command {
     Command {
-        account_id,
-        transaction_id: request.transaction_id.into_boxed_str(),
+        account_id: account_id.into(),
+        transaction_id: request.transaction_id,
         partner: caller.principal.symbol,
         kind: CommandKind::Reverse(Reversal {
             original_transaction_id: request.original_transaction_id.into_boxed_str(),

@@ -16,18 +16,21 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::auth::Caller;
 use super::batch::item_answer;
-use super::command::{Started, Straight, finished};
-use super::lane::Answered;
+use super::command::{LeftOpen, Moment, Started, finished};
+use super::lane::{Answered, Lane};
 use super::status::Failure;
 use super::view::AccrualView;
 use super::{Edge, Patience, wire};
-use crate::ids::IdIndex;
+use crate::ids::{Claim, Claiming, IdIndex, IdKey};
+use crate::ledger::decision::Refusal;
 use crate::limits;
 use crate::metrics::{Metrics, Outcome};
 use crate::shard::job::{CommandBatch, CommandJob, Job, Mailbox};
 
 /// Where the answer to one command of the message comes from.
 enum Place {
+    /// It has not claimed its ids.
+    Prepared,
     /// The next command of this part.
     Part(usize),
     /// It was answered at once.
@@ -65,7 +68,14 @@ impl Mailbox for PartMailbox {
     }
 }
 
-/// Commands of a message that are not handed over yet, with their claims.
+/// An accrual that is prepared but has not claimed its ids, and its place in the message.
+struct Prepared {
+    place: usize,
+    job: CommandJob,
+    left_open: LeftOpen,
+}
+
+/// Commands of a message that are claimed and not handed over yet.
 struct Unsent<'a> {
     ids: &'a IdIndex,
     /// By worker: the part and its jobs.
@@ -87,18 +97,11 @@ fn drop_claims(ids: &IdIndex, jobs: &[CommandJob]) {
     }
 }
 
-/// One command of a message.
-pub(super) enum Item<'a> {
-    /// An accrual.
-    Accrual(AccrualView<'a>),
-    /// Anything else.
-    Command(wire::Command),
-}
-
 /// A message whose commands are under way.
 pub(super) struct Round {
     places: VecDeque<Place>,
     parts: Vec<Part>,
+    lane: Arc<Lane>,
     /// The commands' room among those in flight; given back when the round is answered.
     _room: Option<OwnedSemaphorePermit>,
     metrics: Arc<Metrics>,
@@ -109,12 +112,18 @@ pub(super) struct Starting<'a> {
     edge: &'a Arc<Edge>,
     caller: &'a Caller,
     patience: Patience,
+    moment: Moment,
+    /// Accruals that claim their ids together.
+    window: Vec<Prepared>,
+    keys: Vec<IdKey>,
+    claiming: Claiming,
+    spares: Vec<CommandJob>,
     unsent: Unsent<'a>,
     round: Round,
 }
 
 impl<'a> Starting<'a> {
-    /// A message of about so many commands.
+    /// Begins a message.
     pub(super) fn new(
         edge: &'a Arc<Edge>,
         caller: &'a Caller,
@@ -124,35 +133,57 @@ impl<'a> Starting<'a> {
         let by_worker = (0..edge.engine.worker_count()).map(|_| (0, Vec::new())).collect();
         let unsent = Unsent { ids: &edge.engine.shared.ids, by_worker };
         let metrics = edge.engine.metrics.clone();
-        let round = Round { places: VecDeque::new(), parts: Vec::new(), _room: room, metrics };
-        Self { edge, caller, patience, unsent, round }
+        let lane = edge.lane.clone();
+        let round = Round { places: VecDeque::new(), parts: Vec::new(), lane, _room: room, metrics };
+        Self {
+            edge,
+            caller,
+            patience,
+            moment: edge.moment(),
+            window: Vec::new(),
+            keys: Vec::new(),
+            claiming: Claiming::default(),
+            spares: Vec::new(),
+            unsent,
+            round,
+        }
     }
 
-    /// Starts a command after all before it.
-    pub(super) async fn start(&mut self, item: Item<'_>) {
-        let place = match &item {
-            Item::Accrual(view) => match self.edge.claim_accrual(self.caller, view) {
-                Ok(Straight::Claimed(ready)) => {
-                    let job = ready.into_job(0, self.caller.deadline_ns);
-                    return self.add(job).await;
-                }
-                Ok(Straight::Refused(decision)) => Place::Answered(Ok(decision.encode_to_vec())),
-                Ok(Straight::MustWait) => self.start_long_way(item).await,
-                Err(failure) => Place::Answered(Err(failure)),
-            },
-            Item::Command(_) => self.start_long_way(item).await,
+    /// Starts an accrual after all commands before it; it may still have to be handed over when this returns.
+    pub(super) async fn start_accrual(&mut self, request: &AccrualView<'_>) {
+        let mut job = self.spare();
+        let place = match self.edge.prepare_accrual(self.caller, request, &self.moment, &mut job) {
+            Ok(Some(left_open)) => {
+                self.window.push(Prepared { place: self.round.places.len(), job, left_open });
+                Place::Prepared
+            }
+            Ok(None) => Place::Answered(Ok(self.edge.refused(Refusal::NameLimitReached, None).encode_to_vec())),
+            Err(failure) => Place::Answered(Err(failure)),
         };
+        self.round.places.push_back(place);
+        if self.window.len() >= limits::CLAIM_WINDOW_COMMANDS {
+            self.close_window().await;
+        }
+    }
+
+    /// Starts a command of another kind after all before it.
+    pub(super) async fn start_command(&mut self, command: wire::Command) {
+        self.close_window().await;
+        // What it waits for may be among the commands before it.
+        self.hand_over().await;
+        let started = self.edge.start_command(self.caller, command, self.patience).await;
+        let place = self.place_of(started);
         self.round.places.push_back(place);
     }
 
-    async fn start_long_way(&mut self, item: Item<'_>) -> Place {
-        // What it waits for may be among the commands before it.
-        self.hand_over().await;
-        let (edge, caller, patience) = (self.edge, self.caller, self.patience);
-        let started = match item {
-            Item::Accrual(view) => edge.start_accrual(caller, &view, patience).await,
-            Item::Command(command) => edge.start_command(caller, command, patience).await,
-        };
+    fn spare(&mut self) -> CommandJob {
+        if self.spares.is_empty() {
+            self.edge.lane.lend(limits::CLAIM_WINDOW_COMMANDS, &mut self.spares);
+        }
+        self.spares.pop().unwrap_or_else(CommandJob::blank)
+    }
+
+    fn place_of(&mut self, started: Result<Started, Failure>) -> Place {
         self.note(started.as_ref().err());
         match started {
             Ok(started) => Place::Started(Box::new(started)),
@@ -160,7 +191,61 @@ impl<'a> Starting<'a> {
         }
     }
 
-    async fn add(&mut self, job: CommandJob) {
+    /// Claims the ids of the accruals in the window, in their order. Where one cannot be had at once, what came before
+    /// is handed over, the command takes the long way, and what comes after it claims again.
+    async fn close_window(&mut self) {
+        let mut window = std::mem::take(&mut self.window);
+        let mut prepared = window.drain(..);
+        while !prepared.as_slice().is_empty() {
+            let claimed_count = match self.claim(prepared.as_slice()) {
+                Ok(count) => count,
+                Err(failure) => {
+                    // The disk cannot be read: each of them fails, and the ledger is at an end.
+                    for Prepared { place, .. } in prepared.by_ref() {
+                        self.round.places[place] = Place::Answered(Err(failure.clone()));
+                    }
+                    break;
+                }
+            };
+            // Nothing is waited for before all of them are where their claims are safe.
+            for Prepared { place, job, .. } in prepared.by_ref().take(claimed_count) {
+                self.add(place, job);
+            }
+            self.hand_over_what_is_full().await;
+            if let Some(Prepared { place, job, left_open }) = prepared.next() {
+                // What it waits for may be among the commands before it.
+                self.hand_over().await;
+                let started = self.edge.start_prepared(job, left_open, self.patience).await;
+                self.round.places[place] = self.place_of(started);
+            }
+        }
+        drop(prepared);
+        self.window = window;
+    }
+
+    /// Claims for the first commands, up to one whose ids cannot be had at once; their count.
+    fn claim(&mut self, prepared: &[Prepared]) -> Result<usize, Failure> {
+        let engine = &self.edge.engine;
+        let latest = prepared.iter().map(|one| one.job.stamp).max();
+        if latest.is_some_and(|stamp| !engine.may_stamp(stamp)) {
+            return Ok(0);
+        }
+        self.keys.clear();
+        self.keys.extend(prepared.iter().flat_map(|one| [one.job.ids.transaction, one.job.ids.subject]));
+        engine.shared.ids.claim_many(&self.keys, &mut self.claiming)?;
+        let claims = self.claiming.claims();
+        let is_claimed = |pair: &[Claim]| pair.iter().all(|claim| *claim == Claim::Granted);
+        let count = claims.chunks(2).take_while(|pair| is_claimed(pair)).count();
+        for (key, claim) in self.keys.iter().zip(claims).skip(2 * count) {
+            if *claim == Claim::Granted {
+                engine.shared.ids.release(*key);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Puts a claimed command to those that are going to be handed over.
+    fn add(&mut self, place: usize, job: CommandJob) {
         let worker = self.edge.engine.worker_of(&job.command.account_id);
         let (part, jobs) = &mut self.unsent.by_worker[worker];
         if jobs.is_empty() {
@@ -168,14 +253,20 @@ impl<'a> Starting<'a> {
             self.round.parts.push(Part::Open);
         }
         jobs.push(job);
-        let is_full = jobs.len() >= limits::WORKER_BATCH_COMMANDS_MAX;
-        self.round.places.push_back(Place::Part(*part));
-        if is_full {
-            self.hand_over_to(worker).await;
+        self.round.places[place] = Place::Part(*part);
+    }
+
+    /// Hands over what has no room for a further window.
+    async fn hand_over_what_is_full(&mut self) {
+        for worker in 0..self.unsent.by_worker.len() {
+            let count = self.unsent.by_worker[worker].1.len();
+            if count + limits::CLAIM_WINDOW_COMMANDS > limits::WORKER_BATCH_COMMANDS_MAX {
+                self.hand_over_to(worker).await;
+            }
         }
     }
 
-    /// Hands everything over that is ready.
+    /// Hands everything over that is claimed.
     async fn hand_over(&mut self) {
         for worker in 0..self.unsent.by_worker.len() {
             self.hand_over_to(worker).await;
@@ -209,7 +300,7 @@ impl<'a> Starting<'a> {
                 Err((job, refusal)) => {
                     let Job::Commands(batch) = job else { unreachable!("the same job comes back") };
                     *jobs = batch.take_back();
-                    if refusal == crate::ledger::decision::Refusal::ShuttingDown {
+                    if refusal == Refusal::ShuttingDown {
                         failure = Some(Failure::ShuttingDown);
                         continue;
                     }
@@ -229,10 +320,10 @@ impl<'a> Starting<'a> {
 
     /// Hands over what is left.
     pub(super) async fn finish(mut self) -> Round {
+        self.close_window().await;
         self.hand_over().await;
-        let metrics = self.round.metrics.clone();
-        let empty = Round { places: VecDeque::new(), parts: Vec::new(), _room: None, metrics };
-        std::mem::replace(&mut self.round, empty)
+        self.edge.lane.give_back(&mut self.spares);
+        self.round
     }
 }
 
@@ -245,7 +336,7 @@ impl Round {
     /// Whether the next answer, and all that came with it, is there without waiting.
     pub(super) fn is_ready(&mut self) -> bool {
         match self.places.front_mut() {
-            None | Some(Place::Answered(_)) => true,
+            None | Some(Place::Answered(_) | Place::Prepared) => true,
             Some(Place::Part(part)) => {
                 let part = &mut self.parts[*part];
                 let Part::Sent(receiver) = part else { return true };
@@ -276,6 +367,7 @@ impl Round {
     /// When the call as a whole fails: `out` is as it was.
     pub(super) async fn next_answer(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
         let answered = match self.places.pop_front().expect("the round is not answered") {
+            Place::Prepared => unreachable!("a round is answered after it was handed over"),
             Place::Answered(answered) => answered,
             Place::Started(started) => started.answer().await,
             Place::Part(part) => {
@@ -288,13 +380,16 @@ impl Round {
                 }
                 match part {
                     Part::Finished(batch, next) => {
+                        let told = finished(&batch.jobs[*next], None, out);
                         *next += 1;
-                        let job = &batch.jobs[*next - 1];
-                        match finished(job, None, out) {
-                            Ok(()) => {
-                                self.metrics.answered(job.outcome.counted());
-                                return Ok(());
-                            }
+                        if told.is_ok() {
+                            self.metrics.answered(batch.jobs[*next - 1].outcome.counted());
+                        }
+                        if *next == batch.jobs.len() {
+                            self.lane.give_back(&mut batch.jobs);
+                        }
+                        match told {
+                            Ok(()) => return Ok(()),
                             Err(failure) => Err(failure),
                         }
                     }

@@ -17,7 +17,7 @@ use tonic::{Status, Streaming};
 use super::auth::Caller;
 use super::batch::decode;
 use super::raw::Raw;
-use super::round::{Item, Round, Starting};
+use super::round::{Round, Starting};
 use super::status::Failure;
 use super::{Call, Edge, Life, Patience, encode, parse, wire};
 use crate::limits;
@@ -84,17 +84,16 @@ impl Edge {
                 for command in parse::list(bytes) {
                     self.check_serving()?;
                     let command = command.expect("an ordinary message is a list");
-                    let item = match parse::accrual_of_command(command) {
-                        Ok(view) => Item::Accrual(view),
-                        Err(parse::Unusual) => Item::Command(decode(command)?),
-                    };
-                    starting.start(item).await;
+                    match parse::accrual_of_command(command) {
+                        Ok(view) => starting.start_accrual(&view).await,
+                        Err(parse::Unusual) => starting.start_command(decode(command)?).await,
+                    }
                 }
             }
             Content::Whole(decoded) => {
                 for command in &decoded.commands {
                     self.check_serving()?;
-                    starting.start(Item::Command(command.clone())).await;
+                    starting.start_command(command.clone()).await;
                 }
             }
         }

@@ -62,7 +62,7 @@ pub struct Engine {
     pub(super) publishing: Mutex<()>,
     pub(super) publish_gate: AtomicI64,
     pub(super) latest_stamp: AtomicI64,
-    pub(super) programs: RwLock<Programs>,
+    pub(super) programs: RwLock<Arc<Programs>>,
     pub(super) publications: Arc<RwLock<Vec<(Position, Publication)>>>,
     /// Records of the control shard.
     pub control: Arc<Control>,
@@ -222,7 +222,7 @@ impl Engine {
             publishing: Mutex::new(()),
             publish_gate: AtomicI64::new(i64::MAX),
             latest_stamp: AtomicI64::new(latest_stamp),
-            programs: RwLock::new(world.programs),
+            programs: RwLock::new(Arc::new(world.programs)),
             publications,
             control,
             shared,
@@ -338,7 +338,7 @@ impl Engine {
     /// # Panics
     /// When a holder panicked.
     #[must_use]
-    pub fn programs(&self) -> Programs {
+    pub fn programs(&self) -> Arc<Programs> {
         self.programs.read().expect("no holder panics").clone()
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::ids::IdKey;
 use crate::ledger::account::Account;
-use crate::ledger::command::{Basket, Command};
+use crate::ledger::command::{Basket, Command, CommandKind};
 use crate::ledger::decision::{Decision, Refusal};
 use crate::ledger::digest::Digest;
 use crate::ledger::program::Program;
@@ -42,6 +42,45 @@ pub struct CommandJob {
     pub deadline_ns: Option<i64>,
     /// Filled by the worker.
     pub outcome: CommandOutcome,
+}
+
+impl CommandJob {
+    /// A job to be filled in. Its memory is worth keeping: see [`CommandJob::reset`].
+    #[must_use]
+    pub fn blank() -> Self {
+        let none = IdKey([0; 16]);
+        Self {
+            ticket: 0,
+            command: Command {
+                account_id: String::new(),
+                transaction_id: String::new(),
+                partner: SymbolId::EMPTY,
+                kind: CommandKind::Accrue(Basket::default()),
+            },
+            stamp: TimestampNs(0),
+            ids: ClaimedIds { transaction: none, subject: none, freed: None },
+            deadline_ns: None,
+            outcome: CommandOutcome::default(),
+        }
+    }
+
+    /// Forgets the outcome, keeping the memory.
+    pub fn reset(&mut self) {
+        let mut decision = std::mem::take(&mut self.outcome.decision);
+        decision.clear();
+        self.outcome = CommandOutcome { decision, ..CommandOutcome::default() };
+    }
+
+    /// The basket to be filled in, with the memory of the one before.
+    pub fn basket_mut(&mut self) -> &mut Basket {
+        if !matches!(self.command.kind, CommandKind::Accrue(_)) {
+            self.command.kind = CommandKind::Accrue(Basket::default());
+        }
+        match &mut self.command.kind {
+            CommandKind::Accrue(basket) => basket,
+            CommandKind::Reverse(_) => unreachable!("it was just made an accrual"),
+        }
+    }
 }
 
 /// Takes finished batches, on the worker's thread. Must not block.

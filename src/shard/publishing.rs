@@ -240,7 +240,7 @@ impl Engine {
         self.submit.send(Submitted { worker: None, chunk: None }).map_err(|_| PublishError::Stopping)?;
         let position = durable.recv().map_err(|_| PublishError::Stopping)?;
         self.hand_out(&program)?;
-        let appended = self.programs.write().expect("no holder panics").append(program.clone());
+        let appended = Arc::make_mut(&mut *self.programs.write().expect("no holder panics")).append(program.clone());
         appended.expect("version and effective time were checked against the latest");
         Ok((program, position))
     }

@@ -253,7 +253,7 @@ impl Edge {
         let Some(call) = self.calls.get_mut(&number) else { return Ok(()) };
         match std::mem::replace(&mut call.stage, Stage::Begin) {
             Stage::Comparing(mut entry, position) => {
-                entry.command.account_id = id;
+                entry.command.account_id = id.into();
                 let answer = compare(machine, &call.request, *entry, position);
                 self.calls.remove(&number);
                 self.told.push_back((number, Told::Command(answer)));
@@ -264,8 +264,8 @@ impl Edge {
                     return Err(Trouble::Broken("only a reversal looks for an accrual".to_owned()));
                 };
                 let command = Command {
-                    account_id: id,
-                    transaction_id: call.request.transaction_id.clone(),
+                    account_id: id.into(),
+                    transaction_id: call.request.transaction_id.clone().into(),
                     partner: intern(machine, &call.request.partner),
                     kind: CommandKind::Reverse(Reversal {
                         original_transaction_id: original_id.clone(),
@@ -350,10 +350,15 @@ fn compare(machine: &Machine, request: &Request, entry: Entry, position: Positio
     let account_id = match &request.action {
         Action::Accrue { account, .. } => account.clone(),
         // A reversal does not name the account.
-        Action::Reverse { .. } => entry.command.account_id.clone(),
+        Action::Reverse { .. } => entry.command.account_id.as_str().into(),
     };
     let transaction_id = request.transaction_id.clone();
-    let asked = Command { account_id, transaction_id, partner: entry.command.partner, kind };
+    let asked = Command {
+        account_id: account_id.into(),
+        transaction_id: transaction_id.into(),
+        partner: entry.command.partner,
+        kind,
+    };
     match entry.command.first_difference(&asked) {
         Some(field) => {
             Answer::Refused { refusal: Refusal::TransactionIdReused, difference: Some(field), posted_at: None }
@@ -483,7 +488,7 @@ pub(super) fn intern(machine: &Machine, text: &str) -> SymbolId {
 fn accrual_of(machine: &Machine, request: &Request, account: &str, purchase: &Purchase) -> Command {
     Command {
         account_id: account.into(),
-        transaction_id: request.transaction_id.clone(),
+        transaction_id: request.transaction_id.clone().into(),
         partner: intern(machine, &request.partner),
         kind: CommandKind::Accrue(basket_of(machine, purchase)),
     }
@@ -501,7 +506,7 @@ fn basket_of(machine: &Machine, purchase: &Purchase) -> Basket {
         store: intern(machine, &purchase.store),
         terminal: intern(machine, &purchase.terminal),
         cashier: intern(machine, &purchase.cashier),
-        receipt_number: purchase.receipt_number.clone(),
+        receipt_number: purchase.receipt_number.clone().into(),
         business_day: Day(purchase.business_day),
         receipt_at: TimestampNs(purchase.receipt_at),
         lines: lines.collect(),

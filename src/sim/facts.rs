@@ -302,7 +302,7 @@ impl Posting {
     pub fn of(world: &World, frame: u64, view: &RecordView<'_>, entry: &Entry) -> Result<Self, DecodeError> {
         let dictionary = &world.dictionary;
         let account: Name = if entry.decision.effects.opens_account {
-            entry.command.account_id.clone()
+            entry.command.account_id.as_str().into()
         } else {
             let shard = world.shards.get(usize::from(view.shard.0)).ok_or(DecodeError::UnknownReference)?;
             shard.account(entry.account).ok_or(DecodeError::UnknownReference)?.id.clone()
@@ -323,7 +323,7 @@ impl Posting {
             previous: entry.previous,
             account,
             partner: name_of(dictionary, entry.command.partner),
-            transaction_id: entry.command.transaction_id.clone(),
+            transaction_id: entry.command.transaction_id.as_str().into(),
             action,
             verdict: Verdict::of(&entry.decision, dictionary),
             uses: uses_of(&entry.decision, dictionary),
@@ -346,7 +346,7 @@ fn purchase_of(basket: &crate::ledger::command::Basket, dictionary: &Dictionary)
         store: name(basket.store),
         terminal: name(basket.terminal),
         cashier: name(basket.cashier),
-        receipt_number: basket.receipt_number.clone(),
+        receipt_number: basket.receipt_number.as_str().into(),
         business_day: basket.business_day.0,
         receipt_at: basket.receipt_at.0,
         lines: lines.collect(),

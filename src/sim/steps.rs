@@ -152,7 +152,7 @@ impl Simulation {
                 for job in &batch.jobs {
                     let (call, account) = (job.ticket, job.command.account_id.clone());
                     self.note(|| format!("worker {worker} decides call {call} on {account}"));
-                    life.decided.entry(account).or_default().push(call);
+                    life.decided.entry(account.into()).or_default().push(call);
                 }
                 if batch.jobs.len() > 1 {
                     self.report.reach("several commands were decided in one batch");

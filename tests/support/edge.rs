@@ -249,7 +249,7 @@ impl<'a> Edge<'a> {
         let engine = self.engine;
         let partner = engine.dictionary.text(self.partner).expect("the partner has a name");
         let asked = |account_id: Box<str>, original_position, original| Command {
-            account_id,
+            account_id: account_id.into(),
             transaction_id: transaction_id.into(),
             partner: self.partner,
             kind: CommandKind::Reverse(Reversal {
@@ -358,8 +358,8 @@ impl<'a> Edge<'a> {
         };
         let Entry { account, posted_at, command: mut first, decision, .. } = *entry;
         first.account_id = match command.kind {
-            CommandKind::Accrue(_) => self.account_id(shard, account),
-            CommandKind::Reverse(_) => Box::default(),
+            CommandKind::Accrue(_) => self.account_id(shard, account).into(),
+            CommandKind::Reverse(_) => String::new(),
         };
         match command.first_difference(&first) {
             Some(field) => Answer { differs: Some(field), ..Answer::refused(Refusal::TransactionIdReused) },

@@ -118,7 +118,7 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
     let account_id = if entry.decision.effects.opens_account {
         &entry.command.account_id
     } else {
-        known.map_or(&entry.command.account_id, |account| &account.id)
+        known.map_or(&*entry.command.account_id, |account| &*account.id)
     };
     let previous = match entry.previous {
         PreviousRecord::None => Value::Null,

@@ -155,26 +155,31 @@ impl Worker {
         self.shared.ids.release(job.ids.transaction);
     }
 
-    /// Enters the ids of a durable record and drops its claims.
+    /// Notes where a durable record lies and which ids it used; [`Worker::settle_ids`] enters them.
     pub(super) fn finish(&mut self, job: &mut CommandJob, position: Position) {
         let place = self.place_of(job.outcome.shard);
         let number = job.outcome.account.expect("a record belongs to an account");
         self.shards[place].state.locate(number, job.outcome.seq, position);
         job.outcome.position = Some(position);
-        let ids = &self.shared.ids;
         let entry = IdEntry { position, freed: false };
-        if job.outcome.refusal().is_some() {
-            ids.release(job.ids.subject);
-        } else {
-            ids.commit(job.ids.subject, entry);
+        self.used_ids.push((job.ids.transaction, entry));
+        self.claimed_ids.extend([job.ids.transaction, job.ids.subject]);
+        if job.outcome.refusal().is_none() {
+            self.used_ids.push((job.ids.subject, entry));
             if let Some(receipt) = job.ids.freed {
-                ids.insert(receipt, IdEntry { position, freed: true });
+                self.used_ids.push((receipt, IdEntry { position, freed: true }));
             }
             for taken in job.outcome.decision.cells.iter().filter(|taken| taken.used < 0) {
                 self.shared.cells.release(taken.cell, -taken.used);
             }
         }
-        ids.commit(job.ids.transaction, entry);
+    }
+
+    /// Enters the ids of the durable records, then drops their claims.
+    pub(super) fn settle_ids(&mut self) {
+        self.shared.ids.commit_many(&self.used_ids, &self.claimed_ids, &mut self.committing);
+        self.used_ids.clear();
+        self.claimed_ids.clear();
     }
 }
 

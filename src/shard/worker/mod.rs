@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::job::{AccountView, CommandBatch, Job, Reply, Slice, SliceSink};
 use super::tickets::Tickets;
 use crate::cells::{Cells, Ticket};
-use crate::ids::IdIndex;
+use crate::ids::{Committing, IdEntry, IdIndex, IdKey};
 use crate::journal::chunk::Chunk;
 use crate::ledger::state::{CellRoom, ShardState};
 use crate::ledger::types::{Position, Seq, ShardId};
@@ -93,6 +93,9 @@ pub struct Worker {
     in_flight: VecDeque<Pending>,
     gated: Vec<Gated>,
     rooms: Vec<CellRoom>,
+    used_ids: Vec<(IdKey, IdEntry)>,
+    claimed_ids: Vec<IdKey>,
+    committing: Committing,
     spare_chunks: Vec<Chunk>,
     spare_pending: Vec<Pending>,
     snapshot: Option<(SnapshotCursor, Box<dyn SliceSink>)>,
@@ -137,6 +140,9 @@ impl Worker {
             in_flight: VecDeque::new(),
             gated: Vec::new(),
             rooms: Vec::new(),
+            used_ids: Vec::new(),
+            claimed_ids: Vec::new(),
+            committing: Committing::default(),
             spare_chunks: Vec::new(),
             spare_pending: Vec::new(),
             snapshot: None,
@@ -261,6 +267,7 @@ impl Worker {
             let batch = &mut pending.batches[slot.batch as usize];
             self.finish(&mut batch.jobs[slot.job as usize], position);
         }
+        self.settle_ids();
         pending.batches.drain(..).for_each(CommandBatch::deliver);
         for mut waiting in pending.others.drain(..) {
             if let Waiting::Account(view, _) = &mut waiting {

@@ -4,11 +4,11 @@
 //! and one that saw a cell for every chunk that the cell's value depends on (invariant 1).
 
 use super::{Gated, Waiting, Worker};
-use crate::ledger::command::{Basket, Command, CommandKind};
+use crate::ledger::command::{Command, CommandKind};
 use crate::ledger::decision::{Outcome, Refusal};
 use crate::ledger::digest::shard_digest;
 use crate::ledger::state::{Context, shard_of};
-use crate::ledger::types::{Day, Seq, SymbolId, TimestampNs};
+use crate::ledger::types::Seq;
 use crate::shard::job::{AccountJob, AccountView, CommandOutcome, QuoteJob, Reply, Survey};
 
 impl Worker {
@@ -28,10 +28,10 @@ impl Worker {
                 self.rooms.push(held.room(budget.cell, budget.limit));
                 cells_changed = held.changed(budget.cell).max(cells_changed);
             }
-            let basket = std::mem::replace(&mut job.basket, empty_basket());
+            let basket = std::mem::take(&mut job.basket);
             let command = Command {
-                account_id: std::mem::take(&mut job.account_id),
-                transaction_id: Box::default(),
+                account_id: std::mem::take(&mut job.account_id).into(),
+                transaction_id: String::new(),
                 partner: job.partner,
                 kind: CommandKind::Accrue(basket),
             };
@@ -41,7 +41,7 @@ impl Worker {
             if let CommandKind::Accrue(basket) = command.kind {
                 job.basket = basket;
             }
-            job.account_id = command.account_id;
+            job.account_id = command.account_id.into();
             job.outcome.program = Some(program);
         } else {
             job.outcome.decision.outcome = Outcome::Refused(Refusal::ProgramNotInForce);
@@ -89,17 +89,5 @@ impl Worker {
             None => reply(survey),
             Some(last) => last.others.push(Waiting::Other(Box::new(move || reply(survey)))),
         }
-    }
-}
-
-fn empty_basket() -> Basket {
-    Basket {
-        store: SymbolId::EMPTY,
-        terminal: SymbolId::EMPTY,
-        cashier: SymbolId::EMPTY,
-        receipt_number: Box::default(),
-        business_day: Day(0),
-        receipt_at: TimestampNs(0),
-        lines: Vec::new(),
     }
 }
