@@ -100,3 +100,23 @@ fn the_unit_for_systemd_runs_the_documented_file() {
     assert!(unit.contains("\nStateDirectory=tallystick\n"), "it may write {}", state.display());
     assert!(config.data.starts_with(state) && config.backup_root.is_some_and(|root| root.starts_with(state)));
 }
+
+/// Where systemd's own tool is to be had, it judges the unit, with this build's program in place of the installed one.
+#[test]
+fn systemd_agrees() {
+    let root = tempfile::tempdir().unwrap();
+    let unit = root.path().join("tallystick.service");
+    let text = read("deploy/systemd/tallystick.service");
+    assert!(text.contains("ExecStart=/usr/local/bin/tallystick "));
+    std::fs::write(&unit, text.replace("/usr/local/bin/tallystick", env!("CARGO_BIN_EXE_tallystick"))).unwrap();
+    let unit = unit.to_str().unwrap();
+    // An exposure of 10 is that of a unit without any protection.
+    for arguments in [vec!["verify", unit], vec!["security", "--offline=true", "--threshold=15", unit]] {
+        let Ok(output) = Command::new("systemd-analyze").args(&arguments).output() else {
+            println!("systemd-analyze is not installed");
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !said.contains("Unknown"), "{arguments:?}: {said}");
+    }
+}
