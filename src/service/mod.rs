@@ -142,7 +142,7 @@ enum Patience {
 }
 
 /// After so long without a call that was turned away, nobody is taken to be about to call.
-const QUIET: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(50);
 /// Rest between two looks at something that cannot tell when it has changed.
 const REST: Duration = Duration::from_millis(1);
 

@@ -17,6 +17,12 @@ use crate::blackbox::load::Load;
 use crate::blackbox::oracle::Oracle;
 use crate::blackbox::{END_WITHIN, Random, Site, calls, verify_directory, wait_for};
 
+/// Up to where a directory's mark vouches for its journal.
+fn marked(data: &Path) -> Option<u64> {
+    let store = RocksStore::open(data, &RocksOptions::default()).unwrap();
+    StoreJournal::new(Arc::new(store)).read_high_water().unwrap().map(|mark| mark.end.0)
+}
+
 /// Runs a command of the program; its exit status and both outputs.
 fn run(arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tallystick"));
@@ -86,6 +92,7 @@ async fn a_backup_under_load_restores_to_a_prefix_with_everything_acknowledged_b
     assert_eq!(told["manifest"]["chain_hash"], made.chain_hash);
     assert!(told["record_count"].as_i64() >= Some(made.record_count));
 
+    assert_eq!(marked(&restored), Some(made.record_count as u64), "what opens it is stopped if a record is missing");
     let (live, copy) = (frames(site.data()), frames(&restored));
     assert!(copy.len() < live.len(), "the ledger has gone on after the backup");
     assert_eq!(copy[..], live[..copy.len()], "what was restored is a prefix of what went on");
