@@ -43,9 +43,10 @@ fmt: ## Format the sources and the wire contract
 	@deploy/buf.sh format --write proto
 
 .PHONY: lint
-lint: ## Run clippy and the wire contract's lint
+lint: ## Run clippy, the wire contract's lint and the check of licences
 	@cargo clippy --release --locked --all-targets -- -D warnings
 	@deploy/buf.sh lint proto
+	@deploy/deny.sh check
 
 .PHONY: sim
 sim: ## Run the simulation for SIM_SEEDS seeds from SIM_FIRST_SEED, SIM_STEPS steps each

@@ -14,7 +14,7 @@ use tallystick::journal::record::{EntryHeader, PreviousRecord, encode_entry};
 use tallystick::ledger::decision::Decision;
 use tallystick::ledger::state::{Change, Context, ShardState};
 use tallystick::ledger::types::{AccountNumber, Position, Seq, ShardId};
-use tallystick::shard::job::{CommandBatch, Job};
+use tallystick::shard::job::{CommandBatch, CommandJob, Job};
 
 const BATCH: u64 = 1_000;
 const ACCOUNTS: u64 = 10_000;
@@ -85,9 +85,8 @@ fn whole_path(criterion: &mut Criterion) {
                     })
                     .collect::<Vec<_>>()
             };
-            let path = |jobs: Vec<_>| {
+            let path = |jobs: Vec<Box<CommandJob>>| {
                 for job in &jobs {
-                    let job: &tallystick::shard::job::CommandJob = job;
                     for key in [job.ids.transaction, job.ids.subject] {
                         assert_eq!(shared.ids.claim(key).expect("memory can be read"), Claim::Granted);
                     }

@@ -115,6 +115,7 @@ main() {
         check_python
         python_environment buf >/dev/null
         python_environment client >/dev/null
+        python_environment deny >/dev/null
     fi
 }
 

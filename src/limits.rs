@@ -11,6 +11,8 @@ pub const BATCH_COMMANDS_MAX: usize = 8_192;
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Commands of one stream that may be undecided or unanswered at once; beyond it the stream is not read.
 pub const STREAM_IN_FLIGHT_MAX: usize = 16_384;
+/// Items, and places of sale, whose numbers a serving thread keeps at hand.
+pub const NAME_CACHE_ENTRIES_MAX: usize = 65_536;
 /// Commands of a message that claim their ids together.
 pub const CLAIM_WINDOW_COMMANDS: usize = 256;
 /// Messages of one stream whose commands may be unanswered at once.

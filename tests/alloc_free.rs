@@ -88,7 +88,7 @@ fn batch(rig: &mut Rig, at: TimestampNs, answers: &SyncSender<CommandBatch>) -> 
             decision.effects.counters.reserve(8);
             decision.clips.reserve(4);
             decision.cells.reserve(4);
-            job
+            Box::new(job)
         })
         .collect();
     let answers = answers.clone();

@@ -48,10 +48,11 @@ fn loaded_server(folder: &Path) -> Server {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 19] = [
+    let commands: [&[&str]; 23] = [
         &[],
         &["serve"],
         &["demo"],
+        &["bench"],
         &["import"],
         &["import", "baskets"],
         &["export"],
@@ -67,6 +68,9 @@ fn every_command_explains_itself() {
         &["status"],
         &["backup"],
         &["restore"],
+        &["errors"],
+        &["errors", "show"],
+        &["errors", "list"],
         &["completions"],
     ];
     for command in commands {
@@ -189,7 +193,8 @@ fn a_mistake_in_a_file_of_baskets_is_located_and_the_import_can_go_on() {
     let exported = server.run(&["export", "accounts", "--account-column", "household_id"]).expect(0);
     assert_eq!(
         exported.stdout,
-        "household_id,baskets,earned,redeemed,expired,balance,clipped,refused_baskets,refused_redemptions,qualifying_cents\n\
+        "household_id,baskets,earned,redeemed,expired,balance,clipped,\
+         refused_baskets,refused_redemptions,qualifying_cents\n\
          9,2,206,0,0,206,0,0,0,10449\n\
          10,1,0,0,0,0,0,0,0,0\n"
     );
@@ -407,4 +412,52 @@ fn the_demonstration_keeps_its_directory_when_it_is_asked_to() {
     let data = object["data_path"].as_str().expect("it was kept");
     let verified = run(["audit", "verify", "--data", data, "--json"]).expect(0).object();
     assert_eq!(verified["wallets"][0]["outstanding_units"], 5_000);
+}
+
+#[test]
+fn errors_are_explained_without_a_server() {
+    let shown = run(["errors", "show", "7"]).expect(0);
+    let page = fs::read_to_string(repository("docs/errors/0007-balance-limit-exceeded.md")).expect("the page is there");
+    assert_eq!(shown.stdout, page);
+    assert_eq!(run(["errors", "show", "balance_limit_exceeded"]).expect(0).stdout, page);
+    let both = run(["errors", "show", "OVERLOADED", "--json"]).expect(0).object();
+    let numbers: Vec<&Value> =
+        both["errors"].as_array().expect("a list").iter().map(|error| &error["number"]).collect();
+    assert_eq!(numbers, [12, 1_004]);
+    assert_eq!(both["errors"][0]["journaled"], false);
+    let listed = run(["errors", "list"]).expect(0).stdout;
+    let list = run(["errors", "list", "--json"]).expect(0).object();
+    for error in list["errors"].as_array().expect("a list") {
+        assert!(listed.contains(error["sentence"].as_str().expect("a sentence")), "{error}");
+    }
+    let unknown = run(["errors", "show", "NOBODY"]).expect(2);
+    assert!(unknown.stderr.contains("errors list"), "{unknown:?}");
+}
+
+#[test]
+fn a_call_that_fails_names_its_page() {
+    let folder = folder();
+    let server = history_server(folder.path());
+    let failed = server.run(&["program", "show", "--version", "9"]).expect(65);
+    assert!(failed.stderr.contains("tallystick errors show 1011"), "{failed:?}");
+}
+
+#[test]
+fn a_server_says_whether_a_file_can_follow_its_versions() {
+    let folder = folder();
+    let server = history_server(folder.path());
+    let sample = fs::read_to_string(repository("deploy/programs/basic.toml")).expect("the sample is there");
+    let path = folder.path().join("next.toml");
+    let raised = sample.replacen("[program]\n", "[program]\nlate_limit_days = 31\n", 1);
+    assert_ne!(raised, sample);
+    let line = 1 + raised.lines().position(|line| line == "late_limit_days = 31").expect("it was put there");
+    fs::write(&path, &raised).expect("a file can be written");
+    run(["program", "check", text(&path)]).expect(0);
+    let asked = server.run(&["program", "check", text(&path)]).expect(65);
+    let place = format!("{}:{line}:1: error: `late_limit_days` is 31, but may not be raised", path.display());
+    assert!(asked.stdout.contains(&place), "{}", asked.stdout);
+    let published = server.run(&["program", "publish", text(&path)]).expect(65);
+    assert!(published.stderr.contains(&format!("source: {line}:1: `late_limit_days` is 31")), "{published:?}");
+    fs::write(&path, sample).expect("a file can be written");
+    server.run(&["program", "check", text(&path)]).expect(0);
 }

@@ -107,6 +107,7 @@ step 'Clippy has nothing to say about any target' \
     cargo clippy --release --locked --all-targets -- -D warnings
 step 'Clippy has nothing to say about the core alone, without RocksDB and gRPC' \
     cargo clippy --release --locked --no-default-features --lib -- -D warnings
+step 'What is built in may be shipped, and comes from the registry' deploy/deny.sh check
 step 'The wire contract follows the lint rules' deploy/buf.sh lint proto
 if [ -f "$released_wire" ]; then
     step 'The wire contract breaks nothing that was released' deploy/buf.sh breaking proto --against "$released_wire"

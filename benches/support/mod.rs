@@ -10,7 +10,7 @@ use tallystick::journal::record::Record;
 use tallystick::ledger::command::{Basket, Command, CommandKind, Line};
 use tallystick::ledger::decision::Decision;
 use tallystick::ledger::program::Program;
-use tallystick::ledger::state::ShardState;
+use tallystick::ledger::state::{ShardState, account_hash};
 use tallystick::ledger::types::{Day, Item, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs};
 use tallystick::limits::SNAPSHOT_SLICE_ENTITIES;
 use tallystick::program::registry::Programs;
@@ -104,7 +104,7 @@ pub fn accrual(dictionary: &Dictionary, number: u64, account: u64, line_count: u
 
 /// A job around a command, with ids derived from its number, and memory reserved as the edge does.
 #[must_use]
-pub fn job(command: Command, number: u64) -> CommandJob {
+pub fn job(command: Command, number: u64) -> Box<CommandJob> {
     let hasher = IdHasher::new(&[7; 16]);
     let transaction = hasher.transaction("bench", &number.to_string());
     let subject = hasher.receipt("bench", "store-330", "till-4", 20_454, &number.to_string());
@@ -113,14 +113,15 @@ pub fn job(command: Command, number: u64) -> CommandJob {
     decision.effects.counters.reserve(8);
     decision.clips.reserve(4);
     decision.cells.reserve(4);
-    CommandJob {
+    Box::new(CommandJob {
         ticket: number,
+        account_hash: account_hash(&command.account_id),
         command,
         stamp: NOW,
         ids: ClaimedIds { transaction, subject, freed: None },
         deadline_ns: None,
         outcome: CommandOutcome { decision, ..CommandOutcome::default() },
-    }
+    })
 }
 
 /// One worker that owns 16 shards over a store in memory.

@@ -4,11 +4,14 @@
 //! reads the JSON.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::Serialize;
 
 use super::machine::Machine;
 use super::recorder::Measured;
+use super::world::Population;
+use crate::ledger::program::Program;
 
 /// The ledger that was measured.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -29,6 +32,23 @@ pub struct Ledger {
     pub budgets: usize,
     /// Lines of a basket.
     pub lines_per_basket: usize,
+}
+
+impl Ledger {
+    /// A ledger with these accounts under this programme. Every cap and metric has one window open.
+    #[must_use]
+    pub fn of(population: Population, program: &Program) -> Self {
+        Self {
+            accounts: population.account_count,
+            lots_per_account: population.lot_count.max(1),
+            windows_per_account: program.caps.len() + program.metrics.len(),
+            rules: program.lines.rules.len(),
+            caps: program.caps.len(),
+            metrics: program.metrics.len(),
+            budgets: program.budgets.len(),
+            lines_per_basket: population.line_count,
+        }
+    }
 }
 
 /// One figure with its conditions.
@@ -81,12 +101,19 @@ pub struct Figure {
     pub longest_gap_ms: f64,
     /// By how much a thread that only slept a millisecond at a time was late at worst: the machine's own pauses.
     pub machine_pause_ms: f64,
+    /// Time of processors that the server took for a command, its background work included, in microseconds.
+    pub server_processor_us: f64,
+    /// Time of processors that the load generator took for a command.
+    pub load_processor_us: f64,
     /// Memory that the server held at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_memory_bytes: Option<u64>,
     /// Further figures of this kind of run.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub more: BTreeMap<String, f64>,
+    /// The records that the run left, by position.
+    #[serde(skip)]
+    pub records: Option<Range<u64>>,
     /// For plots.
     #[serde(skip)]
     pub measured: Option<Box<Measured>>,
@@ -99,6 +126,7 @@ impl Figure {
         let us = |ns: u64| ns as f64 / 1_000.0;
         let ms = |ns: i64| ns as f64 / 1e6;
         let all = &measured.all;
+        let per_command = |ns: u64| us(ns) / all.accepted_count.max(1) as f64;
         let per_message = |bytes: u64| bytes.checked_div(all.message_count).unwrap_or(0);
         Self {
             name: name.into(),
@@ -115,6 +143,8 @@ impl Figure {
             refusals: all.refusals.clone(),
             longest_pause_ms: ms(measured.longest_pause_ns),
             longest_gap_ms: ms(all.longest_gap_ns),
+            server_processor_us: per_command(measured.control.server_ns),
+            load_processor_us: per_command(measured.control.load_ns),
             machine_pause_ms: measured.control.overshoot.max() as f64 / 1e6,
             measured: Some(Box::new(measured)),
             ..Self::default()
@@ -157,20 +187,24 @@ pub fn median(sorted: &[f64]) -> f64 {
 }
 
 /// What the verification of a journal found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Verification {
     /// What wrote it.
     pub name: String,
-    /// Whether the whole history is intact: it is, or there would be no figures.
-    pub intact: bool,
-    /// Records judged again.
+    /// Whether the history was verified from its first byte; it was found intact, or there would be no figures.
+    pub verified: bool,
+    /// Records.
     pub record_count: u64,
     /// Bytes of the frames.
     pub journal_bytes: u64,
-    /// Accounts.
-    pub account_count: u64,
-    /// How long it took, in seconds.
+    /// Accounts, as the verification found them.
+    pub account_count: Option<u64>,
+    /// How long it took, in seconds; 0 when it was left out.
     pub seconds: f64,
+    /// Bytes that the server caused to be written to disk, with everything that it does in the background.
+    pub written_bytes: u64,
+    /// Those bytes by the bytes of the journal.
+    pub write_amplification: f64,
 }
 
 /// Everything that a benchmark says.

@@ -6,24 +6,26 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::error::BenchError;
+use super::process::thread_processor_ns;
 use super::recorder::histogram;
 use crate::clock::{Clock, SystemClock};
 
 /// Bytes of one append of the sync measurement.
 const APPEND_BYTES: usize = 4_096;
 /// How long syncs are measured.
-const SYNC_NS: i64 = 1_500_000_000;
+const SYNC: Duration = Duration::from_secs(1);
 /// Size of the buffer that is read at random: larger than any cache.
-const CHASE_BYTES: usize = 512 << 20;
+const CHASE_BYTES: usize = 256 << 20;
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
 /// Reads of the memory measurement.
-const READ_COUNT: i64 = 3_000_000;
+const READ_COUNT: i64 = 2_000_000;
 
 /// What figures depend on.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -52,7 +54,7 @@ impl Machine {
     /// # Errors
     /// When no file can be written in the folder.
     pub fn measure(folder: &Path) -> Result<Self, BenchError> {
-        let syncs = sync_latency(folder)?;
+        let syncs = sync_latency(folder, SYNC)?;
         Ok(Self {
             processor: field_of("/proc/cpuinfo", "model name"),
             core_count: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -82,14 +84,18 @@ fn field_of(path: &str, key: &str) -> String {
 }
 
 /// Latency of 4 KiB appends to a growing file, each followed by an fdatasync.
-fn sync_latency(folder: &Path) -> Result<Histogram<u64>, BenchError> {
+///
+/// # Errors
+/// When no file can be written in the folder.
+pub fn sync_latency(folder: &Path, measure: Duration) -> Result<Histogram<u64>, BenchError> {
+    let measure_ns = i64::try_from(measure.as_nanos()).unwrap_or(i64::MAX);
     let path = folder.join("fdatasync");
     let failed = |error| BenchError::file("writing", &path, error);
     let mut file = File::create(&path).map_err(failed)?;
     let mut latency = histogram();
     let clock = SystemClock::new();
     let mut before_ns = clock.monotonic_ns();
-    while before_ns < SYNC_NS {
+    while before_ns < measure_ns {
         file.write_all(&[7; APPEND_BYTES]).and_then(|()| file.sync_data()).map_err(failed)?;
         let now_ns = clock.monotonic_ns();
         latency.saturating_record(u64::try_from(now_ns - before_ns).unwrap_or(0).max(1));
@@ -99,7 +105,7 @@ fn sync_latency(folder: &Path) -> Result<Histogram<u64>, BenchError> {
     Ok(latency)
 }
 
-/// Follows a random cycle through a large buffer, one cache line at a time.
+/// Follows a random cycle through a large buffer, one cache line at a time; in processor time.
 #[must_use]
 pub fn random_read_ns() -> f64 {
     let line_count = CHASE_BYTES / LINE_BYTES;
@@ -118,11 +124,11 @@ pub fn random_read_ns() -> f64 {
     }
     drop(order);
     let mut at = 0;
-    let clock = SystemClock::new();
+    let begin_ns = thread_processor_ns();
     for _ in 0..READ_COUNT {
         at = next.get(at as usize * per_line).copied().unwrap_or(0);
     }
-    let elapsed_ns = clock.monotonic_ns();
+    let elapsed_ns = thread_processor_ns() - begin_ns;
     std::hint::black_box(at);
     elapsed_ns as f64 / READ_COUNT as f64
 }

@@ -3,30 +3,44 @@
 //!
 //! [`world`] is the ledger that is measured and [`process`] its server; [`baskets`], [`raw`] and [`channel`] are the
 //! load generator, [`run`] its threads, [`unary`] and [`stream`] its two manners; [`recorder`] is what is seen,
-//! [`figures`] what is said, [`machine`] what it was measured on. [`echo`] is the ceiling.
+//! [`figures`] what is said, [`html`] a page of it, [`machine`] what it was measured on. [`echo`] is the ceiling.
+//! [`pairs`], [`streams`], [`pressure`], [`core`] and [`recovery`] are what is measured.
 //!
 //! What must stay true: every figure states its conditions; a run whose server fails or whose journal does not verify
-//! gives no figure; the load generator shares the cores with the server, and says so.
+//! gives no figure; what is compared runs alternately, each after the other side has come to rest; the load generator
+//! shares the cores with the server, and says so.
 
 pub mod baskets;
 pub mod channel;
+pub mod core;
 pub mod echo;
 pub mod error;
 pub mod figures;
+pub mod html;
 pub mod machine;
+pub mod pairs;
+pub mod pressure;
 pub mod process;
 pub mod raw;
 pub mod recorder;
+pub mod recovery;
 pub mod run;
 pub mod stream;
+pub mod streams;
 pub mod unary;
 pub mod world;
 
-mod modes;
+use std::time::Duration;
 
 pub use error::BenchError;
 pub use figures::Report;
-pub use modes::{Options, bench};
+
+use figures::Figure;
+use machine::Machine;
+use process::Process;
+use recorder::Measured;
+use run::Division;
+use world::{Folder, Place, Population, Tell, World};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,4 +51,147 @@ pub enum Mode {
     Unary,
     /// Streams of batches.
     Stream,
+    /// More calls than can be answered.
+    Overload,
+    /// Unary accruals beside a stream.
+    Fairness,
+    /// The path without input and output.
+    Core,
+    /// Starting after a crash.
+    Recovery,
+    /// All of it.
+    All,
+}
+
+/// What to measure with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where and with what.
+    pub place: Place,
+    /// The accounts.
+    pub population: Population,
+    /// How long each run measures.
+    pub measure: Duration,
+    /// How long each run sends before that.
+    pub warm_up: Duration,
+    /// Threads of the load generator.
+    pub thread_count: usize,
+    /// Connections and calls or batches in flight on each, if not the usual ones.
+    pub lanes: Option<(usize, usize)>,
+    /// Pairs of runs for a ratio.
+    pub pair_count: usize,
+    /// Commands of a batch, if not the usual ones.
+    pub batch: Option<usize>,
+    /// Unary calls a second, whatever the server does.
+    pub rate: Option<u64>,
+    /// Ids that the core remembers beforehand.
+    pub id_count: u64,
+    /// Records after the last snapshot that recovery finds.
+    pub tail_count: u64,
+}
+
+/// Measures.
+///
+/// # Errors
+/// When a server does not run, a call fails, or a journal does not verify.
+pub fn bench(mode: Mode, options: &Options, tell: &mut Tell<'_>) -> Result<Report, BenchError> {
+    let mut report = Report::default();
+    tell("Measuring the machine", 0, 0);
+    {
+        let folder = Folder::make(&options.place)?;
+        report.machine = Machine::measure(&folder.path)?;
+    }
+    match mode {
+        Mode::Echo => pairs::echo(options, &mut report, tell)?,
+        Mode::Core => core(options, &mut report, tell)?,
+        Mode::Recovery => recovery::recovery(options, &mut report, tell)?,
+        Mode::Unary => with_world("unary", options, &mut report, tell, &[pairs::unary])?,
+        Mode::Stream => with_world("stream", options, &mut report, tell, &[streams::stream])?,
+        Mode::Overload => with_world("overload", options, &mut report, tell, &[pressure::overload])?,
+        Mode::Fairness => with_world("fairness", options, &mut report, tell, &[pressure::fairness])?,
+        Mode::All => {
+            let live: [LiveMode; 4] = [pairs::unary, streams::stream, pressure::fairness, pressure::overload];
+            with_world("unary, stream, fairness and overload", options, &mut report, tell, &live)?;
+            core(options, &mut report, tell)?;
+            recovery::recovery(options, &mut report, tell)?;
+        }
+    }
+    Ok(report)
+}
+
+/// A measurement on a running server.
+type LiveMode = fn(&Options, &mut World, &mut Report, &mut Tell<'_>) -> Result<(), BenchError>;
+
+/// Runs measurements on one ledger, which is verified in the end.
+fn with_world(
+    name: &str,
+    options: &Options,
+    report: &mut Report,
+    tell: &mut Tell<'_>,
+    modes: &[LiveMode],
+) -> Result<(), BenchError> {
+    let mut world = World::make(&options.place, options.population, tell)?;
+    let first = report.results.len();
+    for mode in modes {
+        let measured = mode(options, &mut world, report, tell);
+        world.judged(measured)?;
+    }
+    let figures = report.results.get_mut(first..).unwrap_or_default();
+    report.verifications.push(world.finish(name, figures, tell)?);
+    Ok(())
+}
+
+fn core(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Result<(), BenchError> {
+    let core = core::CoreOptions {
+        population: options.population,
+        id_count: options.id_count,
+        measure_ns: i64::try_from(options.measure.as_nanos()).unwrap_or(i64::MAX),
+        program: options.place.program_text()?,
+    };
+    let figure = core::measure(&core, &report.machine, tell)?;
+    report.results.push(figure);
+    Ok(())
+}
+
+impl Options {
+    /// How the load for a server is divided.
+    #[must_use]
+    pub fn division(&self, server: &Process, connection_count: usize) -> Division {
+        Division {
+            url: server.url.clone(),
+            server_id: server.id(),
+            thread_count: self.thread_count,
+            connection_count,
+            warm_up: self.warm_up,
+            measure: self.measure,
+        }
+    }
+
+    /// A figure with what the options say about its conditions.
+    #[must_use]
+    pub fn figure(&self, name: &str, measured: Measured, (connections, in_flight): (usize, usize)) -> Figure {
+        let load_threads = self.thread_count.clamp(1, connections.max(1));
+        Figure { connections, in_flight, load_threads, ..Figure::of(name, measured) }
+    }
+
+    /// A figure of a ledger, with what the ledger says about its conditions. `begin` is where the journal ended before.
+    ///
+    /// # Errors
+    /// When the server does not say where its journal ends.
+    pub fn ledger_figure(
+        &self,
+        name: &str,
+        measured: Measured,
+        lanes: (usize, usize),
+        world: &World,
+        begin: u64,
+    ) -> Result<Figure, BenchError> {
+        Ok(Figure {
+            durable: true,
+            ledger: Some(world.ledger.clone()),
+            server_memory_bytes: Some(world.server.usage().resident_bytes),
+            records: Some(begin..world.end_position()?),
+            ..self.figure(name, measured, lanes)
+        })
+    }
 }

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::error::BenchError;
 use crate::clock::{Clock, SystemClock};
@@ -17,8 +18,8 @@ use crate::clock::{Clock, SystemClock};
 const LIMIT_NS: i64 = 1_800_000_000_000;
 /// How often it is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
-/// Clock ticks in a second, as `/proc` counts them on Linux.
-const TICKS_PER_SECOND: u64 = 100;
+/// Length of a clock tick, as `/proc` counts them on Linux.
+const TICK_NS: u64 = 10_000_000;
 
 /// A running child.
 #[derive(Debug)]
@@ -40,8 +41,8 @@ pub struct Usage {
     pub resident_peak_bytes: u64,
     /// Bytes that it caused to be written to disk.
     pub written_bytes: u64,
-    /// Time on a processor, in hundredths of a second.
-    pub processor_ticks: u64,
+    /// Time on processors, in nanoseconds, exact to a hundredth of a second.
+    pub processor_ns: u64,
 }
 
 impl Process {
@@ -97,7 +98,7 @@ impl Process {
     /// What the operating system accounts to it; zeros where it does not say.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        usage_of(&format!("/proc/{}", self.child.id()))
+        usage_of(self.child.id())
     }
 
     /// If the process has ended by itself: an error that says so.
@@ -111,17 +112,33 @@ impl Process {
         }
     }
 
+    /// Waits until the process has ended, but no longer than the limit.
+    pub fn wait_for_end(&mut self, limit: Duration) {
+        let clock = SystemClock::new();
+        let limit_ns = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
+        while clock.monotonic_ns() < limit_ns && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    /// The last line of the log that begins so.
+    #[must_use]
+    pub fn last_line(&self, beginning: &str) -> Option<String> {
+        let log = fs::read_to_string(&self.log).ok()?;
+        log.lines().rfind(|line| line.starts_with(beginning)).map(str::to_owned)
+    }
+
     /// Waits until the process has hardly used a processor for a moment, so that what it does after one run is not
     /// counted against the next. Returns when it goes on for longer than the limit, too.
     pub fn settle(&self, limit: Duration) {
         const LOOK: Duration = Duration::from_millis(250);
         let clock = SystemClock::new();
         let limit_ns = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
-        let mut before = self.usage().processor_ticks;
+        let mut before = self.usage().processor_ns;
         while clock.monotonic_ns() < limit_ns {
             std::thread::sleep(LOOK);
-            let now = self.usage().processor_ticks;
-            if now - before <= TICKS_PER_SECOND / 40 {
+            let now = self.usage().processor_ns;
+            if now - before <= 2 * TICK_NS {
                 return;
             }
             before = now;
@@ -132,7 +149,7 @@ impl Process {
     ///
     /// # Errors
     /// When it does not stop in time, or ends with a failure.
-    pub fn stop_in_place(&mut self) -> Result<(), BenchError> {
+    pub fn stop(&mut self) -> Result<(), BenchError> {
         let asked = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0))
             .is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
         if !asked {
@@ -150,7 +167,7 @@ impl Process {
     }
 
     /// Kills the process at once, as `kill -9` does.
-    pub fn kill(mut self) {
+    pub fn kill(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -173,13 +190,27 @@ impl Drop for Process {
     }
 }
 
+/// Time of processors that the calling thread has taken, in nanoseconds. Unlike the time of day it does not go on while
+/// others have the processor.
+#[must_use]
+pub fn thread_processor_ns() -> i64 {
+    let taken = clock_gettime(ClockId::ThreadCPUTime);
+    taken.tv_sec * 1_000_000_000 + taken.tv_nsec
+}
+
 /// What the operating system accounts to this process.
 #[must_use]
 pub fn own_usage() -> Usage {
-    usage_of("/proc/self")
+    usage_in("/proc/self")
 }
 
-fn usage_of(folder: &str) -> Usage {
+/// What the operating system accounts to a process; zeros when there is none.
+#[must_use]
+pub fn usage_of(id: u32) -> Usage {
+    usage_in(&format!("/proc/{id}"))
+}
+
+fn usage_in(folder: &str) -> Usage {
     let read = |name: &str| fs::read_to_string(format!("{folder}/{name}")).unwrap_or_default();
     let number = |text: &str, key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key));
@@ -188,11 +219,11 @@ fn usage_of(folder: &str) -> Usage {
     let (status, io, stat) = (read("status"), read("io"), read("stat"));
     // The name of the program, in parentheses, may contain spaces; user and system time are the 12th and 13th after it.
     let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
-    let ticks = after.split_whitespace().skip(11).take(2).filter_map(|number| number.parse::<u64>().ok()).sum();
+    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|number| number.parse::<u64>().ok()).sum();
     Usage {
         resident_bytes: number(&status, "VmRSS:") * 1_024,
         resident_peak_bytes: number(&status, "VmHWM:") * 1_024,
         written_bytes: number(&io, "write_bytes:"),
-        processor_ticks: ticks,
+        processor_ns: ticks * TICK_NS,
     }
 }

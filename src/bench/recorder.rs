@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::process::{own_usage, usage_of};
 use crate::clock::{Clock, SystemClock};
 
 /// Answers are counted per slot of this length.
@@ -40,6 +41,10 @@ pub struct Recorder {
     pub latency: Histogram<u64>,
     /// Commands accepted in each slot.
     pub slots: Vec<u64>,
+    /// Sum of the latencies in each slot, in nanoseconds, and how many they are.
+    pub slot_latency: Vec<(i64, u64)>,
+    /// Refusals in each slot.
+    pub slot_refusals: Vec<u64>,
     /// Commands accepted.
     pub accepted_count: u64,
     /// What was not accepted, by kind.
@@ -58,11 +63,13 @@ impl Recorder {
     /// A recorder that has seen nothing.
     #[must_use]
     pub fn new(window: Window) -> Self {
-        let slot_count = (window.end_ns - window.begin_ns).div_euclid(SLOT_NS) + 1;
+        let slot_count = usize::try_from((window.end_ns - window.begin_ns).div_euclid(SLOT_NS)).unwrap_or(0).max(1);
         Self {
             window,
             latency: histogram(),
-            slots: vec![0; usize::try_from(slot_count).unwrap_or(0)],
+            slots: vec![0; slot_count],
+            slot_latency: vec![(0, 0); slot_count],
+            slot_refusals: vec![0; slot_count],
             accepted_count: 0,
             refusals: BTreeMap::new(),
             message_count: 0,
@@ -84,16 +91,25 @@ impl Recorder {
             return;
         }
         self.accepted_count += count;
-        let slot = usize::try_from((at_ns - self.window.begin_ns) / SLOT_NS).unwrap_or(usize::MAX);
+        let slot = self.slot(at_ns);
         if let Some(slot) = self.slots.get_mut(slot) {
             *slot += count;
         }
+    }
+
+    fn slot(&self, at_ns: i64) -> usize {
+        usize::try_from((at_ns - self.window.begin_ns) / SLOT_NS).unwrap_or(usize::MAX)
     }
 
     /// A call or batch was answered that long after it was, or should have been, sent.
     pub fn took(&mut self, at_ns: i64, latency_ns: i64) {
         if self.counts(at_ns) {
             self.latency.saturating_record(u64::try_from(latency_ns).unwrap_or(0).max(1));
+            let slot = self.slot(at_ns);
+            if let Some((sum_ns, count)) = self.slot_latency.get_mut(slot) {
+                *sum_ns += latency_ns;
+                *count += 1;
+            }
         }
     }
 
@@ -110,6 +126,10 @@ impl Recorder {
     pub fn refused(&mut self, at_ns: i64, kind: &str) {
         if !self.counts(at_ns) {
             return;
+        }
+        let slot = self.slot(at_ns);
+        if let Some(count) = self.slot_refusals.get_mut(slot) {
+            *count += 1;
         }
         match self.refusals.get_mut(kind) {
             Some(count) => *count += 1,
@@ -129,6 +149,13 @@ impl Recorder {
     pub fn merge(&mut self, other: &Self) {
         self.latency.add(&other.latency).expect("all histograms have the same bounds");
         for (slot, more) in self.slots.iter_mut().zip(&other.slots) {
+            *slot += more;
+        }
+        for ((sum_ns, count), (more_ns, more)) in self.slot_latency.iter_mut().zip(&other.slot_latency) {
+            *sum_ns += more_ns;
+            *count += more;
+        }
+        for (slot, more) in self.slot_refusals.iter_mut().zip(&other.slot_refusals) {
             *slot += more;
         }
         self.accepted_count += other.accepted_count;
@@ -183,18 +210,42 @@ pub struct Control {
     pub overshoot: Histogram<u64>,
     /// The worst of each slot, from the beginning of the window.
     pub slots_ns: Vec<i64>,
+    /// Time of processors that the server took within the window.
+    pub server_ns: u64,
+    /// Time of processors that this process took, the load generator above all.
+    pub load_ns: u64,
 }
 
-/// Sleeps a millisecond at a time until told to stop, and notes by how much each sleep was too long.
-pub fn control(clock: &SystemClock, window: Window, stop: &Arc<AtomicBool>) -> Control {
+impl Control {
+    /// Nothing was seen.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { overshoot: histogram(), slots_ns: Vec::new(), server_ns: 0, load_ns: 0 }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Sleeps a millisecond at a time until told to stop, and notes by how much each sleep was too long; and how much time of
+/// processors the server and the load took from the first to the last of them.
+pub fn control(clock: &SystemClock, window: Window, server_id: u32, stop: &Arc<AtomicBool>) -> Control {
     const SLEEP: Duration = Duration::from_millis(1);
-    let mut seen = Control { overshoot: histogram(), slots_ns: Vec::new() };
+    let mut seen = Control::new();
     let mut before_ns = clock.monotonic_ns();
+    let usage = || [usage_of(server_id).processor_ns, own_usage().processor_ns];
+    let mut began = None;
     while !stop.load(Ordering::Relaxed) && before_ns < window.end_ns {
         std::thread::sleep(SLEEP);
         let now_ns = clock.monotonic_ns();
         let over_ns = now_ns - before_ns - 1_000_000;
         if before_ns >= window.begin_ns {
+            if began.is_none() {
+                began = Some(usage());
+            }
             seen.overshoot.saturating_record(u64::try_from(over_ns).unwrap_or(0).max(1));
             let slot = usize::try_from((before_ns - window.begin_ns) / SLOT_NS).unwrap_or(0);
             seen.slots_ns.resize(seen.slots_ns.len().max(slot + 1), 0);
@@ -203,6 +254,12 @@ pub fn control(clock: &SystemClock, window: Window, stop: &Arc<AtomicBool>) -> C
             }
         }
         before_ns = now_ns;
+    }
+    if let Some([server_ns, load_ns]) = began {
+        let [server_end_ns, load_end_ns] = usage();
+        // A server that has gone accounts nothing.
+        seen.server_ns = server_end_ns.saturating_sub(server_ns);
+        seen.load_ns = load_end_ns.saturating_sub(load_ns);
     }
     seen
 }
@@ -227,6 +284,12 @@ impl Measured {
         self.all.accepted_count as f64 * 1e9 / self.window_ns.max(1) as f64
     }
 
+    /// Time of processors that server and load generator took for each command accepted, in nanoseconds.
+    #[must_use]
+    pub fn processor_ns_each(&self) -> f64 {
+        (self.control.server_ns + self.control.load_ns) as f64 / self.all.accepted_count.max(1) as f64
+    }
+
     /// Several runs, one after the other, as one.
     ///
     /// # Panics
@@ -238,12 +301,18 @@ impl Measured {
         for run in runs {
             // Slots follow those of the run before; everything else is added.
             let slots = std::mem::take(&mut whole.all.slots);
+            let latency = std::mem::take(&mut whole.all.slot_latency);
+            let refusals = std::mem::take(&mut whole.all.slot_refusals);
             whole.all.merge(&run.all);
             whole.all.slots = slots.into_iter().chain(run.all.slots).collect();
+            whole.all.slot_latency = latency.into_iter().chain(run.all.slot_latency).collect();
+            whole.all.slot_refusals = refusals.into_iter().chain(run.all.slot_refusals).collect();
             whole.window_ns += run.window_ns;
             whole.longest_pause_ns = whole.longest_pause_ns.max(run.longest_pause_ns);
             whole.control.overshoot.add(&run.control.overshoot).expect("all histograms have the same bounds");
             whole.control.slots_ns.extend(run.control.slots_ns);
+            whole.control.server_ns += run.control.server_ns;
+            whole.control.load_ns += run.control.load_ns;
         }
         whole
     }

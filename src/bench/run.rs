@@ -23,6 +23,8 @@ use crate::clock::{Clock, SystemClock};
 pub struct Division {
     /// The server.
     pub url: String,
+    /// Its process.
+    pub server_id: u32,
     /// Threads that send, at least 1.
     pub thread_count: usize,
     /// Connections, divided among the threads, at least 1.
@@ -87,7 +89,7 @@ where
         let stop = Arc::new(AtomicBool::new(false));
         let sleeper = {
             let (stop, clock) = (stop.clone(), clock.clone());
-            is_ready.then(|| scope.spawn(move || control(&clock, window, &stop)))
+            is_ready.then(|| scope.spawn(move || control(&clock, window, division.server_id, &stop)))
         };
         for begin in begins {
             if is_ready {
@@ -108,7 +110,7 @@ where
         pulse.beat(window.end_ns);
         let control = sleeper.map(|sleeper| sleeper.join().expect("sleeping does not panic"));
         result?;
-        let control = control.unwrap_or(Control { overshoot: super::recorder::histogram(), slots_ns: Vec::new() });
+        let control = control.unwrap_or_else(Control::new);
         let window_ns = window.end_ns - window.begin_ns;
         Ok(Measured { window_ns, all, longest_pause_ns: pulse.longest_ns(), control })
     })

@@ -6,24 +6,30 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prost::bytes::BytesMut;
 
 use super::baskets::{Assortment, Numbers, Shape, Source, Templates};
-use super::channel::connect;
+use super::channel::{broken, connect};
 use super::error::BenchError;
-use super::figures::{Ledger, Verification};
+use super::figures::{Figure, Ledger, Verification};
 use super::process::Process;
 use super::run::runtime;
 use super::stream::{Batch, Event, pump};
 use crate::audit::verify::{VerifyOptions, verify};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::journal::frame::{FrameView, HASH_BYTES, HEADER_BYTES};
+use crate::journal::log::StoreJournal;
+use crate::journal::{Journal, JournalError};
+use crate::ledger::types::Position;
 use crate::program;
 use crate::server::open_store;
-use crate::store::{Direction, Space};
+use crate::service::wire;
+use crate::service::wire::admin_service_client::AdminServiceClient;
 
 /// The programme that is measured when none is named.
 pub const PROGRAM: &str = include_str!("../../deploy/programs/bench.toml");
@@ -33,6 +39,11 @@ const FILL_BATCH: u64 = 1_000;
 const FILL_IN_FLIGHT: usize = 6;
 /// How long a server may go on working after a load before the next run begins.
 const SETTLE_LIMIT: Duration = Duration::from_secs(20);
+
+/// Time that a server has to be gone after a call failed.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Ids that the verification keeps in memory: about 1.3 GB, so that most journals are read once.
+const IDS_MAX: u64 = 32 << 20;
 
 /// Is told how long work goes on: the phase, how much is done, and of how much (0: not known).
 pub type Tell<'a> = dyn FnMut(&str, u64, u64) + 'a;
@@ -46,8 +57,23 @@ pub struct Place {
     pub within: PathBuf,
     /// Whether to leave it there.
     pub is_kept: bool,
+    /// Whether to verify the journal in the end.
+    pub is_verified: bool,
     /// A programme file to measure with; `None` takes the one in the box.
     pub program_file: Option<PathBuf>,
+}
+
+impl Place {
+    /// The text of the programme to measure with.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn program_text(&self) -> Result<String, BenchError> {
+        match &self.program_file {
+            Some(path) => fs::read_to_string(path).map_err(|error| BenchError::file("reading", path, error)),
+            None => Ok(PROGRAM.to_owned()),
+        }
+    }
 }
 
 /// A folder for a run; removed in the end.
@@ -96,18 +122,45 @@ pub struct Population {
 /// The ledger that is measured.
 #[derive(Debug)]
 pub struct World {
-    /// Its folder.
-    pub folder: Folder,
-    /// The running server.
+    /// The running server. It is dropped, and so ended, before its folder.
     pub server: Process,
     /// What it is like.
     pub ledger: Ledger,
-    place: Place,
-    data: PathBuf,
-    program_file: PathBuf,
+    /// How its server is started.
+    pub start: Start,
     population: Population,
     currency: String,
     numbers: Numbers,
+    /// What servers that have ended caused to be written.
+    written_bytes: u64,
+    is_verified: bool,
+    /// Its folder.
+    pub folder: Folder,
+}
+
+/// How a server is started.
+#[derive(Clone, Debug)]
+pub struct Start {
+    program: PathBuf,
+    folder: PathBuf,
+    /// The data directory.
+    pub data: PathBuf,
+    program_file: PathBuf,
+}
+
+impl Start {
+    /// Starts a server for an issuer, by its number, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn server(&self, issuer: u64, further: &[&str]) -> Result<Process, BenchError> {
+        let issuer = format!("issuer-{issuer}");
+        let (data, program) = (self.data.to_string_lossy(), self.program_file.to_string_lossy());
+        let mut arguments =
+            vec!["serve", "--listen", "127.0.0.1:0", "--data", &*data, "--program", &*program, "--partner", &*issuer];
+        arguments.extend(further);
+        Process::start(&self.program, &self.folder, "server", &arguments)
+    }
 }
 
 impl World {
@@ -117,10 +170,7 @@ impl World {
     /// When the programme file cannot be used, the server does not run, or an account cannot be made.
     pub fn make(place: &Place, population: Population, tell: &mut Tell<'_>) -> Result<Self, BenchError> {
         let folder = Folder::make(place)?;
-        let source = match &place.program_file {
-            Some(path) => fs::read_to_string(path).map_err(|error| BenchError::file("reading", path, error))?,
-            None => PROGRAM.to_owned(),
-        };
+        let source = place.program_text()?;
         let checked = program::check(&source);
         let Some(program) = checked.program else {
             let problems: Vec<String> = checked.problems.iter().map(|problem| problem.in_file("it")).collect();
@@ -129,28 +179,22 @@ impl World {
         let program_file = folder.path.join("program.toml");
         fs::write(&program_file, &source).map_err(|error| BenchError::file("writing", &program_file, error))?;
         let data = folder.path.join("data");
-        let ledger = Ledger {
-            accounts: population.account_count,
-            lots_per_account: population.lot_count.max(1),
-            windows_per_account: program.caps.len() + program.metrics.len(),
-            rules: program.lines.rules.len(),
-            caps: program.caps.len(),
-            metrics: program.metrics.len(),
-            budgets: program.budgets.len(),
-            lines_per_basket: population.line_count,
-        };
+        let ledger = Ledger::of(population, &program);
         let currency = program.currency;
-        let server = start(place, &folder.path, &data, &program_file, 0)?;
-        let (place, numbers) = (place.clone(), Numbers::default());
-        let mut world = Self { folder, server, ledger, place, data, program_file, population, currency, numbers };
+        let start = Start { program: place.program.clone(), folder: folder.path.clone(), data, program_file };
+        let mut world = Self {
+            server: start.server(0, &[])?,
+            ledger,
+            start,
+            population,
+            currency,
+            numbers: Numbers::default(),
+            written_bytes: 0,
+            is_verified: place.is_verified,
+            folder,
+        };
         world.fill(tell)?;
         Ok(world)
-    }
-
-    /// The data directory.
-    #[must_use]
-    pub fn data(&self) -> &Path {
-        &self.data
     }
 
     /// A source of requests that differ from all others of this world.
@@ -175,23 +219,46 @@ impl World {
         self.server.settle(SETTLE_LIMIT);
     }
 
+    /// Stops the server in order and starts it again for an issuer, by its number.
+    ///
+    /// # Errors
+    /// When it does not stop, or does not start again.
+    pub fn restart(&mut self, issuer: u64, further: &[&str]) -> Result<(), BenchError> {
+        self.stop()?;
+        self.server = self.start.server(issuer, further)?;
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<(), BenchError> {
+        self.written_bytes += self.server.usage().written_bytes;
+        self.server.stop()
+    }
+
+    /// Ends the server at once, as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.written_bytes += self.server.usage().written_bytes;
+        self.server.kill();
+    }
+
+    /// The issuer that the server acts for after the accounts were made.
+    #[must_use]
+    pub fn last_issuer(&self) -> u64 {
+        self.ledger.lots_per_account - 1
+    }
+
     /// Gives every account one basket from each issuer.
     fn fill(&mut self, tell: &mut Tell<'_>) -> Result<(), BenchError> {
         let templates = Templates::new(Shape::Stream, &self.assortment(1, true));
         let total = self.population.account_count * self.ledger.lots_per_account;
         for issuer in 0..self.ledger.lots_per_account {
             if issuer > 0 {
-                self.server.stop_in_place()?;
-                self.server = start(&self.place, &self.folder.path, &self.data, &self.program_file, issuer)?;
+                self.restart(issuer, &[])?;
             }
             let mut on_answer = |count: u64| {
                 tell("Making accounts", issuer * self.population.account_count + count, total);
             };
             let filled = self.give_each_account_a_basket(&templates, &mut on_answer);
-            if let Err(error) = filled {
-                self.server.check_alive()?;
-                return Err(error);
-            }
+            self.judged(filled)?;
         }
         self.settle();
         Ok(())
@@ -240,50 +307,115 @@ impl World {
         runtime()?.block_on(async { tokio::try_join!(one(0..half), one(half..account_count)).map(drop) })
     }
 
-    /// Stops the server in order and verifies its journal.
+    /// One past the last durable record, as the server says.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn end_position(&self) -> Result<u64, BenchError> {
+        let status = runtime()?.block_on(async {
+            let mut admin = AdminServiceClient::new(connect(&self.server.url).await?);
+            admin.get_status(wire::GetStatusRequest::default()).await.map_err(|status| broken(&status))
+        })?;
+        let last = status.into_inner().durable_position;
+        Ok(last.and_then(|last| u64::try_from(last).ok()).map_or(0, |last| last + 1))
+    }
+
+    /// Has the server take a snapshot.
+    ///
+    /// # Errors
+    /// When it takes none.
+    pub fn take_snapshot(&self) -> Result<(), BenchError> {
+        runtime()?.block_on(async {
+            let mut admin = AdminServiceClient::new(connect(&self.server.url).await?);
+            admin.take_snapshot(wire::TakeSnapshotRequest {}).await.map_err(|status| broken(&status))
+        })?;
+        Ok(())
+    }
+
+    /// What a run measured, unless it failed; that the server is gone says more than that a call failed.
+    ///
+    /// # Errors
+    /// When the run failed.
+    pub fn judged<T>(&mut self, measured: Result<T, BenchError>) -> Result<T, BenchError> {
+        if measured.is_err() {
+            // A process that was killed takes a moment to be gone.
+            self.server.wait_for_end(FAREWELL);
+            self.server.check_alive()?;
+        }
+        measured
+    }
+
+    /// Stops the server in order and verifies its journal; completes the figures that were taken of it.
     ///
     /// # Errors
     /// When the server does not end well, or the journal is not intact.
-    pub fn finish(mut self, name: &str, tell: &mut Tell<'_>) -> Result<Verification, BenchError> {
+    pub fn finish(
+        mut self,
+        name: &str,
+        figures: &mut [Figure],
+        tell: &mut Tell<'_>,
+    ) -> Result<Verification, BenchError> {
         tell("Stopping the server", 0, 0);
-        self.server.stop_in_place()?;
-        verify_data(&self.data, name, tell)
+        self.stop()?;
+        let mut ranges: Vec<Counted> =
+            figures.iter().map(|figure| (figure.records.clone().unwrap_or(0..0), (0, 0))).collect();
+        let mut found = judge(&self.start.data, name, self.is_verified, &mut ranges, tell)?;
+        for (figure, (_, (bytes, count))) in figures.iter_mut().zip(ranges) {
+            if count > 0 {
+                figure.record_bytes = Some(bytes as f64 / count as f64);
+            }
+        }
+        found.written_bytes = self.written_bytes;
+        found.write_amplification = self.written_bytes as f64 / found.journal_bytes.max(1) as f64;
+        Ok(found)
     }
 }
 
-fn start(place: &Place, folder: &Path, data: &Path, program: &Path, issuer: u64) -> Result<Process, BenchError> {
-    let issuer = format!("issuer-{issuer}");
-    let (data, program) = (data.to_string_lossy(), program.to_string_lossy());
-    let arguments =
-        ["serve", "--listen", "127.0.0.1:0", "--data", &*data, "--program", &*program, "--partner", &*issuer];
-    Process::start(&place.program, folder, "server", &arguments)
-}
+/// Records from one position to another, and the bytes and records of the frames that begin there.
+pub type Counted = (Range<u64>, (u64, u64));
 
-/// Verifies a data directory that no server uses.
+/// Measures the journal of a data directory that no server uses and, if asked, verifies it.
 ///
 /// # Errors
 /// When it cannot be opened, or its journal is not intact.
-pub fn verify_data(data: &Path, name: &str, tell: &mut Tell<'_>) -> Result<Verification, BenchError> {
-    let clock = SystemClock::new();
+pub fn judge(
+    data: &Path,
+    name: &str,
+    is_verified: bool,
+    ranges: &mut [Counted],
+    tell: &mut Tell<'_>,
+) -> Result<Verification, BenchError> {
     let store = open_store(&Config { data: data.to_path_buf(), ..Config::default() })?.store;
-    let mut journal_bytes = 0;
-    store
-        .scan(Space::Journal, &[], Direction::Forward, &mut |_, frame| {
-            journal_bytes += frame.len() as u64;
-            std::ops::ControlFlow::Continue(())
-        })
-        .map_err(|error| BenchError::Serve(error.into()))?;
-    let report = verify(&store, &VerifyOptions::default(), &mut |reached, goal| tell("Verifying", reached.0, goal.0))?;
+    let (mut journal_bytes, mut record_count) = (0, 0);
+    let journal = StoreJournal::new(store.clone());
+    let failed = |error: JournalError| BenchError::NotIntact(error.to_string());
+    let count = &mut |frame: &FrameView<'_>| {
+        let bytes = u64::from(frame.header.body_bytes) + (HEADER_BYTES + HASH_BYTES) as u64;
+        journal_bytes += bytes;
+        for (range, in_range) in &mut *ranges {
+            if range.contains(&frame.header.position.0) {
+                in_range.0 += bytes;
+                in_range.1 += u64::from(frame.header.record_count);
+            }
+        }
+        record_count += u64::from(frame.header.record_count);
+        Ok(ControlFlow::Continue(()))
+    };
+    journal.read(Position(0), count).map_err(failed)?;
+    let mut found = Verification { name: name.to_owned(), journal_bytes, record_count, ..Verification::default() };
+    if !is_verified {
+        return Ok(found);
+    }
+    let clock = SystemClock::new();
+    let options = VerifyOptions { ids_max: IDS_MAX, ..VerifyOptions::default() };
+    let report = verify(&store, &options, &mut |reached, goal| tell("Verifying", reached.0, goal.0))?;
     if !report.intact {
         let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
         return Err(BenchError::NotIntact(findings.join("; ")));
     }
-    Ok(Verification {
-        name: name.to_owned(),
-        intact: report.intact,
-        record_count: report.record_count,
-        journal_bytes,
-        account_count: report.account_count,
-        seconds: clock.monotonic_ns() as f64 / 1e9,
-    })
+    found.verified = true;
+    found.record_count = report.record_count;
+    found.account_count = Some(report.account_count);
+    found.seconds = clock.monotonic_ns() as f64 / 1e9;
+    Ok(found)
 }

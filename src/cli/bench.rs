@@ -10,7 +10,7 @@ use clap::{ValueEnum, value_parser};
 
 use super::error::{CliError, Exit};
 use super::output::{Output, Style, grouped};
-use crate::bench::figures::{Figure, Ratio};
+use crate::bench::figures::{Figure, Ratio, Verification};
 use crate::bench::machine::Machine;
 use crate::bench::world::{Place, Population};
 use crate::bench::{self, BenchError, Mode, Options, Report};
@@ -24,12 +24,12 @@ pub struct BenchArgs {
     /// What to measure
     #[arg(value_enum)]
     what: What,
-    /// How long each run measures
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u64).range(1..))]
-    seconds: u64,
-    /// Accounts of the ledger
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = value_parser!(u64).range(1..=99_999_999))]
-    accounts: u64,
+    /// How long each run measures [default: 5; all: 2]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    seconds: Option<u64>,
+    /// Accounts of the ledger [default: 1000000; all: 100000]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=99_999_999))]
+    accounts: Option<u64>,
     /// Lots of each account, each of another issuer
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u64).range(1..=32))]
     lots: u64,
@@ -45,12 +45,18 @@ pub struct BenchArgs {
     /// Commands of a batch on a stream [default: 1000, 100, and 1000 with baskets of 7 lines]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=8_192))]
     batch: Option<u16>,
-    /// Pairs of runs for a ratio
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = value_parser!(u16).range(1..))]
-    pairs: u16,
-    /// Unary calls a second, sent when they are due whatever the server does
+    /// Pairs of runs for a ratio [default: 7; all: 3]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+    pairs: Option<u16>,
+    /// Unary calls a second, sent when they are due whatever the server does [default for fairness: 2000]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     rate: Option<u64>,
+    /// Ids that the core remembers before it is measured
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    ids: u64,
+    /// Records that recovery finds after the last snapshot [default: 1000000; all: 100000]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    tail: Option<u64>,
     /// Threads of the load generator [default: one for each core]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
@@ -66,6 +72,12 @@ pub struct BenchArgs {
     /// Keep the data directories
     #[arg(long)]
     keep: bool,
+    /// Do not verify the journals in the end; the report says so
+    #[arg(long)]
+    skip_verify: bool,
+    /// Write the report as a page with plots to this file, too
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// The encoded answer of the server that only answers, in hexadecimal digits
     #[arg(long, value_name = "HEX", hide = true)]
     answer: Option<String>,
@@ -82,7 +94,17 @@ enum What {
     Unary,
     /// Streams of batches, with the longest pause
     Stream,
-    /// The server that only answers.
+    /// More calls than can be answered: half, twice and again half of the peak
+    Overload,
+    /// Unary accruals alone and beside a stream that sends as much as it can
+    Fairness,
+    /// The path of an accrual without input, output and the edge
+    Core,
+    /// Starting after a crash, from a snapshot and the records after it
+    Recovery,
+    /// All of it, with modest sizes
+    All,
+    /// The server that only answers
     #[value(hide = true)]
     EchoServer,
 }
@@ -96,20 +118,31 @@ pub fn run(args: &BenchArgs, out: &Output) -> Result<(), CliError> {
         What::Echo => Mode::Echo,
         What::Unary => Mode::Unary,
         What::Stream => Mode::Stream,
+        What::Overload => Mode::Overload,
+        What::Fairness => Mode::Fairness,
+        What::Core => Mode::Core,
+        What::Recovery => Mode::Recovery,
+        What::All => Mode::All,
         What::EchoServer => return echo_server(args),
     };
-    let options = options(args)?;
+    let options = options(args, mode)?;
     let mut progress = out.progress();
     let report = bench::bench(mode, &options, &mut |phase, done, total| {
-        progress.report(phase, done, total, || if total > 0 { grouped(done) } else { String::new() });
+        progress.report(phase, done, total, || if total > 0 { grouped(done) } else { "…".to_owned() });
     });
     drop(progress);
     let report = report?;
+    if let Some(path) = &args.report {
+        let page = bench::html::page(&report, &machine_lines(&report.machine), figure_lines);
+        std::fs::write(path, page).map_err(|error| CliError::file(Exit::CannotCreate, "writing", path, &error))?;
+    }
     print(&report, out)?;
     out.object(&report)
 }
 
-fn options(args: &BenchArgs) -> Result<Options, CliError> {
+fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
+    let is_all = mode == Mode::All;
+    let seconds = args.seconds.unwrap_or(if is_all { 2 } else { 5 });
     let program = std::env::current_exe()
         .map_err(|error| CliError::new(Exit::InputOutput, format!("this program cannot find itself: {error}")))?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -122,21 +155,24 @@ fn options(args: &BenchArgs) -> Result<Options, CliError> {
             program,
             within: args.within.clone().unwrap_or_else(std::env::temp_dir),
             is_kept: args.keep,
+            is_verified: !args.skip_verify,
             program_file: args.program.clone(),
         },
         population: Population {
-            account_count: args.accounts,
+            account_count: args.accounts.unwrap_or(if is_all { 100_000 } else { 1_000_000 }),
             lot_count: args.lots,
             line_count: args.lines.into(),
             seed: args.seed,
         },
-        measure: Duration::from_secs(args.seconds),
-        warm_up: Duration::from_millis(1_000.min(args.seconds * 500)),
+        measure: Duration::from_secs(seconds),
+        warm_up: Duration::from_millis(1_000.min(seconds * 500)),
         thread_count: args.threads.map_or(cores, usize::from),
         lanes,
-        pair_count: args.pairs.into(),
+        pair_count: args.pairs.unwrap_or(if is_all { 3 } else { 7 }).into(),
         batch: args.batch.map(usize::from),
         rate: args.rate,
+        id_count: args.ids,
+        tail_count: args.tail.unwrap_or(if is_all { 100_000 } else { 1_000_000 }),
     })
 }
 
@@ -186,16 +222,35 @@ fn print(report: &Report, out: &Output) -> Result<(), CliError> {
     }
     for verification in &report.verifications {
         out.line("")?;
-        out.line(format_args!(
-            "The journal of {} is intact: {} records in {} bytes, {} accounts, verified in {:.1} s.",
-            verification.name,
-            grouped(verification.record_count),
-            grouped(verification.journal_bytes),
-            grouped(verification.account_count),
-            verification.seconds,
-        ))?;
+        for line in verification_lines(verification) {
+            out.line(line)?;
+        }
     }
     Ok(())
+}
+
+fn verification_lines(verification: &Verification) -> Vec<String> {
+    let Verification { name, record_count, journal_bytes, written_bytes, .. } = verification;
+    let verdict = match verification.account_count {
+        Some(accounts) => format!(
+            "verified in {:.1} s: every hash and every decision is as it must be, {} accounts",
+            verification.seconds,
+            grouped(accounts)
+        ),
+        None => "NOT verified, as was asked".to_owned(),
+    };
+    vec![
+        format!(
+            "The journal of {name}: {} records in {} bytes; {verdict}.",
+            grouped(*record_count),
+            grouped(*journal_bytes)
+        ),
+        format!(
+            "Written to disk in all, journal, log, snapshots and ids: {} bytes, {:.2} times the journal.",
+            grouped(*written_bytes),
+            verification.write_amplification
+        ),
+    ]
 }
 
 fn machine_lines(machine: &Machine) -> Vec<String> {
@@ -216,38 +271,39 @@ fn machine_lines(machine: &Machine) -> Vec<String> {
 }
 
 fn headline(figure: &Figure) -> String {
-    let pace = match figure.due_per_second {
-        Some(due) => format!("{} connections, {} due a second", figure.connections, grouped(due)),
-        None => format!("{} × {}", figure.connections, figure.in_flight),
-    };
-    format!("{}, {pace}: {} a second", figure.name, grouped(figure.ops_per_second as u64))
+    let rate = grouped(figure.ops_per_second as u64);
+    match (figure.due_per_second, figure.connections) {
+        (Some(due), connections) => {
+            format!("{}, {connections} connections, {} due a second: {rate} a second", figure.name, grouped(due))
+        }
+        (None, 0) => format!("{}: {rate} a second", figure.name),
+        (None, connections) => format!("{}, {connections} × {}: {rate} a second", figure.name, figure.in_flight),
+    }
 }
 
 fn figure_lines(figure: &Figure) -> Vec<String> {
-    let mut lines = vec![
-        format!(
-            "latency {:.0} µs p50, {:.0} µs p99, {:.0} µs p99.9, {:.0} µs max{}",
-            figure.p50_us,
-            figure.p99_us,
-            figure.p999_us,
-            figure.max_us,
-            if figure.batch > 1 { " of a batch" } else { "" }
-        ),
-        format!(
+    let mut lines = Vec::new();
+    let has_latency = figure.max_us > 0.0;
+    if has_latency {
+        let of_what = if figure.batch > 1 { " of a batch" } else { "" };
+        let quantiles =
+            [(figure.p50_us, "p50"), (figure.p99_us, "p99"), (figure.p999_us, "p99.9"), (figure.max_us, "max")];
+        let quantiles: Vec<String> = quantiles.iter().map(|(us, name)| format!("{us:.0} µs {name}")).collect();
+        lines.push(format!("latency{of_what} {}", quantiles.join(", ")));
+    }
+    if figure.connections > 0 {
+        lines.push(format!(
             "longest pause {:.1} ms over all, {:.1} ms on one connection; a thread that only slept was {:.1} ms late",
             figure.longest_pause_ms, figure.longest_gap_ms, figure.machine_pause_ms
-        ),
-        format!(
-            "{}; batch {}; {:.0} s; requests of {} bytes, answers of {}{}; {} load threads on the server's cores",
-            if figure.durable { "durable before the answer" } else { "nothing is kept" },
-            figure.batch,
-            figure.seconds,
-            grouped(figure.request_bytes),
-            grouped(figure.response_bytes),
-            figure.record_bytes.map_or_else(String::new, |bytes| format!(", records of {bytes:.1}")),
-            figure.load_threads,
-        ),
-    ];
+        ));
+    }
+    if figure.server_processor_us > 0.0 {
+        lines.push(format!(
+            "processor time for each command: server {:.1} µs, load generator {:.1} µs",
+            figure.server_processor_us, figure.load_processor_us
+        ));
+    }
+    lines.push(conditions(figure));
     if let Some(ledger) = &figure.ledger {
         lines.push(format!(
             "{} accounts with {} lots and {} windows each; {} lines a basket; {} rules, {} caps, {} metrics, {} budgets",
@@ -264,13 +320,34 @@ fn figure_lines(figure: &Figure) -> Vec<String> {
     if let Some(bytes) = figure.server_memory_bytes {
         lines.push(format!("server memory {} MiB", grouped(bytes >> 20)));
     }
-    for (kind, count) in &figure.refusals {
-        lines.push(format!("refused {kind}: {}", grouped(*count)));
-    }
-    for (name, value) in &figure.more {
-        lines.push(format!("{name} {value:.1}"));
-    }
+    lines.extend(figure.refusals.iter().map(|(kind, count)| format!("not accepted, {kind}: {}", grouped(*count))));
+    lines.extend(figure.more.iter().map(|(name, value)| format!("{} {}", name.replace('_', " "), shown(*value))));
     lines
+}
+
+fn conditions(figure: &Figure) -> String {
+    let mut parts =
+        vec![if figure.durable { "durable before the answer" } else { "nothing is kept on disk" }.to_owned()];
+    if figure.batch > 0 {
+        parts.push(format!("batch {}", figure.batch));
+    }
+    parts.push(format!("{:.1} s", figure.seconds));
+    if figure.request_bytes > 0 {
+        let (request, response) = (grouped(figure.request_bytes), grouped(figure.response_bytes));
+        parts.push(format!("requests of {request} bytes, answers of {response}"));
+    }
+    if let Some(bytes) = figure.record_bytes {
+        parts.push(format!("records of {bytes:.1} bytes"));
+    }
+    if figure.load_threads > 0 {
+        parts.push(format!("{} load threads on the server's cores", figure.load_threads));
+    }
+    parts.join("; ")
+}
+
+/// A number of any size: large ones without a fraction.
+fn shown(value: f64) -> String {
+    if value.abs() >= 1_000.0 { grouped(value as i64) } else { format!("{value:.2}") }
 }
 
 fn ratio_line(ratio: &Ratio) -> String {

@@ -13,6 +13,7 @@ use tonic_types::StatusExt;
 
 use super::error::{CliError, Exit};
 use crate::limits;
+use crate::service::wire::ErrorReason;
 use crate::service::wire::admin_service_client::AdminServiceClient;
 use crate::service::wire::ledger_service_client::LedgerServiceClient;
 use crate::service::wire::program_service_client::ProgramServiceClient;
@@ -119,8 +120,18 @@ impl Server {
                 message.push_str(&format!("\n  {}: {}", violation.field, violation.description));
             }
         }
-        CliError::new(exit, message)
+        let error = CliError::new(exit, message);
+        match page_of(status) {
+            Some(number) => error.hint(format!("`tallystick errors show {number}` says what to do")),
+            None => error,
+        }
     }
+}
+
+/// The number of the page about a failed call, if the server gave a reason that this program knows.
+fn page_of(status: &Status) -> Option<u16> {
+    let info = status.get_details_error_info()?;
+    ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason)).map(ErrorReason::page_number)
 }
 
 /// The exit status for a failed call.

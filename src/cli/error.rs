@@ -1,6 +1,7 @@
 //! Why a command did not succeed: an error that carries an exit status and a sentence for a person.
 //!
-//! What must stay true: a message says what happened to what, a hint says what to do; a failure that a report on standard output already states is not stated twice.
+//! What must stay true: a message says what happened to what, a hint says what to do; a failure that a report on
+//! standard output already states is not stated twice.
 
 use std::fmt;
 use std::io;

@@ -10,10 +10,10 @@ pub mod client;
 pub mod completions;
 pub mod demo;
 pub mod error;
+pub mod errors;
 pub mod exit;
 pub mod export;
 pub mod import;
-pub mod natural;
 pub mod output;
 pub mod program;
 pub mod restore;
@@ -65,6 +65,8 @@ pub enum Command {
     Restore(restore::RestoreArgs),
     /// Say how a running server and its data directory stand
     Status(status::StatusArgs),
+    /// Explain refusals and failed calls
+    Errors(errors::ErrorsArgs),
     /// Print the completions of a shell
     Completions(completions::CompletionsArgs),
 }
@@ -87,6 +89,7 @@ pub fn run() -> ExitCode {
         Command::Backup(args) => backup::run(args, &out),
         Command::Restore(args) => restore::run(args, &out),
         Command::Status(args) => status::run(args, &out),
+        Command::Errors(args) => errors::run(&args, &out),
         Command::Completions(args) => completions::run(args, &out),
     };
     out.finish(result)

@@ -1,7 +1,7 @@
 //! `tallystick program`: checks a programme file without a server, publishes it, and shows what is in force.
 //!
-//! What must stay true: every problem is shown as `FILE:LINE:COLUMN`; a file with an error is never sent; repeating the
-//! same publication publishes once.
+//! What must stay true: every problem is shown as `FILE:LINE:COLUMN`, with zeros where it has no place; a file with an
+//! error is never published; repeating the same publication publishes once.
 
 use std::path::{Path, PathBuf};
 
@@ -12,9 +12,12 @@ use super::client::{Server, ServerArgs, call, parse_time, runtime, shown_time, t
 use super::error::{CliError, Exit};
 use super::output::{Output, Style, counted};
 use crate::limits;
-use crate::program::{Checked, Severity, check, summary};
+use crate::program::{Checked, Problem, Severity, check, summary};
 use crate::service::wire::get_program_request::Selector;
-use crate::service::wire::{GetProgramRequest, GetProgramResponse, Program, PublishProgramRequest};
+use crate::service::wire::{
+    CheckProgramRequest, GetProgramRequest, GetProgramResponse, ProblemSeverity, Program, ProgramProblem,
+    PublishProgramRequest,
+};
 
 /// Checks, publishes and shows programme files
 #[derive(Debug, clap::Args)]
@@ -31,6 +34,9 @@ enum ProgramWhat {
     Check {
         /// The programme file
         file: PathBuf,
+        /// Also ask this server whether the file can follow its versions
+        #[arg(long, value_name = "URL")]
+        server: Option<String>,
     },
     /// Publish a programme file as the next version
     Publish(PublishArgs),
@@ -70,7 +76,7 @@ struct ShowArgs {
 /// When the file has errors, or the server cannot be used.
 pub fn run(args: ProgramArgs, out: &Output) -> Result<(), CliError> {
     match args.what {
-        ProgramWhat::Check { file } => run_check(&file, out),
+        ProgramWhat::Check { file, server } => run_check(&file, server, out),
         ProgramWhat::Publish(args) => run_publish(&args, out),
         ProgramWhat::Show(args) => run_show(&args, out),
     }
@@ -108,9 +114,38 @@ fn count_of(checked: &Checked, severity: Severity) -> u64 {
     u64::try_from(found.count()).unwrap_or(u64::MAX)
 }
 
-fn run_check(file: &Path, out: &Output) -> Result<(), CliError> {
+/// What a server says about a file: its own problems and those with the versions that are there.
+fn ask(server: String, source: String, checked: &mut Checked) -> Result<(), CliError> {
+    let server = Server::new(&ServerArgs { server })?;
+    let response = runtime()?.block_on(async {
+        let mut clients = server.connect().await?;
+        let response = clients.program.check_program(call(CheckProgramRequest { source })).await;
+        response.map_err(|status| server.failure("checking the programme", &status))
+    })?;
+    let response = response.into_inner();
+    checked.problems = response.problems.into_iter().map(problem).collect();
+    checked.program = checked.program.take().filter(|_| count_of(checked, Severity::Error) == 0);
+    Ok(())
+}
+
+/// A problem as the server states it. A severity that this program does not know is an error.
+fn problem(stated: ProgramProblem) -> Problem {
+    let is_warning = stated.severity() == ProblemSeverity::Warning;
+    Problem {
+        line: usize::try_from(stated.line).unwrap_or(0),
+        column: usize::try_from(stated.column).unwrap_or(0),
+        message: stated.message,
+        hint: Some(stated.hint).filter(|hint| !hint.is_empty()),
+        severity: if is_warning { Severity::Warning } else { Severity::Error },
+    }
+}
+
+fn run_check(file: &Path, server: Option<String>, out: &Output) -> Result<(), CliError> {
     let source = read(file)?;
-    let checked = check(&source);
+    let mut checked = check(&source);
+    if let Some(server) = server {
+        ask(server, source.clone(), &mut checked)?;
+    }
     let words = checked.program.as_ref().map(summary);
     let (error_count, warning_count) = (count_of(&checked, Severity::Error), count_of(&checked, Severity::Warning));
     print_problems(file, &checked, out)?;

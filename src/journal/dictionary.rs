@@ -7,6 +7,7 @@
 use std::sync::{Mutex, RwLock};
 
 use dashmap::DashMap;
+use hashbrown::DefaultHashBuilder;
 
 use super::record::Record;
 use crate::ledger::types::{Item, ItemId, SymbolId};
@@ -33,8 +34,8 @@ pub trait Definitions {
 /// Strings and items by number and by content.
 #[derive(Debug)]
 pub struct Dictionary {
-    numbers: DashMap<Box<str>, SymbolId>,
-    item_numbers: DashMap<Item, ItemId>,
+    numbers: DashMap<Box<str>, SymbolId, DefaultHashBuilder>,
+    item_numbers: DashMap<Item, ItemId, DefaultHashBuilder>,
     texts: RwLock<Vec<Box<str>>>,
     items: RwLock<Vec<Item>>,
     /// Held while a new number is given.
@@ -59,9 +60,9 @@ impl Dictionary {
     /// A dictionary that gives at most so many numbers to strings and to items, the empty ones included.
     #[must_use]
     pub fn bounded(symbol_count_max: u32, item_count_max: u32) -> Self {
-        let numbers = DashMap::new();
+        let numbers = DashMap::default();
         numbers.insert(Box::<str>::default(), SymbolId::EMPTY);
-        let item_numbers = DashMap::new();
+        let item_numbers = DashMap::default();
         item_numbers.insert(Item::default(), ItemId(0));
         Self {
             numbers,

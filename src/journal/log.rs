@@ -72,7 +72,7 @@ impl StoreJournal {
         let Some(mark) = self.read_high_water()? else { return Ok(()) };
         let (end, _) = self.end()?;
         if end < mark.end {
-            return Err(JournalError::Missing { end, high_water: mark.end });
+            return Err(JournalError::Missing { place: self.store.place(), end, high_water: mark.end });
         }
         if mark.end == Position(0) {
             return Ok(());

@@ -46,10 +46,12 @@ pub enum JournalError {
     },
     /// The journal ends before what was acknowledged.
     #[error(
-        "the journal ends at position {end}, but records up to position {high_water} were acknowledged: \
+        "the journal in {place} ends at position {end}, but records up to position {high_water} were acknowledged: \
          acknowledged records are missing"
     )]
     Missing {
+        /// The data directory.
+        place: String,
         /// One past the last record found.
         end: Position,
         /// One past the last record that the high-water mark vouches for.

@@ -153,8 +153,8 @@ mod tests {
             lines: vec![line],
         };
         let command = Command {
-            account_id: format!("{shard}-{account}").into(),
-            transaction_id: format!("{shard}-{seq}").into(),
+            account_id: format!("{shard}-{account}"),
+            transaction_id: format!("{shard}-{seq}"),
             partner: SymbolId::EMPTY,
             kind: CommandKind::Accrue(basket),
         };

@@ -51,7 +51,7 @@ pub enum RetryAdvice {
     SameId,
     /// The refusal is remembered under this id; a new attempt needs a new one.
     NewId,
-    /// No retry can succeed.
+    /// No retry can succeed: as it is, the command is refused under any id.
     Never,
 }
 
@@ -122,7 +122,6 @@ impl Refusal {
             | Self::OriginalUnknown
             | Self::Overloaded
             | Self::DeadlineExpired
-            | Self::InvalidCommand
             | Self::ShuttingDown => RetryAdvice::SameId,
             Self::TransactionIdReused | Self::BalanceLimitExceeded => RetryAdvice::NewId,
             Self::ReceiptAlreadyEarned
@@ -130,7 +129,30 @@ impl Refusal {
             | Self::AlreadyReversed
             | Self::NotReversible
             | Self::PostingTimeRegressed
+            | Self::InvalidCommand
             | Self::NameLimitReached => RetryAdvice::Never,
+        }
+    }
+
+    /// Whether it is about the moment alone: the same command, sent again a little later, is decided. Whoever sends
+    /// many commands repeats after these by itself; what else advises the same id waits for something to be done.
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        match self {
+            Self::Overloaded | Self::DeadlineExpired | Self::ShuttingDown => true,
+            Self::AccountUnknown
+            | Self::TransactionIdReused
+            | Self::ReceiptAlreadyEarned
+            | Self::ReceiptTooOld
+            | Self::ReceiptInFuture
+            | Self::ProgramNotInForce
+            | Self::BalanceLimitExceeded
+            | Self::OriginalUnknown
+            | Self::AlreadyReversed
+            | Self::NotReversible
+            | Self::PostingTimeRegressed
+            | Self::InvalidCommand
+            | Self::NameLimitReached => false,
         }
     }
 
@@ -376,5 +398,19 @@ mod tests {
                 assert_eq!(refusal.retry(), RetryAdvice::NewId, "{refusal:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_passes_by_itself_consumed_nothing_and_asks_for_the_same_id() {
+        for refusal in Refusal::ALL.into_iter().filter(|refusal| refusal.is_transient()) {
+            assert!(!refusal.is_journaled(), "{refusal:?}");
+            assert_eq!(refusal.retry(), RetryAdvice::SameId, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_no_waiting_mends_is_not_asked_for_again() {
+        assert_eq!(Refusal::InvalidCommand.retry(), RetryAdvice::Never);
+        assert!(!Refusal::OriginalUnknown.is_transient(), "the original has to come first");
     }
 }

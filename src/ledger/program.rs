@@ -255,14 +255,36 @@ pub enum CalendarWindow {
     Year,
 }
 
+/// The periods of all windows that contain one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Periods {
+    day: Day,
+    year: i32,
+}
+
+impl Periods {
+    /// The periods that contain the instant.
+    #[must_use]
+    pub fn at(zone: &Zone, at: TimestampNs) -> Self {
+        let day = zone.day(at);
+        Self { day, year: super::zone::year_of_day(day) }
+    }
+
+    /// The period of a window: a day number or a year.
+    #[must_use]
+    pub fn of(self, window: CalendarWindow) -> i32 {
+        match window {
+            CalendarWindow::Day => self.day.0,
+            CalendarWindow::Year => self.year,
+        }
+    }
+}
+
 impl CalendarWindow {
     /// The period that contains the instant: a day number or a year.
     #[must_use]
     pub fn period(self, zone: &Zone, at: TimestampNs) -> i32 {
-        match self {
-            Self::Day => zone.day(at).0,
-            Self::Year => zone.year(at),
-        }
+        Periods::at(zone, at).of(self)
     }
 
     /// The last local day of a period.

@@ -17,7 +17,7 @@ use super::account::{Account, PartnerAccount};
 use super::command::{Basket, Command, CommandKind, Reversal};
 use super::decision::{Clip, CounterChange, Decision, LineOutcome, LotKey, Outcome, Refusal, TotalsChange};
 use super::earn;
-use super::program::{AccountPolicy, CalendarWindow, CapMeasure, MetricMeasure, Program};
+use super::program::{AccountPolicy, CalendarWindow, CapMeasure, MetricMeasure, Periods, Program};
 use super::types::{AccountNumber, Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::utc_day;
 use crate::ledger::decision::CellUse;
@@ -85,12 +85,23 @@ pub struct ShardState {
 /// When the count is 0.
 #[must_use]
 pub fn shard_of(account_id: &str, shard_count: u16) -> ShardId {
+    shard_of_hash(account_hash(account_id), shard_count)
+}
+
+/// Which shard an account with this hash lives in: see [`shard_of`].
+///
+/// # Panics
+/// When the count is 0.
+#[must_use]
+pub fn shard_of_hash(account_hash: u64, shard_count: u16) -> ShardId {
     assert!(shard_count > 0, "a data directory has at least one shard");
-    let remainder = hash_of(account_id) % u64::from(shard_count);
+    let remainder = account_hash % u64::from(shard_count);
     ShardId(u16::try_from(remainder).expect("a remainder of a u16 is a u16"))
 }
 
-fn hash_of(account_id: &str) -> u64 {
+/// The hash of an account's id by which it is placed and found.
+#[must_use]
+pub fn account_hash(account_id: &str) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(account_id.as_bytes());
     hasher.finish()
@@ -113,9 +124,14 @@ impl ShardState {
     /// The number of an account.
     #[must_use]
     pub fn find(&self, account_id: &str) -> Option<AccountNumber> {
-        self.by_id
-            .find(hash_of(account_id), |number| self.account(*number).is_some_and(|account| &*account.id == account_id))
-            .copied()
+        self.find_hashed(account_hash(account_id), account_id)
+    }
+
+    /// The number of an account whose hash is known.
+    #[must_use]
+    pub fn find_hashed(&self, account_hash: u64, account_id: &str) -> Option<AccountNumber> {
+        let is_it = |number: &AccountNumber| self.account(*number).is_some_and(|account| &*account.id == account_id);
+        self.by_id.find(account_hash, is_it).copied()
     }
 
     /// The account with this number.
@@ -155,11 +171,25 @@ impl ShardState {
     /// # Panics
     /// When the context does not fit the command (rooms missing): a fault of the caller.
     pub fn decide(&self, command: &Command, context: &Context<'_>, out: &mut Decision) {
+        self.decide_for(self.find(&command.account_id), command, context, out);
+    }
+
+    /// Decides a command whose account has been looked for: `number` is what [`ShardState::find`] says.
+    ///
+    /// # Panics
+    /// As [`ShardState::decide`].
+    pub fn decide_for(
+        &self,
+        number: Option<AccountNumber>,
+        command: &Command,
+        context: &Context<'_>,
+        out: &mut Decision,
+    ) {
         out.clear();
         out.program = context.program.version;
         out.wallet = context.program.earn.wallet;
         out.account_known = true;
-        let known = self.find(&command.account_id).and_then(|number| self.account(number));
+        let known = number.and_then(|number| self.account(number));
         match (&command.kind, known) {
             (CommandKind::Accrue(_), None) if context.program.accounts == AccountPolicy::Enrolled => {
                 out.outcome = Outcome::Refused(Refusal::AccountUnknown);
@@ -276,12 +306,12 @@ impl ShardState {
         }
         let place = self.accounts.get_mut(index).expect("the table was made long enough");
         assert!(place.id.is_empty(), "an account is opened once");
-        let hash = hash_of(&account.id);
+        let hash = account_hash(&account.id);
         *place = account;
         let accounts = &self.accounts;
         self.by_id.insert_unique(hash, number, |other| {
             let index = usize::try_from(other.0).expect("an account number is an index");
-            accounts.get(index).map_or(0, |account| hash_of(&account.id))
+            accounts.get(index).map_or(0, |account| account_hash(&account.id))
         });
     }
 
@@ -324,16 +354,17 @@ fn decide_accrual(account: &Account, partner: SymbolId, basket: &Basket, context
         .map(|(_, amount_minor)| amount_minor)
         .sum();
     out.granted = out.earned;
-    clip_by_velocity(account, basket.receipt_at, program, out);
-    clip_by_caps(account, basket.receipt_at, program, out);
+    let periods = Periods::at(&program.zone, basket.receipt_at);
+    clip_by_velocity(account, periods, program, out);
+    clip_by_caps(account, periods, program, out);
     clip_by_budgets(context, out);
 
     let key = LotKey { wallet: out.wallet, issuer: partner, funding_rate_bps: 0, expires_at: LotKey::NEVER };
     if out.granted > 0 {
         out.effects.lot = Some((key, out.granted));
     }
-    count_caps(basket.receipt_at, context, out);
-    count_metrics(basket.receipt_at, eligible_minor, context, out);
+    count_caps(periods, context, out);
+    count_metrics(periods, eligible_minor, context, out);
     out.effects.totals = TotalsChange::of_accrual(out.granted, &out.clips, out.over_velocity.is_some());
     out.balance_after = account.balance(out.wallet, context.posted_at) + out.granted;
 
@@ -349,12 +380,12 @@ fn decide_accrual(account: &Account, partner: SymbolId, basket: &Basket, context
 }
 
 /// A basket that would have earned earns nothing once the window has seen as many earning baskets as the cap allows.
-fn clip_by_velocity(account: &Account, receipt_at: TimestampNs, program: &Program, out: &mut Decision) {
+fn clip_by_velocity(account: &Account, periods: Periods, program: &Program, out: &mut Decision) {
     if out.earned == 0 {
         return;
     }
     for cap in program.caps.iter().filter(|cap| cap.measure == CapMeasure::EarningBaskets) {
-        let period = cap.window.period(&program.zone, receipt_at);
+        let period = periods.of(cap.window);
         if account.counter(cap.symbol, period) >= cap.limit {
             out.over_velocity = Some(cap.symbol);
             out.granted = 0;
@@ -363,9 +394,9 @@ fn clip_by_velocity(account: &Account, receipt_at: TimestampNs, program: &Progra
     }
 }
 
-fn clip_by_caps(account: &Account, receipt_at: TimestampNs, program: &Program, out: &mut Decision) {
+fn clip_by_caps(account: &Account, periods: Periods, program: &Program, out: &mut Decision) {
     for cap in program.caps.iter().filter(|cap| cap.measure == CapMeasure::Units) {
-        let period = cap.window.period(&program.zone, receipt_at);
+        let period = periods.of(cap.window);
         let room = (cap.limit - account.counter(cap.symbol, period)).max(0);
         if out.granted > room {
             out.clips.push(Clip { source: cap.symbol, is_budget: false, units: out.granted - room });
@@ -405,23 +436,23 @@ fn retain_until(window: CalendarWindow, period: i32, context: &Context<'_>) -> D
     Day(last.saturating_add(i32::try_from(late_days).unwrap_or(i32::MAX)))
 }
 
-fn count_caps(receipt_at: TimestampNs, context: &Context<'_>, out: &mut Decision) {
+fn count_caps(periods: Periods, context: &Context<'_>, out: &mut Decision) {
     for cap in &context.program.caps {
         let delta = match cap.measure {
             CapMeasure::Units => out.granted,
             CapMeasure::EarningBaskets => i64::from(out.granted > 0),
         };
-        let period = cap.window.period(&context.program.zone, receipt_at);
+        let period = periods.of(cap.window);
         push_counter(cap.symbol, cap.window, period, delta, context, out);
     }
 }
 
-fn count_metrics(receipt_at: TimestampNs, eligible_minor: i64, context: &Context<'_>, out: &mut Decision) {
+fn count_metrics(periods: Periods, eligible_minor: i64, context: &Context<'_>, out: &mut Decision) {
     for metric in &context.program.metrics {
         let delta = match metric.measure {
             MetricMeasure::EligibleAmount => eligible_minor,
         };
-        let period = metric.window.period(&context.program.zone, receipt_at);
+        let period = periods.of(metric.window);
         push_counter(metric.symbol, metric.window, period, delta, context, out);
     }
 }

@@ -30,6 +30,7 @@ pub use timezone::{time_zone_release, zone};
 
 use file::ProgramFile;
 use problem::{Finding, Problems};
+use registry::AppendError;
 use table::TableReader;
 use toml::de::DeTable;
 
@@ -82,6 +83,36 @@ pub fn compile(
         problems.push(finding);
         problems.into_sorted()
     })
+}
+
+/// Why a file cannot become the next version, as a problem with its place where it has one.
+#[must_use]
+pub fn unfit(source: &str, error: &AppendError) -> Problem {
+    let path: &[&str] = match error {
+        AppendError::CurrencyChanged { .. } => &["program", "currency"],
+        AppendError::LateLimitRaised { .. } => &["program", "late_limit_days"],
+        AppendError::WalletChanged { .. } => &["wallets"],
+        AppendError::CounterChanged { .. } => &["caps"],
+        AppendError::Full | AppendError::NotNext { .. } | AppendError::NotLater { .. } => &[],
+    };
+    let mut problems = Problems::new(source);
+    let place = place_of(source, path);
+    problems.push(Finding::error(&place.clone().unwrap_or(0..0), error.to_string()));
+    let problem = problems.into_sorted().remove(0);
+    if place.is_some() { problem } else { Problem { line: 0, column: 0, ..problem } }
+}
+
+/// Where the last key of a path stands; where it is missing, the last that is there.
+fn place_of(source: &str, path: &[&str]) -> Option<std::ops::Range<usize>> {
+    let (root, _) = DeTable::parse_recoverable(source);
+    let mut table = Some(root.get_ref());
+    let mut place = None;
+    for key in path {
+        let Some((found, value)) = table.and_then(|table| table.get_key_value(*key)) else { break };
+        place = Some(found.span());
+        table = value.get_ref().as_table();
+    }
+    place
 }
 
 /// A file in which every entry is fit, and the programme that its expectations were run against.

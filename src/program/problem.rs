@@ -32,9 +32,9 @@ impl fmt::Display for Severity {
 /// One thing that is wrong with a programme file. Shown as `LINE:COLUMN: error: message`, a hint on its own line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Line, from 1.
+    /// Line, from 1; 0 where the problem concerns the file as a whole.
     pub line: usize,
-    /// Column in characters, from 1.
+    /// Column in characters, from 1; 0 where the problem concerns the file as a whole.
     pub column: usize,
     /// What is wrong, in words.
     pub message: String,

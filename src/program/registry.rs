@@ -9,6 +9,8 @@ use crate::ledger::program::{CalendarWindow, Program};
 use crate::ledger::types::{ProgramVersion, TimestampNs};
 use crate::limits::PROGRAM_VERSIONS_MAX;
 
+const NS_PER_DAY: i64 = 86_400_000_000_000;
+
 /// The versions of one data directory, ascending. A rollback is a new version with an older text.
 #[derive(Clone, Debug, Default)]
 pub struct Programs {
@@ -55,6 +57,19 @@ pub enum AppendError {
         /// Its scale so far.
         scale: u8,
     },
+    /// Receipts would be let in for windows of which counters are forgotten already.
+    #[error(
+        "`late_limit_days` is {got}, but may not be raised above the {latest} of version {version}: counters of caps \
+         are kept no longer"
+    )]
+    LateLimitRaised {
+        /// The version before.
+        version: ProgramVersion,
+        /// Its late limit, in days.
+        latest: i64,
+        /// The new version's, in days.
+        got: i64,
+    },
     /// A cap or metric would go on counting something else under the same name.
     #[error("{name:?} counts something else in version {version}; give the new counter another name")]
     CounterChanged {
@@ -100,6 +115,7 @@ impl Programs {
             return Err(AppendError::NotLater { latest: latest.effective_at, got: program.effective_at });
         }
         check_same_units(latest, program)?;
+        check_late_limit(latest, program)?;
         self.versions.iter().try_for_each(|earlier| check_same_counters(earlier, program))
     }
 
@@ -140,6 +156,17 @@ fn check_same_units(earlier: &Program, program: &Program) -> Result<(), AppendEr
         }
     }
     Ok(())
+}
+
+/// Counters are kept for as long as the version that counted lets receipts in, and a window may reach over from one
+/// version into the next. A longer limit would let a receipt in after its window's counter is forgotten, and what the
+/// cap granted in that window would be granted again (invariant 6). Limits never grow, so the latest is the smallest.
+fn check_late_limit(latest: &Program, program: &Program) -> Result<(), AppendError> {
+    if program.late_limit_ns <= latest.late_limit_ns {
+        return Ok(());
+    }
+    let days = |program: &Program| program.late_limit_ns / NS_PER_DAY;
+    Err(AppendError::LateLimitRaised { version: latest.version, latest: days(latest), got: days(program) })
 }
 
 /// Counters keep their meaning: a name that any earlier version gave to a cap or metric counts the same thing in the
@@ -263,6 +290,15 @@ mod tests {
             ("[earn]", "[[wallets]]\nname = \"stars\"\n[earn]", None),
             ("name = \"daily\"", "name = \"per-day\"", None),
             ("USD", "EUR", Some("the currency of a programme stays \"USD\"; the new version states \"EUR\"")),
+            ("\"UTC\"", "\"UTC\"\nlate_limit_days = 29", None),
+            (
+                "\"UTC\"",
+                "\"UTC\"\nlate_limit_days = 31",
+                Some(
+                    "`late_limit_days` is 31, but may not be raised above the 30 of version 1: counters of caps are \
+                     kept no longer",
+                ),
+            ),
             (
                 "points\"\n        [earn]",
                 "points\"\n        scale = 2\n        [earn]",
@@ -292,6 +328,18 @@ mod tests {
             let got = programs.append(version_of(&source, 2, 200)).err().map(|error| error.to_string());
             assert_eq!(got.as_deref(), expected, "{old} -> {new}");
         }
+    }
+
+    #[test]
+    fn a_late_limit_that_was_lowered_stays_low() {
+        let lower = SOURCE.replacen("\"UTC\"", "\"UTC\"\nlate_limit_days = 3", 1);
+        let mut programs = Programs::new();
+        programs.append(version(1, 100)).unwrap();
+        programs.append(version_of(&lower, 2, 200)).unwrap();
+        // Windows of version 2 are forgotten after three days, whatever version 1 allowed.
+        let error = programs.append(version(3, 300)).unwrap_err();
+        assert_eq!(error, AppendError::LateLimitRaised { version: ProgramVersion(2), latest: 3, got: 30 });
+        programs.append(version_of(&lower, 3, 300)).unwrap();
     }
 
     #[test]

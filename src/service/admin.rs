@@ -14,14 +14,13 @@ use tonic::{Request, Response, Status};
 use super::answer::signed;
 use super::fields::{Fields, Path};
 use super::program::hex;
-use super::read::{metrics, totals, version_number, wallet_balances};
+use super::read::{account_row, version_number};
 use super::status::Failure;
 use super::wire::export_accounts_response::Part;
 use super::wire::server::admin_service_server::AdminService;
 use super::{Call, Edge, Patience, Service, times, wire};
 use crate::audit::export::{Export, export_accounts};
 use crate::backup;
-use crate::ledger::account::Account;
 use crate::ledger::digest::Digest;
 use crate::ledger::types::{Position, ShardId, TimestampNs};
 use crate::replay::digest_of_shards;
@@ -299,7 +298,7 @@ impl Edge {
         }
         let mut told_ns = self.engine.clock.monotonic_ns();
         let mut sent = 0;
-        let mut rows = export.accounts().map(|account| account_row(export, account));
+        let mut rows = export.accounts().map(|account| account_row(export.program.as_deref(), account, export.as_of));
         loop {
             let next: Vec<wire::AccountRow> = rows.by_ref().take(EXPORT_ROWS).collect();
             sent += next.len() as u64;
@@ -315,16 +314,6 @@ impl Edge {
                 send_progress(messages, wire::ExportPhase::Rows, sent, total);
             }
         }
-    }
-}
-
-fn account_row(export: &Export, account: &Account) -> wire::AccountRow {
-    let program = export.program.as_deref();
-    wire::AccountRow {
-        account_id: account.id.to_string(),
-        wallets: program.map_or_else(Vec::new, |program| wallet_balances(program, account, export.as_of)),
-        totals: Some(totals(account)),
-        metrics: program.map_or_else(Vec::new, |program| metrics(program, account, export.as_of).collect()),
     }
 }
 

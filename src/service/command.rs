@@ -23,8 +23,9 @@ use prost::Message;
 use tokio::sync::oneshot;
 
 use super::auth::Caller;
-use super::convert::{self, Giving, Rules};
+use super::convert::Rules;
 use super::encode;
+use super::intake::{Intake, LeftOpen, Moment, check_deadline_at, local_day};
 use super::lane::Answered;
 use super::status::Failure;
 use super::view::AccrualView;
@@ -34,17 +35,11 @@ use crate::journal::record::{Entry, Record};
 use crate::journal::walk::{self, Located};
 use crate::ledger::command::{Basket, Command, CommandKind};
 use crate::ledger::decision::Refusal;
+use crate::ledger::state::shard_of_hash;
 use crate::ledger::types::{AccountNumber, Day, Position, ProgramVersion, ShardId, SymbolId, TimestampNs};
-use crate::ledger::zone::utc_day;
 use crate::metrics::Outcome;
-use crate::program::registry::Programs;
 use crate::shard::engine::Engine;
-use crate::shard::job::{ClaimedIds, CommandBatch, CommandJob, Job};
-
-/// Room made in a decision before it travels, so that the worker need not make any.
-const COUNTERS_RESERVED: usize = 8;
-const CLIPS_RESERVED: usize = 4;
-const CELLS_RESERVED: usize = 4;
+use crate::shard::job::{CommandBatch, CommandJob, Job};
 
 /// An answer that is still being worked out, without holding any claim.
 pub(super) type Lookup = Pin<Box<dyn Future<Output = Result<wire::Decision, Failure>> + Send>>;
@@ -130,23 +125,8 @@ pub(super) enum Claimed<'a> {
 
 /// A command of a reversal or an accrual, with everything a worker needs to know.
 pub(super) struct Ready {
-    pub job: CommandJob,
+    pub job: Box<CommandJob>,
     pub original_version: Option<ProgramVersion>,
-}
-
-/// What is the same for all commands that arrive together.
-pub(super) struct Moment {
-    programs: Arc<Programs>,
-    stamp: TimestampNs,
-    monotonic_ns: i64,
-}
-
-/// An accrual that was checked and named, with what the caller left open: it is compared as it was filled in the first
-/// time.
-#[derive(Clone, Copy)]
-pub(super) struct LeftOpen {
-    receipt_time: bool,
-    business_date: bool,
 }
 
 impl Edge {
@@ -164,37 +144,13 @@ impl Edge {
         moment: &Moment,
         job: &mut CommandJob,
     ) -> Result<Option<LeftOpen>, Failure> {
-        let programs = &*moment.programs;
-        let currency = programs.latest().map(|program| program.currency.as_str());
-        let rules = Rules { clock_is_input: self.engine.identity.clock_is_input, currency };
-        let times = convert::check_accrual(request, rules)?;
-        check_deadline_at(caller, moment.monotonic_ns)?;
-        let left_open =
-            LeftOpen { receipt_time: times.receipt_at.is_none(), business_date: times.business_day.is_none() };
-        let basket = request.basket.as_ref().expect("the check requires a basket");
-        job.stamp = times.posting_at.unwrap_or(moment.stamp);
-        let receipt_at = times.receipt_at.unwrap_or(job.stamp);
-        let business_day = times.business_day.unwrap_or_else(|| local_day(programs, receipt_at));
-        let (hasher, partner) = (&self.engine.hasher, &*caller.principal.partner);
-        let receipt = (basket.store_id, basket.terminal_id, basket.receipt_number);
-        job.ids = ClaimedIds {
-            transaction: hasher.transaction(partner, request.transaction_id),
-            subject: hasher.receipt(partner, receipt.0, receipt.1, business_day.0, receipt.2),
-            freed: None,
+        let intake = Intake {
+            hasher: &self.engine.hasher,
+            dictionary: &self.engine.dictionary,
+            definitions: &*self.engine.control,
+            clock_is_input: self.engine.identity.clock_is_input,
         };
-        job.deadline_ns = caller.deadline_ns;
-        let names = Giving { dictionary: &self.engine.dictionary, definitions: &*self.engine.control };
-        if convert::fill_basket(job.basket_mut(), basket, receipt_at, business_day, &names).is_err() {
-            return Ok(None);
-        }
-        let command = &mut job.command;
-        command.account_id.clear();
-        command.account_id.push_str(request.account_id);
-        command.transaction_id.clear();
-        command.transaction_id.push_str(request.transaction_id);
-        command.partner = caller.principal.symbol;
-        make_room(job);
-        Ok(Some(left_open))
+        intake.prepare(caller, request, moment, &mut self.lane.names(), job)
     }
 
     /// Claims the ids of a prepared accrual, if that needs no waiting: whether the job owns them now.
@@ -219,7 +175,7 @@ impl Edge {
         request: &AccrualView<'_>,
         patience: Patience,
     ) -> Result<Started, Failure> {
-        let mut job = CommandJob::blank();
+        let mut job = Box::new(CommandJob::blank());
         let prepared = self.prepare_accrual(caller, request, &self.moment(), &mut job)?;
         match prepared {
             Some(left_open) => self.start_prepared(job, left_open, patience).await,
@@ -230,7 +186,7 @@ impl Edge {
     /// Starts a prepared accrual, waiting for whatever it has to wait for.
     pub(super) async fn start_prepared(
         self: &Arc<Self>,
-        job: CommandJob,
+        job: Box<CommandJob>,
         left_open: LeftOpen,
         patience: Patience,
     ) -> Result<Started, Failure> {
@@ -317,7 +273,7 @@ impl Edge {
         patience: Patience,
     ) -> Result<Started, Failure> {
         let Ready { mut job, original_version } = ready;
-        let shard = self.engine.shard_of(&job.command.account_id);
+        let shard = shard_of_hash(job.account_hash, self.engine.identity.shard_count);
         let (ticket, answer) = self.lane.expect_answer(original_version);
         job.ticket = ticket;
         let batch = CommandBatch::new(vec![job], self.lane.clone());
@@ -433,26 +389,4 @@ fn fill_as_before(ours: &mut Basket, theirs: &Basket, left_open: LeftOpen) {
     if left_open.business_date {
         ours.business_day = theirs.business_day;
     }
-}
-
-fn check_deadline_at(caller: &Caller, now_ns: i64) -> Result<(), Failure> {
-    if caller.deadline_ns.is_some_and(|deadline_ns| deadline_ns <= now_ns) {
-        return Err(Failure::DeadlineExpired);
-    }
-    Ok(())
-}
-
-fn local_day(programs: &Programs, receipt_at: TimestampNs) -> Day {
-    programs.in_force(receipt_at).map_or_else(|| utc_day(receipt_at), |program| program.zone.day(receipt_at))
-}
-
-/// Makes room for what the decision of this command may hold.
-pub(super) fn make_room(job: &mut CommandJob) {
-    let decision = &mut job.outcome.decision;
-    if let CommandKind::Accrue(basket) = &job.command.kind {
-        decision.lines.reserve(basket.lines.len());
-    }
-    decision.clips.reserve(CLIPS_RESERVED);
-    decision.cells.reserve(CELLS_RESERVED);
-    decision.effects.counters.reserve(COUNTERS_RESERVED);
 }

@@ -3,7 +3,10 @@
 //! What must stay true: a request with any wrong field is refused with all of them and leaves no name behind in the
 //! dictionary; a quote never gives a new number, because it changes nothing.
 
+use std::cell::RefCell;
+
 use super::fields::{Fields, Path};
+use super::names::{NameCache, Place};
 use super::status::Failure;
 use super::times;
 use super::view::{AccrualView, BasketView, LineView};
@@ -154,14 +157,12 @@ pub(super) trait Names {
 
     /// The item of a line, with its number.
     fn line(&self, line: &LineView<'_>) -> Result<(ItemId, Item), DictionaryFull> {
-        let item = Item {
-            sku: self.symbol(line.sku)?,
-            category: self.symbol(line.category)?,
-            department: self.symbol(line.department)?,
-            brand: self.symbol(line.brand)?,
-            margin_class: self.symbol(line.margin_class)?,
-        };
-        Ok((self.item(&item)?, item))
+        looked_up_line(self, line)
+    }
+
+    /// Store, terminal and cashier.
+    fn place(&self, basket: &BasketView<'_>) -> Result<Place, DictionaryFull> {
+        looked_up_place(self, basket)
     }
 }
 
@@ -169,6 +170,7 @@ pub(super) trait Names {
 pub(super) struct Giving<'a> {
     pub dictionary: &'a Dictionary,
     pub definitions: &'a dyn Definitions,
+    pub known: &'a RefCell<&'a mut NameCache>,
 }
 
 impl Names for Giving<'_> {
@@ -179,6 +181,41 @@ impl Names for Giving<'_> {
     fn item(&self, item: &Item) -> Result<ItemId, DictionaryFull> {
         self.dictionary.intern_item(item, self.definitions)
     }
+
+    fn line(&self, line: &LineView<'_>) -> Result<(ItemId, Item), DictionaryFull> {
+        let Some(bytes) = line.item_bytes else { return looked_up_line(self, line) };
+        if let Some(known) = self.known.borrow().item(bytes) {
+            return Ok(known);
+        }
+        let item = looked_up_line(self, line)?;
+        self.known.borrow_mut().keep_item(bytes, item);
+        Ok(item)
+    }
+
+    fn place(&self, basket: &BasketView<'_>) -> Result<Place, DictionaryFull> {
+        let Some(bytes) = basket.place_bytes else { return looked_up_place(self, basket) };
+        if let Some(known) = self.known.borrow().place(bytes) {
+            return Ok(known);
+        }
+        let place = looked_up_place(self, basket)?;
+        self.known.borrow_mut().keep_place(bytes, place);
+        Ok(place)
+    }
+}
+
+fn looked_up_line(names: &(impl Names + ?Sized), line: &LineView<'_>) -> Result<(ItemId, Item), DictionaryFull> {
+    let item = Item {
+        sku: names.symbol(line.sku)?,
+        category: names.symbol(line.category)?,
+        department: names.symbol(line.department)?,
+        brand: names.symbol(line.brand)?,
+        margin_class: names.symbol(line.margin_class)?,
+    };
+    Ok((names.item(&item)?, item))
+}
+
+fn looked_up_place(names: &(impl Names + ?Sized), basket: &BasketView<'_>) -> Result<Place, DictionaryFull> {
+    Ok([names.symbol(basket.store_id)?, names.symbol(basket.terminal_id)?, names.symbol(basket.cashier_id)?])
 }
 
 /// Only looks: a string without a number matches no rule, so it may count as empty.
@@ -209,9 +246,7 @@ pub(super) fn fill_basket(
         let (item_id, item) = names.line(line)?;
         out.lines.push(Line { item_id, item, quantity: line.quantity, amount_minor: line.amount_minor });
     }
-    out.store = names.symbol(basket.store_id)?;
-    out.terminal = names.symbol(basket.terminal_id)?;
-    out.cashier = names.symbol(basket.cashier_id)?;
+    [out.store, out.terminal, out.cashier] = names.place(basket)?;
     out.receipt_number.clear();
     out.receipt_number.push_str(basket.receipt_number);
     out.business_day = business_day;

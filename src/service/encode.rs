@@ -215,6 +215,7 @@ mod tests {
                     partner: SymbolId(4),
                     kind: CommandKind::Accrue(basket),
                 },
+                account_hash: 0,
                 stamp: TimestampNs(0),
                 ids: ClaimedIds { transaction: key, subject: key, freed: None },
                 deadline_ns: None,

@@ -15,6 +15,7 @@ use slab::Slab;
 use tokio::sync::{Notify, oneshot};
 
 use super::command::finished;
+use super::names::NameCache;
 use super::status::Failure;
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::ProgramVersion;
@@ -36,9 +37,9 @@ const SPARES_MAX: usize = 8_192;
 
 #[derive(Default)]
 struct Desk {
-    spares: Vec<CommandJob>,
+    spares: Vec<Box<CommandJob>>,
     /// Commands that have not left, by worker.
-    outgoing: Vec<Vec<CommandJob>>,
+    outgoing: Vec<Vec<Box<CommandJob>>>,
     /// By ticket.
     waiters: Slab<Waiter>,
 }
@@ -47,6 +48,7 @@ struct Desk {
 pub(super) struct Lane {
     engine: Arc<Engine>,
     desk: Mutex<Desk>,
+    names: Mutex<NameCache>,
     arrived: Mutex<Vec<CommandBatch>>,
     bell: Notify,
 }
@@ -56,7 +58,7 @@ impl Lane {
     pub(super) fn new(engine: Arc<Engine>) -> Arc<Self> {
         let outgoing = (0..engine.worker_count()).map(|_| Vec::new()).collect();
         let desk = Mutex::new(Desk { spares: Vec::new(), outgoing, waiters: Slab::new() });
-        Arc::new(Self { engine, desk, arrived: Mutex::new(Vec::new()), bell: Notify::new() })
+        Arc::new(Self { engine, desk, names: Mutex::default(), arrived: Mutex::new(Vec::new()), bell: Notify::new() })
     }
 
     /// Nothing panics while it holds the lock, so poison is passed over.
@@ -64,21 +66,26 @@ impl Lane {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Names that came again and again on this lane. Must not be asked for while it is held.
+    pub(super) fn names(&self) -> MutexGuard<'_, NameCache> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A job to fill in.
-    pub(super) fn spare(&self) -> CommandJob {
-        self.desk().spares.pop().unwrap_or_else(CommandJob::blank)
+    pub(super) fn spare(&self) -> Box<CommandJob> {
+        self.desk().spares.pop().unwrap_or_else(|| Box::new(CommandJob::blank()))
     }
 
     /// Moves up to so many jobs to fill in to `out`.
-    pub(super) fn lend(&self, count: usize, out: &mut Vec<CommandJob>) {
+    pub(super) fn lend(&self, count: usize, out: &mut Vec<Box<CommandJob>>) {
         let mut desk = self.desk();
         let kept = desk.spares.len().saturating_sub(count);
         out.extend(desk.spares.drain(kept..));
     }
 
     /// Takes back jobs whose outcome has been told.
-    pub(super) fn give_back(&self, jobs: &mut Vec<CommandJob>) {
-        jobs.iter_mut().for_each(CommandJob::reset);
+    pub(super) fn give_back(&self, jobs: &mut Vec<Box<CommandJob>>) {
+        jobs.iter_mut().for_each(|job| job.reset());
         let mut desk = self.desk();
         let room = SPARES_MAX.saturating_sub(desk.spares.len());
         desk.spares.extend(jobs.drain(..room.min(jobs.len())));
@@ -92,8 +99,8 @@ impl Lane {
     }
 
     /// Puts a command in, with its claims. It leaves soon.
-    pub(super) fn send(&self, job: CommandJob) {
-        let worker = self.engine.worker_of(&job.command.account_id);
+    pub(super) fn send(&self, job: Box<CommandJob>) {
+        let worker = self.engine.worker_of(job.account_hash);
         let mut desk = self.desk();
         let outgoing = &mut desk.outgoing[worker];
         outgoing.push(job);
@@ -130,7 +137,7 @@ impl Lane {
         }
     }
 
-    fn hand_over(self: &Arc<Self>, worker: usize, jobs: Vec<CommandJob>) {
+    fn hand_over(self: &Arc<Self>, worker: usize, jobs: Vec<Box<CommandJob>>) {
         let batch = CommandBatch::new(jobs, self.clone());
         let Err((job, refusal)) = self.engine.submit_to(worker, Job::Commands(batch)) else { return };
         let Job::Commands(batch) = job else { unreachable!("the same job comes back") };
@@ -178,7 +185,7 @@ impl Mailbox for Lane {
     }
 
     /// Dropping the waiter tells whoever waits that the outcome is unknown.
-    fn abandon(&self, jobs: Vec<CommandJob>) {
+    fn abandon(&self, jobs: Vec<Box<CommandJob>>) {
         for job in jobs {
             drop(self.take_waiter(job.ticket));
         }

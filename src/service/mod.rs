@@ -1,7 +1,7 @@
 //! The gRPC edge: wire types to domain and back, authentication, deadlines, limits. No business rule lives here.
 //!
-//! Reading order: `auth` (who calls), `raw`, `view` and `parse` (accruals as they lie in a request), `fields`, `times`
-//! and `convert` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
+//! Reading order: `auth` (who calls), `raw`, `view` and `parse` (accruals as they lie in a request), `fields`, `times`,
+//! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
 //! and the workers), `reverse`, `round`, `batch` and `stream` (more of the same), `answer` and `encode` (decisions onto
 //! the wire), `read` (balances and transactions), `ledger`, `program` and `admin` (the services), `status` (how a call
 //! fails), `connections` (how many at a time).
@@ -19,8 +19,10 @@ mod convert;
 mod encode;
 mod fields;
 pub mod health;
+pub mod intake;
 mod lane;
 mod ledger;
+pub mod names;
 mod parse;
 mod program;
 pub mod raw;
@@ -49,6 +51,8 @@ use crate::recovery::speed::ReplaySpeed;
 use crate::shard::engine::Engine;
 use crate::shard::job::Job;
 use crate::store::StoreError;
+pub use read::account_row;
+
 use auth::Authenticator;
 use lane::Lane;
 use status::Failure;

@@ -68,20 +68,18 @@ impl ProgramService for Service {
     }
 }
 
-/// Everything that keeps a file from being published, or what it contains.
+/// Everything that is wrong or doubtful about a file, and what it contains if it can be published.
 fn check(engine: &Engine, source: &str) -> wire::CheckProgramResponse {
-    let checked = program::check(source);
-    let errors = checked.problems.iter().filter(|problem| problem.severity == Severity::Error);
-    let mut problems: Vec<wire::ProgramProblem> = errors.map(wire_problem).collect();
+    let mut checked = program::check(source);
     if let Some(program) = &checked.program
         && let Err(error) = engine.with_programs(|programs| programs.check_next(&as_next(program, programs)))
     {
-        // It fits no line of the file: it is about the versions before.
-        let message = format!("{error}.");
-        problems.push(wire::ProgramProblem { line: 0, column: 0, message, hint: String::new() });
+        checked.problems.push(program::unfit(source, &error));
+        checked.problems.sort_by_key(|problem| (problem.line, problem.column));
+        checked.program = None;
     }
-    let summary = if problems.is_empty() { checked.program.as_ref().map(summary) } else { None };
-    wire::CheckProgramResponse { problems, summary }
+    let problems = checked.problems.iter().map(wire_problem).collect();
+    wire::CheckProgramResponse { problems, summary: checked.program.as_ref().map(summary) }
 }
 
 /// The programme as the version that it would become.
@@ -97,6 +95,11 @@ fn wire_problem(problem: &Problem) -> wire::ProgramProblem {
         column: number(problem.column),
         message: problem.message.clone(),
         hint: problem.hint.clone().unwrap_or_default(),
+        severity: match problem.severity {
+            Severity::Error => wire::ProblemSeverity::Error,
+            Severity::Warning => wire::ProblemSeverity::Warning,
+        }
+        .into(),
     }
 }
 
@@ -170,6 +173,7 @@ impl Edge {
             partner: caller.principal.symbol,
             transaction_id: request.transaction_id.into_boxed_str(),
         };
+        let source = draft.source.clone();
         let call = self.enter()?;
         let publishing = tokio::task::spawn_blocking(move || {
             let engine = claim.engine.clone();
@@ -181,7 +185,7 @@ impl Edge {
             published
         });
         let published = publishing.await.map_err(Failure::internal)?;
-        let (program, position) = published.map_err(publish_failure)?;
+        let (program, position) = published.map_err(|error| publish_failure(error, &source))?;
         let program = self.published(program.version, position)?;
         Ok(wire::PublishProgramResponse { program: Some(program), replayed: false })
     }
@@ -271,7 +275,7 @@ impl Edge {
     }
 }
 
-fn publish_failure(error: PublishError) -> Failure {
+fn publish_failure(error: PublishError, source: &str) -> Failure {
     match error {
         PublishError::Problems(problems) => {
             let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
@@ -284,13 +288,11 @@ fn publish_failure(error: PublishError) -> Failure {
         PublishError::TooMany | PublishError::Unfit(AppendError::Full) => Failure::LimitReached(format!("{error}.")),
         PublishError::Unfit(AppendError::NotNext { .. }) => Failure::internal(error),
         PublishError::Unfit(
-            AppendError::CurrencyChanged { .. }
+            unfit @ (AppendError::CurrencyChanged { .. }
             | AppendError::WalletChanged { .. }
-            | AppendError::CounterChanged { .. },
-        ) => {
-            let description = format!("{error}.");
-            Failure::ProgramInvalid(vec![wire::FieldViolation { field: "source".to_owned(), description }])
-        }
+            | AppendError::LateLimitRaised { .. }
+            | AppendError::CounterChanged { .. }),
+        ) => Failure::ProgramInvalid(vec![violation(&program::unfit(source, &unfit))]),
         PublishError::Stopping => Failure::OutcomeUnknown,
     }
 }

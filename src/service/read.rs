@@ -176,7 +176,7 @@ pub(super) fn version_number(program: &Program) -> i32 {
 }
 
 /// The balances of all wallets of the programme, in its order.
-pub(super) fn wallet_balances(program: &Program, account: &Account, at: TimestampNs) -> Vec<wire::WalletBalance> {
+fn wallet_balances(program: &Program, account: &Account, at: TimestampNs) -> Vec<wire::WalletBalance> {
     let ids = (0..program.wallets.len()).map(|index| WalletId(u8::try_from(index).expect("wallets are bounded")));
     ids.map(|id| {
         let totals = account.wallet_totals(id);
@@ -195,7 +195,7 @@ pub(super) fn wallet_balances(program: &Program, account: &Account, at: Timestam
 }
 
 /// The account's lifetime counts.
-pub(super) fn totals(account: &Account) -> wire::AccountTotals {
+fn totals(account: &Account) -> wire::AccountTotals {
     wire::AccountTotals {
         basket_count: account.totals.baskets,
         refused_basket_count: account.totals.refused_baskets,
@@ -224,7 +224,7 @@ fn counters(program: &Program, account: &Account, at: TimestampNs) -> Vec<wire::
 }
 
 /// The metrics in the windows that contain the instant.
-pub(super) fn metrics<'a>(
+fn metrics<'a>(
     program: &'a Program,
     account: &'a Account,
     at: TimestampNs,
@@ -242,6 +242,17 @@ pub(super) fn metrics<'a>(
             unit: unit.into(),
         }
     })
+}
+
+/// An account as exports state it.
+#[must_use]
+pub fn account_row(program: Option<&Program>, account: &Account, at: TimestampNs) -> wire::AccountRow {
+    wire::AccountRow {
+        account_id: account.id.to_string(),
+        wallets: program.map_or_else(Vec::new, |program| wallet_balances(program, account, at)),
+        totals: Some(totals(account)),
+        metrics: program.map_or_else(Vec::new, |program| metrics(program, account, at).collect()),
+    }
 }
 
 /// The record that used an id.

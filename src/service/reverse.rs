@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use super::auth::Caller;
-use super::command::{Claimed, Held, Ready, Started, make_room};
+use super::command::{Claimed, Held, Ready, Started};
 use super::convert;
+use super::intake::make_room;
 use super::status::Failure;
 use super::{Edge, Patience, wire};
 use crate::ids::IdKey;
 use crate::journal::walk::Located;
 use crate::ledger::command::{Command, CommandKind, Granted, Reversal};
 use crate::ledger::decision::Refusal;
+use crate::ledger::state::account_hash;
 use crate::ledger::types::{Position, TimestampNs};
 use crate::recovery::receipt_key;
 use crate::shard::job::{ClaimedIds, CommandJob};
@@ -107,9 +109,11 @@ impl Edge {
             Claimed::Held(held) => held,
             Claimed::Used(_) => return Ok(Started::Answered(self.refused(Refusal::AlreadyReversed, None))),
         };
-        let mut job = CommandJob { command, stamp, ids, deadline_ns: caller.deadline_ns, ..CommandJob::blank() };
+        let account_hash = account_hash(&command.account_id);
+        let mut job =
+            CommandJob { command, account_hash, stamp, ids, deadline_ns: caller.deadline_ns, ..CommandJob::blank() };
         make_room(&mut job);
-        self.hand_to_worker(Ready { job, original_version }, [own, subject], patience).await
+        self.hand_to_worker(Ready { job: Box::new(job), original_version }, [own, subject], patience).await
     }
 
     /// The answer to a reversal whose transaction id is used already.

@@ -16,7 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::auth::Caller;
 use super::batch::item_answer;
-use super::command::{LeftOpen, Moment, Started, finished};
+use super::command::{Started, finished};
+use super::intake::{LeftOpen, Moment};
 use super::lane::{Answered, Lane};
 use super::status::Failure;
 use super::view::AccrualView;
@@ -62,7 +63,7 @@ impl Mailbox for PartMailbox {
         }
     }
 
-    fn abandon(&self, jobs: Vec<CommandJob>) {
+    fn abandon(&self, jobs: Vec<Box<CommandJob>>) {
         drop(jobs);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -71,7 +72,7 @@ impl Mailbox for PartMailbox {
 /// An accrual that is prepared but has not claimed its ids, and its place in the message.
 struct Prepared {
     place: usize,
-    job: CommandJob,
+    job: Box<CommandJob>,
     left_open: LeftOpen,
 }
 
@@ -79,7 +80,7 @@ struct Prepared {
 struct Unsent<'a> {
     ids: &'a IdIndex,
     /// By worker: the part and its jobs.
-    by_worker: Vec<(usize, Vec<CommandJob>)>,
+    by_worker: Vec<(usize, Vec<Box<CommandJob>>)>,
 }
 
 impl Drop for Unsent<'_> {
@@ -90,7 +91,7 @@ impl Drop for Unsent<'_> {
     }
 }
 
-fn drop_claims(ids: &IdIndex, jobs: &[CommandJob]) {
+fn drop_claims(ids: &IdIndex, jobs: &[Box<CommandJob>]) {
     for job in jobs {
         ids.release(job.ids.subject);
         ids.release(job.ids.transaction);
@@ -117,7 +118,7 @@ pub(super) struct Starting<'a> {
     window: Vec<Prepared>,
     keys: Vec<IdKey>,
     claiming: Claiming,
-    spares: Vec<CommandJob>,
+    spares: Vec<Box<CommandJob>>,
     unsent: Unsent<'a>,
     round: Round,
 }
@@ -176,11 +177,11 @@ impl<'a> Starting<'a> {
         self.round.places.push_back(place);
     }
 
-    fn spare(&mut self) -> CommandJob {
+    fn spare(&mut self) -> Box<CommandJob> {
         if self.spares.is_empty() {
             self.edge.lane.lend(limits::CLAIM_WINDOW_COMMANDS, &mut self.spares);
         }
-        self.spares.pop().unwrap_or_else(CommandJob::blank)
+        self.spares.pop().unwrap_or_else(|| Box::new(CommandJob::blank()))
     }
 
     fn place_of(&mut self, started: Result<Started, Failure>) -> Place {
@@ -245,8 +246,8 @@ impl<'a> Starting<'a> {
     }
 
     /// Puts a claimed command to those that are going to be handed over.
-    fn add(&mut self, place: usize, job: CommandJob) {
-        let worker = self.edge.engine.worker_of(&job.command.account_id);
+    fn add(&mut self, place: usize, job: Box<CommandJob>) {
+        let worker = self.edge.engine.worker_of(job.account_hash);
         let (part, jobs) = &mut self.unsent.by_worker[worker];
         if jobs.is_empty() {
             *part = self.round.parts.len();

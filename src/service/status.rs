@@ -141,7 +141,7 @@ impl Failure {
 
     fn details(&self, reason: ErrorReason) -> ErrorDetails {
         let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
-        let mut metadata = HashMap::new();
+        let mut metadata = HashMap::from([("number".to_owned(), reason.page_number().to_string())]);
         if let Self::TransactionIdReused(field) = self {
             metadata.insert("field".to_owned(), field.clone());
         }
@@ -228,6 +228,7 @@ mod tests {
             assert_eq!(info.domain, "tallystick");
             let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason));
             assert_eq!(reason, Some(failure.code_and_reason().1), "{}", info.reason);
+            assert_eq!(info.metadata["number"], failure.code_and_reason().1.page_number().to_string());
             assert_eq!(status.code() == Code::InvalidArgument, details.bad_request().is_some(), "{failure:?}");
             let retries = [Code::ResourceExhausted, Code::Unavailable].contains(&status.code());
             assert_eq!(retries, details.retry_info().is_some(), "{failure:?}");

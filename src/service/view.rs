@@ -30,6 +30,8 @@ pub(super) struct BasketView<'a> {
     pub receipt_time: Option<Timestamp>,
     pub currency_code: &'a str,
     pub lines: SmallVec<[LineView<'a>; LINES_INLINE]>,
+    /// The bytes that hold store, terminal and cashier and nothing else, where there are such.
+    pub place_bytes: Option<&'a [u8]>,
 }
 
 /// A line of a basket.
@@ -42,6 +44,8 @@ pub(super) struct LineView<'a> {
     pub margin_class: &'a str,
     pub quantity: i64,
     pub amount_minor: i64,
+    /// The bytes that hold everything above the quantity and nothing else, where there are such.
+    pub item_bytes: Option<&'a [u8]>,
 }
 
 impl<'a> From<&'a wire::AccrueRequest> for AccrualView<'a> {
@@ -66,6 +70,7 @@ impl<'a> From<&'a wire::Basket> for BasketView<'a> {
             receipt_time: basket.receipt_time,
             currency_code: &basket.currency_code,
             lines: basket.lines.iter().map(LineView::from).collect(),
+            place_bytes: None,
         }
     }
 }
@@ -80,6 +85,7 @@ impl<'a> From<&'a wire::Line> for LineView<'a> {
             margin_class: &line.margin_class,
             quantity: line.quantity,
             amount_minor: line.amount_minor,
+            item_bytes: None,
         }
     }
 }

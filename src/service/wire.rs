@@ -40,6 +40,17 @@ pub mod server {
 /// `google.protobuf.FileDescriptorSet`: what reflection serves.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("tallystick");
 
+impl ErrorReason {
+    /// The permanent number of the page about it in `docs/errors`. The numbers below 1,000 are for refusals.
+    ///
+    /// # Panics
+    /// Never: there are fewer than 1,000 reasons.
+    #[must_use]
+    pub fn page_number(self) -> u16 {
+        u16::try_from(1_000 + i32::from(self)).expect("there are fewer than 1,000 reasons")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use prost::Message;

@@ -183,3 +183,7 @@ impl Committer {
         &self.chain
     }
 }
+
+#[cfg(test)]
+#[path = "committer_tests.rs"]
+mod tests;

@@ -30,7 +30,7 @@ use crate::journal::record::{Opening, Publication, Record};
 use crate::journal::size::JournalSize;
 use crate::journal::{Journal, JournalError};
 use crate::ledger::decision::Refusal;
-use crate::ledger::state::{ShardState, shard_of};
+use crate::ledger::state::{ShardState, shard_of, shard_of_hash};
 use crate::ledger::types::{Position, ShardId, TimestampNs};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -275,10 +275,10 @@ impl Engine {
         }
     }
 
-    /// The number of the worker that owns an account.
+    /// The number of the worker that owns an account with this hash.
     #[must_use]
-    pub fn worker_of(&self, account_id: &str) -> usize {
-        worker_of(self.shard_of(account_id), self.queues.len())
+    pub fn worker_of(&self, account_hash: u64) -> usize {
+        worker_of(shard_of_hash(account_hash, self.identity.shard_count), self.queues.len())
     }
 
     /// The shard of an account.
@@ -306,7 +306,13 @@ impl Engine {
     /// announced stamps: of the two at least one sees the other.
     #[must_use]
     pub fn may_stamp(&self, stamp: TimestampNs) -> bool {
+        self.may_stamp_around(stamp, || {})
+    }
+
+    /// As [`Engine::may_stamp`]; `between` runs between the announcement and the look, where a test publishes.
+    fn may_stamp_around(&self, stamp: TimestampNs, between: impl FnOnce()) -> bool {
         self.latest_stamp.fetch_max(stamp.0, Ordering::SeqCst);
+        between();
         stamp.0 < self.publish_gate.load(Ordering::SeqCst)
     }
 
@@ -568,3 +574,7 @@ impl WorkerThread {
         let _ = select.ready_timeout(Duration::from_millis(patience));
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -34,6 +34,8 @@ pub struct CommandJob {
     pub ticket: u64,
     /// What is asked.
     pub command: Command,
+    /// [`crate::ledger::state::account_hash`] of the account's id.
+    pub account_hash: u64,
     /// The stamp of the service, or of the importer where the clock is the input.
     pub stamp: TimestampNs,
     /// Claims that the worker turns into entries of the index, or drops.
@@ -57,6 +59,7 @@ impl CommandJob {
                 partner: SymbolId::EMPTY,
                 kind: CommandKind::Accrue(Basket::default()),
             },
+            account_hash: 0,
             stamp: TimestampNs(0),
             ids: ClaimedIds { transaction: none, subject: none, freed: None },
             deadline_ns: None,
@@ -89,7 +92,7 @@ pub trait Mailbox: Send + Sync {
     fn deliver(&self, batch: CommandBatch);
 
     /// The ledger has failed: what became of these commands is unknown.
-    fn abandon(&self, jobs: Vec<CommandJob>) {
+    fn abandon(&self, jobs: Vec<Box<CommandJob>>) {
         drop(jobs);
     }
 }
@@ -104,14 +107,14 @@ impl<F: Fn(CommandBatch) + Send + Sync> Mailbox for F {
 /// way, however many they are.
 pub struct CommandBatch {
     /// The commands. They come back in the same order, with their outcomes.
-    pub jobs: Vec<CommandJob>,
+    pub jobs: Vec<Box<CommandJob>>,
     mailbox: Option<Arc<dyn Mailbox>>,
 }
 
 impl CommandBatch {
     /// Commands that are answered to a mailbox.
     #[must_use]
-    pub fn new(jobs: Vec<CommandJob>, mailbox: Arc<dyn Mailbox>) -> Self {
+    pub fn new(jobs: Vec<Box<CommandJob>>, mailbox: Arc<dyn Mailbox>) -> Self {
         Self { jobs, mailbox: Some(mailbox) }
     }
 
@@ -124,7 +127,7 @@ impl CommandBatch {
 
     /// The commands of a batch that was not taken; nobody is told.
     #[must_use]
-    pub fn take_back(mut self) -> Vec<CommandJob> {
+    pub fn take_back(mut self) -> Vec<Box<CommandJob>> {
         self.mailbox = None;
         std::mem::take(&mut self.jobs)
     }
@@ -135,11 +138,8 @@ impl CommandBatch {
     /// Answers too early: a mistake that the simulator must find. The batch itself is then answered to nobody.
     pub fn deliver_a_copy(&mut self) {
         let Some(mailbox) = self.mailbox.take() else { return };
-        let jobs = self.jobs.iter().map(|job| CommandJob {
-            command: job.command.clone(),
-            outcome: job.outcome.clone(),
-            ..*job
-        });
+        let copy = |job: &CommandJob| CommandJob { command: job.command.clone(), outcome: job.outcome.clone(), ..*job };
+        let jobs = self.jobs.iter().map(|job| Box::new(copy(job)));
         mailbox.deliver(Self { jobs: jobs.collect(), mailbox: None });
     }
 }

@@ -13,7 +13,7 @@ use super::edge::Answer;
 use super::facts::{Action, Name, Posting, Request};
 use super::judge::{judge, refusal_by_time};
 use super::model::{AccountModel, Broken, Model, must};
-use crate::ledger::decision::{Decision, Refusal, RetryAdvice};
+use crate::ledger::decision::{Decision, Refusal};
 
 /// What is known about a command that clients sent.
 #[derive(Debug)]
@@ -218,13 +218,7 @@ fn check_refusal(
     model: &Model,
 ) -> Result<Verified, Broken> {
     let posted = model.posted(&request.partner, &request.transaction_id);
-    let verified = match refusal.retry() {
-        RetryAdvice::SameId if refusal == Refusal::OriginalUnknown => Verified::Refused,
-        RetryAdvice::SameId if refusal == Refusal::ReceiptInFuture => Verified::Refused,
-        RetryAdvice::SameId if refusal == Refusal::ProgramNotInForce => Verified::Refused,
-        RetryAdvice::SameId => Verified::TryAgain,
-        RetryAdvice::NewId | RetryAdvice::Never => Verified::Refused,
-    };
+    let verified = if refusal.is_transient() { Verified::TryAgain } else { Verified::Refused };
     let is_right = match (refusal, &request.action) {
         (Refusal::TransactionIdReused, _) => match posted {
             Some(posting) => request.first_difference(posting).as_deref() == difference,

@@ -19,7 +19,7 @@ use crate::journal::Journal;
 use crate::journal::record::{Entry, Record, decode};
 use crate::ledger::command::{Basket, Command, CommandKind, Granted, Line, Reversal};
 use crate::ledger::decision::{Decision, Refusal};
-use crate::ledger::state::shard_of;
+use crate::ledger::state::{account_hash, shard_of};
 use crate::ledger::types::{Day, Item, Position, ShardId, SymbolId, TimestampNs};
 use crate::recovery::ids_of;
 use crate::shard::job::{AccountJob, AccountView, ClaimedIds, CommandJob, CommandOutcome, Job, QuoteJob};
@@ -437,14 +437,15 @@ fn claim_subject(
 
 fn hand_over(machine: &mut Machine, number: u64, call: &mut Call, ids: ClaimedIds, command: Command) -> Next {
     let shard = shard_of(&command.account_id, machine.identity.shard_count);
-    let job = CommandJob {
+    let job = Box::new(CommandJob {
         ticket: number,
+        account_hash: account_hash(&command.account_id),
         command,
         stamp: TimestampNs(call.stamp),
         ids,
         deadline_ns: call.deadline_ns,
         outcome: CommandOutcome::default(),
-    };
+    });
     if let Err(ids) = machine.submit_command(shard, job) {
         machine.shared.ids.release(ids.subject);
         machine.shared.ids.release(ids.transaction);

@@ -78,7 +78,7 @@ impl Outbox {
 impl Mailbox for Outbox {
     fn deliver(&self, mut batch: CommandBatch) {
         for job in batch.jobs.drain(..) {
-            self.push(Message::Command(job.ticket, Box::new(job)));
+            self.push(Message::Command(job.ticket, job));
         }
     }
 }
@@ -310,7 +310,7 @@ impl Machine {
     ///
     /// # Errors
     /// The claims of the command, when the queue is full.
-    pub fn submit_command(&mut self, shard: ShardId, job: CommandJob) -> Result<(), ClaimedIds> {
+    pub fn submit_command(&mut self, shard: ShardId, job: Box<CommandJob>) -> Result<(), ClaimedIds> {
         let call = job.ticket;
         self.latest_stamp = self.latest_stamp.max(job.stamp.0);
         let worker = worker_of(shard, self.stations.len());

@@ -175,6 +175,10 @@ impl Store for CheckedStore {
     fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.guard(|store| store.read_mark())
     }
+
+    fn place(&self) -> String {
+        self.inner.place()
+    }
 }
 
 #[cfg(test)]

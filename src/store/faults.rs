@@ -148,6 +148,10 @@ impl<S: Store> Store for FaultyStore<S> {
     fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.read_mark()
     }
+
+    fn place(&self) -> String {
+        self.inner.place()
+    }
 }
 
 #[cfg(test)]

@@ -177,6 +177,11 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When neither copy of the mark can be read whole.
     fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Where the bytes are kept, as messages name it: the path of the data directory, if there is one.
+    fn place(&self) -> String {
+        "memory".to_owned()
+    }
 }
 
 /// A shared store is a store, so that wrappers and their users can hold the same one.
@@ -203,6 +208,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
         (**self).read_mark()
+    }
+
+    fn place(&self) -> String {
+        (**self).place()
     }
 }
 

@@ -229,6 +229,10 @@ impl Store for RocksStore {
     fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.mark.read()
     }
+
+    fn place(&self) -> String {
+        self.path().display().to_string()
+    }
 }
 
 fn open_database(path: &Path, options: &RocksOptions, may_create: bool) -> Result<DB, StoreError> {

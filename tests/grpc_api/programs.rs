@@ -1,7 +1,7 @@
 //! Checking, publishing and reading versions of the programme.
 
 use tallystick::service::wire::get_program_request::Selector;
-use tallystick::service::wire::{self, RefusalCode};
+use tallystick::service::wire::{self, ProblemSeverity, RefusalCode};
 use tonic::Code;
 
 use crate::support::*;
@@ -43,9 +43,20 @@ async fn a_check_states_problems_with_their_places_or_what_the_file_contains() {
     assert!(bad.summary.is_none());
     let line = PROGRAM.lines().position(|line| line.starts_with("per_minor")).unwrap() + 1;
     assert_eq!(bad.problems[0].line, i32::try_from(line).unwrap());
+    assert_eq!(bad.problems[0].severity(), ProblemSeverity::Error);
+    // What is only doubtful is said, and does not stand in the way.
+    let twin = "[[rules]]\nname = \"twin\"\nmatch = { category = [\"pastry\"] }\nmultiplier = \"3\"\n[[caps]]";
+    let doubtful = check(&mut shop, &PROGRAM.replacen("[[caps]]", twin, 1)).await;
+    assert!(doubtful.summary.is_some());
+    let severities: Vec<_> = doubtful.problems.iter().map(wire::ProgramProblem::severity).collect();
+    assert_eq!(severities, [ProblemSeverity::Warning]);
     // Fine by itself, but it does not follow the version before.
-    let unfit = check(&mut shop, &PROGRAM.replace("EUR", "USD")).await;
-    assert_eq!((unfit.problems.len(), unfit.problems[0].line), (1, 0));
+    for (old, new, place) in [("EUR", "USD", (4, 1)), ("days = 30", "days = 31", (7, 1))] {
+        let unfit = check(&mut shop, &PROGRAM.replace(old, new)).await;
+        assert_eq!((unfit.problems.len(), unfit.summary), (1, None), "{new}");
+        let problem = &unfit.problems[0];
+        assert_eq!(((problem.line, problem.column), problem.severity()), (place, ProblemSeverity::Error), "{new}");
+    }
     let status = shop.program.check_program(wire::CheckProgramRequest::default()).await.unwrap_err();
     assert_eq!(wrong_fields(&status), ["source"]);
 }

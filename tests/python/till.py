@@ -311,7 +311,7 @@ def one_bad_item_does_not_spoil_a_batch(till):
     answers = till.stub.AccrueBatch(ledger.AccrueBatchRequest(requests=[good, bad, other]), timeout=CALL_SECONDS_MAX)
     first, second, third = answers.decisions
     is_granted("the first item", first, ESPRESSO_BEANS, ESPRESSO_BEANS)
-    is_refused("the bad item", second, REFUSALS.REFUSAL_CODE_INVALID_COMMAND, ADVICE.RETRY_ADVICE_SAME_ID)
+    is_refused("the bad item", second, REFUSALS.REFUSAL_CODE_INVALID_COMMAND, ADVICE.RETRY_ADVICE_NEVER)
     fields = [violation.field for violation in second.refusal.field_violations]
     equal("the fields of the bad item", fields, ["basket.lines[0].amount_minor"])
     is_granted("the last item", third, ESPRESSO_BEANS, 2 * ESPRESSO_BEANS)

@@ -12,6 +12,7 @@ use tallystick::journal::Journal;
 use tallystick::journal::record::{Entry, Record, decode};
 use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Reversal};
 use tallystick::ledger::decision::{Decision, Refusal};
+use tallystick::ledger::state::account_hash;
 use tallystick::ledger::types::{AccountNumber, Item, Position, Seq, ShardId, SymbolId, TimestampNs};
 use tallystick::ledger::zone::utc_day;
 use tallystick::limits;
@@ -331,6 +332,7 @@ impl<'a> Edge<'a> {
         let shard = self.engine.shard_of(&command.account_id);
         let job = CommandJob {
             ticket: 0,
+            account_hash: account_hash(&command.account_id),
             command,
             stamp: self.stamp(stamp),
             ids,
@@ -341,7 +343,7 @@ impl<'a> Edge<'a> {
             let job = batch.jobs.pop().expect("one command was sent");
             let _ = told.send(Box::new(Answer::of(job.outcome)));
         };
-        match self.engine.submit(shard, Job::Commands(CommandBatch::new(vec![job], Arc::new(tell)))) {
+        match self.engine.submit(shard, Job::Commands(CommandBatch::new(vec![Box::new(job)], Arc::new(tell)))) {
             Ok(()) => Pending::Waiting(answer),
             Err((_, refusal)) => {
                 self.engine.shared.ids.release(ids.subject);

@@ -6,6 +6,7 @@
 
 pub mod edge;
 pub mod forge;
+pub mod gated;
 pub mod programs;
 pub mod rig;
 

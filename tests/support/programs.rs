@@ -1,7 +1,7 @@
 //! Programmes that several tests run, and the pieces they are made of.
 
-/// A programme of one wallet, in UTC where the header states no time zone. `header` adds keys of `[program]`, `earn` keys
-/// of `[earn]`, `more` sections.
+/// A programme of one wallet, in UTC where the header states no time zone. `header` adds keys of `[program]`, `earn`
+/// keys of `[earn]`, `more` sections.
 pub fn program(header: &str, earn: &str, more: &str) -> String {
     let zone = if header.contains("time_zone") { "" } else { "time_zone = \"UTC\"" };
     format!(

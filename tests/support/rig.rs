@@ -10,6 +10,7 @@ use tallystick::journal::record::{Opening, Publication, Record};
 use tallystick::journal::{Journal, chunk::Chunk};
 use tallystick::ledger::command::{Basket, Command, CommandKind, Line};
 use tallystick::ledger::program::Program;
+use tallystick::ledger::state::account_hash;
 use tallystick::ledger::types::{Item, Position, ProgramVersion, SymbolId, TimestampNs};
 use tallystick::ledger::zone::utc_day;
 use tallystick::limits;
@@ -152,7 +153,7 @@ impl Rig {
         };
         let command = Command {
             account_id: account.into(),
-            transaction_id: id.into(),
+            transaction_id: id,
             partner: self.symbol("north"),
             kind: CommandKind::Accrue(basket),
         };
@@ -160,7 +161,15 @@ impl Rig {
         self.claim(ids.transaction);
         self.claim(ids.subject);
         let outcome = CommandOutcome::default();
-        CommandJob { ticket: self.next_id, command, stamp: at, ids, deadline_ns: None, outcome }
+        CommandJob {
+            ticket: self.next_id,
+            account_hash: account_hash(account),
+            command,
+            stamp: at,
+            ids,
+            deadline_ns: None,
+            outcome,
+        }
     }
 
     fn hasher(&self) -> tallystick::ids::IdHasher {
@@ -176,7 +185,7 @@ impl Rig {
     pub fn accrue(&mut self, account: &str, amount_minor: i64, at: TimestampNs) {
         let line = self.line("", "", amount_minor);
         let job = self.job(account, &[line], at);
-        self.worker.execute(Job::Commands(CommandBatch::new(vec![job], Arc::new(drop::<CommandBatch>))), 0);
+        self.worker.execute(Job::Commands(CommandBatch::new(vec![Box::new(job)], Arc::new(drop::<CommandBatch>))), 0);
     }
 
     /// Hands the open chunk over and makes it durable; the worker is told.

@@ -15,12 +15,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::journal::Journal;
 use crate::journal::log::StoreJournal;
 use crate::journal::record::Record;
-use crate::ledger::account::Account;
-use crate::ledger::program::Program;
-use crate::ledger::types::{Position, TimestampNs, WalletId};
+use crate::ledger::types::{Position, TimestampNs};
 use crate::recovery::identity::Identity;
 use crate::replay::World;
-use crate::service::wire::{AccountRow, AccountTotals, CounterState, WalletBalance};
+use crate::service::account_row;
 use crate::store::Store;
 
 /// A data directory, open for reading.
@@ -73,7 +71,7 @@ pub fn accounts(data: &Path, as_of: Option<jiff::Timestamp>, out: &Output) -> Re
         position: export.position.map(|position| i64::try_from(position.0).unwrap_or(i64::MAX)),
         program_version: program.map_or(0, |program| i32::try_from(program.version.0).unwrap_or(i32::MAX)),
     };
-    export.accounts().for_each(|account| table.push(&row(program, account, as_of)));
+    export.accounts().for_each(|account| table.push(&account_row(program, account, as_of)));
     Ok(table)
 }
 
@@ -107,41 +105,6 @@ fn latest_posting(
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(latest.unwrap_or(identity.created_at))
-}
-
-/// An account as the wire states it.
-fn row(program: Option<&Program>, account: &Account, at: TimestampNs) -> AccountRow {
-    let wallets = program.map_or(&[][..], |program| &program.wallets);
-    let metrics = program.map_or(&[][..], |program| &program.metrics);
-    let wallet = |(wallet, index): (&crate::ledger::program::Wallet, u8)| {
-        let (id, totals) = (WalletId(index), account.wallet_totals(WalletId(index)));
-        let dead = account.lots.iter().filter(|lot| lot.key.wallet == id && lot.key.expires_at <= at);
-        WalletBalance {
-            wallet: wallet.name.clone(),
-            balance_points: account.balance(id, at),
-            granted_points: totals.granted,
-            reversed_points: totals.reversed,
-            redeemed_points: 0,
-            expired_points: dead.map(|lot| lot.remaining).sum(),
-            clipped_points: totals.clipped,
-        }
-    };
-    let metric = |metric: &crate::ledger::program::Metric| {
-        let zone = &program.expect("only a programme has metrics").zone;
-        let value = account.counter(metric.symbol, metric.window.period(zone, at));
-        CounterState { name: metric.name.clone(), value, ..CounterState::default() }
-    };
-    AccountRow {
-        account_id: account.id.to_string(),
-        wallets: wallets.iter().zip(0..).map(wallet).collect(),
-        totals: Some(AccountTotals {
-            basket_count: account.totals.baskets,
-            refused_basket_count: account.totals.refused_baskets,
-            reversal_count: account.totals.reversals,
-            refused_redemption_count: 0,
-        }),
-        metrics: metrics.iter().map(metric).collect(),
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::natural;
+use crate::audit::natural;
 use crate::service::wire::{AccountRow, AccountTotals};
 
 /// What one account has in one wallet.

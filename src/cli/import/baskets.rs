@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use csv::StringRecord;
 use flate2::bufread::MultiGzDecoder;
 
+use crate::audit::natural;
 use crate::cli::client::to_wire;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::natural;
 use crate::limits;
 use crate::service::wire::{AccrueRequest, Basket, Line};
 

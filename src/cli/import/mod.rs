@@ -271,6 +271,9 @@ impl Report {
         for shown in &tally.shown_refusals {
             out.line(format_args!("  {shown}"))?;
         }
+        if refused_count > 0 {
+            out.line("  `tallystick errors show NAME` says what each refusal means and what to do")?;
+        }
         let per_second = tally.answered_count.saturating_mul(1_000).checked_div(self.elapsed_ms);
         out.line(format_args!(
             "{}.{:03} s, {} baskets a second; {} sent in all, {} broken, {} put off",

@@ -3,7 +3,8 @@
 //! What must stay true:
 //! - commands are sent in their order, and sent again in their order, so that what one account sees keeps its order;
 //! - a command counts as answered only by a definite answer: accepted, replayed, or refused for a reason that waiting
-//!   does not lift. A refusal for want of capacity is followed by sending it again, once everything sent before has its answer;
+//!   does not lift. A refusal for want of capacity is followed by sending it again, once everything sent before has its
+//!   answer;
 //! - when a connection breaks, all that has no answer is sent again with the same ids, which makes repeating harmless;
 //! - no more than a window of commands is unanswered, and no more is kept in memory;
 //! - after a stated time without any definite answer it gives up, and says why.
@@ -19,9 +20,10 @@ use tonic::{Status, Streaming};
 use crate::cli::client::{Clients, Server, is_passing, sentence};
 use crate::cli::error::{CliError, Exit};
 use crate::clock::{Clock, SystemClock};
+use crate::ledger::decision;
 use crate::limits;
 use crate::service::wire::{
-    Command, CommandResult, CommandStreamRequest, CommandStreamResponse, Decision, Refusal, RefusalCode, RetryAdvice,
+    Command, CommandResult, CommandStreamRequest, CommandStreamResponse, Decision, Refusal, RetryAdvice,
 };
 
 /// Commands in one message: enough that a message costs little, few enough that answers come soon.
@@ -319,11 +321,9 @@ impl<'a> Pump<'a> {
 
 /// Whether the same command can be answered otherwise without anything being corrected. A code that this program does
 /// not know is taken by its advice.
-fn asks_for_patience(refusal: &Refusal) -> bool {
-    use RefusalCode::{DeadlineExpired, Overloaded, ShuttingDown};
-    let code = RefusalCode::try_from(refusal.code);
-    let is_passing = code.map_or(true, |code| matches!(code, Overloaded | DeadlineExpired | ShuttingDown));
-    is_passing && refusal.retry_advice() == RetryAdvice::SameId
+pub(super) fn asks_for_patience(refusal: &Refusal) -> bool {
+    let known = u8::try_from(refusal.code).ok().and_then(decision::Refusal::from_number);
+    known.map_or_else(|| refusal.retry_advice() == RetryAdvice::SameId, decision::Refusal::is_transient)
 }
 
 impl std::fmt::Debug for Pump<'_> {

@@ -8,9 +8,10 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::pump::{Effort, Ends, Outgoing, Pump, PumpOptions};
+use super::pump::{Effort, Ends, Outgoing, Pump, PumpOptions, asks_for_patience};
 use crate::cli::client::{Server, ServerArgs};
 use crate::cli::error::{CliError, Exit};
+use crate::ledger::decision;
 use crate::service::wire::ledger_service_server::{LedgerService, LedgerServiceServer};
 use crate::service::wire::*;
 
@@ -240,6 +241,23 @@ fn a_refusal_that_waiting_does_not_lift_is_an_answer() {
     outcome.result.unwrap();
     assert_eq!(outcome.effort, Effort { sent_count: 1_000, broken_count: 0, put_off_count: 0 });
     assert_eq!(outcome.answered.len(), 1_000);
+}
+
+#[test]
+fn what_is_sent_again_is_what_the_ledger_calls_transient() {
+    for refusal in decision::Refusal::ALL {
+        let advised = Refusal {
+            code: i32::from(refusal.number()),
+            retry_advice: RetryAdvice::SameId.into(),
+            ..Refusal::default()
+        };
+        assert_eq!(asks_for_patience(&advised), refusal.is_transient(), "{refusal:?}");
+    }
+    // A server may know refusals that this program does not.
+    for (advice, expected) in [(RetryAdvice::SameId, true), (RetryAdvice::NewId, false), (RetryAdvice::Never, false)] {
+        let unknown = Refusal { code: 4_711, retry_advice: advice.into(), ..Refusal::default() };
+        assert_eq!(asks_for_patience(&unknown), expected, "{advice:?}");
+    }
 }
 
 #[test]

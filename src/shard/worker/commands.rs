@@ -6,10 +6,11 @@
 use super::{Owned, Shared, Waiting, Worker};
 use crate::ids::IdEntry;
 use crate::journal::record::{EntryHeader, PreviousRecord, encode_entry};
+use crate::ledger::account::Account;
 use crate::ledger::command::{Command, CommandKind};
 use crate::ledger::decision::{Outcome, Refusal};
 use crate::ledger::program::Program;
-use crate::ledger::state::{CellRoom, Change, Context, ShardState, shard_of};
+use crate::ledger::state::{CellRoom, Change, Context, ShardState, shard_of_hash};
 use crate::ledger::types::{AccountNumber, Position, Seq, TimestampNs};
 use crate::shard::job::{CommandBatch, CommandJob};
 
@@ -28,6 +29,7 @@ impl Worker {
     /// Decides a batch. Its answer waits for the open chunk if that holds one of its records, else for whatever its
     /// refusals depend on.
     pub(super) fn commands(&mut self, mut batch: CommandBatch, monotonic_ns: i64, mut after_each: impl FnMut(&Shared)) {
+        self.look_ahead(&mut batch);
         let place = index(self.open_pending.batches.len());
         let mut has_records = false;
         for (number, job) in batch.jobs.iter_mut().enumerate() {
@@ -50,13 +52,30 @@ impl Worker {
         last.others.push(Waiting::Batch(batch));
     }
 
+    /// Finds the accounts of a batch and touches what deciding will read, one kind of memory after the other, so that
+    /// the waits for memory of many commands overlap.
+    fn look_ahead(&self, batch: &mut CommandBatch) {
+        for job in &mut batch.jobs {
+            let shard = shard_of_hash(job.account_hash, self.shared.shard_count);
+            let state = &self.shards[self.place_of(shard)].state;
+            job.outcome.shard = shard;
+            job.outcome.account = state.find_hashed(job.account_hash, &job.command.account_id);
+        }
+        let mut touched = 0;
+        for job in &batch.jobs {
+            let state = &self.shards[self.place_of(job.outcome.shard)].state;
+            touched ^= job.outcome.account.and_then(|number| state.account(number)).map_or(0, Account::touch);
+        }
+        std::hint::black_box(touched);
+    }
+
     /// Decides a command; whether it has a record.
     fn command(&mut self, job: &mut CommandJob, monotonic_ns: i64) -> bool {
-        let shard = shard_of(&job.command.account_id, self.shared.shard_count);
-        let place = self.place_of(shard);
+        let place = self.place_of(job.outcome.shard);
         let state = &self.shards[place].state;
-        job.outcome.shard = shard;
-        job.outcome.account = state.find(&job.command.account_id);
+        // One before it in the batch may have opened the account.
+        let found = job.outcome.account;
+        job.outcome.account = found.or_else(|| state.find_hashed(job.account_hash, &job.command.account_id));
         job.outcome.posted_at = job.stamp.max(state.posted_at);
         let refusal = if job.deadline_ns.is_some_and(|deadline_ns| deadline_ns <= monotonic_ns) {
             Some(Refusal::DeadlineExpired)
@@ -89,18 +108,18 @@ impl Worker {
         match &job.command.kind {
             CommandKind::Accrue(_) if program.budgets.is_empty() => {
                 let context = Context { program, posted_at, rooms: &[] };
-                state.decide(&job.command, &context, decision);
+                state.decide_for(job.outcome.account, &job.command, &context, decision);
             }
             CommandKind::Reverse(reversal) if reversal.original.cells.is_empty() => {
                 let context = Context { program, posted_at, rooms: &[] };
-                state.decide(&job.command, &context, decision);
+                state.decide_for(job.outcome.account, &job.command, &context, decision);
             }
             kind => {
                 let ticket = *self.open_ticket.get_or_insert_with(|| self.shared.tickets.begin(self.index));
                 let mut held = match kind {
                     CommandKind::Accrue(_) => {
-                        let mut held = self.shared.cells.hold(program.budgets_at(posted_at).map(|budget| budget.cell));
                         let budgets = program.budgets_at(posted_at);
+                        let mut held = self.shared.cells.hold(budgets.clone().map(|budget| budget.cell));
                         self.rooms.extend(budgets.map(|budget| held.room(budget.cell, budget.limit)));
                         held
                     }
@@ -112,7 +131,7 @@ impl Worker {
                     }
                 };
                 let context = Context { program, posted_at, rooms: &self.rooms };
-                state.decide(&job.command, &context, decision);
+                state.decide_for(job.outcome.account, &job.command, &context, decision);
                 if decision.is_journaled() {
                     held.take(&decision.cells, ticket);
                 }

@@ -42,7 +42,23 @@ mod tests {
 
     #[test]
     fn numbers_are_compared_as_numbers() {
-        let sorted = ["", "0", "1", "2", "09", "9", "10", "100", "a", "a1", "a2b", "a10", "b"];
+        let sorted = [
+            "",
+            "0",
+            "1",
+            "2",
+            "09",
+            "9",
+            "10",
+            "100",
+            "100000000000000000000000",
+            "a",
+            "a02",
+            "a2",
+            "a2b",
+            "a10",
+            "b",
+        ];
         let mut shuffled = sorted;
         shuffled.reverse();
         shuffled.sort_by(|a, b| compare(a, b));

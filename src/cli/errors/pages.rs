@@ -1,0 +1,81 @@
+//! The pages of `docs/errors`, built into the program.
+//!
+//! What must stay true: there is one page for each refusal and each reason of a failed call, under the number and name
+//! that callers see, and none besides; a number once given is never given to something else.
+
+/// The first number of failures of a call; refusals have the numbers below.
+pub const FIRST_FAILURE: u16 = 1_001;
+
+/// One page.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// The permanent number: a refusal's own, or 1,000 more than that of a failed call's reason.
+    pub number: u16,
+    /// The permanent name, as the wire has it without its prefix. A refusal and a failure of a call may share one.
+    pub name: &'static str,
+    /// The page in Markdown.
+    pub text: &'static str,
+}
+
+const fn page(number: u16, name: &'static str, text: &'static str) -> Page {
+    Page { number, name, text }
+}
+
+impl Page {
+    /// Whether it is about the refusal of one command, and not about the failure of a call.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.number < FIRST_FAILURE
+    }
+
+    /// What happened, in a sentence.
+    #[must_use]
+    pub fn sentence(&self) -> &'static str {
+        self.text.lines().nth(2).unwrap_or_default()
+    }
+
+    /// A row of the page's table, such as `Retry`.
+    #[must_use]
+    pub fn row(&self, name: &str) -> Option<&'static str> {
+        self.text.lines().find_map(|line| {
+            let (found, value) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
+            (found == name).then_some(value)
+        })
+    }
+}
+
+/// All pages, in the order of their numbers.
+pub const PAGES: [Page; 32] = [
+    page(1, "ACCOUNT_UNKNOWN", include_str!("../../../docs/errors/0001-account-unknown.md")),
+    page(2, "TRANSACTION_ID_REUSED", include_str!("../../../docs/errors/0002-transaction-id-reused.md")),
+    page(3, "RECEIPT_ALREADY_EARNED", include_str!("../../../docs/errors/0003-receipt-already-earned.md")),
+    page(4, "RECEIPT_TOO_OLD", include_str!("../../../docs/errors/0004-receipt-too-old.md")),
+    page(5, "RECEIPT_IN_FUTURE", include_str!("../../../docs/errors/0005-receipt-in-future.md")),
+    page(6, "PROGRAM_NOT_IN_FORCE", include_str!("../../../docs/errors/0006-program-not-in-force.md")),
+    page(7, "BALANCE_LIMIT_EXCEEDED", include_str!("../../../docs/errors/0007-balance-limit-exceeded.md")),
+    page(8, "ORIGINAL_UNKNOWN", include_str!("../../../docs/errors/0008-original-unknown.md")),
+    page(9, "ALREADY_REVERSED", include_str!("../../../docs/errors/0009-already-reversed.md")),
+    page(10, "NOT_REVERSIBLE", include_str!("../../../docs/errors/0010-not-reversible.md")),
+    page(11, "POSTING_TIME_REGRESSED", include_str!("../../../docs/errors/0011-posting-time-regressed.md")),
+    page(12, "OVERLOADED", include_str!("../../../docs/errors/0012-overloaded.md")),
+    page(13, "DEADLINE_EXPIRED", include_str!("../../../docs/errors/0013-deadline-expired.md")),
+    page(14, "INVALID_COMMAND", include_str!("../../../docs/errors/0014-invalid-command.md")),
+    page(15, "SHUTTING_DOWN", include_str!("../../../docs/errors/0015-shutting-down.md")),
+    page(16, "NAME_LIMIT_REACHED", include_str!("../../../docs/errors/0016-name-limit-reached.md")),
+    page(1001, "INVALID_REQUEST", include_str!("../../../docs/errors/1001-invalid-request.md")),
+    page(1002, "CREDENTIAL_INVALID", include_str!("../../../docs/errors/1002-credential-invalid.md")),
+    page(1003, "NOT_PERMITTED", include_str!("../../../docs/errors/1003-not-permitted.md")),
+    page(1004, "OVERLOADED", include_str!("../../../docs/errors/1004-overloaded.md")),
+    page(1005, "DEADLINE_EXPIRED", include_str!("../../../docs/errors/1005-deadline-expired.md")),
+    page(1006, "SHUTTING_DOWN", include_str!("../../../docs/errors/1006-shutting-down.md")),
+    page(1007, "OUTCOME_UNKNOWN", include_str!("../../../docs/errors/1007-outcome-unknown.md")),
+    page(1008, "INTERNAL_FAULT", include_str!("../../../docs/errors/1008-internal-fault.md")),
+    page(1009, "ACCOUNT_UNKNOWN", include_str!("../../../docs/errors/1009-account-unknown.md")),
+    page(1010, "TRANSACTION_UNKNOWN", include_str!("../../../docs/errors/1010-transaction-unknown.md")),
+    page(1011, "PROGRAM_UNKNOWN", include_str!("../../../docs/errors/1011-program-unknown.md")),
+    page(1012, "PROGRAM_INVALID", include_str!("../../../docs/errors/1012-program-invalid.md")),
+    page(1013, "EFFECTIVE_TIME_REFUSED", include_str!("../../../docs/errors/1013-effective-time-refused.md")),
+    page(1014, "TRANSACTION_ID_REUSED", include_str!("../../../docs/errors/1014-transaction-id-reused.md")),
+    page(1015, "LIMIT_REACHED", include_str!("../../../docs/errors/1015-limit-reached.md")),
+    page(1016, "BACKUP_FAILED", include_str!("../../../docs/errors/1016-backup-failed.md")),
+];

@@ -1,0 +1,164 @@
+//! The content of records, byte for byte: one file writes them, the other reads them. `docs/format.md` gives the layout
+//! as a table; the golden bytes in `tests/golden` hold it still.
+//!
+//! What must stay true: a record stands alone but for the dictionary: no field is relative to a neighbour, so that its
+//! bytes are also the content of its Merkle leaf; a one-line accrual stays within
+//! [`crate::limits::ONE_LINE_RECORD_BYTES_MAX`]; decoding then encoding gives the same bytes.
+
+mod decode;
+mod encode;
+
+pub use decode::decode;
+pub use encode::{encode_control, encode_entry};
+
+use crate::journal::codec::{DecodeError, Reader, put_string, put_unsigned};
+use crate::ledger::command::{Command, CommandKind, Granted};
+use crate::ledger::decision::Decision;
+use crate::ledger::types::{AccountNumber, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs};
+
+const KIND_ACCRUAL: u8 = 1;
+const KIND_REVERSAL: u8 = 2;
+const KIND_REFUSED_ACCRUAL: u8 = 3;
+const KIND_REFUSED_REVERSAL: u8 = 4;
+const KIND_OPENING: u8 = 16;
+const KIND_SYMBOL: u8 = 17;
+const KIND_ITEM: u8 = 18;
+const KIND_PROGRAM: u8 = 19;
+
+const FLAG_OPENS_ACCOUNT: u8 = 1;
+const FLAG_TERMINAL: u8 = 2;
+const FLAG_CASHIER: u8 = 4;
+const FLAG_LOT: u8 = 8;
+const FLAG_OVER_VELOCITY: u8 = 16;
+/// The flags that a kind of entry can have.
+const FLAGS_OF_ACCRUAL: u8 = 31;
+const FLAGS_OF_REFUSED_ACCRUAL: u8 = FLAG_TERMINAL | FLAG_CASHIER;
+const FLAGS_OF_REVERSAL: u8 = 0;
+
+/// Where the account's previous record lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PreviousRecord {
+    /// This is the account's first.
+    #[default]
+    None,
+    /// At this position.
+    At(Position),
+    /// So many records of the same shard before this one, more than 0. Used while the previous record's commit has no
+    /// position yet, so never further back than the commits that can be in flight.
+    Back(u64),
+}
+
+/// A command with its decision, as the journal keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The account's previous record.
+    pub previous: PreviousRecord,
+    /// The account's number in the shard.
+    pub account: AccountNumber,
+    /// The posting time.
+    pub posted_at: TimestampNs,
+    /// What was asked. The account's id is empty unless the record opens the account.
+    pub command: Command,
+    /// What was decided.
+    pub decision: Decision,
+}
+
+/// The content of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A command of an account.
+    Entry(Box<Entry>),
+    /// The data directory was opened by a process; the first record of each epoch.
+    Opening(Opening),
+    /// A string got its number.
+    Symbol(SymbolId, Box<str>),
+    /// A combination of attributes got its number.
+    Item(ItemId, Item),
+    /// A version of the programme was published.
+    Program(Publication),
+}
+
+/// A version of the programme, as it was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// From 1, without gaps.
+    pub version: ProgramVersion,
+    /// From when on it judges.
+    pub effective_at: TimestampNs,
+    /// When it was published.
+    pub posted_at: TimestampNs,
+    /// The partner whose credential published it; [`SymbolId::EMPTY`] for the operator who started the server.
+    pub partner: SymbolId,
+    /// The caller's id of the publication; empty for the operator who started the server.
+    pub transaction_id: Box<str>,
+    /// The programme file.
+    pub source: Box<str>,
+}
+
+impl Publication {
+    /// Appends the fields.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_unsigned(out, u64::from(self.version.0));
+        out.extend_from_slice(&self.effective_at.0.to_le_bytes());
+        out.extend_from_slice(&self.posted_at.0.to_le_bytes());
+        put_unsigned(out, u64::from(self.partner.0));
+        put_string(out, &self.transaction_id);
+        put_string(out, &self.source);
+    }
+
+    /// Reads the fields.
+    ///
+    /// # Errors
+    /// When the bytes are not what `encode` writes.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            version: ProgramVersion(reader.number()?),
+            effective_at: TimestampNs(i64::from_le_bytes(reader.array()?)),
+            posted_at: TimestampNs(i64::from_le_bytes(reader.array()?)),
+            partner: SymbolId(reader.number()?),
+            transaction_id: reader.string()?.into(),
+            source: reader.string()?.into(),
+        })
+    }
+}
+
+/// What a process says when it takes over a data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The epoch that begins, from 1.
+    pub epoch: u64,
+    /// When.
+    pub at: TimestampNs,
+    /// The release of the time-zone database in force from here on.
+    pub time_zone_release: Box<str>,
+    /// The number of virtual shards, the same in every opening of a directory.
+    pub shard_count: u16,
+    /// Whether posting times come from the input.
+    pub clock_is_input: bool,
+}
+
+/// What an entry's encoding needs besides command and decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryHeader {
+    /// The account's previous record.
+    pub previous: PreviousRecord,
+    /// The account's number in the shard.
+    pub account: AccountNumber,
+    /// The posting time.
+    pub posted_at: TimestampNs,
+}
+
+impl Entry {
+    /// What a reversal of this entry has to undo; `None` when it is not a granted accrual.
+    #[must_use]
+    pub fn granted(&self) -> Option<Granted> {
+        let CommandKind::Accrue(basket) = &self.command.kind else { return None };
+        self.decision.refusal().is_none().then(|| Granted {
+            receipt: basket.receipt(),
+            lot: self.decision.effects.lot.map(|(key, _)| key),
+            units: self.decision.granted,
+            counters: self.decision.effects.counters.clone(),
+            cells: self.decision.cells.iter().filter(|cell| cell.used != 0).copied().collect(),
+        })
+    }
+}

@@ -1,0 +1,264 @@
+//! `tallystick bench` with a tiny load: every mode ends with figures and their conditions, and none does when its server
+//! dies or its journal is not whole. How fast it is, is judged by nobody here.
+
+mod harness;
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use harness::{program, repository, run, text, wait_for};
+use serde_json::Value;
+use tallystick::bench::BenchError;
+use tallystick::bench::world::judge;
+use tallystick::config::Config;
+use tallystick::server::open_store;
+use tallystick::store::{Batch, Direction, Durability, Space, Store};
+use tempfile::TempDir;
+
+/// A load that takes a second or two.
+const TINY: [&str; 10] = ["--json", "--seconds", "1", "--accounts", "500", "--lots", "2", "--pairs", "2", "--threads"];
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory can be made")
+}
+
+/// The report of a run that goes well. Nothing is left behind in the folder.
+fn report(mode: &str, further: &[&str]) -> Value {
+    let folder = folder();
+    let arguments = ["bench", mode].into_iter().chain(TINY).chain(["1", "--within", text(folder.path())]);
+    let report = run(arguments.chain(further.iter().copied())).expect(0).object();
+    let left: Vec<_> = fs::read_dir(folder.path()).expect("the folder is there").collect();
+    assert!(left.is_empty(), "{left:?}");
+    for name in ["processor", "core_count", "memory_bytes", "kernel", "fdatasync_p50_us", "random_read_ns", "version"] {
+        assert!(!report["machine"][name].is_null(), "the machine lacks {name}: {report}");
+    }
+    report
+}
+
+/// The results of a name, of which there are so many.
+fn results<'a>(report: &'a Value, name: &str, count: usize) -> Vec<&'a Value> {
+    let all = report["results"].as_array().expect("results are a list");
+    let found: Vec<&Value> = all.iter().filter(|result| result["name"] == name).collect();
+    assert_eq!(found.len(), count, "{name} in {report}");
+    for result in &found {
+        for key in ["ops_per_second", "p50_us", "p99_us", "p999_us", "max_us", "durable", "batch", "connections"] {
+            assert!(!result[key].is_null(), "{name} lacks {key}: {result}");
+        }
+        assert!(result["ops_per_second"].as_f64().expect("a number") > 0.0, "{result}");
+    }
+    found
+}
+
+/// What must be said of every figure of a ledger.
+fn expect_ledger(result: &Value) {
+    let ledger = &result["ledger"];
+    let expected = [("accounts", 500), ("lots_per_account", 2), ("windows_per_account", 6), ("rules", 20)];
+    for (key, value) in expected.into_iter().chain([("caps", 4), ("metrics", 2), ("budgets", 1)]) {
+        assert_eq!(ledger[key], value, "{key} in {result}");
+    }
+    assert_eq!((&result["durable"], &result["shared_cores"]), (&Value::from(true), &Value::from(true)), "{result}");
+    assert!(result["record_bytes"].as_f64().is_some_and(|bytes| bytes > 30.0), "{result}");
+    assert!(result["request_bytes"].as_u64().is_some_and(|bytes| bytes > 100), "{result}");
+    assert_eq!(result["refusals"], Value::Object(serde_json::Map::new()), "{result}");
+}
+
+fn expect_verified(report: &Value) {
+    let verifications = report["verifications"].as_array().expect("verifications are a list");
+    assert!(!verifications.is_empty());
+    for verification in verifications {
+        assert_eq!(verification["verified"], true, "{verification}");
+        assert_eq!(verification["account_count"], 500, "{verification}");
+        assert!(verification["write_amplification"].as_f64().is_some(), "{verification}");
+    }
+}
+
+#[test]
+fn echo_measures_the_ceiling_without_a_ledger() {
+    let report = report("echo", &["--connections", "2", "--in-flight", "4"]);
+    let echo = results(&report, "echo", 1)[0];
+    assert_eq!((&echo["connections"], &echo["in_flight"]), (&Value::from(2), &Value::from(4)));
+    assert_eq!((&echo["durable"], &echo["batch"]), (&Value::from(false), &Value::from(1)));
+    assert!(echo["ledger"].is_null() && report["verifications"].as_array().expect("a list").is_empty());
+}
+
+#[test]
+fn unary_is_compared_with_echo_in_pairs_and_its_journal_verified() {
+    let page = folder();
+    let page = page.path().join("report.html");
+    let report = report("unary", &["--report", text(&page)]);
+    results(&report, "echo", 3);
+    for unary in results(&report, "unary", 3) {
+        expect_ledger(unary);
+        assert!(unary["server_processor_us"].as_f64().is_some_and(|us| us > 0.0), "{unary}");
+    }
+    let names: Vec<_> = report["ratios"].as_array().expect("a list").iter().map(|ratio| &ratio["name"]).collect();
+    let of_lanes = |lanes: &str| [format!("unary ÷ echo, {lanes}"), format!("processor time of echo ÷ unary, {lanes}")];
+    let expected = ["8 × 64", "4 × 16", "1 × 1"].into_iter().flat_map(of_lanes);
+    let expected: Vec<String> = expected.chain(["one client's p50 ÷ fdatasync p50".to_owned()]).collect();
+    assert_eq!(names, expected.iter().collect::<Vec<_>>());
+    for ratio in report["ratios"].as_array().expect("a list") {
+        assert_eq!(ratio["pairs"].as_array().expect("a list").len(), 2, "{ratio}");
+        let number = |key: &str| ratio[key].as_f64().expect("a number");
+        assert!(0.0 < number("min") && number("min") <= number("median") && number("median") <= number("max"));
+    }
+    expect_verified(&report);
+    let page = fs::read_to_string(page).expect("the page was written");
+    assert!(page.contains("<svg") && page.contains("unary ÷ echo") && !page.contains("<script"));
+}
+
+#[test]
+fn calls_can_come_at_a_rate() {
+    let report = report("unary", &["--rate", "300"]);
+    let open = results(&report, "unary-open-loop", 1)[0];
+    expect_ledger(open);
+    assert_eq!((&open["due_per_second"], &open["in_flight"]), (&Value::from(300), &Value::from(0)));
+}
+
+#[test]
+fn stream_tells_its_batches_and_pauses() {
+    let report = report("stream", &[]);
+    let streams = results(&report, "stream", 3);
+    let conditions: Vec<_> =
+        streams.iter().map(|result| (&result["batch"], &result["ledger"]["lines_per_basket"])).collect();
+    let expected = [(1_000, 1), (100, 1), (1_000, 7)].map(|(batch, lines)| (Value::from(batch), Value::from(lines)));
+    assert_eq!(conditions, expected.iter().map(|(batch, lines)| (batch, lines)).collect::<Vec<_>>());
+    for stream in streams {
+        expect_ledger(stream);
+        assert!(stream["longest_pause_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{stream}");
+        assert!(stream["machine_pause_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{stream}");
+    }
+    expect_verified(&report);
+}
+
+#[test]
+fn overload_and_fairness_tell_what_callers_see() {
+    let overload = report("overload", &["--connections", "2", "--in-flight", "8"]);
+    results(&overload, "overload-peak", 1);
+    for name in ["overload-50-before", "overload-200", "overload-50-after"] {
+        let result = results(&overload, name, 1)[0];
+        assert!(result["due_per_second"].as_u64().is_some_and(|due| due > 0), "{result}");
+        assert!(!result["more"]["refused_per_second"].is_null(), "{result}");
+    }
+    expect_verified(&overload);
+    let fairness = report("fairness", &["--rate", "200"]);
+    for name in ["tills-alone", "tills-beside-a-stream", "stream-beside-tills"] {
+        results(&fairness, name, 1);
+    }
+    assert_eq!(fairness["ratios"].as_array().expect("a list").len(), 1);
+    expect_verified(&fairness);
+}
+
+#[test]
+fn core_says_what_each_part_costs() {
+    let report = report("core", &["--ids", "10000"]);
+    let core = results(&report, "core", 1)[0];
+    assert_eq!(core["durable"], false);
+    for key in ["ns_per_accrual", "random_reads_per_accrual", "ns_claims", "memory_bytes_per_id"] {
+        assert!(core["more"][key].as_f64().is_some(), "{key} in {core}");
+    }
+}
+
+#[test]
+fn recovery_finds_the_tail_that_was_asked_for() {
+    let report = report("recovery", &["--tail", "3000"]);
+    let recovery = results(&report, "recovery", 1)[0];
+    let more = &recovery["more"];
+    // 500 accounts with two lots, and the tail; names and the programme are records too.
+    assert!(more["records_in_all"].as_f64().is_some_and(|count| count >= 4_000.0), "{recovery}");
+    assert!(more["records_replayed"].as_f64().is_some_and(|count| count >= 3_000.0), "{recovery}");
+    assert!(more["seconds_until_ready"].as_f64().is_some_and(|seconds| seconds > 0.0), "{recovery}");
+    expect_verified(&report);
+}
+
+#[test]
+fn a_programme_of_the_users_own_is_measured() {
+    let file = repository("deploy/programs/coffee-shop.toml");
+    let report = report("stream", &["--program", text(&file), "--batch", "50"]);
+    let stream = results(&report, "stream", 1)[0];
+    assert_eq!((&stream["ledger"]["rules"], &stream["ledger"]["caps"]), (&Value::from(2), &Value::from(2)));
+}
+
+#[test]
+fn a_programme_with_mistakes_is_bad_input() {
+    let folder = folder();
+    let file = folder.path().join("wrong.toml");
+    fs::write(&file, "[program]\nname = 7\n").expect("a file can be written");
+    let ran = run(["bench", "unary", "--program", text(&file), "--within", text(folder.path())]).expect(65);
+    assert!(ran.stderr.contains("the programme file cannot be used"), "{ran:?}");
+    assert_eq!(ran.stdout, "");
+}
+
+/// The process whose command line has both texts.
+fn process_with(first: &str, second: &str) -> Option<String> {
+    fs::read_dir("/proc").expect("this is Linux").filter_map(Result::ok).find_map(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line);
+        (line.contains(first) && line.contains(second)).then(|| entry.file_name().to_string_lossy().into_owned())
+    })
+}
+
+#[test]
+fn a_server_that_dies_gives_no_figures_and_says_so() {
+    let folder = folder();
+    let arguments = ["bench", "stream", "--accounts", "500", "--lots", "1", "--seconds", "300", "--batch", "10"];
+    let child = program()
+        .args(arguments)
+        .args(["--within", text(folder.path())])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    // Under load the log of accounts stands still and the stream has begun; any moment of a run will do.
+    let server = wait_for("the server", || {
+        let data = format!("{}/tallystick-bench-", folder.path().display());
+        process_with("serve", &data).filter(|_| has_ready_file(folder.path()))
+    });
+    let killed = std::process::Command::new("sh").args(["-c", "kill -s KILL \"$0\"", &server]).status();
+    assert!(killed.expect("there is a shell").success());
+    let output = child.wait_with_output().expect("the bench ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{stderr}");
+    assert!(stderr.contains("the server ended with signal: 9"), "{stderr}");
+    assert!(output.stdout.is_empty(), "no figures are printed");
+}
+
+fn has_ready_file(folder: &Path) -> bool {
+    let mut folders = fs::read_dir(folder).expect("the folder is there").filter_map(Result::ok);
+    folders.any(|entry| entry.path().join("server.ready").exists())
+}
+
+#[test]
+fn a_journal_that_is_not_whole_gives_no_figures() {
+    let folder = folder();
+    let arguments = ["bench", "stream", "--batch", "10", "--keep", "--skip-verify", "--within", text(folder.path())];
+    let report = run(arguments.into_iter().chain(TINY).chain(["1"])).expect(0).object();
+    assert_eq!(report["verifications"][0]["verified"], false, "it was asked not to");
+    let kept: Vec<_> = fs::read_dir(folder.path()).expect("the folder is there").filter_map(Result::ok).collect();
+    let data = kept.iter().map(|entry| entry.path().join("data")).find(|path| path.exists()).expect("it was kept");
+    let found = judge(&data, "kept", true, &mut [], &mut |_, _, _| {}).expect("the journal is whole");
+    assert!(found.verified && found.account_count == Some(500));
+    spoil_a_frame(&data);
+    let error = judge(&data, "kept", true, &mut [], &mut |_, _, _| {}).expect_err("a byte was changed");
+    assert!(matches!(error, BenchError::NotIntact(_)), "{error}");
+}
+
+/// Changes one byte in the middle of the journal.
+fn spoil_a_frame(data: &Path) {
+    let config = Config { data: data.to_path_buf(), ..Config::default() };
+    let store: Arc<dyn Store> = open_store(&config).expect("no server uses it").store;
+    let mut frames = Vec::new();
+    store
+        .scan(Space::Journal, &[], Direction::Forward, &mut |key, frame| {
+            frames.push((key.to_vec(), frame.to_vec()));
+            std::ops::ControlFlow::Continue(())
+        })
+        .expect("it can be read");
+    let (key, mut frame) = frames.swap_remove(frames.len() / 2);
+    let middle = frame.len() / 2;
+    frame[middle] ^= 1;
+    let mut batch = Batch::default();
+    batch.put(Space::Journal, key, frame);
+    store.write(&batch, Durability::Synced).expect("it can be written");
+}

@@ -1,0 +1,120 @@
+//! The bytes of records.
+//!
+//! What must stay true: a record that decodes has one form only.
+
+use std::path::PathBuf;
+
+use crate::samples::{
+    dictionary, encode, full_accrual, lot_key, one_line_accrual, records, refused_accrual, reversal_of,
+};
+use crate::support::{NOON, NS_PER_DAY};
+use crate::{golden, path, unhex};
+use tallystick::journal::record::{Record, decode};
+use tallystick::ledger::command::{CommandKind, Granted, Receipt};
+use tallystick::ledger::types::{Day, SymbolId, TimestampNs};
+use tallystick::limits::ONE_LINE_RECORD_BYTES_MAX;
+
+#[test]
+fn every_kind_of_record_keeps_its_bytes() {
+    for (name, record) in records() {
+        let kept = golden(name, &encode(&record));
+        let decoded = decode(&kept, &dictionary()).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        assert_eq!(decoded, record, "{name}");
+        assert_eq!(encode(&decoded), kept, "{name}");
+        for length in 0..kept.len() {
+            assert!(decode(&kept[..length], &dictionary()).is_err(), "{name} cut to {length} bytes is no record");
+        }
+        let longer = [kept.as_slice(), &[0]].concat();
+        assert!(decode(&longer, &dictionary()).is_err(), "{name} with a byte more is no record");
+    }
+}
+
+#[test]
+fn a_record_that_decodes_has_one_form_only() {
+    // A changed byte gives another record or none, but never the same record in other bytes.
+    for (name, record) in records() {
+        let bytes = encode(&record);
+        for index in 0..bytes.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[index] ^= flip;
+                if let Ok(decoded) = decode(&changed, &dictionary()) {
+                    assert_ne!(decoded, record, "{name}, byte {index} changed by {flip:#x}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_record_has_no_flags_but_those_of_its_kind() {
+    const LOT: u8 = 8;
+    const TERMINAL: u8 = 2;
+    let rows = [
+        ("record-accrual-refused", LOT),
+        ("record-accrual-refused", 1),
+        ("record-reversal-full", LOT),
+        ("record-reversal-full", TERMINAL),
+        ("record-reversal-refused", TERMINAL),
+        ("record-accrual-full", 32),
+    ];
+    for (name, flag) in rows {
+        let (_, record) = records().into_iter().find(|(known, _)| *known == name).expect("a record of this test");
+        let mut bytes = encode(&record);
+        assert_eq!(bytes[1] & flag, 0, "{name}");
+        bytes[1] |= flag;
+        assert!(decode(&bytes, &dictionary()).is_err(), "{name} with flag {flag}");
+    }
+    // A terminal that is the empty string is left out, not written as number 0.
+    let mut bytes = encode(&Record::Entry(Box::new(one_line_accrual())));
+    let at = bytes.windows(3).position(|window| window == [3, 4, 5]).expect("store, terminal, cashier");
+    bytes[at + 1] = 0;
+    assert!(decode(&bytes, &dictionary()).is_err());
+}
+
+#[test]
+fn an_accrual_of_one_line_stays_within_its_bound() {
+    let one_line = encode(&Record::Entry(Box::new(one_line_accrual()))).len();
+    let late = {
+        let mut entry = one_line_accrual();
+        let CommandKind::Accrue(basket) = &mut entry.command.kind else { unreachable!("it is an accrual") };
+        // Thirty days late, by the nanosecond, and clipped by a cap and by the budget.
+        basket.receipt_at = TimestampNs(NOON.0 - 30 * NS_PER_DAY + 123_456_789);
+        entry.decision.clips = full_accrual().decision.clips;
+        encode(&Record::Entry(Box::new(entry))).len()
+    };
+    println!("one line: {one_line} bytes; thirty days late and clipped twice: {late} bytes");
+    assert!(one_line <= ONE_LINE_RECORD_BYTES_MAX, "{one_line} bytes");
+    assert!(late <= ONE_LINE_RECORD_BYTES_MAX, "{late} bytes");
+}
+
+#[test]
+fn the_sizes_that_the_documentation_states_are_those_of_the_golden_bytes() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/format.md")).expect("the page is there");
+    let rows: Vec<(&str, usize)> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .filter_map(|(name, rest)| Some((name, rest.split(' ').next()?.parse().ok()?)))
+        .collect();
+    assert!(rows.len() > 12, "{rows:?}");
+    for (name, stated) in rows {
+        let kept =
+            std::fs::read_to_string(path(&format!("{name}.hex"))).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(unhex(&kept).len(), stated, "{name}");
+    }
+    for (name, _) in records() {
+        assert!(page.contains(&format!("`{name}`")), "{name} is missing from the page");
+    }
+}
+
+#[test]
+fn granted_parts_of_an_accrual_are_what_its_reversal_undoes() {
+    let Granted { receipt, units, lot, counters, cells } = full_accrual().granted().expect("it was granted");
+    let number = "4711000000000042".into();
+    let day = Day(17_225);
+    assert_eq!(receipt, Receipt { store: SymbolId(3), terminal: SymbolId(4), business_day: day, number });
+    assert_eq!((units, lot, counters.len(), cells.len()), (150, Some(lot_key()), 4, 1));
+    assert_eq!(refused_accrual().granted(), None);
+    assert_eq!(reversal_of(&full_accrual()).granted(), None);
+}

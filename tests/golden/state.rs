@@ -1,0 +1,121 @@
+//! The bytes of entities, of the identity, of the marker and of the high-water mark.
+//!
+//! What must stay true: what a directory holds besides its journal is read for ever.
+
+use std::sync::Arc;
+
+use crate::golden;
+use crate::samples::{item, lot_key, publication};
+use crate::support::{NOON, NS_PER_DAY, Setup};
+use tallystick::journal::log::{HighWater, StoreJournal};
+use tallystick::ledger::account::{Account, Counter, Lot, PartnerAccount, Totals, WalletTotals};
+use tallystick::ledger::decision::LotKey;
+use tallystick::ledger::types::{
+    AccountNumber, CellId, Day, ItemId, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId,
+};
+use tallystick::recovery::identity::Identity;
+use tallystick::snapshot::entity::Entity;
+use tallystick::snapshot::{Marker, Saved};
+use tallystick::store::memory::MemoryStore;
+use tallystick::store::{Space, Store};
+
+/// Every kind of entity of the state space.
+fn entities() -> Vec<(&'static str, Entity)> {
+    let account = Account {
+        id: "household-000000001234".into(),
+        seq: Seq(80),
+        position: Some(Position(1_000_000_002)),
+        opened_at: TimestampNs(NOON.0 - NS_PER_DAY),
+        lots: vec![
+            Lot { key: lot_key(), remaining: 1_234_567 },
+            Lot {
+                key: LotKey {
+                    wallet: WalletId(1),
+                    issuer: SymbolId(2),
+                    funding_rate_bps: 250,
+                    expires_at: TimestampNs(NOON.0 + NS_PER_DAY),
+                },
+                remaining: 5,
+            },
+        ],
+        counters: vec![
+            Counter { counter: SymbolId(6), period: 17_226, value: 2, retain_until: Day(17_258) },
+            Counter { counter: SymbolId(9), period: 2017, value: 55_752, retain_until: Day(17_563) },
+        ],
+        totals: Totals { baskets: 8, refused_baskets: 1, reversals: 2 },
+        wallets: vec![WalletTotals { wallet: WalletId(0), granted: 600, reversed: 15, clipped: 126 }],
+    };
+    let fresh = Account { id: "7".into(), seq: Seq(1), position: None, opened_at: NOON, ..Account::default() };
+    let partner = PartnerAccount { balance: -1_234_567, issued: 1_300_000, reversed: 65_433, seq: Seq(80) };
+    vec![
+        ("entity-symbol", Entity::Symbol(SymbolId(300), "FACIAL TISS/DNR NAPKIN".into())),
+        ("entity-item", Entity::Item(ItemId(70_000), item())),
+        ("entity-program", Entity::Program(Position(1_000_000_000), Box::new(publication()))),
+        ("entity-cell", Entity::Cell(CellId(10), 8_000_001, 999_850)),
+        ("entity-shard", Entity::Shard(ShardId(7), Seq(81), NOON)),
+        ("entity-shard-control", Entity::Shard(ShardId::CONTROL, Seq(10), TimestampNs(0))),
+        ("entity-account", Entity::Account(ShardId(7), AccountNumber(11_718), Box::new(account))),
+        ("entity-account-fresh", Entity::Account(ShardId(7), AccountNumber(11_719), Box::new(fresh))),
+        ("entity-partner", Entity::Partner(ShardId(7), SymbolId(2), WalletId(1), partner)),
+    ]
+}
+
+#[test]
+fn every_kind_of_entity_keeps_its_bytes() {
+    for (name, entity) in entities() {
+        let (key, value) = entity.encode();
+        // The key has a fixed length, so that both can be told apart in one file.
+        assert_eq!(key.len(), 11, "{name}");
+        let kept = golden(name, &[key, value].concat());
+        let (key, value) = kept.split_at(11);
+        let decoded = Entity::decode(key, value).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        assert_eq!(decoded, entity, "{name}");
+        assert_eq!(decoded.encode(), (key.to_vec(), value.to_vec()), "{name}");
+    }
+}
+
+#[test]
+fn the_identity_the_marker_and_the_high_water_mark_keep_their_bytes() {
+    let store = MemoryStore::new();
+    let identity = Identity {
+        directory_id: *b"sixteen bytes id",
+        shard_count: 256,
+        clock_is_input: true,
+        created_at: NOON,
+        leaf_key: [1; 32],
+        id_key: [2; 16],
+    };
+    identity.write(&store).expect("memory takes it");
+    let saved = Saved { symbol_count: 301, item_count: 70_001, version_count: 2 };
+    let marker = Marker { start: Position(1_000_000_000), finished_at: NOON, entity_count: 70_000, saved };
+    marker.write(&store).expect("memory takes it");
+    let mark = HighWater { end: Position(1_000_000_005), hash: [0xcd; 32] };
+    let journal = StoreJournal::new(Arc::new(store.clone()));
+    journal.write_high_water(&mark).expect("memory takes it");
+
+    let value = |key: &[u8]| store.get(Space::Meta, key).expect("memory gives it").expect("it was written");
+    let kept = [
+        ("meta-identity", value(b"identity")),
+        ("meta-snapshot-marker", value(b"snapshot-marker")),
+        ("high-water-mark", store.read_mark().expect("memory gives it").expect("it was written")),
+    ]
+    .map(|(name, bytes)| golden(name, &bytes));
+
+    let read = MemoryStore::new();
+    read.overwrite(Space::Meta, b"identity", &kept[0]);
+    read.overwrite(Space::Meta, b"snapshot-marker", &kept[1]);
+    read.set_mark(Some(&kept[2]));
+    assert!(Identity::read(&read).expect("it is whole") == Some(identity));
+    assert_eq!(Marker::read(&read).expect("it is whole"), Some(marker));
+    let journal = StoreJournal::new(Arc::new(read));
+    assert_eq!(journal.read_high_water().expect("it is whole"), Some(mark));
+}
+
+#[test]
+fn a_newer_layout_is_refused_by_its_name() {
+    let store = MemoryStore::new();
+    Setup::default().identity().write(&store).expect("memory takes it");
+    store.alter(Space::Meta, b"identity", |bytes| bytes[0] = 2);
+    let error = Identity::read(&store).expect_err("it is newer");
+    assert!(error.to_string().contains("layout 2, newer than 1"), "{error}");
+}

@@ -1,0 +1,102 @@
+//! What the ledger decides, as tables: one command a line, and what comes of it.
+//!
+//! A table is a programme and lines of the form `COMMAND -> OUTCOME`. Each table runs on an engine of its own, through
+//! the ids, the workers, the journal and back; when it ends, its journal is verified from empty. Commands:
+//!
+//! ```text
+//! accrue ACCOUNT [AMOUNT | DEPARTMENT:AMOUNT | DEPARTMENT/BRAND:AMOUNT]... [id=T] [receipt=R] [store=S] [terminal=L]
+//!        [by=PARTNER] [printed=-3d]        what was granted, and why not more
+//! quote  ...                               as accrue, without a trace
+//! reverse ID [id=T] [by=PARTNER]           what was taken back
+//! balance ACCOUNT | totals ACCOUNT         what the account holds; its lifetime totals
+//! counter ACCOUNT NAME [printed=-3d]       a cap's or metric's counter in the period of that day
+//! used BUDGET                              what a budget has granted
+//! clock +1d                                moves the clock
+//! publish NAME in 2h                       publishes the table's next programme
+//! ```
+//!
+//! The files of this folder hold the tables by theme.
+//!
+//! What must stay true: every [`Refusal`] is reached by a table or a scenario here; the last test fails if one is not.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod accounts;
+mod budgets;
+mod caps;
+mod earning;
+mod language;
+mod once;
+mod times;
+
+use language::{Reached, Table, check, plain};
+use support::edge::{Accrue, Pending};
+use support::gated::GatedStore;
+use support::{Ledger, Setup, assert_intact};
+use tallystick::ledger::decision::{Refusal, RetryAdvice};
+
+fn all_tables() -> Vec<Table> {
+    let themes = [
+        accounts::all_tables,
+        budgets::all_tables,
+        caps::all_tables,
+        earning::all_tables,
+        once::all_tables,
+        times::all_tables,
+    ];
+    themes.iter().flat_map(|tables| tables()).collect()
+}
+
+/// While the disk stands still, the queue fills and the ledger refuses; what it took, it answers. Once it stops, it
+/// takes nothing more.
+fn overload_and_stop() -> Reached {
+    let (disk, store) = GatedStore::new();
+    let setup = Setup { worker_count: 1, queue_depth: 4, ..Setup::default() };
+    let ledger = Ledger::on(store.clone(), setup).with_program(&plain().1);
+    let edge = ledger.edge();
+    store.close();
+    let mut taken = Vec::new();
+    let mut reached = Reached::new();
+    while reached.is_empty() {
+        let id = format!("t-{}", taken.len());
+        match edge.begin_accrue(&Accrue::simple("m1", &id, 100)) {
+            Pending::Done(answer) => reached.extend(answer.refusal()),
+            waiting @ Pending::Waiting(_) => taken.push(waiting),
+        }
+        assert!(taken.len() < 100_000, "the queue is bounded");
+    }
+    store.open();
+    let taken_count = taken.len() as u64;
+    assert!(taken.into_iter().all(|answer| answer.wait().is_some_and(|answer| answer.granted() == 1)));
+    // The same command with the same id is welcome again.
+    assert_eq!(edge.accrue(&Accrue::simple("m1", &format!("t-{taken_count}"), 100)).granted(), 1);
+    let stopped = ledger.stop();
+    let refused = edge.accrue(&Accrue::simple("m1", "after", 100));
+    reached.extend(refused.refusal());
+    let report = assert_intact(&disk, stopped.digest);
+    assert_eq!(report.records.accruals, taken_count + 1);
+    reached
+}
+
+#[test]
+fn a_full_queue_refuses_at_once_and_a_stopped_ledger_too() {
+    assert_eq!(overload_and_stop(), Reached::from([Refusal::Overloaded, Refusal::ShuttingDown]));
+}
+
+#[test]
+fn every_refusal_is_reached() {
+    let mut reached: Reached = all_tables().iter().flat_map(check).collect();
+    reached.extend(overload_and_stop());
+    let missing: Vec<_> = Refusal::ALL.into_iter().filter(|refusal| !reached.contains(refusal)).collect();
+    assert_eq!(missing, [], "no row reaches these");
+}
+
+#[test]
+fn what_a_caller_does_about_a_refusal_fits_what_it_consumed() {
+    for refusal in Refusal::ALL {
+        if refusal.retry() == RetryAdvice::SameId {
+            assert!(!refusal.is_journaled(), "{refusal:?}: the same id would get the same refusal for ever");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What waits for a disk that stands still, and what must not be held up by those who wait.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use support::edge::{Accrue, Pending};
+use support::gated::GatedStore;
+use support::{Ledger, NOON, NS_PER_DAY, Setup, assert_intact, programs};
+use tallystick::ledger::decision::Refusal;
+use tallystick::ledger::types::TimestampNs;
+
+/// Longer than anything here takes; a ledger in which two wait for each other never ends.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The committer stands at the disk with a publication; once it gets on, it wants the list of publications. The worker
+/// waits for the committer, its queue is full, and the housekeeper waits for room in it, to begin a snapshot. Did it
+/// keep the list locked meanwhile, all of them would wait for ever.
+#[test]
+fn a_snapshot_that_waits_for_a_full_queue_holds_up_no_publication() {
+    let (disk, store) = GatedStore::new();
+    let setup = Setup { worker_count: 1, queue_depth: 4, ..Setup::default() };
+    let source = programs::program("", "", "");
+    let ledger = Arc::new(Ledger::on(store.clone(), setup).with_program(&source));
+    store.close();
+    // Threads that are left alone when this test fails, since they may wait for ever.
+    let (published, publication) = channel();
+    let doubled = source.replacen("units = 1", "units = 2", 1);
+    let publisher = ledger.clone();
+    thread::spawn(move || {
+        publisher.publish(&doubled, TimestampNs(NOON.0 + NS_PER_DAY));
+        let _ = published.send(());
+    });
+    store.wait_for_a_write();
+    let taken = fill_the_queue(&ledger);
+    let (finished, snapshot) = channel();
+    let keeper = ledger.clone();
+    thread::spawn(move || {
+        let _ = finished.send(keeper.engine.snapshot().is_ok());
+    });
+    // Some rounds of the housekeeper, to reach the queue. Were that not enough, the test would see less, not fail.
+    thread::sleep(Duration::from_millis(100));
+    store.open();
+    publication.recv_timeout(PATIENCE).expect("the publication ends");
+    assert!(snapshot.recv_timeout(PATIENCE).expect("the snapshot ends"));
+    assert!(taken.into_iter().all(|answer| answer.wait().is_some_and(|answer| answer.granted() == 1)));
+    let stopped = ledger.stop();
+    let report = assert_intact(&disk, stopped.digest);
+    assert_eq!(report.records.programs, 2);
+    assert!(report.snapshot.is_some());
+}
+
+/// Sends accruals until the ledger has no room for another, and goes on having none: a worker that is only slow has
+/// room again after a moment, one that waits for the disk has not. Those that it took.
+fn fill_the_queue(ledger: &Ledger) -> Vec<Pending> {
+    let edge = ledger.edge();
+    let mut taken = Vec::new();
+    let mut refused_in_a_row = 0;
+    while refused_in_a_row < 50 {
+        match edge.begin_accrue(&Accrue::simple("m1", &format!("t-{}", taken.len()), 100)) {
+            Pending::Done(answer) => {
+                assert_eq!(answer.refusal(), Some(Refusal::Overloaded));
+                refused_in_a_row += 1;
+                thread::sleep(Duration::from_millis(1));
+            }
+            waiting @ Pending::Waiting(_) => {
+                refused_in_a_row = 0;
+                taken.push(waiting);
+            }
+        }
+        assert!(taken.len() < 100_000, "the queue is bounded");
+    }
+    taken
+}
