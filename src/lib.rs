@@ -10,6 +10,8 @@ pub mod limits;
 pub mod ledger;
 pub mod program;
 
+pub mod metrics;
+
 pub mod store;
 
 pub mod cells;
@@ -25,6 +27,7 @@ pub mod clock;
 pub mod shard;
 
 pub mod audit;
+pub mod backup;
 pub mod sim;
 
 #[cfg(feature = "server")]

@@ -13,8 +13,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tonic::service::RoutesBuilder;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{ClockMode, Config};
@@ -24,14 +22,21 @@ use crate::ledger::types::{Position, SymbolId, TimestampNs};
 use crate::limits;
 use crate::program::{Problem, SAMPLE};
 use crate::recovery::identity::{Identity, IdentityError};
+use crate::recovery::speed::ReplaySpeed;
 use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::service::auth::{Authenticator, Principal};
-use crate::service::{About, Edge, Life, SERVICE_NAMES, add_services, wire};
+use crate::service::health::health_service;
+use crate::service::{About, CopyStore, Edge, LastRecovery, Life, add_services, wire};
 use crate::shard::engine::{Engine, EngineOptions};
 use crate::shard::publishing::{Draft, PublishError};
 use crate::store::checked::CheckedStore;
 use crate::store::faults::FaultyStore;
 use crate::store::{Store, StoreError};
+use crate::telemetry::calls::CallLayer;
+use crate::telemetry::http::Listening;
+#[cfg(feature = "otel")]
+use crate::telemetry::traces::Traces;
+use crate::telemetry::{Sources, Standing, Telemetry, manager};
 pub use threads::{EDGE_THREADS, runtime, serve_bare};
 use threads::{OnFault, Serving, Threads, edge_threads};
 
@@ -113,15 +118,17 @@ pub struct OpenedStore {
     pub store: Arc<dyn Store>,
     /// Path of the data directory; empty for a store in memory.
     pub path: String,
-    /// Bytes of the journal.
+    /// Bytes of the journal, about.
     pub journal_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Makes a copy of the store; `None` where nothing is kept.
+    pub copy_store: Option<Box<CopyStore>>,
 }
 
 impl OpenedStore {
     /// A store in memory.
     #[must_use]
     pub fn in_memory(store: Arc<dyn Store>) -> Self {
-        Self { store, path: String::new(), journal_bytes: Box::new(|| 0) }
+        Self { store, path: String::new(), journal_bytes: Box::new(|| 0), copy_store: None }
     }
 }
 
@@ -134,13 +141,14 @@ pub fn open_store(config: &Config) -> Result<OpenedStore, ServeError> {
     use crate::store::rocks::{RocksOptions, RocksStore};
     let rocks = Arc::new(RocksStore::open(&config.data, &RocksOptions::default())?);
     let path = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()).display().to_string();
-    let measured = rocks.clone();
+    let (measured, copied) = (rocks.clone(), rocks.clone());
     let journal_bytes = Box::new(move || measured.approximate_journal_bytes().unwrap_or(0));
+    let copy_store = Box::new(move |to: &Path, mark: Option<&[u8]>| copied.checkpoint_with_mark(to, mark));
     let store: Arc<dyn Store> = match config.faults {
         Some(plan) => Arc::new(FaultyStore::new(rocks, plan)),
         None => rocks,
     };
-    Ok(OpenedStore { store, path, journal_bytes })
+    Ok(OpenedStore { store, path, journal_bytes, copy_store: Some(copy_store) })
 }
 
 /// Without the feature there is nothing to open.
@@ -181,6 +189,8 @@ pub struct Ready {
     pub clock: ClockMode,
     /// The partner that callers act for.
     pub partner: String,
+    /// Where metrics and health are to be had over HTTP.
+    pub metrics_address: Option<SocketAddr>,
 }
 
 /// A server that runs.
@@ -192,7 +202,10 @@ pub struct Running {
     store: Weak<dyn Store>,
     life: Arc<watch::Sender<Life>>,
     failure: Arc<OnceLock<String>>,
-    health: HealthReporter,
+    telemetry: Arc<Telemetry>,
+    _metrics: Option<Listening>,
+    #[cfg(feature = "otel")]
+    traces: Option<Arc<Traces>>,
     threads: Threads,
 }
 
@@ -214,38 +227,52 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
     let clock: SharedClock = Arc::new(SystemClock::new());
     let life = Arc::new(watch::channel(Life::Serving).0);
     let failure = Arc::new(OnceLock::new());
+    let (telemetry, metrics) = observe(config, &clock, &life)?;
     let assembled = {
         let (config, clock) = (config.clone(), clock.clone());
         let (life, failure) = (life.clone(), failure.clone());
         let store = opened.store;
         blocking(move || assemble(&config, store, &clock, &life, &failure)).await?
     };
-    let Assembled { engine, store, partner, recovered_end, replayed_count, recovery_ms } = assembled;
-    let about = About { data_path: opened.path.clone(), started_at: clock.now(), journal_bytes: opened.journal_bytes };
+    let Assembled { engine, store, partner, recovered_end, recovery } = assembled;
+    let about = About {
+        data_path: opened.path.clone(),
+        started_at: clock.now(),
+        journal_bytes: opened.journal_bytes,
+        copy_store: opened.copy_store,
+        backup_root: config.backup_root.clone(),
+        queue_depth: config.queue_depth,
+        recovery,
+    };
     let edge = Arc::new(Edge::new(engine.clone(), about, life.subscribe()));
+    telemetry.has_recovered(sources(config, &engine, &edge, recovery));
+    measure_journal(&engine);
     let principal = Principal { partner: config.partner.as_str().into(), symbol: partner };
     let authenticator = Authenticator::new(principal, clock.clone());
 
     let address = listener.local_addr().and_then(|address| listener.set_nonblocking(true).map(|()| address));
     let listen_error = |source| ServeError::Listen { address: config.listen.clone(), source };
     let address = address.map_err(listen_error)?;
-    let (health, health_service) = tonic_health::server::health_reporter();
-    set_health(&health, ServingStatus::Serving).await;
-    tokio::spawn(tell_of_failure(life.subscribe(), health.clone()));
+    let watched = CallLayer::new(telemetry.calls.clone());
+    #[cfg(feature = "otel")]
+    let traces = start_traces(config)?;
+    #[cfg(feature = "otel")]
+    let watched = watched.with_traces(traces.clone());
     let mut servings = Vec::new();
     for _ in 0..edge_threads() {
         let edge = Arc::new(edge.with_lane_of_its_own());
         let mut routes = RoutesBuilder::default();
         add_services(&mut routes, &edge, &authenticator);
-        routes.add_service(health_service.clone());
+        routes.add_service(health_service(life.subscribe()));
         add_reflection(&mut routes)?;
-        servings.push(Serving { routes: routes.routes(), beside: Box::pin(edge.carry()) });
+        let (watched, beside) = (watched.clone(), Box::pin(edge.carry()));
+        servings.push(Serving { routes: routes.routes(), watched, beside });
     }
     let on_fault: OnFault = {
         let (life, failure) = (life.clone(), failure.clone());
         Arc::new(move |why| fail(&life, &failure, why))
     };
-    let threads = Threads::start(listener, servings, &on_fault).map_err(listen_error)?;
+    let threads = Threads::start(listener, servings, &engine.metrics.connections, &on_fault).map_err(listen_error)?;
     let now = engine.latest_stamp().filter(|_| engine.identity.clock_is_input).unwrap_or_else(|| clock.now());
     let program =
         engine.with_programs(|programs| programs.in_force(now).map(|found| (found.name.clone(), found.version.0)));
@@ -254,13 +281,26 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
         data_path: opened.path,
         program,
         recovered_end,
-        replayed_count,
-        recovery_ms,
+        replayed_count: recovery.replayed_count,
+        recovery_ms: recovery.took_ms,
         epoch: engine.epoch,
         clock: if engine.identity.clock_is_input { ClockMode::Input } else { ClockMode::System },
         partner: config.partner.clone(),
+        metrics_address: metrics.as_ref().map(|listening| listening.address),
     };
-    Ok(Running { ready, engine, edge, store, life, failure, health, threads })
+    Ok(Running {
+        ready,
+        engine,
+        edge,
+        store,
+        life,
+        failure,
+        telemetry,
+        _metrics: metrics,
+        #[cfg(feature = "otel")]
+        traces,
+        threads,
+    })
 }
 
 impl Running {
@@ -276,6 +316,12 @@ impl Running {
         &self.engine
     }
 
+    /// What is told of this server.
+    #[must_use]
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
     /// Returns when the ledger has failed.
     pub async fn failed(&self) {
         // The sender is part of `self`, so this only ever ends with the failure.
@@ -287,7 +333,7 @@ impl Running {
     /// # Errors
     /// When the ledger failed, before or meanwhile.
     pub async fn shutdown(self) -> Result<Position, ServeError> {
-        set_health(&self.health, ServingStatus::NotServing).await;
+        // From here on no call is let in, and whoever asks for health hears the same.
         self.life.send_if_modified(|life| {
             let goes_on = *life < Life::Stopping;
             *life = (*life).max(Life::Stopping);
@@ -300,9 +346,13 @@ impl Running {
             () = failed => {}
         }
         let has_failed = *self.life.borrow() == Life::Failed;
-        let Self { engine, edge, store, failure, health, threads, .. } = self;
-        // Whoever listens to the health service hears the last of it.
-        drop(health);
+        if !has_failed {
+            // Those who go on calling are told, with the reason, before their connections are closed.
+            let _ = tokio::time::timeout(FAREWELL, self.edge.quiet()).await;
+        }
+        #[cfg(feature = "otel")]
+        stop_traces(self.traces).await;
+        let Self { engine, edge, store, failure, threads, .. } = self;
         threads.finish(if has_failed { FAILURE_PATIENCE } else { FAREWELL }).await;
         let stopping = engine.clone();
         let stopped = tokio::task::spawn_blocking(move || stopping.stop());
@@ -335,16 +385,63 @@ async fn wait_for_close(store: &Weak<dyn Store>) {
     }
 }
 
-async fn set_health(health: &HealthReporter, status: ServingStatus) {
-    for name in SERVICE_NAMES.into_iter().chain([""]) {
-        health.set_service_status(name, status).await;
+/// What is told of a server, and the port that tells it where one is configured: before recovery, so that it can be
+/// seen to go on.
+fn observe(
+    config: &Config,
+    clock: &SharedClock,
+    life: &Arc<watch::Sender<Life>>,
+) -> Result<(Arc<Telemetry>, Option<Listening>), ServeError> {
+    let life = life.subscribe();
+    let telemetry = Telemetry::new(clock.clone(), config.workers, move || match *life.borrow() {
+        Life::Serving => Standing::Serving,
+        Life::Stopping => Standing::Stopping,
+        Life::Failed => Standing::Failed,
+    });
+    let listening = config.metrics_listen.as_ref().map(|address| {
+        crate::telemetry::http::listen(address, &telemetry)
+            .map_err(|source| ServeError::Listen { address: address.clone(), source })
+    });
+    Ok((telemetry, listening.transpose()?))
+}
+
+fn sources(config: &Config, engine: &Arc<Engine>, edge: &Arc<Edge>, recovery: LastRecovery) -> Sources {
+    // Weak, so that whoever looks at a server does not keep its store open.
+    let [calls, bytes, expected] = [(); 3].map(|()| Arc::downgrade(edge));
+    Sources {
+        engine: Arc::downgrade(engine),
+        calls_under_way: Box::new(move || calls.upgrade().map_or(0, |edge| edge.calls_under_way())),
+        journal_bytes: Box::new(move || bytes.upgrade().map_or(0, |edge| edge.journal_bytes())),
+        recovery_ms: recovery.took_ms,
+        replayed_count: recovery.replayed_count,
+        queue_depth: config.queue_depth,
+        expected_recovery_ms: Box::new(move || expected.upgrade().map_or(0, |edge| edge.expected_recovery_ms())),
     }
 }
 
-/// Health turns unready with the failure itself, however long whoever runs the server takes to notice.
-async fn tell_of_failure(mut life: watch::Receiver<Life>, health: HealthReporter) {
-    if life.wait_for(|life| *life == Life::Failed).await.is_ok() {
-        set_health(&health, ServingStatus::NotServing).await;
+/// Measures how long the journal was before this process, in the background: nothing waits for it.
+fn measure_journal(engine: &Arc<Engine>) {
+    let engine = engine.clone();
+    tokio::task::spawn_blocking(move || {
+        let measured = engine.journal_size.measure(&*engine.store, &|| !engine.is_stopping());
+        if let Err(error) = measured.and_then(|()| engine.journal_size.note(&*engine.store)) {
+            tracing::warn!(%error, "the journal could not be measured");
+        }
+    });
+}
+
+#[cfg(feature = "otel")]
+fn start_traces(config: &Config) -> Result<Option<Arc<Traces>>, ServeError> {
+    let started = config.trace_endpoint.as_ref().map(|to| Traces::start(to, config.trace_sample_ppm));
+    started.transpose().map_err(|error| ServeError::Fault(format!("spans cannot be sent: {error}")))
+}
+
+/// Sends the last spans, no longer than an answer may take to leave.
+#[cfg(feature = "otel")]
+async fn stop_traces(traces: Option<Arc<Traces>>) {
+    if let Some(traces) = traces {
+        let stopped = tokio::task::spawn_blocking(move || traces.stop());
+        let _ = tokio::time::timeout(FAREWELL, stopped).await;
     }
 }
 
@@ -373,8 +470,7 @@ struct Assembled {
     store: Weak<dyn Store>,
     partner: SymbolId,
     recovered_end: Position,
-    replayed_count: u64,
-    recovery_ms: i64,
+    recovery: LastRecovery,
 }
 
 fn assemble(
@@ -392,8 +488,10 @@ fn assemble(
         Some(identity) => check_identity(config, identity)?,
         None => make_identity(config, &store, clock)?,
     };
+    let replay_begun_ns = clock.monotonic_ns();
     let recovered = recover_with_progress(config, &store, identity, clock)?;
     let (recovered_end, replayed_count) = (recovered.world.end, recovered.replayed_count);
+    let speed = ReplaySpeed::learn(&*store, replayed_count, clock.monotonic_ns() - replay_begun_ns)?;
     let on_failure = {
         let (life, failure) = (life.clone(), failure.clone());
         move |why: &str| fail(&life, &failure, why)
@@ -408,9 +506,10 @@ fn assemble(
     let weak = Arc::downgrade(&store);
     let on_failure = Arc::new(move |error: &JournalError| on_failure(&error.to_string()));
     let engine = Engine::start(recovered, store, clock.clone(), options, on_failure)?;
-    let recovery_ms = (clock.monotonic_ns() - begun_ns) / 1_000_000;
+    let took_ms = (clock.monotonic_ns() - begun_ns) / 1_000_000;
+    let recovery = LastRecovery { took_ms, replayed_count, speed };
     match prepare(config, &engine) {
-        Ok(partner) => Ok(Assembled { engine, store: weak, partner, recovered_end, replayed_count, recovery_ms }),
+        Ok(partner) => Ok(Assembled { engine, store: weak, partner, recovered_end, recovery }),
         Err(error) => {
             engine.stop();
             // What the disk said is the cause, if it was the disk.
@@ -474,6 +573,7 @@ fn recover_with_progress(
         if now_ns - told_ns >= PROGRESS_INTERVAL_NS {
             told_ns = now_ns;
             tracing::info!(reached = reached.0, end = end.0, "recovering");
+            manager::recovering(&format!("recovering: record {reached} of {end}"));
         }
     };
     Ok(recover(store, identity, &config.ids, &mut on_progress)?)

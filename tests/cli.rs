@@ -48,7 +48,7 @@ fn loaded_server(folder: &Path) -> Server {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 21] = [
+    let commands: [&[&str]; 23] = [
         &[],
         &["serve"],
         &["demo"],
@@ -66,6 +66,8 @@ fn every_command_explains_itself() {
         &["audit", "verify"],
         &["sim"],
         &["status"],
+        &["backup"],
+        &["restore"],
         &["errors"],
         &["errors", "show"],
         &["errors", "list"],

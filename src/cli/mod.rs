@@ -4,6 +4,7 @@
 //! a person reads about the run goes to standard error; every way to end has its number in [`exit`].
 
 pub mod audit;
+pub mod backup;
 pub mod bench;
 pub mod client;
 pub mod completions;
@@ -15,6 +16,7 @@ pub mod export;
 pub mod import;
 pub mod output;
 pub mod program;
+pub mod restore;
 pub mod serve;
 pub mod sim;
 pub mod status;
@@ -57,6 +59,10 @@ pub enum Command {
     Bench(Box<bench::BenchArgs>),
     /// Simulate the ledger on a disk that fails, and check every invariant
     Sim(sim::SimArgs),
+    /// Copy a data directory while its server goes on
+    Backup(backup::BackupArgs),
+    /// Make a data directory from a backup
+    Restore(restore::RestoreArgs),
     /// Say how a running server and its data directory stand
     Status(status::StatusArgs),
     /// Explain refusals and failed calls
@@ -72,7 +78,7 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let out = Output::new(arguments.json);
     let result = match arguments.command {
-        Command::Serve(args) => return exit::code(serve::run(*args)),
+        Command::Serve(args) => return exit::code(serve::run(*args, arguments.json)),
         Command::Import(args) => import::run(args, &out),
         Command::Export(args) => export::run(args, &out),
         Command::Program(args) => program::run(args, &out),
@@ -80,6 +86,8 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(args, &out),
         Command::Bench(args) => bench::run(&args, &out),
         Command::Sim(args) => sim::run(&args, &out),
+        Command::Backup(args) => backup::run(args, &out),
+        Command::Restore(args) => restore::run(args, &out),
         Command::Status(args) => status::run(args, &out),
         Command::Errors(args) => errors::run(&args, &out),
         Command::Completions(args) => completions::run(args, &out),

@@ -10,7 +10,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit;
-use crate::config::{Config, Setting};
+use crate::config::sources::Setting;
+use crate::config::{Config, Loaded, Stated};
 use crate::journal::JournalError;
 use crate::recovery::RecoveryError;
 use crate::recovery::identity::IdentityError;
@@ -18,58 +19,79 @@ use crate::server::{self, OpenedStore, Ready, ServeError};
 use crate::shard::publishing::PublishError;
 use crate::snapshot::SnapshotError;
 use crate::store::StoreError;
-use crate::telemetry;
+use crate::telemetry::{self, manager};
 
-/// Options of `tallystick serve`. Each goes above the setting of the same name in the configuration file.
+/// Options of `tallystick serve`. Each goes above the variable of the environment that is named like it, and that above
+/// the setting of the same name in the configuration file.
 #[derive(Clone, Debug, Default, Args)]
+#[command(
+    after_help = "Each setting can also be given as a variable, such as TALLYSTICK_QUEUE_DEPTH for --queue-depth, or as a line \
+of the configuration file, such as queue_depth = 4096. Flags go above variables, and those above the file. \
+deploy/tallystick.toml explains every setting; --print-config shows what is in force and why."
+)]
 pub struct ServeArguments {
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE", env = "TALLYSTICK_CONFIG")]
     pub config: Option<PathBuf>,
+    /// Print the configuration in force as a file, each value with its source, and end.
+    #[arg(long)]
+    pub print_config: bool,
     /// Host and port to listen on; port 0 picks a free one [default: 127.0.0.1:7007].
-    #[arg(long, value_name = "HOST:PORT", env = "TALLYSTICK_LISTEN")]
+    #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
+    /// Host and port for /metrics, /healthz and /readyz over HTTP, or `off` [default: off].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics_listen: Option<String>,
     /// Data directory; made if it is missing [default: ./tallystick.data].
-    #[arg(long, value_name = "DIRECTORY", env = "TALLYSTICK_DATA")]
+    #[arg(long, value_name = "DIRECTORY")]
     pub data: Option<String>,
     /// Programme file. A new text is published as the next version [default: a sample, in a new data directory].
-    #[arg(long, value_name = "FILE", env = "TALLYSTICK_PROGRAM")]
+    #[arg(long, value_name = "FILE")]
     pub program: Option<String>,
     /// The partner that callers act for [default: default].
-    #[arg(long, value_name = "NAME", env = "TALLYSTICK_PARTNER")]
+    #[arg(long, value_name = "NAME")]
     pub partner: Option<String>,
     /// Worker threads [default: one for each core].
-    #[arg(long, value_name = "COUNT", env = "TALLYSTICK_WORKERS")]
+    #[arg(long, value_name = "COUNT")]
     pub workers: Option<String>,
     /// Commands that may wait for one worker [default: 4096].
-    #[arg(long, value_name = "COUNT", env = "TALLYSTICK_QUEUE_DEPTH")]
+    #[arg(long, value_name = "COUNT")]
     pub queue_depth: Option<String>,
     /// Virtual shards; fixed when the data directory is made [default: 256].
-    #[arg(long, value_name = "COUNT", env = "TALLYSTICK_SHARD_COUNT")]
+    #[arg(long, value_name = "COUNT")]
     pub shard_count: Option<String>,
     /// Where posting times come from, `system` or `input`; fixed when the data directory is made [default: system].
-    #[arg(long, value_name = "CLOCK", env = "TALLYSTICK_CLOCK")]
+    #[arg(long, value_name = "CLOCK")]
     pub clock: Option<String>,
     /// Ids kept in memory once they are on disk too [default: 8388608].
-    #[arg(long, value_name = "COUNT", env = "TALLYSTICK_IDS_MEMORY_MAX")]
+    #[arg(long, value_name = "COUNT")]
     pub ids_memory_max: Option<String>,
     /// Ids of one segment in memory [default: 1048576].
-    #[arg(long, value_name = "COUNT", env = "TALLYSTICK_IDS_SEGMENT")]
+    #[arg(long, value_name = "COUNT")]
     pub ids_segment: Option<String>,
     /// A snapshot is due after so many further records [default: 1000000].
-    #[arg(long, value_name = "COUNT", env = "TALLYSTICK_SNAPSHOT_RECORDS")]
+    #[arg(long, value_name = "COUNT")]
     pub snapshot_records: Option<String>,
     /// Snapshots are at least so many milliseconds apart [default: 10000].
-    #[arg(long, value_name = "MILLISECONDS", env = "TALLYSTICK_SNAPSHOT_INTERVAL_MS")]
+    #[arg(long, value_name = "MILLISECONDS")]
     pub snapshot_interval_ms: Option<String>,
+    /// The directory that backups are made in; without it only callers on this machine may name one.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub backup_root: Option<String>,
     /// Log lines as `text` or `json` [default: text].
-    #[arg(long, value_name = "FORMAT", env = "TALLYSTICK_LOG_FORMAT")]
+    #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
     /// What is logged, such as `warn` or `tallystick=debug` [default: info].
-    #[arg(long, value_name = "FILTER", env = "TALLYSTICK_LOG")]
+    #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
+    /// OpenTelemetry collector that spans are sent to (OTLP over gRPC), or `off` [default: off].
+    #[arg(long, value_name = "URL")]
+    pub trace_endpoint: Option<String>,
+    /// How many of a million calls are traced where the caller has not decided [default: 10000].
+    #[arg(long, value_name = "COUNT")]
+    pub trace_sample_ppm: Option<String>,
     /// Scripted failures of the disk, for tests.
-    #[arg(long, value_name = "PLAN", env = "TALLYSTICK_FAULTS", hide = true)]
+    #[arg(long, value_name = "PLAN", hide = true)]
     pub faults: Option<String>,
     /// File that the address is written to once calls are served.
     #[arg(long, value_name = "FILE")]
@@ -77,9 +99,10 @@ pub struct ServeArguments {
 }
 
 impl ServeArguments {
-    fn settings(&self) -> Vec<Setting> {
-        let options = [
+    fn stated(&self) -> Stated {
+        let flags = [
             ("listen", &self.listen),
+            ("metrics_listen", &self.metrics_listen),
             ("data", &self.data),
             ("program", &self.program),
             ("partner", &self.partner),
@@ -91,20 +114,27 @@ impl ServeArguments {
             ("ids_segment", &self.ids_segment),
             ("snapshot_records", &self.snapshot_records),
             ("snapshot_interval_ms", &self.snapshot_interval_ms),
+            ("backup_root", &self.backup_root),
             ("log_format", &self.log_format),
             ("log", &self.log),
+            ("trace_endpoint", &self.trace_endpoint),
+            ("trace_sample_ppm", &self.trace_sample_ppm),
             ("faults", &self.faults),
         ];
-        let stated = options.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
-        stated.map(|(name, value)| Setting::from_option(name, value)).collect()
+        let stated = flags.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+        let flags = stated.map(|(name, value)| Setting::from_flag(name, value)).collect();
+        // A variable that is not UTF-8 is judged as far as it is, and then is not what is allowed.
+        let text = |part: std::ffi::OsString| part.to_string_lossy().into_owned();
+        let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+        Stated { environment, flags }
     }
 }
 
 /// Runs the server; gives the number with which the program ends.
 #[must_use]
-pub fn run(arguments: ServeArguments) -> u8 {
-    let config = match Config::load(arguments.config.as_deref(), arguments.settings()) {
-        Ok(config) => config,
+pub fn run(arguments: ServeArguments, is_json: bool) -> u8 {
+    let loaded = match Loaded::load(arguments.config.as_deref(), arguments.stated()) {
+        Ok(loaded) => loaded,
         Err(problems) => {
             for problem in problems {
                 say_error(&problem.to_string());
@@ -112,6 +142,10 @@ pub fn run(arguments: ServeArguments) -> u8 {
             return exit::CONFIGURATION;
         }
     };
+    if arguments.print_config {
+        return print_config(&loaded, is_json);
+    }
+    let config = loaded.config;
     telemetry::start(config.log_format, &config.log);
     stop_on_panic();
     match serve(&config, arguments.ready_file.as_deref()) {
@@ -128,14 +162,28 @@ pub fn run(arguments: ServeArguments) -> u8 {
     }
 }
 
+/// How the names of threads begin that may panic without harm to the ledger: a panic there ends one call, or leaves
+/// nobody who tells of the server.
+const LEDGERLESS_THREADS: [&str; 4] = [server::EDGE_THREADS, "telemetry", "watchdog", "OpenTelemetry"];
+
+fn print_config(loaded: &Loaded, is_json: bool) -> u8 {
+    let text = if is_json { format!("{:#}\n", loaded.as_json()) } else { loaded.in_toml() };
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => exit::OK,
+        Err(_) => exit::IO_FAILURE,
+    }
+}
+
 /// A thread of the ledger that panics leaves a state that nobody knows: the process must not go on. A panic on the edge
 /// ends one call.
 fn stop_on_panic() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         default(panic);
-        let is_edge = std::thread::current().name().is_some_and(|name| name.starts_with(server::EDGE_THREADS));
-        if !is_edge {
+        let thread = std::thread::current();
+        let is_beside = |name: &str| LEDGERLESS_THREADS.iter().any(|beside| name.starts_with(beside));
+        if !thread.name().is_some_and(is_beside) {
             std::process::exit(i32::from(exit::INTERNAL_FAULT));
         }
     }));
@@ -167,9 +215,14 @@ async fn serve_until_told(
     }
     // Last, so that whoever reads it finds the file.
     print_banner(&running.ready);
+    manager::ready(&format!("serving at {}", running.ready.address));
+    manager::watch(running.telemetry());
     tokio::select! {
         () = running.failed() => {}
-        () = told.wait() => tracing::info!("stopping: no new calls, those under way are finished"),
+        () = told.wait() => {
+            tracing::info!("stopping: no new calls, those under way are finished");
+            manager::stopping();
+        }
     }
     let end = running.shutdown().await?;
     tracing::info!(records = end.0, "stopped; everything is durable");
@@ -202,7 +255,7 @@ fn print_banner(ready: &Ready) {
         Some((name, version)) => format!("{name}, version {version}"),
         None => "none in force yet".to_owned(),
     };
-    let lines = [
+    let mut lines = vec![
         format!("tallystick {}", env!("CARGO_PKG_VERSION")),
         format!("data       {}", ready.data_path),
         "           every reply is durable: it leaves after the journal is synced to disk".to_owned(),
@@ -213,8 +266,9 @@ fn print_banner(ready: &Ready) {
             "recovered  {} records, {} of them replayed, in {} ms; epoch {}",
             ready.recovered_end, ready.replayed_count, ready.recovery_ms, ready.epoch
         ),
-        format!("listening on {}", ready.address),
     ];
+    lines.extend(ready.metrics_address.map(|address| format!("metrics    http://{address}/metrics")));
+    lines.push(format!("listening on {}", ready.address));
     let mut out = std::io::stdout().lock();
     // A reader that has gone away does not keep the server from running.
     let _ = writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush());

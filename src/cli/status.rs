@@ -44,6 +44,28 @@ fn clock(status: &GetStatusResponse) -> &'static str {
     }
 }
 
+fn milliseconds(duration: Option<&prost_types::Duration>) -> i64 {
+    duration.map_or(0, |duration| duration.seconds * 1_000 + i64::from(duration.nanos) / 1_000_000)
+}
+
+/// From one instant to a later one; `None` where one is missing.
+fn between_ms(from: Option<&prost_types::Timestamp>, to: Option<&prost_types::Timestamp>) -> Option<i64> {
+    let (from, to) = (from?, to?);
+    Some((to.seconds - from.seconds) * 1_000 + i64::from(to.nanos - from.nanos) / 1_000_000)
+}
+
+/// A duration as people say it.
+fn shown_ms(duration_ms: i64) -> String {
+    let seconds = duration_ms / 1_000;
+    match seconds {
+        0 => format!("{duration_ms} ms"),
+        1..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
 /// One past a position: how many records there are up to it.
 fn records(position: Option<i64>) -> i64 {
     position.map_or(0, |position| position.saturating_add(1))
@@ -61,10 +83,11 @@ fn print(server: &Server, status: &GetStatusResponse, out: &Output) -> Result<()
         || "none".to_owned(),
         |snapshot| {
             format!(
-                "{} entities, replay begins at position {}, finished {}",
+                "{} entities, replay begins at position {}, finished {}, {} ago",
                 grouped(snapshot.entity_count),
                 grouped(snapshot.position),
-                time(snapshot.snapshot_time.as_ref())
+                time(snapshot.snapshot_time.as_ref()),
+                shown_ms(between_ms(snapshot.snapshot_time.as_ref(), status.read_time.as_ref()).unwrap_or(0)),
             )
         },
     );
@@ -73,10 +96,11 @@ fn print(server: &Server, status: &GetStatusResponse, out: &Output) -> Result<()
         (
             "server",
             format!(
-                "{}, version {}, ready since {}",
+                "{}, version {}, ready since {}, for {}",
                 server.url(),
                 status.server_version,
-                time(status.start_time.as_ref())
+                time(status.start_time.as_ref()),
+                shown_ms(between_ms(status.start_time.as_ref(), status.read_time.as_ref()).unwrap_or(0)),
             ),
         ),
         ("data", format!("{data} (opened {})", counted(u64::try_from(status.epoch).unwrap_or(0), "time", "times"))),
@@ -92,9 +116,37 @@ fn print(server: &Server, status: &GetStatusResponse, out: &Output) -> Result<()
             ),
         ),
         ("last posting", time(status.posting_time.as_ref())),
-        ("journal", format!("{} bytes", grouped(status.journal_bytes))),
+        (
+            "journal",
+            format!(
+                "{} bytes{}",
+                grouped(status.journal_bytes),
+                if status.journal_bytes_exact { "" } else { ", about; it is still being measured" }
+            ),
+        ),
         ("ids", ids),
         ("snapshot", snapshot),
+        (
+            "recovery",
+            format!(
+                "would take about {}{}; the last took {} and replayed {}",
+                shown_ms(milliseconds(status.expected_recovery_duration.as_ref())),
+                if status.replay_speed_measured { "" } else { " at an assumed speed" },
+                shown_ms(milliseconds(status.recovery_duration.as_ref())),
+                counted(u64::try_from(status.replayed_record_count).unwrap_or(0), "record", "records"),
+            ),
+        ),
+        (
+            "load",
+            format!(
+                "{} waiting (up to {} for each worker), {} under way, {}, commit lag {}",
+                counted(u64::try_from(status.queued_job_count).unwrap_or(0), "job", "jobs"),
+                grouped(status.queue_depth),
+                counted(u64::try_from(status.call_count).unwrap_or(0), "call", "calls"),
+                counted(u64::try_from(status.connection_count).unwrap_or(0), "connection", "connections"),
+                shown_ms(milliseconds(status.durable_lag.as_ref())),
+            ),
+        ),
         (
             "threads",
             format!(
@@ -130,17 +182,50 @@ fn as_json(server: &Server, status: &GetStatusResponse) -> serde_json::Value {
         "shard_count": status.shard_count,
         "worker_count": status.worker_count,
         "account_count": status.account_count,
+        "uptime_ms": between_ms(status.start_time.as_ref(), status.read_time.as_ref()),
+        "journal_record_count": records(status.durable_position),
         "journal_bytes": status.journal_bytes,
+        "journal_bytes_exact": status.journal_bytes_exact,
+        "queued_job_count": status.queued_job_count,
+        "queue_depth": status.queue_depth,
+        "durable_lag_ms": milliseconds(status.durable_lag.as_ref()),
+        "call_count": status.call_count,
+        "connection_count": status.connection_count,
+        "recovery_ms": milliseconds(status.recovery_duration.as_ref()),
+        "replayed_record_count": status.replayed_record_count,
+        "expected_recovery_ms": milliseconds(status.expected_recovery_duration.as_ref()),
+        "replay_speed_measured": status.replay_speed_measured,
         "memory_id_count": status.memory_id_count,
         "disk_id_count": status.disk_id_count,
         "snapshot": status.snapshot.as_ref().map(|snapshot| json!({
             "position": snapshot.position,
             "snapshot_time": shown_time(snapshot.snapshot_time.as_ref()),
             "entity_count": snapshot.entity_count,
+            "age_ms": between_ms(snapshot.snapshot_time.as_ref(), status.read_time.as_ref()),
         })),
         "digest": status.digest.as_ref().map(|digest| json!({
             "hash": digest.hash,
             "position": digest.position,
         })),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_people_say_them() {
+        let rows = [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (59_999, "59 s"),
+            (61_000, "1 min 1 s"),
+            (3_660_000, "1 h 1 min"),
+            (90_000_000, "1 d 1 h"),
+        ];
+        for (duration_ms, shown) in rows {
+            assert_eq!(shown_ms(duration_ms), shown);
+        }
+    }
 }

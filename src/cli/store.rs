@@ -14,6 +14,16 @@ use crate::store::Store;
 /// When there is none, another process uses it, or it is damaged.
 #[cfg(feature = "rocksdb")]
 pub fn open_store(data: &Path) -> Result<Arc<dyn Store>, CliError> {
+    let store: Arc<dyn Store> = open_rocks(data)?;
+    Ok(store)
+}
+
+/// Opens the store of an existing data directory as what it is, so that it can be copied.
+///
+/// # Errors
+/// As [`open_store`].
+#[cfg(feature = "rocksdb")]
+pub fn open_rocks(data: &Path) -> Result<Arc<crate::store::rocks::RocksStore>, CliError> {
     use crate::store::rocks::{RocksOptions, RocksStore};
 
     // One of the two is enough to call it a data directory; that the other is missing is for the store to judge.
@@ -21,8 +31,7 @@ pub fn open_store(data: &Path) -> Result<Arc<dyn Store>, CliError> {
         let message = format!("{} is not a data directory", data.display());
         return Err(CliError::new(Exit::CannotCreate, message).hint("a server makes one: tallystick serve --data DIR"));
     }
-    let store: Arc<dyn Store> = Arc::new(RocksStore::open(data, &RocksOptions::default())?);
-    Ok(store)
+    Ok(Arc::new(RocksStore::open(data, &RocksOptions::default())?))
 }
 
 /// Opens the store of an existing data directory.

@@ -27,6 +27,14 @@ pub struct HighWater {
     pub hash: FrameHash,
 }
 
+impl HighWater {
+    /// As it is kept: the end, and the hash.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        [self.end.0.to_le_bytes().as_slice(), &self.hash].concat()
+    }
+}
+
 impl StoreJournal {
     /// The journal in this store. It appends nothing before [`Journal::fence`] was called.
     #[must_use]
@@ -39,10 +47,7 @@ impl StoreJournal {
     /// # Errors
     /// When the store fails.
     pub fn write_high_water(&self, mark: &HighWater) -> Result<(), JournalError> {
-        let mut bytes = Vec::with_capacity(8 + mark.hash.len());
-        bytes.extend_from_slice(&mark.end.0.to_le_bytes());
-        bytes.extend_from_slice(&mark.hash);
-        Ok(self.store.write_mark(&bytes)?)
+        Ok(self.store.write_mark(&mark.encode())?)
     }
 
     /// The high-water mark, if one was written.

@@ -2,7 +2,7 @@
 //!
 //! [`record`] is the content, [`chunk`] what a worker hands over, [`frame`] the chained block, [`log`] the keeping of
 //! frames in a store, [`dictionary`] the numbers for strings that repeat, [`leaf`] the hash for later proofs, [`walk`] the
-//! way from one record of an account to the one before.
+//! way from one record of an account to the one before, [`size`] how long the journal is.
 //!
 //! What must stay true: everything above the [`Journal`] trait is ignorant of where frames are kept; frames are only
 //! ever appended; `append` returns after they are durable; damage is never skipped.
@@ -14,6 +14,7 @@ pub mod frame;
 pub mod leaf;
 pub mod log;
 pub mod record;
+pub mod size;
 pub mod walk;
 
 use std::ops::ControlFlow;

@@ -14,7 +14,7 @@ mod compile;
 mod file;
 mod problem;
 pub mod registry;
-mod suggest;
+pub mod suggest;
 mod summary;
 mod symbols;
 mod table;

@@ -7,7 +7,8 @@ const WORD_BYTES_MAX: usize = 128;
 
 /// The candidate nearest to the word in single-character edits, ignoring case, or `None` when all are far from it. Of
 /// equally near ones the first counts.
-pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+#[must_use]
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     // A suggestion for a longer text helps nobody, and distances take time and room that grow with the square.
     if word.len() > WORD_BYTES_MAX {
         return None;

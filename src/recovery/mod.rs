@@ -21,6 +21,7 @@
 //! digest of a replay from empty.
 
 pub mod identity;
+pub mod speed;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -14,7 +15,9 @@ use tonic::service::Routes;
 
 use super::ServeError;
 use crate::limits;
+use crate::metrics::Gauge;
 use crate::service::connections::{self, Incoming};
+use crate::telemetry::calls::CallLayer;
 
 /// How the names of the threads that serve calls begin.
 pub const EDGE_THREADS: &str = "edge";
@@ -28,12 +31,14 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 const BLOCKING_THREADS_MAX: usize = 64;
 
 /// Told why nothing is answered any more.
-pub type OnFault = std::sync::Arc<dyn Fn(&str) + Send + Sync>;
+pub type OnFault = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What a serving thread does.
 pub struct Serving {
     /// The services.
     pub routes: Routes,
+    /// Watches the calls go by.
+    pub watched: CallLayer,
     /// Runs beside them, on the same thread, until they have ended.
     pub beside: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -57,14 +62,20 @@ pub struct Threads {
 
 impl Threads {
     /// Begins to serve. Connections are accepted on the runtime of the caller. `on_fault` is called when what runs beside
-    /// the services has come to grief: nothing is answered any more.
+    /// the services has come to grief: nothing is answered any more. `connections` counts those that are open.
     ///
     /// # Errors
     /// When the operating system refuses a thread or what a runtime needs.
-    pub fn start(listener: TcpListener, servings: Vec<Serving>, on_fault: &OnFault) -> std::io::Result<Self> {
+    pub fn start(
+        listener: TcpListener,
+        servings: Vec<Serving>,
+        connections: &Arc<Gauge>,
+        on_fault: &OnFault,
+    ) -> std::io::Result<Self> {
         let (order, orders) = watch::channel(Order::Serve);
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let (accepting, incoming) = connections::deal(listener, limits::CONNECTIONS_MAX, servings.len());
+        let (accepting, incoming) =
+            connections::deal(listener, limits::CONNECTIONS_MAX, servings.len(), connections.clone());
         let accepting = tokio::spawn(accepting);
         let mut ended = Vec::new();
         for (index, (serving, incoming)) in servings.into_iter().zip(incoming).enumerate() {
@@ -114,6 +125,7 @@ async fn serve(serving: Serving, incoming: Incoming, orders: watch::Receiver<Ord
     };
     let mut beside = tokio::spawn(serving.beside);
     let served = transport()
+        .layer(serving.watched)
         .add_routes(serving.routes)
         .serve_with_incoming_shutdown(incoming.connections(), reached(Order::Finish));
     tokio::select! {
@@ -158,9 +170,10 @@ pub fn serve_bare(listener: TcpListener, routes: &Routes, on_ready: impl FnOnce(
     runtime()?.block_on(async move {
         listener.set_nonblocking(true).map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
-        let serving = || Serving { routes: routes.clone(), beside: Box::pin(std::future::pending()) };
+        let serving =
+            || Serving { routes: routes.clone(), watched: CallLayer::off(), beside: Box::pin(std::future::pending()) };
         let servings = (0..edge_threads()).map(|_| serving()).collect();
-        let _threads = Threads::start(listener, servings, &(std::sync::Arc::new(|_: &str| {}) as OnFault));
+        let _threads = Threads::start(listener, servings, &Arc::default(), &(Arc::new(|_: &str| {}) as OnFault));
         on_ready(address);
         std::future::pending().await
     })

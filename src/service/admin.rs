@@ -1,9 +1,10 @@
-//! `AdminService`: how the server stands, all accounts at a time, a snapshot now.
+//! `AdminService`: how the server stands, all accounts at a time, a snapshot now, a backup.
 //!
 //! What must stay true: none of this holds up commands, but for the digest, which reads the whole state and says so;
 //! an export whose caller has gone is given up.
 
 use std::ops::ControlFlow;
+use std::path::{Component, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +20,7 @@ use super::wire::export_accounts_response::Part;
 use super::wire::server::admin_service_server::AdminService;
 use super::{Call, Edge, Patience, Service, times, wire};
 use crate::audit::export::{Export, export_accounts};
+use crate::backup;
 use crate::ledger::digest::Digest;
 use crate::ledger::types::{Position, ShardId, TimestampNs};
 use crate::replay::digest_of_shards;
@@ -63,6 +65,16 @@ impl AdminService for Service {
         let marker = taken.map_err(|_| Failure::ShuttingDown)?;
         Ok(Response::new(wire::TakeSnapshotResponse { snapshot: Some(wire_snapshot(&marker)) }))
     }
+
+    async fn create_backup(
+        &self,
+        request: Request<wire::CreateBackupRequest>,
+    ) -> Result<Response<wire::CreateBackupResponse>, Status> {
+        let call = self.edge.enter()?;
+        let from_here = request.remote_addr().is_some_and(|address| address.ip().is_loopback());
+        let made = self.edge.clone().back_up(call, from_here, request.into_inner().directory).await?;
+        Ok(Response::new(made))
+    }
 }
 
 fn wire_snapshot(marker: &Marker) -> wire::Snapshot {
@@ -71,6 +83,11 @@ fn wire_snapshot(marker: &Marker) -> wire::Snapshot {
         snapshot_time: Some(times::timestamp(marker.finished_at)),
         entity_count: signed(marker.entity_count),
     }
+}
+
+fn duration(duration_ns: i64) -> prost_types::Duration {
+    let nanos = i32::try_from(duration_ns % 1_000_000_000).unwrap_or_default();
+    prost_types::Duration { seconds: duration_ns / 1_000_000_000, nanos }
 }
 
 /// The last record before an end.
@@ -84,7 +101,7 @@ impl Edge {
         let durable_end = self.engine.progress.durable_end();
         let mark = self.blocking(|engine| engine.journal.read_high_water()).await?;
         let ids = self.engine.shared.ids.stats();
-        let snapshot = *self.engine.marker.lock().expect("no holder panics");
+        let snapshot = self.engine.last_snapshot();
         let input = self.engine.identity.clock_is_input;
         let clock_mode = if input { wire::ClockMode::Input } else { wire::ClockMode::System };
         let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
@@ -107,7 +124,17 @@ impl Edge {
             shard_count: i32::from(self.engine.identity.shard_count),
             worker_count: number(self.engine.worker_count()),
             account_count: signed(survey.account_count),
-            journal_bytes: signed((self.about.journal_bytes)()),
+            journal_bytes: signed(self.journal_bytes()),
+            journal_bytes_exact: self.engine.journal_size.extent().is_some(),
+            queued_job_count: signed(self.engine.queue_lengths().iter().map(|length| *length as u64).sum()),
+            queue_depth: number(self.about.queue_depth),
+            durable_lag: Some(duration(self.engine.metrics.commit_age_ns(self.engine.clock.monotonic_ns()))),
+            call_count: number(self.calls_under_way()),
+            connection_count: i32::try_from(self.engine.metrics.connections.get()).unwrap_or(i32::MAX),
+            recovery_duration: Some(duration(self.about.recovery.took_ms.saturating_mul(1_000_000))),
+            replayed_record_count: signed(self.about.recovery.replayed_count),
+            expected_recovery_duration: Some(duration(self.expected_recovery_ms().saturating_mul(1_000_000))),
+            replay_speed_measured: self.about.recovery.speed.is_measured,
             memory_id_count: signed(ids.memory_id_count),
             disk_id_count: signed(ids.disk_id_count),
             snapshot: snapshot.as_ref().map(wire_snapshot),
@@ -145,6 +172,71 @@ impl Edge {
             digest_of_shards(shards, &self.engine.shared.cells, &self.engine.dictionary, programs)
         });
         wire::StateDigest { hash: hex(&digest), position: last_before(durable_end) }
+    }
+
+    /// Makes a backup; goes on when the caller has gone.
+    async fn back_up(
+        self: Arc<Self>,
+        call: Call,
+        from_here: bool,
+        directory: String,
+    ) -> Result<wire::CreateBackupResponse, Failure> {
+        let directory = self.check_backup(from_here, directory)?;
+        let permit = self.backups.clone().try_acquire_owned().map_err(|_| Failure::Overloaded)?;
+        let edge = self.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            let made = edge.make_backup(&directory);
+            drop((permit, call));
+            made
+        });
+        made.await.map_err(Failure::internal)?
+    }
+
+    /// Where a backup may be made: below the configured root, or anywhere if the caller is on this machine.
+    fn check_backup(&self, from_here: bool, directory: String) -> Result<PathBuf, Failure> {
+        let path = PathBuf::from(directory);
+        let is_plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        if !path.is_absolute() || !is_plain {
+            return Err(Failure::field("directory", "It must be an absolute path without `.` and `..`."));
+        }
+        match &self.about.backup_root {
+            Some(root) if path.starts_with(root) && path != *root => Ok(path),
+            Some(root) => Err(Failure::field("directory", format!("It must lie below {}.", root.display()))),
+            None if from_here => Ok(path),
+            None => {
+                let why = "Without a configured backup_root only callers on the server's machine may make backups.";
+                Err(Failure::NotPermitted(why.to_owned()))
+            }
+        }
+    }
+
+    fn make_backup(&self, directory: &std::path::Path) -> Result<wire::CreateBackupResponse, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::BackupFailed(format!("{error}."));
+        let Some(copy) = &self.about.copy_store else { return Err(failed(&"this server keeps nothing on disk")) };
+        let (begun_at, begun_ns) = (self.engine.clock.now(), self.engine.clock.monotonic_ns());
+        let point = self.engine.durable_point()?;
+        let point = point.ok_or_else(|| failed(&"there is nothing to back up yet"))?;
+        let made = backup::create(directory, &point, &self.engine.identity, begun_at, copy);
+        let manifest = made.map_err(|error| {
+            tracing::warn!(%error, "a backup could not be made");
+            failed(&error)
+        })?;
+        let took_ns = self.engine.clock.monotonic_ns() - begun_ns;
+        tracing::info!(
+            directory = %directory.display(),
+            records = manifest.record_count,
+            bytes = manifest.byte_count,
+            took_ms = took_ns / 1_000_000,
+            "a backup was made"
+        );
+        Ok(wire::CreateBackupResponse {
+            directory: directory.display().to_string(),
+            record_count: signed(manifest.record_count),
+            chain_hash: manifest.chain_hash,
+            backup_time: Some(times::timestamp(begun_at)),
+            byte_count: signed(manifest.byte_count),
+            duration: Some(duration(took_ns)),
+        })
     }
 
     /// Begins an export; the rest happens on a thread that may wait for the disk.

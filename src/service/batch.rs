@@ -34,7 +34,7 @@ impl Edge {
         };
         let mut job = self.lane.spare();
         let decision = match self.prepare_accrual(caller, &view, &self.moment(), &mut job)? {
-            None => answer::refused(Refusal::NameLimitReached, None).encode_to_vec(),
+            None => self.refused(Refusal::NameLimitReached, None).encode_to_vec(),
             Some(_) if self.claim_straight(&job)? => {
                 let (ticket, answer) = self.lane.expect_answer(None);
                 job.ticket = ticket;

@@ -37,6 +37,7 @@ use crate::ledger::command::{Basket, Command, CommandKind};
 use crate::ledger::decision::Refusal;
 use crate::ledger::state::shard_of_hash;
 use crate::ledger::types::{AccountNumber, Day, Position, ProgramVersion, ShardId, SymbolId, TimestampNs};
+use crate::metrics::Outcome;
 use crate::shard::engine::Engine;
 use crate::shard::job::{CommandBatch, CommandJob, Job};
 
@@ -54,11 +55,6 @@ pub(super) enum Started {
 }
 
 impl Started {
-    /// A refusal that consumed nothing.
-    pub(super) fn refused(refusal: Refusal, command: Option<&Command>) -> Self {
-        Self::Answered(Box::new(answer::refused(refusal, command)))
-    }
-
     /// Waits for the answer: a decision, encoded.
     pub(super) async fn answer(self) -> Answered {
         match self {
@@ -183,7 +179,7 @@ impl Edge {
         let prepared = self.prepare_accrual(caller, request, &self.moment(), &mut job)?;
         match prepared {
             Some(left_open) => self.start_prepared(job, left_open, patience).await,
-            None => Ok(Started::refused(Refusal::NameLimitReached, None)),
+            None => Ok(Started::Answered(self.refused(Refusal::NameLimitReached, None))),
         }
     }
 
@@ -206,7 +202,7 @@ impl Edge {
         let receipt = match self.claim(job.ids.subject, patience).await? {
             Claimed::Held(held) => held,
             Claimed::Used(_) => {
-                return Ok(Started::refused(Refusal::ReceiptAlreadyEarned, Some(&job.command)));
+                return Ok(Started::Answered(self.refused(Refusal::ReceiptAlreadyEarned, Some(&job.command))));
             }
         };
         self.hand_to_worker(Ready { job, original_version: None }, [transaction, receipt], patience).await
@@ -296,14 +292,14 @@ impl Edge {
         left_open: LeftOpen,
     ) -> Result<wire::Decision, Failure> {
         let located = self.record(position).await?;
-        let Some(entry) = located.entry() else { return Ok(answer::reused("command".to_owned())) };
+        let Some(entry) = located.entry() else { return Ok(self.reused("command".to_owned())) };
         let account_id = self.account_id_of(&located, entry).await?;
         if let (CommandKind::Accrue(ours), CommandKind::Accrue(theirs)) = (&mut command.kind, &entry.command.kind) {
             fill_as_before(ours, theirs, left_open);
         }
         let stored = Command { account_id: account_id.into(), ..entry.command.clone() };
         match command.first_difference(&stored) {
-            Some(field) => Ok(answer::reused(field)),
+            Some(field) => Ok(self.reused(field)),
             None => self.repeated(&located, entry).await,
         }
     }
@@ -311,7 +307,28 @@ impl Edge {
     /// The first answer again.
     pub(super) async fn repeated(&self, located: &Located, entry: &Entry) -> Result<wire::Decision, Failure> {
         let decision = self.decision_of(located, entry).await?;
+        self.engine.metrics.answered(Outcome::Replayed);
         Ok(wire::Decision { replayed: true, ..decision })
+    }
+
+    /// A refusal that consumed nothing, counted.
+    pub(super) fn refused(&self, refusal: Refusal, command: Option<&Command>) -> Box<wire::Decision> {
+        self.engine.metrics.answered(Outcome::Refused(refusal));
+        Box::new(answer::refused(refusal, command))
+    }
+
+    /// A transaction id that was used with other content, counted.
+    pub(super) fn reused(&self, field: String) -> wire::Decision {
+        self.engine.metrics.answered(Outcome::Refused(Refusal::TransactionIdReused));
+        answer::reused(field)
+    }
+
+    /// A failure of one command that is a refusal, counted as one.
+    pub(super) fn counted(&self, failure: Failure) -> Failure {
+        if let Some((refusal, _)) = failure.as_refusal() {
+            self.engine.metrics.answered(Outcome::Refused(refusal));
+        }
+        failure
     }
 
     /// The decision of a record, in words and names.

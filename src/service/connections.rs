@@ -18,6 +18,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use crate::metrics::Gauge;
+
 /// Rest after an accept that failed.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// Connections that were dealt to a thread and not yet taken.
@@ -32,12 +34,14 @@ pub struct Connection {
 /// What a connection takes up.
 struct Counted {
     of_thread: Arc<AtomicUsize>,
+    open: Arc<Gauge>,
     _room: OwnedSemaphorePermit,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.of_thread.fetch_sub(1, Ordering::Relaxed);
+        self.open.add(-1);
     }
 }
 
@@ -70,11 +74,12 @@ struct Seat {
 }
 
 /// Deals the connections of a listener to so many threads, at most `connections_max` at a time, while the returned
-/// future is polled.
+/// future is polled. `open` counts those that are open.
 pub fn deal(
     listener: TcpListener,
     connections_max: usize,
     thread_count: usize,
+    open: Arc<Gauge>,
 ) -> (impl Future<Output = ()> + Send, Vec<Incoming>) {
     let (seats, incoming): (Vec<_>, Vec<_>) = (0..thread_count)
         .map(|_| {
@@ -83,10 +88,10 @@ pub fn deal(
         })
         .unzip();
     let room = Arc::new(Semaphore::new(connections_max));
-    (async move { accept_all(&listener, &room, &seats).await }, incoming)
+    (async move { accept_all(&listener, &room, &seats, &open).await }, incoming)
 }
 
-async fn accept_all(listener: &TcpListener, room: &Arc<Semaphore>, seats: &[Seat]) {
+async fn accept_all(listener: &TcpListener, room: &Arc<Semaphore>, seats: &[Seat], open: &Arc<Gauge>) {
     loop {
         // The semaphore is never closed.
         let Ok(permit) = room.clone().acquire_owned().await else { return };
@@ -103,7 +108,8 @@ async fn accept_all(listener: &TcpListener, room: &Arc<Semaphore>, seats: &[Seat
                 let seat = seats.iter().min_by_key(|seat| seat.count.load(Ordering::Relaxed));
                 let seat = seat.expect("there is at least one thread");
                 seat.count.fetch_add(1, Ordering::Relaxed);
-                let counted = Counted { of_thread: seat.count.clone(), _room: permit };
+                open.add(1);
+                let counted = Counted { of_thread: seat.count.clone(), open: open.clone(), _room: permit };
                 // A thread that is gone serves nobody: the connection is closed.
                 let _ = seat.sender.send(Dealt { stream, counted }).await;
             }
@@ -168,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn at_the_limit_a_further_caller_waits_until_one_has_gone() {
         let (listener, address) = listener().await;
-        let (accepting, mut incoming) = deal(listener, 2, 1);
+        let (accepting, mut incoming) = deal(listener, 2, 1, Arc::default());
         let accepting = tokio::spawn(accepting);
         let mut connections = incoming.pop().unwrap().connections();
         let mut callers = Vec::new();
@@ -187,7 +193,7 @@ mod tests {
     #[tokio::test]
     async fn a_new_connection_goes_to_the_thread_that_has_the_fewest() {
         let (listener, address) = listener().await;
-        let (accepting, incoming) = deal(listener, 9, 2);
+        let (accepting, incoming) = deal(listener, 9, 2, Arc::default());
         let accepting = tokio::spawn(accepting);
         let mut threads: Vec<_> = incoming.into_iter().map(|one| Box::pin(one.connections())).collect();
         let mut held = Vec::new();
@@ -208,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_accepted_once_nobody_deals_connections() {
         let (listener, address) = listener().await;
-        let (accepting, _incoming) = deal(listener, 2, 1);
+        let (accepting, _incoming) = deal(listener, 2, 1, Arc::default());
         drop(accepting);
         for _ in 0..500 {
             if TcpStream::connect(address).await.is_err() {

@@ -157,6 +157,9 @@ impl Lane {
             let Some(waiter) = self.take_waiter(job.ticket) else { continue };
             let mut bytes = Vec::with_capacity(DECISION_BYTES_RESERVED);
             let answered = finished(job, waiter.original_version, &mut bytes).map(|()| bytes);
+            if answered.is_ok() {
+                self.engine.metrics.answered(job.outcome.counted());
+            }
             // Whoever asked may have gone; the command stands.
             let _ = waiter.answer.send(answered);
         }

@@ -23,7 +23,8 @@ impl LedgerService for Service {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
         let Raw(request) = request.into_inner();
-        Ok(Response::new(Raw(self.edge.accrue_one(&caller, &request).await?)))
+        let answered = self.edge.accrue_one(&caller, &request).await;
+        Ok(Response::new(Raw(answered.map_err(|failure| self.edge.counted(failure))?)))
     }
 
     async fn accrue_batch(&self, request: Request<Raw>) -> Result<Response<Raw>, Status> {
@@ -47,8 +48,11 @@ impl LedgerService for Service {
     async fn reverse(&self, request: Request<wire::ReverseRequest>) -> Result<Response<wire::ReverseResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let started = self.edge.start_reversal(&caller, request.into_inner(), Patience::None).await?;
-        let decision = batch::decode(&started.answer().await?)?;
+        let answered = match self.edge.start_reversal(&caller, request.into_inner(), Patience::None).await {
+            Ok(started) => started.answer().await,
+            Err(failure) => Err(failure),
+        };
+        let decision = batch::decode(&answered.map_err(|failure| self.edge.counted(failure))?)?;
         Ok(Response::new(wire::ReverseResponse { decision: Some(decision) }))
     }
 

@@ -18,6 +18,7 @@ pub mod connections;
 mod convert;
 mod encode;
 mod fields;
+pub mod health;
 pub mod intake;
 mod lane;
 mod ledger;
@@ -46,8 +47,10 @@ use crate::journal::JournalError;
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::{ShardId, TimestampNs};
 use crate::limits;
+use crate::recovery::speed::ReplaySpeed;
 use crate::shard::engine::Engine;
 use crate::shard::job::Job;
+use crate::store::StoreError;
 pub use read::account_row;
 
 use auth::Authenticator;
@@ -74,8 +77,30 @@ pub struct About {
     pub data_path: String,
     /// When the process became ready.
     pub started_at: TimestampNs,
-    /// Bytes of the journal.
+    /// Bytes of the journal, about; said until they have been counted.
     pub journal_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Makes a copy of the store, with these bytes as its mark; `None` where nothing is kept.
+    pub copy_store: Option<Box<CopyStore>>,
+    /// The directory that backups are made in; `None` lets callers of this machine name any.
+    pub backup_root: Option<std::path::PathBuf>,
+    /// Jobs that may wait for one worker.
+    pub queue_depth: usize,
+    /// How the last start went.
+    pub recovery: LastRecovery,
+}
+
+/// Copies the store into a new directory, with these bytes as its mark.
+pub type CopyStore = dyn Fn(&std::path::Path, Option<&[u8]>) -> Result<(), StoreError> + Send + Sync;
+
+/// How the last start went.
+#[derive(Clone, Copy, Debug)]
+pub struct LastRecovery {
+    /// How long opening and recovery took.
+    pub took_ms: i64,
+    /// Records replayed.
+    pub replayed_count: u64,
+    /// How fast a further one would be.
+    pub speed: ReplaySpeed,
 }
 
 /// What the calls of one runtime thread share; but for the lane they share it with those of all others.
@@ -85,6 +110,7 @@ pub struct Edge {
     life: watch::Receiver<Life>,
     calls: Arc<Calls>,
     exports: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
     lane: Arc<Lane>,
 }
 
@@ -93,6 +119,8 @@ pub struct Edge {
 struct Calls {
     count: AtomicUsize,
     none_left: Notify,
+    /// Calls that were not let in.
+    turned_away: AtomicUsize,
 }
 
 /// One call under way; counted until it is dropped.
@@ -117,6 +145,8 @@ enum Patience {
     Unlimited,
 }
 
+/// After so long without a call that was turned away, nobody is taken to be about to call.
+const QUIET: Duration = Duration::from_millis(50);
 /// Rest between two looks at something that cannot tell when it has changed.
 const REST: Duration = Duration::from_millis(1);
 
@@ -125,8 +155,9 @@ impl Edge {
     #[must_use]
     pub fn new(engine: Arc<Engine>, about: About, life: watch::Receiver<Life>) -> Self {
         let exports = Arc::new(Semaphore::new(limits::EXPORTS_MAX));
+        let backups = Arc::new(Semaphore::new(1));
         let lane = Lane::new(engine.clone());
-        Self { engine, about: Arc::new(about), life, calls: Arc::default(), exports, lane }
+        Self { engine, about: Arc::new(about), life, calls: Arc::default(), exports, backups, lane }
     }
 
     /// The edge for a further thread.
@@ -138,6 +169,7 @@ impl Edge {
             life: self.life.clone(),
             calls: self.calls.clone(),
             exports: self.exports.clone(),
+            backups: self.backups.clone(),
             lane: Lane::new(self.engine.clone()),
         }
     }
@@ -145,6 +177,26 @@ impl Edge {
     /// Carries commands and answers between the calls of this edge and the workers, until it is dropped.
     pub fn carry(&self) -> impl Future<Output = ()> + Send + use<> {
         self.lane.clone().run()
+    }
+
+    /// Calls under way.
+    #[must_use]
+    pub fn calls_under_way(&self) -> usize {
+        self.calls.count.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the journal's frames; the store's estimate until they have been counted.
+    #[must_use]
+    pub fn journal_bytes(&self) -> u64 {
+        self.engine.journal_size.extent().map_or_else(|| (self.about.journal_bytes)(), |extent| extent.bytes)
+    }
+
+    /// How long a recovery would take now, in milliseconds.
+    #[must_use]
+    pub fn expected_recovery_ms(&self) -> i64 {
+        let snapshot = self.engine.last_snapshot().map_or(0, |marker| marker.start.0);
+        let record_count = self.engine.progress.durable_end().0.saturating_sub(snapshot);
+        self.about.recovery.speed.expected_ms(record_count)
     }
 
     /// Returns when no call is under way. New ones must be kept away before, or this may never be true.
@@ -158,12 +210,27 @@ impl Edge {
         }
     }
 
+    /// Returns when nobody has been turned away for a moment: whoever calls all the time has been told by then.
+    pub async fn quiet(&self) {
+        loop {
+            let before = self.calls.turned_away.load(Ordering::Relaxed);
+            tokio::time::sleep(QUIET).await;
+            if self.calls.turned_away.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+
     /// Counts a call, unless the server is stopping.
     fn enter(&self) -> Result<Call, Failure> {
         self.calls.count.fetch_add(1, Ordering::SeqCst);
         let call = Call(self.calls.clone());
         // Counted first: whoever stops the server either is seen here or sees the call.
-        if self.is_serving() { Ok(call) } else { Err(Failure::ShuttingDown) }
+        if self.is_serving() {
+            return Ok(call);
+        }
+        self.calls.turned_away.fetch_add(1, Ordering::Relaxed);
+        Err(Failure::ShuttingDown)
     }
 
     fn is_serving(&self) -> bool {

@@ -10,7 +10,7 @@ use super::command::{Claimed, Held, Ready, Started};
 use super::convert;
 use super::intake::make_room;
 use super::status::Failure;
-use super::{Edge, Patience, answer, wire};
+use super::{Edge, Patience, wire};
 use crate::ids::IdKey;
 use crate::journal::walk::Located;
 use crate::ledger::command::{Command, CommandKind, Granted, Reversal};
@@ -59,7 +59,7 @@ impl Edge {
                     let known = (stamp, own, own_key);
                     return self.start_known_reversal(caller, request, known, position, patience).await;
                 }
-                Original::Unknown => return Ok(Started::refused(Refusal::OriginalUnknown, None)),
+                Original::Unknown => return Ok(Started::Answered(self.refused(Refusal::OriginalUnknown, None))),
                 Original::InFlight => {
                     drop(own);
                     self.wait_for_claim(original_key).await?;
@@ -94,7 +94,7 @@ impl Edge {
     ) -> Result<Started, Failure> {
         let located = self.record(position).await?;
         let Some((entry, original)) = located.entry().and_then(|entry| Some((entry, entry.granted()?))) else {
-            return Ok(Started::refused(Refusal::NotReversible, None));
+            return Ok(Started::Answered(self.refused(Refusal::NotReversible, None)));
         };
         let partner = &*caller.principal.partner;
         let ids = ClaimedIds {
@@ -107,7 +107,7 @@ impl Edge {
         let command = reversal_command(caller, request, account_id, position, original);
         let subject = match self.claim(ids.subject, patience).await? {
             Claimed::Held(held) => held,
-            Claimed::Used(_) => return Ok(Started::refused(Refusal::AlreadyReversed, None)),
+            Claimed::Used(_) => return Ok(Started::Answered(self.refused(Refusal::AlreadyReversed, None))),
         };
         let account_hash = account_hash(&command.account_id);
         let mut job =
@@ -126,7 +126,7 @@ impl Edge {
         let difference = difference_of(&located, &request.original_transaction_id);
         match (difference, located.entry()) {
             (None, Some(entry)) => self.repeated(&located, entry).await,
-            (difference, _) => Ok(answer::reused(difference.unwrap_or("command").to_owned())),
+            (difference, _) => Ok(self.reused(difference.unwrap_or("command").to_owned())),
         }
     }
 }

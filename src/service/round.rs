@@ -21,10 +21,11 @@ use super::intake::{LeftOpen, Moment};
 use super::lane::{Answered, Lane};
 use super::status::Failure;
 use super::view::AccrualView;
-use super::{Edge, Patience, answer, wire};
+use super::{Edge, Patience, wire};
 use crate::ids::{Claim, Claiming, IdIndex, IdKey};
 use crate::ledger::decision::Refusal;
 use crate::limits;
+use crate::metrics::{Metrics, Outcome};
 use crate::shard::job::{CommandBatch, CommandJob, Job, Mailbox};
 
 /// Where the answer to one command of the message comes from.
@@ -104,6 +105,7 @@ pub(super) struct Round {
     lane: Arc<Lane>,
     /// The commands' room among those in flight; given back when the round is answered.
     _room: Option<OwnedSemaphorePermit>,
+    metrics: Arc<Metrics>,
 }
 
 /// Starts the commands of one message.
@@ -131,7 +133,9 @@ impl<'a> Starting<'a> {
     ) -> Self {
         let by_worker = (0..edge.engine.worker_count()).map(|_| (0, Vec::new())).collect();
         let unsent = Unsent { ids: &edge.engine.shared.ids, by_worker };
-        let round = Round { places: VecDeque::new(), parts: Vec::new(), lane: edge.lane.clone(), _room: room };
+        let metrics = edge.engine.metrics.clone();
+        let lane = edge.lane.clone();
+        let round = Round { places: VecDeque::new(), parts: Vec::new(), lane, _room: room, metrics };
         Self {
             edge,
             caller,
@@ -154,7 +158,7 @@ impl<'a> Starting<'a> {
                 self.window.push(Prepared { place: self.round.places.len(), job, left_open });
                 Place::Prepared
             }
-            Ok(None) => Place::Answered(Ok(answer::refused(Refusal::NameLimitReached, None).encode_to_vec())),
+            Ok(None) => Place::Answered(Ok(self.edge.refused(Refusal::NameLimitReached, None).encode_to_vec())),
             Err(failure) => Place::Answered(Err(failure)),
         };
         self.round.places.push_back(place);
@@ -379,6 +383,9 @@ impl Round {
                     Part::Finished(batch, next) => {
                         let told = finished(&batch.jobs[*next], None, out);
                         *next += 1;
+                        if told.is_ok() {
+                            self.metrics.answered(batch.jobs[*next - 1].outcome.counted());
+                        }
                         if *next == batch.jobs.len() {
                             self.lane.give_back(&mut batch.jobs);
                         }
@@ -392,6 +399,9 @@ impl Round {
                 }
             }
         };
+        if let Some((refusal, _)) = answered.as_ref().err().and_then(Failure::as_refusal) {
+            self.metrics.answered(Outcome::Refused(refusal));
+        }
         out.extend_from_slice(&item_answer(answered)?);
         Ok(())
     }

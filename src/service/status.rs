@@ -52,6 +52,10 @@ pub(super) enum Failure {
     TransactionIdReused(String),
     /// A bound that no waiting lifts; the text says which.
     LimitReached(String),
+    /// A backup could not be made; the text says why.
+    BackupFailed(String),
+    /// The caller may not do this; the text says why.
+    NotPermitted(String),
 }
 
 impl Failure {
@@ -80,7 +84,9 @@ impl Failure {
             | Self::ProgramInvalid(_)
             | Self::EffectiveTimeRefused(_)
             | Self::TransactionIdReused(_)
-            | Self::LimitReached(_) => None,
+            | Self::LimitReached(_)
+            | Self::BackupFailed(_)
+            | Self::NotPermitted(_) => None,
         }
     }
 
@@ -99,6 +105,8 @@ impl Failure {
             Self::EffectiveTimeRefused(_) => (Code::FailedPrecondition, ErrorReason::EffectiveTimeRefused),
             Self::TransactionIdReused(_) => (Code::AlreadyExists, ErrorReason::TransactionIdReused),
             Self::LimitReached(_) => (Code::FailedPrecondition, ErrorReason::LimitReached),
+            Self::BackupFailed(_) => (Code::FailedPrecondition, ErrorReason::BackupFailed),
+            Self::NotPermitted(_) => (Code::PermissionDenied, ErrorReason::NotPermitted),
         }
     }
 
@@ -121,7 +129,10 @@ impl Failure {
             Self::TransactionUnknown => "There is no transaction with this id.".to_owned(),
             Self::ProgramUnknown => "There is no such version of the programme.".to_owned(),
             Self::ProgramInvalid(problems) => format!("The programme has {} problems.", problems.len()),
-            Self::EffectiveTimeRefused(why) | Self::LimitReached(why) => why.clone(),
+            Self::EffectiveTimeRefused(why)
+            | Self::LimitReached(why)
+            | Self::BackupFailed(why)
+            | Self::NotPermitted(why) => why.clone(),
             Self::TransactionIdReused(field) => {
                 format!("This transaction id was used before with other content; {field} differs.")
             }
@@ -203,6 +214,8 @@ mod tests {
             Failure::EffectiveTimeRefused("Too early.".to_owned()),
             Failure::TransactionIdReused("source".to_owned()),
             Failure::LimitReached("Full.".to_owned()),
+            Failure::BackupFailed("The directory exists.".to_owned()),
+            Failure::NotPermitted("From elsewhere.".to_owned()),
         ]
     }
 

@@ -177,12 +177,13 @@ mod tests {
             "EFFECTIVE_TIME_REFUSED",
             "TRANSACTION_ID_REUSED",
             "LIMIT_REACHED",
+            "BACKUP_FAILED",
         ];
         for (number, name) in (0..).zip(names) {
             let reason = ErrorReason::try_from(number).expect("a reason once given stays");
             assert_eq!(reason.as_str_name(), format!("ERROR_REASON_{name}"));
         }
-        assert!(ErrorReason::try_from(16).is_err(), "a new reason needs a row here");
+        assert!(ErrorReason::try_from(17).is_err(), "a new reason needs a row here");
     }
 
     #[test]

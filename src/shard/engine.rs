@@ -5,6 +5,7 @@
 //!
 //! What must stay true: a queue that is full refuses at once; after the first failure nothing is answered any more.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
@@ -16,6 +17,7 @@ use super::committer::{Committed, Committer, Defined, Progress, Submitted};
 use super::control::Control;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
 use super::job::Job;
+use super::observing::MeteredJournal;
 use super::queue::{JobReceiver, JobSender, queue};
 use super::tickets::Tickets;
 use super::worker::{Shared, Worker, worker_of};
@@ -25,11 +27,13 @@ use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::Chain;
 use crate::journal::log::StoreJournal;
 use crate::journal::record::{Opening, Publication, Record};
+use crate::journal::size::JournalSize;
 use crate::journal::{Journal, JournalError};
 use crate::ledger::decision::Refusal;
 use crate::ledger::state::{ShardState, shard_of, shard_of_hash};
 use crate::ledger::types::{Position, ShardId, TimestampNs};
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::program::registry::Programs;
 use crate::recovery::Recovered;
 use crate::recovery::identity::Identity;
@@ -80,6 +84,10 @@ pub struct Engine {
     pub clock: SharedClock,
     /// The epoch of this process.
     pub epoch: u64,
+    /// What is counted and timed.
+    pub metrics: Arc<Metrics>,
+    /// How long the journal is.
+    pub journal_size: Arc<JournalSize>,
     /// The last finished snapshot.
     pub marker: Arc<Mutex<Option<Marker>>>,
     options: EngineOptions,
@@ -134,8 +142,16 @@ impl Engine {
         });
         control.push(&opening(epoch, &identity, clock.now()), None);
         let chain = Chain { epoch, next: world.end, hash: world.hash };
+        let metrics = Arc::new(Metrics::new(options.worker_count));
+        let journal_size = Arc::new(JournalSize::new(world.end));
+        let metered = MeteredJournal {
+            journal: journal.clone(),
+            metrics: metrics.clone(),
+            size: journal_size.clone(),
+            clock: clock.clone(),
+        };
         let mut committer =
-            Committer::new(journal.clone(), control.clone(), dictionary.clone(), progress.clone(), chain);
+            Committer::new(Arc::new(metered), control.clone(), dictionary.clone(), progress.clone(), chain);
         committer.commit(&mut Vec::new(), clock.now(), &mut Vec::new())?;
 
         let (submit, submitted) = unbounded();
@@ -164,6 +180,8 @@ impl Engine {
                 failed: failed.clone(),
                 index,
                 nudged: false,
+                metrics: metrics.clone(),
+                sealed_ns: VecDeque::with_capacity(limits::WORKER_CHUNKS_IN_FLIGHT_MAX + 1),
             });
         }
         let spawn = |name: String| std::thread::Builder::new().name(name);
@@ -176,7 +194,8 @@ impl Engine {
         let committer = {
             let (clock, failed) = (clock.clone(), failed.clone());
             let on_failure = on_failure.clone();
-            let body = move || commit_loop(committer, &submitted, &notices, &clock, &failed, &on_failure);
+            let metrics = metrics.clone();
+            let body = move || commit_loop(committer, &submitted, &notices, &clock, &metrics, &failed, &on_failure);
             spawn("committer".to_owned()).spawn(body).expect("threads are to be had")
         };
         let housekeeper = {
@@ -192,6 +211,7 @@ impl Engine {
                 marker.clone(),
                 queues.clone(),
             );
+            let keeper = keeper.observed(metrics.clone(), journal_size.clone());
             let (stopping, failed) = (stopping.clone(), failed.clone());
             let body = move || keeper.run(&requests, &stopping, &failed, &on_failure);
             spawn("housekeeper".to_owned()).spawn(body).expect("threads are to be had")
@@ -214,6 +234,8 @@ impl Engine {
             identity,
             clock,
             epoch,
+            metrics,
+            journal_size,
             marker,
             options,
             stopping,
@@ -245,6 +267,7 @@ impl Engine {
             let latest = batch.jobs.iter().map(|job| job.stamp.0).max().unwrap_or(i64::MIN);
             self.latest_stamp.fetch_max(latest, Ordering::Relaxed);
         }
+        self.metrics.workers[worker].comes(|| self.clock.monotonic_ns());
         match self.queues[worker].try_send(job) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(job)) => Err((job, Refusal::Overloaded)),
@@ -409,6 +432,7 @@ fn commit_loop(
     submitted: &Receiver<Submitted>,
     notices: &[Sender<Committed>],
     clock: &SharedClock,
+    metrics: &Metrics,
     failed: &AtomicBool,
     on_failure: &OnFailure,
 ) {
@@ -429,7 +453,10 @@ fn commit_loop(
                 break;
             }
         }
-        if let Err(error) = committer.commit(&mut gathered, clock.now(), &mut committed) {
+        metrics.commit_began_ns.set(clock.monotonic_ns().max(1));
+        let made = committer.commit(&mut gathered, clock.now(), &mut committed);
+        metrics.commit_began_ns.set(0);
+        if let Err(error) = made {
             failed.store(true, Ordering::Release);
             on_failure(&error);
             return;
@@ -453,6 +480,9 @@ struct WorkerThread {
     index: usize,
     /// A commit of nothing was asked for, to look at gated reads again.
     nudged: bool,
+    metrics: Arc<Metrics>,
+    /// When each chunk in flight was handed over.
+    sealed_ns: VecDeque<i64>,
 }
 
 impl WorkerThread {
@@ -483,8 +513,13 @@ impl WorkerThread {
             count += 1;
             match notice.chunk {
                 Some((chunk, base)) => {
+                    let (told_ns, record_count) = (self.clock.monotonic_ns(), chunk.records().len() as u64);
+                    let sealed_ns = self.sealed_ns.pop_front().unwrap_or(told_ns);
                     self.worker.committed(chunk, base);
                     self.progress.processed(base);
+                    self.metrics.stages.commit_wait.record_many_ns(told_ns - sealed_ns, record_count);
+                    let took_ns = self.clock.monotonic_ns() - told_ns;
+                    self.metrics.stages.reply.record_batch_ns(took_ns, record_count);
                 }
                 None => {
                     self.nudged = false;
@@ -500,17 +535,26 @@ impl WorkerThread {
             return 0;
         }
         let now_ns = self.clock.monotonic_ns();
+        let meter = &self.metrics.workers[self.index];
+        if let Some(waited_ns) = meter.takes(now_ns) {
+            self.metrics.stages.queue.record_ns(waited_ns);
+        }
         let mut count = 0;
         while count < limits::WORKER_BATCH_COMMANDS_MAX {
             let Some(job) = self.jobs.take() else { break };
             count += job.weight();
             self.worker.execute(job, now_ns);
         }
+        if count > 0 {
+            meter.took(count as u64, self.jobs.is_empty());
+            self.metrics.stages.decide.record_batch_ns(self.clock.monotonic_ns() - now_ns, count as u64);
+        }
         count
     }
 
     fn hand_over(&mut self) {
         if let Some(chunk) = self.worker.seal() {
+            self.sealed_ns.push_back(self.clock.monotonic_ns());
             // The committer outlives the workers, unless it failed; then nothing is answered any more.
             let _ = self.submit.send(Submitted { worker: Some(self.index), chunk: Some(chunk) });
         } else if self.worker.has_gated_reads() && !self.nudged {

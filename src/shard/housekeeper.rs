@@ -20,8 +20,10 @@ use crate::journal::JournalError;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::log::{HighWater, StoreJournal};
 use crate::journal::record::Publication;
+use crate::journal::size::JournalSize;
 use crate::ledger::types::Position;
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::snapshot::{Marker, Saved};
 use crate::store::{Store, StoreError};
 
@@ -66,6 +68,8 @@ pub struct Housekeeper {
     marked: Option<HighWater>,
     marked_at_ms: i64,
     snapshot_at_ms: i64,
+    snapshot_begun_ns: i64,
+    observed: Option<(Arc<Metrics>, Arc<JournalSize>)>,
 }
 
 impl Housekeeper {
@@ -99,7 +103,14 @@ impl Housekeeper {
             marked: None,
             marked_at_ms: now_ms,
             snapshot_at_ms: now_ms,
+            snapshot_begun_ns: 0,
+            observed: None,
         }
+    }
+
+    /// Says how long snapshots take, and notes how long the journal is when one is finished.
+    pub(super) fn observed(self, metrics: Arc<Metrics>, journal_size: Arc<JournalSize>) -> Self {
+        Self { observed: Some((metrics, journal_size)), ..self }
     }
 
     pub(super) fn run(
@@ -158,6 +169,10 @@ impl Housekeeper {
         let state = run.step(&*self.store, &self.shared.tickets, self.clock.now())?;
         if let RunState::Finished(marker) = state {
             self.saved = run.saved();
+            if let Some((metrics, journal_size)) = &self.observed {
+                metrics.snapshots.record_ns(self.clock.monotonic_ns() - self.snapshot_begun_ns);
+                journal_size.note(&*self.store)?;
+            }
             *self.marker.lock().expect("no holder panics") = Some(marker);
             for reply in replies.drain(..) {
                 // Whoever asked may have gone.
@@ -176,6 +191,7 @@ impl Housekeeper {
     }
 
     fn begin(&mut self, waiting: Option<Sender<Marker>>) {
+        self.snapshot_begun_ns = self.clock.monotonic_ns();
         let (run, sinks) = {
             // Held while the start is fixed: a publication is either in the list or not settled yet. Let go before the
             // queues, which can be full, for the committer waits for this lock.

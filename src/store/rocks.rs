@@ -117,17 +117,28 @@ impl RocksStore {
     /// # Errors
     /// When the directory exists or anything cannot be written. What is left then refuses to open: the mark comes last.
     pub fn checkpoint(&self, to: &Path) -> Result<(), StoreError> {
+        let mark = self.mark.read()?;
+        self.checkpoint_with_mark(to, mark.as_deref())
+    }
+
+    /// The same, with a mark of the caller's, which must be true of everything written before the call.
+    ///
+    /// Memory tables are written out first, or the copy would lack what was written without the log, and would take
+    /// logs with it that its opening has to replay. Commits go on meanwhile: they only share the disk.
+    ///
+    /// # Errors
+    /// As [`RocksStore::checkpoint`].
+    pub fn checkpoint_with_mark(&self, to: &Path, mark: Option<&[u8]>) -> Result<(), StoreError> {
         if exists(to)? {
             let reason = "the directory for the copy already exists".to_owned();
             return Err(StoreError::Io { path: to.to_path_buf(), operation: "a checkpoint", reason });
         }
-        let mark = self.mark.read()?;
         create_directory(to)?;
         Checkpoint::new(&self.database)
             .and_then(|checkpoint| checkpoint.create_checkpoint(to.join(DATABASE_DIRECTORY)))
             .map_err(|error| translate(to, "a checkpoint", &error))?;
         sync_directory(to)?;
-        MarkFile::create(&to.join(MARK_FILE), mark.as_deref())
+        MarkFile::create(&to.join(MARK_FILE), mark)
     }
 
     /// About how much the journal holds, in bytes, in tables and in memory.

@@ -1,0 +1,100 @@
+//! What of a running ledger can be looked at from outside, and the journal that times what is appended to it.
+//!
+//! What must stay true: looking takes no lock that a command waits for.
+
+use std::sync::Arc;
+
+use super::engine::Engine;
+use super::job::CommandOutcome;
+use super::queue::JobSender;
+use crate::clock::SharedClock;
+use crate::journal::frame::{Frame, FrameHash};
+use crate::journal::log::{HighWater, StoreJournal};
+use crate::journal::size::JournalSize;
+use crate::journal::{Journal, JournalError, VisitFrame};
+use crate::ledger::types::Position;
+use crate::metrics::{Metrics, Outcome};
+use crate::snapshot::Marker;
+
+impl Engine {
+    /// Jobs that wait for each worker.
+    #[must_use]
+    pub fn queue_lengths(&self) -> Vec<usize> {
+        self.queues.iter().map(JobSender::waiting).collect()
+    }
+
+    /// The last finished snapshot.
+    ///
+    /// # Panics
+    /// When a holder panicked.
+    #[must_use]
+    pub fn last_snapshot(&self) -> Option<Marker> {
+        *self.marker.lock().expect("no holder panics")
+    }
+
+    /// Everything acknowledged so far ends here or before.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn durable_point(&self) -> Result<Option<HighWater>, JournalError> {
+        match self.progress.high_water() {
+            Some(point) => Ok(Some(point)),
+            // Nothing was committed since the opening record, which no notice is kept of.
+            None => {
+                let (end, hash) = self.journal.end()?;
+                Ok((end > Position(0)).then_some(HighWater { end, hash }))
+            }
+        }
+    }
+}
+
+impl CommandOutcome {
+    /// As what a command that was decided just now is counted.
+    #[must_use]
+    pub fn counted(&self) -> Outcome {
+        self.refusal().map_or(Outcome::Accepted, Outcome::Refused)
+    }
+}
+
+/// A journal that counts and times what is appended to another.
+pub struct MeteredJournal {
+    /// The journal.
+    pub journal: Arc<StoreJournal>,
+    /// What is counted and timed.
+    pub metrics: Arc<Metrics>,
+    /// How long the journal is.
+    pub size: Arc<JournalSize>,
+    /// Time.
+    pub clock: SharedClock,
+}
+
+impl Journal for MeteredJournal {
+    fn append(&self, frames: &[Frame]) -> Result<(), JournalError> {
+        let began_ns = self.clock.monotonic_ns();
+        let gathered_ns = self.metrics.commit_began_ns.get();
+        if gathered_ns != 0 {
+            self.metrics.stages.encode.record_ns(began_ns - gathered_ns);
+        } else {
+            self.metrics.commit_began_ns.set(began_ns.max(1));
+        }
+        self.journal.append(frames)?;
+        self.metrics.stages.sync.record_ns(self.clock.monotonic_ns() - began_ns);
+        self.metrics.commit_began_ns.set(0);
+        self.metrics.commit_frames.record(frames.len() as u64);
+        self.metrics.commit_records.record(frames.iter().map(|frame| u64::from(frame.record_count)).sum());
+        self.metrics.commit_bytes.record(self.size.appended(frames));
+        Ok(())
+    }
+
+    fn read(&self, from: Position, visit: &mut VisitFrame<'_>) -> Result<(), JournalError> {
+        self.journal.read(from, visit)
+    }
+
+    fn end(&self) -> Result<(Position, FrameHash), JournalError> {
+        self.journal.end()
+    }
+
+    fn fence(&self, epoch: u64) -> Result<(), JournalError> {
+        self.journal.fence(epoch)
+    }
+}

@@ -1,0 +1,261 @@
+//! A layer around all services that counts calls, times some of them, and tells of them in spans and log lines.
+//!
+//! What must stay true: a call costs two additions, and one in eight two looks at the clock; nothing of a request's
+//! content is looked at.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::http::{HeaderMap, Request, Response};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+#[cfg(feature = "otel")]
+use super::traces::{CallSpan, Traces};
+use crate::clock::SharedClock;
+use crate::metrics::{Histogram, Tally, is_sampled};
+
+/// The methods that calls are counted for, as the last part of their path; the last stands for all others: health
+/// checks, reflection, and what does not exist.
+pub const METHODS: [&str; 17] = [
+    "Accrue",
+    "AccrueBatch",
+    "CommandStream",
+    "Reverse",
+    "Quote",
+    "GetBalance",
+    "GetTransaction",
+    "ListTransactions",
+    "CheckProgram",
+    "PublishProgram",
+    "GetProgram",
+    "ListPrograms",
+    "GetStatus",
+    "ExportAccounts",
+    "TakeSnapshot",
+    "CreateBackup",
+    "other",
+];
+
+/// The statuses that a call can fail with, from number 1 on.
+pub const CODES: [&str; 16] = [
+    "cancelled",
+    "unknown",
+    "invalid_argument",
+    "deadline_exceeded",
+    "not_found",
+    "already_exists",
+    "permission_denied",
+    "resource_exhausted",
+    "failed_precondition",
+    "aborted",
+    "out_of_range",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "data_loss",
+    "unauthenticated",
+];
+
+/// Counts and times calls.
+pub struct CallMeter {
+    clock: SharedClock,
+    calls: Tally<{ METHODS.len() }>,
+    failures: Tally<{ CODES.len() }>,
+    durations: Vec<Histogram>,
+}
+
+impl CallMeter {
+    /// All at zero.
+    #[must_use]
+    pub fn new(clock: SharedClock) -> Self {
+        let durations = METHODS.iter().map(|_| Histogram::new(14, 34)).collect();
+        Self { clock, calls: Tally::default(), failures: Tally::default(), durations }
+    }
+
+    /// Calls of a method that have begun.
+    #[must_use]
+    pub fn calls(&self, method: usize) -> u64 {
+        self.calls.get(method)
+    }
+
+    /// Calls that ended with the status at this place of [`CODES`].
+    #[must_use]
+    pub fn failures(&self, code: usize) -> u64 {
+        self.failures.get(code)
+    }
+
+    /// How long calls of a method took.
+    #[must_use]
+    pub fn durations(&self, method: usize) -> &Histogram {
+        &self.durations[method]
+    }
+
+    fn failed(&self, code: usize) {
+        if (1..=CODES.len()).contains(&code) {
+            self.failures.add_one(code - 1);
+        }
+    }
+}
+
+/// The place of a path's method in [`METHODS`].
+fn method_of(path: &str) -> usize {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    METHODS.iter().position(|method| *method == name).unwrap_or(METHODS.len() - 1)
+}
+
+/// The status in the head of an answer, where failures are; 0 for a good one or one that comes after a stream.
+fn code_of(headers: &HeaderMap) -> usize {
+    let code = headers.get("grpc-status").and_then(|value| value.to_str().ok());
+    code.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Puts a watch around services.
+#[derive(Clone)]
+pub struct CallLayer {
+    /// Without one nothing is watched.
+    meter: Option<Arc<CallMeter>>,
+    #[cfg(feature = "otel")]
+    traces: Option<Arc<Traces>>,
+}
+
+impl CallLayer {
+    /// Counts and times.
+    #[must_use]
+    pub fn new(meter: Arc<CallMeter>) -> Self {
+        Self { meter: Some(meter), ..Self::off() }
+    }
+
+    /// Lets calls pass unseen.
+    #[must_use]
+    pub fn off() -> Self {
+        Self {
+            meter: None,
+            #[cfg(feature = "otel")]
+            traces: None,
+        }
+    }
+
+    /// Sends spans too.
+    #[cfg(feature = "otel")]
+    #[must_use]
+    pub fn with_traces(self, traces: Option<Arc<Traces>>) -> Self {
+        Self { traces, ..self }
+    }
+}
+
+impl<S> Layer<S> for CallLayer {
+    type Service = Watched<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Watched { inner, layer: self.clone() }
+    }
+}
+
+/// A service whose calls are watched.
+#[derive(Clone)]
+pub struct Watched<S> {
+    inner: S,
+    layer: CallLayer,
+}
+
+impl<S, B, R> Service<Request<B>> for Watched<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = WatchedCall<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut method, mut began_ns) = (0, None);
+        if let Some(meter) = &self.layer.meter {
+            method = method_of(request.uri().path());
+            meter.calls.add_one(method);
+            began_ns = is_sampled().then(|| meter.clock.monotonic_ns());
+        }
+        #[cfg(feature = "otel")]
+        let span = self.layer.traces.as_ref().and_then(|traces| traces.begin(request.uri().path(), request.headers()));
+        WatchedCall {
+            inner: self.inner.call(request),
+            meter: self.layer.meter.clone(),
+            method,
+            began_ns,
+            #[cfg(feature = "otel")]
+            span,
+        }
+    }
+}
+
+#[cfg(feature = "otel")]
+pin_project! {
+    /// A call under way.
+    pub struct WatchedCall<F> {
+        #[pin]
+        inner: F,
+        meter: Option<Arc<CallMeter>>,
+        method: usize,
+        began_ns: Option<i64>,
+        span: Option<CallSpan>,
+    }
+}
+
+#[cfg(not(feature = "otel"))]
+pin_project! {
+    /// A call under way.
+    pub struct WatchedCall<F> {
+        #[pin]
+        inner: F,
+        meter: Option<Arc<CallMeter>>,
+        method: usize,
+        began_ns: Option<i64>,
+    }
+}
+
+impl<F, R, E> Future for WatchedCall<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answered = ready!(this.inner.poll(cx));
+        let Some(meter) = this.meter else { return Poll::Ready(answered) };
+        let code = answered.as_ref().map_or(0, |response| code_of(response.headers()));
+        if let Some(began_ns) = *this.began_ns {
+            meter.durations[*this.method].record_ns(meter.clock.monotonic_ns() - began_ns);
+        }
+        if code != 0 {
+            meter.failed(code);
+            let code = CODES.get(code - 1).copied().unwrap_or("unknown");
+            // What is the server's own fault has an error line of its own, with the cause.
+            tracing::debug!(method = METHODS[*this.method], code, "a call was not granted");
+        }
+        #[cfg(feature = "otel")]
+        if let Some(span) = this.span.take() {
+            span.end(code);
+        }
+        Poll::Ready(answered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_counted_for_its_method() {
+        assert_eq!(METHODS[method_of("/tallystick.v1.LedgerService/Accrue")], "Accrue");
+        for other in ["/grpc.health.v1.Health/Check", "/", "", "/tallystick.v1.LedgerService/other"] {
+            assert_eq!(METHODS[method_of(other)], "other");
+        }
+    }
+}

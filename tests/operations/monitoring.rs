@@ -1,0 +1,93 @@
+//! The dashboard and the alerts: they ask for nothing that is not documented, and lead to what an operator can do.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::{read, repository};
+
+/// Names that a query may use: what is documented, and the parts of histograms.
+fn queryable() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for row in read("docs/metrics.md").lines().filter(|line| line.starts_with("| `tallystick_")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let name = cells[1].trim_matches('`').to_owned();
+        match cells[2] {
+            "histogram" => names.extend(["bucket", "sum", "count"].map(|part| format!("{name}_{part}"))),
+            _ => {
+                names.insert(name);
+            }
+        }
+    }
+    assert!(names.len() > 30, "the table is where it is looked for");
+    names
+}
+
+/// The series that a text names.
+fn named(text: &str) -> BTreeSet<String> {
+    let is_part = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    let words = text.split(|letter| !is_part(letter));
+    words.filter(|word| word.starts_with("tallystick_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_dashboard_shows_only_series_that_exist() {
+    let dashboard: Value = serde_json::from_str(&read("deploy/grafana/tallystick.json")).unwrap();
+    let mut queries = String::new();
+    let mut ids = BTreeSet::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        assert!(ids.insert(panel["id"].as_i64().unwrap()), "numbers of panels are unique");
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            assert!(!panel["description"].as_str().unwrap_or_default().is_empty(), "{} is explained", panel["title"]);
+            queries.push_str(target["expr"].as_str().unwrap());
+            queries.push('\n');
+        }
+    }
+    let (named, queryable) = (named(&queries), queryable());
+    let unknown: Vec<_> = named.difference(&queryable).collect();
+    assert!(unknown.is_empty(), "the dashboard asks for {unknown:?}");
+    assert!(named.len() > 25, "{named:?}");
+}
+
+#[test]
+fn every_alert_rests_on_series_that_exist_is_tested_and_tells_what_to_do() {
+    let alerts = read("deploy/prometheus/alerts.yml");
+    let lines_of = |key: &str| -> Vec<String> {
+        alerts.lines().filter_map(|line| Some(line.trim().strip_prefix(key)?.trim().to_owned())).collect()
+    };
+    let rules = lines_of("- alert:");
+    let expressions = lines_of("expr:");
+    let unknown: Vec<_> = named(&expressions.join("\n")).difference(&queryable()).cloned().collect();
+    assert!(unknown.is_empty(), "the alerts ask for {unknown:?}");
+    let guide = read("docs/operations.md");
+    let headings: BTreeSet<String> = guide
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-"))
+        .collect();
+    let runbooks = lines_of("runbook:");
+    assert_eq!((rules.len(), runbooks.len()), (expressions.len(), expressions.len()));
+    for runbook in runbooks {
+        let heading = runbook.strip_prefix("docs/operations.md#").expect("it is in the guide");
+        assert!(headings.contains(heading), "the guide has no {heading}: {headings:?}");
+    }
+    let tests = read("deploy/prometheus/alerts_test.yml");
+    for rule in rules {
+        assert!(tests.contains(&format!("alertname: {rule},")), "{rule} is tested");
+    }
+}
+
+/// Where Prometheus' own tool is to be had, it judges the rules and runs their tests.
+#[test]
+fn promtool_agrees() {
+    for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]] {
+        let run = Command::new("promtool").args(arguments).current_dir(repository("deploy/prometheus")).output();
+        let Ok(output) = run else {
+            println!("promtool is not installed; the names of series are tested without it");
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+    }
+}
