@@ -76,26 +76,34 @@ fn parse_decimal(text: &str) -> Option<u64> {
 }
 
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    /// Where the two digits of each byte begin, past the hyphens.
+    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
     let bytes: &[u8; 36] = text.as_bytes().try_into().ok()?;
     let mut out = [0_u8; 16];
-    let mut nibble_count = 0_usize;
-    for (index, &byte) in bytes.iter().enumerate() {
-        if matches!(index, 8 | 13 | 18 | 23) {
-            if byte != b'-' {
-                return None;
-            }
-            continue;
-        }
-        let nibble = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        out[nibble_count / 2] = (out[nibble_count / 2] << 4) | nibble;
-        nibble_count += 1;
+    // Whether a digit is a letter cannot be foretold, so nothing branches on it.
+    let mut wrong = 0;
+    for (out, place) in out.iter_mut().zip(PLACES) {
+        let (high, low) = (HEX_DIGITS[usize::from(bytes[place])], HEX_DIGITS[usize::from(bytes[place + 1])]);
+        wrong |= high | low;
+        *out = (high << 4) | low;
     }
-    Some(out)
+    let has_hyphens = [8, 13, 18, 23].into_iter().all(|place| bytes[place] == b'-');
+    (wrong & NO_DIGIT == 0 && has_hyphens).then_some(out)
 }
+
+/// Marks what is no lower-case hexadecimal digit; a digit's value has none of its bits.
+const NO_DIGIT: u8 = 0xf0;
+
+/// The value of each lower-case hexadecimal digit.
+const HEX_DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    digits
+};
 
 fn format_uuid(bytes: &[u8]) -> String {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -34,6 +34,17 @@ impl<'a> Fields<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, Unusual> {
+        // Nearly all keys and lengths take one byte.
+        match self.bytes.split_first() {
+            Some((first, rest)) if *first < 0x80 => {
+                self.bytes = rest;
+                Ok(u64::from(*first))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Unusual> {
         let mut value = 0;
         for (index, byte) in self.bytes.iter().take(10).enumerate() {
             let bits = u64::from(byte & 0x7f);
