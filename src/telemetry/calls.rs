@@ -126,7 +126,9 @@ impl CallLayer {
     /// Counts and times.
     #[must_use]
     pub fn new(meter: Arc<CallMeter>) -> Self {
-        Self { meter: Some(meter), ..Self::off() }
+        let mut layer = Self::off();
+        layer.meter = Some(meter);
+        layer
     }
 
     /// Lets calls pass unseen.
