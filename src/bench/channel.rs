@@ -39,14 +39,18 @@ pub async fn connect(url: &str) -> Result<Channel, BenchError> {
     endpoint.connect().await.map_err(|error| failed(format!("{error:?}")))
 }
 
-/// Makes one encoded unary accrual.
+/// Makes one encoded unary accrual, with a deadline or without.
 ///
 /// # Errors
 /// The status that the call ended with.
-pub async fn accrue(grpc: &mut Grpc<Channel>, request: Bytes) -> Result<Bytes, Status> {
+pub async fn accrue(grpc: &mut Grpc<Channel>, request: Bytes, deadline: Option<Duration>) -> Result<Bytes, Status> {
     grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
     let path = PathAndQuery::from_static(ACCRUE);
-    let answer = grpc.unary(Request::new(request), path, RawCodec { is_for_batches: false }).await?;
+    let mut request = Request::new(request);
+    if let Some(deadline) = deadline {
+        request.set_timeout(deadline);
+    }
+    let answer = grpc.unary(request, path, RawCodec { is_for_batches: false }).await?;
     Ok(answer.into_inner())
 }
 
@@ -71,6 +75,10 @@ pub async fn command_stream(
 /// When the status is no refusal of load.
 pub fn refusal_kind(status: &Status) -> Result<String, BenchError> {
     match status.code() {
+        // So the transport says that a deadline passed, on either side.
+        Code::Cancelled | Code::DeadlineExceeded if status.message() == "Timeout expired" => {
+            Ok("DEADLINE_EXPIRED".to_owned())
+        }
         Code::ResourceExhausted | Code::DeadlineExceeded => {
             let reason = status.get_details_error_info().map(|info| info.reason);
             Ok(reason.unwrap_or_else(|| format!("{:?}", status.code())))
