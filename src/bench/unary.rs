@@ -171,7 +171,7 @@ impl Calls {
     }
 
     fn refused(&self, recorder: &mut Recorder, now_ns: i64, status: &Status) {
-        match refusal_kind(status) {
+        match refusal_kind(status, self.deadline.is_some()) {
             Ok(kind) => recorder.refused(now_ns, &kind),
             Err(error) => self.fail(error),
         }

@@ -310,7 +310,8 @@ fn figure_lines(figure: &Figure) -> Vec<String> {
     lines.push(conditions(figure));
     if let Some(ledger) = &figure.ledger {
         lines.push(format!(
-            "{} accounts with {} lots and {} windows each; {} lines a basket; {} rules, {} caps, {} metrics, {} budgets",
+            "{} accounts with {} lots and {} windows each; {} lines a basket; \
+             {} rules, {} caps, {} metrics, {} budgets",
             grouped(ledger.accounts),
             ledger.lots_per_account,
             ledger.windows_per_account,
