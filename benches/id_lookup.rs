@@ -1,5 +1,5 @@
-//! Asking the id index: an id that memory has, one that only a run on disk has, and one that nobody used. The store is in
-//! memory, so that the index itself is seen and not the disk.
+//! Asking the id index: an id that memory has, one that only a run on disk has, and one that nobody used. The store is
+//! in memory, so that the index itself is seen and not the disk.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! `tallystick bench` with a tiny load: every mode ends with figures and their conditions, and none does when its server
-//! dies or its journal is not whole. How fast it is, is judged by nobody here.
+//! `tallystick bench` with a tiny load: every mode ends with figures and their conditions, and none does when its
+//! server dies or its journal is not whole. How fast it is, is judged by nobody here.
 
 mod harness;
 

@@ -258,7 +258,7 @@ const ONLY_IN: [(&str, &[&str], &str); 18] = [
     ("clap", &["cli/"], "arguments are parsed in one room"),
     (
         "StoreJournal",
-        &["journal/", "recovery/", "shard/", "sim/", "audit/", "server.rs", "cli/"],
+        &["journal/", "recovery/", "shard/", "sim/", "audit/", "server.rs", "bench/", "cli/"],
         "the edge reads through the trait `Journal`, whatever keeps the frames",
     ),
     (

@@ -39,14 +39,18 @@ pub async fn connect(url: &str) -> Result<Channel, BenchError> {
     endpoint.connect().await.map_err(|error| failed(format!("{error:?}")))
 }
 
-/// Makes one encoded unary accrual.
+/// Makes one encoded unary accrual, with a deadline or without.
 ///
 /// # Errors
 /// The status that the call ended with.
-pub async fn accrue(grpc: &mut Grpc<Channel>, request: Bytes) -> Result<Bytes, Status> {
+pub async fn accrue(grpc: &mut Grpc<Channel>, request: Bytes, deadline: Option<Duration>) -> Result<Bytes, Status> {
     grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
     let path = PathAndQuery::from_static(ACCRUE);
-    let answer = grpc.unary(Request::new(request), path, RawCodec { is_for_batches: false }).await?;
+    let mut request = Request::new(request);
+    if let Some(deadline) = deadline {
+        request.set_timeout(deadline);
+    }
+    let answer = grpc.unary(request, path, RawCodec { is_for_batches: false }).await?;
     Ok(answer.into_inner())
 }
 
@@ -67,20 +71,35 @@ pub async fn command_stream(
 
 /// The kind of a refusal that ended a call: the reason that the server gave. Anything else ends the run.
 ///
+/// Calls whose deadline passes are given up by resetting their streams, and a server closes a connection on which too
+/// many are reset: with deadlines, a connection that was closed is counted, and opened again by the next call. If it is
+/// the server that has gone, that call fails otherwise.
+///
 /// # Errors
 /// When the status is no refusal of load.
-pub fn refusal_kind(status: &Status) -> Result<String, BenchError> {
+pub fn refusal_kind(status: &Status, has_deadline: bool) -> Result<String, BenchError> {
     match status.code() {
+        // So the transport says that a deadline passed, on either side.
+        Code::Cancelled | Code::DeadlineExceeded if status.message() == "Timeout expired" => {
+            Ok("DEADLINE_EXPIRED".to_owned())
+        }
         Code::ResourceExhausted | Code::DeadlineExceeded => {
             let reason = status.get_details_error_info().map(|info| info.reason);
             Ok(reason.unwrap_or_else(|| format!("{:?}", status.code())))
         }
+        Code::Unknown | Code::Cancelled | Code::Internal if has_deadline => Ok("CONNECTION_CLOSED".to_owned()),
         _ => Err(broken(status)),
     }
 }
 
-/// A call that ended as none may.
+/// A call that ended as none may, with every reason beneath.
 #[must_use]
 pub fn broken(status: &Status) -> BenchError {
-    BenchError::Call(format!("{:?}: {}", status.code(), status.message()))
+    let mut message = format!("{:?}: {}", status.code(), status.message());
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        message.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    BenchError::Call(message)
 }

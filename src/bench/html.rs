@@ -17,9 +17,12 @@ const POINTS_MAX: usize = 800;
 /// Quantiles of the latency plot reach to this many nines.
 const NINES_MAX: f64 = 5.0;
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}\
-    table{border-collapse:collapse;margin:1rem 0}td,th{padding:.2rem .7rem;border-bottom:1px solid #ddd;text-align:right}\
-    td:first-child,th:first-child{text-align:left}h2{margin-top:2.5rem}svg{max-width:100%;height:auto}p{margin:.4rem 0}";
+const STYLE: &str = "\
+    body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}\
+    table{border-collapse:collapse;margin:1rem 0}\
+    td,th{padding:.2rem .7rem;border-bottom:1px solid #ddd;text-align:right}\
+    td:first-child,th:first-child{text-align:left}\
+    h2{margin-top:2.5rem}svg{max-width:100%;height:auto}p{margin:.4rem 0}";
 
 /// The whole page. `lines` says what a figure's conditions are, a line each.
 #[must_use]
@@ -53,7 +56,7 @@ pub fn page(report: &Report, machine: &[String], lines: impl Fn(&Figure) -> Vec<
     for verification in &report.verifications {
         let verdict = if verification.verified { "verified from the first byte, intact" } else { "not verified" };
         let text = format!(
-            "The journal of {}: {} records, {} bytes, {verdict}. The server caused {:.2} times as many bytes to be written.",
+            "The journal of {}: {} records, {} bytes, {verdict}. The server caused {:.2} times as much to be written.",
             verification.name, verification.record_count, verification.journal_bytes, verification.write_amplification
         );
         paragraph(&mut out, &text);

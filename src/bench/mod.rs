@@ -84,6 +84,8 @@ pub struct Options {
     pub batch: Option<usize>,
     /// Unary calls a second, whatever the server does.
     pub rate: Option<u64>,
+    /// How long callers wait whose calls come at a rate.
+    pub deadline: Option<Duration>,
     /// Ids that the core remembers beforehand.
     pub id_count: u64,
     /// Records after the last snapshot that recovery finds.

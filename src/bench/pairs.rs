@@ -139,7 +139,7 @@ pub fn unary(options: &Options, world: &mut World, report: &mut Report, tell: &m
         let (connections, _) = options.lanes.unwrap_or((8, 64));
         tell(&format!("Unary, {per_second} due a second"), 0, 0);
         let begin = world.end_position()?;
-        let measured = load.run(options, world, Pace::Open { per_second }, connections)?;
+        let measured = load.run(options, world, Pace::Open { per_second, deadline: options.deadline }, connections)?;
         let figure = options.ledger_figure("unary-open-loop", measured, (connections, 0), world, begin)?;
         report.results.push(Figure { due_per_second: Some(per_second), ..figure });
         return Ok(());
@@ -159,7 +159,7 @@ fn usual_answer_of(world: &World, templates: &Templates) -> Result<Bytes, BenchE
         let mut grpc = Grpc::new(connect(&world.server.url).await?);
         let mut answers = Vec::new();
         for _ in 0..ANSWER_COUNT {
-            answers.push(accrue(&mut grpc, source.one()).await.map_err(|status| broken(&status))?);
+            answers.push(accrue(&mut grpc, source.one(), None).await.map_err(|status| broken(&status))?);
         }
         Ok::<_, BenchError>(answers)
     })?;

@@ -17,6 +17,8 @@ use super::world::{Tell, World};
 
 /// Connections of the open loop: enough that the streams of a connection are not what refuses.
 const OPEN_CONNECTIONS: usize = 32;
+/// How long a till waits when there is too much to do, when nothing is said.
+const DEADLINE: Duration = Duration::from_secs(1);
 /// Slots in a row that must be normal before all is normal again.
 const NORMAL_SLOTS: usize = 5;
 /// Connections of the tills beside a stream.
@@ -44,6 +46,7 @@ pub fn overload(
     report.results.push(options.ledger_figure("overload-peak", peak, (connections, in_flight), world, begin)?);
     let before_bytes = world.server.usage().resident_bytes;
     let mut usual = None;
+    let deadline = options.deadline.unwrap_or(DEADLINE);
     for (name, percent) in [("overload-50-before", 50), ("overload-200", 200), ("overload-50-after", 50)] {
         let per_second = (peak_per_second as u64 * percent / 100).max(1);
         tell(&format!("Overload: {percent} % of the peak, {per_second} due a second"), 0, 0);
@@ -51,7 +54,8 @@ pub fn overload(
         let warm_up = if name == "overload-50-after" { Duration::ZERO } else { options.warm_up };
         let options = Options { warm_up, ..options.clone() };
         let begin = world.end_position()?;
-        let measured = load.run(&options, world, Pace::Open { per_second }, OPEN_CONNECTIONS)?;
+        let measured =
+            load.run(&options, world, Pace::Open { per_second, deadline: Some(deadline) }, OPEN_CONNECTIONS)?;
         let refused: u64 = measured.all.refusals.values().sum();
         let seconds = measured.window_ns as f64 / 1e9;
         let normal = usual.get_or_insert_with(|| mean_latency_ns(&measured)).to_owned();
@@ -59,6 +63,7 @@ pub fn overload(
         let figure = options.ledger_figure(name, measured, (OPEN_CONNECTIONS, 0), world, begin)?;
         let mut figure = Figure { due_per_second: Some(per_second), ..figure };
         figure.more.insert("refused_per_second".to_owned(), refused as f64 / seconds);
+        figure.more.insert("deadline_ms".to_owned(), deadline.as_secs_f64() * 1e3);
         figure.more.insert("server_memory_before_bytes".to_owned(), before_bytes as f64);
         if name == "overload-50-after" {
             // Absent when it took longer than the run.
@@ -100,7 +105,7 @@ pub fn fairness(
     tell: &mut Tell<'_>,
 ) -> Result<(), BenchError> {
     let per_second = options.rate.unwrap_or(TILL_RATE);
-    let pace = Pace::Open { per_second };
+    let pace = Pace::Open { per_second, deadline: options.deadline };
     let mut load = UnaryLoad::new(options, world, 3);
     let lanes = (TILL_CONNECTIONS, 0);
     tell("Fairness: tills alone", 0, 0);

@@ -230,8 +230,8 @@ impl Default for Control {
     }
 }
 
-/// Sleeps a millisecond at a time until told to stop, and notes by how much each sleep was too long; and how much time of
-/// processors the server and the load took from the first to the last of them.
+/// Sleeps a millisecond at a time until told to stop, and notes by how much each sleep was too long; and how much time
+/// of processors the server and the load took from the first to the last of them.
 pub fn control(clock: &SystemClock, window: Window, server_id: u32, stop: &Arc<AtomicBool>) -> Control {
     const SLEEP: Duration = Duration::from_millis(1);
     let mut seen = Control::new();

@@ -35,12 +35,15 @@ pub enum Pace {
     Open {
         /// Calls a second.
         per_second: u64,
+        /// How long each caller waits.
+        deadline: Option<Duration>,
     },
 }
 
 /// What the calls of one connection share.
 struct Calls {
     lane: Lane,
+    deadline: Option<Duration>,
     source: RefCell<Source>,
     recorder: RefCell<Recorder>,
     failure: RefCell<Option<BenchError>>,
@@ -57,8 +60,13 @@ pub fn load(
     source: &(dyn Fn(usize) -> Source + Sync),
 ) -> Result<Measured, BenchError> {
     let connection_count = division.connection_count.max(1) as u64;
+    let deadline = match pace {
+        Pace::Closed { .. } => None,
+        Pace::Open { deadline, .. } => deadline,
+    };
     run(division, |lane| {
         let calls = Rc::new(Calls {
+            deadline,
             source: RefCell::new(source(lane.index)),
             recorder: RefCell::new(Recorder::new(lane.window)),
             failure: RefCell::new(None),
@@ -68,7 +76,7 @@ pub fn load(
         async move {
             match pace {
                 Pace::Closed { in_flight } => closed(&calls, in_flight).await,
-                Pace::Open { per_second } => open(&calls, per_second, connection_count).await,
+                Pace::Open { per_second, .. } => open(&calls, per_second, connection_count).await,
             }
             let end_ns = calls.lane.window.end_ns;
             calls.recorder.borrow_mut().gap(*calls.last_answer_ns.borrow(), end_ns);
@@ -139,7 +147,7 @@ impl Calls {
     async fn one(&self, grpc: &mut Grpc<tonic::transport::Channel>, due_ns: i64) {
         let request = self.source.borrow_mut().one();
         let request_bytes = request.len();
-        let answer = accrue(grpc, request).await;
+        let answer = accrue(grpc, request, self.deadline).await;
         let now_ns = self.lane.now_ns();
         self.lane.pulse.beat(now_ns);
         let mut recorder = self.recorder.borrow_mut();
@@ -163,7 +171,7 @@ impl Calls {
     }
 
     fn refused(&self, recorder: &mut Recorder, now_ns: i64, status: &Status) {
-        match refusal_kind(status) {
+        match refusal_kind(status, self.deadline.is_some()) {
             Ok(kind) => recorder.refused(now_ns, &kind),
             Err(error) => self.fail(error),
         }

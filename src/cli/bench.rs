@@ -51,6 +51,9 @@ pub struct BenchArgs {
     /// Unary calls a second, sent when they are due whatever the server does [default for fairness: 2000]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     rate: Option<u64>,
+    /// How long callers wait whose calls come at a rate [default: for ever; overload: 1000]
+    #[arg(long, value_name = "MILLISECONDS", value_parser = value_parser!(u64).range(1..))]
+    deadline_ms: Option<u64>,
     /// Ids that the core remembers before it is measured
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     ids: u64,
@@ -171,6 +174,7 @@ fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
         pair_count: args.pairs.unwrap_or(if is_all { 3 } else { 7 }).into(),
         batch: args.batch.map(usize::from),
         rate: args.rate,
+        deadline: args.deadline_ms.map(Duration::from_millis),
         id_count: args.ids,
         tail_count: args.tail.unwrap_or(if is_all { 100_000 } else { 1_000_000 }),
     })
@@ -306,7 +310,8 @@ fn figure_lines(figure: &Figure) -> Vec<String> {
     lines.push(conditions(figure));
     if let Some(ledger) = &figure.ledger {
         lines.push(format!(
-            "{} accounts with {} lots and {} windows each; {} lines a basket; {} rules, {} caps, {} metrics, {} budgets",
+            "{} accounts with {} lots and {} windows each; {} lines a basket; \
+             {} rules, {} caps, {} metrics, {} budgets",
             grouped(ledger.accounts),
             ledger.lots_per_account,
             ledger.windows_per_account,
