@@ -82,7 +82,7 @@ pub struct IdOptions {
 impl Default for IdOptions {
     /// For a small machine: 256 MiB of remembered ids.
     fn default() -> Self {
-        Self { memory_ids_max: 8 << 20, segment_ids: 1 << 20, partitions: 64, in_flight_max: 65_536, merge_fan_in: 4 }
+        Self { memory_ids_max: 8 << 20, segment_ids: 1 << 20, partitions: 64, in_flight_max: 65_536, merge_fan_in: 8 }
     }
 }
 
