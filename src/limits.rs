@@ -81,7 +81,7 @@ pub const WORKER_QUEUE_DEPTH_MAX: usize = 16_384;
 /// Commands a worker decides before it hands its records to the committer.
 pub const WORKER_BATCH_COMMANDS_MAX: usize = 1_024;
 /// Chunks of one worker that may wait for their commit; beyond it the worker stops draining its queue.
-pub const WORKER_CHUNKS_IN_FLIGHT_MAX: usize = 8;
+pub const WORKER_CHUNKS_IN_FLIGHT_MAX: usize = 3;
 
 /// Aimed size of a frame. A single record that is larger gets a frame of its own.
 pub const FRAME_BYTES_TARGET: usize = 64 << 10;
@@ -157,6 +157,8 @@ pub const EXPORTS_MAX: usize = 1;
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Threads that serve connections.
 pub const EDGE_THREADS_MAX: usize = 64;
+/// Unary accruals of one serving thread that may wait for their answers; a further one is refused at once.
+pub const LANE_CALLS_MAX: usize = 1_024;
 /// Bytes of the headers of one call.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
 /// How long a stopping server waits for the calls that are under way.

@@ -24,6 +24,9 @@ const DECISION_BYTES_EXPECTED: usize = 128;
 impl Edge {
     /// Decides an `AccrueRequest` and encodes an `AccrueResponse`.
     pub(super) async fn accrue_one(self: &Arc<Self>, caller: &Caller, request: &Bytes) -> Result<Bytes, Failure> {
+        if self.lane.is_full() {
+            return Err(Failure::Overloaded);
+        }
         let decoded: wire::AccrueRequest;
         let view = match parse::accrual(request) {
             Ok(view) => view,

@@ -22,6 +22,7 @@ use crate::ledger::types::ProgramVersion;
 use crate::limits;
 use crate::shard::engine::Engine;
 use crate::shard::job::{CommandBatch, CommandJob, Job, Mailbox};
+use crate::shard::queue::Rank;
 
 /// A decision in the encoding of the wire, or why there is none.
 pub(super) type Answered = Result<Vec<u8>, Failure>;
@@ -69,6 +70,11 @@ impl Lane {
     /// Names that came again and again on this lane. Must not be asked for while it is held.
     pub(super) fn names(&self) -> MutexGuard<'_, NameCache> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether so many calls wait on this lane that a further one is better refused at once.
+    pub(super) fn is_full(&self) -> bool {
+        self.desk().waiters.len() >= limits::LANE_CALLS_MAX
     }
 
     /// A job to fill in.
@@ -139,7 +145,7 @@ impl Lane {
 
     fn hand_over(self: &Arc<Self>, worker: usize, jobs: Vec<Box<CommandJob>>) {
         let batch = CommandBatch::new(jobs, self.clone());
-        let Err((job, refusal)) = self.engine.submit_to(worker, Job::Commands(batch)) else { return };
+        let Err((job, refusal)) = self.engine.submit_to(worker, Job::Commands(batch), Rank::Urgent) else { return };
         let Job::Commands(batch) = job else { unreachable!("the same job comes back") };
         let failure = if refusal == Refusal::Overloaded { Failure::Overloaded } else { Failure::ShuttingDown };
         for job in batch.take_back() {

@@ -27,6 +27,7 @@ use crate::ledger::decision::Refusal;
 use crate::limits;
 use crate::metrics::{Metrics, Outcome};
 use crate::shard::job::{CommandBatch, CommandJob, Job, Mailbox};
+use crate::shard::queue::Rank;
 
 /// Where the answer to one command of the message comes from.
 enum Place {
@@ -222,6 +223,8 @@ impl<'a> Starting<'a> {
         }
         drop(prepared);
         self.window = window;
+        // Other calls of this thread have their turn.
+        tokio::task::yield_now().await;
     }
 
     /// Claims for the first commands, up to one whose ids cannot be had at once; their count.
@@ -293,7 +296,7 @@ impl<'a> Starting<'a> {
             }
             // Nothing is waited for while the jobs are out of our hands: given up here, they drop their claims.
             let batch = CommandBatch::new(std::mem::take(jobs), mailbox.clone());
-            match self.edge.engine.submit_to(worker, Job::Commands(batch)) {
+            match self.edge.engine.submit_to(worker, Job::Commands(batch), Rank::Ordinary) {
                 Ok(()) => {
                     self.round.parts[part] = Part::Sent(receiver);
                     return self.note(None);

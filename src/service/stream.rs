@@ -194,6 +194,10 @@ async fn answer_round(
         if let Err(failure) = message.push(round).await {
             return Ok(Err(failure));
         }
+        if message.count.is_multiple_of(limits::CLAIM_WINDOW_COMMANDS) {
+            // Other calls of this thread have their turn.
+            tokio::task::yield_now().await;
+        }
     }
     Ok(Ok(()))
 }

@@ -18,7 +18,7 @@ use super::control::Control;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
 use super::job::Job;
 use super::observing::MeteredJournal;
-use super::queue::{JobReceiver, JobSender, queue};
+use super::queue::{JobReceiver, JobSender, Rank, queue};
 use super::tickets::Tickets;
 use super::worker::{Shared, Worker, worker_of};
 use crate::clock::SharedClock;
@@ -252,14 +252,18 @@ impl Engine {
     /// # Errors
     /// The job, and why it was not taken: the queue is full or the ledger is stopping. Nothing was consumed.
     pub fn submit(&self, shard: ShardId, job: Job) -> Result<(), (Job, Refusal)> {
-        self.submit_to(worker_of(shard, self.queues.len()), job)
+        let rank = match &job {
+            Job::Quote(_) | Job::Account(_) | Job::AccountId(..) => Rank::Urgent,
+            Job::Commands(_) | Job::Count(_) | Job::Survey(..) | Job::Publish(..) | Job::Snapshot(_) => Rank::Ordinary,
+        };
+        self.submit_to(worker_of(shard, self.queues.len()), job, rank)
     }
 
     /// Hands a job to a worker by its number.
     ///
     /// # Errors
     /// As [`Engine::submit`].
-    pub fn submit_to(&self, worker: usize, job: Job) -> Result<(), (Job, Refusal)> {
+    pub fn submit_to(&self, worker: usize, job: Job, rank: Rank) -> Result<(), (Job, Refusal)> {
         if self.is_stopping() {
             return Err((job, Refusal::ShuttingDown));
         }
@@ -268,7 +272,7 @@ impl Engine {
             self.latest_stamp.fetch_max(latest, Ordering::Relaxed);
         }
         self.metrics.workers[worker].comes(|| self.clock.monotonic_ns());
-        match self.queues[worker].try_send(job) {
+        match self.queues[worker].try_send(job, rank) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(job)) => Err((job, Refusal::Overloaded)),
             Err(TrySendError::Disconnected(job)) => Err((job, Refusal::ShuttingDown)),
@@ -569,7 +573,9 @@ impl WorkerThread {
         let mut select = crossbeam::channel::Select::new();
         select.recv(&self.committed);
         if self.worker.has_room() {
-            select.recv(self.jobs.channel());
+            for channel in self.jobs.channels() {
+                select.recv(channel);
+            }
         }
         let _ = select.ready_timeout(Duration::from_millis(patience));
     }

@@ -1,6 +1,10 @@
-//! The queue of a worker: bounded by the commands that wait in it, however many of them one batch brings.
+//! The queue of a worker: bounded by the commands that wait in it, however many of them one batch brings. It has two
+//! ranks: what a customer waits for (unary calls, reads) goes before what streams and batches brought.
 //!
-//! What must stay true: what is counted in is counted out; a batch is taken whole or not at all.
+//! What must stay true: what is counted in is counted out; a batch is taken whole or not at all; within a rank the order
+//! is kept; neither rank waits for ever while the other is busy.
+
+use std::cell::Cell;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +18,7 @@ use crate::limits;
 #[derive(Clone)]
 pub struct JobSender {
     jobs: Sender<Job>,
+    urgent: Sender<Job>,
     waiting: Arc<AtomicUsize>,
     depth: usize,
 }
@@ -21,16 +26,34 @@ pub struct JobSender {
 /// The end that jobs are taken out.
 pub struct JobReceiver {
     jobs: Receiver<Job>,
+    urgent: Receiver<Job>,
+    /// Urgent jobs taken since the last other one.
+    urgent_in_a_row: Cell<u32>,
     waiting: Arc<AtomicUsize>,
 }
+
+/// Which of two jobs that wait is done first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// In its order among the commands of streams and batches.
+    Ordinary,
+    /// A customer is waiting.
+    Urgent,
+}
+
+/// After so many urgent jobs an ordinary one has its turn.
+const URGENT_IN_A_ROW_MAX: u32 = 8;
 
 /// A queue for so many commands. A batch goes in as long as there is room for its first command, so the queue holds at
 /// most a batch more.
 #[must_use]
 pub fn queue(depth: usize) -> (JobSender, JobReceiver) {
-    let (sender, receiver) = bounded(depth);
+    let (jobs, jobs_out) = bounded(depth);
+    let (urgent, urgent_out) = bounded(depth);
     let waiting = Arc::new(AtomicUsize::new(0));
-    (JobSender { jobs: sender, waiting: waiting.clone(), depth }, JobReceiver { jobs: receiver, waiting })
+    let receiver =
+        JobReceiver { jobs: jobs_out, urgent: urgent_out, urgent_in_a_row: Cell::new(0), waiting: waiting.clone() };
+    (JobSender { jobs, urgent, waiting, depth }, receiver)
 }
 
 impl JobSender {
@@ -38,14 +61,17 @@ impl JobSender {
     ///
     /// # Errors
     /// The job, when there is none or the worker has gone.
-    pub fn try_send(&self, job: Job) -> Result<(), TrySendError<Job>> {
+    pub fn try_send(&self, job: Job, rank: Rank) -> Result<(), TrySendError<Job>> {
         let weight = job.weight();
         assert!(weight <= limits::WORKER_BATCH_COMMANDS_MAX, "a batch is no larger than what a worker takes at once");
         let room = |waiting: usize| (waiting < self.depth).then_some(waiting + weight);
         if self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
             return Err(TrySendError::Full(job));
         }
-        let sent = self.jobs.try_send(job);
+        let sent = match rank {
+            Rank::Ordinary => self.jobs.try_send(job),
+            Rank::Urgent => self.urgent.try_send(job),
+        };
         if sent.is_err() {
             self.waiting.fetch_sub(weight, Ordering::Relaxed);
         }
@@ -74,10 +100,17 @@ impl JobSender {
 }
 
 impl JobReceiver {
-    /// The oldest job, if there is one.
+    /// The job that is to be done next, if there is one.
     #[must_use]
     pub fn take(&self) -> Option<Job> {
-        let job = self.jobs.try_recv().ok()?;
+        let urgent = || self.urgent.try_recv().ok().inspect(|_| self.urgent_in_a_row.update(|count| count + 1));
+        let ordinary = || self.jobs.try_recv().ok().inspect(|_| self.urgent_in_a_row.set(0));
+        let job = if self.urgent_in_a_row.get() < URGENT_IN_A_ROW_MAX {
+            urgent().or_else(ordinary)
+        } else {
+            self.urgent_in_a_row.set(0);
+            ordinary().or_else(urgent)
+        }?;
         self.waiting.fetch_sub(job.weight(), Ordering::Relaxed);
         Some(job)
     }
@@ -85,13 +118,13 @@ impl JobReceiver {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
+        self.jobs.is_empty() && self.urgent.is_empty()
     }
 
-    /// The channel, to wait for.
+    /// The channels, to wait for.
     #[must_use]
-    pub fn channel(&self) -> &Receiver<Job> {
-        &self.jobs
+    pub fn channels(&self) -> [&Receiver<Job>; 2] {
+        [&self.urgent, &self.jobs]
     }
 }
 
@@ -106,20 +139,37 @@ mod tests {
     #[test]
     fn a_full_queue_hands_the_job_back_and_has_room_again() {
         let (sender, receiver) = queue(2);
-        assert!(sender.try_send(count()).is_ok() && sender.try_send(count()).is_ok());
-        assert!(matches!(sender.try_send(count()), Err(TrySendError::Full(Job::Count(_)))));
+        let send = |job| sender.try_send(job, Rank::Ordinary);
+        assert!(send(count()).is_ok() && sender.try_send(count(), Rank::Urgent).is_ok());
+        assert!(matches!(send(count()), Err(TrySendError::Full(Job::Count(_)))));
         assert_eq!(sender.waiting(), 2);
         assert!(receiver.take().is_some());
-        assert!(sender.try_send(count()).is_ok());
+        assert!(send(count()).is_ok());
         assert!(receiver.take().is_some() && receiver.take().is_some() && receiver.take().is_none());
         assert_eq!(sender.waiting(), 0);
+    }
+
+    #[test]
+    fn a_customer_who_waits_goes_first_but_not_for_ever() {
+        let (sender, receiver) = queue(100);
+        let survey = || Job::Survey(false, Box::new(drop));
+        for _ in 0..3 {
+            assert!(sender.try_send(survey(), Rank::Ordinary).is_ok());
+        }
+        for _ in 0..10 {
+            assert!(sender.try_send(count(), Rank::Urgent).is_ok());
+        }
+        let taken: String = std::iter::from_fn(|| receiver.take())
+            .map(|job| if matches!(job, Job::Count(_)) { 'u' } else { 'o' })
+            .collect();
+        assert_eq!(taken, "uuuuuuuuouuoo");
     }
 
     #[test]
     fn a_worker_that_has_gone_takes_nothing() {
         let (sender, receiver) = queue(2);
         drop(receiver);
-        assert!(matches!(sender.try_send(count()), Err(TrySendError::Disconnected(_))));
+        assert!(matches!(sender.try_send(count(), Rank::Urgent), Err(TrySendError::Disconnected(_))));
         assert!(sender.send(count()).is_err());
         assert_eq!(sender.waiting(), 0);
     }
