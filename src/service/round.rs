@@ -115,8 +115,11 @@ pub(super) struct Starting<'a> {
     caller: &'a Caller,
     patience: Patience,
     moment: Moment,
-    /// Accruals that claim their ids together.
+    /// Accruals that wait for their turn to claim their ids.
     window: Vec<Prepared>,
+    /// How many of them claim together: fewer after one that could not be had at once, so that claims that have to be
+    /// given up again stay few.
+    claim_together: usize,
     keys: Vec<IdKey>,
     claiming: Claiming,
     spares: Vec<Box<CommandJob>>,
@@ -143,6 +146,7 @@ impl<'a> Starting<'a> {
             patience,
             moment: edge.moment(),
             window: Vec::new(),
+            claim_together: limits::CLAIM_WINDOW_COMMANDS,
             keys: Vec::new(),
             claiming: Claiming::default(),
             spares: Vec::new(),
@@ -199,7 +203,8 @@ impl<'a> Starting<'a> {
         let mut window = std::mem::take(&mut self.window);
         let mut prepared = window.drain(..);
         while !prepared.as_slice().is_empty() {
-            let claimed_count = match self.claim(prepared.as_slice()) {
+            let asked_count = prepared.as_slice().len().min(self.claim_together);
+            let claimed_count = match self.claim(&prepared.as_slice()[..asked_count]) {
                 Ok(count) => count,
                 Err(failure) => {
                     // The disk cannot be read: each of them fails, and the ledger is at an end.
@@ -214,6 +219,12 @@ impl<'a> Starting<'a> {
                 self.add(place, job);
             }
             self.hand_over_what_is_full().await;
+            if claimed_count == asked_count {
+                self.claim_together = (2 * self.claim_together).min(limits::CLAIM_WINDOW_COMMANDS);
+                continue;
+            }
+            // Where one was used before, as in a message that is sent again, those after it are likely to have been too.
+            self.claim_together = 1;
             if let Some(Prepared { place, job, left_open }) = prepared.next() {
                 // What it waits for may be among the commands before it.
                 self.hand_over().await;
