@@ -13,6 +13,8 @@ pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 pub const STREAM_IN_FLIGHT_MAX: usize = 16_384;
 /// Items, and places of sale, whose numbers a serving thread keeps at hand.
 pub const NAME_CACHE_ENTRIES_MAX: usize = 65_536;
+/// Lines that a job keeps room for once it is answered; a longer basket gives its memory back.
+pub const JOB_LINES_KEPT_MAX: usize = 32;
 /// Commands of a message that claim their ids together.
 pub const CLAIM_WINDOW_COMMANDS: usize = 256;
 /// Messages of one stream whose commands may be unanswered at once.

@@ -12,6 +12,7 @@ use crate::ledger::decision::{Decision, Refusal};
 use crate::ledger::digest::Digest;
 use crate::ledger::program::Program;
 use crate::ledger::types::{AccountNumber, Position, Seq, ShardId, SymbolId, TimestampNs};
+use crate::limits;
 
 /// Called once with the finished job, on the worker's thread. It must not block.
 pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
@@ -67,11 +68,18 @@ impl CommandJob {
         }
     }
 
-    /// Forgets the outcome, keeping the memory.
+    /// Forgets the outcome, keeping the memory of an ordinary basket and no more.
     pub fn reset(&mut self) {
         let mut decision = std::mem::take(&mut self.outcome.decision);
         decision.clear();
+        if decision.lines.capacity() > limits::JOB_LINES_KEPT_MAX {
+            decision.lines = Vec::new();
+        }
         self.outcome = CommandOutcome { decision, ..CommandOutcome::default() };
+        let basket = self.basket_mut();
+        if basket.lines.capacity() > limits::JOB_LINES_KEPT_MAX {
+            basket.lines = Vec::new();
+        }
     }
 
     /// The basket to be filled in, with the memory of the one before.
@@ -278,6 +286,30 @@ impl Job {
         match self {
             Self::Commands(batch) => batch.jobs.len(),
             _ => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::command::Line;
+    use crate::ledger::decision::LineOutcome;
+    use crate::ledger::program::LineClass;
+    use crate::ledger::types::{Item, ItemId};
+
+    #[test]
+    fn a_job_keeps_the_memory_of_an_ordinary_basket_and_gives_that_of_a_long_one_back() {
+        for (line_count, is_kept) in [(7, true), (1_000, false)] {
+            let line = Line { item_id: ItemId(0), item: Item::default(), quantity: 1, amount_minor: 100 };
+            let mut job = CommandJob::blank();
+            job.basket_mut().lines = vec![line; line_count];
+            job.outcome.decision.lines = vec![LineOutcome { class: LineClass::Base }; line_count];
+            job.outcome.decision.granted = 9;
+            job.reset();
+            assert_eq!(job.outcome.decision, Decision::default());
+            assert_eq!(job.outcome.decision.lines.capacity() >= line_count, is_kept);
+            assert_eq!(job.basket_mut().lines.capacity() >= line_count, is_kept);
         }
     }
 }
