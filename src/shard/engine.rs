@@ -252,11 +252,8 @@ impl Engine {
     /// # Errors
     /// The job, and why it was not taken: the queue is full or the ledger is stopping. Nothing was consumed.
     pub fn submit(&self, shard: ShardId, job: Job) -> Result<(), (Job, Refusal)> {
-        let rank = match &job {
-            Job::Quote(_) | Job::Account(_) | Job::AccountId(..) => Rank::Urgent,
-            Job::Commands(_) | Job::Count(_) | Job::Survey(..) | Job::Publish(..) | Job::Snapshot(_) => Rank::Ordinary,
-        };
-        self.submit_to(worker_of(shard, self.queues.len()), job, rank)
+        // A read shows whatever was handed over before it, so it never goes before ordinary commands.
+        self.submit_to(worker_of(shard, self.queues.len()), job, Rank::Ordinary)
     }
 
     /// Hands a job to a worker by its number.

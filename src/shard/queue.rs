@@ -1,5 +1,6 @@
 //! The queue of a worker: bounded by the commands that wait in it, however many of them one batch brings. It has two
-//! ranks: what a customer waits for (unary calls, reads) goes before what streams and batches brought.
+//! ranks: the accruals of unary calls, for which a customer waits, go before everything else. Reads do not: a read shows
+//! whatever was handed over before it.
 //!
 //! What must stay true: what is counted in is counted out; a batch is taken whole or not at all; within a rank the order
 //! is kept; neither rank waits for ever while the other is busy.
