@@ -89,15 +89,22 @@ proptest! {
             .replacen("multiplier = \"2\"", &format!("multiplier_bps = {multiplier_bps}"), 1)
             .replacen("\"floor\"", if half_up { "\"half-up\"\nrounded_per = \"line\"" } else { "\"floor\"" }, 1);
         let lines = i128::try_from(BASKET_LINES_MAX).unwrap();
-        let numerator = i128::from(LINE_AMOUNT_MINOR_MAX) * i128::from(multiplier_bps) * i128::from(units) * lines;
-        let exact = numerator / (i128::from(per_minor) * 10_000);
+        let numerator = i128::from(LINE_AMOUNT_MINOR_MAX) * i128::from(multiplier_bps) * i128::from(units);
+        let denominator = i128::from(per_minor) * 10_000;
+        // Each line is rounded half up by itself, or all of them together are rounded down.
+        let expected = if half_up {
+            (2 * numerator + denominator) / (2 * denominator) * lines
+        } else {
+            numerator * lines / denominator
+        };
         match check(&source).program {
             Some(program) => {
                 let line = (LineClass::Rule(RuleIndex(0)), LINE_AMOUNT_MINOR_MAX);
                 let got = basket_units(&program, std::iter::repeat_n(line, BASKET_LINES_MAX));
-                prop_assert!(got <= UNITS_MAX && (exact..=exact + lines).contains(&i128::from(got)));
+                prop_assert!(got <= UNITS_MAX);
+                prop_assert_eq!(i128::from(got), expected);
             }
-            None => prop_assert!(exact > i128::from(UNITS_MAX) - lines - 1, "{exact} was refused"),
+            None => prop_assert!(expected > i128::from(UNITS_MAX) - lines - 1, "{expected} was refused"),
         }
     }
 
