@@ -54,6 +54,22 @@ pub const PROGRAM_CAPS_MAX: usize = 64;
 pub const PROGRAM_METRICS_MAX: usize = 16;
 /// Budgets of one programme.
 pub const PROGRAM_BUDGETS_MAX: usize = 64;
+/// Bonuses of one programme.
+pub const PROGRAM_BONUSES_MAX: usize = 1_024;
+/// Levels of a ladder. A set of them is a word of 64 bits, with one bit for accounts below the first.
+pub const PROGRAM_TIERS_MAX: usize = 32;
+/// Days that granted units can live at most: a hundred years.
+pub const EXPIRY_DAYS_MAX: i64 = 36_525;
+/// Lots that one record changes; a redemption that would need more is refused.
+pub const LOT_CHANGES_MAX: usize = 4_096;
+/// Dead lots whose expiry one record posts; the rest is left for the next.
+pub const EXPIRED_LOTS_POSTED_MAX: usize = 64;
+/// Lots of an opening balance in one command.
+pub const LOADED_LOTS_MAX: usize = 1_024;
+/// Segments that one command has an account join, and leave.
+pub const SEGMENT_CHANGES_MAX: usize = 256;
+/// Segments that one account is in.
+pub const ACCOUNT_SEGMENTS_MAX: usize = 1_024;
 /// Bytes of a programme file.
 pub const PROGRAM_SOURCE_BYTES_MAX: usize = 1 << 20;
 /// Versions of the programme kept in one data directory.

@@ -3,7 +3,7 @@
 //! What must stay true: no lot is negative (invariant 4); a counter is never negative; the account's `seq` is the
 //! number of the last record that changed it, so that replay over a snapshot skips what the account already has.
 
-use super::decision::{CounterChange, Effects, LotKey, TotalsChange};
+use super::decision::{CounterChange, Effects, LotChange, LotKey, Movement, TotalsChange};
 use super::types::{Day, Position, Seq, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::utc_day;
 use crate::limits;
@@ -39,6 +39,8 @@ pub struct Totals {
     pub refused_baskets: i64,
     /// Accruals taken back.
     pub reversals: i64,
+    /// Redemptions refused.
+    pub refused_redemptions: i64,
 }
 
 /// Lifetime totals of one wallet of an account. They only grow; granted − reversed is what was earned for good.
@@ -52,6 +54,17 @@ pub struct WalletTotals {
     pub reversed: Units,
     /// Units withheld by caps and budgets.
     pub clipped: Units,
+    /// Units burned by redemptions.
+    pub redeemed: Units,
+    /// Units whose expiry was posted.
+    pub expired: Units,
+}
+
+/// What only few accounts have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// Segments that the account is in, ascending.
+    pub segments: Vec<SymbolId>,
 }
 
 /// The holder of balances.
@@ -73,13 +86,33 @@ pub struct Account {
     pub totals: Totals,
     /// Lifetime totals per wallet that ever moved, ascending by wallet.
     pub wallets: Vec<WalletTotals>,
+    /// What only few accounts have; `None` where there is nothing of it.
+    pub profile: Option<Box<Profile>>,
 }
 
 impl Account {
     /// Units of a wallet that are alive at the instant.
     #[must_use]
     pub fn balance(&self, wallet: WalletId, at: TimestampNs) -> Units {
-        self.lots.iter().filter(|lot| lot.key.wallet == wallet && lot.key.is_alive(at)).map(|lot| lot.remaining).sum()
+        self.alive(wallet, at).map(|lot| lot.remaining).sum()
+    }
+
+    /// The segments that the account is in, ascending.
+    #[must_use]
+    pub fn segments(&self) -> &[SymbolId] {
+        self.profile.as_ref().map_or(&[], |profile| &profile.segments)
+    }
+
+    /// Lots of a wallet that are alive at the instant.
+    pub fn alive(&self, wallet: WalletId, at: TimestampNs) -> impl Iterator<Item = &Lot> {
+        self.lots.iter().filter(move |lot| lot.key.wallet == wallet && lot.key.is_alive(at))
+    }
+
+    /// Units of a wallet that are dead at the instant though their expiry is not posted.
+    #[must_use]
+    pub fn unposted_expiry(&self, wallet: WalletId, at: TimestampNs) -> Units {
+        let dead = self.lots.iter().filter(|lot| lot.key.wallet == wallet && !lot.key.is_alive(at));
+        dead.map(|lot| lot.remaining).sum()
     }
 
     /// Reads the account's own words for the sake of reading them: what looks at them next finds them near. The value
@@ -114,10 +147,14 @@ impl Account {
     pub fn accepts(&self, effects: &Effects, posted_at: TimestampNs) -> bool {
         let in_range =
             |held: i64, delta: i64| held.checked_add(delta).is_some_and(|sum| (0..=limits::UNITS_MAX).contains(&sum));
-        let lot_fits = effects.lot.is_none_or(|(key, delta)| {
-            let held = self.lots.binary_search_by_key(&key, |lot| lot.key).ok().and_then(|index| self.lots.get(index));
-            in_range(held.map_or(0, |lot| lot.remaining), delta)
-        });
+        let lot_fits = |(index, change): (usize, &LotChange)| {
+            let found = self.lots.binary_search_by_key(&change.key, |lot| lot.key).ok();
+            let mut held = found.and_then(|index| self.lots.get(index)).map_or(0, |lot| lot.remaining);
+            for earlier in effects.lots.iter().take(index).filter(|earlier| earlier.key == change.key) {
+                held = held.saturating_add(earlier.delta);
+            }
+            in_range(held, change.delta) && (change.delta > 0) == (change.movement == Movement::Grant)
+        };
         let today = utc_day(posted_at);
         let counter_fits = |(index, change): (usize, &CounterChange)| {
             let held = self.find_counter(change.counter, change.period).ok().and_then(|index| self.counters.get(index));
@@ -130,19 +167,32 @@ impl Account {
             is_first && sum.is_some_and(|sum| sum >= 0 || is_late)
         };
         // A forged record must not ask for the square of a long list either.
-        let count_max = limits::PROGRAM_CAPS_MAX + limits::PROGRAM_METRICS_MAX;
-        lot_fits && effects.counters.len() <= count_max && effects.counters.iter().enumerate().all(counter_fits)
+        let count_max = limits::PROGRAM_CAPS_MAX + limits::PROGRAM_METRICS_MAX + limits::PROGRAM_BONUSES_MAX;
+        effects.lots.len() <= limits::LOT_CHANGES_MAX
+            && effects.lots.iter().enumerate().all(lot_fits)
+            && effects.counters.len() <= count_max
+            && effects.counters.iter().enumerate().all(counter_fits)
+            && effects.segments.len() <= 2 * limits::SEGMENT_CHANGES_MAX
     }
 
     fn find_counter(&self, counter: SymbolId, period: i32) -> Result<usize, usize> {
         self.counters.binary_search_by_key(&(counter, period), |entry| (entry.counter, entry.period))
     }
 
-    /// Adds to (or takes from) a lot.
+    /// Adds to (or takes from) a lot, and to the totals of its wallet.
     ///
     /// # Panics
     /// When the lot would become negative: the decision promised that it does not.
-    pub fn change_lot(&mut self, key: LotKey, delta: Units) {
+    pub fn change_lot(&mut self, change: &LotChange) {
+        let LotChange { key, delta, movement } = *change;
+        let totals = self.wallet_totals_mut(key.wallet);
+        let (total, units) = match movement {
+            Movement::Grant => (&mut totals.granted, delta),
+            Movement::Burn => (&mut totals.redeemed, -delta),
+            Movement::Expire => (&mut totals.expired, -delta),
+            Movement::Reverse => (&mut totals.reversed, -delta),
+        };
+        *total = total.saturating_add(units);
         match self.lots.binary_search_by_key(&key, |lot| lot.key) {
             Ok(index) => {
                 let lot = self.lots.get_mut(index).expect("the search returned its index");
@@ -211,9 +261,29 @@ impl Account {
         totals.baskets = totals.baskets.saturating_add(change.baskets);
         totals.refused_baskets = totals.refused_baskets.saturating_add(change.refused_baskets);
         totals.reversals = totals.reversals.saturating_add(change.reversals);
-        if (change.granted, change.reversed, change.clipped) == (0, 0, 0) {
-            return;
+        totals.refused_redemptions = totals.refused_redemptions.saturating_add(change.refused_redemptions);
+        if change.clipped != 0 {
+            let totals = self.wallet_totals_mut(wallet);
+            totals.clipped = totals.clipped.saturating_add(change.clipped);
         }
+    }
+
+    /// Joins or leaves a segment; what is so already stays so.
+    pub fn change_segment(&mut self, segment: SymbolId, joins: bool) {
+        let profile = self.profile.get_or_insert_default();
+        match (profile.segments.binary_search(&segment), joins) {
+            (Err(index), true) => profile.segments.insert(index, segment),
+            (Ok(index), false) => {
+                profile.segments.remove(index);
+            }
+            _ => {}
+        }
+        if **profile == Profile::default() {
+            self.profile = None;
+        }
+    }
+
+    fn wallet_totals_mut(&mut self, wallet: WalletId) -> &mut WalletTotals {
         let index = match self.wallets.binary_search_by_key(&wallet, |totals| totals.wallet) {
             Ok(index) => index,
             Err(index) => {
@@ -221,10 +291,7 @@ impl Account {
                 index
             }
         };
-        let totals = self.wallets.get_mut(index).expect("the search returned its index");
-        totals.granted = totals.granted.saturating_add(change.granted);
-        totals.reversed = totals.reversed.saturating_add(change.reversed);
-        totals.clipped = totals.clipped.saturating_add(change.clipped);
+        self.wallets.get_mut(index).expect("the search returned its index")
     }
 
     /// The totals of a wallet; zeros when it never moved.
@@ -244,22 +311,27 @@ pub struct PartnerAccount {
     pub issued: i128,
     /// Units taken back by reversals.
     pub reversed: i128,
+    /// Units burned by redemptions.
+    pub redeemed: i128,
+    /// Units that expired.
+    pub expired: i128,
     /// The last record that changed it.
     pub seq: Seq,
 }
 
 impl PartnerAccount {
-    /// The other side of an account's gain (`delta` > 0) or loss.
+    /// The other side of a change to an account's lot.
     ///
     /// # Panics
     /// When the total of a shard leaves the range of i128: it cannot, a balance being at most 10^18.
-    pub fn change(&mut self, delta: Units) {
-        let delta = i128::from(delta);
+    pub fn change(&mut self, change: &LotChange) {
+        let delta = i128::from(change.delta);
         self.balance -= delta;
-        if delta >= 0 {
-            self.issued += delta;
-        } else {
-            self.reversed -= delta;
+        match change.movement {
+            Movement::Grant => self.issued += delta,
+            Movement::Burn => self.redeemed -= delta,
+            Movement::Expire => self.expired -= delta,
+            Movement::Reverse => self.reversed -= delta,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! number is in range. A command carries no time of its own but the receipt's; its posting time is given beside it.
 
 use super::decision::{CellUse, CounterChange, LotKey};
-use super::types::{Day, Item, ItemId, Position, SymbolId, TimestampNs, Units};
+use super::types::{Day, Item, ItemId, Position, SymbolId, TimestampNs, Units, WalletId};
 
 /// One request to the ledger on behalf of a partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,16 @@ pub enum CommandKind {
     Accrue(Basket),
     /// Take back a whole earlier accrual.
     Reverse(Reversal),
+    /// Burn units.
+    Redeem(Redemption),
+    /// Grant what an activity earns.
+    Act(Activity),
+    /// Change what is known of the account; opens it where it is not there.
+    Enrol(Enrolment),
+    /// Grant units that another system had granted: an opening balance.
+    Load(Loading),
+    /// Post the expiry of lots that are dead. Sent by the ledger itself, under no id.
+    Expire,
 }
 
 /// A purchase.
@@ -42,6 +52,10 @@ pub struct Basket {
     pub business_day: Day,
     /// When the receipt was printed: the event time.
     pub receipt_at: TimestampNs,
+    /// The channel, or [`SymbolId::EMPTY`].
+    pub channel: SymbolId,
+    /// How it was paid, or [`SymbolId::EMPTY`].
+    pub payment_method: SymbolId,
     /// 1 to [`crate::limits::BASKET_LINES_MAX`] lines.
     pub lines: Vec<Line>,
 }
@@ -57,6 +71,42 @@ pub struct Line {
     pub quantity: i64,
     /// 0 to [`crate::limits::LINE_AMOUNT_MINOR_MAX`], in minor units of the programme's currency.
     pub amount_minor: i64,
+}
+
+/// A request to burn units of a wallet: lots that die first go first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Redemption {
+    /// The wallet.
+    pub wallet: WalletId,
+    /// 1 to [`crate::limits::UNITS_MAX`].
+    pub units: Units,
+}
+
+/// Something that a member did besides buying.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Its kind, for example a review.
+    pub kind: SymbolId,
+    /// When it happened: the event time.
+    pub happened_at: TimestampNs,
+    /// The channel, or [`SymbolId::EMPTY`].
+    pub channel: SymbolId,
+}
+
+/// What is to be known of an account from now on. Lists are ascending and have no value twice, nor one in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Enrolment {
+    /// Segments that the account is in from now on. At most [`crate::limits::SEGMENT_CHANGES_MAX`].
+    pub joins: Vec<SymbolId>,
+    /// Segments that the account is no longer in. As many at most.
+    pub leaves: Vec<SymbolId>,
+}
+
+/// Units that the account had elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loading {
+    /// The lots, ascending by key, each more than 0. 1 to [`crate::limits::LOADED_LOTS_MAX`].
+    pub lots: Vec<(LotKey, Units)>,
 }
 
 /// A request to take back a whole accrual, with what that accrual did, as its record says.
@@ -111,11 +161,27 @@ impl Command {
             (CommandKind::Reverse(ours), CommandKind::Reverse(theirs)) => (ours.original_transaction_id
                 != theirs.original_transaction_id)
                 .then(|| "original_transaction_id".to_owned()),
-            (CommandKind::Accrue(_), CommandKind::Reverse(_)) | (CommandKind::Reverse(_), CommandKind::Accrue(_)) => {
-                Some("command".to_owned())
+            (CommandKind::Redeem(ours), CommandKind::Redeem(theirs)) => {
+                first_of([("wallet", ours.wallet == theirs.wallet), ("points", ours.units == theirs.units)])
             }
+            (CommandKind::Act(ours), CommandKind::Act(theirs)) => first_of([
+                ("activity.kind", ours.kind == theirs.kind),
+                ("activity.activity_time", ours.happened_at == theirs.happened_at),
+                ("activity.channel", ours.channel == theirs.channel),
+            ]),
+            (CommandKind::Enrol(ours), CommandKind::Enrol(theirs)) => first_of([
+                ("join_segments", ours.joins == theirs.joins),
+                ("leave_segments", ours.leaves == theirs.leaves),
+            ]),
+            (CommandKind::Load(ours), CommandKind::Load(theirs)) => first_of([("lots", ours.lots == theirs.lots)]),
+            (CommandKind::Expire, CommandKind::Expire) => None,
+            _ => Some("command".to_owned()),
         }
     }
+}
+
+fn first_of<const N: usize>(fields: [(&str, bool); N]) -> Option<String> {
+    fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field.to_owned())
 }
 
 impl Basket {
@@ -138,10 +204,12 @@ impl Basket {
             ("basket.receipt_number", self.receipt_number == other.receipt_number),
             ("basket.business_date", self.business_day == other.business_day),
             ("basket.receipt_time", self.receipt_at == other.receipt_at),
+            ("basket.channel", self.channel == other.channel),
+            ("basket.payment_method", self.payment_method == other.payment_method),
             ("basket.lines", self.lines.len() == other.lines.len()),
         ];
-        if let Some((field, _)) = fields.into_iter().find(|(_, same)| !same) {
-            return Some(field.to_owned());
+        if let Some(field) = first_of(fields) {
+            return Some(field);
         }
         let pairs = self.lines.iter().zip(&other.lines).enumerate();
         pairs.into_iter().find_map(|(index, (ours, theirs))| {

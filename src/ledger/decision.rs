@@ -3,7 +3,7 @@
 //! What must stay true: [`Decision::effects`] alone changes state, so that replay needs no rules; a refusal has no
 //! effects; [`Refusal`]'s numbers are permanent and appear in the journal and on the wire.
 
-use super::program::LineClass;
+use super::program::{BonusIndex, LineClass, RuleIndex};
 use super::types::{CellId, Day, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
 
 /// Why a command was refused. Numbers are permanent; a retired one stays reserved.
@@ -42,6 +42,10 @@ pub enum Refusal {
     ShuttingDown = 15,
     /// The data directory holds as many different names as it can, and the command brings a new one.
     NameLimitReached = 16,
+    /// The account has fewer units than are to be taken.
+    InsufficientBalance = 17,
+    /// The account would be in more segments, or hold more lots, than an account can.
+    AccountLimitReached = 18,
 }
 
 /// What a caller does about a refusal.
@@ -57,7 +61,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -74,6 +78,8 @@ impl Refusal {
         Self::InvalidCommand,
         Self::ShuttingDown,
         Self::NameLimitReached,
+        Self::InsufficientBalance,
+        Self::AccountLimitReached,
     ];
 
     /// The permanent number.
@@ -93,7 +99,7 @@ impl Refusal {
     #[must_use]
     pub fn is_journaled(self) -> bool {
         match self {
-            Self::BalanceLimitExceeded => true,
+            Self::BalanceLimitExceeded | Self::InsufficientBalance | Self::AccountLimitReached => true,
             Self::AccountUnknown
             | Self::TransactionIdReused
             | Self::ReceiptAlreadyEarned
@@ -123,7 +129,10 @@ impl Refusal {
             | Self::Overloaded
             | Self::DeadlineExpired
             | Self::ShuttingDown => RetryAdvice::SameId,
-            Self::TransactionIdReused | Self::BalanceLimitExceeded => RetryAdvice::NewId,
+            Self::TransactionIdReused
+            | Self::BalanceLimitExceeded
+            | Self::InsufficientBalance
+            | Self::AccountLimitReached => RetryAdvice::NewId,
             Self::ReceiptAlreadyEarned
             | Self::ReceiptTooOld
             | Self::AlreadyReversed
@@ -152,7 +161,9 @@ impl Refusal {
             | Self::NotReversible
             | Self::PostingTimeRegressed
             | Self::InvalidCommand
-            | Self::NameLimitReached => false,
+            | Self::NameLimitReached
+            | Self::InsufficientBalance
+            | Self::AccountLimitReached => false,
         }
     }
 
@@ -178,6 +189,8 @@ impl Refusal {
             Self::InvalidCommand => "The command is malformed.",
             Self::ShuttingDown => "The server is stopping; nothing was consumed.",
             Self::NameLimitReached => "The data directory holds as many different names as it can.",
+            Self::InsufficientBalance => "The account has fewer units than are to be taken.",
+            Self::AccountLimitReached => "The account is in as many segments, or holds as many lots, as it can.",
         }
     }
 }
@@ -221,6 +234,49 @@ pub struct CellUse {
     pub room_before: Units,
     /// Units taken; negative when given back.
     pub used: Units,
+}
+
+/// A bonus that a command earned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BonusAward {
+    /// Which of the programme's.
+    pub bonus: BonusIndex,
+    /// Units, before caps and budgets.
+    pub units: Units,
+}
+
+/// Where an account stands on the programme's ladder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TierStanding {
+    /// The level by which the command was judged: 0 below the first.
+    pub level: u8,
+    /// The value of the ladder's metric after the command.
+    pub qualifying: i64,
+}
+
+/// Why a lot changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Movement {
+    /// Units are granted.
+    Grant = 0,
+    /// Units are burned by a redemption.
+    Burn = 1,
+    /// The lot is dead: what was left is gone.
+    Expire = 2,
+    /// Units are taken back by a reversal.
+    Reverse = 3,
+}
+
+/// A change to one lot. The issuer's sub-account of the shard moves by the opposite amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LotChange {
+    /// Which lot.
+    pub key: LotKey,
+    /// More than 0 for a grant, less for everything else.
+    pub delta: Units,
+    /// Why.
+    pub movement: Movement,
 }
 
 /// What makes two grants belong to one lot.
@@ -269,31 +325,35 @@ pub struct TotalsChange {
     pub refused_baskets: i64,
     /// Accruals taken back.
     pub reversals: i64,
-    /// Units granted.
-    pub granted: Units,
-    /// Units taken back.
-    pub reversed: Units,
+    /// Redemptions refused.
+    pub refused_redemptions: i64,
     /// Units withheld by caps and budgets.
     pub clipped: Units,
 }
 
 impl TotalsChange {
-    /// What an accrual adds.
+    /// What an accepted basket adds.
     #[must_use]
-    pub fn of_accrual(granted: Units, clips: &[Clip], over_velocity: bool) -> Self {
-        Self {
-            baskets: 1,
-            refused_baskets: i64::from(over_velocity),
-            granted,
-            clipped: clips.iter().fold(0, |sum: Units, clip| sum.saturating_add(clip.units)),
-            ..Self::default()
-        }
+    pub fn of_basket(clips: &[Clip], over_velocity: bool) -> Self {
+        Self { baskets: 1, refused_baskets: i64::from(over_velocity), ..Self::of_activity(clips) }
     }
 
-    /// What the reversal of an accrual of so many units adds.
+    /// What an activity adds.
     #[must_use]
-    pub fn of_reversal(units: Units) -> Self {
-        Self { reversals: 1, reversed: units, ..Self::default() }
+    pub fn of_activity(clips: &[Clip]) -> Self {
+        Self { clipped: clips.iter().fold(0, |sum: Units, clip| sum.saturating_add(clip.units)), ..Self::default() }
+    }
+
+    /// What the reversal of an accrual adds.
+    #[must_use]
+    pub fn of_reversal() -> Self {
+        Self { reversals: 1, ..Self::default() }
+    }
+
+    /// What a redemption that is refused adds.
+    #[must_use]
+    pub fn of_refused_redemption() -> Self {
+        Self { refused_redemptions: 1, ..Self::default() }
     }
 }
 
@@ -302,10 +362,12 @@ impl TotalsChange {
 pub struct Effects {
     /// The account does not exist yet and is opened.
     pub opens_account: bool,
-    /// The lot that gains or loses, and by how much. The issuer's sub-account of the shard loses or gains the same.
-    pub lot: Option<(LotKey, Units)>,
+    /// Lots that change, in this order.
+    pub lots: Vec<LotChange>,
     /// Counters that move.
     pub counters: Vec<CounterChange>,
+    /// Segments that the account joins (`true`) or leaves.
+    pub segments: Vec<(SymbolId, bool)>,
     /// Totals that move.
     pub totals: TotalsChange,
 }
@@ -324,9 +386,15 @@ pub struct Decision {
     pub wallet: WalletId,
     /// Per line of the basket, in its order.
     pub lines: Vec<LineOutcome>,
-    /// Units before velocity, caps and budgets.
+    /// Rules that counted for a line beside its class, ascending by line and rule.
+    pub stacked: Vec<(u32, RuleIndex)>,
+    /// Where the account stands on the ladder, if the programme has one.
+    pub tier: Option<TierStanding>,
+    /// Bonuses that the command earned, in the order of the programme.
+    pub bonuses: Vec<BonusAward>,
+    /// Units before velocity, caps and budgets, bonuses included.
     pub earned: Units,
-    /// Units granted; negative for a reversal.
+    /// Units granted; negative for a reversal or a redemption.
     pub granted: Units,
     /// The velocity cap that turned the earnings to nothing, if one did.
     pub over_velocity: Option<SymbolId>,
@@ -348,16 +416,27 @@ impl Decision {
         self.program = ProgramVersion(0);
         self.wallet = WalletId(0);
         self.lines.clear();
+        self.stacked.clear();
+        self.tier = None;
+        self.bonuses.clear();
         self.earned = 0;
         self.granted = 0;
         self.over_velocity = None;
         self.clips.clear();
         self.cells.clear();
         self.effects.opens_account = false;
-        self.effects.lot = None;
+        self.effects.lots.clear();
         self.effects.counters.clear();
+        self.effects.segments.clear();
         self.effects.totals = TotalsChange::default();
         self.balance_after = 0;
+    }
+
+    /// The lot that the command's grant went to.
+    #[must_use]
+    pub fn granted_lot(&self) -> Option<LotKey> {
+        let grant = self.effects.lots.iter().find(|change| change.movement == Movement::Grant);
+        grant.map(|change| change.key)
     }
 
     /// The refusal, if it is one.
@@ -388,7 +467,7 @@ mod tests {
             assert!(refusal.sentence().ends_with('.'));
         }
         assert_eq!(Refusal::from_number(0), None);
-        assert_eq!(Refusal::from_number(17), None);
+        assert_eq!(Refusal::from_number(19), None);
     }
 
     #[test]

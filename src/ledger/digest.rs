@@ -69,6 +69,9 @@ impl Digester {
     }
 }
 
+/// Goes before what not every entity has: no count and no number that follows an entity is negative.
+const MORE: i8 = -1;
+
 /// The digest of one shard.
 #[must_use]
 pub fn shard_digest(shard: &ShardState) -> Digest {
@@ -83,12 +86,15 @@ pub fn shard_digest(shard: &ShardState) -> Digest {
     for ((partner, wallet), account) in partners {
         digester.number(partner.0).number(wallet.0);
         digester.number(account.balance).number(account.issued).number(account.reversed).number(account.seq.0);
+        if (account.redeemed, account.expired) != (0, 0) {
+            digester.number(MORE).number(account.redeemed).number(account.expired);
+        }
     }
     digester.finish()
 }
 
 fn feed_account(digester: &mut Digester, account: &Account) {
-    let Account { id, seq, position: _, opened_at, lots, counters, totals, wallets } = account;
+    let Account { id, seq, position: _, opened_at, lots, counters, totals, wallets, profile: _ } = account;
     digester.text(id).number(seq.0).number(opened_at.0);
     digester.count(lots.len());
     for lot in lots {
@@ -103,5 +109,16 @@ fn feed_account(digester: &mut Digester, account: &Account) {
     digester.count(wallets.len());
     for totals in wallets {
         digester.number(totals.wallet.0).number(totals.granted).number(totals.reversed).number(totals.clipped);
+    }
+    let has_burned = wallets.iter().any(|totals| (totals.redeemed, totals.expired) != (0, 0));
+    if has_burned || totals.refused_redemptions != 0 || !account.segments().is_empty() {
+        digester.number(MORE).number(totals.refused_redemptions);
+        for totals in wallets {
+            digester.number(totals.redeemed).number(totals.expired);
+        }
+        digester.count(account.segments().len());
+        for segment in account.segments() {
+            digester.number(segment.0);
+        }
     }
 }

@@ -4,33 +4,121 @@
 //! rounded but the one sum (invariant 10). The check of programmes and the decision both come here, so that an
 //! expectation in a programme file is judged by the code that serves.
 
-use super::program::{BPS_ONE, LineClass, Program, RoundedPer};
+use super::program::{BPS_ONE, LineClass, LineEffect, Program, RoundedPer, RuleIndex, Stacking};
 use super::types::Units;
 
-/// The units that eligible lines earn: the sum of amount times multiplier times rate, rounded once per basket or per
-/// line. A line is what the programme's table says about it and its amount in minor units.
-///
-/// # Panics
-/// When an amount is negative, or the result leaves i64. Neither can happen within [`crate::limits`]: the check of
-/// programmes refuses a rate at which the largest basket would earn more than [`crate::limits::UNITS_MAX`].
+/// The sum of what lines earn, exact until it is rounded once per basket or per line.
+#[derive(Debug)]
+pub struct LineSums<'a> {
+    program: &'a Program,
+    /// What the sum is multiplied by, in basis points.
+    tier_bps: i128,
+    /// Of one unit: what the numerators are in.
+    denominator: i128,
+    /// One, as often as a line may be multiplied beside its class.
+    chain_one: i128,
+    numerator: i128,
+    units: Units,
+}
+
+impl<'a> LineSums<'a> {
+    /// Nothing yet. `tier_bps` is the multiplier of the account's level, if there is one.
+    #[must_use]
+    pub fn new(program: &'a Program, tier_bps: Option<i64>) -> Self {
+        let one = i128::from(BPS_ONE);
+        let chain_one = one.pow(program.lines.multiply_max);
+        let tier_one = if tier_bps.is_some() { one } else { 1 };
+        let denominator = i128::from(program.earn.per_minor) * one * chain_one * tier_one;
+        let tier_bps = tier_bps.map_or(1, i128::from);
+        Self { program, tier_bps, denominator, chain_one, numerator: 0, units: 0 }
+    }
+
+    /// Adds a line: what the programme's table says about it, the rules that count beside that, its amount in minor
+    /// units and its quantity.
+    ///
+    /// # Panics
+    /// When an amount is negative, or the sum leaves i128. Neither can happen within [`crate::limits`]: the check of
+    /// programmes refuses rates and multipliers at which the largest basket would earn more than
+    /// [`crate::limits::UNITS_MAX`].
+    pub fn add(
+        &mut self,
+        class: LineClass,
+        beside: impl Iterator<Item = RuleIndex>,
+        amount_minor: i64,
+        quantity: i64,
+    ) {
+        if class == LineClass::Ineligible {
+            return;
+        }
+        let numerator = self.exact(class, beside, amount_minor, quantity);
+        match self.program.earn.rounded_per {
+            RoundedPer::Basket => self.numerator += numerator,
+            RoundedPer::Line => self.units += self.program.earn.rounding.divide(numerator, self.denominator),
+        }
+    }
+
+    /// What a line earns, in parts of which [`LineSums::denominator`] make a unit.
+    ///
+    /// # Panics
+    /// As [`LineSums::add`].
+    #[must_use]
+    pub fn exact(
+        &self,
+        class: LineClass,
+        beside: impl Iterator<Item = RuleIndex>,
+        amount_minor: i64,
+        quantity: i64,
+    ) -> i128 {
+        let mut base_bps = i128::from(self.program.lines.multiplier_bps(class));
+        let (mut chain, mut chain_one) = (1_i128, self.chain_one);
+        let mut fixed: i128 = 0;
+        for index in beside {
+            let rule = self.program.lines.rule(index).expect("a decision names rules of its programme");
+            match (rule.effect, rule.stacking) {
+                (LineEffect::Fixed { units, per_piece }, _) => {
+                    fixed += i128::from(units) * if per_piece { i128::from(quantity) } else { 1 };
+                }
+                (LineEffect::Multiplier(bps), Stacking::Multiply) => {
+                    chain *= i128::from(bps);
+                    chain_one /= i128::from(BPS_ONE);
+                }
+                (LineEffect::Multiplier(bps), _) => base_bps += i128::from(bps - BPS_ONE),
+            }
+        }
+        let multiplier = base_bps.max(0) * chain * chain_one * self.tier_bps;
+        i128::from(amount_minor) * i128::from(self.program.earn.units) * multiplier + fixed * self.denominator
+    }
+
+    /// How many parts of [`LineSums::exact`] make a unit.
+    #[must_use]
+    pub fn denominator(&self) -> i128 {
+        self.denominator
+    }
+
+    /// The units of all lines.
+    #[must_use]
+    pub fn units(&self) -> Units {
+        match self.program.earn.rounded_per {
+            RoundedPer::Basket => self.program.earn.rounding.divide(self.numerator, self.denominator),
+            RoundedPer::Line => self.units,
+        }
+    }
+}
+
+/// The units that lines earn in a programme without stacking and levels.
 #[must_use]
 pub fn basket_units(program: &Program, lines: impl Iterator<Item = (LineClass, i64)>) -> Units {
-    let earn = &program.earn;
-    let denominator = i128::from(earn.per_minor) * i128::from(BPS_ONE);
-    let numerators = lines.map(|(class, amount_minor)| {
-        let multiplier_bps = program.lines.multiplier_bps(class);
-        i128::from(amount_minor) * i128::from(multiplier_bps) * i128::from(earn.units)
-    });
-    match earn.rounded_per {
-        RoundedPer::Basket => earn.rounding.divide(numerators.sum(), denominator),
-        RoundedPer::Line => numerators.map(|numerator| earn.rounding.divide(numerator, denominator)).sum(),
+    let mut sums = LineSums::new(program, None);
+    for (class, amount_minor) in lines {
+        sums.add(class, std::iter::empty(), amount_minor, 1);
     }
+    sums.units()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::program::{
-        AccountPolicy, Earn, LineRule, LineTable, Program, RoundedPer, Rounding, RuleIndex, Wallet,
+        AccountPolicy, Earn, LineRule, LineTable, Program, RoundedPer, Rounding, RuleIndex, Terms, Wallet,
     };
     use super::super::types::{ProgramVersion, SymbolId, TimestampNs, WalletId};
     use super::super::zone::Zone;
@@ -44,7 +132,7 @@ mod tests {
 
     /// `units` for every `per_minor`, with rules that double, add a quarter, and give nothing.
     fn program(units: i64, per_minor: i64, rounding: Rounding, rounded_per: RoundedPer) -> Program {
-        let rule = |name: &str, multiplier_bps| LineRule { name: name.to_owned(), multiplier_bps };
+        let rule = LineRule::multiplier;
         Program {
             version: ProgramVersion(1),
             effective_at: TimestampNs(0),
@@ -52,11 +140,13 @@ mod tests {
             currency: "USD".to_owned(),
             zone: Zone::utc(),
             wallets: vec![Wallet { name: "points".to_owned(), symbol: SymbolId(1), scale: 0, balance_max: UNITS_MAX }],
-            earn: Earn { wallet: WalletId(0), units, per_minor, rounding, rounded_per },
+            earn: Earn { wallet: WalletId(0), units, per_minor, rounding, rounded_per, terms: Terms::default() },
             lines: LineTable {
                 rules: vec![rule("double", 20_000), rule("quarter more", 12_500), rule("nothing", 0)],
                 ..LineTable::default()
             },
+            bonuses: vec![],
+            tiers: None,
             caps: vec![],
             metrics: vec![],
             budgets: vec![],

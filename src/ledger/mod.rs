@@ -20,6 +20,7 @@
 
 pub mod account;
 pub mod command;
+mod decide;
 pub mod decision;
 pub mod digest;
 pub mod earn;

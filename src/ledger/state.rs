@@ -14,15 +14,11 @@ use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
 use super::account::{Account, PartnerAccount};
-use super::command::{Basket, Command, CommandKind, Reversal};
-use super::decision::{Clip, CounterChange, Decision, LineOutcome, LotKey, Outcome, Refusal, TotalsChange};
-use super::earn;
-use super::program::{AccountPolicy, CalendarWindow, CapMeasure, MetricMeasure, Periods, Program};
-use super::types::{AccountNumber, Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
-use super::zone::utc_day;
-use crate::ledger::decision::CellUse;
-use crate::ledger::types::{CellId, Day};
-use crate::limits;
+use super::command::Command;
+use super::decide;
+use super::decision::{Decision, LotChange};
+use super::program::Program;
+use super::types::{AccountNumber, CellId, Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
 
 /// What a command finds in a cell when it is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,27 +187,7 @@ impl ShardState {
         context: &Context<'_>,
         out: &mut Decision,
     ) {
-        out.clear();
-        out.program = context.program.version;
-        out.wallet = context.program.earn.wallet;
-        out.account_known = true;
-        let known = number.and_then(|number| self.account(number));
-        match (&command.kind, known) {
-            (CommandKind::Accrue(_), None) if context.program.accounts == AccountPolicy::Enrolled => {
-                out.outcome = Outcome::Refused(Refusal::AccountUnknown);
-            }
-            (CommandKind::Accrue(basket), found) => {
-                out.effects.opens_account = found.is_none();
-                // An account before its first record; creating it allocates nothing.
-                let unopened = Account::default();
-                decide_accrual(found.unwrap_or(&unopened), command.partner, basket, context, out);
-            }
-            (CommandKind::Reverse(_), None) => out.outcome = Outcome::Refused(Refusal::OriginalUnknown),
-            (CommandKind::Reverse(reversal), Some(account)) => decide_reversal(account, reversal, context, out),
-        }
-        if let Outcome::Refused(_) = out.outcome {
-            refuse(known, context, out);
-        }
+        decide::decide(number.and_then(|number| self.account(number)), command, context, out);
     }
 
     /// Whether [`ShardState::apply`] can take this record without breaking what it asserts. Always, for what `decide`
@@ -258,23 +234,37 @@ impl ShardState {
         if change.seq > account.seq {
             account.seq = change.seq;
             account.position = change.position;
-            if let Some((key, delta)) = effects.lot {
-                account.change_lot(key, delta);
+            for lot in &effects.lots {
+                account.change_lot(lot);
             }
             account.forget_counters(change.posted_at);
             for counter in &effects.counters {
                 account.change_counter(counter, change.posted_at);
+            }
+            for (segment, joins) in &effects.segments {
+                account.change_segment(*segment, *joins);
             }
             account.change_totals(change.decision.wallet, &effects.totals);
         } else if change.seq == account.seq && change.position.is_some() {
             // The snapshot held the account before its record's position was known.
             account.position = change.position;
         }
-        if let Some((key, delta)) = effects.lot {
-            let partner = self.partners.entry((key.issuer, key.wallet)).or_default();
-            if change.seq > partner.seq {
-                partner.seq = change.seq;
-                partner.change(delta);
+        self.change_partners(change.seq, &effects.lots);
+    }
+
+    /// Moves the other side of the lots: each partner's sub-account once for a record, by all of its lots together.
+    fn change_partners(&mut self, seq: Seq, lots: &[LotChange]) {
+        let side = |lot: &LotChange| (lot.key.issuer, lot.key.wallet);
+        for (index, lot) in lots.iter().enumerate() {
+            if lots.iter().take(index).any(|earlier| side(earlier) == side(lot)) {
+                continue;
+            }
+            let partner = self.partners.entry(side(lot)).or_default();
+            if seq > partner.seq {
+                partner.seq = seq;
+                for same in lots.iter().skip(index).filter(|other| side(other) == side(lot)) {
+                    partner.change(same);
+                }
             }
         }
     }
@@ -331,172 +321,4 @@ impl ShardState {
     pub fn first_vacant(&self) -> Option<usize> {
         self.accounts.iter().position(|account| account.id.is_empty())
     }
-}
-
-fn refuse(known: Option<&Account>, context: &Context<'_>, out: &mut Decision) {
-    let (outcome, program, wallet) = (out.outcome, out.program, out.wallet);
-    out.clear();
-    (out.outcome, out.program, out.wallet) = (outcome, program, wallet);
-    out.account_known = known.is_some();
-    out.balance_after = known.map_or(0, |account| account.balance(wallet, context.posted_at));
-}
-
-fn decide_accrual(account: &Account, partner: SymbolId, basket: &Basket, context: &Context<'_>, out: &mut Decision) {
-    let program = context.program;
-    let age_ns = i128::from(context.posted_at.0) - i128::from(basket.receipt_at.0);
-    if age_ns > i128::from(program.late_limit_ns) {
-        out.outcome = Outcome::Refused(Refusal::ReceiptTooOld);
-        return;
-    }
-    if -age_ns > i128::from(program.future_skew_ns) {
-        out.outcome = Outcome::Refused(Refusal::ReceiptInFuture);
-        return;
-    }
-    out.lines.extend(basket.lines.iter().map(|line| LineOutcome { class: program.lines.classify(&line.item) }));
-    let classed = out.lines.iter().zip(&basket.lines).map(|(outcome, line)| (outcome.class, line.amount_minor));
-    out.earned = earn::basket_units(program, classed.clone());
-    let eligible_minor: i64 = classed
-        .filter(|(class, _)| *class != super::program::LineClass::Ineligible)
-        .map(|(_, amount_minor)| amount_minor)
-        .sum();
-    out.granted = out.earned;
-    let periods = Periods::at(&program.zone, basket.receipt_at);
-    clip_by_velocity(account, periods, program, out);
-    clip_by_caps(account, periods, program, out);
-    clip_by_budgets(context, out);
-
-    let key = LotKey { wallet: out.wallet, issuer: partner, funding_rate_bps: 0, expires_at: LotKey::NEVER };
-    if out.granted > 0 {
-        out.effects.lot = Some((key, out.granted));
-    }
-    count_caps(periods, context, out);
-    count_metrics(periods, eligible_minor, context, out);
-    out.effects.totals = TotalsChange::of_accrual(out.granted, &out.clips, out.over_velocity.is_some());
-    out.balance_after = account.balance(out.wallet, context.posted_at) + out.granted;
-
-    let wallet = program.wallets.get(usize::from(out.wallet.0)).expect("the earn rate names a wallet of its programme");
-    let counter_overflows = out
-        .effects
-        .counters
-        .iter()
-        .any(|change| account.counter(change.counter, change.period) + change.delta > limits::UNITS_MAX);
-    if out.balance_after > wallet.balance_max || counter_overflows {
-        out.outcome = Outcome::Refused(Refusal::BalanceLimitExceeded);
-    }
-}
-
-/// A basket that would have earned earns nothing once the window has seen as many earning baskets as the cap allows.
-fn clip_by_velocity(account: &Account, periods: Periods, program: &Program, out: &mut Decision) {
-    if out.earned == 0 {
-        return;
-    }
-    for cap in program.caps.iter().filter(|cap| cap.measure == CapMeasure::EarningBaskets) {
-        let period = periods.of(cap.window);
-        if account.counter(cap.symbol, period) >= cap.limit {
-            out.over_velocity = Some(cap.symbol);
-            out.granted = 0;
-            return;
-        }
-    }
-}
-
-fn clip_by_caps(account: &Account, periods: Periods, program: &Program, out: &mut Decision) {
-    for cap in program.caps.iter().filter(|cap| cap.measure == CapMeasure::Units) {
-        let period = periods.of(cap.window);
-        let room = (cap.limit - account.counter(cap.symbol, period)).max(0);
-        if out.granted > room {
-            out.clips.push(Clip { source: cap.symbol, is_budget: false, units: out.granted - room });
-            out.granted = room;
-        }
-    }
-}
-
-/// Several budgets on one command: each clips to its room, then all are drawn on by what is left.
-fn clip_by_budgets(context: &Context<'_>, out: &mut Decision) {
-    let mut rooms = context.rooms.iter();
-    for budget in context.program.budgets_at(context.posted_at) {
-        let found = rooms.next().expect("the caller takes one room for each budget in force");
-        assert_eq!(found.cell, budget.cell, "rooms come in the order of the budgets");
-        if out.granted == 0 {
-            continue; // nothing to take, so the cell is not part of the decision
-        }
-        let room = found.room.max(0);
-        if out.granted > room {
-            let source = SymbolId(budget.cell.0);
-            out.clips.push(Clip { source, is_budget: true, units: out.granted - room });
-            out.granted = room;
-        }
-        // A cell that withheld everything is part of the reasons though nothing is taken from it.
-        out.cells.push(CellUse { cell: found.cell, version: found.version, room_before: found.room, used: 0 });
-    }
-    for cell in &mut out.cells {
-        cell.used = out.granted;
-    }
-}
-
-fn retain_until(window: CalendarWindow, period: i32, context: &Context<'_>) -> Day {
-    const NS_PER_DAY: i64 = 86_400_000_000_000;
-    // Two days more than the late limit cover the zone's offset and the partial day.
-    let late_days = context.program.late_limit_ns / NS_PER_DAY + 2;
-    let last = window.last_day(period).0.max(utc_day(context.posted_at).0);
-    Day(last.saturating_add(i32::try_from(late_days).unwrap_or(i32::MAX)))
-}
-
-fn count_caps(periods: Periods, context: &Context<'_>, out: &mut Decision) {
-    for cap in &context.program.caps {
-        let delta = match cap.measure {
-            CapMeasure::Units => out.granted,
-            CapMeasure::EarningBaskets => i64::from(out.granted > 0),
-        };
-        let period = periods.of(cap.window);
-        push_counter(cap.symbol, cap.window, period, delta, context, out);
-    }
-}
-
-fn count_metrics(periods: Periods, eligible_minor: i64, context: &Context<'_>, out: &mut Decision) {
-    for metric in &context.program.metrics {
-        let delta = match metric.measure {
-            MetricMeasure::EligibleAmount => eligible_minor,
-        };
-        let period = periods.of(metric.window);
-        push_counter(metric.symbol, metric.window, period, delta, context, out);
-    }
-}
-
-fn push_counter(
-    counter: SymbolId,
-    window: CalendarWindow,
-    period: i32,
-    delta: i64,
-    context: &Context<'_>,
-    out: &mut Decision,
-) {
-    if delta != 0 {
-        let retain_until = retain_until(window, period, context);
-        out.effects.counters.push(CounterChange { counter, period, delta, retain_until });
-    }
-}
-
-/// Takes back a whole accrual: the lot, the room in caps and budgets, the metrics. Later decisions stand.
-fn decide_reversal(account: &Account, reversal: &Reversal, context: &Context<'_>, out: &mut Decision) {
-    let original = &reversal.original;
-    out.granted = -original.units;
-    if let Some(key) = original.lot {
-        out.wallet = key.wallet;
-        out.effects.lot = Some((key, -original.units));
-    }
-    for change in &original.counters {
-        out.effects.counters.push(CounterChange { delta: -change.delta, ..*change });
-    }
-    for (taken, found) in original.cells.iter().zip(context.rooms) {
-        assert_eq!(taken.cell, found.cell, "rooms come in the order of the original's cells");
-        out.cells.push(CellUse {
-            cell: taken.cell,
-            version: found.version,
-            room_before: found.room,
-            used: -taken.used,
-        });
-    }
-    out.effects.totals = TotalsChange::of_reversal(original.units);
-    out.balance_after = account.balance(out.wallet, context.posted_at) - original.units;
 }

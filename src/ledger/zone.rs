@@ -52,11 +52,44 @@ impl Zone {
     /// The local calendar day that contains the instant.
     #[must_use]
     pub fn day(&self, at: TimestampNs) -> Day {
+        self.day_and_minute(at).0
+    }
+
+    /// The local calendar day that contains the instant, and the minute of that day: 0 to 1,439.
+    ///
+    /// # Panics
+    /// Never: the range of [`TimestampNs`] is about 585 years.
+    #[must_use]
+    pub fn day_and_minute(&self, at: TimestampNs) -> (Day, u16) {
         let seconds = at.0.div_euclid(NS_PER_SECOND);
-        let next = self.transitions.partition_point(|transition| transition.from_seconds <= seconds);
-        let current = self.transitions.get(next.saturating_sub(1)).expect("a zone has at least one offset");
-        let local = seconds + i64::from(current.offset_seconds);
-        Day(i32::try_from(local.div_euclid(SECONDS_PER_DAY)).expect("the range of TimestampNs is about 585 years"))
+        let local = seconds + i64::from(self.segment(self.segment_at(seconds)).offset_seconds);
+        let day = Day(i32::try_from(local.div_euclid(SECONDS_PER_DAY)).expect("the range is about 585 years"));
+        (day, u16::try_from(local.rem_euclid(SECONDS_PER_DAY) / 60).expect("a day has 1,440 minutes"))
+    }
+
+    /// The first instant of a local calendar day; where its midnight does not exist, the transition that skips it.
+    #[must_use]
+    pub fn start_of_day(&self, day: Day) -> TimestampNs {
+        let midnight = i64::from(day.0) * SECONDS_PER_DAY;
+        // No offset is as long as a day, so the segment of the day before holds or comes before the answer.
+        let mut index = self.segment_at(midnight - SECONDS_PER_DAY);
+        loop {
+            let segment = self.segment(index);
+            let begins = (midnight - i64::from(segment.offset_seconds)).max(segment.from_seconds);
+            if self.transitions.get(index + 1).is_none_or(|next| begins < next.from_seconds) {
+                return TimestampNs(begins.saturating_mul(NS_PER_SECOND));
+            }
+            index += 1;
+        }
+    }
+
+    /// The place of the segment that contains an instant.
+    fn segment_at(&self, seconds: i64) -> usize {
+        self.transitions.partition_point(|transition| transition.from_seconds <= seconds).saturating_sub(1)
+    }
+
+    fn segment(&self, index: usize) -> &Transition {
+        self.transitions.get(index).expect("a zone has at least one offset")
     }
 
     /// The local calendar year that contains the instant.
@@ -84,6 +117,34 @@ pub fn year_of_day(day: Day) -> i32 {
     // The computation's year begins in March; January and February belong to the next civil year.
     let year = year_of_era + era * 400 + i64::from(day_of_year >= 306);
     i32::try_from(year).expect("a day of i32 lies within i32 years")
+}
+
+/// The month of a day, 1 to 12. After Hinnant, `civil_from_days`.
+#[must_use]
+pub fn month_of_day(day: Day) -> u8 {
+    let year = year_of_day(day);
+    let month = (1..=12).rev().find(|month| first_day_of_month(year, *month) <= day);
+    u8::try_from(month.unwrap_or(1)).expect("a month is a small number")
+}
+
+/// The first day of a month, 1 to 12, of a proleptic Gregorian year. After Hinnant, `days_from_civil`.
+///
+/// # Panics
+/// When the day leaves the range of i32: years of calendar windows are small.
+#[must_use]
+pub fn first_day_of_month(year: i32, month: i32) -> Day {
+    let march_year = i64::from(year) - i64::from(month <= 2);
+    let era = march_year.div_euclid(400);
+    let year_of_era = march_year.rem_euclid(400);
+    let day_of_year = (153 * ((i64::from(month) + 9) % 12) + 2) / 5;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    Day(i32::try_from(era * 146_097 + day_of_era - 719_468).expect("years of calendar windows are small"))
+}
+
+/// The day of the week, 0 for Monday to 6 for Sunday: 1970-01-01 was a Thursday.
+#[must_use]
+pub fn weekday(day: Day) -> u8 {
+    u8::try_from((i64::from(day.0) + 3).rem_euclid(7)).expect("a remainder of seven is small")
 }
 
 /// The last day of a proleptic Gregorian year: the day before 1 January of the next. After Hinnant, `days_from_civil`.
@@ -118,6 +179,16 @@ mod tests {
             assert_eq!(year_of_day(last), year);
             assert_eq!(year_of_day(Day(last.0 + 1)), year + 1);
         }
+    }
+
+    #[test]
+    fn months_and_weekdays_of_days() {
+        // 2017-03-01 was a Wednesday, 2000-02-29 a Tuesday, 1969-12-31 a Wednesday.
+        for (day, month, weekday_number) in [(17_226, 3, 2), (11_016, 2, 1), (-1, 12, 2), (0, 1, 3)] {
+            assert_eq!((month_of_day(Day(day)), weekday(Day(day))), (month, weekday_number), "day {day}");
+        }
+        assert_eq!(first_day_of_month(2017, 3), Day(17_226));
+        assert_eq!(first_day_of_month(1970, 1), Day(0));
     }
 
     #[test]

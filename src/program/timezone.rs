@@ -200,4 +200,17 @@ mod tests {
         let release = time_zone_release();
         assert!(release.len() == 5 && release.starts_with("20"), "{release}");
     }
+
+    #[test]
+    fn a_day_begins_at_its_first_instant() {
+        // Apia skipped 2011-12-30 altogether; New York's clocks change at two.
+        for name in ["UTC", "America/New_York", "Pacific/Apia", "Asia/Kolkata", "America/Sao_Paulo", "Africa/Cairo"] {
+            let zone = zone(name).unwrap();
+            for day in 14_900..18_000 {
+                let begins = zone.start_of_day(Day(day));
+                assert!(zone.day(begins) >= Day(day), "{name} {day}");
+                assert!(zone.day(TimestampNs(begins.0 - 1)) < Day(day), "{name} {day}");
+            }
+        }
+    }
 }

@@ -4,9 +4,21 @@
 //! What must stay true: everything here is immutable once built; a rule is found by what a line carries, so that a
 //! rule that cannot match costs nothing; no lookup depends on the order of a hash map.
 
-use hashbrown::HashMap;
+mod bonuses;
+mod conditions;
+mod lines;
+mod terms;
+mod tiers;
+mod windows;
 
-use super::types::{CellId, Day, Item, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
+pub use bonuses::{Bonus, BonusIndex, Trigger};
+pub use conditions::{Conditions, Facts, Weekdays};
+pub use lines::{Attribute, AttributeEntry, LineClass, LineEffect, LineRule, LineTable, RuleIndex, Stacking};
+pub use terms::{Expiry, Terms};
+pub use tiers::{TierLadder, TierLevel};
+pub use windows::{CalendarWindow, Periods};
+
+use super::types::{CellId, Day, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::Zone;
 use crate::limits::UNITS_MAX;
 
@@ -32,6 +44,10 @@ pub struct Program {
     pub earn: Earn,
     /// Eligibility and multipliers by what a line carries.
     pub lines: LineTable,
+    /// What baskets and activities earn beside their lines, in the order of the file.
+    pub bonuses: Vec<Bonus>,
+    /// The ladder that accounts climb, if there is one.
+    pub tiers: Option<TierLadder>,
     /// Bounds per account and window. Those on baskets are judged first; those on units clip in this order.
     pub caps: Vec<Cap>,
     /// Counters without a bound.
@@ -74,6 +90,8 @@ pub struct Earn {
     pub rounding: Rounding,
     /// Where rounding happens.
     pub rounded_per: RoundedPer,
+    /// How long what is granted lives.
+    pub terms: Terms,
 }
 
 /// How an exact fraction becomes a whole number. All amounts are non-negative.
@@ -116,127 +134,6 @@ impl Rounding {
     }
 }
 
-/// Index into [`LineTable::rules`], in the order of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RuleIndex(pub u32);
-
-/// A rule that multiplies what a line earns.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineRule {
-    /// Name in the file, unique in the programme.
-    pub name: String,
-    /// Basis points; 20,000 doubles. 0 to [`crate::limits::MULTIPLIER_BPS_MAX`].
-    pub multiplier_bps: i64,
-}
-
-/// What a line can be matched by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Attribute {
-    /// Stock keeping unit.
-    Sku,
-    /// Category.
-    Category,
-    /// Department.
-    Department,
-    /// Brand.
-    Brand,
-    /// Margin class.
-    MarginClass,
-}
-
-impl Attribute {
-    /// All attributes.
-    pub const ALL: [Self; 5] = [Self::Sku, Self::Category, Self::Department, Self::Brand, Self::MarginClass];
-
-    /// The item's value of this attribute.
-    #[must_use]
-    pub fn of(self, item: &Item) -> SymbolId {
-        match self {
-            Self::Sku => item.sku,
-            Self::Category => item.category,
-            Self::Department => item.department,
-            Self::Brand => item.brand,
-            Self::MarginClass => item.margin_class,
-        }
-    }
-}
-
-/// What one value of one attribute means to the programme.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AttributeEntry {
-    /// A line with this value earns nothing.
-    pub excluded: bool,
-    /// Rules that match this value, ascending.
-    pub rules: Vec<RuleIndex>,
-}
-
-/// Eligibility and multipliers, found by what a line carries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LineTable {
-    /// Rules in the order of the file.
-    pub rules: Vec<LineRule>,
-    /// For each attribute (in the order of [`Attribute::ALL`]) the values that mean something.
-    pub values: [HashMap<SymbolId, AttributeEntry>; 5],
-}
-
-/// What the tables say about a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineClass {
-    /// Earns nothing.
-    Ineligible,
-    /// Earns the base rate.
-    Base,
-    /// Earns the base rate times the rule's multiplier.
-    Rule(RuleIndex),
-}
-
-impl LineTable {
-    /// What a line with this item earns by. Of several rules that match, the largest multiplier counts; of equal ones
-    /// the first in the file.
-    #[must_use]
-    pub fn classify(&self, item: &Item) -> LineClass {
-        let mut best: Option<(i64, RuleIndex)> = None;
-        for (attribute, values) in Attribute::ALL.iter().zip(&self.values) {
-            if values.is_empty() {
-                continue;
-            }
-            let Some(entry) = values.get(&attribute.of(item)) else { continue };
-            if entry.excluded {
-                return LineClass::Ineligible;
-            }
-            for &rule in &entry.rules {
-                let multiplier_bps = self.multiplier_bps(LineClass::Rule(rule));
-                let better = best.is_none_or(|(best_bps, best_rule)| {
-                    multiplier_bps > best_bps || (multiplier_bps == best_bps && rule < best_rule)
-                });
-                if better {
-                    best = Some((multiplier_bps, rule));
-                }
-            }
-        }
-        best.map_or(LineClass::Base, |(_, rule)| LineClass::Rule(rule))
-    }
-
-    /// The multiplier of a class, in basis points; 0 for an ineligible line.
-    ///
-    /// # Panics
-    /// When the class names a rule that the programme does not have.
-    #[must_use]
-    pub fn multiplier_bps(&self, class: LineClass) -> i64 {
-        match class {
-            LineClass::Ineligible => 0,
-            LineClass::Base => BPS_ONE,
-            LineClass::Rule(rule) => self.rule(rule).expect("a class names a rule of its programme").multiplier_bps,
-        }
-    }
-
-    /// The rule with this index.
-    #[must_use]
-    pub fn rule(&self, rule: RuleIndex) -> Option<&LineRule> {
-        self.rules.get(usize::try_from(rule.0).ok()?)
-    }
-}
-
 /// What a cap counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CapMeasure {
@@ -244,57 +141,6 @@ pub enum CapMeasure {
     Units,
     /// Baskets that were granted more than nothing; a further one that would have earned earns nothing.
     EarningBaskets,
-}
-
-/// The calendar window of a counter, in the programme's zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CalendarWindow {
-    /// From local midnight to local midnight.
-    Day,
-    /// From 1 January to 31 December.
-    Year,
-}
-
-/// The periods of all windows that contain one instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Periods {
-    day: Day,
-    year: i32,
-}
-
-impl Periods {
-    /// The periods that contain the instant.
-    #[must_use]
-    pub fn at(zone: &Zone, at: TimestampNs) -> Self {
-        let day = zone.day(at);
-        Self { day, year: super::zone::year_of_day(day) }
-    }
-
-    /// The period of a window: a day number or a year.
-    #[must_use]
-    pub fn of(self, window: CalendarWindow) -> i32 {
-        match window {
-            CalendarWindow::Day => self.day.0,
-            CalendarWindow::Year => self.year,
-        }
-    }
-}
-
-impl CalendarWindow {
-    /// The period that contains the instant: a day number or a year.
-    #[must_use]
-    pub fn period(self, zone: &Zone, at: TimestampNs) -> i32 {
-        Periods::at(zone, at).of(self)
-    }
-
-    /// The last local day of a period.
-    #[must_use]
-    pub fn last_day(self, period: i32) -> Day {
-        match self {
-            Self::Day => Day(period),
-            Self::Year => super::zone::last_day_of_year(period),
-        }
-    }
 }
 
 /// A bound per account and window.
@@ -365,6 +211,12 @@ pub enum AccountPolicy {
 }
 
 impl Program {
+    /// The bonus with this index.
+    #[must_use]
+    pub fn bonus(&self, index: BonusIndex) -> Option<&Bonus> {
+        self.bonuses.get(usize::from(index.0))
+    }
+
     /// The budgets that a command posted at this instant draws on, in order.
     pub fn budgets_at(&self, posted_at: TimestampNs) -> impl Iterator<Item = &Budget> + Clone {
         let posted_day = self.zone.day(posted_at);
@@ -389,31 +241,6 @@ mod tests {
         for (numerator, denominator, expected) in rows {
             let got = [Rounding::Floor, Rounding::HalfUp, Rounding::HalfEven].map(|r| r.divide(numerator, denominator));
             assert_eq!(got, expected, "{numerator}/{denominator}");
-        }
-    }
-
-    #[test]
-    fn the_best_matching_rule_counts_and_exclusion_wins() {
-        let rule = |name: &str, multiplier_bps| LineRule { name: name.to_owned(), multiplier_bps };
-        let entry =
-            |rules: &[u32]| AttributeEntry { excluded: false, rules: rules.iter().map(|r| RuleIndex(*r)).collect() };
-        let mut table = LineTable {
-            rules: vec![rule("double", 20_000), rule("triple", 30_000), rule("triple again", 30_000)],
-            ..LineTable::default()
-        };
-        table.values[3].insert(SymbolId(7), entry(&[0]));
-        table.values[2].insert(SymbolId(8), entry(&[1, 2]));
-        table.values[2].insert(SymbolId(9), AttributeEntry { excluded: true, rules: vec![] });
-        let item =
-            |department, brand| Item { department: SymbolId(department), brand: SymbolId(brand), ..Item::default() };
-        let rows = [
-            (item(0, 0), LineClass::Base),
-            (item(0, 7), LineClass::Rule(RuleIndex(0))),
-            (item(8, 7), LineClass::Rule(RuleIndex(1))),
-            (item(9, 7), LineClass::Ineligible),
-        ];
-        for (item, expected) in rows {
-            assert_eq!(table.classify(&item), expected, "{item:?}");
         }
     }
 }

@@ -1,0 +1,78 @@
+//! Lots: what dies, what is burned, and what was granted elsewhere.
+//!
+//! What must stay true: lots that die first are burned first, and of those that die together the first by key; a dead
+//! lot is never burned, whether or not its expiry is posted.
+
+use crate::ledger::account::{Account, Lot};
+use crate::ledger::command::{Loading, Redemption};
+use crate::ledger::decision::{Decision, LotChange, Movement, Outcome, Refusal};
+use crate::ledger::state::Context;
+use crate::ledger::types::{TimestampNs, Units, WalletId};
+use crate::limits;
+
+/// Posts the expiry of lots that are dead: a bounded number of them, the rest is left for the next record.
+pub(super) fn post_expiry(account: &Account, posted_at: TimestampNs, out: &mut Decision) {
+    let dead = account.lots.iter().filter(|lot| !lot.key.is_alive(posted_at));
+    out.effects.lots.extend(dead.take(limits::EXPIRED_LOTS_POSTED_MAX).map(|lot| LotChange {
+        key: lot.key,
+        delta: -lot.remaining,
+        movement: Movement::Expire,
+    }));
+}
+
+/// Burns units of a wallet, or refuses.
+pub(super) fn redeem(account: &Account, redemption: &Redemption, context: &Context<'_>, out: &mut Decision) {
+    out.wallet = redemption.wallet;
+    let balance = account.balance(out.wallet, context.posted_at);
+    if balance < redemption.units {
+        out.outcome = Outcome::Refused(Refusal::InsufficientBalance);
+        return;
+    }
+    if take(account, redemption.wallet, redemption.units, Movement::Burn, context.posted_at, out) > 0 {
+        out.outcome = Outcome::Refused(Refusal::AccountLimitReached);
+        return;
+    }
+    out.granted = -redemption.units;
+    out.balance_after = balance - redemption.units;
+}
+
+/// Takes units of a wallet from lots that are alive, those that die first before others, beside what earlier changes
+/// of the decision take. Returns what could not be taken.
+pub(super) fn take(
+    account: &Account,
+    wallet: WalletId,
+    units: Units,
+    movement: Movement,
+    at: TimestampNs,
+    out: &mut Decision,
+) -> Units {
+    let mut missing = units;
+    // Each round takes from the next lot in the order of death; most takings end with the first or second.
+    let mut last: Option<(TimestampNs, &Lot)> = None;
+    while missing > 0 && out.effects.lots.len() < limits::LOT_CHANGES_MAX {
+        let order = |lot: &&Lot| (lot.key.expires_at, lot.key);
+        let after = |lot: &&Lot| last.is_none_or(|(expires_at, last)| order(lot) > (expires_at, last.key));
+        let Some(next) = account.alive(wallet, at).filter(after).min_by_key(order) else { break };
+        last = Some((next.key.expires_at, next));
+        let taken_before = out.effects.lots.iter().filter(|change| change.key == next.key).map(|change| change.delta);
+        let left = next.remaining + taken_before.sum::<Units>();
+        let taken = left.min(missing);
+        if taken > 0 {
+            out.effects.lots.push(LotChange { key: next.key, delta: -taken, movement });
+            missing -= taken;
+        }
+    }
+    missing
+}
+
+/// Grants the lots of an opening balance.
+pub(super) fn load(account: &Account, loading: &Loading, context: &Context<'_>, out: &mut Decision) {
+    let mut granted: Units = 0;
+    for (key, units) in &loading.lots {
+        out.wallet = key.wallet;
+        granted = granted.saturating_add(*units);
+        out.effects.lots.push(LotChange { key: *key, delta: *units, movement: Movement::Grant });
+    }
+    (out.earned, out.granted) = (granted, granted);
+    super::bounds::check_balance(account, context, out);
+}

@@ -1,0 +1,83 @@
+//! Deciding: from an account, a command and its context to a decision with its reasons and effects.
+//!
+//! What must stay true: everything here is a function of its arguments (invariant 5) and changes nothing; what a
+//! decision states as an effect can be applied.
+
+mod accrual;
+mod activity;
+mod bounds;
+mod lots;
+mod profile;
+mod reversal;
+
+use super::account::Account;
+use super::command::{Command, CommandKind};
+use super::decision::{Decision, Outcome, Refusal};
+use super::program::AccountPolicy;
+use super::state::Context;
+use super::types::TimestampNs;
+
+/// Decides a command for an account, or for one that is not there.
+///
+/// # Panics
+/// When the context does not fit the command (rooms missing): a fault of the caller.
+pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Context<'_>, out: &mut Decision) {
+    out.clear();
+    out.program = context.program.version;
+    out.wallet = context.program.earn.wallet;
+    out.account_known = true;
+    match (&command.kind, known) {
+        (CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Load(_), None)
+            if context.program.accounts == AccountPolicy::Enrolled =>
+        {
+            out.outcome = Outcome::Refused(Refusal::AccountUnknown);
+        }
+        (CommandKind::Reverse(_), None) => out.outcome = Outcome::Refused(Refusal::OriginalUnknown),
+        (CommandKind::Redeem(_) | CommandKind::Expire, None) => {
+            out.outcome = Outcome::Refused(Refusal::AccountUnknown);
+        }
+        (kind, found) => {
+            out.effects.opens_account = found.is_none();
+            // An account before its first record; creating it allocates nothing.
+            let unopened = Account::default();
+            let account = found.unwrap_or(&unopened);
+            lots::post_expiry(account, context.posted_at, out);
+            match kind {
+                CommandKind::Accrue(basket) => accrual::decide(account, command.partner, basket, context, out),
+                CommandKind::Act(activity) => activity::decide(account, command.partner, activity, context, out),
+                CommandKind::Reverse(reversal) => reversal::decide(account, reversal, context, out),
+                CommandKind::Redeem(redemption) => lots::redeem(account, redemption, context, out),
+                CommandKind::Load(loading) => lots::load(account, loading, context, out),
+                CommandKind::Enrol(enrolment) => profile::enrol(account, enrolment, context, out),
+                CommandKind::Expire => out.balance_after = account.balance(out.wallet, context.posted_at),
+            }
+        }
+    }
+    if let Outcome::Refused(_) = out.outcome {
+        refuse(known, command, context, out);
+    }
+}
+
+/// A refusal changes nothing; that a redemption was refused is counted.
+fn refuse(known: Option<&Account>, command: &Command, context: &Context<'_>, out: &mut Decision) {
+    let (outcome, program, wallet) = (out.outcome, out.program, out.wallet);
+    out.clear();
+    (out.outcome, out.program, out.wallet) = (outcome, program, wallet);
+    out.account_known = known.is_some();
+    out.balance_after = known.map_or(0, |account| account.balance(wallet, context.posted_at));
+    if matches!(command.kind, CommandKind::Redeem(_)) && known.is_some() {
+        out.effects.totals = super::decision::TotalsChange::of_refused_redemption();
+    }
+}
+
+/// Whether an event may still be presented at its posting.
+fn check_event_time(happened_at: TimestampNs, context: &Context<'_>) -> Result<(), Refusal> {
+    let age_ns = i128::from(context.posted_at.0) - i128::from(happened_at.0);
+    if age_ns > i128::from(context.program.late_limit_ns) {
+        return Err(Refusal::ReceiptTooOld);
+    }
+    if -age_ns > i128::from(context.program.future_skew_ns) {
+        return Err(Refusal::ReceiptInFuture);
+    }
+    Ok(())
+}

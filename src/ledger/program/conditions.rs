@@ -1,0 +1,153 @@
+//! What must hold for a rule or a bonus to count, and the facts by which that is judged.
+//!
+//! What must stay true: a condition looks at facts alone, which are the command's, the account's and the clock's of the
+//! decision; lists are sorted, so that a look takes no longer for a long list than for a short one.
+
+use crate::ledger::types::{Day, SymbolId};
+
+/// Days of the week as a set; the empty set means every day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weekdays(pub u8);
+
+impl Weekdays {
+    /// Whether the day, 0 for Monday to 6 for Sunday, is in the set.
+    #[must_use]
+    pub fn contains(self, weekday: u8) -> bool {
+        self.0 == 0 || self.0 & (1 << weekday) != 0
+    }
+}
+
+/// What must hold, all of it. A part that is empty or `None` always holds. Lists are ascending.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// First local day of the event.
+    pub from: Option<Day>,
+    /// Last local day of the event, inclusive.
+    pub until: Option<Day>,
+    /// Local days of the week of the event.
+    pub weekdays: Weekdays,
+    /// Local minutes of the day of the event, each from its first to before its second: 0 to 1,440.
+    pub minutes: Vec<(u16, u16)>,
+    /// The basket's store is one of these.
+    pub stores: Vec<SymbolId>,
+    /// The channel is one of these.
+    pub channels: Vec<SymbolId>,
+    /// The payment method is one of these.
+    pub payment_methods: Vec<SymbolId>,
+    /// The partner is one of these.
+    pub partners: Vec<SymbolId>,
+    /// The account is in one of these segments.
+    pub segments: Vec<SymbolId>,
+    /// The account is in none of these segments.
+    pub not_segments: Vec<SymbolId>,
+    /// The account's level is one of these, as a set of bits; the lowest bit is for accounts below the first level.
+    pub levels: u64,
+    /// The basket's eligible amount reaches this, in minor units.
+    pub eligible_minor_min: i64,
+    /// The basket is this one of the account's baskets, counted from 1; 0 for any.
+    pub nth_basket: i64,
+    /// The basket's number is a multiple of this; 0 for any.
+    pub every_nth_basket: i64,
+}
+
+/// What is known when conditions are judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts<'a> {
+    /// The local day of the event.
+    pub day: Day,
+    /// Its day of the week, 0 for Monday.
+    pub weekday: u8,
+    /// Its local minute of the day.
+    pub minute: u16,
+    /// The store, or [`SymbolId::EMPTY`].
+    pub store: SymbolId,
+    /// The channel, or [`SymbolId::EMPTY`].
+    pub channel: SymbolId,
+    /// The payment method, or [`SymbolId::EMPTY`].
+    pub payment_method: SymbolId,
+    /// The partner.
+    pub partner: SymbolId,
+    /// The account's segments, ascending.
+    pub segments: &'a [SymbolId],
+    /// The account's level before the command; 0 below the first.
+    pub level: u8,
+    /// The basket's eligible amount in minor units.
+    pub eligible_minor: i64,
+    /// The basket's number among those of the account, from 1.
+    pub basket_number: i64,
+}
+
+impl Conditions {
+    /// Whether all of it holds.
+    #[must_use]
+    pub fn hold(&self, facts: &Facts<'_>) -> bool {
+        let listed = |list: &[SymbolId], value: SymbolId| list.is_empty() || list.binary_search(&value).is_ok();
+        let in_any = |list: &[SymbolId]| facts.segments.iter().any(|segment| list.binary_search(segment).is_ok());
+        self.from.is_none_or(|from| from <= facts.day)
+            && self.until.is_none_or(|until| facts.day <= until)
+            && self.weekdays.contains(facts.weekday)
+            && (self.minutes.is_empty()
+                || self.minutes.iter().any(|(from, until)| (*from..*until).contains(&facts.minute)))
+            && facts.eligible_minor >= self.eligible_minor_min
+            && (self.levels == 0 || self.levels & (1 << facts.level) != 0)
+            && listed(&self.stores, facts.store)
+            && listed(&self.channels, facts.channel)
+            && listed(&self.payment_methods, facts.payment_method)
+            && listed(&self.partners, facts.partner)
+            && (self.segments.is_empty() || in_any(&self.segments))
+            && !in_any(&self.not_segments)
+            && (self.nth_basket == 0 || self.nth_basket == facts.basket_number)
+            && (self.every_nth_basket == 0 || facts.basket_number % self.every_nth_basket == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_condition_holds_where_it_says() {
+        let facts = Facts {
+            day: Day(100),
+            weekday: 2,
+            minute: 600,
+            store: SymbolId(5),
+            partner: SymbolId(6),
+            segments: &[SymbolId(7), SymbolId(9)],
+            level: 1,
+            eligible_minor: 2_500,
+            basket_number: 10,
+            ..Facts::default()
+        };
+        let none = Conditions::default;
+        let rows = [
+            (none(), true),
+            (Conditions { from: Some(Day(100)), until: Some(Day(100)), ..none() }, true),
+            (Conditions { from: Some(Day(101)), ..none() }, false),
+            (Conditions { until: Some(Day(99)), ..none() }, false),
+            (Conditions { weekdays: Weekdays(0b100), ..none() }, true),
+            (Conditions { weekdays: Weekdays(0b011), ..none() }, false),
+            (Conditions { minutes: vec![(0, 60), (600, 601)], ..none() }, true),
+            (Conditions { minutes: vec![(599, 600)], ..none() }, false),
+            (Conditions { stores: vec![SymbolId(4), SymbolId(5)], ..none() }, true),
+            (Conditions { stores: vec![SymbolId(4)], ..none() }, false),
+            (Conditions { channels: vec![SymbolId(4)], ..none() }, false),
+            (Conditions { partners: vec![SymbolId(6)], ..none() }, true),
+            (Conditions { segments: vec![SymbolId(8), SymbolId(9)], ..none() }, true),
+            (Conditions { segments: vec![SymbolId(8)], ..none() }, false),
+            (Conditions { not_segments: vec![SymbolId(8)], ..none() }, true),
+            (Conditions { not_segments: vec![SymbolId(7)], ..none() }, false),
+            (Conditions { levels: 0b010, ..none() }, true),
+            (Conditions { levels: 0b101, ..none() }, false),
+            (Conditions { eligible_minor_min: 2_500, ..none() }, true),
+            (Conditions { eligible_minor_min: 2_501, ..none() }, false),
+            (Conditions { nth_basket: 10, ..none() }, true),
+            (Conditions { nth_basket: 9, ..none() }, false),
+            (Conditions { every_nth_basket: 5, ..none() }, true),
+            (Conditions { every_nth_basket: 3, ..none() }, false),
+        ];
+        for (conditions, expected) in rows {
+            assert_eq!(conditions.hold(&facts), expected, "{conditions:?}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The ladder of levels that accounts climb.
+//!
+//! What must stay true: an account's level follows from its counters and the time alone.
+
+use super::CalendarWindow;
+use crate::ledger::types::SymbolId;
+
+/// A ladder: levels by the value of one metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierLadder {
+    /// The metric whose value decides: its counter.
+    pub metric: SymbolId,
+    /// The metric's window.
+    pub window: CalendarWindow,
+    /// Ascending by threshold, at most [`crate::limits::PROGRAM_TIERS_MAX`].
+    pub levels: Vec<TierLevel>,
+}
+
+/// One level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierLevel {
+    /// Name in the file.
+    pub name: String,
+    /// The least value of the metric. More than 0.
+    pub threshold: i64,
+    /// What a basket's exact sum is multiplied by, in basis points.
+    pub multiplier_bps: i64,
+}
+
+impl TierLadder {
+    /// The level of this value of the metric: 0 below the first, then from 1.
+    #[must_use]
+    pub fn level(&self, value: i64) -> u8 {
+        let reached = self.levels.partition_point(|level| level.threshold <= value);
+        u8::try_from(reached).expect("a ladder has few levels")
+    }
+
+    /// What a level is; `None` below the first.
+    #[must_use]
+    pub fn at(&self, level: u8) -> Option<&TierLevel> {
+        self.levels.get(usize::from(level).checked_sub(1)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_reached_at_its_threshold() {
+        let level = |name: &str, threshold| TierLevel { name: name.to_owned(), threshold, multiplier_bps: 10_000 };
+        let ladder = TierLadder {
+            metric: SymbolId(1),
+            window: CalendarWindow::Year,
+            levels: vec![level("silver", 20_000), level("gold", 60_000)],
+        };
+        let rows = [(0, 0, None), (19_999, 0, None), (20_000, 1, Some("silver")), (60_000, 2, Some("gold"))];
+        for (value, number, name) in rows {
+            assert_eq!(ladder.level(value), number);
+            assert_eq!(ladder.at(number).map(|level| level.name.as_str()), name);
+        }
+    }
+}
