@@ -11,7 +11,8 @@ use super::symbols::{Symbols, SymbolsFull};
 use super::table::At;
 use super::timezone;
 use crate::ledger::program::{
-    Attribute, AttributeEntry, Budget, Cap, Earn, LineRule, LineTable, Metric, Program, RuleIndex, Terms, Wallet,
+    Attribute, AttributeEntry, Budget, Cap, CapSubject, Earn, LineRule, LineTable, Metric, Over, Program, RuleIndex,
+    Terms, Wallet,
 };
 use crate::ledger::types::{CellId, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
@@ -48,6 +49,9 @@ pub(super) fn build(
         measure: cap.measure,
         window: cap.window,
         limit: cap.limit,
+        subject: CapSubject::Account,
+        rolling: 1,
+        over: Over::Clip,
     });
     let metrics = file.metrics.iter().map(|metric| Metric {
         name: metric.name.get_ref().clone(),
@@ -57,12 +61,12 @@ pub(super) fn build(
     });
     let budget = |budget: &BudgetEntry| Budget {
         name: budget.name.get_ref().clone(),
-        cell: CellId(symbol(&budget.name).0),
+        cell: CellId::whole(symbol(&budget.name)),
         limit: budget.units,
         from: budget.from,
         until: budget.until,
     };
-    Ok(Program {
+    let mut program = Program {
         version,
         effective_at,
         name: header.name.get_ref().clone(),
@@ -76,11 +80,14 @@ pub(super) fn build(
         caps: caps.collect(),
         metrics: metrics.collect(),
         budgets: file.budgets.iter().map(budget).collect(),
+        has_cells: false,
         accounts: header.accounts,
         late_limit_ns: header.late_limit_days * NS_PER_DAY,
         future_skew_ns: header.future_skew_seconds * NS_PER_SECOND,
         source_hash: *blake3::hash(source.as_bytes()).as_bytes(),
-    })
+    };
+    program.has_cells = program.draws_on_cells();
+    Ok(program)
 }
 
 /// Interns every string that the tables mention, in the order of the file.

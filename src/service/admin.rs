@@ -167,9 +167,10 @@ impl Edge {
     }
 
     fn digest(&self, survey: Survey, durable_end: Position) -> wire::StateDigest {
+        let latest = survey.posted_at.unwrap_or(TimestampNs(i64::MIN));
         let shards = survey.digests.into_iter().map(|(_, digest)| digest);
         let Digest(digest) = self.engine.with_programs(|programs| {
-            digest_of_shards(shards, &self.engine.shared.cells, &self.engine.dictionary, programs)
+            digest_of_shards(shards, latest, &self.engine.shared.cells, &self.engine.dictionary, programs)
         });
         wire::StateDigest { hash: hex(&digest), position: last_before(durable_end) }
     }

@@ -21,14 +21,15 @@ use super::tickets::Tickets;
 use crate::cells::{Cells, Ticket};
 use crate::ids::{Committing, IdEntry, IdIndex, IdKey};
 use crate::journal::chunk::Chunk;
+use crate::ledger::draws::Draw;
 use crate::ledger::state::{CellRoom, ShardState};
 use crate::ledger::types::{AccountNumber, Position, Seq, ShardId};
 use crate::limits;
 use crate::program::registry::Programs;
 use crate::snapshot::cursor::SnapshotCursor;
 use commands::Slot;
-use sweep::Sweep;
 pub use commands::event_time;
+use sweep::Sweep;
 
 /// What all workers share.
 pub struct Shared {
@@ -96,6 +97,7 @@ pub struct Worker {
     open_ticket: Option<Ticket>,
     in_flight: VecDeque<Pending>,
     gated: Vec<Gated>,
+    draws: Vec<Draw>,
     rooms: Vec<CellRoom>,
     used_ids: Vec<(IdKey, IdEntry)>,
     claimed_ids: Vec<IdKey>,
@@ -144,6 +146,7 @@ impl Worker {
             open_ticket: None,
             in_flight: VecDeque::new(),
             gated: Vec::new(),
+            draws: Vec::new(),
             rooms: Vec::new(),
             used_ids: Vec::new(),
             claimed_ids: Vec::new(),
