@@ -3,7 +3,7 @@
 //!
 //! Reading order: `table` (one TOML table, key by key), `file` (the sections), `check` (what entries mean together),
 //! `compile` (the tables), [`summary()`] (a preview for people), [`registry`] (the versions of a data directory).
-//! The reference for authors is `docs/program-file.md`.
+//! The reference for authors is `docs/programs.md`.
 //!
 //! What must stay true: a file with an error never becomes a programme and changes no dictionary; compiling depends on
 //! its arguments and the time-zone release of this binary only; every bound is in [`crate::limits`].
@@ -136,7 +136,7 @@ fn examine<'s>(source: &'s str, problems: &mut Problems<'s>) -> Option<Examined>
     let mut symbols = SymbolTable::new();
     let program = compile::build(&file, source, ProgramVersion(1), TimestampNs(0), &mut symbols)
         .expect("a file holds fewer strings than a fresh dictionary takes");
-    check::check_expectations(&file.expectations, &program, &mut symbols, problems);
+    check::check_expectations(&file, &program, &mut symbols, problems);
     Some(Examined { file, program })
 }
 

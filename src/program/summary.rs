@@ -3,7 +3,7 @@
 //! What must stay true: every line is true of the compiled programme, not of the text it came from, so that the preview
 //! shows what will be decided; the number of lines is bounded.
 
-use super::table::grouped;
+use super::table::{decimal, grouped};
 use crate::ledger::program::{
     AccountPolicy, Attribute, BPS_ONE, Budget, CalendarWindow, Cap, CapMeasure, Metric, MetricMeasure, Program,
     RoundedPer, Rounding, Wallet,
@@ -174,22 +174,6 @@ fn units(number: String, wallet: &Wallet) -> String {
     let one = wallet.name.strip_suffix('s').filter(|one| !one.is_empty() && !one.ends_with('s'));
     let name = one.filter(|_| number == "1").unwrap_or(&wallet.name);
     format!("{number} {name}")
-}
-
-/// `number / 10^decimals`; zeros at the end go, except for the first `kept` decimals.
-fn decimal(number: i128, decimals: u32, kept: u32) -> String {
-    let divisor = 10_i128.pow(decimals);
-    let mut text = grouped(i64::try_from(number / divisor).expect("what a programme states fits i64"), ',');
-    let [width, kept] = [decimals, kept].map(|count| usize::try_from(count).expect("a handful of decimals"));
-    if decimals > 0 {
-        let digits = format!("{:0width$}", number % divisor);
-        let needed = digits.trim_end_matches('0').len().max(kept);
-        if let Some(fraction) = digits.get(..needed).filter(|fraction| !fraction.is_empty()) {
-            text.push('.');
-            text.push_str(fraction);
-        }
-    }
-    text
 }
 
 /// Decimal places of a currency's minor unit, after ISO 4217. For showing amounts only: a file states minor units.
