@@ -24,7 +24,7 @@ mod timezone;
 
 pub use problem::{Problem, Severity};
 pub use registry::Programs;
-pub use summary::summary;
+pub use summary::{Outlook, summary};
 pub use symbols::{SymbolTable, Symbols, SymbolsFull};
 pub use timezone::{time_zone_release, zone};
 
@@ -48,6 +48,8 @@ pub struct Checked {
     pub problems: Vec<Problem>,
     /// The programme, compiled with a dictionary of its own, for a preview. `None` when there is an error.
     pub program: Option<Program>,
+    /// What the file's ordinary basket earns, where the file names one and has no error.
+    pub outlook: Option<Outlook>,
 }
 
 /// Checks a programme file and runs its expectations.
@@ -57,9 +59,13 @@ pub struct Checked {
 #[must_use]
 pub fn check(source: &str) -> Checked {
     let mut problems = Problems::new(source);
-    let program = examine(source, &mut problems).map(|examined| examined.program);
-    let program = program.filter(|_| !problems.has_errors());
-    Checked { problems: problems.into_sorted(), program }
+    let examined = examine(source, &mut problems).filter(|_| !problems.has_errors());
+    let outlook = examined.as_ref().and_then(|examined| {
+        let header = examined.file.header.as_ref()?;
+        Some(Outlook::new(&examined.program, header.typical_basket_minor?, header.first_reward_units))
+    });
+    let program = examined.map(|examined| examined.program);
+    Checked { problems: problems.into_sorted(), program, outlook }
 }
 
 /// Compiles a programme file.

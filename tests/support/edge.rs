@@ -190,6 +190,7 @@ impl<'a> Edge<'a> {
             business_day: utc_day(receipt_at),
             receipt_at,
             lines: accrue.lines.iter().map(|line| self.line(line)).collect::<Result<_, _>>()?,
+            ..Basket::default()
         })
     }
 
@@ -361,7 +362,7 @@ impl<'a> Edge<'a> {
         let Entry { account, posted_at, command: mut first, decision, .. } = *entry;
         first.account_id = match command.kind {
             CommandKind::Accrue(_) => self.account_id(shard, account).into(),
-            CommandKind::Reverse(_) => String::new(),
+            _ => String::new(),
         };
         match command.first_difference(&first) {
             Some(field) => Answer { differs: Some(field), ..Answer::refused(Refusal::TransactionIdReused) },

@@ -3,8 +3,6 @@
 //! What must stay true: an unknown day, level or time is reported here; what several conditions mean together is judged
 //! in `check`.
 
-use std::ops::Range;
-
 use crate::ledger::types::Day;
 use crate::limits;
 use crate::program::problem::Finding;
@@ -27,8 +25,6 @@ pub(in crate::program) const BELOW_FIRST: &str = "none";
 /// `when`. Every part that is empty or `None` always holds.
 #[derive(Debug, Default)]
 pub(in crate::program) struct WhenEntry {
-    /// Where the table stands.
-    pub(in crate::program) at: Range<usize>,
     pub(in crate::program) from: Option<At<Day>>,
     pub(in crate::program) until: Option<At<Day>>,
     /// A set of bits, the lowest for Monday.
@@ -59,7 +55,6 @@ impl WhenEntry {
 const BASKET_NUMBER_MAX: i64 = 1_000_000_000;
 
 pub(super) fn read_when(mut table: TableReader<'_, '_>, levels: &[String]) -> Option<WhenEntry> {
-    let at = table.at().clone();
     let (from, until) = (table.date("from"), table.date("until"));
     let weekdays = table.words("weekdays", &WEEKDAYS).unwrap_or_default();
     let weekdays = weekdays.into_iter().fold(0, |set, day| set | 1 << day.get_ref());
@@ -84,7 +79,6 @@ pub(super) fn read_when(mut table: TableReader<'_, '_>, levels: &[String]) -> Op
     }
     table.finish();
     Some(WhenEntry {
-        at,
         from,
         until,
         weekdays,
