@@ -169,8 +169,9 @@ pub(super) fn read_multiplier_max(section: &mut TableReader<'_, '_>) -> Option<i
     if *most.get_ref() < BPS_ONE {
         let message = "`multiplier_max` must be at least \"1\": that is what the base rate multiplies by";
         section.problems.push(Finding::error(&most.span(), message));
+        return None;
     }
-    Some(most.into_inner().max(BPS_ONE))
+    Some(most.into_inner())
 }
 
 /// A decimal number with up to 4 decimals as basis points; one too large for i64 as the largest there is.
