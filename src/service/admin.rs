@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::answer::signed;
+use super::connections::Peer;
 use super::fields::{Fields, Path};
 use super::program::hex;
 use super::read::{account_row, version_number};
@@ -71,7 +72,7 @@ impl AdminService for Service {
         request: Request<wire::CreateBackupRequest>,
     ) -> Result<Response<wire::CreateBackupResponse>, Status> {
         let call = self.edge.enter()?;
-        let from_here = request.remote_addr().is_some_and(|address| address.ip().is_loopback());
+        let from_here = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().is_loopback());
         let made = self.edge.clone().back_up(call, from_here, request.into_inner().directory).await?;
         Ok(Response::new(made))
     }

@@ -6,6 +6,7 @@ mod support;
 
 mod admin;
 mod commands;
+mod deadlines;
 mod many;
 mod process;
 mod programs;
