@@ -6,9 +6,9 @@
 
 use prost::Message;
 
-use super::answer::{self, clip_source, exact_micropoints, rule_name, signed, wallet_name};
+use super::answer::{self, Exact, NamedStanding, clip_source, further_rule, rule_name, signed, wallet_name};
 use super::times;
-use crate::ledger::command::{Basket, CommandKind};
+use crate::ledger::command::{Basket, CommandKind, Line};
 use crate::ledger::decision::Clip;
 use crate::ledger::program::{LineClass, Program};
 use crate::ledger::types::{ProgramVersion, TimestampNs};
@@ -29,34 +29,59 @@ fn granted(job: &CommandJob, basket: &Basket, program: &Program, out: &mut Vec<u
     int(out, 5, decision.earned);
     int(out, 6, decision.granted);
     int(out, 8, decision.balance_after);
+    let tier_bps = answer::tier_bps(program, decision);
+    let mut stacked = &decision.stacked[..];
     for (index, (line, given)) in decision.lines.iter().zip(&basket.lines).enumerate() {
+        let exact = Exact { program, class: line.class, beside: answer::beside(&mut stacked, index), tier_bps };
         let index = i64::try_from(index).expect("a basket's lines are bounded");
-        small_message(out, 9, |out| line_decision(out, program, index, line.class, given.amount_minor));
+        message(out, 9, |out| line_decision(out, &exact, index, given));
     }
     for clip in &decision.clips {
-        small_message(out, 10, |out| clip_of(out, program, clip));
+        message(out, 10, |out| clip_of(out, program, clip));
     }
     if let Some(cap) = decision.over_velocity {
         let denial = answer::velocity_denial(program, cap, basket.receipt_at);
-        small_message(out, 11, |out| denial.encode(out).expect("a vector has room"));
+        message(out, 11, |out| denial.encode(out).expect("a vector has room"));
     }
     if let Some(position) = outcome.position {
         present(out, 12, signed(position.0));
     }
-    small_message(out, 13, |out| timestamp(out, basket.receipt_at));
+    message(out, 13, |out| timestamp(out, basket.receipt_at));
     if outcome.position.is_some() {
-        small_message(out, 14, |out| timestamp(out, outcome.posted_at));
+        message(out, 14, |out| timestamp(out, outcome.posted_at));
         present(out, 15, i64::from(outcome.shard.0));
         present(out, 16, signed(outcome.seq.0));
     }
+    int(out, 18, answer::expired_units(decision));
+    for award in &decision.bonuses {
+        message(out, 19, |out| {
+            text(out, 1, program.bonus(award.bonus).map_or("", |bonus| &bonus.name));
+            int(out, 2, award.units);
+        });
+    }
+    if let Some(standing) = decision.tier.and_then(|standing| answer::tier_of(program, standing)) {
+        message(out, 20, |out| tier(out, &standing));
+    }
 }
 
-fn line_decision(out: &mut Vec<u8>, program: &Program, index: i64, class: LineClass, amount_minor: i64) {
+fn line_decision(out: &mut Vec<u8>, exact: &Exact<'_>, index: i64, given: &Line) {
+    let Exact { program, class, beside, .. } = *exact;
     int(out, 1, index);
     int(out, 2, i64::from(class != LineClass::Ineligible));
     text(out, 3, rule_name(program, class));
     int(out, 4, program.lines.multiplier_bps(class).min(i64::from(i32::MAX)));
-    int(out, 5, exact_micropoints(program, class, amount_minor));
+    int(out, 5, exact.micropoints(given.amount_minor, given.quantity));
+    for (_, rule) in beside {
+        element(out, 6, further_rule(program, *rule));
+    }
+}
+
+fn tier(out: &mut Vec<u8>, standing: &NamedStanding<'_>) {
+    text(out, 1, standing.level);
+    text(out, 2, standing.reached);
+    int(out, 3, standing.qualifying);
+    text(out, 4, standing.next);
+    int(out, 5, standing.missing);
 }
 
 fn clip_of(out: &mut Vec<u8>, program: &Program, clip: &Clip) {
@@ -112,21 +137,33 @@ fn present(out: &mut Vec<u8>, field: u64, value: i64) {
 
 fn text(out: &mut Vec<u8>, field: u64, value: &str) {
     if !value.is_empty() {
-        varint(out, field << 3 | 2);
-        varint(out, value.len() as u64);
-        out.extend_from_slice(value.as_bytes());
+        element(out, field, value);
     }
 }
 
-/// A message of less than 128 bytes: its length is one byte. Names in a programme have at most 64, so these are.
-fn small_message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) {
+/// A text of a list, whose presence says something.
+fn element(out: &mut Vec<u8>, field: u64, value: &str) {
+    varint(out, field << 3 | 2);
+    varint(out, value.len() as u64);
+    out.extend_from_slice(value.as_bytes());
+}
+
+/// A message. Nearly all have less than 128 bytes, so that their length is one byte; for it room is made before the
+/// length is known.
+fn message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) {
     varint(out, field << 3 | 2);
     let length_at = out.len();
     out.push(0);
     write(out);
-    let length = u8::try_from(out.len() - length_at - 1).expect("a small message");
-    assert!(length < 0x80, "the length of a small message is one byte");
-    out[length_at] = length;
+    let length = out.len() - length_at - 1;
+    if let Some(byte) = u8::try_from(length).ok().filter(|byte| *byte < 0x80) {
+        out[length_at] = byte;
+        return;
+    }
+    let content = out.split_off(length_at + 1);
+    out.truncate(length_at);
+    varint(out, length as u64);
+    out.extend_from_slice(&content);
 }
 
 #[cfg(test)]
@@ -135,9 +172,13 @@ mod tests {
     use crate::ids::IdKey;
     use crate::journal::dictionary::{Definitions, Dictionary};
     use crate::journal::record::Record;
-    use crate::ledger::command::{Command, Line};
-    use crate::ledger::decision::{Decision, LineOutcome, Outcome, Refusal};
-    use crate::ledger::program::RuleIndex;
+    use crate::ledger::command::Command;
+    use crate::ledger::decision::{
+        BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding,
+    };
+    use crate::ledger::program::{
+        Bonus, BonusIndex, CalendarWindow, LineEffect, LineRule, RuleIndex, Stacking, TierLadder, TierLevel, Trigger,
+    };
     use crate::ledger::types::{Day, Item, ItemId, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId};
     use crate::program::{SAMPLE, Symbols, SymbolsFull, compile};
     use crate::service::wire;
