@@ -348,6 +348,7 @@ impl Real {
             receipt_number: step.to_string(),
             business_day: utc_day(at),
             receipt_at: at,
+            ..Basket::default()
         };
         let partner = symbol("north");
         self.run(account, now, partner, CommandKind::Accrue(basket.clone()));

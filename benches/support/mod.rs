@@ -98,6 +98,7 @@ pub fn accrual(dictionary: &Dictionary, number: u64, account: u64, line_count: u
             business_day: Day(20_454),
             receipt_at: NOW,
             lines,
+            ..Basket::default()
         }),
     }
 }

@@ -134,7 +134,7 @@ mod tests {
     use crate::journal::log::StoreJournal;
     use crate::journal::record::{EntryHeader, PreviousRecord, Publication, encode_control, encode_entry};
     use crate::ledger::command::{Basket, Command, CommandKind, Line};
-    use crate::ledger::decision::{Decision, LineOutcome, LotKey, TotalsChange};
+    use crate::ledger::decision::{Decision, LineOutcome, LotChange, LotKey, Movement, TotalsChange};
     use crate::ledger::program::LineClass;
     use crate::ledger::types::{Day, Item, ItemId, ProgramVersion, Seq, SymbolId, WalletId};
     use crate::store::memory::MemoryStore;
@@ -195,6 +195,7 @@ mod tests {
             business_day: Day(0),
             receipt_at: posted_at,
             lines: vec![line],
+            ..Basket::default()
         };
         let command = Command {
             account_id: account.into(),
@@ -208,8 +209,8 @@ mod tests {
         decision.effects.opens_account = seq == 1;
         let key =
             LotKey { wallet: WalletId(0), issuer: SymbolId::EMPTY, funding_rate_bps: 0, expires_at: LotKey::NEVER };
-        decision.effects.lot = Some((key, units));
-        decision.effects.totals = TotalsChange::of_accrual(units, &[], false);
+        decision.effects.lots.push(LotChange { key, delta: units, movement: Movement::Grant });
+        decision.effects.totals = TotalsChange::of_basket(&[], false);
         let previous = if seq == 1 { PreviousRecord::None } else { PreviousRecord::Back(1) };
         let header = EntryHeader { previous, account: AccountNumber(0), posted_at };
         chunk.push(ShardId(shard), Seq(seq), |out| encode_entry(out, &header, &command, &decision));

@@ -222,13 +222,7 @@ impl<'a> Judge<'a> {
         self.once.entry(&self.world.dictionary, &entry, place)?;
         self.enter_uses(&entry, &program, place)?;
         self.latest_posted_at = self.latest_posted_at.max(entry.posted_at);
-        let counts = &mut self.counts;
-        *match (&entry.command.kind, entry.decision.refusal()) {
-            (CommandKind::Accrue(_), None) => &mut counts.accruals,
-            (CommandKind::Accrue(_), Some(_)) => &mut counts.refused_accruals,
-            (CommandKind::Reverse(_), None) => &mut counts.reversals,
-            (CommandKind::Reverse(_), Some(_)) => &mut counts.refused_reversals,
-        } += 1;
+        self.counts.count(&entry.command.kind, entry.decision.refusal().is_some());
         self.apply_balanced(view, place, entry)
     }
 
@@ -313,7 +307,7 @@ impl<'a> Judge<'a> {
     ) -> Result<(), Finding> {
         self.rooms.clear();
         match &entry.command.kind {
-            CommandKind::Accrue(_) => {
+            CommandKind::Accrue(_) | CommandKind::Act(_) => {
                 let rooms = program.budgets_at(entry.posted_at).map(|budget| {
                     let taken = entry.decision.cells.iter().find(|taken| taken.cell == budget.cell);
                     // A cell is not named once nothing is left to take. Where it should be named, infinite room makes
@@ -332,6 +326,7 @@ impl<'a> Judge<'a> {
                 let rooms = reversal.original.cells.iter().zip(recorded);
                 self.rooms.extend(rooms.map(|(taken, version)| CellRoom { cell: taken.cell, version, room: 0 }));
             }
+            CommandKind::Redeem(_) | CommandKind::Enrol(_) | CommandKind::Load(_) | CommandKind::Expire => {}
         }
         let shard = &self.world.shards[usize::from(view.shard.0)];
         let context = Context { program, posted_at: entry.posted_at, rooms: &self.rooms };
@@ -356,13 +351,17 @@ impl<'a> Judge<'a> {
     /// Applies the record and sees that what the account gains, the partner loses.
     fn apply_balanced(&mut self, view: &RecordView<'_>, place: Place, entry: Entry) -> Result<(), Finding> {
         let index = usize::from(view.shard.0);
-        let (number, lot) = (entry.account, entry.decision.effects.lot);
+        let number = entry.account;
+        let mut sides: Vec<_> =
+            entry.decision.effects.lots.iter().map(|lot| (lot.key.issuer, lot.key.wallet)).collect();
+        sides.sort_unstable();
+        sides.dedup();
         let sum = |world: &World| {
             let shard = &world.shards[index];
             let held: i128 = shard
                 .account(number)
                 .map_or(0, |account| account.lots.iter().map(|lot| i128::from(lot.remaining)).sum());
-            let owed = lot.map_or(0, |(key, _)| shard.partner(key.issuer, key.wallet).balance);
+            let owed: i128 = sides.iter().map(|(issuer, wallet)| shard.partner(*issuer, *wallet).balance).sum();
             held + owed
         };
         let before = sum(&self.world);
@@ -404,7 +403,11 @@ fn check_back_link(previous: PreviousRecord, account: Option<&Account>, seq: Seq
 
 /// What the edge promises of every command that reaches a decision.
 fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
-    let id_fits = (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&command.transaction_id.len());
+    let is_own = matches!(command.kind, CommandKind::Expire);
+    let id_fits = match command.transaction_id.len() {
+        0 => is_own,
+        length => !is_own && length <= limits::TRANSACTION_ID_BYTES_MAX,
+    };
     let is_known = |symbol: &SymbolId| symbol.0 < symbol_count;
     let basket_fits = |basket: &Basket| {
         let number_fits = (1..=limits::RECEIPT_NUMBER_BYTES_MAX).contains(&basket.receipt_number.len());
@@ -414,12 +417,19 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
             in_range(line.quantity, limits::LINE_QUANTITY_MAX)
                 && in_range(line.amount_minor, limits::LINE_AMOUNT_MINOR_MAX)
         });
-        let names_known = [basket.store, basket.terminal, basket.cashier].iter().all(is_known);
+        let names = [basket.store, basket.terminal, basket.cashier, basket.channel, basket.payment_method];
+        let names_known = names.iter().all(is_known);
         number_fits && line_count_fits && lines_fit && names_known
     };
     let kind_fits = match &command.kind {
         CommandKind::Accrue(basket) => basket_fits(basket),
-        CommandKind::Reverse(_) => true,
+        CommandKind::Act(activity) => is_known(&activity.kind) && is_known(&activity.channel),
+        CommandKind::Enrol(enrolment) => {
+            let has_none_twice = !enrolment.joins.iter().any(|segment| enrolment.leaves.contains(segment));
+            enrolment.joins.iter().chain(&enrolment.leaves).all(is_known) && has_none_twice
+        }
+        CommandKind::Load(loading) => loading.lots.iter().all(|(key, _)| is_known(&key.issuer)),
+        CommandKind::Reverse(_) | CommandKind::Redeem(_) | CommandKind::Expire => true,
     };
     if id_fits && kind_fits && is_known(&command.partner) {
         return Ok(());
@@ -445,6 +455,9 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         same("the clips", recorded.clips == decided.clips && recorded.over_velocity == decided.over_velocity),
         same("the uses of budgets", recorded.cells == decided.cells),
         same("the counters", recorded.effects.counters == decided.effects.counters),
+        same("the bonuses", recorded.bonuses == decided.bonuses),
+        same("the level", recorded.tier == decided.tier),
+        same("the lots", recorded.effects.lots == decided.effects.lots),
     ];
     fields.into_iter().flatten().next().unwrap_or_else(|| "its effects are not what they should be".to_owned())
 }

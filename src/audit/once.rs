@@ -10,6 +10,7 @@ use super::report::{Finding, FindingClass, Place};
 use crate::ids::{IdHasher, IdKey};
 use crate::journal::dictionary::Dictionary;
 use crate::journal::record::{Entry, Publication};
+use crate::ledger::command::CommandKind;
 use crate::recovery::ids_of;
 
 /// Ids that one record can use.
@@ -59,10 +60,13 @@ impl Once {
 
     /// Enters the ids of a command that was journaled.
     pub(super) fn entry(&mut self, dictionary: &Dictionary, entry: &Entry, place: Place) -> Result<(), Finding> {
+        if matches!(entry.command.kind, CommandKind::Expire) {
+            return Ok(());
+        }
         let keys = ids_of(&self.hasher, dictionary, &entry.command);
         let transaction_id = &entry.command.transaction_id;
         self.take(keys.transaction, place, || format!("the transaction id {transaction_id:?}"))?;
-        if entry.decision.refusal().is_some() {
+        if entry.decision.refusal().is_some() || keys.subject == keys.transaction {
             return Ok(());
         }
         self.take(keys.subject, place, || match keys.freed {

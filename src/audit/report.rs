@@ -3,6 +3,7 @@
 //! What must stay true: a finding names where it is, in positions and in bytes of the frame, and is a sentence; the
 //! names of classes and fields are what scripts read and do not change.
 
+use crate::ledger::command::CommandKind;
 use serde::Serialize;
 
 use crate::journal::JournalError;
@@ -149,6 +150,20 @@ pub struct KindCounts {
     pub refused_accruals: u64,
     /// Reversals that were refused on record.
     pub refused_reversals: u64,
+    /// Granted redemptions.
+    pub redemptions: u64,
+    /// Redemptions that were refused on record.
+    pub refused_redemptions: u64,
+    /// Activities, those that earned nothing included.
+    pub activities: u64,
+    /// Changes of what is known of accounts.
+    pub enrolments: u64,
+    /// Opening balances.
+    pub loadings: u64,
+    /// Other commands that were refused on record.
+    pub other_refusals: u64,
+    /// Expiries that were posted by themselves.
+    pub expiries: u64,
     /// Processes that took over.
     pub openings: u64,
     /// Strings that got a number.
@@ -157,6 +172,39 @@ pub struct KindCounts {
     pub items: u64,
     /// Versions of the programme.
     pub programs: u64,
+}
+
+impl KindCounts {
+    /// Counts a command.
+    pub(super) fn count(&mut self, kind: &CommandKind, is_refused: bool) {
+        *match (kind, is_refused) {
+            (CommandKind::Accrue(_), false) => &mut self.accruals,
+            (CommandKind::Accrue(_), true) => &mut self.refused_accruals,
+            (CommandKind::Reverse(_), false) => &mut self.reversals,
+            (CommandKind::Reverse(_), true) => &mut self.refused_reversals,
+            (CommandKind::Redeem(_), false) => &mut self.redemptions,
+            (CommandKind::Redeem(_), true) => &mut self.refused_redemptions,
+            (CommandKind::Act(_), false) => &mut self.activities,
+            (CommandKind::Enrol(_), false) => &mut self.enrolments,
+            (CommandKind::Load(_), false) => &mut self.loadings,
+            (CommandKind::Act(_) | CommandKind::Enrol(_) | CommandKind::Load(_), true) => &mut self.other_refusals,
+            (CommandKind::Expire, _) => &mut self.expiries,
+        } += 1;
+    }
+
+    /// Refusals on record.
+    #[must_use]
+    pub fn refusals(&self) -> u64 {
+        self.refused_accruals + self.refused_reversals + self.refused_redemptions + self.other_refusals
+    }
+
+    /// All records.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let accepted = self.accruals + self.reversals + self.redemptions + self.activities + self.enrolments;
+        let own = self.loadings + self.expiries + self.openings + self.symbols + self.items + self.programs;
+        accepted + own + self.refusals()
+    }
 }
 
 /// One wallet, added up over all accounts.
@@ -170,6 +218,10 @@ pub struct WalletSum {
     pub issued_units: i128,
     /// Units ever taken back by reversals.
     pub reversed_units: i128,
+    /// Units ever burned by redemptions.
+    pub redeemed_units: i128,
+    /// Units whose expiry was posted.
+    pub expired_units: i128,
 }
 
 /// The snapshot that was compared.

@@ -190,14 +190,7 @@ fn state_figures(report: &mut VerifyReport, judge: &Judge<'_>) {
     let counts = judge.counts;
     report.frame_count = judge.frame_count;
     report.records = counts;
-    report.record_count = counts.accruals
-        + counts.reversals
-        + counts.refused_accruals
-        + counts.refused_reversals
-        + counts.openings
-        + counts.symbols
-        + counts.items
-        + counts.programs;
+    report.record_count = counts.total();
     report.account_count = world.shards.iter().map(|shard| shard.accounts().len() as u64).sum();
     report.end_position = world.end.0;
     report.epoch_count = judge.epoch_count;
@@ -218,6 +211,8 @@ fn wallets(world: &World) -> Vec<WalletSum> {
             outstanding_units: lots.map(|lot| i128::from(lot.remaining)).sum(),
             issued_units: issuers().map(|partner| partner.issued).sum(),
             reversed_units: issuers().map(|partner| partner.reversed).sum(),
+            redeemed_units: issuers().map(|partner| partner.redeemed).sum(),
+            expired_units: issuers().map(|partner| partner.expired).sum(),
         }
     };
     program.wallets.iter().enumerate().map(sum_of).collect()

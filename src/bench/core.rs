@@ -363,6 +363,7 @@ fn named(
             business_day: utc_day(stamp),
             receipt_at: stamp,
             lines,
+            ..Basket::default()
         }),
     })
 }

@@ -79,20 +79,23 @@ impl From<VerifyError> for CliError {
 pub fn in_words(report: &VerifyReport) -> Vec<String> {
     let records = &report.records;
     let mut lines = vec![format!(
-        "{} in {}: {} accruals, {} reversals, {} refusals; {}",
+        "{} in {}: {} accruals, {} reversals, {} redemptions, {} refusals; {}",
         counted(report.record_count, "record", "records"),
         counted(report.frame_count, "frame", "frames"),
         grouped(records.accruals),
         grouped(records.reversals),
-        grouped(records.refused_accruals + records.refused_reversals),
+        grouped(records.redemptions),
+        grouped(records.refusals()),
         counted(report.account_count, "account", "accounts"),
     )];
     for wallet in &report.wallets {
         lines.push(format!(
-            "{}: {} issued, {} taken back, {} held by accounts and owed by partners",
+            "{}: {} issued, {} taken back, {} redeemed, {} expired, {} held by accounts and owed by partners",
             wallet.wallet,
             grouped(wallet.issued_units),
             grouped(wallet.reversed_units),
+            grouped(wallet.redeemed_units),
+            grouped(wallet.expired_units),
             grouped(wallet.outstanding_units),
         ));
     }

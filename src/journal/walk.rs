@@ -151,6 +151,7 @@ mod tests {
             business_day: Day(0),
             receipt_at: TimestampNs(0),
             lines: vec![line],
+            ..Basket::default()
         };
         let command = Command {
             account_id: format!("{shard}-{account}"),

@@ -268,6 +268,24 @@ pub enum Movement {
     Reverse = 3,
 }
 
+impl Movement {
+    /// All movements, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Grant, Self::Burn, Self::Expire, Self::Reverse];
+
+    /// The permanent number.
+    #[must_use]
+    #[expect(clippy::as_conversions, reason = "reads the discriminant of a field-less enum of u8")]
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The movement with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|movement| movement.number() == number)
+    }
+}
+
 /// A change to one lot. The issuer's sub-account of the shard moves by the opposite amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LotChange {

@@ -40,13 +40,7 @@ impl<'a> LineSums<'a> {
     /// When an amount is negative, or the sum leaves i128. Neither can happen within [`crate::limits`]: the check of
     /// programmes refuses rates and multipliers at which the largest basket would earn more than
     /// [`crate::limits::UNITS_MAX`].
-    pub fn add(
-        &mut self,
-        class: LineClass,
-        beside: impl Iterator<Item = RuleIndex>,
-        amount_minor: i64,
-        quantity: i64,
-    ) {
+    pub fn add(&mut self, class: LineClass, beside: impl Iterator<Item = RuleIndex>, amount_minor: i64, quantity: i64) {
         if class == LineClass::Ineligible {
             return;
         }

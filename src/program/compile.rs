@@ -11,7 +11,7 @@ use super::symbols::{Symbols, SymbolsFull};
 use super::table::At;
 use super::timezone;
 use crate::ledger::program::{
-    Attribute, AttributeEntry, Budget, Cap, Earn, LineRule, LineTable, Metric, Program, RuleIndex, Wallet,
+    Attribute, AttributeEntry, Budget, Cap, Earn, LineRule, LineTable, Metric, Program, RuleIndex, Terms, Wallet,
 };
 use crate::ledger::types::{CellId, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
@@ -71,6 +71,8 @@ pub(super) fn build(
         wallets: wallets.collect(),
         earn: build_earn(file, earn),
         lines: build_lines(file, earn, symbol),
+        bonuses: Vec::new(),
+        tiers: None,
         caps: caps.collect(),
         metrics: metrics.collect(),
         budgets: file.budgets.iter().map(budget).collect(),
@@ -114,6 +116,7 @@ fn build_earn(file: &ProgramFile, earn: &EarnSection) -> Earn {
         per_minor: *earn.per_minor.get_ref(),
         rounding: earn.rounding,
         rounded_per: earn.rounded_per,
+        terms: Terms::default(),
     }
 }
 
@@ -125,9 +128,7 @@ fn build_lines(file: &ProgramFile, earn: &EarnSection, symbol: impl Fn(&At<Strin
         }
     }
     for (rule, index) in file.rules.iter().zip(0..) {
-        table
-            .rules
-            .push(LineRule { name: rule.name.get_ref().clone(), multiplier_bps: *rule.multiplier_bps.get_ref() });
+        table.rules.push(LineRule::multiplier(rule.name.get_ref(), *rule.multiplier_bps.get_ref()));
         for value in &rule.values {
             let rules = &mut entry(&mut table, rule.attribute, symbol(value)).rules;
             // A value listed twice in one rule matches it once.

@@ -53,9 +53,9 @@ fn rate(program: &Program) -> String {
     };
     let base = units(decimal(i128::from(earn.units), scale, scale), wallet);
     // Of equal multipliers the first in the file counts, as in a decision.
-    let best = program.lines.rules.iter().rev().max_by_key(|rule| rule.multiplier_bps);
-    let up_to = best.filter(|rule| rule.multiplier_bps > BPS_ONE).map_or_else(String::new, |rule| {
-        let most = i128::from(earn.units) * i128::from(rule.multiplier_bps);
+    let best = program.lines.rules.iter().rev().max_by_key(|rule| rule.multiplier_bps());
+    let up_to = best.filter(|rule| rule.multiplier_bps() > BPS_ONE).map_or_else(String::new, |rule| {
+        let most = i128::from(earn.units) * i128::from(rule.multiplier_bps());
         format!("; up to {} with {}", units(decimal(most, scale + BPS_DECIMALS, scale), wallet), rule.name)
     });
     format!("earn: {base} per {per} {}, {rounding} {place}{up_to}", program.currency)
@@ -87,7 +87,7 @@ fn rules(program: &Program) -> Vec<String> {
             .filter(|(_, count)| **count > 0)
             .map(|(attribute, count)| values_of(*attribute, *count))
             .collect();
-        let times = decimal(i128::from(rule.multiplier_bps), BPS_DECIMALS, 0);
+        let times = decimal(i128::from(rule.multiplier_bps()), BPS_DECIMALS, 0);
         format!("rule {}: {times} times the rate for {}", rule.name, matched.join(", "))
     });
     let mut lines: Vec<String> = listed.collect();
@@ -128,7 +128,10 @@ fn metric_line(metric: &Metric) -> String {
 fn window(window: CalendarWindow) -> &'static str {
     match window {
         CalendarWindow::Day => "day",
+        CalendarWindow::Week => "week",
+        CalendarWindow::Month => "month",
         CalendarWindow::Year => "year",
+        CalendarWindow::Lifetime => "lifetime",
     }
 }
 

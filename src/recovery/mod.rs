@@ -369,6 +369,11 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
             subject: hasher.reversal(&partner, &reversal.original_transaction_id),
             freed: Some(receipt_key(hasher, dictionary, &partner, &reversal.original.receipt)),
         },
+        CommandKind::Redeem(_)
+        | CommandKind::Act(_)
+        | CommandKind::Enrol(_)
+        | CommandKind::Load(_)
+        | CommandKind::Expire => ClaimedIds::alone(transaction),
     }
 }
 
@@ -376,6 +381,9 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
 fn enter_ids(ids: &IdIndex, hasher: &IdHasher, dictionary: &Dictionary, position: Position, entry: &Entry) {
     #[cfg(feature = "broken-variants")]
     if crate::sim::broken::is(crate::sim::broken::Variant::SkipIdCheckAfterRestart) {
+        return;
+    }
+    if matches!(entry.command.kind, CommandKind::Expire) {
         return;
     }
     let keys = ids_of(hasher, dictionary, &entry.command);

@@ -246,6 +246,7 @@ mod tests {
                 business_day: Day(0),
                 receipt_at: TimestampNs(times.0),
                 lines: lines.iter().map(|(_, amount)| line(*amount)).collect(),
+                ..Basket::default()
             };
             let key = IdKey([0; 16]);
             CommandJob {

@@ -149,8 +149,7 @@ impl Lane {
         let Job::Commands(batch) = job else { unreachable!("the same job comes back") };
         let failure = if refusal == Refusal::Overloaded { Failure::Overloaded } else { Failure::ShuttingDown };
         for job in batch.take_back() {
-            self.engine.shared.ids.release(job.ids.subject);
-            self.engine.shared.ids.release(job.ids.transaction);
+            job.ids.claims().for_each(|key| self.engine.shared.ids.release(key));
             if let Some(waiter) = self.take_waiter(job.ticket) {
                 // Whoever asked may have gone.
                 let _ = waiter.answer.send(Err(failure.clone()));

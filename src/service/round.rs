@@ -94,8 +94,7 @@ impl Drop for Unsent<'_> {
 
 fn drop_claims(ids: &IdIndex, jobs: &[Box<CommandJob>]) {
     for job in jobs {
-        ids.release(job.ids.subject);
-        ids.release(job.ids.transaction);
+        job.ids.claims().for_each(|key| ids.release(key));
     }
 }
 

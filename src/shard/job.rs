@@ -22,10 +22,24 @@ pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
 pub struct ClaimedIds {
     /// The transaction id.
     pub transaction: IdKey,
-    /// The receipt (of an accrual) or the original that is reversed.
+    /// The receipt (of an accrual) or the original that is reversed; the transaction id again where there is neither.
     pub subject: IdKey,
     /// The receipt that becomes free again when a reversal is durable.
     pub freed: Option<IdKey>,
+}
+
+impl ClaimedIds {
+    /// The claims of a command that is about nothing but itself.
+    #[must_use]
+    pub fn alone(transaction: IdKey) -> Self {
+        Self { transaction, subject: transaction, freed: None }
+    }
+
+    /// The claims, each once.
+    pub fn claims(&self) -> impl Iterator<Item = IdKey> {
+        let subject = (self.subject != self.transaction).then_some(self.subject);
+        subject.into_iter().chain(std::iter::once(self.transaction))
+    }
 }
 
 /// A command on its way through a worker.
@@ -89,7 +103,7 @@ impl CommandJob {
         }
         match &mut self.command.kind {
             CommandKind::Accrue(basket) => basket,
-            CommandKind::Reverse(_) => unreachable!("it was just made an accrual"),
+            _ => unreachable!("it was just made an accrual"),
         }
     }
 }

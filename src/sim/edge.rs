@@ -421,6 +421,7 @@ fn claim_subject(
             Ok(refused(match command.kind {
                 CommandKind::Accrue(_) => Refusal::ReceiptAlreadyEarned,
                 CommandKind::Reverse(_) => Refusal::AlreadyReversed,
+                _ => unreachable!("no other command has a subject"),
             }))
         }
         Claim::InFlight => {
@@ -447,8 +448,7 @@ fn hand_over(machine: &mut Machine, number: u64, call: &mut Call, ids: ClaimedId
         outcome: CommandOutcome::default(),
     });
     if let Err(ids) = machine.submit_command(shard, job) {
-        machine.shared.ids.release(ids.subject);
-        machine.shared.ids.release(ids.transaction);
+        ids.claims().for_each(|key| machine.shared.ids.release(key));
         return refused(Refusal::Overloaded);
     }
     call.stage = Stage::Submitted;
@@ -510,6 +510,8 @@ fn basket_of(machine: &Machine, purchase: &Purchase) -> Basket {
         receipt_number: purchase.receipt_number.clone().into(),
         business_day: Day(purchase.business_day),
         receipt_at: TimestampNs(purchase.receipt_at),
+        channel: SymbolId::EMPTY,
+        payment_method: SymbolId::EMPTY,
         lines: lines.collect(),
     }
 }

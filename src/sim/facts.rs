@@ -8,7 +8,7 @@ use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::RecordView;
 use crate::journal::record::{Entry, PreviousRecord};
 use crate::ledger::command::CommandKind;
-use crate::ledger::decision::{Decision, Refusal};
+use crate::ledger::decision::{Decision, Movement, Refusal};
 use crate::ledger::program::LineClass;
 use crate::ledger::types::{SymbolId, TimestampNs};
 use crate::replay::World;
@@ -225,6 +225,12 @@ impl Verdict {
             LineClass::Rule(rule) => Earning::Rule(rule.0),
         });
         let counters = decision.effects.counters.iter();
+        // Without expiry and redemptions no command changes more than one.
+        let lot = decision.effects.lots.first();
+        let moved = |movement| {
+            let changes = decision.effects.lots.iter().filter(move |change| change.movement == movement);
+            changes.map(|change| change.delta.abs()).sum()
+        };
         Self {
             refusal: decision.refusal(),
             program: decision.program.0,
@@ -235,15 +241,15 @@ impl Verdict {
             over_velocity: decision.over_velocity.map(name),
             clips: decision.clips.iter().map(|clip| (name(clip.source), clip.is_budget, clip.units)).collect(),
             taken: decision.cells.iter().map(|cell| (name(SymbolId(cell.cell.0)), cell.used)).collect(),
-            lot: decision.effects.lot.map(|(key, units)| (usize::from(key.wallet.0), name(key.issuer), units)),
+            lot: lot.map(|change| (usize::from(change.key.wallet.0), name(change.key.issuer), change.delta)),
             counters: counters.map(|change| (name(change.counter), change.period, change.delta)).collect(),
             opens_account: decision.effects.opens_account,
             totals: [
                 totals.baskets,
                 totals.refused_baskets,
                 totals.reversals,
-                totals.granted,
-                totals.reversed,
+                moved(Movement::Grant),
+                moved(Movement::Reverse),
                 totals.clipped,
             ],
             balance_after: decision.balance_after,
@@ -312,6 +318,8 @@ impl Posting {
                 Action::Accrue { account: account.clone(), purchase: purchase_of(basket, dictionary) }
             }
             CommandKind::Reverse(reversal) => Action::Reverse { original: reversal.original_transaction_id.clone() },
+            // No simulated client sends any.
+            _ => return Err(DecodeError::Contradiction),
         };
         let TimestampNs(posted_at) = entry.posted_at;
         Ok(Self {

@@ -5,7 +5,7 @@
 
 use crate::journal::codec::{DecodeError, Reader, put_id, put_signed, put_string, put_unsigned};
 use crate::journal::record::Publication;
-use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Totals, WalletTotals};
+use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Profile, Totals, WalletTotals};
 use crate::ledger::decision::LotKey;
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
@@ -13,6 +13,8 @@ use crate::ledger::types::{
 };
 
 const FORMAT: u8 = 1;
+/// The format of an account or sub-account that has more than the first format can say.
+const FORMAT_WITH_MORE: u8 = 2;
 
 const KIND_SYMBOL: u8 = 1;
 const KIND_ITEM: u8 = 2;
@@ -53,7 +55,8 @@ fn key(kind: u8, shard: ShardId, number: u64) -> Vec<u8> {
 #[must_use]
 pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) -> (Vec<u8>, Vec<u8>) {
     let mut out = Vec::with_capacity(96);
-    out.push(FORMAT);
+    let has_more = has_more(account);
+    out.push(if has_more { FORMAT_WITH_MORE } else { FORMAT });
     put_id(&mut out, &account.id);
     put_unsigned(&mut out, account.seq.0);
     put_unsigned(&mut out, account.position.map_or(0, |position| position.0 + 1));
@@ -84,7 +87,24 @@ pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) 
             put_signed(&mut out, total);
         }
     }
+    if has_more {
+        put_signed(&mut out, totals.refused_redemptions);
+        for totals in &account.wallets {
+            put_signed(&mut out, totals.redeemed);
+            put_signed(&mut out, totals.expired);
+        }
+        put_unsigned(&mut out, account.segments().len() as u64);
+        for segment in account.segments() {
+            put_unsigned(&mut out, u64::from(segment.0));
+        }
+    }
     (key(KIND_ACCOUNT, shard, u64::from(number.0)), out)
+}
+
+/// Whether the account has what the first format cannot say.
+fn has_more(account: &Account) -> bool {
+    let has_burned = account.wallets.iter().any(|totals| (totals.redeemed, totals.expired) != (0, 0));
+    has_burned || account.totals.refused_redemptions != 0 || account.profile.is_some()
 }
 
 /// The key and value of a shard's own fields.
@@ -104,11 +124,16 @@ pub fn encode_partner(
     wallet: WalletId,
     account: &PartnerAccount,
 ) -> (Vec<u8>, Vec<u8>) {
-    let mut out = vec![FORMAT];
+    let has_more = (account.redeemed, account.expired) != (0, 0);
+    let mut out = vec![if has_more { FORMAT_WITH_MORE } else { FORMAT }];
     for total in [account.balance, account.issued, account.reversed] {
         out.extend_from_slice(&total.to_le_bytes());
     }
     put_unsigned(&mut out, account.seq.0);
+    if has_more {
+        out.extend_from_slice(&account.redeemed.to_le_bytes());
+        out.extend_from_slice(&account.expired.to_le_bytes());
+    }
     (key(KIND_PARTNER, shard, (u64::from(partner.0) << 8) | u64::from(wallet.0)), out)
 }
 
@@ -164,9 +189,11 @@ impl Entity {
         key.finish()?;
         let small = || u32::try_from(number).map_err(|_| DecodeError::BadNumber);
         let mut reader = Reader::new(value);
-        if reader.byte()? != FORMAT {
-            return Err(DecodeError::UnknownTag);
-        }
+        let has_more = match (reader.byte()?, kind) {
+            (FORMAT, _) => false,
+            (FORMAT_WITH_MORE, KIND_ACCOUNT | KIND_PARTNER) => true,
+            _ => return Err(DecodeError::UnknownTag),
+        };
         let entity = match kind {
             KIND_SYMBOL => Self::Symbol(SymbolId(small()?), reader.string()?.into()),
             KIND_ITEM => {
@@ -183,15 +210,22 @@ impl Entity {
             KIND_PROGRAM => Self::Program(Position(reader.unsigned()?), Box::new(Publication::decode(&mut reader)?)),
             KIND_CELL => Self::Cell(CellId(small()?), reader.unsigned()?, reader.signed()?),
             KIND_SHARD => Self::Shard(shard, Seq(reader.unsigned()?), TimestampNs(reader.signed()?)),
-            KIND_ACCOUNT => Self::Account(shard, AccountNumber(small()?), Box::new(decode_account(&mut reader)?)),
+            KIND_ACCOUNT => {
+                Self::Account(shard, AccountNumber(small()?), Box::new(decode_account(&mut reader, has_more)?))
+            }
             KIND_PARTNER => {
                 let partner = SymbolId(u32::try_from(number >> 8).map_err(|_| DecodeError::BadNumber)?);
-                let account = PartnerAccount {
+                let mut account = PartnerAccount {
                     balance: i128::from_le_bytes(reader.array()?),
                     issued: i128::from_le_bytes(reader.array()?),
                     reversed: i128::from_le_bytes(reader.array()?),
                     seq: Seq(reader.unsigned()?),
+                    ..PartnerAccount::default()
                 };
+                if has_more {
+                    account.redeemed = i128::from_le_bytes(reader.array()?);
+                    account.expired = i128::from_le_bytes(reader.array()?);
+                }
                 Self::Partner(shard, partner, WalletId((number & 0xff) as u8), account)
             }
             _ => return Err(DecodeError::UnknownTag),
@@ -201,7 +235,7 @@ impl Entity {
     }
 }
 
-fn decode_account(reader: &mut Reader<'_>) -> Result<Account, DecodeError> {
+fn decode_account(reader: &mut Reader<'_>, has_more: bool) -> Result<Account, DecodeError> {
     let id = reader.id()?;
     let seq = Seq(reader.unsigned()?);
     let position = reader.unsigned()?.checked_sub(1).map(Position);
@@ -227,7 +261,12 @@ fn decode_account(reader: &mut Reader<'_>) -> Result<Account, DecodeError> {
             retain_until: Day(get_i32(reader)?),
         });
     }
-    let totals = Totals { baskets: reader.signed()?, refused_baskets: reader.signed()?, reversals: reader.signed()? };
+    let mut totals = Totals {
+        baskets: reader.signed()?,
+        refused_baskets: reader.signed()?,
+        reversals: reader.signed()?,
+        refused_redemptions: 0,
+    };
     let count = reader.count()?;
     let mut wallets = Vec::with_capacity(count);
     for _ in 0..count {
@@ -236,9 +275,20 @@ fn decode_account(reader: &mut Reader<'_>) -> Result<Account, DecodeError> {
             granted: reader.signed()?,
             reversed: reader.signed()?,
             clipped: reader.signed()?,
+            ..WalletTotals::default()
         });
     }
-    Ok(Account { id, seq, position, opened_at, lots, counters, totals, wallets })
+    let mut profile = None;
+    if has_more {
+        totals.refused_redemptions = reader.signed()?;
+        for totals in &mut wallets {
+            totals.redeemed = reader.signed()?;
+            totals.expired = reader.signed()?;
+        }
+        let segments = (0..reader.count()?).map(|_| reader.number().map(SymbolId)).collect::<Result<Vec<_>, _>>()?;
+        profile = (!segments.is_empty()).then(|| Box::new(Profile { segments }));
+    }
+    Ok(Account { id, seq, position, opened_at, lots, counters, totals, wallets, profile })
 }
 
 fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
@@ -267,10 +317,23 @@ mod tests {
                 remaining: 12,
             }],
             counters: vec![Counter { counter: SymbolId(4), period: -3, value: 8, retain_until: Day(70) }],
-            totals: Totals { baskets: 2, refused_baskets: 0, reversals: 1 },
-            wallets: vec![WalletTotals { wallet: WalletId(0), granted: 14, reversed: 2, clipped: 1 }],
+            totals: Totals { baskets: 2, refused_baskets: 0, reversals: 1, refused_redemptions: 0 },
+            wallets: vec![WalletTotals {
+                wallet: WalletId(0),
+                granted: 14,
+                reversed: 2,
+                clipped: 1,
+                ..WalletTotals::default()
+            }],
+            profile: None,
         };
-        let partner = PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9) };
+        let mut member = account.clone();
+        member.totals.refused_redemptions = 3;
+        member.wallets[0].redeemed = 5;
+        member.profile = Some(Box::new(Profile { segments: vec![SymbolId(8), SymbolId(9)] }));
+        let partner =
+            PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };
+        let burned = PartnerAccount { redeemed: 5, expired: 1, ..partner };
         let publication = Publication {
             version: ProgramVersion(1),
             effective_at: TimestampNs(i64::MIN),
@@ -286,7 +349,9 @@ mod tests {
             Entity::Cell(CellId(2), 7, -3),
             Entity::Shard(ShardId(3), Seq(9), TimestampNs(8)),
             Entity::Account(ShardId(3), AccountNumber(0), Box::new(account)),
+            Entity::Account(ShardId(3), AccountNumber(1), Box::new(member)),
             Entity::Partner(ShardId(3), SymbolId(3), WalletId(0), partner),
+            Entity::Partner(ShardId(3), SymbolId(3), WalletId(1), burned),
         ];
         let mut last_key = Vec::new();
         for entity in entities {

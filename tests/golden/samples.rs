@@ -59,7 +59,9 @@ pub fn basket(lines: Vec<Line>) -> Basket {
         business_day: Day(17_225),
         receipt_at: TimestampNs(NOON.0 - 90 * NS_PER_SECOND),
         lines,
-    }
+        ..Basket::default()
+    },
+    ..Basket::default()
 }
 
 pub fn counter(counter: u32, period: i32, delta: i64, retain_until: i32) -> CounterChange {

@@ -190,6 +190,7 @@ impl<'a> Edge<'a> {
             business_day: utc_day(receipt_at),
             receipt_at,
             lines: accrue.lines.iter().map(|line| self.line(line)).collect::<Result<_, _>>()?,
+            ..Basket::default()
         })
     }
 

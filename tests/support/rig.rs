@@ -150,6 +150,7 @@ impl Rig {
             business_day: utc_day(at),
             receipt_at: at,
             lines: lines.to_vec(),
+            ..Basket::default()
         };
         let command = Command {
             account_id: account.into(),

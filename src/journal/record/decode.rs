@@ -4,20 +4,24 @@
 //! other bytes are never taken for the same record.
 
 use super::{
-    Entry, FLAG_CASHIER, FLAG_LOT, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL, FLAGS_OF_ACCRUAL,
-    FLAGS_OF_REFUSED_ACCRUAL, FLAGS_OF_REVERSAL, KIND_ACCRUAL, KIND_ITEM, KIND_OPENING, KIND_PROGRAM,
-    KIND_REFUSED_ACCRUAL, KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Opening, PreviousRecord, Publication,
-    Record,
+    Entry, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL, KIND_ACCRUAL,
+    KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_REDEMPTION,
+    KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION,
+    KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Opening, Parts, PreviousRecord, Publication, Record,
+    implied_lot,
 };
 use crate::journal::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
-use crate::ledger::command::{Basket, Command, CommandKind, Granted, Line, Receipt, Reversal};
-use crate::ledger::decision::{
-    CellUse, Clip, CounterChange, Decision, LineOutcome, LotKey, Outcome, Refusal, TotalsChange,
+use crate::ledger::command::{
+    Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Receipt, Redemption, Reversal,
 };
-use crate::ledger::program::{LineClass, RuleIndex};
+use crate::ledger::decision::{
+    BonusAward, CellUse, Clip, CounterChange, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, Refusal,
+    TierStanding, TotalsChange,
+};
+use crate::ledger::program::{BonusIndex, LineClass, RuleIndex};
 use crate::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs, WalletId,
+    AccountNumber, CellId, Day, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs, Units, WalletId,
 };
 use crate::ledger::zone::utc_day;
 use crate::limits;
@@ -29,9 +33,7 @@ use crate::limits;
 pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeError> {
     let mut reader = Reader::new(bytes);
     let record = match reader.byte()? {
-        kind @ (KIND_ACCRUAL | KIND_REVERSAL | KIND_REFUSED_ACCRUAL | KIND_REFUSED_REVERSAL) => {
-            Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?))
-        }
+        kind @ KIND_ACCRUAL..=KIND_EXPIRY => Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?)),
         KIND_OPENING => Record::Opening(Opening {
             epoch: reader.unsigned()?,
             at: TimestampNs(i64::from_le_bytes(reader.array()?)),
@@ -62,9 +64,11 @@ pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeErr
 fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> Result<Entry, DecodeError> {
     let flags = reader.byte()?;
     let possible = match kind {
-        KIND_ACCRUAL => FLAGS_OF_ACCRUAL,
-        KIND_REFUSED_ACCRUAL => FLAGS_OF_REFUSED_ACCRUAL,
-        _ => FLAGS_OF_REVERSAL,
+        KIND_ACCRUAL => FLAG_OPENS_ACCOUNT | FLAG_TERMINAL | FLAG_CASHIER | FLAG_LOT | FLAG_OVER_VELOCITY | FLAG_MORE,
+        KIND_REFUSED_ACCRUAL => FLAG_TERMINAL | FLAG_CASHIER | FLAG_MORE,
+        KIND_ACTIVITY => FLAG_OPENS_ACCOUNT | FLAG_LOT | FLAG_MORE,
+        KIND_ENROLMENT | KIND_LOADING => FLAG_OPENS_ACCOUNT | FLAG_MORE,
+        _ => FLAG_MORE,
     };
     if flags & !possible != 0 {
         return Err(DecodeError::UnknownTag);
@@ -84,42 +88,180 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
     let mut decision = Decision { account_known: true, ..Decision::default() };
     decision.program = ProgramVersion(reader.number()?);
     decision.effects.opens_account = opens_account;
-    let mut kind_of_command = match kind {
-        KIND_ACCRUAL | KIND_REFUSED_ACCRUAL => CommandKind::Accrue(get_basket(reader, flags, posted_at, dictionary)?),
-        _ => CommandKind::Reverse(Reversal {
-            original_transaction_id: reader.id()?,
-            original_position: Position(reader.unsigned()?),
-            original: Granted::default(),
-        }),
-    };
+    let mut asked = get_question(kind, reader, flags, posted_at, dictionary)?;
     decision.wallet = WalletId(reader.byte()?);
     decision.balance_after = reader.signed()?;
-    if matches!(kind, KIND_REFUSED_ACCRUAL | KIND_REFUSED_REVERSAL) {
+    if is_refused(kind) {
         let refusal = Refusal::from_number(reader.byte()?).ok_or(DecodeError::UnknownTag)?;
         if !refusal.is_journaled() {
             return Err(DecodeError::Contradiction);
         }
         decision.outcome = Outcome::Refused(refusal);
     }
-    match &mut kind_of_command {
-        CommandKind::Accrue(basket) if decision.refusal().is_none() => {
-            get_accrual(reader, flags, partner, basket, posted_at, &mut decision)?;
+    if let CommandKind::Reverse(reversal) = &mut asked {
+        reversal.original = get_granted(reader, posted_at)?;
+    }
+    get_outcome(reader, flags, partner, &asked, posted_at, &mut decision)?;
+    let command =
+        Command { account_id: account_id.into(), transaction_id: transaction_id.into(), partner, kind: asked };
+    let mut entry = Entry { previous, account, posted_at, command, decision };
+    get_parts(reader, flags, &mut entry)?;
+    if matches!(entry.command.kind, CommandKind::Reverse(_)) {
+        // What had died by then was not taken back.
+        let taken = entry.decision.effects.lots.iter().filter(|lot| lot.movement == Movement::Reverse);
+        entry.decision.granted = taken.fold(0, |sum: Units, lot| sum.saturating_add(lot.delta));
+    }
+    Ok(entry)
+}
+
+fn is_refused(kind: u8) -> bool {
+    matches!(
+        kind,
+        KIND_REFUSED_ACCRUAL
+            | KIND_REFUSED_REVERSAL
+            | KIND_REFUSED_REDEMPTION
+            | KIND_REFUSED_ACTIVITY
+            | KIND_REFUSED_ENROLMENT
+            | KIND_REFUSED_LOADING
+    )
+}
+
+fn get_question(
+    kind: u8,
+    reader: &mut Reader<'_>,
+    flags: u8,
+    posted_at: TimestampNs,
+    dictionary: &Dictionary,
+) -> Result<CommandKind, DecodeError> {
+    Ok(match kind {
+        KIND_ACCRUAL | KIND_REFUSED_ACCRUAL => CommandKind::Accrue(get_basket(reader, flags, posted_at, dictionary)?),
+        KIND_REVERSAL | KIND_REFUSED_REVERSAL => CommandKind::Reverse(Reversal {
+            original_transaction_id: reader.id()?,
+            original_position: Position(reader.unsigned()?),
+            original: Granted::default(),
+        }),
+        KIND_REDEMPTION | KIND_REFUSED_REDEMPTION => {
+            CommandKind::Redeem(Redemption { wallet: WalletId(reader.byte()?), units: get_units(reader)? })
         }
-        CommandKind::Accrue(_) => {}
-        CommandKind::Reverse(reversal) => {
-            reversal.original = get_granted(reader, posted_at)?;
-            if decision.refusal().is_none() {
-                get_reversal_effects(reader, &reversal.original, &mut decision)?;
+        KIND_ACTIVITY | KIND_REFUSED_ACTIVITY => CommandKind::Act(Activity {
+            kind: SymbolId(reader.number()?),
+            happened_at: TimestampNs(posted_at.0.wrapping_add(reader.signed()?)),
+            channel: SymbolId(reader.number()?),
+        }),
+        KIND_ENROLMENT | KIND_REFUSED_ENROLMENT => {
+            CommandKind::Enrol(Enrolment { joins: get_segments(reader)?, leaves: get_segments(reader)? })
+        }
+        KIND_LOADING | KIND_REFUSED_LOADING => CommandKind::Load(get_loading(reader)?),
+        _ => CommandKind::Expire,
+    })
+}
+
+/// Units of a command: more than none, and no more than there can be.
+fn get_units(reader: &mut Reader<'_>) -> Result<Units, DecodeError> {
+    let units = reader.signed()?;
+    if (1..=limits::UNITS_MAX).contains(&units) { Ok(units) } else { Err(DecodeError::BadNumber) }
+}
+
+/// An ascending list of segments.
+fn get_segments(reader: &mut Reader<'_>) -> Result<Vec<SymbolId>, DecodeError> {
+    let count = reader.count()?;
+    if count > limits::SEGMENT_CHANGES_MAX {
+        return Err(DecodeError::BadNumber);
+    }
+    let segments = (0..count).map(|_| reader.number().map(SymbolId)).collect::<Result<Vec<_>, _>>()?;
+    if segments.is_sorted_by(|a, b| a < b) { Ok(segments) } else { Err(DecodeError::Contradiction) }
+}
+
+fn get_loading(reader: &mut Reader<'_>) -> Result<Loading, DecodeError> {
+    let count = reader.count()?;
+    if count == 0 || count > limits::LOADED_LOTS_MAX {
+        return Err(DecodeError::BadNumber);
+    }
+    let lots = (0..count).map(|_| Ok((get_lot_key(reader)?, get_units(reader)?)));
+    let lots = lots.collect::<Result<Vec<_>, DecodeError>>()?;
+    let ascends = lots.is_sorted_by(|(a, _), (b, _)| a < b);
+    if ascends { Ok(Loading { lots }) } else { Err(DecodeError::Contradiction) }
+}
+
+fn get_outcome(
+    reader: &mut Reader<'_>,
+    flags: u8,
+    partner: SymbolId,
+    asked: &CommandKind,
+    posted_at: TimestampNs,
+    decision: &mut Decision,
+) -> Result<(), DecodeError> {
+    let is_refused = decision.refusal().is_some();
+    match asked {
+        CommandKind::Redeem(_) if is_refused => decision.effects.totals = TotalsChange::of_refused_redemption(),
+        _ if is_refused => {}
+        CommandKind::Accrue(basket) => {
+            for _ in &basket.lines {
+                decision.lines.push(LineOutcome { class: get_class(reader)? });
+            }
+            get_accrual(reader, flags, partner, posted_at, decision)?;
+            decision.effects.totals = TotalsChange::of_basket(&decision.clips, decision.over_velocity.is_some());
+        }
+        CommandKind::Act(_) => {
+            get_accrual(reader, flags, partner, posted_at, decision)?;
+            decision.effects.totals = TotalsChange::of_activity(&decision.clips);
+        }
+        CommandKind::Reverse(reversal) => get_reversal_effects(reader, &reversal.original, decision)?,
+        CommandKind::Redeem(redemption) => decision.granted = -redemption.units,
+        CommandKind::Enrol(_) => {
+            let count = reader.count()?;
+            for _ in 0..count {
+                let tagged = reader.unsigned()?;
+                let segment = SymbolId(u32::try_from(tagged >> 1).map_err(|_| DecodeError::BadNumber)?);
+                decision.effects.segments.push((segment, tagged & 1 == 1));
             }
         }
+        CommandKind::Load(loading) => {
+            let sum = loading.lots.iter().fold(0, |sum: Units, (_, units)| sum.saturating_add(*units));
+            (decision.earned, decision.granted) = (sum, sum);
+        }
+        CommandKind::Expire => {}
     }
-    let command = Command {
-        account_id: account_id.into(),
-        transaction_id: transaction_id.into(),
-        partner,
-        kind: kind_of_command,
-    };
-    Ok(Entry { previous, account, posted_at, command, decision })
+    Ok(())
+}
+
+/// Reads what only some records have. A part that is there says something that the ordinary content does not.
+fn get_parts(reader: &mut Reader<'_>, flags: u8, entry: &mut Entry) -> Result<(), DecodeError> {
+    let implied = implied_lot(&entry.command, &entry.decision);
+    let parts = if flags & FLAG_MORE == 0 { 0 } else { reader.unsigned()? };
+    if (flags & FLAG_MORE != 0) != (parts != 0) || parts & !Parts::ALL != 0 {
+        return Err(DecodeError::UnknownTag);
+    }
+    let decision = &mut entry.decision;
+    if parts & Parts::CHANNEL != 0 {
+        let CommandKind::Accrue(basket) = &mut entry.command.kind else { return Err(DecodeError::Contradiction) };
+        (basket.channel, basket.payment_method) = (SymbolId(reader.number()?), SymbolId(reader.number()?));
+    }
+    if parts & Parts::TIER != 0 {
+        decision.tier = Some(TierStanding { level: reader.byte()?, qualifying: reader.signed()? });
+    }
+    if parts & Parts::STACKED != 0 {
+        for _ in 0..reader.count()? {
+            decision.stacked.push((reader.number()?, RuleIndex(reader.number()?)));
+        }
+    }
+    if parts & Parts::BONUSES != 0 {
+        for _ in 0..reader.count()? {
+            decision.bonuses.push(BonusAward { bonus: BonusIndex(reader.number()?), units: reader.signed()? });
+        }
+    }
+    if parts & Parts::LOTS == 0 {
+        decision.effects.lots.clear();
+        decision.effects.lots.extend(implied);
+        return Ok(());
+    }
+    decision.effects.lots.clear();
+    let count = reader.count()?;
+    for _ in 0..count.min(limits::LOT_CHANGES_MAX + 1) {
+        let movement = Movement::from_number(reader.byte()?).ok_or(DecodeError::UnknownTag)?;
+        decision.effects.lots.push(LotChange { movement, key: get_lot_key(reader)?, delta: reader.signed()? });
+    }
+    Ok(())
 }
 
 fn get_basket(
@@ -154,20 +296,18 @@ fn get_basket(
         let item = dictionary.item(item_id).ok_or(DecodeError::UnknownReference)?;
         lines.push(Line { item_id, item, quantity: reader.number()?, amount_minor: reader.number()? });
     }
-    Ok(Basket { store, terminal, cashier, receipt_number: receipt_number.into(), business_day, receipt_at, lines })
+    let (channel, payment_method) = (SymbolId::EMPTY, SymbolId::EMPTY);
+    let receipt_number = receipt_number.into();
+    Ok(Basket { store, terminal, cashier, receipt_number, business_day, receipt_at, channel, payment_method, lines })
 }
 
 fn get_accrual(
     reader: &mut Reader<'_>,
     flags: u8,
     partner: SymbolId,
-    basket: &Basket,
     posted_at: TimestampNs,
     decision: &mut Decision,
 ) -> Result<(), DecodeError> {
-    for _ in &basket.lines {
-        decision.lines.push(LineOutcome { class: get_class(reader)? });
-    }
     decision.earned = reader.signed()?;
     decision.granted = reader.signed()?;
     if flags & FLAG_OVER_VELOCITY != 0 {
@@ -184,13 +324,12 @@ fn get_accrual(
         if key.issuer != partner || key.wallet != decision.wallet {
             return Err(DecodeError::Contradiction);
         }
-        decision.effects.lot = Some((key, decision.granted));
+        let delta = decision.granted;
+        decision.effects.lots.push(LotChange { key, delta, movement: Movement::Grant });
     } else if decision.granted != 0 {
         return Err(DecodeError::Contradiction);
     }
     decision.effects.counters = get_counters(reader, posted_at)?;
-    decision.effects.totals =
-        TotalsChange::of_accrual(decision.granted, &decision.clips, decision.over_velocity.is_some());
     Ok(())
 }
 
@@ -199,15 +338,12 @@ fn get_reversal_effects(
     original: &Granted,
     decision: &mut Decision,
 ) -> Result<(), DecodeError> {
-    let units = original.units.checked_neg().ok_or(DecodeError::BadNumber)?;
-    decision.granted = units;
-    decision.effects.lot = original.lot.map(|key| (key, units));
     for change in &original.counters {
         let delta = change.delta.checked_neg().ok_or(DecodeError::BadNumber)?;
         decision.effects.counters.push(CounterChange { delta, ..*change });
     }
     decision.cells = get_cells(reader)?;
-    decision.effects.totals = TotalsChange::of_reversal(original.units);
+    decision.effects.totals = TotalsChange::of_reversal();
     Ok(())
 }
 
@@ -219,6 +355,9 @@ fn get_granted(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Grante
         number: reader.id()?,
     };
     let units = reader.signed()?;
+    if !(0..=limits::UNITS_MAX).contains(&units) {
+        return Err(DecodeError::BadNumber);
+    }
     let lot = if flag(reader)? { Some(get_lot_key(reader)?) } else { None };
     Ok(Granted { receipt, lot, units, counters: get_counters(reader, posted_at)?, cells: get_cells(reader)? })
 }

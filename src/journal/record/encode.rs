@@ -4,9 +4,11 @@
 //! field.
 
 use super::{
-    EntryHeader, FLAG_CASHIER, FLAG_LOT, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL, KIND_ACCRUAL,
-    KIND_ITEM, KIND_OPENING, KIND_PROGRAM, KIND_REFUSED_ACCRUAL, KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL,
-    PreviousRecord, Record,
+    EntryHeader, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL,
+    KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM,
+    KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING,
+    KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record,
+    implied_lot,
 };
 use crate::journal::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Granted};
@@ -21,14 +23,9 @@ use crate::ledger::zone::utc_day;
 /// When the decision is of a kind that is not journaled.
 pub fn encode_entry(out: &mut Vec<u8>, header: &EntryHeader, command: &Command, decision: &Decision) {
     assert!(decision.is_journaled(), "only what an account's state decided is journaled");
-    let refusal = decision.refusal();
-    out.push(match (&command.kind, refusal) {
-        (CommandKind::Accrue(_), None) => KIND_ACCRUAL,
-        (CommandKind::Reverse(_), None) => KIND_REVERSAL,
-        (CommandKind::Accrue(_), Some(_)) => KIND_REFUSED_ACCRUAL,
-        (CommandKind::Reverse(_), Some(_)) => KIND_REFUSED_REVERSAL,
-    });
-    out.push(flags_of(command, decision));
+    let parts = parts_of(command, decision);
+    out.push(kind_of(command, decision));
+    out.push(flags_of(command, decision, parts));
     put_unsigned(
         out,
         match header.previous {
@@ -45,42 +42,153 @@ pub fn encode_entry(out: &mut Vec<u8>, header: &EntryHeader, command: &Command, 
     put_id(out, &command.transaction_id);
     put_unsigned(out, u64::from(command.partner.0));
     put_unsigned(out, u64::from(decision.program.0));
-    match &command.kind {
-        CommandKind::Accrue(basket) => put_basket(out, basket, header.posted_at),
+    put_question(out, &command.kind, header.posted_at);
+    out.push(decision.wallet.0);
+    put_signed(out, decision.balance_after);
+    if let Some(refusal) = decision.refusal() {
+        out.push(refusal.number());
+    }
+    if let CommandKind::Reverse(reversal) = &command.kind {
+        put_granted(out, &reversal.original, header.posted_at);
+    }
+    if decision.refusal().is_none() {
+        put_outcome(out, command, decision, header.posted_at);
+    }
+    if parts != 0 {
+        put_parts(out, parts, command, decision);
+    }
+}
+
+fn kind_of(command: &Command, decision: &Decision) -> u8 {
+    let (granted, refused) = match &command.kind {
+        CommandKind::Accrue(_) => (KIND_ACCRUAL, KIND_REFUSED_ACCRUAL),
+        CommandKind::Reverse(_) => (KIND_REVERSAL, KIND_REFUSED_REVERSAL),
+        CommandKind::Redeem(_) => (KIND_REDEMPTION, KIND_REFUSED_REDEMPTION),
+        CommandKind::Act(_) => (KIND_ACTIVITY, KIND_REFUSED_ACTIVITY),
+        CommandKind::Enrol(_) => (KIND_ENROLMENT, KIND_REFUSED_ENROLMENT),
+        CommandKind::Load(_) => (KIND_LOADING, KIND_REFUSED_LOADING),
+        // There is nothing that could be refused.
+        CommandKind::Expire => (KIND_EXPIRY, KIND_EXPIRY),
+    };
+    if decision.refusal().is_some() { refused } else { granted }
+}
+
+/// What was asked.
+fn put_question(out: &mut Vec<u8>, kind: &CommandKind, posted_at: TimestampNs) {
+    match kind {
+        CommandKind::Accrue(basket) => put_basket(out, basket, posted_at),
         CommandKind::Reverse(reversal) => {
             put_id(out, &reversal.original_transaction_id);
             put_unsigned(out, reversal.original_position.0);
         }
-    }
-    out.push(decision.wallet.0);
-    put_signed(out, decision.balance_after);
-    if let Some(refusal) = refusal {
-        out.push(refusal.number());
-        if let CommandKind::Reverse(reversal) = &command.kind {
-            put_granted(out, &reversal.original, header.posted_at);
+        CommandKind::Redeem(redemption) => {
+            out.push(redemption.wallet.0);
+            put_signed(out, redemption.units);
         }
-        return;
+        CommandKind::Act(activity) => {
+            put_unsigned(out, u64::from(activity.kind.0));
+            put_signed(out, activity.happened_at.0.wrapping_sub(posted_at.0));
+            put_unsigned(out, u64::from(activity.channel.0));
+        }
+        CommandKind::Enrol(enrolment) => {
+            for list in [&enrolment.joins, &enrolment.leaves] {
+                put_unsigned(out, list.len() as u64);
+                for segment in list {
+                    put_unsigned(out, u64::from(segment.0));
+                }
+            }
+        }
+        CommandKind::Load(loading) => {
+            put_unsigned(out, loading.lots.len() as u64);
+            for (key, units) in &loading.lots {
+                put_lot_key(out, key);
+                put_signed(out, *units);
+            }
+        }
+        CommandKind::Expire => {}
     }
+}
+
+/// What became of it.
+fn put_outcome(out: &mut Vec<u8>, command: &Command, decision: &Decision, posted_at: TimestampNs) {
     match &command.kind {
-        CommandKind::Accrue(_) => put_accrual(out, decision, header.posted_at),
-        CommandKind::Reverse(reversal) => {
-            put_granted(out, &reversal.original, header.posted_at);
-            // The versions and room that the reversal's own use of the cells got.
-            put_cells(out, &decision.cells);
+        CommandKind::Accrue(_) | CommandKind::Act(_) => put_accrual(out, decision, posted_at),
+        // The versions and room that the reversal's own use of the cells got.
+        CommandKind::Reverse(_) => put_cells(out, &decision.cells),
+        CommandKind::Enrol(_) => {
+            put_unsigned(out, decision.effects.segments.len() as u64);
+            for (segment, joins) in &decision.effects.segments {
+                put_unsigned(out, (u64::from(segment.0) << 1) | u64::from(*joins));
+            }
+        }
+        CommandKind::Redeem(_) | CommandKind::Load(_) | CommandKind::Expire => {}
+    }
+}
+
+/// The parts that the record of a decision has.
+fn parts_of(command: &Command, decision: &Decision) -> u64 {
+    let mut parts = 0;
+    let mut set = |part, when: bool| parts |= if when { part } else { 0 };
+    if let CommandKind::Accrue(basket) = &command.kind {
+        set(Parts::CHANNEL, (basket.channel, basket.payment_method) != (SymbolId::EMPTY, SymbolId::EMPTY));
+    }
+    set(Parts::TIER, decision.tier.is_some());
+    set(Parts::STACKED, !decision.stacked.is_empty());
+    set(Parts::BONUSES, !decision.bonuses.is_empty());
+    let implied = implied_lot(command, decision);
+    set(Parts::LOTS, decision.effects.lots.as_slice() != implied.as_slice());
+    parts
+}
+
+fn put_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision: &Decision) {
+    put_unsigned(out, parts);
+    if let CommandKind::Accrue(basket) = &command.kind
+        && parts & Parts::CHANNEL != 0
+    {
+        put_unsigned(out, u64::from(basket.channel.0));
+        put_unsigned(out, u64::from(basket.payment_method.0));
+    }
+    if let Some(standing) = decision.tier {
+        out.push(standing.level);
+        put_signed(out, standing.qualifying);
+    }
+    if parts & Parts::STACKED != 0 {
+        put_unsigned(out, decision.stacked.len() as u64);
+        for (line, rule) in &decision.stacked {
+            put_unsigned(out, u64::from(*line));
+            put_unsigned(out, u64::from(rule.0));
+        }
+    }
+    if parts & Parts::BONUSES != 0 {
+        put_unsigned(out, decision.bonuses.len() as u64);
+        for award in &decision.bonuses {
+            put_unsigned(out, u64::from(award.bonus.0));
+            put_signed(out, award.units);
+        }
+    }
+    if parts & Parts::LOTS != 0 {
+        put_unsigned(out, decision.effects.lots.len() as u64);
+        for change in &decision.effects.lots {
+            out.push(change.movement.number());
+            put_lot_key(out, &change.key);
+            put_signed(out, change.delta);
         }
     }
 }
 
-fn flags_of(command: &Command, decision: &Decision) -> u8 {
+fn flags_of(command: &Command, decision: &Decision, parts: u64) -> u8 {
     let mut flags = 0;
     let mut set = |flag, when: bool| flags |= if when { flag } else { 0 };
     set(FLAG_OPENS_ACCOUNT, decision.effects.opens_account);
     if let CommandKind::Accrue(basket) = &command.kind {
         set(FLAG_TERMINAL, basket.terminal != SymbolId::EMPTY);
         set(FLAG_CASHIER, basket.cashier != SymbolId::EMPTY);
-        set(FLAG_LOT, decision.effects.lot.is_some());
+    }
+    if matches!(command.kind, CommandKind::Accrue(_) | CommandKind::Act(_)) {
+        set(FLAG_LOT, decision.granted_lot().is_some());
     }
     set(FLAG_OVER_VELOCITY, decision.over_velocity.is_some());
+    set(FLAG_MORE, parts != 0);
     flags
 }
 
@@ -118,7 +226,7 @@ fn put_accrual(out: &mut Vec<u8>, decision: &Decision, posted_at: TimestampNs) {
         put_signed(out, clip.units);
     }
     put_cells(out, &decision.cells);
-    if let Some((key, _)) = decision.effects.lot {
+    if let Some(key) = decision.granted_lot() {
         put_lot_key(out, &key);
     }
     put_counters(out, &decision.effects.counters, posted_at);

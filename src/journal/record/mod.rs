@@ -13,13 +13,22 @@ pub use encode::{encode_control, encode_entry};
 
 use crate::journal::codec::{DecodeError, Reader, put_string, put_unsigned};
 use crate::ledger::command::{Command, CommandKind, Granted};
-use crate::ledger::decision::Decision;
+use crate::ledger::decision::{Decision, LotChange, Movement};
 use crate::ledger::types::{AccountNumber, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs};
 
 const KIND_ACCRUAL: u8 = 1;
 const KIND_REVERSAL: u8 = 2;
 const KIND_REFUSED_ACCRUAL: u8 = 3;
 const KIND_REFUSED_REVERSAL: u8 = 4;
+const KIND_REDEMPTION: u8 = 5;
+const KIND_REFUSED_REDEMPTION: u8 = 6;
+const KIND_ACTIVITY: u8 = 7;
+const KIND_REFUSED_ACTIVITY: u8 = 8;
+const KIND_ENROLMENT: u8 = 9;
+const KIND_REFUSED_ENROLMENT: u8 = 10;
+const KIND_LOADING: u8 = 11;
+const KIND_REFUSED_LOADING: u8 = 12;
+const KIND_EXPIRY: u8 = 13;
 const KIND_OPENING: u8 = 16;
 const KIND_SYMBOL: u8 = 17;
 const KIND_ITEM: u8 = 18;
@@ -30,10 +39,44 @@ const FLAG_TERMINAL: u8 = 2;
 const FLAG_CASHIER: u8 = 4;
 const FLAG_LOT: u8 = 8;
 const FLAG_OVER_VELOCITY: u8 = 16;
-/// The flags that a kind of entry can have.
-const FLAGS_OF_ACCRUAL: u8 = 31;
-const FLAGS_OF_REFUSED_ACCRUAL: u8 = FLAG_TERMINAL | FLAG_CASHIER;
-const FLAGS_OF_REVERSAL: u8 = 0;
+/// More follows: first the [`Parts`] that do, then each of them.
+const FLAG_MORE: u8 = 32;
+
+/// What only some records have. A set of these numbers follows the ordinary content, then the parts in this order.
+struct Parts;
+
+impl Parts {
+    /// The basket's channel and payment method.
+    const CHANNEL: u64 = 1;
+    /// Where the account stands on the ladder.
+    const TIER: u64 = 2;
+    /// Rules that counted for a line beside its class.
+    const STACKED: u64 = 4;
+    /// Bonuses that were earned.
+    const BONUSES: u64 = 8;
+    /// The lots that change, where they are not those that the ordinary content implies.
+    const LOTS: u64 = 16;
+    /// All of them.
+    const ALL: u64 = 31;
+}
+
+/// The changes of lots that the ordinary content of a record implies.
+fn implied_lot(command: &Command, decision: &Decision) -> Option<LotChange> {
+    if decision.refusal().is_some() {
+        return None;
+    }
+    match &command.kind {
+        CommandKind::Accrue(_) | CommandKind::Act(_) => {
+            let key = decision.granted_lot()?;
+            Some(LotChange { key, delta: decision.granted, movement: Movement::Grant })
+        }
+        CommandKind::Reverse(reversal) => {
+            let key = reversal.original.lot?;
+            Some(LotChange { key, delta: -reversal.original.units, movement: Movement::Reverse })
+        }
+        CommandKind::Redeem(_) | CommandKind::Enrol(_) | CommandKind::Load(_) | CommandKind::Expire => None,
+    }
+}
 
 /// Where the account's previous record lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,7 +198,7 @@ impl Entry {
         let CommandKind::Accrue(basket) = &self.command.kind else { return None };
         self.decision.refusal().is_none().then(|| Granted {
             receipt: basket.receipt(),
-            lot: self.decision.effects.lot.map(|(key, _)| key),
+            lot: self.decision.granted_lot(),
             units: self.decision.granted,
             counters: self.decision.effects.counters.clone(),
             cells: self.decision.cells.iter().filter(|cell| cell.used != 0).copied().collect(),

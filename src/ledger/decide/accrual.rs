@@ -12,13 +12,7 @@ use crate::ledger::state::Context;
 use crate::ledger::types::{SymbolId, Units};
 use crate::ledger::zone::weekday;
 
-pub(super) fn decide(
-    account: &Account,
-    partner: SymbolId,
-    basket: &Basket,
-    context: &Context<'_>,
-    out: &mut Decision,
-) {
+pub(super) fn decide(account: &Account, partner: SymbolId, basket: &Basket, context: &Context<'_>, out: &mut Decision) {
     let program = context.program;
     if let Err(refusal) = super::check_event_time(basket.receipt_at, context) {
         out.outcome = Outcome::Refused(refusal);

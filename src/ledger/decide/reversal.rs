@@ -6,9 +6,7 @@
 use super::lots;
 use crate::ledger::account::Account;
 use crate::ledger::command::Reversal;
-use crate::ledger::decision::{
-    CellUse, CounterChange, Decision, LotChange, Movement, Outcome, Refusal, TotalsChange,
-};
+use crate::ledger::decision::{CellUse, CounterChange, Decision, LotChange, Movement, Outcome, Refusal, TotalsChange};
 use crate::ledger::state::Context;
 
 pub(super) fn decide(account: &Account, reversal: &Reversal, context: &Context<'_>, out: &mut Decision) {

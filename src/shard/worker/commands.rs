@@ -108,37 +108,30 @@ impl Worker {
         let state = &self.shards[place].state;
         self.rooms.clear();
         let decision = &mut job.outcome.decision;
-        match &job.command.kind {
-            CommandKind::Accrue(_) if program.budgets.is_empty() => {
-                let context = Context { program, posted_at, rooms: &[] };
-                state.decide_for(job.outcome.account, &job.command, &context, decision);
+        let cells = match &job.command.kind {
+            CommandKind::Reverse(reversal) => &*reversal.original.cells,
+            _ => &[],
+        };
+        let draws = draws_on_budgets(&job.command.kind) && !program.budgets.is_empty();
+        let ticket = (draws || !cells.is_empty())
+            .then(|| *self.open_ticket.get_or_insert_with(|| self.shared.tickets.begin(self.index)));
+        let mut held = ticket.map(|_| {
+            if draws {
+                let budgets = program.budgets_at(posted_at);
+                let mut held = self.shared.cells.hold(budgets.clone().map(|budget| budget.cell));
+                self.rooms.extend(budgets.map(|budget| held.room(budget.cell, budget.limit)));
+                return held;
             }
-            CommandKind::Reverse(reversal) if reversal.original.cells.is_empty() => {
-                let context = Context { program, posted_at, rooms: &[] };
-                state.decide_for(job.outcome.account, &job.command, &context, decision);
-            }
-            kind => {
-                let ticket = *self.open_ticket.get_or_insert_with(|| self.shared.tickets.begin(self.index));
-                let mut held = match kind {
-                    CommandKind::Accrue(_) => {
-                        let budgets = program.budgets_at(posted_at);
-                        let mut held = self.shared.cells.hold(budgets.clone().map(|budget| budget.cell));
-                        self.rooms.extend(budgets.map(|budget| held.room(budget.cell, budget.limit)));
-                        held
-                    }
-                    CommandKind::Reverse(reversal) => {
-                        let cells = &reversal.original.cells;
-                        let mut held = self.shared.cells.hold(cells.iter().map(|taken| taken.cell));
-                        self.rooms.extend(cells.iter().map(|taken| CellRoom { room: 0, ..held.room(taken.cell, 0) }));
-                        held
-                    }
-                };
-                let context = Context { program, posted_at, rooms: &self.rooms };
-                state.decide_for(job.outcome.account, &job.command, &context, decision);
-                if decision.is_journaled() {
-                    held.take(&decision.cells, ticket);
-                }
-            }
+            let mut held = self.shared.cells.hold(cells.iter().map(|taken| taken.cell));
+            self.rooms.extend(cells.iter().map(|taken| CellRoom { room: 0, ..held.room(taken.cell, 0) }));
+            held
+        });
+        let context = Context { program, posted_at, rooms: &self.rooms };
+        state.decide_for(job.outcome.account, &job.command, &context, decision);
+        if let (Some(held), Some(ticket)) = (&mut held, ticket)
+            && decision.is_journaled()
+        {
+            held.take(&decision.cells, ticket);
         }
     }
 
@@ -173,8 +166,7 @@ impl Worker {
     fn refuse(&self, job: &mut CommandJob, refusal: Refusal) {
         job.outcome.decision.clear();
         job.outcome.decision.outcome = Outcome::Refused(refusal);
-        self.shared.ids.release(job.ids.subject);
-        self.shared.ids.release(job.ids.transaction);
+        job.ids.claims().for_each(|key| self.shared.ids.release(key));
     }
 
     /// Notes where a durable record lies and which ids it used; [`Worker::settle_ids`] enters them.
@@ -185,9 +177,11 @@ impl Worker {
         job.outcome.position = Some(position);
         let entry = IdEntry { position, freed: false };
         self.used_ids.push((job.ids.transaction, entry));
-        self.claimed_ids.extend([job.ids.transaction, job.ids.subject]);
+        self.claimed_ids.extend(job.ids.claims());
         if job.outcome.refusal().is_none() {
-            self.used_ids.push((job.ids.subject, entry));
+            if job.ids.subject != job.ids.transaction {
+                self.used_ids.push((job.ids.subject, entry));
+            }
             if let Some(receipt) = job.ids.freed {
                 self.used_ids.push((receipt, IdEntry { position, freed: true }));
             }
@@ -211,8 +205,19 @@ impl Worker {
 pub fn event_time(command: &Command, posted_at: TimestampNs) -> TimestampNs {
     match &command.kind {
         CommandKind::Accrue(basket) => basket.receipt_at.min(posted_at),
-        CommandKind::Reverse(_) => posted_at,
+        CommandKind::Act(activity) => activity.happened_at.min(posted_at),
+        CommandKind::Reverse(_)
+        | CommandKind::Redeem(_)
+        | CommandKind::Enrol(_)
+        | CommandKind::Load(_)
+        | CommandKind::Expire => posted_at,
     }
+}
+
+/// Whether what a command grants is drawn from the programme's budgets.
+#[must_use]
+pub fn draws_on_budgets(kind: &CommandKind) -> bool {
+    matches!(kind, CommandKind::Accrue(_) | CommandKind::Act(_))
 }
 
 fn previous_record(state: &ShardState, number: AccountNumber, seq: Seq) -> PreviousRecord {
