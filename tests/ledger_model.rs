@@ -359,7 +359,7 @@ impl Real {
         let decision = &self.decision;
         let undo = Granted {
             receipt: basket.receipt(),
-            lot: decision.effects.lot.map(|(key, _)| key),
+            lot: decision.granted_lot(),
             units: decision.granted,
             counters: decision.effects.counters.clone(),
             cells: decision.cells.iter().filter(|cell| cell.used != 0).copied().collect(),
@@ -395,6 +395,7 @@ impl Real {
         let wanted: Vec<(CellId, i64)> = match &kind {
             CommandKind::Accrue(_) => self.program.budgets_at(now).map(|b| (b.cell, b.limit)).collect(),
             CommandKind::Reverse(reversal) => reversal.original.cells.iter().map(|taken| (taken.cell, 0)).collect(),
+            _ => Vec::new(),
         };
         let mut held = self.cells.hold(wanted.iter().map(|(cell, _)| *cell));
         let is_reversal = matches!(kind, CommandKind::Reverse(_));

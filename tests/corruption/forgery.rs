@@ -41,10 +41,9 @@ fn grant_more(entry: &mut Entry, more: i64) {
     decision.granted += more;
     decision.earned += more;
     decision.balance_after += more;
-    let (key, units) = decision.effects.lot.expect("it granted something");
-    decision.effects.lot = Some((key, units + more));
+    decision.effects.lots.first_mut().expect("it granted something").delta += more;
     decision.cells.iter_mut().for_each(|cell| cell.used += more);
-    decision.effects.totals = TotalsChange::of_accrual(decision.granted, &decision.clips, false);
+    decision.effects.totals = TotalsChange::of_basket(&decision.clips, false);
 }
 
 pub const FORGERIES: [(&str, Damage); 21] = [
@@ -170,7 +169,7 @@ pub const FORGERIES: [(&str, Damage); 21] = [
         };
         let fits = move |entry: &Entry| match &entry.command.kind {
             CommandKind::Accrue(basket) => is_grant(entry) && basket.receipt_number != number,
-            CommandKind::Reverse(_) => false,
+            _ => false,
         };
         forged(store, fits, change, FindingClass::Once, "the receipt was used before")
     }),

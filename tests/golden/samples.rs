@@ -9,7 +9,8 @@ use tallystick::journal::record::{
 };
 use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Reversal};
 use tallystick::ledger::decision::{
-    CellUse, Clip, CounterChange, Decision, Effects, LineOutcome, LotKey, Outcome, Refusal, TotalsChange,
+    CellUse, Clip, CounterChange, Decision, Effects, LineOutcome, LotChange, LotKey, Movement, Outcome, Refusal,
+    TotalsChange,
 };
 use tallystick::ledger::program::{LineClass, RuleIndex};
 use tallystick::ledger::types::{
@@ -60,8 +61,12 @@ pub fn basket(lines: Vec<Line>) -> Basket {
         receipt_at: TimestampNs(NOON.0 - 90 * NS_PER_SECOND),
         lines,
         ..Basket::default()
-    },
-    ..Basket::default()
+    }
+}
+
+/// A grant, or what a reversal takes back.
+pub fn lot_change(key: LotKey, delta: i64) -> LotChange {
+    LotChange { key, delta, movement: if delta > 0 { Movement::Grant } else { Movement::Reverse } }
 }
 
 pub fn counter(counter: u32, period: i32, delta: i64, retain_until: i32) -> CounterChange {
@@ -96,7 +101,7 @@ pub fn full_accrual() -> Entry {
         cells: vec![CellUse { cell: CellId(10), version: 8_000_001, room_before: 150, used: 150 }],
         effects: Effects {
             opens_account: true,
-            lot: Some((lot_key(), 150)),
+            lots: vec![lot_change(lot_key(), 150)],
             counters: vec![
                 counter(6, 17_226, 1, 17_258),
                 counter(7, 17_226, 150, 17_258),
@@ -104,10 +109,12 @@ pub fn full_accrual() -> Entry {
                 counter(9, 2017, 12_999, 17_563),
             ],
             totals: TotalsChange::default(),
+            segments: vec![],
         },
         balance_after: 150,
+        ..Decision::default()
     };
-    let totals = TotalsChange::of_accrual(decision.granted, &decision.clips, false);
+    let totals = TotalsChange::of_basket(&decision.clips, false);
     Entry {
         previous: PreviousRecord::None,
         account: AccountNumber(11_718),
@@ -133,7 +140,7 @@ pub fn one_line_accrual() -> Entry {
     entry.decision.clips.clear();
     entry.decision.earned = 150;
     entry.decision.effects.opens_account = false;
-    entry.decision.effects.totals = TotalsChange::of_accrual(150, &[], false);
+    entry.decision.effects.totals = TotalsChange::of_basket(&[], false);
     entry.decision.balance_after = 1_234_567;
     entry
 }
@@ -156,7 +163,7 @@ pub fn minimal_accrual() -> Entry {
         account_known: true,
         program: ProgramVersion(1),
         lines: vec![LineOutcome { class: LineClass::Base }],
-        effects: Effects { totals: TotalsChange::of_accrual(0, &[], false), ..Effects::default() },
+        effects: Effects { totals: TotalsChange::of_basket(&[], false), ..Effects::default() },
         ..Decision::default()
     };
     entry
@@ -168,9 +175,9 @@ pub fn accrual_over_velocity() -> Entry {
     let decision = &mut entry.decision;
     (decision.granted, decision.over_velocity) = (0, Some(SymbolId(6)));
     decision.cells.clear();
-    decision.effects.lot = None;
+    decision.effects.lots.clear();
     decision.effects.counters = vec![counter(9, 2017, 12_999, 17_563)];
-    decision.effects.totals = TotalsChange::of_accrual(0, &[], true);
+    decision.effects.totals = TotalsChange::of_basket(&[], true);
     entry
 }
 
@@ -203,9 +210,10 @@ pub fn reversal_of(original: &Entry) -> Entry {
             .collect(),
         effects: Effects {
             opens_account: false,
-            lot: granted.lot.map(|key| (key, -granted.units)),
+            lots: granted.lot.map(|key| lot_change(key, -granted.units)).into_iter().collect(),
             counters: granted.counters.iter().map(|change| CounterChange { delta: -change.delta, ..*change }).collect(),
-            totals: TotalsChange::of_reversal(granted.units),
+            totals: TotalsChange::of_reversal(),
+            segments: vec![],
         },
         balance_after: 12,
         ..Decision::default()

@@ -42,11 +42,13 @@ fn entities() -> Vec<(&'static str, Entity)> {
             Counter { counter: SymbolId(6), period: 17_226, value: 2, retain_until: Day(17_258) },
             Counter { counter: SymbolId(9), period: 2017, value: 55_752, retain_until: Day(17_563) },
         ],
-        totals: Totals { baskets: 8, refused_baskets: 1, reversals: 2 },
-        wallets: vec![WalletTotals { wallet: WalletId(0), granted: 600, reversed: 15, clipped: 126 }],
+        totals: Totals { baskets: 8, refused_baskets: 1, reversals: 2, ..Totals::default() },
+        wallets: vec![WalletTotals { granted: 600, reversed: 15, clipped: 126, ..WalletTotals::default() }],
+        profile: None,
     };
     let fresh = Account { id: "7".into(), seq: Seq(1), position: None, opened_at: NOON, ..Account::default() };
-    let partner = PartnerAccount { balance: -1_234_567, issued: 1_300_000, reversed: 65_433, seq: Seq(80) };
+    let partner =
+        PartnerAccount { balance: -1_234_567, issued: 1_300_000, reversed: 65_433, seq: Seq(80), ..Default::default() };
     vec![
         ("entity-symbol", Entity::Symbol(SymbolId(300), "FACIAL TISS/DNR NAPKIN".into())),
         ("entity-item", Entity::Item(ItemId(70_000), item())),

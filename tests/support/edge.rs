@@ -362,7 +362,7 @@ impl<'a> Edge<'a> {
         let Entry { account, posted_at, command: mut first, decision, .. } = *entry;
         first.account_id = match command.kind {
             CommandKind::Accrue(_) => self.account_id(shard, account).into(),
-            CommandKind::Reverse(_) => String::new(),
+            _ => String::new(),
         };
         match command.first_difference(&first) {
             Some(field) => Answer { differs: Some(field), ..Answer::refused(Refusal::TransactionIdReused) },
