@@ -169,7 +169,6 @@ fn message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::IdKey;
     use crate::journal::dictionary::{Definitions, Dictionary};
     use crate::journal::record::Record;
     use crate::ledger::command::Command;
@@ -177,12 +176,14 @@ mod tests {
         BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding,
     };
     use crate::ledger::program::{
-        Bonus, BonusIndex, CalendarWindow, LineEffect, LineRule, RuleIndex, Stacking, TierLadder, TierLevel, Trigger,
+        BPS_ONE, Bonus, BonusIndex, CalendarWindow, Conditions, LineEffect, LineRule, RuleIndex, Stacking, TierLadder,
+        TierLevel, Trigger,
     };
-    use crate::ledger::types::{Day, Item, ItemId, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId};
+    use crate::ledger::types::{Item, ItemId, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId};
+    use crate::limits;
     use crate::program::{SAMPLE, Symbols, SymbolsFull, compile};
     use crate::service::wire;
-    use crate::shard::job::{ClaimedIds, CommandOutcome};
+    use crate::shard::job::CommandOutcome;
     use proptest::prelude::*;
     use std::sync::Arc;
 
@@ -200,10 +201,55 @@ mod tests {
         }
     }
 
+    /// A programme with a name of every length that an answer may have to state.
     fn program() -> Arc<Program> {
         let dictionary = Dictionary::new();
         let compiled = compile(SAMPLE, ProgramVersion(3), TimestampNs(0), &mut Interning(&dictionary));
-        Arc::new(compiled.expect("the sample compiles"))
+        let mut program = compiled.expect("the sample compiles");
+        let long = |letter: &str| letter.repeat(limits::PROGRAM_NAME_BYTES_MAX);
+        let stacked =
+            |name: String, effect, stacking| LineRule { effect, stacking, ..LineRule::multiplier(&name, BPS_ONE) };
+        program.lines.rules = vec![
+            LineRule::multiplier("double", 2 * BPS_ONE),
+            stacked(long("a"), LineEffect::Multiplier(15_000), Stacking::Add),
+            stacked(long("m"), LineEffect::Multiplier(12_500), Stacking::Multiply),
+            stacked("fixed".to_owned(), LineEffect::Fixed { units: 3, per_piece: true }, Stacking::Add),
+        ];
+        program.lines.multiply_max = 1;
+        let bonus = |name: String| Bonus {
+            name,
+            symbol: SymbolId(1),
+            trigger: Trigger::Basket,
+            when: Conditions::default(),
+            units: 50,
+            limit: None,
+        };
+        program.bonuses = vec![bonus("welcome".to_owned()), bonus(long("b"))];
+        let level = |name: String, threshold, multiplier_bps| TierLevel { name, threshold, multiplier_bps };
+        program.tiers = Some(TierLadder {
+            metric: SymbolId(2),
+            window: CalendarWindow::Year,
+            levels: vec![level(long("s"), 200, 12_500), level(long("g"), 600, 15_000)],
+        });
+        Arc::new(program)
+    }
+
+    /// Which rules count beside the class of which line, as decisions state it.
+    fn any_stacked() -> impl Strategy<Value = Vec<(u32, RuleIndex)>> {
+        prop::collection::btree_set((0..9_u32, 1..4_u32), 0..9)
+            .prop_map(|set| set.into_iter().map(|(line, rule)| (line, RuleIndex(rule))).collect())
+    }
+
+    /// Bonuses, a level, and lots that died.
+    fn any_gain() -> impl Strategy<Value = (Vec<BonusAward>, Option<TierStanding>, Vec<LotChange>)> {
+        let award = (0..3_u16, 1..9_i64).prop_map(|(bonus, units)| BonusAward { bonus: BonusIndex(bonus), units });
+        let standing = (0..4_u8, 0..900_i64).prop_map(|(level, qualifying)| TierStanding { level, qualifying });
+        let key = LotKey { wallet: WalletId(0), issuer: SymbolId(4), funding_rate_bps: 0, expires_at: TimestampNs(9) };
+        let other = LotKey { wallet: WalletId(1), ..key };
+        let movement = prop_oneof![Just(Movement::Expire), Just(Movement::Grant)];
+        let change = (prop_oneof![Just(key), Just(other)], -9..0_i64, movement)
+            .prop_map(|(key, delta, movement)| LotChange { key, delta, movement });
+        (prop::collection::vec(award, 0..4), prop::option::of(standing), prop::collection::vec(change, 0..4))
     }
 
     /// A finished job whose every part is arbitrary, whether or not a worker would bring it about.
@@ -216,12 +262,17 @@ mod tests {
         let place = (prop::option::of(0..u64::MAX / 4), 0..4_096_u16, 1..u64::MAX / 4);
         let clips = prop::collection::vec((0..40_u32, any::<bool>(), any::<i64>()), 0..4);
         let rest = (clips, prop::option::of(0..40_u32), any::<bool>());
-        (lines, numbers, times, place, rest).prop_map(|(lines, numbers, times, place, rest)| {
-            let decision = Decision {
+        let gain = (any_stacked(), any_gain());
+        (lines, numbers, times, place, rest, gain).prop_map(|(lines, numbers, times, place, rest, gain)| {
+            let (stacked, (bonuses, tier, lots)) = gain;
+            let mut decision = Decision {
                 outcome: if rest.2 { Outcome::Granted } else { Outcome::Refused(Refusal::BalanceLimitExceeded) },
                 program: ProgramVersion(3),
                 wallet: WalletId(0),
                 lines: lines.iter().map(|(class, _)| LineOutcome { class: *class }).collect(),
+                stacked,
+                tier,
+                bonuses,
                 earned: numbers.0,
                 granted: numbers.1,
                 balance_after: numbers.2,
@@ -237,40 +288,32 @@ mod tests {
                     .collect(),
                 ..Decision::default()
             };
-            let line = |amount_minor| Line { item_id: ItemId(0), item: Item::default(), quantity: 1, amount_minor };
+            decision.effects.lots = lots;
+            let line = |amount_minor| Line { item_id: ItemId(0), item: Item::default(), quantity: 2, amount_minor };
             let basket = Basket {
                 store: SymbolId(1),
-                terminal: SymbolId(2),
-                cashier: SymbolId(3),
                 receipt_number: "7".into(),
-                business_day: Day(0),
                 receipt_at: TimestampNs(times.0),
                 lines: lines.iter().map(|(_, amount)| line(*amount)).collect(),
                 ..Basket::default()
             };
-            let key = IdKey([0; 16]);
-            CommandJob {
-                ticket: 0,
-                command: Command {
-                    account_id: "a".into(),
-                    transaction_id: "t".into(),
-                    partner: SymbolId(4),
-                    kind: CommandKind::Accrue(basket),
-                },
-                account_hash: 0,
-                stamp: TimestampNs(0),
-                ids: ClaimedIds { transaction: key, subject: key, freed: None },
-                deadline_ns: None,
-                outcome: CommandOutcome {
-                    decision,
-                    program: Some(program()),
-                    posted_at: TimestampNs(times.1),
-                    shard: ShardId(place.1),
-                    account: None,
-                    seq: Seq(place.2),
-                    position: place.0.map(Position),
-                },
-            }
+            let mut job = CommandJob::blank();
+            job.command = Command {
+                account_id: "a".into(),
+                transaction_id: "t".into(),
+                partner: SymbolId(4),
+                kind: CommandKind::Accrue(basket),
+            };
+            job.outcome = CommandOutcome {
+                decision,
+                program: Some(program()),
+                posted_at: TimestampNs(times.1),
+                shard: ShardId(place.1),
+                account: None,
+                seq: Seq(place.2),
+                position: place.0.map(Position),
+            };
+            job
         })
     }
 
