@@ -226,7 +226,7 @@ fn the_programmes_we_ship_are_clean() {
 
 #[test]
 fn the_reference_shows_a_file_that_compiles() {
-    let reference = include_str!("../../../docs/program-file.md");
+    let reference = include_str!("../../../docs/programs.md");
     let blocks: Vec<&str> = reference.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert_eq!(blocks.len(), 1);
     for block in blocks {
