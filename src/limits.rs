@@ -176,6 +176,8 @@ pub const STREAM_MESSAGE_RESULTS_MAX: usize = 1_024;
 pub const PAGE_BYTES_TARGET: usize = 1 << 20;
 /// How long a batch waits for room in a full queue before its further items are refused as overloaded.
 pub const BATCH_PATIENCE_MS: u64 = 2_000;
+/// Quotes in one batch: each waits in a queue by itself.
+pub const QUOTES_MAX: usize = 256;
 /// Exports that may run at once: each holds a second copy of the state.
 pub const EXPORTS_MAX: usize = 1;
 /// Connections at a time; beyond it callers wait to be accepted.
