@@ -236,17 +236,20 @@ fn get_parts(reader: &mut Reader<'_>, flags: u8, entry: &mut Entry) -> Result<()
     if parts & Parts::CHANNEL != 0 {
         let CommandKind::Accrue(basket) = &mut entry.command.kind else { return Err(DecodeError::Contradiction) };
         (basket.channel, basket.payment_method) = (SymbolId(reader.number()?), SymbolId(reader.number()?));
+        if (basket.channel, basket.payment_method) == (SymbolId::EMPTY, SymbolId::EMPTY) {
+            return Err(DecodeError::Contradiction);
+        }
     }
     if parts & Parts::TIER != 0 {
         decision.tier = Some(TierStanding { level: reader.byte()?, qualifying: reader.signed()? });
     }
     if parts & Parts::STACKED != 0 {
-        for _ in 0..reader.count()? {
+        for _ in 0..some(reader.count()?)? {
             decision.stacked.push((reader.number()?, RuleIndex(reader.number()?)));
         }
     }
     if parts & Parts::BONUSES != 0 {
-        for _ in 0..reader.count()? {
+        for _ in 0..some(reader.count()?)? {
             decision.bonuses.push(BonusAward { bonus: BonusIndex(reader.number()?), units: reader.signed()? });
         }
     }
@@ -261,7 +264,15 @@ fn get_parts(reader: &mut Reader<'_>, flags: u8, entry: &mut Entry) -> Result<()
         let movement = Movement::from_number(reader.byte()?).ok_or(DecodeError::UnknownTag)?;
         decision.effects.lots.push(LotChange { movement, key: get_lot_key(reader)?, delta: reader.signed()? });
     }
-    Ok(())
+    // The lot that is named in the ordinary content is the one that is granted, and the list says more than that.
+    let says_more = entry.decision.effects.lots.as_slice() != implied.as_slice();
+    let fits = implied_lot(&entry.command, &entry.decision) == implied;
+    if says_more && fits { Ok(()) } else { Err(DecodeError::Contradiction) }
+}
+
+/// The count of a part that is there.
+fn some(count: usize) -> Result<usize, DecodeError> {
+    if count > 0 { Ok(count) } else { Err(DecodeError::Contradiction) }
 }
 
 fn get_basket(
