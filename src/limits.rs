@@ -113,6 +113,11 @@ pub const ONE_LINE_RECORD_BYTES_MAX: usize = 160;
 /// Entities in one slice that a worker copies for the snapshot between two batches.
 pub const SNAPSHOT_SLICE_ENTITIES: usize = 512;
 
+/// Accounts that one step of the sweep for dead lots looks at.
+pub const SWEEP_ACCOUNTS_MAX: usize = 128;
+/// Records that one step of the sweep posts.
+pub const SWEEP_RECORDS_MAX: usize = 16;
+
 /// Transactions on one page of a statement.
 pub const PAGE_SIZE_MAX: usize = 500;
 /// Transactions on a page when the caller names no size.

@@ -491,6 +491,9 @@ impl WorkerThread {
         loop {
             let notices = self.take_notices();
             let jobs = self.take_jobs();
+            if !self.stopping.load(Ordering::Acquire) {
+                self.worker.sweep_step();
+            }
             self.hand_over();
             self.worker.snapshot_step();
             if notices + jobs > 0 {
@@ -565,8 +568,8 @@ impl WorkerThread {
     }
 
     fn wait(&self) {
-        // While a snapshot is taken or the ledger stops there is something to do without a message.
-        let patience = if self.worker.is_taking_snapshot() { 1 } else { 20 };
+        // While a snapshot is taken, lots die or the ledger stops there is something to do without a message.
+        let patience = if self.worker.is_taking_snapshot() || self.worker.is_sweeping() { 1 } else { 20 };
         let mut select = crossbeam::channel::Select::new();
         select.recv(&self.committed);
         if self.worker.has_room() {

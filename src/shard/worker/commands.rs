@@ -13,14 +13,20 @@ use crate::ledger::state::{CellRoom, Change, Context, ShardState, shard_of_hash}
 use crate::ledger::types::{AccountNumber, Position, Seq, TimestampNs};
 use crate::shard::job::{CommandBatch, CommandJob};
 
-/// Which job of which batch of a chunk's batches a record answers.
+/// Which job of which batch of a chunk's batches a record answers; for batch [`Slot::OWN`], which of the records that
+/// answer nobody it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) batch: u32,
     pub(super) job: u32,
 }
 
-fn index(length: usize) -> u32 {
+impl Slot {
+    /// The batch of a record that answers nobody.
+    pub(super) const OWN: u32 = u32::MAX;
+}
+
+pub(super) fn index(length: usize) -> u32 {
     u32::try_from(length).expect("a chunk is bounded")
 }
 
@@ -158,6 +164,7 @@ impl Worker {
             account_id: &job.command.account_id,
             decision,
         });
+        self.sweep.note(decision);
         job.outcome.seq = seq;
         job.outcome.account = Some(number);
     }
@@ -220,7 +227,7 @@ pub fn draws_on_budgets(kind: &CommandKind) -> bool {
     matches!(kind, CommandKind::Accrue(_) | CommandKind::Act(_))
 }
 
-fn previous_record(state: &ShardState, number: AccountNumber, seq: Seq) -> PreviousRecord {
+pub(super) fn previous_record(state: &ShardState, number: AccountNumber, seq: Seq) -> PreviousRecord {
     match state.account(number) {
         None => PreviousRecord::None,
         Some(account) => match account.position {

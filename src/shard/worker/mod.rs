@@ -11,6 +11,7 @@
 
 mod commands;
 mod reads;
+mod sweep;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,11 +22,12 @@ use crate::cells::{Cells, Ticket};
 use crate::ids::{Committing, IdEntry, IdIndex, IdKey};
 use crate::journal::chunk::Chunk;
 use crate::ledger::state::{CellRoom, ShardState};
-use crate::ledger::types::{Position, Seq, ShardId};
+use crate::ledger::types::{AccountNumber, Position, Seq, ShardId};
 use crate::limits;
 use crate::program::registry::Programs;
 use crate::snapshot::cursor::SnapshotCursor;
 use commands::Slot;
+use sweep::Sweep;
 pub use commands::event_time;
 
 /// What all workers share.
@@ -69,6 +71,8 @@ struct Pending {
     batches: Vec<CommandBatch>,
     /// Whom each record answers, by the slot of the record.
     slots: Vec<Slot>,
+    /// The accounts of records that answer nobody.
+    own: Vec<AccountNumber>,
     others: Vec<Waiting>,
     /// The last record of each shard in the chunk; filled when the chunk is sealed.
     ends: Vec<(ShardId, Seq)>,
@@ -99,6 +103,7 @@ pub struct Worker {
     spare_chunks: Vec<Chunk>,
     spare_pending: Vec<Pending>,
     snapshot: Option<(SnapshotCursor, Box<dyn SliceSink>)>,
+    sweep: Sweep,
     /// For each shard, the record up to which the last finished snapshot has everything.
     snapshot_seqs: Vec<Seq>,
 }
@@ -146,6 +151,7 @@ impl Worker {
             spare_chunks: Vec::new(),
             spare_pending: Vec::new(),
             snapshot: None,
+            sweep: Sweep::default(),
             snapshot_seqs,
         }
     }
@@ -264,6 +270,10 @@ impl Worker {
             let owned = &mut self.shards[place];
             owned.durable_seq = owned.durable_seq.max(record.seq);
             let slot = pending.slots[record.slot as usize];
+            if slot.batch == Slot::OWN {
+                owned.state.locate(pending.own[slot.job as usize], record.seq, position);
+                continue;
+            }
             let batch = &mut pending.batches[slot.batch as usize];
             self.finish(&mut batch.jobs[slot.job as usize], position);
         }
@@ -279,6 +289,7 @@ impl Worker {
             answer(waiting);
         }
         pending.slots.clear();
+        pending.own.clear();
         pending.ends.clear();
         chunk.clear();
         self.spare_chunks.push(chunk);
