@@ -105,7 +105,8 @@ fn a_part_that_says_nothing_is_refused() {
     let mut tier = [one_line.as_slice(), &[2, 1, 2]].concat();
     tier[1] |= MORE;
     assert!(decode(&tier, &dictionary()).is_ok(), "a part that says something");
-    let (_, record) = records().into_iter().find(|(name, _)| *name == "record-redemption-refused").expect("it is there");
+    let (_, record) =
+        records().into_iter().find(|(name, _)| *name == "record-redemption-refused").expect("it is there");
     let mut bytes = [encode(&record).as_slice(), &[16, 0]].concat();
     bytes[1] |= MORE;
     assert!(decode(&bytes, &dictionary()).is_err(), "lots of a refusal");

@@ -83,7 +83,7 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
     let opens_account = flags & FLAG_OPENS_ACCOUNT != 0;
     let account_id = if opens_account { reader.id()? } else { Box::default() };
     let posted_at = TimestampNs(i64::from_le_bytes(reader.array()?));
-    let transaction_id = reader.id()?;
+    let transaction_id = if kind == KIND_EXPIRY { Box::default() } else { reader.id()? };
     let partner = SymbolId(reader.number()?);
     let mut decision = Decision { account_known: true, ..Decision::default() };
     decision.program = ProgramVersion(reader.number()?);

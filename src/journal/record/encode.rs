@@ -39,7 +39,10 @@ pub fn encode_entry(out: &mut Vec<u8>, header: &EntryHeader, command: &Command, 
         put_id(out, &command.account_id);
     }
     out.extend_from_slice(&header.posted_at.0.to_le_bytes());
-    put_id(out, &command.transaction_id);
+    if !matches!(command.kind, CommandKind::Expire) {
+        // The ledger's own commands are under no id.
+        put_id(out, &command.transaction_id);
+    }
     put_unsigned(out, u64::from(command.partner.0));
     put_unsigned(out, u64::from(decision.program.0));
     put_question(out, &command.kind, header.posted_at);
