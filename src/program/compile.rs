@@ -5,13 +5,16 @@
 
 use hashbrown::HashMap;
 
-use super::file::{BudgetEntry, EarnSection, ProgramFile};
+use super::file::{
+    BonusEntry, BudgetEntry, EarnSection, EffectEntry, ProgramFile, RuleEntry, TiersSection, TriggerEntry, WhenEntry,
+};
 use super::problem::Finding;
 use super::symbols::{Symbols, SymbolsFull};
 use super::table::At;
 use super::timezone;
 use crate::ledger::program::{
-    Attribute, AttributeEntry, Budget, Cap, Earn, LineRule, LineTable, Metric, Program, RuleIndex, Terms, Wallet,
+    Attribute, AttributeEntry, Bonus, Budget, Cap, Conditions, Earn, LineEffect, LineRule, LineTable, Metric, Program,
+    RuleIndex, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
 };
 use crate::ledger::types::{CellId, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
@@ -47,7 +50,7 @@ pub(super) fn build(
         symbol: symbol(&cap.name),
         measure: cap.measure,
         window: cap.window,
-        limit: cap.limit,
+        limit: *cap.limit.get_ref(),
     });
     let metrics = file.metrics.iter().map(|metric| Metric {
         name: metric.name.get_ref().clone(),
@@ -70,9 +73,9 @@ pub(super) fn build(
         zone: timezone::zone(header.time_zone.get_ref()).expect("the time zone was checked"),
         wallets: wallets.collect(),
         earn: build_earn(file, earn),
-        lines: build_lines(file, earn, symbol),
-        bonuses: Vec::new(),
-        tiers: None,
+        lines: build_lines(file, earn, &symbol),
+        bonuses: file.bonuses.iter().map(|bonus| build_bonus(bonus, &symbol)).collect(),
+        tiers: file.tiers.as_ref().map(|tiers| build_tiers(file, tiers, &symbol)),
         caps: caps.collect(),
         metrics: metrics.collect(),
         budgets: file.budgets.iter().map(budget).collect(),
@@ -92,7 +95,15 @@ fn intern_all<'f>(
     let mut mentioned: Vec<&At<String>> = Vec::new();
     mentioned.extend(file.wallets.iter().map(|wallet| &wallet.name));
     mentioned.extend(earn.exclude.iter().flat_map(|(_, values)| values));
-    mentioned.extend(file.rules.iter().flat_map(|rule| &rule.values));
+    mentioned.extend(file.rules.iter().flat_map(RuleEntry::values));
+    let conditions = file.rules.iter().map(|rule| &rule.when).chain(file.bonuses.iter().map(|bonus| &bonus.when));
+    mentioned.extend(conditions.flatten().flat_map(WhenEntry::lists).flatten());
+    for bonus in &file.bonuses {
+        mentioned.push(&bonus.name);
+        if let TriggerEntry::Activity(kind) = &bonus.trigger {
+            mentioned.push(kind);
+        }
+    }
     mentioned.extend(file.caps.iter().map(|cap| &cap.name));
     mentioned.extend(file.metrics.iter().map(|metric| &metric.name));
     mentioned.extend(file.budgets.iter().map(|budget| &budget.name));
@@ -116,7 +127,7 @@ fn build_earn(file: &ProgramFile, earn: &EarnSection) -> Earn {
         per_minor: *earn.per_minor.get_ref(),
         rounding: earn.rounding,
         rounded_per: earn.rounded_per,
-        terms: Terms::default(),
+        terms: Terms { expiry: earn.expiry },
     }
 }
 
@@ -128,16 +139,99 @@ fn build_lines(file: &ProgramFile, earn: &EarnSection, symbol: impl Fn(&At<Strin
         }
     }
     for (rule, index) in file.rules.iter().zip(0..) {
-        table.rules.push(LineRule::multiplier(rule.name.get_ref(), *rule.multiplier_bps.get_ref()));
-        for value in &rule.values {
-            let rules = &mut entry(&mut table, rule.attribute, symbol(value)).rules;
+        table.rules.push(build_rule(rule, &symbol));
+        table.needs_eligible_amount |= rule.when.as_ref().is_some_and(|when| when.eligible_minor_min.is_some());
+        let Some((attribute, values)) = &rule.matched else {
+            table.everywhere.push(RuleIndex(index));
+            continue;
+        };
+        for value in values {
+            let rules = &mut entry(&mut table, *attribute, symbol(value)).rules;
             // A value listed twice in one rule matches it once.
             if rules.last() != Some(&RuleIndex(index)) {
                 rules.push(RuleIndex(index));
             }
         }
     }
+    table.multiply_max = multiply_max(&table);
     table
+}
+
+fn build_rule(rule: &RuleEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> LineRule {
+    LineRule {
+        name: rule.name.get_ref().clone(),
+        effect: match &rule.effect {
+            EffectEntry::Multiplier(bps) => LineEffect::Multiplier(*bps.get_ref()),
+            EffectEntry::Fixed { units, per_piece } => {
+                LineEffect::Fixed { units: *units.get_ref(), per_piece: *per_piece }
+            }
+        },
+        stacking: rule.stacking,
+        priority: rule.priority,
+        when: rule.when.as_ref().map(|when| Box::new(build_conditions(when, symbol))),
+    }
+}
+
+/// The most rules of [`Stacking::Multiply`] that can match one line: a line has one value of each attribute.
+fn multiply_max(table: &LineTable) -> u32 {
+    let count = |rules: &[RuleIndex]| {
+        let found = rules.iter().filter_map(|rule| table.rule(*rule));
+        found.filter(|rule| rule.stacking == Stacking::Multiply).count()
+    };
+    let of_values =
+        table.values.iter().map(|values| values.values().map(|entry| count(&entry.rules)).max().unwrap_or(0));
+    u32::try_from(of_values.sum::<usize>() + count(&table.everywhere)).expect("a programme has few rules")
+}
+
+fn build_conditions(when: &WhenEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> Conditions {
+    let sorted = |names: &[At<String>]| {
+        let mut symbols: Vec<SymbolId> = names.iter().map(&symbol).collect();
+        symbols.sort_unstable();
+        symbols.dedup();
+        symbols
+    };
+    let number = |stated: &Option<At<i64>>| stated.as_ref().map_or(0, |stated| *stated.get_ref());
+    Conditions {
+        from: when.from.as_ref().map(|day| *day.get_ref()),
+        until: when.until.as_ref().map(|day| *day.get_ref()),
+        weekdays: Weekdays(when.weekdays),
+        minutes: when.minutes.clone(),
+        stores: sorted(&when.stores),
+        channels: sorted(&when.channels),
+        payment_methods: sorted(&when.payment_methods),
+        partners: sorted(&when.partners),
+        segments: sorted(&when.segments),
+        not_segments: sorted(&when.not_segments),
+        levels: when.levels,
+        eligible_minor_min: number(&when.eligible_minor_min),
+        nth_basket: number(&when.nth_basket),
+        every_nth_basket: number(&when.every_nth_basket),
+    }
+}
+
+fn build_bonus(bonus: &BonusEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> Bonus {
+    Bonus {
+        name: bonus.name.get_ref().clone(),
+        symbol: symbol(&bonus.name),
+        trigger: match &bonus.trigger {
+            TriggerEntry::Basket => Trigger::Basket,
+            TriggerEntry::Activity(kind) => Trigger::Activity(symbol(kind)),
+        },
+        when: bonus.when.as_ref().map_or_else(Conditions::default, |when| build_conditions(when, &symbol)),
+        units: *bonus.units.get_ref(),
+        limit: bonus.limit,
+    }
+}
+
+fn build_tiers(file: &ProgramFile, tiers: &TiersSection, symbol: impl Fn(&At<String>) -> SymbolId) -> TierLadder {
+    let metric = file.metrics.iter().find(|metric| metric.name.get_ref() == tiers.metric.get_ref());
+    let metric = metric.expect("the ladder's metric was checked");
+    let levels = tiers.levels.iter().map(|level| TierLevel {
+        name: level.name.get_ref().clone(),
+        threshold: *level.threshold.get_ref(),
+        multiplier_bps: level.multiplier_bps,
+    });
+    TierLadder { metric: symbol(&metric.name), window: metric.window, levels: levels.collect() }
 }
 
 fn entry(table: &mut LineTable, attribute: Attribute, value: SymbolId) -> &mut AttributeEntry {

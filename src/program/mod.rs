@@ -3,7 +3,7 @@
 //!
 //! Reading order: `table` (one TOML table, key by key), `file` (the sections), `check` (what entries mean together),
 //! `compile` (the tables), [`summary()`] (a preview for people), [`registry`] (the versions of a data directory).
-//! The reference for authors is `docs/program-file.md`.
+//! The reference for authors is `docs/programs.md`.
 //!
 //! What must stay true: a file with an error never becomes a programme and changes no dictionary; compiling depends on
 //! its arguments and the time-zone release of this binary only; every bound is in [`crate::limits`].
@@ -24,7 +24,7 @@ mod timezone;
 
 pub use problem::{Problem, Severity};
 pub use registry::Programs;
-pub use summary::summary;
+pub use summary::{Outlook, summary};
 pub use symbols::{SymbolTable, Symbols, SymbolsFull};
 pub use timezone::{time_zone_release, zone};
 
@@ -48,6 +48,8 @@ pub struct Checked {
     pub problems: Vec<Problem>,
     /// The programme, compiled with a dictionary of its own, for a preview. `None` when there is an error.
     pub program: Option<Program>,
+    /// What the file's ordinary basket earns, where the file names one and has no error.
+    pub outlook: Option<Outlook>,
 }
 
 /// Checks a programme file and runs its expectations.
@@ -57,9 +59,13 @@ pub struct Checked {
 #[must_use]
 pub fn check(source: &str) -> Checked {
     let mut problems = Problems::new(source);
-    let program = examine(source, &mut problems).map(|examined| examined.program);
-    let program = program.filter(|_| !problems.has_errors());
-    Checked { problems: problems.into_sorted(), program }
+    let examined = examine(source, &mut problems).filter(|_| !problems.has_errors());
+    let outlook = examined.as_ref().and_then(|examined| {
+        let header = examined.file.header.as_ref()?;
+        Some(Outlook::new(&examined.program, header.typical_basket_minor?, header.first_reward_units))
+    });
+    let program = examined.map(|examined| examined.program);
+    Checked { problems: problems.into_sorted(), program, outlook }
 }
 
 /// Compiles a programme file.
@@ -136,7 +142,7 @@ fn examine<'s>(source: &'s str, problems: &mut Problems<'s>) -> Option<Examined>
     let mut symbols = SymbolTable::new();
     let program = compile::build(&file, source, ProgramVersion(1), TimestampNs(0), &mut symbols)
         .expect("a file holds fewer strings than a fresh dictionary takes");
-    check::check_expectations(&file.expectations, &program, &mut symbols, problems);
+    check::check_expectations(&file, &program, &mut symbols, problems);
     Some(Examined { file, program })
 }
 

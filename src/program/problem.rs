@@ -80,6 +80,10 @@ impl Finding {
         Self { severity: Severity::Warning, ..Self::error(at, message) }
     }
 
+    pub(super) fn has_hint(&self) -> bool {
+        self.hint.is_some()
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

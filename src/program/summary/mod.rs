@@ -3,20 +3,26 @@
 //! What must stay true: every line is true of the compiled programme, not of the text it came from, so that the preview
 //! shows what will be decided; the number of lines is bounded.
 
-use super::table::grouped;
+mod conditions;
+mod outlook;
+
+pub use outlook::Outlook;
+
+use super::table::{decimal, grouped};
 use crate::ledger::program::{
-    AccountPolicy, Attribute, BPS_ONE, Budget, CalendarWindow, Cap, CapMeasure, Metric, MetricMeasure, Program,
-    RoundedPer, Rounding, Wallet,
+    AccountPolicy, Attribute, BPS_ONE, Bonus, Budget, CalendarWindow, Cap, CapMeasure, Expiry, LineEffect, LineRule,
+    Metric, MetricMeasure, Program, RoundedPer, Rounding, Stacking, TierLadder, Trigger, Wallet,
 };
 use crate::ledger::types::{Day, Units};
 
-/// Rules that are listed one by one.
+/// Rules, and bonuses, that are listed one by one.
 const LISTED_RULES_MAX: usize = 20;
 
 /// Decimal places that a multiplier in basis points adds to a number.
 const BPS_DECIMALS: u32 = 4;
 
-/// The programme in words, one fact a line: the rate, what is not eligible, rules, caps, metrics, budgets, terms.
+/// The programme in words, one fact a line: the rate, what is not eligible, rules, bonuses, levels, caps, metrics,
+/// budgets, terms.
 #[must_use]
 pub fn summary(program: &Program) -> Vec<String> {
     let wallet = earning_wallet(program);
@@ -26,9 +32,12 @@ pub fn summary(program: &Program) -> Vec<String> {
     ];
     lines.extend(not_eligible(program));
     lines.extend(rules(program));
+    lines.extend(bonuses(program, wallet));
+    lines.extend(program.tiers.iter().flat_map(|ladder| levels(program, ladder)));
     lines.extend(program.caps.iter().map(|cap| cap_line(cap, wallet)));
     lines.extend(program.metrics.iter().map(metric_line));
     lines.extend(program.budgets.iter().map(|budget| budget_line(budget, wallet)));
+    lines.extend(expiry(program));
     lines.push(terms(program));
     lines
 }
@@ -52,13 +61,24 @@ fn rate(program: &Program) -> String {
         RoundedPer::Line => "on each line",
     };
     let base = units(decimal(i128::from(earn.units), scale, scale), wallet);
-    // Of equal multipliers the first in the file counts, as in a decision.
-    let best = program.lines.rules.iter().rev().max_by_key(|rule| rule.multiplier_bps());
-    let up_to = best.filter(|rule| rule.multiplier_bps() > BPS_ONE).map_or_else(String::new, |rule| {
-        let most = i128::from(earn.units) * i128::from(rule.multiplier_bps());
-        format!("; up to {} with {}", units(decimal(most, scale + BPS_DECIMALS, scale), wallet), rule.name)
-    });
+    let up_to = up_to(program, wallet).unwrap_or_default();
     format!("earn: {base} per {per} {}, {rounding} {place}{up_to}", program.currency)
+}
+
+/// "; up to 2 points with double": the best rule, where no two of them go together.
+fn up_to(program: &Program, wallet: &Wallet) -> Option<String> {
+    let rules = &program.lines.rules;
+    let stacks = |rule: &LineRule| matches!(rule.stacking, Stacking::Add | Stacking::Multiply);
+    let levels = program.tiers.iter().flat_map(|ladder| &ladder.levels);
+    if rules.iter().any(stacks) || levels.into_iter().any(|level| level.multiplier_bps > BPS_ONE) {
+        return None;
+    }
+    // Of equal multipliers the first in the file counts, as in a decision.
+    let best = rules.iter().rev().max_by_key(|rule| rule.multiplier_bps());
+    let best = best.filter(|rule| rule.multiplier_bps() > BPS_ONE)?;
+    let most = i128::from(program.earn.units) * i128::from(best.multiplier_bps());
+    let scale = u32::from(wallet.scale);
+    Some(format!("; up to {} with {}", units(decimal(most, scale + BPS_DECIMALS, scale), wallet), best.name))
 }
 
 /// How many values each attribute excludes.
@@ -87,14 +107,89 @@ fn rules(program: &Program) -> Vec<String> {
             .filter(|(_, count)| **count > 0)
             .map(|(attribute, count)| values_of(*attribute, *count))
             .collect();
-        let times = decimal(i128::from(rule.multiplier_bps()), BPS_DECIMALS, 0);
-        format!("rule {}: {times} times the rate for {}", rule.name, matched.join(", "))
+        let matched = if matched.is_empty() { "every line".to_owned() } else { matched.join(", ") };
+        let when = rule.when.as_ref().map_or_else(String::new, |when| conditions::words(when, program));
+        format!("rule {}: {} for {matched}{when}", rule.name, effect(rule, earning_wallet(program)))
     });
     let mut lines: Vec<String> = listed.collect();
     if rules.len() > LISTED_RULES_MAX {
         lines.push(format!("and {} more rules", rules.len() - LISTED_RULES_MAX));
     }
     lines
+}
+
+/// What a rule does: "2 times the rate".
+fn effect(rule: &LineRule, wallet: &Wallet) -> String {
+    let times = |bps: i64| decimal(i128::from(bps), BPS_DECIMALS, 0);
+    match (rule.effect, rule.stacking) {
+        (LineEffect::Fixed { units, per_piece }, _) => {
+            let per = if per_piece { "piece" } else { "line" };
+            format!("{} more per {per}", units_in(wallet, units))
+        }
+        (LineEffect::Multiplier(bps), Stacking::BestOf) => format!("{} times the rate", times(bps)),
+        (LineEffect::Multiplier(bps), Stacking::Add) if bps < BPS_ONE => {
+            format!("{} times the rate less", times(BPS_ONE - bps))
+        }
+        (LineEffect::Multiplier(bps), Stacking::Add) => format!("{} times the rate more", times(bps - BPS_ONE)),
+        (LineEffect::Multiplier(bps), Stacking::Multiply) => format!("{} times what else counts", times(bps)),
+        (LineEffect::Multiplier(bps), Stacking::Exclusive) => {
+            format!("{} times the rate, and no other rule,", times(bps))
+        }
+    }
+}
+
+fn bonuses(program: &Program, wallet: &Wallet) -> Vec<String> {
+    let listed = program.bonuses.iter().take(LISTED_RULES_MAX).map(|bonus| bonus_line(bonus, program, wallet));
+    let mut lines: Vec<String> = listed.collect();
+    if program.bonuses.len() > LISTED_RULES_MAX {
+        lines.push(format!("and {} more bonuses", program.bonuses.len() - LISTED_RULES_MAX));
+    }
+    lines
+}
+
+fn bonus_line(bonus: &Bonus, program: &Program, wallet: &Wallet) -> String {
+    let trigger = match bonus.trigger {
+        Trigger::Basket => "a basket",
+        Trigger::Activity(_) => "an activity",
+    };
+    let limit = bonus.limit.map_or_else(String::new, |(per, times)| {
+        let times = if times == 1 { "once".to_owned() } else { format!("{} times", grouped(times, ',')) };
+        format!("; at most {times} per account and {}", window(per))
+    });
+    let when = conditions::words(&bonus.when, program);
+    format!("bonus {}: {} for {trigger}{when}{limit}", bonus.name, units_in(wallet, bonus.units))
+}
+
+fn levels(program: &Program, ladder: &TierLadder) -> Vec<String> {
+    let metric = program.metrics.iter().find(|metric| metric.symbol == ladder.metric);
+    let metric = metric.map_or("the metric", |metric| metric.name.as_str());
+    let line = |level: &crate::ledger::program::TierLevel| {
+        let from = money(level.threshold, program);
+        let times = decimal(i128::from(level.multiplier_bps), BPS_DECIMALS, 0);
+        format!(
+            "level {}: from {from} of {metric} per account and {} on; {times} times what a basket's lines earn",
+            level.name,
+            window(ladder.window)
+        )
+    };
+    ladder.levels.iter().map(line).collect()
+}
+
+/// Minor units as an amount with its currency.
+fn money(minor: i64, program: &Program) -> String {
+    let decimals = currency_decimals(&program.currency);
+    format!("{} {}", decimal(i128::from(minor), decimals, decimals), program.currency)
+}
+
+fn expiry(program: &Program) -> Option<String> {
+    match program.earn.terms.expiry {
+        Expiry::Never => None,
+        Expiry::AfterDays(days) => {
+            let name = &earning_wallet(program).name;
+            let after = if days == 1 { "1 full day".to_owned() } else { format!("{} full days", grouped(i64::from(days), ',')) };
+            Some(format!("expiry: {name} die after {after} behind the day on which they were earned"))
+        }
+    }
 }
 
 /// "1 brand", "3 categories".
@@ -177,22 +272,6 @@ fn units(number: String, wallet: &Wallet) -> String {
     let one = wallet.name.strip_suffix('s').filter(|one| !one.is_empty() && !one.ends_with('s'));
     let name = one.filter(|_| number == "1").unwrap_or(&wallet.name);
     format!("{number} {name}")
-}
-
-/// `number / 10^decimals`; zeros at the end go, except for the first `kept` decimals.
-fn decimal(number: i128, decimals: u32, kept: u32) -> String {
-    let divisor = 10_i128.pow(decimals);
-    let mut text = grouped(i64::try_from(number / divisor).expect("what a programme states fits i64"), ',');
-    let [width, kept] = [decimals, kept].map(|count| usize::try_from(count).expect("a handful of decimals"));
-    if decimals > 0 {
-        let digits = format!("{:0width$}", number % divisor);
-        let needed = digits.trim_end_matches('0').len().max(kept);
-        if let Some(fraction) = digits.get(..needed).filter(|fraction| !fraction.is_empty()) {
-            text.push('.');
-            text.push_str(fraction);
-        }
-    }
-    text
 }
 
 /// Decimal places of a currency's minor unit, after ISO 4217. For showing amounts only: a file states minor units.

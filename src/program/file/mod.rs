@@ -1,7 +1,12 @@
 //! The programme file as its author wrote it: sections and entries with their places in the source.
 //!
 //! What must stay true: a value in one of these structures has been reported if it is unfit by itself; what concerns
-//! several entries together is judged in `check`. The reference for authors is `docs/program-file.md`.
+//! several entries together is judged in `check`. The reference for authors is `docs/programs.md`.
+
+mod expect;
+mod rewards;
+mod rules;
+mod when;
 
 use std::collections::HashMap;
 
@@ -10,10 +15,15 @@ use super::suggest::nearest;
 use super::table::{At, TableReader};
 use super::timezone;
 use crate::ledger::program::{
-    AccountPolicy, Attribute, BPS_ONE, CalendarWindow, CapMeasure, MetricMeasure, RoundedPer, Rounding,
+    AccountPolicy, Attribute, CalendarWindow, CapMeasure, Expiry, MetricMeasure, RoundedPer, Rounding,
 };
 use crate::ledger::types::Day;
 use crate::limits;
+
+pub(super) use expect::{Event, Expectation, Given};
+pub(super) use rewards::{BonusEntry, TiersSection, TriggerEntry};
+pub(super) use rules::{EffectEntry, RuleEntry};
+pub(super) use when::WhenEntry;
 
 /// A whole file. `program` and `earn` are `None` only when a problem says why.
 #[derive(Debug)]
@@ -25,6 +35,8 @@ pub(super) struct ProgramFile {
     pub(super) caps: Vec<CapEntry>,
     pub(super) metrics: Vec<MetricEntry>,
     pub(super) budgets: Vec<BudgetEntry>,
+    pub(super) tiers: Option<TiersSection>,
+    pub(super) bonuses: Vec<BonusEntry>,
     pub(super) expectations: Vec<Expectation>,
 }
 
@@ -37,6 +49,12 @@ pub(super) struct Header {
     pub(super) accounts: AccountPolicy,
     pub(super) late_limit_days: i64,
     pub(super) future_skew_seconds: i64,
+    /// The most that the multipliers of a line may come to together, in basis points.
+    pub(super) multiplier_max_bps: Option<i64>,
+    /// An ordinary basket, in minor units: for people who want to see what it earns.
+    pub(super) typical_basket_minor: Option<i64>,
+    /// What the cheapest reward costs.
+    pub(super) first_reward_units: Option<i64>,
 }
 
 /// `[[wallets]]`.
@@ -56,15 +74,7 @@ pub(super) struct EarnSection {
     pub(super) rounding: Rounding,
     pub(super) rounded_per: RoundedPer,
     pub(super) exclude: Vec<(Attribute, Vec<At<String>>)>,
-}
-
-/// `[[rules]]`.
-#[derive(Debug)]
-pub(super) struct RuleEntry {
-    pub(super) name: At<String>,
-    pub(super) attribute: Attribute,
-    pub(super) values: Vec<At<String>>,
-    pub(super) multiplier_bps: At<i64>,
+    pub(super) expiry: Expiry,
 }
 
 /// `[[caps]]`.
@@ -73,7 +83,7 @@ pub(super) struct CapEntry {
     pub(super) name: At<String>,
     pub(super) measure: CapMeasure,
     pub(super) window: CalendarWindow,
-    pub(super) limit: i64,
+    pub(super) limit: At<i64>,
 }
 
 /// `[[metrics]]`.
@@ -93,22 +103,6 @@ pub(super) struct BudgetEntry {
     pub(super) until: Option<Day>,
 }
 
-/// `[[expect]]`: a basket and what it must earn before caps and budgets.
-#[derive(Debug)]
-pub(super) struct Expectation {
-    pub(super) name: At<String>,
-    pub(super) lines: Vec<ExpectedLine>,
-    pub(super) units: At<i64>,
-}
-
-/// One line of an expectation's basket.
-#[derive(Debug)]
-pub(super) struct ExpectedLine {
-    /// In the order of [`Attribute::ALL`]; empty where the line does not say.
-    pub(super) attributes: [String; 5],
-    pub(super) amount_minor: i64,
-}
-
 /// Names of one kind, to find those given twice.
 #[derive(Default)]
 struct Names {
@@ -117,14 +111,38 @@ struct Names {
 }
 
 impl Names {
-    fn claim(&mut self, problems: &mut Problems<'_>, noun: &'static str, name: &At<String>) {
+    /// The names of one kind, in the order of the alphabet.
+    fn of(&self, noun: &str) -> Vec<&str> {
+        let known = self.bearers.iter().filter(|(_, (kind, _))| *kind == noun).map(|(name, _)| name.as_str());
+        let mut known: Vec<&str> = known.collect();
+        known.sort_unstable();
+        known
+    }
+
+    /// Reports a name of one kind that nothing bears.
+    fn check_known(&self, problems: &mut Problems<'_>, noun: &'static str, name: &At<String>) {
+        if self.bearers.get(name.get_ref()).is_some_and(|(kind, _)| *kind == noun) {
+            return;
+        }
+        let finding = Finding::error(&name.span(), format!("there is no {noun} {:?}", name.get_ref()));
+        let known = self.of(noun);
+        problems.push(match nearest(name.get_ref(), known.iter().copied()) {
+            Some(name) => finding.hint(format!("did you mean \"{name}\"?")),
+            None if known.is_empty() => finding,
+            None => finding.hint(format!("the {noun}s of this file: {}", known.join(", "))),
+        });
+    }
+
+    /// Takes a name; whether it was free. One that is taken is reported.
+    fn claim(&mut self, problems: &mut Problems<'_>, noun: &'static str, name: &At<String>) -> bool {
         let line = problems.line(name.span().start);
         if let Some((other_noun, other_line)) = self.bearers.get(name.get_ref()) {
             let message = format!("the name `{}` is taken by the {other_noun} on line {other_line}", name.get_ref());
             problems.push(Finding::error(&name.span(), message));
-        } else {
-            self.bearers.insert(name.get_ref().clone(), (noun, line));
+            return false;
         }
+        self.bearers.insert(name.get_ref().clone(), (noun, line));
+        true
     }
 }
 
@@ -137,7 +155,14 @@ pub(super) const ATTRIBUTE_KEYS: [(&str, Attribute); 5] = [
     ("margin_class", Attribute::MarginClass),
 ];
 
-const CALENDAR_WINDOWS: [(&str, CalendarWindow); 2] = [("day", CalendarWindow::Day), ("year", CalendarWindow::Year)];
+/// The windows in which counters count, as the file calls them.
+pub(super) const CALENDAR_WINDOWS: [(&str, CalendarWindow); 5] = [
+    ("day", CalendarWindow::Day),
+    ("week", CalendarWindow::Week),
+    ("month", CalendarWindow::Month),
+    ("year", CalendarWindow::Year),
+    ("lifetime", CalendarWindow::Lifetime),
+];
 
 impl ProgramFile {
     /// Reads the whole file; what is unfit goes to the reader's problems.
@@ -153,11 +178,7 @@ impl ProgramFile {
             read_wallet(entry, &mut wallet_names)
         });
         let earn = root.table("earn", "[earn]").and_then(|section| read_earn(section, &wallet_names));
-        let mut rule_names = Names::default();
-        let rules = read_entries(&mut root, "rules", "[[rules]]", limits::PROGRAM_RULES_MAX, |entry| {
-            read_rule(entry, &mut rule_names)
-        });
-        // Caps, metrics and budgets are counters, told apart by name in reasons and across versions.
+        // Caps, metrics, budgets and bonuses are counters, told apart by name in reasons and across versions.
         let mut counter_names = Names::default();
         let caps = read_entries(&mut root, "caps", "[[caps]]", limits::PROGRAM_CAPS_MAX, |entry| {
             read_cap(entry, &mut counter_names)
@@ -168,9 +189,22 @@ impl ProgramFile {
         let budgets = read_entries(&mut root, "budgets", "[[budgets]]", limits::PROGRAM_BUDGETS_MAX, |entry| {
             read_budget(entry, &mut counter_names)
         });
-        let expectations = read_entries(&mut root, "expect", "[[expect]]", usize::MAX, read_expectation);
+        let (tiers, levels) = match root.table("tiers", "[tiers]") {
+            Some(section) => rewards::read_tiers(section, &counter_names),
+            None => (None, Vec::new()),
+        };
+        let mut rule_names = Names::default();
+        let rules = read_entries(&mut root, "rules", "[[rules]]", limits::PROGRAM_RULES_MAX, |entry| {
+            rules::read_rule(entry, &mut rule_names, &levels)
+        });
+        let bonuses = read_entries(&mut root, "bonuses", "[[bonuses]]", limits::PROGRAM_BONUSES_MAX, |entry| {
+            rewards::read_bonus(entry, &mut rule_names, &mut counter_names, &levels)
+        });
+        let expectations = read_entries(&mut root, "expect", "[[expect]]", usize::MAX, |entry| {
+            expect::read_expectation(entry, &rule_names, &levels)
+        });
         root.finish();
-        Self { header, wallets, earn, rules, caps, metrics, budgets, expectations }
+        Self { header, wallets, earn, rules, caps, metrics, budgets, tiers, bonuses, expectations }
     }
 }
 
@@ -215,9 +249,28 @@ fn read_header(mut section: TableReader<'_, '_>) -> Option<Header> {
     let future_skew_seconds = section
         .integer("future_skew_seconds", 0..=limits::FUTURE_SKEW_SECONDS_MAX)
         .map_or(limits::FUTURE_SKEW_SECONDS_DEFAULT, At::into_inner);
+    let multiplier_max_bps = rules::read_multiplier_max(&mut section);
+    let basket_minor_max = limits::LINE_AMOUNT_MINOR_MAX;
+    let typical_basket_minor = section.integer("typical_basket_minor", 1..=basket_minor_max).map(At::into_inner);
+    let first_reward_units = section.integer("first_reward_units", 1..=limits::UNITS_MAX);
+    if let Some(units) = first_reward_units.as_ref().filter(|_| typical_basket_minor.is_none()) {
+        let message = "`first_reward_units` says nothing without `typical_basket_minor`";
+        let hint = "state an ordinary basket in minor units, for example typical_basket_minor = 3_500";
+        section.problems.push(Finding::error(&units.span(), message).hint(hint));
+    }
     section.finish();
     let (name, currency, time_zone) = (name?, currency?, time_zone?);
-    Some(Header { name, currency, time_zone, accounts, late_limit_days, future_skew_seconds })
+    Some(Header {
+        name,
+        currency,
+        time_zone,
+        accounts,
+        late_limit_days,
+        future_skew_seconds,
+        multiplier_max_bps,
+        typical_basket_minor,
+        first_reward_units: first_reward_units.map(At::into_inner),
+    })
 }
 
 fn read_wallet(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<WalletEntry> {
@@ -235,15 +288,8 @@ fn read_wallet(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<Wall
 fn read_earn(mut section: TableReader<'_, '_>, wallet_names: &Names) -> Option<EarnSection> {
     section.require(&["wallet", "units", "per_minor", "rounding", "stacking"]);
     let wallet = section.text("wallet", 0..=usize::MAX);
-    if let Some(wallet) = wallet.as_ref().filter(|wallet| !wallet_names.bearers.contains_key(wallet.get_ref())) {
-        let finding = Finding::error(&wallet.span(), format!("there is no wallet {:?}", wallet.get_ref()));
-        let mut known: Vec<&str> = wallet_names.bearers.keys().map(String::as_str).collect();
-        known.sort_unstable();
-        section.problems.push(match nearest(wallet.get_ref(), known.iter().copied()) {
-            Some(name) => finding.hint(format!("did you mean \"{name}\"?")),
-            None if known.is_empty() => finding,
-            None => finding.hint(format!("the wallets of this file: {}", known.join(", "))),
-        });
+    if let Some(wallet) = &wallet {
+        wallet_names.check_known(section.problems, "wallet", wallet);
     }
     let units = section.integer("units", 1..=limits::EARN_RATE_PART_MAX);
     let per_minor = section.integer("per_minor", 1..=limits::EARN_RATE_PART_MAX);
@@ -261,6 +307,7 @@ fn read_earn(mut section: TableReader<'_, '_>, wallet_names: &Names) -> Option<E
         table.finish();
         lists
     });
+    let expiry = rewards::read_expiry(&mut section);
     section.finish();
     stacking?;
     Some(EarnSection {
@@ -270,6 +317,7 @@ fn read_earn(mut section: TableReader<'_, '_>, wallet_names: &Names) -> Option<E
         rounding: rounding?.into_inner(),
         rounded_per,
         exclude,
+        expiry,
     })
 }
 
@@ -282,69 +330,6 @@ fn read_attributes(table: &mut TableReader<'_, '_>) -> Vec<(Attribute, Vec<At<St
         }
     }
     lists
-}
-
-fn read_rule(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<RuleEntry> {
-    entry.require(&["name", "match"]);
-    let name = entry.name("name");
-    if let Some(name) = &name {
-        names.claim(entry.problems, "rule", name);
-    }
-    let matched = entry.table("match", "`match`").and_then(|mut table| {
-        let stated_count = ATTRIBUTE_KEYS.iter().filter(|(key, _)| table.has(key)).count();
-        let lists = read_attributes(&mut table);
-        if stated_count != 1 {
-            let message = format!("`match` must name exactly one attribute, not {stated_count}");
-            let finding = Finding::error(table.at(), message);
-            table.problems.push(match stated_count {
-                0 => finding.hint("for example: match = { brand = [\"House\"] }"),
-                _ => finding.hint("write a rule for each attribute: of several that match a line, the best counts"),
-            });
-        }
-        table.finish();
-        lists.into_iter().next()
-    });
-    let multiplier_bps = read_multiplier(&mut entry);
-    entry.finish();
-    let (attribute, values) = matched?;
-    Some(RuleEntry { name: name?, attribute, values, multiplier_bps: multiplier_bps? })
-}
-
-/// The multiplier, from exactly one of the two keys that can state it.
-fn read_multiplier(entry: &mut TableReader<'_, '_>) -> Option<At<i64>> {
-    if entry.has("multiplier") == entry.has("multiplier_bps") {
-        let message = if entry.has("multiplier") {
-            "a rule states `multiplier` or `multiplier_bps`, not both"
-        } else {
-            "[[rules]] lacks `multiplier`"
-        };
-        let finding = Finding::error(entry.at(), message);
-        entry.problems.push(finding.hint("to double, write multiplier = \"2\""));
-    }
-    let bps = entry.integer("multiplier_bps", 0..=limits::MULTIPLIER_BPS_MAX);
-    let Some(text) = entry.decimal_text("multiplier") else { return bps };
-    let Some(parsed) = parse_multiplier(text.get_ref()) else {
-        let finding = Finding::error(&text.span(), format!("{:?} is not a multiplier", text.get_ref()));
-        entry.problems.push(finding.hint("a multiplier has digits and up to 4 decimals, for example \"1.25\""));
-        return bps;
-    };
-    if parsed > limits::MULTIPLIER_BPS_MAX {
-        let most = limits::MULTIPLIER_BPS_MAX / BPS_ONE;
-        entry.problems.push(Finding::error(&text.span(), format!("`multiplier` may be at most \"{most}\"")));
-    }
-    Some(At::new(text.span(), parsed.min(limits::MULTIPLIER_BPS_MAX)))
-}
-
-/// A decimal number with up to 4 decimals as basis points; one too large for i64 as the largest there is.
-fn parse_multiplier(text: &str) -> Option<i64> {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_digits(whole) || !is_digits(decimals) || decimals.len() > 4 {
-        return None;
-    }
-    let ten_thousandths: i64 = format!("{decimals:0<4}").parse().ok()?;
-    let whole: i64 = whole.parse().unwrap_or(i64::MAX);
-    Some(whole.saturating_mul(BPS_ONE).saturating_add(ten_thousandths))
 }
 
 fn read_cap(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<CapEntry> {
@@ -361,8 +346,8 @@ fn read_cap(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<CapEntr
         entry.problems.push(Finding::warning(&limit.span(), "with a limit of 0 nothing is ever earned"));
     }
     entry.finish();
-    let (measure, window, limit) = (measure?.into_inner(), window?.into_inner(), limit?.into_inner());
-    Some(CapEntry { name: name?, measure, window, limit })
+    let (measure, window) = (measure?.into_inner(), window?.into_inner());
+    Some(CapEntry { name: name?, measure, window, limit: limit? })
 }
 
 fn read_metric(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<MetricEntry> {
@@ -400,27 +385,6 @@ fn read_budget(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<Budg
     Some(BudgetEntry { name: name?, units: units?.into_inner(), from, until })
 }
 
-fn read_expectation(mut entry: TableReader<'_, '_>) -> Option<Expectation> {
-    entry.require(&["name", "lines", "units"]);
-    let name = entry.text("name", 1..=limits::SYMBOL_BYTES_MAX);
-    let mut lines = Vec::new();
-    entry.each_table("lines", "a line", limits::BASKET_LINES_MAX, |line| {
-        lines.extend(read_expected_line(line));
-    });
-    let units = entry.integer("units", 0..=limits::UNITS_MAX);
-    entry.finish();
-    Some(Expectation { name: name?, lines, units: units? })
-}
-
-fn read_expected_line(mut line: TableReader<'_, '_>) -> Option<ExpectedLine> {
-    line.require(&["amount_minor"]);
-    let amount_minor = line.integer("amount_minor", 0..=limits::LINE_AMOUNT_MINOR_MAX);
-    let attributes = ATTRIBUTE_KEYS
-        .map(|(key, _)| line.text(key, 0..=limits::SYMBOL_BYTES_MAX).map_or_else(String::new, At::into_inner));
-    line.finish();
-    Some(ExpectedLine { attributes, amount_minor: amount_minor?.into_inner() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -428,31 +392,5 @@ mod tests {
     #[test]
     fn attributes_are_in_the_order_of_the_tables() {
         assert_eq!(ATTRIBUTE_KEYS.map(|(_, attribute)| attribute), Attribute::ALL);
-    }
-
-    #[test]
-    fn multipliers_are_exact() {
-        let rows = [
-            ("0", Some(0)),
-            ("1", Some(10_000)),
-            ("2", Some(20_000)),
-            ("1.25", Some(12_500)),
-            ("0.0001", Some(1)),
-            ("01.50", Some(15_000)),
-            ("1000.0000", Some(10_000_000)),
-            ("99999999999999999999", Some(i64::MAX)),
-            ("1.00001", None),
-            ("", None),
-            (".5", None),
-            ("1.", None),
-            ("1,5", None),
-            ("-1", None),
-            ("+1", None),
-            ("1e3", None),
-            (" 1", None),
-        ];
-        for (text, bps) in rows {
-            assert_eq!(parse_multiplier(text), bps, "{text:?}");
-        }
     }
 }

@@ -1,0 +1,260 @@
+//! The author's own expectations, run by the code that decides.
+//!
+//! What must stay true: nothing is judged here; an expectation is an account, a command and a look at the decision.
+
+use crate::ledger::account::{Account, Counter};
+use crate::ledger::command::{Activity, Basket, Command, CommandKind, Line};
+use crate::ledger::decision::{Decision, Outcome};
+use crate::ledger::program::{AccountPolicy, LineClass, Periods, Program};
+use crate::ledger::state::{Context, ShardState};
+use crate::ledger::types::{AccountNumber, Day, Item, ItemId, ShardId, SymbolId, TimestampNs};
+use crate::limits::UNITS_MAX;
+use crate::program::file::{Event, Expectation, Given, ProgramFile, TriggerEntry, WhenEntry};
+use crate::program::problem::{Finding, Problems};
+use crate::program::suggest::nearest;
+use crate::program::symbols::{SymbolTable, Symbols};
+use crate::program::table::{At, stated};
+use crate::program::timezone;
+
+/// Lines of a failed expectation that the hint explains.
+const EXPLAINED_LINES_MAX: usize = 8;
+
+/// The account of every expectation.
+const ACCOUNT: &str = "expected";
+
+/// Runs the file's expectations against the programme compiled from it, by the code that decides.
+pub(in crate::program) fn check_expectations(
+    file: &ProgramFile,
+    program: &Program,
+    symbols: &mut SymbolTable,
+    problems: &mut Problems<'_>,
+) {
+    let unbounded = without_bounds(program);
+    let known = KnownFacts::of(file);
+    let mut decision = Decision::default();
+    for expectation in &file.expectations {
+        known.check(expectation, problems);
+        let Some(at) = instant(expectation, program, problems) else { continue };
+        let command = command(expectation, at, symbols);
+        let state = state(expectation, &unbounded, at, symbols);
+        let context = Context { program: &unbounded, posted_at: at, rooms: &[] };
+        state.decide(&command, &context, &mut decision);
+        compare(expectation, &command, &decision, &unbounded, problems);
+    }
+}
+
+/// The programme without what bounds a grant: expectations are about what is earned.
+fn without_bounds(program: &Program) -> Program {
+    let mut unbounded = program.clone();
+    unbounded.caps.clear();
+    unbounded.budgets.clear();
+    unbounded.metrics.clear();
+    unbounded.accounts = AccountPolicy::Implicit;
+    for wallet in &mut unbounded.wallets {
+        wallet.balance_max = UNITS_MAX;
+    }
+    unbounded
+}
+
+/// When the event happens: at noon of the first day of 1970 where the expectation does not say.
+fn instant(expectation: &Expectation, program: &Program, problems: &mut Problems<'_>) -> Option<TimestampNs> {
+    let stated = expectation.given.at.as_ref();
+    let local = stated.map_or(jiff::civil::date(1970, 1, 1).at(12, 0, 0, 0), |at| *at.get_ref());
+    let found = timezone::instant(program.zone.name(), local);
+    if found.is_none() {
+        let place = stated.map_or_else(|| expectation.name.span(), At::span);
+        problems.push(Finding::error(&place, format!("{local} is too far from today")));
+    }
+    found
+}
+
+fn intern(symbols: &mut SymbolTable, text: &str) -> SymbolId {
+    symbols.intern(text).expect("a file holds fewer strings than a fresh dictionary takes")
+}
+
+fn intern_given(symbols: &mut SymbolTable, text: &Option<At<String>>) -> SymbolId {
+    text.as_ref().map_or(SymbolId::EMPTY, |text| intern(symbols, text.get_ref()))
+}
+
+fn command(expectation: &Expectation, at: TimestampNs, symbols: &mut SymbolTable) -> Command {
+    let given = &expectation.given;
+    let channel = intern_given(symbols, &given.channel);
+    let kind = match &expectation.event {
+        Event::Activity(kind) => {
+            CommandKind::Act(Activity { kind: intern(symbols, kind.get_ref()), happened_at: at, channel })
+        }
+        Event::Basket(lines) => {
+            let lines = lines.iter().map(|line| {
+                let [sku, category, department, brand, margin_class] =
+                    line.attributes.each_ref().map(|text| intern(symbols, text));
+                let item = Item { sku, category, department, brand, margin_class };
+                Line { item_id: ItemId(0), item, quantity: line.quantity, amount_minor: line.amount_minor }
+            });
+            CommandKind::Accrue(Basket {
+                lines: lines.collect(),
+                store: intern_given(symbols, &given.store),
+                receipt_at: at,
+                channel,
+                payment_method: intern_given(symbols, &given.payment_method),
+                ..Basket::default()
+            })
+        }
+    };
+    let partner = intern_given(symbols, &given.partner);
+    Command { account_id: ACCOUNT.to_owned(), transaction_id: ACCOUNT.to_owned(), partner, kind }
+}
+
+/// A shard with one account: of which is known what the expectation says.
+fn state(expectation: &Expectation, program: &Program, at: TimestampNs, symbols: &mut SymbolTable) -> ShardState {
+    let Given { segments, level, basket_number, .. } = &expectation.given;
+    let mut account = Account { id: ACCOUNT.into(), ..Account::default() };
+    // A basket is counted once it is accepted.
+    let is_basket = matches!(expectation.event, Event::Basket(_));
+    account.totals.baskets = basket_number - i64::from(is_basket);
+    for segment in segments {
+        account.change_segment(intern(symbols, segment.get_ref()), true);
+    }
+    if let Some((ladder, reached)) = program.tiers.as_ref().and_then(|ladder| Some((ladder, ladder.at(*level)?))) {
+        let period = Periods::at(&program.zone, at).of(ladder.window);
+        let retain_until = Day(i32::MAX);
+        account.counters.push(Counter { counter: ladder.metric, period, value: reached.threshold, retain_until });
+    }
+    let mut state = ShardState::new(ShardId(0));
+    state.place(AccountNumber(0), account);
+    state
+}
+
+fn compare(
+    expectation: &Expectation,
+    command: &Command,
+    decision: &Decision,
+    program: &Program,
+    problems: &mut Problems<'_>,
+) {
+    let name = expectation.name.get_ref();
+    if let Outcome::Refused(refusal) = decision.outcome {
+        let message = format!("expectation {name:?} does not hold: {}", refusal.sentence());
+        problems.push(Finding::error(&expectation.name.span(), message));
+        return;
+    }
+    let what = if matches!(command.kind, CommandKind::Act(_)) { "activity" } else { "basket" };
+    let expected = *expectation.units.get_ref();
+    if decision.earned != expected {
+        let (got, expected) = (stated(decision.earned), stated(expected));
+        let message = format!("expectation {name:?} does not hold: the {what} earns {got}, not {expected}");
+        let finding = Finding::error(&expectation.units.span(), message);
+        problems.push(finding.hint(explain(program, command, decision)));
+    }
+    let Some(because) = &expectation.because else { return };
+    let counted = counted(program, decision);
+    if counted != *because.get_ref() {
+        let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        let (counted, expected) = (list(&counted), list(because.get_ref()));
+        let message = format!("expectation {name:?} does not hold: what counts is {counted}, not {expected}");
+        let finding = Finding::error(&because.span(), message);
+        problems.push(finding.hint(explain(program, command, decision)));
+    }
+}
+
+/// The names of the rules and bonuses that counted, ascending.
+fn counted(program: &Program, decision: &Decision) -> Vec<String> {
+    let by_class = decision.lines.iter().filter_map(|line| match line.class {
+        LineClass::Rule(rule) => Some(rule),
+        LineClass::Ineligible | LineClass::Base => None,
+    });
+    let rules = by_class.chain(decision.stacked.iter().map(|(_, rule)| *rule));
+    let rules = rules.filter_map(|rule| program.lines.rule(rule)).map(|rule| rule.name.clone());
+    let bonuses = decision.bonuses.iter().filter_map(|award| program.bonus(award.bonus));
+    let mut names: Vec<String> = rules.chain(bonuses.map(|bonus| bonus.name.clone())).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// What each line of a basket earns by, and what there is beside the lines.
+fn explain(program: &Program, command: &Command, decision: &Decision) -> String {
+    let mut parts = Vec::new();
+    if let CommandKind::Accrue(basket) = &command.kind {
+        let lines = basket.lines.iter().zip(&decision.lines).zip(0_u32..).take(EXPLAINED_LINES_MAX);
+        parts.extend(lines.map(|((line, outcome), number)| {
+            let class = match outcome.class {
+                LineClass::Ineligible => "not eligible".to_owned(),
+                LineClass::Base => "base rate".to_owned(),
+                LineClass::Rule(rule) => {
+                    program.lines.rule(rule).map_or_else(String::new, |rule| format!("rule `{}`", rule.name))
+                }
+            };
+            let beside = decision.stacked.iter().filter(|(on, _)| *on == number);
+            let beside = beside.filter_map(|(_, rule)| program.lines.rule(*rule));
+            let beside: String = beside.map(|rule| format!(" and rule `{}`", rule.name)).collect();
+            format!("line {}: {} minor units, {class}{beside}", number + 1, stated(line.amount_minor))
+        }));
+        if basket.lines.len() > EXPLAINED_LINES_MAX {
+            parts.push(format!("and {} more", basket.lines.len() - EXPLAINED_LINES_MAX));
+        }
+    }
+    let level = decision.tier.zip(program.tiers.as_ref()).and_then(|(tier, ladder)| ladder.at(tier.level));
+    parts.extend(level.map(|level| format!("level `{}`", level.name)));
+    let bonuses = decision.bonuses.iter().filter_map(|award| Some((award, program.bonus(award.bonus)?)));
+    parts.extend(bonuses.map(|(award, bonus)| format!("bonus `{}`: {}", bonus.name, stated(award.units))));
+    if parts.is_empty() { "no bonus counts".to_owned() } else { parts.join("; ") }
+}
+
+/// What the file's conditions and bonuses name, to find slips in expectations.
+struct KnownFacts<'f> {
+    stores: Vec<&'f str>,
+    channels: Vec<&'f str>,
+    payment_methods: Vec<&'f str>,
+    partners: Vec<&'f str>,
+    segments: Vec<&'f str>,
+    activities: Vec<&'f str>,
+}
+
+impl<'f> KnownFacts<'f> {
+    fn of(file: &'f ProgramFile) -> Self {
+        let rules = file.rules.iter().map(|rule| &rule.when);
+        let conditions: Vec<&WhenEntry> =
+            rules.chain(file.bonuses.iter().map(|bonus| &bonus.when)).flatten().collect();
+        let names = |list: &dyn Fn(&'f WhenEntry) -> &'f [At<String>]| {
+            let names = conditions.iter().flat_map(|when| list(when)).map(|name| name.get_ref().as_str());
+            names.collect::<Vec<_>>()
+        };
+        let mut segments = names(&|when| &when.segments);
+        segments.extend(names(&|when| &when.not_segments));
+        let activities = file.bonuses.iter().filter_map(|bonus| match &bonus.trigger {
+            TriggerEntry::Activity(kind) => Some(kind.get_ref().as_str()),
+            TriggerEntry::Basket => None,
+        });
+        Self {
+            stores: names(&|when| &when.stores),
+            channels: names(&|when| &when.channels),
+            payment_methods: names(&|when| &when.payment_methods),
+            partners: names(&|when| &when.partners),
+            segments,
+            activities: activities.collect(),
+        }
+    }
+
+    /// Warns of a name that nothing in the file names, but for a slip of the pen.
+    fn check(&self, expectation: &Expectation, problems: &mut Problems<'_>) {
+        let given = &expectation.given;
+        let mut facts = vec![
+            ("store", &self.stores, given.store.as_ref()),
+            ("channel", &self.channels, given.channel.as_ref()),
+            ("payment method", &self.payment_methods, given.payment_method.as_ref()),
+            ("partner", &self.partners, given.partner.as_ref()),
+        ];
+        facts.extend(given.segments.iter().map(|segment| ("segment", &self.segments, Some(segment))));
+        if let Event::Activity(kind) = &expectation.event {
+            facts.push(("activity", &self.activities, Some(kind)));
+        }
+        for (noun, known, name) in facts {
+            let Some(name) = name.filter(|name| !known.contains(&name.get_ref().as_str())) else { continue };
+            if let Some(near) = nearest(name.get_ref(), known.iter().copied()) {
+                let message = format!("no condition and no bonus names the {noun} {:?}", name.get_ref());
+                let hint = format!("did you mean {near:?}?");
+                problems.push(Finding::warning(&name.span(), message).hint(hint));
+            }
+        }
+    }
+}

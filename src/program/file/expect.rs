@@ -1,0 +1,135 @@
+//! `[[expect]]`: an event, what is known about it, and what it must earn.
+//!
+//! What must stay true: an expectation states an event that could happen: lines or an activity, never both.
+
+use super::when::level_number;
+use super::{ATTRIBUTE_KEYS, Names};
+use crate::limits;
+use crate::program::problem::Finding;
+use crate::program::suggest::nearest;
+use crate::program::table::{At, TableReader};
+
+/// `[[expect]]`: an event and what it must earn before caps and budgets.
+#[derive(Debug)]
+pub(in crate::program) struct Expectation {
+    pub(in crate::program) name: At<String>,
+    pub(in crate::program) event: Event,
+    pub(in crate::program) given: Given,
+    pub(in crate::program) units: At<i64>,
+    /// Names of the rules and bonuses that must count, ascending, and where the list stands.
+    pub(in crate::program) because: Option<At<Vec<String>>>,
+}
+
+/// What happens.
+#[derive(Debug)]
+pub(in crate::program) enum Event {
+    Basket(Vec<ExpectedLine>),
+    Activity(At<String>),
+}
+
+/// What is known when it happens. What is not stated is empty.
+#[derive(Debug, Default)]
+pub(in crate::program) struct Given {
+    pub(in crate::program) at: Option<At<jiff::civil::DateTime>>,
+    pub(in crate::program) store: Option<At<String>>,
+    pub(in crate::program) channel: Option<At<String>>,
+    pub(in crate::program) payment_method: Option<At<String>>,
+    pub(in crate::program) partner: Option<At<String>>,
+    pub(in crate::program) segments: Vec<At<String>>,
+    /// 0 below the first.
+    pub(in crate::program) level: u8,
+    pub(in crate::program) basket_number: i64,
+}
+
+/// One line of an expectation's basket.
+#[derive(Debug)]
+pub(in crate::program) struct ExpectedLine {
+    /// In the order of [`crate::ledger::program::Attribute::ALL`]; empty where the line does not say.
+    pub(in crate::program) attributes: [String; 5],
+    pub(in crate::program) amount_minor: i64,
+    pub(in crate::program) quantity: i64,
+}
+
+/// Baskets that an account of an expectation may have had.
+const BASKET_NUMBER_MAX: i64 = 1_000_000_000;
+
+pub(super) fn read_expectation(
+    mut entry: TableReader<'_, '_>,
+    rule_names: &Names,
+    levels: &[String],
+) -> Option<Expectation> {
+    entry.require(&["name", "units"]);
+    let name = entry.text("name", 1..=limits::SYMBOL_BYTES_MAX);
+    let has_lines = entry.has("lines");
+    if has_lines == entry.has("activity") {
+        let message = if has_lines { "an expectation states `lines` or `activity`, not both" } else { LACKS_LINES };
+        let hint = "lines = [{ amount_minor = 1_000 }] is a basket, activity = \"review\" something else done";
+        let finding = Finding::error(entry.at(), message);
+        entry.problems.push(finding.hint(hint));
+    }
+    let mut lines = Vec::new();
+    entry.each_table("lines", "a line", limits::BASKET_LINES_MAX, |line| {
+        lines.extend(read_expected_line(line));
+    });
+    let activity = entry.text("activity", 1..=limits::SYMBOL_BYTES_MAX);
+    let units = entry.integer("units", 0..=limits::UNITS_MAX);
+    let because = read_because(&mut entry, rule_names);
+    let given = read_given(&mut entry, activity.is_some(), levels);
+    entry.finish();
+    let event = match activity {
+        Some(kind) => Event::Activity(kind),
+        None => Event::Basket(lines),
+    };
+    Some(Expectation { name: name?, event, given, units: units?, because })
+}
+
+const LACKS_LINES: &str = "[[expect]] lacks `lines`";
+
+fn read_given(entry: &mut TableReader<'_, '_>, is_activity: bool, levels: &[String]) -> Given {
+    let at = entry.local_time("at");
+    let [store, channel, payment_method, partner] = ["store", "channel", "payment_method", "partner"].map(|key| {
+        let text = entry.text(key, 0..=limits::SYMBOL_BYTES_MAX);
+        if let Some(text) = text.as_ref().filter(|_| is_activity && ["store", "payment_method"].contains(&key)) {
+            entry.problems.push(Finding::error(&text.span(), format!("an activity has no `{key}`")));
+        }
+        text
+    });
+    let segments = entry.texts_of("segments", 1..=limits::SYMBOL_BYTES_MAX).unwrap_or_default();
+    let tier = entry.text("tier", 0..=limits::PROGRAM_NAME_BYTES_MAX);
+    let level = tier.and_then(|name| level_number(entry, &name, levels)).unwrap_or(0);
+    let first = i64::from(!is_activity);
+    let basket_number = entry.integer("basket_number", first..=BASKET_NUMBER_MAX).map_or(first, At::into_inner);
+    Given { at, store, channel, payment_method, partner, segments, level, basket_number }
+}
+
+/// `because = ["double"]`: an empty list says that nothing counts.
+fn read_because(entry: &mut TableReader<'_, '_>, rule_names: &Names) -> Option<At<Vec<String>>> {
+    let (at, listed) = entry.possibly_no_texts("because")?;
+    let mut names = Vec::with_capacity(listed.len());
+    for name in listed {
+        if !rule_names.bearers.contains_key(name.get_ref()) {
+            let finding = Finding::error(&name.span(), format!("there is no rule or bonus {:?}", name.get_ref()));
+            let known = rule_names.bearers.keys().map(String::as_str);
+            let mut known: Vec<&str> = known.collect();
+            known.sort_unstable();
+            entry.problems.push(match nearest(name.get_ref(), known) {
+                Some(near) => finding.hint(format!("did you mean \"{near}\"?")),
+                None => finding,
+            });
+        }
+        names.push(name.into_inner());
+    }
+    names.sort();
+    names.dedup();
+    Some(At::new(at, names))
+}
+
+fn read_expected_line(mut line: TableReader<'_, '_>) -> Option<ExpectedLine> {
+    line.require(&["amount_minor"]);
+    let amount_minor = line.integer("amount_minor", 0..=limits::LINE_AMOUNT_MINOR_MAX);
+    let attributes = ATTRIBUTE_KEYS
+        .map(|(key, _)| line.text(key, 0..=limits::SYMBOL_BYTES_MAX).map_or_else(String::new, At::into_inner));
+    let quantity = line.integer("quantity", 0..=limits::LINE_QUANTITY_MAX).map_or(1, At::into_inner);
+    line.finish();
+    Some(ExpectedLine { attributes, amount_minor: amount_minor?.into_inner(), quantity })
+}

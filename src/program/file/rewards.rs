@@ -1,0 +1,165 @@
+//! `[[bonuses]]`, `[tiers]` and the expiry of what is earned.
+//!
+//! What must stay true: thresholds of a ladder ascend strictly, so that a level is never skipped; a bonus has one name
+//! among rules, for reasons, and one among counters, for its limit.
+
+use super::rules::read_multiplier;
+use super::when::{BELOW_FIRST, WhenEntry, read_when};
+use super::{CALENDAR_WINDOWS, Names};
+use crate::ledger::program::{BPS_ONE, CalendarWindow, Expiry};
+use crate::limits;
+use crate::program::problem::Finding;
+use crate::program::table::{At, TableReader, stated};
+
+/// What a bonus is for.
+#[derive(Debug)]
+pub(in crate::program) enum TriggerEntry {
+    Basket,
+    Activity(At<String>),
+}
+
+/// `[[bonuses]]`.
+#[derive(Debug)]
+pub(in crate::program) struct BonusEntry {
+    pub(in crate::program) name: At<String>,
+    pub(in crate::program) units: At<i64>,
+    pub(in crate::program) trigger: TriggerEntry,
+    pub(in crate::program) when: Option<WhenEntry>,
+    pub(in crate::program) limit: Option<(CalendarWindow, i64)>,
+}
+
+/// `[tiers]`.
+#[derive(Debug)]
+pub(in crate::program) struct TiersSection {
+    pub(in crate::program) metric: At<String>,
+    pub(in crate::program) levels: Vec<LevelEntry>,
+}
+
+/// `[[tiers.levels]]`.
+#[derive(Debug)]
+pub(in crate::program) struct LevelEntry {
+    pub(in crate::program) name: At<String>,
+    pub(in crate::program) threshold: At<i64>,
+    pub(in crate::program) multiplier_bps: i64,
+}
+
+/// How often a bonus may be earned in one window.
+const LIMIT_TIMES_MAX: i64 = 1_000_000_000;
+
+pub(super) fn read_bonus(
+    mut entry: TableReader<'_, '_>,
+    rule_names: &mut Names,
+    counter_names: &mut Names,
+    levels: &[String],
+) -> Option<BonusEntry> {
+    entry.require(&["name", "units"]);
+    let name = entry.name("name");
+    if let Some(name) = &name {
+        // Among counters for its limit, and among rules for the reasons of a decision: one complaint is enough.
+        if counter_names.claim(entry.problems, "bonus", name) {
+            rule_names.claim(entry.problems, "bonus", name);
+        }
+    }
+    let units = entry.integer("units", 1..=limits::UNITS_MAX);
+    let states_trigger = entry.has("on");
+    let trigger = read_trigger(&mut entry);
+    let when = entry.table("when", "`when`").and_then(|table| read_when(table, levels));
+    let states_limit = entry.has("limit");
+    let limit = entry.table("limit", "`limit`").and_then(|mut table| {
+        table.require(&["times", "per"]);
+        let times = table.integer("times", 1..=LIMIT_TIMES_MAX);
+        let window = table.word("per", &CALENDAR_WINDOWS);
+        table.finish();
+        Some((window?.into_inner(), times?.into_inner()))
+    });
+    entry.finish();
+    if (states_trigger && trigger.is_none()) || (states_limit && limit.is_none()) {
+        return None;
+    }
+    let trigger = trigger.unwrap_or(TriggerEntry::Basket);
+    Some(BonusEntry { name: name?, units: units?, trigger, when, limit })
+}
+
+/// `on = "basket"` or `on = { activity = "review" }`.
+fn read_trigger(entry: &mut TableReader<'_, '_>) -> Option<TriggerEntry> {
+    if !entry.has("on") || entry.is_text("on") {
+        let is_basket = entry.one_word("on", "basket", "on = { activity = \"review\" }");
+        return is_basket.then_some(TriggerEntry::Basket);
+    }
+    let mut table = entry.table("on", "`on`")?;
+    table.require(&["activity"]);
+    let kind = table.text("activity", 1..=limits::SYMBOL_BYTES_MAX);
+    table.finish();
+    kind.map(TriggerEntry::Activity)
+}
+
+/// The ladder, and the names of its levels as far as they can be read.
+pub(super) fn read_tiers(
+    mut section: TableReader<'_, '_>,
+    counter_names: &Names,
+) -> (Option<TiersSection>, Vec<String>) {
+    section.require(&["metric", "levels"]);
+    let metric = section.text("metric", 0..=usize::MAX);
+    if let Some(metric) = &metric {
+        counter_names.check_known(section.problems, "metric", metric);
+    }
+    let mut names = Names::default();
+    let mut known = Vec::new();
+    let mut levels = Vec::new();
+    section.each_table("levels", "[[tiers.levels]]", limits::PROGRAM_TIERS_MAX, |entry| {
+        levels.extend(read_level(entry, &mut names, &mut known));
+    });
+    for (before, level) in levels.iter().zip(levels.iter().skip(1)) {
+        check_step(before, level, &mut section);
+    }
+    section.finish();
+    (metric.map(|metric| TiersSection { metric, levels }), known)
+}
+
+fn read_level(mut entry: TableReader<'_, '_>, names: &mut Names, known: &mut Vec<String>) -> Option<LevelEntry> {
+    entry.require(&["name", "threshold"]);
+    let name = entry.name("name");
+    if let Some(name) = &name {
+        names.claim(entry.problems, "level", name);
+        if name.get_ref() == BELOW_FIRST {
+            let message = format!("no level may be called {BELOW_FIRST:?}: that means accounts below the first");
+            entry.problems.push(Finding::error(&name.span(), message));
+        }
+        known.push(name.get_ref().clone());
+    }
+    let threshold = entry.integer("threshold", 1..=limits::UNITS_MAX);
+    let multiplier_bps = read_multiplier(&mut entry, "multiplier", None).map_or(BPS_ONE, At::into_inner);
+    entry.finish();
+    Some(LevelEntry { name: name?, threshold: threshold?, multiplier_bps })
+}
+
+/// Each level is above the one before it, and better worth having.
+fn check_step(before: &LevelEntry, level: &LevelEntry, section: &mut TableReader<'_, '_>) {
+    let (name, name_before) = (level.name.get_ref(), before.name.get_ref());
+    if level.threshold.get_ref() <= before.threshold.get_ref() {
+        let message = format!(
+            "level `{name}` begins at {}, not above level `{name_before}` at {}",
+            stated(*level.threshold.get_ref()),
+            stated(*before.threshold.get_ref())
+        );
+        let finding = Finding::error(&level.threshold.span(), message);
+        section.problems.push(finding.hint("write the levels from the lowest to the highest"));
+    } else if level.multiplier_bps < before.multiplier_bps {
+        let message = format!("level `{name}` multiplies by less than level `{name_before}` below it");
+        section.problems.push(Finding::warning(&level.name.span(), message));
+    }
+}
+
+/// `expiry = "never"` or `expiry = { after_days = 60 }`.
+pub(super) fn read_expiry(section: &mut TableReader<'_, '_>) -> Expiry {
+    if !section.has("expiry") || section.is_text("expiry") {
+        section.one_word("expiry", "never", "expiry = { after_days = 60 }");
+        return Expiry::Never;
+    }
+    let Some(mut table) = section.table("expiry", "`expiry`") else { return Expiry::Never };
+    table.require(&["after_days"]);
+    let days = table.integer("after_days", 1..=limits::EXPIRY_DAYS_MAX);
+    table.finish();
+    let days = days.map(|days| u16::try_from(days.into_inner()).expect("the days were checked"));
+    days.map_or(Expiry::Never, Expiry::AfterDays)
+}

@@ -1,0 +1,73 @@
+//! What an ordinary basket earns, and how many of them the first reward takes.
+//!
+//! What must stay true: units come from the code that decides; no condition is taken to hold, so that what is said is
+//! true of every member.
+
+use serde::Serialize;
+
+use super::{earning_wallet, money, units_in};
+use crate::ledger::earn::LineSums;
+use crate::ledger::program::{CalendarWindow, CapMeasure, Conditions, LineClass, Program, Trigger};
+use crate::ledger::types::{Item, Units};
+use crate::program::table::grouped;
+
+/// What a file's ordinary basket means to a member who meets no condition and has no level.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outlook {
+    /// The ordinary basket, in minor units: one line that carries no attribute.
+    pub typical_basket_minor: i64,
+    /// What it earns, clipped by the caps on units.
+    pub basket_units: Units,
+    /// What the cheapest reward costs, where the file says.
+    pub first_reward_units: Option<Units>,
+    /// Baskets to the first reward; `None` where the file names none, or it is never reached.
+    pub baskets_to_first_reward: Option<i64>,
+    /// The same in words.
+    pub words: String,
+}
+
+impl Outlook {
+    pub(in crate::program) fn new(
+        program: &Program,
+        typical_basket_minor: i64,
+        first_reward_units: Option<Units>,
+    ) -> Self {
+        let basket_units = basket_units(program, typical_basket_minor);
+        let baskets = first_reward_units.and_then(|reward| baskets(program, basket_units, reward));
+        let wallet = earning_wallet(program);
+        let reward = match (first_reward_units, baskets) {
+            (None, _) => String::new(),
+            (Some(_), None) => "; the first reward is never reached".to_owned(),
+            (Some(_), Some(1)) => "; first reward after 1 basket".to_owned(),
+            (Some(_), Some(count)) => format!("; first reward after {} baskets", grouped(count, ',')),
+        };
+        let (amount, earned) = (money(typical_basket_minor, program), units_in(wallet, basket_units));
+        let words = format!("a basket of {amount} earns {earned}{reward}");
+        Self { typical_basket_minor, basket_units, first_reward_units, baskets_to_first_reward: baskets, words }
+    }
+}
+
+fn basket_units(program: &Program, amount_minor: i64) -> Units {
+    let mut beside = Vec::new();
+    let class = program.lines.judge(&Item::default(), |_| false, |rule| beside.push(rule));
+    let mut sums = LineSums::new(program, None);
+    if class != LineClass::Ineligible {
+        sums.add(class, beside.into_iter(), amount_minor, 1);
+    }
+    let none = Conditions::default();
+    let always = program.bonuses.iter().filter(|bonus| bonus.trigger == Trigger::Basket && bonus.limit.is_none());
+    let bonuses: Units = always.filter(|bonus| bonus.when == none).map(|bonus| bonus.units).sum();
+    let earned = sums.units().saturating_add(bonuses);
+    let caps = program.caps.iter().filter(|cap| cap.measure == CapMeasure::Units);
+    caps.map(|cap| cap.limit).fold(earned, Units::min)
+}
+
+/// Baskets, each in windows of its own but for a lifetime's.
+fn baskets(program: &Program, basket_units: Units, reward: Units) -> Option<i64> {
+    let lifetime = program.caps.iter().filter(|cap| cap.window == CalendarWindow::Lifetime);
+    let is_within = |cap: &crate::ledger::program::Cap| match cap.measure {
+        CapMeasure::Units => cap.limit >= reward,
+        CapMeasure::EarningBaskets => cap.limit.saturating_mul(basket_units) >= reward,
+    };
+    (basket_units > 0 && lifetime.into_iter().all(is_within)).then(|| (reward - 1) / basket_units + 1)
+}
