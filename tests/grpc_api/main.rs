@@ -4,10 +4,12 @@
 
 mod support;
 
+mod accounts;
 mod admin;
 mod commands;
 mod many;
 mod process;
 mod programs;
 mod reads;
+mod redemptions;
 mod scarcity;

@@ -48,7 +48,8 @@ pub(super) fn check_largest_basket(earn: &EarnSection, file: &ProgramFile, probl
             stated(UNITS_MAX)
         );
         let at = strongest.culprit(file).map_or_else(|| earn.units.span(), |rule| rule.name.span());
-        problems.push(Finding::error(&at, message).hint("lower the multipliers, the fixed units or the rate in [earn]"));
+        problems
+            .push(Finding::error(&at, message).hint("lower the multipliers, the fixed units or the rate in [earn]"));
     }
 }
 
@@ -86,7 +87,8 @@ pub(super) fn check_multiplier_max(file: &ProgramFile, problems: &mut Problems<'
     let (at, who) = match strongest.culprit(file) {
         Some(rule) => (rule.name.span(), format!("rule `{}`", rule.name.get_ref())),
         None => {
-            let level = file.tiers.as_ref().and_then(|tiers| tiers.levels.iter().max_by_key(|level| level.multiplier_bps));
+            let level =
+                file.tiers.as_ref().and_then(|tiers| tiers.levels.iter().max_by_key(|level| level.multiplier_bps));
             let Some(level) = level else { return };
             (level.name.span(), format!("level `{}`", level.name.get_ref()))
         }
@@ -256,7 +258,8 @@ impl Strongest {
             names.push(format!("{} more rules", self.rules.len() - 8));
         }
         let levels = file.tiers.iter().flat_map(|tiers| &tiers.levels);
-        if let Some(level) = levels.filter(|level| level.multiplier_bps > BPS_ONE).max_by_key(|level| level.multiplier_bps)
+        if let Some(level) =
+            levels.filter(|level| level.multiplier_bps > BPS_ONE).max_by_key(|level| level.multiplier_bps)
         {
             names.push(format!("level `{}`", level.name.get_ref()));
         }
