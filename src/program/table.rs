@@ -154,6 +154,18 @@ impl<'a, 's> TableReader<'a, 's> {
         None
     }
 
+    /// Whether a key holds the only word that it may hold, or nothing; `otherwise` shows how the rest is written.
+    pub(super) fn one_word(&mut self, key: &'static str, word: &'static str, otherwise: &str) -> bool {
+        let Some(text) = self.text(key, 0..=usize::MAX) else { return !self.has(key) };
+        let is_word = text.get_ref() == word;
+        if !is_word {
+            let message = format!("`{key}` must be \"{word}\" or a table, not {:?}", text.get_ref());
+            let finding = Finding::error(&text.span(), message);
+            self.problems.push(finding.hint(format!("write {key} = \"{word}\" or, for example, {otherwise}")));
+        }
+        is_word
+    }
+
     /// A list of at least one of some words, as what they mean.
     pub(super) fn words<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<Vec<At<T>>> {
         let texts = self.texts(key, usize::MAX)?;
@@ -227,7 +239,11 @@ impl<'a, 's> TableReader<'a, 's> {
     }
 
     /// A list of at least one string, each of a length in bytes.
-    pub(super) fn texts_of(&mut self, key: &'static str, bytes: RangeInclusive<usize>) -> Option<Vec<At<String>>> {
+    pub(super) fn texts_of(
+        &mut self,
+        key: &'static str,
+        bytes: RangeInclusive<usize>,
+    ) -> Option<Vec<At<String>>> {
         if let Some(value) = self.table.get(key)
             && matches!(value.get_ref(), DeValue::Array(items) if items.is_empty())
         {

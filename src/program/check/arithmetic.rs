@@ -44,12 +44,12 @@ pub(super) fn check_largest_basket(earn: &EarnSection, file: &ProgramFile, probl
     if most.is_none_or(|most| most > room) {
         let message = format!(
             "arithmetic that could overflow: with {} together one basket could earn more than {} units",
-            strongest.names(file),
+            strongest.names(file, true),
             stated(UNITS_MAX)
         );
-        let at = strongest.culprit(file).map_or_else(|| earn.units.span(), |rule| rule.name.span());
-        problems
-            .push(Finding::error(&at, message).hint("lower the multipliers, the fixed units or the rate in [earn]"));
+        let culprit = strongest.largest_fixed(file, earn).or_else(|| strongest.culprit(file));
+        let at = culprit.map_or_else(|| earn.units.span(), |rule| rule.name.span());
+        problems.push(Finding::error(&at, message).hint("lower the multipliers, the fixed units or the rate in [earn]"));
     }
 }
 
@@ -83,12 +83,11 @@ pub(super) fn check_multiplier_max(file: &ProgramFile, problems: &mut Problems<'
     let shown = reached.filter(|bps| *bps <= i128::from(UNITS_MAX));
     let shown = shown.map_or_else(|| "too much".to_owned(), |bps| format!("{} times the rate", decimal(bps, 4, 0)));
     let most = decimal(i128::from(most_bps), 4, 0);
-    let what = strongest.names(file);
+    let what = strongest.names(file, false);
     let (at, who) = match strongest.culprit(file) {
         Some(rule) => (rule.name.span(), format!("rule `{}`", rule.name.get_ref())),
         None => {
-            let level =
-                file.tiers.as_ref().and_then(|tiers| tiers.levels.iter().max_by_key(|level| level.multiplier_bps));
+            let level = file.tiers.as_ref().and_then(|tiers| tiers.levels.iter().max_by_key(|level| level.multiplier_bps));
             let Some(level) = level else { return };
             (level.name.span(), format!("level `{}`", level.name.get_ref()))
         }
@@ -250,16 +249,33 @@ impl Strongest {
         if is_alone { exclusive.max_by_key(by_bps) } else { stacked.max_by_key(by_bps) }
     }
 
-    /// The names of what goes together.
-    fn names(&self, file: &ProgramFile) -> String {
-        let rules = self.rules.iter().filter_map(|index| file.rules.get(*index)).take(8);
+    /// The rule that gives the most fixed units, where those come to more than what the amount earns at one.
+    fn largest_fixed<'f>(&self, file: &'f ProgramFile, earn: &EarnSection) -> Option<&'f RuleEntry> {
+        let amount_units = LINE_AMOUNT_MINOR_MAX / earn.per_minor.get_ref();
+        if self.fixed_units <= i128::from(amount_units) * i128::from(*earn.units.get_ref()) {
+            return None;
+        }
+        let rules = self.rules.iter().filter_map(|index| file.rules.get(*index));
+        let fixed = rules.filter_map(|rule| match &rule.effect {
+            EffectEntry::Fixed { units, per_piece } => Some(((*per_piece, *units.get_ref()), rule)),
+            EffectEntry::Multiplier(_) => None,
+        });
+        fixed.max_by_key(|(most, _)| *most).map(|(_, rule)| rule)
+    }
+
+    /// The names of what goes together, rules with fixed units among them or not.
+    fn names(&self, file: &ProgramFile, with_fixed: bool) -> String {
+        const NAMES_MAX: usize = 8;
+        let rules = self.rules.iter().filter_map(|index| file.rules.get(*index));
+        let rules = rules.filter(|rule| with_fixed || rule.multiplier().is_some());
         let mut names: Vec<String> = rules.map(|rule| format!("`{}`", rule.name.get_ref())).collect();
-        if self.rules.len() > 8 {
-            names.push(format!("{} more rules", self.rules.len() - 8));
+        if names.len() > NAMES_MAX {
+            let more_count = names.len() - NAMES_MAX;
+            names.truncate(NAMES_MAX);
+            names.push(format!("{more_count} more rules"));
         }
         let levels = file.tiers.iter().flat_map(|tiers| &tiers.levels);
-        if let Some(level) =
-            levels.filter(|level| level.multiplier_bps > BPS_ONE).max_by_key(|level| level.multiplier_bps)
+        if let Some(level) = levels.filter(|level| level.multiplier_bps > BPS_ONE).max_by_key(|level| level.multiplier_bps)
         {
             names.push(format!("level `{}`", level.name.get_ref()));
         }

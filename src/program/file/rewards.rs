@@ -83,8 +83,8 @@ pub(super) fn read_bonus(
 /// `on = "basket"` or `on = { activity = "review" }`.
 fn read_trigger(entry: &mut TableReader<'_, '_>) -> Option<TriggerEntry> {
     if !entry.has("on") || entry.is_text("on") {
-        let word = entry.word("on", &[("basket", ())]);
-        return word.map(|_| TriggerEntry::Basket);
+        let is_basket = entry.one_word("on", "basket", "on = { activity = \"review\" }");
+        return is_basket.then_some(TriggerEntry::Basket);
     }
     let mut table = entry.table("on", "`on`")?;
     table.require(&["activity"]);
@@ -153,7 +153,7 @@ fn check_step(before: &LevelEntry, level: &LevelEntry, section: &mut TableReader
 /// `expiry = "never"` or `expiry = { after_days = 60 }`.
 pub(super) fn read_expiry(section: &mut TableReader<'_, '_>) -> Expiry {
     if !section.has("expiry") || section.is_text("expiry") {
-        section.word("expiry", &[("never", ())]);
+        section.one_word("expiry", "never", "expiry = { after_days = 60 }");
         return Expiry::Never;
     }
     let Some(mut table) = section.table("expiry", "`expiry`") else { return Expiry::Never };

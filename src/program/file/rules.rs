@@ -60,7 +60,11 @@ const STACKINGS: [(&str, Stacking); 4] = [
 /// How large a priority may be, on either side of 0.
 const PRIORITY_MAX: i64 = 1_000_000;
 
-pub(super) fn read_rule(mut entry: TableReader<'_, '_>, names: &mut Names, levels: &[String]) -> Option<RuleEntry> {
+pub(super) fn read_rule(
+    mut entry: TableReader<'_, '_>,
+    names: &mut Names,
+    levels: &[String],
+) -> Option<RuleEntry> {
     entry.require(&["name"]);
     let name = entry.name("name");
     if let Some(name) = &name {
@@ -165,8 +169,9 @@ pub(super) fn read_multiplier_max(section: &mut TableReader<'_, '_>) -> Option<i
     if *most.get_ref() < BPS_ONE {
         let message = "`multiplier_max` must be at least \"1\": that is what the base rate multiplies by";
         section.problems.push(Finding::error(&most.span(), message));
+        return None;
     }
-    Some(most.into_inner().max(BPS_ONE))
+    Some(most.into_inner())
 }
 
 /// A decimal number with up to 4 decimals as basis points; one too large for i64 as the largest there is.
