@@ -11,12 +11,13 @@ use proptest::prelude::*;
 use support::{NOON, NS_PER_DAY, NS_PER_SECOND};
 use tallystick::cells::Cells;
 use tallystick::ledger::command::{Basket, Command, CommandKind, Granted, Line, Reversal};
-use tallystick::ledger::decision::{Decision, Refusal};
+use tallystick::ledger::decision::{CellUse, Decision, Refusal};
 use tallystick::ledger::digest::shard_digest;
+use tallystick::ledger::draws;
 use tallystick::ledger::program::Program;
 use tallystick::ledger::state::{CellRoom, Change, Context, ShardState};
 use tallystick::ledger::types::{
-    AccountNumber, CellId, Item, ItemId, Position, ProgramVersion, ShardId, SymbolId, TimestampNs,
+    AccountNumber, Item, ItemId, Position, ProgramVersion, ShardId, SymbolId, TimestampNs,
 };
 use tallystick::ledger::zone::utc_day;
 use tallystick::program::{SymbolTable, Symbols, compile};
@@ -392,19 +393,17 @@ impl Real {
 
     /// Decides and applies, as a worker does.
     fn run(&mut self, account: usize, now: TimestampNs, partner: SymbolId, kind: CommandKind) {
-        let wanted: Vec<(CellId, i64)> = match &kind {
-            CommandKind::Accrue(_) => self.program.budgets_at(now).map(|b| (b.cell, b.limit)).collect(),
-            CommandKind::Reverse(reversal) => reversal.original.cells.iter().map(|taken| (taken.cell, 0)).collect(),
-            _ => Vec::new(),
-        };
-        let mut held = self.cells.hold(wanted.iter().map(|(cell, _)| *cell));
-        let is_reversal = matches!(kind, CommandKind::Reverse(_));
-        let rooms: Vec<CellRoom> = wanted
-            .iter()
-            .map(|(cell, limit)| held.room(*cell, *limit))
-            .map(|room| if is_reversal { CellRoom { room: 0, ..room } } else { room })
-            .collect();
         let command = Command { account_id: ACCOUNTS[account].into(), transaction_id: "model".into(), partner, kind };
+        let mut wanted = Vec::new();
+        draws::list(&self.program, &command, now, &mut wanted);
+        let returned: &[CellUse] = match &command.kind {
+            CommandKind::Reverse(reversal) => &reversal.original.cells,
+            _ => &[],
+        };
+        let all = wanted.iter().map(|draw| draw.cell).chain(returned.iter().map(|taken| taken.cell));
+        let mut held = self.cells.hold(all);
+        let mut rooms: Vec<CellRoom> = wanted.iter().map(|draw| held.room(draw)).collect();
+        rooms.extend(returned.iter().map(|taken| held.return_to(taken)));
         let context = Context { program: &self.program, posted_at: now, rooms: &rooms };
         let before = shard_digest(&self.state);
         self.state.decide(&command, &context, &mut self.decision);

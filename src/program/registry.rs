@@ -188,12 +188,15 @@ fn counters(program: &Program) -> impl Iterator<Item = (&str, (Counted, Calendar
         let counted = match cap.measure {
             CapMeasure::Units => Counted::Units,
             CapMeasure::EarningBaskets => Counted::EarningBaskets,
+            CapMeasure::EligibleAmount => Counted::EarningAmount,
         };
         (cap.name.as_str(), (counted, cap.window))
     });
     let metrics = program.metrics.iter().map(|metric| {
         let counted = match metric.measure {
             MetricMeasure::EligibleAmount => Counted::EligibleAmount,
+            MetricMeasure::Units => Counted::Units,
+            MetricMeasure::Baskets => Counted::Baskets,
         };
         (metric.name.as_str(), (counted, metric.window))
     });
@@ -210,6 +213,8 @@ fn counters(program: &Program) -> impl Iterator<Item = (&str, (Counted, Calendar
 enum Counted {
     Units,
     EarningBaskets,
+    EarningAmount,
+    Baskets,
     EligibleAmount,
     Bonus,
 }

@@ -342,7 +342,7 @@ fn clip_of(program: &Program, clip: &Clip) -> wire::Clip {
 /// What clipped, and its name.
 pub(super) fn clip_source<'a>(program: &'a Program, clip: &Clip) -> (wire::ClipSource, &'a str) {
     if clip.is_budget {
-        let budget = program.budgets.iter().find(|budget| budget.cell.0 == clip.source.0);
+        let budget = program.budgets.iter().find(|budget| budget.cell.name == clip.source);
         (wire::ClipSource::Budget, budget.map_or("", |budget| &budget.name))
     } else {
         let cap = program.caps.iter().find(|cap| cap.symbol == clip.source);

@@ -4,7 +4,8 @@
 //! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
 //! and the workers), `reverse`, `order_fields`, `orders`, `round`, `batch` and `stream` (more of the same), `answer` and
 //! `encode` (decisions onto the wire), `read` and `history` (balances and transactions), `ledger`, `account`, `program`
-//! and `admin` (the services), `status` (how a call fails), `connections` (how many at a time).
+//! and `admin` (the services), `status` (how a call fails), `deadline` (until when a caller
+//! waits), `connections` (how many at a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
 //! that is dropped at any point leaves no claim behind; nothing is answered that is not durable.
@@ -17,6 +18,7 @@ mod batch;
 mod command;
 pub mod connections;
 mod convert;
+pub mod deadline;
 mod encode;
 mod fields;
 pub mod health;

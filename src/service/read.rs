@@ -15,7 +15,7 @@ use super::{Edge, Patience, times, wire};
 use crate::ledger::account::Account;
 use crate::ledger::command::Basket;
 use crate::ledger::decision::{LotKey, Refusal};
-use crate::ledger::program::{CapMeasure, MetricMeasure, Program};
+use crate::ledger::program::{CapMeasure, CapSubject, MetricMeasure, Program};
 use crate::ledger::types::{TimestampNs, Units, WalletId};
 use crate::limits;
 use crate::shard::job::{AccountJob, AccountView, CommandOutcome, Job, QuoteJob};
@@ -231,18 +231,19 @@ fn totals(account: &Account) -> wire::AccountTotals {
     }
 }
 
-/// The caps, then the metrics, in the windows that contain the instant.
+/// The account's own caps, then the metrics, in the windows that contain the instant.
 fn counters(program: &Program, account: &Account, at: TimestampNs) -> Vec<wire::CounterState> {
-    let caps = program.caps.iter().map(|cap| {
+    let caps = program.caps.iter().filter(|cap| cap.subject == CapSubject::Account).map(|cap| {
         let period = cap.window.period(&program.zone, at);
         let unit = match cap.measure {
             CapMeasure::Units => wire::CounterUnit::Points,
             CapMeasure::EarningBaskets => wire::CounterUnit::Baskets,
+            CapMeasure::EligibleAmount => wire::CounterUnit::AmountMinor,
         };
         wire::CounterState {
             name: cap.name.clone(),
             period: times::period(cap.window, period),
-            value: account.counter(cap.symbol, period),
+            value: account.rolling(cap.symbol, period, cap.window.step(), cap.rolling),
             limit: Some(cap.limit),
             unit: unit.into(),
         }
@@ -260,6 +261,8 @@ fn metrics<'a>(
         let period = metric.window.period(&program.zone, at);
         let unit = match metric.measure {
             MetricMeasure::EligibleAmount => wire::CounterUnit::AmountMinor,
+            MetricMeasure::Units => wire::CounterUnit::Points,
+            MetricMeasure::Baskets => wire::CounterUnit::Baskets,
         };
         wire::CounterState {
             name: metric.name.clone(),

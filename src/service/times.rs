@@ -59,6 +59,7 @@ pub(super) fn period(window: CalendarWindow, period: i32) -> String {
         format!("{year:04}-{month:02}-{day:02}")
     };
     match window {
+        CalendarWindow::Hour => format!("{}T{:02}", shown(period.div_euclid(24)), period.rem_euclid(24)),
         CalendarWindow::Day => shown(period),
         CalendarWindow::Week => format!("{}/{}", shown(period), shown(window.last_day(period).0)),
         CalendarWindow::Month => format!("{:04}-{:02}", period.div_euclid(12), period.rem_euclid(12) + 1),

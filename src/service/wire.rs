@@ -183,12 +183,13 @@ mod tests {
             "TRANSACTION_ID_REUSED",
             "LIMIT_REACHED",
             "BACKUP_FAILED",
+            "DEADLINE_OUTCOME_UNKNOWN",
         ];
         for (number, name) in (0..).zip(names) {
             let reason = ErrorReason::try_from(number).expect("a reason once given stays");
             assert_eq!(reason.as_str_name(), format!("ERROR_REASON_{name}"));
         }
-        assert!(ErrorReason::try_from(17).is_err(), "a new reason needs a row here");
+        assert!(ErrorReason::try_from(18).is_err(), "a new reason needs a row here");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod support;
 mod accounts;
 mod admin;
 mod commands;
+mod deadlines;
 mod many;
 mod process;
 mod programs;

@@ -133,17 +133,6 @@ async fn a_command_whose_deadline_passed_while_it_waited_is_not_decided() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deadline_that_has_passed_on_arrival_is_refused_without_a_trace() {
-    let mut shop = Shop::open().await;
-    let mut request = tonic::Request::new(accrual("t1", "anna", 100));
-    request.metadata_mut().insert("grpc-timeout", "0n".parse().unwrap());
-    let status = shop.ledger.accrue(request).await.unwrap_err();
-    // The transport of the caller may give up before the server's answer is there.
-    assert!([Code::DeadlineExceeded, Code::Cancelled].contains(&status.code()), "{status:?}");
-    assert!(!shop.accrue(accrual("t1", "anna", 100)).await.replayed);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn callers_that_go_away_leave_no_claim_behind() {
     let jammed = Jammed::new().await;
     // The first waits for room with its claims in hand, the others for those claims.

@@ -243,7 +243,7 @@ fn decision_as_json(dictionary: &Dictionary, program: Option<&Program>, decision
     );
     let cells = decision.cells.iter().map(|cell| {
         json!({
-            "budget": text(dictionary, SymbolId(cell.cell.0)),
+            "budget": text(dictionary, cell.cell.name),
             "version": cell.version,
             "room_before": cell.room_before,
             "used": cell.used,

@@ -250,17 +250,41 @@ fn get_parts(reader: &mut Reader<'_>, flags: u8, entry: &mut Entry) -> Result<()
             decision.bonuses.push(BonusAward { bonus: BonusIndex(reader.number()?), units: reader.signed()? });
         }
     }
-    if parts & Parts::LOTS == 0 {
-        decision.effects.lots.clear();
-        decision.effects.lots.extend(implied);
-        return Ok(());
-    }
     decision.effects.lots.clear();
-    let count = reader.count()?;
-    for _ in 0..count.min(limits::LOT_CHANGES_MAX + 1) {
-        let movement = Movement::from_number(reader.byte()?).ok_or(DecodeError::UnknownTag)?;
-        decision.effects.lots.push(LotChange { movement, key: get_lot_key(reader)?, delta: reader.signed()? });
+    if parts & Parts::LOTS == 0 {
+        decision.effects.lots.extend(implied);
+    } else {
+        let count = reader.count()?;
+        for _ in 0..count.min(limits::LOT_CHANGES_MAX + 1) {
+            let movement = Movement::from_number(reader.byte()?).ok_or(DecodeError::UnknownTag)?;
+            decision.effects.lots.push(LotChange { movement, key: get_lot_key(reader)?, delta: reader.signed()? });
+        }
     }
+    if parts & Parts::SUBJECTS != 0 {
+        get_subjects(reader, entry)?;
+    }
+    Ok(())
+}
+
+/// Completes the cells: those of the decision, and of a reversal those of its original, which are the same.
+fn get_subjects(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), DecodeError> {
+    let decided = &mut entry.decision.cells;
+    let CommandKind::Reverse(reversal) = &mut entry.command.kind else {
+        return decided.iter_mut().try_for_each(|taken| get_subject(reader, taken));
+    };
+    for (index, taken) in reversal.original.cells.iter_mut().enumerate() {
+        get_subject(reader, taken)?;
+        if let Some(returned) = decided.get_mut(index) {
+            (returned.cell, returned.retain_until) = (taken.cell, taken.retain_until);
+        }
+    }
+    Ok(())
+}
+
+fn get_subject(reader: &mut Reader<'_>, taken: &mut CellUse) -> Result<(), DecodeError> {
+    taken.cell.subject = [SymbolId(reader.number()?), SymbolId(reader.number()?), SymbolId(reader.number()?)];
+    taken.cell.period = i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)?;
+    taken.retain_until = Day(i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)?);
     Ok(())
 }
 
@@ -390,10 +414,11 @@ fn get_cells(reader: &mut Reader<'_>) -> Result<Vec<CellUse>, DecodeError> {
     let mut cells = Vec::with_capacity(count);
     for _ in 0..count {
         cells.push(CellUse {
-            cell: CellId(reader.number()?),
+            cell: CellId::whole(SymbolId(reader.number()?)),
             version: reader.unsigned()?,
             room_before: reader.signed()?,
             used: reader.signed()?,
+            retain_until: CellUse::FOR_EVER,
         });
     }
     Ok(cells)

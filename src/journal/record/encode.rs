@@ -137,7 +137,20 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     set(Parts::BONUSES, !decision.bonuses.is_empty());
     let implied = implied_lot(command, decision);
     set(Parts::LOTS, decision.effects.lots.as_slice() != implied.as_slice());
+    set(Parts::SUBJECTS, named_cells(command, decision).iter().any(has_subject));
     parts
+}
+
+fn has_subject(taken: &CellUse) -> bool {
+    !taken.cell.is_whole() || taken.retain_until != CellUse::FOR_EVER
+}
+
+/// The cells of which the subjects are stated: a reversal's are those of its original.
+fn named_cells<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CellUse] {
+    match &command.kind {
+        CommandKind::Reverse(reversal) => &reversal.original.cells,
+        _ => &decision.cells,
+    }
 }
 
 fn put_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision: &Decision) {
@@ -172,6 +185,15 @@ fn put_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision: &Decisi
             out.push(change.movement.number());
             put_lot_key(out, &change.key);
             put_signed(out, change.delta);
+        }
+    }
+    if parts & Parts::SUBJECTS != 0 {
+        for taken in named_cells(command, decision) {
+            for symbol in taken.cell.subject {
+                put_unsigned(out, u64::from(symbol.0));
+            }
+            put_signed(out, i64::from(taken.cell.period));
+            put_signed(out, i64::from(taken.retain_until.0));
         }
     }
 }
@@ -267,7 +289,7 @@ fn put_counters(out: &mut Vec<u8>, counters: &[CounterChange], posted_at: Timest
 fn put_cells(out: &mut Vec<u8>, cells: &[CellUse]) {
     put_unsigned(out, cells.len() as u64);
     for cell in cells {
-        put_unsigned(out, u64::from(cell.cell.0));
+        put_unsigned(out, u64::from(cell.cell.name.0));
         put_unsigned(out, cell.version);
         put_signed(out, cell.room_before);
         put_signed(out, cell.used);

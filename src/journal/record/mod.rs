@@ -56,8 +56,10 @@ impl Parts {
     const BONUSES: u64 = 8;
     /// The lots that change, where they are not those that the ordinary content implies.
     const LOTS: u64 = 16;
+    /// Of each cell, or of each that a reversal's original drew on: the subject, the period, and until when it is kept.
+    const SUBJECTS: u64 = 32;
     /// All of them.
-    const ALL: u64 = 31;
+    const ALL: u64 = 63;
 }
 
 /// The changes of lots that the ordinary content of a record implies.

@@ -186,7 +186,11 @@ fn expiry(program: &Program) -> Option<String> {
         Expiry::Never => None,
         Expiry::AfterDays(days) => {
             let name = &earning_wallet(program).name;
-            let after = if days == 1 { "1 full day".to_owned() } else { format!("{} full days", grouped(i64::from(days), ',')) };
+            let after = if days == 1 {
+                "1 full day".to_owned()
+            } else {
+                format!("{} full days", grouped(i64::from(days), ','))
+            };
             Some(format!("expiry: {name} die after {after} behind the day on which they were earned"))
         }
     }
@@ -209,6 +213,7 @@ fn cap_line(cap: &Cap, wallet: &Wallet) -> String {
         CapMeasure::Units => units_in(wallet, cap.limit),
         CapMeasure::EarningBaskets if cap.limit == 1 => "1 earning basket".to_owned(),
         CapMeasure::EarningBaskets => format!("{} earning baskets", grouped(cap.limit, ',')),
+        CapMeasure::EligibleAmount => format!("{} minor units of eligible amount", grouped(cap.limit, ',')),
     };
     format!("cap {}: at most {limit} per account and {}", cap.name, window(cap.window))
 }
@@ -216,12 +221,15 @@ fn cap_line(cap: &Cap, wallet: &Wallet) -> String {
 fn metric_line(metric: &Metric) -> String {
     let counted = match metric.measure {
         MetricMeasure::EligibleAmount => "eligible amount",
+        MetricMeasure::Units => "units granted",
+        MetricMeasure::Baskets => "baskets",
     };
     format!("metric {}: {counted} per account and {}", metric.name, window(metric.window))
 }
 
 fn window(window: CalendarWindow) -> &'static str {
     match window {
+        CalendarWindow::Hour => "hour",
         CalendarWindow::Day => "day",
         CalendarWindow::Week => "week",
         CalendarWindow::Month => "month",

@@ -68,6 +68,7 @@ fn baskets(program: &Program, basket_units: Units, reward: Units) -> Option<i64>
     let is_within = |cap: &crate::ledger::program::Cap| match cap.measure {
         CapMeasure::Units => cap.limit >= reward,
         CapMeasure::EarningBaskets => cap.limit.saturating_mul(basket_units) >= reward,
+        CapMeasure::EligibleAmount => true,
     };
     (basket_units > 0 && lifetime.into_iter().all(is_within)).then(|| (reward - 1) / basket_units + 1)
 }
