@@ -4,6 +4,7 @@
 
 mod support;
 
+mod accounts;
 mod admin;
 mod commands;
 mod deadlines;
@@ -11,4 +12,5 @@ mod many;
 mod process;
 mod programs;
 mod reads;
+mod redemptions;
 mod scarcity;

@@ -64,7 +64,7 @@ async fn a_full_queue_refuses_at_once_and_consumes_nothing() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
     let details = status.get_error_details();
     assert!(details.retry_info().unwrap().retry_delay.unwrap() > Duration::ZERO);
-    let request = wire::GetBalanceRequest { account_id: "jam".to_owned(), wallet: String::new() };
+    let request = wire::GetBalanceRequest { account_id: "jam".to_owned(), ..<_>::default() };
     assert_eq!(ledger.get_balance(request).await.unwrap_err().code(), Code::ResourceExhausted);
     let mut shop = jammed.release().await;
     let retried = shop.accrue(accrual("t1", "anna", 100)).await;
