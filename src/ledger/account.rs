@@ -108,6 +108,12 @@ impl Account {
         self.lots.iter().filter(move |lot| lot.key.wallet == wallet && lot.key.is_alive(at))
     }
 
+    /// Units of a wallet that can be spent at the instant: alive and not pending.
+    #[must_use]
+    pub fn available(&self, wallet: WalletId, at: TimestampNs) -> Units {
+        self.alive(wallet, at).filter(|lot| lot.key.is_available(at)).map(|lot| lot.remaining).sum()
+    }
+
     /// Units of a wallet that are dead at the instant though their expiry is not posted.
     #[must_use]
     pub fn unposted_expiry(&self, wallet: WalletId, at: TimestampNs) -> Units {
@@ -163,7 +169,9 @@ impl Account {
             for earlier in effects.lots.iter().take(index).filter(|earlier| earlier.key == change.key) {
                 held = held.saturating_add(earlier.delta);
             }
-            in_range(held, change.delta) && (change.delta > 0) == (change.movement == Movement::Grant)
+            let is_gain = change.delta > 0;
+            in_range(held, change.delta)
+                && (change.movement == Movement::Extend || is_gain == (change.movement == Movement::Grant))
         };
         let today = utc_day(posted_at);
         let counter_fits = |(index, change): (usize, &CounterChange)| {
@@ -201,6 +209,7 @@ impl Account {
             Movement::Burn => (&mut totals.redeemed, -delta),
             Movement::Expire => (&mut totals.expired, -delta),
             Movement::Reverse => (&mut totals.reversed, -delta),
+            Movement::Extend => (&mut totals.granted, 0),
         };
         *total = total.saturating_add(units);
         match self.lots.binary_search_by_key(&key, |lot| lot.key) {
@@ -342,6 +351,7 @@ impl PartnerAccount {
             Movement::Burn => self.redeemed -= delta,
             Movement::Expire => self.expired -= delta,
             Movement::Reverse => self.reversed -= delta,
+            Movement::Extend => {}
         }
     }
 }

@@ -273,11 +273,13 @@ pub enum Movement {
     Expire = 2,
     /// Units are taken back by a reversal.
     Reverse = 3,
+    /// Units go from one lot of an account to another of the same issuer, which dies later.
+    Extend = 4,
 }
 
 impl Movement {
     /// All movements, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Grant, Self::Burn, Self::Expire, Self::Reverse];
+    pub const ALL: [Self; 5] = [Self::Grant, Self::Burn, Self::Expire, Self::Reverse, Self::Extend];
 
     /// The permanent number.
     #[must_use]
@@ -298,7 +300,8 @@ impl Movement {
 pub struct LotChange {
     /// Which lot.
     pub key: LotKey,
-    /// More than 0 for a grant, less for everything else.
+    /// More than 0 for a grant, less for everything else; of an extension, less for the lot that is left and more for
+    /// the one that is gone to.
     pub delta: Units,
     /// Why.
     pub movement: Movement,
@@ -313,6 +316,10 @@ pub struct LotKey {
     pub issuer: SymbolId,
     /// What the issuer pays per unit, in basis points of a minor unit; frozen when earned.
     pub funding_rate_bps: u32,
+    /// The minute, counted from the Unix epoch, from which the units can be spent; 0 means at once.
+    pub available_from_minute: u32,
+    /// Whether each record of the account puts the death off: the units die by inactivity.
+    pub is_extended: bool,
     /// The instant from which the units are dead; the largest instant means never.
     pub expires_at: TimestampNs,
 }
@@ -320,6 +327,13 @@ pub struct LotKey {
 impl LotKey {
     /// Never expires.
     pub const NEVER: TimestampNs = TimestampNs(i64::MAX);
+
+    /// Whether the units can be spent at the instant: they are alive and not pending.
+    #[must_use]
+    pub fn is_available(&self, at: TimestampNs) -> bool {
+        const NS_PER_MINUTE: i64 = 60_000_000_000;
+        self.is_alive(at) && i64::from(self.available_from_minute) <= at.0.div_euclid(NS_PER_MINUTE)
+    }
 
     /// Whether the units count at the instant.
     #[must_use]

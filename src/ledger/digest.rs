@@ -98,7 +98,10 @@ fn feed_account(digester: &mut Digester, account: &Account) {
     digester.text(id).number(seq.0).number(opened_at.0);
     digester.count(lots.len());
     for lot in lots {
-        let LotKey { wallet, issuer, funding_rate_bps, expires_at } = lot.key;
+        let LotKey { wallet, issuer, funding_rate_bps, available_from_minute, is_extended, expires_at } = lot.key;
+        if available_from_minute != 0 || is_extended {
+            digester.number(MORE).number(available_from_minute).number(u8::from(is_extended));
+        }
         digester.number(wallet.0).number(issuer.0).number(funding_rate_bps).number(expires_at.0).number(lot.remaining);
     }
     digester.count(counters.len());

@@ -4,6 +4,7 @@
 //! format's number; decoding then encoding gives the same bytes.
 
 use crate::journal::codec::{DecodeError, Reader, put_id, put_signed, put_string, put_unsigned};
+use crate::journal::lot_key::{get_lot_key, put_lot_key};
 use crate::journal::record::Publication;
 use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Profile, Totals, WalletTotals};
 use crate::ledger::decision::{CellUse, LotKey};
@@ -79,10 +80,7 @@ pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) 
     put_signed(&mut out, account.opened_at.0);
     put_unsigned(&mut out, account.lots.len() as u64);
     for lot in &account.lots {
-        out.push(lot.key.wallet.0);
-        put_unsigned(&mut out, u64::from(lot.key.issuer.0));
-        put_unsigned(&mut out, u64::from(lot.key.funding_rate_bps));
-        put_signed(&mut out, lot.key.expires_at.0.wrapping_sub(i64::MAX));
+        put_lot_key(&mut out, &lot.key);
         put_signed(&mut out, lot.remaining);
     }
     put_unsigned(&mut out, account.counters.len() as u64);
@@ -280,12 +278,7 @@ fn decode_account(reader: &mut Reader<'_>, has_more: bool) -> Result<Account, De
     let count = reader.count()?;
     let mut lots = Vec::with_capacity(count);
     for _ in 0..count {
-        let key = LotKey {
-            wallet: WalletId(reader.byte()?),
-            issuer: SymbolId(reader.number()?),
-            funding_rate_bps: reader.number()?,
-            expires_at: TimestampNs(reader.signed()?.wrapping_add(i64::MAX)),
-        };
+        let key = get_lot_key(reader)?;
         lots.push(Lot { key, remaining: reader.signed()? });
     }
     let count = reader.count()?;
@@ -349,6 +342,8 @@ mod tests {
                     wallet: WalletId(0),
                     issuer: SymbolId(3),
                     funding_rate_bps: 250,
+                    available_from_minute: 27_000_000,
+                    is_extended: true,
                     expires_at: LotKey::NEVER,
                 },
                 remaining: 12,

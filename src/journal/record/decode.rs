@@ -12,6 +12,7 @@ use super::{
 };
 use crate::journal::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
+use crate::journal::lot_key::get_lot_key;
 use crate::ledger::command::{
     Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Receipt, Redemption, Reversal,
 };
@@ -401,15 +402,6 @@ fn get_granted(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Grante
     }
     let lot = if flag(reader)? { Some(get_lot_key(reader)?) } else { None };
     Ok(Granted { receipt, lot, units, counters: get_counters(reader, posted_at)?, cells: get_cells(reader)? })
-}
-
-fn get_lot_key(reader: &mut Reader<'_>) -> Result<LotKey, DecodeError> {
-    Ok(LotKey {
-        wallet: WalletId(reader.byte()?),
-        issuer: SymbolId(reader.number()?),
-        funding_rate_bps: reader.number()?,
-        expires_at: TimestampNs(reader.signed()?.wrapping_add(i64::MAX)),
-    })
 }
 
 fn get_counters(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Vec<CounterChange>, DecodeError> {

@@ -11,6 +11,7 @@ use super::{
     has_subject, implied_lot, named_cells,
 };
 use crate::journal::codec::{put_id, put_signed, put_string, put_unsigned};
+use crate::journal::lot_key::put_lot_key;
 use crate::ledger::command::{Basket, Command, CommandKind, Granted};
 use crate::ledger::decision::{CellUse, CounterChange, Decision, LotKey};
 use crate::ledger::program::{LineClass, RuleIndex};
@@ -257,14 +258,6 @@ fn put_granted(out: &mut Vec<u8>, granted: &Granted, posted_at: TimestampNs) {
     }
     put_counters(out, &granted.counters, posted_at);
     put_cells(out, &granted.cells);
-}
-
-fn put_lot_key(out: &mut Vec<u8>, key: &LotKey) {
-    out.push(key.wallet.0);
-    put_unsigned(out, u64::from(key.issuer.0));
-    put_unsigned(out, u64::from(key.funding_rate_bps));
-    // One more than the instant, wrapped, so that "never" is a single byte.
-    put_signed(out, key.expires_at.0.wrapping_sub(i64::MAX));
 }
 
 fn put_counters(out: &mut Vec<u8>, counters: &[CounterChange], posted_at: TimestampNs) {

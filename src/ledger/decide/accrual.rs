@@ -1,10 +1,11 @@
 //! A basket: what its lines earn, what the account's level and bonuses add, and what caps and budgets leave of it.
 
 use super::bounds::{self, Bounded};
+use super::lots;
 use crate::ledger::account::Account;
 use crate::ledger::command::Basket;
 use crate::ledger::decision::{
-    BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, TierStanding, TotalsChange,
+    BonusAward, Decision, LineOutcome, LotChange, Movement, Outcome, TierStanding, TotalsChange,
 };
 use crate::ledger::earn::LineSums;
 use crate::ledger::program::{BonusIndex, Conditions, Facts, LineClass, Periods, Program, TierLadder, Trigger};
@@ -46,6 +47,7 @@ pub(super) fn decide(account: &Account, partner: SymbolId, basket: &Basket, cont
     bounded.apply(out);
     grant(partner, periods, context, out);
     bounded.count(out);
+    lots::extend(account, day, context, out);
     note_standing(standing, account, program, periods, out);
     out.effects.totals = TotalsChange::of_basket(&out.clips, out.over_velocity.is_some());
     bounds::check_balance(account, context, out);
@@ -131,7 +133,7 @@ pub(super) fn grant(partner: SymbolId, periods: Periods, context: &Context<'_>, 
     if out.granted == 0 {
         return;
     }
-    let expires_at = context.program.earn.terms.expires_at(&context.program.zone, periods.day());
-    let key = LotKey { wallet: out.wallet, issuer: partner, funding_rate_bps: 0, expires_at };
+    let program = context.program;
+    let key = program.earn.terms.lot(&program.zone, out.wallet, partner, periods.day());
     out.effects.lots.push(LotChange { key, delta: out.granted, movement: Movement::Grant });
 }

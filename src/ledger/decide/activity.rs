@@ -2,6 +2,7 @@
 
 use super::accrual;
 use super::bounds::{self, Bounded};
+use super::lots;
 use crate::ledger::account::Account;
 use crate::ledger::command::Activity;
 use crate::ledger::decision::{Decision, Outcome, TotalsChange};
@@ -41,6 +42,7 @@ pub(super) fn decide(
     bounded.apply(out);
     accrual::grant(partner, periods, context, out);
     bounded.count(out);
+    lots::extend(account, day, context, out);
     accrual::note_standing(standing, account, program, periods, out);
     out.effects.totals = TotalsChange::of_activity(&out.clips);
     bounds::check_balance(account, context, out);
