@@ -49,7 +49,8 @@ pub(super) fn check_largest_basket(earn: &EarnSection, file: &ProgramFile, probl
         );
         let culprit = strongest.largest_fixed(file, earn).or_else(|| strongest.culprit(file));
         let at = culprit.map_or_else(|| earn.units.span(), |rule| rule.name.span());
-        problems.push(Finding::error(&at, message).hint("lower the multipliers, the fixed units or the rate in [earn]"));
+        problems
+            .push(Finding::error(&at, message).hint("lower the multipliers, the fixed units or the rate in [earn]"));
     }
 }
 
@@ -87,7 +88,8 @@ pub(super) fn check_multiplier_max(file: &ProgramFile, problems: &mut Problems<'
     let (at, who) = match strongest.culprit(file) {
         Some(rule) => (rule.name.span(), format!("rule `{}`", rule.name.get_ref())),
         None => {
-            let level = file.tiers.as_ref().and_then(|tiers| tiers.levels.iter().max_by_key(|level| level.multiplier_bps));
+            let level =
+                file.tiers.as_ref().and_then(|tiers| tiers.levels.iter().max_by_key(|level| level.multiplier_bps));
             let Some(level) = level else { return };
             (level.name.span(), format!("level `{}`", level.name.get_ref()))
         }
@@ -275,7 +277,8 @@ impl Strongest {
             names.push(format!("{more_count} more rules"));
         }
         let levels = file.tiers.iter().flat_map(|tiers| &tiers.levels);
-        if let Some(level) = levels.filter(|level| level.multiplier_bps > BPS_ONE).max_by_key(|level| level.multiplier_bps)
+        if let Some(level) =
+            levels.filter(|level| level.multiplier_bps > BPS_ONE).max_by_key(|level| level.multiplier_bps)
         {
             names.push(format!("level `{}`", level.name.get_ref()));
         }
