@@ -4,7 +4,7 @@
 //! number of the last record that changed it, so that replay over a snapshot skips what the account already has.
 
 use super::decision::{CounterChange, Effects, LotChange, LotKey, Movement, TotalsChange};
-use super::types::{Day, Position, Seq, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{Day, MonthDay, Position, ProgramVersion, Seq, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::utc_day;
 use crate::limits;
 
@@ -65,6 +65,12 @@ pub struct WalletTotals {
 pub struct Profile {
     /// Segments that the account is in, ascending.
     pub segments: Vec<SymbolId>,
+    /// The birthday, if it is known.
+    pub birthday: Option<MonthDay>,
+    /// The local day of the last basket, if a programme wanted it kept.
+    pub last_basket_on: Option<Day>,
+    /// What rounding left over from the last basket, in the parts in which this version adds up lines.
+    pub remainder: Option<(ProgramVersion, i64)>,
 }
 
 /// The holder of balances.
@@ -287,15 +293,26 @@ impl Account {
         }
     }
 
-    /// Joins or leaves a segment; what is so already stays so.
-    pub fn change_segment(&mut self, segment: SymbolId, joins: bool) {
+    /// Changes what is known of the account; joining or leaving what is so already changes nothing.
+    pub fn change_profile(&mut self, effects: &Effects, version: ProgramVersion) {
+        let Effects { segments, birthday, last_basket_on, remainder, .. } = effects;
+        if segments.is_empty() && (birthday, last_basket_on, remainder) == (&None, &None, &None) {
+            return;
+        }
         let profile = self.profile.get_or_insert_default();
-        match (profile.segments.binary_search(&segment), joins) {
-            (Err(index), true) => profile.segments.insert(index, segment),
-            (Ok(index), false) => {
-                profile.segments.remove(index);
+        for (segment, joins) in segments {
+            match (profile.segments.binary_search(segment), joins) {
+                (Err(index), true) => profile.segments.insert(index, *segment),
+                (Ok(index), false) => {
+                    profile.segments.remove(index);
+                }
+                _ => {}
             }
-            _ => {}
+        }
+        profile.birthday = birthday.unwrap_or(profile.birthday);
+        profile.last_basket_on = last_basket_on.or(profile.last_basket_on);
+        if let Some(left) = remainder {
+            profile.remainder = (*left != 0).then_some((version, *left));
         }
         if **profile == Profile::default() {
             self.profile = None;

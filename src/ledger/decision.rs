@@ -4,7 +4,7 @@
 //! effects; [`Refusal`]'s numbers are permanent and appear in the journal and on the wire.
 
 use super::program::{BonusIndex, LineClass, RuleIndex};
-use super::types::{CellId, Day, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{CellId, Day, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
 
 /// Why a command was refused. Numbers are permanent; a retired one stays reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -407,6 +407,12 @@ pub struct Effects {
     pub counters: Vec<CounterChange>,
     /// Segments that the account joins (`true`) or leaves.
     pub segments: Vec<(SymbolId, bool)>,
+    /// The account's birthday from now on, if it changes.
+    pub birthday: Option<Option<MonthDay>>,
+    /// The local day of the account's last basket, if it is kept and changes.
+    pub last_basket_on: Option<Day>,
+    /// What rounding left over for the account's next basket, if it is kept and changes.
+    pub remainder: Option<i64>,
     /// Totals that move.
     pub totals: TotalsChange,
 }
@@ -429,6 +435,8 @@ pub struct Decision {
     pub stacked: Vec<(u32, RuleIndex)>,
     /// Where the account stands on the ladder, if the programme has one.
     pub tier: Option<TierStanding>,
+    /// The account's variant in each experiment of the programme, in its order.
+    pub variants: Vec<u8>,
     /// Bonuses that the command earned, in the order of the programme.
     pub bonuses: Vec<BonusAward>,
     /// Units before velocity, caps and budgets, bonuses included.
@@ -467,6 +475,8 @@ impl Decision {
         self.effects.lots.clear();
         self.effects.counters.clear();
         self.effects.segments.clear();
+        (self.effects.birthday, self.effects.last_basket_on, self.effects.remainder) = (None, None, None);
+        self.variants.clear();
         self.effects.totals = TotalsChange::default();
         self.balance_after = 0;
     }

@@ -78,6 +78,8 @@ pub(super) fn build(
         earn: build_earn(file, earn),
         lines: build_lines(file, earn, &symbol),
         bonuses: file.bonuses.iter().map(|bonus| build_bonus(bonus, &symbol)).collect(),
+        experiments: Vec::new(),
+        keeps_last_basket: false,
         tiers: file.tiers.as_ref().map(|tiers| build_tiers(file, tiers, &symbol)),
         caps: caps.collect(),
         metrics: metrics.collect(),
@@ -133,7 +135,7 @@ fn build_earn(file: &ProgramFile, earn: &EarnSection) -> Earn {
         per_minor: *earn.per_minor.get_ref(),
         rounding: earn.rounding,
         rounded_per: earn.rounded_per,
-        terms: Terms { expiry: earn.expiry },
+        terms: Terms { pending_days: 0, expiry: earn.expiry },
     }
 }
 
@@ -212,6 +214,7 @@ fn build_conditions(when: &WhenEntry, symbol: impl Fn(&At<String>) -> SymbolId) 
         eligible_minor_min: number(&when.eligible_minor_min),
         nth_basket: number(&when.nth_basket),
         every_nth_basket: number(&when.every_nth_basket),
+        ..Conditions::default()
     }
 }
 
@@ -238,7 +241,15 @@ fn build_tiers(file: &ProgramFile, tiers: &TiersSection, symbol: impl Fn(&At<Str
         threshold: *level.threshold.get_ref(),
         multiplier_bps: level.multiplier_bps,
     });
-    TierLadder { metric: symbol(&metric.name), window: metric.window, rolling: 1, levels: levels.collect() }
+    TierLadder {
+        metric: symbol(&metric.name),
+        window: metric.window,
+        rolling: 1,
+        keep: 0,
+        soft_landing: false,
+        grace_days: 0,
+        levels: levels.collect(),
+    }
 }
 
 fn entry(table: &mut LineTable, attribute: Attribute, value: SymbolId) -> &mut AttributeEntry {

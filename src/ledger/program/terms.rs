@@ -58,9 +58,7 @@ impl Terms {
             Expiry::Never => LotKey::NEVER,
             Expiry::AfterDays(days) | Expiry::AfterInactivity(days) => zone.start_of_day(days_after(day, days)),
             Expiry::EachYearOn { month, day: day_of_month } => {
-                let in_year = |year| {
-                    Day(first_day_of_month(year, i32::from(month)).0 + i32::from(day_of_month) - 1)
-                };
+                let in_year = |year| Day(first_day_of_month(year, i32::from(month)).0 + i32::from(day_of_month) - 1);
                 let year = year_of_day(day);
                 let last = if in_year(year) > day { in_year(year) } else { in_year(year + 1) };
                 zone.start_of_day(Day(last.0 + 1))

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{earning_wallet, money, units_in};
 use crate::ledger::earn::LineSums;
-use crate::ledger::program::{CalendarWindow, CapMeasure, Conditions, LineClass, Program, Trigger};
+use crate::ledger::program::{BPS_ONE, CalendarWindow, CapMeasure, Conditions, LineClass, Program, Trigger};
 use crate::ledger::types::{Item, Units};
 use crate::program::table::grouped;
 
@@ -50,14 +50,14 @@ impl Outlook {
 fn basket_units(program: &Program, amount_minor: i64) -> Units {
     let mut beside = Vec::new();
     let class = program.lines.judge(&Item::default(), |_| false, |rule| beside.push(rule));
-    let mut sums = LineSums::new(program, None);
+    let mut sums = LineSums::new(program, BPS_ONE, 0);
     if class != LineClass::Ineligible {
         sums.add(class, beside.into_iter(), amount_minor, 1);
     }
     let none = Conditions::default();
     let always = program.bonuses.iter().filter(|bonus| bonus.trigger == Trigger::Basket && bonus.limit.is_none());
     let bonuses: Units = always.filter(|bonus| bonus.when == none).map(|bonus| bonus.units).sum();
-    let earned = sums.units().saturating_add(bonuses);
+    let earned = sums.units().0.saturating_add(bonuses);
     let caps = program.caps.iter().filter(|cap| cap.measure == CapMeasure::Units);
     caps.map(|cap| cap.limit).fold(earned, Units::min)
 }
