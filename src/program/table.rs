@@ -239,11 +239,7 @@ impl<'a, 's> TableReader<'a, 's> {
     }
 
     /// A list of at least one string, each of a length in bytes.
-    pub(super) fn texts_of(
-        &mut self,
-        key: &'static str,
-        bytes: RangeInclusive<usize>,
-    ) -> Option<Vec<At<String>>> {
+    pub(super) fn texts_of(&mut self, key: &'static str, bytes: RangeInclusive<usize>) -> Option<Vec<At<String>>> {
         if let Some(value) = self.table.get(key)
             && matches!(value.get_ref(), DeValue::Array(items) if items.is_empty())
         {

@@ -213,8 +213,7 @@ struct KnownFacts<'f> {
 impl<'f> KnownFacts<'f> {
     fn of(file: &'f ProgramFile) -> Self {
         let rules = file.rules.iter().map(|rule| &rule.when);
-        let conditions: Vec<&WhenEntry> =
-            rules.chain(file.bonuses.iter().map(|bonus| &bonus.when)).flatten().collect();
+        let conditions: Vec<&WhenEntry> = rules.chain(file.bonuses.iter().map(|bonus| &bonus.when)).flatten().collect();
         let names = |list: &dyn Fn(&'f WhenEntry) -> &'f [At<String>]| {
             let names = conditions.iter().flat_map(|when| list(when)).map(|name| name.get_ref().as_str());
             names.collect::<Vec<_>>()

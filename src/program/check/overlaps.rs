@@ -198,7 +198,8 @@ fn can_hold_together(left: &Option<WhenEntry>, right: &Option<WhenEntry>) -> boo
         !wanted.segments.is_empty() && names.all(|name| unwanted.contains(name))
     };
     let number = |stated: &Option<At<i64>>| stated.as_ref().map(|number| *number.get_ref());
-    let numbers_meet = |left: &WhenEntry, right: &WhenEntry| match (number(&left.nth_basket), number(&right.nth_basket)) {
+    let numbers_meet = |left: &WhenEntry, right: &WhenEntry| match (number(&left.nth_basket), number(&right.nth_basket))
+    {
         (Some(left), Some(right)) => left == right,
         (Some(nth), None) => number(&right.every_nth_basket).is_none_or(|every| nth % every == 0),
         _ => true,

@@ -60,11 +60,7 @@ const STACKINGS: [(&str, Stacking); 4] = [
 /// How large a priority may be, on either side of 0.
 const PRIORITY_MAX: i64 = 1_000_000;
 
-pub(super) fn read_rule(
-    mut entry: TableReader<'_, '_>,
-    names: &mut Names,
-    levels: &[String],
-) -> Option<RuleEntry> {
+pub(super) fn read_rule(mut entry: TableReader<'_, '_>, names: &mut Names, levels: &[String]) -> Option<RuleEntry> {
     entry.require(&["name"]);
     let name = entry.name("name");
     if let Some(name) = &name {

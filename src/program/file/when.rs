@@ -9,15 +9,8 @@ use crate::program::problem::Finding;
 use crate::program::table::{At, TableReader, did_you_mean};
 
 /// Days of the week, as the file calls them, by number.
-pub(in crate::program) const WEEKDAYS: [(&str, u8); 7] = [
-    ("monday", 0),
-    ("tuesday", 1),
-    ("wednesday", 2),
-    ("thursday", 3),
-    ("friday", 4),
-    ("saturday", 5),
-    ("sunday", 6),
-];
+pub(in crate::program) const WEEKDAYS: [(&str, u8); 7] =
+    [("monday", 0), ("tuesday", 1), ("wednesday", 2), ("thursday", 3), ("friday", 4), ("saturday", 5), ("sunday", 6)];
 
 /// How the file calls what is below the first level.
 pub(in crate::program) const BELOW_FIRST: &str = "none";
@@ -135,7 +128,8 @@ fn read_hours(table: &mut TableReader<'_, '_>) -> Vec<(u16, u16)> {
             }
             _ => {
                 let message = format!("{:?} is not a time from which to which", text.get_ref());
-                let hint = "write for example \"09:00-17:30\": from nine until before half past five; the end may be 24:00";
+                let hint =
+                    "write for example \"09:00-17:30\": from nine until before half past five; the end may be 24:00";
                 table.problems.push(Finding::error(&text.span(), message).hint(hint));
             }
         }

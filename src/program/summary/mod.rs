@@ -186,7 +186,11 @@ fn expiry(program: &Program) -> Option<String> {
         Expiry::Never => None,
         Expiry::AfterDays(days) => {
             let name = &earning_wallet(program).name;
-            let after = if days == 1 { "1 full day".to_owned() } else { format!("{} full days", grouped(i64::from(days), ',')) };
+            let after = if days == 1 {
+                "1 full day".to_owned()
+            } else {
+                format!("{} full days", grouped(i64::from(days), ','))
+            };
             Some(format!("expiry: {name} die after {after} behind the day on which they were earned"))
         }
     }

@@ -27,8 +27,8 @@ use crate::limits;
 use crate::program::registry::Programs;
 use crate::snapshot::cursor::SnapshotCursor;
 use commands::Slot;
-use sweep::Sweep;
 pub use commands::event_time;
+use sweep::Sweep;
 
 /// What all workers share.
 pub struct Shared {

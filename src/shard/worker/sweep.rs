@@ -113,7 +113,9 @@ impl Worker {
         self.open.push(state.id, seq, |out| encode_entry(out, &header, &command, decision));
         let change = Change { seq, position: None, posted_at: at, account: number, account_id: "", decision };
         state.apply(&change);
-        self.open_pending.slots.push(Slot { batch: Slot::OWN, job: super::commands::index(self.open_pending.own.len()) });
+        self.open_pending
+            .slots
+            .push(Slot { batch: Slot::OWN, job: super::commands::index(self.open_pending.own.len()) });
         self.open_pending.own.push(number);
         is_full
     }
