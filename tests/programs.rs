@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use tallystick::ledger::account::Account;
 use tallystick::ledger::command::{Activity, Basket, Command, CommandKind, Enrolment, Line};
 use tallystick::ledger::decision::{Decision, Outcome};
+use tallystick::ledger::draws;
 use tallystick::ledger::program::{LineClass, Program};
 use tallystick::ledger::state::{CellRoom, Change, Context, ShardState};
 use tallystick::ledger::types::{
@@ -75,9 +76,12 @@ impl Shop {
     fn run(&mut self, member: &str, at: TimestampNs, kind: CommandKind) -> String {
         let command =
             Command { account_id: member.to_owned(), transaction_id: "t".to_owned(), partner: SymbolId(0), kind };
-        let rooms = self.program.budgets_at(at).map(|budget| {
-            let (uses, used) = self.used.get(&budget.cell).copied().unwrap_or_default();
-            CellRoom { cell: budget.cell, version: uses + 1, room: budget.limit - used }
+        let mut draws = Vec::new();
+        draws::list(&self.program, &command, at, &mut draws);
+        let rooms = draws.iter().map(|draw| {
+            let (uses, used) = self.used.get(&draw.cell).copied().unwrap_or_default();
+            let (room, retain_until) = (draw.limit - used, draw.retain_until);
+            CellRoom { cell: draw.cell, version: uses + 1, room, retain_until }
         });
         let rooms: Vec<CellRoom> = rooms.collect();
         let mut decision = Decision::default();
@@ -216,8 +220,8 @@ fn a_knitter_climbs_to_gold_in_the_craft_shop() {
     // 500.00 earn 5,000 points, and with them comes silver: from the next basket on.
     assert_eq!(shop.at("2026-05-04T10:00:00", "lena").buys(&paper(50_000)), "5000");
     assert_eq!(shop.at("2026-05-05T10:00:00", "lena").buys(&paper(10_000)), "silver, 1250");
-    // Her thousandth dollar of the year is still judged as silver; then she is gold.
-    assert_eq!(shop.at("2026-06-01T10:00:00", "lena").buys(&paper(40_000)), "silver, 5000");
+    // The basket that brings her ten-thousandth point is still judged as silver; then she is gold.
+    assert_eq!(shop.at("2026-06-01T10:00:00", "lena").buys(&paper(30_000)), "silver, 3750");
     assert_eq!(shop.at("2026-06-02T10:00:00", "lena").buys(&paper(1_000)), "gold, 150");
     // Four tins: 20.00 times 1.5, and 5 points a tin that no level multiplies.
     let tins = [Ware("category", "paint", 4, 2_000)];

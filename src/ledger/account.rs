@@ -142,6 +142,16 @@ impl Account {
             .map_or(0, |found| found.value)
     }
 
+    /// The sum of a counter over so many periods that follow each other, `step` apart, the last of them `end`.
+    #[must_use]
+    pub fn rolling(&self, counter: SymbolId, end: i32, step: i32, count: u16) -> i64 {
+        let first = end.saturating_sub((i32::from(count) - 1) * step);
+        let from = self.counters.partition_point(|entry| (entry.counter, entry.period) < (counter, first));
+        let counted = self.counters.iter().skip(from);
+        let counted = counted.take_while(|entry| entry.counter == counter && entry.period <= end);
+        counted.fold(0, |sum: i64, entry| sum.saturating_add(entry.value))
+    }
+
     /// Whether the effects of a record posted at the instant leave no lot and no counter negative or too large.
     #[must_use]
     pub fn accepts(&self, effects: &Effects, posted_at: TimestampNs) -> bool {

@@ -234,6 +234,13 @@ pub struct CellUse {
     pub room_before: Units,
     /// Units taken; negative when given back.
     pub used: Units,
+    /// The cell may be forgotten after this UTC day; the last there is for a cell that is kept for ever.
+    pub retain_until: Day,
+}
+
+impl CellUse {
+    /// The day of a cell that is kept for ever.
+    pub const FOR_EVER: Day = Day(i32::MAX);
 }
 
 /// A bonus that a command earned.

@@ -144,6 +144,7 @@ mod tests {
             caps: vec![],
             metrics: vec![],
             budgets: vec![],
+            has_cells: false,
             accounts: AccountPolicy::Implicit,
             late_limit_ns: 0,
             future_skew_ns: 0,

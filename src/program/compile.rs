@@ -51,6 +51,9 @@ pub(super) fn build(
         measure: cap.measure,
         window: cap.window,
         limit: *cap.limit.get_ref(),
+        subject: cap.subject,
+        rolling: cap.rolling,
+        over: cap.over,
     });
     let metrics = file.metrics.iter().map(|metric| Metric {
         name: metric.name.get_ref().clone(),
@@ -60,12 +63,12 @@ pub(super) fn build(
     });
     let budget = |budget: &BudgetEntry| Budget {
         name: budget.name.get_ref().clone(),
-        cell: CellId(symbol(&budget.name).0),
+        cell: CellId::whole(symbol(&budget.name)),
         limit: budget.units,
         from: budget.from,
         until: budget.until,
     };
-    Ok(Program {
+    let mut program = Program {
         version,
         effective_at,
         name: header.name.get_ref().clone(),
@@ -79,11 +82,14 @@ pub(super) fn build(
         caps: caps.collect(),
         metrics: metrics.collect(),
         budgets: file.budgets.iter().map(budget).collect(),
+        has_cells: false,
         accounts: header.accounts,
         late_limit_ns: header.late_limit_days * NS_PER_DAY,
         future_skew_ns: header.future_skew_seconds * NS_PER_SECOND,
         source_hash: *blake3::hash(source.as_bytes()).as_bytes(),
-    })
+    };
+    program.has_cells = program.draws_on_cells();
+    Ok(program)
 }
 
 /// Interns every string that the tables mention, in the order of the file.
@@ -220,6 +226,7 @@ fn build_bonus(bonus: &BonusEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> 
         when: bonus.when.as_ref().map_or_else(Conditions::default, |when| build_conditions(when, &symbol)),
         units: *bonus.units.get_ref(),
         limit: bonus.limit,
+        places: bonus.places,
     }
 }
 
@@ -231,7 +238,7 @@ fn build_tiers(file: &ProgramFile, tiers: &TiersSection, symbol: impl Fn(&At<Str
         threshold: *level.threshold.get_ref(),
         multiplier_bps: level.multiplier_bps,
     });
-    TierLadder { metric: symbol(&metric.name), window: metric.window, levels: levels.collect() }
+    TierLadder { metric: symbol(&metric.name), window: metric.window, rolling: tiers.rolling, levels: levels.collect() }
 }
 
 fn entry(table: &mut LineTable, attribute: Attribute, value: SymbolId) -> &mut AttributeEntry {

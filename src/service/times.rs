@@ -52,14 +52,19 @@ pub(super) fn date(day: Day) -> wire::Date {
     wire::Date { year, month, day }
 }
 
-/// A period of a window as the contract writes it: `2017-03-31` or `2017`.
+/// A period of a window as the contract writes it, such as `2017-03-31` or `2017`.
 pub(super) fn period(window: CalendarWindow, period: i32) -> String {
+    let shown = |day: i32| {
+        let (year, month, day) = civil_of_day(day);
+        format!("{year:04}-{month:02}-{day:02}")
+    };
     match window {
-        CalendarWindow::Day => {
-            let (year, month, day) = civil_of_day(period);
-            format!("{year:04}-{month:02}-{day:02}")
-        }
+        CalendarWindow::Hour => format!("{}T{:02}", shown(period.div_euclid(24)), period.rem_euclid(24)),
+        CalendarWindow::Day => shown(period),
+        CalendarWindow::Week => format!("{}/{}", shown(period), shown(window.last_day(period).0)),
+        CalendarWindow::Month => format!("{:04}-{:02}", period.div_euclid(12), period.rem_euclid(12) + 1),
         CalendarWindow::Year => format!("{period:04}"),
+        CalendarWindow::Lifetime => "all".to_owned(),
     }
 }
 

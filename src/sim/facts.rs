@@ -240,7 +240,7 @@ impl Verdict {
             granted: decision.granted,
             over_velocity: decision.over_velocity.map(name),
             clips: decision.clips.iter().map(|clip| (name(clip.source), clip.is_budget, clip.units)).collect(),
-            taken: decision.cells.iter().map(|cell| (name(SymbolId(cell.cell.0)), cell.used)).collect(),
+            taken: decision.cells.iter().map(|cell| (name(cell.cell.name), cell.used)).collect(),
             lot: lot.map(|change| (usize::from(change.key.wallet.0), name(change.key.issuer), change.delta)),
             counters: counters.map(|change| (name(change.counter), change.period, change.delta)).collect(),
             opens_account: decision.effects.opens_account,
@@ -261,7 +261,7 @@ impl Verdict {
 #[must_use]
 pub fn uses_of(decision: &Decision, dictionary: &Dictionary) -> Vec<Use> {
     let uses = decision.cells.iter().map(|cell| Use {
-        cell: name_of(dictionary, SymbolId(cell.cell.0)),
+        cell: name_of(dictionary, cell.cell.name),
         version: cell.version,
         room: cell.room_before,
         used: cell.used,

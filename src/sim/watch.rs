@@ -13,7 +13,6 @@ use super::facts::{Name, Posting, Use, name_of};
 use super::model::{Broken, Model, must};
 use crate::cells::Cells;
 use crate::journal::dictionary::Dictionary;
-use crate::ledger::types::SymbolId;
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -53,7 +52,7 @@ impl CellWatch {
     #[must_use]
     pub fn begin(cells: &Cells, dictionary: &Dictionary, model: &Model) -> Self {
         let watched = cells.copy().into_iter().map(|(id, cell)| {
-            let name = name_of(dictionary, SymbolId(id.0));
+            let name = name_of(dictionary, id.name);
             let watched = Watched { version: cell.version, used: model.used(&name), ..Watched::default() };
             (name, watched)
         });
@@ -66,7 +65,7 @@ impl CellWatch {
     /// When more happened than one use, or something without a use.
     pub fn look(&mut self, cells: &Cells, dictionary: &Dictionary) -> Result<(), Broken> {
         for (id, cell) in cells.copy() {
-            let name = name_of(dictionary, SymbolId(id.0));
+            let name = name_of(dictionary, id.name);
             let watched = self.cells.entry(name.clone()).or_default();
             if cell.version != watched.version {
                 must!(cell.version == watched.version + 1, "budget {name} is used once by one command");

@@ -6,7 +6,7 @@
 use crate::journal::codec::{DecodeError, Reader, put_id, put_signed, put_string, put_unsigned};
 use crate::journal::record::Publication;
 use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Profile, Totals, WalletTotals};
-use crate::ledger::decision::LotKey;
+use crate::ledger::decision::{CellUse, LotKey};
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
     AccountNumber, CellId, Day, Item, ItemId, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId,
@@ -23,6 +23,7 @@ const KIND_CELL: u8 = 4;
 const KIND_SHARD: u8 = 5;
 const KIND_ACCOUNT: u8 = 6;
 const KIND_PARTNER: u8 = 7;
+const KIND_CELL_OF_SUBJECT: u8 = 8;
 
 /// An entity of the state space. The order of the kinds is the order of the keys: what others refer to comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +34,8 @@ pub enum Entity {
     Item(ItemId, Item),
     /// A version of the programme, with the position of its record.
     Program(Position, Box<Publication>),
-    /// A shared counter: its version and what it has used.
-    Cell(CellId, u64, i64),
+    /// A shared counter: its version, what it has used, and until which UTC day it is kept.
+    Cell(CellId, u64, i64, Day),
     /// A shard: its last record and latest posting time.
     Shard(ShardId, Seq, TimestampNs),
     /// An account.
@@ -48,6 +49,21 @@ fn key(kind: u8, shard: ShardId, number: u64) -> Vec<u8> {
     key.push(kind);
     key.extend_from_slice(&shard.0.to_be_bytes());
     key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The key of a cell.
+#[must_use]
+pub fn cell_key(id: CellId) -> Vec<u8> {
+    let number = u64::from(id.name.0);
+    if id.is_whole() {
+        return key(KIND_CELL, ShardId::CONTROL, number);
+    }
+    let mut key = key(KIND_CELL_OF_SUBJECT, ShardId::CONTROL, number);
+    for symbol in id.subject {
+        key.extend_from_slice(&symbol.0.to_be_bytes());
+    }
+    key.extend_from_slice(&id.period.to_be_bytes());
     key
 }
 
@@ -159,10 +175,13 @@ impl Entity {
                 publication.encode(&mut out);
                 key(KIND_PROGRAM, control, u64::from(publication.version.0))
             }
-            Self::Cell(id, version, used) => {
+            Self::Cell(id, version, used, retain_until) => {
                 put_unsigned(&mut out, *version);
                 put_signed(&mut out, *used);
-                key(KIND_CELL, control, u64::from(id.0))
+                if *retain_until != CellUse::FOR_EVER {
+                    put_signed(&mut out, i64::from(retain_until.0));
+                }
+                return (cell_key(*id), out);
             }
             Self::Shard(id, seq, posted_at) => {
                 put_unsigned(&mut out, seq.0);
@@ -186,6 +205,13 @@ impl Entity {
         let kind = key.byte()?;
         let shard = ShardId(u16::from_be_bytes(key.array()?));
         let number = u64::from_be_bytes(key.array()?);
+        let mut cell = CellId::whole(SymbolId(number as u32));
+        if kind == KIND_CELL_OF_SUBJECT {
+            for symbol in &mut cell.subject {
+                *symbol = SymbolId(u32::from_be_bytes(key.array()?));
+            }
+            cell.period = i32::from_be_bytes(key.array()?);
+        }
         key.finish()?;
         let small = || u32::try_from(number).map_err(|_| DecodeError::BadNumber);
         let mut reader = Reader::new(value);
@@ -208,7 +234,12 @@ impl Entity {
                 Self::Item(ItemId(small()?), item)
             }
             KIND_PROGRAM => Self::Program(Position(reader.unsigned()?), Box::new(Publication::decode(&mut reader)?)),
-            KIND_CELL => Self::Cell(CellId(small()?), reader.unsigned()?, reader.signed()?),
+            KIND_CELL | KIND_CELL_OF_SUBJECT => {
+                small()?;
+                let (version, used) = (reader.unsigned()?, reader.signed()?);
+                let is_kept = reader.is_at_end();
+                Self::Cell(cell, version, used, if is_kept { CellUse::FOR_EVER } else { Day(get_i32(&mut reader)?) })
+            }
             KIND_SHARD => Self::Shard(shard, Seq(reader.unsigned()?), TimestampNs(reader.signed()?)),
             KIND_ACCOUNT => {
                 Self::Account(shard, AccountNumber(small()?), Box::new(decode_account(&mut reader, has_more)?))
@@ -231,7 +262,13 @@ impl Entity {
             _ => return Err(DecodeError::UnknownTag),
         };
         reader.finish()?;
-        Ok(entity)
+        // What the first format can say is said in it.
+        let needs_more = match &entity {
+            Self::Account(_, _, account) => self::has_more(account),
+            Self::Partner(_, _, _, account) => (account.redeemed, account.expired) != (0, 0),
+            _ => false,
+        };
+        if needs_more == has_more { Ok(entity) } else { Err(DecodeError::Contradiction) }
     }
 }
 
@@ -342,22 +379,27 @@ mod tests {
             transaction_id: "p-1".into(),
             source: "[program]".into(),
         };
+        let of_store = CellId { name: SymbolId(2), subject: [SymbolId(3), SymbolId(4), SymbolId(0)], period: -7 };
         let entities = [
             Entity::Symbol(SymbolId(1), "GROCERY".into()),
             Entity::Item(ItemId(1), Item { sku: SymbolId(1), ..Item::default() }),
             Entity::Program(Position(4), Box::new(publication)),
-            Entity::Cell(CellId(2), 7, -3),
+            Entity::Cell(CellId::whole(SymbolId(2)), 7, -3, CellUse::FOR_EVER),
             Entity::Shard(ShardId(3), Seq(9), TimestampNs(8)),
             Entity::Account(ShardId(3), AccountNumber(0), Box::new(account)),
             Entity::Account(ShardId(3), AccountNumber(1), Box::new(member)),
             Entity::Partner(ShardId(3), SymbolId(3), WalletId(0), partner),
             Entity::Partner(ShardId(3), SymbolId(3), WalletId(1), burned),
+            Entity::Cell(of_store, 7, 3, Day(17_300)),
         ];
         let mut last_key = Vec::new();
         for entity in entities {
             let (key, value) = entity.encode();
             assert_eq!(Entity::decode(&key, &value), Ok(entity));
             assert!(key > last_key, "what others refer to comes first");
+            // The second format is for what the first cannot say.
+            let other_format = [&[3 - value[0]], &value[1..]].concat();
+            assert!(Entity::decode(&key, &other_format).is_err(), "{key:?}");
             assert!(Entity::decode(&key, &value[..value.len() - 1]).is_err());
             last_key = key;
         }

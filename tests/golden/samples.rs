@@ -98,7 +98,13 @@ pub fn full_accrual() -> Entry {
             Clip { source: SymbolId(7), is_budget: false, units: 59 },
             Clip { source: SymbolId(10), is_budget: true, units: 50 },
         ],
-        cells: vec![CellUse { cell: CellId(10), version: 8_000_001, room_before: 150, used: 150 }],
+        cells: vec![CellUse {
+            cell: CellId::whole(SymbolId(10)),
+            version: 8_000_001,
+            room_before: 150,
+            used: 150,
+            retain_until: CellUse::FOR_EVER,
+        }],
         effects: Effects {
             opens_account: true,
             lots: vec![lot_change(lot_key(), 150)],
@@ -206,7 +212,7 @@ pub fn reversal_of(original: &Entry) -> Entry {
         cells: granted
             .cells
             .iter()
-            .map(|taken| CellUse { cell: taken.cell, version: 8_000_009, room_before: 0, used: -taken.used })
+            .map(|taken| CellUse { version: 8_000_009, room_before: 0, used: -taken.used, ..*taken })
             .collect(),
         effects: Effects {
             opens_account: false,
@@ -278,6 +284,9 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("record-item", Record::Item(ItemId(70_000), item())),
         ("record-program", Record::Program(publication())),
     ]
+    .into_iter()
+    .chain(crate::movements::records())
+    .collect()
 }
 
 pub fn encode(record: &Record) -> Vec<u8> {

@@ -90,7 +90,7 @@ impl Runner<'_> {
             }),
             ["counter", account, name, rest @ ..] => self.counter(account, name, rest),
             ["used", budget] => {
-                let cell = CellId(self.ledger.engine.dictionary.find(budget).expect("the budget has a number").0);
+                let cell = CellId::whole(self.ledger.engine.dictionary.find(budget).expect("the budget has a number"));
                 self.ledger.engine.shared.cells.copy().get(&cell).map_or(0, |cell| cell.used).to_string()
             }
             ["clock", by] => {

@@ -8,7 +8,7 @@ use super::{
     KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM,
     KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING,
     KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record,
-    implied_lot,
+    has_subject, implied_lot, named_cells,
 };
 use crate::journal::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Granted};
@@ -39,7 +39,10 @@ pub fn encode_entry(out: &mut Vec<u8>, header: &EntryHeader, command: &Command, 
         put_id(out, &command.account_id);
     }
     out.extend_from_slice(&header.posted_at.0.to_le_bytes());
-    put_id(out, &command.transaction_id);
+    if !matches!(command.kind, CommandKind::Expire) {
+        // The ledger's own commands are under no id.
+        put_id(out, &command.transaction_id);
+    }
     put_unsigned(out, u64::from(command.partner.0));
     put_unsigned(out, u64::from(decision.program.0));
     put_question(out, &command.kind, header.posted_at);
@@ -137,6 +140,7 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     set(Parts::BONUSES, !decision.bonuses.is_empty());
     let implied = implied_lot(command, decision);
     set(Parts::LOTS, decision.effects.lots.as_slice() != implied.as_slice());
+    set(Parts::SUBJECTS, named_cells(command, decision).iter().any(has_subject));
     parts
 }
 
@@ -172,6 +176,15 @@ fn put_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision: &Decisi
             out.push(change.movement.number());
             put_lot_key(out, &change.key);
             put_signed(out, change.delta);
+        }
+    }
+    if parts & Parts::SUBJECTS != 0 {
+        for taken in named_cells(command, decision) {
+            for symbol in taken.cell.subject {
+                put_unsigned(out, u64::from(symbol.0));
+            }
+            put_signed(out, i64::from(taken.cell.period));
+            put_signed(out, i64::from(taken.retain_until.0));
         }
     }
 }
@@ -267,7 +280,7 @@ fn put_counters(out: &mut Vec<u8>, counters: &[CounterChange], posted_at: Timest
 fn put_cells(out: &mut Vec<u8>, cells: &[CellUse]) {
     put_unsigned(out, cells.len() as u64);
     for cell in cells {
-        put_unsigned(out, u64::from(cell.cell.0));
+        put_unsigned(out, u64::from(cell.cell.name.0));
         put_unsigned(out, cell.version);
         put_signed(out, cell.room_before);
         put_signed(out, cell.used);

@@ -1,13 +1,13 @@
 //! A basket: what its lines earn, what the account's level and bonuses add, and what caps and budgets leave of it.
 
-use super::bounds;
+use super::bounds::{self, Bounded};
 use crate::ledger::account::Account;
 use crate::ledger::command::Basket;
 use crate::ledger::decision::{
     BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, TierStanding, TotalsChange,
 };
 use crate::ledger::earn::LineSums;
-use crate::ledger::program::{BonusIndex, Conditions, Facts, LineClass, Periods, Program, Trigger};
+use crate::ledger::program::{BonusIndex, Conditions, Facts, LineClass, Periods, Program, TierLadder, Trigger};
 use crate::ledger::state::Context;
 use crate::ledger::types::{SymbolId, Units};
 use crate::ledger::zone::weekday;
@@ -19,7 +19,7 @@ pub(super) fn decide(account: &Account, partner: SymbolId, basket: &Basket, cont
         return;
     }
     let (day, minute) = program.zone.day_and_minute(basket.receipt_at);
-    let periods = Periods::on(day);
+    let periods = Periods::on(day, minute);
     let standing = standing(account, program, periods);
     let mut facts = Facts {
         day,
@@ -40,20 +40,12 @@ pub(super) fn decide(account: &Account, partner: SymbolId, basket: &Basket, cont
     let (earned, eligible_minor) = judge_lines(program, basket, &facts, out);
     facts.eligible_minor = eligible_minor;
     out.earned = earned;
-    award_bonuses(account, program, Trigger::Basket, periods, &facts, out);
+    award_bonuses(account, Trigger::Basket, periods, &facts, context, out);
 
-    out.granted = out.earned;
-    bounds::clip_by_velocity(account, periods, program, out);
-    bounds::clip_by_caps(account, periods, program, out);
-    bounds::clip_by_budgets(context, out);
+    let bounded = Bounded { account, basket: Some(basket), partner, periods, eligible_minor, context };
+    bounded.apply(out);
     grant(partner, periods, context, out);
-    bounds::count_caps(periods, context, out);
-    bounds::count_metrics(periods, eligible_minor, context, out);
-    if out.over_velocity.is_none() {
-        bounds::count_bonuses(periods, context, out);
-    } else {
-        out.bonuses.clear();
-    }
+    bounded.count(out);
     note_standing(standing, account, program, periods, out);
     out.effects.totals = TotalsChange::of_basket(&out.clips, out.over_velocity.is_some());
     bounds::check_balance(account, context, out);
@@ -88,8 +80,13 @@ fn eligible_minor(program: &Program, basket: &Basket) -> i64 {
 /// Where the account stands before the command.
 pub(super) fn standing(account: &Account, program: &Program, periods: Periods) -> Option<TierStanding> {
     let ladder = program.tiers.as_ref()?;
-    let qualifying = account.counter(ladder.metric, periods.of(ladder.window));
+    let qualifying = qualifying(account, ladder, periods);
     Some(TierStanding { level: ladder.level(qualifying), qualifying })
+}
+
+/// The value of the ladder's metric that counts in a period.
+fn qualifying(account: &Account, ladder: &TierLadder, periods: Periods) -> i64 {
+    account.rolling(ladder.metric, periods.of(ladder.window), ladder.window.step(), ladder.rolling)
 }
 
 /// Notes the level that judged, and the metric after the command.
@@ -103,25 +100,25 @@ pub(super) fn note_standing(
     let (Some(before), Some(ladder)) = (before, &program.tiers) else { return };
     let period = periods.of(ladder.window);
     let gained = out.effects.counters.iter().find(|change| (change.counter, change.period) == (ladder.metric, period));
-    let qualifying = account.counter(ladder.metric, period) + gained.map_or(0, |change| change.delta);
+    let qualifying = qualifying(account, ladder, periods) + gained.map_or(0, |change| change.delta);
     out.tier = Some(TierStanding { level: before.level, qualifying });
 }
 
 /// Adds what the bonuses of a trigger come to.
 pub(super) fn award_bonuses(
     account: &Account,
-    program: &Program,
     trigger: Trigger,
     periods: Periods,
     facts: &Facts<'_>,
+    context: &Context<'_>,
     out: &mut Decision,
 ) {
-    for (bonus, index) in program.bonuses.iter().zip(0..) {
+    for (bonus, index) in context.program.bonuses.iter().zip(0..) {
         if bonus.trigger != trigger || !bonus.when.hold(facts) {
             continue;
         }
         let is_used_up = |(window, times)| account.counter(bonus.symbol, periods.of(window)) >= times;
-        if bonus.limit.is_some_and(is_used_up) {
+        if bonus.limit.is_some_and(is_used_up) || !bounds::has_place(bonus.places, bonus.symbol, context, out) {
             continue;
         }
         out.bonuses.push(BonusAward { bonus: BonusIndex(index), units: bonus.units });

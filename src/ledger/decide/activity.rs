@@ -1,6 +1,7 @@
 //! Something that a member did besides buying: it earns the bonuses that its kind triggers.
 
-use super::{accrual, bounds};
+use super::accrual;
+use super::bounds::{self, Bounded};
 use crate::ledger::account::Account;
 use crate::ledger::command::Activity;
 use crate::ledger::decision::{Decision, Outcome, TotalsChange};
@@ -22,7 +23,7 @@ pub(super) fn decide(
         return;
     }
     let (day, minute) = program.zone.day_and_minute(activity.happened_at);
-    let periods = Periods::on(day);
+    let periods = Periods::on(day, minute);
     let standing = accrual::standing(account, program, periods);
     let facts = Facts {
         day,
@@ -35,13 +36,11 @@ pub(super) fn decide(
         basket_number: account.totals.baskets,
         ..Facts::default()
     };
-    accrual::award_bonuses(account, program, Trigger::Activity(activity.kind), periods, &facts, out);
-    out.granted = out.earned;
-    bounds::clip_by_caps(account, periods, program, out);
-    bounds::clip_by_budgets(context, out);
+    accrual::award_bonuses(account, Trigger::Activity(activity.kind), periods, &facts, context, out);
+    let bounded = Bounded { account, basket: None, partner, periods, eligible_minor: 0, context };
+    bounded.apply(out);
     accrual::grant(partner, periods, context, out);
-    bounds::count_unit_caps(periods, context, out);
-    bounds::count_bonuses(periods, context, out);
+    bounded.count(out);
     accrual::note_standing(standing, account, program, periods, out);
     out.effects.totals = TotalsChange::of_activity(&out.clips);
     bounds::check_balance(account, context, out);

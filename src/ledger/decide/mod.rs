@@ -28,7 +28,8 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
     out.account_known = true;
     match (&command.kind, known) {
         (CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Load(_), None)
-            if context.program.accounts == AccountPolicy::Enrolled =>
+            // Without an id nobody in particular is meant, which only a quote does: an account without history.
+            if context.program.accounts == AccountPolicy::Enrolled && !command.account_id.is_empty() =>
         {
             out.outcome = Outcome::Refused(Refusal::AccountUnknown);
         }

@@ -12,6 +12,9 @@ pub struct TierLadder {
     pub metric: SymbolId,
     /// The metric's window.
     pub window: CalendarWindow,
+    /// The metric of so many windows up to the present one counts together: 1 for the present one alone, at most
+    /// [`crate::limits::ROLLING_WINDOWS_MAX`].
+    pub rolling: u16,
     /// Ascending by threshold, at most [`crate::limits::PROGRAM_TIERS_MAX`].
     pub levels: Vec<TierLevel>,
 }
@@ -52,6 +55,7 @@ mod tests {
         let ladder = TierLadder {
             metric: SymbolId(1),
             window: CalendarWindow::Year,
+            rolling: 1,
             levels: vec![level("silver", 20_000), level("gold", 60_000)],
         };
         let rows = [(0, 0, None), (19_999, 0, None), (20_000, 1, Some("silver")), (60_000, 2, Some("gold"))];

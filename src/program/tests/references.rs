@@ -137,6 +137,8 @@ fn the_schema_knows_the_words_that_the_reader_knows() {
             "/properties/bonuses/items/properties/limit/properties/per",
         ),
         ("caps = [{ measure = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/measure"),
+        ("caps = [{ subject = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/subject"),
+        ("caps = [{ over = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/over"),
         ("caps = [{ window = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/window"),
         ("metrics = [{ measure = \"zzzzzzzzzz\" }]", "/properties/metrics/items/properties/measure"),
         ("metrics = [{ window = \"zzzzzzzzzz\" }]", "/properties/metrics/items/properties/window"),
