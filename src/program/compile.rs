@@ -13,8 +13,8 @@ use super::symbols::{Symbols, SymbolsFull};
 use super::table::At;
 use super::timezone;
 use crate::ledger::program::{
-    Attribute, AttributeEntry, Bonus, Budget, Cap, CapSubject, Conditions, Earn, LineEffect, LineRule, LineTable,
-    Metric, Over, Program, RuleIndex, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
+    Attribute, AttributeEntry, Bonus, Budget, Cap, Conditions, Earn, LineEffect, LineRule, LineTable, Metric, Program,
+    RuleIndex, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
 };
 use crate::ledger::types::{CellId, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
@@ -51,9 +51,9 @@ pub(super) fn build(
         measure: cap.measure,
         window: cap.window,
         limit: *cap.limit.get_ref(),
-        subject: CapSubject::Account,
-        rolling: 1,
-        over: Over::Clip,
+        subject: cap.subject,
+        rolling: cap.rolling,
+        over: cap.over,
     });
     let metrics = file.metrics.iter().map(|metric| Metric {
         name: metric.name.get_ref().clone(),
@@ -229,7 +229,7 @@ fn build_bonus(bonus: &BonusEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> 
         when: bonus.when.as_ref().map_or_else(Conditions::default, |when| build_conditions(when, &symbol)),
         units: *bonus.units.get_ref(),
         limit: bonus.limit,
-        places: None,
+        places: bonus.places,
     }
 }
 
@@ -244,7 +244,7 @@ fn build_tiers(file: &ProgramFile, tiers: &TiersSection, symbol: impl Fn(&At<Str
     TierLadder {
         metric: symbol(&metric.name),
         window: metric.window,
-        rolling: 1,
+        rolling: tiers.rolling,
         keep: 0,
         soft_landing: false,
         grace_days: 0,

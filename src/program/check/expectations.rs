@@ -49,6 +49,10 @@ fn without_bounds(program: &Program) -> Program {
     unbounded.caps.clear();
     unbounded.budgets.clear();
     unbounded.metrics.clear();
+    for bonus in &mut unbounded.bonuses {
+        bonus.places = None;
+    }
+    unbounded.has_cells = false;
     unbounded.accounts = AccountPolicy::Implicit;
     for wallet in &mut unbounded.wallets {
         wallet.balance_max = UNITS_MAX;
