@@ -262,7 +262,13 @@ impl Entity {
             _ => return Err(DecodeError::UnknownTag),
         };
         reader.finish()?;
-        Ok(entity)
+        // What the first format can say is said in it.
+        let needs_more = match &entity {
+            Self::Account(_, _, account) => self::has_more(account),
+            Self::Partner(_, _, _, account) => (account.redeemed, account.expired) != (0, 0),
+            _ => false,
+        };
+        if needs_more == has_more { Ok(entity) } else { Err(DecodeError::Contradiction) }
     }
 }
 
@@ -391,6 +397,9 @@ mod tests {
             let (key, value) = entity.encode();
             assert_eq!(Entity::decode(&key, &value), Ok(entity));
             assert!(key > last_key, "what others refer to comes first");
+            // The second format is for what the first cannot say.
+            let other_format = [&[3 - value[0]], &value[1..]].concat();
+            assert!(Entity::decode(&key, &other_format).is_err(), "{key:?}");
             assert!(Entity::decode(&key, &value[..value.len() - 1]).is_err());
             last_key = key;
         }

@@ -10,6 +10,7 @@ mod support;
 
 mod directory;
 mod frames;
+mod movements;
 mod records;
 mod samples;
 mod state;

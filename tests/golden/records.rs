@@ -57,6 +57,14 @@ fn a_record_has_no_flags_but_those_of_its_kind() {
         ("record-reversal-full", TERMINAL),
         ("record-reversal-refused", TERMINAL),
         ("record-accrual-full", 32),
+        ("record-redemption", LOT),
+        ("record-redemption-refused", 1),
+        ("record-activity-minimal", TERMINAL),
+        ("record-activity-refused", LOT),
+        ("record-enrolment-leaving", LOT),
+        ("record-enrolment-refused", 1),
+        ("record-loading", LOT),
+        ("record-expiry", 1),
     ];
     for (name, flag) in rows {
         let (_, record) = records().into_iter().find(|(known, _)| *known == name).expect("a record of this test");
@@ -70,6 +78,38 @@ fn a_record_has_no_flags_but_those_of_its_kind() {
     let at = bytes.windows(3).position(|window| window == [3, 4, 5]).expect("store, terminal, cashier");
     bytes[at + 1] = 0;
     assert!(decode(&bytes, &dictionary()).is_err());
+}
+
+/// A part that is there says something that the ordinary content does not: empty ones, and lots that follow from the
+/// rest, are never written.
+#[test]
+fn a_part_that_says_nothing_is_refused() {
+    const MORE: u8 = 32;
+    let one_line = encode(&Record::Entry(Box::new(one_line_accrual())));
+    let key = lot_key();
+    let mut implied = vec![16, 1, 0, key.wallet.0, 2, 0];
+    implied.extend([0, 0xac, 2]);
+    let rows: [(&str, &[u8]); 6] = [
+        ("no part", &[0]),
+        ("no channel", &[1, 0, 0]),
+        ("no stacked rule", &[4, 0]),
+        ("no bonus", &[8, 0]),
+        ("the lots that are implied", &implied),
+        ("lots without the one that was granted", &[16, 0]),
+    ];
+    for (what, parts) in rows {
+        let mut bytes = [one_line.as_slice(), parts].concat();
+        bytes[1] |= MORE;
+        assert!(decode(&bytes, &dictionary()).is_err(), "{what}");
+    }
+    let mut tier = [one_line.as_slice(), &[2, 1, 2]].concat();
+    tier[1] |= MORE;
+    assert!(decode(&tier, &dictionary()).is_ok(), "a part that says something");
+    let (_, record) =
+        records().into_iter().find(|(name, _)| *name == "record-redemption-refused").expect("it is there");
+    let mut bytes = [encode(&record).as_slice(), &[16, 0]].concat();
+    bytes[1] |= MORE;
+    assert!(decode(&bytes, &dictionary()).is_err(), "lots of a refusal");
 }
 
 #[test]

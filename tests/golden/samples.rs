@@ -284,6 +284,9 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("record-item", Record::Item(ItemId(70_000), item())),
         ("record-program", Record::Program(publication())),
     ]
+    .into_iter()
+    .chain(crate::movements::records())
+    .collect()
 }
 
 pub fn encode(record: &Record) -> Vec<u8> {

@@ -60,6 +60,9 @@ fn entities() -> Vec<(&'static str, Entity)> {
         ("entity-account-fresh", Entity::Account(ShardId(7), AccountNumber(11_719), Box::new(fresh))),
         ("entity-partner", Entity::Partner(ShardId(7), SymbolId(2), WalletId(1), partner)),
     ]
+    .into_iter()
+    .chain(crate::movements::entities())
+    .collect()
 }
 
 #[test]

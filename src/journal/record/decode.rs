@@ -8,7 +8,7 @@ use super::{
     KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_REDEMPTION,
     KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION,
     KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Opening, Parts, PreviousRecord, Publication, Record,
-    implied_lot,
+    has_subject, implied_lot, named_cells,
 };
 use crate::journal::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -83,7 +83,7 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
     let opens_account = flags & FLAG_OPENS_ACCOUNT != 0;
     let account_id = if opens_account { reader.id()? } else { Box::default() };
     let posted_at = TimestampNs(i64::from_le_bytes(reader.array()?));
-    let transaction_id = reader.id()?;
+    let transaction_id = if kind == KIND_EXPIRY { Box::default() } else { reader.id()? };
     let partner = SymbolId(reader.number()?);
     let mut decision = Decision { account_known: true, ..Decision::default() };
     decision.program = ProgramVersion(reader.number()?);
@@ -236,17 +236,20 @@ fn get_parts(reader: &mut Reader<'_>, flags: u8, entry: &mut Entry) -> Result<()
     if parts & Parts::CHANNEL != 0 {
         let CommandKind::Accrue(basket) = &mut entry.command.kind else { return Err(DecodeError::Contradiction) };
         (basket.channel, basket.payment_method) = (SymbolId(reader.number()?), SymbolId(reader.number()?));
+        if (basket.channel, basket.payment_method) == (SymbolId::EMPTY, SymbolId::EMPTY) {
+            return Err(DecodeError::Contradiction);
+        }
     }
     if parts & Parts::TIER != 0 {
         decision.tier = Some(TierStanding { level: reader.byte()?, qualifying: reader.signed()? });
     }
     if parts & Parts::STACKED != 0 {
-        for _ in 0..reader.count()? {
+        for _ in 0..some(reader.count()?)? {
             decision.stacked.push((reader.number()?, RuleIndex(reader.number()?)));
         }
     }
     if parts & Parts::BONUSES != 0 {
-        for _ in 0..reader.count()? {
+        for _ in 0..some(reader.count()?)? {
             decision.bonuses.push(BonusAward { bonus: BonusIndex(reader.number()?), units: reader.signed()? });
         }
     }
@@ -263,7 +266,16 @@ fn get_parts(reader: &mut Reader<'_>, flags: u8, entry: &mut Entry) -> Result<()
     if parts & Parts::SUBJECTS != 0 {
         get_subjects(reader, entry)?;
     }
-    Ok(())
+    // The lot that is named in the ordinary content is the one that is granted, and the list says more than that.
+    let says_more = parts & Parts::LOTS == 0 || entry.decision.effects.lots.as_slice() != implied.as_slice();
+    let fits = parts & Parts::LOTS == 0 || implied_lot(&entry.command, &entry.decision) == implied;
+    let says_subjects = (parts & Parts::SUBJECTS != 0) == has_subjects(entry);
+    if says_more && fits && says_subjects { Ok(()) } else { Err(DecodeError::Contradiction) }
+}
+
+/// Whether any of the cells needs the part that states subjects.
+fn has_subjects(entry: &Entry) -> bool {
+    named_cells(&entry.command, &entry.decision).iter().any(has_subject)
 }
 
 /// Completes the cells: those of the decision, and of a reversal those of its original, which are the same.
@@ -286,6 +298,11 @@ fn get_subject(reader: &mut Reader<'_>, taken: &mut CellUse) -> Result<(), Decod
     taken.cell.period = i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)?;
     taken.retain_until = Day(i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)?);
     Ok(())
+}
+
+/// The count of a part that is there.
+fn some(count: usize) -> Result<usize, DecodeError> {
+    if count > 0 { Ok(count) } else { Err(DecodeError::Contradiction) }
 }
 
 fn get_basket(

@@ -8,7 +8,7 @@ use super::{
     KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM,
     KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING,
     KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record,
-    implied_lot,
+    has_subject, implied_lot, named_cells,
 };
 use crate::journal::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Granted};
@@ -39,7 +39,10 @@ pub fn encode_entry(out: &mut Vec<u8>, header: &EntryHeader, command: &Command, 
         put_id(out, &command.account_id);
     }
     out.extend_from_slice(&header.posted_at.0.to_le_bytes());
-    put_id(out, &command.transaction_id);
+    if !matches!(command.kind, CommandKind::Expire) {
+        // The ledger's own commands are under no id.
+        put_id(out, &command.transaction_id);
+    }
     put_unsigned(out, u64::from(command.partner.0));
     put_unsigned(out, u64::from(decision.program.0));
     put_question(out, &command.kind, header.posted_at);
@@ -139,18 +142,6 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     set(Parts::LOTS, decision.effects.lots.as_slice() != implied.as_slice());
     set(Parts::SUBJECTS, named_cells(command, decision).iter().any(has_subject));
     parts
-}
-
-fn has_subject(taken: &CellUse) -> bool {
-    !taken.cell.is_whole() || taken.retain_until != CellUse::FOR_EVER
-}
-
-/// The cells of which the subjects are stated: a reversal's are those of its original.
-fn named_cells<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CellUse] {
-    match &command.kind {
-        CommandKind::Reverse(reversal) => &reversal.original.cells,
-        _ => &decision.cells,
-    }
 }
 
 fn put_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision: &Decision) {

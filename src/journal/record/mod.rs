@@ -13,7 +13,7 @@ pub use encode::{encode_control, encode_entry};
 
 use crate::journal::codec::{DecodeError, Reader, put_string, put_unsigned};
 use crate::ledger::command::{Command, CommandKind, Granted};
-use crate::ledger::decision::{Decision, LotChange, Movement};
+use crate::ledger::decision::{CellUse, Decision, LotChange, Movement};
 use crate::ledger::types::{AccountNumber, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs};
 
 const KIND_ACCRUAL: u8 = 1;
@@ -77,6 +77,19 @@ fn implied_lot(command: &Command, decision: &Decision) -> Option<LotChange> {
             Some(LotChange { key, delta: -reversal.original.units, movement: Movement::Reverse })
         }
         CommandKind::Redeem(_) | CommandKind::Enrol(_) | CommandKind::Load(_) | CommandKind::Expire => None,
+    }
+}
+
+/// Whether a cell is more than a name.
+fn has_subject(taken: &CellUse) -> bool {
+    !taken.cell.is_whole() || taken.retain_until != CellUse::FOR_EVER
+}
+
+/// The cells of which the subjects are stated: a reversal's are those of its original.
+fn named_cells<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CellUse] {
+    match &command.kind {
+        CommandKind::Reverse(reversal) => &reversal.original.cells,
+        _ => &decision.cells,
     }
 }
 

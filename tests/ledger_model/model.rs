@@ -1,0 +1,486 @@
+//! The naive model: for each question it adds up the whole history once more.
+//!
+//! What must stay true: it shares no code with the ledger but the types of its results. It keeps no counters, classifies
+//! lines by comparing strings, finds days with another time-zone library, and adds in fractions.
+
+use jiff::tz::TimeZone;
+use jiff::{Span, Zoned};
+use tallystick::ledger::decision::Refusal;
+use tallystick::ledger::program::{CalendarWindow, Stacking};
+use tallystick::ledger::types::TimestampNs;
+
+use crate::rules::{BRANDS, DEPARTMENTS, Rule, Rules, SEGMENTS, When};
+use crate::support::NS_PER_DAY;
+
+/// What became of a step, in the model's words and in the ledger's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Granted {
+        earned: i64,
+        granted: i64,
+        over_velocity: bool,
+        clips: Vec<i64>,
+        /// Places of the bonuses in the file.
+        bonuses: Vec<usize>,
+        /// The level that judged, and the metric afterwards.
+        level: Option<(u8, i64)>,
+        balance: i64,
+    },
+    Moved {
+        units: i64,
+        balance: i64,
+    },
+    /// Segments that changed.
+    Enrolled {
+        changes: Vec<(usize, bool)>,
+    },
+    Refused(Refusal),
+}
+
+/// A purchase or an activity that was accepted.
+#[derive(Clone, Debug)]
+struct Past {
+    account: usize,
+    is_basket: bool,
+    at: Zoned,
+    granted: i64,
+    eligible: i64,
+    /// Which budgets were in force.
+    drew_on: Vec<bool>,
+    bonuses: Vec<usize>,
+    issuer: usize,
+    expires_at: i64,
+    taken_back: bool,
+}
+
+/// Units that were granted together, as far as they are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Chunk {
+    pub account: usize,
+    /// The instant of death; the largest one for never.
+    pub expires_at: i64,
+    pub issuer: usize,
+    pub units: i64,
+}
+
+/// A whole number of parts, of which so many make one.
+#[derive(Clone, Copy, Debug)]
+struct Fraction(i128, i128);
+
+impl Fraction {
+    const ZERO: Self = Self(0, 1);
+
+    fn whole(number: i64) -> Self {
+        Self(i128::from(number), 1)
+    }
+
+    /// So many ten-thousandths.
+    fn bps(number: i64) -> Self {
+        Self(i128::from(number), 10_000).reduced()
+    }
+
+    fn reduced(self) -> Self {
+        let (mut a, mut b) = (self.0.abs(), self.1);
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        if a == 0 { self } else { Self(self.0 / a, self.1 / a) }
+    }
+
+    fn times(self, other: Self) -> Self {
+        Self(self.0 * other.0, self.1 * other.1).reduced()
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self(self.0 * other.1 + other.0 * self.1, self.1 * other.1).reduced()
+    }
+}
+
+/// One line: department, brand, amount, quantity.
+pub type LineWords = (usize, usize, i64, i64);
+
+pub struct Model<'a> {
+    rules: &'a Rules,
+    zone: TimeZone,
+    past: Vec<(usize, Past)>,
+    pub chunks: Vec<Chunk>,
+    /// Joined or left, in the order in which it happened.
+    enrolled: Vec<(usize, usize, bool)>,
+    known: Vec<usize>,
+    /// Accounts of redemptions that were refused.
+    pub refused_redemptions: Vec<usize>,
+}
+
+impl<'a> Model<'a> {
+    pub fn new(rules: &'a Rules) -> Self {
+        let zone = TimeZone::get(rules.zone).expect("the zone exists");
+        let (past, chunks, enrolled, known) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { rules, zone, past, chunks, enrolled, known, refused_redemptions: Vec::new() }
+    }
+
+    pub fn local(&self, at: TimestampNs) -> Zoned {
+        jiff::Timestamp::from_nanosecond(i128::from(at.0)).expect("in range").to_zoned(self.zone.clone())
+    }
+
+    /// Names the window that contains an instant.
+    fn window(window: CalendarWindow, at: &Zoned) -> String {
+        let monday = at.date().checked_sub(Span::new().days(at.date().weekday().to_monday_zero_offset()));
+        match window {
+            CalendarWindow::Hour => format!("{} {}", at.date(), at.hour()),
+            CalendarWindow::Day => at.date().to_string(),
+            CalendarWindow::Week => monday.expect("in range").to_string(),
+            CalendarWindow::Month => format!("{}-{}", at.year(), at.month()),
+            CalendarWindow::Year => at.year().to_string(),
+            CalendarWindow::Lifetime => String::new(),
+        }
+    }
+
+    fn in_segment(&self, account: usize, segment: usize) -> bool {
+        let told = self.enrolled.iter().rev().find(|(of, about, _)| (*of, *about) == (account, segment));
+        told.is_some_and(|(_, _, joined)| *joined)
+    }
+
+    fn holds(&self, when: &When, account: usize, partner: usize, at: &Zoned, eligible: i64) -> bool {
+        let weekday = at.date().weekday().to_monday_zero_offset();
+        let in_hours = when.from_hour.is_none_or(|from| {
+            let until = if from < 12 { 12 } else { 24 };
+            (i16::try_from(from).expect("small")..until).contains(&i16::from(at.hour()))
+        });
+        let baskets = self.past.iter().filter(|(_, past)| past.account == account && past.is_basket).count();
+        let number = i64::try_from(baskets).expect("few") + 1;
+        (when.weekdays.is_empty() || when.weekdays.iter().any(|day| i16::from(*day) == i16::from(weekday)))
+            && in_hours
+            && when.segment.is_none_or(|segment| self.in_segment(account, segment))
+            && !when.not_segment.is_some_and(|segment| self.in_segment(account, segment))
+            && self.level(account, at) >= when.level_min
+            && eligible >= when.eligible_min
+            && (when.every_nth == 0 || number % when.every_nth == 0)
+            && when.partner.is_none_or(|wanted| wanted == partner)
+    }
+
+    /// What the account has spent in the year.
+    fn spent(&self, account: usize, at: &Zoned) -> i64 {
+        let same = |past: &Past| past.account == account && past.at.year() == at.year();
+        self.standing(same).map(|past| past.eligible).sum()
+    }
+
+    fn level(&self, account: usize, at: &Zoned) -> u8 {
+        let spent = self.spent(account, at);
+        u8::try_from(self.rules.tiers.iter().filter(|(threshold, _)| spent >= *threshold).count()).expect("few")
+    }
+
+    /// Units of a line, unrounded; `None` for a line that is excluded.
+    fn line(&self, line: LineWords, holds: &dyn Fn(&When) -> bool, tier: Fraction) -> Option<Fraction> {
+        let (department, brand, amount, quantity) = line;
+        let (department, brand) = (DEPARTMENTS[department], BRANDS[brand]);
+        if self.rules.excluded_department == Some(department) {
+            return None;
+        }
+        let matches = |rule: &&Rule| rule.value == if rule.by_brand { brand } else { department };
+        let matching: Vec<&Rule> = self.rules.lines.iter().filter(matches).filter(|rule| holds(&rule.when)).collect();
+        let is = |rule: &Rule, stacking| rule.fixed.is_none() && rule.stacking == stacking;
+        let earns = Fraction(i128::from(amount) * i128::from(self.rules.units), i128::from(self.rules.per_minor));
+        let alone = matching.iter().filter(|rule| is(rule, Stacking::Exclusive));
+        if let Some(alone) = alone.max_by_key(|rule| (rule.priority, rule.multiplier)) {
+            return Some(earns.times(Fraction::bps(alone.multiplier)).times(tier));
+        }
+        let best = matching.iter().filter(|rule| is(rule, Stacking::BestOf)).map(|rule| rule.multiplier).max();
+        let added = matching.iter().filter(|rule| is(rule, Stacking::Add)).map(|rule| rule.multiplier - 10_000);
+        let sum = best.unwrap_or(10_000) + added.sum::<i64>();
+        let mut total = earns.times(Fraction::bps(sum.max(0))).times(tier);
+        for rule in matching.iter().filter(|rule| is(rule, Stacking::Multiply)) {
+            total = total.times(Fraction::bps(rule.multiplier));
+        }
+        for (units, per_piece) in matching.iter().filter_map(|rule| rule.fixed) {
+            total = total.plus(Fraction::whole(units * if per_piece { quantity } else { 1 }));
+        }
+        Some(total)
+    }
+
+    fn rounded(&self, exact: Fraction) -> i64 {
+        let Fraction(parts, one) = exact;
+        let (whole, rest) = (parts / one, parts % one);
+        let up = match self.rules.rounding {
+            "floor" => false,
+            "half-up" => rest * 2 >= one,
+            _ => rest * 2 > one || (rest * 2 == one && whole % 2 != 0),
+        };
+        i64::try_from(whole + i128::from(up)).expect("small")
+    }
+
+    /// Units that are alive.
+    pub fn balance(&self, account: usize, now: TimestampNs) -> i64 {
+        let alive = self.chunks.iter().filter(|chunk| chunk.account == account && chunk.expires_at > now.0);
+        alive.map(|chunk| chunk.units).sum()
+    }
+
+    fn standing(&self, of: impl Fn(&Past) -> bool) -> impl Iterator<Item = &Past> {
+        self.past.iter().map(|(_, past)| past).filter(move |past| !past.taken_back && of(past))
+    }
+
+    fn meet(&mut self, account: usize) {
+        if !self.known.contains(&account) {
+            self.known.push(account);
+        }
+    }
+
+    fn used(&self, account: usize, bonus: usize, window: CalendarWindow, at: &Zoned) -> i64 {
+        let wanted = Self::window(window, at);
+        let same = |past: &Past| past.account == account && Self::window(window, &past.at) == wanted;
+        let times = self.standing(same).filter(|past| past.bonuses.contains(&bonus)).count();
+        i64::try_from(times).expect("few")
+    }
+
+    /// The bonuses of a basket or of an activity.
+    fn bonuses(
+        &self,
+        activity: Option<usize>,
+        account: usize,
+        partner: usize,
+        at: &Zoned,
+        eligible: i64,
+    ) -> Vec<usize> {
+        let earns = |(index, bonus): (usize, &crate::rules::BonusRule)| {
+            let left = bonus.limit.is_none_or(|(window, times)| self.used(account, index, window, at) < times);
+            let counts = bonus.activity == activity && left && self.holds(&bonus.when, account, partner, at, eligible);
+            counts.then_some(index)
+        };
+        self.rules.bonuses.iter().enumerate().filter_map(earns).collect()
+    }
+
+    pub fn accrue(
+        &mut self,
+        step: usize,
+        account: usize,
+        partner: usize,
+        lines: &[LineWords],
+        at: TimestampNs,
+        now: TimestampNs,
+    ) -> Outcome {
+        let eligible_line = |line: &&LineWords| self.rules.excluded_department != Some(DEPARTMENTS[line.0]);
+        let eligible: i64 = lines.iter().filter(eligible_line).map(|line| line.2).sum();
+        let local = self.local(at);
+        let level = self.level(account, &local);
+        let multiplier = level.checked_sub(1).map(|index| self.rules.tiers[usize::from(index)].1);
+        let tier = Fraction::bps(multiplier.unwrap_or(10_000));
+        let holds = |when: &When| self.holds(when, account, partner, &local, eligible);
+        let exact: Vec<Fraction> = lines.iter().filter_map(|line| self.line(*line, &holds, tier)).collect();
+        let by_lines = if self.rules.per_line {
+            exact.iter().map(|exact| self.rounded(*exact)).sum()
+        } else {
+            self.rounded(exact.iter().fold(Fraction::ZERO, |sum, exact| sum.plus(*exact)))
+        };
+        let mut bonuses = self.bonuses(None, account, partner, &local, eligible);
+        let earned = by_lines + bonuses.iter().map(|index| self.rules.bonuses[*index].units).sum::<i64>();
+        let over_velocity = earned > 0
+            && self.rules.caps.iter().filter(|(baskets, ..)| *baskets).any(|(_, yearly, limit)| {
+                let seen = self.in_cap(account, *yearly, &local).filter(|past| past.is_basket && past.granted > 0);
+                i64::try_from(seen.count()).expect("few") >= *limit
+            });
+        if over_velocity {
+            bonuses.clear();
+        }
+        let wanted = if over_velocity { 0 } else { earned };
+        self.accept(step, account, partner, true, at, now, Asked { earned, wanted, over_velocity, eligible, bonuses })
+    }
+
+    pub fn act(
+        &mut self,
+        step: usize,
+        account: usize,
+        partner: usize,
+        kind: usize,
+        at: TimestampNs,
+        now: TimestampNs,
+    ) -> Outcome {
+        let bonuses = self.bonuses(Some(kind), account, partner, &self.local(at), 0);
+        let earned = bonuses.iter().map(|index| self.rules.bonuses[*index].units).sum();
+        let asked = Asked { earned, wanted: earned, over_velocity: false, eligible: 0, bonuses };
+        self.accept(step, account, partner, false, at, now, asked)
+    }
+
+    fn in_cap(&self, account: usize, yearly: bool, at: &Zoned) -> impl Iterator<Item = &Past> {
+        let window = if yearly { CalendarWindow::Year } else { CalendarWindow::Day };
+        let wanted = Self::window(window, at);
+        self.standing(move |past| past.account == account && Self::window(window, &past.at) == wanted)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a step's words")]
+    fn accept(
+        &mut self,
+        step: usize,
+        account: usize,
+        partner: usize,
+        is_basket: bool,
+        at: TimestampNs,
+        now: TimestampNs,
+        asked: Asked,
+    ) -> Outcome {
+        if now.0 - at.0 > self.rules.late_limit_days * NS_PER_DAY {
+            return Outcome::Refused(Refusal::ReceiptTooOld);
+        }
+        let local = self.local(at);
+        let mut granted = asked.wanted;
+        let mut clips = Vec::new();
+        let mut bound = |granted: &mut i64, room: i64| {
+            assert!(room >= 0, "no cap and no budget is ever exceeded");
+            if *granted > room {
+                clips.push(*granted - room);
+                *granted = room;
+            }
+        };
+        for (_, yearly, limit) in self.rules.caps.iter().filter(|(baskets, ..)| !*baskets) {
+            let taken: i64 = self.in_cap(account, *yearly, &local).map(|past| past.granted).sum();
+            bound(&mut granted, limit - taken);
+        }
+        let posted_on = self.local(now).date();
+        let first = jiff::civil::date(2017, 3, 1);
+        let in_force = |briefly: bool| !briefly || posted_on == first || posted_on == first.tomorrow().expect("near");
+        let drew_on: Vec<bool> = self.rules.budgets.iter().map(|(_, briefly)| in_force(*briefly)).collect();
+        for (index, (limit, _)) in self.rules.budgets.iter().enumerate().filter(|(index, _)| drew_on[*index]) {
+            bound(&mut granted, limit - self.drawn(index));
+        }
+        let expires_at = self.rules.expiry_days.map_or(i64::MAX, |days| {
+            let died = local.date().checked_add(Span::new().days(i64::from(days) + 1)).expect("in range");
+            let died = died.to_zoned(self.zone.clone()).expect("in range").start_of_day().expect("in range");
+            i64::try_from(died.timestamp().as_nanosecond()).expect("in range")
+        });
+        let gained = if expires_at > now.0 { granted } else { 0 };
+        let balance = self.balance(account, now) + gained;
+        if balance > self.rules.balance_max {
+            return Outcome::Refused(Refusal::BalanceLimitExceeded);
+        }
+        let level = (!self.rules.tiers.is_empty())
+            .then(|| (self.level(account, &local), self.spent(account, &local) + asked.eligible));
+        let Asked { earned, over_velocity, eligible, bonuses, .. } = asked;
+        self.meet(account);
+        if granted > 0 {
+            self.chunks.push(Chunk { account, expires_at, issuer: partner, units: granted });
+        }
+        let past = Past {
+            account,
+            is_basket,
+            at: local,
+            granted,
+            eligible,
+            drew_on,
+            bonuses: bonuses.clone(),
+            issuer: partner,
+            expires_at,
+            taken_back: false,
+        };
+        self.past.push((step, past));
+        Outcome::Granted { earned, granted, over_velocity, clips, bonuses, level, balance }
+    }
+
+    /// What a budget has given.
+    pub fn drawn(&self, budget: usize) -> i64 {
+        self.standing(|past| past.drew_on[budget]).map(|past| past.granted).sum()
+    }
+
+    /// What accounts have spent on what stands.
+    pub fn eligible(&self) -> i64 {
+        self.standing(|_| true).map(|past| past.eligible).sum()
+    }
+
+    /// Takes units that are alive, the first to die first, of those that die together the first issuer's.
+    fn take(&mut self, account: usize, units: i64, now: TimestampNs) {
+        let mut missing = units;
+        self.chunks.sort_by_key(|chunk| (chunk.expires_at, chunk.issuer));
+        for chunk in self.chunks.iter_mut().filter(|chunk| chunk.account == account && chunk.expires_at > now.0) {
+            let taken = chunk.units.min(missing);
+            chunk.units -= taken;
+            missing -= taken;
+        }
+        assert_eq!(missing, 0, "only what is there is taken");
+        self.chunks.retain(|chunk| chunk.units > 0);
+    }
+
+    /// Whether there is an accrual of that step which stands; if so, what comes of taking it back.
+    pub fn reverse(&mut self, original: usize, now: TimestampNs) -> Option<Outcome> {
+        let is_it = |(step, past): &&(usize, Past)| *step == original && past.is_basket && !past.taken_back;
+        let past = self.past.iter().find(is_it)?.1.clone();
+        let mut units = 0;
+        if past.granted > 0 && past.expires_at > now.0 {
+            units = past.granted;
+            if self.balance(past.account, now) < units {
+                return Some(Outcome::Refused(Refusal::InsufficientBalance));
+            }
+            let mut missing = units;
+            let same = |chunk: &&mut Chunk| {
+                (chunk.account, chunk.issuer, chunk.expires_at) == (past.account, past.issuer, past.expires_at)
+            };
+            for chunk in self.chunks.iter_mut().filter(same) {
+                let taken = chunk.units.min(missing);
+                chunk.units -= taken;
+                missing -= taken;
+            }
+            self.take(past.account, missing, now);
+        }
+        for (_, standing) in self.past.iter_mut().filter(|(step, _)| *step == original) {
+            standing.taken_back = true;
+        }
+        Some(Outcome::Moved { units: -units, balance: self.balance(past.account, now) })
+    }
+
+    pub fn redeem(&mut self, account: usize, units: i64, now: TimestampNs) -> Outcome {
+        if !self.known.contains(&account) {
+            return Outcome::Refused(Refusal::AccountUnknown);
+        }
+        if self.balance(account, now) < units {
+            self.refused_redemptions.push(account);
+            return Outcome::Refused(Refusal::InsufficientBalance);
+        }
+        self.take(account, units, now);
+        Outcome::Moved { units: -units, balance: self.balance(account, now) }
+    }
+
+    /// Joins and leaves, each list ascending.
+    pub fn enrol(&mut self, account: usize, joins: &[usize], leaves: &[usize]) -> Outcome {
+        self.meet(account);
+        let mut changes = Vec::new();
+        for segment in joins.iter().filter(|segment| !self.in_segment(account, **segment)) {
+            changes.push((*segment, true));
+        }
+        for segment in leaves.iter().filter(|segment| self.in_segment(account, **segment)) {
+            changes.push((*segment, false));
+        }
+        self.enrolled.extend(changes.iter().map(|(segment, joined)| (account, *segment, *joined)));
+        Outcome::Enrolled { changes }
+    }
+
+    /// The segments of an account.
+    pub fn segments(&self, account: usize) -> Vec<usize> {
+        (0..SEGMENTS.len()).filter(|segment| self.in_segment(account, *segment)).collect()
+    }
+
+    pub fn load(&mut self, account: usize, lots: &[(usize, i64, i64)], now: TimestampNs) -> Outcome {
+        let alive = lots.iter().filter(|(_, expires_at, _)| *expires_at > now.0).map(|(_, _, units)| units);
+        let balance = self.balance(account, now) + alive.sum::<i64>();
+        if balance > self.rules.balance_max {
+            return Outcome::Refused(Refusal::BalanceLimitExceeded);
+        }
+        self.meet(account);
+        let chunk = |(issuer, expires_at, units): &(usize, i64, i64)| Chunk {
+            account,
+            expires_at: *expires_at,
+            issuer: *issuer,
+            units: *units,
+        };
+        self.chunks.extend(lots.iter().map(chunk));
+        Outcome::Moved { units: lots.iter().map(|(_, _, units)| units).sum(), balance }
+    }
+
+    pub fn knows(&self, account: usize) -> bool {
+        self.known.contains(&account)
+    }
+}
+
+/// What is to be granted before caps and budgets.
+struct Asked {
+    earned: i64,
+    wanted: i64,
+    over_velocity: bool,
+    eligible: i64,
+    bonuses: Vec<usize>,
+}

@@ -1,0 +1,273 @@
+//! The ledger's own code, without journal and threads.
+//!
+//! What must stay true: a command goes the way that a worker takes it: cells are held, the decision is applied whole.
+
+use tallystick::cells::Cells;
+use tallystick::ledger::command::{
+    Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Redemption, Reversal,
+};
+use tallystick::ledger::decision::{CellUse, Decision, LotKey, Movement};
+use tallystick::ledger::digest::shard_digest;
+use tallystick::ledger::draws;
+use tallystick::ledger::program::Program;
+use tallystick::ledger::state::{CellRoom, Change, Context, ShardState};
+use tallystick::ledger::types::{AccountNumber, Item, ItemId, Position, ShardId, SymbolId, TimestampNs, WalletId};
+use tallystick::ledger::zone::utc_day;
+use tallystick::program::SymbolTable;
+
+use crate::model::{Chunk, LineWords, Outcome};
+use crate::rules::{ACCOUNTS, ACTIVITIES, BRANDS, DEPARTMENTS, PARTNERS, Rules, SEGMENTS, symbol};
+
+pub struct Real {
+    pub program: Program,
+    symbols: SymbolTable,
+    pub cells: Cells,
+    pub state: ShardState,
+    decision: Decision,
+    /// Per step: what a reversal of it needs.
+    granted: Vec<(usize, usize, Granted)>,
+    partners: [SymbolId; 2],
+    segments: [SymbolId; 3],
+}
+
+impl Real {
+    pub fn new(rules: &Rules) -> Self {
+        let mut symbols = SymbolTable::new();
+        let partners = PARTNERS.map(|name| symbol(&mut symbols, name));
+        let segments = SEGMENTS.map(|name| symbol(&mut symbols, name));
+        Self {
+            program: rules.program(&mut symbols),
+            symbols,
+            cells: Cells::default(),
+            state: ShardState::new(ShardId(0)),
+            decision: Decision::default(),
+            granted: Vec::new(),
+            partners,
+            segments,
+        }
+    }
+
+    pub fn accrue(
+        &mut self,
+        step: usize,
+        account: usize,
+        partner: usize,
+        lines: &[LineWords],
+        at: TimestampNs,
+        now: TimestampNs,
+    ) -> Outcome {
+        let lines = lines.iter().map(|(department, brand, amount_minor, quantity)| Line {
+            item_id: ItemId(0),
+            item: Item {
+                department: symbol(&mut self.symbols, DEPARTMENTS[*department]),
+                brand: symbol(&mut self.symbols, BRANDS[*brand]),
+                ..Item::default()
+            },
+            quantity: *quantity,
+            amount_minor: *amount_minor,
+        });
+        let basket = Basket {
+            lines: lines.collect(),
+            store: symbol(&mut self.symbols, "s1"),
+            receipt_number: step.to_string(),
+            business_day: utc_day(at),
+            receipt_at: at,
+            ..Basket::default()
+        };
+        let receipt = basket.receipt();
+        self.run(account, now, self.partners[partner], CommandKind::Accrue(basket));
+        let decision = &self.decision;
+        if decision.refusal().is_none() {
+            let undo = Granted {
+                receipt,
+                lot: decision.granted_lot(),
+                units: decision.granted,
+                counters: decision.effects.counters.clone(),
+                cells: decision.cells.iter().filter(|cell| cell.used != 0).copied().collect(),
+            };
+            self.granted.push((step, account, undo));
+        }
+        self.grant()
+    }
+
+    fn grant(&self) -> Outcome {
+        let decision = &self.decision;
+        if let Some(refusal) = decision.refusal() {
+            return Outcome::Refused(refusal);
+        }
+        Outcome::Granted {
+            earned: decision.earned,
+            granted: decision.granted,
+            over_velocity: decision.over_velocity.is_some(),
+            clips: decision.clips.iter().map(|clip| clip.units).collect(),
+            bonuses: decision.bonuses.iter().map(|award| usize::from(award.bonus.0)).collect(),
+            level: decision.tier.map(|standing| (standing.level, standing.qualifying)),
+            balance: decision.balance_after,
+        }
+    }
+
+    pub fn act(&mut self, account: usize, partner: usize, kind: usize, at: TimestampNs, now: TimestampNs) -> Outcome {
+        let kind = symbol(&mut self.symbols, ACTIVITIES[kind]);
+        let activity = Activity { kind, happened_at: at, channel: SymbolId::EMPTY };
+        self.run(account, now, self.partners[partner], CommandKind::Act(activity));
+        self.grant()
+    }
+
+    pub fn reverse(&mut self, original: usize, now: TimestampNs) -> Option<Outcome> {
+        let index = self.granted.iter().position(|(step, ..)| *step == original)?;
+        let (_, account, undo) = self.granted[index].clone();
+        let cells = undo.cells.clone();
+        let reversal = Reversal {
+            original_transaction_id: original.to_string().into(),
+            original_position: Position(0),
+            original: undo,
+        };
+        self.run(account, now, self.partners[0], CommandKind::Reverse(reversal));
+        if self.decision.refusal().is_none() {
+            self.granted.remove(index);
+            for taken in cells {
+                self.cells.release(taken.cell, taken.used);
+            }
+        }
+        Some(self.moved())
+    }
+
+    fn moved(&self) -> Outcome {
+        match self.decision.refusal() {
+            Some(refusal) => Outcome::Refused(refusal),
+            None => Outcome::Moved { units: self.decision.granted, balance: self.decision.balance_after },
+        }
+    }
+
+    pub fn redeem(&mut self, account: usize, units: i64, now: TimestampNs) -> Outcome {
+        let redemption = Redemption { wallet: WalletId(0), units };
+        self.run(account, now, self.partners[1], CommandKind::Redeem(redemption));
+        self.moved()
+    }
+
+    pub fn enrol(&mut self, account: usize, joins: &[usize], leaves: &[usize], now: TimestampNs) -> Outcome {
+        let listed = |list: &[usize]| list.iter().map(|index| self.segments[*index]).collect();
+        let enrolment = Enrolment { joins: listed(joins), leaves: listed(leaves) };
+        self.run(account, now, self.partners[0], CommandKind::Enrol(enrolment));
+        if let Some(refusal) = self.decision.refusal() {
+            return Outcome::Refused(refusal);
+        }
+        let place = |symbol: SymbolId| self.segments.iter().position(|known| *known == symbol).expect("it is known");
+        let changes = self.decision.effects.segments.iter().map(|(symbol, joins)| (place(*symbol), *joins));
+        Outcome::Enrolled { changes: changes.collect() }
+    }
+
+    pub fn load(&mut self, account: usize, lots: &[(usize, i64, i64)], now: TimestampNs) -> Outcome {
+        let lots = lots.iter().map(|(issuer, expires_at, units)| {
+            let issuer = self.partners[*issuer];
+            let key = LotKey { wallet: WalletId(0), issuer, funding_rate_bps: 0, expires_at: TimestampNs(*expires_at) };
+            (key, *units)
+        });
+        let mut lots: Vec<_> = lots.collect();
+        lots.sort_unstable();
+        self.run(account, now, self.partners[0], CommandKind::Load(Loading { lots }));
+        self.moved()
+    }
+
+    /// The sweep posts what is dead.
+    pub fn expire(&mut self, account: usize, now: TimestampNs) -> Outcome {
+        self.run(account, now, SymbolId::EMPTY, CommandKind::Expire);
+        self.moved()
+    }
+
+    /// Decides and applies, as a worker does.
+    fn run(&mut self, account: usize, now: TimestampNs, partner: SymbolId, kind: CommandKind) {
+        let command = Command { account_id: ACCOUNTS[account].into(), transaction_id: "model".into(), partner, kind };
+        let mut wanted = Vec::new();
+        draws::list(&self.program, &command, now, &mut wanted);
+        let returned: &[CellUse] = match &command.kind {
+            CommandKind::Reverse(reversal) => &reversal.original.cells,
+            _ => &[],
+        };
+        let all = wanted.iter().map(|draw| draw.cell).chain(returned.iter().map(|taken| taken.cell));
+        let mut held = self.cells.hold(all);
+        let mut rooms: Vec<CellRoom> = wanted.iter().map(|draw| held.room(draw)).collect();
+        rooms.extend(returned.iter().map(|taken| held.return_to(taken)));
+        let context = Context { program: &self.program, posted_at: now, rooms: &rooms };
+        let before = shard_digest(&self.state);
+        let mut quoted = Decision::default();
+        self.state.decide(&command, &context, &mut quoted);
+        self.state.decide(&command, &context, &mut self.decision);
+        assert_eq!(quoted, self.decision, "a quote is what is decided, whatever was decided before");
+        assert_eq!(shard_digest(&self.state), before, "deciding changes nothing");
+        if !self.decision.is_journaled() {
+            return;
+        }
+        held.take(&self.decision.cells, 1);
+        drop(held);
+        let number = self.state.find(ACCOUNTS[account]).unwrap_or_else(|| self.state.next_account());
+        let change = Change {
+            seq: self.state.seq.next(),
+            position: Some(Position(self.state.seq.0)),
+            posted_at: now,
+            account: number,
+            account_id: ACCOUNTS[account],
+            decision: &self.decision,
+        };
+        assert!(self.state.accepts(&change), "what was decided can be applied");
+        self.state.apply(&change);
+        self.check_conserved(number, now);
+    }
+
+    /// Accounts and partners add up to zero after every record, nothing is negative, and whatever was granted is left,
+    /// burned, expired or taken back. What had died is posted, but for what this record itself granted dead.
+    fn check_conserved(&self, changed: AccountNumber, now: TimestampNs) {
+        let held: i128 =
+            self.state.accounts().iter().flat_map(|account| &account.lots).map(|lot| i128::from(lot.remaining)).sum();
+        let sides: Vec<_> = self.state.partners().map(|(_, partner)| partner).collect();
+        let owed: i128 = sides.iter().map(|partner| partner.balance).sum();
+        assert_eq!(held + owed, 0, "the shard balances");
+        for side in sides {
+            let left = side.issued - side.redeemed - side.expired - side.reversed;
+            assert_eq!(side.balance, -left, "what an issuer has outstanding is what it issued and did not get back");
+        }
+        let account = self.state.account(changed).expect("it was opened");
+        assert!(account.lots.iter().all(|lot| lot.remaining > 0) && account.counters.iter().all(|c| c.value > 0));
+        for wallet in &account.wallets {
+            let lots = account.lots.iter().filter(|lot| lot.key.wallet == wallet.wallet);
+            let left: i64 = lots.map(|lot| lot.remaining).sum();
+            assert_eq!(
+                wallet.granted,
+                left + wallet.redeemed + wallet.expired + wallet.reversed,
+                "units are conserved"
+            );
+        }
+        if self.decision.refusal().is_none() {
+            let dead = account.lots.iter().filter(|lot| lot.key.expires_at <= now);
+            let granted = |key| {
+                let effects = &self.decision.effects.lots;
+                effects.iter().any(|change| change.movement == Movement::Grant && change.key == key)
+            };
+            assert!(dead.into_iter().all(|lot| granted(lot.key)), "what had died is posted");
+        }
+    }
+
+    /// The lots that are alive, in the model's words.
+    pub fn chunks(&self, account: usize, now: TimestampNs) -> Vec<Chunk> {
+        let number = self.state.find(ACCOUNTS[account]);
+        let lots = number.and_then(|number| self.state.account(number)).map_or(&[][..], |found| &found.lots);
+        let alive = lots.iter().filter(|lot| lot.key.expires_at > now);
+        let chunk = |lot: &tallystick::ledger::account::Lot| Chunk {
+            account,
+            expires_at: lot.key.expires_at.0,
+            issuer: self.partners.iter().position(|partner| *partner == lot.key.issuer).expect("it is known"),
+            units: lot.remaining,
+        };
+        let mut chunks: Vec<_> = alive.map(chunk).collect();
+        chunks.sort_unstable();
+        chunks
+    }
+
+    /// The segments of an account, and how many of its redemptions were refused.
+    pub fn profile(&self, account: usize) -> (Vec<usize>, i64) {
+        let found = self.state.find(ACCOUNTS[account]).and_then(|number| self.state.account(number));
+        let Some(found) = found else { return (Vec::new(), 0) };
+        let places = (0..self.segments.len()).filter(|index| found.segments().contains(&self.segments[*index]));
+        (places.collect(), found.totals.refused_redemptions)
+    }
+}

@@ -1,0 +1,300 @@
+//! A programme in words: what the model reads, and what the ledger's programme is made from.
+//!
+//! What must stay true: the model never sees what was compiled.
+
+use proptest::prelude::*;
+use tallystick::ledger::program::{
+    Bonus, CalendarWindow, Conditions, Expiry, LineEffect, Program, Stacking, TierLadder, TierLevel, Trigger, Weekdays,
+};
+use tallystick::ledger::types::{ProgramVersion, SymbolId, TimestampNs};
+use tallystick::program::{SymbolTable, Symbols, compile};
+
+pub const DEPARTMENTS: [&str; 3] = ["", "GROCERY", "FRESH"];
+pub const BRANDS: [&str; 3] = ["", "Own", "Other"];
+pub const ACCOUNTS: [&str; 3] = ["m1", "m2", "m3"];
+pub const PARTNERS: [&str; 2] = ["north", "south"];
+pub const SEGMENTS: [&str; 3] = ["gold-card", "staff", "student"];
+pub const ACTIVITIES: [&str; 2] = ["review", "visit"];
+
+/// What must hold; a part that is `None` or empty always does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct When {
+    /// Days of the week, 0 for Monday.
+    pub weekdays: Vec<u8>,
+    /// The account is in this segment.
+    pub segment: Option<usize>,
+    /// The account is not in this one.
+    pub not_segment: Option<usize>,
+    /// The least level.
+    pub level_min: u8,
+    /// The least eligible amount; 0 for any.
+    pub eligible_min: i64,
+    /// Every so many baskets; 0 for any.
+    pub every_nth: i64,
+    /// The partner.
+    pub partner: Option<usize>,
+    /// From this hour of the day until the next noon or midnight.
+    pub from_hour: Option<u16>,
+}
+
+/// A rule about lines of a department or a brand.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub by_brand: bool,
+    pub value: &'static str,
+    /// In ten-thousandths.
+    pub multiplier: i64,
+    /// Fixed units, and whether for each piece, in the place of the multiplier.
+    pub fixed: Option<(i64, bool)>,
+    pub stacking: Stacking,
+    pub priority: i32,
+    pub when: When,
+}
+
+#[derive(Clone, Debug)]
+pub struct BonusRule {
+    /// The activity, or any basket.
+    pub activity: Option<usize>,
+    pub units: i64,
+    pub limit: Option<(CalendarWindow, i64)>,
+    pub when: When,
+}
+
+/// A programme in words.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub zone: &'static str,
+    pub units: i64,
+    pub per_minor: i64,
+    pub rounding: &'static str,
+    pub per_line: bool,
+    pub excluded_department: Option<&'static str>,
+    pub lines: Vec<Rule>,
+    /// In the order of the file: whether it counts baskets, whether its window is the year, its limit.
+    pub caps: Vec<(bool, bool, i64)>,
+    pub has_metric: bool,
+    /// Thresholds, ascending, and multipliers in ten-thousandths. They need the metric.
+    pub tiers: Vec<(i64, i64)>,
+    pub bonuses: Vec<BonusRule>,
+    /// Full days that units live after the day on which they were earned.
+    pub expiry_days: Option<u16>,
+    /// Limits, and whether the budget is in force only on the first two days.
+    pub budgets: Vec<(i64, bool)>,
+    pub balance_max: i64,
+    pub late_limit_days: i64,
+}
+
+impl Rules {
+    /// The part that every version of the file's language has said.
+    pub fn source(&self) -> String {
+        let mut text = format!(
+            "[program]\nname = \"model\"\ncurrency = \"EUR\"\ntime_zone = \"{}\"\nlate_limit_days = {}\n\
+             [[wallets]]\nname = \"points\"\nbalance_max = {}\n\
+             [earn]\nwallet = \"points\"\nunits = {}\nper_minor = {}\nrounding = \"{}\"\nrounded_per = \"{}\"\n\
+             stacking = \"best-of\"\n",
+            self.zone,
+            self.late_limit_days,
+            self.balance_max,
+            self.units,
+            self.per_minor,
+            self.rounding,
+            if self.per_line { "line" } else { "basket" }
+        );
+        let mut add = |more: String| text.push_str(&more);
+        if let Some(department) = self.excluded_department {
+            add(format!("exclude = {{ department = [\"{department}\"] }}\n"));
+        }
+        for (index, rule) in self.lines.iter().enumerate() {
+            let attribute = if rule.by_brand { "brand" } else { "department" };
+            add(format!("[[rules]]\nname = \"rule-{index}\"\nmatch = {{ {attribute} = [\"{}\"] }}\n", rule.value));
+            add(format!("multiplier = \"{}.{:04}\"\n", rule.multiplier / 10_000, rule.multiplier % 10_000));
+        }
+        for (index, (baskets, yearly, limit)) in self.caps.iter().enumerate() {
+            let measure = if *baskets { "earning-baskets" } else { "units" };
+            let window = if *yearly { "year" } else { "day" };
+            add(format!("[[caps]]\nname = \"cap-{index}\"\nmeasure = \"{measure}\"\nwindow = \"{window}\"\n"));
+            add(format!("limit = {limit}\n"));
+        }
+        if self.has_metric {
+            add("[[metrics]]\nname = \"spent\"\nmeasure = \"eligible-amount\"\nwindow = \"year\"\n".to_owned());
+        }
+        for (index, (limit, briefly)) in self.budgets.iter().enumerate() {
+            add(format!("[[budgets]]\nname = \"budget-{index}\"\nunits = {limit}\n"));
+            if *briefly {
+                add("from = 2017-03-01\nuntil = 2017-03-02\n".to_owned());
+            }
+        }
+        text
+    }
+
+    /// The programme: the file compiled, and the rest put into its tables.
+    pub fn program(&self, symbols: &mut SymbolTable) -> Program {
+        let mut program = compile(&self.source(), ProgramVersion(1), TimestampNs(i64::MIN), symbols)
+            .unwrap_or_else(|problems| panic!("{problems:?}\n{}", self.source()));
+        let table = &mut program.lines;
+        for (rule, made) in self.lines.iter().zip(&mut table.rules) {
+            (made.stacking, made.priority) = (rule.stacking, rule.priority);
+            if let Some((units, per_piece)) = rule.fixed {
+                (made.effect, made.stacking) = (LineEffect::Fixed { units, per_piece }, Stacking::Add);
+            }
+            made.when = (rule.when != When::default()).then(|| Box::new(conditions(&rule.when, symbols)));
+            table.multiply_max += u32::from(made.stacking == Stacking::Multiply);
+            table.needs_eligible_amount |= rule.when.eligible_min > 0;
+        }
+        program.earn.terms.expiry = self.expiry_days.map_or(Expiry::Never, Expiry::AfterDays);
+        if !self.tiers.is_empty() {
+            let level = |(index, (threshold, multiplier_bps)): (usize, &(i64, i64))| TierLevel {
+                name: format!("level-{index}"),
+                threshold: *threshold,
+                multiplier_bps: *multiplier_bps,
+            };
+            program.tiers = Some(TierLadder {
+                metric: program.metrics[0].symbol,
+                window: program.metrics[0].window,
+                rolling: 1,
+                levels: self.tiers.iter().enumerate().map(level).collect(),
+            });
+        }
+        let bonus = |(index, bonus): (usize, &BonusRule)| {
+            let name = format!("bonus-{index}");
+            let trigger = bonus.activity.map(|kind| Trigger::Activity(symbol(symbols, ACTIVITIES[kind])));
+            Bonus {
+                symbol: symbol(symbols, &name),
+                name,
+                trigger: trigger.unwrap_or(Trigger::Basket),
+                when: conditions(&bonus.when, symbols),
+                units: bonus.units,
+                limit: bonus.limit,
+                places: None,
+            }
+        };
+        program.bonuses = self.bonuses.iter().enumerate().map(bonus).collect();
+        program
+    }
+
+    /// The same rules in the opposite order.
+    pub fn turned(&self) -> Self {
+        let mut turned = self.clone();
+        turned.lines.reverse();
+        turned.bonuses.reverse();
+        turned
+    }
+}
+
+pub fn symbol(symbols: &mut SymbolTable, text: &str) -> SymbolId {
+    symbols.intern(text).expect("there is room")
+}
+
+fn conditions(when: &When, symbols: &mut SymbolTable) -> Conditions {
+    let mut named = |name: Option<&str>| name.map(|name| symbol(symbols, name)).into_iter().collect();
+    Conditions {
+        weekdays: Weekdays(when.weekdays.iter().fold(0, |set, day| set | 1 << day)),
+        minutes: when.from_hour.map(|hour| (hour * 60, (hour / 12 + 1) * 720)).into_iter().collect(),
+        segments: named(when.segment.map(|index| SEGMENTS[index])),
+        not_segments: named(when.not_segment.map(|index| SEGMENTS[index])),
+        partners: named(when.partner.map(|index| PARTNERS[index])),
+        levels: if when.level_min == 0 { 0 } else { u64::MAX << when.level_min },
+        eligible_minor_min: when.eligible_min,
+        every_nth_basket: when.every_nth,
+        ..Conditions::default()
+    }
+}
+
+fn any_when(of_basket: bool) -> impl Strategy<Value = When> {
+    let amounts = if of_basket { 1_500_i64 } else { 1 };
+    let nth = if of_basket { 4_i64 } else { 1 };
+    let seldom = |strategy: std::ops::Range<usize>| prop::option::weighted(0.2, strategy);
+    (
+        prop_oneof![4 => Just(vec![]), 1 => prop::collection::vec(0..7_u8, 1..5)],
+        seldom(0..SEGMENTS.len()),
+        seldom(0..SEGMENTS.len()),
+        prop_oneof![5 => Just(0_u8), 1 => 1..3_u8],
+        prop_oneof![4 => Just(0), 1 => 0..amounts],
+        prop_oneof![4 => Just(0), 1 => 0..nth],
+        seldom(0..PARTNERS.len()),
+        prop::option::weighted(0.2, 0..24_u16),
+    )
+        .prop_map(|(weekdays, segment, not_segment, level_min, eligible_min, every_nth, partner, from_hour)| {
+            When { weekdays, segment, not_segment, level_min, eligible_min, every_nth, partner, from_hour }
+        })
+}
+
+fn any_rule() -> impl Strategy<Value = Rule> {
+    let multiplier = prop_oneof![Just(0_i64), Just(5_000), Just(12_500), Just(20_000), Just(33_333)];
+    let stacking = prop_oneof![
+        3 => Just(Stacking::BestOf), 2 => Just(Stacking::Add), 2 => Just(Stacking::Multiply),
+        1 => Just(Stacking::Exclusive)
+    ];
+    let fixed = prop::option::weighted(0.2, (1..30_i64, any::<bool>()));
+    (any::<bool>(), 1..3_usize, multiplier, fixed, stacking, 0..2_i32, any_when(true)).prop_map(
+        |(by_brand, value, multiplier, fixed, stacking, priority, when)| {
+            let value = if by_brand { BRANDS[value] } else { DEPARTMENTS[value] };
+            Rule { by_brand, value, multiplier, fixed, stacking, priority, when }
+        },
+    )
+}
+
+fn any_bonus() -> impl Strategy<Value = BonusRule> {
+    use CalendarWindow::{Day, Lifetime, Month, Week, Year};
+    let window = prop_oneof![Just(Day), Just(Week), Just(Month), Just(Year), Just(Lifetime)];
+    let limit = prop::option::weighted(0.7, (window, 1..3_i64));
+    prop::option::of(0..ACTIVITIES.len()).prop_flat_map(move |activity| {
+        (1..40_i64, limit.clone(), any_when(activity.is_none())).prop_map(move |(units, limit, when)| BonusRule {
+            activity,
+            units,
+            limit,
+            when,
+        })
+    })
+}
+
+pub fn any_rules() -> impl Strategy<Value = Rules> {
+    let earn = (
+        prop_oneof![Just("UTC"), Just("America/New_York"), Just("Pacific/Kiritimati")],
+        1..4_i64,
+        prop_oneof![Just(1_i64), Just(7), Just(100), Just(1_000)],
+        prop_oneof![Just("floor"), Just("half-up"), Just("half-even")],
+        any::<bool>(),
+        prop::option::of(Just("FRESH")),
+    );
+    let tiers = prop_oneof![
+        Just(vec![]),
+        (1..2_000_i64, 1..4_000_i64, 10_000..30_000_i64)
+            .prop_map(|(first, more, multiplier)| vec![(first, 12_500), (first + more, multiplier)]),
+    ];
+    let bounds = (
+        prop::collection::vec(any_rule(), 0..4),
+        prop::collection::vec((any::<bool>(), any::<bool>(), 1..60_i64), 0..4),
+        any::<bool>(),
+        tiers,
+        prop::collection::vec(any_bonus(), 0..4),
+        prop_oneof![Just(None), Just(Some(0_u16)), Just(Some(2)), Just(Some(20))],
+        prop::collection::vec((1..200_i64, any::<bool>()), 0..3),
+        prop_oneof![Just(1_000_000_i64), Just(80)],
+        prop_oneof![Just(0_i64), Just(3), Just(30)],
+    );
+    (earn, bounds).prop_map(|(earn, bounds)| {
+        let (zone, units, per_minor, rounding, per_line, excluded_department) = earn;
+        let (mut lines, caps, has_metric, tiers, bonuses, expiry_days, budgets, balance_max, late_limit_days) = bounds;
+        // A rule that can have no effect is an error of the file.
+        lines.retain(|rule| rule.by_brand || Some(rule.value) != excluded_department);
+        let has_metric = has_metric || !tiers.is_empty();
+        Rules {
+            zone,
+            units,
+            per_minor,
+            rounding,
+            per_line,
+            excluded_department,
+            lines,
+            caps,
+            has_metric,
+            tiers,
+            bonuses,
+            expiry_days,
+            budgets,
+            balance_max,
+            late_limit_days,
+        }
+    })
+}
