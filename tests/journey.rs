@@ -307,7 +307,8 @@ fn start_full(folder: &Path, address: &str, arguments: &[&str]) -> Server {
 fn import_members(server: &Server) -> Value {
     let file = journey_file("campaign_members.csv");
     let columns = ["--account-column", "household_id", "--segment-column", "campaign_id"];
-    let fixed = ["import", "segments", &file, "--segment-prefix", "campaign-", "--at", "2017-01-01T00:00:00Z", "--json"];
+    let fixed =
+        ["import", "segments", &file, "--segment-prefix", "campaign-", "--at", "2017-01-01T00:00:00Z", "--json"];
     server.run(&[&fixed[..], &columns[..]].concat()).expect(0).object()
 }
 
