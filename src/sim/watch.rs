@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{Name, Posting, Use, name_of};
+use super::facts::{Action, Name, Posting, Use, name_of};
 use super::model::{Broken, Model, must};
 use crate::cells::Cells;
 use crate::journal::dictionary::Dictionary;
@@ -109,7 +109,7 @@ impl CellWatch {
                 return Err(format!("use {} of budget {} was seen when it was decided", taken.version, taken.cell));
             };
             // Where units are given back there is no question of room.
-            let is_return = posting.verdict.granted < 0;
+            let is_return = matches!(posting.action, Action::Reverse { .. });
             let room = if is_return { 0 } else { limit_of(model, posting.verdict.program, taken) - seen.taken_before };
             must!(
                 (taken.used, taken.room) == (seen.used, room),
