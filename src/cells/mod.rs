@@ -91,10 +91,7 @@ impl Cells {
 
     /// The record that gave this room back is durable: it can be used.
     pub fn release(&self, cell: CellId, units: Units) {
-        let mut held = self.hold(std::iter::once(cell));
-        let found = held.get_mut(cell);
-        assert!(units >= 0 && found.withheld >= units, "only what was given back is released");
-        found.withheld -= units;
+        self.hold(std::iter::once(cell)).release(cell, units);
     }
 
     /// Takes a use from the journal: durable already. Skips what a snapshot brought.
@@ -145,6 +142,13 @@ impl Held<'_> {
     pub fn room(&mut self, cell: CellId, limit: Units) -> CellRoom {
         let found = self.get_mut(cell);
         CellRoom { cell, version: found.version + 1, room: found.room(limit) }
+    }
+
+    /// As [`Cells::release`], of a cell that is held.
+    pub fn release(&mut self, cell: CellId, units: Units) {
+        let found = self.get_mut(cell);
+        assert!(units >= 0 && found.withheld >= units, "only what was given back is released");
+        found.withheld -= units;
     }
 
     /// The last change of a cell.

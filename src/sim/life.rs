@@ -335,7 +335,8 @@ impl Simulation {
         self.check_recovered(&recovered, 60)?;
         let began_at = self.shadow.end.0;
         self.report.snapshot_start_count += u64::from(recovered.marker.is_some());
-        let watch = CellWatch::begin(&recovered.world.cells, &recovered.world.dictionary, &self.model);
+        let is_blind = self.options.outside_only;
+        let watch = CellWatch::begin(&recovered.world.cells, &recovered.world.dictionary, &self.model, is_blind);
         let options = MachineOptions {
             worker_count: 1 + self.dice.index(self.options.worker_count_max),
             queue_depth: *self.dice.pick(&[4, 32, 256, 256]),
@@ -499,8 +500,9 @@ impl Simulation {
 /// Counts what a record shows.
 fn reach(report: &mut SimReport, posting: &Posting, model: &Model) {
     let verdict = &posting.verdict;
-    if verdict.refusal.is_some() {
+    if let Some(refusal) = verdict.refusal {
         report.reach("a refusal was journaled");
+        report.reach(refusal.sentence());
     }
     if verdict.over_velocity.is_some() {
         report.reach("a velocity cap struck");

@@ -52,8 +52,8 @@ pub struct SimOptions {
     pub with_disk_faults: bool,
     /// The power goes during this sync of the first life, the first being 1.
     pub power_loss_at_sync: Option<u64>,
-    /// Leaves out the checks that look inside at once: that a record is durable when its answer leaves, and what the
-    /// id index knows after a start. Then only what clients see in the end speaks against the ledger.
+    /// Leaves out the checks that look inside at once: that a record is durable when its answer leaves, what the shared
+    /// cells hold after each command, and what the id index knows after a start. Then only what clients see in the end speaks against the ledger.
     pub outside_only: bool,
 }
 

@@ -129,7 +129,7 @@ impl Question {
             }
             return Err(format!("the quote is {nearest:?}, not {found:?}"));
         }
-        for taken in &uses {
+        for taken in uses.iter().filter(|_| !life.watch.is_blind()) {
             let nothing = Glance { version: 0, taken: 0 };
             let glanced = glance.get(&taken.cell).unwrap_or(&nothing);
             let room = limit_of(model, version, taken) - glanced.taken;

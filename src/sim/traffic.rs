@@ -137,6 +137,10 @@ impl Traffic {
 
     /// A command that was never asked for: mostly an accrual.
     pub fn anything(&mut self, dice: &mut Dice, now: i64) -> Request {
+        if self.is_heavy() {
+            // So that a commit has several frames.
+            return self.accrual(dice, now);
+        }
         let action = match dice.below(20) {
             0..12 => return self.accrual(dice, now),
             12..16 => {
