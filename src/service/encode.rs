@@ -223,12 +223,14 @@ mod tests {
             when: Conditions::default(),
             units: 50,
             limit: None,
+            places: None,
         };
         program.bonuses = vec![bonus("welcome".to_owned()), bonus(long("b"))];
         let level = |name: String, threshold, multiplier_bps| TierLevel { name, threshold, multiplier_bps };
         program.tiers = Some(TierLadder {
             metric: SymbolId(2),
             window: CalendarWindow::Year,
+            rolling: 1,
             levels: vec![level(long("s"), 200, 12_500), level(long("g"), 600, 15_000)],
         });
         Arc::new(program)
