@@ -1,4 +1,5 @@
-//! The way of the commands that claim no other id than their own: redemptions, activities, enrolments, opening balances.
+//! The way of the commands that claim no other id than their own: redemptions, activities, enrolments and opening
+//! balances.
 //!
 //! What must stay true: a request with any wrong field leaves no name behind; the transaction id is judged before
 //! anything else about a well-formed command (invariant 2); a claim is dropped when its holder is dropped, until a
