@@ -1,7 +1,7 @@
 //! Rules that match the same lines: which one counts, and whether the file says so.
 //!
 //! What must stay true: a warning about a rule that never counts is certain, conditions considered; of two exclusive
-//! rules that can hold together it is never the order of the file that decides.
+//! rules for the same value that can hold together it is never the order of the file that decides.
 
 use std::collections::{HashMap, HashSet};
 
@@ -143,6 +143,7 @@ const COMPARED_MAX: usize = 16;
 pub(super) fn check_exclusive(file: &ProgramFile, problems: &mut Problems<'_>) {
     let exclusive = || file.rules.iter().filter(|rule| rule.stacking == Stacking::Exclusive);
     let everywhere: Vec<&RuleEntry> = exclusive().filter(|rule| rule.matched.is_none()).take(COMPARED_MAX).collect();
+    let first: Vec<&RuleEntry> = exclusive().take(COMPARED_MAX).collect();
     let mut by_value: HashMap<Value<'_>, Vec<&RuleEntry>> = HashMap::new();
     for rule in exclusive() {
         let rank = |rule: &RuleEntry| (rule.priority, rule.multiplier().map(|bps| *bps.get_ref()));
@@ -160,7 +161,7 @@ pub(super) fn check_exclusive(file: &ProgramFile, problems: &mut Problems<'_>) {
             }
         }
         if rule.matched.is_none() {
-            let earlier = exclusive().filter(begins_before).take(COMPARED_MAX);
+            let earlier = first.iter().copied().filter(begins_before);
             found = found.or_else(|| earlier.into_iter().find(clashes).map(|other| (other, None)));
         }
         let Some((other, value)) = found else { continue };
