@@ -90,7 +90,7 @@ impl Edge {
 fn tier(program: &Program, account: &Account, at: TimestampNs) -> Option<wire::AccountTier> {
     let ladder = program.tiers.as_ref()?;
     let period = ladder.window.period(&program.zone, at);
-    let qualifying = account.counter(ladder.metric, period);
+    let qualifying = account.rolling(ladder.metric, period, ladder.window.step(), ladder.rolling);
     let standing = TierStanding { level: ladder.level(qualifying), qualifying };
     let metric = program.metrics.iter().find(|metric| metric.symbol == ladder.metric);
     Some(wire::AccountTier {

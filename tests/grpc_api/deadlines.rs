@@ -65,7 +65,7 @@ async fn a_deadline_that_passes_on_the_way_to_disk_leaves_the_outcome_to_the_id(
     let batch = wire::AccrueBatchRequest { requests: vec![accrual("t3", "anna", 100)] };
     assert_open(&ledger.accrue_batch(until("500m", batch)).await.unwrap_err());
     // What the command changed must not be seen before it is durable: the read waits, and its time is up too.
-    let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), wallet: String::new() };
+    let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), ..<_>::default() };
     assert_open(&ledger.get_balance(until("100m", request)).await.unwrap_err());
     gate.open();
 

@@ -3,6 +3,7 @@
 //! What must stay true: no bound is exceeded by one unit, and the last unit can be granted (invariant 6); a cell whose
 //! room the decision depended on is named in it, with that room.
 
+use super::tiers;
 use crate::ledger::account::Account;
 use crate::ledger::command::Basket;
 use crate::ledger::decision::{CellUse, Clip, CounterChange, Decision, LotKey, Movement, Outcome, Refusal};
@@ -99,7 +100,7 @@ impl Bounded<'_> {
         let program = self.context.program;
         for cap in program.caps.iter().filter(|cap| cap.subject == CapSubject::Account) {
             let delta = self.wanted(cap, out.granted);
-            self.push_counter(cap.symbol, cap.window, cap.rolling, delta, out);
+            self.push_counter(cap.symbol, cap.window, i32::from(cap.rolling) - 1, delta, out);
         }
         for metric in &program.metrics {
             let delta = match metric.measure {
@@ -108,7 +109,7 @@ impl Bounded<'_> {
                 MetricMeasure::Baskets => i64::from(self.basket.is_some()),
             };
             let ladder = program.tiers.as_ref().filter(|ladder| ladder.metric == metric.symbol);
-            self.push_counter(metric.symbol, metric.window, ladder.map_or(1, |ladder| ladder.rolling), delta, out);
+            self.push_counter(metric.symbol, metric.window, ladder.map_or(0, tiers::windows_kept), delta, out);
         }
         if out.over_velocity.is_some() {
             // What is denied uses up no bonus.
@@ -119,7 +120,7 @@ impl Bounded<'_> {
             let bonus = award.and_then(|award| program.bonus(award.bonus));
             let bonus = bonus.expect("a decision awards bonuses of its programme");
             if let Some((window, _)) = bonus.limit {
-                self.push_counter(bonus.symbol, window, 1, 1, out);
+                self.push_counter(bonus.symbol, window, 0, 1, out);
             }
         }
         self.take_from_cells(out);
@@ -141,12 +142,13 @@ impl Bounded<'_> {
         }
     }
 
-    fn push_counter(&self, counter: SymbolId, window: CalendarWindow, rolling: u16, delta: i64, out: &mut Decision) {
+    /// Moves a counter that is looked at for so many windows more.
+    fn push_counter(&self, counter: SymbolId, window: CalendarWindow, ahead: i32, delta: i64, out: &mut Decision) {
         if delta == 0 {
             return;
         }
         let period = self.periods.of(window);
-        let last = window.last_day(period.saturating_add((i32::from(rolling) - 1) * window.step()));
+        let last = self.periods.last_day(window, ahead);
         let retain_until = draws::after_late_limit(last, self.context.program, self.context.posted_at);
         out.effects.counters.push(CounterChange { counter, period, delta, retain_until });
     }

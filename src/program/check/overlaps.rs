@@ -205,7 +205,16 @@ fn can_hold_together(left: &Option<WhenEntry>, right: &Option<WhenEntry>) -> boo
         (Some(nth), None) => number(&right.every_nth_basket).is_none_or(|every| nth % every == 0),
         _ => true,
     };
-    !ends_before(left, right)
+    // An account has one variant of an experiment.
+    let of_one = |when: &WhenEntry| {
+        let first = when.variants.first()?.0;
+        when.variants.iter().all(|(experiment, _)| *experiment == first).then_some(first)
+    };
+    let variants_meet = of_one(left) != of_one(right)
+        || of_one(left).is_none()
+        || left.variants.iter().any(|variant| right.variants.contains(variant));
+    variants_meet
+        && !ends_before(left, right)
         && !ends_before(right, left)
         && sets_meet(u64::from(left.weekdays), u64::from(right.weekdays))
         && sets_meet(left.levels, right.levels)

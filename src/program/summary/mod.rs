@@ -37,6 +37,7 @@ pub fn summary(program: &Program) -> Vec<String> {
     lines.extend(program.caps.iter().map(|cap| cap_line(cap, program, wallet)));
     lines.extend(program.metrics.iter().map(metric_line));
     lines.extend(program.budgets.iter().map(|budget| budget_line(budget, wallet)));
+    lines.extend(pending(program));
     lines.extend(expiry(program));
     lines.push(terms(program));
     lines
@@ -55,6 +56,7 @@ fn rate(program: &Program) -> String {
         Rounding::Floor => "rounded down",
         Rounding::HalfUp => "rounded to the nearest (a half up)",
         Rounding::HalfEven => "rounded to the nearest (a half to even)",
+        Rounding::Carry => "rounded down, what is left over goes to the next basket",
     };
     let place = match earn.rounded_per {
         RoundedPer::Basket => "once per basket",
@@ -189,18 +191,33 @@ fn money(minor: i64, program: &Program) -> String {
 }
 
 fn expiry(program: &Program) -> Option<String> {
+    let name = &earning_wallet(program).name;
+    let full_days = |days: u16| match days {
+        1 => "1 full day".to_owned(),
+        _ => format!("{} full days", grouped(i64::from(days), ',')),
+    };
     match program.earn.terms.expiry {
         Expiry::Never => None,
         Expiry::AfterDays(days) => {
-            let name = &earning_wallet(program).name;
-            let after = if days == 1 {
-                "1 full day".to_owned()
-            } else {
-                format!("{} full days", grouped(i64::from(days), ','))
-            };
-            Some(format!("expiry: {name} die after {after} behind the day on which they were earned"))
+            Some(format!("expiry: {name} die after {} behind the day on which they were earned", full_days(days)))
+        }
+        Expiry::AfterInactivity(days) => {
+            Some(format!("expiry: {name} die after {} behind the account's last record", full_days(days)))
+        }
+        Expiry::EachYearOn { month, day } => {
+            Some(format!("expiry: {name} die at the end of the first {month:02}-{day:02} behind their day"))
         }
     }
+}
+
+fn pending(program: &Program) -> Option<String> {
+    let (days, name) = (program.earn.terms.pending_days, &earning_wallet(program).name);
+    let days = match days {
+        0 => return None,
+        1 => "1 full day".to_owned(),
+        _ => format!("{} full days", grouped(i64::from(days), ',')),
+    };
+    Some(format!("pending: {name} can be spent after {days} behind the day on which they were earned"))
 }
 
 /// "1 brand", "3 categories".
@@ -259,6 +276,7 @@ fn window(window: CalendarWindow) -> &'static str {
         CalendarWindow::Week => "week",
         CalendarWindow::Month => "month",
         CalendarWindow::Year => "year",
+        CalendarWindow::Anniversary => "year since the account was opened",
         CalendarWindow::Lifetime => "lifetime",
     }
 }

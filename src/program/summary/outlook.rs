@@ -1,13 +1,13 @@
 //! What an ordinary basket earns, and how many of them the first reward takes.
 //!
-//! What must stay true: units come from the code that decides; no condition is taken to hold, so that what is said is
-//! true of every member.
+//! What must stay true: units come from the code that decides; no condition is taken to hold, neither one that gives
+//! nor one that takes.
 
 use serde::Serialize;
 
 use super::{earning_wallet, money, units_in};
 use crate::ledger::earn::LineSums;
-use crate::ledger::program::{CalendarWindow, Cap, CapMeasure, Conditions, LineClass, Program, Trigger};
+use crate::ledger::program::{BPS_ONE, CalendarWindow, Cap, CapMeasure, Conditions, LineClass, Program, Trigger};
 use crate::ledger::types::{Item, Units};
 use crate::program::table::grouped;
 
@@ -50,7 +50,7 @@ impl Outlook {
 fn basket_units(program: &Program, amount_minor: i64) -> Units {
     let mut beside = Vec::new();
     let class = program.lines.judge(&Item::default(), |_| false, |rule| beside.push(rule));
-    let mut sums = LineSums::new(program, None);
+    let mut sums = LineSums::new(program, BPS_ONE, 0);
     if class != LineClass::Ineligible {
         sums.add(class, beside.into_iter(), amount_minor, 1);
     }
@@ -58,7 +58,7 @@ fn basket_units(program: &Program, amount_minor: i64) -> Units {
     let always = program.bonuses.iter().filter(|bonus| bonus.trigger == Trigger::Basket && bonus.when == none);
     let bonuses: Units =
         always.filter(|bonus| bonus.limit.is_none() && bonus.places.is_none()).map(|bonus| bonus.units).sum();
-    let earned = sums.units().saturating_add(bonuses);
+    let earned = sums.units().0.saturating_add(bonuses);
     let bounded = |earned: Units, cap: &Cap| match cap.measure {
         CapMeasure::Units if cap.declines() && earned > cap.limit => 0,
         CapMeasure::Units => earned.min(cap.limit),
