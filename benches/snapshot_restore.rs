@@ -17,6 +17,8 @@ fn account(number: u32) -> Account {
             wallet: WalletId(0),
             issuer: SymbolId(issuer),
             funding_rate_bps: 0,
+            available_from_minute: 0,
+            is_extended: false,
             expires_at: TimestampNs(i64::MAX),
         },
         remaining: i64::from(number % 1_000 + 1),

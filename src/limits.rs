@@ -58,6 +58,8 @@ pub const PROGRAM_BUDGETS_MAX: usize = 64;
 pub const PROGRAM_BONUSES_MAX: usize = 1_024;
 /// Levels of a ladder. A set of them is a word of 64 bits, with one bit for accounts below the first.
 pub const PROGRAM_TIERS_MAX: usize = 32;
+/// Experiments of one programme.
+pub const PROGRAM_EXPERIMENTS_MAX: usize = 16;
 /// Windows that follow each other and are bounded together.
 pub const ROLLING_WINDOWS_MAX: u16 = 60;
 /// Days that granted units can live at most: a hundred years.

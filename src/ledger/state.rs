@@ -243,9 +243,7 @@ impl ShardState {
             for counter in &effects.counters {
                 account.change_counter(counter, change.posted_at);
             }
-            for (segment, joins) in &effects.segments {
-                account.change_segment(*segment, *joins);
-            }
+            account.change_profile(effects, change.decision.program);
             account.change_totals(change.decision.wallet, &effects.totals);
         } else if change.seq == account.seq && change.position.is_some() {
             // The snapshot held the account before its record's position was known.

@@ -125,6 +125,29 @@ impl Seq {
     }
 }
 
+/// A day of any year. 29 February is 1 March in years that have none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MonthDay {
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31, a day that the month has in some year.
+    pub day: u8,
+}
+
+impl MonthDay {
+    /// Whether there is such a day in some year.
+    #[must_use]
+    pub fn is_real(self) -> bool {
+        let last = match self.month {
+            2 => 29,
+            4 | 6 | 9 | 11 => 30,
+            1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+            _ => return false,
+        };
+        (1..=last).contains(&self.day)
+    }
+}
+
 /// What a line's product is, as interned strings. [`SymbolId::EMPTY`] where the line does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Item {

@@ -13,8 +13,8 @@ use super::symbols::{Symbols, SymbolsFull};
 use super::table::At;
 use super::timezone;
 use crate::ledger::program::{
-    Attribute, AttributeEntry, Bonus, Budget, Cap, CapSubject, Conditions, Earn, LineEffect, LineRule, LineTable,
-    Metric, Over, Program, RuleIndex, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
+    Attribute, AttributeEntry, Bonus, Budget, Cap, Conditions, Earn, LineEffect, LineRule, LineTable, Metric, Program,
+    RuleIndex, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
 };
 use crate::ledger::types::{CellId, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
@@ -51,9 +51,9 @@ pub(super) fn build(
         measure: cap.measure,
         window: cap.window,
         limit: *cap.limit.get_ref(),
-        subject: CapSubject::Account,
-        rolling: 1,
-        over: Over::Clip,
+        subject: cap.subject,
+        rolling: cap.rolling,
+        over: cap.over,
     });
     let metrics = file.metrics.iter().map(|metric| Metric {
         name: metric.name.get_ref().clone(),
@@ -76,9 +76,11 @@ pub(super) fn build(
         zone: timezone::zone(header.time_zone.get_ref()).expect("the time zone was checked"),
         wallets: wallets.collect(),
         earn: build_earn(file, earn),
-        lines: build_lines(file, earn, &symbol),
-        bonuses: file.bonuses.iter().map(|bonus| build_bonus(bonus, &symbol)).collect(),
-        tiers: file.tiers.as_ref().map(|tiers| build_tiers(file, tiers, &symbol)),
+        lines: build_lines(file, earn, symbol),
+        bonuses: file.bonuses.iter().map(|bonus| build_bonus(bonus, symbol)).collect(),
+        experiments: Vec::new(),
+        keeps_last_basket: false,
+        tiers: file.tiers.as_ref().map(|tiers| build_tiers(file, tiers, symbol)),
         caps: caps.collect(),
         metrics: metrics.collect(),
         budgets: file.budgets.iter().map(budget).collect(),
@@ -133,7 +135,7 @@ fn build_earn(file: &ProgramFile, earn: &EarnSection) -> Earn {
         per_minor: *earn.per_minor.get_ref(),
         rounding: earn.rounding,
         rounded_per: earn.rounded_per,
-        terms: Terms { expiry: earn.expiry },
+        terms: Terms { pending_days: 0, expiry: earn.expiry },
     }
 }
 
@@ -212,6 +214,7 @@ fn build_conditions(when: &WhenEntry, symbol: impl Fn(&At<String>) -> SymbolId) 
         eligible_minor_min: number(&when.eligible_minor_min),
         nth_basket: number(&when.nth_basket),
         every_nth_basket: number(&when.every_nth_basket),
+        ..Conditions::default()
     }
 }
 
@@ -226,7 +229,7 @@ fn build_bonus(bonus: &BonusEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> 
         when: bonus.when.as_ref().map_or_else(Conditions::default, |when| build_conditions(when, &symbol)),
         units: *bonus.units.get_ref(),
         limit: bonus.limit,
-        places: None,
+        places: bonus.places,
     }
 }
 
@@ -238,7 +241,15 @@ fn build_tiers(file: &ProgramFile, tiers: &TiersSection, symbol: impl Fn(&At<Str
         threshold: *level.threshold.get_ref(),
         multiplier_bps: level.multiplier_bps,
     });
-    TierLadder { metric: symbol(&metric.name), window: metric.window, rolling: 1, levels: levels.collect() }
+    TierLadder {
+        metric: symbol(&metric.name),
+        window: metric.window,
+        rolling: tiers.rolling,
+        keep: 0,
+        soft_landing: false,
+        grace_days: 0,
+        levels: levels.collect(),
+    }
 }
 
 fn entry(table: &mut LineTable, attribute: Attribute, value: SymbolId) -> &mut AttributeEntry {

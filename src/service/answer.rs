@@ -322,7 +322,7 @@ impl Exact<'_> {
         if self.class == LineClass::Ineligible {
             return 0;
         }
-        let sums = LineSums::new(self.program, self.tier_bps);
+        let sums = LineSums::new(self.program, self.tier_bps.unwrap_or(BPS_ONE), 0);
         let beside = self.beside.iter().map(|(_, rule)| *rule);
         let (parts, denominator) = (sums.exact(self.class, beside, amount_minor, quantity), sums.denominator());
         let (whole, rest) = (parts / denominator, parts % denominator);

@@ -231,6 +231,9 @@ mod tests {
             metric: SymbolId(2),
             window: CalendarWindow::Year,
             rolling: 1,
+            keep: 0,
+            soft_landing: false,
+            grace_days: 0,
             levels: vec![level(long("s"), 200, 12_500), level(long("g"), 600, 15_000)],
         });
         Arc::new(program)
@@ -246,7 +249,14 @@ mod tests {
     fn any_gain() -> impl Strategy<Value = (Vec<BonusAward>, Option<TierStanding>, Vec<LotChange>)> {
         let award = (0..3_u16, 1..9_i64).prop_map(|(bonus, units)| BonusAward { bonus: BonusIndex(bonus), units });
         let standing = (0..4_u8, 0..900_i64).prop_map(|(level, qualifying)| TierStanding { level, qualifying });
-        let key = LotKey { wallet: WalletId(0), issuer: SymbolId(4), funding_rate_bps: 0, expires_at: TimestampNs(9) };
+        let key = LotKey {
+            wallet: WalletId(0),
+            issuer: SymbolId(4),
+            funding_rate_bps: 0,
+            available_from_minute: 0,
+            is_extended: false,
+            expires_at: TimestampNs(9),
+        };
         let other = LotKey { wallet: WalletId(1), ..key };
         let movement = prop_oneof![Just(Movement::Expire), Just(Movement::Grant)];
         let change = (prop_oneof![Just(key), Just(other)], -9..0_i64, movement)

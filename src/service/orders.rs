@@ -164,7 +164,7 @@ impl Edge {
             symbols.dedup();
             Ok(symbols)
         };
-        Ok(CommandKind::Enrol(Enrolment { joins: sorted(joins)?, leaves: sorted(leaves)? }))
+        Ok(CommandKind::Enrol(Enrolment { joins: sorted(joins)?, leaves: sorted(leaves)?, birthday: None }))
     }
 
     /// The lots of an opening balance, ascending, those with one key as one.
@@ -178,7 +178,17 @@ impl Edge {
         for lot in lots {
             let issuer = if lot.issuer.is_empty() { own } else { self.name(&lot.issuer)? };
             let expires_at = order_fields::expiry(lot).expect("the check looked");
-            named.push((LotKey { wallet, issuer, funding_rate_bps: 0, expires_at }, lot.points));
+            named.push((
+                LotKey {
+                    wallet,
+                    issuer,
+                    funding_rate_bps: 0,
+                    available_from_minute: 0,
+                    is_extended: false,
+                    expires_at,
+                },
+                lot.points,
+            ));
         }
         named.sort_unstable_by_key(|(key, _)| *key);
         named.dedup_by(|next, first| {

@@ -64,6 +64,7 @@ pub(super) fn period(window: CalendarWindow, period: i32) -> String {
         CalendarWindow::Week => format!("{}/{}", shown(period), shown(window.last_day(period).0)),
         CalendarWindow::Month => format!("{:04}-{:02}", period.div_euclid(12), period.rem_euclid(12) + 1),
         CalendarWindow::Year => format!("{period:04}"),
+        CalendarWindow::Anniversary => format!("year {}", i64::from(period) + 1),
         CalendarWindow::Lifetime => "all".to_owned(),
     }
 }

@@ -349,6 +349,11 @@ impl Machine {
         }
     }
 
+    /// A worker posts some of what has died, as its thread does between batches.
+    pub fn sweep(&mut self, worker: usize) {
+        self.stations[worker].worker.sweep_step();
+    }
+
     /// A worker hands its chunk to the committer, or asks for a commit of nothing if reads wait for other workers.
     pub fn seal(&mut self, worker: usize) -> bool {
         let station = &mut self.stations[worker];

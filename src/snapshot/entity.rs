@@ -4,12 +4,14 @@
 //! format's number; decoding then encoding gives the same bytes.
 
 use crate::journal::codec::{DecodeError, Reader, put_id, put_signed, put_string, put_unsigned};
+use crate::journal::lot_key::{get_lot_key, put_lot_key};
 use crate::journal::record::Publication;
 use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Profile, Totals, WalletTotals};
-use crate::ledger::decision::{CellUse, LotKey};
+use crate::ledger::decision::CellUse;
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId,
+    AccountNumber, CellId, Day, Item, ItemId, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs,
+    WalletId,
 };
 
 const FORMAT: u8 = 1;
@@ -79,10 +81,7 @@ pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) 
     put_signed(&mut out, account.opened_at.0);
     put_unsigned(&mut out, account.lots.len() as u64);
     for lot in &account.lots {
-        out.push(lot.key.wallet.0);
-        put_unsigned(&mut out, u64::from(lot.key.issuer.0));
-        put_unsigned(&mut out, u64::from(lot.key.funding_rate_bps));
-        put_signed(&mut out, lot.key.expires_at.0.wrapping_sub(i64::MAX));
+        put_lot_key(&mut out, &lot.key);
         put_signed(&mut out, lot.remaining);
     }
     put_unsigned(&mut out, account.counters.len() as u64);
@@ -113,8 +112,47 @@ pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) 
         for segment in account.segments() {
             put_unsigned(&mut out, u64::from(segment.0));
         }
+        put_profile(&mut out, account.profile.as_deref());
     }
     (key(KIND_ACCOUNT, shard, u64::from(number.0)), out)
+}
+
+/// What a profile has beside segments: a set of bits, and then each thing.
+fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
+    let (birthday, last_basket_on, remainder) = match profile {
+        None => (None, None, None),
+        Some(profile) => (profile.birthday, profile.last_basket_on, profile.remainder),
+    };
+    let bit = |bit: u8, is_there: bool| if is_there { bit } else { 0 };
+    out.push(bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some()));
+    if let Some(birthday) = birthday {
+        out.extend_from_slice(&[birthday.month, birthday.day]);
+    }
+    if let Some(day) = last_basket_on {
+        put_signed(out, i64::from(day.0));
+    }
+    if let Some((version, left)) = remainder {
+        put_unsigned(out, u64::from(version.0));
+        put_signed(out, left);
+    }
+}
+
+fn get_profile(reader: &mut Reader<'_>, segments: Vec<SymbolId>) -> Result<Profile, DecodeError> {
+    let bits = reader.byte()?;
+    if bits > 7 {
+        return Err(DecodeError::UnknownTag);
+    }
+    let mut profile = Profile { segments, ..Profile::default() };
+    if bits & 1 != 0 {
+        profile.birthday = Some(MonthDay { month: reader.byte()?, day: reader.byte()? });
+    }
+    if bits & 2 != 0 {
+        profile.last_basket_on = Some(Day(get_i32(reader)?));
+    }
+    if bits & 4 != 0 {
+        profile.remainder = Some((ProgramVersion(reader.number()?), reader.signed()?));
+    }
+    Ok(profile)
 }
 
 /// Whether the account has what the first format cannot say.
@@ -280,12 +318,7 @@ fn decode_account(reader: &mut Reader<'_>, has_more: bool) -> Result<Account, De
     let count = reader.count()?;
     let mut lots = Vec::with_capacity(count);
     for _ in 0..count {
-        let key = LotKey {
-            wallet: WalletId(reader.byte()?),
-            issuer: SymbolId(reader.number()?),
-            funding_rate_bps: reader.number()?,
-            expires_at: TimestampNs(reader.signed()?.wrapping_add(i64::MAX)),
-        };
+        let key = get_lot_key(reader)?;
         lots.push(Lot { key, remaining: reader.signed()? });
     }
     let count = reader.count()?;
@@ -323,7 +356,8 @@ fn decode_account(reader: &mut Reader<'_>, has_more: bool) -> Result<Account, De
             totals.expired = reader.signed()?;
         }
         let segments = (0..reader.count()?).map(|_| reader.number().map(SymbolId)).collect::<Result<Vec<_>, _>>()?;
-        profile = (!segments.is_empty()).then(|| Box::new(Profile { segments }));
+        let known = get_profile(reader, segments)?;
+        profile = (known != Profile::default()).then(|| Box::new(known));
     }
     Ok(Account { id, seq, position, opened_at, lots, counters, totals, wallets, profile })
 }
@@ -335,7 +369,7 @@ fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::types::ProgramVersion;
+    use crate::ledger::decision::LotKey;
 
     #[test]
     fn entities_come_back_as_they_were() {
@@ -349,6 +383,8 @@ mod tests {
                     wallet: WalletId(0),
                     issuer: SymbolId(3),
                     funding_rate_bps: 250,
+                    available_from_minute: 27_000_000,
+                    is_extended: true,
                     expires_at: LotKey::NEVER,
                 },
                 remaining: 12,
@@ -367,7 +403,12 @@ mod tests {
         let mut member = account.clone();
         member.totals.refused_redemptions = 3;
         member.wallets[0].redeemed = 5;
-        member.profile = Some(Box::new(Profile { segments: vec![SymbolId(8), SymbolId(9)] }));
+        member.profile = Some(Box::new(Profile {
+            segments: vec![SymbolId(8), SymbolId(9)],
+            birthday: Some(MonthDay { month: 2, day: 29 }),
+            last_basket_on: Some(Day(-3)),
+            remainder: Some((ProgramVersion(2), 99)),
+        }));
         let partner =
             PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };
         let burned = PartnerAccount { redeemed: 5, expired: 1, ..partner };

@@ -74,7 +74,14 @@ pub fn counter(counter: u32, period: i32, delta: i64, retain_until: i32) -> Coun
 }
 
 pub fn lot_key() -> LotKey {
-    LotKey { wallet: WalletId(0), issuer: SymbolId(2), funding_rate_bps: 0, expires_at: LotKey::NEVER }
+    LotKey {
+        wallet: WalletId(0),
+        issuer: SymbolId(2),
+        funding_rate_bps: 0,
+        available_from_minute: 0,
+        is_extended: false,
+        expires_at: LotKey::NEVER,
+    }
 }
 
 pub const TRANSACTION: &str = "018f3c5e-7a10-7000-8000-0000000004d2";

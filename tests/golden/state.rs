@@ -33,6 +33,8 @@ fn entities() -> Vec<(&'static str, Entity)> {
                     wallet: WalletId(1),
                     issuer: SymbolId(2),
                     funding_rate_bps: 250,
+                    available_from_minute: 0,
+                    is_extended: false,
                     expires_at: TimestampNs(NOON.0 + NS_PER_DAY),
                 },
                 remaining: 5,

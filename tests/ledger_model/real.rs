@@ -160,7 +160,14 @@ impl Real {
     pub fn load(&mut self, account: usize, lots: &[(usize, i64, i64)], now: TimestampNs) -> Outcome {
         let lots = lots.iter().map(|(issuer, expires_at, units)| {
             let issuer = self.partners[*issuer];
-            let key = LotKey { wallet: WalletId(0), issuer, funding_rate_bps: 0, expires_at: TimestampNs(*expires_at) };
+            let key = LotKey {
+                wallet: WalletId(0),
+                issuer,
+                funding_rate_bps: 0,
+                available_from_minute: 0,
+                is_extended: false,
+                expires_at: TimestampNs(*expires_at),
+            };
             (key, *units)
         });
         let mut lots: Vec<_> = lots.collect();

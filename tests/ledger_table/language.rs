@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tallystick::clock::Clock;
-use tallystick::ledger::decision::Refusal;
+use tallystick::ledger::account::Account;
+use tallystick::ledger::command::{Activity, CommandKind, Enrolment, Loading, Redemption};
+use tallystick::ledger::decision::{LotKey, Refusal};
 use tallystick::ledger::types::{CellId, SymbolId, TimestampNs, WalletId};
 
 use crate::support::edge::{Accrue, Answer, Edge, LineText};
@@ -75,6 +77,20 @@ impl Runner<'_> {
                 let answer = edge.reverse_at(&id, original, stamp);
                 self.show(&answer)
             }
+            ["redeem" | "act" | "enrol" | "load", account, rest @ ..] => {
+                let options = options(rest);
+                let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
+                let edge = self.edge(options.get("by").copied().unwrap_or("north"));
+                let kind = self.kind(words[0], rest, &options, &edge);
+                let answer = edge.send(account, &id, kind);
+                self.show(&answer)
+            }
+            ["lots", account] => self.account(account, |account, at| self.lots(account, at)),
+            ["ends", account] => self.account(account, |account, _| {
+                let wallet = account.wallet_totals(WalletId(0));
+                let refused = account.totals.refused_redemptions;
+                format!("redeemed {} expired {} refused {refused}", wallet.redeemed, wallet.expired)
+            }),
             ["balance", account] => self.account(account, |account, at| account.balance(WalletId(0), at).to_string()),
             ["totals", account] => self.account(account, |account, _| {
                 let (totals, wallet) = (account.totals, account.wallet_totals(WalletId(0)));
@@ -136,11 +152,51 @@ impl Runner<'_> {
         (accrue, text("by", "north".to_owned()))
     }
 
-    fn account(
-        &self,
-        account: &str,
-        show: impl FnOnce(&tallystick::ledger::account::Account, TimestampNs) -> String,
-    ) -> String {
+    /// What a command asks that is about nothing but its account.
+    fn kind(&self, verb: &str, words: &[&str], options: &BTreeMap<&str, &str>, edge: &Edge<'_>) -> CommandKind {
+        let now = self.ledger.clock.now();
+        let plain = words.iter().filter(|word| !word.contains('='));
+        let symbol = |text: &str| edge.symbol(text).expect("there is room");
+        match verb {
+            "redeem" => {
+                let wallet = WalletId(options.get("wallet").map_or(0, |wallet| wallet.parse().expect("a wallet")));
+                let units = words.first().and_then(|units| units.parse().ok()).expect("units");
+                CommandKind::Redeem(Redemption { wallet, units })
+            }
+            "act" => CommandKind::Act(Activity {
+                kind: symbol(words.first().expect("a kind of activity")),
+                happened_at: TimestampNs(now.0 + options.get("printed").map_or(0, |by| duration_ns(by))),
+                channel: symbol(options.get("channel").copied().unwrap_or("")),
+            }),
+            "enrol" => {
+                let listed = |sign| {
+                    let names = plain.clone().filter_map(|word| word.strip_prefix(sign)).flat_map(segment_names);
+                    let mut symbols: Vec<_> = names.map(|name| symbol(&name)).collect();
+                    symbols.sort_unstable();
+                    symbols
+                };
+                CommandKind::Enrol(Enrolment { joins: listed('+'), leaves: listed('-'), birthday: None })
+            }
+            _ => {
+                let mut lots: Vec<_> = plain.flat_map(|word| lots_of(word, now, &symbol)).collect();
+                lots.sort_unstable();
+                CommandKind::Load(Loading { lots })
+            }
+        }
+    }
+
+    /// `10 north 36h, 5 south`: units, issuer, and hours until death where there is one.
+    fn lots(&self, account: &Account, at: TimestampNs) -> String {
+        let show = |lot: &tallystick::ledger::account::Lot| {
+            let issuer = self.ledger.engine.dictionary.text(lot.key.issuer).expect("an issuer has a name");
+            let hours = (lot.key.expires_at.0.saturating_sub(at.0)) / (3_600 * NS_PER_SECOND);
+            let until = if lot.key.expires_at == LotKey::NEVER { String::new() } else { format!(" {hours}h") };
+            format!("{} {issuer}{until}", lot.remaining)
+        };
+        account.lots.iter().filter(|lot| lot.key.is_alive(at)).map(show).collect::<Vec<_>>().join(", ")
+    }
+
+    fn account(&self, account: &str, show: impl FnOnce(&Account, TimestampNs) -> String) -> String {
         self.edge("north").account(account).map_or("unknown".to_owned(), |view| show(&view.account, view.read_at))
     }
 
@@ -165,15 +221,63 @@ impl Runner<'_> {
             let differs = answer.differs.as_ref().map_or(String::new(), |field| format!(": {field}"));
             return format!("{again}refused {refusal:?}{differs}");
         }
-        if decision.granted < 0 || decision.granted == decision.earned {
-            return format!("{again}{}", decision.granted);
-        }
         let name = |symbol: SymbolId| self.ledger.engine.dictionary.text(symbol).expect("a name has a text");
+        if !decision.effects.segments.is_empty() {
+            let told = |joins| {
+                let told = decision.effects.segments.iter().filter(move |(_, joined)| *joined == joins);
+                let names: Vec<_> = told.map(|(segment, _)| name(*segment)).collect();
+                let count = names.len();
+                (count > 0).then(|| if count > 3 { count.to_string() } else { names.join(" ") })
+            };
+            let joined = told(true).map(|names| format!("joined {names}"));
+            let left = told(false).map(|names| format!("left {names}"));
+            return format!("{again}{}", joined.into_iter().chain(left).collect::<Vec<_>>().join(", "));
+        }
+        let rewards = self.rewards(answer);
+        if decision.granted < 0 || decision.granted == decision.earned {
+            return format!("{again}{}{rewards}", decision.granted);
+        }
         let over = decision.over_velocity.map(|cap| format!("over {}", name(cap)));
         let clips = decision.clips.iter().map(|clip| format!("{} -{}", name(clip.source), clip.units));
         let reasons: Vec<_> = over.into_iter().chain(clips).collect();
-        format!("{again}{} of {}: {}", decision.granted, decision.earned, reasons.join(", "))
+        format!("{again}{} of {}: {}{rewards}", decision.granted, decision.earned, reasons.join(", "))
     }
+
+    /// ` (review 5) at gold`: the bonuses that were earned, and the level that judged.
+    fn rewards(&self, answer: &Answer) -> String {
+        let decision = &answer.decision;
+        let programs = self.ledger.engine.programs();
+        let program =
+            programs.iter().find(|known| known.version == decision.program).expect("a decision is of a version");
+        let bonus = |award: &tallystick::ledger::decision::BonusAward| {
+            format!(" ({} {})", program.bonus(award.bonus).expect("it is the programme's").name, award.units)
+        };
+        let level = decision.tier.and_then(|standing| program.tiers.as_ref()?.at(standing.level));
+        let level = level.map_or(String::new(), |level| format!(" at {}", level.name));
+        decision.bonuses.iter().map(bonus).collect::<String>() + &level
+    }
+}
+
+/// `staff`, or `crowd:0..256` for as many segments.
+fn segment_names(word: &str) -> Vec<String> {
+    let Some((name, range)) = word.split_once(':') else { return vec![word.to_owned()] };
+    let (from, until) = range.split_once("..").expect("a range");
+    let number = |text: &str| text.parse::<u32>().expect("a number");
+    (number(from)..number(until)).map(|number| format!("{name}-{number}")).collect()
+}
+
+/// `50`, `50@2d`, `7/south@1h`, or `1*1024@1h` for so many lots that die one after the other.
+fn lots_of(word: &str, now: TimestampNs, symbol: &impl Fn(&str) -> SymbolId) -> Vec<(LotKey, i64)> {
+    let (word, dies) = word.split_once('@').map_or((word, None), |(word, dies)| (word, Some(duration_ns(dies))));
+    let (word, issuer) = word.split_once('/').unwrap_or((word, "north"));
+    let (units, count) = word.split_once('*').unwrap_or((word, "1"));
+    let (units, count): (i64, i64) = (units.parse().expect("units"), count.parse().expect("a count"));
+    let issuer = symbol(issuer);
+    let key = |index: i64| {
+        let expires_at = dies.map_or(LotKey::NEVER, |dies| TimestampNs(now.0 + dies + index));
+        LotKey { wallet: WalletId(0), issuer, funding_rate_bps: 0, available_from_minute: 0, is_extended: false, expires_at }
+    };
+    (0..count).map(|index| (key(index), units)).collect()
 }
 
 fn options<'a>(words: &[&'a str]) -> BTreeMap<&'a str, &'a str> {

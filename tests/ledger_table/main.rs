@@ -8,7 +8,12 @@
 //!        [by=PARTNER] [printed=-3d]        what was granted, and why not more
 //! quote  ...                               as accrue, without a trace
 //! reverse ID [id=T] [by=PARTNER]           what was taken back
+//! redeem ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1]
+//! act ACCOUNT KIND [printed=-3d] ...       what was granted for an activity
+//! enrol ACCOUNT +SEGMENT -SEGMENT ...      which segments changed
+//! load ACCOUNT UNITS[/ISSUER][@2d] ...     an opening balance, lot by lot
 //! balance ACCOUNT | totals ACCOUNT         what the account holds; its lifetime totals
+//! lots ACCOUNT | ends ACCOUNT              what is alive, lot by lot; what was spent, died and was refused
 //! counter ACCOUNT NAME [printed=-3d]       a cap's or metric's counter in the period of that day
 //! used BUDGET                              what a budget has granted
 //! clock +1d                                moves the clock
@@ -28,6 +33,8 @@ mod caps;
 mod earning;
 mod language;
 mod once;
+mod rewards;
+mod spending;
 mod times;
 
 use language::{Reached, Table, check, plain};
@@ -43,6 +50,8 @@ fn all_tables() -> Vec<Table> {
         caps::all_tables,
         earning::all_tables,
         once::all_tables,
+        rewards::all_tables,
+        spending::all_tables,
         times::all_tables,
     ];
     themes.iter().flat_map(|tables| tables()).collect()

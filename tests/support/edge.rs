@@ -149,7 +149,7 @@ impl<'a> Edge<'a> {
         Self { engine, partner }
     }
 
-    fn symbol(&self, text: &str) -> Result<SymbolId, Refusal> {
+    pub fn symbol(&self, text: &str) -> Result<SymbolId, Refusal> {
         if text.len() > limits::SYMBOL_BYTES_MAX {
             return Err(Refusal::InvalidCommand);
         }
@@ -233,6 +233,19 @@ impl<'a> Edge<'a> {
             Claimed::Answered(answer) => return answer,
         }
         self.claim_subject_and_submit(command, ids, Refusal::ReceiptAlreadyEarned, accrue.stamp, accrue.deadline_ns)
+    }
+
+    /// Sends a command that is about nothing but its account, and waits for its answer.
+    #[track_caller]
+    pub fn send(&self, account: &str, transaction_id: &str, kind: CommandKind) -> Answer {
+        let command =
+            Command { account_id: account.into(), transaction_id: transaction_id.into(), partner: self.partner, kind };
+        let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
+        let pending = match self.claim_transaction(&command, ids.transaction) {
+            Claimed::Granted => self.submit(command, ids, None, None),
+            Claimed::Answered(answer) => answer,
+        };
+        pending.wait().expect("the ledger answers")
     }
 
     /// Asks for a reversal and waits for its answer.
@@ -329,6 +342,16 @@ impl<'a> Edge<'a> {
             self.engine.shared.ids.release(ids.transaction);
             return Pending::refused(refusal);
         }
+        self.submit(command, ids, stamp, deadline_ns)
+    }
+
+    fn submit(
+        &self,
+        command: Command,
+        ids: ClaimedIds,
+        stamp: Option<TimestampNs>,
+        deadline_ns: Option<i64>,
+    ) -> Pending {
         let (told, answer) = channel();
         let shard = self.engine.shard_of(&command.account_id);
         let job = CommandJob {
@@ -347,8 +370,7 @@ impl<'a> Edge<'a> {
         match self.engine.submit(shard, Job::Commands(CommandBatch::new(vec![Box::new(job)], Arc::new(tell)))) {
             Ok(()) => Pending::Waiting(answer),
             Err((_, refusal)) => {
-                self.engine.shared.ids.release(ids.subject);
-                self.engine.shared.ids.release(ids.transaction);
+                ids.claims().for_each(|key| self.engine.shared.ids.release(key));
                 Pending::refused(refusal)
             }
         }
@@ -361,8 +383,9 @@ impl<'a> Edge<'a> {
         };
         let Entry { account, posted_at, command: mut first, decision, .. } = *entry;
         first.account_id = match command.kind {
-            CommandKind::Accrue(_) => self.account_id(shard, account).into(),
-            _ => String::new(),
+            // A reversal does not name the account.
+            CommandKind::Reverse(_) => String::new(),
+            _ => self.account_id(shard, account).into(),
         };
         match command.first_difference(&first) {
             Some(field) => Answer { differs: Some(field), ..Answer::refused(Refusal::TransactionIdReused) },

@@ -183,6 +183,7 @@ fn movement_name(movement: Movement) -> &'static str {
         Movement::Burn => "burn",
         Movement::Expire => "expire",
         Movement::Reverse => "reverse",
+        Movement::Extend => "extend",
     }
 }
 

@@ -12,16 +12,18 @@ use super::{
 };
 use crate::journal::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
+use crate::journal::lot_key::get_lot_key;
 use crate::ledger::command::{
     Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Receipt, Redemption, Reversal,
 };
 use crate::ledger::decision::{
-    BonusAward, CellUse, Clip, CounterChange, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, Refusal,
+    BonusAward, CellUse, Clip, CounterChange, Decision, LineOutcome, LotChange, Movement, Outcome, Refusal,
     TierStanding, TotalsChange,
 };
 use crate::ledger::program::{BonusIndex, LineClass, RuleIndex};
 use crate::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs, Units, WalletId,
+    AccountNumber, CellId, Day, Item, ItemId, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, Units,
+    WalletId,
 };
 use crate::ledger::zone::utc_day;
 use crate::limits;
@@ -148,9 +150,11 @@ fn get_question(
             happened_at: TimestampNs(posted_at.0.wrapping_add(reader.signed()?)),
             channel: SymbolId(reader.number()?),
         }),
-        KIND_ENROLMENT | KIND_REFUSED_ENROLMENT => {
-            CommandKind::Enrol(Enrolment { joins: get_segments(reader)?, leaves: get_segments(reader)? })
-        }
+        KIND_ENROLMENT | KIND_REFUSED_ENROLMENT => CommandKind::Enrol(Enrolment {
+            joins: get_segments(reader)?,
+            leaves: get_segments(reader)?,
+            birthday: None,
+        }),
         KIND_LOADING | KIND_REFUSED_LOADING => CommandKind::Load(get_loading(reader)?),
         _ => CommandKind::Expire,
     })
@@ -266,11 +270,38 @@ fn get_parts(reader: &mut Reader<'_>, flags: u8, entry: &mut Entry) -> Result<()
     if parts & Parts::SUBJECTS != 0 {
         get_subjects(reader, entry)?;
     }
+    get_profile_parts(reader, parts, entry)?;
     // The lot that is named in the ordinary content is the one that is granted, and the list says more than that.
     let says_more = parts & Parts::LOTS == 0 || entry.decision.effects.lots.as_slice() != implied.as_slice();
     let fits = parts & Parts::LOTS == 0 || implied_lot(&entry.command, &entry.decision) == implied;
     let says_subjects = (parts & Parts::SUBJECTS != 0) == has_subjects(entry);
     if says_more && fits && says_subjects { Ok(()) } else { Err(DecodeError::Contradiction) }
+}
+
+fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> Result<(), DecodeError> {
+    if parts & Parts::VARIANTS != 0 {
+        for _ in 0..some(reader.count()?)? {
+            entry.decision.variants.push(reader.byte()?);
+        }
+    }
+    let effects = &mut entry.decision.effects;
+    if parts & Parts::LAST_BASKET != 0 {
+        effects.last_basket_on = Some(Day(i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)?));
+    }
+    if parts & Parts::REMAINDER != 0 {
+        effects.remainder = Some(reader.signed()?);
+    }
+    if parts & Parts::BIRTHDAY != 0 {
+        let CommandKind::Enrol(enrolment) = &mut entry.command.kind else { return Err(DecodeError::Contradiction) };
+        let stated = MonthDay { month: reader.byte()?, day: reader.byte()? };
+        let birthday = (stated != MonthDay::default()).then_some(stated);
+        if birthday.is_some_and(|birthday| !birthday.is_real()) {
+            return Err(DecodeError::BadNumber);
+        }
+        enrolment.birthday = Some(birthday);
+        effects.birthday = flag(reader)?.then_some(birthday);
+    }
+    Ok(())
 }
 
 /// Whether any of the cells needs the part that states subjects.
@@ -401,15 +432,6 @@ fn get_granted(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Grante
     }
     let lot = if flag(reader)? { Some(get_lot_key(reader)?) } else { None };
     Ok(Granted { receipt, lot, units, counters: get_counters(reader, posted_at)?, cells: get_cells(reader)? })
-}
-
-fn get_lot_key(reader: &mut Reader<'_>) -> Result<LotKey, DecodeError> {
-    Ok(LotKey {
-        wallet: WalletId(reader.byte()?),
-        issuer: SymbolId(reader.number()?),
-        funding_rate_bps: reader.number()?,
-        expires_at: TimestampNs(reader.signed()?.wrapping_add(i64::MAX)),
-    })
 }
 
 fn get_counters(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Vec<CounterChange>, DecodeError> {

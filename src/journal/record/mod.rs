@@ -58,8 +58,16 @@ impl Parts {
     const LOTS: u64 = 16;
     /// Of each cell, or of each that a reversal's original drew on: the subject, the period, and until when it is kept.
     const SUBJECTS: u64 = 32;
+    /// The account's variants in the experiments of the programme.
+    const VARIANTS: u64 = 64;
+    /// The local day of the account's last basket.
+    const LAST_BASKET: u64 = 128;
+    /// What rounding left over for the next basket.
+    const REMAINDER: u64 = 256;
+    /// A change of birthday: asked for, and taking effect.
+    const BIRTHDAY: u64 = 512;
     /// All of them.
-    const ALL: u64 = 63;
+    const ALL: u64 = 1_023;
 }
 
 /// The changes of lots that the ordinary content of a record implies.

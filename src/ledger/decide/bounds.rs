@@ -3,13 +3,16 @@
 //! What must stay true: no bound is exceeded by one unit, and the last unit can be granted (invariant 6); a cell whose
 //! room the decision depended on is named in it, with that room.
 
+use super::tiers;
 use crate::ledger::account::Account;
 use crate::ledger::command::Basket;
-use crate::ledger::decision::{CellUse, Clip, CounterChange, Decision, Movement, Outcome, Refusal};
+use crate::ledger::decision::{CellUse, Clip, CounterChange, Decision, LotKey, Movement, Outcome, Refusal};
 use crate::ledger::draws;
-use crate::ledger::program::{BonusIndex, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Periods};
+use crate::ledger::program::{
+    BonusIndex, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Periods, Program,
+};
 use crate::ledger::state::Context;
-use crate::ledger::types::{CellId, SymbolId, Units};
+use crate::ledger::types::{CellId, SymbolId, Units, WalletId};
 use crate::limits;
 
 /// A command as far as bounds look at it.
@@ -97,7 +100,7 @@ impl Bounded<'_> {
         let program = self.context.program;
         for cap in program.caps.iter().filter(|cap| cap.subject == CapSubject::Account) {
             let delta = self.wanted(cap, out.granted);
-            self.push_counter(cap.symbol, cap.window, cap.rolling, delta, out);
+            self.push_counter(cap.symbol, cap.window, i32::from(cap.rolling) - 1, delta, out);
         }
         for metric in &program.metrics {
             let delta = match metric.measure {
@@ -106,7 +109,7 @@ impl Bounded<'_> {
                 MetricMeasure::Baskets => i64::from(self.basket.is_some()),
             };
             let ladder = program.tiers.as_ref().filter(|ladder| ladder.metric == metric.symbol);
-            self.push_counter(metric.symbol, metric.window, ladder.map_or(1, |ladder| ladder.rolling), delta, out);
+            self.push_counter(metric.symbol, metric.window, ladder.map_or(0, tiers::windows_kept), delta, out);
         }
         if out.over_velocity.is_some() {
             // What is denied uses up no bonus.
@@ -117,7 +120,7 @@ impl Bounded<'_> {
             let bonus = award.and_then(|award| program.bonus(award.bonus));
             let bonus = bonus.expect("a decision awards bonuses of its programme");
             if let Some((window, _)) = bonus.limit {
-                self.push_counter(bonus.symbol, window, 1, 1, out);
+                self.push_counter(bonus.symbol, window, 0, 1, out);
             }
         }
         self.take_from_cells(out);
@@ -139,12 +142,13 @@ impl Bounded<'_> {
         }
     }
 
-    fn push_counter(&self, counter: SymbolId, window: CalendarWindow, rolling: u16, delta: i64, out: &mut Decision) {
+    /// Moves a counter that is looked at for so many windows more.
+    fn push_counter(&self, counter: SymbolId, window: CalendarWindow, ahead: i32, delta: i64, out: &mut Decision) {
         if delta == 0 {
             return;
         }
         let period = self.periods.of(window);
-        let last = window.last_day(period.saturating_add((i32::from(rolling) - 1) * window.step()));
+        let last = self.periods.last_day(window, ahead);
         let retain_until = draws::after_late_limit(last, self.context.program, self.context.posted_at);
         out.effects.counters.push(CounterChange { counter, period, delta, retain_until });
     }
@@ -175,19 +179,46 @@ fn clip(source: SymbolId, is_budget: bool, room: Units, out: &mut Decision) {
     }
 }
 
-/// Refuses what the wallet or a counter cannot hold; else states the balance after.
+/// Refuses what a wallet, a lot or a counter cannot hold; else states the balance after.
 pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut Decision) {
-    let grants = out.effects.lots.iter().filter(|lot| lot.key.wallet == out.wallet && lot.movement == Movement::Grant);
-    let alive = grants.filter(|lot| lot.key.is_alive(context.posted_at)).map(|lot| lot.delta);
-    out.balance_after = account.balance(out.wallet, context.posted_at) + alive.sum::<Units>();
-    let wallet = context.program.wallets.get(usize::from(out.wallet.0));
-    let wallet = wallet.expect("a grant is for a wallet of its programme");
-    let counter_overflows = out
-        .effects
-        .counters
-        .iter()
-        .any(|change| account.counter(change.counter, change.period) + change.delta > limits::UNITS_MAX);
-    if out.balance_after > wallet.balance_max || counter_overflows {
+    let balance_after = balance_after(account, out.wallet, context, out);
+    out.balance_after = Units::try_from(balance_after).unwrap_or(Units::MAX);
+    let grants = || out.effects.lots.iter().filter(|lot| lot.movement == Movement::Grant);
+    let mut judged = None;
+    let mut is_refused = balance_after > i128::from(balance_max(context.program, out.wallet));
+    // Grants of one wallet lie together.
+    for wallet in grants().map(|lot| lot.key.wallet).filter(|wallet| *wallet != out.wallet) {
+        if judged.replace(wallet) != Some(wallet) {
+            let balance = self::balance_after(account, wallet, context, out);
+            is_refused |= balance > i128::from(balance_max(context.program, wallet));
+        }
+    }
+    // What is granted dead is in no balance.
+    is_refused |= grants().any(|lot| !lot.key.is_alive(context.posted_at) && !lot_holds(account, &lot.key, out));
+    is_refused |=
+        out.effects.counters.iter().any(|change| {
+            account.counter(change.counter, change.period).saturating_add(change.delta) > limits::UNITS_MAX
+        });
+    if is_refused {
         out.outcome = Outcome::Refused(Refusal::BalanceLimitExceeded);
     }
+}
+
+/// The balance of a wallet with what is granted. Loads and bonuses can be larger than any balance may be.
+fn balance_after(account: &Account, wallet: WalletId, context: &Context<'_>, out: &Decision) -> i128 {
+    let grants = out.effects.lots.iter().filter(|lot| lot.key.wallet == wallet && lot.movement == Movement::Grant);
+    let alive = grants.filter(|lot| lot.key.is_alive(context.posted_at)).map(|lot| i128::from(lot.delta));
+    i128::from(account.balance(wallet, context.posted_at)) + alive.sum::<i128>()
+}
+
+/// The largest balance of a wallet; 0 for one that the programme does not have.
+fn balance_max(program: &Program, wallet: WalletId) -> Units {
+    program.wallets.get(usize::from(wallet.0)).map_or(0, |wallet| wallet.balance_max)
+}
+
+fn lot_holds(account: &Account, key: &LotKey, out: &Decision) -> bool {
+    let held = account.lots.binary_search_by_key(key, |lot| lot.key).ok().and_then(|index| account.lots.get(index));
+    let held = held.map_or(0, |lot| i128::from(lot.remaining));
+    let changes = out.effects.lots.iter().filter(|change| change.key == *key);
+    held + changes.map(|change| i128::from(change.delta)).sum::<i128>() <= i128::from(limits::UNITS_MAX)
 }

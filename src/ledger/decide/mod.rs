@@ -9,6 +9,7 @@ mod bounds;
 mod lots;
 mod profile;
 mod reversal;
+mod tiers;
 
 use super::account::Account;
 use super::command::{Command, CommandKind};
@@ -44,8 +45,8 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
             let account = found.unwrap_or(&unopened);
             lots::post_expiry(account, context.posted_at, out);
             match kind {
-                CommandKind::Accrue(basket) => accrual::decide(account, command.partner, basket, context, out),
-                CommandKind::Act(activity) => activity::decide(account, command.partner, activity, context, out),
+                CommandKind::Accrue(basket) => accrual::decide(account, command, basket, context, out),
+                CommandKind::Act(activity) => activity::decide(account, command, activity, context, out),
                 CommandKind::Reverse(reversal) => reversal::decide(account, reversal, context, out),
                 CommandKind::Redeem(redemption) => lots::redeem(account, redemption, context, out),
                 CommandKind::Load(loading) => lots::load(account, loading, context, out),

@@ -12,7 +12,7 @@ mod tiers;
 mod windows;
 
 pub use bonuses::{Bonus, BonusIndex, Trigger};
-pub use conditions::{Conditions, Facts, Weekdays};
+pub use conditions::{BirthdayWithin, Conditions, Facts, OwnAverage, Weekdays};
 pub use lines::{Attribute, AttributeEntry, LineClass, LineEffect, LineRule, LineTable, RuleIndex, Stacking};
 pub use terms::{Expiry, Terms};
 pub use tiers::{TierLadder, TierLevel};
@@ -48,6 +48,10 @@ pub struct Program {
     pub bonuses: Vec<Bonus>,
     /// The ladder that accounts climb, if there is one.
     pub tiers: Option<TierLadder>,
+    /// Experiments, at most [`crate::limits::PROGRAM_EXPERIMENTS_MAX`].
+    pub experiments: Vec<Experiment>,
+    /// Whether a condition looks at the day of the account's last basket, so that it is kept.
+    pub keeps_last_basket: bool,
     /// Bounds per account and window. Those on baskets are judged first; those on units clip in this order.
     pub caps: Vec<Cap>,
     /// Counters without a bound.
@@ -96,6 +100,16 @@ pub struct Earn {
     pub terms: Terms,
 }
 
+/// A division of all accounts into variants. An account stays in its variant as long as the experiment has this name
+/// and these shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Experiment {
+    /// Name in the file: part of what an account's variant is drawn from.
+    pub name: String,
+    /// Variants: the name, and the percentage of accounts in this one or one before it. The last reaches 100.
+    pub variants: Vec<(String, u8)>,
+}
+
 /// How an exact fraction becomes a whole number. All amounts are non-negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rounding {
@@ -105,6 +119,8 @@ pub enum Rounding {
     HalfUp,
     /// To the nearest, a half to the even neighbour.
     HalfEven,
+    /// Down; what is left over is added to the account's next basket that the same version judges. Per basket only.
+    Carry,
 }
 
 /// Where rounding happens.
@@ -128,7 +144,7 @@ impl Rounding {
         let quotient = numerator / denominator;
         let remainder = numerator % denominator;
         let up = match self {
-            Self::Floor => false,
+            Self::Floor | Self::Carry => false,
             Self::HalfUp => remainder * 2 >= denominator,
             Self::HalfEven => remainder * 2 > denominator || (remainder * 2 == denominator && quotient % 2 == 1),
         };

@@ -42,15 +42,19 @@ pub(super) fn check_largest_basket(earn: &EarnSection, file: &ProgramFile, probl
     let strongest = Strongest::of(file);
     let most = strongest.largest_basket(earn).map(|basket| basket + basket_bonuses(file));
     if most.is_none_or(|most| most > room) {
-        let message = format!(
-            "arithmetic that could overflow: with {} together one basket could earn more than {} units",
-            strongest.names(file, true),
-            stated(UNITS_MAX)
-        );
+        let what = match most {
+            Some(_) => format!("one basket could earn more than {} units", stated(UNITS_MAX)),
+            None => "the exact sum of one basket could need more than 128 bits".to_owned(),
+        };
+        let names = strongest.names(file, true);
+        let message = format!("arithmetic that could overflow: with {names} together {what}");
         let culprit = strongest.largest_fixed(file, earn).or_else(|| strongest.culprit(file));
         let at = culprit.map_or_else(|| earn.units.span(), |rule| rule.name.span());
-        problems
-            .push(Finding::error(&at, message).hint("lower the multipliers, the fixed units or the rate in [earn]"));
+        problems.push(
+            Finding::error(&at, message).hint(
+                "lower the multipliers, the fixed units or the rate in [earn], or have fewer rules that multiply",
+            ),
+        );
     }
 }
 
@@ -77,12 +81,10 @@ fn check_bonuses(file: &ProgramFile, problems: &mut Problems<'_>) -> bool {
 pub(super) fn check_multiplier_max(file: &ProgramFile, problems: &mut Problems<'_>) {
     let Some(most_bps) = file.header.as_ref().and_then(|header| header.multiplier_max_bps) else { return };
     let strongest = Strongest::of(file);
-    let reached = strongest.multiplier_bps();
-    if reached.is_some_and(|reached| reached <= i128::from(most_bps)) {
-        return;
-    }
-    let shown = reached.filter(|bps| *bps <= i128::from(UNITS_MAX));
-    let shown = shown.map_or_else(|| "too much".to_owned(), |bps| format!("{} times the rate", decimal(bps, 4, 0)));
+    // What overflows is reported as such.
+    let reached = strongest.multiplier_bps().filter(|reached| *reached > i128::from(most_bps));
+    let Some(reached) = reached.filter(|reached| *reached <= i128::from(UNITS_MAX)) else { return };
+    let shown = format!("{} times the rate", decimal(reached, 4, 0));
     let most = decimal(i128::from(most_bps), 4, 0);
     let what = strongest.names(file, false);
     let (at, who) = match strongest.culprit(file) {

@@ -2,7 +2,7 @@
 //!
 //! What must stay true: nothing is judged here; an expectation is an account, a command and a look at the decision.
 
-use crate::ledger::account::{Account, Counter};
+use crate::ledger::account::{Account, Counter, Profile};
 use crate::ledger::command::{Activity, Basket, Command, CommandKind, Line};
 use crate::ledger::decision::{Decision, Outcome};
 use crate::ledger::program::{AccountPolicy, LineClass, Periods, Program};
@@ -49,6 +49,10 @@ fn without_bounds(program: &Program) -> Program {
     unbounded.caps.clear();
     unbounded.budgets.clear();
     unbounded.metrics.clear();
+    for bonus in &mut unbounded.bonuses {
+        bonus.places = None;
+    }
+    unbounded.has_cells = false;
     unbounded.accounts = AccountPolicy::Implicit;
     for wallet in &mut unbounded.wallets {
         wallet.balance_max = UNITS_MAX;
@@ -111,9 +115,10 @@ fn state(expectation: &Expectation, program: &Program, at: TimestampNs, symbols:
     // A basket is counted once it is accepted.
     let is_basket = matches!(expectation.event, Event::Basket(_));
     account.totals.baskets = basket_number - i64::from(is_basket);
-    for segment in segments {
-        account.change_segment(intern(symbols, segment.get_ref()), true);
-    }
+    let mut segments: Vec<_> = segments.iter().map(|segment| intern(symbols, segment.get_ref())).collect();
+    segments.sort_unstable();
+    segments.dedup();
+    account.profile = Some(Box::new(Profile { segments, ..Profile::default() }));
     if let Some((ladder, reached)) = program.tiers.as_ref().and_then(|ladder| Some((ladder, ladder.at(*level)?))) {
         let period = Periods::at(&program.zone, at).of(ladder.window);
         let retain_until = Day(i32::MAX);

@@ -15,7 +15,7 @@ use super::suggest::nearest;
 use super::table::{At, TableReader};
 use super::timezone;
 use crate::ledger::program::{
-    AccountPolicy, Attribute, CalendarWindow, CapMeasure, Expiry, MetricMeasure, RoundedPer, Rounding,
+    AccountPolicy, Attribute, CalendarWindow, CapMeasure, CapSubject, Expiry, MetricMeasure, Over, RoundedPer, Rounding,
 };
 use crate::ledger::types::Day;
 use crate::limits;
@@ -82,8 +82,11 @@ pub(super) struct EarnSection {
 pub(super) struct CapEntry {
     pub(super) name: At<String>,
     pub(super) measure: CapMeasure,
+    pub(super) subject: CapSubject,
     pub(super) window: CalendarWindow,
+    pub(super) rolling: u16,
     pub(super) limit: At<i64>,
+    pub(super) over: Over,
 }
 
 /// `[[metrics]]`.
@@ -156,12 +159,34 @@ pub(super) const ATTRIBUTE_KEYS: [(&str, Attribute); 5] = [
 ];
 
 /// The windows in which counters count, as the file calls them.
-pub(super) const CALENDAR_WINDOWS: [(&str, CalendarWindow); 5] = [
+pub(super) const CALENDAR_WINDOWS: [(&str, CalendarWindow); 6] = [
+    ("hour", CalendarWindow::Hour),
     ("day", CalendarWindow::Day),
     ("week", CalendarWindow::Week),
     ("month", CalendarWindow::Month),
     ("year", CalendarWindow::Year),
     ("lifetime", CalendarWindow::Lifetime),
+];
+
+const CAP_MEASURES: [(&str, CapMeasure); 3] = [
+    ("units", CapMeasure::Units),
+    ("earning-baskets", CapMeasure::EarningBaskets),
+    ("eligible-amount", CapMeasure::EligibleAmount),
+];
+
+const CAP_SUBJECTS: [(&str, CapSubject); 6] = [
+    ("account", CapSubject::Account),
+    ("store", CapSubject::Store),
+    ("terminal", CapSubject::Terminal),
+    ("cashier", CapSubject::Cashier),
+    ("partner", CapSubject::Partner),
+    ("programme", CapSubject::Programme),
+];
+
+const METRIC_MEASURES: [(&str, MetricMeasure); 3] = [
+    ("eligible-amount", MetricMeasure::EligibleAmount),
+    ("units", MetricMeasure::Units),
+    ("baskets", MetricMeasure::Baskets),
 ];
 
 impl ProgramFile {
@@ -190,7 +215,7 @@ impl ProgramFile {
             read_budget(entry, &mut counter_names)
         });
         let (tiers, levels) = match root.table("tiers", "[tiers]") {
-            Some(section) => rewards::read_tiers(section, &counter_names),
+            Some(section) => rewards::read_tiers(section, &counter_names, &metrics),
             None => (None, Vec::new()),
         };
         let mut rule_names = Names::default();
@@ -338,16 +363,44 @@ fn read_cap(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<CapEntr
     if let Some(name) = &name {
         names.claim(entry.problems, "cap", name);
     }
-    let measures = [("units", CapMeasure::Units), ("earning-baskets", CapMeasure::EarningBaskets)];
-    let measure = entry.word("measure", &measures);
+    let measure = entry.word("measure", &CAP_MEASURES);
+    let subject = entry.word("subject", &CAP_SUBJECTS).map_or(CapSubject::Account, At::into_inner);
     let window = entry.word("window", &CALENDAR_WINDOWS);
+    let rolling = read_rolling(&mut entry, window.as_ref().map(|window| *window.get_ref()));
+    if let Some(rolling) = rolling.as_ref().filter(|_| subject != CapSubject::Account) {
+        let finding = Finding::error(&rolling.span(), "`rolling` is for caps on accounts alone");
+        entry.problems.push(finding.hint("leave it out, or write subject = \"account\""));
+    }
+    let over = entry.word("over", &[("clip", Over::Clip), ("decline", Over::Decline)]);
+    let clips = |measure: &At<CapMeasure>| *measure.get_ref() == CapMeasure::Units;
+    if let Some(over) =
+        over.as_ref().filter(|over| *over.get_ref() == Over::Clip && !measure.as_ref().is_some_and(clips))
+        && measure.is_some()
+    {
+        let message = "only a cap on units can clip: any other lets a basket through or declines it";
+        entry.problems.push(Finding::error(&over.span(), message).hint("leave it out, or write over = \"decline\""));
+    }
     let limit = entry.integer("limit", 0..=limits::UNITS_MAX);
     if let Some(limit) = limit.as_ref().filter(|limit| *limit.get_ref() == 0) {
         entry.problems.push(Finding::warning(&limit.span(), "with a limit of 0 nothing is ever earned"));
     }
     entry.finish();
     let (measure, window) = (measure?.into_inner(), window?.into_inner());
-    Some(CapEntry { name: name?, measure, window, limit: limit? })
+    let over = over.map_or(Over::Clip, At::into_inner);
+    let rolling = rolling.map_or(1, At::into_inner);
+    Some(CapEntry { name: name?, measure, subject, window, rolling, limit: limit?, over })
+}
+
+/// How many windows are taken together; not for all time, which is one.
+fn read_rolling(table: &mut TableReader<'_, '_>, window: Option<CalendarWindow>) -> Option<At<u16>> {
+    let rolling = table.integer("rolling", 1..=i64::from(limits::ROLLING_WINDOWS_MAX))?;
+    if window == Some(CalendarWindow::Lifetime) {
+        let finding =
+            Finding::error(&rolling.span(), "a lifetime is one window: nothing can be taken together with it");
+        table.problems.push(finding.hint("leave `rolling` out"));
+    }
+    let count = u16::try_from(*rolling.get_ref()).expect("the count was checked");
+    Some(At::new(rolling.span(), count))
 }
 
 fn read_metric(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<MetricEntry> {
@@ -356,7 +409,7 @@ fn read_metric(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<Metr
     if let Some(name) = &name {
         names.claim(entry.problems, "metric", name);
     }
-    let measure = entry.word("measure", &[("eligible-amount", MetricMeasure::EligibleAmount)]);
+    let measure = entry.word("measure", &METRIC_MEASURES);
     let window = entry.word("window", &CALENDAR_WINDOWS);
     entry.finish();
     Some(MetricEntry { name: name?, measure: measure?.into_inner(), window: window?.into_inner() })

@@ -5,7 +5,7 @@
 
 use super::rules::read_multiplier;
 use super::when::{BELOW_FIRST, WhenEntry, read_when};
-use super::{CALENDAR_WINDOWS, Names};
+use super::{CALENDAR_WINDOWS, MetricEntry, Names, read_rolling};
 use crate::ledger::program::{BPS_ONE, CalendarWindow, Expiry};
 use crate::limits;
 use crate::program::problem::Finding;
@@ -26,12 +26,14 @@ pub(in crate::program) struct BonusEntry {
     pub(in crate::program) trigger: TriggerEntry,
     pub(in crate::program) when: Option<WhenEntry>,
     pub(in crate::program) limit: Option<(CalendarWindow, i64)>,
+    pub(in crate::program) places: Option<i64>,
 }
 
 /// `[tiers]`.
 #[derive(Debug)]
 pub(in crate::program) struct TiersSection {
     pub(in crate::program) metric: At<String>,
+    pub(in crate::program) rolling: u16,
     pub(in crate::program) levels: Vec<LevelEntry>,
 }
 
@@ -72,12 +74,13 @@ pub(super) fn read_bonus(
         table.finish();
         Some((window?.into_inner(), times?.into_inner()))
     });
+    let places = entry.integer("places", 1..=limits::UNITS_MAX).map(At::into_inner);
     entry.finish();
     if (states_trigger && trigger.is_none()) || (states_limit && limit.is_none()) {
         return None;
     }
     let trigger = trigger.unwrap_or(TriggerEntry::Basket);
-    Some(BonusEntry { name: name?, units: units?, trigger, when, limit })
+    Some(BonusEntry { name: name?, units: units?, trigger, when, limit, places })
 }
 
 /// `on = "basket"` or `on = { activity = "review" }`.
@@ -97,12 +100,15 @@ fn read_trigger(entry: &mut TableReader<'_, '_>) -> Option<TriggerEntry> {
 pub(super) fn read_tiers(
     mut section: TableReader<'_, '_>,
     counter_names: &Names,
+    metrics: &[MetricEntry],
 ) -> (Option<TiersSection>, Vec<String>) {
     section.require(&["metric", "levels"]);
     let metric = section.text("metric", 0..=usize::MAX);
     if let Some(metric) = &metric {
         counter_names.check_known(section.problems, "metric", metric);
     }
+    let found = metric.as_ref().and_then(|name| metrics.iter().find(|metric| metric.name.get_ref() == name.get_ref()));
+    let rolling = read_rolling(&mut section, found.map(|metric| metric.window)).map_or(1, At::into_inner);
     let mut names = Names::default();
     let mut known = Vec::new();
     let mut levels = Vec::new();
@@ -113,7 +119,7 @@ pub(super) fn read_tiers(
         check_step(before, level, &mut section);
     }
     section.finish();
-    (metric.map(|metric| TiersSection { metric, levels }), known)
+    (metric.map(|metric| TiersSection { metric, rolling, levels }), known)
 }
 
 fn read_level(mut entry: TableReader<'_, '_>, names: &mut Names, known: &mut Vec<String>) -> Option<LevelEntry> {

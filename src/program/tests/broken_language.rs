@@ -165,12 +165,12 @@ pub(super) const ROWS: &[Row] = &[
     (
         "window = \"year\"",
         "window = \"weak\"",
-        "23:10: error: `window` must be one of \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"weak\"\n  hint: did you mean \"week\"?",
+        "23:10: error: `window` must be one of \"hour\", \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"weak\"\n  hint: did you mean \"week\"?",
     ),
     (
         "window = \"year\"",
         "window = \"lifetme\"",
-        "23:10: error: `window` must be one of \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"lifetme\"\n  hint: did you mean \"lifetime\"?",
+        "23:10: error: `window` must be one of \"hour\", \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"lifetme\"\n  hint: did you mean \"lifetime\"?",
     ),
     (
         "metric = \"spent\"",
@@ -335,7 +335,7 @@ pub(super) const ROWS: &[Row] = &[
     (
         "limit = { times = 1, per = \"lifetime\" }",
         "limit = { times = 1, per = \"live\" }",
-        "75:28: error: `per` must be one of \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"live\"",
+        "75:28: error: `per` must be one of \"hour\", \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"live\"",
     ),
     (
         "limit = { times = 1, per = \"lifetime\" }",
@@ -400,12 +400,12 @@ pub(super) const ROWS: &[Row] = &[
     (
         "per = \"piece\"",
         "per = \"piece\"\n\n[[rules]]\nname = \"flood\"\nfixed_units = 1_000_000\nper = \"piece\"",
-        "71:8: error: arithmetic that could overflow: with `produce-wednesday`, `summer`, `own-extra`, `bottle`, `flood`, level `gold` together one basket could earn more than 1_000_000_000_000_000_000 units\n  hint: lower the multipliers, the fixed units or the rate in [earn]\n92:9: warning: cap `daily` of 200 is below rule `flood` of 1_000_000 units, which it always clips",
+        "71:8: error: arithmetic that could overflow: with `produce-wednesday`, `summer`, `own-extra`, `bottle`, `flood`, level `gold` together one basket could earn more than 1_000_000_000_000_000_000 units\n  hint: lower the multipliers, the fixed units or the rate in [earn], or have fewer rules that multiply\n92:9: warning: cap `daily` of 200 is below rule `flood` of 1_000_000 units, which it always clips",
     ),
     (
         "[[bonuses]]",
         "[[rules]]\nname = \"m0\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[rules]]\nname = \"m1\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[rules]]\nname = \"m2\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[rules]]\nname = \"m3\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[rules]]\nname = \"m4\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[rules]]\nname = \"m5\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[rules]]\nname = \"m6\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[bonuses]]",
-        "39:8: error: arithmetic that could overflow: with `produce-wednesday`, `summer`, `own-extra`, `bottle`, `m0`, `m1`, `m2`, `m3`, 3 more rules, level `gold` together one basket could earn more than 1_000_000_000_000_000_000 units\n  hint: lower the multipliers, the fixed units or the rate in [earn]\n39:8: error: rule `produce-wednesday` can bring a line to too much, more than the 12 of `multiplier_max`\n  hint: together with others: `produce-wednesday`, `summer`, `own-extra`, `m0`, `m1`, `m2`, `m3`, `m4`, 2 more rules, level `gold`",
+        "39:8: error: arithmetic that could overflow: with `produce-wednesday`, `summer`, `own-extra`, `bottle`, `m0`, `m1`, `m2`, `m3`, 3 more rules, level `gold` together the exact sum of one basket could need more than 128 bits\n  hint: lower the multipliers, the fixed units or the rate in [earn], or have fewer rules that multiply",
     ),
     (
         "units = 87\n",
@@ -468,4 +468,74 @@ pub(super) const ROWS: &[Row] = &[
         "98:1: error: [[expect]] lacks `lines`\n  hint: lines = [{ amount_minor = 1_000 }] is a basket, activity = \"review\" something else done",
     ),
     ("at = 2017-03-01T09:00:00", "at = 2500-03-01T09:00:00", "92:6: error: 2500-03-01T09:00:00 is too far from today"),
+    (
+        "window = \"month\"",
+        "window = \"month\"\nsubject = \"shop\"",
+        "87:11: error: `subject` must be one of \"account\", \"store\", \"terminal\", \"cashier\", \"partner\", \"programme\", not \"shop\"",
+    ),
+    (
+        "window = \"month\"",
+        "window = \"month\"\nsubject = \"cashiers\"",
+        "87:11: error: `subject` must be one of \"account\", \"store\", \"terminal\", \"cashier\", \"partner\", \"programme\", not \"cashiers\"\n  hint: did you mean \"cashier\"?",
+    ),
+    (
+        "window = \"month\"",
+        "window = \"month\"\nsubject = \"store\"\nrolling = 3",
+        "88:11: error: `rolling` is for caps on accounts alone\n  hint: leave it out, or write subject = \"account\"",
+    ),
+    (
+        "window = \"month\"",
+        "window = \"lifetime\"\nrolling = 3",
+        "87:11: error: a lifetime is one window: nothing can be taken together with it\n  hint: leave `rolling` out",
+    ),
+    (
+        "window = \"month\"",
+        "window = \"month\"\nrolling = 61",
+        "87:11: error: `rolling` is 61, but must be from 1 to 60",
+    ),
+    (
+        "window = \"month\"",
+        "window = \"month\"\nover = \"deny\"",
+        "87:8: error: `over` must be one of \"clip\", \"decline\", not \"deny\"",
+    ),
+    (
+        "measure = \"units\"\nwindow = \"month\"",
+        "measure = \"earning-baskets\"\nwindow = \"month\"\nover = \"clip\"",
+        "87:8: error: only a cap on units can clip: any other lets a basket through or declines it\n  hint: leave it out, or write over = \"decline\"",
+    ),
+    (
+        "limit = 200",
+        "limit = 20\nover = \"decline\"",
+        "87:9: warning: cap `daily` of 20 is below bonus `welcome` of 50 units, which it always declines",
+    ),
+    (
+        "measure = \"eligible-amount\"",
+        "measure = \"eligible-amounts\"",
+        "22:11: error: `measure` must be one of \"eligible-amount\", \"units\", \"baskets\", not \"eligible-amounts\"\n  hint: did you mean \"eligible-amount\"?",
+    ),
+    (
+        "metric = \"spent\"\n",
+        "metric = \"spent\"\nrolling = 0\n",
+        "27:11: error: `rolling` is 0, but must be from 1 to 60",
+    ),
+    (
+        "metric = \"spent\"\n",
+        "metric = \"spent\"\nrolling = \"year\"\n",
+        "27:11: error: `rolling` must be a whole number, not a string",
+    ),
+    (
+        "window = \"year\"\n\n[tiers]\n",
+        "window = \"lifetime\"\n\n[tiers]\nrolling = 2\n",
+        "26:11: error: a lifetime is one window: nothing can be taken together with it\n  hint: leave `rolling` out",
+    ),
+    (
+        "limit = { times = 3, per = \"week\" }",
+        "places = 0",
+        "81:10: error: `places` is 0, but must be from 1 to 1_000_000_000_000_000_000",
+    ),
+    (
+        "limit = { times = 3, per = \"week\" }",
+        "place = 100",
+        "81:1: error: [[bonuses]] has no key `place`\n  hint: did you mean `places`?",
+    ),
 ];
