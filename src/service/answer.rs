@@ -153,9 +153,25 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
         CommandKind::Enrol(_) | CommandKind::Expire => {}
     }
     answer.expired_points = expired_units(decision);
+    let variants = judged.program.into_iter().flat_map(|program| variants_of(program, decision));
+    answer.variants.extend(variants.map(|(experiment, variant)| wire::ExperimentVariant {
+        experiment: experiment.to_owned(),
+        variant: variant.to_owned(),
+    }));
     let standing = judged.program.zip(decision.tier).and_then(|(program, standing)| tier_of(program, standing));
     answer.tier = standing.map(|standing| standing.to_wire());
     answer
+}
+
+/// The experiments of a programme with the account's variant of each, by name.
+pub(super) fn variants_of<'a>(
+    program: &'a Program,
+    decision: &'a Decision,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    program.experiments.iter().zip(&decision.variants).map(|(experiment, variant)| {
+        let variant = experiment.variants.get(usize::from(*variant));
+        (experiment.name.as_str(), variant.map_or("", |(name, _)| name))
+    })
 }
 
 /// Units of the decision's wallet whose expiry it posts.

@@ -62,6 +62,12 @@ fn granted(job: &CommandJob, basket: &Basket, program: &Program, out: &mut Vec<u
     if let Some(standing) = decision.tier.and_then(|standing| answer::tier_of(program, standing)) {
         message(out, 20, |out| tier(out, &standing));
     }
+    for (experiment, variant) in answer::variants_of(program, decision) {
+        message(out, 21, |out| {
+            text(out, 1, experiment);
+            text(out, 2, variant);
+        });
+    }
 }
 
 fn line_decision(out: &mut Vec<u8>, exact: &Exact<'_>, index: i64, given: &Line) {
