@@ -249,11 +249,14 @@ fn a_forged_reward_or_redemption_is_found_by_deciding_again() {
     }
 }
 
+/// What is forged and of which entry.
+type Altered = (&'static str, fn(&Entry) -> bool, fn(&mut Entry));
+
 /// A command that is altered together with its decision is another history: it is found where what follows from it is
 /// not what was recorded.
 #[test]
 fn a_command_that_is_altered_with_its_decision_is_found_by_what_follows() {
-    let rows: [(&str, fn(&Entry) -> bool, fn(&mut Entry)); 3] = [
+    let rows: [Altered; 3] = [
         ("a redemption of a unit less", is_first_redemption, |entry| {
             entry.command.kind = CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 19 });
             let decision = &mut entry.decision;
