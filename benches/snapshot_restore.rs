@@ -38,6 +38,7 @@ fn account(number: u32) -> Account {
         counters: (10..16).map(|name| counter(name, if name % 2 == 0 { 20_454 } else { 2_026 })).collect(),
         totals: Totals { baskets: 4, ..Totals::default() },
         wallets: vec![WalletTotals { granted: 400, ..WalletTotals::default() }],
+        profile: None,
     }
 }
 

@@ -37,23 +37,33 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
     let situations = [
         "a budget clipped",
         "a call waited for a claim",
+        "a basket earned a bonus",
         "a cap clipped",
+        "a command posted what had died",
         "a commit had several frames",
         "a commit of unknown outcome had survived",
+        "a level above the first judged",
         "a receipt earned again after a reversal",
+        "a redemption burned several lots",
         "a refusal was journaled",
+        "a reversal took from other lots",
+        "a reversal took nothing for what had died",
         "a start found ids on the disk",
+        "a sweep posted what had died",
         "a velocity cap struck",
+        "an account left a segment",
         "an accrual was reversed",
+        "an activity earned a bonus",
         "an answer was lost",
+        "rules went together on a line",
         "units went back to a budget",
     ];
     for situation in situations {
         assert!(reached.contains_key(situation), "{situation} is missing from {reached:?}");
     }
-    // What no simulated call can bring about: the edge's own refusals.
+    // What no simulated call can bring about: the edge's own refusals, and a limit that few accounts ever see.
     let elsewhere =
-        [Refusal::AccountUnknown, Refusal::InvalidCommand, Refusal::ShuttingDown, Refusal::NameLimitReached];
+        [Refusal::InvalidCommand, Refusal::ShuttingDown, Refusal::NameLimitReached, Refusal::AccountLimitReached];
     for refusal in Refusal::ALL.into_iter().filter(|refusal| !elsewhere.contains(refusal)) {
         assert!(reached.contains_key(refusal.sentence()), "{refusal:?} is missing from {reached:?}");
     }
@@ -96,6 +106,12 @@ mod broken {
     fn ids_that_a_restart_forgets_are_found() {
         check(Variant::SkipIdCheckAfterRestart, &SimOptions::default());
         check_from_outside(Variant::SkipIdCheckAfterRestart);
+    }
+
+    #[test]
+    fn room_that_is_given_back_too_early_is_found() {
+        check(Variant::RoomBeforeDurable, &SimOptions::default());
+        check_from_outside(Variant::RoomBeforeDurable);
     }
 
     #[test]

@@ -458,7 +458,7 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         same("the uses of budgets", recorded.cells == decided.cells),
         same("the counters", recorded.effects.counters == decided.effects.counters),
         same("the bonuses", recorded.bonuses == decided.bonuses),
-        same("the level", recorded.tier == decided.tier),
+        same("the levels", recorded.tier == decided.tier),
         same("the lots", recorded.effects.lots == decided.effects.lots),
     ];
     fields.into_iter().flatten().next().unwrap_or_else(|| "its effects are not what they should be".to_owned())

@@ -96,10 +96,7 @@ impl Cells {
 
     /// The record that gave this room back is durable: it can be used.
     pub fn release(&self, cell: CellId, units: Units) {
-        let mut held = self.hold(std::iter::once(cell));
-        let found = held.get_mut(cell);
-        assert!(units >= 0 && found.withheld >= units, "only what was given back is released");
-        found.withheld -= units;
+        self.hold(std::iter::once(cell)).release(cell, units);
     }
 
     /// Takes a use from the journal: durable already. Skips what a snapshot brought.
@@ -180,6 +177,13 @@ impl Held<'_> {
     pub fn return_to(&mut self, taken: &CellUse) -> CellRoom {
         let CellUse { cell, retain_until, .. } = *taken;
         CellRoom { cell, version: self.get_mut(cell).version + 1, room: 0, retain_until }
+    }
+
+    /// As [`Cells::release`], of a cell that is held.
+    pub fn release(&mut self, cell: CellId, units: Units) {
+        let found = self.get_mut(cell);
+        assert!(units >= 0 && found.withheld >= units, "only what was given back is released");
+        found.withheld -= units;
     }
 
     /// The last change of a cell.

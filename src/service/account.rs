@@ -82,6 +82,7 @@ impl Edge {
             position: signed(position.0),
             program_version: program.map_or(0, version_number),
             read_time: Some(times::timestamp(view.read_at)),
+            birthday_known: account.profile.as_ref().is_some_and(|profile| profile.birthday.is_some()),
         })
     }
 }

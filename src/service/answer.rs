@@ -153,9 +153,25 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
         CommandKind::Enrol(_) | CommandKind::Expire => {}
     }
     answer.expired_points = expired_units(decision);
+    let variants = judged.program.into_iter().flat_map(|program| variants_of(program, decision));
+    answer.variants.extend(variants.map(|(experiment, variant)| wire::ExperimentVariant {
+        experiment: experiment.to_owned(),
+        variant: variant.to_owned(),
+    }));
     let standing = judged.program.zip(decision.tier).and_then(|(program, standing)| tier_of(program, standing));
     answer.tier = standing.map(|standing| standing.to_wire());
     answer
+}
+
+/// The experiments of a programme with the account's variant of each, by name.
+pub(super) fn variants_of<'a>(
+    program: &'a Program,
+    decision: &'a Decision,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    program.experiments.iter().zip(&decision.variants).map(|(experiment, variant)| {
+        let variant = experiment.variants.get(usize::from(*variant));
+        (experiment.name.as_str(), variant.map_or("", |(name, _)| name))
+    })
 }
 
 /// Units of the decision's wallet whose expiry it posts.
@@ -246,6 +262,8 @@ fn add_earnings(answer: &mut wire::Decision, judged: &Judged<'_>) {
         name: program.bonus(award.bonus).map_or_else(String::new, |bonus| bonus.name.clone()),
         points: award.units,
     }));
+    let denied = decision.over_velocity.zip(stated_event(judged.kind));
+    answer.velocity_denial = denied.map(|(cap, event_at)| velocity_denial(program, cap, event_at));
 }
 
 /// How each line was judged.
@@ -268,7 +286,6 @@ fn add_lines(answer: &mut wire::Decision, judged: &Judged<'_>, basket: &Basket) 
             further_rules: beside.iter().map(|(_, rule)| further_rule(program, *rule).to_owned()).collect(),
         }
     }));
-    answer.velocity_denial = decision.over_velocity.map(|cap| velocity_denial(program, cap, basket.receipt_at));
 }
 
 /// The rules that count beside the class of a line, cut off the front of what is left of a decision's.
@@ -414,6 +431,7 @@ pub(super) fn signed(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::program::{LineEffect, LineRule, Stacking};
 
     #[test]
     fn every_refusal_has_its_number_and_advice_on_the_wire() {
@@ -425,6 +443,45 @@ mod tests {
             assert_ne!(answer.retry_advice, i32::from(wire::RetryAdvice::Unspecified));
             assert!(answer.message.ends_with('.'));
         }
+    }
+
+    /// One point per 100 minor units, with a rule of each kind that counts beside others.
+    fn stacked_program() -> Program {
+        let mut symbols = crate::program::SymbolTable::new();
+        let compiled = crate::program::compile(crate::program::SAMPLE, ProgramVersion(1), TimestampNs(0), &mut symbols);
+        let mut program = compiled.expect("the sample compiles");
+        let rule = |effect, stacking| LineRule { effect, stacking, ..LineRule::multiplier("any", BPS_ONE) };
+        program.lines.rules = vec![
+            LineRule::multiplier("double", 2 * BPS_ONE),
+            rule(LineEffect::Multiplier(15_000), Stacking::Add),
+            rule(LineEffect::Multiplier(12_500), Stacking::Multiply),
+            rule(LineEffect::Fixed { units: 3, per_piece: true }, Stacking::Add),
+        ];
+        program.lines.multiply_max = 1;
+        program
+    }
+
+    #[test]
+    fn a_line_s_share_counts_everything_that_counts_for_it() {
+        let program = stacked_program();
+        let double = LineClass::Rule(RuleIndex(0));
+        let rows: [(LineClass, &[u32], Option<i64>, i64); 8] = [
+            (LineClass::Base, &[], None, 2_500_000),
+            (double, &[], None, 5_000_000),
+            (double, &[], Some(12_500), 6_250_000),
+            (double, &[1], None, 6_250_000),
+            (double, &[2], None, 6_250_000),
+            (double, &[1, 2, 3], None, 13_812_500),
+            (double, &[1, 2, 3], Some(15_000), 17_718_750),
+            (LineClass::Ineligible, &[], Some(15_000), 0),
+        ];
+        for (class, rules, tier_bps, expected) in rows {
+            let beside: Vec<(u32, RuleIndex)> = rules.iter().map(|rule| (0, RuleIndex(*rule))).collect();
+            let exact = Exact { program: &program, class, beside: &beside, tier_bps };
+            assert_eq!(exact.micropoints(250, 2), expected, "{class:?} {rules:?} {tier_bps:?}");
+        }
+        let exact = Exact { program: &program, class: double, beside: &[], tier_bps: Some(15_000) };
+        assert_eq!(exact.micropoints(1_000_000_000_000, 1), 30_000_000_000_000_000, "what is too large for 64 bits");
     }
 
     #[test]

@@ -62,6 +62,12 @@ fn granted(job: &CommandJob, basket: &Basket, program: &Program, out: &mut Vec<u
     if let Some(standing) = decision.tier.and_then(|standing| answer::tier_of(program, standing)) {
         message(out, 20, |out| tier(out, &standing));
     }
+    for (experiment, variant) in answer::variants_of(program, decision) {
+        message(out, 21, |out| {
+            text(out, 1, experiment);
+            text(out, 2, variant);
+        });
+    }
 }
 
 fn line_decision(out: &mut Vec<u8>, exact: &Exact<'_>, index: i64, given: &Line) {
@@ -223,12 +229,17 @@ mod tests {
             when: Conditions::default(),
             units: 50,
             limit: None,
+            places: None,
         };
         program.bonuses = vec![bonus("welcome".to_owned()), bonus(long("b"))];
         let level = |name: String, threshold, multiplier_bps| TierLevel { name, threshold, multiplier_bps };
         program.tiers = Some(TierLadder {
             metric: SymbolId(2),
             window: CalendarWindow::Year,
+            rolling: 1,
+            keep: 0,
+            soft_landing: false,
+            grace_days: 0,
             levels: vec![level(long("s"), 200, 12_500), level(long("g"), 600, 15_000)],
         });
         Arc::new(program)

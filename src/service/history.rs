@@ -198,6 +198,8 @@ fn transaction(
     Ok(transaction)
 }
 
+const SECONDS_PER_MINUTE: i64 = 60;
+
 /// A lot in the words of the contract.
 pub(super) fn wire_lot(engine: &Engine, key: &LotKey, units: i64) -> wire::Lot {
     let ends = key.expires_at != LotKey::NEVER;
@@ -205,6 +207,10 @@ pub(super) fn wire_lot(engine: &Engine, key: &LotKey, units: i64) -> wire::Lot {
         points: units,
         issuer: text(engine, key.issuer),
         expire_time: ends.then(|| times::timestamp(key.expires_at)),
+        available_time: (key.available_from_minute != 0).then(|| prost_types::Timestamp {
+            seconds: i64::from(key.available_from_minute) * SECONDS_PER_MINUTE,
+            nanos: 0,
+        }),
     }
 }
 

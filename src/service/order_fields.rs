@@ -10,7 +10,7 @@ use super::orders::Order;
 use super::status::Failure;
 use super::{times, wire};
 use crate::ledger::decision::LotKey;
-use crate::ledger::types::TimestampNs;
+use crate::ledger::types::{MonthDay, TimestampNs};
 use crate::limits;
 
 /// The times that an order states.
@@ -32,8 +32,14 @@ pub(super) fn check(order: &Order, rules: Rules<'_>) -> Result<Stated, Failure> 
     match order {
         Order::Redeem(request) => fields.number(Path::Field("points"), request.points, 1, limits::UNITS_MAX),
         Order::Record(request) => event_at = check_activity(&mut fields, request.activity.as_ref()),
-        Order::Enrol(request) => check_segments(&mut fields, &request.join_segments, &request.leave_segments),
-        Order::Update(request) => check_segments(&mut fields, &request.join_segments, &request.leave_segments),
+        Order::Enrol(request) => {
+            check_segments(&mut fields, &request.join_segments, &request.leave_segments);
+            check_birthday(&mut fields, request.birthday.as_ref(), request.clear_birthday);
+        }
+        Order::Update(request) => {
+            check_segments(&mut fields, &request.join_segments, &request.leave_segments);
+            check_birthday(&mut fields, request.birthday.as_ref(), request.clear_birthday);
+        }
         Order::Load(request) => check_lots(&mut fields, &request.lots),
     }
     let posting_at = check_posting_time(&mut fields, posting_time, rules);
@@ -76,6 +82,30 @@ fn check_segments(fields: &mut Fields, joins: &[String], leaves: &[String]) {
     let joined: BTreeSet<&String> = joins.iter().collect();
     for (index, _) in leaves.iter().enumerate().filter(|(_, segment)| joined.contains(segment)) {
         fields.wrong(Path::Entry("leave_segments", index), "The account joins the same segment.");
+    }
+}
+
+fn check_birthday(fields: &mut Fields, birthday: Option<&wire::Birthday>, is_cleared: bool) {
+    let Some(birthday) = birthday else { return };
+    if month_day(birthday).is_none() {
+        fields.wrong(Path::Field("birthday"), "There is no such day in any year.");
+    }
+    if is_cleared {
+        fields.wrong(Path::Field("clear_birthday"), "A birthday is given too.");
+    }
+}
+
+fn month_day(birthday: &wire::Birthday) -> Option<MonthDay> {
+    let day = MonthDay { month: u8::try_from(birthday.month).ok()?, day: u8::try_from(birthday.day).ok()? };
+    day.is_real().then_some(day)
+}
+
+/// What becomes of the birthday: `None` leaves it as it is.
+pub(super) fn birthday(stated: Option<&wire::Birthday>, is_cleared: bool) -> Option<Option<MonthDay>> {
+    match stated {
+        Some(birthday) => Some(month_day(birthday)),
+        None if is_cleared => Some(None),
+        None => None,
     }
 }
 
@@ -125,7 +155,7 @@ mod tests {
             account_id: "a".to_owned(),
             join_segments: list(joins),
             leave_segments: list(leaves),
-            posting_time: None,
+            ..wire::EnrolRequest::default()
         })
     }
 
@@ -160,6 +190,22 @@ mod tests {
         );
         let many = vec!["x"; limits::SEGMENT_CHANGES_MAX + 1];
         assert_eq!(wrong(&enrolment(&many, &[])), ["join_segments"]);
+    }
+
+    #[test]
+    fn a_birthday_is_a_day_of_some_year() {
+        let order = |month, day, clear_birthday| {
+            let birthday = Some(wire::Birthday { month, day });
+            let Order::Enrol(request) = enrolment(&[], &[]) else { unreachable!("it is an enrolment") };
+            Order::Enrol(wire::EnrolRequest { birthday, clear_birthday, ..request })
+        };
+        assert_eq!(check(&order(2, 29, false), RULES), Ok(Stated::default()));
+        assert_eq!(wrong(&order(2, 30, false)), ["birthday"]);
+        assert_eq!(wrong(&order(-1, 300, true)), ["birthday", "clear_birthday"]);
+        assert_eq!(birthday(None, false), None);
+        assert_eq!(birthday(None, true), Some(None));
+        let day = wire::Birthday { month: 2, day: 29 };
+        assert_eq!(birthday(Some(&day), false), Some(Some(MonthDay { month: 2, day: 29 })));
     }
 
     #[test]

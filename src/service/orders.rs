@@ -1,4 +1,5 @@
-//! The way of the commands that claim no other id than their own: redemptions, activities, enrolments, opening balances.
+//! The way of the commands that claim no other id than their own: redemptions, activities, enrolments and opening
+//! balances.
 //!
 //! What must stay true: a request with any wrong field leaves no name behind; the transaction id is judged before
 //! anything else about a well-formed command (invariant 2); a claim is dropped when its holder is dropped, until a
@@ -16,7 +17,7 @@ use crate::journal::dictionary::DictionaryFull;
 use crate::ledger::command::{Activity, Command, CommandKind, Enrolment, Loading, Redemption};
 use crate::ledger::decision::{LotKey, Refusal};
 use crate::ledger::state::account_hash;
-use crate::ledger::types::{Position, SymbolId, TimestampNs, WalletId};
+use crate::ledger::types::{MonthDay, Position, SymbolId, TimestampNs, WalletId};
 use crate::shard::job::{ClaimedIds, CommandJob};
 
 /// A command as it was asked for.
@@ -120,8 +121,14 @@ impl Edge {
                 let activity = request.activity.as_ref().expect("the check requires an activity");
                 self.activity(activity, stated.event_at.unwrap_or(stamp)).map(CommandKind::Act)
             }
-            Order::Enrol(request) => self.enrolment(&request.join_segments, &request.leave_segments),
-            Order::Update(request) => self.enrolment(&request.join_segments, &request.leave_segments),
+            Order::Enrol(request) => {
+                let birthday = order_fields::birthday(request.birthday.as_ref(), request.clear_birthday);
+                self.enrolment(&request.join_segments, &request.leave_segments, birthday)
+            }
+            Order::Update(request) => {
+                let birthday = order_fields::birthday(request.birthday.as_ref(), request.clear_birthday);
+                self.enrolment(&request.join_segments, &request.leave_segments, birthday)
+            }
             Order::Load(request) => {
                 let wallet = self.wallet(&request.wallet, stamp)?;
                 let own = caller.principal.symbol;
@@ -155,7 +162,12 @@ impl Edge {
         Ok(Activity { kind: self.name(&activity.kind)?, happened_at, channel: self.name(&activity.channel)? })
     }
 
-    fn enrolment(&self, joins: &[String], leaves: &[String]) -> Result<CommandKind, DictionaryFull> {
+    fn enrolment(
+        &self,
+        joins: &[String],
+        leaves: &[String],
+        birthday: Option<Option<MonthDay>>,
+    ) -> Result<CommandKind, DictionaryFull> {
         let sorted = |segments: &[String]| {
             let mut symbols: Vec<SymbolId> =
                 segments.iter().map(|segment| self.name(segment)).collect::<Result<_, _>>()?;
@@ -163,7 +175,7 @@ impl Edge {
             symbols.dedup();
             Ok(symbols)
         };
-        Ok(CommandKind::Enrol(Enrolment { joins: sorted(joins)?, leaves: sorted(leaves)?, birthday: None }))
+        Ok(CommandKind::Enrol(Enrolment { joins: sorted(joins)?, leaves: sorted(leaves)?, birthday }))
     }
 
     /// The lots of an opening balance, ascending, those with one key as one.

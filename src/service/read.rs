@@ -208,6 +208,8 @@ fn wallet_balances(program: &Program, account: &Account, at: TimestampNs) -> Vec
             expiring_points: expiring.map_or(0, |(points, _)| points),
             expiring_time: expiring.map(|(_, time)| times::timestamp(time)),
             lots: Vec::new(),
+            pending_points: account.balance(id, at).saturating_sub(account.available(id, at)),
+            available_points: account.available(id, at),
         }
     };
     wallet_ids(program.wallets.len()).map(balance).collect()

@@ -168,8 +168,12 @@ mod tests {
     }
 
     #[test]
-    fn periods_are_written_as_days_and_years() {
+    fn periods_are_written_as_what_they_are() {
+        assert_eq!(period(CalendarWindow::Hour, 17_256 * 24 + 9), "2017-03-31T09");
         assert_eq!(period(CalendarWindow::Day, 17_256), "2017-03-31");
+        assert_eq!(period(CalendarWindow::Week, 17_252), "2017-03-27/2017-04-02");
+        assert_eq!(period(CalendarWindow::Month, 2017 * 12 + 2), "2017-03");
+        assert_eq!(period(CalendarWindow::Lifetime, 0), "all");
         assert_eq!(period(CalendarWindow::Year, 2017), "2017");
     }
 }

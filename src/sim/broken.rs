@@ -14,6 +14,8 @@ pub enum Variant {
     SkipIdCheckAfterRestart,
     /// A slice of a snapshot is written although what it shows is not durable.
     SliceBeforeDurable,
+    /// What a reversal gives back to a budget can be used before the reversal is durable.
+    RoomBeforeDurable,
 }
 
 thread_local! {

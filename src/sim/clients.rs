@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::edge::Answer;
 use super::facts::{Action, Name, Posting, Request};
-use super::judge::{judge, refusal_by_time};
+use super::judge::{Event, judge, judge_activity, refusal_by_time};
 use super::model::{AccountModel, Broken, Model, must};
 use crate::ledger::decision::{Decision, Refusal};
 
@@ -246,8 +246,11 @@ fn check_refusal(
         (Refusal::PostingTimeRegressed, _) => {
             begun.clock_is_input && posted_at.is_some_and(|posted_at| posted_at > begun.stamp)
         }
-        (_, Action::Accrue { .. }) => is_right_of_accrual(request, begun, refusal, posted_at, model)?,
-        _ => false,
+        (Refusal::AccountUnknown, Action::Redeem { account, .. }) => {
+            let opened = model.accounts.get(account).and_then(|states| states.first());
+            opened.is_none_or(|first| first.position >= begun.settled)
+        }
+        _ => is_right_by_rules(request, begun, refusal, posted_at, model)?,
     };
     let told = (difference, posted_at);
     must!(is_right, "{request:?} is not refused as {refusal:?} {told:?}; {begun:?}; posted: {posted:?}");
@@ -259,25 +262,35 @@ fn is_granted_accrual(posting: &Posting) -> bool {
 }
 
 /// Refusals by the rules, which a worker gives.
-fn is_right_of_accrual(
+fn is_right_by_rules(
     request: &Request,
     begun: &Begun,
     refusal: Refusal,
     posted_at: Option<i64>,
     model: &Model,
 ) -> Result<bool, Broken> {
-    let (Some(posted_at), Action::Accrue { purchase, .. }) = (posted_at, &request.action) else { return Ok(false) };
+    let Some(posted_at) = posted_at else { return Ok(false) };
     must!(posted_at >= begun.stamp, "nothing is posted before it was stamped, at {}", begun.stamp);
-    let Some((version, rules)) = model.version_at(purchase.receipt_at.min(posted_at)) else {
+    let happened_at = match &request.action {
+        Action::Accrue { purchase, .. } => purchase.receipt_at,
+        Action::Act { happened_at, .. } => *happened_at,
+        _ => posted_at,
+    };
+    let Some((version, rules)) = model.version_at(happened_at.min(posted_at)) else {
         return Ok(refusal == Refusal::ProgramNotInForce);
     };
-    let by_time = refusal_by_time(rules, purchase.receipt_at, posted_at);
+    let by_time = refusal_by_time(rules, happened_at, posted_at);
     if by_time.is_some() || refusal != Refusal::BalanceLimitExceeded {
         return Ok(by_time == Some(refusal));
     }
     // Only an account that does not exist is refused for its balance without a record.
     let unopened = AccountModel::default();
-    let verdict = judge(rules, version, &unopened, &request.partner, purchase, posted_at, None)?;
+    let event = Event { rules, version, account: &unopened, partner: &request.partner, happened_at, posted_at };
+    let verdict = match &request.action {
+        Action::Accrue { purchase, .. } => judge(&event, purchase, None)?,
+        Action::Act { kind, .. } => judge_activity(&event, kind, None)?,
+        _ => return Ok(false),
+    };
     let (_, balance_max) = rules.wallets[rules.earn_wallet];
     Ok(verdict.balance_after > balance_max)
 }

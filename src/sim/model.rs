@@ -7,19 +7,20 @@
 //!
 //! What must stay true: an [`Err`] says what was expected; the model is changed by records that are durable alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{Action, Name, Posting, Purchase, ReceiptName, Verdict};
-use super::judge::{Rooms, judge, last_day_of, refusal_by_time};
+use super::facts::{Action, Name, Posting, ReceiptName, Verdict};
+use super::judge::{Event, Rooms, judge, judge_activity, last_day_of, refusal_by_time};
+use super::lots::{LotMove, LotName, NEVER, expired, take};
 use super::rules::Rules;
 use crate::journal::record::PreviousRecord;
-use crate::ledger::decision::Refusal;
+use crate::ledger::decision::{Movement, Refusal};
 
 /// What was expected and is not so.
 pub type Broken = String;
 
-/// A wallet's lifetime: granted, taken back, withheld.
-pub type WalletLife = [i64; 3];
+/// A wallet's lifetime: granted, taken back, withheld, burned, expired.
+pub type WalletLife = [i64; 5];
 
 /// An account, as it is after one of its records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,21 +35,26 @@ pub struct AccountModel {
     pub posted_at: i64,
     /// When it was opened.
     pub opened_at: i64,
-    /// Units by wallet and issuer, nothing where there are none.
-    pub units: BTreeMap<(usize, Name), i64>,
+    /// The last record is one that the ledger posted by itself.
+    pub by_sweep: bool,
+    /// Units by lot, nothing where there are none.
+    pub units: BTreeMap<LotName, i64>,
     /// By name and period: the value and the last local day on which a receipt may lie.
     pub counters: BTreeMap<(Name, i32), (i64, i32)>,
-    /// Baskets, baskets over velocity, reversals.
-    pub totals: [i64; 3],
+    /// Baskets, baskets over velocity, reversals, refused redemptions.
+    pub totals: [i64; 4],
+    /// Segments that it is in.
+    pub segments: BTreeSet<Name>,
     /// By wallet.
     pub wallets: BTreeMap<usize, WalletLife>,
 }
 
 impl AccountModel {
-    /// The balance of a wallet.
+    /// The balance of a wallet: units that are alive at the instant.
     #[must_use]
-    pub fn balance(&self, wallet: usize) -> i64 {
-        self.units.iter().filter(|((of, _), _)| *of == wallet).map(|(_, units)| units).sum()
+    pub fn balance(&self, wallet: usize, at: i64) -> i64 {
+        let alive = self.units.iter().filter(|((of, _, dies), _)| *of == wallet && (*dies > at || *dies == NEVER));
+        alive.map(|(_, units)| units).sum()
     }
 
     /// The value of a counter.
@@ -78,8 +84,8 @@ struct CellModel {
     newest: (u64, i64),
 }
 
-/// A partner's side in one shard: balance, issued, taken back.
-pub type PartnerModel = [i128; 3];
+/// A partner's side in one shard: balance, issued, taken back, burned, expired.
+pub type PartnerModel = [i128; 5];
 
 /// Everything that the journal says has happened.
 #[derive(Debug, Default)]
@@ -102,6 +108,8 @@ pub struct Model {
     pub partners: BTreeMap<(u16, Name, usize), PartnerModel>,
     /// Per shard: last record, latest posting time, accounts in the order of opening.
     pub shards: BTreeMap<u16, (u64, i64, Vec<Name>)>,
+    /// The numbers of the names of those who asked for something.
+    pub issuers: BTreeMap<Name, u32>,
     cells: BTreeMap<Name, CellModel>,
     /// By position: the shard and number of a record, for records that say where the one before lies.
     by_seq: BTreeMap<(u16, u64), usize>,
@@ -176,14 +184,14 @@ impl Model {
     /// # Errors
     /// What was expected.
     pub fn post(&mut self, posting: Posting) -> Result<(), Broken> {
+        let is_own = posting.action == Action::Expire;
+        must!(is_own == posting.transaction_id.is_empty(), "only the ledger posts under no id: {posting:?}");
         let key = (posting.partner.clone(), posting.transaction_id.clone());
         let taken = self.by_id.contains_key(&key) || self.publication_ids.contains_key(&key);
         must!(!taken, "transaction id {} of {} takes effect once", key.1, key.0);
         self.check_order(&posting)?;
-        let expected = match &posting.action {
-            Action::Accrue { purchase, .. } => self.expect_accrual(&posting, purchase)?,
-            Action::Reverse { original } => self.expect_reversal(&posting, original)?,
-        };
+        self.issuers.insert(posting.partner.clone(), posting.partner_number);
+        let expected = self.expect(&posting)?;
         must!(
             expected == posting.verdict,
             "at position {} the rules give {expected:?} and not {:?}",
@@ -197,10 +205,76 @@ impl Model {
         if let (Action::Reverse { original }, None) = (&posting.action, posting.verdict.refusal) {
             self.reversed.insert((posting.partner.clone(), original.clone()), index);
         }
-        self.by_id.insert(key, index);
+        if !is_own {
+            self.by_id.insert(key, index);
+        }
         self.by_seq.insert((posting.shard, posting.seq), index);
         self.postings.push(posting);
         Ok(())
+    }
+
+    fn expect(&self, posting: &Posting) -> Result<Verdict, Broken> {
+        let unopened = AccountModel::default();
+        let before = self.account(&posting.account);
+        let account = before.unwrap_or(&unopened);
+        let happened_at = match &posting.action {
+            Action::Accrue { purchase, .. } => purchase.receipt_at,
+            Action::Act { happened_at, .. } => *happened_at,
+            _ => posting.posted_at,
+        };
+        let Some((version, rules)) = self.version_at(happened_at.min(posting.posted_at)) else {
+            return Err(format!("a version judges the command of position {}", posting.position));
+        };
+        let refusal = refusal_by_time(rules, happened_at, posting.posted_at);
+        must!(refusal.is_none(), "the event of position {} is refused: {refusal:?}", posting.position);
+        let posted_at = posting.posted_at;
+        let event = Event { rules, version, account, partner: &posting.partner, happened_at, posted_at };
+        let wallet = rules.earn_wallet;
+        let plain = Verdict {
+            program: version,
+            wallet,
+            lots: expired(account, posted_at),
+            opens_account: before.is_none(),
+            balance_after: account.balance(wallet, posted_at),
+            ..Verdict::default()
+        };
+        match &posting.action {
+            Action::Accrue { .. } | Action::Act { .. } => self.expect_grant(posting, &event),
+            Action::Reverse { original } => self.expect_reversal(posting, &event, original),
+            Action::Redeem { wallet, units, .. } => {
+                must!(before.is_some(), "only an account that is there is redeemed from, at {}", posting.position);
+                Ok(self.redeem(plain, account, *wallet, *units, posted_at))
+            }
+            Action::Enrol { joins, leaves, .. } => {
+                let joined = joins.iter().filter(|segment| !account.segments.contains(*segment));
+                let left = leaves.iter().filter(|segment| account.segments.contains(*segment));
+                let mut segments: Vec<(Name, bool)> = joined.map(|segment| (segment.clone(), true)).collect();
+                segments.extend(left.map(|segment| (segment.clone(), false)));
+                segments.sort();
+                Ok(Verdict { segments, ..plain })
+            }
+            Action::Expire => {
+                must!(!plain.lots.is_empty(), "something has died at position {}", posting.position);
+                Ok(plain)
+            }
+        }
+    }
+
+    fn redeem(&self, plain: Verdict, account: &AccountModel, wallet: usize, units: i64, at: i64) -> Verdict {
+        let balance = account.balance(wallet, at);
+        if balance < units {
+            return Verdict {
+                refusal: Some(Refusal::InsufficientBalance),
+                wallet,
+                balance_after: balance,
+                lots: Vec::new(),
+                totals: [0, 0, 0, 1, 0],
+                ..plain
+            };
+        }
+        let mut lots = plain.lots.clone();
+        take(account, &mut lots, wallet, units, Movement::Burn, at, &self.issuers);
+        Verdict { wallet, granted: -units, balance_after: balance - units, lots, ..plain }
     }
 
     /// Numbers without gaps, times that do not go back, and a way back to the account's record before.
@@ -232,46 +306,41 @@ impl Model {
         Ok(())
     }
 
-    fn expect_accrual(&self, posting: &Posting, purchase: &Purchase) -> Result<Verdict, Broken> {
-        let event_at = purchase.receipt_at.min(posting.posted_at);
-        let Some((version, rules)) = self.version_at(event_at) else {
-            return Err(format!("a version judges the receipt of position {}", posting.position));
-        };
-        let refusal = refusal_by_time(rules, purchase.receipt_at, posting.posted_at);
-        must!(refusal.is_none(), "the receipt of position {} is refused: {refusal:?}", posting.position);
-        let unopened = AccountModel::default();
-        let before = self.account(&posting.account);
-        let account = before.unwrap_or(&unopened);
+    /// A basket or an activity.
+    fn expect_grant(&self, posting: &Posting, event: &Event<'_>) -> Result<Verdict, Broken> {
+        let Event { rules, version, account, posted_at, .. } = *event;
         let mut rooms = posting.uses.iter().map(|taken| (&*taken.cell, taken.room));
         let refused = posting.verdict.refusal.is_some();
         let found = if refused { None } else { Some(&mut rooms as &mut Rooms<'_>) };
-        let mut verdict = judge(rules, version, account, &posting.partner, purchase, posting.posted_at, found)?;
-        verdict.opens_account = before.is_none();
+        let mut verdict = match &posting.action {
+            Action::Act { kind, .. } => judge_activity(event, kind, found)?,
+            Action::Accrue { purchase, .. } => judge(event, purchase, found)?,
+            _ => return Err("only these grant".to_owned()),
+        };
+        let is_known = self.account(&posting.account).is_some();
+        verdict.opens_account = !is_known;
         let (_, balance_max) = rules.wallets[rules.earn_wallet];
         if refused {
             // The room of the cells is not in the record, so with budgets in force only this much can be said.
             must!(
-                verdict.balance_after > balance_max && before.is_some(),
-                "the basket at position {} fits the balance, or is of an account that does not exist",
+                verdict.balance_after > balance_max && is_known,
+                "what is granted at position {} fits the balance, or is of an account that does not exist",
                 posting.position
             );
             return Ok(Verdict {
                 refusal: Some(Refusal::BalanceLimitExceeded),
                 program: version,
                 wallet: rules.earn_wallet,
-                balance_after: account.balance(rules.earn_wallet),
+                balance_after: account.balance(rules.earn_wallet, posted_at),
                 ..Verdict::default()
             });
         }
-        must!(verdict.balance_after <= balance_max, "the basket at position {} is refused", posting.position);
+        must!(verdict.balance_after <= balance_max, "what is asked at position {} is refused", posting.position);
         Ok(verdict)
     }
 
-    /// A reversal gives everything back.
-    fn expect_reversal(&self, posting: &Posting, original: &Name) -> Result<Verdict, Broken> {
-        let Some((version, rules)) = self.version_at(posting.posted_at) else {
-            return Err(format!("a version is in force at the reversal of position {}", posting.position));
-        };
+    /// A reversal gives everything back, but for what has died.
+    fn expect_reversal(&self, posting: &Posting, event: &Event<'_>, original: &Name) -> Result<Verdict, Broken> {
         let Some(accrual) = self.posted(&posting.partner, original) else {
             return Err(format!("the original of position {} was posted before", posting.position));
         };
@@ -285,20 +354,31 @@ impl Model {
         must!(once, "the accrual {original} of {} is taken back once", posting.partner);
         must!(accrual.account == posting.account, "the reversal at {} is of the same account", posting.position);
         must!(accrual.frame < posting.frame, "an accrual is durable before it is taken back");
-        let account = self.account(&posting.account).cloned().unwrap_or_default();
-        let wallet = undone.lot.as_ref().map_or(rules.earn_wallet, |(wallet, _, _)| *wallet);
+        let Event { rules, version, account, posted_at, .. } = *event;
+        let granted = undone.lots.iter().find(|change| change.is(Movement::Grant));
+        let wallet = granted.map_or(rules.earn_wallet, |change| change.lot.0);
+        let balance = account.balance(wallet, posted_at);
+        let mut verdict = Verdict { program: version, wallet, balance_after: balance, ..Verdict::default() };
+        let mut lots = expired(account, posted_at);
+        if let Some(granted) = granted.filter(|change| change.lot.2 > posted_at || change.lot.2 == NEVER) {
+            let own = account.units.get(&granted.lot).copied().unwrap_or(0).min(granted.units);
+            if own > 0 {
+                lots.push(LotMove::new(granted.lot.clone(), Movement::Reverse, -own));
+            }
+            let rest = granted.units - own;
+            if take(account, &mut lots, wallet, rest, Movement::Reverse, posted_at, &self.issuers) > 0 {
+                return Ok(Verdict { refusal: Some(Refusal::InsufficientBalance), ..verdict });
+            }
+            verdict.granted = -granted.units;
+        }
         let taken = undone.taken.iter().filter(|(_, used)| *used != 0);
-        Ok(Verdict {
-            program: version,
-            wallet,
-            granted: -undone.granted,
-            taken: taken.map(|(cell, used)| (cell.clone(), -used)).collect(),
-            lot: undone.lot.as_ref().map(|(wallet, issuer, units)| (*wallet, issuer.clone(), -units)),
-            counters: undone.counters.iter().map(|(name, period, delta)| (name.clone(), *period, -delta)).collect(),
-            totals: [0, 0, 1, 0, undone.granted, 0],
-            balance_after: account.balance(wallet) - undone.granted,
-            ..Verdict::default()
-        })
+        verdict.taken = taken.map(|(cell, used)| (cell.clone(), -used)).collect();
+        let counters = undone.counters.iter();
+        verdict.counters = counters.map(|(name, period, delta)| (name.clone(), *period, -delta)).collect();
+        verdict.totals = [0, 0, 1, 0, 0];
+        verdict.balance_after += verdict.granted;
+        verdict.lots = lots;
+        Ok(verdict)
     }
 
     /// The sum of all uses in any part of the journal that a crash could leave never exceeds the limit that the newest
@@ -344,6 +424,7 @@ impl Model {
                 };
                 (purchase.receipt(&posting.partner), false)
             }
+            _ => return Ok(()),
         };
         let events = self.receipts.entry(receipt).or_default();
         let fits = match events.last() {
@@ -365,29 +446,38 @@ impl Model {
             self.shards.entry(posting.shard).or_default().2.push(posting.account.clone());
         }
         (account.seq, account.position, account.posted_at) = (posting.seq, posting.position, posting.posted_at);
-        if let Some((wallet, issuer, units)) = &verdict.lot {
-            let held = account.units.entry((*wallet, issuer.clone())).or_default();
-            *held += units;
+        account.by_sweep = posting.action == Action::Expire;
+        for change in &verdict.lots {
+            let (wallet, issuer, _) = &change.lot;
+            let held = account.units.entry(change.lot.clone()).or_default();
+            *held += change.units;
             if *held == 0 {
-                account.units.remove(&(*wallet, issuer.clone()));
+                account.units.remove(&change.lot);
             }
             let partner = self.partners.entry((posting.shard, issuer.clone(), *wallet)).or_default();
-            partner[0] -= i128::from(*units);
-            partner[if *units >= 0 { 1 } else { 2 }] += i128::from(units.abs());
+            partner[0] -= i128::from(change.units);
+            // Granted, burned, expired, taken back: where each lies in the lives of a wallet and of a partner.
+            let (of_wallet, of_partner) = [(0, 1), (3, 3), (4, 4), (1, 2)][usize::from(change.movement)];
+            partner[of_partner] += i128::from(change.units.abs());
+            account.wallets.entry(*wallet).or_default()[of_wallet] += change.units.abs();
+        }
+        for (segment, joined) in &verdict.segments {
+            if *joined {
+                account.segments.insert(segment.clone());
+            } else {
+                account.segments.remove(segment);
+            }
         }
         for (name, period, delta) in &verdict.counters {
             let last_day = last_day_of(name, *period);
             account.counters.entry((name.clone(), *period)).or_insert((0, last_day)).0 += delta;
         }
-        let [baskets, over_velocity, reversals, granted, reversed, clipped] = verdict.totals;
-        for (total, change) in account.totals.iter_mut().zip([baskets, over_velocity, reversals]) {
+        let [baskets, over_velocity, reversals, refused_redemptions, clipped] = verdict.totals;
+        for (total, change) in account.totals.iter_mut().zip([baskets, over_velocity, reversals, refused_redemptions]) {
             *total += change;
         }
-        if [granted, reversed, clipped] != [0; 3] {
-            let life = account.wallets.entry(verdict.wallet).or_default();
-            for (total, change) in life.iter_mut().zip([granted, reversed, clipped]) {
-                *total += change;
-            }
+        if clipped != 0 {
+            account.wallets.entry(verdict.wallet).or_default()[2] += clipped;
         }
         self.accounts.entry(posting.account.clone()).or_default().push(account);
     }

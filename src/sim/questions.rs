@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::clients::Clients;
 use super::compare;
 use super::facts::{Name, Purchase, Verdict, uses_of};
-use super::judge::{judge, refusal_by_time};
+use super::judge::{Event, judge, refusal_by_time};
 use super::life::Life;
 use super::model::{AccountModel, Broken, Model, must};
 use super::watch::{Glance, limit_of};
@@ -35,8 +35,9 @@ pub struct Question {
 }
 
 impl Question {
-    /// The number of the record that the answer shows, or 0.
-    fn seen(&self, life: &Life, model: &Model) -> Result<u64, Broken> {
+    /// The numbers of the records of which the answer may show the last: the one of the last command, or 0, and those
+    /// that the ledger posted by itself after it.
+    fn seen(&self, life: &Life, model: &Model) -> Result<Vec<u64>, Broken> {
         let Some((count, _)) = &self.decided else {
             return Err("a question is decided before it is answered".to_owned());
         };
@@ -44,8 +45,12 @@ impl Question {
         let recorded = decided[..*count].iter().rev().find_map(|call| life.recorded.get(call));
         let states = model.accounts.get(&self.account).map_or(&[][..], Vec::as_slice);
         let before = states.iter().rev().find(|state| state.position < life.began_at);
-        let seen = recorded.copied().or(before.map(|state| state.seq)).unwrap_or(0);
-        must!(seen >= self.shown, "account {} is shown at {} again, not at {seen}", self.account, self.shown);
+        let last = recorded.copied().or(before.map(|state| state.seq)).unwrap_or(0);
+        let later = states.iter().skip_while(|state| state.seq <= last).take_while(|state| state.by_sweep);
+        let mut seen = vec![last];
+        seen.extend(later.map(|state| state.seq));
+        seen.retain(|seq| *seq >= self.shown);
+        must!(!seen.is_empty(), "account {} is shown at {} again, not at {last}", self.account, self.shown);
         Ok(seen)
     }
 
@@ -64,13 +69,14 @@ impl Question {
         let seen = self.seen(life, model)?;
         let account = &self.account;
         let Some(view) = view else {
-            must!(seen == 0, "account {account} is known since record {seen}");
+            must!(seen == [0], "account {account} is known since record {seen:?}");
             return Ok(());
         };
         let found = view.account.seq.0;
-        must!(found == seen, "a read of {account} shows record {seen}, which is durable, and not {found}");
-        let Some(state) = model.account_at(account, seen).filter(|state| state.seq == seen) else {
-            return Err(format!("record {seen} of account {account} is durable"));
+        let is_seen = seen.contains(&found);
+        must!(is_seen, "a read of {account} shows one of the records {seen:?}, which are durable, and not {found}");
+        let Some(state) = model.account_at(account, found).filter(|state| state.seq == found) else {
+            return Err(format!("record {found} of account {account} is durable"));
         };
         compare::account(&view.account, state, &life.machine.dictionary, late_limit_days)?;
         let position = Some(Position(state.position));
@@ -80,7 +86,7 @@ impl Question {
             view.account.position
         );
         must!(view.read_at.0 >= self.stamp, "an account is read when it is asked for or later");
-        clients.show(account, seen);
+        clients.show(account, found);
         Ok(())
     }
 
@@ -108,16 +114,22 @@ impl Question {
             return Ok(());
         }
         let unopened = AccountModel::default();
-        let state = model.account_at(&self.account, seen).filter(|_| seen > 0);
-        let account = state.unwrap_or(&unopened);
+        let happened_at = purchase.receipt_at;
         let (_, balance_max) = rules.wallets[rules.earn_wallet];
         if found.refusal.is_some() {
-            let expected = judge(rules, version, account, partner, purchase, posted_at, None)?;
-            let is_right = found.refusal == Some(Refusal::BalanceLimitExceeded) && expected.balance_after > balance_max;
-            must!(is_right, "the quote is {expected:?}, not {found:?}");
-            return Ok(());
+            let mut nearest = None;
+            for seq in &seen {
+                let account = model.account_at(&self.account, *seq).filter(|_| *seq > 0).unwrap_or(&unopened);
+                let event = Event { rules, version, account, partner, happened_at, posted_at };
+                let expected = judge(&event, purchase, None)?;
+                if found.refusal == Some(Refusal::BalanceLimitExceeded) && expected.balance_after > balance_max {
+                    return Ok(());
+                }
+                nearest = Some(expected);
+            }
+            return Err(format!("the quote is {nearest:?}, not {found:?}"));
         }
-        for taken in &uses {
+        for taken in uses.iter().filter(|_| !life.watch.is_blind()) {
             let nothing = Glance { version: 0, taken: 0 };
             let glanced = glance.get(&taken.cell).unwrap_or(&nothing);
             let room = limit_of(model, version, taken) - glanced.taken;
@@ -126,11 +138,20 @@ impl Question {
             let undurable = life.watch.first_undurable(&taken.cell, glanced.version);
             must!(undurable.is_none(), "a quote shows {taken:?} when it is durable, but use {undurable:?} is not");
         }
-        let mut rooms = uses.iter().map(|taken| (&*taken.cell, taken.room));
-        let mut expected = judge(rules, version, account, partner, purchase, posted_at, Some(&mut rooms))?;
-        expected.opens_account = state.is_none();
-        must!(expected.balance_after <= balance_max && expected == found, "the quote is {expected:?}, not {found:?}");
-        clients.show(&self.account, seen);
-        Ok(())
+        let mut nearest = None;
+        for seq in seen {
+            let state = model.account_at(&self.account, seq).filter(|_| seq > 0);
+            let account = state.unwrap_or(&unopened);
+            let event = Event { rules, version, account, partner, happened_at, posted_at };
+            let mut rooms = uses.iter().map(|taken| (&*taken.cell, taken.room));
+            let mut expected = judge(&event, purchase, Some(&mut rooms))?;
+            expected.opens_account = state.is_none();
+            if expected.balance_after <= balance_max && expected == found {
+                clients.show(&self.account, seq);
+                return Ok(());
+            }
+            nearest = Some(expected);
+        }
+        Err(format!("the quote is {nearest:?}, not {found:?}"))
     }
 }

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use jiff::civil::Date;
 
 use super::dice::Dice;
+use super::rewards::{BonusRule, WhenRule, draw_bonuses, draw_levels, write_rewards};
 
 /// What a line carries, in the order in which rules look at it.
 pub const ATTRIBUTES: [&str; 5] = ["sku", "category", "department", "brand", "margin_class"];
@@ -39,8 +40,61 @@ pub enum Measure {
 pub enum Window {
     /// A local day.
     Day,
+    /// From Monday to Sunday.
+    Week,
+    /// A local month.
+    Month,
     /// A local year.
     Year,
+    /// All time.
+    Lifetime,
+}
+
+impl Window {
+    /// How the file calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Year => "year",
+            Self::Lifetime => "lifetime",
+        }
+    }
+}
+
+/// What a rule does to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// In basis points.
+    Multiplier(i64),
+    /// Units beside what the amount earns, and whether for each piece.
+    Fixed(i64, bool),
+}
+
+/// How rules for the same line go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Together {
+    /// The largest multiplier counts.
+    BestOf,
+    /// What is above one is added.
+    Add,
+    /// Multiplies what the others come to.
+    Multiply,
+    /// Counts alone.
+    Exclusive,
+}
+
+impl Together {
+    fn name(self) -> &'static str {
+        match self {
+            Self::BestOf => "best-of",
+            Self::Add => "add",
+            Self::Multiply => "multiply",
+            Self::Exclusive => "exclusive",
+        }
+    }
 }
 
 /// A counter, with a limit if it is a cap.
@@ -56,15 +110,19 @@ pub struct CounterRule {
     pub limit: Option<i64>,
 }
 
-/// A rule that multiplies.
+/// A rule about lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineRule {
-    /// Which of [`ATTRIBUTES`].
-    pub attribute: usize,
+    /// Which of [`ATTRIBUTES`]; `None` for one that matches every line.
+    pub attribute: Option<usize>,
     /// Values that match.
     pub values: Vec<&'static str>,
-    /// Basis points.
-    pub multiplier_bps: i64,
+    /// What it does.
+    pub effect: Effect,
+    /// How it goes together with others. A fixed effect is always added.
+    pub together: Together,
+    /// What must hold.
+    pub when: WhenRule,
 }
 
 /// A budget of the whole programme.
@@ -116,6 +174,12 @@ pub struct Rules {
     pub caps: Vec<CounterRule>,
     /// Metrics in the order of the file.
     pub metrics: Vec<CounterRule>,
+    /// Thresholds and multipliers in basis points of the levels; none where there is no ladder.
+    pub levels: Vec<(i64, i64)>,
+    /// Bonuses in the order of the file.
+    pub bonuses: Vec<BonusRule>,
+    /// Full days that units live after the day on which they were earned; `None` for ever.
+    pub expiry_days: Option<i64>,
     /// Budgets in the order of the file.
     pub budgets: Vec<BudgetRule>,
     /// How old a receipt may be, in days.
@@ -128,6 +192,9 @@ impl Rules {
     /// Rules for a version that takes effect at the instant. `late_limit_days` is the same for all versions of a
     /// simulation: a limit that rises would reach counters that may be forgotten already.
     pub fn draw(dice: &mut Dice, effective_at: i64, late_limit_days: i64, today: i32) -> Self {
+        let metrics = draw_metrics(dice);
+        let has_ladder_metric = metrics.iter().any(|metric| metric.name == super::rewards::LADDER_METRIC);
+        let levels = if has_ladder_metric && dice.percent(70) { draw_levels(dice) } else { Vec::new() };
         let balance_max = if dice.percent(25) { dice.number(40..400) } else { 1_000_000_000 };
         Self {
             effective_at,
@@ -139,9 +206,12 @@ impl Rules {
             rounding: *dice.pick(&[RoundingRule::Floor, RoundingRule::HalfUp, RoundingRule::HalfEven]),
             rounded_per_line: dice.percent(40),
             excluded_department: dice.percent(70).then_some("FUEL"),
-            line_rules: draw_line_rules(dice),
+            line_rules: draw_line_rules(dice, !levels.is_empty()),
             caps: draw_caps(dice),
-            metrics: draw_metrics(dice),
+            metrics,
+            bonuses: draw_bonuses(dice, !levels.is_empty()),
+            levels,
+            expiry_days: dice.percent(60).then(|| *dice.pick(&[1, 1, 2, 3, 40])),
             budgets: draw_budgets(dice, today),
             late_limit_days,
             future_skew_seconds: dice.number(0..600),
@@ -178,15 +248,16 @@ impl Rules {
         if let Some(department) = self.excluded_department {
             writeln!(out, "exclude = {{ department = [\"{department}\"] }}")?;
         }
+        if let Some(days) = self.expiry_days {
+            writeln!(out, "expiry = {{ after_days = {days} }}")?;
+        }
         for (index, rule) in self.line_rules.iter().enumerate() {
-            let values: Vec<String> = rule.values.iter().map(|value| format!("\"{value}\"")).collect();
-            let (key, values) = (ATTRIBUTES[rule.attribute], values.join(", "));
-            writeln!(out, "[[rules]]\nname = \"rule-{index}\"\nmatch = {{ {key} = [{values}] }}")?;
-            writeln!(out, "multiplier_bps = {}", rule.multiplier_bps)?;
+            write_line_rule(out, index, rule)?;
         }
         for counter in self.caps.iter().chain(&self.metrics) {
             write_counter(out, counter)?;
         }
+        write_rewards(out, &self.levels, &self.bonuses)?;
         for budget in &self.budgets {
             writeln!(out, "[[budgets]]\nname = \"{}\"\nunits = {}", budget.name, budget.units)?;
             if let Some((from, until)) = budget.days {
@@ -197,6 +268,24 @@ impl Rules {
     }
 }
 
+fn write_line_rule(out: &mut String, index: usize, rule: &LineRule) -> std::fmt::Result {
+    writeln!(out, "[[rules]]\nname = \"rule-{index}\"")?;
+    if let Some(attribute) = rule.attribute {
+        let values: Vec<String> = rule.values.iter().map(|value| format!("\"{value}\"")).collect();
+        writeln!(out, "match = {{ {} = [{}] }}", ATTRIBUTES[attribute], values.join(", "))?;
+    }
+    match rule.effect {
+        Effect::Multiplier(bps) => {
+            writeln!(out, "multiplier_bps = {bps}\nstacking = \"{}\"", rule.together.name())?;
+        }
+        Effect::Fixed(units, per_piece) => {
+            writeln!(out, "fixed_units = {units}\nper = \"{}\"", if per_piece { "piece" } else { "line" })?;
+        }
+    }
+    out.push_str(&rule.when.written());
+    Ok(())
+}
+
 fn write_counter(out: &mut String, counter: &CounterRule) -> std::fmt::Result {
     let kind = if counter.limit.is_some() { "caps" } else { "metrics" };
     let measure = match counter.measure {
@@ -204,10 +293,7 @@ fn write_counter(out: &mut String, counter: &CounterRule) -> std::fmt::Result {
         Measure::EarningBaskets => "earning-baskets",
         Measure::EligibleAmount => "eligible-amount",
     };
-    let window = match counter.window {
-        Window::Day => "day",
-        Window::Year => "year",
-    };
+    let window = counter.window.name();
     writeln!(out, "[[{kind}]]\nname = \"{}\"\nmeasure = \"{measure}\"\nwindow = \"{window}\"", counter.name)?;
     counter.limit.map_or(Ok(()), |limit| writeln!(out, "limit = {limit}"))
 }
@@ -219,16 +305,40 @@ pub fn date_of(day: i32) -> Date {
     epoch.checked_add(jiff::Span::new().days(i64::from(day))).expect("simulated days lie within a few decades")
 }
 
-fn draw_line_rules(dice: &mut Dice) -> Vec<LineRule> {
-    let candidates = [
-        LineRule { attribute: 3, values: vec!["Private"], multiplier_bps: 20_000 },
-        LineRule { attribute: 2, values: vec!["TOYS", "GROCERY"], multiplier_bps: 12_500 },
-        LineRule { attribute: 1, values: vec!["frozen"], multiplier_bps: 5_000 },
-        LineRule { attribute: 0, values: vec!["sku-1", "sku-3"], multiplier_bps: 30_000 },
-        LineRule { attribute: 4, values: vec!["low"], multiplier_bps: 0 },
-        LineRule { attribute: 1, values: vec!["fresh"], multiplier_bps: 20_000 },
+fn draw_line_rules(dice: &mut Dice, has_levels: bool) -> Vec<LineRule> {
+    use Effect::{Fixed, Multiplier};
+    let candidates: [(Option<usize>, Vec<&'static str>, Effect); 8] = [
+        (Some(3), vec!["Private"], Multiplier(20_000)),
+        (Some(2), vec!["TOYS", "GROCERY"], Multiplier(12_500)),
+        (Some(1), vec!["frozen"], Multiplier(5_000)),
+        (Some(0), vec!["sku-1", "sku-3"], Multiplier(30_000)),
+        (Some(4), vec!["low"], Multiplier(0)),
+        (Some(1), vec!["fresh"], Multiplier(20_000)),
+        (None, vec![], Multiplier(15_000)),
+        (Some(0), vec!["sku-2", "sku-3"], Fixed(3, true)),
     ];
-    candidates.into_iter().filter(|_| dice.percent(45)).collect()
+    let mut rules: Vec<LineRule> = Vec::new();
+    let is_multiplied = |rule: &&LineRule| rule.together == Together::Multiply;
+    for (attribute, values, effect) in candidates {
+        if !dice.percent(40) {
+            continue;
+        }
+        // Of two that count alone the file would have to say which.
+        let may_be_alone = attribute == Some(4);
+        let together = match (effect, dice.below(10)) {
+            (Fixed(..), _) | (_, 0..2) => Together::Add,
+            // More of them would leave the range of the model's numbers.
+            (_, 2..4) if rules.iter().filter(is_multiplied).count() < 3 => Together::Multiply,
+            (_, 4..7) if may_be_alone => Together::Exclusive,
+            _ => Together::BestOf,
+        };
+        let effect = match effect {
+            Fixed(units, _) => Fixed(units, dice.percent(50)),
+            multiplier => multiplier,
+        };
+        rules.push(LineRule { attribute, values, effect, together, when: WhenRule::draw(dice, true, has_levels) });
+    }
+    rules
 }
 
 fn draw_caps(dice: &mut Dice) -> Vec<CounterRule> {

@@ -27,6 +27,7 @@ enum Kind {
     Client,
     Decide,
     Seal,
+    Sweep,
     Commit,
     Notice,
     BeginSnapshot,
@@ -39,10 +40,11 @@ enum Kind {
 }
 
 /// Each kind of step with its usual weight.
-const KINDS: [(Kind, u64); 12] = [
+const KINDS: [(Kind, u64); 13] = [
     (Kind::Client, 30),
     (Kind::Decide, 30),
     (Kind::Seal, 12),
+    (Kind::Sweep, 2),
     (Kind::Commit, 10),
     (Kind::Notice, 16),
     (Kind::BeginSnapshot, 1),
@@ -107,6 +109,10 @@ impl Simulation {
                 if life.machine.seal(worker) {
                     self.note(|| format!("worker {worker} handed over"));
                 }
+                Ok(())
+            }
+            Kind::Sweep => {
+                life.machine.sweep(worker);
                 Ok(())
             }
             Kind::Commit => {
@@ -280,7 +286,7 @@ impl Simulation {
             (50..56, Some(of)) => self.traffic.changed(dice, now, &of),
             (44..50, Some(of)) => self.traffic.same_receipt(dice, now, &of),
             (32..44, Some(of)) => self.traffic.reversal(dice, &of),
-            _ => self.traffic.accrual(dice, now),
+            _ => self.traffic.anything(dice, now),
         };
         let deadline = self.dice.percent(3).then(|| self.monotonic_ns + self.dice.number(0..200_000));
         let index = self.clients.add(request);

@@ -4,6 +4,7 @@
 
 use super::dice::Dice;
 use super::facts::{Action, Name, Purchase, PurchaseLine, Request};
+use super::rewards::{ACTIVITIES, SEGMENTS};
 use super::rules::{BRANDS, CATEGORIES, DEPARTMENTS};
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
@@ -134,6 +135,47 @@ impl Traffic {
         Request { partner, transaction_id, action: Action::Accrue { account, purchase } }
     }
 
+    /// A command that was never asked for: mostly an accrual.
+    pub fn anything(&mut self, dice: &mut Dice, now: i64) -> Request {
+        if self.is_heavy() {
+            // So that a commit has several frames.
+            return self.accrual(dice, now);
+        }
+        let action = match dice.below(20) {
+            0..12 => return self.accrual(dice, now),
+            12..16 => {
+                let units = if dice.percent(70) { dice.number(1..40) } else { dice.number(1..4_000) };
+                Action::Redeem { account: self.account(dice), wallet: usize::from(dice.percent(15)), units }
+            }
+            16..18 => self.activity(dice, now),
+            _ => self.enrolment(dice),
+        };
+        Request { partner: self.partner(dice), transaction_id: self.fresh_id(dice), action }
+    }
+
+    fn activity(&self, dice: &mut Dice, now: i64) -> Action {
+        Action::Act {
+            account: self.account(dice),
+            kind: (*dice.pick(&ACTIVITIES)).into(),
+            happened_at: self.receipt_at(dice, now),
+            channel: (*dice.pick(&["", "app"])).into(),
+        }
+    }
+
+    fn enrolment(&self, dice: &mut Dice) -> Action {
+        let (mut joins, mut leaves) = (Vec::new(), Vec::new());
+        for segment in SEGMENTS {
+            match dice.below(4) {
+                0 | 1 => joins.push(Name::from(segment)),
+                2 => leaves.push(Name::from(segment)),
+                _ => {}
+            }
+        }
+        joins.sort();
+        leaves.sort();
+        Action::Enrol { account: self.account(dice), joins, leaves }
+    }
+
     /// The reversal of something under a new id.
     pub fn reversal(&mut self, dice: &mut Dice, of: &Request) -> Request {
         let original = if dice.percent(3) { "never-seen".into() } else { of.transaction_id.clone() };
@@ -169,6 +211,19 @@ impl Traffic {
                 7 => purchase.lines[0].attributes[3] = "Imported".into(),
                 _ => *purchase = self.purchase(dice, now),
             },
+            Action::Redeem { account, wallet, units } => match dice.below(3) {
+                0 => *account = self.account(dice),
+                1 => *wallet = 1 - *wallet,
+                _ => *units += 1,
+            },
+            Action::Act { account, kind, happened_at, channel } => match dice.below(4) {
+                0 => *account = self.account(dice),
+                1 => *kind = "another".into(),
+                2 => *happened_at += 1,
+                _ => *channel = "kiosk".into(),
+            },
+            Action::Enrol { .. } => changed.action = self.enrolment(dice),
+            Action::Expire => {}
         }
         if dice.percent(10) {
             let original = of.transaction_id.clone();

@@ -310,6 +310,7 @@ pub async fn send(oracle: &Oracle, clients: &mut Clients, command: &wire::Comman
         wire::command::Command::Reverse(request) => {
             clients.ledger.reverse(request).await.map(|response| response.into_inner().decision)
         }
+        other => panic!("the oracle keeps no account of {other:?}"),
     };
     match answered {
         Ok(decision) => {

@@ -11,6 +11,7 @@ mod damage;
 mod forgery;
 mod order;
 mod report;
+mod rewards;
 
 use std::sync::{Arc, OnceLock};
 

@@ -122,7 +122,7 @@ pub fn full_accrual() -> Entry {
                 counter(9, 2017, 12_999, 17_563),
             ],
             totals: TotalsChange::default(),
-            segments: vec![],
+            ..Effects::default()
         },
         balance_after: 150,
         ..Decision::default()
@@ -226,7 +226,7 @@ pub fn reversal_of(original: &Entry) -> Entry {
             lots: granted.lot.map(|key| lot_change(key, -granted.units)).into_iter().collect(),
             counters: granted.counters.iter().map(|change| CounterChange { delta: -change.delta, ..*change }).collect(),
             totals: TotalsChange::of_reversal(),
-            segments: vec![],
+            ..Effects::default()
         },
         balance_after: 12,
         ..Decision::default()

@@ -12,7 +12,7 @@ fn enrolment(transaction_id: &str, joins: &[&str], leaves: &[&str]) -> wire::Enr
         account_id: "anna".to_owned(),
         join_segments: list(joins),
         leave_segments: list(leaves),
-        posting_time: None,
+        ..wire::EnrolRequest::default()
     }
 }
 
@@ -26,9 +26,15 @@ async fn account(shop: &mut Shop) -> wire::GetAccountResponse {
 }
 
 async fn updated(shop: &mut Shop, request: wire::EnrolRequest) -> wire::Decision {
-    let wire::EnrolRequest { transaction_id, account_id, join_segments, leave_segments, posting_time } = request;
-    let request =
-        wire::UpdateAccountRequest { transaction_id, account_id, join_segments, leave_segments, posting_time };
+    let request = wire::UpdateAccountRequest {
+        transaction_id: request.transaction_id,
+        account_id: request.account_id,
+        join_segments: request.join_segments,
+        leave_segments: request.leave_segments,
+        posting_time: request.posting_time,
+        birthday: request.birthday,
+        clear_birthday: request.clear_birthday,
+    };
     shop.account.update_account(request).await.unwrap().into_inner().decision.unwrap()
 }
 
@@ -90,6 +96,15 @@ async fn an_account_is_opened_and_joins_and_leaves_segments() {
     assert_eq!(state.segments, ["regulars", "vienna"]);
     assert_eq!((state.open_time, Some(state.position)), (first.posting_time, changed.position));
     assert_eq!(shop.accrue(accrual("t1", "anna", 900)).await.granted_points, 9);
+
+    assert!(!state.birthday_known);
+    let born = wire::EnrolRequest { birthday: Some(wire::Birthday { month: 2, day: 29 }), ..enrolment("u2", &[], &[]) };
+    updated(&mut shop, born.clone()).await;
+    assert!(account(&mut shop).await.birthday_known);
+    let other = wire::EnrolRequest { birthday: Some(wire::Birthday { month: 3, day: 1 }), ..born };
+    assert_eq!(updated(&mut shop, other).await.refusal.unwrap().field, "birthday");
+    updated(&mut shop, wire::EnrolRequest { clear_birthday: true, ..enrolment("u3", &[], &[]) }).await;
+    assert!(!account(&mut shop).await.birthday_known);
 
     let status = shop.account.enrol(enrolment("e2", &["a", ""], &["a"])).await.unwrap_err();
     assert_eq!(wrong_fields(&status), ["join_segments[1]", "leave_segments[0]"]);
@@ -155,6 +170,7 @@ async fn an_opening_balance_is_loaded_once_and_dies_as_it_says() {
     let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), wallet: String::new(), lots: true };
     let wallet = shop.ledger.get_balance(request).await.unwrap().into_inner().wallets.remove(0);
     assert_eq!((wallet.expiring_points, wallet.expiring_time), (7, time(soon)));
+    assert_eq!((wallet.available_points, wallet.pending_points), (15, 0));
     let lots: Vec<_> = wallet.lots.iter().map(|lot| (lot.points, lot.issuer.as_str(), lot.expire_time)).collect();
     assert_eq!(lots, [(7, "north", time(soon)), (1, "default", time(soon + 9)), (7, "default", None)]);
 

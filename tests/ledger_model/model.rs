@@ -131,6 +131,7 @@ impl<'a> Model<'a> {
             CalendarWindow::Week => monday.expect("in range").to_string(),
             CalendarWindow::Month => format!("{}-{}", at.year(), at.month()),
             CalendarWindow::Year => at.year().to_string(),
+            CalendarWindow::Anniversary => unreachable!("no drawn metric counts by it"),
             CalendarWindow::Lifetime => String::new(),
         }
     }

@@ -147,7 +147,7 @@ impl Real {
 
     pub fn enrol(&mut self, account: usize, joins: &[usize], leaves: &[usize], now: TimestampNs) -> Outcome {
         let listed = |list: &[usize]| list.iter().map(|index| self.segments[*index]).collect();
-        let enrolment = Enrolment { joins: listed(joins), leaves: listed(leaves) };
+        let enrolment = Enrolment { joins: listed(joins), leaves: listed(leaves), birthday: None };
         self.run(account, now, self.partners[0], CommandKind::Enrol(enrolment));
         if let Some(refusal) = self.decision.refusal() {
             return Outcome::Refused(refusal);

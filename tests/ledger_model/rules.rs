@@ -152,6 +152,9 @@ impl Rules {
                 metric: program.metrics[0].symbol,
                 window: program.metrics[0].window,
                 rolling: 1,
+                keep: 0,
+                soft_landing: false,
+                grace_days: 0,
                 levels: self.tiers.iter().enumerate().map(level).collect(),
             });
         }

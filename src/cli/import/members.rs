@@ -83,8 +83,8 @@ impl Source for SegmentSource {
             transaction_id: derived_id("segment", &[&account_id, &segment, &self.names.label]),
             account_id,
             join_segments: vec![segment],
-            leave_segments: Vec::new(),
             posting_time: self.posting_time,
+            ..EnrolRequest::default()
         };
         let command = Command { command: Some(command::Command::Enrol(request)) };
         Ok(Some(Outgoing { line: self.rows.line(), row_count: 1, command }))

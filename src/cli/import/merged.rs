@@ -108,9 +108,8 @@ impl MergedSource {
         let request = EnrolRequest {
             transaction_id: derived_id("enrol", &[account_id]),
             account_id: account_id.to_owned(),
-            join_segments: Vec::new(),
-            leave_segments: Vec::new(),
             posting_time,
+            ..EnrolRequest::default()
         };
         let command = Command { command: Some(command::Command::Enrol(request)) };
         self.waiting.push_back(Outgoing { line, row_count: 0, command });

@@ -135,6 +135,12 @@ impl Worker {
             && decision.is_journaled()
         {
             held.take(&decision.cells, ticket);
+            #[cfg(feature = "broken-variants")]
+            if gives_room_back_early() {
+                for taken in decision.cells.iter().filter(|taken| taken.used < 0) {
+                    held.release(taken.cell, -taken.used);
+                }
+            }
         }
     }
 
@@ -189,6 +195,10 @@ impl Worker {
             if let Some(receipt) = job.ids.freed {
                 self.used_ids.push((receipt, IdEntry { position, freed: true }));
             }
+            #[cfg(feature = "broken-variants")]
+            if gives_room_back_early() {
+                return;
+            }
             for taken in job.outcome.decision.cells.iter().filter(|taken| taken.used < 0) {
                 self.shared.cells.release(taken.cell, -taken.used);
             }
@@ -201,6 +211,11 @@ impl Worker {
         self.used_ids.clear();
         self.claimed_ids.clear();
     }
+}
+
+#[cfg(feature = "broken-variants")]
+fn gives_room_back_early() -> bool {
+    crate::sim::broken::is(crate::sim::broken::Variant::RoomBeforeDurable)
 }
 
 /// The time that picks the version: the receipt's, but never later than the posting, so that a version takes effect
