@@ -142,7 +142,7 @@ fn a_server_that_is_not_there_is_unavailable() {
 #[test]
 fn a_programme_file_is_checked_without_a_server() {
     let folder = folder();
-    for name in ["basic", "coffee-shop"] {
+    for name in ["basic", "coffee-shop", "grocery", "craft-shop", "beauty", "engagement", "profit-minded"] {
         let path = repository(&format!("deploy/programs/{name}.toml"));
         let ran = run(["program", "check", text(&path)]).expect(0);
         assert!(ran.stdout.contains("can be published; 0 errors"), "{}", ran.stdout);
@@ -150,6 +150,16 @@ fn a_programme_file_is_checked_without_a_server() {
         assert_eq!((&object["ok"], &object["error_count"]), (&Value::Bool(true), &Value::from(0)));
         assert!(object["summary"].as_array().is_some_and(|lines| lines.len() > 3));
     }
+    let grocery = repository("deploy/programs/grocery.toml");
+    let outlook = "a basket of 35.00 USD earns 35 points; first reward after 3 baskets";
+    let ran = run(["program", "check", text(&grocery)]).expect(0);
+    assert!(ran.stdout.contains(outlook), "{}", ran.stdout);
+    let object = run(["program", "check", text(&grocery), "--json"]).expect(0).object();
+    assert_eq!(object["outlook"]["words"], outlook);
+    assert_eq!(
+        (&object["outlook"]["basket_units"], &object["outlook"]["baskets_to_first_reward"]),
+        (&35.into(), &3.into())
+    );
 
     let source = fs::read_to_string(repository("deploy/programs/basic.toml")).expect("the sample is there");
     let path = folder.path().join("broken.toml");

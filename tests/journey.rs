@@ -352,8 +352,7 @@ fn load_full_with(workers: &str) -> String {
     let data = folder.path().join("data");
     let verified = run(["audit", "verify", "--json", "--data", text(&data)]).expect(0).object();
     assert_eq!((&verified["intact"], &verified["digest"]), (&Value::Bool(true), &Value::from(digest.as_str())));
-    let from_disk = ["--with-transactions", "--data", text(&data)];
-    let offline = EXPORT.iter().chain(&from_disk);
+    let offline = [&EXPORT[..], &["--with-transactions", "--data", text(&data)]].concat();
     assert_same(&run(offline).expect(0).stdout, "expected-full-2017q1.csv");
     digest
 }

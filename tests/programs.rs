@@ -189,7 +189,7 @@ impl Visit<'_> {
     fn joins(self, segments: &[&str]) -> String {
         let mut joins: Vec<SymbolId> = segments.iter().map(|segment| self.shop.symbol(segment)).collect();
         joins.sort_unstable();
-        self.shop.run(self.member, self.at, CommandKind::Enrol(Enrolment { joins, leaves: vec![] }))
+        self.shop.run(self.member, self.at, CommandKind::Enrol(Enrolment { joins, ..Enrolment::default() }))
     }
 }
 

@@ -275,7 +275,14 @@ fn lots_of(word: &str, now: TimestampNs, symbol: &impl Fn(&str) -> SymbolId) -> 
     let issuer = symbol(issuer);
     let key = |index: i64| {
         let expires_at = dies.map_or(LotKey::NEVER, |dies| TimestampNs(now.0 + dies + index));
-        LotKey { wallet: WalletId(0), issuer, funding_rate_bps: 0, available_from_minute: 0, is_extended: false, expires_at }
+        LotKey {
+            wallet: WalletId(0),
+            issuer,
+            funding_rate_bps: 0,
+            available_from_minute: 0,
+            is_extended: false,
+            expires_at,
+        }
     };
     (0..count).map(|index| (key(index), units)).collect()
 }

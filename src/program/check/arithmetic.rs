@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Value, key_of};
-use crate::ledger::program::{BPS_ONE, Stacking};
+use crate::ledger::program::{BPS_ONE, Rounding, Stacking};
 use crate::limits::{BASKET_LINES_MAX, LINE_AMOUNT_MINOR_MAX, LINE_QUANTITY_MAX, UNITS_MAX};
 use crate::program::file::{EarnSection, EffectEntry, ProgramFile, RuleEntry, TriggerEntry};
 use crate::program::problem::{Finding, Problems};
@@ -40,6 +40,12 @@ pub(super) fn check_largest_basket(earn: &EarnSection, file: &ProgramFile, probl
         return;
     }
     let strongest = Strongest::of(file);
+    if earn.rounding == Rounding::Carry && strongest.denominator(earn).is_none_or(|parts| i64::try_from(parts).is_err())
+    {
+        let message = "what a basket leaves over is in parts too small to be carried";
+        let hint = "lower `per_minor`, have fewer rules that multiply, or round in another way";
+        problems.push(Finding::error(&earn.per_minor.span(), message).hint(hint));
+    }
     let most = strongest.largest_basket(earn).map(|basket| basket + basket_bonuses(file));
     if most.is_none_or(|most| most > room) {
         let what = match most {
@@ -226,13 +232,19 @@ impl Strongest {
         Some(stacked.max((self.exclusive_bps * tier_bps + ONE - 1) / ONE))
     }
 
+    /// How many parts make a unit; `None` on overflow.
+    fn denominator(&self, earn: &EarnSection) -> Option<i128> {
+        let tier_one = if self.tier_bps.is_some() { ONE } else { 1 };
+        let chain_one = ONE.checked_pow(self.multiply_count)?;
+        (i128::from(*earn.per_minor.get_ref()) * ONE).checked_mul(chain_one)?.checked_mul(tier_one)
+    }
+
     /// The units of the largest basket before rounding, rounded down; `None` on overflow.
     fn largest_basket(&self, earn: &EarnSection) -> Option<i128> {
         let lines_max = i128::try_from(BASKET_LINES_MAX).ok()?;
         let chain_one = ONE.checked_pow(self.multiply_count)?;
-        let (tier_bps, tier_one) = self.tier_bps.map_or((1, 1), |bps| (i128::from(bps), ONE));
-        let denominator = i128::from(*earn.per_minor.get_ref()) * ONE;
-        let denominator = denominator.checked_mul(chain_one)?.checked_mul(tier_one)?;
+        let tier_bps = self.tier_bps.map_or(1, i128::from);
+        let denominator = self.denominator(earn)?;
         denominator.checked_mul(2)?; // A rounding compares twice the remainder.
         let stacked = self.base_bps.checked_mul(self.chain?)?;
         let multiplier = stacked.max(self.exclusive_bps.checked_mul(chain_one)?).checked_mul(tier_bps)?;

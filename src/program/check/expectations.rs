@@ -110,15 +110,18 @@ fn command(expectation: &Expectation, at: TimestampNs, symbols: &mut SymbolTable
 
 /// A shard with one account: of which is known what the expectation says.
 fn state(expectation: &Expectation, program: &Program, at: TimestampNs, symbols: &mut SymbolTable) -> ShardState {
-    let Given { segments, level, basket_number, .. } = &expectation.given;
-    let mut account = Account { id: ACCOUNT.into(), ..Account::default() };
+    let Given { segments, level, basket_number, birthday, days_since_last_basket, .. } = &expectation.given;
+    // Opened at the instant, so that the first of its own years has begun.
+    let mut account = Account { id: ACCOUNT.into(), opened_at: at, ..Account::default() };
     // A basket is counted once it is accepted.
     let is_basket = matches!(expectation.event, Event::Basket(_));
     account.totals.baskets = basket_number - i64::from(is_basket);
     let mut segments: Vec<_> = segments.iter().map(|segment| intern(symbols, segment.get_ref())).collect();
     segments.sort_unstable();
     segments.dedup();
-    account.profile = Some(Box::new(Profile { segments, ..Profile::default() }));
+    let last_basket_on = days_since_last_basket.map(|days| Day(program.zone.day(at).0 - days));
+    let birthday = *birthday;
+    account.profile = Some(Box::new(Profile { segments, birthday, last_basket_on, ..Profile::default() }));
     if let Some((ladder, reached)) = program.tiers.as_ref().and_then(|ladder| Some((ladder, ladder.at(*level)?))) {
         let period = Periods::at(&program.zone, at).of(ladder.window);
         let retain_until = Day(i32::MAX);

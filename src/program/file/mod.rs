@@ -4,6 +4,7 @@
 //! several entries together is judged in `check`. The reference for authors is `docs/programs.md`.
 
 mod expect;
+mod experiments;
 mod rewards;
 mod rules;
 mod when;
@@ -21,6 +22,7 @@ use crate::ledger::types::Day;
 use crate::limits;
 
 pub(super) use expect::{Event, Expectation, Given};
+pub(super) use experiments::ExperimentEntry;
 pub(super) use rewards::{BonusEntry, TiersSection, TriggerEntry};
 pub(super) use rules::{EffectEntry, RuleEntry};
 pub(super) use when::WhenEntry;
@@ -36,6 +38,7 @@ pub(super) struct ProgramFile {
     pub(super) metrics: Vec<MetricEntry>,
     pub(super) budgets: Vec<BudgetEntry>,
     pub(super) tiers: Option<TiersSection>,
+    pub(super) experiments: Vec<ExperimentEntry>,
     pub(super) bonuses: Vec<BonusEntry>,
     pub(super) expectations: Vec<Expectation>,
 }
@@ -74,6 +77,7 @@ pub(super) struct EarnSection {
     pub(super) rounding: Rounding,
     pub(super) rounded_per: RoundedPer,
     pub(super) exclude: Vec<(Attribute, Vec<At<String>>)>,
+    pub(super) pending_days: u16,
     pub(super) expiry: Expiry,
 }
 
@@ -168,6 +172,17 @@ pub(super) const CALENDAR_WINDOWS: [(&str, CalendarWindow); 6] = [
     ("lifetime", CalendarWindow::Lifetime),
 ];
 
+/// The windows of metrics: also the years of an account.
+const METRIC_WINDOWS: [(&str, CalendarWindow); 7] = [
+    ("hour", CalendarWindow::Hour),
+    ("day", CalendarWindow::Day),
+    ("week", CalendarWindow::Week),
+    ("month", CalendarWindow::Month),
+    ("year", CalendarWindow::Year),
+    ("anniversary", CalendarWindow::Anniversary),
+    ("lifetime", CalendarWindow::Lifetime),
+];
+
 const CAP_MEASURES: [(&str, CapMeasure); 3] = [
     ("units", CapMeasure::Units),
     ("earning-baskets", CapMeasure::EarningBaskets),
@@ -218,18 +233,32 @@ impl ProgramFile {
             Some(section) => rewards::read_tiers(section, &counter_names, &metrics),
             None => (None, Vec::new()),
         };
+        let mut experiment_names = Names::default();
+        let count_max = limits::PROGRAM_EXPERIMENTS_MAX;
+        let experiments = read_entries(&mut root, "experiments", "[[experiments]]", count_max, |entry| {
+            experiments::read_experiment(entry, &mut experiment_names)
+        });
+        let known = when::Known { levels: &levels, metrics: &metrics, experiments: &experiments };
         let mut rule_names = Names::default();
         let rules = read_entries(&mut root, "rules", "[[rules]]", limits::PROGRAM_RULES_MAX, |entry| {
-            rules::read_rule(entry, &mut rule_names, &levels)
+            rules::read_rule(entry, &mut rule_names, &known)
         });
         let bonuses = read_entries(&mut root, "bonuses", "[[bonuses]]", limits::PROGRAM_BONUSES_MAX, |entry| {
-            rewards::read_bonus(entry, &mut rule_names, &mut counter_names, &levels)
+            rewards::read_bonus(entry, &mut rule_names, &mut counter_names, &known)
         });
         let expectations = read_entries(&mut root, "expect", "[[expect]]", usize::MAX, |entry| {
             expect::read_expectation(entry, &rule_names, &levels)
         });
         root.finish();
-        Self { header, wallets, earn, rules, caps, metrics, budgets, tiers, bonuses, expectations }
+        Self { header, wallets, earn, rules, caps, metrics, budgets, tiers, experiments, bonuses, expectations }
+    }
+}
+
+impl ProgramFile {
+    /// The conditions of all rules and bonuses.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = &WhenEntry> {
+        let rules = self.rules.iter().filter_map(|rule| rule.when.as_ref());
+        rules.chain(self.bonuses.iter().filter_map(|bonus| bonus.when.as_ref()))
     }
 }
 
@@ -318,7 +347,12 @@ fn read_earn(mut section: TableReader<'_, '_>, wallet_names: &Names) -> Option<E
     }
     let units = section.integer("units", 1..=limits::EARN_RATE_PART_MAX);
     let per_minor = section.integer("per_minor", 1..=limits::EARN_RATE_PART_MAX);
-    let roundings = [("floor", Rounding::Floor), ("half-up", Rounding::HalfUp), ("half-even", Rounding::HalfEven)];
+    let roundings = [
+        ("floor", Rounding::Floor),
+        ("half-up", Rounding::HalfUp),
+        ("half-even", Rounding::HalfEven),
+        ("carry", Rounding::Carry),
+    ];
     let rounding = section.word("rounding", &roundings);
     let places = [("basket", RoundedPer::Basket), ("line", RoundedPer::Line)];
     let rounded_per = section.word("rounded_per", &places).map_or(RoundedPer::Basket, At::into_inner);
@@ -332,7 +366,12 @@ fn read_earn(mut section: TableReader<'_, '_>, wallet_names: &Names) -> Option<E
         table.finish();
         lists
     });
-    let expiry = rewards::read_expiry(&mut section);
+    let carries = rounding.as_ref().filter(|rounding| *rounding.get_ref() == Rounding::Carry);
+    if let Some(rounding) = carries.filter(|_| rounded_per == RoundedPer::Line) {
+        let message = "only what a basket leaves over can be carried to the next, not what a line does";
+        section.problems.push(Finding::error(&rounding.span(), message).hint("write rounded_per = \"basket\""));
+    }
+    let (pending_days, expiry) = rewards::read_terms(&mut section);
     section.finish();
     stacking?;
     Some(EarnSection {
@@ -342,6 +381,7 @@ fn read_earn(mut section: TableReader<'_, '_>, wallet_names: &Names) -> Option<E
         rounding: rounding?.into_inner(),
         rounded_per,
         exclude,
+        pending_days,
         expiry,
     })
 }
@@ -410,7 +450,7 @@ fn read_metric(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<Metr
         names.claim(entry.problems, "metric", name);
     }
     let measure = entry.word("measure", &METRIC_MEASURES);
-    let window = entry.word("window", &CALENDAR_WINDOWS);
+    let window = entry.word("window", &METRIC_WINDOWS);
     entry.finish();
     Some(MetricEntry { name: name?, measure: measure?.into_inner(), window: window?.into_inner() })
 }

@@ -1,7 +1,7 @@
 //! What an ordinary basket earns, and how many of them the first reward takes.
 //!
-//! What must stay true: units come from the code that decides; no condition is taken to hold, so that what is said is
-//! true of every member.
+//! What must stay true: units come from the code that decides; no condition is taken to hold, neither one that gives
+//! nor one that takes.
 
 use serde::Serialize;
 

@@ -154,7 +154,7 @@ pub(super) const ROWS: &[Row] = &[
     (
         "expiry = { after_days = 60 }",
         "expiry = { days = 60 }",
-        "18:10: error: `expiry` lacks `after_days`\n18:12: error: `expiry` has no key `days`\n  hint: what it may have: after_days",
+        "18:10: error: `expiry` must state exactly one of three keys, not 0\n  hint: after_days = 60, inactive_days = 365 or each_year_on = \"12-31\"\n18:12: error: `expiry` has no key `days`\n  hint: what it may have: after_days, inactive_days, each_year_on",
     ),
     (
         "expiry = { after_days = 60 }",
@@ -165,12 +165,12 @@ pub(super) const ROWS: &[Row] = &[
     (
         "window = \"year\"",
         "window = \"weak\"",
-        "23:10: error: `window` must be one of \"hour\", \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"weak\"\n  hint: did you mean \"week\"?",
+        "23:10: error: `window` must be one of \"hour\", \"day\", \"week\", \"month\", \"year\", \"anniversary\", \"lifetime\", not \"weak\"\n  hint: did you mean \"week\"?",
     ),
     (
         "window = \"year\"",
         "window = \"lifetme\"",
-        "23:10: error: `window` must be one of \"hour\", \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"lifetme\"\n  hint: did you mean \"lifetime\"?",
+        "23:10: error: `window` must be one of \"hour\", \"day\", \"week\", \"month\", \"year\", \"anniversary\", \"lifetime\", not \"lifetme\"\n  hint: did you mean \"lifetime\"?",
     ),
     (
         "metric = \"spent\"",
@@ -537,5 +537,71 @@ pub(super) const ROWS: &[Row] = &[
         "limit = { times = 3, per = \"week\" }",
         "place = 100",
         "81:1: error: [[bonuses]] has no key `place`\n  hint: did you mean `places`?",
+    ),
+    (
+        "expiry = { after_days = 60 }",
+        "expiry = { after_days = 60, inactive_days = 5 }",
+        "18:10: error: `expiry` must state exactly one of three keys, not 2\n  hint: after_days = 60, inactive_days = 365 or each_year_on = \"12-31\"",
+    ),
+    (
+        "expiry = { after_days = 60 }",
+        "expiry = { each_year_on = \"02-29\" }",
+        "18:27: error: \"02-29\" is no day that every year has\n  hint: write month and day, for example each_year_on = \"12-31\"",
+    ),
+    (
+        "expiry = { after_days = 60 }",
+        "expiry = { after_days = 60 }\npending_days = 60",
+        "19:16: error: what is pending for 60 days dies before: it lives for 60",
+    ),
+    (
+        "rounding = \"floor\"",
+        "rounding = \"carry\"\nrounded_per = \"line\"",
+        "16:12: error: only what a basket leaves over can be carried to the next, not what a line does\n  hint: write rounded_per = \"basket\"",
+    ),
+    (
+        "metric = \"spent\"\n",
+        "metric = \"spent\"\nsoft_landing = \"yes\"\n",
+        "27:16: error: `soft_landing` must be true or false, not a string",
+    ),
+    ("metric = \"spent\"\n", "metric = \"spent\"\nkeep = 61\n", "27:8: error: `keep` is 61, but must be from 0 to 60"),
+    (
+        "window = \"month\"",
+        "window = \"anniversary\"",
+        "86:10: error: `window` must be one of \"hour\", \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"anniversary\"",
+    ),
+    (
+        "nth_basket = 1,",
+        "birthday = \"year\",",
+        "74:21: error: `birthday` must be one of \"day\", \"week\", \"month\", not \"year\"",
+    ),
+    (
+        "nth_basket = 1,",
+        "days_since_last_basket_min = 9, days_since_last_basket_max = 8,",
+        "74:39: error: bonus `welcome` never counts: at least 9 days are never at most 8",
+    ),
+    (
+        "nth_basket = 1,",
+        "own_average = { metric = \"spent\", percent = 120 },",
+        "74:35: error: \"spent\" is no metric of eligible amounts over a lifetime",
+    ),
+    (
+        "nth_basket = 1,",
+        "experiment = [\"welcome.b\"],",
+        "74:24: error: there is no variant \"welcome.b\"\n  hint: a variant is named with its experiment: experiment = [\"welcome.b\"]",
+    ),
+    (
+        "[[bonuses]]",
+        "[[experiments]]\nname = \"e\"\nvariants = [{ name = \"a\", percent = 50 }, { name = \"b\", percent = 40 }]\n\n[[bonuses]]",
+        "71:1: error: the variants come to 90 percent, not to 100",
+    ),
+    (
+        "[[bonuses]]",
+        "[[experiments]]\nname = \"e\"\nvariants = [{ name = \"a\", percent = 50 }, { name = \"a\", percent = 50 }]\n\n[[bonuses]]",
+        "73:52: error: the name `a` is taken by the variant on line 73",
+    ),
+    (
+        "channel = \"app\"",
+        "channel = \"app\"\nbirthday = \"30.04.\"",
+        "94:12: error: \"30.04.\" is no birthday\n  hint: write month and day, for example birthday = \"04-30\"",
     ),
 ];

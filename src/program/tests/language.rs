@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::broken_language::FULL;
 use super::*;
 use crate::ledger::earn::LineSums;
-use crate::ledger::program::{Conditions, Expiry, LineClass, LineEffect, Stacking, TierLevel, Trigger, Weekdays};
+use crate::ledger::program::{
+    BirthdayWithin, Conditions, Expiry, LineClass, LineEffect, OwnAverage, Stacking, Terms, TierLevel, Trigger,
+    Weekdays,
+};
 use crate::limits::{BASKET_LINES_MAX, LINE_AMOUNT_MINOR_MAX, LINE_QUANTITY_MAX};
 
 fn compiled(source: &str) -> (Program, SymbolTable) {
@@ -123,6 +126,59 @@ fn rules_that_multiply_are_counted_where_one_line_can_meet_them() {
         let (program, _) = compiled(&with(&rules.collect::<String>()));
         assert_eq!(program.lines.multiply_max, expected, "{matches:?}");
     }
+}
+
+#[test]
+fn terms_kept_levels_birthdays_and_experiments_say_what_the_file_says() {
+    let sections = r#"
+        [[metrics]]
+        name = "ever"
+        measure = "eligible-amount"
+        window = "lifetime"
+        [tiers]
+        metric = "spent"
+        keep = 1
+        soft_landing = true
+        grace_days = 31
+        levels = [{ name = "top", threshold = 9 }]
+        [[experiments]]
+        name = "e"
+        variants = [{ name = "a", percent = 30 }, { name = "b", percent = 70 }]
+        [[bonuses]]
+        name = "near"
+        units = 5
+        when = { birthday = "week", days_since_last_basket_min = 3, days_since_last_basket_max = 9, experiment = ["e.b"] }
+        [[bonuses]]
+        name = "more"
+        units = 6
+        when = { own_average = { metric = "ever", percent = 120 } }
+    "#;
+    let source =
+        with(sections).replacen("\"floor\"", "\"carry\"\npending_days = 14\nexpiry = { each_year_on = \"06-30\" }", 1);
+    let (program, symbols) = compiled(&source);
+    assert_eq!(program.earn.rounding, Rounding::Carry);
+    let terms = Terms { pending_days: 14, expiry: Expiry::EachYearOn { month: 6, day: 30 } };
+    assert_eq!(program.earn.terms, terms);
+    let ladder = program.tiers.as_ref().unwrap();
+    assert_eq!((ladder.keep, ladder.soft_landing, ladder.grace_days), (1, true, 31));
+    assert_eq!(program.experiments[0].variants, [("a".to_owned(), 30), ("b".to_owned(), 100)]);
+    let near = Conditions {
+        birthday: Some(BirthdayWithin::Week),
+        days_since_last_basket_min: Some(3),
+        days_since_last_basket_max: Some(9),
+        variants: vec![(0, 1)],
+        ..Conditions::default()
+    };
+    assert_eq!(program.bonuses[0].when, near);
+    let average = OwnAverage { metric: symbols.symbol("ever").unwrap(), percent: 120 };
+    assert_eq!(program.bonuses[1].when, Conditions { own_average: Some(average), ..Conditions::default() });
+    assert!(program.keeps_last_basket);
+    assert!(!compiled(FULL).0.keeps_last_basket);
+    let words = summary(&program).join("\n");
+    let told = "bonus near: 5 points for a basket, in the week of the birthday, at least 3 days after the last basket, \
+                at most 9 days after the last basket, in experiment e.b\n\
+                bonus more: 6 points for a basket, with at least 120 % of the account's average basket\n";
+    assert!(words.contains(told), "{words}");
 }
 
 /// Exclusive rules for the same value, told apart by what they state.
@@ -256,7 +312,7 @@ proptest! {
             for _ in 0..BASKET_LINES_MAX {
                 sums.add(class, beside.iter().copied(), LINE_AMOUNT_MINOR_MAX, LINE_QUANTITY_MAX);
             }
-            prop_assert!(sums.units().0 < UNITS_MAX, "{:?}", sums.units());
+            prop_assert!(sums.units().0 < UNITS_MAX, "{}", sums.units().0);
             prop_assert!(class != LineClass::Ineligible);
         }
     }

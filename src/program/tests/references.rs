@@ -53,7 +53,7 @@ fn every_programme_that_is_delivered_is_clean_and_names_the_schema() {
 }
 
 /// Tables of a programme file with a key that none of them has, and where the schema describes them.
-const TABLES: [(&str, &str); 19] = [
+const TABLES: [(&str, &str); 22] = [
     ("zzzzzzzzzz = 1", ""),
     ("program = { zzzzzzzzzz = 1 }", "/properties/program"),
     ("wallets = [{ zzzzzzzzzz = 1 }]", "/properties/wallets/items"),
@@ -63,6 +63,9 @@ const TABLES: [(&str, &str); 19] = [
     ("rules = [{ zzzzzzzzzz = 1 }]", "/properties/rules/items"),
     ("rules = [{ match = { zzzzzzzzzz = 1 } }]", "/properties/rules/items/properties/match"),
     ("rules = [{ when = { zzzzzzzzzz = 1 } }]", "/$defs/when"),
+    ("rules = [{ when = { own_average = { zzzzzzzzzz = 1 } } }]", "/$defs/when/properties/own_average"),
+    ("experiments = [{ zzzzzzzzzz = 1 }]", "/properties/experiments/items"),
+    ("experiments = [{ variants = [{ zzzzzzzzzz = 1 }] }]", "/properties/experiments/items/properties/variants/items"),
     ("bonuses = [{ zzzzzzzzzz = 1 }]", "/properties/bonuses/items"),
     ("bonuses = [{ when = { zzzzzzzzzz = 1 } }]", "/$defs/when"),
     ("bonuses = [{ on = { zzzzzzzzzz = 1 } }]", "/properties/bonuses/items/properties/on/oneOf/1"),
@@ -137,6 +140,7 @@ fn the_schema_knows_the_words_that_the_reader_knows() {
             "/properties/bonuses/items/properties/limit/properties/per",
         ),
         ("caps = [{ measure = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/measure"),
+        ("rules = [{ when = { birthday = \"zzzzzzzzzz\" } }]", "/$defs/when/properties/birthday"),
         ("caps = [{ subject = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/subject"),
         ("caps = [{ over = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/over"),
         ("caps = [{ window = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/window"),
