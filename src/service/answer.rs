@@ -431,7 +431,7 @@ pub(super) fn signed(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::program::{LineEffect, LineRule, Stacking};
+    use crate::ledger::program::{CalendarWindow, LineEffect, LineRule, Stacking};
 
     #[test]
     fn every_refusal_has_its_number_and_advice_on_the_wire() {
@@ -458,6 +458,16 @@ mod tests {
             rule(LineEffect::Fixed { units: 3, per_piece: true }, Stacking::Add),
         ];
         program.lines.multiply_max = 1;
+        // Levels multiply in a programme that has a ladder; what it looks like does not matter here.
+        program.tiers = Some(TierLadder {
+            metric: SymbolId(1),
+            window: CalendarWindow::Year,
+            rolling: 1,
+            keep: 0,
+            soft_landing: false,
+            grace_days: 0,
+            levels: Vec::new(),
+        });
         program
     }
 
