@@ -21,8 +21,9 @@ mod wire {
     const ROOT: &str = "proto";
 
     /// Every file of the package, in reading order.
-    const FILES: [&str; 5] = [
+    const FILES: [&str; 6] = [
         "tallystick/v1/ledger_service.proto",
+        "tallystick/v1/account_service.proto",
         "tallystick/v1/decision.proto",
         "tallystick/v1/error_reason.proto",
         "tallystick/v1/program_service.proto",

@@ -17,6 +17,8 @@ fn account(number: u32) -> Account {
             wallet: WalletId(0),
             issuer: SymbolId(issuer),
             funding_rate_bps: 0,
+            available_from_minute: 0,
+            is_extended: false,
             expires_at: TimestampNs(i64::MAX),
         },
         remaining: i64::from(number % 1_000 + 1),
@@ -36,6 +38,7 @@ fn account(number: u32) -> Account {
         counters: (10..16).map(|name| counter(name, if name % 2 == 0 { 20_454 } else { 2_026 })).collect(),
         totals: Totals { baskets: 4, ..Totals::default() },
         wallets: vec![WalletTotals { granted: 400, ..WalletTotals::default() }],
+        profile: None,
     }
 }
 

@@ -58,6 +58,10 @@ pub const PROGRAM_BUDGETS_MAX: usize = 64;
 pub const PROGRAM_BONUSES_MAX: usize = 1_024;
 /// Levels of a ladder. A set of them is a word of 64 bits, with one bit for accounts below the first.
 pub const PROGRAM_TIERS_MAX: usize = 32;
+/// Experiments of one programme.
+pub const PROGRAM_EXPERIMENTS_MAX: usize = 16;
+/// Windows that follow each other and are bounded together.
+pub const ROLLING_WINDOWS_MAX: u16 = 60;
 /// Days that granted units can live at most: a hundred years.
 pub const EXPIRY_DAYS_MAX: i64 = 36_525;
 /// Lots that one record changes; a redemption that would need more is refused.
@@ -174,6 +178,8 @@ pub const STREAM_MESSAGE_RESULTS_MAX: usize = 1_024;
 pub const PAGE_BYTES_TARGET: usize = 1 << 20;
 /// How long a batch waits for room in a full queue before its further items are refused as overloaded.
 pub const BATCH_PATIENCE_MS: u64 = 2_000;
+/// Quotes in one batch: each waits in a queue by itself.
+pub const QUOTES_MAX: usize = 256;
 /// Exports that may run at once: each holds a second copy of the state.
 pub const EXPORTS_MAX: usize = 1;
 /// Connections at a time; beyond it callers wait to be accepted.

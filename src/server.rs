@@ -4,6 +4,7 @@
 //! What must stay true: nothing is served before recovery is complete and a programme is there; after a failure of the
 //! ledger nothing is answered, and whoever runs the server learns of it at once.
 
+mod connection;
 pub mod threads;
 
 use std::net::{SocketAddr, TcpListener};

@@ -48,13 +48,16 @@ fn loaded_server(folder: &Path) -> Server {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 23] = [
+    let commands: [&[&str]; 26] = [
         &[],
         &["serve"],
         &["demo"],
         &["bench"],
         &["import"],
         &["import", "baskets"],
+        &["import", "segments"],
+        &["import", "accounts"],
+        &["import", "events"],
         &["export"],
         &["export", "accounts"],
         &["export", "journal"],
@@ -88,12 +91,15 @@ fn every_command_explains_itself() {
 
 #[test]
 fn mistakes_of_usage_end_with_two() {
-    let rows: [&[&str]; 12] = [
+    let rows: [&[&str]; 15] = [
         &[],
         &["sell"],
         &["import", "baskets"],
         &["import", "baskets", "a.csv", "--window", "0"],
         &["import", "baskets", "a.csv", "--posting-time", "yesterday"],
+        &["import", "baskets", "a.csv", "--redemptions", "r.csv"],
+        &["import", "baskets", "a.csv", "--redemptions", "r.csv", "--redeem-points", "0"],
+        &["import", "segments", "a.csv", "--at", "yesterday"],
         &["export", "accounts", "--as-of", "2017-04-01"],
         &["export", "accounts", "--format", "parquet"],
         &["export", "accounts", "--json"],
@@ -136,7 +142,7 @@ fn a_server_that_is_not_there_is_unavailable() {
 #[test]
 fn a_programme_file_is_checked_without_a_server() {
     let folder = folder();
-    for name in ["basic", "coffee-shop"] {
+    for name in ["basic", "coffee-shop", "grocery", "craft-shop", "beauty", "engagement", "profit-minded"] {
         let path = repository(&format!("deploy/programs/{name}.toml"));
         let ran = run(["program", "check", text(&path)]).expect(0);
         assert!(ran.stdout.contains("can be published; 0 errors"), "{}", ran.stdout);
@@ -144,6 +150,16 @@ fn a_programme_file_is_checked_without_a_server() {
         assert_eq!((&object["ok"], &object["error_count"]), (&Value::Bool(true), &Value::from(0)));
         assert!(object["summary"].as_array().is_some_and(|lines| lines.len() > 3));
     }
+    let grocery = repository("deploy/programs/grocery.toml");
+    let outlook = "a basket of 35.00 USD earns 35 points; first reward after 3 baskets";
+    let ran = run(["program", "check", text(&grocery)]).expect(0);
+    assert!(ran.stdout.contains(outlook), "{}", ran.stdout);
+    let object = run(["program", "check", text(&grocery), "--json"]).expect(0).object();
+    assert_eq!(object["outlook"]["words"], outlook);
+    assert_eq!(
+        (&object["outlook"]["basket_units"], &object["outlook"]["baskets_to_first_reward"]),
+        (&35.into(), &3.into())
+    );
 
     let source = fs::read_to_string(repository("deploy/programs/basic.toml")).expect("the sample is there");
     let path = folder.path().join("broken.toml");
@@ -199,6 +215,98 @@ fn a_mistake_in_a_file_of_baskets_is_located_and_the_import_can_go_on() {
          10,1,0,0,0,0,0,0,0,0\n"
     );
     server.stop();
+}
+
+fn file(folder: &Path, name: &str, content: &str) -> String {
+    let path = folder.join(name);
+    fs::write(&path, content).expect("a file can be written");
+    text(&path).to_owned()
+}
+
+#[test]
+fn history_is_more_than_baskets() {
+    let folder = folder();
+    let server = history_server(folder.path());
+    let accounts = "account_id,wallet,points,issuer,expires_at\n\
+                    9,points,40,,\n9,points,10,north,2017-01-02T00:00:00Z\n11,points,5,,\n";
+    let accounts = file(folder.path(), "accounts.csv", accounts);
+    let segments = file(folder.path(), "segments.csv", "campaign,member,note\n1,9,x\n2,9,\n1,12,\n");
+    let redemptions = "redemption_id,household_id,time\n\
+                       0,9,2017-01-01T11:53:26Z\n1,9,2017-01-01T12:10:28Z\n2,13,2017-01-03T00:00:00Z\n";
+    let redemptions = file(folder.path(), "redemptions.csv", redemptions);
+    let events = "transaction_id,account_id,time,kind,points,activity\n\
+                  e1,9,2017-01-04T00:00:00Z,activity,,review\ne2,9,2017-01-04T00:00:00Z,redemption,7,\n\
+                  e3,11,2017-01-04T00:00:00Z,redemption,6,\n";
+    let events = file(folder.path(), "events.csv", events);
+    let baskets = csv(folder.path(), &GOOD_ROWS);
+
+    // Where times come from the import, each import says when.
+    let ran = server.run(&["import", "accounts", &accounts]).expect(2);
+    assert!(ran.stderr.contains("say with --at TIME"), "{}", ran.stderr);
+    let at = ["--at", "2017-01-01T00:00:00Z", "--json"];
+    let columns = ["--account-column", "member", "--segment-column", "campaign", "--segment-prefix", "campaign-"];
+    let imports: [Vec<&str>; 4] = [
+        [&["import", "accounts", &accounts], &at[..]].concat(),
+        [&["import", "segments", &segments], &at[..], &columns].concat(),
+        vec!["import", "baskets", &baskets, "--redemptions", &redemptions, "--redeem-points", "45", "--json"],
+        vec!["import", "events", &events, "--json"],
+    ];
+    let counts = |object: &Value, count: &str| {
+        let kinds = object["kinds"].as_object().expect("the kinds are counted");
+        kinds.iter().map(|(kind, counts)| format!("{kind} {}", counts[count])).collect::<Vec<_>>().join(", ")
+    };
+    let expected = [
+        ("opening_balance 2", "opening_balance 0"),
+        ("enrolment 3", "enrolment 0"),
+        // The first redemption finds 50 points and the second the 5 that are left and 6 of the basket between them.
+        ("basket 3, enrolment 2, redemption 1", "basket 0, enrolment 0, redemption 2"),
+        ("activity 1, redemption 1", "activity 0, redemption 1"),
+    ];
+    for (import, (accepted, refused)) in imports.iter().zip(expected) {
+        let object = server.run(import).expect(0).object();
+        assert_eq!((&*counts(&object, "accepted_count"), &*counts(&object, "refused_count")), (accepted, refused));
+    }
+    let exported = [
+        "account_id,baskets,earned,redeemed,expired,balance,clipped,refused_baskets,refused_redemptions,\
+         qualifying_cents",
+        "9,2,256,52,0,204,0,0,1,10449",
+        "10,1,0,0,0,0,0,0,0,0",
+        "11,0,5,0,0,5,0,0,1,0",
+        "12,0,0,0,0,0,0,0,0,0",
+        "13,0,0,0,0,0,0,0,1,0",
+    ];
+    let all = server.run(&["export", "accounts"]).expect(0).stdout;
+    assert_eq!(all.lines().collect::<Vec<_>>(), exported);
+    let with_transactions = server.run(&["export", "accounts", "--with-transactions"]).expect(0).stdout;
+    assert_eq!(with_transactions, all.replace("12,0,0,0,0,0,0,0,0,0\n", ""), "one was only enrolled");
+
+    // All of it once more: nothing happens.
+    for (import, (accepted, _)) in imports.iter().zip(expected) {
+        let object = server.run(import).expect(0).object();
+        assert_eq!(counts(&object, "replayed_count"), accepted);
+    }
+    assert_eq!(server.run(&["export", "accounts"]).expect(0).stdout, all);
+    // What an account had elsewhere is loaded once; other figures are a mistake that is shown.
+    let other = file(folder.path(), "other.csv", "account_id,wallet,points\n11,points,6\n");
+    let ran = server.run(&["import", "accounts", &other, "--at", "2017-01-04T00:00:00Z"]).expect(1);
+    assert!(ran.stdout.contains("opening balance opening-") && ran.stdout.contains("(lots)"), "{}", ran.stdout);
+    server.stop();
+
+    let data = folder.path().join("data");
+    let ran = run(["export", "journal", "--data", text(&data)]).expect(0);
+    let records: Vec<Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let find = |id: &str| records.iter().find(|record| record["transaction_id"] == id).expect("it was imported");
+    assert_eq!(find("redemption-0")["redemption"]["points"], 45);
+    // What dies first is burned first.
+    let lots = &find("redemption-0")["decision"]["lots"];
+    assert_eq!((&lots[0]["issuer"], &lots[0]["points"]), (&Value::from("north"), &Value::from(-10)));
+    assert_eq!((&lots[1]["movement"], &lots[1]["points"]), (&Value::from("burn"), &Value::from(-35)));
+    assert_eq!(find("redemption-1")["decision"]["refusal"], "INSUFFICIENT_BALANCE");
+    assert_eq!(find("e1")["activity"]["kind"], "review");
+    let enrolments: Vec<&Value> = records.iter().filter(|record| record["kind"] == "enrolment").collect();
+    assert_eq!(enrolments[0]["enrolment"]["join_segments"][0], "campaign-1");
+    assert_eq!(run(["audit", "verify", "--json", "--data", text(&data)]).expect(0).object()["intact"], true);
 }
 
 #[test]

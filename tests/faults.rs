@@ -198,7 +198,7 @@ async fn fill_the_disk(oracle: &Oracle, clients: &Clients) -> tonic::Status {
 
 /// After a failed write or sync: nothing is answered, and the process ends with the number for it and the cause.
 async fn assert_ended_after_failure(server: Server, clients: &Clients, cause: &str) {
-    let request = wire::GetBalanceRequest { account_id: "member-1".to_owned(), wallet: String::new() };
+    let request = wire::GetBalanceRequest { account_id: "member-1".to_owned(), ..<_>::default() };
     let answer = clients.ledger.clone().get_balance(request).await;
     let status = answer.expect_err("after the failure nothing is answered any more, not even a read");
     assert!(calls::asks_for_a_retry(&status), "{status:?}");

@@ -74,7 +74,7 @@ impl Budgets {
 
 impl Cell {
     fn judge(&mut self, next: &Waiting) -> Result<(), Finding> {
-        let CellUse { cell, version, room_before, used } = next.taken;
+        let CellUse { cell, version, room_before, used, .. } = next.taken;
         let fail = |sentence: String| Err(next.place.finding(FindingClass::Budget, sentence));
         let Some(sum) = self.used.checked_add(used).filter(|sum| *sum >= 0) else {
             return fail(format!("use {version} gives cell {cell} back more than was taken"));
@@ -103,14 +103,20 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::types::Position;
+    use crate::ledger::types::{Position, SymbolId};
 
     const LIMIT: Option<Units> = Some(10);
 
     fn check(uses: &[(u64, Units, Units, Option<Units>)]) -> Result<(), String> {
         let mut budgets = Budgets::default();
         for (index, (version, room_before, used, limit)) in uses.iter().enumerate() {
-            let taken = CellUse { cell: CellId(1), version: *version, room_before: *room_before, used: *used };
+            let taken = CellUse {
+                cell: CellId::whole(SymbolId(1)),
+                version: *version,
+                room_before: *room_before,
+                used: *used,
+                retain_until: CellUse::FOR_EVER,
+            };
             budgets.enter(&taken, *limit, Place::at(Position(index as u64))).map_err(|found| found.sentence)?;
         }
         budgets.end_epoch().map_err(|found| found.sentence)

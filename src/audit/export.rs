@@ -207,8 +207,14 @@ mod tests {
         let mut decision =
             Decision { account_known: true, lines, earned: units, granted: units, ..Decision::default() };
         decision.effects.opens_account = seq == 1;
-        let key =
-            LotKey { wallet: WalletId(0), issuer: SymbolId::EMPTY, funding_rate_bps: 0, expires_at: LotKey::NEVER };
+        let key = LotKey {
+            wallet: WalletId(0),
+            issuer: SymbolId::EMPTY,
+            funding_rate_bps: 0,
+            available_from_minute: 0,
+            is_extended: false,
+            expires_at: LotKey::NEVER,
+        };
         decision.effects.lots.push(LotChange { key, delta: units, movement: Movement::Grant });
         decision.effects.totals = TotalsChange::of_basket(&[], false);
         let previous = if seq == 1 { PreviousRecord::None } else { PreviousRecord::Back(1) };

@@ -18,7 +18,8 @@ use crate::journal::record::{
 use crate::ledger::ENGINE_VERSION;
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command, CommandKind, Reversal};
-use crate::ledger::decision::Decision;
+use crate::ledger::decision::{CellUse, Decision};
+use crate::ledger::draws::{self, Draw};
 use crate::ledger::program::Program;
 use crate::ledger::state::{CellRoom, Context, shard_of};
 use crate::ledger::types::{Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
@@ -41,6 +42,7 @@ pub(super) struct Judge<'a> {
     latest_posted_at: TimestampNs,
     /// Memory that is used again for each record.
     decision: Decision,
+    draws: Vec<Draw>,
     rooms: Vec<CellRoom>,
     bytes: Vec<u8>,
 }
@@ -58,6 +60,7 @@ impl<'a> Judge<'a> {
             epoch_count: 0,
             latest_posted_at: TimestampNs(i64::MIN),
             decision: Decision::default(),
+            draws: Vec::new(),
             rooms: Vec::new(),
             bytes: Vec::new(),
         }
@@ -220,7 +223,7 @@ impl<'a> Judge<'a> {
         encode_entry(&mut self.bytes, &header, &entry.command, &entry.decision);
         self.check_bytes(view, place)?;
         self.once.entry(&self.world.dictionary, &entry, place)?;
-        self.enter_uses(&entry, &program, place)?;
+        self.enter_uses(&entry, place)?;
         self.latest_posted_at = self.latest_posted_at.max(entry.posted_at);
         self.counts.count(&entry.command.kind, entry.decision.refusal().is_some());
         self.apply_balanced(view, place, entry)
@@ -307,26 +310,25 @@ impl<'a> Judge<'a> {
     ) -> Result<(), Finding> {
         self.rooms.clear();
         match &entry.command.kind {
-            CommandKind::Accrue(_) | CommandKind::Act(_) => {
-                let rooms = program.budgets_at(entry.posted_at).map(|budget| {
-                    let taken = entry.decision.cells.iter().find(|taken| taken.cell == budget.cell);
-                    // A cell is not named once nothing is left to take. Where it should be named, infinite room makes
-                    // the decision differ.
-                    let unnamed = CellRoom { cell: budget.cell, version: 0, room: i64::MAX };
-                    taken.map_or(unnamed, |taken| CellRoom {
-                        cell: taken.cell,
-                        version: taken.version,
-                        room: taken.room_before,
-                    })
-                });
-                self.rooms.extend(rooms);
-            }
             CommandKind::Reverse(reversal) => {
                 let recorded = entry.decision.cells.iter().map(|taken| taken.version).chain(std::iter::repeat(0));
                 let rooms = reversal.original.cells.iter().zip(recorded);
-                self.rooms.extend(rooms.map(|(taken, version)| CellRoom { cell: taken.cell, version, room: 0 }));
+                self.rooms.extend(rooms.map(|(taken, version)| {
+                    let CellUse { cell, retain_until, .. } = *taken;
+                    CellRoom { cell, version, room: 0, retain_until }
+                }));
             }
-            CommandKind::Redeem(_) | CommandKind::Enrol(_) | CommandKind::Load(_) | CommandKind::Expire => {}
+            _ => {
+                draws::list(program, &entry.command, entry.posted_at, &mut self.draws);
+                self.rooms.extend(self.draws.iter().map(|draw| {
+                    let Draw { cell, retain_until, .. } = *draw;
+                    let taken = entry.decision.cells.iter().find(|taken| taken.cell == cell);
+                    // A cell is not named if nothing depended on it. Where it should be named, infinite room makes the
+                    // decision differ.
+                    let (version, room) = taken.map_or((0, i64::MAX), |taken| (taken.version, taken.room_before));
+                    CellRoom { cell, version, room, retain_until }
+                }));
+            }
         }
         let shard = &self.world.shards[usize::from(view.shard.0)];
         let context = Context { program, posted_at: entry.posted_at, rooms: &self.rooms };
@@ -339,11 +341,11 @@ impl<'a> Judge<'a> {
         Err(place.finding(FindingClass::Decision, sentence))
     }
 
-    fn enter_uses(&mut self, entry: &Entry, program: &Program, place: Place) -> Result<(), Finding> {
+    fn enter_uses(&mut self, entry: &Entry, place: Place) -> Result<(), Finding> {
         let gives_back = matches!(entry.command.kind, CommandKind::Reverse(_));
         for taken in &entry.decision.cells {
-            let budget = program.budgets.iter().find(|budget| budget.cell == taken.cell && !gives_back);
-            self.budgets.enter(taken, budget.map(|budget| budget.limit), place)?;
+            let draw = self.draws.iter().find(|draw| draw.cell == taken.cell && !gives_back);
+            self.budgets.enter(taken, draw.map(|draw| draw.limit), place)?;
         }
         Ok(())
     }

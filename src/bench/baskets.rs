@@ -116,6 +116,8 @@ fn basket(assortment: &Assortment, random: &mut fastrand::Rng) -> wire::Basket {
         receipt_time: Some(Timestamp { seconds, nanos: 0 }),
         currency_code: assortment.currency.clone(),
         lines: (0..assortment.line_count).map(|_| lines(random)).collect(),
+        channel: String::new(),
+        payment_method: String::new(),
     }
 }
 

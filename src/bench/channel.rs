@@ -79,7 +79,7 @@ pub async fn command_stream(
 /// When the status is no refusal of load.
 pub fn refusal_kind(status: &Status, has_deadline: bool) -> Result<String, BenchError> {
     match status.code() {
-        // So the transport says that a deadline passed, on either side.
+        // So the transport of the caller says that a deadline passed.
         Code::Cancelled | Code::DeadlineExceeded if status.message() == "Timeout expired" => {
             Ok("DEADLINE_EXPIRED".to_owned())
         }

@@ -25,6 +25,7 @@ use crate::journal::record::Record;
 use crate::ledger::account::{Counter, Lot};
 use crate::ledger::command::{Basket, Command, CommandKind, Line};
 use crate::ledger::decision::Decision;
+use crate::ledger::draws::{self, Draw};
 use crate::ledger::program::Program;
 use crate::ledger::state::{CellRoom, Change, Context, ShardState, shard_of};
 use crate::ledger::types::{Item, Position, ProgramVersion, ShardId, SymbolId, TimestampNs};
@@ -302,8 +303,10 @@ impl Fill<'_> {
         let state = shards.get_mut(usize::from(shard.0)).expect("every shard was made");
         // Cells are not what is filled here: there is always room.
         let room =
-            |budget: &crate::ledger::program::Budget| CellRoom { cell: budget.cell, version: 1, room: budget.limit };
-        let rooms: Vec<CellRoom> = self.program.budgets_at(self.stamp).map(room).collect();
+            |draw: &Draw| CellRoom { cell: draw.cell, version: 1, room: draw.limit, retain_until: draw.retain_until };
+        let mut draws = Vec::new();
+        draws::list(self.program, command, self.stamp, &mut draws);
+        let rooms: Vec<CellRoom> = draws.iter().map(room).collect();
         let context = Context { program: self.program, posted_at: self.stamp, rooms: &rooms };
         state.decide(command, &context, decision);
         let account = state.find(&command.account_id).unwrap_or_else(|| state.next_account());

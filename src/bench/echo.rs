@@ -31,6 +31,7 @@ pub fn usual_answer() -> wire::AccrueResponse {
         rule: "a-rule-of-one".to_owned(),
         multiplier_bps: 11_000,
         exact_micropoints: 57_211_000,
+        further_rules: Vec::new(),
     };
     let decision = wire::Decision {
         program_version: 1,
@@ -86,6 +87,24 @@ impl LedgerService for Echo {
     }
 
     async fn reverse(&self, _: Request<wire::ReverseRequest>) -> Result<Response<wire::ReverseResponse>, Status> {
+        nothing()
+    }
+
+    async fn quote_batch(
+        &self,
+        _: Request<wire::QuoteBatchRequest>,
+    ) -> Result<Response<wire::QuoteBatchResponse>, Status> {
+        nothing()
+    }
+
+    async fn redeem(&self, _: Request<wire::RedeemRequest>) -> Result<Response<wire::RedeemResponse>, Status> {
+        nothing()
+    }
+
+    async fn record_activity(
+        &self,
+        _: Request<wire::RecordActivityRequest>,
+    ) -> Result<Response<wire::RecordActivityResponse>, Status> {
         nothing()
     }
 

@@ -15,8 +15,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::ledger::decision::CellUse;
 use crate::ledger::digest::Digester;
+use crate::ledger::draws::Draw;
 use crate::ledger::state::CellRoom;
-use crate::ledger::types::{CellId, Units};
+use crate::ledger::types::{CellId, Day, Units};
 
 /// Locks over which the cells are spread; several are always taken in ascending order.
 const STRIPE_COUNT: usize = 16;
@@ -37,6 +38,8 @@ pub struct Cell {
     pub base: u64,
     /// The chunk of the last change; a read that shows the cell waits for it.
     pub changed: Ticket,
+    /// No command can fall under the cell after this UTC day; 0 days since the epoch while nothing was taken.
+    pub retain_until: Day,
 }
 
 impl Cell {
@@ -54,6 +57,7 @@ impl Cell {
             self.withheld -= taken.used;
         }
         self.changed = self.changed.max(ticket);
+        self.retain_until = self.retain_until.max(taken.retain_until);
     }
 }
 
@@ -71,7 +75,8 @@ pub struct Held<'a> {
 }
 
 fn stripe_of(cell: CellId) -> usize {
-    cell.0 as usize % STRIPE_COUNT
+    let [partner, store, place] = cell.subject;
+    (cell.name.0 ^ partner.0 ^ store.0 ^ place.0) as usize % STRIPE_COUNT
 }
 
 impl Cells {
@@ -102,12 +107,28 @@ impl Cells {
             found.version = found.version.max(taken.version);
             // Saturates only where the journal was forged: verification names the place, replay must not fall over it.
             found.used = found.used.saturating_add(taken.used);
+            found.retain_until = found.retain_until.max(taken.retain_until);
         }
     }
 
     /// Takes a whole cell from a snapshot. A snapshot is durable before it is read, so nothing is withheld.
-    pub fn restore(&self, id: CellId, version: u64, used: Units) {
-        *self.hold(std::iter::once(id)).get_mut(id) = Cell { version, used, withheld: 0, base: version, changed: 0 };
+    pub fn restore(&self, id: CellId, version: u64, used: Units, retain_until: Day) {
+        let cell = Cell { version, used, withheld: 0, base: version, changed: 0, retain_until };
+        *self.hold(std::iter::once(id)).get_mut(id) = cell;
+    }
+
+    /// Forgets the cells under which no command posted on this UTC day or later can fall; which they were.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    pub fn forget(&self, today: Day) -> Vec<CellId> {
+        let mut forgotten = Vec::new();
+        for stripe in &self.stripes {
+            let mut stripe = stripe.lock().expect("no holder panics");
+            let is_over = |cell: &Cell| cell.version > 0 && cell.retain_until < today && cell.withheld == 0;
+            forgotten.extend(stripe.extract_if(.., |_, cell| is_over(cell)).map(|(id, _)| id));
+        }
+        forgotten
     }
 
     /// A copy of all cells that were ever used, each as it was at some instant during the call, in order. One that was
@@ -122,12 +143,19 @@ impl Cells {
         all
     }
 
-    /// Feeds the cells to a digest of state.
-    pub fn feed(&self, digester: &mut Digester) {
-        let all = self.copy();
+    /// Feeds the cells to a digest of state: those under which a command posted on this UTC day or later can fall,
+    /// whether or not the others are forgotten.
+    pub fn feed(&self, digester: &mut Digester, today: Day) {
+        let mut all = self.copy();
+        all.retain(|_, cell| cell.retain_until >= today);
         digester.count(all.len());
         for (id, cell) in all {
-            digester.number(id.0).number(cell.version).number(cell.used);
+            digester.number(id.name.0).number(cell.version).number(cell.used);
+            if !id.is_whole() {
+                let [partner, store, place] = id.subject;
+                // No number that follows a cell is negative.
+                digester.number(-1_i8).number(partner.0).number(store.0).number(place.0).number(id.period);
+            }
         }
     }
 }
@@ -139,9 +167,16 @@ impl Held<'_> {
     }
 
     /// What a command finds in a cell, given the limit that the programme sets.
-    pub fn room(&mut self, cell: CellId, limit: Units) -> CellRoom {
+    pub fn room(&mut self, draw: &Draw) -> CellRoom {
+        let Draw { cell, limit, retain_until } = *draw;
         let found = self.get_mut(cell);
-        CellRoom { cell, version: found.version + 1, room: found.room(limit) }
+        CellRoom { cell, version: found.version + 1, room: found.room(limit), retain_until }
+    }
+
+    /// What a command that gives back finds in a cell.
+    pub fn return_to(&mut self, taken: &CellUse) -> CellRoom {
+        let CellUse { cell, retain_until, .. } = *taken;
+        CellRoom { cell, version: self.get_mut(cell).version + 1, room: 0, retain_until }
     }
 
     /// As [`Cells::release`], of a cell that is held.
@@ -170,14 +205,17 @@ impl Held<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::types::SymbolId;
 
-    const BUDGET: CellId = CellId(5);
+    const BUDGET: CellId = CellId { name: SymbolId(5), subject: [SymbolId::EMPTY; 3], period: 0 };
+    const TODAY: Day = Day(100);
 
     fn take(cells: &Cells, wanted: Units, limit: Units) -> Units {
         let mut held = cells.hold(std::iter::once(BUDGET));
-        let room = held.room(BUDGET, limit);
+        let room = held.room(&Draw { cell: BUDGET, limit, retain_until: TODAY });
         let used = wanted.min(room.room);
-        held.take(&[CellUse { cell: BUDGET, version: room.version, room_before: room.room, used }], 1);
+        let (version, room_before) = (room.version, room.room);
+        held.take(&[CellUse { cell: BUDGET, version, room_before, used, retain_until: TODAY }], 1);
         used
     }
 
@@ -203,11 +241,11 @@ mod tests {
     fn a_cell_that_was_only_looked_at_is_no_part_of_the_state() {
         let digest_of = |cells: &Cells| {
             let mut digester = Digester::new("test");
-            cells.feed(&mut digester);
+            cells.feed(&mut digester, TODAY);
             digester.finish()
         };
         let cells = Cells::default();
-        let _ = cells.hold(std::iter::once(BUDGET)).room(BUDGET, 10);
+        let _ = cells.hold(std::iter::once(BUDGET)).room(&Draw { cell: BUDGET, limit: 10, retain_until: TODAY });
         assert_eq!(
             digest_of(&cells),
             digest_of(&Cells::default()),
@@ -215,6 +253,22 @@ mod tests {
         );
         assert_eq!(take(&cells, 1, 10), 1);
         assert_ne!(digest_of(&cells), digest_of(&Cells::default()));
+    }
+
+    #[test]
+    fn a_cell_is_forgotten_when_no_command_can_fall_under_it() {
+        let cells = Cells::default();
+        assert_eq!(take(&cells, 7, 10), 7);
+        assert_eq!(cells.forget(TODAY), []);
+        let digest = |today| {
+            let mut digester = Digester::new("test");
+            cells.feed(&mut digester, today);
+            digester.finish()
+        };
+        let (while_needed, later) = (digest(TODAY), digest(Day(TODAY.0 + 1)));
+        assert_ne!(while_needed, later);
+        assert_eq!(cells.forget(Day(TODAY.0 + 1)), [BUDGET]);
+        assert_eq!(digest(Day(TODAY.0 + 1)), later, "a digest does not tell whether it was forgotten yet");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tonic_types::StatusExt;
 use super::error::{CliError, Exit};
 use crate::limits;
 use crate::service::wire::ErrorReason;
+use crate::service::wire::account_service_client::AccountServiceClient;
 use crate::service::wire::admin_service_client::AdminServiceClient;
 use crate::service::wire::ledger_service_client::LedgerServiceClient;
 use crate::service::wire::program_service_client::ProgramServiceClient;
@@ -56,6 +57,8 @@ pub struct Server {
 pub struct Clients {
     /// Commands and reads.
     pub ledger: LedgerServiceClient<Channel>,
+    /// Accounts, beside their points.
+    pub account: AccountServiceClient<Channel>,
     /// Versions of the programme.
     pub program: ProgramServiceClient<Channel>,
     /// Running the ledger.
@@ -105,6 +108,7 @@ impl Server {
         })?;
         Ok(Clients {
             ledger: LedgerServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            account: AccountServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             program: ProgramServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             admin: AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
         })

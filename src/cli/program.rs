@@ -146,7 +146,12 @@ fn run_check(file: &Path, server: Option<String>, out: &Output) -> Result<(), Cl
     if let Some(server) = server {
         ask(server, source.clone(), &mut checked)?;
     }
-    let words = checked.program.as_ref().map(summary);
+    let outlook = checked.outlook.as_ref();
+    let words = checked.program.as_ref().map(|program| {
+        let mut words = summary(program);
+        words.extend(outlook.map(|outlook| outlook.words.clone()));
+        words
+    });
     let (error_count, warning_count) = (count_of(&checked, Severity::Error), count_of(&checked, Severity::Warning));
     print_problems(file, &checked, out)?;
     let found =
@@ -168,6 +173,7 @@ fn run_check(file: &Path, server: Option<String>, out: &Output) -> Result<(), Cl
         "warning_count": warning_count,
         "problems": checked.problems,
         "summary": words,
+        "outlook": outlook,
         "source_hash": blake3::hash(source.as_bytes()).to_hex().as_str(),
     }))?;
     if words.is_some() { Ok(()) } else { Err(CliError::reported(Exit::BadData)) }

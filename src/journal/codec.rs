@@ -129,6 +129,12 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    /// Whether everything was read.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Fails when bytes are left over.
     ///
     /// # Errors

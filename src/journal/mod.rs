@@ -13,6 +13,7 @@ pub mod dictionary;
 pub mod frame;
 pub mod leaf;
 pub mod log;
+pub mod lot_key;
 pub mod record;
 pub mod size;
 pub mod walk;

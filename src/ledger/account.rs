@@ -4,7 +4,7 @@
 //! number of the last record that changed it, so that replay over a snapshot skips what the account already has.
 
 use super::decision::{CounterChange, Effects, LotChange, LotKey, Movement, TotalsChange};
-use super::types::{Day, Position, Seq, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{Day, MonthDay, Position, ProgramVersion, Seq, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::utc_day;
 use crate::limits;
 
@@ -65,6 +65,12 @@ pub struct WalletTotals {
 pub struct Profile {
     /// Segments that the account is in, ascending.
     pub segments: Vec<SymbolId>,
+    /// The birthday, if it is known.
+    pub birthday: Option<MonthDay>,
+    /// The local day of the last basket, if a programme wanted it kept.
+    pub last_basket_on: Option<Day>,
+    /// What rounding left over from the last basket, in the parts in which this version adds up lines.
+    pub remainder: Option<(ProgramVersion, i64)>,
 }
 
 /// The holder of balances.
@@ -108,6 +114,12 @@ impl Account {
         self.lots.iter().filter(move |lot| lot.key.wallet == wallet && lot.key.is_alive(at))
     }
 
+    /// Units of a wallet that can be spent at the instant: alive and not pending.
+    #[must_use]
+    pub fn available(&self, wallet: WalletId, at: TimestampNs) -> Units {
+        self.alive(wallet, at).filter(|lot| lot.key.is_available(at)).map(|lot| lot.remaining).sum()
+    }
+
     /// Units of a wallet that are dead at the instant though their expiry is not posted.
     #[must_use]
     pub fn unposted_expiry(&self, wallet: WalletId, at: TimestampNs) -> Units {
@@ -142,6 +154,16 @@ impl Account {
             .map_or(0, |found| found.value)
     }
 
+    /// The sum of a counter over so many periods that follow each other, `step` apart, the last of them `end`.
+    #[must_use]
+    pub fn rolling(&self, counter: SymbolId, end: i32, step: i32, count: u16) -> i64 {
+        let first = end.saturating_sub((i32::from(count) - 1) * step);
+        let from = self.counters.partition_point(|entry| (entry.counter, entry.period) < (counter, first));
+        let counted = self.counters.iter().skip(from);
+        let counted = counted.take_while(|entry| entry.counter == counter && entry.period <= end);
+        counted.fold(0, |sum: i64, entry| sum.saturating_add(entry.value))
+    }
+
     /// Whether the effects of a record posted at the instant leave no lot and no counter negative or too large.
     #[must_use]
     pub fn accepts(&self, effects: &Effects, posted_at: TimestampNs) -> bool {
@@ -153,7 +175,9 @@ impl Account {
             for earlier in effects.lots.iter().take(index).filter(|earlier| earlier.key == change.key) {
                 held = held.saturating_add(earlier.delta);
             }
-            in_range(held, change.delta) && (change.delta > 0) == (change.movement == Movement::Grant)
+            let is_gain = change.delta > 0;
+            in_range(held, change.delta)
+                && (change.movement == Movement::Extend || is_gain == (change.movement == Movement::Grant))
         };
         let today = utc_day(posted_at);
         let counter_fits = |(index, change): (usize, &CounterChange)| {
@@ -191,6 +215,7 @@ impl Account {
             Movement::Burn => (&mut totals.redeemed, -delta),
             Movement::Expire => (&mut totals.expired, -delta),
             Movement::Reverse => (&mut totals.reversed, -delta),
+            Movement::Extend => (&mut totals.granted, 0),
         };
         *total = total.saturating_add(units);
         match self.lots.binary_search_by_key(&key, |lot| lot.key) {
@@ -268,15 +293,26 @@ impl Account {
         }
     }
 
-    /// Joins or leaves a segment; what is so already stays so.
-    pub fn change_segment(&mut self, segment: SymbolId, joins: bool) {
+    /// Changes what is known of the account; joining or leaving what is so already changes nothing.
+    pub fn change_profile(&mut self, effects: &Effects, version: ProgramVersion) {
+        let Effects { segments, birthday, last_basket_on, remainder, .. } = effects;
+        if segments.is_empty() && (birthday, last_basket_on, remainder) == (&None, &None, &None) {
+            return;
+        }
         let profile = self.profile.get_or_insert_default();
-        match (profile.segments.binary_search(&segment), joins) {
-            (Err(index), true) => profile.segments.insert(index, segment),
-            (Ok(index), false) => {
-                profile.segments.remove(index);
+        for (segment, joins) in segments {
+            match (profile.segments.binary_search(segment), joins) {
+                (Err(index), true) => profile.segments.insert(index, *segment),
+                (Ok(index), false) => {
+                    profile.segments.remove(index);
+                }
+                _ => {}
             }
-            _ => {}
+        }
+        profile.birthday = birthday.unwrap_or(profile.birthday);
+        profile.last_basket_on = last_basket_on.or(profile.last_basket_on);
+        if let Some(left) = remainder {
+            profile.remainder = (*left != 0).then_some((version, *left));
         }
         if **profile == Profile::default() {
             self.profile = None;
@@ -332,6 +368,7 @@ impl PartnerAccount {
             Movement::Burn => self.redeemed -= delta,
             Movement::Expire => self.expired -= delta,
             Movement::Reverse => self.reversed -= delta,
+            Movement::Extend => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 //! number is in range. A command carries no time of its own but the receipt's; its posting time is given beside it.
 
 use super::decision::{CellUse, CounterChange, LotKey};
-use super::types::{Day, Item, ItemId, Position, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{Day, Item, ItemId, MonthDay, Position, SymbolId, TimestampNs, Units, WalletId};
 
 /// One request to the ledger on behalf of a partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +100,8 @@ pub struct Enrolment {
     pub joins: Vec<SymbolId>,
     /// Segments that the account is no longer in. As many at most.
     pub leaves: Vec<SymbolId>,
+    /// The birthday from now on: `Some(None)` to forget it, `None` to leave it as it is.
+    pub birthday: Option<Option<MonthDay>>,
 }
 
 /// Units that the account had elsewhere.
@@ -172,6 +174,7 @@ impl Command {
             (CommandKind::Enrol(ours), CommandKind::Enrol(theirs)) => first_of([
                 ("join_segments", ours.joins == theirs.joins),
                 ("leave_segments", ours.leaves == theirs.leaves),
+                ("birthday", ours.birthday == theirs.birthday),
             ]),
             (CommandKind::Load(ours), CommandKind::Load(theirs)) => first_of([("lots", ours.lots == theirs.lots)]),
             (CommandKind::Expire, CommandKind::Expire) => None,

@@ -4,7 +4,7 @@
 //! effects; [`Refusal`]'s numbers are permanent and appear in the journal and on the wire.
 
 use super::program::{BonusIndex, LineClass, RuleIndex};
-use super::types::{CellId, Day, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{CellId, Day, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
 
 /// Why a command was refused. Numbers are permanent; a retired one stays reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -234,6 +234,13 @@ pub struct CellUse {
     pub room_before: Units,
     /// Units taken; negative when given back.
     pub used: Units,
+    /// The cell may be forgotten after this UTC day; the last there is for a cell that is kept for ever.
+    pub retain_until: Day,
+}
+
+impl CellUse {
+    /// The day of a cell that is kept for ever.
+    pub const FOR_EVER: Day = Day(i32::MAX);
 }
 
 /// A bonus that a command earned.
@@ -266,11 +273,13 @@ pub enum Movement {
     Expire = 2,
     /// Units are taken back by a reversal.
     Reverse = 3,
+    /// Units go from one lot of an account to another of the same issuer, which dies later.
+    Extend = 4,
 }
 
 impl Movement {
     /// All movements, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Grant, Self::Burn, Self::Expire, Self::Reverse];
+    pub const ALL: [Self; 5] = [Self::Grant, Self::Burn, Self::Expire, Self::Reverse, Self::Extend];
 
     /// The permanent number.
     #[must_use]
@@ -291,7 +300,8 @@ impl Movement {
 pub struct LotChange {
     /// Which lot.
     pub key: LotKey,
-    /// More than 0 for a grant, less for everything else.
+    /// More than 0 for a grant, less for everything else; of an extension, less for the lot that is left and more for
+    /// the one that is gone to.
     pub delta: Units,
     /// Why.
     pub movement: Movement,
@@ -306,6 +316,10 @@ pub struct LotKey {
     pub issuer: SymbolId,
     /// What the issuer pays per unit, in basis points of a minor unit; frozen when earned.
     pub funding_rate_bps: u32,
+    /// The minute, counted from the Unix epoch, from which the units can be spent; 0 means at once.
+    pub available_from_minute: u32,
+    /// Whether each record of the account puts the death off: the units die by inactivity.
+    pub is_extended: bool,
     /// The instant from which the units are dead; the largest instant means never.
     pub expires_at: TimestampNs,
 }
@@ -313,6 +327,13 @@ pub struct LotKey {
 impl LotKey {
     /// Never expires.
     pub const NEVER: TimestampNs = TimestampNs(i64::MAX);
+
+    /// Whether the units can be spent at the instant: they are alive and not pending.
+    #[must_use]
+    pub fn is_available(&self, at: TimestampNs) -> bool {
+        const NS_PER_MINUTE: i64 = 60_000_000_000;
+        self.is_alive(at) && i64::from(self.available_from_minute) <= at.0.div_euclid(NS_PER_MINUTE)
+    }
 
     /// Whether the units count at the instant.
     #[must_use]
@@ -386,6 +407,12 @@ pub struct Effects {
     pub counters: Vec<CounterChange>,
     /// Segments that the account joins (`true`) or leaves.
     pub segments: Vec<(SymbolId, bool)>,
+    /// The account's birthday from now on, if it changes.
+    pub birthday: Option<Option<MonthDay>>,
+    /// The local day of the account's last basket, if it is kept and changes.
+    pub last_basket_on: Option<Day>,
+    /// What rounding left over for the account's next basket, if it is kept and changes.
+    pub remainder: Option<i64>,
     /// Totals that move.
     pub totals: TotalsChange,
 }
@@ -408,6 +435,8 @@ pub struct Decision {
     pub stacked: Vec<(u32, RuleIndex)>,
     /// Where the account stands on the ladder, if the programme has one.
     pub tier: Option<TierStanding>,
+    /// The account's variant in each experiment of the programme, in its order.
+    pub variants: Vec<u8>,
     /// Bonuses that the command earned, in the order of the programme.
     pub bonuses: Vec<BonusAward>,
     /// Units before velocity, caps and budgets, bonuses included.
@@ -446,6 +475,8 @@ impl Decision {
         self.effects.lots.clear();
         self.effects.counters.clear();
         self.effects.segments.clear();
+        (self.effects.birthday, self.effects.last_basket_on, self.effects.remainder) = (None, None, None);
+        self.variants.clear();
         self.effects.totals = TotalsChange::default();
         self.balance_after = 0;
     }

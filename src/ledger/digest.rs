@@ -4,7 +4,7 @@
 //! thread decides. It leaves out positions, because how records of different shards interleave is a matter of commit
 //! timing, and not of the history (invariant 5).
 
-use super::account::Account;
+use super::account::{Account, Profile};
 use super::decision::LotKey;
 use super::state::ShardState;
 
@@ -98,7 +98,10 @@ fn feed_account(digester: &mut Digester, account: &Account) {
     digester.text(id).number(seq.0).number(opened_at.0);
     digester.count(lots.len());
     for lot in lots {
-        let LotKey { wallet, issuer, funding_rate_bps, expires_at } = lot.key;
+        let LotKey { wallet, issuer, funding_rate_bps, available_from_minute, is_extended, expires_at } = lot.key;
+        if available_from_minute != 0 || is_extended {
+            digester.number(MORE).number(available_from_minute).number(u8::from(is_extended));
+        }
         digester.number(wallet.0).number(issuer.0).number(funding_rate_bps).number(expires_at.0).number(lot.remaining);
     }
     digester.count(counters.len());
@@ -111,7 +114,7 @@ fn feed_account(digester: &mut Digester, account: &Account) {
         digester.number(totals.wallet.0).number(totals.granted).number(totals.reversed).number(totals.clipped);
     }
     let has_burned = wallets.iter().any(|totals| (totals.redeemed, totals.expired) != (0, 0));
-    if has_burned || totals.refused_redemptions != 0 || !account.segments().is_empty() {
+    if has_burned || totals.refused_redemptions != 0 || account.profile.is_some() {
         digester.number(MORE).number(totals.refused_redemptions);
         for totals in wallets {
             digester.number(totals.redeemed).number(totals.expired);
@@ -120,5 +123,22 @@ fn feed_account(digester: &mut Digester, account: &Account) {
         for segment in account.segments() {
             digester.number(segment.0);
         }
+        if let Some(profile) = account.profile.as_deref() {
+            feed_profile(digester, profile);
+        }
+    }
+}
+
+/// Each thing that is known has a mark of its own before it.
+fn feed_profile(digester: &mut Digester, profile: &Profile) {
+    let Profile { segments: _, birthday, last_basket_on, remainder } = profile;
+    if let Some(birthday) = birthday {
+        digester.number(-2_i8).number(birthday.month).number(birthday.day);
+    }
+    if let Some(day) = last_basket_on {
+        digester.number(-3_i8).number(day.0);
+    }
+    if let Some((version, left)) = remainder {
+        digester.number(-4_i8).number(version.0).number(*left);
     }
 }

@@ -4,7 +4,7 @@
 //! rounded but the one sum (invariant 10). The check of programmes and the decision both come here, so that an
 //! expectation in a programme file is judged by the code that serves.
 
-use super::program::{BPS_ONE, LineClass, LineEffect, Program, RoundedPer, RuleIndex, Stacking};
+use super::program::{BPS_ONE, LineClass, LineEffect, Program, RoundedPer, Rounding, RuleIndex, Stacking};
 use super::types::Units;
 
 /// The sum of what lines earn, exact until it is rounded once per basket or per line.
@@ -22,15 +22,16 @@ pub struct LineSums<'a> {
 }
 
 impl<'a> LineSums<'a> {
-    /// Nothing yet. `tier_bps` is the multiplier of the account's level, if there is one.
+    /// Nothing yet but what an earlier basket left over, in parts of [`LineSums::denominator`]. `tier_bps` is the
+    /// multiplier of the account's level.
     #[must_use]
-    pub fn new(program: &'a Program, tier_bps: Option<i64>) -> Self {
+    pub fn new(program: &'a Program, tier_bps: i64, remainder: i64) -> Self {
         let one = i128::from(BPS_ONE);
         let chain_one = one.pow(program.lines.multiply_max);
-        let tier_one = if tier_bps.is_some() { one } else { 1 };
+        // The same for all accounts, so that what one basket leaves over means the same to the next.
+        let (tier_one, tier_bps) = if program.tiers.is_some() { (one, i128::from(tier_bps)) } else { (1, 1) };
         let denominator = i128::from(program.earn.per_minor) * one * chain_one * tier_one;
-        let tier_bps = tier_bps.map_or(1, i128::from);
-        Self { program, tier_bps, denominator, chain_one, numerator: 0, units: 0 }
+        Self { program, tier_bps, denominator, chain_one, numerator: i128::from(remainder), units: 0 }
     }
 
     /// Adds a line: what the programme's table says about it, the rules that count beside that, its amount in minor
@@ -89,12 +90,20 @@ impl<'a> LineSums<'a> {
         self.denominator
     }
 
-    /// The units of all lines.
+    /// The units of all lines, and what is left over where it is carried to the next basket.
+    ///
+    /// # Panics
+    /// When what is left over leaves i64: the check of programmes refuses to carry parts that are so small.
     #[must_use]
-    pub fn units(&self) -> Units {
+    pub fn units(&self) -> (Units, i64) {
+        let rounding = self.program.earn.rounding;
         match self.program.earn.rounded_per {
-            RoundedPer::Basket => self.program.earn.rounding.divide(self.numerator, self.denominator),
-            RoundedPer::Line => self.units,
+            RoundedPer::Basket => {
+                let left = if rounding == Rounding::Carry { self.numerator % self.denominator } else { 0 };
+                let left = i64::try_from(left).expect("what is carried fits i64");
+                (rounding.divide(self.numerator, self.denominator), left)
+            }
+            RoundedPer::Line => (self.units, 0),
         }
     }
 }
@@ -102,11 +111,11 @@ impl<'a> LineSums<'a> {
 /// The units that lines earn in a programme without stacking and levels.
 #[must_use]
 pub fn basket_units(program: &Program, lines: impl Iterator<Item = (LineClass, i64)>) -> Units {
-    let mut sums = LineSums::new(program, None);
+    let mut sums = LineSums::new(program, BPS_ONE, 0);
     for (class, amount_minor) in lines {
         sums.add(class, std::iter::empty(), amount_minor, 1);
     }
-    sums.units()
+    sums.units().0
 }
 
 #[cfg(test)]
@@ -141,9 +150,12 @@ mod tests {
             },
             bonuses: vec![],
             tiers: None,
+            experiments: vec![],
+            keeps_last_basket: false,
             caps: vec![],
             metrics: vec![],
             budgets: vec![],
+            has_cells: false,
             accounts: AccountPolicy::Implicit,
             late_limit_ns: 0,
             future_skew_ns: 0,

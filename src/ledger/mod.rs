@@ -23,6 +23,7 @@ pub mod command;
 mod decide;
 pub mod decision;
 pub mod digest;
+pub mod draws;
 pub mod earn;
 pub mod program;
 pub mod state;

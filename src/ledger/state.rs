@@ -18,7 +18,7 @@ use super::command::Command;
 use super::decide;
 use super::decision::{Decision, LotChange};
 use super::program::Program;
-use super::types::{AccountNumber, CellId, Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{AccountNumber, CellId, Day, Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
 
 /// What a command finds in a cell when it is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct CellRoom {
     pub version: u64,
     /// Units that may be taken.
     pub room: Units,
+    /// See [`crate::ledger::decision::CellUse::retain_until`].
+    pub retain_until: Day,
 }
 
 /// Everything a decision depends on besides the state and the command.
@@ -38,8 +40,8 @@ pub struct Context<'a> {
     pub program: &'a Program,
     /// The posting time, already clamped so that a shard's time never goes back.
     pub posted_at: TimestampNs,
-    /// One entry for each budget of [`Program::budgets_at`] the posting time for an accrual, and one for each cell of
-    /// the original for a reversal, in that order.
+    /// One entry for each cell of [`super::draws::list`] for what earns, and one for each cell of the original, in their
+    /// order, for a reversal.
     pub rooms: &'a [CellRoom],
 }
 
@@ -241,9 +243,7 @@ impl ShardState {
             for counter in &effects.counters {
                 account.change_counter(counter, change.posted_at);
             }
-            for (segment, joins) in &effects.segments {
-                account.change_segment(*segment, *joins);
-            }
+            account.change_profile(effects, change.decision.program);
             account.change_totals(change.decision.wallet, &effects.totals);
         } else if change.seq == account.seq && change.position.is_some() {
             // The snapshot held the account before its record's position was known.

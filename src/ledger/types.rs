@@ -55,10 +55,6 @@ number!(
     ProgramVersion(u32)
 );
 number!(
-    /// A counter shared by many accounts; named by the symbol of its budget.
-    CellId(u32)
-);
-number!(
     /// Nanoseconds since the Unix epoch, UTC, without leap seconds. The range of i64 reaches from 1677 to 2262.
     TimestampNs(i64)
 );
@@ -66,6 +62,42 @@ number!(
     /// A calendar day: days since 1970-01-01 in the programme's time zone.
     Day(i32)
 );
+
+/// A counter that many accounts share: of a budget, of the places of a bonus, or of a cap for one subject in one period.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CellId {
+    /// The name of the budget, bonus or cap, interned.
+    pub name: SymbolId,
+    /// The partner, the store, and the terminal or cashier that a cap is about; [`SymbolId::EMPTY`] where all are.
+    pub subject: [SymbolId; 3],
+    /// The period of a cap's window; 0 for all time.
+    pub period: i32,
+}
+
+impl CellId {
+    /// The one counter of a budget, or of a bonus's places.
+    #[must_use]
+    pub fn whole(name: SymbolId) -> Self {
+        Self { name, ..Self::default() }
+    }
+
+    /// Whether there is only this one counter of its name.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        self == Self::whole(self.name)
+    }
+}
+
+impl fmt::Display for CellId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name)?;
+        if self.is_whole() {
+            return Ok(());
+        }
+        let [partner, store, place] = self.subject;
+        write!(f, " of partner {partner}, store {store}, place {place} in period {}", self.period)
+    }
+}
 
 impl ShardId {
     /// The shard of what belongs to no account: dictionary, programmes, openings of the data directory.
@@ -90,6 +122,29 @@ impl Seq {
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+}
+
+/// A day of any year. 29 February is 1 March in years that have none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MonthDay {
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31, a day that the month has in some year.
+    pub day: u8,
+}
+
+impl MonthDay {
+    /// Whether there is such a day in some year.
+    #[must_use]
+    pub fn is_real(self) -> bool {
+        let last = match self.month {
+            2 => 29,
+            4 | 6 | 9 | 11 => 30,
+            1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+            _ => return false,
+        };
+        (1..=last).contains(&self.day)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The table is built when a programme is compiled, so that a decision depends only on its arguments (invariant 5).
 //! A local midnight that does not exist needs no special case: the local day changes where the offset jumps over it.
 
-use super::types::{Day, TimestampNs};
+use super::types::{Day, MonthDay, TimestampNs};
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -125,6 +125,23 @@ pub fn month_of_day(day: Day) -> u8 {
     let year = year_of_day(day);
     let month = (1..=12).rev().find(|month| first_day_of_month(year, *month) <= day);
     u8::try_from(month.unwrap_or(1)).expect("a month is a small number")
+}
+
+/// The month and the day of the month of a day.
+///
+/// # Panics
+/// Never: both are small.
+#[must_use]
+pub fn month_day_of(day: Day) -> MonthDay {
+    let month = month_of_day(day);
+    let first = first_day_of_month(year_of_day(day), i32::from(month));
+    MonthDay { month, day: u8::try_from(day.0 - first.0 + 1).expect("a month has at most 31 days") }
+}
+
+/// The day on which a day of the year falls; 1 March for a 29 February that there is not.
+#[must_use]
+pub fn day_in_year(of: MonthDay, year: i32) -> Day {
+    Day(first_day_of_month(year, i32::from(of.month)).0 + i32::from(of.day) - 1)
 }
 
 /// The first day of a month, 1 to 12, of a proleptic Gregorian year. After Hinnant, `days_from_civil`.

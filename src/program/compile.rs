@@ -6,15 +6,16 @@
 use hashbrown::HashMap;
 
 use super::file::{
-    BonusEntry, BudgetEntry, EarnSection, EffectEntry, ProgramFile, RuleEntry, TiersSection, TriggerEntry, WhenEntry,
+    BonusEntry, BudgetEntry, EarnSection, EffectEntry, ExperimentEntry, ProgramFile, RuleEntry, TiersSection,
+    TriggerEntry, WhenEntry,
 };
 use super::problem::Finding;
 use super::symbols::{Symbols, SymbolsFull};
 use super::table::At;
 use super::timezone;
 use crate::ledger::program::{
-    Attribute, AttributeEntry, Bonus, Budget, Cap, Conditions, Earn, LineEffect, LineRule, LineTable, Metric, Program,
-    RuleIndex, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
+    Attribute, AttributeEntry, Bonus, Budget, Cap, Conditions, Earn, Experiment, LineEffect, LineRule, LineTable,
+    Metric, OwnAverage, Program, RuleIndex, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
 };
 use crate::ledger::types::{CellId, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
@@ -51,6 +52,9 @@ pub(super) fn build(
         measure: cap.measure,
         window: cap.window,
         limit: *cap.limit.get_ref(),
+        subject: cap.subject,
+        rolling: cap.rolling,
+        over: cap.over,
     });
     let metrics = file.metrics.iter().map(|metric| Metric {
         name: metric.name.get_ref().clone(),
@@ -60,12 +64,12 @@ pub(super) fn build(
     });
     let budget = |budget: &BudgetEntry| Budget {
         name: budget.name.get_ref().clone(),
-        cell: CellId(symbol(&budget.name).0),
+        cell: CellId::whole(symbol(&budget.name)),
         limit: budget.units,
         from: budget.from,
         until: budget.until,
     };
-    Ok(Program {
+    let mut program = Program {
         version,
         effective_at,
         name: header.name.get_ref().clone(),
@@ -73,17 +77,22 @@ pub(super) fn build(
         zone: timezone::zone(header.time_zone.get_ref()).expect("the time zone was checked"),
         wallets: wallets.collect(),
         earn: build_earn(file, earn),
-        lines: build_lines(file, earn, &symbol),
-        bonuses: file.bonuses.iter().map(|bonus| build_bonus(bonus, &symbol)).collect(),
-        tiers: file.tiers.as_ref().map(|tiers| build_tiers(file, tiers, &symbol)),
+        lines: build_lines(file, earn, symbol),
+        bonuses: file.bonuses.iter().map(|bonus| build_bonus(bonus, symbol)).collect(),
+        experiments: file.experiments.iter().map(build_experiment).collect(),
+        keeps_last_basket: file.conditions().any(WhenEntry::asks_for_last_basket),
+        tiers: file.tiers.as_ref().map(|tiers| build_tiers(file, tiers, symbol)),
         caps: caps.collect(),
         metrics: metrics.collect(),
         budgets: file.budgets.iter().map(budget).collect(),
+        has_cells: false,
         accounts: header.accounts,
         late_limit_ns: header.late_limit_days * NS_PER_DAY,
         future_skew_ns: header.future_skew_seconds * NS_PER_SECOND,
         source_hash: *blake3::hash(source.as_bytes()).as_bytes(),
-    })
+    };
+    program.has_cells = program.draws_on_cells();
+    Ok(program)
 }
 
 /// Interns every string that the tables mention, in the order of the file.
@@ -96,8 +105,7 @@ fn intern_all<'f>(
     mentioned.extend(file.wallets.iter().map(|wallet| &wallet.name));
     mentioned.extend(earn.exclude.iter().flat_map(|(_, values)| values));
     mentioned.extend(file.rules.iter().flat_map(RuleEntry::values));
-    let conditions = file.rules.iter().map(|rule| &rule.when).chain(file.bonuses.iter().map(|bonus| &bonus.when));
-    mentioned.extend(conditions.flatten().flat_map(WhenEntry::lists).flatten());
+    mentioned.extend(file.conditions().flat_map(WhenEntry::lists).flatten());
     for bonus in &file.bonuses {
         mentioned.push(&bonus.name);
         if let TriggerEntry::Activity(kind) = &bonus.trigger {
@@ -127,7 +135,7 @@ fn build_earn(file: &ProgramFile, earn: &EarnSection) -> Earn {
         per_minor: *earn.per_minor.get_ref(),
         rounding: earn.rounding,
         rounded_per: earn.rounded_per,
-        terms: Terms { expiry: earn.expiry },
+        terms: Terms { pending_days: earn.pending_days, expiry: earn.expiry },
     }
 }
 
@@ -140,7 +148,7 @@ fn build_lines(file: &ProgramFile, earn: &EarnSection, symbol: impl Fn(&At<Strin
     }
     for (rule, index) in file.rules.iter().zip(0..) {
         table.rules.push(build_rule(rule, &symbol));
-        table.needs_eligible_amount |= rule.when.as_ref().is_some_and(|when| when.eligible_minor_min.is_some());
+        table.needs_eligible_amount |= rule.when.as_ref().is_some_and(WhenEntry::asks_for_amount);
         let Some((attribute, values)) = &rule.matched else {
             table.everywhere.push(RuleIndex(index));
             continue;
@@ -206,7 +214,24 @@ fn build_conditions(when: &WhenEntry, symbol: impl Fn(&At<String>) -> SymbolId) 
         eligible_minor_min: number(&when.eligible_minor_min),
         nth_basket: number(&when.nth_basket),
         every_nth_basket: number(&when.every_nth_basket),
+        birthday: when.birthday,
+        days_since_last_basket_min: when.days_since_min.as_ref().map(|days| *days.get_ref()),
+        days_since_last_basket_max: when.days_since_max.as_ref().map(|days| *days.get_ref()),
+        own_average: when
+            .own_average
+            .as_ref()
+            .map(|average| OwnAverage { metric: symbol(&average.metric), percent: average.percent }),
+        variants: when.variants.clone(),
     }
+}
+
+fn build_experiment(experiment: &ExperimentEntry) -> Experiment {
+    let mut below = 0;
+    let variants = experiment.variants.iter().map(|(name, percent)| {
+        below += percent;
+        (name.get_ref().clone(), below)
+    });
+    Experiment { name: experiment.name.get_ref().clone(), variants: variants.collect() }
 }
 
 fn build_bonus(bonus: &BonusEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> Bonus {
@@ -220,6 +245,7 @@ fn build_bonus(bonus: &BonusEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> 
         when: bonus.when.as_ref().map_or_else(Conditions::default, |when| build_conditions(when, &symbol)),
         units: *bonus.units.get_ref(),
         limit: bonus.limit,
+        places: bonus.places,
     }
 }
 
@@ -231,7 +257,15 @@ fn build_tiers(file: &ProgramFile, tiers: &TiersSection, symbol: impl Fn(&At<Str
         threshold: *level.threshold.get_ref(),
         multiplier_bps: level.multiplier_bps,
     });
-    TierLadder { metric: symbol(&metric.name), window: metric.window, levels: levels.collect() }
+    TierLadder {
+        metric: symbol(&metric.name),
+        window: metric.window,
+        rolling: tiers.rolling,
+        keep: tiers.keep,
+        soft_landing: tiers.soft_landing,
+        grace_days: tiers.grace_days,
+        levels: levels.collect(),
+    }
 }
 
 fn entry(table: &mut LineTable, attribute: Attribute, value: SymbolId) -> &mut AttributeEntry {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::ledger::program::{CalendarWindow, Program};
+use crate::ledger::program::{CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Program};
 use crate::ledger::types::{ProgramVersion, TimestampNs};
 use crate::limits::PROGRAM_VERSIONS_MAX;
 
@@ -170,39 +170,64 @@ fn check_late_limit(latest: &Program, program: &Program) -> Result<(), AppendErr
 }
 
 /// Counters keep their meaning: a name that any earlier version gave to a cap, a metric or a bonus counts the same in the
-/// same window. Earlier versions matter even when a later one lacks the name, for their counters are kept.
+/// same window. So do the cells that accounts share. Earlier versions matter even when a later one lacks the name, for
+/// their counters are kept.
 fn check_same_counters(earlier: &Program, program: &Program) -> Result<(), AppendError> {
-    let changed = counters(program).find(|(name, meaning)| {
-        counters(earlier).any(|(old_name, old_meaning)| old_name == *name && old_meaning != *meaning)
-    });
-    match changed {
+    let changed_counter = changed(counters(program), || counters(earlier));
+    match changed_counter.or_else(|| changed(cells(program), || cells(earlier))) {
         None => Ok(()),
-        Some((name, _)) => Err(AppendError::CounterChanged { name: name.to_owned(), version: earlier.version }),
+        Some(name) => Err(AppendError::CounterChanged { name: name.to_owned(), version: earlier.version }),
     }
 }
 
-/// What the counters of a programme count: a cap's or a metric's measure or the uses of a bonus, and the window.
-fn counters(program: &Program) -> impl Iterator<Item = (&str, (Counted, CalendarWindow))> {
-    use crate::ledger::program::{CapMeasure, MetricMeasure};
-    let caps = program.caps.iter().map(|cap| {
-        let counted = match cap.measure {
-            CapMeasure::Units => Counted::Units,
-            CapMeasure::EarningBaskets => Counted::EarningBaskets,
-        };
-        (cap.name.as_str(), (counted, cap.window))
-    });
+/// The first name that means something else than it did.
+fn changed<'p, 'e, M: PartialEq, E: Iterator<Item = (&'e str, M)>>(
+    mut now: impl Iterator<Item = (&'p str, M)>,
+    before: impl Fn() -> E,
+) -> Option<&'p str> {
+    let changed = now
+        .find(|(name, meaning)| before().any(|(old_name, old_meaning)| old_name == *name && old_meaning != *meaning));
+    changed.map(|(name, _)| name)
+}
+
+/// What a counter means: what it counts, of whom, and the window.
+type Meaning = (Counted, CapSubject, CalendarWindow);
+
+/// What the counters of a programme count: a cap's or a metric's measure or the uses of a bonus.
+fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
     let metrics = program.metrics.iter().map(|metric| {
         let counted = match metric.measure {
             MetricMeasure::EligibleAmount => Counted::EligibleAmount,
+            MetricMeasure::Units => Counted::Units,
+            MetricMeasure::Baskets => Counted::Baskets,
         };
-        (metric.name.as_str(), (counted, metric.window))
+        (metric.name.as_str(), (counted, CapSubject::Account, metric.window))
     });
     // A bonus without a limit counts nothing.
     let limited = program.bonuses.iter().filter_map(|bonus| {
         let (window, _) = bonus.limit?;
-        Some((bonus.name.as_str(), (Counted::Bonus, window)))
+        Some((bonus.name.as_str(), (Counted::Bonus, CapSubject::Account, window)))
     });
-    caps.chain(metrics).chain(limited)
+    program.caps.iter().map(of_cap).chain(metrics).chain(limited)
+}
+
+/// What the cells of a programme count: budgets, the places of bonuses, and caps that accounts share.
+fn cells(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
+    let (whole, ever) = (CapSubject::Programme, CalendarWindow::Lifetime);
+    let budgets = program.budgets.iter().map(move |budget| (budget.name.as_str(), (Counted::Budget, whole, ever)));
+    let places = program.bonuses.iter().filter(|bonus| bonus.places.is_some());
+    let places = places.map(move |bonus| (bonus.name.as_str(), (Counted::Places, whole, ever)));
+    let shared = program.caps.iter().filter(|cap| cap.subject != CapSubject::Account);
+    budgets.chain(places).chain(shared.map(of_cap))
+}
+
+fn of_cap(cap: &Cap) -> (&str, Meaning) {
+    let counted = match cap.measure {
+        CapMeasure::Units => Counted::Units,
+        CapMeasure::EarningBaskets => Counted::EarningBaskets,
+        CapMeasure::EligibleAmount => Counted::EarningAmount,
+    };
+    (cap.name.as_str(), (counted, cap.subject, cap.window))
 }
 
 /// What a counter counts, in one enum so that a cap cannot go on as a metric.
@@ -210,8 +235,12 @@ fn counters(program: &Program) -> impl Iterator<Item = (&str, (Counted, Calendar
 enum Counted {
     Units,
     EarningBaskets,
+    EarningAmount,
+    Baskets,
     EligibleAmount,
     Bonus,
+    Budget,
+    Places,
 }
 
 #[cfg(test)]
@@ -242,6 +271,16 @@ mod tests {
         name = "spent"
         measure = "eligible-amount"
         window = "year"
+        [[bonuses]]
+        name = "gift"
+        units = 5
+        limit = { times = 1, per = "week" }
+        [[budgets]]
+        name = "pot"
+        units = 500
+        [tiers]
+        metric = "spent"
+        levels = [{ name = "top", threshold = 50 }]
     "#;
 
     fn version_of(source: &str, version: u32, effective_at: i64) -> Arc<Program> {
@@ -325,6 +364,26 @@ mod tests {
                 "measure = \"earning-baskets\"",
                 Some("\"daily\" counts something else in version 1; give the new counter another name"),
             ),
+            (
+                "measure = \"units\"",
+                "measure = \"units\"\nsubject = \"store\"",
+                Some("\"daily\" counts something else in version 1; give the new counter another name"),
+            ),
+            ("window = \"day\"", "window = \"day\"\nrolling = 7\nover = \"decline\"", None),
+            ("times = 1, per = \"week\"", "times = 5, per = \"week\"", None),
+            ("limit = { times = 1, per = \"week\" }\n", "", None),
+            (
+                "per = \"week\"",
+                "per = \"month\"",
+                Some("\"gift\" counts something else in version 1; give the new counter another name"),
+            ),
+            (
+                "[[budgets]]\n        name = \"pot\"\n        units = 500",
+                "[[bonuses]]\n        name = \"pot\"\n        units = 500\n        places = 9",
+                Some("\"pot\" counts something else in version 1; give the new counter another name"),
+            ),
+            ("threshold = 50", "threshold = 40, multiplier = \"3\"", None),
+            ("name = \"top\"", "name = \"summit\"", None),
         ];
         for (old, new, expected) in rows {
             let source = SOURCE.replacen(old, new, 1);

@@ -188,6 +188,18 @@ impl<'a, 's> TableReader<'a, 's> {
         self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::String(_)))
     }
 
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(stated) => Some(*stated),
+            _ => {
+                self.mismatch(key, value, "true or false");
+                None
+            }
+        }
+    }
+
     /// A calendar day, written as a bare TOML date.
     pub(super) fn date(&mut self, key: &'static str) -> Option<At<Day>> {
         let value = self.value(key)?;

@@ -325,7 +325,7 @@ fn place_entity(world: &mut World, saved: &Saved, entity: Entity) -> Result<(), 
             let promised = publication.version.0 <= saved.version_count;
             unless_beyond(promised, world.restore_publication(position, *publication))?;
         }
-        Entity::Cell(id, version, used) => world.cells.restore(id, version, used),
+        Entity::Cell(id, version, used, retain_until) => world.cells.restore(id, version, used, retain_until),
         Entity::Shard(ShardId::CONTROL, seq, _) => world.control_seq = seq,
         Entity::Shard(shard, seq, posted_at) => {
             let place = shard_of(world, shard)?;

@@ -15,7 +15,8 @@ use crate::journal::record::{Entry, Opening, Publication, Record, decode};
 use crate::ledger::digest::{Digest, Digester, shard_digest};
 use crate::ledger::program::Program;
 use crate::ledger::state::{Change, ShardState};
-use crate::ledger::types::{Position, Seq, ShardId, SymbolId};
+use crate::ledger::types::{Position, Seq, ShardId, SymbolId, TimestampNs};
+use crate::ledger::zone::utc_day;
 use crate::program::registry::Programs;
 use crate::program::{Symbols, SymbolsFull, compile};
 
@@ -180,13 +181,16 @@ impl World {
 /// The digest of a whole state: shards in order, cells, the size of the dictionary and the programmes' sources.
 #[must_use]
 pub fn world_digest(shards: &[ShardState], cells: &Cells, dictionary: &Dictionary, programs: &Programs) -> Digest {
-    digest_of_shards(shards.iter().map(shard_digest), cells, dictionary, programs)
+    let latest = shards.iter().map(|shard| shard.posted_at).max().unwrap_or(TimestampNs(i64::MIN));
+    digest_of_shards(shards.iter().map(shard_digest), latest, cells, dictionary, programs)
 }
 
-/// The digest of a whole state whose shards were digested where they live, given in the order of the shards.
+/// The digest of a whole state whose shards were digested where they live, given in the order of the shards, with the
+/// latest posting time of any.
 #[must_use]
 pub fn digest_of_shards(
     shards: impl ExactSizeIterator<Item = Digest>,
+    latest: TimestampNs,
     cells: &Cells,
     dictionary: &Dictionary,
     programs: &Programs,
@@ -196,7 +200,7 @@ pub fn digest_of_shards(
     for shard in shards {
         digester.digest(&shard);
     }
-    cells.feed(&mut digester);
+    cells.feed(&mut digester, utc_day(latest));
     let (symbol_count, item_count) = dictionary.counts();
     digester.number(symbol_count).number(item_count);
     for program in programs.iter() {

@@ -12,21 +12,17 @@ use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
+use tower_layer::Layer;
 
-use super::ServeError;
+use super::{ServeError, connection};
 use crate::limits;
 use crate::metrics::Gauge;
 use crate::service::connections::{self, Incoming};
+use crate::service::deadline::DeadlineLayer;
 use crate::telemetry::calls::CallLayer;
 
 /// How the names of the threads that serve calls begin.
 pub const EDGE_THREADS: &str = "edge";
-/// An idle connection is asked for a sign of life this often, and closed if none comes in time.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Bytes that may be on their way to us on one stream, and on one connection.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Threads of one runtime that may wait for the disk.
 const BLOCKING_THREADS_MAX: usize = 64;
 
@@ -124,16 +120,10 @@ async fn serve(serving: Serving, incoming: Incoming, orders: watch::Receiver<Ord
         }
     };
     let mut beside = tokio::spawn(serving.beside);
-    let served = transport()
-        .layer(serving.watched)
-        .add_routes(serving.routes)
-        .serve_with_incoming_shutdown(incoming.connections(), reached(Order::Finish));
+    // The watch is outside, so that it sees the calls whose time was up.
+    let service = serving.watched.layer(DeadlineLayer.layer(serving.routes));
     tokio::select! {
-        served = served => {
-            if let Err(error) = served {
-                tracing::error!(%error, "a thread that serves connections has ended");
-            }
-        }
+        () = connection::serve_all(incoming, service, reached(Order::Finish)) => {}
         fault = &mut beside => {
             on_fault(&fault.err().map_or_else(|| "it has ended".to_owned(), |error| error.to_string()));
             // Calls get no more answers; they end when they are told to.
@@ -177,15 +167,4 @@ pub fn serve_bare(listener: TcpListener, routes: &Routes, on_ready: impl FnOnce(
         on_ready(address);
         std::future::pending().await
     })
-}
-
-/// The transport of every server.
-fn transport() -> tonic::transport::Server {
-    tonic::transport::Server::builder()
-        .max_concurrent_streams(limits::CONNECTION_STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .http2_max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
 }

@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::answer::signed;
+use super::connections::Peer;
 use super::fields::{Fields, Path};
 use super::program::hex;
 use super::read::{account_row, version_number};
@@ -71,7 +72,7 @@ impl AdminService for Service {
         request: Request<wire::CreateBackupRequest>,
     ) -> Result<Response<wire::CreateBackupResponse>, Status> {
         let call = self.edge.enter()?;
-        let from_here = request.remote_addr().is_some_and(|address| address.ip().is_loopback());
+        let from_here = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().is_loopback());
         let made = self.edge.clone().back_up(call, from_here, request.into_inner().directory).await?;
         Ok(Response::new(made))
     }
@@ -167,9 +168,10 @@ impl Edge {
     }
 
     fn digest(&self, survey: Survey, durable_end: Position) -> wire::StateDigest {
+        let latest = survey.posted_at.unwrap_or(TimestampNs(i64::MIN));
         let shards = survey.digests.into_iter().map(|(_, digest)| digest);
         let Digest(digest) = self.engine.with_programs(|programs| {
-            digest_of_shards(shards, &self.engine.shared.cells, &self.engine.dictionary, programs)
+            digest_of_shards(shards, latest, &self.engine.shared.cells, &self.engine.dictionary, programs)
         });
         wire::StateDigest { hash: hex(&digest), position: last_before(durable_end) }
     }

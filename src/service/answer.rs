@@ -8,9 +8,10 @@ use super::wire;
 use crate::journal::record::Entry;
 use crate::journal::walk::Located;
 use crate::ledger::command::{Basket, Command, CommandKind};
-use crate::ledger::decision::{Clip, Decision, Refusal};
-use crate::ledger::program::{BPS_ONE, LineClass, Program};
-use crate::ledger::types::{Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs, WalletId};
+use crate::ledger::decision::{Clip, Decision, Movement, Refusal, TierStanding};
+use crate::ledger::earn::LineSums;
+use crate::ledger::program::{BPS_ONE, LineClass, Program, RuleIndex, TierLadder};
+use crate::ledger::types::{Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
 use crate::service::status;
 use crate::shard::job::{CommandJob, CommandOutcome};
 
@@ -86,13 +87,10 @@ pub(super) fn of_entry(
 
 /// A refusal that came before any worker was asked.
 pub(super) fn refused(refusal: Refusal, command: Option<&Command>) -> wire::Decision {
-    let receipt_at = command.and_then(|command| match &command.kind {
-        CommandKind::Accrue(basket) => Some(basket.receipt_at),
-        CommandKind::Reverse(_) => None,
-    });
+    let event_at = command.and_then(|command| stated_event(&command.kind));
     wire::Decision {
         refusal: Some(refusal_of(refusal, false)),
-        event_time: receipt_at.map(times::timestamp),
+        event_time: event_at.map(times::timestamp),
         ..wire::Decision::default()
     }
 }
@@ -109,12 +107,22 @@ pub(super) fn of_item_failure(refusal: Refusal, violations: &[wire::FieldViolati
     wire::Decision { refusal: Some(refusal), ..wire::Decision::default() }
 }
 
+/// When what a command is about happened, where that is not its posting.
+fn stated_event(kind: &CommandKind) -> Option<TimestampNs> {
+    match kind {
+        CommandKind::Accrue(basket) => Some(basket.receipt_at),
+        CommandKind::Act(activity) => Some(activity.happened_at),
+        CommandKind::Reverse(_)
+        | CommandKind::Redeem(_)
+        | CommandKind::Enrol(_)
+        | CommandKind::Load(_)
+        | CommandKind::Expire => None,
+    }
+}
+
 fn of_judged(judged: &Judged<'_>) -> wire::Decision {
     let decision = judged.decision;
-    let event_at = match &judged.kind {
-        CommandKind::Accrue(basket) => Some(basket.receipt_at),
-        CommandKind::Reverse(_) => judged.place.map(|_| judged.posted_at),
-    };
+    let event_at = stated_event(judged.kind).or_else(|| judged.place.map(|_| judged.posted_at));
     let mut answer = wire::Decision {
         program_version: version_of(judged),
         wallet: wallet_of(judged),
@@ -135,18 +143,97 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
         return answer;
     }
     match &judged.kind {
-        CommandKind::Accrue(basket) => add_accrual(&mut answer, judged, basket),
+        CommandKind::Accrue(basket) => {
+            add_earnings(&mut answer, judged);
+            add_lines(&mut answer, judged, basket);
+        }
+        CommandKind::Act(_) | CommandKind::Load(_) => add_earnings(&mut answer, judged),
         CommandKind::Reverse(_) => answer.reversed_points = -decision.granted,
+        CommandKind::Redeem(_) => answer.redeemed_points = -decision.granted,
+        CommandKind::Enrol(_) | CommandKind::Expire => {}
     }
+    answer.expired_points = expired_units(decision);
+    let variants = judged.program.into_iter().flat_map(|program| variants_of(program, decision));
+    answer.variants.extend(variants.map(|(experiment, variant)| wire::ExperimentVariant {
+        experiment: experiment.to_owned(),
+        variant: variant.to_owned(),
+    }));
+    let standing = judged.program.zip(decision.tier).and_then(|(program, standing)| tier_of(program, standing));
+    answer.tier = standing.map(|standing| standing.to_wire());
     answer
+}
+
+/// The experiments of a programme with the account's variant of each, by name.
+pub(super) fn variants_of<'a>(
+    program: &'a Program,
+    decision: &'a Decision,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    program.experiments.iter().zip(&decision.variants).map(|(experiment, variant)| {
+        let variant = experiment.variants.get(usize::from(*variant));
+        (experiment.name.as_str(), variant.map_or("", |(name, _)| name))
+    })
+}
+
+/// Units of the decision's wallet whose expiry it posts.
+pub(super) fn expired_units(decision: &Decision) -> Units {
+    let dead = decision.effects.lots.iter().filter(|change| change.movement == Movement::Expire);
+    let of_wallet = dead.filter(|change| change.key.wallet == decision.wallet);
+    of_wallet.fold(0, |sum: Units, change| sum.saturating_sub(change.delta))
+}
+
+/// Where an account stands on a ladder, in names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NamedStanding<'a> {
+    pub level: &'a str,
+    pub reached: &'a str,
+    pub qualifying: i64,
+    pub next: &'a str,
+    pub missing: i64,
+}
+
+impl NamedStanding<'_> {
+    pub(super) fn to_wire(self) -> wire::TierStanding {
+        wire::TierStanding {
+            level: self.level.to_owned(),
+            reached_level: self.reached.to_owned(),
+            qualifying_value: self.qualifying,
+            next_level: self.next.to_owned(),
+            missing_value: self.missing,
+        }
+    }
+}
+
+/// What a decision says about the ladder; `None` where the programme has none.
+pub(super) fn tier_of(program: &Program, standing: TierStanding) -> Option<NamedStanding<'_>> {
+    program.tiers.as_ref().map(|ladder| named_standing(ladder, standing))
+}
+
+/// A standing in names, with what is missing to the next level.
+pub(super) fn named_standing(ladder: &TierLadder, standing: TierStanding) -> NamedStanding<'_> {
+    let name = |level| ladder.at(level).map_or("", |level| level.name.as_str());
+    let reached = ladder.level(standing.qualifying);
+    let next = ladder.levels.get(usize::from(reached));
+    NamedStanding {
+        level: name(standing.level),
+        reached: name(reached),
+        qualifying: standing.qualifying,
+        next: next.map_or("", |next| &next.name),
+        missing: next.map_or(0, |next| next.threshold.saturating_sub(standing.qualifying)),
+    }
+}
+
+/// The multiplier of the level that judged, in basis points; `None` where there was none.
+pub(super) fn tier_bps(program: &Program, decision: &Decision) -> Option<i64> {
+    let level = program.tiers.as_ref()?.at(decision.tier?.level)?;
+    Some(level.multiplier_bps)
 }
 
 /// 0 where no programme was consulted; of a reversal, the version that judged the original.
 fn version_of(judged: &Judged<'_>) -> i32 {
     let consulted = judged.program.map(|program| program.version);
     let version = match judged.kind {
-        CommandKind::Accrue(_) => consulted,
         CommandKind::Reverse(_) => consulted.and(judged.original_version),
+        _ => consulted,
     };
     version.map_or(0, |version| i32::try_from(version.0).expect("versions are bounded"))
 }
@@ -164,22 +251,54 @@ pub(super) fn wallet_name(program: &Program, wallet: WalletId) -> &str {
     program.wallets.get(usize::from(wallet.0)).map_or("", |wallet| &wallet.name)
 }
 
-fn add_accrual(answer: &mut wire::Decision, judged: &Judged<'_>, basket: &Basket) {
+/// What was earned and what of it was granted.
+fn add_earnings(answer: &mut wire::Decision, judged: &Judged<'_>) {
     let decision = judged.decision;
     answer.earned_points = decision.earned;
     answer.granted_points = decision.granted;
     let Some(program) = judged.program else { return };
+    answer.clips.extend(decision.clips.iter().map(|clip| clip_of(program, clip)));
+    answer.bonuses.extend(decision.bonuses.iter().map(|award| wire::BonusAward {
+        name: program.bonus(award.bonus).map_or_else(String::new, |bonus| bonus.name.clone()),
+        points: award.units,
+    }));
+    let denied = decision.over_velocity.zip(stated_event(judged.kind));
+    answer.velocity_denial = denied.map(|(cap, event_at)| velocity_denial(program, cap, event_at));
+}
+
+/// How each line was judged.
+fn add_lines(answer: &mut wire::Decision, judged: &Judged<'_>, basket: &Basket) {
+    let decision = judged.decision;
+    let Some(program) = judged.program else { return };
+    let tier_bps = tier_bps(program, decision);
+    let mut stacked = &decision.stacked[..];
     let lines = decision.lines.iter().zip(&basket.lines).enumerate();
     answer.line_decisions.reserve(decision.lines.len());
-    answer.line_decisions.extend(lines.map(|(index, (outcome, line))| wire::LineDecision {
-        line_index: i32::try_from(index).expect("a basket's lines are bounded"),
-        eligible: outcome.class != LineClass::Ineligible,
-        rule: rule_name(program, outcome.class).to_owned(),
-        multiplier_bps: i32::try_from(program.lines.multiplier_bps(outcome.class)).unwrap_or(i32::MAX),
-        exact_micropoints: exact_micropoints(program, outcome.class, line.amount_minor),
+    answer.line_decisions.extend(lines.map(|(index, (outcome, line))| {
+        let beside = beside(&mut stacked, index);
+        let exact = Exact { program, class: outcome.class, beside, tier_bps };
+        wire::LineDecision {
+            line_index: i32::try_from(index).expect("a basket's lines are bounded"),
+            eligible: outcome.class != LineClass::Ineligible,
+            rule: rule_name(program, outcome.class).to_owned(),
+            multiplier_bps: i32::try_from(program.lines.multiplier_bps(outcome.class)).unwrap_or(i32::MAX),
+            exact_micropoints: exact.micropoints(line.amount_minor, line.quantity),
+            further_rules: beside.iter().map(|(_, rule)| further_rule(program, *rule).to_owned()).collect(),
+        }
     }));
-    answer.clips.extend(decision.clips.iter().map(|clip| clip_of(program, clip)));
-    answer.velocity_denial = decision.over_velocity.map(|cap| velocity_denial(program, cap, basket.receipt_at));
+}
+
+/// The rules that count beside the class of a line, cut off the front of what is left of a decision's.
+pub(super) fn beside<'a>(left: &mut &'a [(u32, RuleIndex)], line_index: usize) -> &'a [(u32, RuleIndex)] {
+    let is_of_line = |(line, _): &&(u32, RuleIndex)| usize::try_from(*line) == Ok(line_index);
+    let (of_line, rest) = left.split_at(left.iter().take_while(is_of_line).count());
+    *left = rest;
+    of_line
+}
+
+/// The name of a rule that counts beside the class of a line.
+pub(super) fn further_rule(program: &Program, rule: RuleIndex) -> &str {
+    program.lines.rule(rule).map_or("", |rule| &rule.name)
 }
 
 /// The name of the rule that a line earned by; empty where there was none.
@@ -190,17 +309,46 @@ pub(super) fn rule_name(program: &Program, class: LineClass) -> &str {
     }
 }
 
-/// The line's exact share in millionths of a point, cut off; for explanation only.
-pub(super) fn exact_micropoints(program: &Program, class: LineClass, amount_minor: i64) -> i64 {
-    let (bps, earn) = (program.lines.multiplier_bps(class), &program.earn);
-    // Division of 128-bit numbers is slow, and amounts are small.
-    let narrow = amount_minor.checked_mul(bps).and_then(|product| product.checked_mul(earn.units));
-    if let Some(micro) = narrow.and_then(|product| product.checked_mul(1_000_000)) {
-        return micro / (earn.per_minor * BPS_ONE);
+/// What a line earned by, for its exact share.
+#[derive(Clone, Copy)]
+pub(super) struct Exact<'a> {
+    pub program: &'a Program,
+    pub class: LineClass,
+    pub beside: &'a [(u32, RuleIndex)],
+    pub tier_bps: Option<i64>,
+}
+
+impl Exact<'_> {
+    /// The line's exact share in millionths of a point, cut off; for explanation only.
+    pub(super) fn micropoints(&self, amount_minor: i64, quantity: i64) -> i64 {
+        const MICRO_PER_BPS: i64 = 1_000_000 / BPS_ONE;
+        if self.beside.is_empty() {
+            // Division of 128-bit numbers is slow, and amounts are small.
+            let (bps, earn) = (self.program.lines.multiplier_bps(self.class), &self.program.earn);
+            let narrow = amount_minor.checked_mul(bps).and_then(|product| product.checked_mul(earn.units));
+            let per_level = self.tier_bps.unwrap_or(BPS_ONE).checked_mul(MICRO_PER_BPS);
+            if let Some(micro) = narrow.zip(per_level).and_then(|(product, level)| product.checked_mul(level)) {
+                return micro / (earn.per_minor * BPS_ONE);
+            }
+        }
+        self.wide_micropoints(amount_minor, quantity)
     }
-    let earned = i128::from(amount_minor) * i128::from(bps) * i128::from(earn.units);
-    let per = i128::from(earn.per_minor) * i128::from(BPS_ONE);
-    i64::try_from(earned * 1_000_000 / per).unwrap_or(i64::MAX)
+
+    fn wide_micropoints(&self, amount_minor: i64, quantity: i64) -> i64 {
+        if self.class == LineClass::Ineligible {
+            return 0;
+        }
+        let sums = LineSums::new(self.program, self.tier_bps.unwrap_or(BPS_ONE), 0);
+        let beside = self.beside.iter().map(|(_, rule)| *rule);
+        let (parts, denominator) = (sums.exact(self.class, beside, amount_minor, quantity), sums.denominator());
+        let (whole, rest) = (parts / denominator, parts % denominator);
+        // With a denominator so large that the rest leaves i128, dividing it first loses less than a millionth.
+        let fraction = match rest.checked_mul(1_000_000) {
+            Some(rest) => rest / denominator,
+            None => rest / (denominator / 1_000_000),
+        };
+        whole.checked_mul(1_000_000).and_then(|whole| i64::try_from(whole + fraction).ok()).unwrap_or(i64::MAX)
+    }
 }
 
 fn clip_of(program: &Program, clip: &Clip) -> wire::Clip {
@@ -211,7 +359,7 @@ fn clip_of(program: &Program, clip: &Clip) -> wire::Clip {
 /// What clipped, and its name.
 pub(super) fn clip_source<'a>(program: &'a Program, clip: &Clip) -> (wire::ClipSource, &'a str) {
     if clip.is_budget {
-        let budget = program.budgets.iter().find(|budget| budget.cell.0 == clip.source.0);
+        let budget = program.budgets.iter().find(|budget| budget.cell.name == clip.source);
         (wire::ClipSource::Budget, budget.map_or("", |budget| &budget.name))
     } else {
         let cap = program.caps.iter().find(|cap| cap.symbol == clip.source);
@@ -244,13 +392,13 @@ pub(super) fn refusal_of(refusal: Refusal, journaled: bool) -> wire::Refusal {
     }
 }
 
-/// How long a receipt from the future has to wait until it is not refused for that.
+/// How long what comes from the future has to wait until it is not refused for that.
 fn wait_for_receipt(judged: &Judged<'_>) -> Option<prost_types::Duration> {
-    let (Some(program), CommandKind::Accrue(basket)) = (judged.program, judged.kind) else { return None };
+    let (program, event_at) = judged.program.zip(stated_event(judged.kind))?;
     if judged.decision.refusal() != Some(Refusal::ReceiptInFuture) {
         return None;
     }
-    let wait_ns = basket.receipt_at.0.saturating_sub(judged.posted_at.0).saturating_sub(program.future_skew_ns);
+    let wait_ns = event_at.0.saturating_sub(judged.posted_at.0).saturating_sub(program.future_skew_ns);
     u64::try_from(wait_ns).ok().map(|wait_ns| duration(std::time::Duration::from_nanos(wait_ns)))
 }
 
@@ -283,6 +431,7 @@ pub(super) fn signed(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::program::{LineEffect, LineRule, Stacking};
 
     #[test]
     fn every_refusal_has_its_number_and_advice_on_the_wire() {
@@ -294,6 +443,45 @@ mod tests {
             assert_ne!(answer.retry_advice, i32::from(wire::RetryAdvice::Unspecified));
             assert!(answer.message.ends_with('.'));
         }
+    }
+
+    /// One point per 100 minor units, with a rule of each kind that counts beside others.
+    fn stacked_program() -> Program {
+        let mut symbols = crate::program::SymbolTable::new();
+        let compiled = crate::program::compile(crate::program::SAMPLE, ProgramVersion(1), TimestampNs(0), &mut symbols);
+        let mut program = compiled.expect("the sample compiles");
+        let rule = |effect, stacking| LineRule { effect, stacking, ..LineRule::multiplier("any", BPS_ONE) };
+        program.lines.rules = vec![
+            LineRule::multiplier("double", 2 * BPS_ONE),
+            rule(LineEffect::Multiplier(15_000), Stacking::Add),
+            rule(LineEffect::Multiplier(12_500), Stacking::Multiply),
+            rule(LineEffect::Fixed { units: 3, per_piece: true }, Stacking::Add),
+        ];
+        program.lines.multiply_max = 1;
+        program
+    }
+
+    #[test]
+    fn a_line_s_share_counts_everything_that_counts_for_it() {
+        let program = stacked_program();
+        let double = LineClass::Rule(RuleIndex(0));
+        let rows: [(LineClass, &[u32], Option<i64>, i64); 8] = [
+            (LineClass::Base, &[], None, 2_500_000),
+            (double, &[], None, 5_000_000),
+            (double, &[], Some(12_500), 6_250_000),
+            (double, &[1], None, 6_250_000),
+            (double, &[2], None, 6_250_000),
+            (double, &[1, 2, 3], None, 13_812_500),
+            (double, &[1, 2, 3], Some(15_000), 17_718_750),
+            (LineClass::Ineligible, &[], Some(15_000), 0),
+        ];
+        for (class, rules, tier_bps, expected) in rows {
+            let beside: Vec<(u32, RuleIndex)> = rules.iter().map(|rule| (0, RuleIndex(*rule))).collect();
+            let exact = Exact { program: &program, class, beside: &beside, tier_bps };
+            assert_eq!(exact.micropoints(250, 2), expected, "{class:?} {rules:?} {tier_bps:?}");
+        }
+        let exact = Exact { program: &program, class: double, beside: &[], tier_bps: Some(15_000) };
+        assert_eq!(exact.micropoints(1_000_000_000_000, 1), 30_000_000_000_000_000, "what is too large for 64 bits");
     }
 
     #[test]

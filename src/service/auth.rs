@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use tonic::metadata::MetadataMap;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
+use super::deadline::Timeout;
 use super::status::Failure;
 use crate::clock::SharedClock;
 use crate::ledger::types::SymbolId;
@@ -56,58 +56,9 @@ impl Authenticator {
 
 impl Interceptor for Authenticator {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let deadline_ns =
-            timeout_ns(request.metadata()).map(|timeout_ns| self.clock.monotonic_ns().saturating_add(timeout_ns));
+        let timeout = request.extensions().get::<Timeout>();
+        let deadline_ns = timeout.map(|timeout| self.clock.monotonic_ns().saturating_add(timeout.0));
         request.extensions_mut().insert(Caller { principal: self.principal.clone(), deadline_ns });
         Ok(request)
-    }
-}
-
-/// How long the caller waits, from the header `grpc-timeout`: up to eight digits and a unit. A header that cannot be
-/// read is as good as none, as the transport judges it too.
-fn timeout_ns(metadata: &MetadataMap) -> Option<i64> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let unit_ns: i64 = match unit {
-        "H" => 3_600_000_000_000,
-        "M" => 60_000_000_000,
-        "S" => 1_000_000_000,
-        "m" => 1_000_000,
-        "u" => 1_000,
-        "n" => 1,
-        _ => return None,
-    };
-    digits.parse::<i64>().ok().map(|count| count.saturating_mul(unit_ns))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deadlines_are_read_in_every_unit() {
-        let rows = [
-            ("1H", Some(3_600_000_000_000)),
-            ("2M", Some(120_000_000_000)),
-            ("3S", Some(3_000_000_000)),
-            ("250m", Some(250_000_000)),
-            ("7u", Some(7_000)),
-            ("0n", Some(0)),
-            ("99999999H", Some(i64::MAX)),
-            ("123456789n", None),
-            ("5", None),
-            ("S", None),
-            ("-1S", None),
-            ("5x", None),
-        ];
-        for (text, expected) in rows {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().unwrap());
-            assert_eq!(timeout_ns(&metadata), expected, "{text}");
-        }
-        assert_eq!(timeout_ns(&MetadataMap::new()), None);
     }
 }

@@ -11,6 +11,7 @@ use prost::Message;
 use super::auth::Caller;
 use super::command::{Started, received};
 use super::lane::Answered;
+use super::orders::Order;
 use super::round::Starting;
 use super::status::Failure;
 use super::view::AccrualView;
@@ -110,7 +111,19 @@ impl Edge {
                 self.start_accrual(caller, &AccrualView::from(&request), patience).await
             }
             Some(wire::command::Command::Reverse(request)) => self.start_reversal(caller, request, patience).await,
-            None => Err(Failure::field("command", "It is required: an accrual or a reversal.")),
+            Some(wire::command::Command::Redeem(request)) => {
+                self.start_order(caller, Order::Redeem(request), patience).await
+            }
+            Some(wire::command::Command::RecordActivity(request)) => {
+                self.start_order(caller, Order::Record(request), patience).await
+            }
+            Some(wire::command::Command::Enrol(request)) => {
+                self.start_order(caller, Order::Enrol(request), patience).await
+            }
+            Some(wire::command::Command::LoadOpeningBalance(request)) => {
+                self.start_order(caller, Order::Load(request), patience).await
+            }
+            None => Err(Failure::field("command", "It is required: one of the kinds of command.")),
         }
     }
 }

@@ -269,7 +269,7 @@ impl Edge {
     pub(super) async fn hand_to_worker(
         &self,
         ready: Ready,
-        claims: [Held<'_>; 2],
+        claims: impl IntoIterator<Item = Held<'_>>,
         patience: Patience,
     ) -> Result<Started, Failure> {
         let Ready { mut job, original_version } = ready;
@@ -334,8 +334,8 @@ impl Edge {
     /// The decision of a record, in words and names.
     pub(super) async fn decision_of(&self, located: &Located, entry: &Entry) -> Result<wire::Decision, Failure> {
         let original = match &entry.command.kind {
-            CommandKind::Accrue(_) => None,
             CommandKind::Reverse(reversal) => Some(self.record(reversal.original_position).await?),
+            _ => None,
         };
         let original_version = original.as_ref().and_then(Located::entry).map(|original| original.decision.program);
         let version = entry.decision.program;

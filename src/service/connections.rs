@@ -5,18 +5,13 @@
 //! connection goes to the thread that has the fewest, the first of equals.
 
 use std::io;
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_stream::{Stream, StreamExt};
-use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::metrics::Gauge;
 
@@ -25,14 +20,22 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// Connections that were dealt to a thread and not yet taken.
 const DEALT_MAX: usize = 16;
 
-/// A connection, counted until it is dropped.
+/// Where a call comes from; every request carries it among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// A connection on the thread that serves it. Whoever takes it apart drops the stream before the place that it takes up.
 pub struct Connection {
-    stream: TcpStream,
-    _counted: Counted,
+    /// The bytes.
+    pub stream: TcpStream,
+    /// Where it comes from.
+    pub peer: Peer,
+    /// The place that it takes up.
+    pub counted: Counted,
 }
 
-/// What a connection takes up.
-struct Counted {
+/// The place that a connection takes up until this is dropped.
+pub struct Counted {
     of_thread: Arc<AtomicUsize>,
     open: Arc<Gauge>,
     _room: OwnedSemaphorePermit,
@@ -48,6 +51,7 @@ impl Drop for Counted {
 /// A connection on its way to the thread that is going to serve it.
 struct Dealt {
     stream: std::net::TcpStream,
+    peer: Peer,
     counted: Counted,
 }
 
@@ -55,15 +59,16 @@ struct Dealt {
 pub struct Incoming(mpsc::Receiver<Dealt>);
 
 impl Incoming {
-    /// The connections, served by the runtime that polls them.
-    pub fn connections(self) -> impl Stream<Item = io::Result<Connection>> {
-        ReceiverStream::new(self.0).filter_map(|Dealt { stream, counted }| match TcpStream::from_std(stream) {
-            Ok(stream) => Some(Ok(Connection { stream, _counted: counted })),
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be served");
-                None
+    /// The next connection, to be served by the runtime of the caller; `None` once nobody deals any more. Loses nothing
+    /// when it is dropped before it has ended.
+    pub async fn next(&mut self) -> Option<Connection> {
+        while let Some(Dealt { stream, peer, counted }) = self.0.recv().await {
+            match TcpStream::from_std(stream) {
+                Ok(stream) => return Some(Connection { stream, peer, counted }),
+                Err(error) => tracing::warn!(%error, "a connection could not be served"),
             }
-        })
+        }
+        None
     }
 }
 
@@ -95,23 +100,15 @@ async fn accept_all(listener: &TcpListener, room: &Arc<Semaphore>, seats: &[Seat
     loop {
         // The semaphore is never closed.
         let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let accepted = match listener.accept().await {
-            Ok((stream, _)) => {
-                // Answers are small and waited for.
-                let _ = stream.set_nodelay(true);
-                stream.into_std()
-            }
-            Err(error) => Err(error),
-        };
-        match accepted {
-            Ok(stream) => {
+        match accept(listener).await {
+            Ok((stream, peer)) => {
                 let seat = seats.iter().min_by_key(|seat| seat.count.load(Ordering::Relaxed));
                 let seat = seat.expect("there is at least one thread");
                 seat.count.fetch_add(1, Ordering::Relaxed);
                 open.add(1);
                 let counted = Counted { of_thread: seat.count.clone(), open: open.clone(), _room: permit };
                 // A thread that is gone serves nobody: the connection is closed.
-                let _ = seat.sender.send(Dealt { stream, counted }).await;
+                let _ = seat.sender.send(Dealt { stream, peer, counted }).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -121,44 +118,11 @@ async fn accept_all(listener: &TcpListener, room: &Arc<Semaphore>, seats: &[Seat
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+async fn accept(listener: &TcpListener) -> io::Result<(std::net::TcpStream, Peer)> {
+    let (stream, peer) = listener.accept().await?;
+    // Answers are small and waited for.
+    let _ = stream.set_nodelay(true);
+    Ok((stream.into_std()?, Peer(peer)))
 }
 
 #[cfg(test)]
@@ -176,37 +140,36 @@ mod tests {
         let (listener, address) = listener().await;
         let (accepting, mut incoming) = deal(listener, 2, 1, Arc::default());
         let accepting = tokio::spawn(accepting);
-        let mut connections = incoming.pop().unwrap().connections();
+        let mut connections = incoming.pop().unwrap();
         let mut callers = Vec::new();
         for _ in 0..3 {
             callers.push(TcpStream::connect(address).await.unwrap());
         }
-        let first = connections.next().await.unwrap().unwrap();
-        let _second = connections.next().await.unwrap().unwrap();
+        let first = connections.next().await.unwrap();
+        let _second = connections.next().await.unwrap();
         let third = tokio::time::timeout(Duration::from_millis(100), connections.next()).await;
         assert!(third.is_err(), "there is no room for a third");
         drop(first);
-        connections.next().await.unwrap().unwrap();
+        connections.next().await.unwrap();
         accepting.abort();
     }
 
     #[tokio::test]
     async fn a_new_connection_goes_to_the_thread_that_has_the_fewest() {
         let (listener, address) = listener().await;
-        let (accepting, incoming) = deal(listener, 9, 2, Arc::default());
+        let (accepting, mut threads) = deal(listener, 9, 2, Arc::default());
         let accepting = tokio::spawn(accepting);
-        let mut threads: Vec<_> = incoming.into_iter().map(|one| Box::pin(one.connections())).collect();
         let mut held = Vec::new();
         for thread in [0, 1, 0, 1] {
             let caller = TcpStream::connect(address).await.unwrap();
-            held.push((caller, threads[thread].next().await.unwrap().unwrap()));
+            held.push((caller, threads[thread].next().await.unwrap()));
         }
         // The second thread loses both of its connections, and gets the next two.
         held.remove(3);
         held.remove(1);
         for _ in 0..2 {
             let caller = TcpStream::connect(address).await.unwrap();
-            held.push((caller, threads[1].next().await.unwrap().unwrap()));
+            held.push((caller, threads[1].next().await.unwrap()));
         }
         accepting.abort();
     }

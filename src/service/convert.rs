@@ -51,7 +51,7 @@ pub(super) fn check_accrual(request: &AccrualView<'_>, rules: Rules<'_>) -> Resu
 /// Checks all of a quote.
 pub(super) fn check_quote(request: &wire::QuoteRequest, rules: Rules<'_>) -> Result<Times, Failure> {
     let mut fields = Fields::default();
-    fields.text(Path::Field("account_id"), &request.account_id, 1, limits::ACCOUNT_ID_BYTES_MAX);
+    fields.text(Path::Field("account_id"), &request.account_id, 0, limits::ACCOUNT_ID_BYTES_MAX);
     let basket = request.basket.as_ref().map(BasketView::from);
     let times = check_basket(&mut fields, basket.as_ref(), rules, 0);
     fields.finish()?;
@@ -72,7 +72,8 @@ pub(super) fn check_reversal(request: &wire::ReverseRequest, rules: Rules<'_>) -
     Ok(posting_at)
 }
 
-fn check_posting_time(
+/// Checks the time at which a command counts as posted: there exactly where times come from the input.
+pub(super) fn check_posting_time(
     fields: &mut Fields,
     value: Option<&prost_types::Timestamp>,
     rules: Rules<'_>,
@@ -110,6 +111,8 @@ fn check_basket(
     }
     let receipt_at = fields.time(Path::Field("basket.receipt_time"), basket.receipt_time.as_ref());
     check_currency(fields, basket.currency_code, rules);
+    fields.text(Path::Field("basket.channel"), basket.channel, 0, symbol);
+    fields.text(Path::Field("basket.payment_method"), basket.payment_method, 0, symbol);
     if basket.lines.is_empty() || basket.lines.len() > limits::BASKET_LINES_MAX {
         let (count, most) = (basket.lines.len(), limits::BASKET_LINES_MAX);
         fields.wrong(Path::Field("basket.lines"), format!("There are {count}, but must be 1 to {most}."));
@@ -247,11 +250,17 @@ pub(super) fn fill_basket(
         out.lines.push(Line { item_id, item, quantity: line.quantity, amount_minor: line.amount_minor });
     }
     [out.store, out.terminal, out.cashier] = names.place(basket)?;
+    [out.channel, out.payment_method] = [given(basket.channel, names)?, given(basket.payment_method, names)?];
     out.receipt_number.clear();
     out.receipt_number.push_str(basket.receipt_number);
     out.business_day = business_day;
     out.receipt_at = receipt_at;
     Ok(())
+}
+
+/// The number of a string that is mostly left out.
+fn given(text: &str, names: &impl Names) -> Result<SymbolId, DictionaryFull> {
+    if text.is_empty() { Ok(SymbolId::EMPTY) } else { names.symbol(text) }
 }
 
 #[cfg(test)]
@@ -291,7 +300,7 @@ mod tests {
     #[test]
     fn each_wrong_field_is_named() {
         type Spoil = fn(&mut wire::AccrueRequest, &mut wire::Basket);
-        let rows: [(&str, Spoil); 23] = [
+        let rows: [(&str, Spoil); 25] = [
             ("transaction_id", |request, _| request.transaction_id.clear()),
             ("transaction_id", |request, _| request.transaction_id = "t".repeat(65)),
             ("account_id", |request, _| request.account_id.clear()),
@@ -311,6 +320,8 @@ mod tests {
             }),
             ("basket.currency_code", |_, basket| basket.currency_code.clear()),
             ("basket.currency_code", |_, basket| basket.currency_code = "USD".to_owned()),
+            ("basket.channel", |_, basket| basket.channel = "x".repeat(129)),
+            ("basket.payment_method", |_, basket| basket.payment_method = "x".repeat(129)),
             ("basket.lines", |_, basket| basket.lines.clear()),
             ("basket.lines", |_, basket| basket.lines = vec![line(); limits::BASKET_LINES_MAX + 1]),
             ("basket.lines[0].sku", |_, basket| basket.lines[0].sku = "x".repeat(129)),
@@ -355,6 +366,8 @@ mod tests {
         request.basket.as_mut().unwrap().receipt_number.clear();
         assert_eq!(check_quote(&request, INPUT), Ok(Times::default()));
         request.account_id.clear();
+        assert_eq!(check_quote(&request, INPUT), Ok(Times::default()), "nobody in particular");
+        request.account_id = "a".repeat(65);
         request.basket.as_mut().unwrap().store_id.clear();
         assert_eq!(wrong_fields(check_quote(&request, INPUT)), ["account_id", "basket.store_id"]);
     }

@@ -6,9 +6,9 @@
 
 use prost::Message;
 
-use super::answer::{self, clip_source, exact_micropoints, rule_name, signed, wallet_name};
+use super::answer::{self, Exact, NamedStanding, clip_source, further_rule, rule_name, signed, wallet_name};
 use super::times;
-use crate::ledger::command::{Basket, CommandKind};
+use crate::ledger::command::{Basket, CommandKind, Line};
 use crate::ledger::decision::Clip;
 use crate::ledger::program::{LineClass, Program};
 use crate::ledger::types::{ProgramVersion, TimestampNs};
@@ -29,34 +29,65 @@ fn granted(job: &CommandJob, basket: &Basket, program: &Program, out: &mut Vec<u
     int(out, 5, decision.earned);
     int(out, 6, decision.granted);
     int(out, 8, decision.balance_after);
+    let tier_bps = answer::tier_bps(program, decision);
+    let mut stacked = &decision.stacked[..];
     for (index, (line, given)) in decision.lines.iter().zip(&basket.lines).enumerate() {
+        let exact = Exact { program, class: line.class, beside: answer::beside(&mut stacked, index), tier_bps };
         let index = i64::try_from(index).expect("a basket's lines are bounded");
-        small_message(out, 9, |out| line_decision(out, program, index, line.class, given.amount_minor));
+        message(out, 9, |out| line_decision(out, &exact, index, given));
     }
     for clip in &decision.clips {
-        small_message(out, 10, |out| clip_of(out, program, clip));
+        message(out, 10, |out| clip_of(out, program, clip));
     }
     if let Some(cap) = decision.over_velocity {
         let denial = answer::velocity_denial(program, cap, basket.receipt_at);
-        small_message(out, 11, |out| denial.encode(out).expect("a vector has room"));
+        message(out, 11, |out| denial.encode(out).expect("a vector has room"));
     }
     if let Some(position) = outcome.position {
         present(out, 12, signed(position.0));
     }
-    small_message(out, 13, |out| timestamp(out, basket.receipt_at));
+    message(out, 13, |out| timestamp(out, basket.receipt_at));
     if outcome.position.is_some() {
-        small_message(out, 14, |out| timestamp(out, outcome.posted_at));
+        message(out, 14, |out| timestamp(out, outcome.posted_at));
         present(out, 15, i64::from(outcome.shard.0));
         present(out, 16, signed(outcome.seq.0));
     }
+    int(out, 18, answer::expired_units(decision));
+    for award in &decision.bonuses {
+        message(out, 19, |out| {
+            text(out, 1, program.bonus(award.bonus).map_or("", |bonus| &bonus.name));
+            int(out, 2, award.units);
+        });
+    }
+    if let Some(standing) = decision.tier.and_then(|standing| answer::tier_of(program, standing)) {
+        message(out, 20, |out| tier(out, &standing));
+    }
+    for (experiment, variant) in answer::variants_of(program, decision) {
+        message(out, 21, |out| {
+            text(out, 1, experiment);
+            text(out, 2, variant);
+        });
+    }
 }
 
-fn line_decision(out: &mut Vec<u8>, program: &Program, index: i64, class: LineClass, amount_minor: i64) {
+fn line_decision(out: &mut Vec<u8>, exact: &Exact<'_>, index: i64, given: &Line) {
+    let Exact { program, class, beside, .. } = *exact;
     int(out, 1, index);
     int(out, 2, i64::from(class != LineClass::Ineligible));
     text(out, 3, rule_name(program, class));
     int(out, 4, program.lines.multiplier_bps(class).min(i64::from(i32::MAX)));
-    int(out, 5, exact_micropoints(program, class, amount_minor));
+    int(out, 5, exact.micropoints(given.amount_minor, given.quantity));
+    for (_, rule) in beside {
+        element(out, 6, further_rule(program, *rule));
+    }
+}
+
+fn tier(out: &mut Vec<u8>, standing: &NamedStanding<'_>) {
+    text(out, 1, standing.level);
+    text(out, 2, standing.reached);
+    int(out, 3, standing.qualifying);
+    text(out, 4, standing.next);
+    int(out, 5, standing.missing);
 }
 
 fn clip_of(out: &mut Vec<u8>, program: &Program, clip: &Clip) {
@@ -112,36 +143,53 @@ fn present(out: &mut Vec<u8>, field: u64, value: i64) {
 
 fn text(out: &mut Vec<u8>, field: u64, value: &str) {
     if !value.is_empty() {
-        varint(out, field << 3 | 2);
-        varint(out, value.len() as u64);
-        out.extend_from_slice(value.as_bytes());
+        element(out, field, value);
     }
 }
 
-/// A message of less than 128 bytes: its length is one byte. Names in a programme have at most 64, so these are.
-fn small_message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) {
+/// A text of a list, whose presence says something.
+fn element(out: &mut Vec<u8>, field: u64, value: &str) {
+    varint(out, field << 3 | 2);
+    varint(out, value.len() as u64);
+    out.extend_from_slice(value.as_bytes());
+}
+
+/// A message. Nearly all have less than 128 bytes, so that their length is one byte; for it room is made before the
+/// length is known.
+fn message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) {
     varint(out, field << 3 | 2);
     let length_at = out.len();
     out.push(0);
     write(out);
-    let length = u8::try_from(out.len() - length_at - 1).expect("a small message");
-    assert!(length < 0x80, "the length of a small message is one byte");
-    out[length_at] = length;
+    let length = out.len() - length_at - 1;
+    if let Some(byte) = u8::try_from(length).ok().filter(|byte| *byte < 0x80) {
+        out[length_at] = byte;
+        return;
+    }
+    let content = out.split_off(length_at + 1);
+    out.truncate(length_at);
+    varint(out, length as u64);
+    out.extend_from_slice(&content);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::IdKey;
     use crate::journal::dictionary::{Definitions, Dictionary};
     use crate::journal::record::Record;
-    use crate::ledger::command::{Command, Line};
-    use crate::ledger::decision::{Decision, LineOutcome, Outcome, Refusal};
-    use crate::ledger::program::RuleIndex;
-    use crate::ledger::types::{Day, Item, ItemId, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId};
+    use crate::ledger::command::Command;
+    use crate::ledger::decision::{
+        BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding,
+    };
+    use crate::ledger::program::{
+        BPS_ONE, Bonus, BonusIndex, CalendarWindow, Conditions, LineEffect, LineRule, RuleIndex, Stacking, TierLadder,
+        TierLevel, Trigger,
+    };
+    use crate::ledger::types::{Item, ItemId, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId};
+    use crate::limits;
     use crate::program::{SAMPLE, Symbols, SymbolsFull, compile};
     use crate::service::wire;
-    use crate::shard::job::{ClaimedIds, CommandOutcome};
+    use crate::shard::job::CommandOutcome;
     use proptest::prelude::*;
     use std::sync::Arc;
 
@@ -159,10 +207,67 @@ mod tests {
         }
     }
 
+    /// A programme with a name of every length that an answer may have to state.
     fn program() -> Arc<Program> {
         let dictionary = Dictionary::new();
         let compiled = compile(SAMPLE, ProgramVersion(3), TimestampNs(0), &mut Interning(&dictionary));
-        Arc::new(compiled.expect("the sample compiles"))
+        let mut program = compiled.expect("the sample compiles");
+        let long = |letter: &str| letter.repeat(limits::PROGRAM_NAME_BYTES_MAX);
+        let stacked =
+            |name: String, effect, stacking| LineRule { effect, stacking, ..LineRule::multiplier(&name, BPS_ONE) };
+        program.lines.rules = vec![
+            LineRule::multiplier("double", 2 * BPS_ONE),
+            stacked(long("a"), LineEffect::Multiplier(15_000), Stacking::Add),
+            stacked(long("m"), LineEffect::Multiplier(12_500), Stacking::Multiply),
+            stacked("fixed".to_owned(), LineEffect::Fixed { units: 3, per_piece: true }, Stacking::Add),
+        ];
+        program.lines.multiply_max = 1;
+        let bonus = |name: String| Bonus {
+            name,
+            symbol: SymbolId(1),
+            trigger: Trigger::Basket,
+            when: Conditions::default(),
+            units: 50,
+            limit: None,
+            places: None,
+        };
+        program.bonuses = vec![bonus("welcome".to_owned()), bonus(long("b"))];
+        let level = |name: String, threshold, multiplier_bps| TierLevel { name, threshold, multiplier_bps };
+        program.tiers = Some(TierLadder {
+            metric: SymbolId(2),
+            window: CalendarWindow::Year,
+            rolling: 1,
+            keep: 0,
+            soft_landing: false,
+            grace_days: 0,
+            levels: vec![level(long("s"), 200, 12_500), level(long("g"), 600, 15_000)],
+        });
+        Arc::new(program)
+    }
+
+    /// Which rules count beside the class of which line, as decisions state it.
+    fn any_stacked() -> impl Strategy<Value = Vec<(u32, RuleIndex)>> {
+        prop::collection::btree_set((0..9_u32, 1..4_u32), 0..9)
+            .prop_map(|set| set.into_iter().map(|(line, rule)| (line, RuleIndex(rule))).collect())
+    }
+
+    /// Bonuses, a level, and lots that died.
+    fn any_gain() -> impl Strategy<Value = (Vec<BonusAward>, Option<TierStanding>, Vec<LotChange>)> {
+        let award = (0..3_u16, 1..9_i64).prop_map(|(bonus, units)| BonusAward { bonus: BonusIndex(bonus), units });
+        let standing = (0..4_u8, 0..900_i64).prop_map(|(level, qualifying)| TierStanding { level, qualifying });
+        let key = LotKey {
+            wallet: WalletId(0),
+            issuer: SymbolId(4),
+            funding_rate_bps: 0,
+            available_from_minute: 0,
+            is_extended: false,
+            expires_at: TimestampNs(9),
+        };
+        let other = LotKey { wallet: WalletId(1), ..key };
+        let movement = prop_oneof![Just(Movement::Expire), Just(Movement::Grant)];
+        let change = (prop_oneof![Just(key), Just(other)], -9..0_i64, movement)
+            .prop_map(|(key, delta, movement)| LotChange { key, delta, movement });
+        (prop::collection::vec(award, 0..4), prop::option::of(standing), prop::collection::vec(change, 0..4))
     }
 
     /// A finished job whose every part is arbitrary, whether or not a worker would bring it about.
@@ -175,12 +280,17 @@ mod tests {
         let place = (prop::option::of(0..u64::MAX / 4), 0..4_096_u16, 1..u64::MAX / 4);
         let clips = prop::collection::vec((0..40_u32, any::<bool>(), any::<i64>()), 0..4);
         let rest = (clips, prop::option::of(0..40_u32), any::<bool>());
-        (lines, numbers, times, place, rest).prop_map(|(lines, numbers, times, place, rest)| {
-            let decision = Decision {
+        let gain = (any_stacked(), any_gain());
+        (lines, numbers, times, place, rest, gain).prop_map(|(lines, numbers, times, place, rest, gain)| {
+            let (stacked, (bonuses, tier, lots)) = gain;
+            let mut decision = Decision {
                 outcome: if rest.2 { Outcome::Granted } else { Outcome::Refused(Refusal::BalanceLimitExceeded) },
                 program: ProgramVersion(3),
                 wallet: WalletId(0),
                 lines: lines.iter().map(|(class, _)| LineOutcome { class: *class }).collect(),
+                stacked,
+                tier,
+                bonuses,
                 earned: numbers.0,
                 granted: numbers.1,
                 balance_after: numbers.2,
@@ -196,40 +306,32 @@ mod tests {
                     .collect(),
                 ..Decision::default()
             };
-            let line = |amount_minor| Line { item_id: ItemId(0), item: Item::default(), quantity: 1, amount_minor };
+            decision.effects.lots = lots;
+            let line = |amount_minor| Line { item_id: ItemId(0), item: Item::default(), quantity: 2, amount_minor };
             let basket = Basket {
                 store: SymbolId(1),
-                terminal: SymbolId(2),
-                cashier: SymbolId(3),
                 receipt_number: "7".into(),
-                business_day: Day(0),
                 receipt_at: TimestampNs(times.0),
                 lines: lines.iter().map(|(_, amount)| line(*amount)).collect(),
                 ..Basket::default()
             };
-            let key = IdKey([0; 16]);
-            CommandJob {
-                ticket: 0,
-                command: Command {
-                    account_id: "a".into(),
-                    transaction_id: "t".into(),
-                    partner: SymbolId(4),
-                    kind: CommandKind::Accrue(basket),
-                },
-                account_hash: 0,
-                stamp: TimestampNs(0),
-                ids: ClaimedIds { transaction: key, subject: key, freed: None },
-                deadline_ns: None,
-                outcome: CommandOutcome {
-                    decision,
-                    program: Some(program()),
-                    posted_at: TimestampNs(times.1),
-                    shard: ShardId(place.1),
-                    account: None,
-                    seq: Seq(place.2),
-                    position: place.0.map(Position),
-                },
-            }
+            let mut job = CommandJob::blank();
+            job.command = Command {
+                account_id: "a".into(),
+                transaction_id: "t".into(),
+                partner: SymbolId(4),
+                kind: CommandKind::Accrue(basket),
+            };
+            job.outcome = CommandOutcome {
+                decision,
+                program: Some(program()),
+                posted_at: TimestampNs(times.1),
+                shard: ShardId(place.1),
+                account: None,
+                seq: Seq(place.2),
+                position: place.0.map(Position),
+            };
+            job
         })
     }
 

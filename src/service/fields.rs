@@ -18,6 +18,10 @@ pub(super) enum Path {
     Field(&'static str),
     /// A field of a line of the basket.
     Line(usize, &'static str),
+    /// An entry of a list of the request.
+    Entry(&'static str, usize),
+    /// A field of an entry of a list of the request.
+    EntryField(&'static str, usize, &'static str),
 }
 
 impl fmt::Display for Path {
@@ -25,6 +29,8 @@ impl fmt::Display for Path {
         match self {
             Self::Field(name) => f.write_str(name),
             Self::Line(index, name) => write!(f, "basket.lines[{index}].{name}"),
+            Self::Entry(list, index) => write!(f, "{list}[{index}]"),
+            Self::EntryField(list, index, name) => write!(f, "{list}[{index}].{name}"),
         }
     }
 }

@@ -5,6 +5,7 @@
 use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::Caller;
+use super::orders::Order;
 use super::raw::Raw;
 use super::stream::Results;
 use super::wire::server::ledger_service_server::LedgerService;
@@ -17,6 +18,16 @@ impl LedgerService for Service {
         let caller = Caller::of(&request)?;
         let decision = self.edge.quote_basket(&caller, request.into_inner()).await?;
         Ok(Response::new(wire::QuoteResponse { decision: Some(decision) }))
+    }
+
+    async fn quote_batch(
+        &self,
+        request: Request<wire::QuoteBatchRequest>,
+    ) -> Result<Response<wire::QuoteBatchResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decisions = self.edge.quote_baskets(&caller, request.into_inner()).await?;
+        Ok(Response::new(wire::QuoteBatchResponse { decisions }))
     }
 
     async fn accrue(&self, request: Request<Raw>) -> Result<Response<Raw>, Status> {
@@ -54,6 +65,23 @@ impl LedgerService for Service {
         };
         let decision = batch::decode(&answered.map_err(|failure| self.edge.counted(failure))?)?;
         Ok(Response::new(wire::ReverseResponse { decision: Some(decision) }))
+    }
+
+    async fn redeem(&self, request: Request<wire::RedeemRequest>) -> Result<Response<wire::RedeemResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.order(&caller, Order::Redeem(request.into_inner())).await?;
+        Ok(Response::new(wire::RedeemResponse { decision: Some(decision) }))
+    }
+
+    async fn record_activity(
+        &self,
+        request: Request<wire::RecordActivityRequest>,
+    ) -> Result<Response<wire::RecordActivityResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.order(&caller, Order::Record(request.into_inner())).await?;
+        Ok(Response::new(wire::RecordActivityResponse { decision: Some(decision) }))
     }
 
     async fn get_balance(

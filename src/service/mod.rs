@@ -2,13 +2,15 @@
 //!
 //! Reading order: `auth` (who calls), `raw`, `view` and `parse` (accruals as they lie in a request), `fields`, `times`,
 //! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
-//! and the workers), `reverse`, `round`, `batch` and `stream` (more of the same), `answer` and `encode` (decisions onto
-//! the wire), `read` (balances and transactions), `ledger`, `program` and `admin` (the services), `status` (how a call
-//! fails), `connections` (how many at a time).
+//! and the workers), `reverse`, `order_fields`, `orders`, `round`, `batch` and `stream` (more of the same), `answer` and
+//! `encode` (decisions onto the wire), `read` and `history` (balances and transactions), `ledger`, `account`, `program`
+//! and `admin` (the services), `status` (how a call fails), `deadline` (until when a caller
+//! waits), `connections` (how many at a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
 //! that is dropped at any point leaves no claim behind; nothing is answered that is not durable.
 
+mod account;
 mod admin;
 mod answer;
 pub mod auth;
@@ -16,13 +18,17 @@ mod batch;
 mod command;
 pub mod connections;
 mod convert;
+pub mod deadline;
 mod encode;
 mod fields;
 pub mod health;
+mod history;
 pub mod intake;
 mod lane;
 mod ledger;
 pub mod names;
+mod order_fields;
+mod orders;
 mod parse;
 mod program;
 pub mod raw;
@@ -56,6 +62,7 @@ pub use read::account_row;
 use auth::Authenticator;
 use lane::Lane;
 use status::Failure;
+use wire::server::account_service_server::{self, AccountServiceServer};
 use wire::server::admin_service_server::{self, AdminServiceServer};
 use wire::server::ledger_service_server::{self, LedgerServiceServer};
 use wire::server::program_service_server::{self, ProgramServiceServer};
@@ -303,8 +310,12 @@ struct Service {
 }
 
 /// Names of the services, as health checks ask for them.
-pub const SERVICE_NAMES: [&str; 3] =
-    [ledger_service_server::SERVICE_NAME, program_service_server::SERVICE_NAME, admin_service_server::SERVICE_NAME];
+pub const SERVICE_NAMES: [&str; 4] = [
+    ledger_service_server::SERVICE_NAME,
+    account_service_server::SERVICE_NAME,
+    program_service_server::SERVICE_NAME,
+    admin_service_server::SERVICE_NAME,
+];
 
 /// Adds the services of the package, each behind the authenticator.
 pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>, authenticator: &Authenticator) {
@@ -312,10 +323,12 @@ pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>, authenticator:
     // Answers are not limited: what was asked bounds them, and an answer that was earned must be deliverable.
     let bytes_max = limits::MESSAGE_BYTES_MAX;
     let ledger = LedgerServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
+    let account = AccountServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let program = ProgramServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let admin = AdminServiceServer::new(service).max_decoding_message_size(bytes_max);
     routes
         .add_service(InterceptedService::new(ledger, authenticator.clone()))
+        .add_service(InterceptedService::new(account, authenticator.clone()))
         .add_service(InterceptedService::new(program, authenticator.clone()))
         .add_service(InterceptedService::new(admin, authenticator.clone()));
 }

@@ -137,7 +137,7 @@ fn difference_of(located: &Located, original_transaction_id: &str) -> Option<&'s
         Some(CommandKind::Reverse(stored)) => {
             (*stored.original_transaction_id != *original_transaction_id).then_some("original_transaction_id")
         }
-        Some(CommandKind::Accrue(_)) | None => Some("command"),
+        _ => Some("command"),
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) enum Failure {
     Overloaded,
     /// The deadline passed before anything was decided.
     DeadlineExpired,
+    /// The deadline passed while the call was under way: what it asked for may be done or not.
+    DeadlineOutcomeUnknown,
     /// The server is stopping. Nothing was decided.
     ShuttingDown,
     /// The ledger failed while the command was on its way.
@@ -76,7 +78,8 @@ impl Failure {
             Self::Overloaded => Some((Refusal::Overloaded, &[])),
             Self::DeadlineExpired => Some((Refusal::DeadlineExpired, &[])),
             Self::ShuttingDown => Some((Refusal::ShuttingDown, &[])),
-            Self::OutcomeUnknown
+            Self::DeadlineOutcomeUnknown
+            | Self::OutcomeUnknown
             | Self::Internal(_)
             | Self::AccountUnknown
             | Self::TransactionUnknown
@@ -95,6 +98,7 @@ impl Failure {
             Self::Invalid(_) => (Code::InvalidArgument, ErrorReason::InvalidRequest),
             Self::Overloaded => (Code::ResourceExhausted, ErrorReason::Overloaded),
             Self::DeadlineExpired => (Code::DeadlineExceeded, ErrorReason::DeadlineExpired),
+            Self::DeadlineOutcomeUnknown => (Code::DeadlineExceeded, ErrorReason::DeadlineOutcomeUnknown),
             Self::ShuttingDown => (Code::Unavailable, ErrorReason::ShuttingDown),
             Self::OutcomeUnknown => (Code::Unavailable, ErrorReason::OutcomeUnknown),
             Self::Internal(_) => (Code::Internal, ErrorReason::InternalFault),
@@ -118,6 +122,11 @@ impl Failure {
             },
             Self::Overloaded => "The server is overloaded; nothing was decided.".to_owned(),
             Self::DeadlineExpired => "The deadline passed before anything was decided.".to_owned(),
+            Self::DeadlineOutcomeUnknown => {
+                "The deadline passed while the call was under way. Send a command again with the same transaction id to \
+                 learn what became of it."
+                    .to_owned()
+            }
             Self::ShuttingDown => "The server is stopping; nothing was decided.".to_owned(),
             Self::OutcomeUnknown => {
                 "The journal failed; after recovery the command may be there or not. Send it again with the same \
@@ -204,6 +213,7 @@ mod tests {
             Failure::Invalid(vec![violation.clone()]),
             Failure::Overloaded,
             Failure::DeadlineExpired,
+            Failure::DeadlineOutcomeUnknown,
             Failure::ShuttingDown,
             Failure::OutcomeUnknown,
             Failure::Internal("a secret path".to_owned()),

@@ -52,14 +52,20 @@ pub(super) fn date(day: Day) -> wire::Date {
     wire::Date { year, month, day }
 }
 
-/// A period of a window as the contract writes it: `2017-03-31` or `2017`.
+/// A period of a window as the contract writes it, such as `2017-03-31` or `2017`.
 pub(super) fn period(window: CalendarWindow, period: i32) -> String {
+    let shown = |day: i32| {
+        let (year, month, day) = civil_of_day(day);
+        format!("{year:04}-{month:02}-{day:02}")
+    };
     match window {
-        CalendarWindow::Day => {
-            let (year, month, day) = civil_of_day(period);
-            format!("{year:04}-{month:02}-{day:02}")
-        }
+        CalendarWindow::Hour => format!("{}T{:02}", shown(period.div_euclid(24)), period.rem_euclid(24)),
+        CalendarWindow::Day => shown(period),
+        CalendarWindow::Week => format!("{}/{}", shown(period), shown(window.last_day(period).0)),
+        CalendarWindow::Month => format!("{:04}-{:02}", period.div_euclid(12), period.rem_euclid(12) + 1),
         CalendarWindow::Year => format!("{period:04}"),
+        CalendarWindow::Anniversary => format!("year {}", i64::from(period) + 1),
+        CalendarWindow::Lifetime => "all".to_owned(),
     }
 }
 
@@ -162,8 +168,12 @@ mod tests {
     }
 
     #[test]
-    fn periods_are_written_as_days_and_years() {
+    fn periods_are_written_as_what_they_are() {
+        assert_eq!(period(CalendarWindow::Hour, 17_256 * 24 + 9), "2017-03-31T09");
         assert_eq!(period(CalendarWindow::Day, 17_256), "2017-03-31");
+        assert_eq!(period(CalendarWindow::Week, 17_252), "2017-03-27/2017-04-02");
+        assert_eq!(period(CalendarWindow::Month, 2017 * 12 + 2), "2017-03");
+        assert_eq!(period(CalendarWindow::Lifetime, 0), "all");
         assert_eq!(period(CalendarWindow::Year, 2017), "2017");
     }
 }

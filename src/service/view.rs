@@ -30,6 +30,8 @@ pub(super) struct BasketView<'a> {
     pub receipt_time: Option<Timestamp>,
     pub currency_code: &'a str,
     pub lines: SmallVec<[LineView<'a>; LINES_INLINE]>,
+    pub channel: &'a str,
+    pub payment_method: &'a str,
     /// The bytes that hold store, terminal and cashier and nothing else, where there are such.
     pub place_bytes: Option<&'a [u8]>,
 }
@@ -70,6 +72,8 @@ impl<'a> From<&'a wire::Basket> for BasketView<'a> {
             receipt_time: basket.receipt_time,
             currency_code: &basket.currency_code,
             lines: basket.lines.iter().map(LineView::from).collect(),
+            channel: &basket.channel,
+            payment_method: &basket.payment_method,
             place_bytes: None,
         }
     }

@@ -94,6 +94,8 @@ mod tests {
             receipt_time,
             currency_code: "USD".to_owned(),
             lines: vec![line],
+            channel: "store".to_owned(),
+            payment_method: "card".to_owned(),
         };
         AccrueRequest {
             transaction_id: format!("018f3c5e-0000-7000-8000-{number:012}"),
@@ -118,6 +120,7 @@ mod tests {
                 rule: "private label earns double".to_owned(),
                 multiplier_bps: 20_000,
                 exact_micropoints: 259_980_000,
+                further_rules: Vec::new(),
             }],
             clips: vec![Clip { source: ClipSource::Cap.into(), name: "points per day".to_owned(), clipped_points: 58 }],
             position: Some(1_000_000_000 + number),
@@ -149,6 +152,8 @@ mod tests {
             (14, "INVALID_COMMAND"),
             (15, "SHUTTING_DOWN"),
             (16, "NAME_LIMIT_REACHED"),
+            (17, "INSUFFICIENT_BALANCE"),
+            (18, "ACCOUNT_LIMIT_REACHED"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");
@@ -178,12 +183,13 @@ mod tests {
             "TRANSACTION_ID_REUSED",
             "LIMIT_REACHED",
             "BACKUP_FAILED",
+            "DEADLINE_OUTCOME_UNKNOWN",
         ];
         for (number, name) in (0..).zip(names) {
             let reason = ErrorReason::try_from(number).expect("a reason once given stays");
             assert_eq!(reason.as_str_name(), format!("ERROR_REASON_{name}"));
         }
-        assert!(ErrorReason::try_from(17).is_err(), "a new reason needs a row here");
+        assert!(ErrorReason::try_from(18).is_err(), "a new reason needs a row here");
     }
 
     #[test]
@@ -191,7 +197,7 @@ mod tests {
         let set = descriptors();
         let services: Vec<&str> =
             set.file.iter().flat_map(|file| &file.service).map(prost_types::ServiceDescriptorProto::name).collect();
-        for service in ["LedgerService", "ProgramService", "AdminService"] {
+        for service in ["LedgerService", "AccountService", "ProgramService", "AdminService"] {
             assert!(services.contains(&service), "{service} is missing from {services:?}");
         }
         for file in &set.file {
@@ -204,8 +210,8 @@ mod tests {
     #[test]
     fn no_request_names_a_partner() {
         for message in own_messages() {
-            let spoken_by_caller =
-                message.name().ends_with("Request") || ["Basket", "Line", "Command"].contains(&message.name());
+            let parts = ["Basket", "Line", "Command", "Activity", "OpeningLot"];
+            let spoken_by_caller = message.name().ends_with("Request") || parts.contains(&message.name());
             for field in message.field.iter().filter(|_| spoken_by_caller) {
                 assert!(!field.name().contains("partner"), "{}.{}", message.name(), field.name());
             }
@@ -271,7 +277,23 @@ mod tests {
         let rows = [
             ("AccrueRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
             ("AccrueRequest", "account_id", bytes(1, limits::ACCOUNT_ID_BYTES_MAX)),
-            ("QuoteRequest", "account_id", bytes(1, limits::ACCOUNT_ID_BYTES_MAX)),
+            ("QuoteRequest", "account_id", format!("at most {} bytes", grouped(limits::ACCOUNT_ID_BYTES_MAX))),
+            ("QuoteBatchRequest", "requests", format!("1 to {} quotes", grouped(limits::QUOTES_MAX))),
+            ("RedeemRequest", "points", format!("1 to {}.", grouped(limits::UNITS_MAX))),
+            ("Activity", "kind", bytes(1, limits::SYMBOL_BYTES_MAX)),
+            ("Activity", "channel", at_most.clone()),
+            ("Basket", "channel", at_most.clone()),
+            ("Basket", "payment_method", at_most.clone()),
+            ("EnrolRequest", "join_segments", format!("at most {}, each", grouped(limits::SEGMENT_CHANGES_MAX))),
+            ("EnrolRequest", "join_segments", bytes(1, limits::SYMBOL_BYTES_MAX)),
+            (
+                "UpdateAccountRequest",
+                "join_segments",
+                format!("at most {}, each", grouped(limits::SEGMENT_CHANGES_MAX)),
+            ),
+            ("LoadOpeningBalanceRequest", "lots", format!("1 to {} lots", grouped(limits::LOADED_LOTS_MAX))),
+            ("OpeningLot", "points", format!("1 to {}.", grouped(limits::UNITS_MAX))),
+            ("OpeningLot", "issuer", at_most.clone()),
             ("ReverseRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
             ("ReverseRequest", "original_transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
             ("PublishProgramRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),

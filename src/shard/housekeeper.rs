@@ -203,6 +203,7 @@ impl Housekeeper {
                 &publications,
                 self.saved,
                 self.queues.len(),
+                self.clock.now(),
             )
         };
         for (queue, sink) in self.queues.iter().zip(sinks) {

@@ -12,8 +12,9 @@ use super::tickets::Tickets;
 use super::worker::Shared;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::record::Publication;
-use crate::ledger::types::{ItemId, Position, ShardId, SymbolId, TimestampNs};
-use crate::snapshot::entity::Entity;
+use crate::ledger::types::{CellId, Day, ItemId, Position, ShardId, SymbolId, TimestampNs};
+use crate::ledger::zone::utc_day;
+use crate::snapshot::entity::{Entity, cell_key};
 use crate::snapshot::{Marker, Saved};
 use crate::store::{Batch, Durability, Space, Store, StoreError};
 
@@ -50,7 +51,12 @@ pub struct SnapshotRun {
     start: Position,
     entity_count: u64,
     saved: Saved,
+    /// Cells that are needed no more: they go from the disk with this snapshot.
+    forgotten: Vec<CellId>,
 }
+
+/// Days for which a cell is kept after the last on which a command could fall under it: commands may be on their way.
+const FORGET_AFTER_DAYS: i32 = 2;
 
 /// What a step of a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,14 +79,20 @@ impl SnapshotRun {
         publications: &[(Position, Publication)],
         saved: Saved,
         worker_count: usize,
+        now: TimestampNs,
     ) -> (Self, Vec<Box<dyn SliceSink>>) {
         // Fixed before anything is copied: whatever settled before is in what is copied after.
         let start = progress.settled();
+        // Where the input is the clock, time may go back from one shard to another.
+        let forgotten = match shared.clock_is_input {
+            true => Vec::new(),
+            false => shared.cells.forget(Day(utc_day(now).0 - FORGET_AFTER_DAYS)),
+        };
         let queue = Arc::new(Mutex::new(Queue::default()));
         let (control, now_saved) = control_slice(shared, progress, dictionary, publications, saved);
         queue.lock().expect("nobody else has it yet").slices.push_back(control);
         let sinks = (0..worker_count).map(|_| Box::new(Sink(queue.clone())) as Box<dyn SliceSink>).collect();
-        (Self { queue, worker_count, start, entity_count: 0, saved: now_saved }, sinks)
+        (Self { queue, worker_count, start, entity_count: 0, saved: now_saved, forgotten }, sinks)
     }
 
     /// Writes the slices that have become durable; when all are written, flushes and writes the marker.
@@ -106,6 +118,11 @@ impl SnapshotRun {
             }
             store.write(&batch, Durability::Deferred)?;
         }
+        let mut batch = Batch::default();
+        for cell in self.forgotten.drain(..) {
+            batch.delete(Space::State, cell_key(cell));
+        }
+        store.write(&batch, Durability::Deferred)?;
         store.flush(Space::State)?;
         let (start, entity_count, saved) = (self.start, self.entity_count, self.saved);
         let marker = Marker { start, finished_at: now, entity_count, saved };
@@ -153,7 +170,7 @@ fn control_slice(
     }
     for (id, cell) in shared.cells.copy() {
         // A return that is not usable yet is part of `used` already: it is durable when the ticket is.
-        entities.push(Entity::Cell(id, cell.version, cell.used).encode());
+        entities.push(Entity::Cell(id, cell.version, cell.used, cell.retain_until).encode());
     }
     entities.push(Entity::Shard(ShardId::CONTROL, defined.seq, TimestampNs(0)).encode());
     let ticket = shared.tickets.horizon().saturating_sub(1);

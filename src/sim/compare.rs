@@ -9,7 +9,7 @@ use crate::journal::dictionary::Dictionary;
 use crate::ledger::account::{Account, WalletTotals};
 use crate::ledger::digest::shard_digest;
 use crate::ledger::state::ShardState;
-use crate::ledger::types::{CellId, Position, SymbolId};
+use crate::ledger::types::{CellId, Position};
 use crate::replay::World;
 
 /// An account is as the model says it was after the same record.
@@ -104,7 +104,7 @@ pub fn state<'a>(
         one_shard(shard, dictionary, model, late_limit_days)?;
     }
     for (id, cell) in cells.copy() {
-        let name = name_of(dictionary, SymbolId(id.0));
+        let name = name_of(dictionary, id.name);
         let used = model.used(&name);
         must!(cell.used == used && cell.withheld == 0, "budget {name} has given {used}, not {cell:?}");
     }

@@ -522,7 +522,7 @@ fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
                 symbols.sort_unstable();
                 symbols
             };
-            CommandKind::Enrol(Enrolment { joins: listed(joins), leaves: listed(leaves) })
+            CommandKind::Enrol(Enrolment { joins: listed(joins), leaves: listed(leaves), ..Enrolment::default() })
         }
         Action::Expire => CommandKind::Expire,
     }

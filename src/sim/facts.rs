@@ -316,7 +316,7 @@ impl Verdict {
             granted: decision.granted,
             over_velocity: decision.over_velocity.map(name),
             clips: decision.clips.iter().map(|clip| (name(clip.source), clip.is_budget, clip.units)).collect(),
-            taken: decision.cells.iter().map(|cell| (name(SymbolId(cell.cell.0)), cell.used)).collect(),
+            taken: decision.cells.iter().map(|cell| (name(cell.cell.name), cell.used)).collect(),
             stacked: decision.stacked.iter().map(|(line, rule)| (*line, rule.0)).collect(),
             bonuses: decision.bonuses.iter().map(|award| (usize::from(award.bonus.0), award.units)).collect(),
             level: decision.tier.map(|standing| (standing.level, standing.qualifying)),
@@ -340,7 +340,7 @@ impl Verdict {
 #[must_use]
 pub fn uses_of(decision: &Decision, dictionary: &Dictionary) -> Vec<Use> {
     let uses = decision.cells.iter().map(|cell| Use {
-        cell: name_of(dictionary, SymbolId(cell.cell.0)),
+        cell: name_of(dictionary, cell.cell.name),
         version: cell.version,
         room: cell.room_before,
         used: cell.used,

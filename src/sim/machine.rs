@@ -412,7 +412,7 @@ impl Machine {
     }
 
     /// Begins a snapshot, as the housekeeper does; false when one is under way.
-    pub fn begin_snapshot(&mut self) -> bool {
+    pub fn begin_snapshot(&mut self, now: TimestampNs) -> bool {
         if self.run.is_some() {
             return false;
         }
@@ -424,6 +424,7 @@ impl Machine {
             &publications,
             self.saved,
             self.stations.len(),
+            now,
         );
         drop(publications);
         for (station, sink) in self.stations.iter_mut().zip(sinks) {

@@ -121,7 +121,7 @@ impl Simulation {
             }
             Kind::Notice => self.notice(life, worker),
             Kind::BeginSnapshot => {
-                if self.dice.percent(20) && life.machine.begin_snapshot() {
+                if self.dice.percent(20) && life.machine.begin_snapshot(TimestampNs(self.now)) {
                     self.note(|| "a snapshot began".to_owned());
                 }
                 Ok(())

@@ -13,7 +13,6 @@ use super::facts::{Action, Name, Posting, Use, name_of};
 use super::model::{Broken, Model, must};
 use crate::cells::Cells;
 use crate::journal::dictionary::Dictionary;
-use crate::ledger::types::SymbolId;
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -55,7 +54,7 @@ impl CellWatch {
     #[must_use]
     pub fn begin(cells: &Cells, dictionary: &Dictionary, model: &Model, is_blind: bool) -> Self {
         let watched = cells.copy().into_iter().map(|(id, cell)| {
-            let name = name_of(dictionary, SymbolId(id.0));
+            let name = name_of(dictionary, id.name);
             let watched = Watched { version: cell.version, used: model.used(&name), ..Watched::default() };
             (name, watched)
         });
@@ -71,7 +70,7 @@ impl CellWatch {
             return Ok(());
         }
         for (id, cell) in cells.copy() {
-            let name = name_of(dictionary, SymbolId(id.0));
+            let name = name_of(dictionary, id.name);
             let watched = self.cells.entry(name.clone()).or_default();
             if cell.version != watched.version {
                 must!(cell.version == watched.version + 1, "budget {name} is used once by one command");

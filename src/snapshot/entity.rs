@@ -4,12 +4,14 @@
 //! format's number; decoding then encoding gives the same bytes.
 
 use crate::journal::codec::{DecodeError, Reader, put_id, put_signed, put_string, put_unsigned};
+use crate::journal::lot_key::{get_lot_key, put_lot_key};
 use crate::journal::record::Publication;
 use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Profile, Totals, WalletTotals};
-use crate::ledger::decision::LotKey;
+use crate::ledger::decision::CellUse;
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId,
+    AccountNumber, CellId, Day, Item, ItemId, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs,
+    WalletId,
 };
 
 const FORMAT: u8 = 1;
@@ -23,6 +25,7 @@ const KIND_CELL: u8 = 4;
 const KIND_SHARD: u8 = 5;
 const KIND_ACCOUNT: u8 = 6;
 const KIND_PARTNER: u8 = 7;
+const KIND_CELL_OF_SUBJECT: u8 = 8;
 
 /// An entity of the state space. The order of the kinds is the order of the keys: what others refer to comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +36,8 @@ pub enum Entity {
     Item(ItemId, Item),
     /// A version of the programme, with the position of its record.
     Program(Position, Box<Publication>),
-    /// A shared counter: its version and what it has used.
-    Cell(CellId, u64, i64),
+    /// A shared counter: its version, what it has used, and until which UTC day it is kept.
+    Cell(CellId, u64, i64, Day),
     /// A shard: its last record and latest posting time.
     Shard(ShardId, Seq, TimestampNs),
     /// An account.
@@ -51,6 +54,21 @@ fn key(kind: u8, shard: ShardId, number: u64) -> Vec<u8> {
     key
 }
 
+/// The key of a cell.
+#[must_use]
+pub fn cell_key(id: CellId) -> Vec<u8> {
+    let number = u64::from(id.name.0);
+    if id.is_whole() {
+        return key(KIND_CELL, ShardId::CONTROL, number);
+    }
+    let mut key = key(KIND_CELL_OF_SUBJECT, ShardId::CONTROL, number);
+    for symbol in id.subject {
+        key.extend_from_slice(&symbol.0.to_be_bytes());
+    }
+    key.extend_from_slice(&id.period.to_be_bytes());
+    key
+}
+
 /// The key and value of an account.
 #[must_use]
 pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) -> (Vec<u8>, Vec<u8>) {
@@ -63,10 +81,7 @@ pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) 
     put_signed(&mut out, account.opened_at.0);
     put_unsigned(&mut out, account.lots.len() as u64);
     for lot in &account.lots {
-        out.push(lot.key.wallet.0);
-        put_unsigned(&mut out, u64::from(lot.key.issuer.0));
-        put_unsigned(&mut out, u64::from(lot.key.funding_rate_bps));
-        put_signed(&mut out, lot.key.expires_at.0.wrapping_sub(i64::MAX));
+        put_lot_key(&mut out, &lot.key);
         put_signed(&mut out, lot.remaining);
     }
     put_unsigned(&mut out, account.counters.len() as u64);
@@ -97,8 +112,47 @@ pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) 
         for segment in account.segments() {
             put_unsigned(&mut out, u64::from(segment.0));
         }
+        put_profile(&mut out, account.profile.as_deref());
     }
     (key(KIND_ACCOUNT, shard, u64::from(number.0)), out)
+}
+
+/// What a profile has beside segments: a set of bits, and then each thing.
+fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
+    let (birthday, last_basket_on, remainder) = match profile {
+        None => (None, None, None),
+        Some(profile) => (profile.birthday, profile.last_basket_on, profile.remainder),
+    };
+    let bit = |bit: u8, is_there: bool| if is_there { bit } else { 0 };
+    out.push(bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some()));
+    if let Some(birthday) = birthday {
+        out.extend_from_slice(&[birthday.month, birthday.day]);
+    }
+    if let Some(day) = last_basket_on {
+        put_signed(out, i64::from(day.0));
+    }
+    if let Some((version, left)) = remainder {
+        put_unsigned(out, u64::from(version.0));
+        put_signed(out, left);
+    }
+}
+
+fn get_profile(reader: &mut Reader<'_>, segments: Vec<SymbolId>) -> Result<Profile, DecodeError> {
+    let bits = reader.byte()?;
+    if bits > 7 {
+        return Err(DecodeError::UnknownTag);
+    }
+    let mut profile = Profile { segments, ..Profile::default() };
+    if bits & 1 != 0 {
+        profile.birthday = Some(MonthDay { month: reader.byte()?, day: reader.byte()? });
+    }
+    if bits & 2 != 0 {
+        profile.last_basket_on = Some(Day(get_i32(reader)?));
+    }
+    if bits & 4 != 0 {
+        profile.remainder = Some((ProgramVersion(reader.number()?), reader.signed()?));
+    }
+    Ok(profile)
 }
 
 /// Whether the account has what the first format cannot say.
@@ -159,10 +213,13 @@ impl Entity {
                 publication.encode(&mut out);
                 key(KIND_PROGRAM, control, u64::from(publication.version.0))
             }
-            Self::Cell(id, version, used) => {
+            Self::Cell(id, version, used, retain_until) => {
                 put_unsigned(&mut out, *version);
                 put_signed(&mut out, *used);
-                key(KIND_CELL, control, u64::from(id.0))
+                if *retain_until != CellUse::FOR_EVER {
+                    put_signed(&mut out, i64::from(retain_until.0));
+                }
+                return (cell_key(*id), out);
             }
             Self::Shard(id, seq, posted_at) => {
                 put_unsigned(&mut out, seq.0);
@@ -186,6 +243,13 @@ impl Entity {
         let kind = key.byte()?;
         let shard = ShardId(u16::from_be_bytes(key.array()?));
         let number = u64::from_be_bytes(key.array()?);
+        let mut cell = CellId::whole(SymbolId(number as u32));
+        if kind == KIND_CELL_OF_SUBJECT {
+            for symbol in &mut cell.subject {
+                *symbol = SymbolId(u32::from_be_bytes(key.array()?));
+            }
+            cell.period = i32::from_be_bytes(key.array()?);
+        }
         key.finish()?;
         let small = || u32::try_from(number).map_err(|_| DecodeError::BadNumber);
         let mut reader = Reader::new(value);
@@ -208,7 +272,12 @@ impl Entity {
                 Self::Item(ItemId(small()?), item)
             }
             KIND_PROGRAM => Self::Program(Position(reader.unsigned()?), Box::new(Publication::decode(&mut reader)?)),
-            KIND_CELL => Self::Cell(CellId(small()?), reader.unsigned()?, reader.signed()?),
+            KIND_CELL | KIND_CELL_OF_SUBJECT => {
+                small()?;
+                let (version, used) = (reader.unsigned()?, reader.signed()?);
+                let is_kept = reader.is_at_end();
+                Self::Cell(cell, version, used, if is_kept { CellUse::FOR_EVER } else { Day(get_i32(&mut reader)?) })
+            }
             KIND_SHARD => Self::Shard(shard, Seq(reader.unsigned()?), TimestampNs(reader.signed()?)),
             KIND_ACCOUNT => {
                 Self::Account(shard, AccountNumber(small()?), Box::new(decode_account(&mut reader, has_more)?))
@@ -249,12 +318,7 @@ fn decode_account(reader: &mut Reader<'_>, has_more: bool) -> Result<Account, De
     let count = reader.count()?;
     let mut lots = Vec::with_capacity(count);
     for _ in 0..count {
-        let key = LotKey {
-            wallet: WalletId(reader.byte()?),
-            issuer: SymbolId(reader.number()?),
-            funding_rate_bps: reader.number()?,
-            expires_at: TimestampNs(reader.signed()?.wrapping_add(i64::MAX)),
-        };
+        let key = get_lot_key(reader)?;
         lots.push(Lot { key, remaining: reader.signed()? });
     }
     let count = reader.count()?;
@@ -292,7 +356,8 @@ fn decode_account(reader: &mut Reader<'_>, has_more: bool) -> Result<Account, De
             totals.expired = reader.signed()?;
         }
         let segments = (0..reader.count()?).map(|_| reader.number().map(SymbolId)).collect::<Result<Vec<_>, _>>()?;
-        profile = (!segments.is_empty()).then(|| Box::new(Profile { segments }));
+        let known = get_profile(reader, segments)?;
+        profile = (known != Profile::default()).then(|| Box::new(known));
     }
     Ok(Account { id, seq, position, opened_at, lots, counters, totals, wallets, profile })
 }
@@ -304,7 +369,7 @@ fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::types::ProgramVersion;
+    use crate::ledger::decision::LotKey;
 
     #[test]
     fn entities_come_back_as_they_were() {
@@ -318,6 +383,8 @@ mod tests {
                     wallet: WalletId(0),
                     issuer: SymbolId(3),
                     funding_rate_bps: 250,
+                    available_from_minute: 27_000_000,
+                    is_extended: true,
                     expires_at: LotKey::NEVER,
                 },
                 remaining: 12,
@@ -336,7 +403,12 @@ mod tests {
         let mut member = account.clone();
         member.totals.refused_redemptions = 3;
         member.wallets[0].redeemed = 5;
-        member.profile = Some(Box::new(Profile { segments: vec![SymbolId(8), SymbolId(9)] }));
+        member.profile = Some(Box::new(Profile {
+            segments: vec![SymbolId(8), SymbolId(9)],
+            birthday: Some(MonthDay { month: 2, day: 29 }),
+            last_basket_on: Some(Day(-3)),
+            remainder: Some((ProgramVersion(2), 99)),
+        }));
         let partner =
             PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };
         let burned = PartnerAccount { redeemed: 5, expired: 1, ..partner };
@@ -348,16 +420,18 @@ mod tests {
             transaction_id: "p-1".into(),
             source: "[program]".into(),
         };
+        let of_store = CellId { name: SymbolId(2), subject: [SymbolId(3), SymbolId(4), SymbolId(0)], period: -7 };
         let entities = [
             Entity::Symbol(SymbolId(1), "GROCERY".into()),
             Entity::Item(ItemId(1), Item { sku: SymbolId(1), ..Item::default() }),
             Entity::Program(Position(4), Box::new(publication)),
-            Entity::Cell(CellId(2), 7, -3),
+            Entity::Cell(CellId::whole(SymbolId(2)), 7, -3, CellUse::FOR_EVER),
             Entity::Shard(ShardId(3), Seq(9), TimestampNs(8)),
             Entity::Account(ShardId(3), AccountNumber(0), Box::new(account)),
             Entity::Account(ShardId(3), AccountNumber(1), Box::new(member)),
             Entity::Partner(ShardId(3), SymbolId(3), WalletId(0), partner),
             Entity::Partner(ShardId(3), SymbolId(3), WalletId(1), burned),
+            Entity::Cell(of_store, 7, 3, Day(17_300)),
         ];
         let mut last_key = Vec::new();
         for entity in entities {

@@ -20,15 +20,22 @@ use crate::metrics::{Histogram, Tally, is_sampled};
 
 /// The methods that calls are counted for, as the last part of their path; the last stands for all others: health
 /// checks, reflection, and what does not exist.
-pub const METHODS: [&str; 17] = [
+pub const METHODS: [&str; 24] = [
     "Accrue",
     "AccrueBatch",
     "CommandStream",
     "Reverse",
     "Quote",
+    "QuoteBatch",
+    "Redeem",
+    "RecordActivity",
     "GetBalance",
     "GetTransaction",
     "ListTransactions",
+    "Enrol",
+    "UpdateAccount",
+    "GetAccount",
+    "LoadOpeningBalance",
     "CheckProgram",
     "PublishProgram",
     "GetProgram",

@@ -75,6 +75,7 @@ pub fn id_of(command: &wire::Command) -> &str {
     match command.command.as_ref().expect("every command of these tests says what to do") {
         wire::command::Command::Accrue(request) => &request.transaction_id,
         wire::command::Command::Reverse(request) => &request.transaction_id,
+        other => panic!("no such command is sent here: {other:?}"),
     }
 }
 

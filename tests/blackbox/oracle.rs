@@ -240,7 +240,7 @@ fn check_continuity(account_id: &str, history: &[&Asked]) -> i64 {
 
 /// The balance that the server states is the sum of the decisions.
 async fn check_balance(clients: &Clients, account_id: &str, history: &[&Asked], balance: i64) {
-    let request = wire::GetBalanceRequest { account_id: account_id.to_owned(), wallet: String::new() };
+    let request = wire::GetBalanceRequest { account_id: account_id.to_owned(), ..<_>::default() };
     let response = clients.ledger.clone().get_balance(request).await;
     let stated = response.expect("an account with a history has a balance").into_inner();
     let sum = |of: fn(&wire::Decision) -> i64| history.iter().map(|asked| of(decision_of(asked))).sum::<i64>();
@@ -310,6 +310,7 @@ pub async fn send(oracle: &Oracle, clients: &mut Clients, command: &wire::Comman
         wire::command::Command::Reverse(request) => {
             clients.ledger.reverse(request).await.map(|response| response.into_inner().decision)
         }
+        other => panic!("the oracle keeps no account of {other:?}"),
     };
     match answered {
         Ok(decision) => {

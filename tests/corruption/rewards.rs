@@ -75,8 +75,15 @@ fn make_original() -> MemoryStore {
     let segment = number("staff");
     let at = TimestampNs(NOON.0 + NS_PER_DAY);
     assert_eq!((send(1, review(at)).granted, send(1, review(at)).granted), (5, 0));
-    assert_eq!(send(1, CommandKind::Enrol(Enrolment { joins: vec![segment], leaves: vec![] })).refusal(), None);
-    let key = LotKey { wallet: WalletId(0), issuer: number("south"), funding_rate_bps: 0, expires_at: LotKey::NEVER };
+    assert_eq!(send(1, CommandKind::Enrol(Enrolment { joins: vec![segment], ..Enrolment::default() })).refusal(), None);
+    let key = LotKey {
+        wallet: WalletId(0),
+        issuer: number("south"),
+        funding_rate_bps: 0,
+        available_from_minute: 0,
+        is_extended: false,
+        expires_at: LotKey::NEVER,
+    };
     assert_eq!(send(1, CommandKind::Load(Loading { lots: vec![(key, 100)] })).granted, 100);
     assert_eq!(send(1, redeem(20)).effects.lots.len(), 2, "of two lots");
     assert_eq!(send(1, redeem(1_000)).refusal(), Some(Refusal::InsufficientBalance));
@@ -185,6 +192,8 @@ const ROWS: [Row; 14] = [
                 wallet: WalletId(0),
                 issuer: entry.command.partner,
                 funding_rate_bps: 0,
+                available_from_minute: 0,
+                is_extended: false,
                 expires_at: TimestampNs(NOON.0 + NS_PER_DAY * 5 / 2),
             };
             let decision = &mut entry.decision;

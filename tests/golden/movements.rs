@@ -110,7 +110,11 @@ fn idle_activity() -> Entry {
 }
 
 fn enrolment_command() -> CommandKind {
-    CommandKind::Enrol(Enrolment { joins: vec![SymbolId(6), SymbolId(300)], leaves: vec![SymbolId(8)] })
+    CommandKind::Enrol(Enrolment {
+        joins: vec![SymbolId(6), SymbolId(300)],
+        leaves: vec![SymbolId(8)],
+        ..Enrolment::default()
+    })
 }
 
 /// Opens its account; of what it asks one thing is so already.
@@ -132,7 +136,7 @@ fn leaving() -> Entry {
         lots: vec![change(mortal(2, 0), -3, Movement::Expire)],
         ..Effects::default()
     };
-    let kind = CommandKind::Enrol(Enrolment { joins: vec![], leaves: vec![SymbolId(8)] });
+    let kind = CommandKind::Enrol(Enrolment { joins: vec![], leaves: vec![SymbolId(8)], ..Enrolment::default() });
     entry(kind, Decision { effects, balance_after: 7, ..Decision::default() })
 }
 
@@ -240,7 +244,7 @@ pub fn entities() -> Vec<(&'static str, Entity)> {
             WalletTotals { granted: 600, reversed: 15, redeemed: 160, expired: 15, ..WalletTotals::default() },
             WalletTotals { wallet: WalletId(1), granted: 7, expired: 7, ..WalletTotals::default() },
         ],
-        profile: Some(Box::new(Profile { segments: vec![SymbolId(6), SymbolId(300)] })),
+        profile: Some(Box::new(Profile { segments: vec![SymbolId(6), SymbolId(300)], ..Profile::default() })),
         ..Account::default()
     };
     let partner = PartnerAccount {

@@ -74,7 +74,14 @@ pub fn counter(counter: u32, period: i32, delta: i64, retain_until: i32) -> Coun
 }
 
 pub fn lot_key() -> LotKey {
-    LotKey { wallet: WalletId(0), issuer: SymbolId(2), funding_rate_bps: 0, expires_at: LotKey::NEVER }
+    LotKey {
+        wallet: WalletId(0),
+        issuer: SymbolId(2),
+        funding_rate_bps: 0,
+        available_from_minute: 0,
+        is_extended: false,
+        expires_at: LotKey::NEVER,
+    }
 }
 
 pub const TRANSACTION: &str = "018f3c5e-7a10-7000-8000-0000000004d2";
@@ -98,7 +105,13 @@ pub fn full_accrual() -> Entry {
             Clip { source: SymbolId(7), is_budget: false, units: 59 },
             Clip { source: SymbolId(10), is_budget: true, units: 50 },
         ],
-        cells: vec![CellUse { cell: CellId(10), version: 8_000_001, room_before: 150, used: 150 }],
+        cells: vec![CellUse {
+            cell: CellId::whole(SymbolId(10)),
+            version: 8_000_001,
+            room_before: 150,
+            used: 150,
+            retain_until: CellUse::FOR_EVER,
+        }],
         effects: Effects {
             opens_account: true,
             lots: vec![lot_change(lot_key(), 150)],
@@ -109,7 +122,7 @@ pub fn full_accrual() -> Entry {
                 counter(9, 2017, 12_999, 17_563),
             ],
             totals: TotalsChange::default(),
-            segments: vec![],
+            ..Effects::default()
         },
         balance_after: 150,
         ..Decision::default()
@@ -206,14 +219,14 @@ pub fn reversal_of(original: &Entry) -> Entry {
         cells: granted
             .cells
             .iter()
-            .map(|taken| CellUse { cell: taken.cell, version: 8_000_009, room_before: 0, used: -taken.used })
+            .map(|taken| CellUse { version: 8_000_009, room_before: 0, used: -taken.used, ..*taken })
             .collect(),
         effects: Effects {
             opens_account: false,
             lots: granted.lot.map(|key| lot_change(key, -granted.units)).into_iter().collect(),
             counters: granted.counters.iter().map(|change| CounterChange { delta: -change.delta, ..*change }).collect(),
             totals: TotalsChange::of_reversal(),
-            segments: vec![],
+            ..Effects::default()
         },
         balance_after: 12,
         ..Decision::default()

@@ -9,7 +9,7 @@ use crate::samples::{item, lot_key, publication};
 use crate::support::{NOON, NS_PER_DAY, Setup};
 use tallystick::journal::log::{HighWater, StoreJournal};
 use tallystick::ledger::account::{Account, Counter, Lot, PartnerAccount, Totals, WalletTotals};
-use tallystick::ledger::decision::LotKey;
+use tallystick::ledger::decision::{CellUse, LotKey};
 use tallystick::ledger::types::{
     AccountNumber, CellId, Day, ItemId, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId,
 };
@@ -33,6 +33,8 @@ fn entities() -> Vec<(&'static str, Entity)> {
                     wallet: WalletId(1),
                     issuer: SymbolId(2),
                     funding_rate_bps: 250,
+                    available_from_minute: 0,
+                    is_extended: false,
                     expires_at: TimestampNs(NOON.0 + NS_PER_DAY),
                 },
                 remaining: 5,
@@ -53,7 +55,7 @@ fn entities() -> Vec<(&'static str, Entity)> {
         ("entity-symbol", Entity::Symbol(SymbolId(300), "FACIAL TISS/DNR NAPKIN".into())),
         ("entity-item", Entity::Item(ItemId(70_000), item())),
         ("entity-program", Entity::Program(Position(1_000_000_000), Box::new(publication()))),
-        ("entity-cell", Entity::Cell(CellId(10), 8_000_001, 999_850)),
+        ("entity-cell", Entity::Cell(CellId::whole(SymbolId(10)), 8_000_001, 999_850, CellUse::FOR_EVER)),
         ("entity-shard", Entity::Shard(ShardId(7), Seq(81), NOON)),
         ("entity-shard-control", Entity::Shard(ShardId::CONTROL, Seq(10), TimestampNs(0))),
         ("entity-account", Entity::Account(ShardId(7), AccountNumber(11_718), Box::new(account))),

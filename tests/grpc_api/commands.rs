@@ -312,7 +312,7 @@ async fn an_input_clock_takes_posting_times_and_never_goes_back() {
     let request = wire::ReverseRequest { posting_time: time(1_490_000_005), ..reversal("r1", "t1") };
     let reversed = shop.ledger.reverse(request).await.unwrap().into_inner().decision.unwrap();
     assert_eq!(reversed.event_time, time(1_490_000_005));
-    let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), wallet: String::new() };
+    let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), ..<_>::default() };
     let balance = shop.ledger.get_balance(request).await.unwrap().into_inner();
     assert_eq!(balance.read_time, time(1_490_000_005), "reads are judged at the latest posting time");
 }

@@ -4,10 +4,13 @@
 
 mod support;
 
+mod accounts;
 mod admin;
 mod commands;
+mod deadlines;
 mod many;
 mod process;
 mod programs;
 mod reads;
+mod redemptions;
 mod scarcity;

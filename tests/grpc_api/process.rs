@@ -232,7 +232,7 @@ async fn a_process_serves_stops_on_a_signal_and_comes_back() {
     process.signal("KILL");
     drop(process);
     let process = Process::start(&data, &[]);
-    let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), wallet: String::new() };
+    let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), ..<_>::default() };
     let balance = process.ledger().await.get_balance(request).await.unwrap().into_inner();
     assert_eq!(balance.wallets[0].balance_points, decision.balance_points);
     process.signal("INT");
@@ -300,7 +300,7 @@ async fn a_failing_disk_ends_the_process_and_loses_nothing_acknowledged() {
         let process = Process::start(&data, &[]);
         let mut ledger = process.ledger().await;
         for number in 0..told {
-            let request = wire::GetBalanceRequest { account_id: format!("a{number}"), wallet: String::new() };
+            let request = wire::GetBalanceRequest { account_id: format!("a{number}"), ..<_>::default() };
             assert!(ledger.get_balance(request).await.is_ok(), "{plan}: a{number} was acknowledged");
         }
         // The one without an answer: the same id again is right, whatever became of it.

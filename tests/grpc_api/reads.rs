@@ -32,13 +32,46 @@ async fn a_quote_foretells_the_accrual_and_changes_nothing() {
         assert_eq!(quoted.line_decisions, decided.line_decisions);
     }
     quoted(&mut shop, quote("carl", 500)).await;
-    let request = wire::GetBalanceRequest { account_id: "carl".to_owned(), wallet: String::new() };
+    let request = wire::GetBalanceRequest { account_id: "carl".to_owned(), ..<_>::default() };
     assert_eq!(shop.ledger.get_balance(request).await.unwrap_err().code(), Code::NotFound);
     let mut old = quote("anna", 500);
     old.basket.as_mut().unwrap().receipt_time = time(now_seconds() - 31 * 86_400);
     assert_eq!(refusal(&quoted(&mut shop, old).await), RefusalCode::ReceiptTooOld);
     let status = shop.ledger.quote(wire::QuoteRequest::default()).await.unwrap_err();
-    assert_eq!(wrong_fields(&status), ["account_id", "basket"]);
+    assert_eq!(wrong_fields(&status), ["basket"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_in_particular_is_quoted_as_an_account_without_history() {
+    for policy in ["implicit", "enrolled"] {
+        let asked = format!("accounts = \"{policy}\"");
+        let program = PROGRAM.replace("accounts = \"implicit\"", &asked);
+        let mut shop = Shop::open_under(&program).await;
+        let decision = quoted(&mut shop, quote("", 5_000)).await;
+        assert_eq!((decision.refusal.as_ref(), decision.granted_points), (None, 50), "{policy}");
+        assert_eq!(decision.balance_points, 50);
+        let named = quoted(&mut shop, quote("zoe", 5_000)).await;
+        assert_eq!(named.refusal.is_some(), policy == "enrolled");
+        assert_eq!(shop.balance("zoe").await, 0, "nothing was opened");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_quotes_are_judged_each_by_itself() {
+    let mut shop = Shop::open().await;
+    let spoiled = wire::QuoteRequest { basket: None, ..quote("anna", 1) };
+    let requests = vec![quote("anna", 5_000), spoiled, quote("", 4_000), quote("anna", 5_000)];
+    let answer = shop.ledger.quote_batch(wire::QuoteBatchRequest { requests }).await.unwrap().into_inner();
+    let [first, second, third, fourth] = answer.decisions.as_slice() else { panic!("{answer:?}") };
+    assert_eq!((first.granted_points, third.granted_points), (50, 40));
+    assert_eq!(refusal(second), RefusalCode::InvalidCommand);
+    assert_eq!(second.refusal.as_ref().unwrap().field_violations[0].field, "basket");
+    assert_eq!(fourth.granted_points, 50, "the cap of 60 a day has not been drawn on by the first");
+    for count in [0, 257] {
+        let requests = vec![quote("anna", 1); count];
+        let status = shop.ledger.quote_batch(wire::QuoteBatchRequest { requests }).await.unwrap_err();
+        assert_eq!((status.code(), wrong_fields(&status)), (Code::InvalidArgument, vec!["requests".to_owned()]));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +82,7 @@ async fn a_balance_states_wallets_totals_and_counters() {
     today.basket.as_mut().unwrap().receipt_time = None;
     shop.accrue(today).await;
     let last = shop.reverse("r1", "t1").await;
-    let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), wallet: "points".to_owned() };
+    let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), wallet: "points".to_owned(), lots: false };
     let balance = shop.ledger.get_balance(request.clone()).await.unwrap().into_inner();
     assert_eq!(balance.account_id, "anna");
     assert_eq!(Some(balance.position), last.position);

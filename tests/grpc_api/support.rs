@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use prost_types::Timestamp;
 use tallystick::config::Config;
 use tallystick::server::{self, OpenedStore, Running};
+use tallystick::service::wire::account_service_client::AccountServiceClient;
 use tallystick::service::wire::admin_service_client::AdminServiceClient;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
 use tallystick::service::wire::program_service_client::ProgramServiceClient;
@@ -69,6 +70,7 @@ units = 1_000
 pub struct Shop {
     pub running: Running,
     pub ledger: LedgerServiceClient<Channel>,
+    pub account: AccountServiceClient<Channel>,
     pub program: ProgramServiceClient<Channel>,
     pub admin: AdminServiceClient<Channel>,
     pub store: Arc<dyn Store>,
@@ -121,6 +123,7 @@ impl Shop {
         Self {
             running,
             ledger: LedgerServiceClient::new(channel.clone()),
+            account: AccountServiceClient::new(channel.clone()),
             program: ProgramServiceClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel),
             store,
@@ -130,7 +133,7 @@ impl Shop {
     /// Stops the server and starts another on the same store.
     pub async fn reopen(self, config: Config) -> Self {
         let store = self.store;
-        drop((self.ledger, self.program, self.admin));
+        drop((self.ledger, self.account, self.program, self.admin));
         self.running.shutdown().await.unwrap();
         Self::open_on(store, config).await
     }
@@ -146,7 +149,7 @@ impl Shop {
     }
 
     pub async fn balance(&mut self, account_id: &str) -> i64 {
-        let request = wire::GetBalanceRequest { account_id: account_id.to_owned(), wallet: String::new() };
+        let request = wire::GetBalanceRequest { account_id: account_id.to_owned(), ..<_>::default() };
         match self.ledger.get_balance(request).await {
             Ok(response) => response.into_inner().wallets[0].balance_points,
             Err(status) => {

@@ -126,10 +126,12 @@ impl<'a> Model<'a> {
     fn window(window: CalendarWindow, at: &Zoned) -> String {
         let monday = at.date().checked_sub(Span::new().days(at.date().weekday().to_monday_zero_offset()));
         match window {
+            CalendarWindow::Hour => format!("{} {}", at.date(), at.hour()),
             CalendarWindow::Day => at.date().to_string(),
             CalendarWindow::Week => monday.expect("in range").to_string(),
             CalendarWindow::Month => format!("{}-{}", at.year(), at.month()),
             CalendarWindow::Year => at.year().to_string(),
+            CalendarWindow::Anniversary => unreachable!("no drawn metric counts by it"),
             CalendarWindow::Lifetime => String::new(),
         }
     }

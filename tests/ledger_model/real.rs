@@ -6,13 +6,12 @@ use tallystick::cells::Cells;
 use tallystick::ledger::command::{
     Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Redemption, Reversal,
 };
-use tallystick::ledger::decision::{Decision, LotKey, Movement};
+use tallystick::ledger::decision::{CellUse, Decision, LotKey, Movement};
 use tallystick::ledger::digest::shard_digest;
+use tallystick::ledger::draws;
 use tallystick::ledger::program::Program;
 use tallystick::ledger::state::{CellRoom, Change, Context, ShardState};
-use tallystick::ledger::types::{
-    AccountNumber, CellId, Item, ItemId, Position, ShardId, SymbolId, TimestampNs, WalletId,
-};
+use tallystick::ledger::types::{AccountNumber, Item, ItemId, Position, ShardId, SymbolId, TimestampNs, WalletId};
 use tallystick::ledger::zone::utc_day;
 use tallystick::program::SymbolTable;
 
@@ -148,7 +147,7 @@ impl Real {
 
     pub fn enrol(&mut self, account: usize, joins: &[usize], leaves: &[usize], now: TimestampNs) -> Outcome {
         let listed = |list: &[usize]| list.iter().map(|index| self.segments[*index]).collect();
-        let enrolment = Enrolment { joins: listed(joins), leaves: listed(leaves) };
+        let enrolment = Enrolment { joins: listed(joins), leaves: listed(leaves), birthday: None };
         self.run(account, now, self.partners[0], CommandKind::Enrol(enrolment));
         if let Some(refusal) = self.decision.refusal() {
             return Outcome::Refused(refusal);
@@ -161,7 +160,14 @@ impl Real {
     pub fn load(&mut self, account: usize, lots: &[(usize, i64, i64)], now: TimestampNs) -> Outcome {
         let lots = lots.iter().map(|(issuer, expires_at, units)| {
             let issuer = self.partners[*issuer];
-            let key = LotKey { wallet: WalletId(0), issuer, funding_rate_bps: 0, expires_at: TimestampNs(*expires_at) };
+            let key = LotKey {
+                wallet: WalletId(0),
+                issuer,
+                funding_rate_bps: 0,
+                available_from_minute: 0,
+                is_extended: false,
+                expires_at: TimestampNs(*expires_at),
+            };
             (key, *units)
         });
         let mut lots: Vec<_> = lots.collect();
@@ -178,21 +184,17 @@ impl Real {
 
     /// Decides and applies, as a worker does.
     fn run(&mut self, account: usize, now: TimestampNs, partner: SymbolId, kind: CommandKind) {
-        let wanted: Vec<(CellId, i64)> = match &kind {
-            CommandKind::Accrue(_) | CommandKind::Act(_) => {
-                self.program.budgets_at(now).map(|budget| (budget.cell, budget.limit)).collect()
-            }
-            CommandKind::Reverse(reversal) => reversal.original.cells.iter().map(|taken| (taken.cell, 0)).collect(),
-            _ => Vec::new(),
-        };
-        let mut held = self.cells.hold(wanted.iter().map(|(cell, _)| *cell));
-        let is_reversal = matches!(kind, CommandKind::Reverse(_));
-        let rooms: Vec<CellRoom> = wanted
-            .iter()
-            .map(|(cell, limit)| held.room(*cell, *limit))
-            .map(|room| if is_reversal { CellRoom { room: 0, ..room } } else { room })
-            .collect();
         let command = Command { account_id: ACCOUNTS[account].into(), transaction_id: "model".into(), partner, kind };
+        let mut wanted = Vec::new();
+        draws::list(&self.program, &command, now, &mut wanted);
+        let returned: &[CellUse] = match &command.kind {
+            CommandKind::Reverse(reversal) => &reversal.original.cells,
+            _ => &[],
+        };
+        let all = wanted.iter().map(|draw| draw.cell).chain(returned.iter().map(|taken| taken.cell));
+        let mut held = self.cells.hold(all);
+        let mut rooms: Vec<CellRoom> = wanted.iter().map(|draw| held.room(draw)).collect();
+        rooms.extend(returned.iter().map(|taken| held.return_to(taken)));
         let context = Context { program: &self.program, posted_at: now, rooms: &rooms };
         let before = shard_digest(&self.state);
         let mut quoted = Decision::default();

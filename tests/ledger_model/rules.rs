@@ -151,6 +151,10 @@ impl Rules {
             program.tiers = Some(TierLadder {
                 metric: program.metrics[0].symbol,
                 window: program.metrics[0].window,
+                rolling: 1,
+                keep: 0,
+                soft_landing: false,
+                grace_days: 0,
                 levels: self.tiers.iter().enumerate().map(level).collect(),
             });
         }
@@ -164,6 +168,7 @@ impl Rules {
                 when: conditions(&bonus.when, symbols),
                 units: bonus.units,
                 limit: bonus.limit,
+                places: None,
             }
         };
         program.bonuses = self.bonuses.iter().enumerate().map(bonus).collect();

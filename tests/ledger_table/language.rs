@@ -106,7 +106,7 @@ impl Runner<'_> {
             }),
             ["counter", account, name, rest @ ..] => self.counter(account, name, rest),
             ["used", budget] => {
-                let cell = CellId(self.ledger.engine.dictionary.find(budget).expect("the budget has a number").0);
+                let cell = CellId::whole(self.ledger.engine.dictionary.find(budget).expect("the budget has a number"));
                 self.ledger.engine.shared.cells.copy().get(&cell).map_or(0, |cell| cell.used).to_string()
             }
             ["clock", by] => {
@@ -175,7 +175,7 @@ impl Runner<'_> {
                     symbols.sort_unstable();
                     symbols
                 };
-                CommandKind::Enrol(Enrolment { joins: listed('+'), leaves: listed('-') })
+                CommandKind::Enrol(Enrolment { joins: listed('+'), leaves: listed('-'), birthday: None })
             }
             _ => {
                 let mut lots: Vec<_> = plain.flat_map(|word| lots_of(word, now, &symbol)).collect();
@@ -275,7 +275,14 @@ fn lots_of(word: &str, now: TimestampNs, symbol: &impl Fn(&str) -> SymbolId) -> 
     let issuer = symbol(issuer);
     let key = |index: i64| {
         let expires_at = dies.map_or(LotKey::NEVER, |dies| TimestampNs(now.0 + dies + index));
-        LotKey { wallet: WalletId(0), issuer, funding_rate_bps: 0, expires_at }
+        LotKey {
+            wallet: WalletId(0),
+            issuer,
+            funding_rate_bps: 0,
+            available_from_minute: 0,
+            is_extended: false,
+            expires_at,
+        }
     };
     (0..count).map(|index| (key(index), units)).collect()
 }

@@ -14,6 +14,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from google.protobuf.descriptor_pool import DescriptorPool
+from tallystick.v1 import account_service_pb2 as accounts
+from tallystick.v1 import account_service_pb2_grpc
 from tallystick.v1 import decision_pb2 as decisions
 from tallystick.v1 import ledger_service_pb2 as ledger
 from tallystick.v1 import ledger_service_pb2_grpc, program_service_pb2, program_service_pb2_grpc
@@ -67,12 +69,19 @@ class Till:
     def __init__(self, channel):
         self.channel = channel
         self.stub = ledger_service_pb2_grpc.LedgerServiceStub(channel)
+        self.accounts = account_service_pb2_grpc.AccountServiceStub(channel)
 
     def accrue(self, request):
         return self.stub.Accrue(request, timeout=CALL_SECONDS_MAX).decision
 
     def reverse(self, request):
         return self.stub.Reverse(request, timeout=CALL_SECONDS_MAX).decision
+
+    def redeem(self, account_id, points, transaction_id=None):
+        request = ledger.RedeemRequest(
+            transaction_id=transaction_id or new_id(), account_id=account_id, points=points
+        )
+        return self.stub.Redeem(request, timeout=CALL_SECONDS_MAX).decision
 
     def balance(self, account_id):
         return self.stub.GetBalance(ledger.GetBalanceRequest(account_id=account_id), timeout=CALL_SECONDS_MAX)
@@ -112,7 +121,8 @@ def is_refused(what, decision, code, advice, field=""):
 
 def the_server_says_that_it_serves(till):
     stub = health_pb2_grpc.HealthStub(till.channel)
-    for service in ("", "tallystick.v1.LedgerService", "tallystick.v1.ProgramService", "tallystick.v1.AdminService"):
+    names = [f"tallystick.v1.{name}Service" for name in ("Ledger", "Account", "Program", "Admin")]
+    for service in ["", *names]:
         status = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=CALL_SECONDS_MAX).status
         equal(f"health of {service!r}", status, health_pb2.HealthCheckResponse.SERVING)
 
@@ -120,7 +130,8 @@ def the_server_says_that_it_serves(till):
 def reflection_tells_what_there_is(till):
     reflection = ProtoReflectionDescriptorDatabase(till.channel)
     services = set(reflection.get_services())
-    expected = {f"tallystick.v1.{name}Service" for name in ("Ledger", "Program", "Admin")} | {"grpc.health.v1.Health"}
+    own = {f"tallystick.v1.{name}Service" for name in ("Ledger", "Account", "Program", "Admin")}
+    expected = own | {"grpc.health.v1.Health"}
     holds(f"{expected} are among {services}", expected <= services)
     service = DescriptorPool(reflection).FindServiceByName("tallystick.v1.LedgerService")
     holds("the methods are described", {"Accrue", "Reverse", "CommandStream"} <= set(service.methods_by_name))
@@ -133,6 +144,66 @@ def a_quote_changes_nothing(till):
     holds("a quote has no place in the journal", not decision.HasField("position"))
     request = ledger.GetBalanceRequest(account_id="member-quote")
     expect_failure(till.stub.GetBalance, request, grpc.StatusCode.NOT_FOUND, "ACCOUNT_UNKNOWN")
+
+
+def a_stranger_is_told_what_a_breakfast_would_earn(till):
+    quote = ledger.QuoteRequest(basket=basket(*BREAKFAST))
+    members = ledger.QuoteRequest(account_id="member-quote", basket=basket(ESPRESSO))
+    batch = ledger.QuoteBatchRequest(requests=[quote, members])
+    answers = till.stub.QuoteBatch(batch, timeout=CALL_SECONDS_MAX).decisions
+    equal("what is quoted", [answer.granted_points for answer in answers], [BREAKFAST_BEANS, ESPRESSO_BEANS])
+
+
+def beans_are_spent_all_or_none(till):
+    is_granted("a breakfast", till.accrue(accrual("member-spend", *BREAKFAST)), BREAKFAST_BEANS, BREAKFAST_BEANS)
+    transaction_id = new_id()
+    first = till.redeem("member-spend", 5, transaction_id)
+    equal("what is burned", (first.redeemed_points, first.balance_points), (5, BREAKFAST_BEANS - 5))
+    is_replay("the redemption again", till.redeem("member-spend", 5, transaction_id), first)
+
+    too_much_id = new_id()
+    refused = till.redeem("member-spend", 5, too_much_id)
+    refusal = refused.refusal
+    code = REFUSALS.REFUSAL_CODE_INSUFFICIENT_BALANCE
+    equal("the ground", (refusal.code, refusal.retry_advice), (code, ADVICE.RETRY_ADVICE_NEW_ID))
+    holds("the refusal is on record", refusal.journaled and refused.HasField("position"))
+    equal("the balance stands", refused.balance_points, BREAKFAST_BEANS - 5)
+    # The answer is for ever, also when there would be beans enough.
+    till.accrue(accrual("member-spend", *BREAKFAST))
+    is_replay("the refusal again", till.redeem("member-spend", 5, too_much_id), refused)
+    equal("refusals counted", till.balance("member-spend").totals.refused_redemption_count, 1)
+    entry = till.transaction(transaction_id)
+    equal("the entry", (entry.kind, entry.redemption_points), (ledger.TRANSACTION_KIND_REDEMPTION, 5))
+
+
+def an_activity_earns(till):
+    activity = ledger.Activity(kind="tasting", channel="app")
+    request = ledger.RecordActivityRequest(transaction_id=new_id(), account_id="member-taste", activity=activity)
+    first = till.stub.RecordActivity(request, timeout=CALL_SECONDS_MAX).decision
+    is_granted("a tasting", first, 20, 20)
+    equal("why", [(bonus.name, bonus.points) for bonus in first.bonuses], [("tasting-evening", 20)])
+    is_replay("the tasting again", till.stub.RecordActivity(request, timeout=CALL_SECONDS_MAX).decision, first)
+    request.transaction_id = new_id()
+    is_granted("a second tasting", till.stub.RecordActivity(request, timeout=CALL_SECONDS_MAX).decision, 0, 20)
+
+
+def a_member_is_enrolled_and_found(till):
+    request = accounts.EnrolRequest(
+        transaction_id=new_id(), account_id="member-new", join_segments=["students", "early-birds"]
+    )
+    first = till.accounts.Enrol(request, timeout=CALL_SECONDS_MAX).decision
+    is_granted("the enrolment", first, 0, 0)
+    is_replay("the enrolment again", till.accounts.Enrol(request, timeout=CALL_SECONDS_MAX).decision, first)
+    change = accounts.UpdateAccountRequest(
+        transaction_id=new_id(), account_id="member-new", leave_segments=["students"]
+    )
+    till.accounts.UpdateAccount(change, timeout=CALL_SECONDS_MAX)
+    asked = accounts.GetAccountRequest(account_id="member-new")
+    found = till.accounts.GetAccount(asked, timeout=CALL_SECONDS_MAX)
+    equal("the segments", list(found.segments), ["early-birds"])
+    equal("when it was opened", found.open_time, first.posting_time)
+    nobody = accounts.GetAccountRequest(account_id="nobody")
+    expect_failure(till.accounts.GetAccount, nobody, grpc.StatusCode.NOT_FOUND, "ACCOUNT_UNKNOWN")
 
 
 def a_basket_earns_and_says_why(till):
@@ -359,12 +430,16 @@ STORY = [
     the_server_says_that_it_serves,
     reflection_tells_what_there_is,
     a_quote_changes_nothing,
+    a_stranger_is_told_what_a_breakfast_would_earn,
     a_basket_earns_and_says_why,
     a_retry_gets_the_first_answer,
     a_lost_answer_is_asked_for_again,
     an_id_is_not_used_for_something_else,
     a_receipt_earns_once,
     a_purchase_is_taken_back_once,
+    beans_are_spent_all_or_none,
+    an_activity_earns,
+    a_member_is_enrolled_and_found,
     caps_hold_and_say_so,
     a_statement_is_read_page_by_page,
     malformed_requests_name_every_field,

@@ -221,7 +221,7 @@ impl Rig {
     pub fn begin_snapshot(&mut self) -> SnapshotRun {
         let publications = &self.publications;
         let (run, sinks) =
-            SnapshotRun::begin(&self.shared, &self.progress, &self.dictionary, publications, Saved::default(), 1);
+            SnapshotRun::begin(&self.shared, &self.progress, &self.dictionary, publications, Saved::default(), 1, NOON);
         for sink in sinks {
             self.worker.execute(Job::Snapshot(sink), 0);
         }

@@ -160,7 +160,7 @@ impl Till {
     /// # Errors
     /// When the call fails.
     pub async fn balance(&self, guest: &str) -> Result<i64, CliError> {
-        let request = GetBalanceRequest { account_id: guest.to_owned(), wallet: String::new() };
+        let request = GetBalanceRequest { account_id: guest.to_owned(), wallet: String::new(), lots: false };
         let response =
             self.clients.ledger.clone().get_balance(call(request)).await.map_err(self.failed("a balance"))?;
         Ok(response.into_inner().wallets.first().map_or(0, |wallet| wallet.balance_points))

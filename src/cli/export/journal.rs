@@ -16,7 +16,7 @@ use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::RecordView;
 use crate::journal::record::{Entry, PreviousRecord, Record};
 use crate::ledger::command::{Basket, CommandKind};
-use crate::ledger::decision::{Decision, Refusal};
+use crate::ledger::decision::{Decision, LotKey, Movement, Refusal};
 use crate::ledger::program::{LineClass, Program};
 use crate::ledger::types::{Day, Item, Position, ShardId, SymbolId};
 use crate::replay::World;
@@ -144,12 +144,47 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
             });
             ("reversal", "original", content)
         }
+        CommandKind::Redeem(redemption) => ("redemption", "redemption", json!({ "points": redemption.units })),
+        CommandKind::Act(activity) => {
+            let content = json!({
+                "kind": text(dictionary, activity.kind),
+                "activity_time": shown(activity.happened_at),
+                "channel": text(dictionary, activity.channel),
+            });
+            ("activity", "activity", content)
+        }
+        CommandKind::Enrol(enrolment) => {
+            let texts = |list: &[SymbolId]| list.iter().map(|name| text(dictionary, *name)).collect::<Vec<_>>();
+            let content =
+                json!({ "join_segments": texts(&enrolment.joins), "leave_segments": texts(&enrolment.leaves) });
+            ("enrolment", "enrolment", content)
+        }
+        CommandKind::Load(loading) => {
+            let lots = loading.lots.iter().map(|(key, units)| lot_as_json(dictionary, key, *units));
+            ("opening_balance", "lots", lots.collect())
+        }
+        CommandKind::Expire => ("expiry", "expiry", json!({})),
     };
     if let Some(fields) = line.as_object_mut() {
         fields.insert("kind".to_owned(), kind.into());
         fields.insert(what.to_owned(), content);
     }
     line
+}
+
+fn lot_as_json(dictionary: &Dictionary, key: &LotKey, points: i64) -> Value {
+    let expire_time = if key.expires_at == LotKey::NEVER { None } else { shown(key.expires_at) };
+    json!({ "points": points, "issuer": text(dictionary, key.issuer), "expire_time": expire_time })
+}
+
+fn movement_name(movement: Movement) -> &'static str {
+    match movement {
+        Movement::Grant => "grant",
+        Movement::Burn => "burn",
+        Movement::Expire => "expire",
+        Movement::Reverse => "reverse",
+        Movement::Extend => "extend",
+    }
 }
 
 fn basket_as_json(dictionary: &Dictionary, basket: &Basket) -> Value {
@@ -168,6 +203,8 @@ fn basket_as_json(dictionary: &Dictionary, basket: &Basket) -> Value {
         "receipt_number": basket.receipt_number,
         "business_date": date(basket.business_day),
         "receipt_time": shown(basket.receipt_at),
+        "channel": text(dictionary, basket.channel),
+        "payment_method": text(dictionary, basket.payment_method),
         "lines": lines.collect::<Vec<_>>(),
     })
 }
@@ -182,20 +219,32 @@ fn refusal_name(refusal: Refusal) -> String {
 
 fn decision_as_json(dictionary: &Dictionary, program: Option<&Program>, decision: &Decision) -> Value {
     let wallet = program.and_then(|program| program.wallets.get(usize::from(decision.wallet.0)));
+    let rule_name = |rule| program.and_then(|program| program.lines.rule(rule)).map(|rule| rule.name.as_str());
     let rule = |class| match class {
         LineClass::Ineligible => json!({ "eligible": false }),
         LineClass::Base => json!({ "eligible": true }),
-        LineClass::Rule(rule) => {
-            let name = program.and_then(|program| program.lines.rule(rule)).map(|rule| rule.name.as_str());
-            json!({ "eligible": true, "rule": name })
-        }
+        LineClass::Rule(rule) => json!({ "eligible": true, "rule": rule_name(rule) }),
     };
+    let stacked = decision.stacked.iter().map(|(line, rule)| json!({ "line_index": line, "rule": rule_name(*rule) }));
+    let bonuses = decision.bonuses.iter().map(|award| {
+        let name = program.and_then(|program| program.bonus(award.bonus)).map(|bonus| bonus.name.as_str());
+        json!({ "name": name, "points": award.units })
+    });
+    let lots = decision.effects.lots.iter().map(|change| {
+        let mut lot = lot_as_json(dictionary, &change.key, change.delta);
+        if let Some(fields) = lot.as_object_mut() {
+            fields.insert("movement".to_owned(), movement_name(change.movement).into());
+        }
+        lot
+    });
+    let segments = decision.effects.segments.iter();
+    let segments = segments.map(|(name, joins)| json!({ "name": text(dictionary, *name), "joins": joins }));
     let clips = decision.clips.iter().map(
         |clip| json!({ "name": text(dictionary, clip.source), "is_budget": clip.is_budget, "points": clip.units }),
     );
     let cells = decision.cells.iter().map(|cell| {
         json!({
-            "budget": text(dictionary, SymbolId(cell.cell.0)),
+            "budget": text(dictionary, cell.cell.name),
             "version": cell.version,
             "room_before": cell.room_before,
             "used": cell.used,
@@ -216,5 +265,10 @@ fn decision_as_json(dictionary: &Dictionary, program: Option<&Program>, decision
         "clips": clips.collect::<Vec<_>>(),
         "budgets": cells.collect::<Vec<_>>(),
         "counters": counters.collect::<Vec<_>>(),
+        "further_rules": stacked.collect::<Vec<_>>(),
+        "bonuses": bonuses.collect::<Vec<_>>(),
+        "tier": decision.tier.map(|tier| json!({ "level": tier.level, "qualifying_value": tier.qualifying })),
+        "lots": lots.collect::<Vec<_>>(),
+        "segments": segments.collect::<Vec<_>>(),
     })
 }

@@ -38,7 +38,8 @@ enum ExportWhat {
     ///
     /// The columns of the CSV are account_id, baskets, earned, redeemed, expired, balance, clipped, refused_baskets,
     /// refused_redemptions, and one for each metric of the programme. The figures are those of the first wallet; earned
-    /// is what was granted less what was taken back. JSON has all wallets.
+    /// is what was granted less what was taken back, and expired what had died by the instant, whether or not its
+    /// expiry is posted. JSON has all wallets.
     Accounts(AccountsArgs),
     /// Every record of a data directory's journal, as one JSON object a line
     ///
@@ -65,6 +66,9 @@ struct AccountsArgs {
     /// Name of the first column
     #[arg(long, value_name = "NAME", default_value = "account_id")]
     account_column: String,
+    /// Leave out accounts that were only enrolled: without a basket, a redemption (accepted or refused) or any points
+    #[arg(long)]
+    with_transactions: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -110,6 +114,9 @@ fn export_accounts(args: &AccountsArgs, out: &Output) -> Result<(), CliError> {
             runtime()?.block_on(fetch(&server, args.as_of, &mut out.progress()))?
         }
     };
+    if args.with_transactions {
+        table.keep_those_with_transactions();
+    }
     table.sort();
     match &args.out {
         None => write_to_stdout(&table, args),

@@ -91,6 +91,16 @@ impl Table {
         self.rows.push(Row { account_id: row.account_id.as_str().into(), wallets, totals, metrics });
     }
 
+    /// Leaves out accounts that were only enrolled: those that brought no basket, asked for no redemption, and whose
+    /// points never moved.
+    pub fn keep_those_with_transactions(&mut self) {
+        self.rows.retain(|row| {
+            let AccountTotals { basket_count, reversal_count, refused_redemption_count, .. } = row.totals;
+            let has_counts = [basket_count, reversal_count, refused_redemption_count].iter().any(|count| *count > 0);
+            has_counts || row.wallets.iter().any(|figures| *figures != Figures::default())
+        });
+    }
+
     /// Sorts the rows; to be called once all are there.
     pub fn sort(&mut self) {
         self.rows.sort_by(|a, b| natural::compare(&a.account_id, &b.account_id));
@@ -234,6 +244,23 @@ mod tests {
              10,3,3,0,0,3,7,1,0,40\n\
              \"a,b\",3,5,0,0,5,7,1,0,1\n"
         );
+    }
+
+    #[test]
+    fn accounts_that_were_only_enrolled_can_be_left_out() {
+        let mut table = table();
+        let refused = AccountTotals { refused_redemption_count: 1, ..AccountTotals::default() };
+        let loaded = WalletBalance { granted_points: 7, balance_points: 7, ..WalletBalance::default() };
+        let rows = [
+            AccountRow { account_id: "enrolled".to_owned(), totals: Some(AccountTotals::default()), ..<_>::default() },
+            AccountRow { account_id: "refused".to_owned(), totals: Some(refused), ..AccountRow::default() },
+            AccountRow { account_id: "loaded".to_owned(), wallets: vec![loaded], ..AccountRow::default() },
+        ];
+        rows.iter().for_each(|row| table.push(row));
+        table.keep_those_with_transactions();
+        table.sort();
+        let ids: Vec<&str> = table.rows.iter().map(|row| &*row.account_id).collect();
+        assert_eq!(ids, ["9", "10", "a,b", "loaded", "refused"]);
     }
 
     #[test]

@@ -4,18 +4,15 @@
 //! handed on; nothing is kept but the basket that is being read, however long the file; no rule is applied here.
 
 use std::cmp::Ordering;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 
 use csv::StringRecord;
-use flate2::bufread::MultiGzDecoder;
 
+use super::rows::{Extent, READ_BUFFER_BYTES, located, open_content, unreadable};
 use crate::audit::natural;
 use crate::cli::client::to_wire;
-use crate::cli::error::{CliError, Exit};
+use crate::cli::error::CliError;
 use crate::limits;
 use crate::service::wire::{AccrueRequest, Basket, Line};
 
@@ -42,10 +39,6 @@ const CATEGORY: usize = 6;
 const BRAND: usize = 7;
 const QUANTITY: usize = 8;
 const AMOUNT: usize = 9;
-
-/// The first two bytes of a gzip file.
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-const READ_BUFFER_BYTES: usize = 256 << 10;
 
 /// What the importer adds to what the file says.
 #[derive(Clone, Debug)]
@@ -90,44 +83,14 @@ impl std::fmt::Debug for BasketReader {
     }
 }
 
-/// Counts the bytes that are read of a file, for a progress bar.
-struct Counting<R> {
-    inner: R,
-    count: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.count.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Atomic::Relaxed);
-        Ok(count)
-    }
-}
-
-/// A file that is being read: how much of it, and how large it is.
-#[derive(Clone, Debug)]
-pub struct Extent {
-    /// Bytes read so far, before decompression.
-    pub read_bytes: Arc<AtomicU64>,
-    /// Bytes in all.
-    pub total_bytes: u64,
-}
-
 /// Opens a file, compressed or not, and checks its header.
 ///
 /// # Errors
 /// When it cannot be read, or its header is not that of a file of baskets.
 pub fn open(path: &Path, additions: Additions) -> Result<(BasketReader, Extent), CliError> {
-    let failed = |error: &io::Error| CliError::file(Exit::InputOutput, "reading", path, error);
-    let file = File::open(path).map_err(|error| failed(&error))?;
-    let total_bytes = file.metadata().map_err(|error| failed(&error))?.len();
-    let read_bytes = Arc::new(AtomicU64::new(0));
-    let counting = Counting { inner: file, count: read_bytes.clone() };
-    let mut plain = BufReader::with_capacity(READ_BUFFER_BYTES, counting);
-    let is_compressed = plain.fill_buf().map_err(|error| failed(&error))?.starts_with(&GZIP_MAGIC);
-    let content: Box<dyn Read> = if is_compressed { Box::new(MultiGzDecoder::new(plain)) } else { Box::new(plain) };
+    let (content, extent) = open_content(path)?;
     let reader = BasketReader::new(content, path.display().to_string(), additions)?;
-    Ok((reader, Extent { read_bytes, total_bytes }))
+    Ok((reader, extent))
 }
 
 impl BasketReader {
@@ -379,43 +342,26 @@ impl BasketReader {
     }
 
     fn located(&self, line: u64, column: Option<usize>, message: &str) -> CliError {
-        let column = column.and_then(|column| COLUMNS.get(column));
-        let place = column.map_or_else(String::new, |name| format!("column {name}: "));
-        CliError::new(Exit::BadData, format!("{}:{line}: {place}{message}", self.file))
+        let column = column.and_then(|column| COLUMNS.get(column)).copied();
+        located(&self.file, line, column, message)
     }
 
     /// What the CSV parser or the decompressor says.
     fn unreadable(&self, error: &csv::Error) -> CliError {
-        let line = error.position().map_or(0, csv::Position::line);
-        match error.kind() {
-            csv::ErrorKind::Io(error) => {
-                let exit = match error.kind() {
-                    // What the decompressor says of bytes that are not a whole gzip file.
-                    io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-                        Exit::BadData
-                    }
-                    _ => Exit::InputOutput,
-                };
-                CliError::new(exit, format!("reading {} failed: {error}", self.file))
-            }
-            csv::ErrorKind::Utf8 { err, .. } => {
-                let column = COLUMNS.len().min(err.field());
-                let place = self.places.iter().position(|place| *place == column);
-                self.located(line, place, "is not UTF-8")
-            }
-            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                self.located(line, None, &format!("the row has {len} columns; the header has {expected_len}"))
-            }
-            _ => self.located(line, None, &error.to_string()),
-        }
+        unreadable(&self.file, error, |place| {
+            let column = self.places.iter().position(|known| *known == place)?;
+            COLUMNS.get(column).map(|name| (*name).to_owned())
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{self, Write};
+    use std::sync::atomic::Ordering as Atomic;
 
     use super::*;
+    use crate::cli::error::Exit;
 
     const HEADER: &str =
         "basket_id,household_id,store_id,time,product_id,department,category,brand,quantity,amount_cents";

@@ -1,32 +1,37 @@
 //! `tallystick import`: loads files into a running server, over the stream that every client may use.
 //!
 //! What must stay true: no rule is applied here and no points are added up; what is counted are commands and their
-//! answers. An import that was cut short is started over with the same file: what the server has is answered again.
+//! answers. An import that was cut short is started over with the same files: what the server has is answered again.
 
 pub mod baskets;
+pub mod desk;
+pub mod events;
+pub mod members;
+pub mod merged;
 pub mod pump;
 #[cfg(test)]
 mod pump_tests;
+pub mod rows;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
-use serde_json::json;
+use tokio::runtime::Runtime;
 
-use self::baskets::{Additions, BasketReader, Extent};
-use self::pump::{Effort, Ends, Outgoing, Pump, PumpOptions};
-use super::client::{Server, ServerArgs, call, runtime};
+use self::baskets::Additions;
+use self::desk::{Desk, Report, Source};
+use self::events::{EventSource, RedemptionReader};
+use self::members::{BalanceSource, SegmentFile, SegmentSource};
+use self::merged::{MergedSource, Redemptions};
+use self::pump::{Pump, PumpOptions};
+use self::rows::Extent;
+use super::client::{Server, ServerArgs, call, parse_time, runtime};
 use super::error::{CliError, Exit};
-use super::output::{Output, Progress, counted, grouped};
+use super::output::Output;
 use crate::clock::{Clock, SystemClock};
 use crate::limits;
-use crate::service::wire::{ClockMode, Command, Decision, GetStatusRequest, RefusalCode, command};
-
-/// Refusals that are named one by one.
-const SHOWN_REFUSALS_MAX: usize = 5;
+use crate::service::wire::{ClockMode, GetStatusRequest};
 
 /// Loads files into a running server
 #[derive(Debug, clap::Args)]
@@ -43,9 +48,46 @@ enum ImportWhat {
     /// basket_id,household_id,store_id,time,product_id,department,category,brand,quantity,amount_cents.
     /// Times look like 2017-01-01T11:53:26Z. The basket's id becomes transaction id and receipt number.
     ///
+    /// With --redemptions a second file with the columns redemption_id, household_id and time is merged by time:
+    /// redemptions come before baskets of the same instant, each file in its own order. An account is enrolled before
+    /// its first redemption, so that one without points is refused for want of points. Such refusals are counted, are
+    /// part of the history, and do not change the exit status.
+    ///
     /// After an interruption simply start the same import again: what the server has is not taken twice.
-    /// The exit status is 1 if the server refused some of the baskets, and 65 if the file is wrong.
+    /// The exit status is 1 if the server refused some of the baskets, and 65 if a file is wrong.
     Baskets(BasketsArgs),
+    /// Memberships in segments, from a CSV file, compressed or not
+    ///
+    /// Each row has one account join one segment; an account that is not there is opened. The id of each command
+    /// follows from account, segment and label, so that the same file sent again does nothing. Columns that are not
+    /// named are passed over.
+    Segments(SegmentsArgs),
+    /// What accounts had in another system, from a CSV file, compressed or not
+    ///
+    /// The columns are account_id, wallet (empty: the first), points, and issuer (empty: the caller's own) and
+    /// expires_at (empty: never), which may be missing. Rows of one account and wallet follow each other; they are
+    /// loaded together, once: a second load of other content is refused.
+    Accounts(AccountsArgs),
+    /// Redemptions and activities, from a CSV file, compressed or not
+    ///
+    /// The columns are transaction_id, account_id, time, kind (redemption or activity), and points and wallet (of a
+    /// redemption), activity and channel (of an activity), which may be missing. Rows are ordered by time. Redemptions
+    /// of more points than there were are counted and do not change the exit status.
+    Events(EventsArgs),
+}
+
+/// How to send.
+#[derive(Clone, Debug, clap::Args)]
+struct SendArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Commands that may be unanswered at once
+    #[arg(long, value_name = "N", default_value_t = 4096,
+          value_parser = clap::value_parser!(u64).range(1..=limits::STREAM_IN_FLIGHT_MAX as u64))]
+    window: u64,
+    /// Seconds to go on trying without any answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    patience: u64,
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,27 +95,75 @@ struct BasketsArgs {
     /// The file: FILE.csv or FILE.csv.gz
     file: PathBuf,
     #[command(flatten)]
-    server: ServerArgs,
-    /// Baskets that may be unanswered at once
-    #[arg(long, value_name = "N", default_value_t = 4096,
-          value_parser = clap::value_parser!(u64).range(1..=limits::STREAM_IN_FLIGHT_MAX as u64))]
-    window: u64,
+    send: SendArgs,
     /// Currency of the amounts, after ISO 4217
     #[arg(long, value_name = "CODE", default_value = "USD")]
     currency: String,
     /// The time at which a basket counts as posted
     #[arg(long, value_enum, default_value_t = PostingTime::Auto)]
     posting_time: PostingTime,
-    /// Seconds to go on trying without any answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    patience: u64,
+    /// A file of redemptions to be merged with the baskets by time
+    #[arg(long, value_name = "FILE", requires = "redeem_points")]
+    redemptions: Option<PathBuf>,
+    /// Points that each redemption burns
+    #[arg(long, value_name = "N", requires = "redemptions",
+          value_parser = clap::value_parser!(i64).range(1..=limits::UNITS_MAX))]
+    redeem_points: Option<i64>,
+    /// Enrol every account before its first event, also before a basket
+    #[arg(long)]
+    enrol: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct SegmentsArgs {
+    /// The file: FILE.csv or FILE.csv.gz
+    file: PathBuf,
+    #[command(flatten)]
+    send: SendArgs,
+    /// Name of the column with the account
+    #[arg(long, value_name = "NAME", default_value = "account_id")]
+    account_column: String,
+    /// Name of the column with the segment
+    #[arg(long, value_name = "NAME", default_value = "segment")]
+    segment_column: String,
+    /// What stands before each segment of the file
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    segment_prefix: String,
+    /// Part of the ids: another label makes new commands of the same rows, to join again what was left
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    label: String,
+    /// The time at which the memberships count as posted; required by a data directory made with `--clock input`
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    at: Option<jiff::Timestamp>,
+}
+
+#[derive(Debug, clap::Args)]
+struct AccountsArgs {
+    /// The file: FILE.csv or FILE.csv.gz
+    file: PathBuf,
+    #[command(flatten)]
+    send: SendArgs,
+    /// The time at which the balances count as posted; required by a data directory made with `--clock input`
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    at: Option<jiff::Timestamp>,
+}
+
+#[derive(Debug, clap::Args)]
+struct EventsArgs {
+    /// The file: FILE.csv or FILE.csv.gz
+    file: PathBuf,
+    #[command(flatten)]
+    send: SendArgs,
+    /// The time at which an event counts as posted
+    #[arg(long, value_enum, default_value_t = PostingTime::Auto)]
+    posting_time: PostingTime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum PostingTime {
-    /// As the server's data directory needs it: the receipt's time if it was made with `--clock input`, else none
+    /// As the server's data directory needs it: the event's time if it was made with `--clock input`, else none
     Auto,
-    /// The receipt's time
+    /// The time of the receipt, or of what else happened
     Receipt,
     /// None: the server takes the time from its clock
     None,
@@ -82,266 +172,136 @@ enum PostingTime {
 /// Runs the command.
 ///
 /// # Errors
-/// When the file is wrong, the server cannot be used, or it refused some of the commands.
+/// When a file is wrong, the server cannot be used, or it refused some of the commands.
 pub fn run(args: ImportArgs, out: &Output) -> Result<(), CliError> {
     match args.what {
         ImportWhat::Baskets(args) => import_baskets(&args, out),
+        ImportWhat::Segments(args) => import_segments(args, out),
+        ImportWhat::Accounts(args) => import_accounts(&args, out),
+        ImportWhat::Events(args) => import_events(&args, out),
     }
 }
 
 fn import_baskets(args: &BasketsArgs, out: &Output) -> Result<(), CliError> {
-    let clock = SystemClock::new();
-    let started_ns = clock.monotonic_ns();
-    let server = Server::new(&args.server)?;
-    let runtime = runtime()?;
+    let session = Session::begin(&args.send)?;
     // A file that cannot be read is stated before a server is looked for.
     let additions = Additions { currency_code: args.currency.clone(), posts_at_receipt_time: false };
-    let (mut reader, extent) = baskets::open(&args.file, additions)?;
-    reader.set_posts_at_receipt_time(runtime.block_on(posts_at_receipt_time(args.posting_time, &server))?);
-    let mut desk = Desk {
-        reader,
-        extent,
-        file: args.file.display().to_string(),
-        progress: out.progress(),
-        tally: Tally::default(),
-        has_been_interrupted: false,
-    };
-    let options = PumpOptions {
-        window_max: usize::try_from(args.window).unwrap_or(limits::STREAM_IN_FLIGHT_MAX),
-        patience: Duration::from_secs(args.patience),
-    };
-    let (effort, result) = runtime.block_on(Pump::new(&server, options, &mut desk).run());
-    let Desk { tally, progress, .. } = desk;
-    drop(progress);
-    let elapsed_ms = u64::try_from((clock.monotonic_ns() - started_ns) / 1_000_000).unwrap_or(0);
-    let report = Report { file: args.file.display().to_string(), tally, effort, elapsed_ms };
-    match result {
-        Ok(()) => report.print(out),
-        Err(error) => Err(report.explain(error)),
+    let (baskets, extent) = baskets::open(&args.file, additions)?;
+    let mut extents = vec![extent];
+    let mut files = vec![&*args.file];
+    let mut redemptions = None;
+    if let (Some(file), Some(points)) = (&args.redemptions, args.redeem_points) {
+        let (reader, extent) = RedemptionReader::open(file, points)?;
+        extents.push(extent);
+        files.push(file);
+        redemptions = Some(Redemptions::new(reader, file.display().to_string()));
     }
+    let mut source = MergedSource::new(baskets, args.file.display().to_string(), redemptions, args.enrol);
+    source.set_posts_at_event_time(session.posts_at_event_time(args.posting_time)?);
+    session.import(&mut source, &files, extents, out)
 }
 
-async fn posts_at_receipt_time(choice: PostingTime, server: &Server) -> Result<bool, CliError> {
-    match choice {
-        PostingTime::Receipt => return Ok(true),
-        PostingTime::None => return Ok(false),
-        PostingTime::Auto => {}
-    }
-    let mut clients = server.connect().await?;
-    let status = clients.admin.get_status(call(GetStatusRequest { digest: false })).await.map_err(|status| {
-        let error = server.failure("asking the server where its posting times come from", &status);
-        if error.exit() == Exit::Configuration { error.hint("or say it with --posting-time") } else { error }
-    })?;
-    Ok(status.into_inner().clock_mode() == ClockMode::Input)
+fn import_segments(args: SegmentsArgs, out: &Output) -> Result<(), CliError> {
+    let session = Session::begin(&args.send)?;
+    let SegmentsArgs { file, account_column, segment_column, segment_prefix, label, at, .. } = args;
+    let names = SegmentFile { account_column, segment_column, segment_prefix, label };
+    let (mut source, extent) = SegmentSource::open(&file, names)?;
+    source.set_posting_time(session.posting_time(at)?);
+    session.import(&mut source, &[&*file], vec![extent], out)
 }
 
-/// How commands were answered. Points are not counted: that is the ledger's business.
-#[derive(Clone, Debug, Default)]
-struct Tally {
-    command_count: u64,
-    row_count: u64,
-    answered_count: u64,
-    accepted_count: u64,
-    replayed_count: u64,
-    refused: BTreeMap<String, u64>,
-    shown_refusals: Vec<String>,
+fn import_accounts(args: &AccountsArgs, out: &Output) -> Result<(), CliError> {
+    let session = Session::begin(&args.send)?;
+    let (mut source, extent) = BalanceSource::open(&args.file)?;
+    source.set_posting_time(session.posting_time(args.at)?);
+    session.import(&mut source, &[&*args.file], vec![extent], out)
 }
 
-impl Tally {
-    fn refused_count(&self) -> u64 {
-        self.refused.values().sum()
-    }
-
-    fn count(&mut self, file: &str, sent: &Outgoing, decision: &Decision) {
-        self.answered_count += 1;
-        match &decision.refusal {
-            Some(refusal) => {
-                let code = code_name(refusal.code);
-                if self.shown_refusals.len() < SHOWN_REFUSALS_MAX {
-                    let id = transaction_id(&sent.command);
-                    let field = if refusal.field.is_empty() { String::new() } else { format!(" ({})", refusal.field) };
-                    self.shown_refusals
-                        .push(format!("{file}:{}: basket {id}: {code}{field}: {}", sent.line, refusal.message));
-                }
-                *self.refused.entry(code).or_default() += 1;
-            }
-            None if decision.replayed => self.replayed_count += 1,
-            None => self.accepted_count += 1,
-        }
-    }
+fn import_events(args: &EventsArgs, out: &Output) -> Result<(), CliError> {
+    let session = Session::begin(&args.send)?;
+    let (mut source, extent) = EventSource::open(&args.file)?;
+    source.set_posts_at_event_time(session.posts_at_event_time(args.posting_time)?);
+    session.import(&mut source, &[&*args.file], vec![extent], out)
 }
 
-/// The permanent name of a refusal, or its number if this program does not know it.
-fn code_name(code: i32) -> String {
-    RefusalCode::try_from(code).map_or_else(
-        |_| format!("REFUSAL_CODE_{code}"),
-        |code| code.as_str_name().trim_start_matches("REFUSAL_CODE_").to_owned(),
-    )
+/// An import from its beginning to its report.
+struct Session {
+    server: Server,
+    runtime: Runtime,
+    options: PumpOptions,
+    clock: SystemClock,
+    started_ns: i64,
 }
 
-fn transaction_id(command: &Command) -> &str {
-    match &command.command {
-        Some(command::Command::Accrue(accrue)) => &accrue.transaction_id,
-        Some(command::Command::Reverse(reverse)) => &reverse.transaction_id,
-        None => "",
-    }
-}
-
-/// The file on one side, the counts on the other.
-struct Desk {
-    reader: BasketReader,
-    extent: Extent,
-    file: String,
-    progress: Progress,
-    tally: Tally,
-    has_been_interrupted: bool,
-}
-
-impl Ends for Desk {
-    fn next(&mut self) -> Result<Option<Outgoing>, CliError> {
-        let Some(basket) = self.reader.next_basket()? else { return Ok(None) };
-        self.tally.command_count += 1;
-        self.tally.row_count += basket.row_count;
-        Ok(Some(Outgoing {
-            line: basket.line,
-            row_count: basket.row_count,
-            command: Command { command: Some(command::Command::Accrue(basket.request)) },
-        }))
-    }
-
-    fn answered(&mut self, sent: &Outgoing, decision: &Decision) -> Result<(), CliError> {
-        if self.has_been_interrupted {
-            self.has_been_interrupted = false;
-            self.progress.note("the server answers again");
-        }
-        if let Some(refusal) = decision.refusal.as_ref().filter(|refusal| refusal.code() == RefusalCode::InvalidCommand)
-        {
-            // The file, or what was said about it, does not fit the server; the rest will hardly be better.
-            let place = format!("{}:{}: basket {}", self.file, sent.line, transaction_id(&sent.command));
-            let mut message = format!("{place} is not a command that the server understands: {}", refusal.message);
-            for violation in &refusal.field_violations {
-                message.push_str(&format!("\n  {}: {}", violation.field, violation.description));
-            }
-            return Err(CliError::new(Exit::BadData, message));
-        }
-        self.tally.count(&self.file, sent, decision);
-        let tally = &self.tally;
-        if tally.answered_count.is_multiple_of(64) {
-            let read_bytes = self.extent.read_bytes.load(Ordering::Relaxed);
-            self.progress.report("Importing", read_bytes, self.extent.total_bytes, || {
-                format!("{} answered", counted(tally.answered_count, "basket", "baskets"))
-            });
-        }
-        Ok(())
-    }
-
-    fn interrupted(&mut self, why: &str) {
-        if !self.has_been_interrupted {
-            self.has_been_interrupted = true;
-            self.progress.note(format_args!("{why}; trying again"));
-        }
-    }
-}
-
-/// What an import says at its end.
-struct Report {
-    file: String,
-    tally: Tally,
-    effort: Effort,
-    elapsed_ms: u64,
-}
-
-impl Report {
-    /// Prints the report of an import that came to its end.
-    fn print(&self, out: &Output) -> Result<(), CliError> {
-        let Self { tally, effort, .. } = self;
-        let refused_count = tally.refused_count();
-        out.line(format_args!(
-            "{}: {} of {}, each answered: {} accepted, {} replayed, {} refused",
-            self.file,
-            counted(tally.command_count, "basket", "baskets"),
-            counted(tally.row_count, "row", "rows"),
-            grouped(tally.accepted_count),
-            grouped(tally.replayed_count),
-            grouped(refused_count),
-        ))?;
-        for (code, count) in &tally.refused {
-            out.line(format_args!("  refused {code}: {}", grouped(*count)))?;
-        }
-        for shown in &tally.shown_refusals {
-            out.line(format_args!("  {shown}"))?;
-        }
-        if refused_count > 0 {
-            out.line("  `tallystick errors show NAME` says what each refusal means and what to do")?;
-        }
-        let per_second = tally.answered_count.saturating_mul(1_000).checked_div(self.elapsed_ms);
-        out.line(format_args!(
-            "{}.{:03} s, {} baskets a second; {} sent in all, {} broken, {} put off",
-            self.elapsed_ms / 1_000,
-            self.elapsed_ms % 1_000,
-            per_second.map_or_else(|| "very many".to_owned(), grouped),
-            grouped(effort.sent_count),
-            counted(effort.broken_count, "connection", "connections"),
-            grouped(effort.put_off_count),
-        ))?;
-        out.object(&json!({
-            "file": self.file,
-            "row_count": tally.row_count,
-            "command_count": tally.command_count,
-            "answered_count": tally.answered_count,
-            "accepted_count": tally.accepted_count,
-            "replayed_count": tally.replayed_count,
-            "refused_count": refused_count,
-            "refused": tally.refused,
-            "sent_count": effort.sent_count,
-            "broken_connection_count": effort.broken_count,
-            "put_off_count": effort.put_off_count,
-            "elapsed_ms": self.elapsed_ms,
-        }))?;
-        if refused_count > 0 { Err(CliError::reported(Exit::Problems)) } else { Ok(()) }
-    }
-
-    /// An error with how far the import had come.
-    fn explain(&self, error: CliError) -> CliError {
-        let answered = counted(self.tally.answered_count, "basket", "baskets");
-        let how_far = format!("{answered} had been answered; start the same import again to go on");
-        let hint = error.hint_text().map_or_else(|| how_far.clone(), |hint| format!("{hint}; {how_far}"));
-        error.hint(hint)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::service::wire::{AccrueRequest, Refusal};
-
-    fn outgoing() -> Outgoing {
-        let request = AccrueRequest { transaction_id: "7".to_owned(), ..AccrueRequest::default() };
-        Outgoing { line: 2, row_count: 1, command: Command { command: Some(command::Command::Accrue(request)) } }
-    }
-
-    #[test]
-    fn every_answer_is_counted_once() {
-        let mut tally = Tally::default();
-        let refused = |code: i32| Decision {
-            refusal: Some(Refusal { code, message: "No.".to_owned(), ..Refusal::default() }),
-            ..Decision::default()
+impl Session {
+    fn begin(args: &SendArgs) -> Result<Self, CliError> {
+        let clock = SystemClock::new();
+        let started_ns = clock.monotonic_ns();
+        let options = PumpOptions {
+            window_max: usize::try_from(args.window).unwrap_or(limits::STREAM_IN_FLIGHT_MAX),
+            patience: Duration::from_secs(args.patience),
         };
-        let late = i32::from(RefusalCode::ReceiptTooOld);
-        let decisions = [
-            Decision::default(),
-            Decision { replayed: true, ..Decision::default() },
-            Decision { replayed: true, ..refused(late) },
-            refused(late),
-            refused(4_711),
-        ];
-        for decision in &decisions {
-            tally.count("b.csv", &outgoing(), decision);
+        Ok(Self { server: Server::new(&args.server)?, runtime: runtime()?, options, clock, started_ns })
+    }
+
+    /// Sends everything and reports.
+    fn import(
+        self,
+        source: &mut dyn Source,
+        files: &[&Path],
+        extents: Vec<Extent>,
+        out: &Output,
+    ) -> Result<(), CliError> {
+        let nouns = source.nouns();
+        let mut desk = Desk::new(source, extents, out.progress());
+        let (effort, result) = self.runtime.block_on(Pump::new(&self.server, self.options, &mut desk).run());
+        let tally = desk.into_tally();
+        let elapsed_ms = u64::try_from((self.clock.monotonic_ns() - self.started_ns) / 1_000_000).unwrap_or(0);
+        let files = files.iter().map(|file| file.display().to_string()).collect();
+        let report = Report { files, nouns, tally, effort, elapsed_ms };
+        match result {
+            Ok(()) => report.print(out),
+            Err(error) => Err(report.explain(error)),
         }
-        assert_eq!((tally.accepted_count, tally.replayed_count, tally.refused_count()), (1, 1, 3));
-        assert_eq!(tally.answered_count, 5);
-        let expected = BTreeMap::from([("RECEIPT_TOO_OLD".to_owned(), 2), ("REFUSAL_CODE_4711".to_owned(), 1)]);
-        assert_eq!(tally.refused, expected);
-        assert_eq!(tally.shown_refusals[0], "b.csv:2: basket 7: RECEIPT_TOO_OLD: No.");
+    }
+
+    fn posts_at_event_time(&self, choice: PostingTime) -> Result<bool, CliError> {
+        match choice {
+            PostingTime::Receipt => Ok(true),
+            PostingTime::None => Ok(false),
+            PostingTime::Auto => self.clock_is_input("--posting-time"),
+        }
+    }
+
+    /// The time at which everything counts as posted, as the data directory needs it.
+    fn posting_time(&self, stated: Option<jiff::Timestamp>) -> Result<Option<jiff::Timestamp>, CliError> {
+        match (stated, self.clock_is_input("--at")?) {
+            (None, true) => {
+                let message = "the server's data directory takes posting times from the import, and none was given";
+                Err(CliError::new(Exit::Usage, message).hint("say with --at TIME when this counts as posted"))
+            }
+            (Some(_), false) => {
+                let message = "the server's data directory takes posting times from its clock";
+                Err(CliError::new(Exit::Usage, message).hint("leave --at out"))
+            }
+            (stated, _) => Ok(stated),
+        }
+    }
+
+    /// Whether the server takes posting times from whoever imports.
+    fn clock_is_input(&self, option: &str) -> Result<bool, CliError> {
+        self.runtime.block_on(async {
+            let mut clients = self.server.connect().await?;
+            let status =
+                clients.admin.get_status(call(GetStatusRequest { digest: false })).await.map_err(|status| {
+                    let error = self.server.failure("asking the server where its posting times come from", &status);
+                    if error.exit() == Exit::Configuration {
+                        error.hint(format!("or say it with {option}"))
+                    } else {
+                        error
+                    }
+                })?;
+            Ok(status.into_inner().clock_mode() == ClockMode::Input)
+        })
     }
 }

@@ -118,6 +118,18 @@ impl LedgerService for Moody {
     async fn reverse(&self, _: Request<ReverseRequest>) -> Result<Response<ReverseResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn quote_batch(&self, _: Request<QuoteBatchRequest>) -> Result<Response<QuoteBatchResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn redeem(&self, _: Request<RedeemRequest>) -> Result<Response<RedeemResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn record_activity(
+        &self,
+        _: Request<RecordActivityRequest>,
+    ) -> Result<Response<RecordActivityResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn get_balance(&self, _: Request<GetBalanceRequest>) -> Result<Response<GetBalanceResponse>, Status> {
         Err(Status::unimplemented(""))
     }

@@ -8,20 +8,22 @@ use super::{
     KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_REDEMPTION,
     KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION,
     KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Opening, Parts, PreviousRecord, Publication, Record,
-    implied_lot,
+    has_subject, implied_lot, named_cells,
 };
 use crate::journal::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
+use crate::journal::lot_key::get_lot_key;
 use crate::ledger::command::{
     Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Receipt, Redemption, Reversal,
 };
 use crate::ledger::decision::{
-    BonusAward, CellUse, Clip, CounterChange, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, Refusal,
+    BonusAward, CellUse, Clip, CounterChange, Decision, LineOutcome, LotChange, Movement, Outcome, Refusal,
     TierStanding, TotalsChange,
 };
 use crate::ledger::program::{BonusIndex, LineClass, RuleIndex};
 use crate::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs, Units, WalletId,
+    AccountNumber, CellId, Day, Item, ItemId, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, Units,
+    WalletId,
 };
 use crate::ledger::zone::utc_day;
 use crate::limits;
@@ -148,9 +150,11 @@ fn get_question(
             happened_at: TimestampNs(posted_at.0.wrapping_add(reader.signed()?)),
             channel: SymbolId(reader.number()?),
         }),
-        KIND_ENROLMENT | KIND_REFUSED_ENROLMENT => {
-            CommandKind::Enrol(Enrolment { joins: get_segments(reader)?, leaves: get_segments(reader)? })
-        }
+        KIND_ENROLMENT | KIND_REFUSED_ENROLMENT => CommandKind::Enrol(Enrolment {
+            joins: get_segments(reader)?,
+            leaves: get_segments(reader)?,
+            birthday: None,
+        }),
         KIND_LOADING | KIND_REFUSED_LOADING => CommandKind::Load(get_loading(reader)?),
         _ => CommandKind::Expire,
     })
@@ -253,21 +257,78 @@ fn get_parts(reader: &mut Reader<'_>, flags: u8, entry: &mut Entry) -> Result<()
             decision.bonuses.push(BonusAward { bonus: BonusIndex(reader.number()?), units: reader.signed()? });
         }
     }
-    if parts & Parts::LOTS == 0 {
-        decision.effects.lots.clear();
-        decision.effects.lots.extend(implied);
-        return Ok(());
-    }
     decision.effects.lots.clear();
-    let count = reader.count()?;
-    for _ in 0..count.min(limits::LOT_CHANGES_MAX + 1) {
-        let movement = Movement::from_number(reader.byte()?).ok_or(DecodeError::UnknownTag)?;
-        decision.effects.lots.push(LotChange { movement, key: get_lot_key(reader)?, delta: reader.signed()? });
+    if parts & Parts::LOTS == 0 {
+        decision.effects.lots.extend(implied);
+    } else {
+        let count = reader.count()?;
+        for _ in 0..count.min(limits::LOT_CHANGES_MAX + 1) {
+            let movement = Movement::from_number(reader.byte()?).ok_or(DecodeError::UnknownTag)?;
+            decision.effects.lots.push(LotChange { movement, key: get_lot_key(reader)?, delta: reader.signed()? });
+        }
     }
+    if parts & Parts::SUBJECTS != 0 {
+        get_subjects(reader, entry)?;
+    }
+    get_profile_parts(reader, parts, entry)?;
     // The lot that is named in the ordinary content is the one that is granted, and the list says more than that.
-    let says_more = entry.decision.effects.lots.as_slice() != implied.as_slice();
-    let fits = implied_lot(&entry.command, &entry.decision) == implied;
-    if says_more && fits { Ok(()) } else { Err(DecodeError::Contradiction) }
+    let says_more = parts & Parts::LOTS == 0 || entry.decision.effects.lots.as_slice() != implied.as_slice();
+    let fits = parts & Parts::LOTS == 0 || implied_lot(&entry.command, &entry.decision) == implied;
+    let says_subjects = (parts & Parts::SUBJECTS != 0) == has_subjects(entry);
+    if says_more && fits && says_subjects { Ok(()) } else { Err(DecodeError::Contradiction) }
+}
+
+fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> Result<(), DecodeError> {
+    if parts & Parts::VARIANTS != 0 {
+        for _ in 0..some(reader.count()?)? {
+            entry.decision.variants.push(reader.byte()?);
+        }
+    }
+    let effects = &mut entry.decision.effects;
+    if parts & Parts::LAST_BASKET != 0 {
+        effects.last_basket_on = Some(Day(i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)?));
+    }
+    if parts & Parts::REMAINDER != 0 {
+        effects.remainder = Some(reader.signed()?);
+    }
+    if parts & Parts::BIRTHDAY != 0 {
+        let CommandKind::Enrol(enrolment) = &mut entry.command.kind else { return Err(DecodeError::Contradiction) };
+        let stated = MonthDay { month: reader.byte()?, day: reader.byte()? };
+        let birthday = (stated != MonthDay::default()).then_some(stated);
+        if birthday.is_some_and(|birthday| !birthday.is_real()) {
+            return Err(DecodeError::BadNumber);
+        }
+        enrolment.birthday = Some(birthday);
+        effects.birthday = flag(reader)?.then_some(birthday);
+    }
+    Ok(())
+}
+
+/// Whether any of the cells needs the part that states subjects.
+fn has_subjects(entry: &Entry) -> bool {
+    named_cells(&entry.command, &entry.decision).iter().any(has_subject)
+}
+
+/// Completes the cells: those of the decision, and of a reversal those of its original, which are the same.
+fn get_subjects(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), DecodeError> {
+    let decided = &mut entry.decision.cells;
+    let CommandKind::Reverse(reversal) = &mut entry.command.kind else {
+        return decided.iter_mut().try_for_each(|taken| get_subject(reader, taken));
+    };
+    for (index, taken) in reversal.original.cells.iter_mut().enumerate() {
+        get_subject(reader, taken)?;
+        if let Some(returned) = decided.get_mut(index) {
+            (returned.cell, returned.retain_until) = (taken.cell, taken.retain_until);
+        }
+    }
+    Ok(())
+}
+
+fn get_subject(reader: &mut Reader<'_>, taken: &mut CellUse) -> Result<(), DecodeError> {
+    taken.cell.subject = [SymbolId(reader.number()?), SymbolId(reader.number()?), SymbolId(reader.number()?)];
+    taken.cell.period = i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)?;
+    taken.retain_until = Day(i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)?);
+    Ok(())
 }
 
 /// The count of a part that is there.
@@ -373,15 +434,6 @@ fn get_granted(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Grante
     Ok(Granted { receipt, lot, units, counters: get_counters(reader, posted_at)?, cells: get_cells(reader)? })
 }
 
-fn get_lot_key(reader: &mut Reader<'_>) -> Result<LotKey, DecodeError> {
-    Ok(LotKey {
-        wallet: WalletId(reader.byte()?),
-        issuer: SymbolId(reader.number()?),
-        funding_rate_bps: reader.number()?,
-        expires_at: TimestampNs(reader.signed()?.wrapping_add(i64::MAX)),
-    })
-}
-
 fn get_counters(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Vec<CounterChange>, DecodeError> {
     let count = reader.count()?;
     let mut counters = Vec::with_capacity(count);
@@ -401,10 +453,11 @@ fn get_cells(reader: &mut Reader<'_>) -> Result<Vec<CellUse>, DecodeError> {
     let mut cells = Vec::with_capacity(count);
     for _ in 0..count {
         cells.push(CellUse {
-            cell: CellId(reader.number()?),
+            cell: CellId::whole(SymbolId(reader.number()?)),
             version: reader.unsigned()?,
             room_before: reader.signed()?,
             used: reader.signed()?,
+            retain_until: CellUse::FOR_EVER,
         });
     }
     Ok(cells)

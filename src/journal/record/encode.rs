@@ -8,13 +8,14 @@ use super::{
     KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM,
     KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING,
     KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record,
-    implied_lot,
+    has_subject, implied_lot, named_cells,
 };
 use crate::journal::codec::{put_id, put_signed, put_string, put_unsigned};
-use crate::ledger::command::{Basket, Command, CommandKind, Granted};
-use crate::ledger::decision::{CellUse, CounterChange, Decision, LotKey};
+use crate::journal::lot_key::put_lot_key;
+use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted};
+use crate::ledger::decision::{CellUse, CounterChange, Decision};
 use crate::ledger::program::{LineClass, RuleIndex};
-use crate::ledger::types::{SymbolId, TimestampNs};
+use crate::ledger::types::{MonthDay, SymbolId, TimestampNs};
 use crate::ledger::zone::utc_day;
 
 /// Appends the record of a command. Allocates only to grow `out`.
@@ -140,6 +141,13 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     set(Parts::BONUSES, !decision.bonuses.is_empty());
     let implied = implied_lot(command, decision);
     set(Parts::LOTS, decision.effects.lots.as_slice() != implied.as_slice());
+    set(Parts::SUBJECTS, named_cells(command, decision).iter().any(has_subject));
+    set(Parts::VARIANTS, !decision.variants.is_empty());
+    set(Parts::LAST_BASKET, decision.effects.last_basket_on.is_some());
+    set(Parts::REMAINDER, decision.effects.remainder.is_some());
+    if let CommandKind::Enrol(enrolment) = &command.kind {
+        set(Parts::BIRTHDAY, enrolment.birthday.is_some());
+    }
     parts
 }
 
@@ -176,6 +184,33 @@ fn put_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision: &Decisi
             put_lot_key(out, &change.key);
             put_signed(out, change.delta);
         }
+    }
+    if parts & Parts::SUBJECTS != 0 {
+        for taken in named_cells(command, decision) {
+            for symbol in taken.cell.subject {
+                put_unsigned(out, u64::from(symbol.0));
+            }
+            put_signed(out, i64::from(taken.cell.period));
+            put_signed(out, i64::from(taken.retain_until.0));
+        }
+    }
+    put_profile_parts(out, parts, command, decision);
+}
+
+fn put_profile_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision: &Decision) {
+    if parts & Parts::VARIANTS != 0 {
+        put_unsigned(out, decision.variants.len() as u64);
+        out.extend_from_slice(&decision.variants);
+    }
+    if let Some(day) = decision.effects.last_basket_on {
+        put_signed(out, i64::from(day.0));
+    }
+    if let Some(left) = decision.effects.remainder {
+        put_signed(out, left);
+    }
+    if let CommandKind::Enrol(Enrolment { birthday: Some(birthday), .. }) = &command.kind {
+        let MonthDay { month, day } = birthday.unwrap_or_default();
+        out.extend_from_slice(&[month, day, u8::from(decision.effects.birthday.is_some())]);
     }
 }
 
@@ -249,14 +284,6 @@ fn put_granted(out: &mut Vec<u8>, granted: &Granted, posted_at: TimestampNs) {
     put_cells(out, &granted.cells);
 }
 
-fn put_lot_key(out: &mut Vec<u8>, key: &LotKey) {
-    out.push(key.wallet.0);
-    put_unsigned(out, u64::from(key.issuer.0));
-    put_unsigned(out, u64::from(key.funding_rate_bps));
-    // One more than the instant, wrapped, so that "never" is a single byte.
-    put_signed(out, key.expires_at.0.wrapping_sub(i64::MAX));
-}
-
 fn put_counters(out: &mut Vec<u8>, counters: &[CounterChange], posted_at: TimestampNs) {
     put_unsigned(out, counters.len() as u64);
     for change in counters {
@@ -270,7 +297,7 @@ fn put_counters(out: &mut Vec<u8>, counters: &[CounterChange], posted_at: Timest
 fn put_cells(out: &mut Vec<u8>, cells: &[CellUse]) {
     put_unsigned(out, cells.len() as u64);
     for cell in cells {
-        put_unsigned(out, u64::from(cell.cell.0));
+        put_unsigned(out, u64::from(cell.cell.name.0));
         put_unsigned(out, cell.version);
         put_signed(out, cell.room_before);
         put_signed(out, cell.used);

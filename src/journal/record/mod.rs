@@ -13,7 +13,7 @@ pub use encode::{encode_control, encode_entry};
 
 use crate::journal::codec::{DecodeError, Reader, put_string, put_unsigned};
 use crate::ledger::command::{Command, CommandKind, Granted};
-use crate::ledger::decision::{Decision, LotChange, Movement};
+use crate::ledger::decision::{CellUse, Decision, LotChange, Movement};
 use crate::ledger::types::{AccountNumber, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs};
 
 const KIND_ACCRUAL: u8 = 1;
@@ -56,8 +56,18 @@ impl Parts {
     const BONUSES: u64 = 8;
     /// The lots that change, where they are not those that the ordinary content implies.
     const LOTS: u64 = 16;
+    /// Of each cell, or of each that a reversal's original drew on: the subject, the period, and until when it is kept.
+    const SUBJECTS: u64 = 32;
+    /// The account's variants in the experiments of the programme.
+    const VARIANTS: u64 = 64;
+    /// The local day of the account's last basket.
+    const LAST_BASKET: u64 = 128;
+    /// What rounding left over for the next basket.
+    const REMAINDER: u64 = 256;
+    /// A change of birthday: asked for, and taking effect.
+    const BIRTHDAY: u64 = 512;
     /// All of them.
-    const ALL: u64 = 31;
+    const ALL: u64 = 1_023;
 }
 
 /// The changes of lots that the ordinary content of a record implies.
@@ -75,6 +85,19 @@ fn implied_lot(command: &Command, decision: &Decision) -> Option<LotChange> {
             Some(LotChange { key, delta: -reversal.original.units, movement: Movement::Reverse })
         }
         CommandKind::Redeem(_) | CommandKind::Enrol(_) | CommandKind::Load(_) | CommandKind::Expire => None,
+    }
+}
+
+/// Whether a cell is more than a name.
+fn has_subject(taken: &CellUse) -> bool {
+    !taken.cell.is_whole() || taken.retain_until != CellUse::FOR_EVER
+}
+
+/// The cells of which the subjects are stated: a reversal's are those of its original.
+fn named_cells<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CellUse] {
+    match &command.kind {
+        CommandKind::Reverse(reversal) => &reversal.original.cells,
+        _ => &decision.cells,
     }
 }
 

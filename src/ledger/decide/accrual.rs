@@ -1,68 +1,68 @@
 //! A basket: what its lines earn, what the account's level and bonuses add, and what caps and budgets leave of it.
 
-use super::bounds;
+use super::bounds::{self, Bounded};
+use super::{lots, profile, tiers};
 use crate::ledger::account::Account;
-use crate::ledger::command::Basket;
-use crate::ledger::decision::{
-    BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, TierStanding, TotalsChange,
-};
+use crate::ledger::command::{Basket, Command};
+use crate::ledger::decision::{BonusAward, Decision, LineOutcome, LotChange, Movement, Outcome, TotalsChange};
 use crate::ledger::earn::LineSums;
-use crate::ledger::program::{BonusIndex, Conditions, Facts, LineClass, Periods, Program, Trigger};
+use crate::ledger::program::{BPS_ONE, BonusIndex, Conditions, Facts, LineClass, Periods, Program, Trigger};
 use crate::ledger::state::Context;
-use crate::ledger::types::{SymbolId, Units};
-use crate::ledger::zone::weekday;
+use crate::ledger::types::{Day, SymbolId, Units};
 
-pub(super) fn decide(account: &Account, partner: SymbolId, basket: &Basket, context: &Context<'_>, out: &mut Decision) {
+pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, context: &Context<'_>, out: &mut Decision) {
+    let (partner, account_id) = (command.partner, &*command.account_id);
     let program = context.program;
     if let Err(refusal) = super::check_event_time(basket.receipt_at, context) {
         out.outcome = Outcome::Refused(refusal);
         return;
     }
     let (day, minute) = program.zone.day_and_minute(basket.receipt_at);
-    let periods = Periods::on(day);
-    let standing = standing(account, program, periods);
+    let periods = Periods::on(day, minute).of_account(opened_on(account, day, program));
+    let standing = tiers::standing(account, program, periods);
+    let variants = profile::variants(account, account_id, program, out);
     let mut facts = Facts {
-        day,
-        weekday: weekday(day),
         minute,
         store: basket.store,
         channel: basket.channel,
         payment_method: basket.payment_method,
         partner,
-        segments: account.segments(),
         level: standing.map_or(0, |standing| standing.level),
-        eligible_minor: 0,
         basket_number: account.totals.baskets.saturating_add(1),
+        variants: &variants,
+        ..profile::facts(account, day)
     };
     if program.lines.needs_eligible_amount {
         facts.eligible_minor = eligible_minor(program, basket);
     }
-    let (earned, eligible_minor) = judge_lines(program, basket, &facts, out);
+    let remainder = profile::remainder(account, program);
+    let (earned, left, eligible_minor) = judge_lines(program, basket, &facts, remainder, out);
     facts.eligible_minor = eligible_minor;
     out.earned = earned;
-    award_bonuses(account, program, Trigger::Basket, periods, &facts, out);
+    award_bonuses(account, Trigger::Basket, periods, &facts, context, out);
 
-    out.granted = out.earned;
-    bounds::clip_by_velocity(account, periods, program, out);
-    bounds::clip_by_caps(account, periods, program, out);
-    bounds::clip_by_budgets(context, out);
+    let bounded = Bounded { account, basket: Some(basket), partner, periods, eligible_minor, context };
+    bounded.apply(out);
     grant(partner, periods, context, out);
-    bounds::count_caps(periods, context, out);
-    bounds::count_metrics(periods, eligible_minor, context, out);
-    if out.over_velocity.is_none() {
-        bounds::count_bonuses(periods, context, out);
-    } else {
-        out.bonuses.clear();
-    }
-    note_standing(standing, account, program, periods, out);
+    bounded.count(out);
+    lots::extend(account, day, context, out);
+    profile::note_basket(account, day, left, program, out);
+    tiers::note(standing, account, program, periods, out);
     out.effects.totals = TotalsChange::of_basket(&out.clips, out.over_velocity.is_some());
     bounds::check_balance(account, context, out);
 }
 
-/// Judges every line; the units that all earn together, and the eligible amount.
-fn judge_lines(program: &Program, basket: &Basket, facts: &Facts<'_>, out: &mut Decision) -> (Units, i64) {
-    let tier_bps = program.tiers.as_ref().and_then(|ladder| ladder.at(facts.level)).map(|level| level.multiplier_bps);
-    let mut sums = LineSums::new(program, tier_bps);
+/// Judges every line; the units that all earn together with what was left over before, what is left over now, and the
+/// eligible amount.
+fn judge_lines(
+    program: &Program,
+    basket: &Basket,
+    facts: &Facts<'_>,
+    remainder: i64,
+    out: &mut Decision,
+) -> (Units, i64, i64) {
+    let level = program.tiers.as_ref().and_then(|ladder| ladder.at(facts.level));
+    let mut sums = LineSums::new(program, level.map_or(BPS_ONE, |level| level.multiplier_bps), remainder);
     let mut eligible_minor = 0;
     for (line, number) in basket.lines.iter().zip(0..) {
         let first = out.stacked.len();
@@ -77,7 +77,13 @@ fn judge_lines(program: &Program, basket: &Basket, facts: &Facts<'_>, out: &mut 
         beside.sort_unstable_by_key(|(_, rule)| *rule);
         sums.add(class, beside.iter().map(|(_, rule)| *rule), line.amount_minor, line.quantity);
     }
-    (sums.units(), eligible_minor)
+    let (units, left) = sums.units();
+    (units, left, eligible_minor)
+}
+
+/// The local day on which the account was opened: this one for an account that is about to be.
+pub(super) fn opened_on(account: &Account, day: Day, program: &Program) -> Day {
+    if account.id.is_empty() { day } else { program.zone.day(account.opened_at) }
 }
 
 fn eligible_minor(program: &Program, basket: &Basket) -> i64 {
@@ -85,43 +91,21 @@ fn eligible_minor(program: &Program, basket: &Basket) -> i64 {
     eligible.map(|line| line.amount_minor).sum()
 }
 
-/// Where the account stands before the command.
-pub(super) fn standing(account: &Account, program: &Program, periods: Periods) -> Option<TierStanding> {
-    let ladder = program.tiers.as_ref()?;
-    let qualifying = account.counter(ladder.metric, periods.of(ladder.window));
-    Some(TierStanding { level: ladder.level(qualifying), qualifying })
-}
-
-/// Notes the level that judged, and the metric after the command.
-pub(super) fn note_standing(
-    before: Option<TierStanding>,
-    account: &Account,
-    program: &Program,
-    periods: Periods,
-    out: &mut Decision,
-) {
-    let (Some(before), Some(ladder)) = (before, &program.tiers) else { return };
-    let period = periods.of(ladder.window);
-    let gained = out.effects.counters.iter().find(|change| (change.counter, change.period) == (ladder.metric, period));
-    let qualifying = account.counter(ladder.metric, period) + gained.map_or(0, |change| change.delta);
-    out.tier = Some(TierStanding { level: before.level, qualifying });
-}
-
 /// Adds what the bonuses of a trigger come to.
 pub(super) fn award_bonuses(
     account: &Account,
-    program: &Program,
     trigger: Trigger,
     periods: Periods,
     facts: &Facts<'_>,
+    context: &Context<'_>,
     out: &mut Decision,
 ) {
-    for (bonus, index) in program.bonuses.iter().zip(0..) {
+    for (bonus, index) in context.program.bonuses.iter().zip(0..) {
         if bonus.trigger != trigger || !bonus.when.hold(facts) {
             continue;
         }
         let is_used_up = |(window, times)| account.counter(bonus.symbol, periods.of(window)) >= times;
-        if bonus.limit.is_some_and(is_used_up) {
+        if bonus.limit.is_some_and(is_used_up) || !bounds::has_place(bonus.places, bonus.symbol, context, out) {
             continue;
         }
         out.bonuses.push(BonusAward { bonus: BonusIndex(index), units: bonus.units });
@@ -134,7 +118,7 @@ pub(super) fn grant(partner: SymbolId, periods: Periods, context: &Context<'_>, 
     if out.granted == 0 {
         return;
     }
-    let expires_at = context.program.earn.terms.expires_at(&context.program.zone, periods.day());
-    let key = LotKey { wallet: out.wallet, issuer: partner, funding_rate_bps: 0, expires_at };
+    let program = context.program;
+    let key = program.earn.terms.lot(&program.zone, out.wallet, partner, periods.day());
     out.effects.lots.push(LotChange { key, delta: out.granted, movement: Movement::Grant });
 }

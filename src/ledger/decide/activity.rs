@@ -1,48 +1,47 @@
 //! Something that a member did besides buying: it earns the bonuses that its kind triggers.
 
-use super::{accrual, bounds};
+use super::bounds::{self, Bounded};
+use super::{accrual, lots, profile, tiers};
 use crate::ledger::account::Account;
-use crate::ledger::command::Activity;
+use crate::ledger::command::{Activity, Command};
 use crate::ledger::decision::{Decision, Outcome, TotalsChange};
 use crate::ledger::program::{Facts, Periods, Trigger};
 use crate::ledger::state::Context;
-use crate::ledger::types::SymbolId;
-use crate::ledger::zone::weekday;
 
 pub(super) fn decide(
     account: &Account,
-    partner: SymbolId,
+    command: &Command,
     activity: &Activity,
     context: &Context<'_>,
     out: &mut Decision,
 ) {
     let program = context.program;
+    let partner = command.partner;
     if let Err(refusal) = super::check_event_time(activity.happened_at, context) {
         out.outcome = Outcome::Refused(refusal);
         return;
     }
     let (day, minute) = program.zone.day_and_minute(activity.happened_at);
-    let periods = Periods::on(day);
-    let standing = accrual::standing(account, program, periods);
+    let opened_on = accrual::opened_on(account, day, program);
+    let periods = Periods::on(day, minute).of_account(opened_on);
+    let standing = tiers::standing(account, program, periods);
+    let variants = profile::variants(account, &command.account_id, program, out);
     let facts = Facts {
-        day,
-        weekday: weekday(day),
         minute,
         channel: activity.channel,
         partner,
-        segments: account.segments(),
         level: standing.map_or(0, |standing| standing.level),
         basket_number: account.totals.baskets,
-        ..Facts::default()
+        variants: &variants,
+        ..profile::facts(account, day)
     };
-    accrual::award_bonuses(account, program, Trigger::Activity(activity.kind), periods, &facts, out);
-    out.granted = out.earned;
-    bounds::clip_by_caps(account, periods, program, out);
-    bounds::clip_by_budgets(context, out);
+    accrual::award_bonuses(account, Trigger::Activity(activity.kind), periods, &facts, context, out);
+    let bounded = Bounded { account, basket: None, partner, periods, eligible_minor: 0, context };
+    bounded.apply(out);
     accrual::grant(partner, periods, context, out);
-    bounds::count_unit_caps(periods, context, out);
-    bounds::count_bonuses(periods, context, out);
-    accrual::note_standing(standing, account, program, periods, out);
+    bounded.count(out);
+    lots::extend(account, day, context, out);
+    tiers::note(standing, account, program, periods, out);
     out.effects.totals = TotalsChange::of_activity(&out.clips);
     bounds::check_balance(account, context, out);
 }

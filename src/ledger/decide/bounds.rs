@@ -1,123 +1,181 @@
-//! Bounds: velocity, caps, budgets and the largest balance, and the counters that they and the metrics keep.
+//! Bounds: velocity, caps, budgets, places and the largest balance, and the counters that they and the metrics keep.
 //!
-//! What must stay true: no bound is exceeded by one unit, and the last unit can be granted (invariant 6).
+//! What must stay true: no bound is exceeded by one unit, and the last unit can be granted (invariant 6); a cell whose
+//! room the decision depended on is named in it, with that room.
 
+use super::tiers;
 use crate::ledger::account::Account;
+use crate::ledger::command::Basket;
 use crate::ledger::decision::{CellUse, Clip, CounterChange, Decision, LotKey, Movement, Outcome, Refusal};
-use crate::ledger::program::{CalendarWindow, CapMeasure, MetricMeasure, Periods, Program};
+use crate::ledger::draws;
+use crate::ledger::program::{
+    BonusIndex, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Periods, Program,
+};
 use crate::ledger::state::Context;
-use crate::ledger::types::{Day, SymbolId, Units, WalletId};
-use crate::ledger::zone::utc_day;
+use crate::ledger::types::{CellId, SymbolId, Units, WalletId};
 use crate::limits;
 
-/// A basket that would have earned earns nothing once the window has seen as many earning baskets as the cap allows.
-pub(super) fn clip_by_velocity(account: &Account, periods: Periods, program: &Program, out: &mut Decision) {
-    if out.earned == 0 {
-        return;
+/// A command as far as bounds look at it.
+pub(super) struct Bounded<'a> {
+    pub(super) account: &'a Account,
+    /// `None` for an activity.
+    pub(super) basket: Option<&'a Basket>,
+    pub(super) partner: SymbolId,
+    pub(super) periods: Periods,
+    pub(super) eligible_minor: i64,
+    pub(super) context: &'a Context<'a>,
+}
+
+impl Bounded<'_> {
+    /// Velocity first, then what clips, in the order of the file, then budgets.
+    pub(super) fn apply(&self, out: &mut Decision) {
+        out.granted = out.earned;
+        self.decline(out);
+        for cap in self.context.program.caps.iter().filter(|cap| !cap.declines()) {
+            if let Some(room) = self.room(cap, out.granted > 0, out) {
+                clip(cap.symbol, false, room, out);
+            }
+        }
+        for budget in self.context.program.budgets_at(self.context.posted_at) {
+            if out.granted > 0 {
+                // A cell that withheld everything is part of the reasons though nothing is taken from it.
+                let room = look_into(budget.cell, self.context, out);
+                clip(budget.cell.name, true, room, out);
+            }
+        }
     }
-    for cap in program.caps.iter().filter(|cap| cap.measure == CapMeasure::EarningBaskets) {
-        let period = periods.of(cap.window);
-        if account.counter(cap.symbol, period) >= cap.limit {
-            out.over_velocity = Some(cap.symbol);
-            out.granted = 0;
+
+    /// A basket that would have earned earns nothing once a window has no room for it.
+    fn decline(&self, out: &mut Decision) {
+        if out.earned == 0 {
             return;
         }
-    }
-}
-
-pub(super) fn clip_by_caps(account: &Account, periods: Periods, program: &Program, out: &mut Decision) {
-    for cap in program.caps.iter().filter(|cap| cap.measure == CapMeasure::Units) {
-        let period = periods.of(cap.window);
-        let room = (cap.limit - account.counter(cap.symbol, period)).max(0);
-        if out.granted > room {
-            out.clips.push(Clip { source: cap.symbol, is_budget: false, units: out.granted - room });
-            out.granted = room;
+        for cap in self.context.program.caps.iter().filter(|cap| cap.declines()) {
+            let wanted = self.wanted(cap, out.earned);
+            if wanted == 0 {
+                continue;
+            }
+            if self.room(cap, true, out).is_some_and(|room| wanted > room) {
+                out.over_velocity = Some(cap.symbol);
+                out.granted = 0;
+                return;
+            }
         }
     }
-}
 
-/// Several budgets on one command: each clips to its room, then all are drawn on by what is left.
-pub(super) fn clip_by_budgets(context: &Context<'_>, out: &mut Decision) {
-    let mut rooms = context.rooms.iter();
-    for budget in context.program.budgets_at(context.posted_at) {
-        let found = rooms.next().expect("the caller takes one room for each budget in force");
-        assert_eq!(found.cell, budget.cell, "rooms come in the order of the budgets");
-        if out.granted == 0 {
-            continue; // nothing to take, so the cell is not part of the decision
-        }
-        let room = found.room.max(0);
-        if out.granted > room {
-            let source = SymbolId(budget.cell.0);
-            out.clips.push(Clip { source, is_budget: true, units: out.granted - room });
-            out.granted = room;
-        }
-        // A cell that withheld everything is part of the reasons though nothing is taken from it.
-        out.cells.push(CellUse { cell: found.cell, version: found.version, room_before: found.room, used: 0 });
-    }
-    for cell in &mut out.cells {
-        cell.used = out.granted;
-    }
-}
-
-fn retain_until(window: CalendarWindow, period: i32, context: &Context<'_>) -> Day {
-    const NS_PER_DAY: i64 = 86_400_000_000_000;
-    // Two days more than the late limit cover the zone's offset and the partial day.
-    let late_days = context.program.late_limit_ns / NS_PER_DAY + 2;
-    let last = window.last_day(period).0.max(utc_day(context.posted_at).0);
-    Day(last.saturating_add(i32::try_from(late_days).unwrap_or(i32::MAX)))
-}
-
-pub(super) fn count_caps(periods: Periods, context: &Context<'_>, out: &mut Decision) {
-    for cap in &context.program.caps {
-        let delta = match cap.measure {
-            CapMeasure::Units => out.granted,
-            CapMeasure::EarningBaskets => i64::from(out.granted > 0),
-        };
-        let period = periods.of(cap.window);
-        push_counter(cap.symbol, cap.window, period, delta, context, out);
-    }
-}
-
-/// What an activity counts for: the units of it, but no basket.
-pub(super) fn count_unit_caps(periods: Periods, context: &Context<'_>, out: &mut Decision) {
-    for cap in context.program.caps.iter().filter(|cap| cap.measure == CapMeasure::Units) {
-        push_counter(cap.symbol, cap.window, periods.of(cap.window), out.granted, context, out);
-    }
-}
-
-/// Counts each bonus that has a limit: it is used up even where a cap clipped its units.
-pub(super) fn count_bonuses(periods: Periods, context: &Context<'_>, out: &mut Decision) {
-    for index in 0..out.bonuses.len() {
-        let award = out.bonuses.get(index).copied();
-        let bonus = award.and_then(|award| context.program.bonus(award.bonus));
-        let bonus = bonus.expect("a decision awards bonuses of its programme");
-        if let Some((window, _)) = bonus.limit {
-            push_counter(bonus.symbol, window, periods.of(window), 1, context, out);
+    /// What a grant of so many units counts for in a cap.
+    fn wanted(&self, cap: &Cap, units: Units) -> i64 {
+        match cap.measure {
+            CapMeasure::Units => units,
+            CapMeasure::EarningBaskets => i64::from(units > 0 && self.basket.is_some()),
+            CapMeasure::EligibleAmount if units > 0 => self.eligible_minor,
+            CapMeasure::EligibleAmount => 0,
         }
     }
-}
 
-pub(super) fn count_metrics(periods: Periods, eligible_minor: i64, context: &Context<'_>, out: &mut Decision) {
-    for metric in &context.program.metrics {
-        let delta = match metric.measure {
-            MetricMeasure::EligibleAmount => eligible_minor,
-        };
-        let period = periods.of(metric.window);
-        push_counter(metric.symbol, metric.window, period, delta, context, out);
+    /// What a cap leaves, not less than 0; `None` for a cap that is about something which the command does not say, or
+    /// about a cell at which nobody needs to look.
+    fn room(&self, cap: &Cap, needed: bool, out: &mut Decision) -> Option<i64> {
+        match draws::cell_of(cap, self.basket, self.partner, self.periods) {
+            Some(cell) => needed.then(|| look_into(cell, self.context, out)),
+            None if cap.subject == CapSubject::Account => Some((cap.limit - self.counted(cap)).max(0)),
+            None => None,
+        }
     }
-}
 
-fn push_counter(
-    counter: SymbolId,
-    window: CalendarWindow,
-    period: i32,
-    delta: i64,
-    context: &Context<'_>,
-    out: &mut Decision,
-) {
-    if delta != 0 {
-        let retain_until = retain_until(window, period, context);
+    /// What a cap has counted for the account: where windows are bounded together, the most of any that contain the
+    /// present one.
+    fn counted(&self, cap: &Cap) -> i64 {
+        let period = self.periods.of(cap.window);
+        if cap.rolling <= 1 {
+            return self.account.counter(cap.symbol, period);
+        }
+        let step = cap.window.step();
+        let ends = (0..i32::from(cap.rolling)).map(|ahead| period.saturating_add(ahead * step));
+        ends.map(|end| self.account.rolling(cap.symbol, end, step, cap.rolling)).max().unwrap_or(0)
+    }
+
+    /// Moves the counters of caps, metrics and bonuses, and takes from the cells.
+    pub(super) fn count(&self, out: &mut Decision) {
+        let program = self.context.program;
+        for cap in program.caps.iter().filter(|cap| cap.subject == CapSubject::Account) {
+            let delta = self.wanted(cap, out.granted);
+            self.push_counter(cap.symbol, cap.window, i32::from(cap.rolling) - 1, delta, out);
+        }
+        for metric in &program.metrics {
+            let delta = match metric.measure {
+                MetricMeasure::EligibleAmount => self.eligible_minor,
+                MetricMeasure::Units => out.granted,
+                MetricMeasure::Baskets => i64::from(self.basket.is_some()),
+            };
+            let ladder = program.tiers.as_ref().filter(|ladder| ladder.metric == metric.symbol);
+            self.push_counter(metric.symbol, metric.window, ladder.map_or(0, tiers::windows_kept), delta, out);
+        }
+        if out.over_velocity.is_some() {
+            // What is denied uses up no bonus.
+            out.bonuses.clear();
+        }
+        for index in 0..out.bonuses.len() {
+            let award = out.bonuses.get(index).copied();
+            let bonus = award.and_then(|award| program.bonus(award.bonus));
+            let bonus = bonus.expect("a decision awards bonuses of its programme");
+            if let Some((window, _)) = bonus.limit {
+                self.push_counter(bonus.symbol, window, 0, 1, out);
+            }
+        }
+        self.take_from_cells(out);
+    }
+
+    fn take_from_cells(&self, out: &mut Decision) {
+        let program = self.context.program;
+        let Decision { cells, bonuses, granted, .. } = out;
+        for cell in cells {
+            let name = cell.cell.name;
+            let awards = |index: BonusIndex| program.bonus(index).is_some_and(|bonus| bonus.symbol == name);
+            cell.used = match program.caps.iter().find(|cap| cap.symbol == name) {
+                Some(cap) => self.wanted(cap, *granted),
+                None if program.bonuses.iter().any(|bonus| bonus.symbol == name) => {
+                    i64::from(bonuses.iter().any(|award| awards(award.bonus)))
+                }
+                None => *granted,
+            };
+        }
+    }
+
+    /// Moves a counter that is looked at for so many windows more.
+    fn push_counter(&self, counter: SymbolId, window: CalendarWindow, ahead: i32, delta: i64, out: &mut Decision) {
+        if delta == 0 {
+            return;
+        }
+        let period = self.periods.of(window);
+        let last = self.periods.last_day(window, ahead);
+        let retain_until = draws::after_late_limit(last, self.context.program, self.context.posted_at);
         out.effects.counters.push(CounterChange { counter, period, delta, retain_until });
+    }
+}
+
+/// Whether a bonus has a place left; one without places always has.
+pub(super) fn has_place(places: Option<i64>, name: SymbolId, context: &Context<'_>, out: &mut Decision) -> bool {
+    places.is_none() || look_into(CellId::whole(name), context, out) > 0
+}
+
+/// The room in a cell, not less than 0; the decision names the cell from here on.
+fn look_into(cell: CellId, context: &Context<'_>, out: &mut Decision) -> Units {
+    let found = context.rooms.iter().find(|room| room.cell == cell).expect("the caller takes hold of every cell");
+    out.cells.push(CellUse {
+        cell,
+        version: found.version,
+        room_before: found.room,
+        used: 0,
+        retain_until: found.retain_until,
+    });
+    found.room.max(0)
+}
+
+fn clip(source: SymbolId, is_budget: bool, room: Units, out: &mut Decision) {
+    if out.granted > room {
+        out.clips.push(Clip { source, is_budget, units: out.granted - room });
+        out.granted = room;
     }
 }
 

@@ -5,9 +5,10 @@
 
 use crate::ledger::account::{Account, Lot};
 use crate::ledger::command::{Loading, Redemption};
-use crate::ledger::decision::{Decision, LotChange, Movement, Outcome, Refusal};
+use crate::ledger::decision::{Decision, LotChange, LotKey, Movement, Outcome, Refusal};
+use crate::ledger::program::Expiry;
 use crate::ledger::state::Context;
-use crate::ledger::types::{TimestampNs, Units, WalletId};
+use crate::ledger::types::{Day, TimestampNs, Units, WalletId};
 use crate::limits;
 
 /// Posts the expiry of lots that are dead: a bounded number of them, the rest is left for the next record.
@@ -24,7 +25,7 @@ pub(super) fn post_expiry(account: &Account, posted_at: TimestampNs, out: &mut D
 pub(super) fn redeem(account: &Account, redemption: &Redemption, context: &Context<'_>, out: &mut Decision) {
     out.wallet = redemption.wallet;
     let balance = account.balance(out.wallet, context.posted_at);
-    if balance < redemption.units {
+    if account.available(out.wallet, context.posted_at) < redemption.units {
         out.outcome = Outcome::Refused(Refusal::InsufficientBalance);
         return;
     }
@@ -34,6 +35,30 @@ pub(super) fn redeem(account: &Account, redemption: &Redemption, context: &Conte
     }
     out.granted = -redemption.units;
     out.balance_after = balance - redemption.units;
+    extend(account, context.program.zone.day(context.posted_at), context, out);
+}
+
+/// Puts off the death of lots that die by inactivity, under the terms in force: what the account's other changes leave
+/// of them goes into lots that die later.
+pub(super) fn extend(account: &Account, day: Day, context: &Context<'_>, out: &mut Decision) {
+    let terms = context.program.earn.terms;
+    if !matches!(terms.expiry, Expiry::AfterInactivity(_)) {
+        return;
+    }
+    let expires_at = terms.expires_at(&context.program.zone, day);
+    for lot in &account.lots {
+        let is_put_off = lot.key.is_extended && lot.key.is_alive(context.posted_at) && lot.key.expires_at < expires_at;
+        if !is_put_off || out.effects.lots.len() + 2 > limits::LOT_CHANGES_MAX {
+            continue;
+        }
+        let taken = out.effects.lots.iter().filter(|change| change.key == lot.key).map(|change| change.delta);
+        let left = lot.remaining + taken.sum::<Units>();
+        if left > 0 {
+            let to = LotKey { expires_at, ..lot.key };
+            out.effects.lots.push(LotChange { key: lot.key, delta: -left, movement: Movement::Extend });
+            out.effects.lots.push(LotChange { key: to, delta: left, movement: Movement::Extend });
+        }
+    }
 }
 
 /// Takes units of a wallet from lots that are alive, those that die first before others, beside what earlier changes
@@ -52,7 +77,8 @@ pub(super) fn take(
     while missing > 0 && out.effects.lots.len() < limits::LOT_CHANGES_MAX {
         let order = |lot: &&Lot| (lot.key.expires_at, lot.key);
         let after = |lot: &&Lot| last.is_none_or(|(expires_at, last)| order(lot) > (expires_at, last.key));
-        let Some(next) = account.alive(wallet, at).filter(after).min_by_key(order) else { break };
+        let is_spendable = |lot: &&Lot| movement != Movement::Burn || lot.key.is_available(at);
+        let Some(next) = account.alive(wallet, at).filter(is_spendable).filter(after).min_by_key(order) else { break };
         last = Some((next.key.expires_at, next));
         let taken_before = out.effects.lots.iter().filter(|change| change.key == next.key).map(|change| change.delta);
         let left = next.remaining + taken_before.sum::<Units>();

@@ -9,6 +9,7 @@ mod bounds;
 mod lots;
 mod profile;
 mod reversal;
+mod tiers;
 
 use super::account::Account;
 use super::command::{Command, CommandKind};
@@ -28,7 +29,8 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
     out.account_known = true;
     match (&command.kind, known) {
         (CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Load(_), None)
-            if context.program.accounts == AccountPolicy::Enrolled =>
+            // Without an id nobody in particular is meant, which only a quote does: an account without history.
+            if context.program.accounts == AccountPolicy::Enrolled && !command.account_id.is_empty() =>
         {
             out.outcome = Outcome::Refused(Refusal::AccountUnknown);
         }
@@ -43,8 +45,8 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
             let account = found.unwrap_or(&unopened);
             lots::post_expiry(account, context.posted_at, out);
             match kind {
-                CommandKind::Accrue(basket) => accrual::decide(account, command.partner, basket, context, out),
-                CommandKind::Act(activity) => activity::decide(account, command.partner, activity, context, out),
+                CommandKind::Accrue(basket) => accrual::decide(account, command, basket, context, out),
+                CommandKind::Act(activity) => activity::decide(account, command, activity, context, out),
                 CommandKind::Reverse(reversal) => reversal::decide(account, reversal, context, out),
                 CommandKind::Redeem(redemption) => lots::redeem(account, redemption, context, out),
                 CommandKind::Load(loading) => lots::load(account, loading, context, out),

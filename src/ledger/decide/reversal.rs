@@ -38,6 +38,7 @@ pub(super) fn decide(account: &Account, reversal: &Reversal, context: &Context<'
             version: found.version,
             room_before: found.room,
             used: -taken.used,
+            retain_until: taken.retain_until,
         });
     }
     out.effects.totals = TotalsChange::of_reversal();

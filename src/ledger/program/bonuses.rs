@@ -31,4 +31,6 @@ pub struct Bonus {
     pub units: Units,
     /// At most so often per account and window; `None` for as often as it comes.
     pub limit: Option<(CalendarWindow, i64)>,
+    /// At most so often over all accounts, first come first served; `None` for as often as it comes.
+    pub places: Option<i64>,
 }

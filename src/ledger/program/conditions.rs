@@ -3,7 +3,9 @@
 //! What must stay true: a condition looks at facts alone, which are the command's, the account's and the clock's of the
 //! decision; lists are sorted, so that a look takes no longer for a long list than for a short one.
 
-use crate::ledger::types::{Day, SymbolId};
+use crate::ledger::account::Counter;
+use crate::ledger::types::{Day, MonthDay, SymbolId};
+use crate::ledger::zone::{day_in_year, month_of_day, weekday, year_of_day};
 
 /// Days of the week as a set; the empty set means every day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +50,63 @@ pub struct Conditions {
     pub nth_basket: i64,
     /// The basket's number is a multiple of this; 0 for any.
     pub every_nth_basket: i64,
+    /// The account's birthday is this near.
+    pub birthday: Option<BirthdayWithin>,
+    /// At least so many days have passed since the account's last basket; an account without one does not meet it.
+    pub days_since_last_basket_min: Option<i32>,
+    /// At most so many days have passed since the account's last basket; an account without one does not meet it.
+    pub days_since_last_basket_max: Option<i32>,
+    /// The eligible amount reaches so many percent of the account's own average over its baskets so far; an account
+    /// without one does not meet it.
+    pub own_average: Option<OwnAverage>,
+    /// The account is in one of these variants of experiments: their places in the programme.
+    pub variants: Vec<(u8, u8)>,
+}
+
+/// How near a birthday is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BirthdayWithin {
+    /// The same local day.
+    Day,
+    /// The same week, from Monday to Sunday.
+    Week,
+    /// The same month.
+    Month,
+}
+
+impl BirthdayWithin {
+    /// Whether the birthday is this near to a day.
+    #[must_use]
+    pub fn holds(self, birthday: MonthDay, day: Day) -> bool {
+        let is_on = |day: Day| day_in_year(birthday, year_of_day(day)) == day;
+        match self {
+            Self::Day => is_on(day),
+            Self::Week => {
+                let monday = day.0 - i32::from(weekday(day));
+                (monday..monday + 7).any(|day| is_on(Day(day)))
+            }
+            Self::Month => month_of_day(day) == birthday.month,
+        }
+    }
+}
+
+/// A threshold by the account's own baskets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnAverage {
+    /// The metric of eligible amounts over all time.
+    pub metric: SymbolId,
+    /// Percent of the average.
+    pub percent: i64,
+}
+
+impl OwnAverage {
+    fn holds(&self, facts: &Facts<'_>) -> bool {
+        let place = facts.counters.binary_search_by_key(&(self.metric, 0), |entry| (entry.counter, entry.period));
+        let spent = place.ok().and_then(|index| facts.counters.get(index)).map_or(0, |entry| entry.value);
+        let baskets = i128::from(facts.basket_number) - 1;
+        let threshold = i128::from(spent) * i128::from(self.percent);
+        baskets > 0 && i128::from(facts.eligible_minor) * 100 * baskets >= threshold
+    }
 }
 
 /// What is known when conditions are judged.
@@ -75,6 +134,14 @@ pub struct Facts<'a> {
     pub eligible_minor: i64,
     /// The basket's number among those of the account, from 1.
     pub basket_number: i64,
+    /// The account's birthday, if it is known.
+    pub birthday: Option<MonthDay>,
+    /// Days since the account's last basket, if there is one.
+    pub days_since_last_basket: Option<i32>,
+    /// The account's counters, ascending.
+    pub counters: &'a [Counter],
+    /// The account's variant in each experiment of the programme.
+    pub variants: &'a [u8],
 }
 
 impl Conditions {
@@ -98,6 +165,19 @@ impl Conditions {
             && !in_any(&self.not_segments)
             && (self.nth_basket == 0 || self.nth_basket == facts.basket_number)
             && (self.every_nth_basket == 0 || facts.basket_number % self.every_nth_basket == 0)
+            && self.birthday.is_none_or(|near| facts.birthday.is_some_and(|day| near.holds(day, facts.day)))
+            && self
+                .days_since_last_basket_min
+                .is_none_or(|min| facts.days_since_last_basket.is_some_and(|days| days >= min))
+            && self
+                .days_since_last_basket_max
+                .is_none_or(|max| facts.days_since_last_basket.is_some_and(|days| days <= max))
+            && self.own_average.is_none_or(|average| average.holds(facts))
+            && (self.variants.is_empty()
+                || self
+                    .variants
+                    .iter()
+                    .any(|(experiment, variant)| facts.variants.get(usize::from(*experiment)) == Some(variant)))
     }
 }
 
@@ -117,6 +197,11 @@ mod tests {
             level: 1,
             eligible_minor: 2_500,
             basket_number: 10,
+            // Day 100 is 11 April 1970.
+            birthday: Some(MonthDay { month: 4, day: 30 }),
+            days_since_last_basket: Some(30),
+            counters: &[Counter { counter: SymbolId(3), period: 0, value: 22_500, retain_until: Day(0) }],
+            variants: &[1, 2],
             ..Facts::default()
         };
         let none = Conditions::default;
@@ -145,9 +230,39 @@ mod tests {
             (Conditions { nth_basket: 9, ..none() }, false),
             (Conditions { every_nth_basket: 5, ..none() }, true),
             (Conditions { every_nth_basket: 3, ..none() }, false),
+            (Conditions { days_since_last_basket_min: Some(30), ..none() }, true),
+            (Conditions { days_since_last_basket_min: Some(31), ..none() }, false),
+            (Conditions { days_since_last_basket_max: Some(29), ..none() }, false),
+            // Nine baskets of 22,500 in all are 2,500 on average.
+            (Conditions { own_average: Some(OwnAverage { metric: SymbolId(3), percent: 100 }), ..none() }, true),
+            (Conditions { own_average: Some(OwnAverage { metric: SymbolId(3), percent: 101 }), ..none() }, false),
+            (Conditions { variants: vec![(0, 0), (1, 2)], ..none() }, true),
+            (Conditions { variants: vec![(1, 1)], ..none() }, false),
+            (Conditions { birthday: Some(BirthdayWithin::Month), ..none() }, true),
+            (Conditions { birthday: Some(BirthdayWithin::Day), ..none() }, false),
         ];
         for (conditions, expected) in rows {
             assert_eq!(conditions.hold(&facts), expected, "{conditions:?}");
+        }
+    }
+
+    #[test]
+    fn a_birthday_is_near_by_day_week_and_month() {
+        // 2017-03-01, day 17,226, was a Wednesday; 2016-02-29 is day 16,860.
+        let [leap, second, sunday] = [(2, 29), (3, 2), (3, 5)].map(|(month, day)| MonthDay { month, day });
+        use BirthdayWithin::{Day as On, Month, Week};
+        let rows = [
+            (On, leap, 17_226, true),
+            (On, leap, 16_860, true),
+            (On, second, 17_226, false),
+            (Week, second, 17_226, true),
+            (Week, sunday, 17_226, true),
+            (Week, sunday, 17_231, false),
+            (Month, sunday, 17_226, true),
+            (Month, leap, 17_226, false),
+        ];
+        for (near, birthday, day, expected) in rows {
+            assert_eq!(near.holds(birthday, Day(day)), expected, "{near:?} {birthday:?} {day}");
         }
     }
 }

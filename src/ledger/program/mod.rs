@@ -12,7 +12,7 @@ mod tiers;
 mod windows;
 
 pub use bonuses::{Bonus, BonusIndex, Trigger};
-pub use conditions::{Conditions, Facts, Weekdays};
+pub use conditions::{BirthdayWithin, Conditions, Facts, OwnAverage, Weekdays};
 pub use lines::{Attribute, AttributeEntry, LineClass, LineEffect, LineRule, LineTable, RuleIndex, Stacking};
 pub use terms::{Expiry, Terms};
 pub use tiers::{TierLadder, TierLevel};
@@ -48,12 +48,18 @@ pub struct Program {
     pub bonuses: Vec<Bonus>,
     /// The ladder that accounts climb, if there is one.
     pub tiers: Option<TierLadder>,
+    /// Experiments, at most [`crate::limits::PROGRAM_EXPERIMENTS_MAX`].
+    pub experiments: Vec<Experiment>,
+    /// Whether a condition looks at the day of the account's last basket, so that it is kept.
+    pub keeps_last_basket: bool,
     /// Bounds per account and window. Those on baskets are judged first; those on units clip in this order.
     pub caps: Vec<Cap>,
     /// Counters without a bound.
     pub metrics: Vec<Metric>,
     /// Bounds on the whole programme, in the order in which they clip.
     pub budgets: Vec<Budget>,
+    /// Whether commands can draw on shared cells: see [`Program::draws_on_cells`].
+    pub has_cells: bool,
     /// What a command for an unknown account does.
     pub accounts: AccountPolicy,
     /// A receipt older than this when it is presented is refused. Nanoseconds.
@@ -94,6 +100,16 @@ pub struct Earn {
     pub terms: Terms,
 }
 
+/// A division of all accounts into variants. An account stays in its variant as long as the experiment has this name
+/// and these shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Experiment {
+    /// Name in the file: part of what an account's variant is drawn from.
+    pub name: String,
+    /// Variants: the name, and the percentage of accounts in this one or one before it. The last reaches 100.
+    pub variants: Vec<(String, u8)>,
+}
+
 /// How an exact fraction becomes a whole number. All amounts are non-negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rounding {
@@ -103,6 +119,8 @@ pub enum Rounding {
     HalfUp,
     /// To the nearest, a half to the even neighbour.
     HalfEven,
+    /// Down; what is left over is added to the account's next basket that the same version judges. Per basket only.
+    Carry,
 }
 
 /// Where rounding happens.
@@ -126,7 +144,7 @@ impl Rounding {
         let quotient = numerator / denominator;
         let remainder = numerator % denominator;
         let up = match self {
-            Self::Floor => false,
+            Self::Floor | Self::Carry => false,
             Self::HalfUp => remainder * 2 >= denominator,
             Self::HalfEven => remainder * 2 > denominator || (remainder * 2 == denominator && quotient % 2 == 1),
         };
@@ -137,10 +155,41 @@ impl Rounding {
 /// What a cap counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CapMeasure {
-    /// Units granted; what is over is clipped.
+    /// Units granted.
     Units,
     /// Baskets that were granted more than nothing; a further one that would have earned earns nothing.
     EarningBaskets,
+    /// Minor units of the eligible amounts of baskets that were granted more than nothing; one that would exceed it
+    /// earns nothing.
+    EligibleAmount,
+}
+
+/// Whose counter a cap bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CapSubject {
+    /// Each account's own.
+    #[default]
+    Account,
+    /// One for each store, over all accounts.
+    Store,
+    /// One for each terminal of each store.
+    Terminal,
+    /// One for each cashier.
+    Cashier,
+    /// One for each partner.
+    Partner,
+    /// One in all.
+    Programme,
+}
+
+/// What becomes of a basket that would exceed a cap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Over {
+    /// It is granted what there is room for.
+    #[default]
+    Clip,
+    /// It is granted nothing. A cap on anything but units can do nothing else.
+    Decline,
 }
 
 /// A bound per account and window.
@@ -152,10 +201,25 @@ pub struct Cap {
     pub symbol: SymbolId,
     /// What is counted.
     pub measure: CapMeasure,
+    /// Whose.
+    pub subject: CapSubject,
     /// Per which window.
     pub window: CalendarWindow,
+    /// So many windows that follow each other are bounded together: 1 for each by itself, at most
+    /// [`crate::limits::ROLLING_WINDOWS_MAX`]. More than 1 only for accounts.
+    pub rolling: u16,
     /// The most that may be reached. 0 to [`crate::limits::UNITS_MAX`].
     pub limit: i64,
+    /// What becomes of what is over.
+    pub over: Over,
+}
+
+impl Cap {
+    /// Whether a basket that would exceed it is granted nothing.
+    #[must_use]
+    pub fn declines(&self) -> bool {
+        self.over == Over::Decline || self.measure != CapMeasure::Units
+    }
 }
 
 /// What a metric counts.
@@ -163,6 +227,10 @@ pub struct Cap {
 pub enum MetricMeasure {
     /// Minor units of the amounts of eligible lines, whether or not the basket was clipped or refused.
     EligibleAmount,
+    /// Units granted.
+    Units,
+    /// Baskets seen.
+    Baskets,
 }
 
 /// A counter per account and window without a bound.
@@ -221,6 +289,13 @@ impl Program {
     pub fn budgets_at(&self, posted_at: TimestampNs) -> impl Iterator<Item = &Budget> + Clone {
         let posted_day = self.zone.day(posted_at);
         self.budgets.iter().filter(move |budget| budget.in_force(posted_day))
+    }
+
+    /// Whether a shared cap, a budget or places make commands draw on shared cells.
+    #[must_use]
+    pub fn draws_on_cells(&self) -> bool {
+        let has_shared_cap = self.caps.iter().any(|cap| cap.subject != CapSubject::Account);
+        has_shared_cap || !self.budgets.is_empty() || self.bonuses.iter().any(|bonus| bonus.places.is_some())
     }
 }
 

@@ -12,6 +12,15 @@ pub struct TierLadder {
     pub metric: SymbolId,
     /// The metric's window.
     pub window: CalendarWindow,
+    /// The metric of so many windows up to the present one counts together: 1 for the present one alone, at most
+    /// [`crate::limits::ROLLING_WINDOWS_MAX`].
+    pub rolling: u16,
+    /// For so many windows after it was reached a level is kept.
+    pub keep: u16,
+    /// After that, one level less is kept for one more window.
+    pub soft_landing: bool,
+    /// For so many days of the first window in which it is not kept, a level still counts.
+    pub grace_days: u16,
     /// Ascending by threshold, at most [`crate::limits::PROGRAM_TIERS_MAX`].
     pub levels: Vec<TierLevel>,
 }
@@ -52,6 +61,10 @@ mod tests {
         let ladder = TierLadder {
             metric: SymbolId(1),
             window: CalendarWindow::Year,
+            rolling: 1,
+            keep: 0,
+            soft_landing: false,
+            grace_days: 0,
             levels: vec![level("silver", 20_000), level("gold", 60_000)],
         };
         let rows = [(0, 0, None), (19_999, 0, None), (20_000, 1, Some("silver")), (60_000, 2, Some("gold"))];

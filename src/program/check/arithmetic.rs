@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Value, key_of};
-use crate::ledger::program::{BPS_ONE, Stacking};
+use crate::ledger::program::{BPS_ONE, Rounding, Stacking};
 use crate::limits::{BASKET_LINES_MAX, LINE_AMOUNT_MINOR_MAX, LINE_QUANTITY_MAX, UNITS_MAX};
 use crate::program::file::{EarnSection, EffectEntry, ProgramFile, RuleEntry, TriggerEntry};
 use crate::program::problem::{Finding, Problems};
@@ -40,17 +40,27 @@ pub(super) fn check_largest_basket(earn: &EarnSection, file: &ProgramFile, probl
         return;
     }
     let strongest = Strongest::of(file);
+    if earn.rounding == Rounding::Carry && strongest.denominator(earn).is_none_or(|parts| i64::try_from(parts).is_err())
+    {
+        let message = "what a basket leaves over is in parts too small to be carried";
+        let hint = "lower `per_minor`, have fewer rules that multiply, or round in another way";
+        problems.push(Finding::error(&earn.per_minor.span(), message).hint(hint));
+    }
     let most = strongest.largest_basket(earn).map(|basket| basket + basket_bonuses(file));
     if most.is_none_or(|most| most > room) {
-        let message = format!(
-            "arithmetic that could overflow: with {} together one basket could earn more than {} units",
-            strongest.names(file, true),
-            stated(UNITS_MAX)
-        );
+        let what = match most {
+            Some(_) => format!("one basket could earn more than {} units", stated(UNITS_MAX)),
+            None => "the exact sum of one basket could need more than 128 bits".to_owned(),
+        };
+        let names = strongest.names(file, true);
+        let message = format!("arithmetic that could overflow: with {names} together {what}");
         let culprit = strongest.largest_fixed(file, earn).or_else(|| strongest.culprit(file));
         let at = culprit.map_or_else(|| earn.units.span(), |rule| rule.name.span());
-        problems
-            .push(Finding::error(&at, message).hint("lower the multipliers, the fixed units or the rate in [earn]"));
+        problems.push(
+            Finding::error(&at, message).hint(
+                "lower the multipliers, the fixed units or the rate in [earn], or have fewer rules that multiply",
+            ),
+        );
     }
 }
 
@@ -77,12 +87,10 @@ fn check_bonuses(file: &ProgramFile, problems: &mut Problems<'_>) -> bool {
 pub(super) fn check_multiplier_max(file: &ProgramFile, problems: &mut Problems<'_>) {
     let Some(most_bps) = file.header.as_ref().and_then(|header| header.multiplier_max_bps) else { return };
     let strongest = Strongest::of(file);
-    let reached = strongest.multiplier_bps();
-    if reached.is_some_and(|reached| reached <= i128::from(most_bps)) {
-        return;
-    }
-    let shown = reached.filter(|bps| *bps <= i128::from(UNITS_MAX));
-    let shown = shown.map_or_else(|| "too much".to_owned(), |bps| format!("{} times the rate", decimal(bps, 4, 0)));
+    // What overflows is reported as such.
+    let reached = strongest.multiplier_bps().filter(|reached| *reached > i128::from(most_bps));
+    let Some(reached) = reached.filter(|reached| *reached <= i128::from(UNITS_MAX)) else { return };
+    let shown = format!("{} times the rate", decimal(reached, 4, 0));
     let most = decimal(i128::from(most_bps), 4, 0);
     let what = strongest.names(file, false);
     let (at, who) = match strongest.culprit(file) {
@@ -224,13 +232,19 @@ impl Strongest {
         Some(stacked.max((self.exclusive_bps * tier_bps + ONE - 1) / ONE))
     }
 
+    /// How many parts make a unit; `None` on overflow.
+    fn denominator(&self, earn: &EarnSection) -> Option<i128> {
+        let tier_one = if self.tier_bps.is_some() { ONE } else { 1 };
+        let chain_one = ONE.checked_pow(self.multiply_count)?;
+        (i128::from(*earn.per_minor.get_ref()) * ONE).checked_mul(chain_one)?.checked_mul(tier_one)
+    }
+
     /// The units of the largest basket before rounding, rounded down; `None` on overflow.
     fn largest_basket(&self, earn: &EarnSection) -> Option<i128> {
         let lines_max = i128::try_from(BASKET_LINES_MAX).ok()?;
         let chain_one = ONE.checked_pow(self.multiply_count)?;
-        let (tier_bps, tier_one) = self.tier_bps.map_or((1, 1), |bps| (i128::from(bps), ONE));
-        let denominator = i128::from(*earn.per_minor.get_ref()) * ONE;
-        let denominator = denominator.checked_mul(chain_one)?.checked_mul(tier_one)?;
+        let tier_bps = self.tier_bps.map_or(1, i128::from);
+        let denominator = self.denominator(earn)?;
         denominator.checked_mul(2)?; // A rounding compares twice the remainder.
         let stacked = self.base_bps.checked_mul(self.chain?)?;
         let multiplier = stacked.max(self.exclusive_bps.checked_mul(chain_one)?).checked_mul(tier_bps)?;

@@ -36,6 +36,13 @@ fn check_when(whose: &str, when: &WhenEntry, problems: &mut Problems<'_>) {
         let message = format!("{whose} never counts: basket {nth_number} is not one of every {every}");
         problems.push(Finding::error(&nth.span(), message));
     }
+    if let (Some(min), Some(max)) = (&when.days_since_min, &when.days_since_max)
+        && min.get_ref() > max.get_ref()
+    {
+        let (least, most) = (min.get_ref(), max.get_ref());
+        let message = format!("{whose} never counts: at least {least} days are never at most {most}");
+        problems.push(Finding::error(&min.span(), message));
+    }
     let wanted: HashSet<&str> = when.segments.iter().map(|name| name.get_ref().as_str()).collect();
     for name in when.not_segments.iter().filter(|name| wanted.contains(name.get_ref().as_str())) {
         let message = format!("segment {:?} is in `segments` and in `not_segments` of {whose}", name.get_ref());
@@ -71,6 +78,7 @@ fn check_activity(whose: &str, when: &WhenEntry, problems: &mut Problems<'_>) {
     let places = [
         ("stores", when.stores.first().map(At::span)),
         ("payment_methods", when.payment_methods.first().map(At::span)),
+        ("own_average", when.own_average.as_ref().map(|average| average.metric.span())),
         ("eligible_minor_min", when.eligible_minor_min.as_ref().map(At::span)),
     ];
     for (key, place) in places {

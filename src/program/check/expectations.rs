@@ -2,7 +2,7 @@
 //!
 //! What must stay true: nothing is judged here; an expectation is an account, a command and a look at the decision.
 
-use crate::ledger::account::{Account, Counter};
+use crate::ledger::account::{Account, Counter, Profile};
 use crate::ledger::command::{Activity, Basket, Command, CommandKind, Line};
 use crate::ledger::decision::{Decision, Outcome};
 use crate::ledger::program::{AccountPolicy, LineClass, Periods, Program};
@@ -49,6 +49,10 @@ fn without_bounds(program: &Program) -> Program {
     unbounded.caps.clear();
     unbounded.budgets.clear();
     unbounded.metrics.clear();
+    for bonus in &mut unbounded.bonuses {
+        bonus.places = None;
+    }
+    unbounded.has_cells = false;
     unbounded.accounts = AccountPolicy::Implicit;
     for wallet in &mut unbounded.wallets {
         wallet.balance_max = UNITS_MAX;
@@ -106,14 +110,18 @@ fn command(expectation: &Expectation, at: TimestampNs, symbols: &mut SymbolTable
 
 /// A shard with one account: of which is known what the expectation says.
 fn state(expectation: &Expectation, program: &Program, at: TimestampNs, symbols: &mut SymbolTable) -> ShardState {
-    let Given { segments, level, basket_number, .. } = &expectation.given;
-    let mut account = Account { id: ACCOUNT.into(), ..Account::default() };
+    let Given { segments, level, basket_number, birthday, days_since_last_basket, .. } = &expectation.given;
+    // Opened at the instant, so that the first of its own years has begun.
+    let mut account = Account { id: ACCOUNT.into(), opened_at: at, ..Account::default() };
     // A basket is counted once it is accepted.
     let is_basket = matches!(expectation.event, Event::Basket(_));
     account.totals.baskets = basket_number - i64::from(is_basket);
-    for segment in segments {
-        account.change_segment(intern(symbols, segment.get_ref()), true);
-    }
+    let mut segments: Vec<_> = segments.iter().map(|segment| intern(symbols, segment.get_ref())).collect();
+    segments.sort_unstable();
+    segments.dedup();
+    let last_basket_on = days_since_last_basket.map(|days| Day(program.zone.day(at).0 - days));
+    let birthday = *birthday;
+    account.profile = Some(Box::new(Profile { segments, birthday, last_basket_on, ..Profile::default() }));
     if let Some((ladder, reached)) = program.tiers.as_ref().and_then(|ladder| Some((ladder, ladder.at(*level)?))) {
         let period = Periods::at(&program.zone, at).of(ladder.window);
         let retain_until = Day(i32::MAX);

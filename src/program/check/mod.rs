@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use super::file::{ATTRIBUTE_KEYS, EarnSection, EffectEntry, ProgramFile, RuleEntry};
 use super::problem::{Finding, Problems};
 use super::table::stated;
-use crate::ledger::program::{Attribute, BPS_ONE, CapMeasure, Stacking};
+use crate::ledger::program::{Attribute, BPS_ONE, CapMeasure, Over, Stacking};
 
 /// Reports what is wrong between the entries of a file.
 pub(super) fn check_entries(file: &ProgramFile, problems: &mut Problems<'_>) {
@@ -78,11 +78,12 @@ fn check_small_caps(file: &ProgramFile, problems: &mut Problems<'_>) {
         let limit = *cap.limit.get_ref();
         if limit > 0 && limit < units {
             let message = format!(
-                "cap `{}` of {} is below {noun} `{}` of {} units, which it always clips",
+                "cap `{}` of {} is below {noun} `{}` of {} units, which it always {}",
                 cap.name.get_ref(),
                 stated(limit),
                 name.get_ref(),
-                stated(units)
+                stated(units),
+                if cap.over == Over::Decline { "declines" } else { "clips" }
             );
             problems.push(Finding::warning(&cap.limit.span(), message));
         }

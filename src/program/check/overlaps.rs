@@ -1,7 +1,7 @@
 //! Rules that match the same lines: which one counts, and whether the file says so.
 //!
 //! What must stay true: a warning about a rule that never counts is certain, conditions considered; of two exclusive
-//! rules that can hold together it is never the order of the file that decides.
+//! rules for the same value that can hold together it is never the order of the file that decides.
 
 use std::collections::{HashMap, HashSet};
 
@@ -143,6 +143,7 @@ const COMPARED_MAX: usize = 16;
 pub(super) fn check_exclusive(file: &ProgramFile, problems: &mut Problems<'_>) {
     let exclusive = || file.rules.iter().filter(|rule| rule.stacking == Stacking::Exclusive);
     let everywhere: Vec<&RuleEntry> = exclusive().filter(|rule| rule.matched.is_none()).take(COMPARED_MAX).collect();
+    let first: Vec<&RuleEntry> = exclusive().take(COMPARED_MAX).collect();
     let mut by_value: HashMap<Value<'_>, Vec<&RuleEntry>> = HashMap::new();
     for rule in exclusive() {
         let rank = |rule: &RuleEntry| (rule.priority, rule.multiplier().map(|bps| *bps.get_ref()));
@@ -160,7 +161,7 @@ pub(super) fn check_exclusive(file: &ProgramFile, problems: &mut Problems<'_>) {
             }
         }
         if rule.matched.is_none() {
-            let earlier = exclusive().filter(begins_before).take(COMPARED_MAX);
+            let earlier = first.iter().copied().filter(begins_before);
             found = found.or_else(|| earlier.into_iter().find(clashes).map(|other| (other, None)));
         }
         let Some((other, value)) = found else { continue };
@@ -204,7 +205,16 @@ fn can_hold_together(left: &Option<WhenEntry>, right: &Option<WhenEntry>) -> boo
         (Some(nth), None) => number(&right.every_nth_basket).is_none_or(|every| nth % every == 0),
         _ => true,
     };
-    !ends_before(left, right)
+    // An account has one variant of an experiment.
+    let of_one = |when: &WhenEntry| {
+        let first = when.variants.first()?.0;
+        when.variants.iter().all(|(experiment, _)| *experiment == first).then_some(first)
+    };
+    let variants_meet = of_one(left) != of_one(right)
+        || of_one(left).is_none()
+        || left.variants.iter().any(|variant| right.variants.contains(variant));
+    variants_meet
+        && !ends_before(left, right)
         && !ends_before(right, left)
         && sets_meet(u64::from(left.weekdays), u64::from(right.weekdays))
         && sets_meet(left.levels, right.levels)

@@ -2,8 +2,9 @@
 //!
 //! What must stay true: an expectation states an event that could happen: lines or an activity, never both.
 
-use super::when::level_number;
+use super::when::{level_number, month_day};
 use super::{ATTRIBUTE_KEYS, Names};
+use crate::ledger::types::MonthDay;
 use crate::limits;
 use crate::program::problem::Finding;
 use crate::program::suggest::nearest;
@@ -39,6 +40,8 @@ pub(in crate::program) struct Given {
     /// 0 below the first.
     pub(in crate::program) level: u8,
     pub(in crate::program) basket_number: i64,
+    pub(in crate::program) birthday: Option<MonthDay>,
+    pub(in crate::program) days_since_last_basket: Option<i32>,
 }
 
 /// One line of an expectation's basket.
@@ -99,7 +102,27 @@ fn read_given(entry: &mut TableReader<'_, '_>, is_activity: bool, levels: &[Stri
     let level = tier.and_then(|name| level_number(entry, &name, levels)).unwrap_or(0);
     let first = i64::from(!is_activity);
     let basket_number = entry.integer("basket_number", first..=BASKET_NUMBER_MAX).map_or(first, At::into_inner);
-    Given { at, store, channel, payment_method, partner, segments, level, basket_number }
+    let birthday = entry.text("birthday", 0..=usize::MAX);
+    let parsed = birthday.as_ref().and_then(|text| month_day(text.get_ref()));
+    if let Some(text) = birthday.as_ref().filter(|_| parsed.is_none()) {
+        let finding = Finding::error(&text.span(), format!("{:?} is no birthday", text.get_ref()));
+        entry.problems.push(finding.hint("write month and day, for example birthday = \"04-30\""));
+    }
+    let birthday = parsed.map(|(month, day)| MonthDay { month, day });
+    let days = entry.integer("days_since_last_basket", 0..=limits::EXPIRY_DAYS_MAX);
+    let days_since_last_basket = days.and_then(|days| i32::try_from(days.into_inner()).ok());
+    Given {
+        at,
+        store,
+        channel,
+        payment_method,
+        partner,
+        segments,
+        level,
+        basket_number,
+        birthday,
+        days_since_last_basket,
+    }
 }
 
 /// `because = ["double"]`: an empty list says that nothing counts.

@@ -4,6 +4,7 @@
 //! several entries together is judged in `check`. The reference for authors is `docs/programs.md`.
 
 mod expect;
+mod experiments;
 mod rewards;
 mod rules;
 mod when;
@@ -15,12 +16,13 @@ use super::suggest::nearest;
 use super::table::{At, TableReader};
 use super::timezone;
 use crate::ledger::program::{
-    AccountPolicy, Attribute, CalendarWindow, CapMeasure, Expiry, MetricMeasure, RoundedPer, Rounding,
+    AccountPolicy, Attribute, CalendarWindow, CapMeasure, CapSubject, Expiry, MetricMeasure, Over, RoundedPer, Rounding,
 };
 use crate::ledger::types::Day;
 use crate::limits;
 
 pub(super) use expect::{Event, Expectation, Given};
+pub(super) use experiments::ExperimentEntry;
 pub(super) use rewards::{BonusEntry, TiersSection, TriggerEntry};
 pub(super) use rules::{EffectEntry, RuleEntry};
 pub(super) use when::WhenEntry;
@@ -36,6 +38,7 @@ pub(super) struct ProgramFile {
     pub(super) metrics: Vec<MetricEntry>,
     pub(super) budgets: Vec<BudgetEntry>,
     pub(super) tiers: Option<TiersSection>,
+    pub(super) experiments: Vec<ExperimentEntry>,
     pub(super) bonuses: Vec<BonusEntry>,
     pub(super) expectations: Vec<Expectation>,
 }
@@ -74,6 +77,7 @@ pub(super) struct EarnSection {
     pub(super) rounding: Rounding,
     pub(super) rounded_per: RoundedPer,
     pub(super) exclude: Vec<(Attribute, Vec<At<String>>)>,
+    pub(super) pending_days: u16,
     pub(super) expiry: Expiry,
 }
 
@@ -82,8 +86,11 @@ pub(super) struct EarnSection {
 pub(super) struct CapEntry {
     pub(super) name: At<String>,
     pub(super) measure: CapMeasure,
+    pub(super) subject: CapSubject,
     pub(super) window: CalendarWindow,
+    pub(super) rolling: u16,
     pub(super) limit: At<i64>,
+    pub(super) over: Over,
 }
 
 /// `[[metrics]]`.
@@ -156,12 +163,45 @@ pub(super) const ATTRIBUTE_KEYS: [(&str, Attribute); 5] = [
 ];
 
 /// The windows in which counters count, as the file calls them.
-pub(super) const CALENDAR_WINDOWS: [(&str, CalendarWindow); 5] = [
+pub(super) const CALENDAR_WINDOWS: [(&str, CalendarWindow); 6] = [
+    ("hour", CalendarWindow::Hour),
     ("day", CalendarWindow::Day),
     ("week", CalendarWindow::Week),
     ("month", CalendarWindow::Month),
     ("year", CalendarWindow::Year),
     ("lifetime", CalendarWindow::Lifetime),
+];
+
+/// The windows of metrics: also the years of an account.
+const METRIC_WINDOWS: [(&str, CalendarWindow); 7] = [
+    ("hour", CalendarWindow::Hour),
+    ("day", CalendarWindow::Day),
+    ("week", CalendarWindow::Week),
+    ("month", CalendarWindow::Month),
+    ("year", CalendarWindow::Year),
+    ("anniversary", CalendarWindow::Anniversary),
+    ("lifetime", CalendarWindow::Lifetime),
+];
+
+const CAP_MEASURES: [(&str, CapMeasure); 3] = [
+    ("units", CapMeasure::Units),
+    ("earning-baskets", CapMeasure::EarningBaskets),
+    ("eligible-amount", CapMeasure::EligibleAmount),
+];
+
+const CAP_SUBJECTS: [(&str, CapSubject); 6] = [
+    ("account", CapSubject::Account),
+    ("store", CapSubject::Store),
+    ("terminal", CapSubject::Terminal),
+    ("cashier", CapSubject::Cashier),
+    ("partner", CapSubject::Partner),
+    ("programme", CapSubject::Programme),
+];
+
+const METRIC_MEASURES: [(&str, MetricMeasure); 3] = [
+    ("eligible-amount", MetricMeasure::EligibleAmount),
+    ("units", MetricMeasure::Units),
+    ("baskets", MetricMeasure::Baskets),
 ];
 
 impl ProgramFile {
@@ -190,21 +230,35 @@ impl ProgramFile {
             read_budget(entry, &mut counter_names)
         });
         let (tiers, levels) = match root.table("tiers", "[tiers]") {
-            Some(section) => rewards::read_tiers(section, &counter_names),
+            Some(section) => rewards::read_tiers(section, &counter_names, &metrics),
             None => (None, Vec::new()),
         };
+        let mut experiment_names = Names::default();
+        let count_max = limits::PROGRAM_EXPERIMENTS_MAX;
+        let experiments = read_entries(&mut root, "experiments", "[[experiments]]", count_max, |entry| {
+            experiments::read_experiment(entry, &mut experiment_names)
+        });
+        let known = when::Known { levels: &levels, metrics: &metrics, experiments: &experiments };
         let mut rule_names = Names::default();
         let rules = read_entries(&mut root, "rules", "[[rules]]", limits::PROGRAM_RULES_MAX, |entry| {
-            rules::read_rule(entry, &mut rule_names, &levels)
+            rules::read_rule(entry, &mut rule_names, &known)
         });
         let bonuses = read_entries(&mut root, "bonuses", "[[bonuses]]", limits::PROGRAM_BONUSES_MAX, |entry| {
-            rewards::read_bonus(entry, &mut rule_names, &mut counter_names, &levels)
+            rewards::read_bonus(entry, &mut rule_names, &mut counter_names, &known)
         });
         let expectations = read_entries(&mut root, "expect", "[[expect]]", usize::MAX, |entry| {
             expect::read_expectation(entry, &rule_names, &levels)
         });
         root.finish();
-        Self { header, wallets, earn, rules, caps, metrics, budgets, tiers, bonuses, expectations }
+        Self { header, wallets, earn, rules, caps, metrics, budgets, tiers, experiments, bonuses, expectations }
+    }
+}
+
+impl ProgramFile {
+    /// The conditions of all rules and bonuses.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = &WhenEntry> {
+        let rules = self.rules.iter().filter_map(|rule| rule.when.as_ref());
+        rules.chain(self.bonuses.iter().filter_map(|bonus| bonus.when.as_ref()))
     }
 }
 
@@ -293,7 +347,12 @@ fn read_earn(mut section: TableReader<'_, '_>, wallet_names: &Names) -> Option<E
     }
     let units = section.integer("units", 1..=limits::EARN_RATE_PART_MAX);
     let per_minor = section.integer("per_minor", 1..=limits::EARN_RATE_PART_MAX);
-    let roundings = [("floor", Rounding::Floor), ("half-up", Rounding::HalfUp), ("half-even", Rounding::HalfEven)];
+    let roundings = [
+        ("floor", Rounding::Floor),
+        ("half-up", Rounding::HalfUp),
+        ("half-even", Rounding::HalfEven),
+        ("carry", Rounding::Carry),
+    ];
     let rounding = section.word("rounding", &roundings);
     let places = [("basket", RoundedPer::Basket), ("line", RoundedPer::Line)];
     let rounded_per = section.word("rounded_per", &places).map_or(RoundedPer::Basket, At::into_inner);
@@ -307,7 +366,12 @@ fn read_earn(mut section: TableReader<'_, '_>, wallet_names: &Names) -> Option<E
         table.finish();
         lists
     });
-    let expiry = rewards::read_expiry(&mut section);
+    let carries = rounding.as_ref().filter(|rounding| *rounding.get_ref() == Rounding::Carry);
+    if let Some(rounding) = carries.filter(|_| rounded_per == RoundedPer::Line) {
+        let message = "only what a basket leaves over can be carried to the next, not what a line does";
+        section.problems.push(Finding::error(&rounding.span(), message).hint("write rounded_per = \"basket\""));
+    }
+    let (pending_days, expiry) = rewards::read_terms(&mut section);
     section.finish();
     stacking?;
     Some(EarnSection {
@@ -317,6 +381,7 @@ fn read_earn(mut section: TableReader<'_, '_>, wallet_names: &Names) -> Option<E
         rounding: rounding?.into_inner(),
         rounded_per,
         exclude,
+        pending_days,
         expiry,
     })
 }
@@ -338,16 +403,44 @@ fn read_cap(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<CapEntr
     if let Some(name) = &name {
         names.claim(entry.problems, "cap", name);
     }
-    let measures = [("units", CapMeasure::Units), ("earning-baskets", CapMeasure::EarningBaskets)];
-    let measure = entry.word("measure", &measures);
+    let measure = entry.word("measure", &CAP_MEASURES);
+    let subject = entry.word("subject", &CAP_SUBJECTS).map_or(CapSubject::Account, At::into_inner);
     let window = entry.word("window", &CALENDAR_WINDOWS);
+    let rolling = read_rolling(&mut entry, window.as_ref().map(|window| *window.get_ref()));
+    if let Some(rolling) = rolling.as_ref().filter(|_| subject != CapSubject::Account) {
+        let finding = Finding::error(&rolling.span(), "`rolling` is for caps on accounts alone");
+        entry.problems.push(finding.hint("leave it out, or write subject = \"account\""));
+    }
+    let over = entry.word("over", &[("clip", Over::Clip), ("decline", Over::Decline)]);
+    let clips = |measure: &At<CapMeasure>| *measure.get_ref() == CapMeasure::Units;
+    if let Some(over) =
+        over.as_ref().filter(|over| *over.get_ref() == Over::Clip && !measure.as_ref().is_some_and(clips))
+        && measure.is_some()
+    {
+        let message = "only a cap on units can clip: any other lets a basket through or declines it";
+        entry.problems.push(Finding::error(&over.span(), message).hint("leave it out, or write over = \"decline\""));
+    }
     let limit = entry.integer("limit", 0..=limits::UNITS_MAX);
     if let Some(limit) = limit.as_ref().filter(|limit| *limit.get_ref() == 0) {
         entry.problems.push(Finding::warning(&limit.span(), "with a limit of 0 nothing is ever earned"));
     }
     entry.finish();
     let (measure, window) = (measure?.into_inner(), window?.into_inner());
-    Some(CapEntry { name: name?, measure, window, limit: limit? })
+    let over = over.map_or(Over::Clip, At::into_inner);
+    let rolling = rolling.map_or(1, At::into_inner);
+    Some(CapEntry { name: name?, measure, subject, window, rolling, limit: limit?, over })
+}
+
+/// How many windows are taken together; not for all time, which is one.
+fn read_rolling(table: &mut TableReader<'_, '_>, window: Option<CalendarWindow>) -> Option<At<u16>> {
+    let rolling = table.integer("rolling", 1..=i64::from(limits::ROLLING_WINDOWS_MAX))?;
+    if window == Some(CalendarWindow::Lifetime) {
+        let finding =
+            Finding::error(&rolling.span(), "a lifetime is one window: nothing can be taken together with it");
+        table.problems.push(finding.hint("leave `rolling` out"));
+    }
+    let count = u16::try_from(*rolling.get_ref()).expect("the count was checked");
+    Some(At::new(rolling.span(), count))
 }
 
 fn read_metric(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<MetricEntry> {
@@ -356,8 +449,8 @@ fn read_metric(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<Metr
     if let Some(name) = &name {
         names.claim(entry.problems, "metric", name);
     }
-    let measure = entry.word("measure", &[("eligible-amount", MetricMeasure::EligibleAmount)]);
-    let window = entry.word("window", &CALENDAR_WINDOWS);
+    let measure = entry.word("measure", &METRIC_MEASURES);
+    let window = entry.word("window", &METRIC_WINDOWS);
     entry.finish();
     Some(MetricEntry { name: name?, measure: measure?.into_inner(), window: window?.into_inner() })
 }

@@ -2,7 +2,7 @@
 //!
 //! What must stay true: a rule has exactly one effect; a key that would mean nothing beside the others is reported.
 
-use super::when::{WhenEntry, read_when};
+use super::when::{Known, WhenEntry, read_when};
 use super::{ATTRIBUTE_KEYS, Names, read_attributes};
 use crate::ledger::program::{Attribute, BPS_ONE, Stacking};
 use crate::limits;
@@ -60,7 +60,7 @@ const STACKINGS: [(&str, Stacking); 4] = [
 /// How large a priority may be, on either side of 0.
 const PRIORITY_MAX: i64 = 1_000_000;
 
-pub(super) fn read_rule(mut entry: TableReader<'_, '_>, names: &mut Names, levels: &[String]) -> Option<RuleEntry> {
+pub(super) fn read_rule(mut entry: TableReader<'_, '_>, names: &mut Names, known: &Known<'_>) -> Option<RuleEntry> {
     entry.require(&["name"]);
     let name = entry.name("name");
     if let Some(name) = &name {
@@ -81,7 +81,7 @@ pub(super) fn read_rule(mut entry: TableReader<'_, '_>, names: &mut Names, level
         let finding = Finding::error(&priority.span(), "`priority` is for exclusive rules alone");
         entry.problems.push(finding.hint("leave it out, or write stacking = \"exclusive\""));
     }
-    let when = entry.table("when", "`when`").and_then(|table| read_when(table, levels));
+    let when = entry.table("when", "`when`").and_then(|table| read_when(table, known));
     entry.finish();
     if states_match && matched.is_none() {
         return None;

@@ -3,7 +3,7 @@
 //! What must stay true: every condition is told; names that a compiled programme knows by number only are counted.
 
 use super::{date, money};
-use crate::ledger::program::{Conditions, Program};
+use crate::ledger::program::{BirthdayWithin, Conditions, Program};
 use crate::ledger::types::SymbolId;
 use crate::program::table::grouped;
 
@@ -52,6 +52,31 @@ pub(super) fn words(when: &Conditions, program: &Program) -> String {
     }
     if when.every_nth_basket > 0 {
         parts.push(format!("at one basket of every {}", grouped(when.every_nth_basket, ',')));
+    }
+    parts.extend(when.birthday.map(|near| match near {
+        BirthdayWithin::Day => "on the birthday".to_owned(),
+        BirthdayWithin::Week => "in the week of the birthday".to_owned(),
+        BirthdayWithin::Month => "in the month of the birthday".to_owned(),
+    }));
+    let days = |number: i32| grouped(i64::from(number), ',');
+    parts.extend(
+        when.days_since_last_basket_min.map(|min| format!("at least {} days after the last basket", days(min))),
+    );
+    parts
+        .extend(when.days_since_last_basket_max.map(|max| format!("at most {} days after the last basket", days(max))));
+    parts.extend(
+        when.own_average.map(|average| {
+            format!("with at least {} % of the account's average basket", grouped(average.percent, ','))
+        }),
+    );
+    let variants = when.variants.iter().filter_map(|(experiment, variant)| {
+        let experiment = program.experiments.get(usize::from(*experiment))?;
+        let (name, _) = experiment.variants.get(usize::from(*variant))?;
+        Some(format!("{}.{name}", experiment.name))
+    });
+    let variants: Vec<String> = variants.collect();
+    if !variants.is_empty() {
+        parts.push(format!("in experiment {}", variants.join(" or ")));
     }
     parts.iter().map(|part| format!(", {part}")).collect()
 }

@@ -10,8 +10,8 @@ pub use outlook::Outlook;
 
 use super::table::{decimal, grouped};
 use crate::ledger::program::{
-    AccountPolicy, Attribute, BPS_ONE, Bonus, Budget, CalendarWindow, Cap, CapMeasure, Expiry, LineEffect, LineRule,
-    Metric, MetricMeasure, Program, RoundedPer, Rounding, Stacking, TierLadder, Trigger, Wallet,
+    AccountPolicy, Attribute, BPS_ONE, Bonus, Budget, CalendarWindow, Cap, CapMeasure, CapSubject, Expiry, LineEffect,
+    LineRule, Metric, MetricMeasure, Over, Program, RoundedPer, Rounding, Stacking, TierLadder, Trigger, Wallet,
 };
 use crate::ledger::types::{Day, Units};
 
@@ -34,9 +34,10 @@ pub fn summary(program: &Program) -> Vec<String> {
     lines.extend(rules(program));
     lines.extend(bonuses(program, wallet));
     lines.extend(program.tiers.iter().flat_map(|ladder| levels(program, ladder)));
-    lines.extend(program.caps.iter().map(|cap| cap_line(cap, wallet)));
+    lines.extend(program.caps.iter().map(|cap| cap_line(cap, program, wallet)));
     lines.extend(program.metrics.iter().map(metric_line));
     lines.extend(program.budgets.iter().map(|budget| budget_line(budget, wallet)));
+    lines.extend(pending(program));
     lines.extend(expiry(program));
     lines.push(terms(program));
     lines
@@ -55,6 +56,7 @@ fn rate(program: &Program) -> String {
         Rounding::Floor => "rounded down",
         Rounding::HalfUp => "rounded to the nearest (a half up)",
         Rounding::HalfEven => "rounded to the nearest (a half to even)",
+        Rounding::Carry => "rounded down, what is left over goes to the next basket",
     };
     let place = match earn.rounded_per {
         RoundedPer::Basket => "once per basket",
@@ -157,19 +159,26 @@ fn bonus_line(bonus: &Bonus, program: &Program, wallet: &Wallet) -> String {
         format!("; at most {times} per account and {}", window(per))
     });
     let when = conditions::words(&bonus.when, program);
-    format!("bonus {}: {} for {trigger}{when}{limit}", bonus.name, units_in(wallet, bonus.units))
+    let places = bonus.places.map_or_else(String::new, |places| format!("; {} times in all", grouped(places, ',')));
+    format!("bonus {}: {} for {trigger}{when}{limit}{places}", bonus.name, units_in(wallet, bonus.units))
 }
 
 fn levels(program: &Program, ladder: &TierLadder) -> Vec<String> {
     let metric = program.metrics.iter().find(|metric| metric.symbol == ladder.metric);
-    let metric = metric.map_or("the metric", |metric| metric.name.as_str());
+    let metric = metric.expect("a ladder counts by a metric of its programme");
+    let value = |value: i64| match metric.measure {
+        MetricMeasure::EligibleAmount => money(value, program),
+        MetricMeasure::Units => units_in(earning_wallet(program), value),
+        MetricMeasure::Baskets => grouped(value, ','),
+    };
     let line = |level: &crate::ledger::program::TierLevel| {
-        let from = money(level.threshold, program);
+        let from = value(level.threshold);
         let times = decimal(i128::from(level.multiplier_bps), BPS_DECIMALS, 0);
         format!(
-            "level {}: from {from} of {metric} per account and {} on; {times} times what a basket's lines earn",
+            "level {}: from {from} of {} per account and {} on; {times} times what a basket's lines earn",
             level.name,
-            window(ladder.window)
+            metric.name,
+            windows(ladder.window, ladder.rolling)
         )
     };
     ladder.levels.iter().map(line).collect()
@@ -182,18 +191,33 @@ fn money(minor: i64, program: &Program) -> String {
 }
 
 fn expiry(program: &Program) -> Option<String> {
+    let name = &earning_wallet(program).name;
+    let full_days = |days: u16| match days {
+        1 => "1 full day".to_owned(),
+        _ => format!("{} full days", grouped(i64::from(days), ',')),
+    };
     match program.earn.terms.expiry {
         Expiry::Never => None,
         Expiry::AfterDays(days) => {
-            let name = &earning_wallet(program).name;
-            let after = if days == 1 {
-                "1 full day".to_owned()
-            } else {
-                format!("{} full days", grouped(i64::from(days), ','))
-            };
-            Some(format!("expiry: {name} die after {after} behind the day on which they were earned"))
+            Some(format!("expiry: {name} die after {} behind the day on which they were earned", full_days(days)))
+        }
+        Expiry::AfterInactivity(days) => {
+            Some(format!("expiry: {name} die after {} behind the account's last record", full_days(days)))
+        }
+        Expiry::EachYearOn { month, day } => {
+            Some(format!("expiry: {name} die at the end of the first {month:02}-{day:02} behind their day"))
         }
     }
+}
+
+fn pending(program: &Program) -> Option<String> {
+    let (days, name) = (program.earn.terms.pending_days, &earning_wallet(program).name);
+    let days = match days {
+        0 => return None,
+        1 => "1 full day".to_owned(),
+        _ => format!("{} full days", grouped(i64::from(days), ',')),
+    };
+    Some(format!("pending: {name} can be spent after {days} behind the day on which they were earned"))
 }
 
 /// "1 brand", "3 categories".
@@ -208,28 +232,51 @@ fn values_of(attribute: Attribute, count: usize) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-fn cap_line(cap: &Cap, wallet: &Wallet) -> String {
+fn cap_line(cap: &Cap, program: &Program, wallet: &Wallet) -> String {
     let limit = match cap.measure {
         CapMeasure::Units => units_in(wallet, cap.limit),
         CapMeasure::EarningBaskets if cap.limit == 1 => "1 earning basket".to_owned(),
         CapMeasure::EarningBaskets => format!("{} earning baskets", grouped(cap.limit, ',')),
+        CapMeasure::EligibleAmount => format!("{} of earning baskets", money(cap.limit, program)),
     };
-    format!("cap {}: at most {limit} per account and {}", cap.name, window(cap.window))
+    let subject = match cap.subject {
+        CapSubject::Account => "account",
+        CapSubject::Store => "store",
+        CapSubject::Terminal => "terminal",
+        CapSubject::Cashier => "cashier",
+        CapSubject::Partner => "partner",
+        CapSubject::Programme => "programme",
+    };
+    let is_strict = cap.measure == CapMeasure::Units && cap.over == Over::Decline;
+    let over = if is_strict { "; what would exceed it earns nothing" } else { "" };
+    format!("cap {}: at most {limit} per {subject} and {}{over}", cap.name, windows(cap.window, cap.rolling))
 }
 
 fn metric_line(metric: &Metric) -> String {
     let counted = match metric.measure {
         MetricMeasure::EligibleAmount => "eligible amount",
+        MetricMeasure::Units => "units granted",
+        MetricMeasure::Baskets => "baskets",
     };
     format!("metric {}: {counted} per account and {}", metric.name, window(metric.window))
 }
 
+/// "day", "12 months together".
+fn windows(one: CalendarWindow, rolling: u16) -> String {
+    match rolling {
+        0 | 1 => window(one).to_owned(),
+        count => format!("{count} {}s together", window(one)),
+    }
+}
+
 fn window(window: CalendarWindow) -> &'static str {
     match window {
+        CalendarWindow::Hour => "hour",
         CalendarWindow::Day => "day",
         CalendarWindow::Week => "week",
         CalendarWindow::Month => "month",
         CalendarWindow::Year => "year",
+        CalendarWindow::Anniversary => "year since the account was opened",
         CalendarWindow::Lifetime => "lifetime",
     }
 }

@@ -1,13 +1,13 @@
 //! What an ordinary basket earns, and how many of them the first reward takes.
 //!
-//! What must stay true: units come from the code that decides; no condition is taken to hold, so that what is said is
-//! true of every member.
+//! What must stay true: units come from the code that decides; no condition is taken to hold, neither one that gives
+//! nor one that takes.
 
 use serde::Serialize;
 
 use super::{earning_wallet, money, units_in};
 use crate::ledger::earn::LineSums;
-use crate::ledger::program::{CalendarWindow, CapMeasure, Conditions, LineClass, Program, Trigger};
+use crate::ledger::program::{BPS_ONE, CalendarWindow, Cap, CapMeasure, Conditions, LineClass, Program, Trigger};
 use crate::ledger::types::{Item, Units};
 use crate::program::table::grouped;
 
@@ -50,24 +50,32 @@ impl Outlook {
 fn basket_units(program: &Program, amount_minor: i64) -> Units {
     let mut beside = Vec::new();
     let class = program.lines.judge(&Item::default(), |_| false, |rule| beside.push(rule));
-    let mut sums = LineSums::new(program, None);
+    let mut sums = LineSums::new(program, BPS_ONE, 0);
     if class != LineClass::Ineligible {
         sums.add(class, beside.into_iter(), amount_minor, 1);
     }
     let none = Conditions::default();
-    let always = program.bonuses.iter().filter(|bonus| bonus.trigger == Trigger::Basket && bonus.limit.is_none());
-    let bonuses: Units = always.filter(|bonus| bonus.when == none).map(|bonus| bonus.units).sum();
-    let earned = sums.units().saturating_add(bonuses);
-    let caps = program.caps.iter().filter(|cap| cap.measure == CapMeasure::Units);
-    caps.map(|cap| cap.limit).fold(earned, Units::min)
+    let always = program.bonuses.iter().filter(|bonus| bonus.trigger == Trigger::Basket && bonus.when == none);
+    let bonuses: Units =
+        always.filter(|bonus| bonus.limit.is_none() && bonus.places.is_none()).map(|bonus| bonus.units).sum();
+    let earned = sums.units().0.saturating_add(bonuses);
+    let bounded = |earned: Units, cap: &Cap| match cap.measure {
+        CapMeasure::Units if cap.declines() && earned > cap.limit => 0,
+        CapMeasure::Units => earned.min(cap.limit),
+        CapMeasure::EarningBaskets if cap.limit == 0 => 0,
+        CapMeasure::EligibleAmount if amount_minor > cap.limit => 0,
+        CapMeasure::EarningBaskets | CapMeasure::EligibleAmount => earned,
+    };
+    program.caps.iter().fold(earned, bounded)
 }
 
 /// Baskets, each in windows of its own but for a lifetime's.
 fn baskets(program: &Program, basket_units: Units, reward: Units) -> Option<i64> {
     let lifetime = program.caps.iter().filter(|cap| cap.window == CalendarWindow::Lifetime);
-    let is_within = |cap: &crate::ledger::program::Cap| match cap.measure {
+    let is_within = |cap: &Cap| match cap.measure {
         CapMeasure::Units => cap.limit >= reward,
         CapMeasure::EarningBaskets => cap.limit.saturating_mul(basket_units) >= reward,
+        CapMeasure::EligibleAmount => true,
     };
     (basket_units > 0 && lifetime.into_iter().all(is_within)).then(|| (reward - 1) / basket_units + 1)
 }

@@ -75,7 +75,7 @@ const SECTIONS_AND_KEYS: &[Row] = &[
         "[program]",
         "colour = \"red\"\n[program]",
         "1:1: error: the file has no key `colour`\n  \
-         hint: what it may have: program, wallets, earn, caps, metrics, budgets, tiers, rules, bonuses, expect",
+         hint: what it may have: program, wallets, earn, caps, metrics, budgets, tiers, experiments, rules, bonuses, expect",
     ),
     ("limit = 200\n", "", "22:1: error: [[caps]] lacks `limit`"),
     (
@@ -137,13 +137,13 @@ const VALUES: &[Row] = &[
     (
         "\"floor\"",
         "\"flor\"",
-        "13:12: error: `rounding` must be one of \"floor\", \"half-up\", \"half-even\", not \"flor\"\n  \
+        "13:12: error: `rounding` must be one of \"floor\", \"half-up\", \"half-even\", \"carry\", not \"flor\"\n  \
          hint: did you mean \"floor\"?",
     ),
     (
         "\"floor\"",
         "\"truncate\"",
-        "13:12: error: `rounding` must be one of \"floor\", \"half-up\", \"half-even\", not \"truncate\"",
+        "13:12: error: `rounding` must be one of \"floor\", \"half-up\", \"half-even\", \"carry\", not \"truncate\"",
     ),
     ("\"best-of\"", "\"multiply\"", "14:12: error: `stacking` must be \"best-of\", not \"multiply\""),
     (

@@ -154,7 +154,7 @@ pub(super) const ROWS: &[Row] = &[
     (
         "expiry = { after_days = 60 }",
         "expiry = { days = 60 }",
-        "18:10: error: `expiry` lacks `after_days`\n18:12: error: `expiry` has no key `days`\n  hint: what it may have: after_days",
+        "18:10: error: `expiry` must state exactly one of three keys, not 0\n  hint: after_days = 60, inactive_days = 365 or each_year_on = \"12-31\"\n18:12: error: `expiry` has no key `days`\n  hint: what it may have: after_days, inactive_days, each_year_on",
     ),
     (
         "expiry = { after_days = 60 }",
@@ -165,12 +165,12 @@ pub(super) const ROWS: &[Row] = &[
     (
         "window = \"year\"",
         "window = \"weak\"",
-        "23:10: error: `window` must be one of \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"weak\"\n  hint: did you mean \"week\"?",
+        "23:10: error: `window` must be one of \"hour\", \"day\", \"week\", \"month\", \"year\", \"anniversary\", \"lifetime\", not \"weak\"\n  hint: did you mean \"week\"?",
     ),
     (
         "window = \"year\"",
         "window = \"lifetme\"",
-        "23:10: error: `window` must be one of \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"lifetme\"\n  hint: did you mean \"lifetime\"?",
+        "23:10: error: `window` must be one of \"hour\", \"day\", \"week\", \"month\", \"year\", \"anniversary\", \"lifetime\", not \"lifetme\"\n  hint: did you mean \"lifetime\"?",
     ),
     (
         "metric = \"spent\"",
@@ -335,7 +335,7 @@ pub(super) const ROWS: &[Row] = &[
     (
         "limit = { times = 1, per = \"lifetime\" }",
         "limit = { times = 1, per = \"live\" }",
-        "75:28: error: `per` must be one of \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"live\"",
+        "75:28: error: `per` must be one of \"hour\", \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"live\"",
     ),
     (
         "limit = { times = 1, per = \"lifetime\" }",
@@ -400,12 +400,12 @@ pub(super) const ROWS: &[Row] = &[
     (
         "per = \"piece\"",
         "per = \"piece\"\n\n[[rules]]\nname = \"flood\"\nfixed_units = 1_000_000\nper = \"piece\"",
-        "71:8: error: arithmetic that could overflow: with `produce-wednesday`, `summer`, `own-extra`, `bottle`, `flood`, level `gold` together one basket could earn more than 1_000_000_000_000_000_000 units\n  hint: lower the multipliers, the fixed units or the rate in [earn]\n92:9: warning: cap `daily` of 200 is below rule `flood` of 1_000_000 units, which it always clips",
+        "71:8: error: arithmetic that could overflow: with `produce-wednesday`, `summer`, `own-extra`, `bottle`, `flood`, level `gold` together one basket could earn more than 1_000_000_000_000_000_000 units\n  hint: lower the multipliers, the fixed units or the rate in [earn], or have fewer rules that multiply\n92:9: warning: cap `daily` of 200 is below rule `flood` of 1_000_000 units, which it always clips",
     ),
     (
         "[[bonuses]]",
         "[[rules]]\nname = \"m0\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[rules]]\nname = \"m1\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[rules]]\nname = \"m2\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[rules]]\nname = \"m3\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[rules]]\nname = \"m4\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[rules]]\nname = \"m5\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[rules]]\nname = \"m6\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\n[[bonuses]]",
-        "39:8: error: arithmetic that could overflow: with `produce-wednesday`, `summer`, `own-extra`, `bottle`, `m0`, `m1`, `m2`, `m3`, 3 more rules, level `gold` together one basket could earn more than 1_000_000_000_000_000_000 units\n  hint: lower the multipliers, the fixed units or the rate in [earn]\n39:8: error: rule `produce-wednesday` can bring a line to too much, more than the 12 of `multiplier_max`\n  hint: together with others: `produce-wednesday`, `summer`, `own-extra`, `m0`, `m1`, `m2`, `m3`, `m4`, 2 more rules, level `gold`",
+        "39:8: error: arithmetic that could overflow: with `produce-wednesday`, `summer`, `own-extra`, `bottle`, `m0`, `m1`, `m2`, `m3`, 3 more rules, level `gold` together the exact sum of one basket could need more than 128 bits\n  hint: lower the multipliers, the fixed units or the rate in [earn], or have fewer rules that multiply",
     ),
     (
         "units = 87\n",
@@ -468,4 +468,140 @@ pub(super) const ROWS: &[Row] = &[
         "98:1: error: [[expect]] lacks `lines`\n  hint: lines = [{ amount_minor = 1_000 }] is a basket, activity = \"review\" something else done",
     ),
     ("at = 2017-03-01T09:00:00", "at = 2500-03-01T09:00:00", "92:6: error: 2500-03-01T09:00:00 is too far from today"),
+    (
+        "window = \"month\"",
+        "window = \"month\"\nsubject = \"shop\"",
+        "87:11: error: `subject` must be one of \"account\", \"store\", \"terminal\", \"cashier\", \"partner\", \"programme\", not \"shop\"",
+    ),
+    (
+        "window = \"month\"",
+        "window = \"month\"\nsubject = \"cashiers\"",
+        "87:11: error: `subject` must be one of \"account\", \"store\", \"terminal\", \"cashier\", \"partner\", \"programme\", not \"cashiers\"\n  hint: did you mean \"cashier\"?",
+    ),
+    (
+        "window = \"month\"",
+        "window = \"month\"\nsubject = \"store\"\nrolling = 3",
+        "88:11: error: `rolling` is for caps on accounts alone\n  hint: leave it out, or write subject = \"account\"",
+    ),
+    (
+        "window = \"month\"",
+        "window = \"lifetime\"\nrolling = 3",
+        "87:11: error: a lifetime is one window: nothing can be taken together with it\n  hint: leave `rolling` out",
+    ),
+    (
+        "window = \"month\"",
+        "window = \"month\"\nrolling = 61",
+        "87:11: error: `rolling` is 61, but must be from 1 to 60",
+    ),
+    (
+        "window = \"month\"",
+        "window = \"month\"\nover = \"deny\"",
+        "87:8: error: `over` must be one of \"clip\", \"decline\", not \"deny\"",
+    ),
+    (
+        "measure = \"units\"\nwindow = \"month\"",
+        "measure = \"earning-baskets\"\nwindow = \"month\"\nover = \"clip\"",
+        "87:8: error: only a cap on units can clip: any other lets a basket through or declines it\n  hint: leave it out, or write over = \"decline\"",
+    ),
+    (
+        "limit = 200",
+        "limit = 20\nover = \"decline\"",
+        "87:9: warning: cap `daily` of 20 is below bonus `welcome` of 50 units, which it always declines",
+    ),
+    (
+        "measure = \"eligible-amount\"",
+        "measure = \"eligible-amounts\"",
+        "22:11: error: `measure` must be one of \"eligible-amount\", \"units\", \"baskets\", not \"eligible-amounts\"\n  hint: did you mean \"eligible-amount\"?",
+    ),
+    (
+        "metric = \"spent\"\n",
+        "metric = \"spent\"\nrolling = 0\n",
+        "27:11: error: `rolling` is 0, but must be from 1 to 60",
+    ),
+    (
+        "metric = \"spent\"\n",
+        "metric = \"spent\"\nrolling = \"year\"\n",
+        "27:11: error: `rolling` must be a whole number, not a string",
+    ),
+    (
+        "window = \"year\"\n\n[tiers]\n",
+        "window = \"lifetime\"\n\n[tiers]\nrolling = 2\n",
+        "26:11: error: a lifetime is one window: nothing can be taken together with it\n  hint: leave `rolling` out",
+    ),
+    (
+        "limit = { times = 3, per = \"week\" }",
+        "places = 0",
+        "81:10: error: `places` is 0, but must be from 1 to 1_000_000_000_000_000_000",
+    ),
+    (
+        "limit = { times = 3, per = \"week\" }",
+        "place = 100",
+        "81:1: error: [[bonuses]] has no key `place`\n  hint: did you mean `places`?",
+    ),
+    (
+        "expiry = { after_days = 60 }",
+        "expiry = { after_days = 60, inactive_days = 5 }",
+        "18:10: error: `expiry` must state exactly one of three keys, not 2\n  hint: after_days = 60, inactive_days = 365 or each_year_on = \"12-31\"",
+    ),
+    (
+        "expiry = { after_days = 60 }",
+        "expiry = { each_year_on = \"02-29\" }",
+        "18:27: error: \"02-29\" is no day that every year has\n  hint: write month and day, for example each_year_on = \"12-31\"",
+    ),
+    (
+        "expiry = { after_days = 60 }",
+        "expiry = { after_days = 60 }\npending_days = 60",
+        "19:16: error: what is pending for 60 days dies before: it lives for 60",
+    ),
+    (
+        "rounding = \"floor\"",
+        "rounding = \"carry\"\nrounded_per = \"line\"",
+        "16:12: error: only what a basket leaves over can be carried to the next, not what a line does\n  hint: write rounded_per = \"basket\"",
+    ),
+    (
+        "metric = \"spent\"\n",
+        "metric = \"spent\"\nsoft_landing = \"yes\"\n",
+        "27:16: error: `soft_landing` must be true or false, not a string",
+    ),
+    ("metric = \"spent\"\n", "metric = \"spent\"\nkeep = 61\n", "27:8: error: `keep` is 61, but must be from 0 to 60"),
+    (
+        "window = \"month\"",
+        "window = \"anniversary\"",
+        "86:10: error: `window` must be one of \"hour\", \"day\", \"week\", \"month\", \"year\", \"lifetime\", not \"anniversary\"",
+    ),
+    (
+        "nth_basket = 1,",
+        "birthday = \"year\",",
+        "74:21: error: `birthday` must be one of \"day\", \"week\", \"month\", not \"year\"",
+    ),
+    (
+        "nth_basket = 1,",
+        "days_since_last_basket_min = 9, days_since_last_basket_max = 8,",
+        "74:39: error: bonus `welcome` never counts: at least 9 days are never at most 8",
+    ),
+    (
+        "nth_basket = 1,",
+        "own_average = { metric = \"spent\", percent = 120 },",
+        "74:35: error: \"spent\" is no metric of eligible amounts over a lifetime",
+    ),
+    (
+        "nth_basket = 1,",
+        "experiment = [\"welcome.b\"],",
+        "74:24: error: there is no variant \"welcome.b\"\n  hint: a variant is named with its experiment: experiment = [\"welcome.b\"]",
+    ),
+    (
+        "[[bonuses]]",
+        "[[experiments]]\nname = \"e\"\nvariants = [{ name = \"a\", percent = 50 }, { name = \"b\", percent = 40 }]\n\n[[bonuses]]",
+        "71:1: error: the variants come to 90 percent, not to 100",
+    ),
+    (
+        "[[bonuses]]",
+        "[[experiments]]\nname = \"e\"\nvariants = [{ name = \"a\", percent = 50 }, { name = \"a\", percent = 50 }]\n\n[[bonuses]]",
+        "73:52: error: the name `a` is taken by the variant on line 73",
+    ),
+    (
+        "channel = \"app\"",
+        "channel = \"app\"\nbirthday = \"30.04.\"",
+        "94:12: error: \"30.04.\" is no birthday\n  hint: write month and day, for example birthday = \"04-30\"",
+    ),
 ];

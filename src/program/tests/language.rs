@@ -1,1 +1,319 @@
-//! x
+//! What the constructs of a programme file compile to, and what is clean.
+
+use proptest::prelude::*;
+
+use super::broken_language::FULL;
+use super::*;
+use crate::ledger::earn::LineSums;
+use crate::ledger::program::{
+    BirthdayWithin, Conditions, Expiry, LineClass, LineEffect, OwnAverage, Stacking, Terms, TierLevel, Trigger,
+    Weekdays,
+};
+use crate::limits::{BASKET_LINES_MAX, LINE_AMOUNT_MINOR_MAX, LINE_QUANTITY_MAX};
+
+fn compiled(source: &str) -> (Program, SymbolTable) {
+    let mut symbols = SymbolTable::new();
+    let program = compile(source, ProgramVersion(1), TimestampNs(0), &mut symbols);
+    (program.unwrap_or_else(|problems| panic!("{problems:?}\n{source}")), symbols)
+}
+
+/// [`GOOD`] with more sections in the place of its expectation.
+fn with(sections: &str) -> String {
+    let (before, _) = GOOD.split_once("[[expect]]").unwrap();
+    format!("{before}{sections}\n")
+}
+
+fn rule(name: &str, keys: &str) -> String {
+    format!("[[rules]]\nname = \"{name}\"\n{keys}\n")
+}
+
+#[test]
+fn the_constructs_say_what_the_file_says() {
+    let (program, symbols) = compiled(FULL);
+    let symbol = |text: &str| symbols.symbol(text).unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(program.earn.terms.expiry, Expiry::AfterDays(60));
+
+    let rules = &program.lines.rules;
+    let stacked: Vec<_> = rules.iter().map(|rule| (rule.effect, rule.stacking, rule.priority)).collect();
+    let times = LineEffect::Multiplier;
+    assert_eq!(
+        stacked,
+        [
+            (times(30_000), Stacking::BestOf, 0),
+            (times(20_000), Stacking::Multiply, 0),
+            (times(15_000), Stacking::Add, 0),
+            (times(5_000), Stacking::Exclusive, 1),
+            (LineEffect::Fixed { units: 3, per_piece: true }, Stacking::Add, 0),
+        ]
+    );
+    assert_eq!(program.lines.everywhere, [RuleIndex(1)]);
+    assert_eq!(program.lines.multiply_max, 1);
+    assert!(program.lines.needs_eligible_amount);
+    let when = |index: usize| rules[index].when.as_deref().cloned().unwrap_or_default();
+    let wednesdays = Conditions {
+        from: Some(Day(17_226)),
+        until: Some(Day(17_531)),
+        weekdays: Weekdays(0b100),
+        ..Conditions::default()
+    };
+    assert_eq!(when(0), wednesdays);
+    assert_eq!((when(1).segments, when(1).not_segments), (vec![symbol("members")], vec![symbol("staff")]));
+    assert_eq!(when(2), Conditions { levels: 0b011, ..Conditions::default() });
+    assert_eq!(rules[3].when, None);
+    let bottle =
+        Conditions { minutes: vec![(540, 720)], stores: vec![symbol("s1")], eligible_minor_min: 1_000, ..when(3) };
+    assert_eq!(when(4), bottle);
+
+    let bonuses: Vec<_> = program.bonuses.iter().map(|bonus| (bonus.trigger, bonus.units, bonus.limit)).collect();
+    let review = Trigger::Activity(symbol("review"));
+    let expected =
+        [(Trigger::Basket, 50, Some((CalendarWindow::Lifetime, 1))), (review, 5, Some((CalendarWindow::Week, 3)))];
+    assert_eq!(bonuses, expected);
+    assert_eq!(program.bonuses[0].when, Conditions { nth_basket: 1, channels: vec![symbol("app")], ..when(3) });
+    assert_eq!(program.bonuses[1].symbol, symbol("review"));
+
+    let ladder = program.tiers.as_ref().unwrap();
+    assert_eq!((ladder.metric, ladder.window), (symbol("spent"), CalendarWindow::Year));
+    let level = |name: &str, threshold, multiplier_bps| TierLevel { name: name.to_owned(), threshold, multiplier_bps };
+    assert_eq!(ladder.levels, [level("silver", 20_000, 12_500), level("gold", 60_000, 15_000)]);
+}
+
+#[test]
+fn new_names_enter_the_dictionary_in_the_order_of_the_file() {
+    let (_, symbols) = compiled(FULL);
+    let names: Vec<&str> = (1..).map_while(|number| symbols.text(SymbolId(number))).collect();
+    let expected = [
+        "points",
+        "spent",
+        "PRODUCE",
+        "members",
+        "staff",
+        "Own",
+        "clearance",
+        "bottle",
+        "s1",
+        "welcome",
+        "app",
+        "review",
+        "daily",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn lists_are_sorted_by_number_whatever_their_order_in_the_file() {
+    let source = with("[[bonuses]]\nname = \"b\"\nunits = 1\nwhen = { segments = [\"z\", \"FUEL\", \"a\"] }\n");
+    let (program, symbols) = compiled(&source);
+    let segments = &program.bonuses[0].when.segments;
+    assert!(segments.is_sorted(), "{segments:?}");
+    assert_eq!(segments[0], symbols.symbol("FUEL").unwrap());
+}
+
+#[test]
+fn rules_that_multiply_are_counted_where_one_line_can_meet_them() {
+    let times = "multiplier = \"2\"\nstacking = \"multiply\"\n";
+    let rows = [
+        (vec![], 0),
+        (vec!["match = { brand = [\"a\"] }", "match = { brand = [\"b\"] }"], 1),
+        (vec!["match = { brand = [\"a\"] }", "match = { brand = [\"b\", \"a\"] }"], 2),
+        (vec!["match = { brand = [\"a\"] }", "match = { sku = [\"a\"] }", ""], 3),
+    ];
+    for (matches, expected) in rows {
+        let rules = matches
+            .iter()
+            .enumerate()
+            .map(|(index, matched)| rule(&format!("r{index}"), &format!("{matched}\n{times}")));
+        let (program, _) = compiled(&with(&rules.collect::<String>()));
+        assert_eq!(program.lines.multiply_max, expected, "{matches:?}");
+    }
+}
+
+#[test]
+fn terms_kept_levels_birthdays_and_experiments_say_what_the_file_says() {
+    let sections = r#"
+        [[metrics]]
+        name = "ever"
+        measure = "eligible-amount"
+        window = "lifetime"
+        [tiers]
+        metric = "spent"
+        keep = 1
+        soft_landing = true
+        grace_days = 31
+        levels = [{ name = "top", threshold = 9 }]
+        [[experiments]]
+        name = "e"
+        variants = [{ name = "a", percent = 30 }, { name = "b", percent = 70 }]
+        [[bonuses]]
+        name = "near"
+        units = 5
+        when = { birthday = "week", days_since_last_basket_min = 3, days_since_last_basket_max = 9, experiment = ["e.b"] }
+        [[bonuses]]
+        name = "more"
+        units = 6
+        when = { own_average = { metric = "ever", percent = 120 } }
+    "#;
+    let source =
+        with(sections).replacen("\"floor\"", "\"carry\"\npending_days = 14\nexpiry = { each_year_on = \"06-30\" }", 1);
+    let (program, symbols) = compiled(&source);
+    assert_eq!(program.earn.rounding, Rounding::Carry);
+    let terms = Terms { pending_days: 14, expiry: Expiry::EachYearOn { month: 6, day: 30 } };
+    assert_eq!(program.earn.terms, terms);
+    let ladder = program.tiers.as_ref().unwrap();
+    assert_eq!((ladder.keep, ladder.soft_landing, ladder.grace_days), (1, true, 31));
+    assert_eq!(program.experiments[0].variants, [("a".to_owned(), 30), ("b".to_owned(), 100)]);
+    let near = Conditions {
+        birthday: Some(BirthdayWithin::Week),
+        days_since_last_basket_min: Some(3),
+        days_since_last_basket_max: Some(9),
+        variants: vec![(0, 1)],
+        ..Conditions::default()
+    };
+    assert_eq!(program.bonuses[0].when, near);
+    let average = OwnAverage { metric: symbols.symbol("ever").unwrap(), percent: 120 };
+    assert_eq!(program.bonuses[1].when, Conditions { own_average: Some(average), ..Conditions::default() });
+    assert!(program.keeps_last_basket);
+    assert!(!compiled(FULL).0.keeps_last_basket);
+    let words = summary(&program).join("\n");
+    let told = "bonus near: 5 points for a basket, in the week of the birthday, at least 3 days after the last basket, \
+                at most 9 days after the last basket, in experiment e.b\n\
+                bonus more: 6 points for a basket, with at least 120 % of the account's average basket\n";
+    assert!(words.contains(told), "{words}");
+}
+
+/// Exclusive rules for the same value, told apart by what they state.
+#[test]
+fn exclusive_rules_that_cannot_hold_together_are_clean() {
+    let rows = [
+        ("when = { from = 2017-01-01, until = 2017-01-31 }", "when = { from = 2017-02-01 }", true),
+        ("when = { from = 2017-01-01, until = 2017-02-01 }", "when = { from = 2017-02-01 }", false),
+        ("when = { weekdays = [\"monday\"] }", "when = { weekdays = [\"friday\", \"sunday\"] }", true),
+        ("when = { weekdays = [\"monday\"] }", "when = { hours = [\"09:00-10:00\"] }", false),
+        ("when = { hours = [\"09:00-10:00\"] }", "when = { hours = [\"10:00-11:00\"] }", true),
+        ("when = { hours = [\"09:00-10:01\"] }", "when = { hours = [\"10:00-11:00\"] }", false),
+        ("when = { stores = [\"a\"] }", "when = { stores = [\"b\"] }", true),
+        ("when = { stores = [\"a\"] }", "when = { stores = [\"b\", \"a\"] }", false),
+        ("when = { segments = [\"a\"] }", "when = { segments = [\"b\"] }", false),
+        ("when = { segments = [\"a\"] }", "when = { not_segments = [\"a\"] }", true),
+        ("when = { nth_basket = 3 }", "when = { nth_basket = 4 }", true),
+        ("when = { nth_basket = 3 }", "when = { every_nth_basket = 2 }", true),
+        ("when = { nth_basket = 4 }", "when = { every_nth_basket = 2 }", false),
+        ("when = { channels = [\"app\"] }", "", false),
+        ("priority = 1", "priority = 2", true),
+    ];
+    for (left, right, is_clean) in rows {
+        let keys =
+            |when: &str| format!("match = {{ brand = [\"x\"] }}\nmultiplier = \"3\"\nstacking = \"exclusive\"\n{when}");
+        let source = with(&format!("{}{}", rule("left", &keys(left)), rule("right", &keys(right))));
+        assert_eq!(shown(&source).is_empty(), is_clean, "{left} / {right}: {}", shown(&source));
+    }
+}
+
+#[test]
+fn a_better_rule_under_conditions_makes_no_rule_idle() {
+    let better = rule("better", "match = { brand = [\"Own\"] }\nmultiplier = \"3\"\nwhen = { channels = [\"app\"] }");
+    assert_eq!(shown(&with(&better)), "");
+    let added = rule("added", "match = { brand = [\"Own\"] }\nmultiplier = \"3\"\nstacking = \"add\"");
+    assert_eq!(shown(&with(&added)), "");
+}
+
+#[test]
+fn what_an_ordinary_basket_earns_is_said_by_the_code_that_decides() {
+    let row = |keys: &str, sections: &str| {
+        let source = with(sections).replacen("[program]\n", &format!("[program]\n{keys}\n"), 1);
+        let checked = check(&source);
+        checked.outlook.map(|outlook| outlook.words).unwrap_or_else(|| format!("{:?}", checked.problems))
+    };
+    let both = "typical_basket_minor = 3_500\nfirst_reward_units = 100";
+    assert_eq!(row(both, ""), "a basket of 35.00 USD earns 35 points; first reward after 3 baskets");
+    assert_eq!(row("typical_basket_minor = 199", ""), "a basket of 1.99 USD earns 1 point");
+    assert_eq!(
+        row("typical_basket_minor = 99\nfirst_reward_units = 1", ""),
+        "a basket of 0.99 USD earns 0 points; the first reward is never reached"
+    );
+    // The cap of the day.
+    assert_eq!(
+        row("typical_basket_minor = 50_000\nfirst_reward_units = 200", ""),
+        "a basket of 500.00 USD earns 200 points; first reward after 1 basket"
+    );
+    // What is added without a condition counts, what has one does not.
+    let sections = "[[bonuses]]\nname = \"visit\"\nunits = 5\n[[bonuses]]\nname = \"app\"\nunits = 7\n\
+                    when = { channels = [\"app\"] }\n[[rules]]\nname = \"all\"\nmultiplier = \"2\"\n";
+    assert_eq!(row(both, sections), "a basket of 35.00 USD earns 75 points; first reward after 2 baskets");
+    assert_eq!(check(GOOD).outlook, None);
+}
+
+#[test]
+fn the_summary_tells_conditions_bonuses_and_levels() {
+    let checked = check(FULL);
+    let words = summary(&checked.program.unwrap()).join("\n");
+    assert_eq!(
+        words,
+        "full: amounts in USD, days and years in America/New_York\n\
+         earn: 1 point per 1.00 USD, rounded down once per basket\n\
+         rule produce-wednesday: 3 times the rate for 1 department, from 2017-03-01 until 2017-12-31, on Wednesdays\n\
+         rule summer: 2 times what else counts for every line, from 2017-06-01 until 2017-08-31, for 1 segment, \
+         not for 1 segment\n\
+         rule own-extra: 0.5 times the rate more for 1 brand, with no level or silver\n\
+         rule clearance: 0.5 times the rate, and no other rule, for 1 category\n\
+         rule bottle: 3 points more per piece for 1 SKU, from 09:00 to 12:00, in 1 store, with at least 10.00 USD \
+         eligible\n\
+         bonus welcome: 50 points for a basket, through 1 channel, at basket 1; at most once per account and lifetime\n\
+         bonus review: 5 points for an activity; at most 3 times per account and week\n\
+         level silver: from 200.00 USD of spent per account and year on; 1.25 times what a basket's lines earn\n\
+         level gold: from 600.00 USD of spent per account and year on; 1.5 times what a basket's lines earn\n\
+         cap daily: at most 200 points per account and month\n\
+         metric spent: eligible amount per account and year\n\
+         expiry: points die after 60 full days behind the day on which they were earned\n\
+         terms: a first basket opens an account; receipts may be 30 days late and 300 seconds ahead"
+    );
+}
+
+/// A rule of the property: what it multiplies by or gives, and how it goes together with others.
+fn any_rule() -> impl Strategy<Value = String> {
+    let matched = prop_oneof![
+        Just(""),
+        Just("match = { brand = [\"x\"] }\n"),
+        Just("match = { sku = [\"x\"] }\n"),
+        Just("match = { category = [\"x\", \"y\"] }\n"),
+    ];
+    let multiplied =
+        (0..10_000_000_i64, prop_oneof![Just("best-of"), Just("add"), Just("multiply"), Just("exclusive")]);
+    let effect = prop_oneof![
+        4 => multiplied.prop_map(|(bps, stacking)| format!("multiplier_bps = {bps}\nstacking = \"{stacking}\"\n")),
+        1 => (1..1_000_000_i64).prop_map(|units| format!("fixed_units = {units}\nper = \"piece\"\n")),
+        1 => (1..1_000_000_i64).prop_map(|units| format!("fixed_units = {units}\nper = \"line\"\n")),
+    ];
+    (matched, effect).prop_map(|(matched, effect)| format!("{matched}{effect}"))
+}
+
+proptest! {
+    /// Whatever rules go together: a programme that is clean decides its largest basket within range.
+    #[test]
+    fn the_largest_basket_of_stacked_rules_stays_in_range(
+        rules in prop::collection::vec(any_rule(), 0..6), per_minor in 1..1_000_000_i64, level_bps in 10_000..10_000_000_i64,
+        rounding in prop_oneof![Just("floor\"\nrounded_per = \"basket"), Just("half-up\"\nrounded_per = \"line")],
+    ) {
+        let rules: String = rules.iter().enumerate().map(|(index, keys)| rule(&format!("r{index}"), keys)).collect();
+        let multiplier = format!("{}.{:04}", level_bps / 10_000, level_bps % 10_000);
+        let levels = format!(
+            "[tiers]\nmetric = \"spent\"\n[[tiers.levels]]\nname = \"top\"\nthreshold = 1\nmultiplier = \"{multiplier}\"\n"
+        );
+        let source = with(&format!("{rules}{levels}"))
+            .replacen("per_minor = 100", &format!("per_minor = {per_minor}"), 1)
+            .replacen("floor", rounding, 1);
+        let mut symbols = SymbolTable::new();
+        if let Ok(program) = compile(&source, ProgramVersion(1), TimestampNs(0), &mut symbols) {
+            let x = symbols.symbol("x").unwrap_or_default();
+            let item = Item { brand: x, sku: x, category: x, ..Item::default() };
+            let mut beside = Vec::new();
+            let class = program.lines.judge(&item, |_| true, |rule| beside.push(rule));
+            let mut sums = LineSums::new(&program, level_bps, 0);
+            for _ in 0..BASKET_LINES_MAX {
+                sums.add(class, beside.iter().copied(), LINE_AMOUNT_MINOR_MAX, LINE_QUANTITY_MAX);
+            }
+            prop_assert!(sums.units().0 < UNITS_MAX, "{}", sums.units().0);
+            prop_assert!(class != LineClass::Ineligible);
+        }
+    }
+}

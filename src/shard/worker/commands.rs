@@ -8,8 +8,9 @@ use crate::ids::IdEntry;
 use crate::journal::record::{EntryHeader, PreviousRecord, encode_entry};
 use crate::ledger::command::{Command, CommandKind};
 use crate::ledger::decision::{Outcome, Refusal};
+use crate::ledger::draws;
 use crate::ledger::program::Program;
-use crate::ledger::state::{CellRoom, Change, Context, ShardState, shard_of_hash};
+use crate::ledger::state::{Change, Context, ShardState, shard_of_hash};
 use crate::ledger::types::{AccountNumber, Position, Seq, TimestampNs};
 use crate::shard::job::{CommandBatch, CommandJob};
 
@@ -118,18 +119,14 @@ impl Worker {
             CommandKind::Reverse(reversal) => &*reversal.original.cells,
             _ => &[],
         };
-        let draws = draws_on_budgets(&job.command.kind) && !program.budgets.is_empty();
-        let ticket = (draws || !cells.is_empty())
+        draws::list(program, &job.command, posted_at, &mut self.draws);
+        let ticket = (!self.draws.is_empty() || !cells.is_empty())
             .then(|| *self.open_ticket.get_or_insert_with(|| self.shared.tickets.begin(self.index)));
         let mut held = ticket.map(|_| {
-            if draws {
-                let budgets = program.budgets_at(posted_at);
-                let mut held = self.shared.cells.hold(budgets.clone().map(|budget| budget.cell));
-                self.rooms.extend(budgets.map(|budget| held.room(budget.cell, budget.limit)));
-                return held;
-            }
-            let mut held = self.shared.cells.hold(cells.iter().map(|taken| taken.cell));
-            self.rooms.extend(cells.iter().map(|taken| CellRoom { room: 0, ..held.room(taken.cell, 0) }));
+            let all = self.draws.iter().map(|draw| draw.cell).chain(cells.iter().map(|taken| taken.cell));
+            let mut held = self.shared.cells.hold(all);
+            self.rooms.extend(self.draws.iter().map(|draw| held.room(draw)));
+            self.rooms.extend(cells.iter().map(|taken| held.return_to(taken)));
             held
         });
         let context = Context { program, posted_at, rooms: &self.rooms };
@@ -234,12 +231,6 @@ pub fn event_time(command: &Command, posted_at: TimestampNs) -> TimestampNs {
         | CommandKind::Load(_)
         | CommandKind::Expire => posted_at,
     }
-}
-
-/// Whether what a command grants is drawn from the programme's budgets.
-#[must_use]
-pub fn draws_on_budgets(kind: &CommandKind) -> bool {
-    matches!(kind, CommandKind::Accrue(_) | CommandKind::Act(_))
 }
 
 pub(super) fn previous_record(state: &ShardState, number: AccountNumber, seq: Seq) -> PreviousRecord {

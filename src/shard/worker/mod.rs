@@ -21,6 +21,7 @@ use super::tickets::Tickets;
 use crate::cells::{Cells, Ticket};
 use crate::ids::{Committing, IdEntry, IdIndex, IdKey};
 use crate::journal::chunk::Chunk;
+use crate::ledger::draws::Draw;
 use crate::ledger::state::{CellRoom, ShardState};
 use crate::ledger::types::{AccountNumber, Position, Seq, ShardId};
 use crate::limits;
@@ -96,6 +97,7 @@ pub struct Worker {
     open_ticket: Option<Ticket>,
     in_flight: VecDeque<Pending>,
     gated: Vec<Gated>,
+    draws: Vec<Draw>,
     rooms: Vec<CellRoom>,
     used_ids: Vec<(IdKey, IdEntry)>,
     claimed_ids: Vec<IdKey>,
@@ -144,6 +146,7 @@ impl Worker {
             open_ticket: None,
             in_flight: VecDeque::new(),
             gated: Vec::new(),
+            draws: Vec::new(),
             rooms: Vec::new(),
             used_ids: Vec::new(),
             claimed_ids: Vec::new(),

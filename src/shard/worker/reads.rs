@@ -7,6 +7,7 @@ use super::{Gated, Waiting, Worker};
 use crate::ledger::command::{Command, CommandKind};
 use crate::ledger::decision::{Outcome, Refusal};
 use crate::ledger::digest::shard_digest;
+use crate::ledger::draws;
 use crate::ledger::state::{Context, shard_of};
 use crate::ledger::types::Seq;
 use crate::shard::job::{AccountJob, AccountView, CommandOutcome, QuoteJob, Reply, Survey};
@@ -22,12 +23,6 @@ impl Worker {
         let event_at = job.basket.receipt_at.min(posted_at);
         let mut cells_changed = 0;
         if let Some(program) = self.programs.in_force(event_at).cloned() {
-            let mut held = self.shared.cells.hold(program.budgets_at(posted_at).map(|budget| budget.cell));
-            self.rooms.clear();
-            for budget in program.budgets_at(posted_at) {
-                self.rooms.push(held.room(budget.cell, budget.limit));
-                cells_changed = held.changed(budget.cell).max(cells_changed);
-            }
             let basket = std::mem::take(&mut job.basket);
             let command = Command {
                 account_id: std::mem::take(&mut job.account_id).into(),
@@ -35,6 +30,13 @@ impl Worker {
                 partner: job.partner,
                 kind: CommandKind::Accrue(basket),
             };
+            draws::list(&program, &command, posted_at, &mut self.draws);
+            let mut held = self.shared.cells.hold(self.draws.iter().map(|draw| draw.cell));
+            self.rooms.clear();
+            for draw in &self.draws {
+                self.rooms.push(held.room(draw));
+                cells_changed = held.changed(draw.cell).max(cells_changed);
+            }
             let context = Context { program: &program, posted_at, rooms: &self.rooms };
             state.decide(&command, &context, &mut job.outcome.decision);
             drop(held);

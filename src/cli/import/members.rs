@@ -1,0 +1,281 @@
+//! What is known of accounts before anything happens to them: the segments that they are in, and what they had in
+//! another system.
+//!
+//! What must stay true: ids follow from what a row says, so that the same file sent again does nothing, and a row that
+//! says something else of the same thing is refused instead of counting twice.
+
+use std::path::Path;
+
+use prost_types::Timestamp;
+
+use super::desk::{Kind, Source};
+use super::pump::Outgoing;
+use super::rows::{Column, Extent, RowReader};
+use crate::cli::client::to_wire;
+use crate::cli::error::CliError;
+use crate::limits;
+use crate::service::wire::{Command, EnrolRequest, LoadOpeningBalanceRequest, OpeningLot, command};
+
+/// An id of 16 bytes of BLAKE3 over what a command is about. Parts cannot run into each other.
+#[must_use]
+pub fn derived_id(kind: &str, parts: &[&str]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let hash = hasher.finalize().to_hex();
+    format!("{kind}-{}", hash.get(..32).unwrap_or_default())
+}
+
+/// How a file of memberships is read.
+#[derive(Clone, Debug)]
+pub struct SegmentFile {
+    /// Name of the column with the account.
+    pub account_column: String,
+    /// Name of the column with the segment.
+    pub segment_column: String,
+    /// Stands before the segment that the file names.
+    pub segment_prefix: String,
+    /// Part of the ids: with another label the same membership is a new command.
+    pub label: String,
+}
+
+/// Memberships: one row has one account join one segment.
+#[derive(Debug)]
+pub struct SegmentSource {
+    rows: RowReader,
+    names: SegmentFile,
+    posting_time: Option<Timestamp>,
+    file: String,
+}
+
+impl SegmentSource {
+    /// Opens a file of memberships.
+    ///
+    /// # Errors
+    /// When it cannot be read or lacks a column.
+    pub fn open(path: &Path, names: SegmentFile) -> Result<(Self, Extent), CliError> {
+        let columns = vec![Column::required(&names.account_column), Column::required(&names.segment_column)];
+        let (rows, extent) = RowReader::open(path, columns)?;
+        Ok((Self { rows, names, posting_time: None, file: path.display().to_string() }, extent))
+    }
+
+    /// Sets when the memberships count as posted; to be called before the first is read.
+    pub fn set_posting_time(&mut self, time: Option<jiff::Timestamp>) {
+        self.posting_time = time.map(to_wire);
+    }
+}
+
+impl Source for SegmentSource {
+    fn next(&mut self) -> Result<Option<Outgoing>, CliError> {
+        if !self.rows.advance()? {
+            return Ok(None);
+        }
+        let account_id = self.rows.required(0, limits::ACCOUNT_ID_BYTES_MAX)?;
+        let named = self.rows.required(1, limits::SYMBOL_BYTES_MAX)?;
+        let segment = format!("{}{named}", self.names.segment_prefix);
+        if segment.len() > limits::SYMBOL_BYTES_MAX {
+            let message = format!("is, with its prefix, longer than {} bytes", limits::SYMBOL_BYTES_MAX);
+            return Err(self.rows.wrong(1, &message));
+        }
+        let request = EnrolRequest {
+            transaction_id: derived_id("segment", &[&account_id, &segment, &self.names.label]),
+            account_id,
+            join_segments: vec![segment],
+            posting_time: self.posting_time,
+            ..EnrolRequest::default()
+        };
+        let command = Command { command: Some(command::Command::Enrol(request)) };
+        Ok(Some(Outgoing { line: self.rows.line(), row_count: 1, command }))
+    }
+
+    fn file_of(&self, _: Kind) -> &str {
+        &self.file
+    }
+
+    fn nouns(&self) -> (&'static str, &'static str) {
+        ("membership", "memberships")
+    }
+}
+
+const ACCOUNT: usize = 0;
+const WALLET: usize = 1;
+const POINTS: usize = 2;
+const ISSUER: usize = 3;
+const EXPIRES: usize = 4;
+
+/// Opening balances: rows of one account and wallet that follow each other are the lots of one command.
+#[derive(Debug)]
+pub struct BalanceSource {
+    rows: RowReader,
+    posting_time: Option<Timestamp>,
+    file: String,
+    /// The command that is being read.
+    open: Option<(Outgoing, LoadOpeningBalanceRequest)>,
+    is_at_end: bool,
+}
+
+impl BalanceSource {
+    /// Opens a file of opening balances.
+    ///
+    /// # Errors
+    /// When it cannot be read or lacks a column.
+    pub fn open(path: &Path) -> Result<(Self, Extent), CliError> {
+        let columns = vec![
+            Column::required("account_id"),
+            Column::required("wallet"),
+            Column::required("points"),
+            Column::optional("issuer"),
+            Column::optional("expires_at"),
+        ];
+        let (rows, extent) = RowReader::open(path, columns)?;
+        let file = path.display().to_string();
+        Ok((Self { rows, posting_time: None, file, open: None, is_at_end: false }, extent))
+    }
+
+    /// Sets when the balances count as posted; to be called before the first is read.
+    pub fn set_posting_time(&mut self, time: Option<jiff::Timestamp>) {
+        self.posting_time = time.map(to_wire);
+    }
+
+    fn lot(&self) -> Result<OpeningLot, CliError> {
+        let expires = self.rows.field(EXPIRES);
+        Ok(OpeningLot {
+            points: self.rows.number(POINTS, 1, limits::UNITS_MAX)?,
+            issuer: self.rows.optional(ISSUER, limits::SYMBOL_BYTES_MAX)?,
+            expire_time: if expires.is_empty() { None } else { Some(to_wire(self.rows.time(EXPIRES)?)) },
+        })
+    }
+
+    /// Takes the row at hand; returns the command before it when the row begins a new one.
+    fn take_row(&mut self) -> Result<Option<Outgoing>, CliError> {
+        let account_id = self.rows.required(ACCOUNT, limits::ACCOUNT_ID_BYTES_MAX)?;
+        let wallet = self.rows.optional(WALLET, limits::PROGRAM_NAME_BYTES_MAX)?;
+        let lot = self.lot()?;
+        if let Some((outgoing, request)) = &mut self.open
+            && (request.account_id == account_id && request.wallet == wallet)
+        {
+            if request.lots.len() == limits::LOADED_LOTS_MAX {
+                let message = format!("the account has more than {} lots in this wallet", limits::LOADED_LOTS_MAX);
+                return Err(self.rows.wrong(ACCOUNT, &message));
+            }
+            request.lots.push(lot);
+            outgoing.row_count += 1;
+            return Ok(None);
+        }
+        let request = LoadOpeningBalanceRequest {
+            transaction_id: derived_id("opening", &[&account_id, &wallet]),
+            account_id,
+            wallet,
+            lots: vec![lot],
+            posting_time: self.posting_time,
+        };
+        let begun = Outgoing { line: self.rows.line(), row_count: 1, command: Command::default() };
+        Ok(self.open.replace((begun, request)).map(completed))
+    }
+}
+
+fn completed((outgoing, request): (Outgoing, LoadOpeningBalanceRequest)) -> Outgoing {
+    let command = Command { command: Some(command::Command::LoadOpeningBalance(request)) };
+    Outgoing { command, ..outgoing }
+}
+
+impl Source for BalanceSource {
+    fn next(&mut self) -> Result<Option<Outgoing>, CliError> {
+        while !self.is_at_end {
+            let taken = match self.rows.advance() {
+                Ok(true) => self.take_row(),
+                Ok(false) => {
+                    self.is_at_end = true;
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            };
+            match taken {
+                Ok(Some(complete)) => return Ok(Some(complete)),
+                Ok(None) => {}
+                Err(error) => {
+                    // Nothing of the command that may hold the mistake is handed on.
+                    (self.open, self.is_at_end) = (None, true);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(self.open.take().map(completed))
+    }
+
+    fn file_of(&self, _: Kind) -> &str {
+        &self.file
+    }
+
+    fn nouns(&self) -> (&'static str, &'static str) {
+        ("opening balance", "opening balances")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(content: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        file
+    }
+
+    #[test]
+    fn ids_follow_from_what_is_said() {
+        let id = derived_id("segment", &["a", "b"]);
+        assert_eq!((id.len(), derived_id("segment", &["a", "b"]) == id), (40, true));
+        assert_ne!(derived_id("segment", &["ab", ""]), derived_id("segment", &["a", "b"]));
+        assert!(id.len() <= limits::TRANSACTION_ID_BYTES_MAX);
+    }
+
+    #[test]
+    fn memberships_of_any_file_become_enrolments() {
+        let file = file("campaign_id,household_id\n1,68\n13,93\n");
+        let names = SegmentFile {
+            account_column: "household_id".to_owned(),
+            segment_column: "campaign_id".to_owned(),
+            segment_prefix: "campaign-".to_owned(),
+            label: String::new(),
+        };
+        let (mut source, _) = SegmentSource::open(file.path(), names).unwrap();
+        source.set_posting_time(Some("2017-01-01T00:00:00Z".parse().unwrap()));
+        let mut seen = Vec::new();
+        while let Some(outgoing) = source.next().unwrap() {
+            let Some(command::Command::Enrol(request)) = outgoing.command.command else { panic!("an enrolment") };
+            assert_eq!(request.posting_time.map(|time| time.seconds), Some(1_483_228_800));
+            seen.push((outgoing.line, request.account_id, request.join_segments.concat()));
+        }
+        let expected = [(2, "68", "campaign-1"), (3, "93", "campaign-13")];
+        assert_eq!(seen, expected.map(|(line, account, segment)| (line, account.to_owned(), segment.to_owned())));
+    }
+
+    #[test]
+    fn rows_of_one_account_and_wallet_become_one_opening_balance() {
+        let file = file(
+            "account_id,wallet,points,issuer,expires_at\n\
+             a,points,5,north,2027-01-01T00:00:00Z\na,points,7,,\na,stars,1,,\nb,points,0,,\n",
+        );
+        let (mut source, _) = BalanceSource::open(file.path()).unwrap();
+        let mut next = || match source.next() {
+            Ok(Some(outgoing)) => match outgoing.command.command {
+                Some(command::Command::LoadOpeningBalance(request)) => Ok((outgoing.line, request)),
+                other => panic!("{other:?}"),
+            },
+            Ok(None) => panic!("there is a mistake to come"),
+            Err(error) => Err(error.to_string()),
+        };
+        let (line, first) = next().unwrap();
+        assert_eq!((line, first.account_id.as_str(), first.wallet.as_str(), first.lots.len()), (2, "a", "points", 2));
+        assert_eq!((first.lots[0].points, first.lots[0].issuer.as_str()), (5, "north"));
+        assert_eq!((first.lots[1].points, first.lots[1].expire_time), (7, None));
+        let message = next().unwrap_err();
+        assert!(
+            message.ends_with("column points: \"0\" is not a whole number from 1 to 1000000000000000000"),
+            "{message}"
+        );
+    }
+}

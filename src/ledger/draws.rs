@@ -1,0 +1,88 @@
+//! Which shared cells a command may draw on, so that its caller can take hold of them and tell it the room in each.
+//!
+//! What must stay true: the list follows from the programme, the command and its posting time alone, so that replay
+//! makes the same one; several commands that list the same cells may be decided in any order.
+
+use super::command::{Basket, Command, CommandKind};
+use super::decision::CellUse;
+use super::program::{Cap, CapSubject, Periods, Program, Trigger};
+use super::types::{CellId, Day, SymbolId, TimestampNs, Units};
+use super::zone::utc_day;
+
+const NS_PER_DAY: i64 = 86_400_000_000_000;
+
+/// A cell that a command may draw on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// The cell.
+    pub cell: CellId,
+    /// The most that may be taken from it in all.
+    pub limit: Units,
+    /// See [`CellUse::retain_until`].
+    pub retain_until: Day,
+}
+
+/// Whether a command can draw on cells under this programme at all.
+#[must_use]
+pub fn may_draw(program: &Program, command: &Command) -> bool {
+    matches!(command.kind, CommandKind::Accrue(_) | CommandKind::Act(_)) && program.has_cells
+}
+
+/// Lists the cells that a command may draw on, each once. A reversal gives back to those of its original instead.
+pub fn list(program: &Program, command: &Command, posted_at: TimestampNs, out: &mut Vec<Draw>) {
+    out.clear();
+    if !may_draw(program, command) {
+        return;
+    }
+    let (basket, happened_at, trigger) = match &command.kind {
+        CommandKind::Accrue(basket) => (Some(basket), basket.receipt_at, Trigger::Basket),
+        CommandKind::Act(activity) => (None, activity.happened_at, Trigger::Activity(activity.kind)),
+        _ => return,
+    };
+    if program.caps.iter().any(|cap| cap.subject != CapSubject::Account) {
+        let periods = Periods::at(&program.zone, happened_at);
+        for cap in &program.caps {
+            let Some(cell) = cell_of(cap, basket, command.partner, periods) else { continue };
+            out.push(Draw { cell, limit: cap.limit, retain_until: retain_until(cap, periods, program, posted_at) });
+        }
+    }
+    for bonus in program.bonuses.iter().filter(|bonus| bonus.trigger == trigger) {
+        if let Some(limit) = bonus.places {
+            out.push(Draw { cell: CellId::whole(bonus.symbol), limit, retain_until: CellUse::FOR_EVER });
+        }
+    }
+    let budgets = program.budgets_at(posted_at);
+    out.extend(budgets.map(|budget| Draw { cell: budget.cell, limit: budget.limit, retain_until: CellUse::FOR_EVER }));
+}
+
+/// The cell of a shared cap that a command falls under; `None` for an account's own, and where the command does not say
+/// which store, terminal or cashier it is about.
+#[must_use]
+pub(super) fn cell_of(cap: &Cap, basket: Option<&Basket>, partner: SymbolId, periods: Periods) -> Option<CellId> {
+    let stated = |symbol: SymbolId| (symbol != SymbolId::EMPTY).then_some(symbol);
+    let none = SymbolId::EMPTY;
+    let subject = match cap.subject {
+        CapSubject::Account => return None,
+        CapSubject::Store => [partner, stated(basket?.store)?, none],
+        CapSubject::Terminal => [partner, basket?.store, stated(basket?.terminal)?],
+        CapSubject::Cashier => [partner, none, stated(basket?.cashier)?],
+        CapSubject::Partner => [partner, none, none],
+        CapSubject::Programme => [none; 3],
+    };
+    Some(CellId { name: cap.symbol, subject, period: periods.of(cap.window) })
+}
+
+/// The last UTC day on which a receipt that falls into the present window may still be posted.
+fn retain_until(cap: &Cap, periods: Periods, program: &Program, posted_at: TimestampNs) -> Day {
+    let last = cap.window.last_day(periods.of(cap.window));
+    after_late_limit(last, program, posted_at)
+}
+
+/// How long a counter of a window that ends on this local day is kept.
+#[must_use]
+pub(super) fn after_late_limit(last: Day, program: &Program, posted_at: TimestampNs) -> Day {
+    // Two days more than the late limit cover the zone's offset and the partial day.
+    let late_days = program.late_limit_ns / NS_PER_DAY + 2;
+    let last = last.0.max(utc_day(posted_at).0);
+    Day(last.saturating_add(i32::try_from(late_days).unwrap_or(i32::MAX)))
+}

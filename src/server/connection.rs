@@ -1,0 +1,187 @@
+//! The transport of every server: HTTP/2 on the connections of one thread, each with bounds of its own.
+//!
+//! What must stay true: every bound is stated here; a connection takes up its place until its socket is closed; told to
+//! finish, connections take no further calls, answer those that they have, and are closed.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use hyper::body::Incoming as RequestBody;
+use hyper::server::conn::http2::Builder;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::sync::watch;
+use tonic::body::Body;
+use tower_service::Service;
+
+use crate::limits;
+use crate::service::connections::{Connection, Incoming, Peer};
+
+/// An idle connection is asked for a sign of life this often, and closed if none comes in time.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes that may be on their way to us on one stream, and on one connection.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+
+/// What answers calls, whoever makes them.
+pub(super) trait Answering:
+    Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Answering for S where
+    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+/// Serves the connections that are dealt to a thread until it is to finish; returns when the last one is closed.
+pub(super) async fn serve_all(mut incoming: Incoming, service: impl Answering, finish: impl Future<Output = ()>) {
+    let (finishing, _) = watch::channel(());
+    let mut finish = pin!(finish);
+    loop {
+        tokio::select! {
+            () = &mut finish => break,
+            dealt = incoming.next() => match dealt {
+                Some(connection) => {
+                    tokio::spawn(serve_one(connection, service.clone(), finishing.subscribe()));
+                }
+                None => break,
+            },
+        }
+    }
+    // What was dealt and not taken is closed.
+    drop(incoming);
+    finishing.send_replace(());
+    // A connection keeps its receiver until it is closed.
+    finishing.closed().await;
+}
+
+async fn serve_one(connection: Connection, service: impl Answering, mut finishing: watch::Receiver<()>) {
+    let Connection { stream, peer, counted } = connection;
+    {
+        let mut served = pin!(transport().serve_connection(TokioIo::new(stream), Calls { service, peer }));
+        let ended = tokio::select! {
+            biased;
+            ended = &mut served => ended,
+            _ = finishing.changed() => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection has failed");
+        }
+    }
+    // Here the socket is closed.
+    drop(counted);
+}
+
+/// How streams that callers reset are bounded is left to the transport: its own limits keep a caller from making work
+/// for us faster than it is given up.
+fn transport() -> Builder<TokioExecutor> {
+    let mut transport = Builder::new(TokioExecutor::new());
+    transport
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::CONNECTION_STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
+        // Nothing in gRPC looks at it.
+        .auto_date_header(false);
+    transport
+}
+
+/// The calls of one connection.
+struct Calls<S> {
+    service: S,
+    peer: Peer,
+}
+
+impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<RequestBody>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        // Routes are ready at all times, and so is whatever lies around them: nobody has to be asked first.
+        self.service.clone().call(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use hyper::client::conn::http2::{SendRequest, handshake};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::oneshot;
+    use tonic::service::Routes;
+
+    use super::*;
+    use crate::metrics::Gauge;
+    use crate::service::connections::deal;
+
+    async fn connect(address: SocketAddr) -> SendRequest<Body> {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (caller, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        caller
+    }
+
+    async fn call(caller: &mut SendRequest<Body>) -> Response<RequestBody> {
+        let request = Request::post("http://localhost/nobody.Serves/This").body(Body::empty()).unwrap();
+        caller.send_request(request).await.unwrap()
+    }
+
+    async fn until_open(open: &Gauge, count: i64) {
+        for _ in 0..3_000 {
+            if open.get() == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} connections are open, not {count}", open.get());
+    }
+
+    #[tokio::test]
+    async fn connections_are_counted_until_they_are_closed_by_either_side() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let open = Arc::new(Gauge::default());
+        let (accepting, mut incoming) = deal(listener, 9, 1, open.clone());
+        let accepting = tokio::spawn(accepting);
+        let (finish, finished) = oneshot::channel::<()>();
+        let serving = serve_all(incoming.pop().unwrap(), Routes::default(), async move {
+            let _ = finished.await;
+        });
+        let serving = tokio::spawn(serving);
+
+        let (mut leaves, mut stays) = (connect(address).await, connect(address).await);
+        for caller in [&mut leaves, &mut stays] {
+            let answer = call(caller).await;
+            assert_eq!(answer.headers()["grpc-status"], "12", "there is no such method");
+            assert!(!answer.headers().contains_key("date"));
+        }
+        until_open(&open, 2).await;
+        drop(leaves);
+        until_open(&open, 1).await;
+
+        finish.send(()).unwrap();
+        tokio::time::timeout(Duration::from_secs(30), serving).await.expect("an idle connection is closed").unwrap();
+        assert_eq!(open.get(), 0);
+        accepting.abort();
+        drop(stays);
+    }
+}

@@ -1,0 +1,103 @@
+//! `AccountService`: each method counts its call, takes the caller, and hands over; and what is read of an account
+//! beside its balances.
+//!
+//! What must stay true: a read shows only what is durable.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::answer::{named_standing, signed, wallet_name};
+use super::auth::Caller;
+use super::orders::Order;
+use super::read::{check_account_id, version_number};
+use super::status::Failure;
+use super::wire::server::account_service_server::AccountService;
+use super::{Edge, Patience, Service, times, wire};
+use crate::ledger::account::Account;
+use crate::ledger::decision::TierStanding;
+use crate::ledger::program::Program;
+use crate::ledger::types::TimestampNs;
+
+#[tonic::async_trait]
+impl AccountService for Service {
+    async fn enrol(&self, request: Request<wire::EnrolRequest>) -> Result<Response<wire::EnrolResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.order(&caller, Order::Enrol(request.into_inner())).await?;
+        Ok(Response::new(wire::EnrolResponse { decision: Some(decision) }))
+    }
+
+    async fn update_account(
+        &self,
+        request: Request<wire::UpdateAccountRequest>,
+    ) -> Result<Response<wire::UpdateAccountResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.order(&caller, Order::Update(request.into_inner())).await?;
+        Ok(Response::new(wire::UpdateAccountResponse { decision: Some(decision) }))
+    }
+
+    async fn get_account(
+        &self,
+        request: Request<wire::GetAccountRequest>,
+    ) -> Result<Response<wire::GetAccountResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.edge.account(&caller, request.into_inner()).await?))
+    }
+
+    async fn load_opening_balance(
+        &self,
+        request: Request<wire::LoadOpeningBalanceRequest>,
+    ) -> Result<Response<wire::LoadOpeningBalanceResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.order(&caller, Order::Load(request.into_inner())).await?;
+        Ok(Response::new(wire::LoadOpeningBalanceResponse { decision: Some(decision) }))
+    }
+}
+
+impl Edge {
+    /// What is known of an account beside its balances.
+    async fn account(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: wire::GetAccountRequest,
+    ) -> Result<wire::GetAccountResponse, Failure> {
+        check_account_id(&request.account_id)?;
+        self.check_deadline(caller)?;
+        let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
+        let account = &view.account;
+        let position = account.position.ok_or_else(|| Failure::internal("a durable account has no position"))?;
+        let text = |symbol| self.engine.dictionary.text(symbol).map_or_else(String::new, String::from);
+        let mut segments: Vec<String> = account.segments().iter().map(|segment| text(*segment)).collect();
+        segments.sort_unstable();
+        let program = view.program.as_deref();
+        Ok(wire::GetAccountResponse {
+            account_id: request.account_id,
+            open_time: Some(times::timestamp(account.opened_at)),
+            segments,
+            tiers: program.and_then(|program| tier(program, account, view.read_at)).into_iter().collect(),
+            position: signed(position.0),
+            program_version: program.map_or(0, version_number),
+            read_time: Some(times::timestamp(view.read_at)),
+            birthday_known: account.profile.as_ref().is_some_and(|profile| profile.birthday.is_some()),
+        })
+    }
+}
+
+/// Where an account stands on the programme's ladder, if it has one.
+fn tier(program: &Program, account: &Account, at: TimestampNs) -> Option<wire::AccountTier> {
+    let ladder = program.tiers.as_ref()?;
+    let period = ladder.window.period(&program.zone, at);
+    let qualifying = account.rolling(ladder.metric, period, ladder.window.step(), ladder.rolling);
+    let standing = TierStanding { level: ladder.level(qualifying), qualifying };
+    let metric = program.metrics.iter().find(|metric| metric.symbol == ladder.metric);
+    Some(wire::AccountTier {
+        wallet: wallet_name(program, program.earn.wallet).to_owned(),
+        metric: metric.map_or_else(String::new, |metric| metric.name.clone()),
+        period: times::period(ladder.window, period),
+        standing: Some(named_standing(ladder, standing).to_wire()),
+    })
+}

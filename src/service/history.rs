@@ -1,0 +1,258 @@
+//! What happened to accounts: single transactions, and the list of an account's transactions.
+//!
+//! What must stay true: transactions of other partners are as if they did not exist; a page token is good for the
+//! account that it was given for and for no other.
+
+use std::sync::Arc;
+
+use prost::Message;
+
+use super::answer;
+use super::auth::{Caller, Principal};
+use super::command::{record_at, transaction_of};
+use super::fields::{Fields, Path};
+use super::read::{check_account_id, page_size};
+use super::status::Failure;
+use super::{Edge, Patience, times, wire};
+use crate::journal::JournalError;
+use crate::journal::record::Entry;
+use crate::journal::walk::{self, Located};
+use crate::ledger::command::{Basket, CommandKind};
+use crate::ledger::decision::LotKey;
+use crate::ledger::program::Program;
+use crate::ledger::types::{Position, SymbolId};
+use crate::limits;
+use crate::shard::engine::Engine;
+use crate::shard::job::AccountView;
+
+impl Edge {
+    /// One transaction of the caller's partner.
+    pub(super) async fn transaction(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: wire::GetTransactionRequest,
+    ) -> Result<wire::Transaction, Failure> {
+        let mut fields = Fields::default();
+        let id = request.transaction_id;
+        fields.text(Path::Field("transaction_id"), &id, 1, limits::TRANSACTION_ID_BYTES_MAX);
+        fields.finish()?;
+        let key = self.engine.hasher.transaction(&caller.principal.partner, &id);
+        let located = self.blocking(move |engine| look_up(engine, key)).await?.ok_or(Failure::TransactionUnknown)?;
+        let entry = located.entry().ok_or(Failure::TransactionUnknown)?;
+        let account_id = self.account_id_of(&located, entry).await?;
+        let principal = caller.principal.clone();
+        self.blocking(move |engine| transaction(engine, &principal, &account_id, &located)).await
+    }
+
+    /// A page of an account's transactions, newest first.
+    pub(super) async fn transactions(
+        &self,
+        caller: &Caller,
+        request: wire::ListTransactionsRequest,
+    ) -> Result<wire::ListTransactionsResponse, Failure> {
+        check_account_id(&request.account_id)?;
+        let size = page_size(request.page_size)?;
+        let token = if request.page_token.is_empty() { None } else { Some(position_of(&request.page_token)?) };
+        let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
+        let principal = caller.principal.clone();
+        let listed =
+            self.blocking(move |engine| list(engine, &principal, &view, token, size)).await?.ok_or_else(bad_token)?;
+        Ok(listed)
+    }
+}
+
+fn bad_token() -> Failure {
+    Failure::field("page_token", "It is not a token that this server gave for this list.")
+}
+
+/// A position as a page token. That it belongs to the list is checked when it is read.
+fn token_of(position: Position) -> String {
+    format!("{:016x}", position.0)
+}
+
+fn position_of(token: &str) -> Result<Position, Failure> {
+    let digits = token.len() == 16 && token.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = digits.then(|| u64::from_str_radix(token, 16).ok()).flatten();
+    number.map(Position).ok_or_else(bad_token)
+}
+
+/// The record that used an id.
+fn look_up(engine: &Engine, key: crate::ids::IdKey) -> Result<Option<Located>, JournalError> {
+    let found = engine.shared.ids.lookup(key).map_err(crate::shard::housekeeper::store_error)?;
+    found.map_or(Ok(None), |entry| record_at(engine, entry.position))
+}
+
+/// Whether a record may be shown to a principal.
+fn may_see(principal: &Principal, located: &Located) -> bool {
+    // What the ledger posted by itself is nobody's command, and part of every statement.
+    let may_see =
+        |entry: &Entry| entry.command.partner == principal.symbol || matches!(entry.command.kind, CommandKind::Expire);
+    located.entry().is_some_and(may_see)
+}
+
+/// Walks the account's chain back. `None` when the token does not belong to the account.
+fn list(
+    engine: &Engine,
+    principal: &Principal,
+    view: &AccountView,
+    token: Option<Position>,
+    size: usize,
+) -> Result<Option<wire::ListTransactionsResponse>, JournalError> {
+    let Some(start) = token.or(view.account.position) else { return Ok(Some(Default::default())) };
+    let first = record_at(engine, start)?;
+    let mut next = match first {
+        Some(located) if belongs_to(engine, &located, view)? => Some(located),
+        _ => return Ok(None),
+    };
+    let mut page = wire::ListTransactionsResponse::default();
+    let mut bytes = 0;
+    let mut looked_at = 0;
+    while let Some(located) = next.take() {
+        // Records that are left out count too, so that a page costs a bounded time.
+        if looked_at == size || bytes >= limits::PAGE_BYTES_TARGET {
+            page.next_page_token = token_of(located.position);
+            break;
+        }
+        looked_at += 1;
+        if may_see(principal, &located) {
+            let transaction = transaction(engine, principal, &view.account.id, &located)?;
+            bytes += transaction.encoded_len();
+            page.transactions.push(transaction);
+        }
+        next = walk::previous(&*engine.journal, &engine.dictionary, &located)?;
+    }
+    Ok(Some(page))
+}
+
+/// Whether a record is one of the account's: it is, if the account's number is right. Numbers are per shard and belong
+/// to an account for ever; the account's own newest record tells its number.
+fn belongs_to(engine: &Engine, located: &Located, view: &AccountView) -> Result<bool, JournalError> {
+    let Some(newest) = view.account.position else { return Ok(false) };
+    if located.position == newest {
+        return Ok(true);
+    }
+    let newest = record_at(engine, newest)?;
+    let number = |located: &Located| located.entry().map(|entry| entry.account);
+    let same = newest.is_some_and(|newest| number(&newest) == number(located));
+    Ok(located.shard == view.shard && located.entry().is_some() && same)
+}
+
+/// A record in the words of the contract. Reads the store for the reversal, and of a reversal for the original.
+fn transaction(
+    engine: &Engine,
+    principal: &Principal,
+    account_id: &str,
+    located: &Located,
+) -> Result<wire::Transaction, JournalError> {
+    let entry = located.entry().expect("the caller looked");
+    let program = engine.with_programs(|programs| programs.get(entry.decision.program).cloned());
+    let mut transaction = wire::Transaction {
+        transaction_id: entry.command.transaction_id.to_string(),
+        account_id: account_id.to_owned(),
+        partner: text(engine, entry.command.partner),
+        ..wire::Transaction::default()
+    };
+    let mut original_version = None;
+    match &entry.command.kind {
+        CommandKind::Accrue(basket) => {
+            transaction.kind = wire::TransactionKind::Accrual.into();
+            transaction.basket = Some(wire_basket(engine, basket, program.as_deref()));
+            if entry.decision.refusal().is_none() {
+                let key = engine.hasher.reversal(&principal.partner, &entry.command.transaction_id);
+                let reversal = look_up(engine, key)?;
+                let id = reversal.as_ref().and_then(|reversal| transaction_of(&reversal.record));
+                transaction.reversal_transaction_id = id.map_or_else(String::new, |(id, _)| id.to_owned());
+            }
+        }
+        CommandKind::Reverse(reversal) => {
+            transaction.kind = wire::TransactionKind::Reversal.into();
+            transaction.original_transaction_id = reversal.original_transaction_id.to_string();
+            let original = record_at(engine, reversal.original_position)?;
+            original_version = original.as_ref().and_then(Located::entry).map(|original| original.decision.program);
+        }
+        CommandKind::Redeem(redemption) => {
+            transaction.kind = wire::TransactionKind::Redemption.into();
+            transaction.redemption_points = redemption.units;
+        }
+        CommandKind::Act(activity) => {
+            transaction.kind = wire::TransactionKind::Activity.into();
+            transaction.activity = Some(wire::Activity {
+                kind: text(engine, activity.kind),
+                activity_time: Some(times::timestamp(activity.happened_at)),
+                channel: text(engine, activity.channel),
+            });
+        }
+        CommandKind::Enrol(enrolment) => {
+            let texts = |segments: &[SymbolId]| segments.iter().map(|segment| text(engine, *segment)).collect();
+            transaction.kind = wire::TransactionKind::Enrolment.into();
+            transaction.join_segments = texts(&enrolment.joins);
+            transaction.leave_segments = texts(&enrolment.leaves);
+        }
+        CommandKind::Load(loading) => {
+            transaction.kind = wire::TransactionKind::OpeningBalance.into();
+            transaction.opening_lots = loading.lots.iter().map(|(key, units)| wire_lot(engine, key, *units)).collect();
+        }
+        CommandKind::Expire => transaction.kind = wire::TransactionKind::Expiry.into(),
+    }
+    transaction.decision = Some(answer::of_entry(located, entry, program.as_deref(), original_version));
+    Ok(transaction)
+}
+
+const SECONDS_PER_MINUTE: i64 = 60;
+
+/// A lot in the words of the contract.
+pub(super) fn wire_lot(engine: &Engine, key: &LotKey, units: i64) -> wire::Lot {
+    let ends = key.expires_at != LotKey::NEVER;
+    wire::Lot {
+        points: units,
+        issuer: text(engine, key.issuer),
+        expire_time: ends.then(|| times::timestamp(key.expires_at)),
+        available_time: (key.available_from_minute != 0).then(|| prost_types::Timestamp {
+            seconds: i64::from(key.available_from_minute) * SECONDS_PER_MINUTE,
+            nanos: 0,
+        }),
+    }
+}
+
+fn text(engine: &Engine, symbol: SymbolId) -> String {
+    engine.dictionary.text(symbol).map_or_else(String::new, String::from)
+}
+
+fn wire_basket(engine: &Engine, basket: &Basket, program: Option<&Program>) -> wire::Basket {
+    let line = |line: &crate::ledger::command::Line| wire::Line {
+        sku: text(engine, line.item.sku),
+        category: text(engine, line.item.category),
+        department: text(engine, line.item.department),
+        brand: text(engine, line.item.brand),
+        margin_class: text(engine, line.item.margin_class),
+        quantity: line.quantity,
+        amount_minor: line.amount_minor,
+    };
+    wire::Basket {
+        store_id: text(engine, basket.store),
+        terminal_id: text(engine, basket.terminal),
+        cashier_id: text(engine, basket.cashier),
+        receipt_number: basket.receipt_number.to_string(),
+        business_date: Some(times::date(basket.business_day)),
+        receipt_time: Some(times::timestamp(basket.receipt_at)),
+        currency_code: program.map_or_else(String::new, |program| program.currency.clone()),
+        lines: basket.lines.iter().map(line).collect(),
+        channel: text(engine, basket.channel),
+        payment_method: text(engine, basket.payment_method),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_come_back_and_others_are_refused() {
+        for position in [0, 7, u64::MAX] {
+            assert_eq!(position_of(&token_of(Position(position))), Ok(Position(position)));
+        }
+        for token in ["7", "000000000000000g", "+00000000000000a", "00000000000000007"] {
+            assert!(position_of(token).is_err(), "{token}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The way of the commands that claim no other id than their own: redemptions, activities, enrolments and opening
+//! balances.
+//!
+//! What must stay true: a request with any wrong field leaves no name behind; the transaction id is judged before
+//! anything else about a well-formed command (invariant 2); a claim is dropped when its holder is dropped, until a
+//! worker owns it with the job.
+
+use std::sync::Arc;
+
+use super::auth::Caller;
+use super::command::{Claimed, Ready, Started};
+use super::intake::make_room;
+use super::order_fields::{self, Stated};
+use super::status::Failure;
+use super::{Edge, Patience, batch, wire};
+use crate::journal::dictionary::DictionaryFull;
+use crate::ledger::command::{Activity, Command, CommandKind, Enrolment, Loading, Redemption};
+use crate::ledger::decision::{LotKey, Refusal};
+use crate::ledger::state::account_hash;
+use crate::ledger::types::{MonthDay, Position, SymbolId, TimestampNs, WalletId};
+use crate::shard::job::{ClaimedIds, CommandJob};
+
+/// A command as it was asked for.
+#[derive(Clone, Debug)]
+pub(super) enum Order {
+    Redeem(wire::RedeemRequest),
+    Record(wire::RecordActivityRequest),
+    Enrol(wire::EnrolRequest),
+    Update(wire::UpdateAccountRequest),
+    Load(wire::LoadOpeningBalanceRequest),
+}
+
+impl Order {
+    fn transaction_id(&self) -> &str {
+        match self {
+            Self::Redeem(request) => &request.transaction_id,
+            Self::Record(request) => &request.transaction_id,
+            Self::Enrol(request) => &request.transaction_id,
+            Self::Update(request) => &request.transaction_id,
+            Self::Load(request) => &request.transaction_id,
+        }
+    }
+
+    fn account_id(&self) -> &str {
+        match self {
+            Self::Redeem(request) => &request.account_id,
+            Self::Record(request) => &request.account_id,
+            Self::Enrol(request) => &request.account_id,
+            Self::Update(request) => &request.account_id,
+            Self::Load(request) => &request.account_id,
+        }
+    }
+}
+
+impl Edge {
+    /// Decides an order of a call of its own.
+    pub(super) async fn order(self: &Arc<Self>, caller: &Caller, order: Order) -> Result<wire::Decision, Failure> {
+        let answered = match self.start_order(caller, order, Patience::None).await {
+            Ok(started) => started.answer().await,
+            Err(failure) => Err(failure),
+        };
+        batch::decode(&answered.map_err(|failure| self.counted(failure))?)
+    }
+
+    /// Starts an order, waiting for whatever it has to wait for.
+    pub(super) async fn start_order(
+        self: &Arc<Self>,
+        caller: &Caller,
+        order: Order,
+        patience: Patience,
+    ) -> Result<Started, Failure> {
+        let stated = self.with_rules(|rules| order_fields::check(&order, rules))?;
+        self.check_deadline(caller)?;
+        let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
+        let leaves_time_open = stated.event_at.is_none();
+        let kind = match self.named(caller, &order, &stated, stamp)? {
+            Ok(kind) => kind,
+            Err(_) => return Ok(Started::Answered(self.refused(Refusal::NameLimitReached, None))),
+        };
+        let command = Command {
+            account_id: order.account_id().to_owned(),
+            transaction_id: order.transaction_id().to_owned(),
+            partner: caller.principal.symbol,
+            kind,
+        };
+        self.wait_for_gate(stamp).await?;
+        let ids = ClaimedIds::alone(self.engine.hasher.transaction(&caller.principal.partner, order.transaction_id()));
+        let own = match self.claim(ids.transaction, patience).await? {
+            Claimed::Held(held) => held,
+            Claimed::Used(entry) => {
+                let edge = self.clone();
+                let lookup = async move { edge.repeat_order(entry.position, command, leaves_time_open).await };
+                return Ok(Started::Lookup(Box::pin(lookup)));
+            }
+        };
+        let must_exist = matches!(order, Order::Update(_));
+        if must_exist && self.view(&command.account_id, patience).await?.is_none() {
+            return Ok(Started::Answered(self.refused(Refusal::AccountUnknown, Some(&command))));
+        }
+        let account_hash = account_hash(&command.account_id);
+        let mut job =
+            CommandJob { command, account_hash, stamp, ids, deadline_ns: caller.deadline_ns, ..CommandJob::blank() };
+        make_room(&mut job);
+        self.hand_to_worker(Ready { job: Box::new(job), original_version: None }, [own], patience).await
+    }
+
+    /// The checked order with numbers in the place of names.
+    fn named(
+        &self,
+        caller: &Caller,
+        order: &Order,
+        stated: &Stated,
+        stamp: TimestampNs,
+    ) -> Result<Result<CommandKind, DictionaryFull>, Failure> {
+        let kind = match order {
+            Order::Redeem(request) => {
+                let wallet = self.wallet(&request.wallet, stamp)?;
+                Ok(CommandKind::Redeem(Redemption { wallet, units: request.points }))
+            }
+            Order::Record(request) => {
+                let activity = request.activity.as_ref().expect("the check requires an activity");
+                self.activity(activity, stated.event_at.unwrap_or(stamp)).map(CommandKind::Act)
+            }
+            Order::Enrol(request) => {
+                let birthday = order_fields::birthday(request.birthday.as_ref(), request.clear_birthday);
+                self.enrolment(&request.join_segments, &request.leave_segments, birthday)
+            }
+            Order::Update(request) => {
+                let birthday = order_fields::birthday(request.birthday.as_ref(), request.clear_birthday);
+                self.enrolment(&request.join_segments, &request.leave_segments, birthday)
+            }
+            Order::Load(request) => {
+                let wallet = self.wallet(&request.wallet, stamp)?;
+                let own = caller.principal.symbol;
+                self.lots(wallet, own, &request.lots).map(|lots| CommandKind::Load(Loading { lots }))
+            }
+        };
+        Ok(kind)
+    }
+
+    fn name(&self, text: &str) -> Result<SymbolId, DictionaryFull> {
+        if text.is_empty() {
+            return Ok(SymbolId::EMPTY);
+        }
+        self.engine.dictionary.intern(text, &*self.engine.control)
+    }
+
+    /// The wallet of a name in the programme that is going to judge; the first without one.
+    fn wallet(&self, name: &str, stamp: TimestampNs) -> Result<WalletId, Failure> {
+        if name.is_empty() {
+            return Ok(WalletId(0));
+        }
+        let found = self.engine.with_programs(|programs| {
+            let program = programs.in_force(stamp).or_else(|| programs.latest())?;
+            program.wallets.iter().position(|wallet| wallet.name == name)
+        });
+        let wallet = found.and_then(|index| u8::try_from(index).ok()).map(WalletId);
+        wallet.ok_or_else(|| Failure::field("wallet", "The programme has no wallet of this name."))
+    }
+
+    fn activity(&self, activity: &wire::Activity, happened_at: TimestampNs) -> Result<Activity, DictionaryFull> {
+        Ok(Activity { kind: self.name(&activity.kind)?, happened_at, channel: self.name(&activity.channel)? })
+    }
+
+    fn enrolment(
+        &self,
+        joins: &[String],
+        leaves: &[String],
+        birthday: Option<Option<MonthDay>>,
+    ) -> Result<CommandKind, DictionaryFull> {
+        let sorted = |segments: &[String]| {
+            let mut symbols: Vec<SymbolId> =
+                segments.iter().map(|segment| self.name(segment)).collect::<Result<_, _>>()?;
+            symbols.sort_unstable();
+            symbols.dedup();
+            Ok(symbols)
+        };
+        Ok(CommandKind::Enrol(Enrolment { joins: sorted(joins)?, leaves: sorted(leaves)?, birthday }))
+    }
+
+    /// The lots of an opening balance, ascending, those with one key as one.
+    fn lots(
+        &self,
+        wallet: WalletId,
+        own: SymbolId,
+        lots: &[wire::OpeningLot],
+    ) -> Result<Vec<(LotKey, i64)>, DictionaryFull> {
+        let mut named: Vec<(LotKey, i64)> = Vec::with_capacity(lots.len());
+        for lot in lots {
+            let issuer = if lot.issuer.is_empty() { own } else { self.name(&lot.issuer)? };
+            let expires_at = order_fields::expiry(lot).expect("the check looked");
+            named.push((
+                LotKey {
+                    wallet,
+                    issuer,
+                    funding_rate_bps: 0,
+                    available_from_minute: 0,
+                    is_extended: false,
+                    expires_at,
+                },
+                lot.points,
+            ));
+        }
+        named.sort_unstable_by_key(|(key, _)| *key);
+        named.dedup_by(|next, first| {
+            let is_same = next.0 == first.0;
+            if is_same {
+                first.1 = first.1.saturating_add(next.1);
+            }
+            is_same
+        });
+        Ok(named)
+    }
+
+    /// The answer to an order whose transaction id is used already.
+    async fn repeat_order(
+        &self,
+        position: Position,
+        mut command: Command,
+        leaves_time_open: bool,
+    ) -> Result<wire::Decision, Failure> {
+        let located = self.record(position).await?;
+        let Some(entry) = located.entry() else { return Ok(self.reused("command".to_owned())) };
+        let account_id = self.account_id_of(&located, entry).await?;
+        if let (CommandKind::Act(ours), CommandKind::Act(theirs)) = (&mut command.kind, &entry.command.kind)
+            && leaves_time_open
+        {
+            ours.happened_at = theirs.happened_at;
+        }
+        let stored = Command { account_id: account_id.into(), ..entry.command.clone() };
+        match command.first_difference(&stored) {
+            Some(field) => Ok(self.reused(field)),
+            None => self.repeated(&located, entry).await,
+        }
+    }
+}
