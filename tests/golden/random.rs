@@ -9,22 +9,27 @@ use crate::support::NOON;
 use tallystick::journal::record::{Entry, PreviousRecord, Record, decode};
 use tallystick::ledger::command::{Activity, Command, CommandKind, Enrolment, Loading, Redemption};
 use tallystick::ledger::decision::{
-    BonusAward, Decision, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding, TotalsChange,
+    BonusAward, CellUse, Decision, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding, TotalsChange,
 };
 use tallystick::ledger::program::{BonusIndex, RuleIndex};
-use tallystick::ledger::types::{AccountNumber, Position, ProgramVersion, SymbolId, TimestampNs, WalletId};
+use tallystick::ledger::types::{
+    AccountNumber, Day, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, WalletId,
+};
 use tallystick::limits::UNITS_MAX;
 
 fn any_key() -> impl Strategy<Value = LotKey> {
     let expires_at = prop_oneof![Just(i64::MAX), any::<i64>()];
-    (any::<u8>(), any::<u32>(), any::<u32>(), expires_at).prop_map(|(wallet, issuer, funding_rate_bps, expires_at)| {
-        LotKey {
+    let minute = prop_oneof![Just(0), any::<u32>()];
+    (0..64_u8, any::<u32>(), any::<u32>(), minute, any::<bool>(), expires_at).prop_map(
+        |(wallet, issuer, funding_rate_bps, available_from_minute, is_extended, expires_at)| LotKey {
             wallet: WalletId(wallet),
             issuer: SymbolId(issuer),
             funding_rate_bps,
+            available_from_minute,
+            is_extended,
             expires_at: TimestampNs(expires_at),
-        }
-    })
+        },
+    )
 }
 
 /// What is taken: never a grant, which the ordinary content names.
@@ -46,8 +51,11 @@ fn any_kind() -> impl Strategy<Value = CommandKind> {
         let happened_at = TimestampNs(happened_at);
         CommandKind::Act(Activity { kind: SymbolId(kind), happened_at, channel: SymbolId(channel) })
     });
-    let enrolment =
-        (any_symbols(), any_symbols()).prop_map(|(joins, leaves)| CommandKind::Enrol(Enrolment { joins, leaves }));
+    let birthday = prop::option::of(prop::option::of((1..=12_u8, 1..=28_u8)));
+    let enrolment = (any_symbols(), any_symbols(), birthday).prop_map(|(joins, leaves, birthday)| {
+        let birthday = birthday.map(|birthday| birthday.map(|(month, day)| MonthDay { month, day }));
+        CommandKind::Enrol(Enrolment { joins, leaves, birthday })
+    });
     let lots = prop::collection::btree_map(any_key(), units, 1..5);
     let loading = lots.prop_map(|lots| CommandKind::Load(Loading { lots: lots.into_iter().collect() }));
     prop_oneof![redemption, activity, enrolment, loading, Just(CommandKind::Expire)]
@@ -64,7 +72,9 @@ fn decided(kind: &CommandKind, refusal: Option<Refusal>, segments: Vec<(SymbolId
         }
         _ if refusal.is_some() => {}
         CommandKind::Redeem(redemption) => decision.granted = -redemption.units,
-        CommandKind::Enrol(_) => decision.effects.segments = segments,
+        CommandKind::Enrol(enrolment) => {
+            (decision.effects.segments, decision.effects.birthday) = (segments, enrolment.birthday);
+        }
         CommandKind::Load(loading) => {
             let sum = loading.lots.iter().fold(0_i64, |sum, (_, units)| sum.saturating_add(*units));
             (decision.earned, decision.granted) = (sum, sum);
@@ -103,6 +113,36 @@ fn any_later_entry() -> impl Strategy<Value = Entry> {
     )
 }
 
+/// What an accrual notes of its account, and whose cells it draws on.
+#[derive(Clone, Debug)]
+struct Profiled {
+    variants: Vec<u8>,
+    last_basket_on: Option<Day>,
+    remainder: Option<i64>,
+    subject: [SymbolId; 3],
+    period: i32,
+    retain_until: Day,
+}
+
+fn any_profile() -> impl Strategy<Value = Profiled> {
+    let variants = prop::collection::vec(any::<u8>(), 0..4);
+    let symbol = || prop_oneof![Just(SymbolId::EMPTY), any::<u32>().prop_map(SymbolId)];
+    let subject = [symbol(), symbol(), symbol()];
+    let retain_until = prop_oneof![Just(CellUse::FOR_EVER), any::<i32>().prop_map(Day)];
+    let day = prop::option::of(any::<i32>().prop_map(Day));
+    let period = prop_oneof![Just(0), any::<i32>()];
+    (variants, day, prop::option::of(any::<i64>()), subject, period, retain_until).prop_map(
+        |(variants, last_basket_on, remainder, subject, period, retain_until)| Profiled {
+            variants,
+            last_basket_on,
+            remainder,
+            subject,
+            period,
+            retain_until,
+        },
+    )
+}
+
 /// An accrual with any parts.
 fn any_accrual() -> impl Strategy<Value = Entry> {
     let base = prop_oneof![
@@ -114,8 +154,9 @@ fn any_accrual() -> impl Strategy<Value = Entry> {
     let tier = prop::option::of((any::<u8>(), any::<i64>()));
     let stacked = prop::collection::vec((any::<u32>(), any::<u32>()), 0..4);
     let bonuses = prop::collection::vec((any::<u16>(), any::<i64>()), 0..4);
-    (base, any::<u32>(), any::<u32>(), tier, stacked, bonuses, any_takings()).prop_map(
-        |(mut entry, channel, payment_method, tier, stacked, bonuses, takings)| {
+    let names = (any::<u32>(), any::<u32>());
+    (base, names, tier, stacked, bonuses, any_takings(), any_profile()).prop_map(
+        |(mut entry, (channel, payment_method), tier, stacked, bonuses, takings, profile)| {
             if let CommandKind::Accrue(basket) = &mut entry.command.kind {
                 (basket.channel, basket.payment_method) = (SymbolId(channel), SymbolId(payment_method));
             }
@@ -125,6 +166,12 @@ fn any_accrual() -> impl Strategy<Value = Entry> {
             let award = |(bonus, units)| BonusAward { bonus: BonusIndex(bonus), units };
             decision.bonuses = bonuses.into_iter().map(award).collect();
             decision.effects.lots.splice(0..0, takings);
+            (decision.effects.last_basket_on, decision.effects.remainder) = (profile.last_basket_on, profile.remainder);
+            decision.variants = profile.variants;
+            for taken in &mut decision.cells {
+                (taken.cell.subject, taken.cell.period) = (profile.subject, profile.period);
+                taken.retain_until = profile.retain_until;
+            }
             entry
         },
     )
