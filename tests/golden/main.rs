@@ -11,6 +11,7 @@ mod support;
 mod directory;
 mod frames;
 mod movements;
+mod profiles;
 mod random;
 mod records;
 mod samples;
