@@ -11,6 +11,8 @@ mod support;
 mod directory;
 mod frames;
 mod movements;
+mod profiles;
+mod random;
 mod records;
 mod samples;
 mod state;

@@ -18,15 +18,15 @@ use tallystick::ledger::types::{
 use tallystick::snapshot::entity::Entity;
 
 /// A lot that dies so many days after noon of the samples' day, of the issuer.
-fn mortal(issuer: u32, days: i64) -> LotKey {
+pub fn mortal(issuer: u32, days: i64) -> LotKey {
     LotKey { issuer: SymbolId(issuer), expires_at: TimestampNs(NOON.0 + days * NS_PER_DAY), ..lot_key() }
 }
 
-fn change(key: LotKey, delta: i64, movement: Movement) -> LotChange {
+pub fn change(key: LotKey, delta: i64, movement: Movement) -> LotChange {
     LotChange { key, delta, movement }
 }
 
-fn entry(kind: CommandKind, decision: Decision) -> Entry {
+pub fn entry(kind: CommandKind, decision: Decision) -> Entry {
     Entry {
         previous: PreviousRecord::At(Position(1_000_000_020)),
         account: AccountNumber(11_718),
@@ -118,7 +118,7 @@ fn enrolment_command() -> CommandKind {
 }
 
 /// Opens its account; of what it asks one thing is so already.
-fn enrolment() -> Entry {
+pub fn enrolment() -> Entry {
     let effects = Effects {
         opens_account: true,
         segments: vec![(SymbolId(6), true), (SymbolId(300), true)],

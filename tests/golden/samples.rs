@@ -293,6 +293,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     ]
     .into_iter()
     .chain(crate::movements::records())
+    .chain(crate::profiles::records())
     .collect()
 }
 

@@ -317,11 +317,12 @@ fn get_subjects(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), Decode
     };
     for (index, taken) in reversal.original.cells.iter_mut().enumerate() {
         get_subject(reader, taken)?;
-        if let Some(returned) = decided.get_mut(index) {
-            (returned.cell, returned.retain_until) = (taken.cell, taken.retain_until);
-        }
+        // Named once more in the reversal's own uses.
+        let returned = decided.get_mut(index).filter(|returned| returned.cell.name == taken.cell.name);
+        let returned = returned.ok_or(DecodeError::Contradiction)?;
+        (returned.cell, returned.retain_until) = (taken.cell, taken.retain_until);
     }
-    Ok(())
+    if decided.len() == reversal.original.cells.len() { Ok(()) } else { Err(DecodeError::Contradiction) }
 }
 
 fn get_subject(reader: &mut Reader<'_>, taken: &mut CellUse) -> Result<(), DecodeError> {

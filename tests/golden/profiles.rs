@@ -1,0 +1,100 @@
+//! One of every part that profiles, shared caps, places and experiments need: birthdays, last baskets, remainders,
+//! variants, cells of a subject, and lots that are pending or put off.
+//!
+//! What must stay true: a sample never changes, for its bytes are kept.
+
+use crate::movements::{change, enrolment, entry, mortal};
+use crate::samples::{lot_change, one_line_accrual, reversal_of};
+use crate::support::NOON;
+use tallystick::journal::record::{Entry, Record};
+use tallystick::ledger::account::{Account, Lot, Profile};
+use tallystick::ledger::command::{CommandKind, Enrolment, Redemption};
+use tallystick::ledger::decision::{CellUse, Decision, Effects, LotKey, Movement};
+use tallystick::ledger::types::{
+    AccountNumber, CellId, Day, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId,
+};
+use tallystick::snapshot::entity::Entity;
+
+const LEAP_DAY: MonthDay = MonthDay { month: 2, day: 29 };
+
+/// Of a terminal, in one window.
+fn cell() -> CellId {
+    CellId { name: SymbolId(7), subject: [2, 3, 4].map(SymbolId), period: 17_226 }
+}
+
+/// Pending for a fortnight, then alive as long as the member comes.
+fn pending() -> LotKey {
+    LotKey { available_from_minute: 24_827_520, is_extended: true, ..mortal(2, 380) }
+}
+
+/// Draws on a terminal's cap, on places and on a budget; leaves a remainder.
+fn profiled_accrual() -> Entry {
+    let mut entry = one_line_accrual();
+    let decision = &mut entry.decision;
+    let places = CellUse { cell: CellId::whole(SymbolId(300)), version: 3, used: 0, ..decision.cells[0] };
+    let shared = CellUse { cell: cell(), version: 70, room_before: 200, used: 150, retain_until: Day(17_258) };
+    decision.cells.splice(0..0, [shared, places]);
+    decision.variants = vec![1, 0, 99];
+    decision.effects.last_basket_on = Some(Day(17_226));
+    decision.effects.remainder = Some(990_000);
+    decision.effects.lots = vec![lot_change(pending(), decision.granted)];
+    entry
+}
+
+fn birthday(birthday: Option<MonthDay>, effect: Option<Option<MonthDay>>) -> Entry {
+    let mut entry = enrolment();
+    let CommandKind::Enrol(Enrolment { birthday: asked, .. }) = &mut entry.command.kind else {
+        unreachable!("it is an enrolment")
+    };
+    *asked = Some(birthday);
+    entry.decision.effects.birthday = effect;
+    entry
+}
+
+/// Burned from a lot, of which the rest is put off.
+fn redemption_that_puts_off() -> Entry {
+    let lot = LotKey { is_extended: true, ..mortal(2, 20) };
+    let later = LotKey { is_extended: true, ..mortal(2, 380) };
+    let lots =
+        vec![change(lot, -90, Movement::Burn), change(lot, -10, Movement::Extend), change(later, 10, Movement::Extend)];
+    let decision = Decision {
+        granted: -90,
+        effects: Effects { lots, ..Effects::default() },
+        balance_after: 10,
+        ..Decision::default()
+    };
+    entry(CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 90 }), decision)
+}
+
+pub fn records() -> Vec<(&'static str, Record)> {
+    let record = |entry: Entry| Record::Entry(Box::new(entry));
+    vec![
+        ("record-accrual-profiled", record(profiled_accrual())),
+        ("record-reversal-profiled", record(reversal_of(&profiled_accrual()))),
+        ("record-enrolment-birthday", record(birthday(Some(LEAP_DAY), Some(Some(LEAP_DAY))))),
+        ("record-enrolment-birthday-known", record(birthday(Some(LEAP_DAY), None))),
+        ("record-enrolment-birthday-forgotten", record(birthday(None, Some(None)))),
+        ("record-redemption-extending", record(redemption_that_puts_off())),
+    ]
+}
+
+pub fn entities() -> Vec<(&'static str, Entity)> {
+    let account = Account {
+        id: "member-12".into(),
+        seq: Seq(82),
+        position: Some(Position(1_000_000_022)),
+        opened_at: NOON,
+        lots: vec![Lot { key: mortal(2, 60), remaining: 410 }, Lot { key: pending(), remaining: 70 }],
+        profile: Some(Box::new(Profile {
+            segments: vec![SymbolId(6)],
+            birthday: Some(LEAP_DAY),
+            last_basket_on: Some(Day(17_226)),
+            remainder: Some((ProgramVersion(12), 990_000)),
+        })),
+        ..Account::default()
+    };
+    vec![
+        ("entity-cell-of-subject", Entity::Cell(cell(), 70, 150, Day(17_258))),
+        ("entity-account-profiled", Entity::Account(ShardId(7), AccountNumber(11_721), Box::new(account))),
+    ]
+}
