@@ -84,12 +84,17 @@ impl CommandJob {
 
     /// Forgets the outcome, keeping the memory of an ordinary basket and no more.
     pub fn reset(&mut self) {
-        let mut decision = std::mem::take(&mut self.outcome.decision);
+        // Each in its place: a decision is too large to be moved about.
+        let CommandOutcome { decision, program, posted_at, shard, account, seq, position } = &mut self.outcome;
         decision.clear();
         if decision.lines.capacity() > limits::JOB_LINES_KEPT_MAX {
             decision.lines = Vec::new();
         }
-        self.outcome = CommandOutcome { decision, ..CommandOutcome::default() };
+        if decision.effects.lots.capacity() > limits::JOB_LINES_KEPT_MAX {
+            decision.effects.lots = Vec::new();
+        }
+        (*program, *account, *position) = (None, None, None);
+        (*posted_at, *shard, *seq) = (TimestampNs::default(), ShardId::default(), Seq::default());
         let basket = self.basket_mut();
         if basket.lines.capacity() > limits::JOB_LINES_KEPT_MAX {
             basket.lines = Vec::new();

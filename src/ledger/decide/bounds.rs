@@ -76,11 +76,11 @@ impl Bounded<'_> {
     /// What a cap leaves, not less than 0; `None` for a cap that is about something which the command does not say, or
     /// about a cell at which nobody needs to look.
     fn room(&self, cap: &Cap, needed: bool, out: &mut Decision) -> Option<i64> {
-        match draws::cell_of(cap, self.basket, self.partner, self.periods) {
-            Some(cell) => needed.then(|| look_into(cell, self.context, out)),
-            None if cap.subject == CapSubject::Account => Some((cap.limit - self.counted(cap)).max(0)),
-            None => None,
+        if cap.subject == CapSubject::Account {
+            return Some((cap.limit - self.counted(cap)).max(0));
         }
+        let cell = draws::cell_of(cap, self.basket, self.partner, self.periods)?;
+        needed.then(|| look_into(cell, self.context, out))
     }
 
     /// What a cap has counted for the account: where windows are bounded together, the most of any that contain the

@@ -13,12 +13,12 @@ use crate::limits;
 
 /// Posts the expiry of lots that are dead: a bounded number of them, the rest is left for the next record.
 pub(super) fn post_expiry(account: &Account, posted_at: TimestampNs, out: &mut Decision) {
-    let dead = account.lots.iter().filter(|lot| !lot.key.is_alive(posted_at));
-    out.effects.lots.extend(dead.take(limits::EXPIRED_LOTS_POSTED_MAX).map(|lot| LotChange {
-        key: lot.key,
-        delta: -lot.remaining,
-        movement: Movement::Expire,
-    }));
+    for lot in &account.lots {
+        // Hardly ever true: written so that nothing is done where it is not.
+        if !lot.key.is_alive(posted_at) && out.effects.lots.len() < limits::EXPIRED_LOTS_POSTED_MAX {
+            out.effects.lots.push(LotChange { key: lot.key, delta: -lot.remaining, movement: Movement::Expire });
+        }
+    }
 }
 
 /// Burns units of a wallet, or refuses.

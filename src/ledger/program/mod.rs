@@ -287,7 +287,9 @@ impl Program {
 
     /// The budgets that a command posted at this instant draws on, in order.
     pub fn budgets_at(&self, posted_at: TimestampNs) -> impl Iterator<Item = &Budget> + Clone {
-        let posted_day = self.zone.day(posted_at);
+        // The day is looked for only where a budget asks for it.
+        let is_dated = self.budgets.iter().any(|budget| budget.from.is_some() || budget.until.is_some());
+        let posted_day = if is_dated { self.zone.day(posted_at) } else { Day(0) };
         self.budgets.iter().filter(move |budget| budget.in_force(posted_day))
     }
 
