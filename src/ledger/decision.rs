@@ -318,7 +318,7 @@ pub struct LotKey {
     pub funding_rate_bps: u32,
     /// The minute, counted from the Unix epoch, from which the units can be spent; 0 means at once.
     pub available_from_minute: u32,
-    /// Whether each record of the account puts the death off: the units die by inactivity.
+    /// Whether each basket, activity and redemption puts the death off: the units die by inactivity.
     pub is_extended: bool,
     /// The instant from which the units are dead; the largest instant means never.
     pub expires_at: TimestampNs,

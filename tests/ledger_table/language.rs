@@ -9,7 +9,7 @@ use tallystick::clock::Clock;
 use tallystick::ledger::account::Account;
 use tallystick::ledger::command::{Activity, CommandKind, Enrolment, Loading, Redemption};
 use tallystick::ledger::decision::{LotKey, Refusal};
-use tallystick::ledger::types::{CellId, SymbolId, TimestampNs, WalletId};
+use tallystick::ledger::types::{CellId, MonthDay, SymbolId, TimestampNs, WalletId};
 
 use crate::support::edge::{Accrue, Answer, Edge, LineText};
 use crate::support::{Ledger, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, programs};
@@ -143,7 +143,7 @@ impl Runner<'_> {
             transaction_id: id,
             store: text("store", "s1".to_owned()),
             terminal: text("terminal", String::new()),
-            cashier: String::new(),
+            cashier: text("cashier", String::new()),
             receipt_at: Some(TimestampNs(now.0 + options.get("printed").map_or(0, |by| duration_ns(by)))),
             lines: words.iter().filter(|word| !word.contains('=')).map(|word| line(word)).collect(),
             stamp: self.stamp(&options),
@@ -169,13 +169,14 @@ impl Runner<'_> {
                 channel: symbol(options.get("channel").copied().unwrap_or("")),
             }),
             "enrol" => {
+                let birthday = options.get("born").map(|born| birthday(born));
                 let listed = |sign| {
                     let names = plain.clone().filter_map(|word| word.strip_prefix(sign)).flat_map(segment_names);
                     let mut symbols: Vec<_> = names.map(|name| symbol(&name)).collect();
                     symbols.sort_unstable();
                     symbols
                 };
-                CommandKind::Enrol(Enrolment { joins: listed('+'), leaves: listed('-'), birthday: None })
+                CommandKind::Enrol(Enrolment { joins: listed('+'), leaves: listed('-'), birthday })
             }
             _ => {
                 let mut lots: Vec<_> = plain.flat_map(|word| lots_of(word, now, &symbol)).collect();
@@ -191,7 +192,9 @@ impl Runner<'_> {
             let issuer = self.ledger.engine.dictionary.text(lot.key.issuer).expect("an issuer has a name");
             let hours = (lot.key.expires_at.0.saturating_sub(at.0)) / (3_600 * NS_PER_SECOND);
             let until = if lot.key.expires_at == LotKey::NEVER { String::new() } else { format!(" {hours}h") };
-            format!("{} {issuer}{until}", lot.remaining)
+            let minute = i64::from(lot.key.available_from_minute) * 60 * NS_PER_SECOND;
+            let pending = (minute > at.0).then(|| format!(" pending {}h", (minute - at.0) / (3_600 * NS_PER_SECOND)));
+            format!("{} {issuer}{until}{}", lot.remaining, pending.unwrap_or_default())
         };
         account.lots.iter().filter(|lot| lot.key.is_alive(at)).map(show).collect::<Vec<_>>().join(", ")
     }
@@ -233,6 +236,10 @@ impl Runner<'_> {
             let left = told(false).map(|names| format!("left {names}"));
             return format!("{again}{}", joined.into_iter().chain(left).collect::<Vec<_>>().join(", "));
         }
+        if let Some(birthday) = decision.effects.birthday {
+            let born = birthday.map(|birthday| format!("{:02}-{:02}", birthday.month, birthday.day));
+            return format!("{again}born {}", born.as_deref().unwrap_or("never"));
+        }
         let rewards = self.rewards(answer);
         if decision.granted < 0 || decision.granted == decision.earned {
             return format!("{again}{}{rewards}", decision.granted);
@@ -264,6 +271,13 @@ fn segment_names(word: &str) -> Vec<String> {
     let (from, until) = range.split_once("..").expect("a range");
     let number = |text: &str| text.parse::<u32>().expect("a number");
     (number(from)..number(until)).map(|number| format!("{name}-{number}")).collect()
+}
+
+/// `02-29`, or `never`.
+fn birthday(word: &str) -> Option<MonthDay> {
+    let (month, day) = word.split_once('-')?;
+    let number = |text: &str| text.parse().expect("a number");
+    Some(MonthDay { month: number(month), day: number(day) })
 }
 
 /// `50`, `50@2d`, `7/south@1h`, or `1*1024@1h` for so many lots that die one after the other.

@@ -5,17 +5,17 @@
 //!
 //! ```text
 //! accrue ACCOUNT [AMOUNT | DEPARTMENT:AMOUNT | DEPARTMENT/BRAND:AMOUNT]... [id=T] [receipt=R] [store=S] [terminal=L]
-//!        [by=PARTNER] [printed=-3d]        what was granted, and why not more
+//!        [cashier=C] [by=PARTNER] [printed=-3d]        what was granted, and why not more
 //! quote  ...                               as accrue, without a trace
 //! reverse ID [id=T] [by=PARTNER]           what was taken back
 //! redeem ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1]
 //! act ACCOUNT KIND [printed=-3d] ...       what was granted for an activity
-//! enrol ACCOUNT +SEGMENT -SEGMENT ...      which segments changed
+//! enrol ACCOUNT +SEGMENT -SEGMENT born=02-29 ...  which segments changed, or which birthday
 //! load ACCOUNT UNITS[/ISSUER][@2d] ...     an opening balance, lot by lot
 //! balance ACCOUNT | totals ACCOUNT         what the account holds; its lifetime totals
 //! lots ACCOUNT | ends ACCOUNT              what is alive, lot by lot; what was spent, died and was refused
 //! counter ACCOUNT NAME [printed=-3d]       a cap's or metric's counter in the period of that day
-//! used BUDGET                              what a budget has granted
+//! used NAME                                what a budget has granted, or how many places are taken
 //! clock +1d                                moves the clock
 //! publish NAME in 2h                       publishes the table's next programme
 //! ```
@@ -33,7 +33,9 @@ mod caps;
 mod earning;
 mod language;
 mod once;
+mod profiles;
 mod rewards;
+mod shared;
 mod spending;
 mod times;
 
@@ -50,7 +52,9 @@ fn all_tables() -> Vec<Table> {
         caps::all_tables,
         earning::all_tables,
         once::all_tables,
+        profiles::all_tables,
         rewards::all_tables,
+        shared::all_tables,
         spending::all_tables,
         times::all_tables,
     ];
@@ -91,6 +95,31 @@ fn overload_and_stop() -> Reached {
 #[test]
 fn a_full_queue_refuses_at_once_and_a_stopped_ledger_too() {
     assert_eq!(overload_and_stop(), Reached::from([Refusal::Overloaded, Refusal::ShuttingDown]));
+}
+
+/// An account stays in its variant, and accounts are spread over them.
+#[test]
+fn an_account_stays_in_its_variant_of_an_experiment() {
+    let experiment = "[[experiments]]\nname = \"trial\"\n\
+                      variants = [{ name = \"a\", percent = 50 }, { name = \"b\", percent = 50 }]\n\
+                      [[bonuses]]\nname = \"of-a\"\nunits = 3\nwhen = { experiment = [\"trial.a\"] }\n\
+                      [[bonuses]]\nname = \"of-b\"\nunits = 5\nwhen = { experiment = [\"trial.b\"] }\n";
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&language::with("", experiment).1);
+    let mut members_of = [0, 0];
+    for member in 0..40 {
+        let account = format!("m{member}");
+        let basket = |number: i32| Accrue::simple(&account, &format!("{account}-{number}"), 0);
+        // Opens the account, which has no id of its own before; then finds it there.
+        let quoted = ledger.edge().quote(&basket(0));
+        let answers = [0, 1].map(|number| ledger.edge().accrue(&basket(number)));
+        let variant = answers[0].decision.variants.clone();
+        assert!(answers.iter().chain([&quoted]).all(|answer| answer.decision.variants == variant), "{account}");
+        assert!(answers.iter().all(|answer| answer.granted() == [3, 5][usize::from(variant[0])]), "{account}");
+        members_of[usize::from(variant[0])] += 1;
+    }
+    assert!(members_of.iter().all(|count| *count > 5), "{members_of:?}");
+    assert_intact(&store, ledger.stop().digest);
 }
 
 #[test]

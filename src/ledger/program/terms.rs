@@ -30,7 +30,8 @@ pub enum Expiry {
         /// 1 to 31, a day that the month always has: 29 February is none.
         day: u8,
     },
-    /// They die after so many full days behind the account's last record, at the midnight that follows.
+    /// They die after so many full days behind the account's last basket, activity or redemption, at the midnight that
+    /// follows.
     AfterInactivity(u16),
 }
 

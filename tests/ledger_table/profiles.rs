@@ -1,0 +1,208 @@
+//! What depends on an account's own past: when units can be spent and die, remainders, levels that are kept, birthdays,
+//! last baskets, averages.
+//!
+//! What must stay true: what is pending is not spent; what dies by inactivity lives as long as the member comes; a
+//! remainder is never lost and never counted twice.
+
+use crate::language::*;
+use crate::support::{Setup, programs};
+
+const SILENT: &str = "expiry = { inactive_days = 1 }";
+const LEVELS: &str = "[[tiers.levels]]\nname = \"silver\"\nthreshold = 1000\nmultiplier = \"1.5\"\n\
+                      [[tiers.levels]]\nname = \"gold\"\nthreshold = 3000\nmultiplier = \"2\"\n";
+const BIRTHDAYS: &str = "[[bonuses]]\nname = \"day\"\nunits = 1\nwhen = { birthday = \"day\" }\n\
+                         [[bonuses]]\nname = \"week\"\nunits = 2\nwhen = { birthday = \"week\" }\n\
+                         [[bonuses]]\nname = \"month\"\nunits = 4\nwhen = { birthday = \"month\" }\n";
+const BACK: &str = "[[bonuses]]\nname = \"back\"\nunits = 5\n\
+                    when = { days_since_last_basket_min = 2, days_since_last_basket_max = 3 }\n";
+const USUAL: &str = "[[metrics]]\nname = \"ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n\
+                     [[bonuses]]\nname = \"more\"\nunits = 5\n\
+                     when = { own_average = { metric = \"ever\", percent = 150 } }\n";
+
+/// A ladder by what is spent in a year, with further keys.
+fn ladder(keys: &str) -> (&'static str, String) {
+    with("", &[programs::METRIC, "[tiers]\nmetric = \"spent\"\n", keys, LEVELS].concat())
+}
+
+fn carrying(more: &str) -> String {
+    with("", more).1.replacen("rounding = \"floor\"", "rounding = \"carry\"", 1)
+}
+
+tables! {
+    what_is_pending_cannot_be_spent_until_its_midnight(Setup::default(), [with("pending_days = 1", "")]) "
+        accrue m1 1000 id=a                             -> 10
+        balance m1                                      -> 10
+        lots m1                                         -> 10 north pending 36h
+        redeem m1 1                                     -> refused InsufficientBalance
+        clock +129599999999999ns                        -> moved
+        redeem m1 1                                     -> refused InsufficientBalance
+        clock +1ns                                      -> moved
+        redeem m1 4                                     -> -4
+        accrue m1 500 id=b                              -> 5
+        redeem m1 7                                     -> refused InsufficientBalance
+        reverse b                                       -> -5
+        lots m1                                         -> 6 north
+        reverse a                                       -> refused InsufficientBalance
+        # What is spent is taken from what is pending.
+        accrue m1 400                                   -> 4
+        reverse a                                       -> -10
+        balance m1                                      -> 0
+    "
+
+    units_die_at_the_end_of_a_day_of_the_year(Setup::default(), [with("expiry = { each_year_on = \"12-31\" }", "")]) "
+        accrue m1 1000                                  -> 10
+        lots m1                                         -> 10 north 7332h
+        clock +305d                                     -> moved
+        # What is earned on the day itself lives for another year.
+        accrue m1 500                                   -> 5
+        lots m1                                         -> 10 north 12h, 5 north 8772h
+        clock +12h                                      -> moved
+        balance m1                                      -> 5
+        accrue m1 300 printed=-13h                      -> 3
+        lots m1                                         -> 8 north 8760h
+        accrue m1 300 printed=-37h                      -> 3
+        balance m1                                      -> 8
+        accrue m1 0                                     -> 0
+        ends m1                                         -> redeemed 0 expired 13 refused 0
+    "
+
+    units_live_as_long_as_the_member_comes(
+        Setup::default(), [with(SILENT, "[[bonuses]]\nname = \"visit\"\nunits = 1\non = { activity = \"visit\" }\n")]
+    ) "
+        accrue m1 1000                                  -> 10
+        lots m1                                         -> 10 north 36h
+        clock +1d                                       -> moved
+        # Whatever is done to the account is no visit.
+        enrol m1 +staff                                 -> joined staff
+        lots m1                                         -> 10 north 12h
+        redeem m1 3                                     -> -3
+        lots m1                                         -> 7 north 36h
+        clock +1d                                       -> moved
+        act m1 visit                                    -> 1 (visit 1)
+        lots m1                                         -> 8 north 36h
+        clock +1d                                       -> moved
+        accrue m1 50                                    -> 0
+        lots m1                                         -> 8 north 36h
+        # A late receipt does not bring death forward.
+        accrue m1 100 printed=-1d                       -> 1
+        lots m1                                         -> 1 north 12h, 8 north 36h
+        totals m1 -> baskets 3 refused 0 reversals 0 granted 12 reversed 0 clipped 0
+        clock +36h                                      -> moved
+        balance m1                                      -> 0
+        accrue m1 200                                   -> 2
+        ends m1                                         -> redeemed 3 expired 9 refused 0
+        lots m1                                         -> 2 north 48h
+    "
+
+    units_whose_death_was_put_off_can_be_taken_back(Setup::default(), [with(SILENT, "")]) "
+        accrue m1 1000 id=a                             -> 10
+        clock +1d                                       -> moved
+        accrue m1 100                                   -> 1
+        clock +1d                                       -> moved
+        # Without the second basket they would be dead.
+        lots m1                                         -> 11 north 12h
+        reverse a                                       -> -10
+        lots m1                                         -> 1 north 12h
+        # What has died of silence is not taken from what came later.
+        accrue m2 1000 id=b                             -> 10
+        clock +2d                                       -> moved
+        accrue m2 300                                   -> 3
+        redeem m2 3                                     -> -3
+        reverse b                                       -> 0
+    "
+
+    remainders_add_up_to_a_unit(
+        Setup::default(), [("first", carrying(VISITS)), ("again", carrying("")), ("floor", plain().1)]
+    ) "
+        accrue m1 150                                   -> 1
+        accrue m1 130                                   -> 1
+        # One that is denied leaves the remainder as it was.
+        accrue m1 150                                   -> 0 of 2: over visits
+        clock +1d                                       -> moved
+        accrue m1 120                                   -> 2
+        accrue m1 99                                    -> 0
+        accrue m2 99                                    -> 0
+        accrue m1 1                                     -> 1
+        publish again in 1h                             -> published
+        clock +1h                                       -> moved
+        # Another version counts in other parts.
+        accrue m2 1                                     -> 0
+        accrue m2 99                                    -> 1
+    "
+
+    a_level_is_kept_for_a_window(Setup::default(), [ladder("keep = 1\n")]) "
+        accrue m1 1000                                  -> 10
+        clock +306d                                     -> moved
+        accrue m1 200                                   -> 3 at silver
+        clock +365d                                     -> moved
+        accrue m1 200                                   -> 2
+    "
+
+    a_level_is_lost_one_at_a_time(Setup::default(), [ladder("soft_landing = true\n")]) "
+        accrue m1 3000                                  -> 30
+        clock +306d                                     -> moved
+        accrue m1 200                                   -> 3 at silver
+        clock +365d                                     -> moved
+        accrue m1 200                                   -> 2
+    "
+
+    a_level_counts_for_days_of_grace(Setup::default(), [ladder("grace_days = 1\n")]) "
+        accrue m1 3000                                  -> 30
+        clock +306d                                     -> moved
+        accrue m1 200                                   -> 4 at gold
+        clock +12h                                      -> moved
+        accrue m1 200                                   -> 2
+        accrue m1 200 printed=-1ns                      -> 4 at gold
+    "
+
+    a_year_can_begin_with_the_account(
+        Setup::default(),
+        [("first", ladder("").1.replacen("window = \"year\"", "window = \"anniversary\"", 1))]
+    ) "
+        accrue m1 1000                                  -> 10
+        clock +364d                                     -> moved
+        accrue m1 200                                   -> 3 at silver
+        clock +12h                                      -> moved
+        accrue m1 200                                   -> 2
+        accrue m1 200 printed=-1ns                      -> 3 at silver
+    "
+
+    a_birthday_has_a_day_a_week_and_a_month(Setup::default(), [with("", BIRTHDAYS)]) "
+        accrue m1 0                                     -> 0
+        enrol m1 born=03-05 id=a                        -> born 03-05
+        enrol m1 born=03-06 id=a                        -> refused TransactionIdReused: birthday
+        accrue m1 0                                     -> 6 (week 2) (month 4)
+        clock +4d                                       -> moved
+        accrue m1 0                                     -> 7 (day 1) (week 2) (month 4)
+        clock +1d                                       -> moved
+        accrue m1 0                                     -> 4 (month 4)
+        enrol m1 born=03-05                             -> 0
+        # In a year without that day it is the first of March.
+        enrol m1 born=02-29                             -> born 02-29
+        accrue m1 0 printed=-5d                         -> 3 (day 1) (week 2)
+        enrol m1 born=never                             -> born never
+        accrue m1 0 printed=-5d                         -> 0
+    "
+
+    a_member_who_comes_back_is_known_by_the_last_basket(Setup::default(), [with("", BACK)]) "
+        accrue m1 100                                   -> 1
+        clock +1d                                       -> moved
+        accrue m1 100                                   -> 1
+        clock +2d                                       -> moved
+        accrue m1 100                                   -> 6 (back 5)
+        clock +4d                                       -> moved
+        accrue m1 100                                   -> 1
+        # A late receipt does not move the last basket back.
+        accrue m1 100 printed=-2d                       -> 1
+        clock +3d                                       -> moved
+        accrue m1 100                                   -> 6 (back 5)
+    "
+
+    more_than_usual_is_more_than_the_own_average(Setup::default(), [with("", USUAL)]) "
+        accrue m1 1000                                  -> 10
+        accrue m1 1499                                  -> 14
+        accrue m1 1874                                  -> 18
+        accrue m1 2187                                  -> 26 (more 5)
+        accrue m2 9900                                  -> 99
+    "
+}
