@@ -4,7 +4,7 @@
 //! What must stay true: a sample never changes, for its bytes are kept.
 
 use crate::movements::{change, enrolment, entry, mortal};
-use crate::samples::{lot_change, one_line_accrual, reversal_of};
+use crate::samples::{lot_change, one_line_accrual, refused, reversal_of};
 use crate::support::NOON;
 use tallystick::journal::record::{Entry, Record};
 use tallystick::ledger::account::{Account, Lot, Profile};
@@ -41,6 +41,13 @@ fn profiled_accrual() -> Entry {
     entry
 }
 
+/// It gives nothing back, and names what it would have given back.
+fn refused_reversal() -> Entry {
+    let mut entry = reversal_of(&profiled_accrual());
+    entry.decision = refused(&entry.decision);
+    entry
+}
+
 fn birthday(birthday: Option<MonthDay>, effect: Option<Option<MonthDay>>) -> Entry {
     let mut entry = enrolment();
     let CommandKind::Enrol(Enrolment { birthday: asked, .. }) = &mut entry.command.kind else {
@@ -71,6 +78,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     vec![
         ("record-accrual-profiled", record(profiled_accrual())),
         ("record-reversal-profiled", record(reversal_of(&profiled_accrual()))),
+        ("record-reversal-profiled-refused", record(refused_reversal())),
         ("record-enrolment-birthday", record(birthday(Some(LEAP_DAY), Some(Some(LEAP_DAY))))),
         ("record-enrolment-birthday-known", record(birthday(Some(LEAP_DAY), None))),
         ("record-enrolment-birthday-forgotten", record(birthday(None, Some(None)))),

@@ -311,18 +311,22 @@ fn has_subjects(entry: &Entry) -> bool {
 
 /// Completes the cells: those of the decision, and of a reversal those of its original, which are the same.
 fn get_subjects(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), DecodeError> {
+    let is_refused = entry.decision.refusal().is_some();
     let decided = &mut entry.decision.cells;
     let CommandKind::Reverse(reversal) = &mut entry.command.kind else {
         return decided.iter_mut().try_for_each(|taken| get_subject(reader, taken));
     };
     for (index, taken) in reversal.original.cells.iter_mut().enumerate() {
         get_subject(reader, taken)?;
+        if is_refused {
+            continue;
+        }
         // Named once more in the reversal's own uses.
         let returned = decided.get_mut(index).filter(|returned| returned.cell.name == taken.cell.name);
         let returned = returned.ok_or(DecodeError::Contradiction)?;
         (returned.cell, returned.retain_until) = (taken.cell, taken.retain_until);
     }
-    if decided.len() == reversal.original.cells.len() { Ok(()) } else { Err(DecodeError::Contradiction) }
+    if is_refused || decided.len() == reversal.original.cells.len() { Ok(()) } else { Err(DecodeError::Contradiction) }
 }
 
 fn get_subject(reader: &mut Reader<'_>, taken: &mut CellUse) -> Result<(), DecodeError> {
