@@ -39,6 +39,9 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         "a call waited for a claim",
         "a basket earned a bonus",
         "a cap clipped",
+        "a place was free again",
+        "a place was taken",
+        "a shared cap clipped",
         "a command posted what had died",
         "a commit had several frames",
         "a commit of unknown outcome had survived",
@@ -52,11 +55,13 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         "a sweep posted what had died",
         "a velocity cap struck",
         "an account left a segment",
+        "all places were taken",
         "an accrual was reversed",
         "an activity earned a bonus",
         "an answer was lost",
         "rules went together on a line",
         "units went back to a budget",
+        "units went back to a shared cap",
     ];
     for situation in situations {
         assert!(reached.contains_key(situation), "{situation} is missing from {reached:?}");

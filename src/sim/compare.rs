@@ -2,7 +2,7 @@
 //!
 //! What must stay true: every field that a caller can see or a decision can depend on is compared.
 
-use super::facts::{Name, name_of};
+use super::facts::{Name, cell_name_of, name_of};
 use super::model::{AccountModel, Broken, Model, must};
 use crate::cells::{Cell, Cells};
 use crate::journal::dictionary::Dictionary;
@@ -11,6 +11,8 @@ use crate::ledger::digest::shard_digest;
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{CellId, Position};
 use crate::replay::World;
+
+const NS_PER_DAY: i64 = 86_400_000_000_000;
 
 /// An account is as the model says it was after the same record.
 ///
@@ -61,7 +63,6 @@ fn counters(
     dictionary: &Dictionary,
     late_limit_days: i64,
 ) -> Result<(), Broken> {
-    const NS_PER_DAY: i64 = 86_400_000_000_000;
     let id = &found.id;
     let mut seen: Vec<(Name, i32)> = Vec::new();
     for counter in &found.counters {
@@ -103,10 +104,15 @@ pub fn state<'a>(
     for shard in shards {
         one_shard(shard, dictionary, model, late_limit_days)?;
     }
+    let today = model.shards.values().map(|(_, posted_at, _)| posted_at.div_euclid(NS_PER_DAY)).max();
     for (id, cell) in cells.copy() {
-        let name = name_of(dictionary, id.name);
+        // A late reversal brings back a cell that was forgotten. Nothing can be taken from it any more.
+        if today.is_some_and(|today| i64::from(cell.retain_until.0) < today) {
+            continue;
+        }
+        let name = cell_name_of(dictionary, id);
         let used = model.used(&name);
-        must!(cell.used == used && cell.withheld == 0, "budget {name} has given {used}, not {cell:?}");
+        must!(cell.used == used && cell.withheld == 0, "cell {name} has given {used}, not {cell:?}");
     }
     Ok(())
 }

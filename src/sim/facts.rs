@@ -11,7 +11,7 @@ use crate::journal::record::{Entry, PreviousRecord};
 use crate::ledger::command::CommandKind;
 use crate::ledger::decision::{Decision, LotChange, Movement, Refusal};
 use crate::ledger::program::LineClass;
-use crate::ledger::types::{SymbolId, TimestampNs};
+use crate::ledger::types::{CellId, SymbolId, TimestampNs};
 use crate::replay::World;
 
 /// A string that is only ever compared.
@@ -228,7 +228,7 @@ pub enum Earning {
 /// What a command found in a cell and took.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
-    /// The budget.
+    /// The cell: of a budget, of a shared cap or of places.
     pub cell: Name,
     /// The number of the use.
     pub version: u64,
@@ -257,7 +257,7 @@ pub struct Verdict {
     pub over_velocity: Option<Name>,
     /// Name, whether it is a budget, units withheld.
     pub clips: Vec<(Name, bool, i64)>,
-    /// Budgets drawn on, with what was taken.
+    /// Cells drawn on, with what was taken.
     pub taken: Vec<(Name, i64)>,
     /// Rules that counted for a line beside the one it earned by: line and place in the file.
     pub stacked: Vec<(u32, u32)>,
@@ -283,6 +283,18 @@ pub struct Verdict {
 #[must_use]
 pub fn name_of(dictionary: &Dictionary, symbol: SymbolId) -> Name {
     dictionary.text(symbol).unwrap_or_else(|| format!("(undefined string {symbol})").into())
+}
+
+/// What names a cell: the name in the file, and where it is not of the whole programme for all time, whose it is and in
+/// which period. A store of one name is another one with another partner.
+#[must_use]
+pub fn cell_name_of(dictionary: &Dictionary, cell: CellId) -> Name {
+    let name = name_of(dictionary, cell.name);
+    if cell.is_whole() {
+        return name;
+    }
+    let [partner, store, place] = cell.subject.map(|symbol| name_of(dictionary, symbol));
+    format!("{name}|{partner}|{store}|{place}|{}", cell.period).into()
 }
 
 impl Verdict {
@@ -316,7 +328,7 @@ impl Verdict {
             granted: decision.granted,
             over_velocity: decision.over_velocity.map(name),
             clips: decision.clips.iter().map(|clip| (name(clip.source), clip.is_budget, clip.units)).collect(),
-            taken: decision.cells.iter().map(|cell| (name(cell.cell.name), cell.used)).collect(),
+            taken: decision.cells.iter().map(|cell| (cell_name_of(dictionary, cell.cell), cell.used)).collect(),
             stacked: decision.stacked.iter().map(|(line, rule)| (*line, rule.0)).collect(),
             bonuses: decision.bonuses.iter().map(|award| (usize::from(award.bonus.0), award.units)).collect(),
             level: decision.tier.map(|standing| (standing.level, standing.qualifying)),
@@ -340,7 +352,7 @@ impl Verdict {
 #[must_use]
 pub fn uses_of(decision: &Decision, dictionary: &Dictionary) -> Vec<Use> {
     let uses = decision.cells.iter().map(|cell| Use {
-        cell: name_of(dictionary, cell.cell.name),
+        cell: cell_name_of(dictionary, cell.cell),
         version: cell.version,
         room: cell.room_before,
         used: cell.used,

@@ -73,21 +73,44 @@ impl Event<'_> {
             && (when.every_nth_basket == 0 || number % when.every_nth_basket == 0)
     }
 
-    /// The bonuses of a basket, or of an activity.
-    fn bonuses(&self, activity: Option<&str>, eligible: i64) -> Vec<(usize, i64)> {
-        let earned = self.rules.bonuses.iter().enumerate().filter(|(_, bonus)| {
+    /// The bonuses of a basket, or of an activity, with the places that were looked for. Without rooms there are enough.
+    fn bonuses(
+        &self,
+        activity: Option<&str>,
+        eligible: i64,
+        mut rooms: Option<&mut Rooms<'_>>,
+    ) -> Result<Verdict, Broken> {
+        let mut verdict = Verdict::default();
+        for (place, bonus) in self.rules.bonuses.iter().enumerate() {
             let left = |(window, times)| self.account.counter(bonus.name, self.local(window)) < times;
-            bonus.activity == activity && self.holds(&bonus.when, eligible) && bonus.limit.is_none_or(left)
-        });
-        earned.map(|(place, bonus)| (place, bonus.units)).collect()
+            if bonus.activity != activity || !self.holds(&bonus.when, eligible) || !bonus.limit.is_none_or(left) {
+                continue;
+            }
+            if let (Some(_), Some(rooms)) = (bonus.places, rooms.as_deref_mut()) {
+                let room = look(bonus.name.into(), rooms, &mut verdict)?;
+                if room <= 0 {
+                    continue;
+                }
+            }
+            verdict.bonuses.push((place, bonus.units));
+        }
+        Ok(verdict)
     }
+}
+
+/// The room in a cell, which has to be the next one that the ledger looked into.
+fn look(name: Name, rooms: &mut Rooms<'_>, verdict: &mut Verdict) -> Result<i64, Broken> {
+    let Some((cell, room)) = rooms.next() else { return Err(format!("cell {name} is looked into")) };
+    must!(*cell == *name, "cell {name} is looked into before {cell}");
+    verdict.taken.push((name, 0));
+    Ok(room)
 }
 
 /// What a purchase earns. `rooms` is what the budgets had; without it they are not looked at.
 ///
 /// # Errors
 /// When the rooms are not those of the budgets in force.
-pub fn judge(event: &Event<'_>, purchase: &Purchase, rooms: Option<&mut Rooms<'_>>) -> Result<Verdict, Broken> {
+pub fn judge(event: &Event<'_>, purchase: &Purchase, mut rooms: Option<&mut Rooms<'_>>) -> Result<Verdict, Broken> {
     let Event { rules, account, .. } = event;
     let excluded = |attributes: &[Name; 5]| rules.excluded_department.is_some_and(|of| *attributes[2] == *of);
     let eligible = purchase.lines.iter().filter(|line| !excluded(&line.attributes));
@@ -96,7 +119,7 @@ pub fn judge(event: &Event<'_>, purchase: &Purchase, rooms: Option<&mut Rooms<'_
     let judged: Vec<_> = purchase.lines.iter().map(|line| earning(rules, &line.attributes, &holds)).collect();
     let (level, _) = event.standing();
     let by_lines = basket_units(rules, purchase, &judged, level);
-    let mut verdict = Verdict { bonuses: event.bonuses(None, spent), ..Verdict::default() };
+    let mut verdict = event.bonuses(None, spent, rooms.as_deref_mut())?;
     verdict.earned = by_lines + verdict.bonuses.iter().map(|(_, units)| units).sum::<i64>();
     let over_velocity = rules
         .caps
@@ -113,33 +136,35 @@ pub fn judge(event: &Event<'_>, purchase: &Purchase, rooms: Option<&mut Rooms<'_
         (0..).zip(&judged).flat_map(|(line, (_, beside))| beside.iter().map(move |rule| (line, *rule))).collect();
     verdict.lines = judged.into_iter().map(|(earning, _)| earning).collect();
     verdict.totals = [1, i64::from(over_velocity.is_some()), 0, 0, 0];
-    finish(event, Some(spent), rooms, verdict)
+    finish(event, Some((spent, &purchase.store)), rooms, verdict)
 }
 
 /// What an activity earns.
 ///
 /// # Errors
 /// As [`judge`].
-pub fn judge_activity(event: &Event<'_>, kind: &str, rooms: Option<&mut Rooms<'_>>) -> Result<Verdict, Broken> {
-    let mut verdict = Verdict { bonuses: event.bonuses(Some(kind), 0), ..Verdict::default() };
+pub fn judge_activity(event: &Event<'_>, kind: &str, mut rooms: Option<&mut Rooms<'_>>) -> Result<Verdict, Broken> {
+    let mut verdict = event.bonuses(Some(kind), 0, rooms.as_deref_mut())?;
     verdict.earned = verdict.bonuses.iter().map(|(_, units)| units).sum();
     verdict.granted = verdict.earned;
     finish(event, None, rooms, verdict)
 }
 
-/// Caps, budgets, the lot, and what is counted. `spent` is the eligible amount of a basket.
+/// Caps, budgets, the lot, and what is counted. `basket` is the eligible amount and the store of a basket.
 fn finish(
     event: &Event<'_>,
-    spent: Option<i64>,
+    basket: Option<(i64, &str)>,
     rooms: Option<&mut Rooms<'_>>,
     mut verdict: Verdict,
 ) -> Result<Verdict, Broken> {
     let Event { rules, account, posted_at, .. } = *event;
+    let spent = basket.map(|(spent, _)| spent);
     for cap in rules.caps.iter().filter(|cap| cap.measure == Measure::Units) {
         let left = (cap.limit.unwrap_or(0) - account.counter(cap.name, event.local(cap.window))).max(0);
         clip(&mut verdict, cap.name, false, left);
     }
     if let Some(rooms) = rooms {
+        draw_on_caps(event, basket.map(|(_, store)| store), rooms, &mut verdict)?;
         draw(rules, posted_at, rooms, &mut verdict)?;
     }
     let granted = verdict.granted;
@@ -180,7 +205,29 @@ fn clip(verdict: &mut Verdict, name: &str, is_budget: bool, left: i64) {
     }
 }
 
-/// Clips by the budgets and draws on them.
+/// Clips by the caps that accounts share. An activity has no store.
+fn draw_on_caps(
+    event: &Event<'_>,
+    store: Option<&str>,
+    rooms: &mut Rooms<'_>,
+    verdict: &mut Verdict,
+) -> Result<(), Broken> {
+    let day = event.local(Window::Day);
+    for cap in &event.rules.shared_caps {
+        let subject = match (cap.per_store, store) {
+            (true, Some(store)) => format!("{}|{store}|", event.partner),
+            (true, None) => continue,
+            (false, _) => "||".to_owned(),
+        };
+        if verdict.granted > 0 {
+            let room = look(format!("{}|{subject}|{day}", cap.name).into(), rooms, verdict)?;
+            clip(verdict, cap.name, false, room.max(0));
+        }
+    }
+    Ok(())
+}
+
+/// Clips by the budgets and draws on all that was looked into.
 fn draw(rules: &Rules, posted_at: i64, rooms: &mut Rooms<'_>, verdict: &mut Verdict) -> Result<(), Broken> {
     let posted_day = period(Window::Day, rules.time_zone, posted_at);
     for budget in &rules.budgets {
@@ -188,16 +235,17 @@ fn draw(rules: &Rules, posted_at: i64, rooms: &mut Rooms<'_>, verdict: &mut Verd
         if !in_force || verdict.granted == 0 {
             continue;
         }
-        let Some((cell, room)) = rooms.next() else { return Err(format!("budget {} is looked at", budget.name)) };
-        must!(cell == budget.name, "budget {} is looked at before {cell}", budget.name);
+        let room = look(budget.name.into(), rooms, verdict)?;
         clip(verdict, budget.name, true, room.max(0));
-        verdict.taken.push((Name::from(budget.name), 0));
     }
     if let Some((cell, _)) = rooms.next() {
-        return Err(format!("budget {cell} is not looked at"));
+        return Err(format!("cell {cell} is not looked into"));
     }
-    for (_, used) in &mut verdict.taken {
-        *used = verdict.granted;
+    let Verdict { taken, bonuses, granted, .. } = verdict;
+    for (cell, used) in taken {
+        let bonus = rules.bonuses.iter().position(|bonus| *bonus.name == **cell);
+        let is_earned = |place| bonuses.iter().any(|(earned, _)| *earned == place);
+        *used = bonus.map_or(*granted, |place| i64::from(is_earned(place)));
     }
     Ok(())
 }
@@ -373,6 +421,7 @@ mod tests {
                 window: Window::Day,
                 limit: Some(5),
             }],
+            shared_caps: vec![],
             metrics: vec![],
             levels: vec![],
             bonuses: vec![],

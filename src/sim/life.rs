@@ -520,8 +520,8 @@ fn reach(report: &mut SimReport, posting: &Posting, model: &Model) {
         Action::Reverse { .. } | Action::Redeem { .. } | Action::Act { .. } | Action::Enrol { .. } => {}
     }
     reach_rewards(report, posting, model);
-    if posting.uses.iter().any(|taken| taken.used < 0) {
-        report.reach("units went back to a budget");
+    for situation in super::watch::situations(posting, model) {
+        report.reach(situation);
     }
 }
 

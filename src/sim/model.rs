@@ -76,7 +76,7 @@ pub struct ReceiptEvent {
     pub taken: bool,
 }
 
-/// A budget's cell.
+/// A shared cell.
 #[derive(Clone, Copy, Debug, Default)]
 struct CellModel {
     used: i64,
@@ -152,7 +152,7 @@ impl Model {
         self.postings.get(*index)
     }
 
-    /// Units that a budget's cell has given out, returns taken off.
+    /// What a cell has given out, returns taken off.
     #[must_use]
     pub fn used(&self, cell: &str) -> i64 {
         self.cells.get(cell).map_or(0, |cell| cell.used)
@@ -389,18 +389,17 @@ impl Model {
     fn draw(&mut self, posting: &Posting) -> Result<(), Broken> {
         for (taken, (_, used)) in posting.uses.iter().zip(&posting.verdict.taken) {
             let index = posting.verdict.program as usize - 1;
-            let budgets = self.versions.get(index).map(|(_, rules)| &rules.budgets);
-            let limit = budgets.and_then(|all| all.iter().find(|budget| *taken.cell == *budget.name));
+            let limit = self.versions.get(index).and_then(|(_, rules)| rules.limit_of(&taken.cell));
             let cell = self.cells.entry(taken.cell.clone()).or_default();
             cell.used += used;
             if *used > 0 {
-                let limit = limit.map_or(0, |budget| budget.units);
+                let limit = limit.unwrap_or(0);
                 if taken.version > cell.newest.0 {
                     cell.newest = (taken.version, limit);
                 }
                 must!(
                     cell.used <= cell.newest.1,
-                    "budget {} gives out at most {} units, but up to position {} it gave {}",
+                    "cell {} gives out at most {} units, but up to position {} it gave {}",
                     taken.cell,
                     cell.newest.1,
                     posting.position,

@@ -47,6 +47,8 @@ pub struct BonusRule {
     pub units: i64,
     /// At most so often in the window that the name says.
     pub limit: Option<(Window, i64)>,
+    /// At most so often over all accounts.
+    pub places: Option<i64>,
     /// What must hold.
     pub when: WhenRule,
 }
@@ -108,13 +110,16 @@ pub fn draw_bonuses(dice: &mut Dice, has_levels: bool) -> Vec<BonusRule> {
         ("visit-a-month", Some("visit"), Some(Window::Month)),
         ("review-a-year", Some("review"), Some(Window::Year)),
         ("every-visit", Some("visit"), None),
+        ("first-come-lifetime", None, Some(Window::Lifetime)),
+        ("first-visitors", Some("visit"), None),
     ];
     let mut bonuses = Vec::new();
     for (name, activity, window) in candidates {
         if dice.percent(40) {
             let limit = window.map(|window| (window, dice.number(1..4)));
             let when = WhenRule::draw(dice, activity.is_none(), has_levels);
-            bonuses.push(BonusRule { name, activity, units: dice.number(1..40), limit, when });
+            let places = name.starts_with("first-").then(|| dice.number(1..12));
+            bonuses.push(BonusRule { name, activity, units: dice.number(1..40), limit, places, when });
         }
     }
     bonuses
@@ -146,6 +151,9 @@ pub fn write_rewards(out: &mut String, levels: &[(i64, i64)], bonuses: &[BonusRu
         }
         if let Some((window, times)) = bonus.limit {
             writeln!(out, "limit = {{ times = {times}, per = \"{}\" }}", window.name())?;
+        }
+        if let Some(places) = bonus.places {
+            writeln!(out, "places = {places}")?;
         }
         out.push_str(&bonus.when.written());
     }

@@ -125,6 +125,17 @@ pub struct LineRule {
     pub when: WhenRule,
 }
 
+/// A cap on units per local day that accounts share. What is over is clipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedCap {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// Each store of a partner has a counter of its own; else there is one for all.
+    pub per_store: bool,
+    /// The most that may be granted in a day.
+    pub limit: i64,
+}
+
 /// A budget of the whole programme.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetRule {
@@ -172,6 +183,8 @@ pub struct Rules {
     pub line_rules: Vec<LineRule>,
     /// Caps in the order of the file.
     pub caps: Vec<CounterRule>,
+    /// Caps that accounts share, which come after the others.
+    pub shared_caps: Vec<SharedCap>,
     /// Metrics in the order of the file.
     pub metrics: Vec<CounterRule>,
     /// Thresholds and multipliers in basis points of the levels; none where there is no ladder.
@@ -208,6 +221,7 @@ impl Rules {
             excluded_department: dice.percent(70).then_some("FUEL"),
             line_rules: draw_line_rules(dice, !levels.is_empty()),
             caps: draw_caps(dice),
+            shared_caps: draw_shared_caps(dice),
             metrics,
             bonuses: draw_bonuses(dice, !levels.is_empty()),
             levels,
@@ -216,6 +230,16 @@ impl Rules {
             late_limit_days,
             future_skew_seconds: dice.number(0..600),
         }
+    }
+
+    /// The most that may be taken from a cell in all: of a budget, a shared cap or the places of a bonus. `cell` begins
+    /// with the name in the file.
+    #[must_use]
+    pub fn limit_of(&self, cell: &str) -> Option<i64> {
+        let name = cell.split('|').next()?;
+        let budget = self.budgets.iter().find(|budget| budget.name == name).map(|budget| budget.units);
+        let cap = self.shared_caps.iter().find(|cap| cap.name == name).map(|cap| cap.limit);
+        budget.or(cap).or_else(|| self.bonuses.iter().find(|bonus| bonus.name == name)?.places)
     }
 
     /// The programme file. `serial` tells files with equal rules apart.
@@ -256,6 +280,11 @@ impl Rules {
         }
         for counter in self.caps.iter().chain(&self.metrics) {
             write_counter(out, counter)?;
+        }
+        for SharedCap { name, per_store, limit } in &self.shared_caps {
+            let subject = if *per_store { "store" } else { "programme" };
+            writeln!(out, "[[caps]]\nname = \"{name}\"\nmeasure = \"units\"\nsubject = \"{subject}\"")?;
+            writeln!(out, "window = \"day\"\nlimit = {limit}")?;
         }
         write_rewards(out, &self.levels, &self.bonuses)?;
         for budget in &self.budgets {
@@ -361,6 +390,14 @@ fn draw_caps(dice: &mut Dice) -> Vec<CounterRule> {
     caps
 }
 
+fn draw_shared_caps(dice: &mut Dice) -> Vec<SharedCap> {
+    let candidates = [("store-units-a-day", true, 0..300), ("all-units-a-day", false, 50..2_000)];
+    let drawn = candidates.into_iter().filter_map(|(name, per_store, limits)| {
+        dice.percent(35).then(|| SharedCap { name, per_store, limit: dice.number(limits) })
+    });
+    drawn.collect()
+}
+
 fn draw_metrics(dice: &mut Dice) -> Vec<CounterRule> {
     let candidates = [("spent-a-year", Window::Year), ("spent-a-day", Window::Day)];
     let metric = |(name, window)| CounterRule { name, measure: Measure::EligibleAmount, window, limit: None };
@@ -394,7 +431,7 @@ mod tests {
             let compiled = compile(&source, ProgramVersion(1), TimestampNs(0), &mut SymbolTable::new());
             let program = compiled.unwrap_or_else(|problems| panic!("{source}\n{problems:?}"));
             assert_eq!(program.budgets.len(), rules.budgets.len());
-            assert_eq!(program.caps.len(), rules.caps.len());
+            assert_eq!(program.caps.len(), rules.caps.len() + rules.shared_caps.len());
         }
     }
 

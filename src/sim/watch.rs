@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{Action, Name, Posting, Use, name_of};
+use super::facts::{Action, Name, Posting, Use, cell_name_of};
 use super::model::{Broken, Model, must};
 use crate::cells::Cells;
 use crate::journal::dictionary::Dictionary;
@@ -54,8 +54,10 @@ impl CellWatch {
     #[must_use]
     pub fn begin(cells: &Cells, dictionary: &Dictionary, model: &Model, is_blind: bool) -> Self {
         let watched = cells.copy().into_iter().map(|(id, cell)| {
-            let name = name_of(dictionary, id.name);
-            let watched = Watched { version: cell.version, used: model.used(&name), ..Watched::default() };
+            let name = cell_name_of(dictionary, id);
+            // What is left of a window that is over may be less than all that was used.
+            let used = if id.is_whole() { model.used(&name) } else { cell.used };
+            let watched = Watched { version: cell.version, used, ..Watched::default() };
             (name, watched)
         });
         Self { cells: watched.collect(), is_blind }
@@ -70,10 +72,15 @@ impl CellWatch {
             return Ok(());
         }
         for (id, cell) in cells.copy() {
-            let name = name_of(dictionary, id.name);
+            let name = cell_name_of(dictionary, id);
             let watched = self.cells.entry(name.clone()).or_default();
+            // Forgotten, and begun again by a reversal that came late.
+            let is_again = cell.version == watched.version && cell.used < 0 && watched.used >= 0;
+            if !id.is_whole() && (cell.version < watched.version || is_again) {
+                *watched = Watched::default();
+            }
             if cell.version != watched.version {
-                must!(cell.version == watched.version + 1, "budget {name} is used once by one command");
+                must!(cell.version == watched.version + 1, "cell {name} is used once by one command");
                 let used = cell.used - watched.used;
                 let taken_before = watched.used + watched.returning;
                 watched.uses.insert(cell.version, Seen { used, taken_before });
@@ -82,10 +89,10 @@ impl CellWatch {
                 watched.used = cell.used;
                 watched.returning += (-used).max(0);
             }
-            must!(cell.used == watched.used, "budget {name} has {watched:?} and not {cell:?}");
+            must!(cell.used == watched.used, "cell {name} has {watched:?} and not {cell:?}");
             must!(
                 cell.withheld == watched.returning,
-                "budget {name} withholds {} until it is durable, not {}",
+                "cell {name} withholds {} until it is durable, not {}",
                 watched.returning,
                 cell.withheld
             );
@@ -113,14 +120,14 @@ impl CellWatch {
         for taken in &posting.uses {
             let seen = self.cells.get(&taken.cell).and_then(|watched| watched.uses.get(&taken.version)).copied();
             let Some(seen) = seen else {
-                return Err(format!("use {} of budget {} was seen when it was decided", taken.version, taken.cell));
+                return Err(format!("use {} of cell {} was seen when it was decided", taken.version, taken.cell));
             };
             // Where units are given back there is no question of room.
             let is_return = matches!(posting.action, Action::Reverse { .. });
             let room = if is_return { 0 } else { limit_of(model, posting.verdict.program, taken) - seen.taken_before };
             must!(
                 (taken.used, taken.room) == (seen.used, room),
-                "use {} of budget {} found room for {room} and took {}, not {taken:?}",
+                "use {} of cell {} found room for {room} and took {}, not {taken:?}",
                 taken.version,
                 taken.cell,
                 seen.used
@@ -153,10 +160,30 @@ impl CellWatch {
     }
 }
 
-/// The limit of a budget in a version of the programme.
+/// The limit of a cell in a version of the programme.
 #[must_use]
 pub fn limit_of(model: &Model, version: u32, taken: &Use) -> i64 {
     let rules = model.versions.get(version as usize - 1).map(|(_, rules)| rules);
-    let budget = rules.and_then(|rules| rules.budgets.iter().find(|budget| *budget.name == *taken.cell));
-    budget.map_or(0, |budget| budget.units)
+    rules.and_then(|rules| rules.limit_of(&taken.cell)).unwrap_or(0)
+}
+
+/// What a record shows of shared cells.
+#[must_use]
+pub fn situations(posting: &Posting, model: &Model) -> Vec<&'static str> {
+    let rules = model.versions.get((posting.verdict.program as usize).saturating_sub(1)).map(|(_, rules)| rules);
+    let has_places = |cell: &str| {
+        rules.is_some_and(|rules| rules.bonuses.iter().any(|bonus| bonus.name == cell && bonus.places.is_some()))
+    };
+    let is_clipped = |cell: &str| posting.verdict.clips.iter().any(|(name, _, _)| cell.split('|').next() == Some(name));
+    let of_use = |taken: &Use| match (taken.cell.contains('|'), has_places(&taken.cell), taken.used < 0) {
+        (true, _, true) => "units went back to a shared cap",
+        (true, ..) if is_clipped(&taken.cell) => "a shared cap clipped",
+        (true, ..) => "a shared cap was drawn on",
+        (false, true, true) => "a place was free again",
+        (false, true, false) if taken.room <= 0 => "all places were taken",
+        (false, true, false) => "a place was taken",
+        (false, false, true) => "units went back to a budget",
+        (false, false, false) => "a budget was drawn on",
+    };
+    posting.uses.iter().map(of_use).collect()
 }
