@@ -73,7 +73,7 @@ impl Event<'_> {
             && (when.every_nth_basket == 0 || number % when.every_nth_basket == 0)
     }
 
-    /// The bonuses of a basket, or of an activity, with the places that were looked for. Without rooms there are enough.
+    /// The bonuses of a basket, or of an activity, and the places that were looked for. Without rooms there are enough.
     fn bonuses(
         &self,
         activity: Option<&str>,
