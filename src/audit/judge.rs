@@ -23,6 +23,7 @@ use crate::ledger::draws::{self, Draw};
 use crate::ledger::program::Program;
 use crate::ledger::state::{CellRoom, Context, shard_of};
 use crate::ledger::types::{Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
+use crate::ledger::zone::utc_day;
 use crate::limits;
 use crate::recovery::identity::Identity;
 use crate::replay::World;
@@ -343,7 +344,13 @@ impl<'a> Judge<'a> {
 
     fn enter_uses(&mut self, entry: &Entry, place: Place) -> Result<(), Finding> {
         let gives_back = matches!(entry.command.kind, CommandKind::Reverse(_));
+        let today = utc_day(entry.posted_at);
         for taken in &entry.decision.cells {
+            if gives_back && taken.retain_until < today {
+                // No command can fall under the cell any more. The ledger may have forgotten it, and what is given back
+                // to it counts from one again.
+                continue;
+            }
             let draw = self.draws.iter().find(|draw| draw.cell == taken.cell && !gives_back);
             self.budgets.enter(taken, draw.map(|draw| draw.limit), place)?;
         }
