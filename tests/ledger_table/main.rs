@@ -122,6 +122,25 @@ fn an_account_stays_in_its_variant_of_an_experiment() {
     assert_intact(&store, ledger.stop().digest);
 }
 
+/// A snapshot forgets a shared cell under which no command can fall any more; what a reversal still gives back to it
+/// opens no room, and verification finds nothing wrong with it.
+#[test]
+fn a_reversal_gives_back_to_a_cell_that_was_forgotten() {
+    let cap =
+        "[[caps]]\nname = \"store-units\"\nmeasure = \"units\"\nsubject = \"store\"\nwindow = \"day\"\nlimit = 25\n";
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&language::with("", cap).1);
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "a", 2_500)).granted(), 25);
+    let cells = || ledger.engine.shared.cells.copy().len();
+    assert_eq!(cells(), 1);
+    ledger.clock.advance(100 * support::NS_PER_DAY);
+    ledger.engine.snapshot().expect("the ledger runs");
+    assert_eq!(cells(), 0, "it is forgotten");
+    assert_eq!(ledger.edge().reverse("r", "a").granted(), -25);
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "b", 9_900)).granted(), 25, "today has its own room");
+    assert_intact(&store, ledger.stop().digest);
+}
+
 #[test]
 fn every_refusal_is_reached() {
     let mut reached: Reached = all_tables().iter().flat_map(check).collect();
