@@ -4,7 +4,8 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tallystick::ledger::account::{Account, Counter, Lot, Totals, WalletTotals};
 use tallystick::ledger::decision::LotKey;
-use tallystick::ledger::state::ShardState;
+use tallystick::ledger::packed::Packed;
+use tallystick::ledger::state::{ShardState, account_hash};
 use tallystick::ledger::types::{AccountNumber, Day, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId};
 use tallystick::snapshot::entity::{Entity, encode_account};
 
@@ -30,7 +31,7 @@ fn account(number: u32) -> Account {
         retain_until: Day(30_000),
     };
     Account {
-        id: format!("member-{number:08}").into(),
+        id: format!("member-{number:08}"),
         seq: Seq(u64::from(number) + 1),
         position: Some(Position(u64::from(number))),
         opened_at: TimestampNs(1_767_225_600_000_000_000),
@@ -43,8 +44,9 @@ fn account(number: u32) -> Account {
 }
 
 fn restore(criterion: &mut Criterion) {
-    let entities: Vec<_> =
-        (0..ACCOUNTS).map(|number| encode_account(SHARD, AccountNumber(number), &account(number))).collect();
+    let entities: Vec<_> = (0..ACCOUNTS)
+        .map(|number| encode_account(SHARD, AccountNumber(number), &Packed::new(&account(number))))
+        .collect();
     let bytes: usize = entities.iter().map(|(key, value)| key.len() + value.len()).sum();
     println!("an account with 4 lots and 6 windows: {} bytes in a snapshot", bytes / entities.len());
     let mut group = criterion.benchmark_group("snapshot of 100,000 accounts");
@@ -53,7 +55,9 @@ fn restore(criterion: &mut Criterion) {
         let into_place = |mut shard: ShardState| {
             for (key, value) in &entities {
                 match Entity::decode(key, value).expect("what was encoded decodes") {
-                    Entity::Account(_, number, account) => shard.place(number, *account),
+                    Entity::Account(_, number, account) => {
+                        shard.place_packed(number, account_hash(&account.id()), account);
+                    }
                     _ => unreachable!("only accounts were encoded"),
                 }
             }

@@ -5,6 +5,7 @@
 #![deny(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::todo, clippy::unimplemented)]
 #![warn(missing_docs)]
 
+pub mod codec;
 pub mod limits;
 
 pub mod ledger;

@@ -12,6 +12,7 @@ use tallystick::ledger::account::Account;
 use tallystick::ledger::command::{Activity, Basket, Command, CommandKind, Enrolment, Line};
 use tallystick::ledger::decision::{Decision, Outcome};
 use tallystick::ledger::draws;
+use tallystick::ledger::packed::Unpacked;
 use tallystick::ledger::program::{LineClass, Program};
 use tallystick::ledger::state::{CellRoom, Change, Context, ShardState};
 use tallystick::ledger::types::{
@@ -63,7 +64,7 @@ impl Shop {
         Visit { shop: self, member, at, store: "", channel: "", payment_method: "" }
     }
 
-    fn account(&self, member: &str) -> &Account {
+    fn account(&self, member: &str) -> Account {
         let number = self.state.find(member).expect("the member has an account");
         self.state.account(number).expect("an account that was found")
     }
@@ -102,7 +103,7 @@ impl Shop {
             account_id: member,
             decision: &decision,
         };
-        assert!(self.state.accepts(&change), "what is decided can be applied");
+        assert!(self.state.accepts(&change, &mut Unpacked::default()), "what is decided can be applied");
         self.state.apply(&change);
         self.told(&decision)
     }

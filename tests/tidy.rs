@@ -99,25 +99,34 @@ fn room_of(path: &str) -> &str {
 }
 
 /// Room → the rooms it may name besides itself, and why no more.
-const MAY_NAME: [(&str, &[&str], &str); 22] = [
+const MAY_NAME: [(&str, &[&str], &str); 23] = [
     ("limits", &[], "bounds depend on nothing"),
-    ("ledger", &["limits"], "a reader can learn the whole product there; replay and proofs need nothing else"),
+    ("codec", &[], "numbers and texts as bytes, whatever they mean"),
+    ("ledger", &["codec", "limits"], "a reader can learn the whole product there; replay and proofs need nothing else"),
     ("clock", &["ledger"], "an instant is a type of the ledger"),
     ("program", &["ledger", "limits"], "files are compiled into the ledger's tables, which know nothing of files"),
     ("store", &["limits"], "bytes in, bytes out: the store knows neither frames nor accounts"),
     ("ids", &["ledger", "limits", "store"], "an index of hashes and positions; of the ledger it knows the types"),
-    ("journal", &["ledger", "limits", "store"], "it records decisions, and knows neither shards nor the wire"),
+    ("journal", &["codec", "ledger", "limits", "store"], "it records decisions, and knows neither shards nor the wire"),
     (
         "metrics",
         &["ledger"],
         "plain numbers that any thread may add to; how they are shown is the telemetry's business",
     ),
     ("cells", &["ledger"], "counters in memory; what is durable is the journal's business"),
-    ("snapshot", &["journal", "ledger", "limits", "store"], "entities as bytes; who copies them when is the shard's"),
-    ("replay", &["cells", "journal", "ledger", "program"], "one meaning of a record, for all who read journals"),
+    (
+        "snapshot",
+        &["codec", "journal", "ledger", "limits", "store"],
+        "entities as bytes; who copies them when is the shard's",
+    ),
+    (
+        "replay",
+        &["cells", "codec", "journal", "ledger", "program"],
+        "one meaning of a record, for all who read journals",
+    ),
     (
         "recovery",
-        &["ids", "journal", "ledger", "limits", "replay", "shard", "sim", "snapshot", "store"],
+        &["codec", "ids", "journal", "ledger", "limits", "replay", "shard", "sim", "snapshot", "store"],
         "of the shard it names what a command claims; of the simulator only the switch of broken variants",
     ),
     (
@@ -130,7 +139,7 @@ const MAY_NAME: [(&str, &[&str], &str); 22] = [
     ),
     (
         "audit",
-        &["ids", "journal", "ledger", "limits", "recovery", "replay", "shard", "store"],
+        &["codec", "ids", "journal", "ledger", "limits", "recovery", "replay", "shard", "store"],
         "whoever audits needs neither server nor clock",
     ),
     (
@@ -140,7 +149,7 @@ const MAY_NAME: [(&str, &[&str], &str); 22] = [
     ),
     (
         "sim",
-        &["cells", "ids", "journal", "ledger", "program", "recovery", "replay", "shard", "snapshot", "store"],
+        &["cells", "codec", "ids", "journal", "ledger", "program", "recovery", "replay", "shard", "snapshot", "store"],
         "the simulator drives the core, and brings its own clock and edge",
     ),
     (

@@ -35,11 +35,11 @@ impl Export {
     }
 
     /// The accounts, in the natural order of their ids: `a2` before `a10`.
-    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+    pub fn accounts(&self) -> impl Iterator<Item = Account> {
         self.order.iter().map(|(shard, number)| self.account(*shard, *number))
     }
 
-    fn account(&self, shard: ShardId, number: AccountNumber) -> &Account {
+    fn account(&self, shard: ShardId, number: AccountNumber) -> Account {
         let state = self.world.shards.get(usize::from(shard.0));
         state.and_then(|state| state.account(number)).expect("the order was made from the state")
     }
@@ -116,10 +116,10 @@ fn natural_order(world: &World) -> Vec<(ShardId, AccountNumber)> {
     let numbers =
         |count: usize| (0..count).map(|index| AccountNumber(u32::try_from(index).expect("an account number")));
     let shards = world.shards.iter();
-    let mut order: Vec<(&str, ShardId, AccountNumber)> = shards
+    let mut order: Vec<(String, ShardId, AccountNumber)> = shards
         .flat_map(|shard| {
-            let accounts = shard.accounts();
-            accounts.iter().zip(numbers(accounts.len())).map(|(account, number)| (&*account.id, shard.id, number))
+            let accounts = shard.all_packed();
+            accounts.iter().zip(numbers(accounts.len())).map(|(account, number)| (account.id(), shard.id, number))
         })
         .collect();
     order.sort_unstable_by(|(ours, ..), (theirs, ..)| natural::compare(ours, theirs));

@@ -8,18 +8,18 @@ use std::ops::ControlFlow;
 use super::budgets::Budgets;
 use super::once::Once;
 use super::report::{Finding, FindingClass, KindCounts, Place};
+use crate::codec::DecodeError;
 use crate::journal::Journal;
-use crate::journal::codec::DecodeError;
 use crate::journal::frame::{FrameView, Header, RecordView};
 use crate::journal::log::StoreJournal;
 use crate::journal::record::{
     Entry, EntryHeader, Opening, PreviousRecord, Publication, Record, decode, encode_control, encode_entry,
 };
 use crate::ledger::ENGINE_VERSION;
-use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command, CommandKind, Reversal};
 use crate::ledger::decision::{CellUse, Decision};
 use crate::ledger::draws::{self, Draw};
+use crate::ledger::packed::Packed;
 use crate::ledger::program::Program;
 use crate::ledger::state::{CellRoom, Context, shard_of};
 use crate::ledger::types::{Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
@@ -203,14 +203,14 @@ impl<'a> Judge<'a> {
         let opens = entry.decision.effects.opens_account;
         self.check_account(view, &entry, place)?;
         let shard = &self.world.shards[usize::from(view.shard.0)];
-        let account = shard.account(entry.account).filter(|_| !opens);
+        let account = shard.packed(entry.account).filter(|_| !opens);
         check_back_link(entry.previous, account, view.seq, place)?;
         if entry.posted_at < shard.posted_at {
             let sentence = format!("it is posted at {}, before {} of its shard", entry.posted_at, shard.posted_at);
             return Err(place.finding(FindingClass::Time, sentence));
         }
         if let Some(account) = account {
-            entry.command.account_id = account.id.clone().into();
+            entry.command.account_id = account.id();
         }
         check_command(&entry.command, self.world.dictionary.counts().0)
             .map_err(|what| place.finding(FindingClass::Record, what))?;
@@ -238,7 +238,7 @@ impl<'a> Judge<'a> {
         };
         let next = shard.next_account();
         if !entry.decision.effects.opens_account {
-            return match shard.account(entry.account) {
+            return match shard.packed(entry.account) {
                 Some(_) => Ok(()),
                 None => fail(format!("account {} of shard {} was never opened", entry.account, view.shard)),
             };
@@ -333,7 +333,8 @@ impl<'a> Judge<'a> {
         }
         let shard = &self.world.shards[usize::from(view.shard.0)];
         let context = Context { program, posted_at: entry.posted_at, rooms: &self.rooms };
-        shard.decide(&entry.command, &context, &mut self.decision);
+        let number = shard.find(&entry.command.account_id);
+        shard.decide_for(number, &entry.command, &context, &mut self.world.unpacked, &mut self.decision);
         if self.decision == entry.decision {
             return Ok(());
         }
@@ -365,17 +366,18 @@ impl<'a> Judge<'a> {
             entry.decision.effects.lots.iter().map(|lot| (lot.key.issuer, lot.key.wallet)).collect();
         sides.sort_unstable();
         sides.dedup();
-        let sum = |world: &World| {
+        let sum = |world: &mut World| {
             let shard = &world.shards[index];
-            let held: i128 = shard
-                .account(number)
-                .map_or(0, |account| account.lots.iter().map(|lot| i128::from(lot.remaining)).sum());
+            let held = shard.packed(number).map_or(0, |packed| {
+                world.unpacked.load(shard.id, number, packed);
+                world.unpacked.account.lots.iter().map(|lot| i128::from(lot.remaining)).sum()
+            });
             let owed: i128 = sides.iter().map(|(issuer, wallet)| shard.partner(*issuer, *wallet).balance).sum();
             held + owed
         };
-        let before = sum(&self.world);
+        let before = sum(&mut self.world);
         self.world.apply(view, Record::Entry(Box::new(entry))).map_err(|fault| damaged(place, fault))?;
-        if sum(&self.world) == before {
+        if sum(&mut self.world) == before {
             return Ok(());
         }
         Err(place.finding(FindingClass::Balance, "what the account gains is not what the partner loses"))
@@ -393,10 +395,10 @@ fn check_next(place: Place, what: &str, number: u32, next: u32) -> Result<(), Fi
     Err(place.finding(FindingClass::Record, format!("{what} {number} is defined where number {next} is next")))
 }
 
-fn check_back_link(previous: PreviousRecord, account: Option<&Account>, seq: Seq, place: Place) -> Result<(), Finding> {
+fn check_back_link(previous: PreviousRecord, account: Option<&Packed>, seq: Seq, place: Place) -> Result<(), Finding> {
     let fits = match (previous, account) {
         (PreviousRecord::None, None) => true,
-        (PreviousRecord::At(position), Some(account)) => account.position == Some(position),
+        (PreviousRecord::At(position), Some(account)) => account.position() == Some(position),
         (PreviousRecord::Back(distance), Some(account)) => seq.0.checked_sub(distance) == Some(account.seq.0),
         (PreviousRecord::None, Some(_)) | (PreviousRecord::At(_) | PreviousRecord::Back(_), None) => false,
     };
@@ -476,7 +478,7 @@ fn wallet_sums(world: &World) -> (Vec<i128>, Vec<i128>) {
     let wallet_count = usize::from(u8::MAX) + 1;
     let (mut accounts, mut partners) = (vec![0_i128; wallet_count], vec![0_i128; wallet_count]);
     for shard in &world.shards {
-        for lot in shard.accounts().iter().flat_map(|account| &account.lots) {
+        for lot in shard.accounts().flat_map(|account| account.lots) {
             accounts[usize::from(lot.key.wallet.0)] += i128::from(lot.remaining);
         }
         for ((_, WalletId(wallet)), partner) in shard.partners() {

@@ -204,7 +204,7 @@ fn wallets(world: &World) -> Vec<WalletSum> {
     let sum_of = |(index, wallet): (usize, &crate::ledger::program::Wallet)| {
         let ours = |id: WalletId| usize::from(id.0) == index;
         let accounts = world.shards.iter().flat_map(|shard| shard.accounts());
-        let lots = accounts.flat_map(|account| &account.lots).filter(|lot| ours(lot.key.wallet));
+        let lots = accounts.flat_map(|account| account.lots).filter(|lot| ours(lot.key.wallet));
         let issuers = || partners.iter().filter(|((_, id), _)| ours(*id)).map(|(_, partner)| partner);
         WalletSum {
             wallet: wallet.name.clone(),

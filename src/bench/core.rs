@@ -22,7 +22,6 @@ use crate::ids::{Claim, Claiming, IdEntry, IdHasher, IdIndex, IdKey, IdOptions};
 use crate::journal::dictionary::{Definitions, Dictionary, DictionaryFull};
 use crate::journal::frame::{Chain, Frame};
 use crate::journal::record::Record;
-use crate::ledger::account::{Counter, Lot};
 use crate::ledger::command::{Basket, Command, CommandKind, Line};
 use crate::ledger::decision::Decision;
 use crate::ledger::draws::{self, Draw};
@@ -257,7 +256,7 @@ impl Fill<'_> {
         let mut shards: Vec<_> = (0..SHARD_COUNT_DEFAULT).map(|number| ShardState::new(ShardId(number))).collect();
         let templates = Templates::new(Shape::Unary, assortment);
         let total = population.account_count * population.lot_count;
-        let before_bytes = own_usage().resident_bytes;
+        let held_bytes = |shards: &[ShardState]| shards.iter().map(ShardState::held_bytes).sum::<usize>();
         let mut first_bytes = 0;
         for issuer in 0..population.lot_count {
             let partner = intern(self.dictionary, &format!("issuer-{issuer}"))?;
@@ -275,20 +274,18 @@ impl Fill<'_> {
                 }
             }
             if issuer == 0 {
-                first_bytes = own_usage().resident_bytes;
+                first_bytes = held_bytes(&shards);
             }
         }
         let accounts = population.account_count as f64;
-        let end_bytes = own_usage().resident_bytes;
+        let end_bytes = held_bytes(&shards);
         let windows = self.program.caps.len() + self.program.metrics.len();
-        memory.insert("memory_bytes_per_account".to_owned(), end_bytes.saturating_sub(before_bytes) as f64 / accounts);
+        memory.insert("memory_bytes_per_account".to_owned(), end_bytes as f64 / accounts);
         if population.lot_count > 1 {
             let lots = accounts * (population.lot_count - 1) as f64;
             memory
                 .insert("memory_bytes_per_further_lot".to_owned(), end_bytes.saturating_sub(first_bytes) as f64 / lots);
         }
-        memory.insert("size_of_a_lot_bytes".to_owned(), size_of::<Lot>() as f64);
-        memory.insert("size_of_a_window_bytes".to_owned(), size_of::<Counter>() as f64);
         memory.insert("windows_per_account".to_owned(), windows as f64);
         Ok(shards)
     }

@@ -147,14 +147,14 @@ impl Dictionary {
     ///
     /// # Errors
     /// When the number is not the next one, or is known with another meaning.
-    pub fn restore_symbol(&self, id: SymbolId, text: &str) -> Result<(), super::codec::DecodeError> {
+    pub fn restore_symbol(&self, id: SymbolId, text: &str) -> Result<(), crate::codec::DecodeError> {
         match self.text(id) {
             Some(known) if *known == *text => Ok(()),
             None if id.0 == self.counts().0 && self.find(text).is_none() => {
                 self.publish_symbol(id, text);
                 Ok(())
             }
-            _ => Err(super::codec::DecodeError::Contradiction),
+            _ => Err(crate::codec::DecodeError::Contradiction),
         }
     }
 
@@ -162,11 +162,11 @@ impl Dictionary {
     ///
     /// # Errors
     /// When the number is not the next one, or is known with another meaning, or names unknown strings.
-    pub fn restore_item(&self, id: ItemId, item: &Item) -> Result<(), super::codec::DecodeError> {
+    pub fn restore_item(&self, id: ItemId, item: &Item) -> Result<(), crate::codec::DecodeError> {
         let (symbol_count, item_count) = self.counts();
         let symbols = [item.sku, item.category, item.department, item.brand, item.margin_class];
         if symbols.iter().any(|symbol| symbol.0 >= symbol_count) {
-            return Err(super::codec::DecodeError::UnknownReference);
+            return Err(crate::codec::DecodeError::UnknownReference);
         }
         match self.item(id) {
             Some(known) if known == *item => Ok(()),
@@ -174,7 +174,7 @@ impl Dictionary {
                 self.publish_item(id, item);
                 Ok(())
             }
-            _ => Err(super::codec::DecodeError::Contradiction),
+            _ => Err(crate::codec::DecodeError::Contradiction),
         }
     }
 

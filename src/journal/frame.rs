@@ -5,7 +5,7 @@
 //! section the sequence numbers of a shard follow each other; a reader never trusts a length it has not checked.
 
 use super::chunk::Chunk;
-use super::codec::{DecodeError, Reader, put_unsigned};
+use crate::codec::{DecodeError, Reader, put_unsigned};
 use crate::ledger::ENGINE_VERSION;
 use crate::ledger::types::{Position, Seq, ShardId, TimestampNs};
 use crate::limits;

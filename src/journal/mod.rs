@@ -8,12 +8,10 @@
 //! ever appended; `append` returns after they are durable; damage is never skipped.
 
 pub mod chunk;
-pub mod codec;
 pub mod dictionary;
 pub mod frame;
 pub mod leaf;
 pub mod log;
-pub mod lot_key;
 pub mod record;
 pub mod size;
 pub mod walk;
@@ -43,7 +41,7 @@ pub enum JournalError {
         /// One past the last byte in the frame.
         to: usize,
         /// What is wrong.
-        fault: codec::DecodeError,
+        fault: crate::codec::DecodeError,
     },
     /// The journal ends before what was acknowledged.
     #[error(

@@ -5,11 +5,11 @@
 
 use std::ops::ControlFlow;
 
-use super::codec::DecodeError;
 use super::dictionary::Dictionary;
 use super::frame::{FrameView, RecordView};
 use super::record::{Entry, PreviousRecord, Record, decode};
 use super::{Journal, JournalError};
+use crate::codec::DecodeError;
 use crate::ledger::types::{Position, Seq, ShardId};
 
 /// A record with its place.

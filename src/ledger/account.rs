@@ -77,7 +77,7 @@ pub struct Profile {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// The id that callers use. Empty while a snapshot has not delivered the account yet.
-    pub id: Box<str>,
+    pub id: String,
     /// The last record that changed the account; 0 before its first.
     pub seq: Seq,
     /// Where that record lies, once its commit has been given a position.
@@ -125,24 +125,6 @@ impl Account {
     pub fn unposted_expiry(&self, wallet: WalletId, at: TimestampNs) -> Units {
         let dead = self.lots.iter().filter(|lot| lot.key.wallet == wallet && !lot.key.is_alive(at));
         dead.map(|lot| lot.remaining).sum()
-    }
-
-    /// Reads the account's own words for the sake of reading them: what looks at them next finds them near. The value
-    /// means nothing.
-    #[must_use]
-    pub fn touch(&self) -> i64 {
-        self.totals.baskets ^ self.opened_at.0
-    }
-
-    /// Reads a word here and there in each piece of memory that the account has, for the sake of reading it, once the
-    /// account itself is near. The value means nothing.
-    #[must_use]
-    pub fn touch_parts(&self) -> i64 {
-        // Two of either fit the unit in which memory is fetched.
-        let lots = self.lots.iter().step_by(2).fold(0, |mix, lot| mix ^ lot.remaining);
-        let counters = self.counters.iter().step_by(2).fold(0, |mix, counter| mix ^ counter.value);
-        let wallet = self.wallets.first().map_or(0, |wallet| wallet.granted);
-        lots ^ counters ^ wallet ^ i64::from(self.id.as_bytes().first().copied().unwrap_or(0))
     }
 
     /// The value of a counter; 0 when it was never moved.

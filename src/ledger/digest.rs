@@ -79,7 +79,7 @@ pub fn shard_digest(shard: &ShardState) -> Digest {
     digester.number(shard.id.0).number(shard.seq.0).number(shard.posted_at.0);
     digester.count(shard.accounts().len());
     for account in shard.accounts() {
-        feed_account(&mut digester, account);
+        feed_account(&mut digester, &account);
     }
     let partners: Vec<_> = shard.partners().collect();
     digester.count(partners.len());

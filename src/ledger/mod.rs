@@ -25,6 +25,7 @@ pub mod decision;
 pub mod digest;
 pub mod draws;
 pub mod earn;
+pub mod packed;
 pub mod program;
 pub mod state;
 pub mod types;

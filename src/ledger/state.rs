@@ -17,6 +17,7 @@ use super::account::{Account, PartnerAccount};
 use super::command::Command;
 use super::decide;
 use super::decision::{Decision, LotChange};
+use super::packed::{Packed, Unpacked};
 use super::program::Program;
 use super::types::{AccountNumber, CellId, Day, Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
 
@@ -71,9 +72,28 @@ pub struct ShardState {
     pub seq: Seq,
     /// The latest posting time.
     pub posted_at: TimestampNs,
-    accounts: Vec<Account>,
-    by_id: HashTable<AccountNumber>,
+    accounts: Vec<Packed>,
+    by_id: HashTable<Place>,
     partners: BTreeMap<(SymbolId, WalletId), PartnerAccount>,
+}
+
+/// Where an account is, with enough of its id's hash that others are hardly ever looked at.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    hash: u32,
+    number: AccountNumber,
+}
+
+impl Place {
+    /// What the table is ordered by. The hash's low bits choose the shard, and would be the same for many.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// The part of an account's hash that its place keeps: the upper half.
+fn kept(account_hash: u64) -> u32 {
+    u32::try_from(account_hash >> 32).expect("half of a u64 is a u32")
 }
 
 /// Which shard an account lives in: SipHash-1-3 of its id with the zero key, modulo the count. Fixed for ever, because
@@ -128,26 +148,48 @@ impl ShardState {
     /// The number of an account whose hash is known.
     #[must_use]
     pub fn find_hashed(&self, account_hash: u64, account_id: &str) -> Option<AccountNumber> {
-        let is_it = |number: &AccountNumber| self.account(*number).is_some_and(|account| &*account.id == account_id);
-        self.by_id.find(account_hash, is_it).copied()
+        let hash = kept(account_hash);
+        let is_it = |place: &Place| {
+            place.hash == hash && self.packed(place.number).is_some_and(|account| account.is_of(account_id))
+        };
+        self.by_id.find(Place::spread(hash), is_it).map(|place| place.number)
     }
 
     /// The account that has this hash in all likelihood, without a look at the account itself: for looking ahead.
     #[must_use]
     pub fn likely(&self, account_hash: u64) -> Option<AccountNumber> {
-        self.by_id.find(account_hash, |_| true).copied()
+        let hash = kept(account_hash);
+        self.by_id.find(Place::spread(hash), |place| place.hash == hash).map(|place| place.number)
+    }
+
+    /// The account with this number, as it is kept.
+    #[must_use]
+    pub fn packed(&self, number: AccountNumber) -> Option<&Packed> {
+        self.accounts.get(usize::try_from(number.0).ok()?)
+    }
+
+    /// All accounts as they are kept, in the order of their numbers.
+    #[must_use]
+    pub fn all_packed(&self) -> &[Packed] {
+        &self.accounts
+    }
+
+    /// Bytes of memory that the accounts and the way to them take, as asked for; what the allocator adds is not in it.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let places = self.accounts.capacity() * size_of::<Packed>() + self.by_id.allocation_size();
+        places + self.accounts.iter().map(Packed::held_bytes).sum::<usize>()
     }
 
     /// The account with this number.
     #[must_use]
-    pub fn account(&self, number: AccountNumber) -> Option<&Account> {
-        self.accounts.get(usize::try_from(number.0).ok()?)
+    pub fn account(&self, number: AccountNumber) -> Option<Account> {
+        self.packed(number).map(Packed::unpack)
     }
 
     /// All accounts, in the order of their numbers.
-    #[must_use]
-    pub fn accounts(&self) -> &[Account] {
-        &self.accounts
+    pub fn accounts(&self) -> impl ExactSizeIterator<Item = Account> {
+        self.accounts.iter().map(Packed::unpack)
     }
 
     /// The number that the next account opened gets.
@@ -175,10 +217,11 @@ impl ShardState {
     /// # Panics
     /// When the context does not fit the command (rooms missing): a fault of the caller.
     pub fn decide(&self, command: &Command, context: &Context<'_>, out: &mut Decision) {
-        self.decide_for(self.find(&command.account_id), command, context, out);
+        self.decide_for(self.find(&command.account_id), command, context, &mut Unpacked::default(), out);
     }
 
-    /// Decides a command whose account has been looked for: `number` is what [`ShardState::find`] says.
+    /// Decides a command whose account has been looked for: `number` is what [`ShardState::find`] says. The account is
+    /// unpacked into `unpacked`, where [`ShardState::apply_unpacked`] finds it.
     ///
     /// # Panics
     /// As [`ShardState::decide`].
@@ -187,21 +230,27 @@ impl ShardState {
         number: Option<AccountNumber>,
         command: &Command,
         context: &Context<'_>,
+        unpacked: &mut Unpacked,
         out: &mut Decision,
     ) {
-        decide::decide(number.and_then(|number| self.account(number)), command, context, out);
+        let found = number.and_then(|number| Some((number, self.packed(number)?)));
+        if let Some((number, packed)) = found {
+            unpacked.load(self.id, number, packed);
+        }
+        decide::decide(found.map(|_| &unpacked.account), command, context, out);
     }
 
     /// Whether [`ShardState::apply`] can take this record without breaking what it asserts. Always, for what `decide`
-    /// promised; replay asks before it applies, so that a forged journal is refused and not fallen over.
+    /// promised; replay asks before it applies, so that a forged journal is refused and not fallen over. The account is
+    /// unpacked into `unpacked`, where [`ShardState::apply_unpacked`] finds it.
     #[must_use]
-    pub fn accepts(&self, change: &Change<'_>) -> bool {
+    pub fn accepts(&self, change: &Change<'_>, unpacked: &mut Unpacked) -> bool {
         let is_next = change.seq == self.seq.next() && change.posted_at >= self.posted_at;
         if !is_next && change.seq > self.seq {
             return false;
         }
         let Ok(index) = usize::try_from(change.account.0) else { return false };
-        let account = self.accounts.get(index).filter(|account| !account.id.is_empty());
+        let account = self.accounts.get(index).filter(|account| !account.is_vacant());
         if change.decision.effects.opens_account {
             let known = self.find(change.account_id);
             let fits = known.map_or(account.is_none(), |number| number == change.account);
@@ -211,9 +260,14 @@ impl ShardState {
         } else if account.is_none() {
             return false;
         }
-        let unopened = Account::default();
-        let account = account.unwrap_or(&unopened);
-        change.seq <= account.seq || account.accepts(&change.decision.effects, change.posted_at)
+        let Some(packed) = account else {
+            return Account::default().accepts(&change.decision.effects, change.posted_at);
+        };
+        if change.seq <= packed.seq {
+            return true;
+        }
+        unpacked.load(self.id, change.account, packed);
+        unpacked.account.accepts(&change.decision.effects, change.posted_at)
     }
 
     /// Applies a record: to the shard, the account and the issuer, each only if the record is newer than it.
@@ -221,6 +275,14 @@ impl ShardState {
     /// # Panics
     /// When the decision does not fit the state: `decide` promised that it does.
     pub fn apply(&mut self, change: &Change<'_>) {
+        self.apply_unpacked(change, &mut Unpacked::default());
+    }
+
+    /// Applies a record, in memory that is used again and again, and may hold the account already.
+    ///
+    /// # Panics
+    /// As [`ShardState::apply`].
+    pub fn apply_unpacked(&mut self, change: &Change<'_>, unpacked: &mut Unpacked) {
         let effects = &change.decision.effects;
         if effects.opens_account {
             self.open(change);
@@ -232,8 +294,10 @@ impl ShardState {
             self.posted_at = change.posted_at;
         }
         let index = usize::try_from(change.account.0).expect("an account number is an index");
-        let account = self.accounts.get_mut(index).expect("a record names an account that was opened");
-        if change.seq > account.seq {
+        let packed = self.accounts.get_mut(index).expect("a record names an account that was opened");
+        if change.seq > packed.seq {
+            unpacked.load(self.id, change.account, packed);
+            let account = &mut unpacked.account;
             account.seq = change.seq;
             account.position = change.position;
             for lot in &effects.lots {
@@ -245,9 +309,10 @@ impl ShardState {
             }
             account.change_profile(effects, change.decision.program);
             account.change_totals(change.decision.wallet, &effects.totals);
-        } else if change.seq == account.seq && change.position.is_some() {
+            unpacked.store(self.id, change.account, packed);
+        } else if change.seq == packed.seq && change.position.is_some() {
             // The snapshot held the account before its record's position was known.
-            account.position = change.position;
+            packed.locate(change.position);
         }
         self.change_partners(change.seq, &effects.lots);
     }
@@ -275,40 +340,43 @@ impl ShardState {
         if let Some(account) = self.accounts.get_mut(index)
             && account.seq == seq
         {
-            account.position = Some(position);
+            account.locate(Some(position));
         }
     }
 
     fn open(&mut self, change: &Change<'_>) {
         let index = usize::try_from(change.account.0).expect("an account number is an index");
-        if self.accounts.get(index).is_some_and(|account| !account.id.is_empty()) {
+        if self.accounts.get(index).is_some_and(|account| !account.is_vacant()) {
             return; // the snapshot has it
         }
-        self.place(
-            change.account,
-            Account { id: change.account_id.into(), opened_at: change.posted_at, ..Account::default() },
-        );
+        let opened = Account { id: change.account_id.into(), opened_at: change.posted_at, ..Account::default() };
+        self.place_packed(change.account, account_hash(change.account_id), Packed::new(&opened));
     }
 
-    /// Puts an account in its place; used when it is opened and when a snapshot is loaded. Places before it that are
-    /// not filled yet stay vacant until their account comes.
+    /// Puts an account in its place.
     ///
     /// # Panics
     /// When the place is taken.
-    pub fn place(&mut self, number: AccountNumber, account: Account) {
+    pub fn place(&mut self, number: AccountNumber, account: &Account) {
+        self.place_packed(number, account_hash(&account.id), Packed::new(account));
+    }
+
+    /// Puts an account in its place, given the hash of its id; used when it is opened and when a snapshot is loaded.
+    /// Places before it that are not filled yet stay vacant until their account comes.
+    ///
+    /// # Panics
+    /// When the place is taken.
+    pub fn place_packed(&mut self, number: AccountNumber, account_hash: u64, account: Packed) {
         let index = usize::try_from(number.0).expect("an account number is an index");
         if self.accounts.len() <= index {
-            self.accounts.resize_with(index + 1, Account::default);
+            self.accounts.resize_with(index + 1, Packed::default);
         }
         let place = self.accounts.get_mut(index).expect("the table was made long enough");
-        assert!(place.id.is_empty(), "an account is opened once");
-        let hash = account_hash(&account.id);
+        assert!(place.is_vacant(), "an account is opened once");
         *place = account;
-        let accounts = &self.accounts;
-        self.by_id.insert_unique(hash, number, |other| {
-            let index = usize::try_from(other.0).expect("an account number is an index");
-            accounts.get(index).map_or(0, |account| account_hash(&account.id))
-        });
+        let hash = kept(account_hash);
+        let respread = |other: &Place| Place::spread(other.hash);
+        self.by_id.insert_unique(Place::spread(hash), Place { hash, number }, respread);
     }
 
     /// Puts a partner sub-account in its place when a snapshot is loaded.
@@ -319,6 +387,6 @@ impl ShardState {
     /// The first place that no account has filled, if a snapshot and its replay left one.
     #[must_use]
     pub fn first_vacant(&self) -> Option<usize> {
-        self.accounts.iter().position(|account| account.id.is_empty())
+        self.accounts.iter().position(Packed::is_vacant)
     }
 }

@@ -3,8 +3,8 @@
 //! What must stay true: written once, synced, before the first frame; the keys never appear in the journal, so that an
 //! exported journal gives away neither salts nor the index's hashes.
 
+use crate::codec::{DecodeError, Reader, put_unsigned};
 use crate::ids::IdHasher;
-use crate::journal::codec::{DecodeError, Reader, put_unsigned};
 use crate::ledger::types::TimestampNs;
 use crate::limits;
 use crate::store::{Batch, Durability, Space, Store, StoreError};

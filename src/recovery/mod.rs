@@ -26,14 +26,15 @@ pub mod speed;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::codec::DecodeError;
 use crate::ids::{IdEntry, IdError, IdHasher, IdIndex, IdOptions};
-use crate::journal::codec::DecodeError;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::{FrameError, FrameFault};
 use crate::journal::log::StoreJournal;
 use crate::journal::record::{Entry, Publication, Record};
 use crate::journal::{Journal, JournalError};
 use crate::ledger::command::{CommandKind, Receipt};
+use crate::ledger::state::account_hash;
 use crate::ledger::types::{Position, Seq, ShardId, SymbolId};
 use crate::replay::World;
 use crate::shard::job::ClaimedIds;
@@ -194,8 +195,8 @@ fn check_accounts(world: &World) -> Result<(), RecoveryError> {
         if let Some(number) = shard.first_vacant() {
             return Err(RecoveryError::AccountMissing { shard: shard.id, number });
         }
-        for account in shard.accounts() {
-            if account.position.is_none_or(|position| position >= world.end) {
+        for account in shard.all_packed() {
+            if account.position().is_none_or(|position| position >= world.end) {
                 let what = format!("record {} of shard {}", account.seq, shard.id);
                 return Err(RecoveryError::SnapshotAhead { what });
             }
@@ -333,7 +334,7 @@ fn place_entity(world: &mut World, saved: &Saved, entity: Entity) -> Result<(), 
         }
         Entity::Account(shard, number, account) => {
             let place = shard_of(world, shard)?;
-            world.shards[place].place(number, *account);
+            world.shards[place].place_packed(number, account_hash(&account.id()), account);
         }
         Entity::Partner(shard, partner, wallet, account) => {
             let place = shard_of(world, shard)?;

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use crate::cells::Cells;
+use crate::codec::DecodeError;
 use crate::journal::JournalError;
-use crate::journal::codec::DecodeError;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::{FrameHash, FrameView, RecordView};
 use crate::journal::record::{Entry, Opening, Publication, Record, decode};
 use crate::ledger::digest::{Digest, Digester, shard_digest};
+use crate::ledger::packed::Unpacked;
 use crate::ledger::program::Program;
 use crate::ledger::state::{Change, ShardState};
 use crate::ledger::types::{Position, Seq, ShardId, SymbolId, TimestampNs};
@@ -43,6 +44,8 @@ pub struct World {
     pub end: Position,
     /// The hash of the last frame applied.
     pub hash: FrameHash,
+    /// Memory to unpack accounts in.
+    pub unpacked: Unpacked,
 }
 
 /// Finds the numbers of strings that the journal must have defined; never gives new ones.
@@ -80,6 +83,7 @@ impl World {
             epoch: 0,
             end: Position(0),
             hash: [0; 32],
+            unpacked: Unpacked::default(),
         }
     }
 
@@ -161,10 +165,10 @@ impl World {
             account_id: &entry.command.account_id,
             decision: &entry.decision,
         };
-        if !shard.accepts(&change) {
+        if !shard.accepts(&change, &mut self.unpacked) {
             return Err(DecodeError::Contradiction);
         }
-        shard.apply(&change);
+        shard.apply_unpacked(&change, &mut self.unpacked);
         for taken in &entry.decision.cells {
             self.cells.restore_use(taken);
         }

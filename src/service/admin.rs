@@ -300,7 +300,7 @@ impl Edge {
         }
         let mut told_ns = self.engine.clock.monotonic_ns();
         let mut sent = 0;
-        let mut rows = export.accounts().map(|account| account_row(export.program.as_deref(), account, export.as_of));
+        let mut rows = export.accounts().map(|account| account_row(export.program.as_deref(), &account, export.as_of));
         loop {
             let next: Vec<wire::AccountRow> = rows.by_ref().take(EXPORT_ROWS).collect();
             sent += next.len() as u64;

@@ -127,12 +127,12 @@ fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model, late_li
         shard.seq,
         shard.posted_at
     );
-    let ids: Vec<&str> = shard.accounts().iter().map(|account| &*account.id).collect();
+    let ids: Vec<String> = shard.all_packed().iter().map(|account| account.id()).collect();
     let expected: Vec<&str> = opened.iter().map(|id| &**id).collect();
     must!(ids == expected, "shard {} has the accounts {expected:?}, not {ids:?}", shard.id);
     for found in shard.accounts() {
         let Some(known) = model.account(&found.id) else { return Err(format!("no account {}", found.id)) };
-        account(found, known, dictionary, late_limit_days)?;
+        account(&found, known, dictionary, late_limit_days)?;
         must!(
             found.position == Some(Position(known.position)),
             "account {}'s last record lies at {}, not at {:?}",
@@ -158,7 +158,7 @@ fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model, late_li
 pub fn worlds(one: &World, other: &World) -> String {
     let shards = one.shards.iter().zip(&other.shards).find(|(a, b)| shard_digest(a) != shard_digest(b));
     if let Some((a, b)) = shards {
-        let accounts = a.accounts().iter().zip(b.accounts()).find(|(a, b)| a != b);
+        let accounts = a.accounts().zip(b.accounts()).find(|(a, b)| a != b);
         return format!("shard {}: {a:?} and {b:?}, beginning with {accounts:?}", a.id);
     }
     let (cells, others) = (one.cells.copy(), other.cells.copy());
@@ -180,7 +180,7 @@ pub fn worlds(one: &World, other: &World) -> String {
 /// What accounts hold, the partners owe: per wallet the sum over a shard is zero.
 fn balanced(shard: &ShardState) -> Result<(), Broken> {
     let mut sums = std::collections::BTreeMap::new();
-    for lot in shard.accounts().iter().flat_map(|account| &account.lots) {
+    for lot in shard.accounts().flat_map(|account| account.lots) {
         must!(lot.remaining > 0, "no lot of shard {} is empty or negative: {lot:?}", shard.id);
         *sums.entry(lot.key.wallet).or_insert(0_i128) += i128::from(lot.remaining);
     }

@@ -4,7 +4,7 @@
 //! What must stay true: nothing here decides anything; a field that the ledger compares or decides is copied as it is.
 
 use super::lots::LotMove;
-use crate::journal::codec::DecodeError;
+use crate::codec::DecodeError;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::RecordView;
 use crate::journal::record::{Entry, PreviousRecord};
@@ -404,7 +404,7 @@ impl Posting {
             entry.command.account_id.as_str().into()
         } else {
             let shard = world.shards.get(usize::from(view.shard.0)).ok_or(DecodeError::UnknownReference)?;
-            shard.account(entry.account).ok_or(DecodeError::UnknownReference)?.id.clone()
+            shard.packed(entry.account).ok_or(DecodeError::UnknownReference)?.id().into()
         };
         let action = match &entry.command.kind {
             CommandKind::Accrue(basket) => {

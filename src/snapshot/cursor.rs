@@ -59,7 +59,7 @@ impl SnapshotCursor {
             };
             let since = self.since[self.place];
             looked_at += 1;
-            if let Some(account) = shard.accounts().get(self.account) {
+            if let Some(account) = shard.all_packed().get(self.account) {
                 if account.seq > since {
                     let number = u32::try_from(self.account).expect("an account number fits u32");
                     slice.push(encode_account(shard.id, AccountNumber(number), account));

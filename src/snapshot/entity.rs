@@ -3,20 +3,15 @@
 //! What must stay true: a key is the kind, the shard (big-endian) and the number (big-endian); a value begins with the
 //! format's number; decoding then encoding gives the same bytes.
 
-use crate::journal::codec::{DecodeError, Reader, put_id, put_signed, put_string, put_unsigned};
-use crate::journal::lot_key::{get_lot_key, put_lot_key};
+use crate::codec::{DecodeError, Reader, put_signed, put_string, put_unsigned};
 use crate::journal::record::Publication;
-use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Profile, Totals, WalletTotals};
+use crate::ledger::account::PartnerAccount;
 use crate::ledger::decision::CellUse;
+use crate::ledger::packed::{FORMAT, FORMAT_WITH_MORE, Packed};
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs,
-    WalletId,
+    AccountNumber, CellId, Day, Item, ItemId, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId,
 };
-
-const FORMAT: u8 = 1;
-/// The format of an account or sub-account that has more than the first format can say.
-const FORMAT_WITH_MORE: u8 = 2;
 
 const KIND_SYMBOL: u8 = 1;
 const KIND_ITEM: u8 = 2;
@@ -41,7 +36,7 @@ pub enum Entity {
     /// A shard: its last record and latest posting time.
     Shard(ShardId, Seq, TimestampNs),
     /// An account.
-    Account(ShardId, AccountNumber, Box<Account>),
+    Account(ShardId, AccountNumber, Packed),
     /// A partner's sub-account of a shard.
     Partner(ShardId, SymbolId, WalletId, PartnerAccount),
 }
@@ -71,94 +66,10 @@ pub fn cell_key(id: CellId) -> Vec<u8> {
 
 /// The key and value of an account.
 #[must_use]
-pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) -> (Vec<u8>, Vec<u8>) {
-    let mut out = Vec::with_capacity(96);
-    let has_more = has_more(account);
-    out.push(if has_more { FORMAT_WITH_MORE } else { FORMAT });
-    put_id(&mut out, &account.id);
-    put_unsigned(&mut out, account.seq.0);
-    put_unsigned(&mut out, account.position.map_or(0, |position| position.0 + 1));
-    put_signed(&mut out, account.opened_at.0);
-    put_unsigned(&mut out, account.lots.len() as u64);
-    for lot in &account.lots {
-        put_lot_key(&mut out, &lot.key);
-        put_signed(&mut out, lot.remaining);
-    }
-    put_unsigned(&mut out, account.counters.len() as u64);
-    for counter in &account.counters {
-        put_unsigned(&mut out, u64::from(counter.counter.0));
-        put_signed(&mut out, i64::from(counter.period));
-        put_signed(&mut out, counter.value);
-        put_signed(&mut out, i64::from(counter.retain_until.0));
-    }
-    let totals = &account.totals;
-    for total in [totals.baskets, totals.refused_baskets, totals.reversals] {
-        put_signed(&mut out, total);
-    }
-    put_unsigned(&mut out, account.wallets.len() as u64);
-    for totals in &account.wallets {
-        out.push(totals.wallet.0);
-        for total in [totals.granted, totals.reversed, totals.clipped] {
-            put_signed(&mut out, total);
-        }
-    }
-    if has_more {
-        put_signed(&mut out, totals.refused_redemptions);
-        for totals in &account.wallets {
-            put_signed(&mut out, totals.redeemed);
-            put_signed(&mut out, totals.expired);
-        }
-        put_unsigned(&mut out, account.segments().len() as u64);
-        for segment in account.segments() {
-            put_unsigned(&mut out, u64::from(segment.0));
-        }
-        put_profile(&mut out, account.profile.as_deref());
-    }
+pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Packed) -> (Vec<u8>, Vec<u8>) {
+    let mut out = Vec::new();
+    account.encode(&mut out);
     (key(KIND_ACCOUNT, shard, u64::from(number.0)), out)
-}
-
-/// What a profile has beside segments: a set of bits, and then each thing.
-fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
-    let (birthday, last_basket_on, remainder) = match profile {
-        None => (None, None, None),
-        Some(profile) => (profile.birthday, profile.last_basket_on, profile.remainder),
-    };
-    let bit = |bit: u8, is_there: bool| if is_there { bit } else { 0 };
-    out.push(bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some()));
-    if let Some(birthday) = birthday {
-        out.extend_from_slice(&[birthday.month, birthday.day]);
-    }
-    if let Some(day) = last_basket_on {
-        put_signed(out, i64::from(day.0));
-    }
-    if let Some((version, left)) = remainder {
-        put_unsigned(out, u64::from(version.0));
-        put_signed(out, left);
-    }
-}
-
-fn get_profile(reader: &mut Reader<'_>, segments: Vec<SymbolId>) -> Result<Profile, DecodeError> {
-    let bits = reader.byte()?;
-    if bits > 7 {
-        return Err(DecodeError::UnknownTag);
-    }
-    let mut profile = Profile { segments, ..Profile::default() };
-    if bits & 1 != 0 {
-        profile.birthday = Some(MonthDay { month: reader.byte()?, day: reader.byte()? });
-    }
-    if bits & 2 != 0 {
-        profile.last_basket_on = Some(Day(get_i32(reader)?));
-    }
-    if bits & 4 != 0 {
-        profile.remainder = Some((ProgramVersion(reader.number()?), reader.signed()?));
-    }
-    Ok(profile)
-}
-
-/// Whether the account has what the first format cannot say.
-fn has_more(account: &Account) -> bool {
-    let has_burned = account.wallets.iter().any(|totals| (totals.redeemed, totals.expired) != (0, 0));
-    has_burned || account.totals.refused_redemptions != 0 || account.profile.is_some()
 }
 
 /// The key and value of a shard's own fields.
@@ -280,7 +191,9 @@ impl Entity {
             }
             KIND_SHARD => Self::Shard(shard, Seq(reader.unsigned()?), TimestampNs(reader.signed()?)),
             KIND_ACCOUNT => {
-                Self::Account(shard, AccountNumber(small()?), Box::new(decode_account(&mut reader, has_more)?))
+                let account = Packed::decode(value)?;
+                reader.bytes(reader.remaining())?;
+                Self::Account(shard, AccountNumber(small()?), account)
             }
             KIND_PARTNER => {
                 let partner = SymbolId(u32::try_from(number >> 8).map_err(|_| DecodeError::BadNumber)?);
@@ -302,64 +215,13 @@ impl Entity {
         reader.finish()?;
         // What the first format can say is said in it.
         let needs_more = match &entity {
-            Self::Account(_, _, account) => self::has_more(account),
+            // Its own decoder has seen to that.
+            Self::Account(..) => has_more,
             Self::Partner(_, _, _, account) => (account.redeemed, account.expired) != (0, 0),
             _ => false,
         };
         if needs_more == has_more { Ok(entity) } else { Err(DecodeError::Contradiction) }
     }
-}
-
-fn decode_account(reader: &mut Reader<'_>, has_more: bool) -> Result<Account, DecodeError> {
-    let id = reader.id()?;
-    let seq = Seq(reader.unsigned()?);
-    let position = reader.unsigned()?.checked_sub(1).map(Position);
-    let opened_at = TimestampNs(reader.signed()?);
-    let count = reader.count()?;
-    let mut lots = Vec::with_capacity(count);
-    for _ in 0..count {
-        let key = get_lot_key(reader)?;
-        lots.push(Lot { key, remaining: reader.signed()? });
-    }
-    let count = reader.count()?;
-    let mut counters = Vec::with_capacity(count);
-    for _ in 0..count {
-        counters.push(Counter {
-            counter: SymbolId(reader.number()?),
-            period: get_i32(reader)?,
-            value: reader.signed()?,
-            retain_until: Day(get_i32(reader)?),
-        });
-    }
-    let mut totals = Totals {
-        baskets: reader.signed()?,
-        refused_baskets: reader.signed()?,
-        reversals: reader.signed()?,
-        refused_redemptions: 0,
-    };
-    let count = reader.count()?;
-    let mut wallets = Vec::with_capacity(count);
-    for _ in 0..count {
-        wallets.push(WalletTotals {
-            wallet: WalletId(reader.byte()?),
-            granted: reader.signed()?,
-            reversed: reader.signed()?,
-            clipped: reader.signed()?,
-            ..WalletTotals::default()
-        });
-    }
-    let mut profile = None;
-    if has_more {
-        totals.refused_redemptions = reader.signed()?;
-        for totals in &mut wallets {
-            totals.redeemed = reader.signed()?;
-            totals.expired = reader.signed()?;
-        }
-        let segments = (0..reader.count()?).map(|_| reader.number().map(SymbolId)).collect::<Result<Vec<_>, _>>()?;
-        let known = get_profile(reader, segments)?;
-        profile = (known != Profile::default()).then(|| Box::new(known));
-    }
-    Ok(Account { id, seq, position, opened_at, lots, counters, totals, wallets, profile })
 }
 
 fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
@@ -369,7 +231,9 @@ fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::account::{Account, Counter, Lot, Profile, Totals, WalletTotals};
     use crate::ledger::decision::LotKey;
+    use crate::ledger::types::{MonthDay, ProgramVersion};
 
     #[test]
     fn entities_come_back_as_they_were() {
@@ -427,8 +291,8 @@ mod tests {
             Entity::Program(Position(4), Box::new(publication)),
             Entity::Cell(CellId::whole(SymbolId(2)), 7, -3, CellUse::FOR_EVER),
             Entity::Shard(ShardId(3), Seq(9), TimestampNs(8)),
-            Entity::Account(ShardId(3), AccountNumber(0), Box::new(account)),
-            Entity::Account(ShardId(3), AccountNumber(1), Box::new(member)),
+            Entity::Account(ShardId(3), AccountNumber(0), Packed::new(&account)),
+            Entity::Account(ShardId(3), AccountNumber(1), Packed::new(&member)),
             Entity::Partner(ShardId(3), SymbolId(3), WalletId(0), partner),
             Entity::Partner(ShardId(3), SymbolId(3), WalletId(1), burned),
             Entity::Cell(of_store, 7, 3, Day(17_300)),

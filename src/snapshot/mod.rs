@@ -10,7 +10,7 @@
 pub mod cursor;
 pub mod entity;
 
-use crate::journal::codec::{DecodeError, Reader, put_unsigned};
+use crate::codec::{DecodeError, Reader, put_unsigned};
 use crate::ledger::types::{Position, TimestampNs};
 use crate::store::{Batch, Durability, Space, Store, StoreError};
 

@@ -11,6 +11,7 @@ use tallystick::ledger::command::{Activity, Command, CommandKind, Enrolment, Loa
 use tallystick::ledger::decision::{
     BonusAward, Clip, Decision, Effects, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding, TotalsChange,
 };
+use tallystick::ledger::packed::Packed;
 use tallystick::ledger::program::{BonusIndex, RuleIndex};
 use tallystick::ledger::types::{
     AccountNumber, Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs, WalletId,
@@ -256,7 +257,7 @@ pub fn entities() -> Vec<(&'static str, Entity)> {
         seq: Seq(81),
     };
     vec![
-        ("entity-account-member", Entity::Account(ShardId(7), AccountNumber(11_720), Box::new(account))),
+        ("entity-account-member", Entity::Account(ShardId(7), AccountNumber(11_720), Packed::new(&account))),
         ("entity-partner-burned", Entity::Partner(ShardId(7), SymbolId(2), WalletId(0), partner)),
     ]
 }

@@ -10,6 +10,7 @@ use tallystick::journal::record::{Entry, Record};
 use tallystick::ledger::account::{Account, Lot, Profile};
 use tallystick::ledger::command::{CommandKind, Enrolment, Redemption};
 use tallystick::ledger::decision::{CellUse, Decision, Effects, LotKey, Movement};
+use tallystick::ledger::packed::Packed;
 use tallystick::ledger::types::{
     AccountNumber, CellId, Day, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId,
 };
@@ -103,6 +104,6 @@ pub fn entities() -> Vec<(&'static str, Entity)> {
     };
     vec![
         ("entity-cell-of-subject", Entity::Cell(cell(), 70, 150, Day(17_258))),
-        ("entity-account-profiled", Entity::Account(ShardId(7), AccountNumber(11_721), Box::new(account))),
+        ("entity-account-profiled", Entity::Account(ShardId(7), AccountNumber(11_721), Packed::new(&account))),
     ]
 }

@@ -10,6 +10,7 @@ use crate::support::{NOON, NS_PER_DAY, Setup};
 use tallystick::journal::log::{HighWater, StoreJournal};
 use tallystick::ledger::account::{Account, Counter, Lot, PartnerAccount, Totals, WalletTotals};
 use tallystick::ledger::decision::{CellUse, LotKey};
+use tallystick::ledger::packed::Packed;
 use tallystick::ledger::types::{
     AccountNumber, CellId, Day, ItemId, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId,
 };
@@ -58,8 +59,8 @@ fn entities() -> Vec<(&'static str, Entity)> {
         ("entity-cell", Entity::Cell(CellId::whole(SymbolId(10)), 8_000_001, 999_850, CellUse::FOR_EVER)),
         ("entity-shard", Entity::Shard(ShardId(7), Seq(81), NOON)),
         ("entity-shard-control", Entity::Shard(ShardId::CONTROL, Seq(10), TimestampNs(0))),
-        ("entity-account", Entity::Account(ShardId(7), AccountNumber(11_718), Box::new(account))),
-        ("entity-account-fresh", Entity::Account(ShardId(7), AccountNumber(11_719), Box::new(fresh))),
+        ("entity-account", Entity::Account(ShardId(7), AccountNumber(11_718), Packed::new(&account))),
+        ("entity-account-fresh", Entity::Account(ShardId(7), AccountNumber(11_719), Packed::new(&fresh))),
         ("entity-partner", Entity::Partner(ShardId(7), SymbolId(2), WalletId(1), partner)),
     ]
     .into_iter()

@@ -178,7 +178,7 @@ fn compare(rules: &Rules, steps: &[Step]) {
     if rules.has_metric && rules.late_limit_days > 0 {
         let metric = real.program.metrics[0].symbol;
         // Counters of this year and the last are kept for as long as these histories last.
-        let counters = real.state.accounts().iter().flat_map(|account| &account.counters);
+        let counters = real.state.accounts().flat_map(|account| account.counters);
         let counted: i64 = counters.filter(|counter| counter.counter == metric).map(|counter| counter.value).sum();
         assert!(counted <= model.eligible(), "a metric counts what stands");
     }

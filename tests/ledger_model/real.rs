@@ -9,6 +9,7 @@ use tallystick::ledger::command::{
 use tallystick::ledger::decision::{CellUse, Decision, LotKey, Movement};
 use tallystick::ledger::digest::shard_digest;
 use tallystick::ledger::draws;
+use tallystick::ledger::packed::Unpacked;
 use tallystick::ledger::program::Program;
 use tallystick::ledger::state::{CellRoom, Change, Context, ShardState};
 use tallystick::ledger::types::{AccountNumber, Item, ItemId, Position, ShardId, SymbolId, TimestampNs, WalletId};
@@ -216,7 +217,7 @@ impl Real {
             account_id: ACCOUNTS[account],
             decision: &self.decision,
         };
-        assert!(self.state.accepts(&change), "what was decided can be applied");
+        assert!(self.state.accepts(&change, &mut Unpacked::default()), "what was decided can be applied");
         self.state.apply(&change);
         self.check_conserved(number, now);
     }
@@ -225,7 +226,7 @@ impl Real {
     /// burned, expired or taken back. What had died is posted, but for what this record itself granted dead.
     fn check_conserved(&self, changed: AccountNumber, now: TimestampNs) {
         let held: i128 =
-            self.state.accounts().iter().flat_map(|account| &account.lots).map(|lot| i128::from(lot.remaining)).sum();
+            self.state.accounts().flat_map(|account| account.lots).map(|lot| i128::from(lot.remaining)).sum();
         let sides: Vec<_> = self.state.partners().map(|(_, partner)| partner).collect();
         let owed: i128 = sides.iter().map(|partner| partner.balance).sum();
         assert_eq!(held + owed, 0, "the shard balances");
@@ -257,7 +258,7 @@ impl Real {
     /// The lots that are alive, in the model's words.
     pub fn chunks(&self, account: usize, now: TimestampNs) -> Vec<Chunk> {
         let number = self.state.find(ACCOUNTS[account]);
-        let lots = number.and_then(|number| self.state.account(number)).map_or(&[][..], |found| &found.lots);
+        let lots = number.and_then(|number| self.state.account(number)).map_or_else(Vec::new, |found| found.lots);
         let alive = lots.iter().filter(|lot| lot.key.expires_at > now);
         let chunk = |lot: &tallystick::ledger::account::Lot| Chunk {
             account,

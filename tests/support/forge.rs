@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use tallystick::journal::codec::put_unsigned;
+use tallystick::codec::put_unsigned;
 use tallystick::journal::dictionary::Dictionary;
 use tallystick::journal::frame::{FrameError, FrameView, HEADER_BYTES};
 use tallystick::journal::log::{HighWater, StoreJournal};

@@ -114,11 +114,10 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
     let program = world.programs.get(entry.decision.program);
     let program = program.map(|program| &**program);
     // Only the record that opens an account states its id.
-    let known = world.shards.get(usize::from(view.shard.0)).and_then(|shard| shard.account(entry.account));
-    let account_id = if entry.decision.effects.opens_account {
-        &entry.command.account_id
-    } else {
-        known.map_or(&*entry.command.account_id, |account| &*account.id)
+    let known = world.shards.get(usize::from(view.shard.0)).and_then(|shard| shard.packed(entry.account));
+    let account_id = match known.filter(|_| !entry.decision.effects.opens_account) {
+        Some(account) => account.id(),
+        None => entry.command.account_id.clone(),
     };
     let previous = match entry.previous {
         PreviousRecord::None => Value::Null,

@@ -71,7 +71,7 @@ pub fn accounts(data: &Path, as_of: Option<jiff::Timestamp>, out: &Output) -> Re
         position: export.position.map(|position| i64::try_from(position.0).unwrap_or(i64::MAX)),
         program_version: program.map_or(0, |program| i32::try_from(program.version.0).unwrap_or(i32::MAX)),
     };
-    export.accounts().for_each(|account| table.push(&account_row(program, account, as_of)));
+    export.accounts().for_each(|account| table.push(&account_row(program, &account, as_of)));
     Ok(table)
 }
 

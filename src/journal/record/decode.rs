@@ -10,9 +10,8 @@ use super::{
     KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Opening, Parts, PreviousRecord, Publication, Record,
     has_subject, implied_lot, named_cells,
 };
-use crate::journal::codec::{DecodeError, Reader};
+use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
-use crate::journal::lot_key::get_lot_key;
 use crate::ledger::command::{
     Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Receipt, Redemption, Reversal,
 };
@@ -20,6 +19,7 @@ use crate::ledger::decision::{
     BonusAward, CellUse, Clip, CounterChange, Decision, LineOutcome, LotChange, Movement, Outcome, Refusal,
     TierStanding, TotalsChange,
 };
+use crate::ledger::packed::get_lot_key;
 use crate::ledger::program::{BonusIndex, LineClass, RuleIndex};
 use crate::ledger::types::{
     AccountNumber, CellId, Day, Item, ItemId, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, Units,

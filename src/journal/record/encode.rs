@@ -10,10 +10,10 @@ use super::{
     KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record,
     has_subject, implied_lot, named_cells,
 };
-use crate::journal::codec::{put_id, put_signed, put_string, put_unsigned};
-use crate::journal::lot_key::put_lot_key;
+use crate::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted};
 use crate::ledger::decision::{CellUse, CounterChange, Decision};
+use crate::ledger::packed::put_lot_key;
 use crate::ledger::program::{LineClass, RuleIndex};
 use crate::ledger::types::{MonthDay, SymbolId, TimestampNs};
 use crate::ledger::zone::utc_day;

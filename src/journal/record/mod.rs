@@ -11,7 +11,7 @@ mod encode;
 pub use decode::decode;
 pub use encode::{encode_control, encode_entry};
 
-use crate::journal::codec::{DecodeError, Reader, put_string, put_unsigned};
+use crate::codec::{DecodeError, Reader, put_string, put_unsigned};
 use crate::ledger::command::{Command, CommandKind, Granted};
 use crate::ledger::decision::{CellUse, Decision, LotChange, Movement};
 use crate::ledger::types::{AccountNumber, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs};

@@ -128,7 +128,7 @@ fn state(expectation: &Expectation, program: &Program, at: TimestampNs, symbols:
         account.counters.push(Counter { counter: ladder.metric, period, value: reached.threshold, retain_until });
     }
     let mut state = ShardState::new(ShardId(0));
-    state.place(AccountNumber(0), account);
+    state.place(AccountNumber(0), &account);
     state
 }
 

@@ -65,10 +65,11 @@ impl Worker {
             job.outcome.shard = shard_of_hash(job.account_hash, self.shared.shard_count);
             job.outcome.account = self.shard_of(job).likely(job.account_hash);
         }
-        let likely = |job: &CommandJob| job.outcome.account.and_then(|number| self.shard_of(job).account(number));
-        let touched = batch.jobs.iter().filter_map(|job| likely(job)).fold(0, |mix, account| mix ^ account.touch());
+        let likely = |job: &CommandJob| self.shard_of(job).packed(job.outcome.account?);
+        // The places of the accounts first, then what lies there.
+        let touched = batch.jobs.iter().filter_map(|job| likely(job)).fold(0, |mix, account| mix ^ account.seq.0);
         std::hint::black_box(touched);
-        let touched = batch.jobs.iter().filter_map(|job| likely(job)).fold(0, |mix, found| mix ^ found.touch_parts());
+        let touched = batch.jobs.iter().filter_map(|job| likely(job)).fold(0, |mix, account| mix ^ account.touch());
         std::hint::black_box(touched);
         for job in &mut batch.jobs {
             job.outcome.account = self.shard_of(job).find_hashed(job.account_hash, &job.command.account_id);
@@ -130,7 +131,7 @@ impl Worker {
             held
         });
         let context = Context { program, posted_at, rooms: &self.rooms };
-        state.decide_for(job.outcome.account, &job.command, &context, decision);
+        state.decide_for(job.outcome.account, &job.command, &context, &mut self.unpacked, decision);
         if let (Some(held), Some(ticket)) = (&mut held, ticket)
             && decision.is_journaled()
         {
@@ -159,14 +160,15 @@ impl Worker {
             self.open_ticket = Some(self.shared.tickets.begin(self.index));
         }
         self.open.push(state.id, seq, |out| encode_entry(out, &header, &job.command, decision));
-        state.apply(&Change {
+        let change = Change {
             seq,
             position: None,
             posted_at: header.posted_at,
             account: number,
             account_id: &job.command.account_id,
             decision,
-        });
+        };
+        state.apply_unpacked(&change, &mut self.unpacked);
         self.sweep.note(decision);
         job.outcome.seq = seq;
         job.outcome.account = Some(number);
@@ -234,9 +236,9 @@ pub fn event_time(command: &Command, posted_at: TimestampNs) -> TimestampNs {
 }
 
 pub(super) fn previous_record(state: &ShardState, number: AccountNumber, seq: Seq) -> PreviousRecord {
-    match state.account(number) {
+    match state.packed(number) {
         None => PreviousRecord::None,
-        Some(account) => match account.position {
+        Some(account) => match account.position() {
             Some(position) => PreviousRecord::At(position),
             None => PreviousRecord::Back(seq.0 - account.seq.0),
         },

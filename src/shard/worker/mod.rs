@@ -22,6 +22,7 @@ use crate::cells::{Cells, Ticket};
 use crate::ids::{Committing, IdEntry, IdIndex, IdKey};
 use crate::journal::chunk::Chunk;
 use crate::ledger::draws::Draw;
+use crate::ledger::packed::Unpacked;
 use crate::ledger::state::{CellRoom, ShardState};
 use crate::ledger::types::{AccountNumber, Position, Seq, ShardId};
 use crate::limits;
@@ -99,6 +100,7 @@ pub struct Worker {
     gated: Vec<Gated>,
     draws: Vec<Draw>,
     rooms: Vec<CellRoom>,
+    unpacked: Unpacked,
     used_ids: Vec<(IdKey, IdEntry)>,
     claimed_ids: Vec<IdKey>,
     committing: Committing,
@@ -148,6 +150,7 @@ impl Worker {
             gated: Vec::new(),
             draws: Vec::new(),
             rooms: Vec::new(),
+            unpacked: Unpacked::default(),
             used_ids: Vec::new(),
             claimed_ids: Vec::new(),
             committing: Committing::default(),
@@ -177,7 +180,7 @@ impl Worker {
             Job::Account(job) => self.account(*job),
             Job::AccountId(shard, account, reply) => {
                 let owned = &self.shards[self.place_of(shard)];
-                reply(owned.state.account(account).map(|found| found.id.clone()));
+                reply(owned.state.packed(account).map(|found| found.id().into()));
             }
             Job::Count(reply) => {
                 reply(self.shards.iter().map(|owned| owned.state.accounts().len() as u64).sum());

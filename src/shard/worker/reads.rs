@@ -38,7 +38,7 @@ impl Worker {
                 cells_changed = held.changed(draw.cell).max(cells_changed);
             }
             let context = Context { program: &program, posted_at, rooms: &self.rooms };
-            state.decide(&command, &context, &mut job.outcome.decision);
+            state.decide_for(number, &command, &context, &mut self.unpacked, &mut job.outcome.decision);
             drop(held);
             if let CommandKind::Accrue(basket) = command.kind {
                 job.basket = basket;
@@ -48,7 +48,7 @@ impl Worker {
         } else {
             job.outcome.decision.outcome = Outcome::Refused(Refusal::ProgramNotInForce);
         }
-        let depends_on = number.and_then(|number| state.account(number)).map_or(Seq(0), |account| account.seq);
+        let depends_on = number.and_then(|number| state.packed(number)).map_or(Seq(0), |account| account.seq);
         let answer = move || {
             if let Some(reply) = job.reply.take() {
                 reply(job);
@@ -72,8 +72,8 @@ impl Worker {
         let Some(account) = found else { return (job.reply)(None) };
         let read_at = job.stamp.max(state.posted_at);
         let program = self.programs.in_force(read_at).cloned();
-        let view = Box::new(AccountView { account: account.clone(), shard, read_at, program });
         let depends_on = account.seq;
+        let view = Box::new(AccountView { account, shard, read_at, program });
         self.answer_when_durable(place, depends_on, Waiting::Account(view, job.reply));
     }
 

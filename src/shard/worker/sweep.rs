@@ -63,17 +63,20 @@ impl Worker {
                 self.sweep.due_next = TimestampNs(i64::MAX);
                 return;
             };
-            let Some(account) = owned.state.accounts().get(index) else {
+            let Some(packed) = owned.state.all_packed().get(index) else {
                 (place, index) = (place + 1, 0);
                 continue;
             };
             looked_at += 1;
+            let number = AccountNumber(super::commands::index(index));
+            self.unpacked.load(owned.state.id, number, packed);
+            let account = &self.unpacked.account;
             let alive = account.lots.iter().filter(|lot| lot.key.is_alive(latest)).map(|lot| lot.key.expires_at);
             self.sweep.due_next = alive.min().map_or(self.sweep.due_next, |due| due.min(self.sweep.due_next));
             if account.lots.iter().any(|lot| !lot.key.is_alive(latest)) && !account.id.is_empty() {
                 // An account with more dead lots than one record posts is looked at again.
                 posted += 1;
-                if !self.post_expiry(place, index, latest) {
+                if !self.post_expiry(place, number, latest) {
                     index += 1;
                 }
                 continue;
@@ -90,8 +93,7 @@ impl Worker {
     }
 
     /// Posts the expiry of an account's dead lots; whether there may be more.
-    fn post_expiry(&mut self, place: usize, index: usize, at: TimestampNs) -> bool {
-        let number = AccountNumber(u32::try_from(index).expect("a shard has fewer than 2^32 accounts"));
+    fn post_expiry(&mut self, place: usize, number: AccountNumber, at: TimestampNs) -> bool {
         let state = &mut self.shards[place].state;
         let Some(program) = self.programs.in_force(at).cloned() else { return false };
         let command = Command {
@@ -102,7 +104,7 @@ impl Worker {
         };
         let decision = &mut self.sweep.decision;
         let context = Context { program: &program, posted_at: at, rooms: &[] };
-        state.decide_for(Some(number), &command, &context, decision);
+        state.decide_for(Some(number), &command, &context, &mut self.unpacked, decision);
         let is_full = decision.effects.lots.len() == limits::EXPIRED_LOTS_POSTED_MAX;
         let seq = state.seq.next();
         let previous = super::commands::previous_record(state, number, seq);
@@ -112,7 +114,7 @@ impl Worker {
         }
         self.open.push(state.id, seq, |out| encode_entry(out, &header, &command, decision));
         let change = Change { seq, position: None, posted_at: at, account: number, account_id: "", decision };
-        state.apply(&change);
+        state.apply_unpacked(&change, &mut self.unpacked);
         self.open_pending
             .slots
             .push(Slot { batch: Slot::OWN, job: super::commands::index(self.open_pending.own.len()) });

@@ -2,7 +2,7 @@
 //!
 //! What must stay true: a key has one form; the wallet comes first, with a bit for each thing that only some lots have.
 
-use super::codec::{DecodeError, Reader, put_signed, put_unsigned};
+use crate::codec::{DecodeError, Reader, put_signed, put_unsigned};
 use crate::ledger::decision::LotKey;
 use crate::ledger::types::{SymbolId, TimestampNs, WalletId};
 

@@ -1,7 +1,9 @@
-//! The primitive encodings of records and entities: variable-length integers, text, and a reader that never panics.
+//! The primitive encodings of records, accounts and other entities: variable-length integers, text, and a reader that never panics.
 //!
 //! What must stay true: every value has exactly one encoding, so that equal content means equal bytes; the reader
 //! refuses what the writer would not have written.
+
+use std::fmt::Write;
 
 /// Why bytes could not be decoded. `Display` is a phrase that completes "the record is damaged: …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,9 +107,27 @@ const HEX_DIGITS: [u8; 256] = {
     digits
 };
 
-fn format_uuid(bytes: &[u8]) -> String {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+fn push_uuid(out: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            out.push('-');
+        }
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+}
+
+/// Whether `bytes` begin with what [`put_id`] writes of the text.
+#[must_use]
+pub fn id_is(bytes: &[u8], text: &str) -> bool {
+    let mut reader = Reader::new(bytes);
+    match reader.unsigned() {
+        Ok(TAG_UUID) => parse_uuid(text).is_some_and(|uuid| reader.array() == Ok(uuid)),
+        Ok(TAG_DECIMAL) => parse_decimal(text).is_some_and(|number| reader.unsigned() == Ok(number)),
+        Ok(tag) => tag == text.len() as u64 + TAG_LENGTH_OFFSET && reader.bytes(text.len()) == Ok(text.as_bytes()),
+        Err(_) => false,
+    }
 }
 
 /// Reads what the `put_` functions wrote.
@@ -231,16 +251,31 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::Truncated`], [`DecodeError::BadNumber`] or [`DecodeError::BadText`].
     pub fn id(&mut self) -> Result<Box<str>, DecodeError> {
+        let mut id = String::new();
+        self.id_into(&mut id)?;
+        Ok(id.into())
+    }
+
+    /// An id that [`put_id`] wrote, in place of what `out` holds.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`], [`DecodeError::BadNumber`] or [`DecodeError::BadText`].
+    pub fn id_into(&mut self, out: &mut String) -> Result<(), DecodeError> {
+        out.clear();
         match self.unsigned()? {
-            TAG_UUID => Ok(format_uuid(self.bytes(16)?).into()),
-            TAG_DECIMAL => Ok(self.unsigned()?.to_string().into()),
+            TAG_UUID => push_uuid(out, self.bytes(16)?),
+            TAG_DECIMAL => write!(out, "{}", self.unsigned()?).expect("a text takes all that is written"),
             tag => {
                 let length = usize::try_from(tag - TAG_LENGTH_OFFSET).map_err(|_| DecodeError::BadNumber)?;
                 let text = std::str::from_utf8(self.bytes(length)?).map_err(|_| DecodeError::BadText)?;
                 let shorter_form_exists = parse_uuid(text).is_some() || parse_decimal(text).is_some();
-                if shorter_form_exists { Err(DecodeError::BadText) } else { Ok(text.into()) }
+                if shorter_form_exists {
+                    return Err(DecodeError::BadText);
+                }
+                out.push_str(text);
             }
         }
+        Ok(())
     }
 }
 
@@ -265,6 +300,11 @@ mod tests {
             let mut reader = Reader::new(&out);
             assert_eq!(&*reader.id().expect("decodes"), text);
             reader.finish().expect("nothing is left");
+            out.push(7);
+            assert!(id_is(&out, text), "what follows does not matter");
+            let others = ["", "0", "7", "31198570044", "31198570045", "t-2", "t-", "007", "t-12"];
+            let uuids = ["6f1c2e7a-93b0-4d5e-8a11-0c9d8e7f6a5b", "6f1c2e7a-93b0-4d5e-8a11-0c9d8e7f6a5c"];
+            assert!(others.iter().chain(&uuids).all(|other| id_is(&out, other) == (*other == text)), "{text}");
         }
     }
 

@@ -1,0 +1,154 @@
+//! What a packed account holds after its id: lots, counters, totals, and what only few accounts have.
+//!
+//! What must stay true: one account, one sequence of bytes; reading refuses what writing would not have written.
+
+use super::Unpacked;
+use super::lot_key::{get_lot_key, put_lot_key};
+use crate::codec::{DecodeError, Reader, put_signed, put_unsigned};
+use crate::ledger::account::{Account, Counter, Lot, Profile, Totals, WalletTotals};
+use crate::ledger::types::{Day, MonthDay, ProgramVersion, SymbolId, TimestampNs, WalletId};
+
+/// Whether the account has what the first format cannot say.
+pub(super) fn has_more(account: &Account) -> bool {
+    let has_burned = account.wallets.iter().any(|totals| (totals.redeemed, totals.expired) != (0, 0));
+    has_burned || account.totals.refused_redemptions != 0 || account.profile.is_some()
+}
+
+fn put_count(out: &mut Vec<u8>, count: usize) {
+    put_unsigned(out, u64::try_from(count).expect("a count fits u64"));
+}
+
+/// Appends everything but id and last record.
+pub(super) fn put(out: &mut Vec<u8>, account: &Account, has_more: bool) {
+    put_signed(out, account.opened_at.0);
+    put_count(out, account.lots.len());
+    for lot in &account.lots {
+        put_lot_key(out, &lot.key);
+        put_signed(out, lot.remaining);
+    }
+    put_count(out, account.counters.len());
+    for counter in &account.counters {
+        put_unsigned(out, u64::from(counter.counter.0));
+        put_signed(out, i64::from(counter.period));
+        put_signed(out, counter.value);
+        put_signed(out, i64::from(counter.retain_until.0));
+    }
+    let totals = &account.totals;
+    for total in [totals.baskets, totals.refused_baskets, totals.reversals] {
+        put_signed(out, total);
+    }
+    put_count(out, account.wallets.len());
+    for totals in &account.wallets {
+        out.push(totals.wallet.0);
+        for total in [totals.granted, totals.reversed, totals.clipped] {
+            put_signed(out, total);
+        }
+    }
+    if has_more {
+        put_signed(out, totals.refused_redemptions);
+        for totals in &account.wallets {
+            put_signed(out, totals.redeemed);
+            put_signed(out, totals.expired);
+        }
+        put_count(out, account.segments().len());
+        for segment in account.segments() {
+            put_unsigned(out, u64::from(segment.0));
+        }
+        put_profile(out, account.profile.as_deref());
+    }
+}
+
+/// What a profile has beside segments: a set of bits, and then each thing.
+fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
+    let (birthday, last_basket_on, remainder) = match profile {
+        None => (None, None, None),
+        Some(profile) => (profile.birthday, profile.last_basket_on, profile.remainder),
+    };
+    let bit = |bit: u8, is_there: bool| if is_there { bit } else { 0 };
+    out.push(bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some()));
+    if let Some(birthday) = birthday {
+        out.extend_from_slice(&[birthday.month, birthday.day]);
+    }
+    if let Some(day) = last_basket_on {
+        put_signed(out, i64::from(day.0));
+    }
+    if let Some((version, left)) = remainder {
+        put_unsigned(out, u64::from(version.0));
+        put_signed(out, left);
+    }
+}
+
+/// Reads what [`put`] wrote.
+pub(super) fn get(reader: &mut Reader<'_>, has_more: bool, out: &mut Unpacked) -> Result<(), DecodeError> {
+    let account = &mut out.account;
+    account.opened_at = TimestampNs(reader.signed()?);
+    account.lots.clear();
+    for _ in 0..reader.count()? {
+        let key = get_lot_key(reader)?;
+        account.lots.push(Lot { key, remaining: reader.signed()? });
+    }
+    account.counters.clear();
+    for _ in 0..reader.count()? {
+        account.counters.push(Counter {
+            counter: SymbolId(reader.number()?),
+            period: get_i32(reader)?,
+            value: reader.signed()?,
+            retain_until: Day(get_i32(reader)?),
+        });
+    }
+    account.totals = Totals {
+        baskets: reader.signed()?,
+        refused_baskets: reader.signed()?,
+        reversals: reader.signed()?,
+        refused_redemptions: 0,
+    };
+    account.wallets.clear();
+    for _ in 0..reader.count()? {
+        account.wallets.push(WalletTotals {
+            wallet: WalletId(reader.byte()?),
+            granted: reader.signed()?,
+            reversed: reader.signed()?,
+            clipped: reader.signed()?,
+            ..WalletTotals::default()
+        });
+    }
+    let mut profile = out.profile();
+    let account = &mut out.account;
+    if has_more {
+        account.totals.refused_redemptions = reader.signed()?;
+        for totals in &mut account.wallets {
+            totals.redeemed = reader.signed()?;
+            totals.expired = reader.signed()?;
+        }
+        get_profile(reader, &mut profile)?;
+    }
+    match *profile == Profile::default() {
+        true => out.spare_profile = Some(profile),
+        false => account.profile = Some(profile),
+    }
+    Ok(())
+}
+
+fn get_profile(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), DecodeError> {
+    for _ in 0..reader.count()? {
+        profile.segments.push(SymbolId(reader.number()?));
+    }
+    let bits = reader.byte()?;
+    if bits > 7 {
+        return Err(DecodeError::UnknownTag);
+    }
+    if bits & 1 != 0 {
+        profile.birthday = Some(MonthDay { month: reader.byte()?, day: reader.byte()? });
+    }
+    if bits & 2 != 0 {
+        profile.last_basket_on = Some(Day(get_i32(reader)?));
+    }
+    if bits & 4 != 0 {
+        profile.remainder = Some((ProgramVersion(reader.number()?), reader.signed()?));
+    }
+    Ok(())
+}
+
+fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
+    i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)
+}
