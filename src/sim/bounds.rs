@@ -61,8 +61,11 @@ pub struct CapRule {
     pub declines: bool,
 }
 
-/// All caps there are, with the range of their limits.
-const CANDIDATES: [(&str, Measure, Subject, Window, i32, std::ops::Range<i64>); 13] = {
+/// A cap without its limit: that is drawn from a range.
+type Candidate = (&'static str, Measure, Subject, Window, i32, std::ops::Range<i64>);
+
+/// All caps there are.
+const CANDIDATES: [Candidate; 13] = {
     use Measure::{EarningBaskets, EligibleAmount, Units};
     use Subject::{Account, Cashier, Partner, Programme, Store, Terminal};
     use Window::{Day, Hour, Week, Year};

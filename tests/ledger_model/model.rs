@@ -341,6 +341,15 @@ impl<'a> Model<'a> {
         (1 - cap.rolling..=0).map(run).max().expect("there is one run at least")
     }
 
+    /// The instant from which units that are earned at a local time are dead.
+    fn death(&self, at: &Zoned) -> i64 {
+        self.rules.expiry_days.map_or(i64::MAX, |days| {
+            let died = at.date().checked_add(Span::new().days(i64::from(days) + 1)).expect("in range");
+            let died = died.to_zoned(self.zone.clone()).expect("in range").start_of_day().expect("in range");
+            i64::try_from(died.timestamp().as_nanosecond()).expect("in range")
+        })
+    }
+
     #[expect(clippy::too_many_arguments, reason = "a step's words")]
     fn accept(
         &mut self,
@@ -383,11 +392,7 @@ impl<'a> Model<'a> {
         for (index, (limit, _)) in self.rules.budgets.iter().enumerate().filter(|(index, _)| drew_on[*index]) {
             bound(&mut granted, limit - self.drawn(index));
         }
-        let expires_at = self.rules.expiry_days.map_or(i64::MAX, |days| {
-            let died = local.date().checked_add(Span::new().days(i64::from(days) + 1)).expect("in range");
-            let died = died.to_zoned(self.zone.clone()).expect("in range").start_of_day().expect("in range");
-            i64::try_from(died.timestamp().as_nanosecond()).expect("in range")
-        });
+        let expires_at = self.death(&local);
         let gained = if expires_at > now.0 { granted } else { 0 };
         let balance = self.balance(account, now) + gained;
         if balance > self.rules.balance_max {
