@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::edge::Answer;
 use super::facts::{Action, Name, Posting, Request};
 use super::judge::{Event, judge, judge_activity, refusal_by_time};
-use super::model::{AccountModel, Broken, Model, must};
+use super::model::{AccountModel, Broken, Model, must, overflows};
 use crate::ledger::decision::{Decision, Refusal};
 
 /// What is known about a command that clients sent.
@@ -285,7 +285,12 @@ fn is_right_by_rules(
     }
     // Only an account that does not exist is refused for its balance without a record.
     let unopened = AccountModel::default();
-    let event = Event { rules, version, account: &unopened, partner: &request.partner, happened_at, posted_at };
+    if let Action::Load { lots, .. } = &request.action {
+        return Ok(overflows(rules, &unopened, lots, posted_at));
+    }
+    let (account, issuers, partner) = (&unopened, &model.issuers, &*request.partner);
+    let account_id = request.action.account().map_or("", |account| &**account);
+    let event = Event { rules, version, account, account_id, issuers, partner, happened_at, posted_at };
     let verdict = match &request.action {
         Action::Accrue { purchase, .. } => judge(&event, purchase, None)?,
         Action::Act { kind, .. } => judge_activity(&event, kind, None)?,

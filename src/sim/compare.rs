@@ -2,7 +2,7 @@
 //!
 //! What must stay true: every field that a caller can see or a decision can depend on is compared.
 
-use super::facts::{Name, cell_name_of, name_of};
+use super::facts::{Name, cell_name_of, lot_name_of, name_of};
 use super::model::{AccountModel, Broken, Model, must};
 use crate::cells::{Cell, Cells};
 use crate::journal::dictionary::Dictionary;
@@ -30,10 +30,7 @@ pub fn account(
     let id = &found.id;
     must!(found.seq.0 == model.seq, "account {id} stands at record {}, not {}", model.seq, found.seq);
     must!(found.opened_at.0 == model.opened_at, "account {id} was opened at {}", model.opened_at);
-    let lots = found.lots.iter().map(|lot| {
-        let key = (usize::from(lot.key.wallet.0), name_of(dictionary, lot.key.issuer), lot.key.expires_at.0);
-        (key, lot.remaining)
-    });
+    let lots = found.lots.iter().map(|lot| (lot_name_of(dictionary, &lot.key), lot.remaining));
     let mut lots: Vec<_> = lots.collect();
     lots.sort();
     let expected: Vec<_> = model.units.iter().map(|(key, units)| (key.clone(), *units)).collect();

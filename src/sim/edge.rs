@@ -13,12 +13,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::facts::{Action, Name, Purchase, Request};
+use super::lots::LotName;
 use super::machine::{Machine, Message, Trouble};
 use crate::ids::{Claim, IdEntry, IdKey};
 use crate::journal::Journal;
 use crate::journal::record::{Entry, Record, decode};
-use crate::ledger::command::{Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Redemption, Reversal};
-use crate::ledger::decision::{Decision, Refusal};
+use crate::ledger::command::{
+    Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Redemption, Reversal,
+};
+use crate::ledger::decision::{Decision, LotKey, Refusal};
 use crate::ledger::state::{account_hash, shard_of};
 use crate::ledger::types::{Day, Item, Position, ShardId, SymbolId, TimestampNs, WalletId};
 use crate::recovery::ids_of;
@@ -524,8 +527,24 @@ fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
             };
             CommandKind::Enrol(Enrolment { joins: listed(joins), leaves: listed(leaves), ..Enrolment::default() })
         }
+        Action::Load { lots, .. } => CommandKind::Load(loading_of(machine, lots)),
         Action::Expire => CommandKind::Expire,
     }
+}
+
+fn loading_of(machine: &Machine, lots: &[(LotName, i64)]) -> Loading {
+    let lot = |(lot, units): &(LotName, i64)| {
+        let key = LotKey {
+            wallet: WalletId(u8::try_from(lot.wallet).expect("a simulation has few wallets")),
+            issuer: intern(machine, &lot.issuer),
+            funding_rate_bps: 0,
+            available_from_minute: u32::try_from(lot.available_from).expect("a simulated minute is near"),
+            is_extended: lot.is_extended,
+            expires_at: TimestampNs(lot.dies),
+        };
+        (key, *units)
+    };
+    Loading { lots: lots.iter().map(lot).collect() }
 }
 
 fn basket_of(machine: &Machine, purchase: &Purchase) -> Basket {

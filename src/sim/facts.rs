@@ -3,13 +3,13 @@
 //!
 //! What must stay true: nothing here decides anything; a field that the ledger compares or decides is copied as it is.
 
-use super::lots::LotMove;
+use super::lots::{LotMove, LotName};
 use crate::codec::DecodeError;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::RecordView;
 use crate::journal::record::{Entry, PreviousRecord};
 use crate::ledger::command::CommandKind;
-use crate::ledger::decision::{Decision, LotChange, Movement, Refusal};
+use crate::ledger::decision::{Decision, LotChange, LotKey, Movement, Refusal};
 use crate::ledger::program::LineClass;
 use crate::ledger::types::{CellId, SymbolId, TimestampNs};
 use crate::replay::World;
@@ -91,6 +91,13 @@ pub enum Action {
         /// Ascending, none of them among the others.
         leaves: Vec<Name>,
     },
+    /// Grant what the account had elsewhere.
+    Load {
+        /// The account.
+        account: Name,
+        /// Lots of the partner who asks, ascending, with their units.
+        lots: Vec<(LotName, i64)>,
+    },
     /// Post what has died. No client asks for it: the ledger does it by itself.
     Expire,
 }
@@ -103,7 +110,8 @@ impl Action {
             Self::Accrue { account, .. }
             | Self::Redeem { account, .. }
             | Self::Act { account, .. }
-            | Self::Enrol { account, .. } => Some(account),
+            | Self::Enrol { account, .. }
+            | Self::Load { account, .. } => Some(account),
             Self::Reverse { .. } | Self::Expire => None,
         }
     }
@@ -203,6 +211,7 @@ impl Request {
             (Action::Enrol { joins, leaves, .. }, Action::Enrol { joins: their_joins, leaves: their_leaves, .. }) => {
                 first(&[("join_segments", joins == their_joins), ("leave_segments", leaves == their_leaves)])
             }
+            (Action::Load { lots, .. }, Action::Load { lots: theirs, .. }) => first(&[("lots", lots == theirs)]),
             (Action::Accrue { purchase, .. }, Action::Accrue { purchase: theirs, .. }) => {
                 purchase.first_difference(theirs)
             }
@@ -267,6 +276,10 @@ pub struct Verdict {
     pub level: Option<(u8, i64)>,
     /// Lots that change. What has died comes first, in the order of its names.
     pub lots: Vec<LotMove>,
+    /// The account's variant of each experiment.
+    pub variants: Vec<u8>,
+    /// What a basket left over for the next, in the model's own parts: not to be compared with the ledger's.
+    pub left: Option<i128>,
     /// Segments joined (`true`) or left, by name.
     pub segments: Vec<(Name, bool)>,
     /// Name, period and change.
@@ -297,6 +310,18 @@ pub fn cell_name_of(dictionary: &Dictionary, cell: CellId) -> Name {
     format!("{name}|{partner}|{store}|{place}|{}", cell.period).into()
 }
 
+/// What tells a lot apart, in plain words.
+#[must_use]
+pub fn lot_name_of(dictionary: &Dictionary, key: &LotKey) -> LotName {
+    LotName {
+        wallet: usize::from(key.wallet.0),
+        issuer: name_of(dictionary, key.issuer),
+        available_from: i64::from(key.available_from_minute),
+        is_extended: key.is_extended,
+        dies: key.expires_at.0,
+    }
+}
+
 impl Verdict {
     /// A decision of the ledger in plain words.
     #[must_use]
@@ -309,10 +334,8 @@ impl Verdict {
             LineClass::Rule(rule) => Earning::Rule(rule.0),
         });
         let counters = decision.effects.counters.iter();
-        let lot = |change: &LotChange| {
-            let lot = (usize::from(change.key.wallet.0), name(change.key.issuer), change.key.expires_at.0);
-            LotMove::new(lot, change.movement, change.delta)
-        };
+        let lot =
+            |change: &LotChange| LotMove::new(lot_name_of(dictionary, &change.key), change.movement, change.delta);
         let mut lots: Vec<LotMove> = decision.effects.lots.iter().map(lot).collect();
         let dead_count = lots.iter().take_while(|change| change.is(Movement::Expire)).count();
         lots[..dead_count].sort();
@@ -333,6 +356,8 @@ impl Verdict {
             bonuses: decision.bonuses.iter().map(|award| (usize::from(award.bonus.0), award.units)).collect(),
             level: decision.tier.map(|standing| (standing.level, standing.qualifying)),
             lots,
+            variants: decision.variants.clone(),
+            left: None,
             segments,
             counters: counters.map(|change| (name(change.counter), change.period, change.delta)).collect(),
             opens_account: decision.effects.opens_account,
@@ -428,8 +453,10 @@ impl Posting {
                 leaves: names_of(dictionary, &enrolment.leaves),
             },
             CommandKind::Expire => Action::Expire,
-            // No simulated client sends any.
-            CommandKind::Load(_) => return Err(DecodeError::Contradiction),
+            CommandKind::Load(loading) => Action::Load {
+                account: account.clone(),
+                lots: loading.lots.iter().map(|(key, units)| (lot_name_of(dictionary, key), *units)).collect(),
+            },
         };
         let TimestampNs(posted_at) = entry.posted_at;
         Ok(Self {

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
+use super::bounds::{Bought, bound, clip, windows_ahead};
 use super::facts::{Earning, Name, Purchase, Verdict};
-use super::lots::{LotMove, NEVER, expired};
+use super::ladder::standing;
+use super::lots::{Issuers, LotMove, expired, extend, granted_lot};
 use super::model::{AccountModel, Broken, must};
-use super::rewards::{LADDER_METRIC, WhenRule};
-use super::rules::{CounterRule, Effect, LineRule, Measure, RoundingRule, Rules, Together, Window};
+use super::rewards::{WhenRule, variants_of};
+use super::rules::{Effect, LineRule, Measure, RoundingRule, Rules, Together, Window};
 use crate::ledger::decision::{Movement, Refusal};
 
 /// Rooms in the order of the budgets that a command reached.
@@ -41,6 +43,10 @@ pub struct Event<'a> {
     pub version: u32,
     /// The account before.
     pub account: &'a AccountModel,
+    /// The account's id.
+    pub account_id: &'a str,
+    /// The numbers of issuers.
+    pub issuers: &'a Issuers,
     /// The partner.
     pub partner: &'a str,
     /// When it happened.
@@ -50,14 +56,56 @@ pub struct Event<'a> {
 }
 
 impl Event<'_> {
-    fn local(&self, window: Window) -> i32 {
-        period(window, self.rules.time_zone, self.happened_at)
+    /// The number of the window that contains the event.
+    #[must_use]
+    pub fn local(&self, window: Window) -> i32 {
+        match window {
+            Window::Anniversary => self.years_open().0,
+            _ => period(window, self.rules.time_zone, self.happened_at),
+        }
+    }
+
+    fn date(&self) -> Date {
+        local_date(self.rules.time_zone, self.happened_at)
+    }
+
+    /// Full years since the account was opened, and the day on which the last of them was full.
+    fn years_open(&self) -> (i32, Date) {
+        let date = self.date();
+        let is_open = self.account.seq > 0;
+        let opened = if is_open { local_date(self.rules.time_zone, self.account.opened_at) } else { date };
+        let has_returned = (opened.month(), opened.day()) <= (date.month(), date.day());
+        let year = if has_returned { date.year() } else { date.year() - 1 };
+        let began = Date::new(year, opened.month(), opened.day()).unwrap_or_else(|_| jiff::civil::date(year, 3, 1));
+        (i32::from(year - opened.year()), began)
+    }
+
+    /// How many days of the window have passed before the day of the event.
+    #[must_use]
+    pub fn days_into(&self, window: Window) -> i64 {
+        let date = self.date();
+        let began = match window {
+            Window::Hour | Window::Day => date,
+            Window::Week => return i64::from(date.weekday().to_monday_zero_offset()),
+            Window::Month => date.first_of_month(),
+            Window::Year => date.first_of_year(),
+            Window::Anniversary => self.years_open().1,
+            Window::Lifetime => return i64::MAX,
+        };
+        i64::from(days_since_epoch(date) - days_since_epoch(began))
     }
 
     /// The level before, and the metric.
     fn standing(&self) -> (usize, i64) {
-        let spent = self.account.counter(LADDER_METRIC, self.local(Window::Year));
-        (self.rules.levels.iter().filter(|(threshold, _)| spent >= *threshold).count(), spent)
+        standing(self)
+    }
+
+    /// What the account's last basket left over under this version, in the parts of [`basket_units`].
+    fn remainder(&self) -> i128 {
+        match self.account.remainder {
+            Some((version, left)) if version == self.version && self.rules.rounding == RoundingRule::Carry => left,
+            _ => 0,
+        }
     }
 
     /// Whether conditions hold. `eligible` is the basket's eligible amount.
@@ -71,6 +119,12 @@ impl Event<'_> {
             && (when.levels.is_empty() || when.levels.contains(&self.standing().0))
             && eligible >= when.eligible_minor_min
             && (when.every_nth_basket == 0 || number % when.every_nth_basket == 0)
+            && (when.variants.is_empty() || self.is_in_a_variant(&when.variants))
+    }
+
+    fn is_in_a_variant(&self, variants: &[(usize, usize)]) -> bool {
+        let own = variants_of(&self.rules.experiments, self.account_id);
+        variants.iter().any(|(experiment, variant)| own.get(*experiment) == Some(variant))
     }
 
     /// The bonuses of a basket, or of an activity, and the places that were looked for. Without rooms there are enough.
@@ -99,7 +153,10 @@ impl Event<'_> {
 }
 
 /// The room in a cell, which has to be the next one that the ledger looked into.
-fn look(name: Name, rooms: &mut Rooms<'_>, verdict: &mut Verdict) -> Result<i64, Broken> {
+///
+/// # Errors
+/// When it is not.
+pub fn look(name: Name, rooms: &mut Rooms<'_>, verdict: &mut Verdict) -> Result<i64, Broken> {
     let Some((cell, room)) = rooms.next() else { return Err(format!("cell {name} is looked into")) };
     must!(*cell == *name, "cell {name} is looked into before {cell}");
     verdict.taken.push((name, 0));
@@ -111,32 +168,25 @@ fn look(name: Name, rooms: &mut Rooms<'_>, verdict: &mut Verdict) -> Result<i64,
 /// # Errors
 /// When the rooms are not those of the budgets in force.
 pub fn judge(event: &Event<'_>, purchase: &Purchase, mut rooms: Option<&mut Rooms<'_>>) -> Result<Verdict, Broken> {
-    let Event { rules, account, .. } = event;
+    let Event { rules, .. } = event;
     let excluded = |attributes: &[Name; 5]| rules.excluded_department.is_some_and(|of| *attributes[2] == *of);
     let eligible = purchase.lines.iter().filter(|line| !excluded(&line.attributes));
     let spent: i64 = eligible.map(|line| line.amount_minor).sum();
     let holds = |when: &WhenRule| event.holds(when, spent);
     let judged: Vec<_> = purchase.lines.iter().map(|line| earning(rules, &line.attributes, &holds)).collect();
     let (level, _) = event.standing();
-    let by_lines = basket_units(rules, purchase, &judged, level);
+    let (by_lines, left) = basket_units(rules, purchase, &judged, level, event.remainder());
     let mut verdict = event.bonuses(None, spent, rooms.as_deref_mut())?;
     verdict.earned = by_lines + verdict.bonuses.iter().map(|(_, units)| units).sum::<i64>();
-    let over_velocity = rules
-        .caps
-        .iter()
-        .filter(|cap| verdict.earned > 0 && cap.measure == Measure::EarningBaskets)
-        .find(|cap| Some(account.counter(cap.name, event.local(cap.window))) >= cap.limit);
-    verdict.granted = verdict.earned;
-    if over_velocity.is_some() {
-        verdict.granted = 0;
-        verdict.bonuses.clear();
-    }
-    verdict.over_velocity = over_velocity.map(|cap| cap.name.into());
     verdict.stacked =
         (0..).zip(&judged).flat_map(|(line, (_, beside))| beside.iter().map(move |rule| (line, *rule))).collect();
     verdict.lines = judged.into_iter().map(|(earning, _)| earning).collect();
-    verdict.totals = [1, i64::from(over_velocity.is_some()), 0, 0, 0];
-    finish(event, Some((spent, &purchase.store)), rooms, verdict)
+    let mut verdict = finish(event, Some(Bought { purchase, spent }), rooms, verdict)?;
+    let is_over = verdict.over_velocity.is_some();
+    (verdict.totals[0], verdict.totals[1]) = (1, i64::from(is_over));
+    let is_carried = rules.rounding == RoundingRule::Carry && !is_over && left != event.remainder();
+    verdict.left = is_carried.then_some(left);
+    Ok(verdict)
 }
 
 /// What an activity earns.
@@ -146,37 +196,35 @@ pub fn judge(event: &Event<'_>, purchase: &Purchase, mut rooms: Option<&mut Room
 pub fn judge_activity(event: &Event<'_>, kind: &str, mut rooms: Option<&mut Rooms<'_>>) -> Result<Verdict, Broken> {
     let mut verdict = event.bonuses(Some(kind), 0, rooms.as_deref_mut())?;
     verdict.earned = verdict.bonuses.iter().map(|(_, units)| units).sum();
-    verdict.granted = verdict.earned;
     finish(event, None, rooms, verdict)
 }
 
-/// Caps, budgets, the lot, and what is counted. `basket` is the eligible amount and the store of a basket.
+/// Caps, budgets, the lot, and what is counted.
 fn finish(
     event: &Event<'_>,
-    basket: Option<(i64, &str)>,
-    rooms: Option<&mut Rooms<'_>>,
+    basket: Option<Bought<'_>>,
+    mut rooms: Option<&mut Rooms<'_>>,
     mut verdict: Verdict,
 ) -> Result<Verdict, Broken> {
     let Event { rules, account, posted_at, .. } = *event;
-    let spent = basket.map(|(spent, _)| spent);
-    for cap in rules.caps.iter().filter(|cap| cap.measure == Measure::Units) {
-        let left = (cap.limit.unwrap_or(0) - account.counter(cap.name, event.local(cap.window))).max(0);
-        clip(&mut verdict, cap.name, false, left);
-    }
+    let spent = basket.map(|basket| basket.spent);
+    bound(event, basket, rooms.as_deref_mut(), &mut verdict)?;
     if let Some(rooms) = rooms {
-        draw_on_caps(event, basket.map(|(_, store)| store), rooms, &mut verdict)?;
-        draw(rules, posted_at, rooms, &mut verdict)?;
+        draw(event, basket, rooms, &mut verdict)?;
     }
     let granted = verdict.granted;
-    let moved = |counter: &CounterRule| {
-        let delta = match counter.measure {
+    let moved = |name: &str, window, delta| (delta != 0).then(|| (Name::from(name), event.local(window), delta));
+    let own = rules.caps.iter().filter(|cap| cap.subject == super::bounds::Subject::Account);
+    verdict.counters = own.filter_map(|cap| moved(cap.name, cap.window, cap.counts(granted, basket))).collect();
+    let counted = rules.metrics.iter().filter_map(|metric| {
+        let delta = match metric.measure {
             Measure::Units => granted,
             Measure::EarningBaskets => i64::from(granted > 0 && spent.is_some()),
             Measure::EligibleAmount => spent.unwrap_or(0),
         };
-        (delta != 0).then(|| (Name::from(counter.name), event.local(counter.window), delta))
-    };
-    verdict.counters = rules.caps.iter().chain(&rules.metrics).filter_map(moved).collect();
+        moved(metric.name, metric.window, delta)
+    });
+    verdict.counters.extend(counted);
     let used = verdict.bonuses.iter().filter_map(|(place, _)| {
         let bonus = &rules.bonuses[*place];
         bonus.limit.map(|(window, _)| (Name::from(bonus.name), event.local(window), 1))
@@ -189,46 +237,26 @@ fn finish(
     verdict.program = event.version;
     verdict.wallet = rules.earn_wallet;
     verdict.lots = expired(account, posted_at);
-    let dies = death(rules, event.happened_at);
+    let lot = granted_lot(rules, event.partner, event.happened_at);
+    let gained = if lot.is_alive(posted_at) { granted } else { 0 };
     if granted > 0 {
-        verdict.lots.push(LotMove::new((rules.earn_wallet, event.partner.into(), dies), Movement::Grant, granted));
+        verdict.lots.push(LotMove::new(lot, Movement::Grant, granted));
     }
-    let gained = if dies > posted_at { granted } else { 0 };
+    extend(account, &mut verdict.lots, rules, event.date(), posted_at, event.issuers);
     verdict.balance_after = account.balance(rules.earn_wallet, posted_at) + gained;
+    let own = variants_of(&rules.experiments, event.account_id);
+    verdict.variants = own.into_iter().map(|variant| u8::try_from(variant).unwrap_or(u8::MAX)).collect();
     Ok(verdict)
 }
 
-fn clip(verdict: &mut Verdict, name: &str, is_budget: bool, left: i64) {
-    if verdict.granted > left {
-        verdict.clips.push((name.into(), is_budget, verdict.granted - left));
-        verdict.granted = left;
-    }
-}
-
-/// Clips by the caps that accounts share. An activity has no store.
-fn draw_on_caps(
+/// Clips by the budgets and draws on all that was looked into.
+fn draw(
     event: &Event<'_>,
-    store: Option<&str>,
+    basket: Option<Bought<'_>>,
     rooms: &mut Rooms<'_>,
     verdict: &mut Verdict,
 ) -> Result<(), Broken> {
-    let day = event.local(Window::Day);
-    for cap in &event.rules.shared_caps {
-        let subject = match (cap.per_store, store) {
-            (true, Some(store)) => format!("{}|{store}|", event.partner),
-            (true, None) => continue,
-            (false, _) => "||".to_owned(),
-        };
-        if verdict.granted > 0 {
-            let room = look(format!("{}|{subject}|{day}", cap.name).into(), rooms, verdict)?;
-            clip(verdict, cap.name, false, room.max(0));
-        }
-    }
-    Ok(())
-}
-
-/// Clips by the budgets and draws on all that was looked into.
-fn draw(rules: &Rules, posted_at: i64, rooms: &mut Rooms<'_>, verdict: &mut Verdict) -> Result<(), Broken> {
+    let Event { rules, posted_at, .. } = *event;
     let posted_day = period(Window::Day, rules.time_zone, posted_at);
     for budget in &rules.budgets {
         let in_force = budget.days.is_none_or(|(from, until)| from <= posted_day && posted_day <= until);
@@ -245,20 +273,14 @@ fn draw(rules: &Rules, posted_at: i64, rooms: &mut Rooms<'_>, verdict: &mut Verd
     for (cell, used) in taken {
         let bonus = rules.bonuses.iter().position(|bonus| *bonus.name == **cell);
         let is_earned = |place| bonuses.iter().any(|(earned, _)| *earned == place);
-        *used = bonus.map_or(*granted, |place| i64::from(is_earned(place)));
+        let cap = rules.caps.iter().find(|cap| cell.split('|').next() == Some(cap.name));
+        *used = match (cap, bonus) {
+            (Some(cap), _) => cap.counts(*granted, basket),
+            (None, Some(place)) => i64::from(is_earned(place)),
+            (None, None) => *granted,
+        };
     }
     Ok(())
-}
-
-/// The instant from which units that are earned at an instant are dead.
-fn death(rules: &Rules, earned_at: i64) -> i64 {
-    let Some(days) = rules.expiry_days else { return NEVER };
-    let day = local_date(rules.time_zone, earned_at).checked_add(jiff::Span::new().days(days + 1));
-    let start = with_zone(rules.time_zone, |zone| {
-        let midnight = day.expect("simulated dates are near").to_zoned(zone.clone());
-        midnight.and_then(|midnight| midnight.start_of_day()).expect("simulated dates are near").timestamp()
-    });
-    i64::try_from(start.as_nanosecond()).expect("simulated instants are near")
 }
 
 /// What a line earns by, and the rules that count beside that. Excluded lines earn nothing. A rule that counts alone
@@ -287,7 +309,14 @@ fn earning(rules: &Rules, attributes: &[Name; 5], holds: &dyn Fn(&WhenRule) -> b
     (best.map_or(Earning::Base, |(_, index)| Earning::Rule(index)), beside)
 }
 
-fn basket_units(rules: &Rules, purchase: &Purchase, judged: &[(Earning, Vec<u32>)], level: usize) -> i64 {
+/// The units of all lines together with what was left over before, and what is left over now.
+fn basket_units(
+    rules: &Rules,
+    purchase: &Purchase,
+    judged: &[(Earning, Vec<u32>)],
+    level: usize,
+    remainder: i128,
+) -> (i64, i128) {
     let tier_bps = level.checked_sub(1).map_or(10_000, |index| rules.levels[index].1);
     let rule = |index: u32| -> &LineRule { &rules.line_rules[index as usize] };
     let multiplies = rules.line_rules.iter().filter(|rule| rule.together == Together::Multiply).count();
@@ -313,7 +342,11 @@ fn basket_units(rules: &Rules, purchase: &Purchase, judged: &[(Earning, Vec<u32>
         base * (parts / i128::from(rules.per_minor) / 10_000 * i128::from(tier_bps)) + i128::from(fixed) * one
     });
     let whole = |exact: i128| round(rules.rounding, exact, one);
-    if rules.rounded_per_line { exact.map(whole).sum() } else { whole(exact.sum()) }
+    if rules.rounded_per_line {
+        return (exact.map(whole).sum(), 0);
+    }
+    let sum = remainder + exact.sum::<i128>();
+    (whole(sum), if rules.rounding == RoundingRule::Carry { sum % one } else { 0 })
 }
 
 fn multiplier_bps(rule: &LineRule) -> i64 {
@@ -327,7 +360,7 @@ fn round(rounding: RoundingRule, exact: i128, denominator: i128) -> i64 {
     let below = exact / denominator;
     let twice_the_rest = 2 * (exact % denominator);
     let rounded = match rounding {
-        RoundingRule::Floor => below,
+        RoundingRule::Floor | RoundingRule::Carry => below,
         RoundingRule::HalfUp if twice_the_rest >= denominator => below + 1,
         RoundingRule::HalfEven if twice_the_rest > denominator => below + 1,
         RoundingRule::HalfEven if twice_the_rest == denominator => below + below % 2,
@@ -345,17 +378,41 @@ fn round(rounding: RoundingRule, exact: i128, denominator: i128) -> i64 {
 pub fn period(window: Window, time_zone: &str, at: i64) -> i32 {
     let date = local_date(time_zone, at);
     match window {
+        Window::Hour => days_since_epoch(date) * 24 + i32::from(local_time(time_zone, at).hour()),
         Window::Day => days_since_epoch(date),
         Window::Week => days_since_epoch(date) - i32::from(date.weekday().to_monday_zero_offset()),
         Window::Month => i32::from(date.year()) * 12 + i32::from(date.month()) - 1,
         Window::Year => i32::from(date.year()),
         Window::Lifetime => 0,
+        Window::Anniversary => unreachable!("it depends on the account: see Event::local"),
     }
 }
 
-fn local_date(time_zone: &str, at: i64) -> Date {
+/// The local day of an instant.
+///
+/// # Panics
+/// As [`period`].
+#[must_use]
+pub fn local_date(time_zone: &str, at: i64) -> Date {
+    local_time(time_zone, at).date()
+}
+
+fn local_time(time_zone: &str, at: i64) -> jiff::civil::DateTime {
     let instant = jiff::Timestamp::from_nanosecond(i128::from(at)).expect("simulated instants are near");
-    with_zone(time_zone, |zone| zone.to_offset(instant)).to_datetime(instant).date()
+    with_zone(time_zone, |zone| zone.to_offset(instant)).to_datetime(instant)
+}
+
+/// The instant at which a local day begins.
+///
+/// # Panics
+/// As [`period`].
+#[must_use]
+pub fn midnight(time_zone: &str, day: Date) -> i64 {
+    let start = with_zone(time_zone, |zone| {
+        let midnight = day.to_zoned(zone.clone()).and_then(|midnight| midnight.start_of_day());
+        midnight.expect("simulated dates are near").timestamp()
+    });
+    i64::try_from(start.as_nanosecond()).expect("simulated instants are near")
 }
 
 fn with_zone<T>(time_zone: &str, work: impl FnOnce(&jiff::tz::TimeZone) -> T) -> T {
@@ -381,27 +438,35 @@ fn days_since_epoch(date: Date) -> i32 {
     span.get_days()
 }
 
-/// The last local day of a counter's period. The end of a name says which window it counts in.
+/// The last local day of the last window in which a counter is looked at, as far as its name says: the end of a name says
+/// which window it counts in. A ladder may look at it longer.
 #[must_use]
 pub fn last_day_of(name: &str, period: i32) -> i32 {
+    let ahead = windows_ahead(name);
     let last_of_month = |year: i32, month: i32| {
         let year = i16::try_from(year).expect("simulated years are near");
         let month = i8::try_from(month).expect("a month is small");
         days_since_epoch(jiff::civil::date(year, month, 1).last_of_month())
     };
     match name.rsplit('-').next() {
+        Some("hour") => (period + ahead).div_euclid(24),
         Some("year") => last_of_month(period, 12),
         Some("month") => last_of_month(period.div_euclid(12), period.rem_euclid(12) + 1),
-        Some("week") => period + 6,
+        Some("week") => period + 7 * ahead + 6,
         Some("lifetime") => i32::MAX,
-        _ => period,
+        // Which days these are, the number alone does not say.
+        Some("anniversary") => i32::MIN,
+        _ => period + ahead,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::bounds::{CapRule, Subject};
     use crate::sim::facts::PurchaseLine;
+    use crate::sim::ladder::Shape;
+    use crate::sim::lots::ExpiryRule;
 
     fn rules() -> Rules {
         Rules {
@@ -415,17 +480,29 @@ mod tests {
             rounded_per_line: false,
             excluded_department: Some("FUEL"),
             line_rules: vec![],
-            caps: vec![CounterRule {
+            caps: vec![CapRule {
                 name: "units-a-day",
                 measure: Measure::Units,
+                subject: Subject::Account,
                 window: Window::Day,
-                limit: Some(5),
+                rolling: 1,
+                limit: 5,
+                declines: false,
             }],
-            shared_caps: vec![],
             metrics: vec![],
+            ladder: Shape {
+                metric: "spent-a-year",
+                window: Window::Year,
+                rolling: 1,
+                keep: 0,
+                soft_landing: false,
+                grace_days: 0,
+            },
             levels: vec![],
+            experiments: vec![],
             bonuses: vec![],
-            expiry_days: None,
+            pending_days: 0,
+            expiry: ExpiryRule::Never,
             budgets: vec![],
             late_limit_days: 30,
             future_skew_seconds: 60,
@@ -455,8 +532,16 @@ mod tests {
         for (lines, earned, granted) in rows {
             let account = AccountModel::default();
             let rules = rules();
-            let event =
-                Event { rules: &rules, version: 1, account: &account, partner: "north", happened_at: 0, posted_at: 0 };
+            let event = Event {
+                rules: &rules,
+                version: 1,
+                account: &account,
+                account_id: "m1",
+                issuers: &Issuers::new(),
+                partner: "north",
+                happened_at: 0,
+                posted_at: 0,
+            };
             let verdict = judge(&event, &purchase(lines), None).unwrap();
             assert_eq!((verdict.earned, verdict.granted), (earned, granted), "{lines:?}");
         }
@@ -480,5 +565,6 @@ mod tests {
         assert_eq!(last_day_of("units-a-year", 1970), 364);
         assert_eq!(last_day_of("visit-a-month", 1970 * 12), 30);
         assert_eq!((period(Window::Week, "UTC", 0), last_day_of("basket-a-week", -3)), (-3, 3));
+        assert_eq!((period(Window::Hour, "UTC", noon_utc), last_day_of("amount-in-24-hour", 12)), (12, 1));
     }
 }

@@ -13,6 +13,7 @@ use super::compare;
 use super::dice::Dice;
 use super::edge::Edge;
 use super::facts::{Action, Name, Posting};
+use super::ladder::Shape;
 use super::machine::{Disk, Machine, MachineOptions, Outbox, Trouble};
 use super::model::{Broken, Model, must};
 use super::questions::Question;
@@ -20,13 +21,12 @@ use super::rules::Rules;
 use super::steps::Weights;
 use super::traffic::Traffic;
 use super::watch::CellWatch;
-use super::{SimOptions, SimReport};
+use super::{SimOptions, SimReport, reached};
 use crate::codec::DecodeError;
 use crate::ids::{IdIndex, IdOptions};
 use crate::journal::Journal;
 use crate::journal::log::StoreJournal;
 use crate::journal::record::Record;
-use crate::ledger::decision::Movement;
 use crate::ledger::types::{Position, TimestampNs};
 use crate::recovery::Recovered;
 use crate::recovery::identity::Identity;
@@ -68,6 +68,10 @@ pub struct Simulation {
     pub(super) model: Model,
     pub(super) report: SimReport,
     pub(super) late_limit_days: i64,
+    /// What every version's ladder looks at.
+    pub(super) ladder: Shape,
+    /// Now and then months pass.
+    pub(super) has_leaps: bool,
     /// The rules behind each programme file that was ever made.
     pub(super) sources: BTreeMap<String, Rules>,
     pub(super) next_call: u64,
@@ -112,6 +116,7 @@ impl Simulation {
         let memory = MemoryStore::new();
         identity.write(&memory).expect("an empty disk in memory takes an identity");
         let late_limit_days = *dice.pick(&[1, 1, 2, 3, 3, 4, 30]);
+        let (ladder, has_leaps) = (Shape::draw(&mut dice), dice.percent(25));
         let ids = IdOptions {
             memory_ids_max: *dice.pick(&[40, 200, 1_000]),
             segment_ids: *dice.pick(&[16, 32, 64]),
@@ -144,6 +149,8 @@ impl Simulation {
             model: Model::default(),
             report: SimReport { seed, ..SimReport::default() },
             late_limit_days,
+            ladder,
+            has_leaps,
             sources: BTreeMap::new(),
             next_call: 1,
             memory,
@@ -430,7 +437,7 @@ impl Simulation {
         for one in fed {
             match one {
                 Fed::Posting(posting) => {
-                    reach(&mut self.report, &posting, &self.model);
+                    reached::note(&mut self.report, &posting, &self.model);
                     if let Some(life) = &mut life {
                         life.watch.durable(&posting, &self.model)?;
                     }
@@ -494,70 +501,6 @@ impl Simulation {
         read.map_err(|error| Trouble::Broken(format!("the journal can be verified, but: {error}")))?;
         let same = world.digest() == self.shadow.digest() && world.hash == self.shadow.hash;
         if same { Ok(()) } else { Err(Trouble::Broken("nothing that was durable has changed".to_owned())) }
-    }
-}
-
-/// Counts what a record shows.
-fn reach(report: &mut SimReport, posting: &Posting, model: &Model) {
-    let verdict = &posting.verdict;
-    if let Some(refusal) = verdict.refusal {
-        report.reach("a refusal was journaled");
-        report.reach(refusal.sentence());
-    }
-    if verdict.over_velocity.is_some() {
-        report.reach("a velocity cap struck");
-    }
-    for (_, is_budget, _) in &verdict.clips {
-        report.reach(if *is_budget { "a budget clipped" } else { "a cap clipped" });
-    }
-    match &posting.action {
-        Action::Accrue { purchase, .. } => {
-            if model.receipts.contains_key(&purchase.receipt(&posting.partner)) {
-                report.reach("a receipt earned again after a reversal");
-            }
-        }
-        Action::Expire => report.reach("a sweep posted what had died"),
-        Action::Reverse { .. } | Action::Redeem { .. } | Action::Act { .. } | Action::Enrol { .. } => {}
-    }
-    reach_rewards(report, posting, model);
-    for situation in super::watch::situations(posting, model) {
-        report.reach(situation);
-    }
-}
-
-/// Counts what a record shows of redemptions, reversals and rewards.
-fn reach_rewards(report: &mut SimReport, posting: &Posting, model: &Model) {
-    let verdict = &posting.verdict;
-    let moves = |movement| verdict.lots.iter().filter(move |change| change.is(movement)).count();
-    let is_granted = verdict.refusal.is_none();
-    if moves(Movement::Burn) > 1 {
-        report.reach("a redemption burned several lots");
-    }
-    if moves(Movement::Expire) > 0 && posting.action != Action::Expire {
-        report.reach("a command posted what had died");
-    }
-    if let (Action::Reverse { original }, true) = (&posting.action, is_granted) {
-        report.reach("an accrual was reversed");
-        let undone = model.posted(&posting.partner, original).map_or(0, |accrual| accrual.verdict.granted);
-        if verdict.granted != -undone {
-            report.reach("a reversal took nothing for what had died");
-        }
-        if moves(Movement::Reverse) > 1 {
-            report.reach("a reversal took from other lots");
-        }
-    }
-    if !verdict.bonuses.is_empty() {
-        let of_activity = matches!(posting.action, Action::Act { .. });
-        report.reach(if of_activity { "an activity earned a bonus" } else { "a basket earned a bonus" });
-    }
-    if !verdict.stacked.is_empty() {
-        report.reach("rules went together on a line");
-    }
-    if verdict.level.is_some_and(|(level, _)| level > 0) {
-        report.reach("a level above the first judged");
-    }
-    if verdict.segments.iter().any(|(_, joined)| !joined) {
-        report.reach("an account left a segment");
     }
 }
 

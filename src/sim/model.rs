@@ -10,8 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Action, Name, Posting, ReceiptName, Verdict};
-use super::judge::{Event, Rooms, judge, judge_activity, last_day_of, refusal_by_time};
-use super::lots::{LotMove, LotName, NEVER, expired, take};
+use super::judge::{Event, Rooms, judge, judge_activity, last_day_of, local_date, refusal_by_time};
+use super::lots::{Issuers, LotMove, LotName, expired, extend, take, take_own};
 use super::rules::Rules;
 use crate::journal::record::PreviousRecord;
 use crate::ledger::decision::{Movement, Refusal};
@@ -45,6 +45,8 @@ pub struct AccountModel {
     pub totals: [i64; 4],
     /// Segments that it is in.
     pub segments: BTreeSet<Name>,
+    /// What its last basket left over, and under which version, in the model's parts.
+    pub remainder: Option<(u32, i128)>,
     /// By wallet.
     pub wallets: BTreeMap<usize, WalletLife>,
 }
@@ -53,7 +55,7 @@ impl AccountModel {
     /// The balance of a wallet: units that are alive at the instant.
     #[must_use]
     pub fn balance(&self, wallet: usize, at: i64) -> i64 {
-        let alive = self.units.iter().filter(|((of, _, dies), _)| *of == wallet && (*dies > at || *dies == NEVER));
+        let alive = self.units.iter().filter(|(lot, _)| lot.wallet == wallet && lot.is_alive(at));
         alive.map(|(_, units)| units).sum()
     }
 
@@ -74,6 +76,35 @@ pub struct ReceiptEvent {
     pub frame: u64,
     /// It earned, or it was given back.
     pub taken: bool,
+}
+
+/// Lots from elsewhere, or a refusal where a wallet cannot hold them.
+fn load(plain: Verdict, rules: &Rules, account: &AccountModel, lots: &[(LotName, i64)], at: i64) -> Verdict {
+    let wallet = lots.last().map_or(0, |(lot, _)| lot.wallet);
+    let held = account.balance(wallet, at);
+    if overflows(rules, account, lots, at) {
+        let refusal = Some(Refusal::BalanceLimitExceeded);
+        return Verdict { refusal, wallet, balance_after: held, lots: Vec::new(), ..plain };
+    }
+    let units: i64 = lots.iter().map(|(_, units)| units).sum();
+    let balance_after = held + alive_units(lots, wallet, at);
+    let moves = lots.iter().map(|(lot, units)| LotMove::new(lot.clone(), Movement::Grant, *units));
+    let lots = plain.lots.iter().cloned().chain(moves).collect();
+    Verdict { wallet, earned: units, granted: units, balance_after, lots, ..plain }
+}
+
+fn alive_units(lots: &[(LotName, i64)], wallet: usize, at: i64) -> i64 {
+    lots.iter().filter(|(lot, _)| lot.wallet == wallet && lot.is_alive(at)).map(|(_, units)| units).sum()
+}
+
+/// Whether lots would lift a wallet above what it may hold.
+#[must_use]
+pub fn overflows(rules: &Rules, account: &AccountModel, lots: &[(LotName, i64)], at: i64) -> bool {
+    let is_concerned = |wallet: usize| lots.iter().any(|(lot, _)| lot.wallet == wallet);
+    let wallets = rules.wallets.iter().enumerate().filter(|(wallet, _)| is_concerned(*wallet));
+    let mut sums =
+        wallets.map(|(wallet, (_, most))| (account.balance(wallet, at) + alive_units(lots, wallet, at), most));
+    sums.any(|(sum, most)| sum > *most)
 }
 
 /// A shared cell.
@@ -109,7 +140,7 @@ pub struct Model {
     /// Per shard: last record, latest posting time, accounts in the order of opening.
     pub shards: BTreeMap<u16, (u64, i64, Vec<Name>)>,
     /// The numbers of the names of those who asked for something.
-    pub issuers: BTreeMap<Name, u32>,
+    pub issuers: Issuers,
     cells: BTreeMap<Name, CellModel>,
     /// By position: the shard and number of a record, for records that say where the one before lies.
     by_seq: BTreeMap<(u16, u64), usize>,
@@ -191,7 +222,14 @@ impl Model {
         must!(!taken, "transaction id {} of {} takes effect once", key.1, key.0);
         self.check_order(&posting)?;
         self.issuers.insert(posting.partner.clone(), posting.partner_number);
-        let expected = self.expect(&posting)?;
+        let mut expected = self.expect(&posting)?;
+        let left = expected.left.take();
+        must!(
+            left.is_some() == posting.decision.effects.remainder.is_some(),
+            "the basket of position {} leaves {left:?} over, not {:?}",
+            posting.position,
+            posting.decision.effects.remainder
+        );
         must!(
             expected == posting.verdict,
             "at position {} the rules give {expected:?} and not {:?}",
@@ -200,7 +238,7 @@ impl Model {
         );
         self.draw(&posting)?;
         self.note_receipt(&posting)?;
-        self.apply(&posting);
+        self.apply(&posting, left);
         let index = self.postings.len();
         if let (Action::Reverse { original }, None) = (&posting.action, posting.verdict.refusal) {
             self.reversed.insert((posting.partner.clone(), original.clone()), index);
@@ -228,7 +266,8 @@ impl Model {
         let refusal = refusal_by_time(rules, happened_at, posting.posted_at);
         must!(refusal.is_none(), "the event of position {} is refused: {refusal:?}", posting.position);
         let posted_at = posting.posted_at;
-        let event = Event { rules, version, account, partner: &posting.partner, happened_at, posted_at };
+        let (partner, account_id, issuers) = (&*posting.partner, &*posting.account, &self.issuers);
+        let event = Event { rules, version, account, account_id, issuers, partner, happened_at, posted_at };
         let wallet = rules.earn_wallet;
         let plain = Verdict {
             program: version,
@@ -243,8 +282,9 @@ impl Model {
             Action::Reverse { original } => self.expect_reversal(posting, &event, original),
             Action::Redeem { wallet, units, .. } => {
                 must!(before.is_some(), "only an account that is there is redeemed from, at {}", posting.position);
-                Ok(self.redeem(plain, account, *wallet, *units, posted_at))
+                Ok(self.redeem(plain, rules, account, *wallet, *units, posted_at))
             }
+            Action::Load { lots, .. } => Ok(load(plain, rules, account, lots, posted_at)),
             Action::Enrol { joins, leaves, .. } => {
                 let joined = joins.iter().filter(|segment| !account.segments.contains(*segment));
                 let left = leaves.iter().filter(|segment| account.segments.contains(*segment));
@@ -260,9 +300,18 @@ impl Model {
         }
     }
 
-    fn redeem(&self, plain: Verdict, account: &AccountModel, wallet: usize, units: i64, at: i64) -> Verdict {
+    fn redeem(
+        &self,
+        plain: Verdict,
+        rules: &Rules,
+        account: &AccountModel,
+        wallet: usize,
+        units: i64,
+        at: i64,
+    ) -> Verdict {
         let balance = account.balance(wallet, at);
-        if balance < units {
+        let mut lots = plain.lots.clone();
+        if take(account, &mut lots, wallet, units, Movement::Burn, at, &self.issuers) > 0 {
             return Verdict {
                 refusal: Some(Refusal::InsufficientBalance),
                 wallet,
@@ -272,8 +321,7 @@ impl Model {
                 ..plain
             };
         }
-        let mut lots = plain.lots.clone();
-        take(account, &mut lots, wallet, units, Movement::Burn, at, &self.issuers);
+        extend(account, &mut lots, rules, local_date(rules.time_zone, at), at, &self.issuers);
         Verdict { wallet, granted: -units, balance_after: balance - units, lots, ..plain }
     }
 
@@ -356,20 +404,18 @@ impl Model {
         must!(accrual.frame < posting.frame, "an accrual is durable before it is taken back");
         let Event { rules, version, account, posted_at, .. } = *event;
         let granted = undone.lots.iter().find(|change| change.is(Movement::Grant));
-        let wallet = granted.map_or(rules.earn_wallet, |change| change.lot.0);
+        let wallet = granted.map_or(rules.earn_wallet, |change| change.lot.wallet);
         let balance = account.balance(wallet, posted_at);
         let mut verdict = Verdict { program: version, wallet, balance_after: balance, ..Verdict::default() };
         let mut lots = expired(account, posted_at);
-        if let Some(granted) = granted.filter(|change| change.lot.2 > posted_at || change.lot.2 == NEVER) {
-            let own = account.units.get(&granted.lot).copied().unwrap_or(0).min(granted.units);
-            if own > 0 {
-                lots.push(LotMove::new(granted.lot.clone(), Movement::Reverse, -own));
-            }
-            let rest = granted.units - own;
-            if take(account, &mut lots, wallet, rest, Movement::Reverse, posted_at, &self.issuers) > 0 {
+        if let Some(granted) = granted {
+            let mut missing = take_own(account, &mut lots, granted, posted_at);
+            // What has died of it is gone already.
+            let gone = if granted.lot.is_alive(posted_at) { 0 } else { std::mem::take(&mut missing) };
+            if take(account, &mut lots, wallet, missing, Movement::Reverse, posted_at, &self.issuers) > 0 {
                 return Ok(Verdict { refusal: Some(Refusal::InsufficientBalance), ..verdict });
             }
-            verdict.granted = -granted.units;
+            verdict.granted = gone - granted.units;
         }
         let taken = undone.taken.iter().filter(|(_, used)| *used != 0);
         verdict.taken = taken.map(|(cell, used)| (cell.clone(), -used)).collect();
@@ -436,9 +482,10 @@ impl Model {
         Ok(())
     }
 
-    fn apply(&mut self, posting: &Posting) {
+    fn apply(&mut self, posting: &Posting, left: Option<i128>) {
         let verdict = &posting.verdict;
         let mut account = self.account(&posting.account).cloned().unwrap_or_default();
+        account.remainder = left.map(|left| (verdict.program, left)).or(account.remainder);
         if verdict.opens_account {
             account.opened_at = posting.posted_at;
             account.shard = posting.shard;
@@ -447,7 +494,7 @@ impl Model {
         (account.seq, account.position, account.posted_at) = (posting.seq, posting.position, posting.posted_at);
         account.by_sweep = posting.action == Action::Expire;
         for change in &verdict.lots {
-            let (wallet, issuer, _) = &change.lot;
+            let LotName { wallet, issuer, .. } = &change.lot;
             let held = account.units.entry(change.lot.clone()).or_default();
             *held += change.units;
             if *held == 0 {
@@ -455,8 +502,10 @@ impl Model {
             }
             let partner = self.partners.entry((posting.shard, issuer.clone(), *wallet)).or_default();
             partner[0] -= i128::from(change.units);
-            // Granted, burned, expired, taken back: where each lies in the lives of a wallet and of a partner.
-            let (of_wallet, of_partner) = [(0, 1), (3, 3), (4, 4), (1, 2)][usize::from(change.movement)];
+            // Granted, burned, expired, taken back: where each lies in the lives of a wallet and of a partner. Units whose
+            // death is put off stay what they were.
+            let places = [(0, 1), (3, 3), (4, 4), (1, 2)];
+            let Some((of_wallet, of_partner)) = places.get(usize::from(change.movement)).copied() else { continue };
             partner[of_partner] += i128::from(change.units.abs());
             account.wallets.entry(*wallet).or_default()[of_wallet] += change.units.abs();
         }

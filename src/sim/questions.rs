@@ -115,12 +115,13 @@ impl Question {
         }
         let unopened = AccountModel::default();
         let happened_at = purchase.receipt_at;
+        let (account_id, issuers) = (&*self.account, &model.issuers);
         let (_, balance_max) = rules.wallets[rules.earn_wallet];
         if found.refusal.is_some() {
             let mut nearest = None;
             for seq in &seen {
                 let account = model.account_at(&self.account, *seq).filter(|_| *seq > 0).unwrap_or(&unopened);
-                let event = Event { rules, version, account, partner, happened_at, posted_at };
+                let event = Event { rules, version, account, account_id, issuers, partner, happened_at, posted_at };
                 let expected = judge(&event, purchase, None)?;
                 if found.refusal == Some(Refusal::BalanceLimitExceeded) && expected.balance_after > balance_max {
                     return Ok(());
@@ -142,10 +143,11 @@ impl Question {
         for seq in seen {
             let state = model.account_at(&self.account, seq).filter(|_| seq > 0);
             let account = state.unwrap_or(&unopened);
-            let event = Event { rules, version, account, partner, happened_at, posted_at };
+            let event = Event { rules, version, account, account_id, issuers, partner, happened_at, posted_at };
             let mut rooms = uses.iter().map(|taken| (&*taken.cell, taken.room));
             let mut expected = judge(&event, purchase, Some(&mut rooms))?;
             expected.opens_account = state.is_none();
+            expected.left = None;
             if expected.balance_after <= balance_max && expected == found {
                 clients.show(&self.account, seq);
                 return Ok(());

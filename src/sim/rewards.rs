@@ -1,21 +1,46 @@
-//! Conditions, bonuses and levels of a simulated programme, as plain data and as the file says them.
+//! Conditions, bonuses and experiments of a simulated programme, as plain data and as the file says them.
 //!
 //! What must stay true: as in [`super::rules`]: one function writes what the model reads, key by key. A bonus's name ends
 //! in its window, so that a later version with the same name counts in the same one.
 
 use std::fmt::Write as _;
+use std::hash::Hasher as _;
+
+use siphasher::sip::SipHasher13;
 
 use super::dice::Dice;
+use super::ladder::LEVELS;
 use super::rules::Window;
 
 /// Segments that accounts join.
 pub const SEGMENTS: [&str; 3] = ["staff", "student", "gold-card"];
 /// Kinds of activities.
 pub const ACTIVITIES: [&str; 3] = ["review", "visit", "referral"];
-/// Names of levels, the lowest first.
-pub const LEVELS: [&str; 2] = ["silver", "gold"];
-/// The metric by which accounts climb.
-pub const LADDER_METRIC: &str = "spent-a-year";
+
+/// An experiment: its name, and its variants with their shares in percent.
+pub type Experiment = (&'static str, &'static [(&'static str, u64)]);
+
+/// The experiments there are.
+pub const EXPERIMENTS: [Experiment; 2] =
+    [("trial", &[("none", 30), ("some", 45), ("much", 25)]), ("colour", &[("red", 50), ("blue", 50)])];
+
+/// The account's variant of each experiment: the reference says that it is drawn from the account's id and the
+/// experiment's name, and the format how.
+#[must_use]
+pub fn variants_of(experiments: &[Experiment], account_id: &str) -> Vec<usize> {
+    let variant = |(name, variants): &Experiment| {
+        let mut hasher = SipHasher13::new();
+        hasher.write(format!("{name}\0{account_id}").as_bytes());
+        let mut rest = hasher.finish() % 100;
+        let of_share = |(_, percent): &(&str, u64)| {
+            let is_it = rest < *percent;
+            rest = rest.saturating_sub(*percent);
+            is_it
+        };
+        variants.iter().position(of_share).unwrap_or(0)
+    };
+    experiments.iter().map(variant).collect()
+}
 
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
@@ -34,6 +59,8 @@ pub struct WhenRule {
     pub eligible_minor_min: i64,
     /// Every so many baskets.
     pub every_nth_basket: i64,
+    /// The account is in one of these variants: places in [`EXPERIMENTS`] and in the experiment.
+    pub variants: Vec<(usize, usize)>,
 }
 
 /// Fixed units for a basket or an activity.
@@ -59,15 +86,19 @@ fn quoted(names: impl Iterator<Item = &'static str>) -> String {
 
 impl WhenRule {
     /// Conditions, mostly none.
-    pub fn draw(dice: &mut Dice, of_basket: bool, has_levels: bool) -> Self {
+    pub fn draw(dice: &mut Dice, of_basket: bool, has_levels: bool, experiment_count: usize) -> Self {
         let mut when = Self::default();
-        match dice.below(12) {
+        match dice.below(14) {
             0 => when.weekdays = (0..7).filter(|_| dice.percent(60)).collect(),
             1 => when.segments = SEGMENTS.into_iter().filter(|_| dice.percent(50)).collect(),
             2 => when.not_segments = vec![*dice.pick(&SEGMENTS)],
             3 if has_levels => when.levels = (0..=LEVELS.len()).filter(|_| dice.percent(60)).collect(),
             4 if of_basket => when.eligible_minor_min = dice.number(1..3_000),
             5 if of_basket => when.every_nth_basket = dice.number(2..5),
+            6 | 7 if experiment_count > 0 => {
+                let experiment = dice.index(experiment_count);
+                when.variants = vec![(experiment, dice.index(EXPERIMENTS[experiment].1.len()))];
+            }
             _ => {}
         }
         when
@@ -96,12 +127,20 @@ impl WhenRule {
                 keys.push(format!("{key} = {least}"));
             }
         }
+        if !self.variants.is_empty() {
+            let name = |(experiment, variant): &(usize, usize)| {
+                let (name, variants) = EXPERIMENTS[*experiment];
+                format!("\"{name}.{}\"", variants[*variant].0)
+            };
+            let names: Vec<String> = self.variants.iter().map(name).collect();
+            keys.push(format!("experiment = [{}]", names.join(", ")));
+        }
         if keys.is_empty() { String::new() } else { format!("when = {{ {} }}\n", keys.join(", ")) }
     }
 }
 
 /// Some bonuses.
-pub fn draw_bonuses(dice: &mut Dice, has_levels: bool) -> Vec<BonusRule> {
+pub fn draw_bonuses(dice: &mut Dice, has_levels: bool, experiment_count: usize) -> Vec<BonusRule> {
     let candidates = [
         ("welcome-lifetime", None, Some(Window::Lifetime)),
         ("basket-a-week", None, Some(Window::Week)),
@@ -117,7 +156,7 @@ pub fn draw_bonuses(dice: &mut Dice, has_levels: bool) -> Vec<BonusRule> {
     for (name, activity, window) in candidates {
         if dice.percent(40) {
             let limit = window.map(|window| (window, dice.number(1..4)));
-            let when = WhenRule::draw(dice, activity.is_none(), has_levels);
+            let when = WhenRule::draw(dice, activity.is_none(), has_levels, experiment_count);
             let places = name.starts_with("first-").then(|| dice.number(1..12));
             bonuses.push(BonusRule { name, activity, units: dice.number(1..40), limit, places, when });
         }
@@ -125,23 +164,15 @@ pub fn draw_bonuses(dice: &mut Dice, has_levels: bool) -> Vec<BonusRule> {
     bonuses
 }
 
-/// Thresholds and multipliers in basis points, one for each of [`LEVELS`].
-pub fn draw_levels(dice: &mut Dice) -> Vec<(i64, i64)> {
-    let first = dice.number(1..20_000);
-    vec![(first, *dice.pick(&[10_000, 12_500])), (first + dice.number(1..60_000), *dice.pick(&[15_000, 22_222]))]
-}
-
 /// Writes what is earned beside the lines.
 ///
 /// # Errors
 /// Never: writing to a string does not fail.
-pub fn write_rewards(out: &mut String, levels: &[(i64, i64)], bonuses: &[BonusRule]) -> std::fmt::Result {
-    if !levels.is_empty() {
-        writeln!(out, "[tiers]\nmetric = \"{LADDER_METRIC}\"")?;
-    }
-    for (name, (threshold, bps)) in LEVELS.iter().zip(levels) {
-        writeln!(out, "[[tiers.levels]]\nname = \"{name}\"\nthreshold = {threshold}")?;
-        writeln!(out, "multiplier = \"{}.{:04}\"", bps / 10_000, bps % 10_000)?;
+pub fn write_rewards(out: &mut String, experiments: &[Experiment], bonuses: &[BonusRule]) -> std::fmt::Result {
+    for (name, variants) in experiments {
+        let variant = |(name, percent): &(&str, u64)| format!("{{ name = \"{name}\", percent = {percent} }}");
+        let variants: Vec<String> = variants.iter().map(variant).collect();
+        writeln!(out, "[[experiments]]\nname = \"{name}\"\nvariants = [{}]", variants.join(", "))?;
     }
     for bonus in bonuses {
         writeln!(out, "[[bonuses]]\nname = \"{}\"\nunits = {}", bonus.name, bonus.units)?;

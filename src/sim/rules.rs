@@ -8,8 +8,11 @@ use std::fmt::Write as _;
 
 use jiff::civil::Date;
 
+use super::bounds::{CapRule, draw_caps, write_cap};
 use super::dice::Dice;
-use super::rewards::{BonusRule, WhenRule, draw_bonuses, draw_levels, write_rewards};
+use super::ladder::{Shape, draw_levels, write_ladder};
+use super::lots::ExpiryRule;
+use super::rewards::{BonusRule, EXPERIMENTS, Experiment, WhenRule, draw_bonuses, write_rewards};
 
 /// What a line carries, in the order in which rules look at it.
 pub const ATTRIBUTES: [&str; 5] = ["sku", "category", "department", "brand", "margin_class"];
@@ -35,9 +38,23 @@ pub enum Measure {
     EligibleAmount,
 }
 
+impl Measure {
+    /// How the file calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Units => "units",
+            Self::EarningBaskets => "earning-baskets",
+            Self::EligibleAmount => "eligible-amount",
+        }
+    }
+}
+
 /// The window of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
+    /// A local hour.
+    Hour,
     /// A local day.
     Day,
     /// From Monday to Sunday.
@@ -46,6 +63,8 @@ pub enum Window {
     Month,
     /// A local year.
     Year,
+    /// A year from each return of the day on which the account was opened.
+    Anniversary,
     /// All time.
     Lifetime,
 }
@@ -55,12 +74,20 @@ impl Window {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Hour => "hour",
             Self::Day => "day",
             Self::Week => "week",
             Self::Month => "month",
             Self::Year => "year",
+            Self::Anniversary => "anniversary",
             Self::Lifetime => "lifetime",
         }
+    }
+
+    /// What the numbers of two windows that follow each other differ by.
+    #[must_use]
+    pub fn step(self) -> i32 {
+        if self == Self::Week { 7 } else { 1 }
     }
 }
 
@@ -97,17 +124,15 @@ impl Together {
     }
 }
 
-/// A counter, with a limit if it is a cap.
+/// A counter without a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CounterRule {
+pub struct MetricRule {
     /// Its name in the file.
     pub name: &'static str,
     /// What it counts.
     pub measure: Measure,
     /// Per which window.
     pub window: Window,
-    /// The most that may be reached; `None` for a metric.
-    pub limit: Option<i64>,
 }
 
 /// A rule about lines.
@@ -123,17 +148,6 @@ pub struct LineRule {
     pub together: Together,
     /// What must hold.
     pub when: WhenRule,
-}
-
-/// A cap on units per local day that accounts share. What is over is clipped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharedCap {
-    /// Its name in the file.
-    pub name: &'static str,
-    /// Each store of a partner has a counter of its own; else there is one for all.
-    pub per_store: bool,
-    /// The most that may be granted in a day.
-    pub limit: i64,
 }
 
 /// A budget of the whole programme.
@@ -156,6 +170,8 @@ pub enum RoundingRule {
     HalfUp,
     /// Halves to the even neighbour.
     HalfEven,
+    /// Down, and what is left over is added to the account's next basket.
+    Carry,
 }
 
 /// One version of the programme.
@@ -182,17 +198,21 @@ pub struct Rules {
     /// Rules in the order of the file.
     pub line_rules: Vec<LineRule>,
     /// Caps in the order of the file.
-    pub caps: Vec<CounterRule>,
-    /// Caps that accounts share, which come after the others.
-    pub shared_caps: Vec<SharedCap>,
+    pub caps: Vec<CapRule>,
     /// Metrics in the order of the file.
-    pub metrics: Vec<CounterRule>,
+    pub metrics: Vec<MetricRule>,
+    /// What the ladder looks at.
+    pub ladder: Shape,
     /// Thresholds and multipliers in basis points of the levels; none where there is no ladder.
     pub levels: Vec<(i64, i64)>,
     /// Bonuses in the order of the file.
     pub bonuses: Vec<BonusRule>,
-    /// Full days that units live after the day on which they were earned; `None` for ever.
-    pub expiry_days: Option<i64>,
+    /// The first of [`EXPERIMENTS`].
+    pub experiments: Vec<Experiment>,
+    /// Full days behind the day of the event after which units can be spent.
+    pub pending_days: i64,
+    /// How long units live.
+    pub expiry: ExpiryRule,
     /// Budgets in the order of the file.
     pub budgets: Vec<BudgetRule>,
     /// How old a receipt may be, in days.
@@ -202,12 +222,29 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Rules for a version that takes effect at the instant. `late_limit_days` is the same for all versions of a
-    /// simulation: a limit that rises would reach counters that may be forgotten already.
-    pub fn draw(dice: &mut Dice, effective_at: i64, late_limit_days: i64, today: i32) -> Self {
-        let metrics = draw_metrics(dice);
-        let has_ladder_metric = metrics.iter().any(|metric| metric.name == super::rewards::LADDER_METRIC);
-        let levels = if has_ladder_metric && dice.percent(70) { draw_levels(dice) } else { Vec::new() };
+    /// Rules for a version that takes effect at the instant. `late_limit_days` and the shape of the ladder are the same for
+    /// all versions of a simulation: a limit that rises, or a ladder that looks further back, would reach counters that may
+    /// be forgotten already.
+    pub fn draw(dice: &mut Dice, effective_at: i64, late_limit_days: i64, ladder: Shape, today: i32) -> Self {
+        let metrics = draw_metrics(dice, &ladder);
+        let has_ladder_metric = metrics.iter().any(|metric| metric.name == ladder.metric);
+        let has_levels = has_ladder_metric && (ladder.looks_back() || dice.percent(70));
+        let levels = if has_levels { draw_levels(dice) } else { Vec::new() };
+        let experiments = EXPERIMENTS[..dice.index(EXPERIMENTS.len() + 1)].to_vec();
+        let line_rules = draw_line_rules(dice, has_levels, experiments.len());
+        let multiply_count = line_rules.iter().filter(|rule| rule.together == Together::Multiply).count();
+        let mut rounding =
+            *dice.pick(&[RoundingRule::Floor, RoundingRule::HalfUp, RoundingRule::HalfEven, RoundingRule::Carry]);
+        if multiply_count > 2 && rounding == RoundingRule::Carry {
+            // What is left over would be in parts too small to be carried.
+            rounding = RoundingRule::Floor;
+        }
+        let pending_days = *dice.pick(&[0, 0, 0, 1, 2]);
+        let mut expiry = ExpiryRule::draw(dice);
+        if let ExpiryRule::AfterDays(days) | ExpiryRule::Inactive(days) = &mut expiry {
+            // What is pending must not die before it can be spent.
+            *days = (*days).max(pending_days + 1);
+        }
         let balance_max = if dice.percent(25) { dice.number(40..400) } else { 1_000_000_000 };
         Self {
             effective_at,
@@ -216,16 +253,18 @@ impl Rules {
             earn_wallet: usize::from(dice.percent(20)),
             units: dice.number(1..6),
             per_minor: *dice.pick(&[1, 7, 40, 100, 250]),
-            rounding: *dice.pick(&[RoundingRule::Floor, RoundingRule::HalfUp, RoundingRule::HalfEven]),
-            rounded_per_line: dice.percent(40),
+            rounding,
+            rounded_per_line: rounding != RoundingRule::Carry && dice.percent(40),
             excluded_department: dice.percent(70).then_some("FUEL"),
-            line_rules: draw_line_rules(dice, !levels.is_empty()),
+            line_rules,
             caps: draw_caps(dice),
-            shared_caps: draw_shared_caps(dice),
             metrics,
-            bonuses: draw_bonuses(dice, !levels.is_empty()),
+            ladder,
+            bonuses: draw_bonuses(dice, has_levels, experiments.len()),
+            experiments,
             levels,
-            expiry_days: dice.percent(60).then(|| *dice.pick(&[1, 1, 2, 3, 40])),
+            pending_days,
+            expiry,
             budgets: draw_budgets(dice, today),
             late_limit_days,
             future_skew_seconds: dice.number(0..600),
@@ -238,7 +277,7 @@ impl Rules {
     pub fn limit_of(&self, cell: &str) -> Option<i64> {
         let name = cell.split('|').next()?;
         let budget = self.budgets.iter().find(|budget| budget.name == name).map(|budget| budget.units);
-        let cap = self.shared_caps.iter().find(|cap| cap.name == name).map(|cap| cap.limit);
+        let cap = self.caps.iter().find(|cap| cap.name == name).map(|cap| cap.limit);
         budget.or(cap).or_else(|| self.bonuses.iter().find(|bonus| bonus.name == name)?.places)
     }
 
@@ -266,27 +305,29 @@ impl Rules {
             RoundingRule::Floor => "floor",
             RoundingRule::HalfUp => "half-up",
             RoundingRule::HalfEven => "half-even",
+            RoundingRule::Carry => "carry",
         };
         let place = if self.rounded_per_line { "line" } else { "basket" };
         writeln!(out, "rounding = \"{rounding}\"\nrounded_per = \"{place}\"\nstacking = \"best-of\"")?;
         if let Some(department) = self.excluded_department {
             writeln!(out, "exclude = {{ department = [\"{department}\"] }}")?;
         }
-        if let Some(days) = self.expiry_days {
-            writeln!(out, "expiry = {{ after_days = {days} }}")?;
+        if self.pending_days > 0 {
+            writeln!(out, "pending_days = {}", self.pending_days)?;
         }
+        self.expiry.write(out)?;
         for (index, rule) in self.line_rules.iter().enumerate() {
             write_line_rule(out, index, rule)?;
         }
-        for counter in self.caps.iter().chain(&self.metrics) {
-            write_counter(out, counter)?;
+        for cap in &self.caps {
+            write_cap(out, cap)?;
         }
-        for SharedCap { name, per_store, limit } in &self.shared_caps {
-            let subject = if *per_store { "store" } else { "programme" };
-            writeln!(out, "[[caps]]\nname = \"{name}\"\nmeasure = \"units\"\nsubject = \"{subject}\"")?;
-            writeln!(out, "window = \"day\"\nlimit = {limit}")?;
+        for MetricRule { name, measure, window } in &self.metrics {
+            let (measure, window) = (measure.name(), window.name());
+            writeln!(out, "[[metrics]]\nname = \"{name}\"\nmeasure = \"{measure}\"\nwindow = \"{window}\"")?;
         }
-        write_rewards(out, &self.levels, &self.bonuses)?;
+        write_ladder(out, &self.ladder, &self.levels)?;
+        write_rewards(out, &self.experiments, &self.bonuses)?;
         for budget in &self.budgets {
             writeln!(out, "[[budgets]]\nname = \"{}\"\nunits = {}", budget.name, budget.units)?;
             if let Some((from, until)) = budget.days {
@@ -315,18 +356,6 @@ fn write_line_rule(out: &mut String, index: usize, rule: &LineRule) -> std::fmt:
     Ok(())
 }
 
-fn write_counter(out: &mut String, counter: &CounterRule) -> std::fmt::Result {
-    let kind = if counter.limit.is_some() { "caps" } else { "metrics" };
-    let measure = match counter.measure {
-        Measure::Units => "units",
-        Measure::EarningBaskets => "earning-baskets",
-        Measure::EligibleAmount => "eligible-amount",
-    };
-    let window = counter.window.name();
-    writeln!(out, "[[{kind}]]\nname = \"{}\"\nmeasure = \"{measure}\"\nwindow = \"{window}\"", counter.name)?;
-    counter.limit.map_or(Ok(()), |limit| writeln!(out, "limit = {limit}"))
-}
-
 /// The civil date of a day since 1970-01-01.
 #[must_use]
 pub fn date_of(day: i32) -> Date {
@@ -334,7 +363,7 @@ pub fn date_of(day: i32) -> Date {
     epoch.checked_add(jiff::Span::new().days(i64::from(day))).expect("simulated days lie within a few decades")
 }
 
-fn draw_line_rules(dice: &mut Dice, has_levels: bool) -> Vec<LineRule> {
+fn draw_line_rules(dice: &mut Dice, has_levels: bool, experiment_count: usize) -> Vec<LineRule> {
     use Effect::{Fixed, Multiplier};
     let candidates: [(Option<usize>, Vec<&'static str>, Effect); 8] = [
         (Some(3), vec!["Private"], Multiplier(20_000)),
@@ -365,43 +394,29 @@ fn draw_line_rules(dice: &mut Dice, has_levels: bool) -> Vec<LineRule> {
             Fixed(units, _) => Fixed(units, dice.percent(50)),
             multiplier => multiplier,
         };
-        rules.push(LineRule { attribute, values, effect, together, when: WhenRule::draw(dice, true, has_levels) });
+        let when = WhenRule::draw(dice, true, has_levels, experiment_count);
+        rules.push(LineRule { attribute, values, effect, together, when });
     }
     rules
 }
 
-fn draw_caps(dice: &mut Dice) -> Vec<CounterRule> {
-    use Measure::{EarningBaskets, Units};
+/// Some metrics; one that a ladder looks back at is always there.
+fn draw_metrics(dice: &mut Dice, ladder: &Shape) -> Vec<MetricRule> {
+    use Measure::{EligibleAmount, Units};
     let candidates = [
-        ("baskets-a-day", EarningBaskets, Window::Day, 2..6),
-        ("units-a-day", Units, Window::Day, 0..120),
-        ("units-a-year", Units, Window::Year, 100..3_000),
-        ("baskets-a-year", EarningBaskets, Window::Year, 5..60),
+        ("spent-a-year", EligibleAmount, Window::Year),
+        ("spent-a-day", EligibleAmount, Window::Day),
+        ("spent-a-week", EligibleAmount, Window::Week),
+        ("spent-a-month", EligibleAmount, Window::Month),
+        ("spent-an-anniversary", EligibleAmount, Window::Anniversary),
+        ("granted-a-hour", Units, Window::Hour),
     ];
-    let mut caps = Vec::new();
-    for (name, measure, window, limits) in candidates {
-        if dice.percent(35) {
-            caps.push(CounterRule { name, measure, window, limit: Some(dice.number(limits)) });
-        }
-    }
-    if dice.percent(50) {
-        caps.reverse();
-    }
-    caps
-}
-
-fn draw_shared_caps(dice: &mut Dice) -> Vec<SharedCap> {
-    let candidates = [("store-units-a-day", true, 0..300), ("all-units-a-day", false, 50..2_000)];
-    let drawn = candidates.into_iter().filter_map(|(name, per_store, limits)| {
-        dice.percent(35).then(|| SharedCap { name, per_store, limit: dice.number(limits) })
-    });
-    drawn.collect()
-}
-
-fn draw_metrics(dice: &mut Dice) -> Vec<CounterRule> {
-    let candidates = [("spent-a-year", Window::Year), ("spent-a-day", Window::Day)];
-    let metric = |(name, window)| CounterRule { name, measure: Measure::EligibleAmount, window, limit: None };
-    candidates.into_iter().filter(|_| dice.percent(50)).map(metric).collect()
+    let metric = |(name, measure, window)| MetricRule { name, measure, window };
+    let is_there = |name: &str, dice: &mut Dice| {
+        let is_climbed = name == ladder.metric;
+        (is_climbed && ladder.looks_back()) || dice.percent(if is_climbed { 60 } else { 25 })
+    };
+    candidates.into_iter().filter(|(name, ..)| is_there(name, dice)).map(metric).collect()
 }
 
 fn draw_budgets(dice: &mut Dice, today: i32) -> Vec<BudgetRule> {
@@ -426,12 +441,13 @@ mod tests {
     fn every_programme_that_is_drawn_compiles() {
         let mut dice = Dice::new(1);
         for serial in 0..200 {
-            let rules = Rules::draw(&mut dice, 0, 30, 20_000);
+            let shape = Shape::draw(&mut dice);
+            let rules = Rules::draw(&mut dice, 0, 30, shape, 20_000);
             let source = rules.source(serial);
             let compiled = compile(&source, ProgramVersion(1), TimestampNs(0), &mut SymbolTable::new());
             let program = compiled.unwrap_or_else(|problems| panic!("{source}\n{problems:?}"));
             assert_eq!(program.budgets.len(), rules.budgets.len());
-            assert_eq!(program.caps.len(), rules.caps.len() + rules.shared_caps.len());
+            assert_eq!(program.caps.len(), rules.caps.len());
         }
     }
 

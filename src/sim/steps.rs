@@ -89,7 +89,7 @@ impl Simulation {
         let (kind, _) = KINDS[self.dice.weighted(&self.weights.0)];
         match kind {
             Kind::Client => self.client_acts()?,
-            Kind::Time => self.time_passes(),
+            Kind::Time => self.time_passes()?,
             Kind::Publish => self.publish()?,
             _ => self.with_life(|all, life| all.machine_acts(life, kind))?,
         }
@@ -334,21 +334,29 @@ impl Simulation {
         })
     }
 
-    /// Mostly seconds; now and then a day, and now and then the clock is set back.
-    fn time_passes(&mut self) {
+    /// Mostly seconds; now and then a day, and now and then the clock is set back. Months pass where nothing is under way:
+    /// no call waits for so long, and one that did would ask for counters that are forgotten.
+    fn time_passes(&mut self) -> Result<(), Trouble> {
         let step = match self.dice.below(200) {
+            0 if self.has_leaps && self.dice.percent(10) => {
+                self.come_to_rest()?;
+                self.dice.number(0..500 * 86_400) * NS_PER_SECOND
+            }
             0 => self.dice.number(0..30 * 3_600) * NS_PER_SECOND,
             1 => -self.dice.number(0..300) * NS_PER_SECOND,
             _ => self.dice.number(0..20 * NS_PER_SECOND),
         };
         self.now += step;
+        Ok(())
     }
 
     fn publish(&mut self) -> Result<(), Trouble> {
         if self.model.versions.len() >= VERSIONS_MAX || !self.dice.percent(10) {
             return Ok(());
         }
-        let effective_at = self.now + self.dice.number(-NS_PER_SECOND..20 * NS_PER_SECOND);
+        // Now and then hours or days ahead, so that receipts are late across it.
+        let ahead_seconds = if self.dice.percent(30) { 40 * 3_600 } else { 20 };
+        let effective_at = self.now + self.dice.number(-NS_PER_SECOND..ahead_seconds * NS_PER_SECOND);
         self.publish_at(effective_at)
     }
 
@@ -358,7 +366,7 @@ impl Simulation {
                 return Ok(());
             }
             let today = super::judge::period(Window::Day, "UTC", all.now);
-            let rules = Rules::draw(&mut all.dice, effective_at, all.late_limit_days, today);
+            let rules = Rules::draw(&mut all.dice, effective_at, all.late_limit_days, all.ladder, today);
             let source = rules.source(all.sources.len() as u64);
             all.sources.insert(source.clone(), rules);
             let is_named = all.dice.percent(60);

@@ -4,6 +4,7 @@
 
 use super::dice::Dice;
 use super::facts::{Action, Name, Purchase, PurchaseLine, Request};
+use super::lots::{LotName, NEVER};
 use super::rewards::{ACTIVITIES, SEGMENTS};
 use super::rules::{BRANDS, CATEGORIES, DEPARTMENTS};
 
@@ -148,7 +149,12 @@ impl Traffic {
                 Action::Redeem { account: self.account(dice), wallet: usize::from(dice.percent(15)), units }
             }
             16..18 => self.activity(dice, now),
-            _ => self.enrolment(dice),
+            18 => self.enrolment(dice),
+            _ => {
+                let partner = self.partner(dice);
+                let action = Action::Load { account: self.account(dice), lots: lots(dice, &partner, now) };
+                return Request { partner, transaction_id: self.fresh_id(dice), action };
+            }
         };
         Request { partner: self.partner(dice), transaction_id: self.fresh_id(dice), action }
     }
@@ -223,6 +229,8 @@ impl Traffic {
                 _ => *channel = "kiosk".into(),
             },
             Action::Enrol { .. } => changed.action = self.enrolment(dice),
+            Action::Load { account, .. } if dice.percent(30) => *account = self.account(dice),
+            Action::Load { lots, .. } => lots[0].1 += 1,
             Action::Expire => {}
         }
         if dice.percent(10) {
@@ -231,4 +239,28 @@ impl Traffic {
         }
         changed
     }
+}
+
+/// What an account had elsewhere: some of it dead by now, pending, or kept alive by what the member does.
+fn lots(dice: &mut Dice, partner: &Name, now: i64) -> Vec<(LotName, i64)> {
+    let mut lots = Vec::new();
+    for _ in 0..=dice.below(3) {
+        // Few different instants, so that lots meet those that are there.
+        let day = now.div_euclid(NS_PER_DAY) + dice.number(-2..40);
+        let lot = LotName {
+            wallet: usize::from(dice.percent(30)),
+            issuer: partner.clone(),
+            available_from: if dice.percent(30) {
+                (now.div_euclid(NS_PER_DAY) + dice.number(-1..3)) * 1_440
+            } else {
+                0
+            },
+            is_extended: dice.percent(40),
+            dies: if dice.percent(40) { NEVER } else { day * NS_PER_DAY },
+        };
+        lots.push((lot, dice.number(1..60)));
+    }
+    lots.sort();
+    lots.dedup_by(|(later, _), (earlier, _)| later == earlier);
+    lots
 }

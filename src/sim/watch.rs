@@ -74,8 +74,9 @@ impl CellWatch {
         for (id, cell) in cells.copy() {
             let name = cell_name_of(dictionary, id);
             let watched = self.cells.entry(name.clone()).or_default();
-            // Forgotten, and begun again by a reversal that came late.
-            let is_again = cell.version == watched.version && cell.used < 0 && watched.used >= 0;
+            // Forgotten, and begun again by a reversal that came late, perhaps not the first that did.
+            let is_other = (cell.used, cell.withheld) != (watched.used, watched.returning);
+            let is_again = cell.version == 1 && watched.version == 1 && cell.used < 0 && is_other;
             if !id.is_whole() && (cell.version < watched.version || is_again) {
                 *watched = Watched::default();
             }

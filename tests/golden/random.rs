@@ -93,9 +93,14 @@ fn any_later_entry() -> impl Strategy<Value = Entry> {
     ];
     let segments = prop::collection::vec((any::<u32>().prop_map(SymbolId), any::<bool>()), 0..5);
     let id = "[a-z0-9-]{1,64}";
-    (any_kind(), refusal, segments, any_takings(), id, any::<i64>(), any::<u32>(), any::<bool>()).prop_map(
-        |(kind, refusal, segments, takings, id, balance, partner, opens)| {
+    let over = prop::option::of((any::<u32>(), 1..=UNITS_MAX));
+    (any_kind(), refusal, segments, any_takings(), id, any::<i64>(), any::<u32>(), any::<bool>(), over).prop_map(
+        |(kind, refusal, segments, takings, id, balance, partner, opens, over)| {
             let mut decision = decided(&kind, refusal, segments);
+            // A cap can decline what an activity would have earned.
+            if let (CommandKind::Act(_), None, Some((cap, earned))) = (&kind, decision.refusal(), over) {
+                (decision.over_velocity, decision.earned) = (Some(SymbolId(cap)), earned);
+            }
             decision.balance_after = balance;
             let is_refused = decision.refusal().is_some();
             if !is_refused {

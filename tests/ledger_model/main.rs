@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod late;
 mod model;
 mod real;
 mod rules;
@@ -14,7 +15,9 @@ mod rules;
 use model::{Chunk, LineWords, Model, Outcome};
 use proptest::prelude::*;
 use real::Real;
-use rules::{ACCOUNTS, ACTIVITIES, BRANDS, BonusRule, DEPARTMENTS, PARTNERS, Rules, SEGMENTS, When, any_rules};
+use rules::{
+    ACCOUNTS, ACTIVITIES, BRANDS, BonusRule, CapWords, Counts, DEPARTMENTS, PARTNERS, Rules, SEGMENTS, When, any_rules,
+};
 use support::{NOON, NS_PER_DAY, NS_PER_SECOND};
 use tallystick::ledger::decision::Refusal;
 use tallystick::ledger::program::CalendarWindow;
@@ -232,7 +235,13 @@ fn plain() -> Rules {
         per_line: false,
         excluded_department: None,
         lines: vec![],
-        caps: vec![(false, false, 20)],
+        caps: vec![CapWords {
+            counts: Counts::Units,
+            window: CalendarWindow::Day,
+            rolling: 1,
+            limit: 20,
+            declines: false,
+        }],
         has_metric: true,
         tiers: vec![],
         bonuses: vec![],

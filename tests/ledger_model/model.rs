@@ -4,12 +4,12 @@
 //! lines by comparing strings, finds days with another time-zone library, and adds in fractions.
 
 use jiff::tz::TimeZone;
-use jiff::{Span, Zoned};
+use jiff::{Span, Zoned, civil};
 use tallystick::ledger::decision::Refusal;
 use tallystick::ledger::program::{CalendarWindow, Stacking};
 use tallystick::ledger::types::TimestampNs;
 
-use crate::rules::{BRANDS, DEPARTMENTS, Rule, Rules, SEGMENTS, When};
+use crate::rules::{BRANDS, CapWords, Counts, DEPARTMENTS, Rule, Rules, SEGMENTS, When};
 use crate::support::NS_PER_DAY;
 
 /// What became of a step, in the model's words and in the ledger's.
@@ -122,8 +122,8 @@ impl<'a> Model<'a> {
         jiff::Timestamp::from_nanosecond(i128::from(at.0)).expect("in range").to_zoned(self.zone.clone())
     }
 
-    /// Names the window that contains an instant.
-    fn window(window: CalendarWindow, at: &Zoned) -> String {
+    /// Names the window that contains a local time.
+    fn window(window: CalendarWindow, at: civil::DateTime) -> String {
         let monday = at.date().checked_sub(Span::new().days(at.date().weekday().to_monday_zero_offset()));
         match window {
             CalendarWindow::Hour => format!("{} {}", at.date(), at.hour()),
@@ -134,6 +134,20 @@ impl<'a> Model<'a> {
             CalendarWindow::Anniversary => unreachable!("no drawn metric counts by it"),
             CalendarWindow::Lifetime => String::new(),
         }
+    }
+
+    /// A local time so many windows later.
+    fn later(window: CalendarWindow, at: civil::DateTime, count: i32) -> civil::DateTime {
+        let span = Span::new();
+        let span = match window {
+            CalendarWindow::Hour => span.hours(count),
+            CalendarWindow::Day => span.days(count),
+            CalendarWindow::Week => span.weeks(count),
+            CalendarWindow::Month => span.months(count),
+            CalendarWindow::Year => span.years(count),
+            CalendarWindow::Anniversary | CalendarWindow::Lifetime => unreachable!("nothing rolls by it"),
+        };
+        at.checked_add(span).expect("in range")
     }
 
     fn in_segment(&self, account: usize, segment: usize) -> bool {
@@ -157,6 +171,25 @@ impl<'a> Model<'a> {
             && eligible >= when.eligible_min
             && (when.every_nth == 0 || number % when.every_nth == 0)
             && when.partner.is_none_or(|wanted| wanted == partner)
+            && self.is_days_since(when.days_since, account, at)
+            && when.own_average.is_none_or(|percent| self.reaches_average(percent, account, eligible))
+    }
+
+    /// Whether the day lies so far behind the last of the days of the account's baskets.
+    fn is_days_since(&self, (least, most): (Option<i32>, Option<i32>), account: usize, at: &Zoned) -> bool {
+        let baskets = self.past.iter().map(|(_, past)| past).filter(|past| past.account == account && past.is_basket);
+        let last = baskets.map(|past| past.at.date()).max();
+        let days = last.map(|last| last.until(at.date()).expect("in range").get_days());
+        least.is_none_or(|least| days.is_some_and(|days| days >= least))
+            && most.is_none_or(|most| days.is_some_and(|days| days <= most))
+    }
+
+    /// Whether an amount is so many percent of what the account's baskets came to on average.
+    fn reaches_average(&self, percent: i64, account: usize, eligible: i64) -> bool {
+        let baskets = self.past.iter().filter(|(_, past)| past.account == account && past.is_basket).count();
+        let spent: i64 = self.standing(|past| past.account == account).map(|past| past.eligible).sum();
+        let count = i64::try_from(baskets).expect("few");
+        count > 0 && eligible * 100 * count >= spent * percent
     }
 
     /// What the account has spent in the year.
@@ -226,8 +259,8 @@ impl<'a> Model<'a> {
     }
 
     fn used(&self, account: usize, bonus: usize, window: CalendarWindow, at: &Zoned) -> i64 {
-        let wanted = Self::window(window, at);
-        let same = |past: &Past| past.account == account && Self::window(window, &past.at) == wanted;
+        let wanted = Self::window(window, at.datetime());
+        let same = |past: &Past| past.account == account && Self::window(window, past.at.datetime()) == wanted;
         let times = self.standing(same).filter(|past| past.bonuses.contains(&bonus)).count();
         i64::try_from(times).expect("few")
     }
@@ -271,18 +304,9 @@ impl<'a> Model<'a> {
         } else {
             self.rounded(exact.iter().fold(Fraction::ZERO, |sum, exact| sum.plus(*exact)))
         };
-        let mut bonuses = self.bonuses(None, account, partner, &local, eligible);
+        let bonuses = self.bonuses(None, account, partner, &local, eligible);
         let earned = by_lines + bonuses.iter().map(|index| self.rules.bonuses[*index].units).sum::<i64>();
-        let over_velocity = earned > 0
-            && self.rules.caps.iter().filter(|(baskets, ..)| *baskets).any(|(_, yearly, limit)| {
-                let seen = self.in_cap(account, *yearly, &local).filter(|past| past.is_basket && past.granted > 0);
-                i64::try_from(seen.count()).expect("few") >= *limit
-            });
-        if over_velocity {
-            bonuses.clear();
-        }
-        let wanted = if over_velocity { 0 } else { earned };
-        self.accept(step, account, partner, true, at, now, Asked { earned, wanted, over_velocity, eligible, bonuses })
+        self.accept(step, account, partner, true, at, now, Asked { earned, eligible, bonuses })
     }
 
     pub fn act(
@@ -296,14 +320,34 @@ impl<'a> Model<'a> {
     ) -> Outcome {
         let bonuses = self.bonuses(Some(kind), account, partner, &self.local(at), 0);
         let earned = bonuses.iter().map(|index| self.rules.bonuses[*index].units).sum();
-        let asked = Asked { earned, wanted: earned, over_velocity: false, eligible: 0, bonuses };
+        let asked = Asked { earned, eligible: 0, bonuses };
         self.accept(step, account, partner, false, at, now, asked)
     }
 
-    fn in_cap(&self, account: usize, yearly: bool, at: &Zoned) -> impl Iterator<Item = &Past> {
-        let window = if yearly { CalendarWindow::Year } else { CalendarWindow::Day };
-        let wanted = Self::window(window, at);
-        self.standing(move |past| past.account == account && Self::window(window, &past.at) == wanted)
+    /// What a cap has counted in the fullest of all runs of windows that contain the present one.
+    fn in_cap(&self, cap: &CapWords, account: usize, at: &Zoned) -> i64 {
+        let past = self.standing(|past| past.account == account);
+        let counted: Vec<(String, i64)> = past
+            .map(|past| {
+                let granted = (past.is_basket, past.granted, past.eligible);
+                (Self::window(cap.window, past.at.datetime()), counts_for(cap, granted))
+            })
+            .collect();
+        let run = |first: i32| -> i64 {
+            let windows = (first..first + cap.rolling).map(|ahead| Self::later(cap.window, at.datetime(), ahead));
+            let names: Vec<String> = windows.map(|at| Self::window(cap.window, at)).collect();
+            counted.iter().filter(|(name, _)| names.contains(name)).map(|(_, value)| value).sum()
+        };
+        (1 - cap.rolling..=0).map(run).max().expect("there is one run at least")
+    }
+
+    /// The instant from which units that are earned at a local time are dead.
+    fn death(&self, at: &Zoned) -> i64 {
+        self.rules.expiry_days.map_or(i64::MAX, |days| {
+            let died = at.date().checked_add(Span::new().days(i64::from(days) + 1)).expect("in range");
+            let died = died.to_zoned(self.zone.clone()).expect("in range").start_of_day().expect("in range");
+            i64::try_from(died.timestamp().as_nanosecond()).expect("in range")
+        })
     }
 
     #[expect(clippy::too_many_arguments, reason = "a step's words")]
@@ -321,7 +365,15 @@ impl<'a> Model<'a> {
             return Outcome::Refused(Refusal::ReceiptTooOld);
         }
         let local = self.local(at);
-        let mut granted = asked.wanted;
+        let Asked { earned, eligible, mut bonuses } = asked;
+        let over_velocity = self.rules.caps.iter().filter(|cap| cap.declines).any(|cap| {
+            let wanted = counts_for(cap, (is_basket, earned, eligible));
+            wanted > 0 && self.in_cap(cap, account, &local) + wanted > cap.limit
+        });
+        if over_velocity {
+            bonuses.clear();
+        }
+        let mut granted = if over_velocity { 0 } else { earned };
         let mut clips = Vec::new();
         let mut bound = |granted: &mut i64, room: i64| {
             assert!(room >= 0, "no cap and no budget is ever exceeded");
@@ -330,9 +382,8 @@ impl<'a> Model<'a> {
                 *granted = room;
             }
         };
-        for (_, yearly, limit) in self.rules.caps.iter().filter(|(baskets, ..)| !*baskets) {
-            let taken: i64 = self.in_cap(account, *yearly, &local).map(|past| past.granted).sum();
-            bound(&mut granted, limit - taken);
+        for cap in self.rules.caps.iter().filter(|cap| !cap.declines) {
+            bound(&mut granted, cap.limit - self.in_cap(cap, account, &local));
         }
         let posted_on = self.local(now).date();
         let first = jiff::civil::date(2017, 3, 1);
@@ -341,19 +392,14 @@ impl<'a> Model<'a> {
         for (index, (limit, _)) in self.rules.budgets.iter().enumerate().filter(|(index, _)| drew_on[*index]) {
             bound(&mut granted, limit - self.drawn(index));
         }
-        let expires_at = self.rules.expiry_days.map_or(i64::MAX, |days| {
-            let died = local.date().checked_add(Span::new().days(i64::from(days) + 1)).expect("in range");
-            let died = died.to_zoned(self.zone.clone()).expect("in range").start_of_day().expect("in range");
-            i64::try_from(died.timestamp().as_nanosecond()).expect("in range")
-        });
+        let expires_at = self.death(&local);
         let gained = if expires_at > now.0 { granted } else { 0 };
         let balance = self.balance(account, now) + gained;
         if balance > self.rules.balance_max {
             return Outcome::Refused(Refusal::BalanceLimitExceeded);
         }
         let level = (!self.rules.tiers.is_empty())
-            .then(|| (self.level(account, &local), self.spent(account, &local) + asked.eligible));
-        let Asked { earned, over_velocity, eligible, bonuses, .. } = asked;
+            .then(|| (self.level(account, &local), self.spent(account, &local) + eligible));
         self.meet(account);
         if granted > 0 {
             self.chunks.push(Chunk { account, expires_at, issuer: partner, units: granted });
@@ -480,8 +526,16 @@ impl<'a> Model<'a> {
 /// What is to be granted before caps and budgets.
 struct Asked {
     earned: i64,
-    wanted: i64,
-    over_velocity: bool,
     eligible: i64,
     bonuses: Vec<usize>,
+}
+
+/// What something counts for in a cap: whether it is a basket, units, and the eligible amount.
+fn counts_for(cap: &CapWords, (is_basket, units, eligible): (bool, i64, i64)) -> i64 {
+    match cap.counts {
+        Counts::Units => units,
+        _ if units == 0 || !is_basket => 0,
+        Counts::Baskets => 1,
+        Counts::Amounts => eligible,
+    }
 }

@@ -25,6 +25,8 @@ pub struct Real {
     pub cells: Cells,
     pub state: ShardState,
     decision: Decision,
+    /// The account of what was decided last.
+    account: usize,
     /// Per step: what a reversal of it needs.
     granted: Vec<(usize, usize, Granted)>,
     partners: [SymbolId; 2],
@@ -42,6 +44,7 @@ impl Real {
             cells: Cells::default(),
             state: ShardState::new(ShardId(0)),
             decision: Decision::default(),
+            account: 0,
             granted: Vec::new(),
             partners,
             segments,
@@ -89,6 +92,11 @@ impl Real {
             self.granted.push((step, account, undo));
         }
         self.grant()
+    }
+
+    /// What was decided last, and for which account.
+    pub fn decided(&self) -> (&Decision, usize) {
+        (&self.decision, self.account)
     }
 
     fn grant(&self) -> Outcome {
@@ -185,6 +193,7 @@ impl Real {
 
     /// Decides and applies, as a worker does.
     fn run(&mut self, account: usize, now: TimestampNs, partner: SymbolId, kind: CommandKind) {
+        self.account = account;
         let command = Command { account_id: ACCOUNTS[account].into(), transaction_id: "model".into(), partner, kind };
         let mut wanted = Vec::new();
         draws::list(&self.program, &command, now, &mut wanted);

@@ -4,7 +4,8 @@
 
 use proptest::prelude::*;
 use tallystick::ledger::program::{
-    Bonus, CalendarWindow, Conditions, Expiry, LineEffect, Program, Stacking, TierLadder, TierLevel, Trigger, Weekdays,
+    Bonus, CalendarWindow, Conditions, Expiry, LineEffect, OwnAverage, Program, Stacking, TierLadder, TierLevel,
+    Trigger, Weekdays,
 };
 use tallystick::ledger::types::{ProgramVersion, SymbolId, TimestampNs};
 use tallystick::program::{SymbolTable, Symbols, compile};
@@ -35,6 +36,30 @@ pub struct When {
     pub partner: Option<usize>,
     /// From this hour of the day until the next noon or midnight.
     pub from_hour: Option<u16>,
+    /// At least, and at most, so many days since the last basket.
+    pub days_since: (Option<i32>, Option<i32>),
+    /// At least so many percent of the account's average basket.
+    pub own_average: Option<i64>,
+}
+
+/// What a cap counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    Units,
+    Baskets,
+    Amounts,
+}
+
+/// A cap of each account.
+#[derive(Clone, Copy, Debug)]
+pub struct CapWords {
+    pub counts: Counts,
+    pub window: CalendarWindow,
+    /// So many windows that follow each other are bounded together.
+    pub rolling: i32,
+    pub limit: i64,
+    /// What would exceed it earns nothing.
+    pub declines: bool,
 }
 
 /// A rule about lines of a department or a brand.
@@ -70,8 +95,8 @@ pub struct Rules {
     pub per_line: bool,
     pub excluded_department: Option<&'static str>,
     pub lines: Vec<Rule>,
-    /// In the order of the file: whether it counts baskets, whether its window is the year, its limit.
-    pub caps: Vec<(bool, bool, i64)>,
+    /// In the order of the file.
+    pub caps: Vec<CapWords>,
     pub has_metric: bool,
     /// Thresholds, ascending, and multipliers in ten-thousandths. They need the metric.
     pub tiers: Vec<(i64, i64)>,
@@ -85,6 +110,10 @@ pub struct Rules {
 }
 
 impl Rules {
+    fn conditions(&self) -> impl Iterator<Item = &When> {
+        self.lines.iter().map(|rule| &rule.when).chain(self.bonuses.iter().map(|bonus| &bonus.when))
+    }
+
     /// The part that every version of the file's language has said.
     pub fn source(&self) -> String {
         let mut text = format!(
@@ -109,11 +138,20 @@ impl Rules {
             add(format!("[[rules]]\nname = \"rule-{index}\"\nmatch = {{ {attribute} = [\"{}\"] }}\n", rule.value));
             add(format!("multiplier = \"{}.{:04}\"\n", rule.multiplier / 10_000, rule.multiplier % 10_000));
         }
-        for (index, (baskets, yearly, limit)) in self.caps.iter().enumerate() {
-            let measure = if *baskets { "earning-baskets" } else { "units" };
-            let window = if *yearly { "year" } else { "day" };
+        for (index, cap) in self.caps.iter().enumerate() {
+            let CapWords { counts, window, rolling, limit, declines } = cap;
+            let measure = match counts {
+                Counts::Units => "units",
+                Counts::Baskets => "earning-baskets",
+                Counts::Amounts => "eligible-amount",
+            };
+            let window = format!("{window:?}").to_lowercase();
+            let over = if *declines { "decline" } else { "clip" };
             add(format!("[[caps]]\nname = \"cap-{index}\"\nmeasure = \"{measure}\"\nwindow = \"{window}\"\n"));
-            add(format!("limit = {limit}\n"));
+            add(format!("rolling = {rolling}\nlimit = {limit}\nover = \"{over}\"\n"));
+        }
+        if self.conditions().any(|when| when.own_average.is_some()) {
+            add("[[metrics]]\nname = \"ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n".to_owned());
         }
         if self.has_metric {
             add("[[metrics]]\nname = \"spent\"\nmeasure = \"eligible-amount\"\nwindow = \"year\"\n".to_owned());
@@ -139,7 +177,7 @@ impl Rules {
             }
             made.when = (rule.when != When::default()).then(|| Box::new(conditions(&rule.when, symbols)));
             table.multiply_max += u32::from(made.stacking == Stacking::Multiply);
-            table.needs_eligible_amount |= rule.when.eligible_min > 0;
+            table.needs_eligible_amount |= rule.when.eligible_min > 0 || rule.when.own_average.is_some();
         }
         program.earn.terms.expiry = self.expiry_days.map_or(Expiry::Never, Expiry::AfterDays);
         if !self.tiers.is_empty() {
@@ -172,6 +210,7 @@ impl Rules {
             }
         };
         program.bonuses = self.bonuses.iter().enumerate().map(bonus).collect();
+        program.keeps_last_basket = self.conditions().any(|when| when.days_since != (None, None));
         program
     }
 
@@ -199,6 +238,9 @@ fn conditions(when: &When, symbols: &mut SymbolTable) -> Conditions {
         levels: if when.level_min == 0 { 0 } else { u64::MAX << when.level_min },
         eligible_minor_min: when.eligible_min,
         every_nth_basket: when.every_nth,
+        days_since_last_basket_min: when.days_since.0,
+        days_since_last_basket_max: when.days_since.1,
+        own_average: when.own_average.map(|percent| OwnAverage { metric: symbol(symbols, "ever"), percent }),
         ..Conditions::default()
     }
 }
@@ -216,10 +258,23 @@ fn any_when(of_basket: bool) -> impl Strategy<Value = When> {
         prop_oneof![4 => Just(0), 1 => 0..nth],
         seldom(0..PARTNERS.len()),
         prop::option::weighted(0.2, 0..24_u16),
+        (prop::option::weighted(0.1, 0..4_i32), prop::option::weighted(0.1, 0..4_i32)),
+        prop::option::weighted(0.15, 30..300_i64).prop_map(move |percent| percent.filter(|_| of_basket)),
     )
-        .prop_map(|(weekdays, segment, not_segment, level_min, eligible_min, every_nth, partner, from_hour)| {
-            When { weekdays, segment, not_segment, level_min, eligible_min, every_nth, partner, from_hour }
-        })
+        .prop_map(
+            |(weekdays, segment, not_segment, level_min, eligible_min, every_nth, partner, hour, days, average)| When {
+                weekdays,
+                segment,
+                not_segment,
+                level_min,
+                eligible_min,
+                every_nth,
+                partner,
+                from_hour: hour,
+                days_since: days,
+                own_average: average,
+            },
+        )
 }
 
 fn any_rule() -> impl Strategy<Value = Rule> {
@@ -251,6 +306,19 @@ fn any_bonus() -> impl Strategy<Value = BonusRule> {
     })
 }
 
+fn any_cap() -> impl Strategy<Value = CapWords> {
+    use CalendarWindow::{Day, Hour, Month, Week, Year};
+    let counts = prop_oneof![3 => Just(Counts::Units), 1 => Just(Counts::Baskets), 1 => Just(Counts::Amounts)];
+    let window = prop_oneof![1 => Just(Hour), 3 => Just(Day), 1 => Just(Week), 1 => Just(Month), 2 => Just(Year)];
+    let rolling = prop_oneof![2 => Just(1), 1 => 2..5_i32];
+    (counts, window, rolling, 1..60_i64, prop::bool::weighted(0.3)).prop_map(
+        |(counts, window, rolling, limit, declines)| {
+            let limit = if counts == Counts::Amounts { limit * 200 } else { limit };
+            CapWords { counts, window, rolling, limit, declines: declines || counts != Counts::Units }
+        },
+    )
+}
+
 pub fn any_rules() -> impl Strategy<Value = Rules> {
     let earn = (
         prop_oneof![Just("UTC"), Just("America/New_York"), Just("Pacific/Kiritimati")],
@@ -267,7 +335,7 @@ pub fn any_rules() -> impl Strategy<Value = Rules> {
     ];
     let bounds = (
         prop::collection::vec(any_rule(), 0..4),
-        prop::collection::vec((any::<bool>(), any::<bool>(), 1..60_i64), 0..4),
+        prop::collection::vec(any_cap(), 0..4),
         any::<bool>(),
         tiers,
         prop::collection::vec(any_bonus(), 0..4),

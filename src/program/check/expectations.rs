@@ -5,7 +5,7 @@
 use crate::ledger::account::{Account, Counter, Profile};
 use crate::ledger::command::{Activity, Basket, Command, CommandKind, Line};
 use crate::ledger::decision::{Decision, Outcome};
-use crate::ledger::program::{AccountPolicy, LineClass, Periods, Program};
+use crate::ledger::program::{AccountPolicy, CalendarWindow, LineClass, Metric, MetricMeasure, Periods, Program};
 use crate::ledger::state::{Context, ShardState};
 use crate::ledger::types::{AccountNumber, Day, Item, ItemId, ShardId, SymbolId, TimestampNs};
 use crate::limits::UNITS_MAX;
@@ -29,14 +29,16 @@ pub(in crate::program) fn check_expectations(
     symbols: &mut SymbolTable,
     problems: &mut Problems<'_>,
 ) {
-    let unbounded = without_bounds(program);
+    let mut unbounded = without_bounds(program);
     let known = KnownFacts::of(file);
     let mut decision = Decision::default();
     for expectation in &file.expectations {
         known.check(expectation, problems);
         let Some(at) = instant(expectation, program, problems) else { continue };
+        let Some(counters) = counters(expectation, program, at, problems) else { continue };
+        place_in_variants(&expectation.given, program, &mut unbounded);
         let command = command(expectation, at, symbols);
-        let state = state(expectation, &unbounded, at, symbols);
+        let state = state(expectation, &unbounded, at, counters, symbols);
         let context = Context { program: &unbounded, posted_at: at, rooms: &[] };
         state.decide(&command, &context, &mut decision);
         compare(expectation, &command, &decision, &unbounded, problems);
@@ -109,27 +111,87 @@ fn command(expectation: &Expectation, at: TimestampNs, symbols: &mut SymbolTable
 }
 
 /// A shard with one account: of which is known what the expectation says.
-fn state(expectation: &Expectation, program: &Program, at: TimestampNs, symbols: &mut SymbolTable) -> ShardState {
-    let Given { segments, level, basket_number, birthday, days_since_last_basket, .. } = &expectation.given;
+fn state(
+    expectation: &Expectation,
+    program: &Program,
+    at: TimestampNs,
+    counters: Vec<Counter>,
+    symbols: &mut SymbolTable,
+) -> ShardState {
+    let Given { segments, basket_number, birthday, days_since_last_basket, .. } = &expectation.given;
     // Opened at the instant, so that the first of its own years has begun.
-    let mut account = Account { id: ACCOUNT.into(), opened_at: at, ..Account::default() };
-    // A basket is counted once it is accepted.
-    let is_basket = matches!(expectation.event, Event::Basket(_));
-    account.totals.baskets = basket_number - i64::from(is_basket);
+    let mut account = Account { id: ACCOUNT.into(), opened_at: at, counters, ..Account::default() };
+    account.totals.baskets = baskets_before(expectation, *basket_number);
     let mut segments: Vec<_> = segments.iter().map(|segment| intern(symbols, segment.get_ref())).collect();
     segments.sort_unstable();
     segments.dedup();
     let last_basket_on = days_since_last_basket.map(|days| Day(program.zone.day(at).0 - days));
     let birthday = *birthday;
     account.profile = Some(Box::new(Profile { segments, birthday, last_basket_on, ..Profile::default() }));
-    if let Some((ladder, reached)) = program.tiers.as_ref().and_then(|ladder| Some((ladder, ladder.at(*level)?))) {
-        let period = Periods::at(&program.zone, at).of(ladder.window);
-        let retain_until = Day(i32::MAX);
-        account.counters.push(Counter { counter: ladder.metric, period, value: reached.threshold, retain_until });
-    }
     let mut state = ShardState::new(ShardId(0));
     state.place(AccountNumber(0), &account);
     state
+}
+
+/// How many baskets the account has had: a basket is counted once it is accepted.
+fn baskets_before(expectation: &Expectation, basket_number: i64) -> i64 {
+    basket_number - i64::from(matches!(expectation.event, Event::Basket(_)))
+}
+
+/// The counters that make the level and the average; `None` where both cannot be.
+fn counters(
+    expectation: &Expectation,
+    program: &Program,
+    at: TimestampNs,
+    problems: &mut Problems<'_>,
+) -> Option<Vec<Counter>> {
+    let Given { level, basket_number, own_average, .. } = &expectation.given;
+    let retain_until = Day(i32::MAX);
+    let mut counters = Vec::new();
+    if let Some(average) = own_average {
+        let baskets = baskets_before(expectation, *basket_number).max(0);
+        let spent = average.get_ref().checked_mul(baskets).filter(|spent| *spent <= UNITS_MAX);
+        let Some(spent) = spent else {
+            let message = format!("{} baskets with this average come to more than can be counted", stated(baskets));
+            problems.push(Finding::error(&average.span(), message));
+            return None;
+        };
+        let counts = |metric: &&Metric| {
+            (metric.measure, metric.window) == (MetricMeasure::EligibleAmount, CalendarWindow::Lifetime)
+        };
+        let ever = program.metrics.iter().filter(counts);
+        counters.extend(ever.map(|metric| Counter { counter: metric.symbol, period: 0, value: spent, retain_until }));
+    }
+    if let Some(ladder) = &program.tiers {
+        let made = counters.iter().find(|counter| counter.counter == ladder.metric);
+        if let (Some(made), Some(average)) = (made, own_average) {
+            // The ladder counts what the average is made of, so that the level follows from it.
+            let reached = ladder.level(made.value);
+            if reached != *level {
+                let name = ladder.at(reached).map_or("none", |level| level.name.as_str());
+                let message = format!("an account of this average and number of baskets has the level {name:?}");
+                let hint = format!("write tier = {name:?}, or another `basket_number`");
+                problems.push(Finding::error(&average.span(), message).hint(hint));
+                return None;
+            }
+        } else if let Some(reached) = ladder.at(*level) {
+            let period = Periods::at(&program.zone, at).of(ladder.window);
+            counters.push(Counter { counter: ladder.metric, period, value: reached.threshold, retain_until });
+        }
+    }
+    counters.sort_unstable_by_key(|counter| (counter.counter, counter.period));
+    Some(counters)
+}
+
+/// Has every account fall into the variants that are stated: of those experiments they have all of the shares.
+fn place_in_variants(given: &Given, program: &Program, unbounded: &mut Program) {
+    unbounded.experiments.clone_from(&program.experiments);
+    for (experiment, variant) in &given.variants {
+        let Some(experiment) = unbounded.experiments.get_mut(usize::from(*experiment)) else { continue };
+        for ((_, below), index) in experiment.variants.iter_mut().zip(0_u8..) {
+            *below = if index < *variant { 0 } else { 100 };
+        }
+    }
 }
 
 fn compare(

@@ -1,7 +1,8 @@
 //! Rules that match the same lines: which one counts, and whether the file says so.
 //!
 //! What must stay true: a warning about a rule that never counts is certain, conditions considered; of two exclusive
-//! rules for the same value that can hold together it is never the order of the file that decides.
+//! rules for the same value that can hold together it is never the order of the file that decides, and where one line
+//! could carry what two of them match, the author is told.
 
 use std::collections::{HashMap, HashSet};
 
@@ -145,8 +146,8 @@ pub(super) fn check_exclusive(file: &ProgramFile, problems: &mut Problems<'_>) {
     let everywhere: Vec<&RuleEntry> = exclusive().filter(|rule| rule.matched.is_none()).take(COMPARED_MAX).collect();
     let first: Vec<&RuleEntry> = exclusive().take(COMPARED_MAX).collect();
     let mut by_value: HashMap<Value<'_>, Vec<&RuleEntry>> = HashMap::new();
+    let mut meetings = Meetings { excluded: super::excluded_values(file), by_rank: HashMap::new() };
     for rule in exclusive() {
-        let rank = |rule: &RuleEntry| (rule.priority, rule.multiplier().map(|bps| *bps.get_ref()));
         let clashes = |other: &&RuleEntry| {
             !std::ptr::eq(*other, rule) && rank(other) == rank(rule) && can_hold_together(&other.when, &rule.when)
         };
@@ -164,7 +165,10 @@ pub(super) fn check_exclusive(file: &ProgramFile, problems: &mut Problems<'_>) {
             let earlier = first.iter().copied().filter(begins_before);
             found = found.or_else(|| earlier.into_iter().find(clashes).map(|other| (other, None)));
         }
-        let Some((other, value)) = found else { continue };
+        let Some((other, value)) = found else {
+            meetings.check(rule, problems);
+            continue;
+        };
         let line = problems.line(other.name.span().start);
         let what = value.map_or_else(|| "the same lines".to_owned(), |value| format!("{:?}", value.get_ref()));
         let message = format!(
@@ -175,6 +179,56 @@ pub(super) fn check_exclusive(file: &ProgramFile, problems: &mut Problems<'_>) {
         let at = value.map_or_else(|| rule.name.span(), At::span);
         let hint = "state another priority in one of them, or conditions that cannot hold together";
         problems.push(Finding::error(&at, message).hint(hint));
+    }
+}
+
+/// What decides between exclusive rules before the order of the file does.
+fn rank(rule: &RuleEntry) -> (i32, Option<i64>) {
+    (rule.priority, rule.multiplier().map(|bps| *bps.get_ref()))
+}
+
+/// Exclusive rules by rank and by what they match, to find those of different attributes that a line could meet together.
+struct Meetings<'f> {
+    excluded: HashMap<Value<'f>, usize>,
+    by_rank: HashMap<(i32, Option<i64>), Vec<&'f RuleEntry>>,
+}
+
+/// Rules of one rank and attribute with which later ones are compared.
+const MEETING_MAX: usize = 4;
+
+impl<'f> Meetings<'f> {
+    /// Warns of an earlier rule of another attribute. What a line earns is the same by both; which of them a statement
+    /// names, the order of the file decides.
+    fn check(&mut self, rule: &'f RuleEntry, problems: &mut Problems<'_>) {
+        // A rule of which all values are excluded meets no line.
+        let Some((attribute, value)) = self.first_value(rule) else { return };
+        let earlier = self.by_rank.get(&rank(rule)).map_or(&[][..], Vec::as_slice);
+        let by = |other: &RuleEntry| other.matched.as_ref().map(|(attribute, _)| *attribute);
+        let meets = |other: &&RuleEntry| by(other) != Some(attribute) && can_hold_together(&other.when, &rule.when);
+        let met = earlier.iter().copied().find(meets).and_then(|other| Some((other, self.first_value(other)?)));
+        if let Some((other, (their_attribute, theirs))) = met {
+            let line = problems.line(other.name.span().start);
+            let (key, their_key) = (key_of(attribute), key_of(their_attribute));
+            let message = format!(
+                "exclusive rules `{}` and `{}` on line {line} have the same priority and multiplier, and both match a \
+                 line of {key} {value:?} and {their_key} {theirs:?}",
+                rule.name.get_ref(),
+                other.name.get_ref(),
+            );
+            let hint =
+                "the first in the file is named: state another priority in one of them to say which it should be";
+            problems.push(Finding::warning(&rule.name.span(), message).hint(hint));
+        }
+        if earlier.iter().filter(|other| by(other) == Some(attribute)).count() < MEETING_MAX {
+            self.by_rank.entry(rank(rule)).or_default().push(rule);
+        }
+    }
+
+    /// The first value of a rule that a line can carry and be eligible.
+    fn first_value(&self, rule: &'f RuleEntry) -> Option<Value<'f>> {
+        let (attribute, _) = rule.matched.as_ref()?;
+        let values = rule.values().iter().map(|value| (*attribute, value.get_ref().as_str()));
+        values.into_iter().find(|value| !self.excluded.contains_key(value))
     }
 }
 

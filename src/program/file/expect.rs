@@ -2,7 +2,7 @@
 //!
 //! What must stay true: an expectation states an event that could happen: lines or an activity, never both.
 
-use super::when::{level_number, month_day};
+use super::when::{Known, level_number, month_day, read_variants};
 use super::{ATTRIBUTE_KEYS, Names};
 use crate::ledger::types::MonthDay;
 use crate::limits;
@@ -42,6 +42,10 @@ pub(in crate::program) struct Given {
     pub(in crate::program) basket_number: i64,
     pub(in crate::program) birthday: Option<MonthDay>,
     pub(in crate::program) days_since_last_basket: Option<i32>,
+    /// Minor units that the account's earlier baskets come to on average.
+    pub(in crate::program) own_average: Option<At<i64>>,
+    /// Experiments and the account's variant of each, by their places in the file; one for an experiment at most.
+    pub(in crate::program) variants: Vec<(u8, u8)>,
 }
 
 /// One line of an expectation's basket.
@@ -59,7 +63,7 @@ const BASKET_NUMBER_MAX: i64 = 1_000_000_000;
 pub(super) fn read_expectation(
     mut entry: TableReader<'_, '_>,
     rule_names: &Names,
-    levels: &[String],
+    known: &Known<'_>,
 ) -> Option<Expectation> {
     entry.require(&["name", "units"]);
     let name = entry.text("name", 1..=limits::SYMBOL_BYTES_MAX);
@@ -77,7 +81,7 @@ pub(super) fn read_expectation(
     let activity = entry.text("activity", 1..=limits::SYMBOL_BYTES_MAX);
     let units = entry.integer("units", 0..=limits::UNITS_MAX);
     let because = read_because(&mut entry, rule_names);
-    let given = read_given(&mut entry, activity.is_some(), levels);
+    let given = read_given(&mut entry, activity.is_some(), known);
     entry.finish();
     let event = match activity {
         Some(kind) => Event::Activity(kind),
@@ -88,7 +92,7 @@ pub(super) fn read_expectation(
 
 const LACKS_LINES: &str = "[[expect]] lacks `lines`";
 
-fn read_given(entry: &mut TableReader<'_, '_>, is_activity: bool, levels: &[String]) -> Given {
+fn read_given(entry: &mut TableReader<'_, '_>, is_activity: bool, known: &Known<'_>) -> Given {
     let at = entry.local_time("at");
     let [store, channel, payment_method, partner] = ["store", "channel", "payment_method", "partner"].map(|key| {
         let text = entry.text(key, 0..=limits::SYMBOL_BYTES_MAX);
@@ -99,16 +103,17 @@ fn read_given(entry: &mut TableReader<'_, '_>, is_activity: bool, levels: &[Stri
     });
     let segments = entry.texts_of("segments", 1..=limits::SYMBOL_BYTES_MAX).unwrap_or_default();
     let tier = entry.text("tier", 0..=limits::PROGRAM_NAME_BYTES_MAX);
-    let level = tier.and_then(|name| level_number(entry, &name, levels)).unwrap_or(0);
+    let level = tier.and_then(|name| level_number(entry, &name, known.levels)).unwrap_or(0);
+    let own_average = read_own_average(entry, is_activity);
+    // An average takes a basket before this one.
     let first = i64::from(!is_activity);
-    let basket_number = entry.integer("basket_number", first..=BASKET_NUMBER_MAX).map_or(first, At::into_inner);
-    let birthday = entry.text("birthday", 0..=usize::MAX);
-    let parsed = birthday.as_ref().and_then(|text| month_day(text.get_ref()));
-    if let Some(text) = birthday.as_ref().filter(|_| parsed.is_none()) {
-        let finding = Finding::error(&text.span(), format!("{:?} is no birthday", text.get_ref()));
-        entry.problems.push(finding.hint("write month and day, for example birthday = \"04-30\""));
+    let least = first + i64::from(own_average.is_some());
+    let basket_number = entry.integer("basket_number", first..=BASKET_NUMBER_MAX).map_or(least, At::into_inner);
+    if let Some(average) = own_average.as_ref().filter(|_| basket_number < least) {
+        let finding = Finding::error(&average.span(), "an account that has had no basket has no average");
+        entry.problems.push(finding.hint("state a `basket_number` from 2, or none"));
     }
-    let birthday = parsed.map(|(month, day)| MonthDay { month, day });
+    let birthday = read_birthday(entry);
     let days = entry.integer("days_since_last_basket", 0..=limits::EXPIRY_DAYS_MAX);
     let days_since_last_basket = days.and_then(|days| i32::try_from(days.into_inner()).ok());
     Given {
@@ -122,7 +127,45 @@ fn read_given(entry: &mut TableReader<'_, '_>, is_activity: bool, levels: &[Stri
         basket_number,
         birthday,
         days_since_last_basket,
+        own_average,
+        variants: read_own_variants(entry, known),
     }
+}
+
+/// `birthday = "04-30"`.
+fn read_birthday(entry: &mut TableReader<'_, '_>) -> Option<MonthDay> {
+    let text = entry.text("birthday", 0..=usize::MAX)?;
+    let parsed = month_day(text.get_ref());
+    if parsed.is_none() {
+        let finding = Finding::error(&text.span(), format!("{:?} is no birthday", text.get_ref()));
+        entry.problems.push(finding.hint("write month and day, for example birthday = \"04-30\""));
+    }
+    parsed.map(|(month, day)| MonthDay { month, day })
+}
+
+/// `own_average = 2_500`.
+fn read_own_average(entry: &mut TableReader<'_, '_>, is_activity: bool) -> Option<At<i64>> {
+    let average = entry.integer("own_average", 0..=limits::LINE_AMOUNT_MINOR_MAX)?;
+    if is_activity {
+        let message = "an activity has no amount that `own_average` could be compared with";
+        entry.problems.push(Finding::error(&average.span(), message));
+    }
+    Some(average)
+}
+
+/// `variant = ["welcome.b"]`: an account has one variant of an experiment.
+fn read_own_variants(entry: &mut TableReader<'_, '_>, known: &Known<'_>) -> Vec<(u8, u8)> {
+    let mut variants: Vec<(u8, u8)> = Vec::new();
+    for variant in read_variants(entry, "variant", known.experiments) {
+        let (experiment, _) = *variant.get_ref();
+        if variants.iter().any(|(other, _)| *other == experiment) {
+            let message = "an account has one variant of an experiment, and here are two";
+            entry.problems.push(Finding::error(&variant.span(), message));
+        } else {
+            variants.push(variant.into_inner());
+        }
+    }
+    variants
 }
 
 /// `because = ["double"]`: an empty list says that nothing counts.

@@ -247,7 +247,7 @@ impl ProgramFile {
             rewards::read_bonus(entry, &mut rule_names, &mut counter_names, &known)
         });
         let expectations = read_entries(&mut root, "expect", "[[expect]]", usize::MAX, |entry| {
-            expect::read_expectation(entry, &rule_names, &levels)
+            expect::read_expectation(entry, &rule_names, &known)
         });
         root.finish();
         Self { header, wallets, earn, rules, caps, metrics, budgets, tiers, experiments, bonuses, expectations }

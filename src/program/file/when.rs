@@ -103,7 +103,10 @@ pub(super) fn read_when(mut table: TableReader<'_, '_>, known: &Known<'_>) -> Op
     let days_since_min = table.integer("days_since_last_basket_min", 0..=limits::EXPIRY_DAYS_MAX).map(days);
     let days_since_max = table.integer("days_since_last_basket_max", 0..=limits::EXPIRY_DAYS_MAX).map(days);
     let own_average = table.table("own_average", "`own_average`").and_then(|table| read_average(table, known.metrics));
-    let variants = read_variants(&mut table, known.experiments);
+    let variants = read_variants(&mut table, "experiment", known.experiments).into_iter().map(At::into_inner);
+    let mut variants: Vec<(u8, u8)> = variants.collect();
+    variants.sort_unstable();
+    variants.dedup();
     if table.is_empty() {
         let finding = Finding::error(table.at(), "`when` states no condition");
         table.problems.push(finding.hint("leave it out, or write for example when = { weekdays = [\"monday\"] }"));
@@ -157,8 +160,12 @@ fn read_average(mut table: TableReader<'_, '_>, metrics: &[MetricEntry]) -> Opti
     Some(AverageEntry { metric: metric?, percent: percent?.into_inner() })
 }
 
-/// `experiment = ["welcome.b"]`.
-fn read_variants(table: &mut TableReader<'_, '_>, experiments: &[ExperimentEntry]) -> Vec<(u8, u8)> {
+/// `experiment = ["welcome.b"]`: experiments and variants by their places in the file.
+pub(super) fn read_variants(
+    table: &mut TableReader<'_, '_>,
+    key: &'static str,
+    experiments: &[ExperimentEntry],
+) -> Vec<At<(u8, u8)>> {
     let names = experiments.iter().zip(0_u8..).flat_map(|(experiment, place)| {
         let variants = experiment.variants.iter().zip(0_u8..);
         variants.map(move |((variant, _), index)| {
@@ -167,9 +174,9 @@ fn read_variants(table: &mut TableReader<'_, '_>, experiments: &[ExperimentEntry
     });
     let names: Vec<(String, (u8, u8))> = names.collect();
     let mut variants = Vec::new();
-    for text in table.texts("experiment", 2 * limits::PROGRAM_NAME_BYTES_MAX + 1).unwrap_or_default() {
+    for text in table.texts(key, 2 * limits::PROGRAM_NAME_BYTES_MAX + 1).unwrap_or_default() {
         if let Some((_, variant)) = names.iter().find(|(name, _)| name == text.get_ref()) {
-            variants.push(*variant);
+            variants.push(At::new(text.span(), *variant));
             continue;
         }
         let finding = Finding::error(&text.span(), format!("there is no variant {:?}", text.get_ref()));
@@ -177,11 +184,9 @@ fn read_variants(table: &mut TableReader<'_, '_>, experiments: &[ExperimentEntry
         table.problems.push(if finding.has_hint() {
             finding
         } else {
-            finding.hint("a variant is named with its experiment: experiment = [\"welcome.b\"]")
+            finding.hint(format!("a variant is named with its experiment: {key} = [\"welcome.b\"]"))
         });
     }
-    variants.sort_unstable();
-    variants.dedup();
     variants
 }
 

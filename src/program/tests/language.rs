@@ -209,6 +209,110 @@ fn exclusive_rules_that_cannot_hold_together_are_clean() {
     }
 }
 
+/// Exclusive rules for different attributes: a line can carry both.
+#[test]
+fn exclusive_rules_that_one_line_may_meet_are_told() {
+    let rows = [
+        ("", "", false),
+        ("when = { stores = [\"a\"] }", "when = { stores = [\"b\"] }", true),
+        ("when = { channels = [\"app\"] }", "", false),
+        ("priority = 1", "priority = 2", true),
+    ];
+    for (left, right, is_clean) in rows {
+        let alone = |matched: &str, keys: &str| {
+            format!("match = {{ {matched} }}\nmultiplier = \"3\"\nstacking = \"exclusive\"\n{keys}")
+        };
+        let by_brand = rule("by-brand", &alone("brand = [\"x\"]", left));
+        let by_category = rule("by-category", &alone("category = [\"y\", \"z\"]", right));
+        let checked = shown(&with(&format!("{by_brand}{by_category}")));
+        assert_eq!(checked.is_empty(), is_clean, "{left} / {right}: {checked}");
+        let told = "warning: exclusive rules `by-category` and `by-brand` on line 40 have the same priority and \
+                    multiplier, and both match a line of category \"y\" and brand \"x\"";
+        assert!(is_clean || checked.contains(told), "{checked}");
+    }
+    // What is excluded meets nothing.
+    let fuel =
+        rule("fuel", "match = { department = [\"FUEL\", \"AIR\"] }\nmultiplier = \"3\"\nstacking = \"exclusive\"");
+    let other = rule("own", "match = { brand = [\"x\"] }\nmultiplier = \"3\"\nstacking = \"exclusive\"");
+    assert!(shown(&with(&format!("{fuel}{other}"))).contains("a line of brand \"x\" and department \"AIR\""));
+}
+
+/// An expectation states what conditions look at, the average and the variant included.
+#[test]
+fn expectations_state_averages_and_variants() {
+    let sections = r#"
+        [[metrics]]
+        name = "ever"
+        measure = "eligible-amount"
+        window = "lifetime"
+        [[experiments]]
+        name = "e"
+        variants = [{ name = "a", percent = 1 }, { name = "b", percent = 98 }, { name = "c", percent = 1 }]
+        [[bonuses]]
+        name = "more"
+        units = 6
+        when = { own_average = { metric = "ever", percent = 120 } }
+        [[bonuses]]
+        name = "tried"
+        units = 7
+        when = { experiment = ["e.a", "e.c"] }
+    "#;
+    let row = |keys: &str, units: i64| {
+        let expectation = format!("[[expect]]\nname = \"x\"\n{keys}\nunits = {units}\n");
+        shown(&with(&format!("{sections}{expectation}")))
+    };
+    let lines = "lines = [{ amount_minor = 1_200 }]";
+    for (keys, units) in [
+        ("own_average = 1_000", 18),
+        ("own_average = 1_001", 12),
+        ("own_average = 1_000\nbasket_number = 7", 18),
+        ("own_average = 0", 18),
+        ("variant = [\"e.a\"]", 19),
+        ("variant = [\"e.b\"]", 12),
+        ("variant = [\"e.c\"]\nown_average = 1_000", 25),
+    ] {
+        assert_eq!(row(&format!("{lines}\n{keys}"), units), "", "{keys}");
+    }
+    for (keys, told) in [
+        ("own_average = 1_000\nbasket_number = 1", "an account that has had no basket has no average"),
+        ("own_average = 1_000_000_000_000\nbasket_number = 1_000_000_000", "come to more than can be counted"),
+        ("variant = [\"e.a\", \"e.b\"]", "an account has one variant of an experiment, and here are two"),
+        ("variant = [\"e.d\"]", "there is no variant \"e.d\""),
+    ] {
+        let checked = row(&format!("{lines}\n{keys}"), 12);
+        assert!(checked.contains(told), "{keys}: {checked}");
+    }
+    let checked = row("activity = \"review\"\nown_average = 5", 0);
+    assert!(checked.contains("an activity has no amount that `own_average` could be compared with"), "{checked}");
+}
+
+/// Where the ladder counts what the average is made of, one follows from the other.
+#[test]
+fn a_level_and_an_average_of_the_same_metric_fit_together() {
+    let sections = r#"
+        [[metrics]]
+        name = "ever"
+        measure = "eligible-amount"
+        window = "lifetime"
+        [tiers]
+        metric = "ever"
+        levels = [{ name = "silver", threshold = 5_000, multiplier = "2" }]
+        [[bonuses]]
+        name = "more"
+        units = 6
+        when = { own_average = { metric = "ever", percent = 100 } }
+    "#;
+    let row = |keys: &str, units: i64| {
+        let lines = "lines = [{ amount_minor = 1_000 }]";
+        shown(&with(&format!("{sections}[[expect]]\nname = \"x\"\n{lines}\nunits = {units}\n{keys}\n")))
+    };
+    assert_eq!(row("own_average = 1_000\nbasket_number = 6\ntier = \"silver\"", 26), "");
+    assert_eq!(row("own_average = 1_000\nbasket_number = 5", 16), "");
+    assert_eq!(row("tier = \"silver\"", 20), "");
+    let told = "an account of this average and number of baskets has the level \"silver\"";
+    assert!(row("own_average = 1_000\nbasket_number = 6", 16).contains(told));
+}
+
 #[test]
 fn a_better_rule_under_conditions_makes_no_rule_idle() {
     let better = rule("better", "match = { brand = [\"Own\"] }\nmultiplier = \"3\"\nwhen = { channels = [\"app\"] }");

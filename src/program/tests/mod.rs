@@ -5,6 +5,7 @@ mod broken_language;
 mod language;
 mod properties;
 mod references;
+mod schema;
 
 use super::*;
 use crate::ledger::program::{
