@@ -7,7 +7,7 @@
 //!   live path, replay from empty and replay over a fuzzy snapshot;
 //! - every record balances within the shard: account and issuer change by opposite amounts (invariant 4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
@@ -74,6 +74,8 @@ pub struct ShardState {
     accounts: Vec<Account>,
     by_id: HashTable<AccountNumber>,
     partners: BTreeMap<(SymbolId, WalletId), PartnerAccount>,
+    /// The accounts of which something is held for review: what follows from them, for finding them.
+    holding: BTreeSet<AccountNumber>,
 }
 
 /// Which shard an account lives in: SipHash-1-3 of its id with the zero key, modulo the count. Fixed for ever, because
@@ -116,6 +118,7 @@ impl ShardState {
             accounts: Vec::new(),
             by_id: HashTable::new(),
             partners: BTreeMap::new(),
+            holding: BTreeSet::new(),
         }
     }
 
@@ -244,6 +247,10 @@ impl ShardState {
                 account.change_counter(counter, change.posted_at);
             }
             account.change_profile(effects, change.decision.program);
+            if effects.held.is_some() {
+                account.change_held(change.decision, change.posted_at);
+                note_holding(&mut self.holding, change.account, account);
+            }
             account.change_totals(change.decision.wallet, &effects.totals);
         } else if change.seq == account.seq && change.position.is_some() {
             // The snapshot held the account before its record's position was known.
@@ -303,12 +310,19 @@ impl ShardState {
         let place = self.accounts.get_mut(index).expect("the table was made long enough");
         assert!(place.id.is_empty(), "an account is opened once");
         let hash = account_hash(&account.id);
+        note_holding(&mut self.holding, number, &account);
         *place = account;
         let accounts = &self.accounts;
         self.by_id.insert_unique(hash, number, |other| {
             let index = usize::try_from(other.0).expect("an account number is an index");
             accounts.get(index).map_or(0, |account| account_hash(&account.id))
         });
+    }
+
+    /// The accounts from this one on of which something is held for review, in the order of their numbers.
+    pub fn holding(&self, from: AccountNumber) -> impl Iterator<Item = (AccountNumber, &Account)> {
+        let found = |number: &AccountNumber| Some((*number, self.account(*number)?));
+        self.holding.range(from..).filter_map(found)
     }
 
     /// Puts a partner sub-account in its place when a snapshot is loaded.
@@ -320,5 +334,14 @@ impl ShardState {
     #[must_use]
     pub fn first_vacant(&self) -> Option<usize> {
         self.accounts.iter().position(|account| account.id.is_empty())
+    }
+}
+
+/// Whether anything of an account is held.
+fn note_holding(holding: &mut BTreeSet<AccountNumber>, number: AccountNumber, account: &Account) {
+    if account.held().is_empty() {
+        holding.remove(&number);
+    } else {
+        holding.insert(number);
     }
 }

@@ -9,6 +9,7 @@ use crate::journal::record::Publication;
 use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Profile, Totals, WalletTotals};
 use crate::ledger::decision::CellUse;
 use crate::ledger::state::ShardState;
+use crate::ledger::held::HeldTransaction;
 use crate::ledger::types::{
     AccountNumber, CellId, Day, Item, ItemId, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs,
     WalletId,
@@ -117,14 +118,21 @@ pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) 
     (key(KIND_ACCOUNT, shard, u64::from(number.0)), out)
 }
 
+/// Of the bits that say what a profile has: transactions are held.
+const PROFILE_HELD: u8 = 64;
+/// All bits that say what a profile has.
+const PROFILE_BITS: u8 = 7 | PROFILE_HELD;
+
 /// What a profile has beside segments: a set of bits, and then each thing.
 fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
+    let held = profile.map_or(&[][..], |profile| &profile.held);
     let (birthday, last_basket_on, remainder) = match profile {
         None => (None, None, None),
         Some(profile) => (profile.birthday, profile.last_basket_on, profile.remainder),
     };
     let bit = |bit: u8, is_there: bool| if is_there { bit } else { 0 };
-    out.push(bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some()));
+    let known = bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some());
+    out.push(known | bit(PROFILE_HELD, !held.is_empty()));
     if let Some(birthday) = birthday {
         out.extend_from_slice(&[birthday.month, birthday.day]);
     }
@@ -135,11 +143,48 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
         put_unsigned(out, u64::from(version.0));
         put_signed(out, left);
     }
+    if !held.is_empty() {
+        put_held(out, held);
+    }
+}
+
+/// Transactions that are held for review.
+fn put_held(out: &mut Vec<u8>, held: &[HeldTransaction]) {
+    put_unsigned(out, held.len() as u64);
+    for one in held {
+        put_unsigned(out, u64::from(one.partner.0));
+        put_id(out, &one.transaction_id);
+        put_unsigned(out, u64::from(one.cap.0));
+        put_lot_key(out, &one.lot);
+        put_signed(out, one.units);
+        put_signed(out, one.held_at.0);
+    }
+}
+
+fn get_held(reader: &mut Reader<'_>) -> Result<Vec<HeldTransaction>, DecodeError> {
+    let count = reader.count()?;
+    if count == 0 || count > crate::limits::HELD_TRANSACTIONS_MAX {
+        return Err(DecodeError::BadNumber);
+    }
+    let mut held = Vec::with_capacity(count);
+    for _ in 0..count {
+        held.push(HeldTransaction {
+            partner: SymbolId(reader.number()?),
+            transaction_id: reader.id()?,
+            cap: SymbolId(reader.number()?),
+            lot: get_lot_key(reader)?,
+            units: reader.signed()?,
+            held_at: TimestampNs(reader.signed()?),
+        });
+    }
+    let name = |one: &HeldTransaction| (one.partner, one.transaction_id.clone());
+    let ascends = held.is_sorted_by(|a, b| name(a) < name(b));
+    if ascends { Ok(held) } else { Err(DecodeError::Contradiction) }
 }
 
 fn get_profile(reader: &mut Reader<'_>, segments: Vec<SymbolId>) -> Result<Profile, DecodeError> {
     let bits = reader.byte()?;
-    if bits > 7 {
+    if bits & !PROFILE_BITS != 0 {
         return Err(DecodeError::UnknownTag);
     }
     let mut profile = Profile { segments, ..Profile::default() };
@@ -151,6 +196,9 @@ fn get_profile(reader: &mut Reader<'_>, segments: Vec<SymbolId>) -> Result<Profi
     }
     if bits & 4 != 0 {
         profile.remainder = Some((ProgramVersion(reader.number()?), reader.signed()?));
+    }
+    if bits & PROFILE_HELD != 0 {
+        profile.held = get_held(reader)?;
     }
     Ok(profile)
 }
@@ -408,6 +456,14 @@ mod tests {
             birthday: Some(MonthDay { month: 2, day: 29 }),
             last_basket_on: Some(Day(-3)),
             remainder: Some((ProgramVersion(2), 99)),
+            held: vec![HeldTransaction {
+                partner: SymbolId(3),
+                transaction_id: "t-1".into(),
+                cap: SymbolId(4),
+                lot: account.lots[0].key.held(),
+                units: 7,
+                held_at: TimestampNs(-5),
+            }],
         }));
         let partner =
             PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };

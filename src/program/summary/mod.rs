@@ -247,8 +247,11 @@ fn cap_line(cap: &Cap, program: &Program, wallet: &Wallet) -> String {
         CapSubject::Partner => "partner",
         CapSubject::Programme => "programme",
     };
-    let is_strict = cap.measure == CapMeasure::Units && cap.over == Over::Decline;
-    let over = if is_strict { "; what would exceed it earns nothing" } else { "" };
+    let over = match cap.over {
+        Over::Decline if cap.measure == CapMeasure::Units => "; what would exceed it earns nothing",
+        Over::Hold => "; what would exceed it is held for review",
+        Over::Clip | Over::Decline => "",
+    };
     format!("cap {}: at most {limit} per {subject} and {}{over}", cap.name, windows(cap.window, cap.rolling))
 }
 
