@@ -299,7 +299,9 @@ impl<'a> Judge<'a> {
         place: Place,
     ) -> Result<Box<Entry>, Finding> {
         let fail = |what: &str| {
-            let sentence = format!("it is about position {position}, {what}");
+            let does =
+                if matches!(entry.command.kind, CommandKind::Reverse(_)) { "it reverses" } else { "it is about" };
+            let sentence = format!("{does} position {position}, {what}");
             Err(place.finding(FindingClass::Reversal, sentence))
         };
         if position >= view.position {
@@ -512,8 +514,8 @@ fn operation_fits(operation: &Operation) -> bool {
         && note.len() <= limits::NOTE_BYTES_MAX
         && (1..=limits::OPERATOR_BYTES_MAX).contains(&operator.len());
     let original = operation.order.held();
-    let id_fits = original
-        .is_none_or(|original| (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&original.transaction_id.len()));
+    let id_fits =
+        original.is_none_or(|original| (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&original.transaction_id.len()));
     remark_fits && id_fits
 }
 

@@ -190,10 +190,9 @@ impl KindCounts {
             (CommandKind::Enrol(_), false) => &mut self.enrolments,
             (CommandKind::Load(_), false) => &mut self.loadings,
             (CommandKind::Operate(_), false) => &mut self.operations,
-            (
-                CommandKind::Act(_) | CommandKind::Enrol(_) | CommandKind::Load(_) | CommandKind::Operate(_),
-                true,
-            ) => &mut self.other_refusals,
+            (CommandKind::Act(_) | CommandKind::Enrol(_) | CommandKind::Load(_) | CommandKind::Operate(_), true) => {
+                &mut self.other_refusals
+            }
             (CommandKind::Expire, _) => &mut self.expiries,
         } += 1;
     }

@@ -10,7 +10,7 @@ use super::client::{Server, ServerArgs, call, parse_time, runtime, shown_time, t
 use super::error::{CliError, Exit};
 use super::output::{Output, grouped};
 use crate::service::wire::{
-    AdjustBalanceRequest, Decision, HeldTransaction, ListHeldRequest, ReleaseHeldRequest, RejectHeldRequest, Remark,
+    AdjustBalanceRequest, Decision, HeldTransaction, ListHeldRequest, RejectHeldRequest, ReleaseHeldRequest, Remark,
     RestoreExpiredRequest,
 };
 
@@ -59,6 +59,9 @@ struct RemarkArgs {
     /// Who decides
     #[arg(long, value_name = "NAME", env = "TALLYSTICK_OPERATOR")]
     operator: String,
+    /// When it counts as posted; only for a data directory whose clock is its input
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    posting_time: Option<jiff::Timestamp>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -120,7 +123,7 @@ struct AdjustArgs {
 
 impl RemarkArgs {
     fn to_wire(&self) -> Option<Remark> {
-        let Self { reason, note, operator } = self;
+        let Self { reason, note, operator, .. } = self;
         Some(Remark { reason_code: reason.clone(), note: note.clone(), operator: operator.clone() })
     }
 }
@@ -137,7 +140,7 @@ pub fn run(args: OperatorArgs, out: &Output) -> Result<(), CliError> {
                 transaction_id: args.transaction_id.unwrap_or_else(|| derived_id("release", &args.transaction)),
                 original_transaction_id: args.transaction,
                 remark: args.remark.to_wire(),
-                posting_time: None,
+                posting_time: args.remark.posting_time.map(to_wire),
             };
             decide(&args.server, "the release", out, async move |server| {
                 let answer = server.connect().await?.operator.release_held(call(request)).await;
@@ -149,7 +152,7 @@ pub fn run(args: OperatorArgs, out: &Output) -> Result<(), CliError> {
                 transaction_id: args.transaction_id.unwrap_or_else(|| derived_id("reject", &args.transaction)),
                 original_transaction_id: args.transaction,
                 remark: args.remark.to_wire(),
-                posting_time: None,
+                posting_time: args.remark.posting_time.map(to_wire),
             };
             decide(&args.server, "the rejection", out, async move |server| {
                 let answer = server.connect().await?.operator.reject_held(call(request)).await;
@@ -165,7 +168,7 @@ pub fn run(args: OperatorArgs, out: &Output) -> Result<(), CliError> {
                 points: args.points,
                 expire_time: args.until.map(to_wire),
                 remark: args.remark.to_wire(),
-                posting_time: None,
+                posting_time: args.remark.posting_time.map(to_wire),
             };
             decide(&args.server, "the adjustment", out, async move |server| {
                 let answer = server.connect().await?.operator.adjust_balance(call(request)).await;
@@ -184,7 +187,7 @@ fn unexpire(args: UnexpireArgs, out: &Output) -> Result<(), CliError> {
         expired_position: args.position,
         expire_time: Some(to_wire(args.until)),
         remark: args.remark.to_wire(),
-        posting_time: None,
+        posting_time: args.remark.posting_time.map(to_wire),
     };
     decide(&args.server, "the restoration", out, async move |server| {
         let answer = server.connect().await?.operator.restore_expired(call(request)).await;

@@ -180,8 +180,7 @@ impl Account {
                 held = held.saturating_add(earlier.delta);
             }
             let is_gain = change.delta > 0;
-            in_range(held, change.delta)
-                && (change.movement.stays() || is_gain == change.movement.adds())
+            in_range(held, change.delta) && (change.movement.stays() || is_gain == change.movement.adds())
         };
         let today = utc_day(posted_at);
         let counter_fits = |(index, change): (usize, &CounterChange)| {

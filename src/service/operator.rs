@@ -245,11 +245,8 @@ impl Edge {
             return Ok(self.reused("command".to_owned()));
         };
         let command = operation_command(caller, stated, account_id, order);
-        let account_id = if names_account {
-            self.account_id_of(&located, entry).await?.into()
-        } else {
-            command.account_id.clone()
-        };
+        let account_id =
+            if names_account { self.account_id_of(&located, entry).await?.into() } else { command.account_id.clone() };
         let stored = Command { account_id, ..entry.command.clone() };
         match command.first_difference(&stored) {
             Some(field) => Ok(self.reused(field)),

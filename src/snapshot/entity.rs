@@ -8,8 +8,8 @@ use crate::journal::lot_key::{get_lot_key, put_lot_key};
 use crate::journal::record::Publication;
 use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Profile, Totals, WalletTotals};
 use crate::ledger::decision::CellUse;
-use crate::ledger::state::ShardState;
 use crate::ledger::held::HeldTransaction;
+use crate::ledger::state::ShardState;
 use crate::ledger::types::{
     AccountNumber, CellId, Day, Item, ItemId, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs,
     WalletId,

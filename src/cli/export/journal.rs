@@ -191,8 +191,7 @@ fn operation_as_json(dictionary: &Dictionary, operation: &Operation) -> (&'stati
             ("restoration", "expiry", content)
         }
         OperatorOrder::Adjust(adjustment) => {
-            let content =
-                json!({ "points": adjustment.units, "expire_time": adjustment.expires_at.and_then(shown) });
+            let content = json!({ "points": adjustment.units, "expire_time": adjustment.expires_at.and_then(shown) });
             ("adjustment", "adjustment", content)
         }
     };

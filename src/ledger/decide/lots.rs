@@ -48,7 +48,10 @@ pub(super) fn extend(account: &Account, day: Day, context: &Context<'_>, out: &m
     let expires_at = terms.expires_at(&context.program.zone, day);
     // What is held is not put off: it lies in the lot that its transaction names.
     for lot in &account.lots {
-        let is_put_off = lot.key.is_extended && !lot.key.is_held() && lot.key.is_alive(context.posted_at) && lot.key.expires_at < expires_at;
+        let is_put_off = lot.key.is_extended
+            && !lot.key.is_held()
+            && lot.key.is_alive(context.posted_at)
+            && lot.key.expires_at < expires_at;
         if !is_put_off || out.effects.lots.len() + 2 > limits::LOT_CHANGES_MAX {
             continue;
         }

@@ -418,7 +418,9 @@ fn read_cap(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<CapEntr
         && measure.is_some()
     {
         let message = "only a cap on units can clip: any other lets a basket through, declines it or holds it";
-        entry.problems.push(Finding::error(&over.span(), message).hint("leave it out, or write over = \"decline\" or \"hold\""));
+        entry
+            .problems
+            .push(Finding::error(&over.span(), message).hint("leave it out, or write over = \"decline\" or \"hold\""));
     }
     let limit = entry.integer("limit", 0..=limits::UNITS_MAX);
     if let Some(limit) = limit.as_ref().filter(|limit| *limit.get_ref() == 0) {
