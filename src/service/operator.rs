@@ -380,7 +380,7 @@ impl Place {
 
     fn parse(token: &str) -> Result<Self, Failure> {
         let bad = || Failure::field("page_token", "It is not a token that this server gave for this list.");
-        let is_hex = token.bytes().all(|byte| byte.is_ascii_hexdigit()) && token.len() % 2 == 0;
+        let is_hex = token.bytes().all(|byte| byte.is_ascii_hexdigit()) && token.len().is_multiple_of(2);
         if !is_hex || !(12..=12 + 2 * limits::TRANSACTION_ID_BYTES_MAX).contains(&token.len()) {
             return Err(bad());
         }

@@ -154,6 +154,10 @@ mod tests {
             (16, "NAME_LIMIT_REACHED"),
             (17, "INSUFFICIENT_BALANCE"),
             (18, "ACCOUNT_LIMIT_REACHED"),
+            (19, "NOT_HELD"),
+            (20, "ALREADY_REVIEWED"),
+            (21, "NOT_RESTORABLE"),
+            (22, "ALREADY_RESTORED"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");

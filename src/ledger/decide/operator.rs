@@ -131,9 +131,13 @@ fn adjust(
         return Ok(());
     }
     let wanted: Units = -units;
-    if lots::take(account, wallet, wanted, Movement::Reverse, context.posted_at, out) > 0 {
+    let balance = account.balance(wallet, context.posted_at);
+    if balance - account.held_units(wallet, context.posted_at) < wanted {
         return Err(Refusal::InsufficientBalance);
     }
-    out.balance_after = account.balance(wallet, context.posted_at) - wanted;
+    if lots::take(account, wallet, wanted, Movement::Reverse, context.posted_at, out) > 0 {
+        return Err(Refusal::AccountLimitReached);
+    }
+    out.balance_after = balance - wanted;
     Ok(())
 }

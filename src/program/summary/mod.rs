@@ -437,6 +437,21 @@ mod tests {
     }
 
     #[test]
+    fn caps_say_what_becomes_of_what_is_over() {
+        let cap =
+            |over: &str| format!("[[caps]]\nname = \"c\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 9\n{over}\n");
+        let rows = [
+            ("", ""),
+            ("over = \"decline\"", "; what would exceed it earns nothing"),
+            ("over = \"hold\"", "; what would exceed it is held for review"),
+        ];
+        for (over, said) in rows {
+            let text = summary_of(&format!("{PLAIN}{}", cap(over)));
+            assert!(text.contains(&format!("cap c: at most 9 miles per account and day{said}\n")), "{text}");
+        }
+    }
+
+    #[test]
     fn many_rules_are_counted() {
         let rules = (0..LISTED_RULES_MAX + 3)
             .map(|n| format!("[[rules]]\nname = \"r{n}\"\nmatch = {{ sku = [\"{n}\"] }}\nmultiplier = \"2\"\n"));

@@ -407,6 +407,11 @@ pub(super) const ROWS: &[Row] = &[
         "87:9: warning: cap `daily` of 20 is below bonus `welcome` of 50 units, which it always declines",
     ),
     (
+        "limit = 200",
+        "limit = 20\nover = \"hold\"",
+        "87:9: warning: cap `daily` of 20 is below bonus `welcome` of 50 units, which it always holds",
+    ),
+    (
         "measure = \"eligible-amount\"",
         "measure = \"eligible-amounts\"",
         "22:11: error: `measure` must be one of \"eligible-amount\", \"units\", \"baskets\", not \"eligible-amounts\"\n  hint: did you mean \"eligible-amount\"?",
