@@ -84,8 +84,9 @@ fn any_operation() -> impl Strategy<Value = CommandKind> {
         expires_at: expires_at.filter(|_| !takes),
     });
     let order = prop_oneof![
-        original.clone().prop_map(OperatorOrder::Release),
-        original.prop_map(OperatorOrder::Reject),
+        (original, any::<bool>()).prop_map(|(original, is_release)| {
+            if is_release { OperatorOrder::Release(original) } else { OperatorOrder::Reject(original) }
+        }),
         restoration.prop_map(OperatorOrder::Restore),
         adjustment.prop_map(OperatorOrder::Adjust)
     ];
