@@ -70,6 +70,16 @@ pub const LOT_CHANGES_MAX: usize = 4_096;
 pub const EXPIRED_LOTS_POSTED_MAX: usize = 64;
 /// Lots of an opening balance in one command.
 pub const LOADED_LOTS_MAX: usize = 1_024;
+/// Transactions of one account that caps hold for review at a time.
+pub const HELD_TRANSACTIONS_MAX: usize = 1_024;
+/// Accounts with something held that one look at a shard goes over.
+pub const HELD_ACCOUNTS_LOOKED_AT_MAX: usize = 4_096;
+/// Longest reason code of an operator, in bytes.
+pub const REASON_CODE_BYTES_MAX: usize = 64;
+/// Longest note of an operator, in bytes.
+pub const NOTE_BYTES_MAX: usize = 512;
+/// Longest name of an operator, in bytes.
+pub const OPERATOR_BYTES_MAX: usize = 128;
 /// Segments that one command has an account join, and leave.
 pub const SEGMENT_CHANGES_MAX: usize = 256;
 /// Segments that one account is in.

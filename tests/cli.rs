@@ -48,7 +48,7 @@ fn loaded_server(folder: &Path) -> Server {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 26] = [
+    let commands: [&[&str]; 32] = [
         &[],
         &["serve"],
         &["demo"],
@@ -65,6 +65,12 @@ fn every_command_explains_itself() {
         &["program", "check"],
         &["program", "publish"],
         &["program", "show"],
+        &["operator"],
+        &["operator", "list"],
+        &["operator", "release"],
+        &["operator", "reject"],
+        &["operator", "unexpire"],
+        &["operator", "adjust"],
         &["audit"],
         &["audit", "verify"],
         &["sim"],

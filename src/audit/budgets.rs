@@ -17,11 +17,20 @@ use crate::limits;
 const WAITING_MAX: usize =
     limits::WORKERS_MAX * (limits::WORKER_CHUNKS_IN_FLIGHT_MAX + 1) * limits::WORKER_BATCH_COMMANDS_MAX;
 
+/// What bounds a use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    /// The most that may be taken from the cell in all.
+    pub limit: Units,
+    /// What goes beyond is granted, and held for review.
+    pub holds: bool,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     taken: CellUse,
-    /// The budget's limit in the version that judged the command; `None` where room is given back.
-    limit: Option<Units>,
+    /// The bound in the version that judged the command; `None` where room is given back.
+    bound: Option<Bound>,
     place: Place,
 }
 
@@ -43,14 +52,14 @@ pub(super) struct Budgets {
 
 impl Budgets {
     /// Enters a use.
-    pub(super) fn enter(&mut self, taken: &CellUse, limit: Option<Units>, place: Place) -> Result<(), Finding> {
+    pub(super) fn enter(&mut self, taken: &CellUse, bound: Option<Bound>, place: Place) -> Result<(), Finding> {
         let cell = self.cells.entry(taken.cell).or_default();
         let is_new = taken.version > cell.version && !cell.waiting.contains_key(&taken.version);
         if !is_new {
             let sentence = format!("use {} of cell {} occurs a second time", taken.version, taken.cell);
             return Err(place.finding(FindingClass::Budget, sentence));
         }
-        cell.waiting.insert(taken.version, Waiting { taken: *taken, limit, place });
+        cell.waiting.insert(taken.version, Waiting { taken: *taken, bound, place });
         while let Some(next) = cell.waiting.remove(&(cell.version + 1)) {
             cell.judge(&next)?;
         }
@@ -79,7 +88,7 @@ impl Cell {
         let Some(sum) = self.used.checked_add(used).filter(|sum| *sum >= 0) else {
             return fail(format!("use {version} gives cell {cell} back more than was taken"));
         };
-        if let Some(limit) = next.limit {
+        if let Some(Bound { limit, holds }) = next.bound {
             // Less is possible: what was given back becomes usable only when it is durable, and a use can be lost.
             if room_before > limit - self.used {
                 return fail(format!(
@@ -87,7 +96,7 @@ impl Cell {
                     self.used
                 ));
             }
-            if used < 0 || (used > 0 && (used > room_before || sum > limit)) {
+            if used < 0 || (used > 0 && !holds && (used > room_before || sum > limit)) {
                 return fail(format!(
                     "use {version} of cell {cell} took {used} where there was room for {room_before}"
                 ));
@@ -117,7 +126,8 @@ mod tests {
                 used: *used,
                 retain_until: CellUse::FOR_EVER,
             };
-            budgets.enter(&taken, *limit, Place::at(Position(index as u64))).map_err(|found| found.sentence)?;
+            let bound = limit.map(|limit| Bound { limit, holds: false });
+            budgets.enter(&taken, bound, Place::at(Position(index as u64))).map_err(|found| found.sentence)?;
         }
         budgets.end_epoch().map_err(|found| found.sentence)
     }

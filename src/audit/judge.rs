@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use super::budgets::Budgets;
+use super::budgets::{Bound, Budgets};
 use super::once::Once;
 use super::report::{Finding, FindingClass, KindCounts, Place};
 use crate::codec::DecodeError;
@@ -19,10 +19,11 @@ use crate::ledger::ENGINE_VERSION;
 use crate::ledger::command::{Basket, Command, CommandKind, Reversal};
 use crate::ledger::decision::{CellUse, Decision};
 use crate::ledger::draws::{self, Draw};
+use crate::ledger::operator::{Operation, OperatorOrder, Remark};
 use crate::ledger::packed::Packed;
 use crate::ledger::program::Program;
 use crate::ledger::state::{CellRoom, Context, shard_of};
-use crate::ledger::types::{Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
+use crate::ledger::types::{Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
 use crate::ledger::zone::utc_day;
 use crate::limits;
 use crate::recovery::identity::Identity;
@@ -218,13 +219,16 @@ impl<'a> Judge<'a> {
         if let CommandKind::Reverse(reversal) = &entry.command.kind {
             self.check_original(view, &entry, reversal, place)?;
         }
+        if let CommandKind::Operate(operation) = &entry.command.kind {
+            self.check_operation(view, &entry, &operation.order, place)?;
+        }
         self.decide_again(view, &entry, &program, place)?;
         let header = EntryHeader { previous: entry.previous, account: entry.account, posted_at: entry.posted_at };
         self.bytes.clear();
         encode_entry(&mut self.bytes, &header, &entry.command, &entry.decision);
         self.check_bytes(view, place)?;
         self.once.entry(&self.world.dictionary, &entry, place)?;
-        self.enter_uses(&entry, place)?;
+        self.enter_uses(&entry, &program, place)?;
         self.latest_posted_at = self.latest_posted_at.max(entry.posted_at);
         self.counts.count(&entry.command.kind, entry.decision.refusal().is_some());
         self.apply_balanced(view, place, entry)
@@ -276,8 +280,32 @@ impl<'a> Judge<'a> {
     ) -> Result<(), Finding> {
         let fail = |sentence: String| Err(place.finding(FindingClass::Reversal, sentence));
         let position = reversal.original_position;
+        let original = self.original(view, entry, position, place)?;
+        if !is_transaction(&original, entry.command.partner, &reversal.original_transaction_id) {
+            return fail(format!("the record at position {position} is not the accrual that it reverses"));
+        }
+        if original.granted().as_ref() != Some(&reversal.original) {
+            return fail(format!("what it takes back is not what the accrual at position {position} granted"));
+        }
+        Ok(())
+    }
+
+    /// The earlier record of the same account that a command is about.
+    fn original(
+        &self,
+        view: &RecordView<'_>,
+        entry: &Entry,
+        position: Position,
+        place: Place,
+    ) -> Result<Box<Entry>, Finding> {
+        let fail = |what: &str| {
+            let does =
+                if matches!(entry.command.kind, CommandKind::Reverse(_)) { "it reverses" } else { "it is about" };
+            let sentence = format!("{does} position {position}, {what}");
+            Err(place.finding(FindingClass::Reversal, sentence))
+        };
         if position >= view.position {
-            return fail(format!("it reverses position {position}, which does not lie before it"));
+            return fail("which does not lie before it");
         }
         let mut found = None;
         let read = self.journal.read(position, &mut |frame| {
@@ -286,18 +314,48 @@ impl<'a> Judge<'a> {
             }
             Ok(ControlFlow::Break(()))
         });
-        let Ok(()) = read else { return fail(format!("position {position}, which it reverses, cannot be read")) };
-        let Some((shard, Record::Entry(original))) = found else {
-            return fail(format!("it reverses position {position}, where there is no command"));
-        };
-        let same_account = (shard, original.account) == (view.shard, entry.account);
-        let same_command = original.command.partner == entry.command.partner
-            && *original.command.transaction_id == *reversal.original_transaction_id;
-        if !same_account || !same_command {
-            return fail(format!("the record at position {position} is not the accrual that it reverses"));
+        if read.is_err() {
+            return fail("which cannot be read");
         }
-        if original.granted().as_ref() != Some(&reversal.original) {
-            return fail(format!("what it takes back is not what the accrual at position {position} granted"));
+        match found {
+            Some((shard, Record::Entry(original))) if (shard, original.account) == (view.shard, entry.account) => {
+                Ok(original)
+            }
+            Some((_, Record::Entry(_))) => fail("which belongs to another account"),
+            _ => fail("where there is no command"),
+        }
+    }
+
+    /// What an operator's command is about is there, and is what the command says.
+    fn check_operation(
+        &self,
+        view: &RecordView<'_>,
+        entry: &Entry,
+        order: &OperatorOrder,
+        place: Place,
+    ) -> Result<(), Finding> {
+        let fail = |sentence: String| Err(place.finding(FindingClass::Reversal, sentence));
+        match order {
+            OperatorOrder::Release(held) | OperatorOrder::Reject(held) => {
+                let position = held.position;
+                let original = self.original(view, entry, position, place)?;
+                let is_release = matches!(order, OperatorOrder::Release(_));
+                let granted = if is_release { original.held() } else { original.rejectable() };
+                if !is_transaction(&original, entry.command.partner, &held.transaction_id) {
+                    return fail(format!("the record at position {position} is not the transaction that it reviews"));
+                }
+                if granted.as_ref() != Some(&held.granted) {
+                    return fail(format!("what it reviews is not what the record at position {position} holds"));
+                }
+            }
+            OperatorOrder::Restore(restoration) => {
+                let position = restoration.expiry;
+                let original = self.original(view, entry, position, place)?;
+                if original.expired_lots(entry.command.partner) != restoration.lots {
+                    return fail(format!("what comes back is not what died with the record at position {position}"));
+                }
+            }
+            OperatorOrder::Adjust(_) => {}
         }
         Ok(())
     }
@@ -310,26 +368,23 @@ impl<'a> Judge<'a> {
         place: Place,
     ) -> Result<(), Finding> {
         self.rooms.clear();
-        match &entry.command.kind {
-            CommandKind::Reverse(reversal) => {
-                let recorded = entry.decision.cells.iter().map(|taken| taken.version).chain(std::iter::repeat(0));
-                let rooms = reversal.original.cells.iter().zip(recorded);
-                self.rooms.extend(rooms.map(|(taken, version)| {
-                    let CellUse { cell, retain_until, .. } = *taken;
-                    CellRoom { cell, version, room: 0, retain_until }
-                }));
-            }
-            _ => {
-                draws::list(program, &entry.command, entry.posted_at, &mut self.draws);
-                self.rooms.extend(self.draws.iter().map(|draw| {
-                    let Draw { cell, retain_until, .. } = *draw;
-                    let taken = entry.decision.cells.iter().find(|taken| taken.cell == cell);
-                    // A cell is not named if nothing depended on it. Where it should be named, infinite room makes the
-                    // decision differ.
-                    let (version, room) = taken.map_or((0, i64::MAX), |taken| (taken.version, taken.room_before));
-                    CellRoom { cell, version, room, retain_until }
-                }));
-            }
+        let returned = entry.command.kind.returns_to();
+        if returned.is_empty() {
+            draws::list(program, &entry.command, entry.posted_at, &mut self.draws);
+            self.rooms.extend(self.draws.iter().map(|draw| {
+                let Draw { cell, retain_until, .. } = *draw;
+                let taken = entry.decision.cells.iter().find(|taken| taken.cell == cell);
+                // A cell is not named if nothing depended on it. Where it should be named, infinite room makes the
+                // decision differ.
+                let (version, room) = taken.map_or((0, i64::MAX), |taken| (taken.version, taken.room_before));
+                CellRoom { cell, version, room, retain_until }
+            }));
+        } else {
+            let recorded = entry.decision.cells.iter().map(|taken| taken.version).chain(std::iter::repeat(0));
+            self.rooms.extend(returned.iter().zip(recorded).map(|(taken, version)| {
+                let CellUse { cell, retain_until, .. } = *taken;
+                CellRoom { cell, version, room: 0, retain_until }
+            }));
         }
         let shard = &self.world.shards[usize::from(view.shard.0)];
         let context = Context { program, posted_at: entry.posted_at, rooms: &self.rooms };
@@ -343,8 +398,8 @@ impl<'a> Judge<'a> {
         Err(place.finding(FindingClass::Decision, sentence))
     }
 
-    fn enter_uses(&mut self, entry: &Entry, place: Place) -> Result<(), Finding> {
-        let gives_back = matches!(entry.command.kind, CommandKind::Reverse(_));
+    fn enter_uses(&mut self, entry: &Entry, program: &Program, place: Place) -> Result<(), Finding> {
+        let gives_back = !entry.command.kind.returns_to().is_empty();
         let today = utc_day(entry.posted_at);
         for taken in &entry.decision.cells {
             if gives_back && taken.retain_until < today {
@@ -353,7 +408,8 @@ impl<'a> Judge<'a> {
                 continue;
             }
             let draw = self.draws.iter().find(|draw| draw.cell == taken.cell && !gives_back);
-            self.budgets.enter(taken, draw.map(|draw| draw.limit), place)?;
+            let bound = draw.map(|draw| Bound { limit: draw.limit, holds: program.holds(draw.cell) });
+            self.budgets.enter(taken, bound, place)?;
         }
         Ok(())
     }
@@ -382,6 +438,11 @@ impl<'a> Judge<'a> {
         }
         Err(place.finding(FindingClass::Balance, "what the account gains is not what the partner loses"))
     }
+}
+
+/// Whether a record is of this transaction.
+fn is_transaction(entry: &Entry, partner: SymbolId, transaction_id: &str) -> bool {
+    entry.command.partner == partner && entry.command.transaction_id == transaction_id
 }
 
 fn damaged(place: Place, fault: DecodeError) -> Finding {
@@ -439,13 +500,25 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
             let has_none_twice = !enrolment.joins.iter().any(|segment| enrolment.leaves.contains(segment));
             enrolment.joins.iter().chain(&enrolment.leaves).all(is_known) && has_none_twice
         }
-        CommandKind::Load(loading) => loading.lots.iter().all(|(key, _)| is_known(&key.issuer)),
+        CommandKind::Load(loading) => loading.lots.iter().all(|(key, _)| is_known(&key.issuer) && !key.is_held()),
+        CommandKind::Operate(operation) => operation_fits(operation),
         CommandKind::Reverse(_) | CommandKind::Redeem(_) | CommandKind::Expire => true,
     };
     if id_fits && kind_fits && is_known(&command.partner) {
         return Ok(());
     }
     Err("the command is not one that is ever accepted".to_owned())
+}
+
+fn operation_fits(operation: &Operation) -> bool {
+    let Remark { reason_code, note, operator } = &operation.remark;
+    let remark_fits = (1..=limits::REASON_CODE_BYTES_MAX).contains(&reason_code.len())
+        && note.len() <= limits::NOTE_BYTES_MAX
+        && (1..=limits::OPERATOR_BYTES_MAX).contains(&operator.len());
+    let original = operation.order.held();
+    let id_fits =
+        original.is_none_or(|original| (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&original.transaction_id.len()));
+    remark_fits && id_fits
 }
 
 /// The first field in which two decisions differ, with both values.
@@ -469,6 +542,7 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         same("the bonuses", recorded.bonuses == decided.bonuses),
         same("the levels", recorded.tier == decided.tier),
         same("the lots", recorded.effects.lots == decided.effects.lots),
+        same("the units held", recorded.effects.held == decided.effects.held),
     ];
     fields.into_iter().flatten().next().unwrap_or_else(|| "its effects are not what they should be".to_owned())
 }

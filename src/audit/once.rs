@@ -11,6 +11,7 @@ use crate::ids::{IdHasher, IdKey};
 use crate::journal::dictionary::Dictionary;
 use crate::journal::record::{Entry, Publication};
 use crate::ledger::command::CommandKind;
+use crate::ledger::operator::OperatorOrder;
 use crate::recovery::ids_of;
 
 /// Ids that one record can use.
@@ -69,10 +70,7 @@ impl Once {
         if entry.decision.refusal().is_some() || keys.subject == keys.transaction {
             return Ok(());
         }
-        self.take(keys.subject, place, || match keys.freed {
-            None => "the receipt".to_owned(),
-            Some(_) => "the accrual that is reversed".to_owned(),
-        })?;
+        self.take(keys.subject, place, || subject_of(&entry.command.kind).to_owned())?;
         if let Some(receipt) = keys.freed.filter(|receipt| self.is_ours(*receipt)) {
             self.uses.insert(receipt, Use::Freed);
         }
@@ -92,6 +90,19 @@ impl Once {
         }
         let partner = dictionary.text(publication.partner).unwrap_or_default();
         self.take(self.hasher.transaction(&partner, id), place, || format!("the transaction id {id:?}"))
+    }
+}
+
+/// What a command uses up beside its id.
+fn subject_of(kind: &CommandKind) -> &'static str {
+    match kind {
+        CommandKind::Reverse(_) => "the accrual that is reversed",
+        CommandKind::Operate(operation) => match operation.order {
+            OperatorOrder::Release(_) => "what was held and is released",
+            OperatorOrder::Restore(_) => "the expiry that is taken back",
+            OperatorOrder::Reject(_) | OperatorOrder::Adjust(_) => "what was held and is rejected",
+        },
+        _ => "the receipt",
     }
 }
 

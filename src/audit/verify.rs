@@ -13,11 +13,13 @@
 //! 5. *Decision*: every command is decided again, with the room in budgets that its record says it found, and the whole
 //!    decision is compared: outcome, rules of the lines, clips, uses, counters, lot, balance.
 //! 6. *Reversals*: the original lies before, is a granted accrual of the same account, partner and transaction id, and
-//!    did what the reversal undoes.
-//! 7. *Once*: no transaction id of a partner occurs twice; no accrual is reversed twice; a receipt earns again only after
+//!    did what the reversal undoes. So of a review, what was held; and of a restoration, what died.
+//! 7. *Once*: no transaction id of a partner occurs twice; no accrual is reversed twice, nothing held is
+//!    released twice, no expiry comes back twice; a receipt earns again only after
 //!    it was reversed.
 //! 8. *Budgets*: each use of a cell occurs once; in the order of the uses, none found more room than the limit in force
-//!    for it minus what was taken before, and the sum never exceeds that limit.
+//!    for it minus what was taken before, and the sum never exceeds that limit, but for what a
+//!    cap holds.
 //! 9. *Balance*: what the account of a record gains, a partner's sub-account loses; in the end accounts and partners add
 //!    up to zero in every wallet.
 //!

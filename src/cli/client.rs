@@ -17,6 +17,7 @@ use crate::service::wire::ErrorReason;
 use crate::service::wire::account_service_client::AccountServiceClient;
 use crate::service::wire::admin_service_client::AdminServiceClient;
 use crate::service::wire::ledger_service_client::LedgerServiceClient;
+use crate::service::wire::operator_service_client::OperatorServiceClient;
 use crate::service::wire::program_service_client::ProgramServiceClient;
 
 /// The address that a server listens on when it is told none.
@@ -61,6 +62,8 @@ pub struct Clients {
     pub account: AccountServiceClient<Channel>,
     /// Versions of the programme.
     pub program: ProgramServiceClient<Channel>,
+    /// What people decide.
+    pub operator: OperatorServiceClient<Channel>,
     /// Running the ledger.
     pub admin: AdminServiceClient<Channel>,
 }
@@ -110,6 +113,7 @@ impl Server {
             ledger: LedgerServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             account: AccountServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             program: ProgramServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            operator: OperatorServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             admin: AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
         })
     }

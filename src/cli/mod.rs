@@ -14,6 +14,7 @@ pub mod errors;
 pub mod exit;
 pub mod export;
 pub mod import;
+pub mod operator;
 pub mod output;
 pub mod program;
 pub mod restore;
@@ -51,6 +52,8 @@ pub enum Command {
     Export(export::ExportArgs),
     /// Check, publish and show programme files
     Program(program::ProgramArgs),
+    /// Decide by hand: release or reject what caps hold, bring back points that died, correct balances
+    Operator(operator::OperatorArgs),
     /// Verify the history of a data directory
     Audit(audit::AuditArgs),
     /// Play a morning in a coffee shop on a server of its own
@@ -82,6 +85,7 @@ pub fn run() -> ExitCode {
         Command::Import(args) => import::run(args, &out),
         Command::Export(args) => export::run(args, &out),
         Command::Program(args) => program::run(args, &out),
+        Command::Operator(args) => operator::run(args, &out),
         Command::Audit(args) => audit::run(args, &out),
         Command::Demo(args) => demo::run(args, &out),
         Command::Bench(args) => bench::run(&args, &out),

@@ -19,6 +19,8 @@ const POSITION_LIMIT: u64 = u64::MAX >> 1;
 const KIND_TRANSACTION: u8 = 1;
 const KIND_RECEIPT: u8 = 2;
 const KIND_REVERSAL: u8 = 3;
+const KIND_RELEASE: u8 = 20;
+const KIND_RESTORATION: u8 = 21;
 
 /// The name of one id: 128 bits of SipHash-2-4 under the key of the data directory. Ordered as bytes.
 ///
@@ -78,6 +80,19 @@ impl IdHasher {
     #[must_use]
     pub fn reversal(&self, partner: &str, original_transaction_id: &str) -> IdKey {
         self.named(KIND_REVERSAL, &[partner, original_transaction_id], &[])
+    }
+
+    /// The name of "what was held of this transaction has been released", which can happen once.
+    #[must_use]
+    pub fn release(&self, partner: &str, original_transaction_id: &str) -> IdKey {
+        self.named(KIND_RELEASE, &[partner, original_transaction_id], &[])
+    }
+
+    /// The name of "what this partner had issued of the units whose expiry the record at this position posted has come
+    /// back", which can happen once.
+    #[must_use]
+    pub fn restoration(&self, partner: &str, expiry: Position) -> IdKey {
+        self.named(KIND_RESTORATION, &[partner], &expiry.0.to_le_bytes())
     }
 
     /// Feeds kind, strings with their lengths, and a tail of fixed length. Only `write` is used: unlike the typed

@@ -4,6 +4,7 @@
 //! number of the last record that changed it, so that replay over a snapshot skips what the account already has.
 
 use super::decision::{CounterChange, Effects, LotChange, LotKey, Movement, TotalsChange};
+use super::held::HeldTransaction;
 use super::types::{Day, MonthDay, Position, ProgramVersion, Seq, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::utc_day;
 use crate::limits;
@@ -43,7 +44,8 @@ pub struct Totals {
     pub refused_redemptions: i64,
 }
 
-/// Lifetime totals of one wallet of an account. They only grow; granted − reversed is what was earned for good.
+/// Lifetime totals of one wallet of an account. They only grow, but for what expired; granted − reversed is what was
+/// earned for good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WalletTotals {
     /// The wallet.
@@ -56,7 +58,7 @@ pub struct WalletTotals {
     pub clipped: Units,
     /// Units burned by redemptions.
     pub redeemed: Units,
-    /// Units whose expiry was posted.
+    /// Units whose expiry was posted, less those that came back.
     pub expired: Units,
 }
 
@@ -71,6 +73,8 @@ pub struct Profile {
     pub last_basket_on: Option<Day>,
     /// What rounding left over from the last basket, in the parts in which this version adds up lines.
     pub remainder: Option<(ProgramVersion, i64)>,
+    /// Transactions whose units a cap holds back, ascending by partner and id.
+    pub held: Vec<HeldTransaction>,
 }
 
 /// The holder of balances.
@@ -158,8 +162,7 @@ impl Account {
                 held = held.saturating_add(earlier.delta);
             }
             let is_gain = change.delta > 0;
-            in_range(held, change.delta)
-                && (change.movement == Movement::Extend || is_gain == (change.movement == Movement::Grant))
+            in_range(held, change.delta) && (change.movement.stays() || is_gain == change.movement.adds())
         };
         let today = utc_day(posted_at);
         let counter_fits = |(index, change): (usize, &CounterChange)| {
@@ -179,6 +182,7 @@ impl Account {
             && effects.counters.len() <= count_max
             && effects.counters.iter().enumerate().all(counter_fits)
             && effects.segments.len() <= 2 * limits::SEGMENT_CHANGES_MAX
+            && effects.held.as_deref().is_none_or(|change| self.accepts_held(change, effects))
     }
 
     fn find_counter(&self, counter: SymbolId, period: i32) -> Result<usize, usize> {
@@ -197,7 +201,8 @@ impl Account {
             Movement::Burn => (&mut totals.redeemed, -delta),
             Movement::Expire => (&mut totals.expired, -delta),
             Movement::Reverse => (&mut totals.reversed, -delta),
-            Movement::Extend => (&mut totals.granted, 0),
+            Movement::Extend | Movement::Release => (&mut totals.granted, 0),
+            Movement::Restore => (&mut totals.expired, -delta),
         };
         *total = total.saturating_add(units);
         match self.lots.binary_search_by_key(&key, |lot| lot.key) {
@@ -296,7 +301,12 @@ impl Account {
         if let Some(left) = remainder {
             profile.remainder = (*left != 0).then_some((version, *left));
         }
-        if **profile == Profile::default() {
+        self.forget_empty_profile();
+    }
+
+    /// A profile without anything in it is none.
+    pub(super) fn forget_empty_profile(&mut self) {
+        if self.profile.as_deref() == Some(&Profile::default()) {
             self.profile = None;
         }
     }
@@ -331,7 +341,7 @@ pub struct PartnerAccount {
     pub reversed: i128,
     /// Units burned by redemptions.
     pub redeemed: i128,
-    /// Units that expired.
+    /// Units that expired, less those that came back.
     pub expired: i128,
     /// The last record that changed it.
     pub seq: Seq,
@@ -350,7 +360,8 @@ impl PartnerAccount {
             Movement::Burn => self.redeemed -= delta,
             Movement::Expire => self.expired -= delta,
             Movement::Reverse => self.reversed -= delta,
-            Movement::Extend => {}
+            Movement::Extend | Movement::Release => {}
+            Movement::Restore => self.expired -= delta,
         }
     }
 }

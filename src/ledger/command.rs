@@ -2,6 +2,7 @@
 //! number is in range. A command carries no time of its own but the receipt's; its posting time is given beside it.
 
 use super::decision::{CellUse, CounterChange, LotKey};
+use super::operator::{Operation, OperatorOrder};
 use super::types::{Day, Item, ItemId, MonthDay, Position, SymbolId, TimestampNs, Units, WalletId};
 
 /// One request to the ledger on behalf of a partner.
@@ -33,6 +34,8 @@ pub enum CommandKind {
     Enrol(Enrolment),
     /// Grant units that another system had granted: an opening balance.
     Load(Loading),
+    /// What an operator asks.
+    Operate(Box<Operation>),
     /// Post the expiry of lots that are dead. Sent by the ledger itself, under no id.
     Expire,
 }
@@ -150,6 +153,21 @@ pub struct Granted {
     pub cells: Vec<CellUse>,
 }
 
+impl CommandKind {
+    /// The cells that the command gives back to: those that its original drew on. Empty where nothing is taken back.
+    #[must_use]
+    pub fn returns_to(&self) -> &[CellUse] {
+        match self {
+            Self::Reverse(reversal) => &reversal.original.cells,
+            Self::Operate(operation) => match &operation.order {
+                OperatorOrder::Reject(original) => &original.granted.cells,
+                OperatorOrder::Release(_) | OperatorOrder::Restore(_) | OperatorOrder::Adjust(_) => &[],
+            },
+            _ => &[],
+        }
+    }
+}
+
 impl Command {
     /// The first field, as the wire names it, in which another command with the same transaction id differs from this
     /// one; `None` when they ask the same.
@@ -177,6 +195,9 @@ impl Command {
                 ("birthday", ours.birthday == theirs.birthday),
             ]),
             (CommandKind::Load(ours), CommandKind::Load(theirs)) => first_of([("lots", ours.lots == theirs.lots)]),
+            (CommandKind::Operate(ours), CommandKind::Operate(theirs)) => {
+                ours.first_difference(theirs).map(str::to_owned)
+            }
             (CommandKind::Expire, CommandKind::Expire) => None,
             _ => Some("command".to_owned()),
         }

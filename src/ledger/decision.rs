@@ -3,6 +3,7 @@
 //! What must stay true: [`Decision::effects`] alone changes state, so that replay needs no rules; a refusal has no
 //! effects; [`Refusal`]'s numbers are permanent and appear in the journal and on the wire.
 
+use super::held::HeldChange;
 use super::program::{BonusIndex, LineClass, RuleIndex};
 use super::types::{CellId, Day, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
 
@@ -44,8 +45,16 @@ pub enum Refusal {
     NameLimitReached = 16,
     /// The account has fewer units than are to be taken.
     InsufficientBalance = 17,
-    /// The account would be in more segments, or hold more lots, than an account can.
+    /// The account would be in more segments, hold more lots, or have more held for review, than an account can.
     AccountLimitReached = 18,
+    /// The transaction exists but no cap holds its units.
+    NotHeld = 19,
+    /// What was held was released, rejected or reversed before.
+    AlreadyReviewed = 20,
+    /// The record posted no expiry of units that can come back.
+    NotRestorable = 21,
+    /// The expiry was taken back before.
+    AlreadyRestored = 22,
 }
 
 /// What a caller does about a refusal.
@@ -61,7 +70,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -80,6 +89,10 @@ impl Refusal {
         Self::NameLimitReached,
         Self::InsufficientBalance,
         Self::AccountLimitReached,
+        Self::NotHeld,
+        Self::AlreadyReviewed,
+        Self::NotRestorable,
+        Self::AlreadyRestored,
     ];
 
     /// The permanent number.
@@ -114,7 +127,11 @@ impl Refusal {
             | Self::DeadlineExpired
             | Self::InvalidCommand
             | Self::ShuttingDown
-            | Self::NameLimitReached => false,
+            | Self::NameLimitReached
+            | Self::NotHeld
+            | Self::AlreadyReviewed
+            | Self::NotRestorable
+            | Self::AlreadyRestored => false,
         }
     }
 
@@ -139,7 +156,11 @@ impl Refusal {
             | Self::NotReversible
             | Self::PostingTimeRegressed
             | Self::InvalidCommand
-            | Self::NameLimitReached => RetryAdvice::Never,
+            | Self::NameLimitReached
+            | Self::NotHeld
+            | Self::AlreadyReviewed
+            | Self::NotRestorable
+            | Self::AlreadyRestored => RetryAdvice::Never,
         }
     }
 
@@ -163,7 +184,11 @@ impl Refusal {
             | Self::InvalidCommand
             | Self::NameLimitReached
             | Self::InsufficientBalance
-            | Self::AccountLimitReached => false,
+            | Self::AccountLimitReached
+            | Self::NotHeld
+            | Self::AlreadyReviewed
+            | Self::NotRestorable
+            | Self::AlreadyRestored => false,
         }
     }
 
@@ -191,6 +216,10 @@ impl Refusal {
             Self::NameLimitReached => "The data directory holds as many different names as it can.",
             Self::InsufficientBalance => "The account has fewer units than are to be taken.",
             Self::AccountLimitReached => "The account is in as many segments, or holds as many lots, as it can.",
+            Self::NotHeld => "The transaction exists but is not held for review.",
+            Self::AlreadyReviewed => "What was held was released, rejected or reversed before.",
+            Self::NotRestorable => "The record posted no expiry of units that can come back until then.",
+            Self::AlreadyRestored => "The expiry was taken back before.",
         }
     }
 }
@@ -275,11 +304,28 @@ pub enum Movement {
     Reverse = 3,
     /// Units go from one lot of an account to another of the same issuer, which dies later.
     Extend = 4,
+    /// Units that were held go to the lot of the same terms that is not.
+    Release = 5,
+    /// Units whose expiry was posted come back.
+    Restore = 6,
 }
 
 impl Movement {
     /// All movements, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Grant, Self::Burn, Self::Expire, Self::Reverse, Self::Extend];
+    pub const ALL: [Self; 7] =
+        [Self::Grant, Self::Burn, Self::Expire, Self::Reverse, Self::Extend, Self::Release, Self::Restore];
+
+    /// Whether the account has more afterwards.
+    #[must_use]
+    pub fn adds(self) -> bool {
+        matches!(self, Self::Grant | Self::Restore)
+    }
+
+    /// Whether units go from one lot of the account to another.
+    #[must_use]
+    pub fn stays(self) -> bool {
+        matches!(self, Self::Extend | Self::Release)
+    }
 
     /// The permanent number.
     #[must_use]
@@ -300,8 +346,8 @@ impl Movement {
 pub struct LotChange {
     /// Which lot.
     pub key: LotKey,
-    /// More than 0 for a grant, less for everything else; of an extension, less for the lot that is left and more for
-    /// the one that is gone to.
+    /// More than 0 for a grant and what comes back, less for everything else; of an extension and a release, less for the
+    /// lot that is left and more for the one that is gone to.
     pub delta: Units,
     /// Why.
     pub movement: Movement,
@@ -316,7 +362,8 @@ pub struct LotKey {
     pub issuer: SymbolId,
     /// What the issuer pays per unit, in basis points of a minor unit; frozen when earned.
     pub funding_rate_bps: u32,
-    /// The minute, counted from the Unix epoch, from which the units can be spent; 0 means at once.
+    /// The minute, counted from the Unix epoch, from which the units can be spent; 0 means at once. The highest bit says
+    /// that they are held: see [`LotKey::is_held`].
     pub available_from_minute: u32,
     /// Whether each basket, activity and redemption puts the death off: the units die by inactivity.
     pub is_extended: bool,
@@ -413,6 +460,8 @@ pub struct Effects {
     pub last_basket_on: Option<Day>,
     /// What rounding left over for the account's next basket, if it is kept and changes.
     pub remainder: Option<i64>,
+    /// A change to what is held for review, if there is one.
+    pub held: Option<Box<HeldChange>>,
     /// Totals that move.
     pub totals: TotalsChange,
 }
@@ -441,7 +490,7 @@ pub struct Decision {
     pub bonuses: Vec<BonusAward>,
     /// Units before velocity, caps and budgets, bonuses included.
     pub earned: Units,
-    /// Units granted; negative for a reversal or a redemption.
+    /// Units granted, or come back; negative for a reversal, a rejection or a redemption.
     pub granted: Units,
     /// The velocity cap that turned the earnings to nothing, if one did.
     pub over_velocity: Option<SymbolId>,
@@ -477,6 +526,7 @@ impl Decision {
         self.effects.segments.clear();
         (self.effects.birthday, self.effects.last_basket_on, self.effects.remainder) = (None, None, None);
         self.variants.clear();
+        self.effects.held = None;
         self.effects.totals = TotalsChange::default();
         self.balance_after = 0;
     }
@@ -516,7 +566,7 @@ mod tests {
             assert!(refusal.sentence().ends_with('.'));
         }
         assert_eq!(Refusal::from_number(0), None);
-        assert_eq!(Refusal::from_number(19), None);
+        assert_eq!(Refusal::from_number(23), None);
     }
 
     #[test]

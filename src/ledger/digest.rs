@@ -6,6 +6,7 @@
 
 use super::account::{Account, Profile};
 use super::decision::LotKey;
+use super::held::HeldTransaction;
 use super::state::ShardState;
 
 /// A BLAKE3 digest.
@@ -131,7 +132,7 @@ fn feed_account(digester: &mut Digester, account: &Account) {
 
 /// Each thing that is known has a mark of its own before it.
 fn feed_profile(digester: &mut Digester, profile: &Profile) {
-    let Profile { segments: _, birthday, last_basket_on, remainder } = profile;
+    let Profile { segments: _, birthday, last_basket_on, remainder, held } = profile;
     if let Some(birthday) = birthday {
         digester.number(-2_i8).number(birthday.month).number(birthday.day);
     }
@@ -140,5 +141,13 @@ fn feed_profile(digester: &mut Digester, profile: &Profile) {
     }
     if let Some((version, left)) = remainder {
         digester.number(-4_i8).number(version.0).number(*left);
+    }
+    for one in held {
+        let HeldTransaction { partner, transaction_id, cap, lot, units, held_at } = one;
+        digester.number(-20_i8).number(partner.0).text(transaction_id).number(cap.0).number(*units).number(held_at.0);
+        // A list of lots feeds the same fields; all of them are fed here, for there is no older form to keep.
+        let LotKey { wallet, issuer, funding_rate_bps, available_from_minute, is_extended, expires_at } = *lot;
+        digester.number(wallet.0).number(issuer.0).number(funding_rate_bps);
+        digester.number(available_from_minute).number(u8::from(is_extended)).number(expires_at.0);
     }
 }

@@ -7,7 +7,7 @@
 //!   live path, replay from empty and replay over a fuzzy snapshot;
 //! - every record balances within the shard: account and issuer change by opposite amounts (invariant 4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
@@ -75,6 +75,8 @@ pub struct ShardState {
     accounts: Vec<Packed>,
     by_id: HashTable<Place>,
     partners: BTreeMap<(SymbolId, WalletId), PartnerAccount>,
+    /// The accounts of which something is held for review: what follows from them, for finding them.
+    holding: BTreeSet<AccountNumber>,
 }
 
 /// Where an account is, with enough of its id's hash that others are hardly ever looked at.
@@ -136,6 +138,7 @@ impl ShardState {
             accounts: Vec::new(),
             by_id: HashTable::new(),
             partners: BTreeMap::new(),
+            holding: BTreeSet::new(),
         }
     }
 
@@ -308,6 +311,10 @@ impl ShardState {
                 account.change_counter(counter, change.posted_at);
             }
             account.change_profile(effects, change.decision.program);
+            if effects.held.is_some() {
+                account.change_held(change.decision, change.posted_at);
+                note_holding(&mut self.holding, change.account, account);
+            }
             account.change_totals(change.decision.wallet, &effects.totals);
             unpacked.store(self.id, change.account, packed);
         } else if change.seq == packed.seq && change.position.is_some() {
@@ -373,10 +380,19 @@ impl ShardState {
         }
         let place = self.accounts.get_mut(index).expect("the table was made long enough");
         assert!(place.is_vacant(), "an account is opened once");
+        if account.has_more() {
+            note_holding(&mut self.holding, number, &account.unpack());
+        }
         *place = account;
         let hash = kept(account_hash);
         let respread = |other: &Place| Place::spread(other.hash);
         self.by_id.insert_unique(Place::spread(hash), Place { hash, number }, respread);
+    }
+
+    /// The accounts from this one on of which something is held for review, in the order of their numbers.
+    pub fn holding(&self, from: AccountNumber) -> impl Iterator<Item = (AccountNumber, Account)> {
+        let found = |number: &AccountNumber| Some((*number, self.account(*number)?));
+        self.holding.range(from..).filter_map(found)
     }
 
     /// Puts a partner sub-account in its place when a snapshot is loaded.
@@ -388,5 +404,14 @@ impl ShardState {
     #[must_use]
     pub fn first_vacant(&self) -> Option<usize> {
         self.accounts.iter().position(Packed::is_vacant)
+    }
+}
+
+/// Whether anything of an account is held.
+fn note_holding(holding: &mut BTreeSet<AccountNumber>, number: AccountNumber, account: &Account) {
+    if account.held().is_empty() {
+        holding.remove(&number);
+    } else {
+        holding.insert(number);
     }
 }

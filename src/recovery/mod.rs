@@ -34,6 +34,7 @@ use crate::journal::log::StoreJournal;
 use crate::journal::record::{Entry, Publication, Record};
 use crate::journal::{Journal, JournalError};
 use crate::ledger::command::{CommandKind, Receipt};
+use crate::ledger::operator::OperatorOrder;
 use crate::ledger::state::account_hash;
 use crate::ledger::types::{Position, Seq, ShardId, SymbolId};
 use crate::replay::World;
@@ -370,6 +371,16 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
             subject: hasher.reversal(&partner, &reversal.original_transaction_id),
             freed: Some(receipt_key(hasher, dictionary, &partner, &reversal.original.receipt)),
         },
+        CommandKind::Operate(operation) => {
+            let subject = match &operation.order {
+                OperatorOrder::Release(original) => hasher.release(&partner, &original.transaction_id),
+                // Whoever rejects takes back whole, as a reversal does: one excludes the other.
+                OperatorOrder::Reject(original) => hasher.reversal(&partner, &original.transaction_id),
+                OperatorOrder::Restore(restoration) => hasher.restoration(&partner, restoration.expiry),
+                OperatorOrder::Adjust(_) => transaction,
+            };
+            ClaimedIds { transaction, subject, freed: None }
+        }
         CommandKind::Redeem(_)
         | CommandKind::Act(_)
         | CommandKind::Enrol(_)

@@ -10,6 +10,7 @@ use crate::journal::walk::Located;
 use crate::ledger::command::{Basket, Command, CommandKind};
 use crate::ledger::decision::{Clip, Decision, Movement, Refusal, TierStanding};
 use crate::ledger::earn::LineSums;
+use crate::ledger::operator::OperatorOrder;
 use crate::ledger::program::{BPS_ONE, LineClass, Program, RuleIndex, TierLadder};
 use crate::ledger::types::{Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
 use crate::service::status;
@@ -116,6 +117,7 @@ fn stated_event(kind: &CommandKind) -> Option<TimestampNs> {
         | CommandKind::Redeem(_)
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)
+        | CommandKind::Operate(_)
         | CommandKind::Expire => None,
     }
 }
@@ -150,6 +152,7 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
         CommandKind::Act(_) | CommandKind::Load(_) => add_earnings(&mut answer, judged),
         CommandKind::Reverse(_) => answer.reversed_points = -decision.granted,
         CommandKind::Redeem(_) => answer.redeemed_points = -decision.granted,
+        CommandKind::Operate(operation) => add_operation(&mut answer, &operation.order, decision),
         CommandKind::Enrol(_) | CommandKind::Expire => {}
     }
     answer.expired_points = expired_units(decision);
@@ -264,6 +267,28 @@ fn add_earnings(answer: &mut wire::Decision, judged: &Judged<'_>) {
     }));
     let denied = decision.over_velocity.zip(stated_event(judged.kind));
     answer.velocity_denial = denied.map(|(cap, event_at)| velocity_denial(program, cap, event_at));
+    answer.held_for_review = held_by(program, decision).map(|cap| wire::HeldForReview { cap: cap.to_owned() });
+}
+
+/// The cap that holds what was granted.
+pub(super) fn held_by<'a>(program: &'a Program, decision: &Decision) -> Option<&'a str> {
+    let symbol = decision.effects.held.as_deref()?.begins_by()?;
+    program.caps.iter().find(|cap| cap.symbol == symbol).map(|cap| cap.name.as_str())
+}
+
+/// What came of an operator's command.
+fn add_operation(answer: &mut wire::Decision, order: &OperatorOrder, decision: &Decision) {
+    match order {
+        OperatorOrder::Release(_) => {
+            let gains = decision.effects.lots.iter().filter(|lot| lot.movement == Movement::Release && lot.delta > 0);
+            answer.released_points = gains.map(|lot| lot.delta).sum();
+        }
+        OperatorOrder::Restore(_) => answer.restored_points = decision.granted,
+        OperatorOrder::Reject(_) | OperatorOrder::Adjust(_) => {
+            answer.granted_points = decision.granted.max(0);
+            answer.reversed_points = decision.granted.saturating_neg().max(0);
+        }
+    }
 }
 
 /// How each line was judged.

@@ -68,6 +68,9 @@ fn granted(job: &CommandJob, basket: &Basket, program: &Program, out: &mut Vec<u
             text(out, 2, variant);
         });
     }
+    if let Some(cap) = answer::held_by(program, decision) {
+        message(out, 40, |out| text(out, 1, cap));
+    }
 }
 
 fn line_decision(out: &mut Vec<u8>, exact: &Exact<'_>, index: i64, given: &Line) {

@@ -19,6 +19,7 @@ use crate::journal::record::Entry;
 use crate::journal::walk::{self, Located};
 use crate::ledger::command::{Basket, CommandKind};
 use crate::ledger::decision::LotKey;
+use crate::ledger::operator::{Operation, OperatorOrder};
 use crate::ledger::program::Program;
 use crate::ledger::types::{Position, SymbolId};
 use crate::limits;
@@ -159,9 +160,7 @@ fn transaction(
             transaction.basket = Some(wire_basket(engine, basket, program.as_deref()));
             if entry.decision.refusal().is_none() {
                 let key = engine.hasher.reversal(&principal.partner, &entry.command.transaction_id);
-                let reversal = look_up(engine, key)?;
-                let id = reversal.as_ref().and_then(|reversal| transaction_of(&reversal.record));
-                transaction.reversal_transaction_id = id.map_or_else(String::new, |(id, _)| id.to_owned());
+                transaction.reversal_transaction_id = id_of(engine, key)?;
             }
         }
         CommandKind::Reverse(reversal) => {
@@ -192,13 +191,61 @@ fn transaction(
             transaction.kind = wire::TransactionKind::OpeningBalance.into();
             transaction.opening_lots = loading.lots.iter().map(|(key, units)| wire_lot(engine, key, *units)).collect();
         }
+        CommandKind::Operate(operation) => add_operation(&mut transaction, operation),
         CommandKind::Expire => transaction.kind = wire::TransactionKind::Expiry.into(),
+    }
+    if entry.held().is_some() {
+        let id = &entry.command.transaction_id;
+        transaction.release_transaction_id = id_of(engine, engine.hasher.release(&principal.partner, id))?;
+        transaction.reversal_transaction_id = id_of(engine, engine.hasher.reversal(&principal.partner, id))?;
     }
     transaction.decision = Some(answer::of_entry(located, entry, program.as_deref(), original_version));
     Ok(transaction)
 }
 
 const SECONDS_PER_MINUTE: i64 = 60;
+
+/// When units that are not held can be spent; of held ones, when they could if they were released. `None` for at once.
+pub(super) fn available_time(key: &LotKey) -> Option<prost_types::Timestamp> {
+    let minute = key.released().available_from_minute;
+    let seconds = i64::from(minute) * SECONDS_PER_MINUTE;
+    (minute != 0).then_some(prost_types::Timestamp { seconds, nanos: 0 })
+}
+
+/// What an operator asked, in the words of the contract.
+fn add_operation(transaction: &mut wire::Transaction, operation: &Operation) {
+    transaction.remark = Some(wire::Remark {
+        reason_code: operation.remark.reason_code.to_string(),
+        note: operation.remark.note.to_string(),
+        operator: operation.remark.operator.to_string(),
+    });
+    let kind = match &operation.order {
+        OperatorOrder::Release(original) => {
+            transaction.original_transaction_id = original.transaction_id.to_string();
+            wire::TransactionKind::Release
+        }
+        OperatorOrder::Reject(original) => {
+            transaction.original_transaction_id = original.transaction_id.to_string();
+            wire::TransactionKind::Rejection
+        }
+        OperatorOrder::Restore(restoration) => {
+            transaction.expired_position = Some(answer::signed(restoration.expiry.0));
+            wire::TransactionKind::Restoration
+        }
+        OperatorOrder::Adjust(adjustment) => {
+            transaction.adjustment_points = adjustment.units;
+            wire::TransactionKind::Adjustment
+        }
+    };
+    transaction.kind = kind.into();
+}
+
+/// The id of the record that used a key.
+fn id_of(engine: &Engine, key: crate::ids::IdKey) -> Result<String, JournalError> {
+    let found = look_up(engine, key)?;
+    let id = found.as_ref().and_then(|found| transaction_of(&found.record));
+    Ok(id.map_or_else(String::new, |(id, _)| id.to_owned()))
+}
 
 /// A lot in the words of the contract.
 pub(super) fn wire_lot(engine: &Engine, key: &LotKey, units: i64) -> wire::Lot {
@@ -207,10 +254,8 @@ pub(super) fn wire_lot(engine: &Engine, key: &LotKey, units: i64) -> wire::Lot {
         points: units,
         issuer: text(engine, key.issuer),
         expire_time: ends.then(|| times::timestamp(key.expires_at)),
-        available_time: (key.available_from_minute != 0).then(|| prost_types::Timestamp {
-            seconds: i64::from(key.available_from_minute) * SECONDS_PER_MINUTE,
-            nanos: 0,
-        }),
+        available_time: available_time(key),
+        held: key.is_held(),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `auth` (who calls), `raw`, `view` and `parse` (accruals as they lie in a request), `fields`, `times`,
 //! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
-//! and the workers), `reverse`, `order_fields`, `orders`, `round`, `batch` and `stream` (more of the same), `answer` and
+//! and the workers), `reverse`, `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream` (more of the same), `answer` and
 //! `encode` (decisions onto the wire), `read` and `history` (balances and transactions), `ledger`, `account`, `program`
 //! and `admin` (the services), `status` (how a call fails), `deadline` (until when a caller
 //! waits), `connections` (how many at a time).
@@ -27,6 +27,8 @@ pub mod intake;
 mod lane;
 mod ledger;
 pub mod names;
+mod operator;
+mod operator_fields;
 mod order_fields;
 mod orders;
 mod parse;
@@ -65,6 +67,7 @@ use status::Failure;
 use wire::server::account_service_server::{self, AccountServiceServer};
 use wire::server::admin_service_server::{self, AdminServiceServer};
 use wire::server::ledger_service_server::{self, LedgerServiceServer};
+use wire::server::operator_service_server::{self, OperatorServiceServer};
 use wire::server::program_service_server::{self, ProgramServiceServer};
 
 /// How the server stands, as far as calls are concerned. Only ever goes on to a later state.
@@ -310,11 +313,12 @@ struct Service {
 }
 
 /// Names of the services, as health checks ask for them.
-pub const SERVICE_NAMES: [&str; 4] = [
+pub const SERVICE_NAMES: [&str; 5] = [
     ledger_service_server::SERVICE_NAME,
     account_service_server::SERVICE_NAME,
     program_service_server::SERVICE_NAME,
     admin_service_server::SERVICE_NAME,
+    operator_service_server::SERVICE_NAME,
 ];
 
 /// Adds the services of the package, each behind the authenticator.
@@ -325,10 +329,12 @@ pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>, authenticator:
     let ledger = LedgerServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let account = AccountServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let program = ProgramServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
+    let operator = OperatorServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let admin = AdminServiceServer::new(service).max_decoding_message_size(bytes_max);
     routes
         .add_service(InterceptedService::new(ledger, authenticator.clone()))
         .add_service(InterceptedService::new(account, authenticator.clone()))
         .add_service(InterceptedService::new(program, authenticator.clone()))
+        .add_service(InterceptedService::new(operator, authenticator.clone()))
         .add_service(InterceptedService::new(admin, authenticator.clone()));
 }

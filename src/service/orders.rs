@@ -146,7 +146,7 @@ impl Edge {
     }
 
     /// The wallet of a name in the programme that is going to judge; the first without one.
-    fn wallet(&self, name: &str, stamp: TimestampNs) -> Result<WalletId, Failure> {
+    pub(super) fn wallet(&self, name: &str, stamp: TimestampNs) -> Result<WalletId, Failure> {
         if name.is_empty() {
             return Ok(WalletId(0));
         }

@@ -210,6 +210,7 @@ fn wallet_balances(program: &Program, account: &Account, at: TimestampNs) -> Vec
             lots: Vec::new(),
             pending_points: account.balance(id, at).saturating_sub(account.available(id, at)),
             available_points: account.available(id, at),
+            held_points: account.held_units(id, at),
         }
     };
     wallet_ids(program.wallets.len()).map(balance).collect()

@@ -21,7 +21,7 @@ use crate::recovery::receipt_key;
 use crate::shard::job::{ClaimedIds, CommandJob};
 
 /// The original of a reversal.
-enum Original {
+pub(super) enum Original {
     /// The record that used the id.
     Found(Position),
     /// No record ever used the id.
@@ -70,7 +70,7 @@ impl Edge {
 
     /// Looks for the original without waiting. An id is in the index before its claim is dropped, so of the two looks
     /// around the question whether it is claimed at least one sees a record that there is.
-    fn find_original(&self, key: IdKey) -> Result<Original, Failure> {
+    pub(super) fn find_original(&self, key: IdKey) -> Result<Original, Failure> {
         let ids = &self.engine.shared.ids;
         for _ in 0..2 {
             if let Some(entry) = ids.lookup(key)? {

@@ -154,6 +154,10 @@ mod tests {
             (16, "NAME_LIMIT_REACHED"),
             (17, "INSUFFICIENT_BALANCE"),
             (18, "ACCOUNT_LIMIT_REACHED"),
+            (19, "NOT_HELD"),
+            (20, "ALREADY_REVIEWED"),
+            (21, "NOT_RESTORABLE"),
+            (22, "ALREADY_RESTORED"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");
@@ -197,7 +201,7 @@ mod tests {
         let set = descriptors();
         let services: Vec<&str> =
             set.file.iter().flat_map(|file| &file.service).map(prost_types::ServiceDescriptorProto::name).collect();
-        for service in ["LedgerService", "AccountService", "ProgramService", "AdminService"] {
+        for service in ["LedgerService", "AccountService", "ProgramService", "AdminService", "OperatorService"] {
             assert!(services.contains(&service), "{service} is missing from {services:?}");
         }
         for file in &set.file {
@@ -210,7 +214,7 @@ mod tests {
     #[test]
     fn no_request_names_a_partner() {
         for message in own_messages() {
-            let parts = ["Basket", "Line", "Command", "Activity", "OpeningLot"];
+            let parts = ["Basket", "Line", "Command", "Activity", "OpeningLot", "Remark"];
             let spoken_by_caller = message.name().ends_with("Request") || parts.contains(&message.name());
             for field in message.field.iter().filter(|_| spoken_by_caller) {
                 assert!(!field.name().contains("partner"), "{}.{}", message.name(), field.name());
@@ -313,6 +317,12 @@ mod tests {
             ("Line", "amount_minor", format!("0 to {}.", grouped(limits::LINE_AMOUNT_MINOR_MAX))),
             ("LineDecision", "multiplier_bps", format!("0 to {};", grouped(limits::MULTIPLIER_BPS_MAX))),
             ("ListTransactionsRequest", "page_size", page.clone()),
+            ("ListHeldRequest", "page_size", page.clone()),
+            ("ReleaseHeldRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
+            ("Remark", "reason_code", bytes(1, limits::REASON_CODE_BYTES_MAX)),
+            ("Remark", "note", format!("at most {} bytes", grouped(limits::NOTE_BYTES_MAX))),
+            ("Remark", "operator", bytes(1, limits::OPERATOR_BYTES_MAX)),
+            ("AdjustBalanceRequest", "points", format!("at most {} either way", grouped(limits::UNITS_MAX))),
             ("ListProgramsRequest", "page_size", page),
         ];
         for (message, field, stated) in rows {

@@ -10,6 +10,7 @@ use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command, CommandKind};
 use crate::ledger::decision::{Decision, Refusal};
 use crate::ledger::digest::Digest;
+use crate::ledger::held::HeldTransaction;
 use crate::ledger::program::Program;
 use crate::ledger::types::{AccountNumber, Position, Seq, ShardId, SymbolId, TimestampNs};
 use crate::limits;
@@ -278,6 +279,29 @@ pub trait SliceSink: Send {
     fn finish(&mut self);
 }
 
+/// Asks which transactions of a partner are held in one shard.
+pub struct HeldQuery {
+    /// The shard.
+    pub shard: ShardId,
+    /// The partner.
+    pub partner: SymbolId,
+    /// Where to go on: the account, and the transaction id after which to go on in it.
+    pub from: (AccountNumber, Box<str>),
+    /// The most to tell.
+    pub count_max: usize,
+    /// Whom to answer.
+    pub reply: Reply<HeldPage>,
+}
+
+/// Transactions that are held in one shard, by account and id.
+#[derive(Debug, Default)]
+pub struct HeldPage {
+    /// The account's number and id, and what is held of it.
+    pub found: Vec<(AccountNumber, Box<str>, HeldTransaction)>,
+    /// Whether all of the shard were looked at; else it goes on after the last that was found, or at this account.
+    pub next: Option<(AccountNumber, Box<str>)>,
+}
+
 /// What a worker can be asked to do.
 pub enum Job {
     /// Decide commands, in order.
@@ -288,6 +312,8 @@ pub enum Job {
     Account(Box<AccountJob>),
     /// Tell an account's id by its number.
     AccountId(ShardId, AccountNumber, Reply<Option<Box<str>>>),
+    /// Tell what is held for review in one shard.
+    Held(Box<HeldQuery>),
     /// Count accounts.
     Count(Reply<u64>),
     /// Look over all shards of the worker, with their digests if so asked. Reading the whole state takes its time.

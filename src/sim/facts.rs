@@ -457,6 +457,8 @@ impl Posting {
                 account: account.clone(),
                 lots: loading.lots.iter().map(|(key, units)| (lot_name_of(dictionary, key), *units)).collect(),
             },
+            // No simulated client sends any.
+            CommandKind::Operate(_) => return Err(DecodeError::Contradiction),
         };
         let TimestampNs(posted_at) = entry.posted_at;
         Ok(Self {

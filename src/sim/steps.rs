@@ -171,7 +171,12 @@ impl Simulation {
                 }
                 self.note(|| format!("worker {worker} looks for call {call}"));
             }
-            Job::AccountId(..) | Job::Count(_) | Job::Survey(..) | Job::Publish(..) | Job::Snapshot(_) => {}
+            Job::AccountId(..)
+            | Job::Held(_)
+            | Job::Count(_)
+            | Job::Survey(..)
+            | Job::Publish(..)
+            | Job::Snapshot(_) => {}
         }
         let dictionary = life.machine.dictionary.clone();
         let (watch, mut seen) = (&mut life.watch, Ok(()));

@@ -272,6 +272,14 @@ mod tests {
             birthday: Some(MonthDay { month: 2, day: 29 }),
             last_basket_on: Some(Day(-3)),
             remainder: Some((ProgramVersion(2), 99)),
+            held: vec![HeldTransaction {
+                partner: SymbolId(3),
+                transaction_id: "t-1".into(),
+                cap: SymbolId(4),
+                lot: account.lots[0].key.held(),
+                units: 7,
+                held_at: TimestampNs(-5),
+            }],
         }));
         let partner =
             PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };

@@ -9,6 +9,7 @@ mod support;
 
 mod damage;
 mod forgery;
+mod operator;
 mod order;
 mod report;
 mod rewards;

@@ -11,6 +11,7 @@ mod support;
 mod directory;
 mod frames;
 mod movements;
+mod operator;
 mod profiles;
 mod random;
 mod records;

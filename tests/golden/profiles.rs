@@ -99,6 +99,7 @@ pub fn entities() -> Vec<(&'static str, Entity)> {
             birthday: Some(LEAP_DAY),
             last_basket_on: Some(Day(17_226)),
             remainder: Some((ProgramVersion(12), 990_000)),
+            ..Profile::default()
         })),
         ..Account::default()
     };

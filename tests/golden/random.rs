@@ -7,10 +7,12 @@ use proptest::prelude::*;
 use crate::samples::{accrual_over_velocity, dictionary, encode, full_accrual, minimal_accrual, one_line_accrual};
 use crate::support::NOON;
 use tallystick::journal::record::{Entry, PreviousRecord, Record, decode};
-use tallystick::ledger::command::{Activity, Command, CommandKind, Enrolment, Loading, Redemption};
+use tallystick::ledger::command::{Activity, Command, CommandKind, Enrolment, Granted, Loading, Redemption};
 use tallystick::ledger::decision::{
     BonusAward, CellUse, Decision, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding, TotalsChange,
 };
+use tallystick::ledger::held::{HeldChange, HeldName};
+use tallystick::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
 use tallystick::ledger::program::{BonusIndex, RuleIndex};
 use tallystick::ledger::types::{
     AccountNumber, Day, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, WalletId,
@@ -58,13 +60,67 @@ fn any_kind() -> impl Strategy<Value = CommandKind> {
     });
     let lots = prop::collection::btree_map(any_key(), units, 1..5);
     let loading = lots.prop_map(|lots| CommandKind::Load(Loading { lots: lots.into_iter().collect() }));
-    prop_oneof![redemption, activity, enrolment, loading, Just(CommandKind::Expire)]
+    prop_oneof![redemption, activity, enrolment, loading, any_operation(), Just(CommandKind::Expire)]
+}
+
+fn any_operation() -> impl Strategy<Value = CommandKind> {
+    let units = 1..=UNITS_MAX;
+    let lot = prop::option::of(any_key());
+    let original =
+        ("[a-z0-9-]{1,64}", any::<u64>(), units.clone(), lot).prop_map(|(transaction_id, position, units, lot)| {
+            let granted = Granted { units, lot, ..Granted::default() };
+            HeldOriginal { transaction_id: transaction_id.into(), position: Position(position), granted }
+        });
+    let lots = prop::collection::vec((any_key(), units.clone()), 1..5);
+    let restoration = (any::<u64>(), any::<i64>(), lots).prop_map(|(expiry, expires_at, lots)| Restoration {
+        expiry: Position(expiry),
+        expires_at: TimestampNs(expires_at),
+        lots,
+    });
+    let adjustment = (any::<u8>(), units, any::<bool>(), prop::option::of(any::<i64>().prop_map(TimestampNs)));
+    let adjustment = adjustment.prop_map(|(wallet, units, takes, expires_at)| Adjustment {
+        wallet: WalletId(wallet),
+        units: if takes { -units } else { units },
+        expires_at: expires_at.filter(|_| !takes),
+    });
+    let order = prop_oneof![
+        (original, any::<bool>()).prop_map(|(original, is_release)| {
+            if is_release { OperatorOrder::Release(original) } else { OperatorOrder::Reject(original) }
+        }),
+        restoration.prop_map(OperatorOrder::Restore),
+        adjustment.prop_map(OperatorOrder::Adjust)
+    ];
+    (order, "[a-z]{1,64}", ".{0,128}", ".{1,32}").prop_map(|(order, reason_code, note, operator)| {
+        let remark = Remark { reason_code: reason_code.into(), note: note.into(), operator: operator.into() };
+        CommandKind::Operate(Box::new(Operation { remark, order }))
+    })
+}
+
+/// What follows from an operation that was granted.
+fn decide_operation(order: &OperatorOrder, partner: SymbolId, decision: &mut Decision) {
+    decision.effects.held = order.held().map(|original| {
+        Box::new(HeldChange::Ends(HeldName { partner, transaction_id: original.transaction_id.clone() }))
+    });
+    match order {
+        OperatorOrder::Reject(_) => {
+            let lots = decision.effects.lots.iter();
+            let taken = lots.filter(|lot| lot.movement == Movement::Reverse && lot.key.wallet == decision.wallet);
+            decision.granted = taken.fold(0, |sum: i64, lot| sum.saturating_add(lot.delta));
+            decision.effects.totals = TotalsChange::of_reversal();
+        }
+        OperatorOrder::Adjust(adjustment) => decision.granted = adjustment.units,
+        OperatorOrder::Release(_) | OperatorOrder::Restore(_) => {}
+    }
 }
 
 /// A decision about the command, as far as the record does not derive it.
 fn decided(kind: &CommandKind, refusal: Option<Refusal>, segments: Vec<(SymbolId, bool)>) -> Decision {
     let mut decision = Decision { account_known: true, program: ProgramVersion(7), ..Decision::default() };
-    let refusal = refusal.filter(|_| !matches!(kind, CommandKind::Expire));
+    let may_be_refused = match kind {
+        CommandKind::Operate(operation) => operation.order.held().is_none(),
+        other => !matches!(other, CommandKind::Expire),
+    };
+    let refusal = refusal.filter(|_| may_be_refused);
     decision.outcome = refusal.map_or(Outcome::Granted, Outcome::Refused);
     match kind {
         CommandKind::Redeem(_) if refusal.is_some() => {
@@ -103,14 +159,18 @@ fn any_later_entry() -> impl Strategy<Value = Entry> {
             }
             decision.balance_after = balance;
             let is_refused = decision.refusal().is_some();
+            let partner = SymbolId(partner);
             if !is_refused {
                 decision.effects.lots = takings;
+                if let CommandKind::Operate(operation) = &kind {
+                    decide_operation(&operation.order, partner, &mut decision);
+                }
             }
-            let may_open = !is_refused && !matches!(kind, CommandKind::Redeem(_) | CommandKind::Expire);
+            let may_open =
+                !is_refused && !matches!(kind, CommandKind::Redeem(_) | CommandKind::Operate(_) | CommandKind::Expire);
             decision.effects.opens_account = opens && may_open;
             let account_id = if decision.effects.opens_account { "member-1" } else { "" };
             let transaction_id = if kind == CommandKind::Expire { String::new() } else { id };
-            let partner = SymbolId(partner);
             let command = Command { account_id: account_id.into(), transaction_id, partner, kind };
             let (previous, account) = (PreviousRecord::At(Position(9)), AccountNumber(3));
             Entry { previous, account, posted_at: NOON, command, decision }

@@ -294,6 +294,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     .into_iter()
     .chain(crate::movements::records())
     .chain(crate::profiles::records())
+    .chain(crate::operator::records())
     .collect()
 }
 

@@ -66,6 +66,7 @@ fn entities() -> Vec<(&'static str, Entity)> {
     .into_iter()
     .chain(crate::movements::entities())
     .chain(crate::profiles::entities())
+    .chain(crate::operator::entities())
     .collect()
 }
 

@@ -9,6 +9,7 @@ mod admin;
 mod commands;
 mod deadlines;
 mod many;
+mod operator;
 mod process;
 mod programs;
 mod reads;

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tallystick::clock::Clock;
 use tallystick::ledger::account::Account;
 use tallystick::ledger::command::{Activity, CommandKind, Enrolment, Loading, Redemption};
-use tallystick::ledger::decision::{LotKey, Refusal};
+use tallystick::ledger::decision::{LotKey, Movement, Refusal};
+use tallystick::ledger::held::{HeldChange, HeldTransaction};
+use tallystick::ledger::operator::{Adjustment, OperatorOrder};
 use tallystick::ledger::types::{CellId, MonthDay, SymbolId, TimestampNs, WalletId};
 
 use crate::support::edge::{Accrue, Answer, Edge, LineText};
@@ -85,6 +87,36 @@ impl Runner<'_> {
                 let answer = edge.send(account, &id, kind);
                 self.show(&answer)
             }
+            ["release" | "reject", original, rest @ ..] => {
+                let options = options(rest);
+                let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
+                let edge = self.edge(options.get("by").copied().unwrap_or("north"));
+                let answer = edge.review(&id, original, words[0] == "release");
+                self.show(&answer)
+            }
+            ["restore", account, original, rest @ ..] => {
+                let options = options(rest);
+                let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
+                let edge = self.edge(options.get("by").copied().unwrap_or("north"));
+                let until = TimestampNs(self.ledger.clock.now().0 + duration_ns(options["until"]));
+                // What died with it is another partner's where another asks.
+                let answer = edge.restore(&id, account, ("north", original), until);
+                self.show(&answer)
+            }
+            ["adjust", account, units, rest @ ..] => {
+                let options = options(rest);
+                let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
+                let until = options.get("until").map(|by| TimestampNs(self.ledger.clock.now().0 + duration_ns(by)));
+                let units = units.parse().expect("units");
+                let adjustment = Adjustment { wallet: WalletId(0), units, expires_at: until };
+                let answer = self.edge("north").operate(&id, account, OperatorOrder::Adjust(adjustment));
+                self.show(&answer)
+            }
+            ["held", account] => self.account(account, |account, _| {
+                let name = |symbol| self.ledger.engine.dictionary.text(symbol).expect("a cap has a name");
+                let show = |one: &HeldTransaction| format!("{} {} by {}", one.transaction_id, one.units, name(one.cap));
+                account.held().iter().map(show).collect::<Vec<_>>().join(", ")
+            }),
             ["lots", account] => self.account(account, |account, at| self.lots(account, at)),
             ["ends", account] => self.account(account, |account, _| {
                 let wallet = account.wallet_totals(WalletId(0));
@@ -192,6 +224,9 @@ impl Runner<'_> {
             let issuer = self.ledger.engine.dictionary.text(lot.key.issuer).expect("an issuer has a name");
             let hours = (lot.key.expires_at.0.saturating_sub(at.0)) / (3_600 * NS_PER_SECOND);
             let until = if lot.key.expires_at == LotKey::NEVER { String::new() } else { format!(" {hours}h") };
+            if lot.key.is_held() {
+                return format!("{} {issuer}{until} held", lot.remaining);
+            }
             let minute = i64::from(lot.key.available_from_minute) * 60 * NS_PER_SECOND;
             let pending = (minute > at.0).then(|| format!(" pending {}h", (minute - at.0) / (3_600 * NS_PER_SECOND)));
             format!("{} {issuer}{until}{}", lot.remaining, pending.unwrap_or_default())
@@ -240,7 +275,23 @@ impl Runner<'_> {
             let born = birthday.map(|birthday| format!("{:02}-{:02}", birthday.month, birthday.day));
             return format!("{again}born {}", born.as_deref().unwrap_or("never"));
         }
-        let rewards = self.rewards(answer);
+        let moved = |movement| {
+            let lots = decision.effects.lots.iter().filter(move |lot| lot.movement == movement && lot.delta > 0);
+            lots.map(|lot| lot.delta).sum::<i64>()
+        };
+        if answer.verb == "release" {
+            return format!("{again}released {}", moved(Movement::Release));
+        }
+        if answer.verb == "restore" {
+            assert_eq!(moved(Movement::Restore), decision.granted);
+            return format!("{again}restored {}", decision.granted);
+        }
+        if answer.verb == "adjust" {
+            return format!("{again}{}", decision.granted);
+        }
+        let held = decision.effects.held.as_deref().and_then(HeldChange::begins_by);
+        let held = held.map_or(String::new(), |cap| format!(" held by {}", name(cap)));
+        let rewards = self.rewards(answer) + &held;
         if decision.granted < 0 || decision.granted == decision.earned {
             return format!("{again}{}{rewards}", decision.granted);
         }

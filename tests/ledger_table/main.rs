@@ -12,6 +12,10 @@
 //! act ACCOUNT KIND [printed=-3d] ...       what was granted for an activity
 //! enrol ACCOUNT +SEGMENT -SEGMENT born=02-29 ...  which segments changed, or which birthday
 //! load ACCOUNT UNITS[/ISSUER][@2d] ...     an opening balance, lot by lot
+//! release ID | reject ID [id=T]            what is held of a transaction, decided by an operator
+//! restore ACCOUNT ID until=+5d [by=PARTNER]  what died with a transaction
+//! adjust ACCOUNT UNITS [until=+5d]         a correction
+//! held ACCOUNT                             what waits for an operator
 //! balance ACCOUNT | totals ACCOUNT         what the account holds; its lifetime totals
 //! lots ACCOUNT | ends ACCOUNT              what is alive, lot by lot; what was spent, died and was refused
 //! counter ACCOUNT NAME [printed=-3d]       a cap's or metric's counter in the period of that day
@@ -33,6 +37,7 @@ mod caps;
 mod earning;
 mod language;
 mod once;
+mod operator;
 mod profiles;
 mod rewards;
 mod shared;
@@ -52,6 +57,7 @@ fn all_tables() -> Vec<Table> {
         caps::all_tables,
         earning::all_tables,
         once::all_tables,
+        operator::all_tables,
         profiles::all_tables,
         rewards::all_tables,
         shared::all_tables,
@@ -138,6 +144,50 @@ fn a_reversal_gives_back_to_a_cell_that_was_forgotten() {
     assert_eq!(cells(), 0, "it is forgotten");
     assert_eq!(ledger.edge().reverse("r", "a").granted(), -25);
     assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "b", 9_900)).granted(), 25, "today has its own room");
+    assert_intact(&store, ledger.stop().digest);
+}
+
+/// What is held is in the snapshot, and in the journal behind it.
+#[test]
+fn what_is_held_outlives_a_snapshot_and_a_restart() {
+    let watch = "[[caps]]\nname = \"watch\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 5\nover = \"hold\"\n";
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&language::with("expiry = { after_days = 2 }", watch).1);
+    let edge = ledger.edge();
+    for (id, units) in [("a", 9), ("b", 8), ("c", 7)] {
+        assert_eq!(edge.accrue(&Accrue::simple("m1", id, units * 100)).granted(), units);
+    }
+    ledger.engine.snapshot().expect("the ledger runs");
+    assert_eq!(edge.review("r", "a", true).refusal(), None);
+    assert_eq!(edge.accrue(&Accrue::simple("m2", "d", 600)).granted(), 6);
+    let clock = ledger.clock.clone();
+    assert_intact(&store, ledger.stop().digest);
+    let ledger = Ledger::start(std::sync::Arc::new(store.clone()), Setup::default(), clock);
+    let held = |account: &str| {
+        let view = ledger.edge().account(account).expect("it is there");
+        view.account.held().iter().map(|one| one.units).collect::<Vec<_>>()
+    };
+    assert_eq!((held("m1"), held("m2")), (vec![8, 7], vec![6]));
+    assert_eq!(ledger.edge().review("r2", "a", true).refusal(), Some(Refusal::AlreadyReviewed));
+    assert_eq!(ledger.edge().review("j", "b", false).granted(), -8);
+    assert_eq!(ledger.edge().reverse("v", "d").granted(), -6);
+    assert_eq!((held("m1"), held("m2")), (vec![7], vec![]));
+    assert_intact(&store, ledger.stop().digest);
+}
+
+#[test]
+fn an_account_waits_for_a_bounded_number_of_reviews() {
+    let watch = "[[caps]]\nname = \"watch\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 0\nover = \"hold\"\n";
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&language::with("", watch).1);
+    let edge = ledger.edge();
+    for index in 0..tallystick::limits::HELD_TRANSACTIONS_MAX {
+        assert_eq!(edge.accrue(&Accrue::simple("m1", &format!("t{index}"), 100)).granted(), 1);
+    }
+    let beyond = edge.accrue(&Accrue::simple("m1", "beyond", 100));
+    assert_eq!(beyond.refusal(), Some(Refusal::AccountLimitReached));
+    assert_eq!(edge.review("r", "t7", true).refusal(), None);
+    assert_eq!(edge.accrue(&Accrue::simple("m1", "next", 100)).granted(), 1);
     assert_intact(&store, ledger.stop().digest);
 }
 

@@ -12,6 +12,7 @@ use tallystick::journal::Journal;
 use tallystick::journal::record::{Entry, Record, decode};
 use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Reversal};
 use tallystick::ledger::decision::{Decision, Refusal};
+use tallystick::ledger::operator::{HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
 use tallystick::ledger::state::account_hash;
 use tallystick::ledger::types::{AccountNumber, Item, Position, Seq, ShardId, SymbolId, TimestampNs};
 use tallystick::ledger::zone::utc_day;
@@ -81,6 +82,8 @@ pub struct Answer {
     pub replayed: bool,
     /// The field in which a used id differs.
     pub differs: Option<String>,
+    /// What an operator asked for; empty for all other commands.
+    pub verb: &'static str,
 }
 
 impl Answer {
@@ -93,12 +96,13 @@ impl Answer {
             posted_at: TimestampNs(0),
             replayed: false,
             differs: None,
+            verb: "",
         }
     }
 
     fn of(outcome: CommandOutcome) -> Self {
         let CommandOutcome { decision, position, seq, posted_at, .. } = outcome;
-        Self { decision, position, seq, posted_at, replayed: false, differs: None }
+        Self { decision, position, seq, posted_at, replayed: false, differs: None, verb: "" }
     }
 
     pub fn refusal(&self) -> Option<Refusal> {
@@ -298,6 +302,80 @@ impl<'a> Edge<'a> {
         self.claim_subject_and_submit(command, ids, Refusal::AlreadyReversed, stamp, None)
     }
 
+    /// Releases or rejects what is held of a transaction, and waits for the answer.
+    #[track_caller]
+    pub fn review(&self, transaction_id: &str, original_id: &str, is_release: bool) -> Answer {
+        let verb = if is_release { "release" } else { "reject" };
+        let Some((shard, position, entry)) = self.find(self.partner, original_id) else {
+            return Answer::refused(Refusal::OriginalUnknown);
+        };
+        let granted = if is_release { entry.held() } else { entry.rejectable() };
+        let Some(granted) = granted else { return Answer::refused(Refusal::NotHeld) };
+        let original = HeldOriginal { transaction_id: original_id.into(), position, granted };
+        let order = if is_release { OperatorOrder::Release(original) } else { OperatorOrder::Reject(original) };
+        Answer { verb, ..self.operate(transaction_id, &self.account_id(shard, entry.account), order) }
+    }
+
+    /// Brings back what died with a transaction of a partner, and waits for the answer.
+    #[track_caller]
+    pub fn restore(
+        &self,
+        transaction_id: &str,
+        account: &str,
+        (partner, original_id): (&str, &str),
+        expires_at: TimestampNs,
+    ) -> Answer {
+        let partner = self.symbol(partner).expect("there is room");
+        let found = self.find(partner, original_id);
+        let Some((shard, expiry, entry)) = found.filter(|(_, _, entry)| entry.decision.refusal().is_none()) else {
+            return Answer::refused(Refusal::OriginalUnknown);
+        };
+        if *self.account_id(shard, entry.account) != *account {
+            return Answer::refused(Refusal::OriginalUnknown);
+        }
+        let lots = entry.expired_lots(self.partner);
+        if lots.is_empty() {
+            return Answer::refused(Refusal::NotRestorable);
+        }
+        self.operate(transaction_id, account, OperatorOrder::Restore(Restoration { expiry, expires_at, lots }))
+    }
+
+    /// Sends what an operator asks, and waits for the answer.
+    #[track_caller]
+    pub fn operate(&self, transaction_id: &str, account: &str, order: OperatorOrder) -> Answer {
+        let (verb, used) = match &order {
+            OperatorOrder::Release(_) => ("release", Refusal::AlreadyReviewed),
+            OperatorOrder::Reject(_) => ("reject", Refusal::AlreadyReviewed),
+            OperatorOrder::Restore(_) => ("restore", Refusal::AlreadyRestored),
+            OperatorOrder::Adjust(_) => ("adjust", Refusal::InvalidCommand),
+        };
+        let remark = Remark { reason_code: "tested".into(), note: "".into(), operator: "ada".into() };
+        let command = Command {
+            account_id: account.into(),
+            transaction_id: transaction_id.into(),
+            partner: self.partner,
+            kind: CommandKind::Operate(Box::new(Operation { remark, order })),
+        };
+        let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
+        let pending = match self.claim_transaction(&command, ids.transaction) {
+            Claimed::Granted if ids.subject == ids.transaction => self.submit(command, ids, None, None),
+            Claimed::Granted => self.claim_subject_and_submit(command, ids, used, None, None),
+            Claimed::Answered(answer) => answer,
+        };
+        Answer { verb, ..pending.wait().expect("the ledger answers") }
+    }
+
+    /// The record of a transaction.
+    fn find(&self, partner: SymbolId, transaction_id: &str) -> Option<(ShardId, Position, Box<Entry>)> {
+        let partner = self.engine.dictionary.text(partner).expect("the partner has a name");
+        let key = self.engine.hasher.transaction(&partner, transaction_id);
+        let found = self.engine.shared.ids.lookup(key).expect("the index can be read")?;
+        match self.read(found.position) {
+            Some((shard, Record::Entry(entry))) => Some((shard, found.position, entry)),
+            _ => None,
+        }
+    }
+
     fn claim_transaction(&self, command: &Command, key: IdKey) -> Claimed {
         match self.claim(key) {
             Claim::Granted => Claimed::Granted,
@@ -389,9 +467,15 @@ impl<'a> Edge<'a> {
         };
         match command.first_difference(&first) {
             Some(field) => Answer { differs: Some(field), ..Answer::refused(Refusal::TransactionIdReused) },
-            None => {
-                Answer { decision, position: Some(position), seq: Seq(0), posted_at, replayed: true, differs: None }
-            }
+            None => Answer {
+                decision,
+                position: Some(position),
+                seq: Seq(0),
+                posted_at,
+                replayed: true,
+                differs: None,
+                verb: "",
+            },
         }
     }
 

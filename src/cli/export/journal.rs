@@ -17,6 +17,8 @@ use crate::journal::frame::RecordView;
 use crate::journal::record::{Entry, PreviousRecord, Record};
 use crate::ledger::command::{Basket, CommandKind};
 use crate::ledger::decision::{Decision, LotKey, Movement, Refusal};
+use crate::ledger::held::HeldChange;
+use crate::ledger::operator::{HeldOriginal, Operation, OperatorOrder, Remark};
 use crate::ledger::program::{LineClass, Program};
 use crate::ledger::types::{Day, Item, Position, ShardId, SymbolId};
 use crate::replay::World;
@@ -162,6 +164,7 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
             let lots = loading.lots.iter().map(|(key, units)| lot_as_json(dictionary, key, *units));
             ("opening_balance", "lots", lots.collect())
         }
+        CommandKind::Operate(operation) => operation_as_json(dictionary, operation),
         CommandKind::Expire => ("expiry", "expiry", json!({})),
     };
     if let Some(fields) = line.as_object_mut() {
@@ -171,9 +174,50 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
     line
 }
 
+/// What an operator asked: its kind, the name of what it is about, and that.
+fn operation_as_json(dictionary: &Dictionary, operation: &Operation) -> (&'static str, &'static str, Value) {
+    let Remark { reason_code, note, operator } = &operation.remark;
+    let (kind, what, mut content) = match &operation.order {
+        OperatorOrder::Release(original) => ("release", "original", held_as_json(original)),
+        OperatorOrder::Reject(original) => ("rejection", "original", held_as_json(original)),
+        OperatorOrder::Restore(restoration) => {
+            let lots = restoration.lots.iter().map(|(key, units)| lot_as_json(dictionary, key, *units));
+            let content = json!({
+                "position": restoration.expiry.0,
+                "expire_time": shown(restoration.expires_at),
+                "lots": lots.collect::<Vec<_>>(),
+            });
+            ("restoration", "expiry", content)
+        }
+        OperatorOrder::Adjust(adjustment) => {
+            let content = json!({ "points": adjustment.units, "expire_time": adjustment.expires_at.and_then(shown) });
+            ("adjustment", "adjustment", content)
+        }
+    };
+    if let Some(fields) = content.as_object_mut() {
+        fields.insert("reason_code".to_owned(), reason_code.to_string().into());
+        fields.insert("note".to_owned(), note.to_string().into());
+        fields.insert("operator".to_owned(), operator.to_string().into());
+    }
+    (kind, what, content)
+}
+
+fn held_as_json(original: &HeldOriginal) -> Value {
+    json!({
+        "transaction_id": original.transaction_id,
+        "position": original.position.0,
+        "granted_points": original.granted.units,
+    })
+}
+
 fn lot_as_json(dictionary: &Dictionary, key: &LotKey, points: i64) -> Value {
     let expire_time = if key.expires_at == LotKey::NEVER { None } else { shown(key.expires_at) };
-    json!({ "points": points, "issuer": text(dictionary, key.issuer), "expire_time": expire_time })
+    json!({
+        "points": points,
+        "issuer": text(dictionary, key.issuer),
+        "expire_time": expire_time,
+        "held": key.is_held(),
+    })
 }
 
 fn movement_name(movement: Movement) -> &'static str {
@@ -183,6 +227,8 @@ fn movement_name(movement: Movement) -> &'static str {
         Movement::Expire => "expire",
         Movement::Reverse => "reverse",
         Movement::Extend => "extend",
+        Movement::Release => "release",
+        Movement::Restore => "restore",
     }
 }
 
@@ -258,6 +304,7 @@ fn decision_as_json(dictionary: &Dictionary, program: Option<&Program>, decision
         "earned_points": decision.earned,
         "granted_points": decision.granted,
         "balance_points": decision.balance_after,
+        "held_by": decision.effects.held.as_deref().and_then(HeldChange::begins_by).map(|cap| text(dictionary, cap)),
         "over_velocity": decision.over_velocity.map(|cap| text(dictionary, cap)),
         "opens_account": decision.effects.opens_account,
         "lines": decision.lines.iter().map(|line| rule(line.class)).collect::<Vec<_>>(),

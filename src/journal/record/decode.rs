@@ -6,9 +6,9 @@
 use super::{
     Entry, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL, KIND_ACCRUAL,
     KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_REDEMPTION,
-    KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION,
-    KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Opening, Parts, PreviousRecord, Publication, Record,
-    has_subject, implied_lot, named_cells,
+    KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING,
+    KIND_REFUSED_REDEMPTION, KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL,
+    Opening, Parts, PreviousRecord, Publication, Record, has_subject, implied_lot, named_cells, operator,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -19,6 +19,8 @@ use crate::ledger::decision::{
     BonusAward, CellUse, Clip, CounterChange, Decision, LineOutcome, LotChange, Movement, Outcome, Refusal,
     TierStanding, TotalsChange,
 };
+use crate::ledger::held::{HeldChange, HeldName};
+use crate::ledger::operator::OperatorOrder;
 use crate::ledger::packed::get_lot_key;
 use crate::ledger::program::{BonusIndex, LineClass, RuleIndex};
 use crate::ledger::types::{
@@ -36,6 +38,9 @@ pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeErr
     let mut reader = Reader::new(bytes);
     let record = match reader.byte()? {
         kind @ KIND_ACCRUAL..=KIND_EXPIRY => Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?)),
+        kind @ KIND_RELEASE..=KIND_REFUSED_ADJUSTMENT => {
+            Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?))
+        }
         KIND_OPENING => Record::Opening(Opening {
             epoch: reader.unsigned()?,
             at: TimestampNs(i64::from_le_bytes(reader.array()?)),
@@ -100,18 +105,26 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
         }
         decision.outcome = Outcome::Refused(refusal);
     }
-    if let CommandKind::Reverse(reversal) = &mut asked {
-        reversal.original = get_granted(reader, posted_at)?;
+    match &mut asked {
+        CommandKind::Reverse(reversal) => reversal.original = get_granted(reader, posted_at)?,
+        CommandKind::Operate(operation) => operator::get_held(reader, &mut operation.order, posted_at)?,
+        _ => {}
     }
     get_outcome(reader, flags, partner, &asked, posted_at, &mut decision)?;
     let command =
         Command { account_id: account_id.into(), transaction_id: transaction_id.into(), partner, kind: asked };
     let mut entry = Entry { previous, account, posted_at, command, decision };
     get_parts(reader, flags, &mut entry)?;
-    if matches!(entry.command.kind, CommandKind::Reverse(_)) {
-        // What had died by then was not taken back.
-        let taken = entry.decision.effects.lots.iter().filter(|lot| lot.movement == Movement::Reverse);
-        entry.decision.granted = taken.fold(0, |sum: Units, lot| sum.saturating_add(lot.delta));
+    match &entry.command.kind {
+        CommandKind::Reverse(_) => {
+            // What had died by then was not taken back.
+            let taken = entry.decision.effects.lots.iter().filter(|lot| lot.movement == Movement::Reverse);
+            entry.decision.granted = taken.fold(0, |sum: Units, lot| sum.saturating_add(lot.delta));
+        }
+        CommandKind::Operate(operation) => {
+            entry.decision.granted = operator::granted_by_lots(&operation.order, &entry.decision);
+        }
+        _ => {}
     }
     Ok(entry)
 }
@@ -125,6 +138,8 @@ fn is_refused(kind: u8) -> bool {
             | KIND_REFUSED_ACTIVITY
             | KIND_REFUSED_ENROLMENT
             | KIND_REFUSED_LOADING
+            | KIND_REFUSED_RESTORATION
+            | KIND_REFUSED_ADJUSTMENT
     )
 }
 
@@ -156,12 +171,13 @@ fn get_question(
             birthday: None,
         }),
         KIND_LOADING | KIND_REFUSED_LOADING => CommandKind::Load(get_loading(reader)?),
-        _ => CommandKind::Expire,
+        KIND_EXPIRY => CommandKind::Expire,
+        _ => CommandKind::Operate(Box::new(operator::get_operation(kind, reader)?)),
     })
 }
 
 /// Units of a command: more than none, and no more than there can be.
-fn get_units(reader: &mut Reader<'_>) -> Result<Units, DecodeError> {
+pub(super) fn get_units(reader: &mut Reader<'_>) -> Result<Units, DecodeError> {
     let units = reader.signed()?;
     if (1..=limits::UNITS_MAX).contains(&units) { Ok(units) } else { Err(DecodeError::BadNumber) }
 }
@@ -224,6 +240,7 @@ fn get_outcome(
             let sum = loading.lots.iter().fold(0, |sum: Units, (_, units)| sum.saturating_add(*units));
             (decision.earned, decision.granted) = (sum, sum);
         }
+        CommandKind::Operate(operation) => operator::get_effects(reader, partner, &operation.order, decision)?,
         CommandKind::Expire => {}
     }
     Ok(())
@@ -301,6 +318,29 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
         enrolment.birthday = Some(birthday);
         effects.birthday = flag(reader)?.then_some(birthday);
     }
+    get_held_parts(reader, parts, entry)?;
+    Ok(())
+}
+
+/// A hold that begins with an accrual or an activity, or ends with a reversal.
+fn get_held_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> Result<(), DecodeError> {
+    let Command { partner, transaction_id, kind, .. } = &entry.command;
+    let change = match (kind, parts & (Parts::HELD | Parts::ENDS_HOLD)) {
+        (_, 0) => return Ok(()),
+        (CommandKind::Accrue(_) | CommandKind::Act(_), Parts::HELD) => {
+            let name = HeldName { partner: *partner, transaction_id: transaction_id.as_str().into() };
+            HeldChange::Begins(name, SymbolId(reader.number()?))
+        }
+        (CommandKind::Reverse(reversal), Parts::ENDS_HOLD) => {
+            let transaction_id = reversal.original_transaction_id.clone();
+            HeldChange::Ends(HeldName { partner: *partner, transaction_id })
+        }
+        _ => return Err(DecodeError::Contradiction),
+    };
+    if entry.decision.refusal().is_some() {
+        return Err(DecodeError::Contradiction);
+    }
+    entry.decision.effects.held = Some(Box::new(change));
     Ok(())
 }
 
@@ -313,10 +353,16 @@ fn has_subjects(entry: &Entry) -> bool {
 fn get_subjects(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), DecodeError> {
     let is_refused = entry.decision.refusal().is_some();
     let decided = &mut entry.decision.cells;
-    let CommandKind::Reverse(reversal) = &mut entry.command.kind else {
-        return decided.iter_mut().try_for_each(|taken| get_subject(reader, taken));
+    let original = match &mut entry.command.kind {
+        CommandKind::Reverse(reversal) => &mut reversal.original.cells,
+        CommandKind::Operate(operation) => match &mut operation.order {
+            OperatorOrder::Reject(original) => &mut original.granted.cells,
+            _ => return Err(DecodeError::Contradiction),
+        },
+        _ => return decided.iter_mut().try_for_each(|taken| get_subject(reader, taken)),
     };
-    for (index, taken) in reversal.original.cells.iter_mut().enumerate() {
+    let count = original.len();
+    for (index, taken) in original.iter_mut().enumerate() {
         get_subject(reader, taken)?;
         if is_refused {
             continue;
@@ -326,7 +372,7 @@ fn get_subjects(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), Decode
         let returned = returned.ok_or(DecodeError::Contradiction)?;
         (returned.cell, returned.retain_until) = (taken.cell, taken.retain_until);
     }
-    if is_refused || decided.len() == reversal.original.cells.len() { Ok(()) } else { Err(DecodeError::Contradiction) }
+    if is_refused || decided.len() == count { Ok(()) } else { Err(DecodeError::Contradiction) }
 }
 
 fn get_subject(reader: &mut Reader<'_>, taken: &mut CellUse) -> Result<(), DecodeError> {
@@ -439,7 +485,7 @@ fn get_granted(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Grante
     Ok(Granted { receipt, lot, units, counters: get_counters(reader, posted_at)?, cells: get_cells(reader)? })
 }
 
-fn get_counters(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Vec<CounterChange>, DecodeError> {
+pub(super) fn get_counters(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Vec<CounterChange>, DecodeError> {
     let count = reader.count()?;
     let mut counters = Vec::with_capacity(count);
     for _ in 0..count {
@@ -453,7 +499,7 @@ fn get_counters(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Vec<C
     Ok(counters)
 }
 
-fn get_cells(reader: &mut Reader<'_>) -> Result<Vec<CellUse>, DecodeError> {
+pub(super) fn get_cells(reader: &mut Reader<'_>) -> Result<Vec<CellUse>, DecodeError> {
     let count = reader.count()?;
     let mut cells = Vec::with_capacity(count);
     for _ in 0..count {

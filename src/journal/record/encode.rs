@@ -8,11 +8,13 @@ use super::{
     KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM,
     KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING,
     KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record,
-    has_subject, implied_lot, named_cells,
+    has_subject, implied_lot, named_cells, operator,
 };
 use crate::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted};
 use crate::ledger::decision::{CellUse, CounterChange, Decision};
+use crate::ledger::held::HeldChange;
+use crate::ledger::operator::OperatorOrder;
 use crate::ledger::packed::put_lot_key;
 use crate::ledger::program::{LineClass, RuleIndex};
 use crate::ledger::types::{MonthDay, SymbolId, TimestampNs};
@@ -52,8 +54,10 @@ pub fn encode_entry(out: &mut Vec<u8>, header: &EntryHeader, command: &Command, 
     if let Some(refusal) = decision.refusal() {
         out.push(refusal.number());
     }
-    if let CommandKind::Reverse(reversal) = &command.kind {
-        put_granted(out, &reversal.original, header.posted_at);
+    match &command.kind {
+        CommandKind::Reverse(reversal) => put_granted(out, &reversal.original, header.posted_at),
+        CommandKind::Operate(operation) => operator::put_held(out, &operation.order, header.posted_at),
+        _ => {}
     }
     if decision.refusal().is_none() {
         put_outcome(out, command, decision, header.posted_at);
@@ -71,6 +75,7 @@ fn kind_of(command: &Command, decision: &Decision) -> u8 {
         CommandKind::Act(_) => (KIND_ACTIVITY, KIND_REFUSED_ACTIVITY),
         CommandKind::Enrol(_) => (KIND_ENROLMENT, KIND_REFUSED_ENROLMENT),
         CommandKind::Load(_) => (KIND_LOADING, KIND_REFUSED_LOADING),
+        CommandKind::Operate(operation) => operator::kinds_of(&operation.order),
         // There is nothing that could be refused.
         CommandKind::Expire => (KIND_EXPIRY, KIND_EXPIRY),
     };
@@ -109,6 +114,7 @@ fn put_question(out: &mut Vec<u8>, kind: &CommandKind, posted_at: TimestampNs) {
                 put_signed(out, *units);
             }
         }
+        CommandKind::Operate(operation) => operator::put_operation(out, operation),
         CommandKind::Expire => {}
     }
 }
@@ -125,7 +131,10 @@ fn put_outcome(out: &mut Vec<u8>, command: &Command, decision: &Decision, posted
                 put_unsigned(out, (u64::from(segment.0) << 1) | u64::from(*joins));
             }
         }
-        CommandKind::Redeem(_) | CommandKind::Load(_) | CommandKind::Expire => {}
+        CommandKind::Operate(operation) if matches!(operation.order, OperatorOrder::Reject(_)) => {
+            put_cells(out, &decision.cells);
+        }
+        CommandKind::Redeem(_) | CommandKind::Load(_) | CommandKind::Operate(_) | CommandKind::Expire => {}
     }
 }
 
@@ -147,6 +156,10 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     set(Parts::REMAINDER, decision.effects.remainder.is_some());
     if let CommandKind::Enrol(enrolment) = &command.kind {
         set(Parts::BIRTHDAY, enrolment.birthday.is_some());
+    }
+    if let Some(change) = decision.effects.held.as_deref() {
+        set(Parts::HELD, change.begins_by().is_some());
+        set(Parts::ENDS_HOLD, matches!(command.kind, CommandKind::Reverse(_)));
     }
     parts
 }
@@ -211,6 +224,9 @@ fn put_profile_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision:
     if let CommandKind::Enrol(Enrolment { birthday: Some(birthday), .. }) = &command.kind {
         let MonthDay { month, day } = birthday.unwrap_or_default();
         out.extend_from_slice(&[month, day, u8::from(decision.effects.birthday.is_some())]);
+    }
+    if let Some(cap) = decision.effects.held.as_deref().and_then(HeldChange::begins_by) {
+        put_unsigned(out, u64::from(cap.0));
     }
 }
 
@@ -284,7 +300,7 @@ fn put_granted(out: &mut Vec<u8>, granted: &Granted, posted_at: TimestampNs) {
     put_cells(out, &granted.cells);
 }
 
-fn put_counters(out: &mut Vec<u8>, counters: &[CounterChange], posted_at: TimestampNs) {
+pub(super) fn put_counters(out: &mut Vec<u8>, counters: &[CounterChange], posted_at: TimestampNs) {
     put_unsigned(out, counters.len() as u64);
     for change in counters {
         put_unsigned(out, u64::from(change.counter.0));
@@ -294,7 +310,7 @@ fn put_counters(out: &mut Vec<u8>, counters: &[CounterChange], posted_at: Timest
     }
 }
 
-fn put_cells(out: &mut Vec<u8>, cells: &[CellUse]) {
+pub(super) fn put_cells(out: &mut Vec<u8>, cells: &[CellUse]) {
     put_unsigned(out, cells.len() as u64);
     for cell in cells {
         put_unsigned(out, u64::from(cell.cell.name.0));

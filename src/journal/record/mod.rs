@@ -7,14 +7,16 @@
 
 mod decode;
 mod encode;
+mod operator;
 
 pub use decode::decode;
 pub use encode::{encode_control, encode_entry};
 
 use crate::codec::{DecodeError, Reader, put_string, put_unsigned};
 use crate::ledger::command::{Command, CommandKind, Granted};
-use crate::ledger::decision::{CellUse, Decision, LotChange, Movement};
-use crate::ledger::types::{AccountNumber, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs};
+use crate::ledger::decision::{CellUse, Decision, LotChange, LotKey, Movement};
+use crate::ledger::held::HeldChange;
+use crate::ledger::types::{AccountNumber, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs, Units};
 
 const KIND_ACCRUAL: u8 = 1;
 const KIND_REVERSAL: u8 = 2;
@@ -33,6 +35,13 @@ const KIND_OPENING: u8 = 16;
 const KIND_SYMBOL: u8 = 17;
 const KIND_ITEM: u8 = 18;
 const KIND_PROGRAM: u8 = 19;
+
+const KIND_RELEASE: u8 = 20;
+const KIND_REJECTION: u8 = 21;
+const KIND_RESTORATION: u8 = 22;
+const KIND_REFUSED_RESTORATION: u8 = 23;
+const KIND_ADJUSTMENT: u8 = 24;
+const KIND_REFUSED_ADJUSTMENT: u8 = 25;
 
 const FLAG_OPENS_ACCOUNT: u8 = 1;
 const FLAG_TERMINAL: u8 = 2;
@@ -66,8 +75,12 @@ impl Parts {
     const REMAINDER: u64 = 256;
     /// A change of birthday: asked for, and taking effect.
     const BIRTHDAY: u64 = 512;
+    /// The cap that holds what was granted.
+    const HELD: u64 = 1_024;
+    /// The reversal of what was held until now. It has no fields.
+    const ENDS_HOLD: u64 = 2_048;
     /// All of them.
-    const ALL: u64 = 1_023;
+    const ALL: u64 = 4_095;
 }
 
 /// The changes of lots that the ordinary content of a record implies.
@@ -84,7 +97,11 @@ fn implied_lot(command: &Command, decision: &Decision) -> Option<LotChange> {
             let key = reversal.original.lot?;
             Some(LotChange { key, delta: -reversal.original.units, movement: Movement::Reverse })
         }
-        CommandKind::Redeem(_) | CommandKind::Enrol(_) | CommandKind::Load(_) | CommandKind::Expire => None,
+        CommandKind::Redeem(_)
+        | CommandKind::Enrol(_)
+        | CommandKind::Load(_)
+        | CommandKind::Operate(_)
+        | CommandKind::Expire => None,
     }
 }
 
@@ -93,10 +110,10 @@ fn has_subject(taken: &CellUse) -> bool {
     !taken.cell.is_whole() || taken.retain_until != CellUse::FOR_EVER
 }
 
-/// The cells of which the subjects are stated: a reversal's are those of its original.
+/// The cells of which the subjects are stated: those of what takes back are those of its original.
 fn named_cells<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CellUse] {
     match &command.kind {
-        CommandKind::Reverse(reversal) => &reversal.original.cells,
+        CommandKind::Reverse(_) | CommandKind::Operate(_) => command.kind.returns_to(),
         _ => &decision.cells,
     }
 }
@@ -224,7 +241,34 @@ impl Entry {
             lot: self.decision.granted_lot(),
             units: self.decision.granted,
             counters: self.decision.effects.counters.clone(),
-            cells: self.decision.cells.iter().filter(|cell| cell.used != 0).copied().collect(),
+            cells: self.taken_cells(),
         })
+    }
+
+    /// What the release of this entry's units has to know; `None` when they are not held.
+    #[must_use]
+    pub fn held(&self) -> Option<Granted> {
+        self.decision.effects.held.as_deref().and_then(HeldChange::begins_by)?;
+        let (lot, units) = (self.decision.granted_lot(), self.decision.granted);
+        (self.decision.refusal().is_none() && lot.is_some()).then(|| Granted { lot, units, ..Granted::default() })
+    }
+
+    /// What the rejection of this entry's units has to undo; `None` when they are not held.
+    #[must_use]
+    pub fn rejectable(&self) -> Option<Granted> {
+        let counters = self.decision.effects.counters.clone();
+        self.held().map(|granted| Granted { counters, cells: self.taken_cells(), ..granted })
+    }
+
+    /// The lots of a partner whose expiry this entry posts, but for those that were held.
+    #[must_use]
+    pub fn expired_lots(&self, issuer: SymbolId) -> Vec<(LotKey, Units)> {
+        let dead = self.decision.effects.lots.iter().filter(|lot| lot.movement == Movement::Expire);
+        let own = dead.filter(|lot| lot.key.issuer == issuer && !lot.key.is_held());
+        own.map(|lot| (lot.key, lot.delta.saturating_neg())).collect()
+    }
+
+    fn taken_cells(&self) -> Vec<CellUse> {
+        self.decision.cells.iter().filter(|cell| cell.used != 0).copied().collect()
     }
 }

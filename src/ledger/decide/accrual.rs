@@ -41,7 +41,7 @@ pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, cont
     out.earned = earned;
     award_bonuses(account, Trigger::Basket, periods, &facts, context, out);
 
-    let bounded = Bounded { account, basket: Some(basket), partner, periods, eligible_minor, context };
+    let bounded = Bounded { account, command, basket: Some(basket), periods, eligible_minor, context };
     bounded.apply(out);
     grant(partner, periods, context, out);
     bounded.count(out);
@@ -120,5 +120,6 @@ pub(super) fn grant(partner: SymbolId, periods: Periods, context: &Context<'_>, 
     }
     let program = context.program;
     let key = program.earn.terms.lot(&program.zone, out.wallet, partner, periods.day());
+    let key = if out.effects.held.is_some() { key.held() } else { key };
     out.effects.lots.push(LotChange { key, delta: out.granted, movement: Movement::Grant });
 }

@@ -36,7 +36,7 @@ pub(super) fn decide(
         ..profile::facts(account, day)
     };
     accrual::award_bonuses(account, Trigger::Activity(activity.kind), periods, &facts, context, out);
-    let bounded = Bounded { account, basket: None, partner, periods, eligible_minor: 0, context };
+    let bounded = Bounded { account, command, basket: None, periods, eligible_minor: 0, context };
     bounded.apply(out);
     accrual::grant(partner, periods, context, out);
     bounded.count(out);

@@ -5,11 +5,12 @@
 
 use super::tiers;
 use crate::ledger::account::Account;
-use crate::ledger::command::Basket;
-use crate::ledger::decision::{CellUse, Clip, CounterChange, Decision, LotKey, Movement, Outcome, Refusal};
+use crate::ledger::command::{Basket, Command};
+use crate::ledger::decision::{CellUse, Clip, CounterChange, Decision, LotKey, Outcome, Refusal};
 use crate::ledger::draws;
+use crate::ledger::held::{HeldChange, HeldName};
 use crate::ledger::program::{
-    BonusIndex, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Periods, Program,
+    BonusIndex, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Over, Periods, Program,
 };
 use crate::ledger::state::Context;
 use crate::ledger::types::{CellId, SymbolId, Units, WalletId};
@@ -18,20 +19,20 @@ use crate::limits;
 /// A command as far as bounds look at it.
 pub(super) struct Bounded<'a> {
     pub(super) account: &'a Account,
+    pub(super) command: &'a Command,
     /// `None` for an activity.
     pub(super) basket: Option<&'a Basket>,
-    pub(super) partner: SymbolId,
     pub(super) periods: Periods,
     pub(super) eligible_minor: i64,
     pub(super) context: &'a Context<'a>,
 }
 
 impl Bounded<'_> {
-    /// Velocity first, then what clips, in the order of the file, then budgets.
+    /// Velocity first, then what clips, in the order of the file, then budgets; then what holds the rest back.
     pub(super) fn apply(&self, out: &mut Decision) {
         out.granted = out.earned;
         self.decline(out);
-        for cap in self.context.program.caps.iter().filter(|cap| !cap.declines()) {
+        for cap in self.context.program.caps.iter().filter(|cap| cap.clips()) {
             if let Some(room) = self.room(cap, out.granted > 0, out) {
                 clip(cap.symbol, false, room, out);
             }
@@ -43,6 +44,26 @@ impl Bounded<'_> {
                 clip(budget.cell.name, true, room, out);
             }
         }
+        self.hold(out);
+    }
+
+    /// The whole grant is held once a window has no room for it. It counts in the window all the same, and so does what
+    /// comes after it: each is held until an operator has made room.
+    fn hold(&self, out: &mut Decision) {
+        if out.granted == 0 {
+            return;
+        }
+        let mut holds = None;
+        for cap in self.context.program.caps.iter().filter(|cap| cap.over == Over::Hold) {
+            let wanted = self.wanted(cap, out.granted);
+            // Each is looked at: what is granted counts in the cells of all.
+            let is_over = self.room(cap, wanted > 0, out).is_some_and(|room| wanted > room);
+            holds = holds.or(is_over.then_some(cap.symbol));
+        }
+        let Some(cap) = holds else { return };
+        let Command { partner, ref transaction_id, .. } = *self.command;
+        let name = HeldName { partner, transaction_id: transaction_id.as_str().into() };
+        out.effects.held = Some(Box::new(HeldChange::Begins(name, cap)));
     }
 
     /// A basket that would have earned earns nothing once a window has no room for it.
@@ -79,7 +100,7 @@ impl Bounded<'_> {
         if cap.subject == CapSubject::Account {
             return Some((cap.limit - self.counted(cap)).max(0));
         }
-        let cell = draws::cell_of(cap, self.basket, self.partner, self.periods)?;
+        let cell = draws::cell_of(cap, self.basket, self.command.partner, self.periods)?;
         needed.then(|| look_into(cell, self.context, out))
     }
 
@@ -183,7 +204,7 @@ fn clip(source: SymbolId, is_budget: bool, room: Units, out: &mut Decision) {
 pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut Decision) {
     let balance_after = balance_after(account, out.wallet, context, out);
     out.balance_after = Units::try_from(balance_after).unwrap_or(Units::MAX);
-    let grants = || out.effects.lots.iter().filter(|lot| lot.movement == Movement::Grant);
+    let grants = || out.effects.lots.iter().filter(|lot| lot.movement.adds());
     let mut judged = None;
     let mut is_refused = balance_after > i128::from(balance_max(context.program, out.wallet));
     // Grants of one wallet lie together.
@@ -201,12 +222,14 @@ pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut 
         });
     if is_refused {
         out.outcome = Outcome::Refused(Refusal::BalanceLimitExceeded);
+    } else if out.effects.held.is_some() && account.held().len() >= limits::HELD_TRANSACTIONS_MAX {
+        out.outcome = Outcome::Refused(Refusal::AccountLimitReached);
     }
 }
 
 /// The balance of a wallet with what is granted. Loads and bonuses can be larger than any balance may be.
 fn balance_after(account: &Account, wallet: WalletId, context: &Context<'_>, out: &Decision) -> i128 {
-    let grants = out.effects.lots.iter().filter(|lot| lot.key.wallet == wallet && lot.movement == Movement::Grant);
+    let grants = out.effects.lots.iter().filter(|lot| lot.key.wallet == wallet && lot.movement.adds());
     let alive = grants.filter(|lot| lot.key.is_alive(context.posted_at)).map(|lot| i128::from(lot.delta));
     i128::from(account.balance(wallet, context.posted_at)) + alive.sum::<i128>()
 }

@@ -46,8 +46,12 @@ pub(super) fn extend(account: &Account, day: Day, context: &Context<'_>, out: &m
         return;
     }
     let expires_at = terms.expires_at(&context.program.zone, day);
+    // What is held is not put off: it lies in the lot that its transaction names.
     for lot in &account.lots {
-        let is_put_off = lot.key.is_extended && lot.key.is_alive(context.posted_at) && lot.key.expires_at < expires_at;
+        let is_put_off = lot.key.is_extended
+            && !lot.key.is_held()
+            && lot.key.is_alive(context.posted_at)
+            && lot.key.expires_at < expires_at;
         if !is_put_off || out.effects.lots.len() + 2 > limits::LOT_CHANGES_MAX {
             continue;
         }
@@ -77,7 +81,11 @@ pub(super) fn take(
     while missing > 0 && out.effects.lots.len() < limits::LOT_CHANGES_MAX {
         let order = |lot: &&Lot| (lot.key.expires_at, lot.key);
         let after = |lot: &&Lot| last.is_none_or(|(expires_at, last)| order(lot) > (expires_at, last.key));
-        let is_spendable = |lot: &&Lot| movement != Movement::Burn || lot.key.is_available(at);
+        // What is held is accounted for by the transactions that are held, and by nothing else.
+        let is_spendable = |lot: &&Lot| match movement {
+            Movement::Burn => lot.key.is_available(at),
+            _ => !lot.key.is_held(),
+        };
         let Some(next) = account.alive(wallet, at).filter(is_spendable).filter(after).min_by_key(order) else { break };
         last = Some((next.key.expires_at, next));
         let taken_before = out.effects.lots.iter().filter(|change| change.key == next.key).map(|change| change.delta);

@@ -7,6 +7,7 @@ mod accrual;
 mod activity;
 mod bounds;
 mod lots;
+mod operator;
 mod profile;
 mod reversal;
 mod tiers;
@@ -35,7 +36,7 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
             out.outcome = Outcome::Refused(Refusal::AccountUnknown);
         }
         (CommandKind::Reverse(_), None) => out.outcome = Outcome::Refused(Refusal::OriginalUnknown),
-        (CommandKind::Redeem(_) | CommandKind::Expire, None) => {
+        (CommandKind::Redeem(_) | CommandKind::Operate(_) | CommandKind::Expire, None) => {
             out.outcome = Outcome::Refused(Refusal::AccountUnknown);
         }
         (kind, found) => {
@@ -47,10 +48,13 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
             match kind {
                 CommandKind::Accrue(basket) => accrual::decide(account, command, basket, context, out),
                 CommandKind::Act(activity) => activity::decide(account, command, activity, context, out),
-                CommandKind::Reverse(reversal) => reversal::decide(account, reversal, context, out),
+                CommandKind::Reverse(reversal) => reversal::decide(account, command, reversal, context, out),
                 CommandKind::Redeem(redemption) => lots::redeem(account, redemption, context, out),
                 CommandKind::Load(loading) => lots::load(account, loading, context, out),
                 CommandKind::Enrol(enrolment) => profile::enrol(account, enrolment, context, out),
+                CommandKind::Operate(operation) => {
+                    operator::decide(account, command, &operation.order, context, out);
+                }
                 CommandKind::Expire => out.balance_after = account.balance(out.wallet, context.posted_at),
             }
         }

@@ -5,17 +5,25 @@
 
 use super::lots;
 use crate::ledger::account::Account;
-use crate::ledger::command::Reversal;
+use crate::ledger::command::{Command, Granted, Reversal};
 use crate::ledger::decision::{
     CellUse, CounterChange, Decision, LotChange, LotKey, Movement, Outcome, Refusal, TotalsChange,
 };
+use crate::ledger::held::{HeldChange, HeldName};
 use crate::ledger::state::Context;
 use crate::ledger::types::Units;
 use crate::limits;
 
-pub(super) fn decide(account: &Account, reversal: &Reversal, context: &Context<'_>, out: &mut Decision) {
+pub(super) fn decide(
+    account: &Account,
+    command: &Command,
+    reversal: &Reversal,
+    context: &Context<'_>,
+    out: &mut Decision,
+) {
     let original = &reversal.original;
     if let Some(key) = original.lot {
+        let key = if key.is_held() { end_hold(account, command, reversal, key, out) } else { key };
         out.wallet = key.wallet;
         let missing = take_own(account, key, original.units, context, out);
         if !key.is_alive(context.posted_at) {
@@ -27,6 +35,27 @@ pub(super) fn decide(account: &Account, reversal: &Reversal, context: &Context<'
             return;
         }
     }
+    give_back(original, context, out);
+    out.balance_after = account.balance(out.wallet, context.posted_at) + out.granted;
+}
+
+/// Where the units of a transaction that was held are now: still held, which ends with this, or released. (What was
+/// rejected is not reversed: both claim the same id.)
+fn end_hold(account: &Account, command: &Command, reversal: &Reversal, key: LotKey, out: &mut Decision) -> LotKey {
+    let transaction_id = &reversal.original_transaction_id;
+    if !account.holds(command.partner, transaction_id) {
+        return key.released();
+    }
+    let name = HeldName { partner: command.partner, transaction_id: transaction_id.clone() };
+    out.effects.held = Some(Box::new(HeldChange::Ends(name)));
+    key
+}
+
+/// Gives back the room that a transaction took: in the account's counters, and in the cells that it drew on.
+///
+/// # Panics
+/// When the rooms are not those of the original's cells: a fault of the caller.
+pub(super) fn give_back(original: &Granted, context: &Context<'_>, out: &mut Decision) {
     for change in &original.counters {
         out.effects.counters.push(CounterChange { delta: -change.delta, ..*change });
     }
@@ -41,7 +70,6 @@ pub(super) fn decide(account: &Account, reversal: &Reversal, context: &Context<'
         });
     }
     out.effects.totals = TotalsChange::of_reversal();
-    out.balance_after = account.balance(out.wallet, context.posted_at) + out.granted;
 }
 
 /// Takes units from the lot that they were granted to, and from those into which they may have been put off: of the
@@ -49,7 +77,7 @@ pub(super) fn decide(account: &Account, reversal: &Reversal, context: &Context<'
 fn take_own(account: &Account, key: LotKey, units: Units, context: &Context<'_>, out: &mut Decision) -> Units {
     let mut missing = units;
     let is_own = |found: &LotKey| {
-        let is_put_off = key.is_extended && found.expires_at > key.expires_at;
+        let is_put_off = key.is_extended && !key.is_held() && found.expires_at > key.expires_at;
         (is_put_off || *found == key) && LotKey { expires_at: key.expires_at, ..*found } == key
     };
     for lot in account.lots.iter().filter(|lot| is_own(&lot.key) && lot.key.is_alive(context.posted_at)) {

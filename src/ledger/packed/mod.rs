@@ -51,6 +51,12 @@ impl Packed {
         self.bytes.is_empty()
     }
 
+    /// Whether the account has what the first format cannot say, such as a profile.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.bytes.first() == Some(&FORMAT_WITH_MORE)
+    }
+
     /// Where the last record lies, once its commit has been given a position.
     #[must_use]
     pub fn position(&self) -> Option<Position> {

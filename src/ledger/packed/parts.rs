@@ -4,8 +4,9 @@
 
 use super::Unpacked;
 use super::lot_key::{get_lot_key, put_lot_key};
-use crate::codec::{DecodeError, Reader, put_signed, put_unsigned};
+use crate::codec::{DecodeError, Reader, put_id, put_signed, put_unsigned};
 use crate::ledger::account::{Account, Counter, Lot, Profile, Totals, WalletTotals};
+use crate::ledger::held::HeldTransaction;
 use crate::ledger::types::{Day, MonthDay, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
 /// Whether the account has what the first format cannot say.
@@ -58,14 +59,21 @@ pub(super) fn put(out: &mut Vec<u8>, account: &Account, has_more: bool) {
     }
 }
 
+/// Of the bits that say what a profile has: transactions are held.
+const PROFILE_HELD: u8 = 64;
+/// All bits that say what a profile has.
+const PROFILE_BITS: u8 = 7 | PROFILE_HELD;
+
 /// What a profile has beside segments: a set of bits, and then each thing.
 fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
+    let held = profile.map_or(&[][..], |profile| &profile.held);
     let (birthday, last_basket_on, remainder) = match profile {
         None => (None, None, None),
         Some(profile) => (profile.birthday, profile.last_basket_on, profile.remainder),
     };
     let bit = |bit: u8, is_there: bool| if is_there { bit } else { 0 };
-    out.push(bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some()));
+    let known = bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some());
+    out.push(known | bit(PROFILE_HELD, !held.is_empty()));
     if let Some(birthday) = birthday {
         out.extend_from_slice(&[birthday.month, birthday.day]);
     }
@@ -76,6 +84,42 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
         put_unsigned(out, u64::from(version.0));
         put_signed(out, left);
     }
+    if !held.is_empty() {
+        put_held(out, held);
+    }
+}
+
+/// Transactions that are held for review.
+fn put_held(out: &mut Vec<u8>, held: &[HeldTransaction]) {
+    put_count(out, held.len());
+    for one in held {
+        put_unsigned(out, u64::from(one.partner.0));
+        put_id(out, &one.transaction_id);
+        put_unsigned(out, u64::from(one.cap.0));
+        put_lot_key(out, &one.lot);
+        put_signed(out, one.units);
+        put_signed(out, one.held_at.0);
+    }
+}
+
+fn get_held(reader: &mut Reader<'_>) -> Result<Vec<HeldTransaction>, DecodeError> {
+    let count = reader.count()?;
+    if count == 0 || count > crate::limits::HELD_TRANSACTIONS_MAX {
+        return Err(DecodeError::BadNumber);
+    }
+    let mut held = Vec::with_capacity(count);
+    for _ in 0..count {
+        held.push(HeldTransaction {
+            partner: SymbolId(reader.number()?),
+            transaction_id: reader.id()?,
+            cap: SymbolId(reader.number()?),
+            lot: get_lot_key(reader)?,
+            units: reader.signed()?,
+            held_at: TimestampNs(reader.signed()?),
+        });
+    }
+    let ascends = held.is_sorted_by(|a, b| (a.partner, &a.transaction_id) < (b.partner, &b.transaction_id));
+    if ascends { Ok(held) } else { Err(DecodeError::Contradiction) }
 }
 
 /// Reads what [`put`] wrote.
@@ -134,7 +178,7 @@ fn get_profile(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), Dec
         profile.segments.push(SymbolId(reader.number()?));
     }
     let bits = reader.byte()?;
-    if bits > 7 {
+    if bits & !PROFILE_BITS != 0 {
         return Err(DecodeError::UnknownTag);
     }
     if bits & 1 != 0 {
@@ -145,6 +189,9 @@ fn get_profile(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), Dec
     }
     if bits & 4 != 0 {
         profile.remainder = Some((ProgramVersion(reader.number()?), reader.signed()?));
+    }
+    if bits & PROFILE_HELD != 0 {
+        profile.held = get_held(reader)?;
     }
     Ok(())
 }

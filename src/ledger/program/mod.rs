@@ -188,8 +188,10 @@ pub enum Over {
     /// It is granted what there is room for.
     #[default]
     Clip,
-    /// It is granted nothing. A cap on anything but units can do nothing else.
+    /// It is granted nothing. A cap on anything but units does this in the place of clipping.
     Decline,
+    /// All that it is granted is held until an operator releases or rejects it.
+    Hold,
 }
 
 /// A bound per account and window.
@@ -218,7 +220,13 @@ impl Cap {
     /// Whether a basket that would exceed it is granted nothing.
     #[must_use]
     pub fn declines(&self) -> bool {
-        self.over == Over::Decline || self.measure != CapMeasure::Units
+        self.over == Over::Decline || (self.over == Over::Clip && self.measure != CapMeasure::Units)
+    }
+
+    /// Whether a basket that would exceed it is granted what there is room for.
+    #[must_use]
+    pub fn clips(&self) -> bool {
+        self.over == Over::Clip && self.measure == CapMeasure::Units
     }
 }
 
@@ -291,6 +299,12 @@ impl Program {
         let is_dated = self.budgets.iter().any(|budget| budget.from.is_some() || budget.until.is_some());
         let posted_day = if is_dated { self.zone.day(posted_at) } else { Day(0) };
         self.budgets.iter().filter(move |budget| budget.in_force(posted_day))
+    }
+
+    /// Whether a cell is of a cap that holds what goes beyond it.
+    #[must_use]
+    pub fn holds(&self, cell: CellId) -> bool {
+        self.caps.iter().any(|cap| cap.symbol == cell.name && cap.over == Over::Hold)
     }
 
     /// Whether a shared cap, a budget or places make commands draw on shared cells.

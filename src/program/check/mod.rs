@@ -83,7 +83,11 @@ fn check_small_caps(file: &ProgramFile, problems: &mut Problems<'_>) {
                 stated(limit),
                 name.get_ref(),
                 stated(units),
-                if cap.over == Over::Decline { "declines" } else { "clips" }
+                match cap.over {
+                    Over::Clip => "clips",
+                    Over::Decline => "declines",
+                    Over::Hold => "holds",
+                }
             );
             problems.push(Finding::warning(&cap.limit.span(), message));
         }

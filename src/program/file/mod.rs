@@ -411,14 +411,16 @@ fn read_cap(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<CapEntr
         let finding = Finding::error(&rolling.span(), "`rolling` is for caps on accounts alone");
         entry.problems.push(finding.hint("leave it out, or write subject = \"account\""));
     }
-    let over = entry.word("over", &[("clip", Over::Clip), ("decline", Over::Decline)]);
+    let over = entry.word("over", &[("clip", Over::Clip), ("decline", Over::Decline), ("hold", Over::Hold)]);
     let clips = |measure: &At<CapMeasure>| *measure.get_ref() == CapMeasure::Units;
     if let Some(over) =
         over.as_ref().filter(|over| *over.get_ref() == Over::Clip && !measure.as_ref().is_some_and(clips))
         && measure.is_some()
     {
-        let message = "only a cap on units can clip: any other lets a basket through or declines it";
-        entry.problems.push(Finding::error(&over.span(), message).hint("leave it out, or write over = \"decline\""));
+        let message = "only a cap on units can clip: any other lets a basket through, declines it or holds it";
+        entry
+            .problems
+            .push(Finding::error(&over.span(), message).hint("leave it out, or write over = \"decline\" or \"hold\""));
     }
     let limit = entry.integer("limit", 0..=limits::UNITS_MAX);
     if let Some(limit) = limit.as_ref().filter(|limit| *limit.get_ref() == 0) {

@@ -247,8 +247,11 @@ fn cap_line(cap: &Cap, program: &Program, wallet: &Wallet) -> String {
         CapSubject::Partner => "partner",
         CapSubject::Programme => "programme",
     };
-    let is_strict = cap.measure == CapMeasure::Units && cap.over == Over::Decline;
-    let over = if is_strict { "; what would exceed it earns nothing" } else { "" };
+    let over = match cap.over {
+        Over::Decline if cap.measure == CapMeasure::Units => "; what would exceed it earns nothing",
+        Over::Hold => "; what would exceed it is held for review",
+        Over::Clip | Over::Decline => "",
+    };
     format!("cap {}: at most {limit} per {subject} and {}{over}", cap.name, windows(cap.window, cap.rolling))
 }
 
@@ -431,6 +434,21 @@ mod tests {
              budget spring: at most 10,000.00 stars in all, from 2024-02-29 until 2024-04-01\n\
              terms: accounts must be enrolled; receipts may be 30 days late and 300 seconds ahead"
         );
+    }
+
+    #[test]
+    fn caps_say_what_becomes_of_what_is_over() {
+        let cap =
+            |over: &str| format!("[[caps]]\nname = \"c\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 9\n{over}\n");
+        let rows = [
+            ("", ""),
+            ("over = \"decline\"", "; what would exceed it earns nothing"),
+            ("over = \"hold\"", "; what would exceed it is held for review"),
+        ];
+        for (over, said) in rows {
+            let text = summary_of(&format!("{PLAIN}{}", cap(over)));
+            assert!(text.contains(&format!("cap c: at most 9 miles per account and day{said}\n")), "{text}");
+        }
     }
 
     #[test]

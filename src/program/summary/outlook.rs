@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{earning_wallet, money, units_in};
 use crate::ledger::earn::LineSums;
-use crate::ledger::program::{BPS_ONE, CalendarWindow, Cap, CapMeasure, Conditions, LineClass, Program, Trigger};
+use crate::ledger::program::{BPS_ONE, CalendarWindow, Cap, CapMeasure, Conditions, LineClass, Over, Program, Trigger};
 use crate::ledger::types::{Item, Units};
 use crate::program::table::grouped;
 
@@ -60,6 +60,8 @@ fn basket_units(program: &Program, amount_minor: i64) -> Units {
         always.filter(|bonus| bonus.limit.is_none() && bonus.places.is_none()).map(|bonus| bonus.units).sum();
     let earned = sums.units().0.saturating_add(bonuses);
     let bounded = |earned: Units, cap: &Cap| match cap.measure {
+        // What is held is granted all the same.
+        _ if cap.over == Over::Hold => earned,
         CapMeasure::Units if cap.declines() && earned > cap.limit => 0,
         CapMeasure::Units => earned.min(cap.limit),
         CapMeasure::EarningBaskets if cap.limit == 0 => 0,

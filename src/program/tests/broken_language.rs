@@ -394,17 +394,22 @@ pub(super) const ROWS: &[Row] = &[
     (
         "window = \"month\"",
         "window = \"month\"\nover = \"deny\"",
-        "87:8: error: `over` must be one of \"clip\", \"decline\", not \"deny\"",
+        "87:8: error: `over` must be one of \"clip\", \"decline\", \"hold\", not \"deny\"",
     ),
     (
         "measure = \"units\"\nwindow = \"month\"",
         "measure = \"earning-baskets\"\nwindow = \"month\"\nover = \"clip\"",
-        "87:8: error: only a cap on units can clip: any other lets a basket through or declines it\n  hint: leave it out, or write over = \"decline\"",
+        "87:8: error: only a cap on units can clip: any other lets a basket through, declines it or holds it\n  hint: leave it out, or write over = \"decline\" or \"hold\"",
     ),
     (
         "limit = 200",
         "limit = 20\nover = \"decline\"",
         "87:9: warning: cap `daily` of 20 is below bonus `welcome` of 50 units, which it always declines",
+    ),
+    (
+        "limit = 200",
+        "limit = 20\nover = \"hold\"",
+        "87:9: warning: cap `daily` of 20 is below bonus `welcome` of 50 units, which it always holds",
     ),
     (
         "measure = \"eligible-amount\"",

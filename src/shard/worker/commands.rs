@@ -116,10 +116,7 @@ impl Worker {
         let state = &self.shards[place].state;
         self.rooms.clear();
         let decision = &mut job.outcome.decision;
-        let cells = match &job.command.kind {
-            CommandKind::Reverse(reversal) => &*reversal.original.cells,
-            _ => &[],
-        };
+        let cells = job.command.kind.returns_to();
         draws::list(program, &job.command, posted_at, &mut self.draws);
         let ticket = (!self.draws.is_empty() || !cells.is_empty())
             .then(|| *self.open_ticket.get_or_insert_with(|| self.shared.tickets.begin(self.index)));
@@ -231,6 +228,7 @@ pub fn event_time(command: &Command, posted_at: TimestampNs) -> TimestampNs {
         | CommandKind::Redeem(_)
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)
+        | CommandKind::Operate(_)
         | CommandKind::Expire => posted_at,
     }
 }

@@ -185,6 +185,7 @@ impl Worker {
             Job::Count(reply) => {
                 reply(self.shards.iter().map(|owned| owned.state.accounts().len() as u64).sum());
             }
+            Job::Held(query) => self.held(*query),
             Job::Survey(with_digests, reply) => self.survey(with_digests, reply),
             Job::Publish(program, reply) => {
                 self.programs.append(program).expect("versions are published in order");

@@ -10,7 +10,8 @@ use crate::ledger::digest::shard_digest;
 use crate::ledger::draws;
 use crate::ledger::state::{Context, shard_of};
 use crate::ledger::types::Seq;
-use crate::shard::job::{AccountJob, AccountView, CommandOutcome, QuoteJob, Reply, Survey};
+use crate::limits;
+use crate::shard::job::{AccountJob, AccountView, CommandOutcome, HeldPage, HeldQuery, QuoteJob, Reply, Survey};
 
 impl Worker {
     pub(super) fn quote(&mut self, mut job: Box<QuoteJob>) {
@@ -75,6 +76,35 @@ impl Worker {
         let depends_on = account.seq;
         let view = Box::new(AccountView { account, shard, read_at, program });
         self.answer_when_durable(place, depends_on, Waiting::Account(view, job.reply));
+    }
+
+    /// What is held in a shard: of a bounded number of accounts, the rest is asked for again.
+    pub(super) fn held(&mut self, query: HeldQuery) {
+        let place = self.place_of(query.shard);
+        let state = &self.shards[place].state;
+        let (first, after) = &query.from;
+        let mut page = HeldPage::default();
+        for (looked_at, (number, account)) in state.holding(*first).enumerate() {
+            if looked_at == limits::HELD_ACCOUNTS_LOOKED_AT_MAX {
+                page.next = Some((number, Box::default()));
+                break;
+            }
+            let is_next = |id: &str| number != *first || *id > **after;
+            let own = account.held().iter().filter(|one| one.partner == query.partner && is_next(&one.transaction_id));
+            for one in own {
+                if page.found.len() == query.count_max {
+                    let (last, _, told) = page.found.last().expect("a page has room for one");
+                    page.next = Some((*last, told.transaction_id.clone()));
+                    break;
+                }
+                page.found.push((number, account.id.clone().into(), one.clone()));
+            }
+            if page.next.is_some() {
+                break;
+            }
+        }
+        let (depends_on, reply) = (state.seq, query.reply);
+        self.answer_when_durable(place, depends_on, Waiting::Other(Box::new(move || reply(page))));
     }
 
     pub(super) fn survey(&mut self, with_digests: bool, reply: Reply<Survey>) {

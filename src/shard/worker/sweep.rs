@@ -10,7 +10,7 @@ use super::Worker;
 use super::commands::Slot;
 use crate::journal::record::{EntryHeader, encode_entry};
 use crate::ledger::command::{Command, CommandKind};
-use crate::ledger::decision::{Decision, Movement};
+use crate::ledger::decision::Decision;
 use crate::ledger::state::{Change, Context};
 use crate::ledger::types::{AccountNumber, SymbolId, TimestampNs};
 use crate::limits;
@@ -35,9 +35,9 @@ impl Default for Sweep {
 }
 
 impl Sweep {
-    /// Notes the death of a lot that was granted.
+    /// Notes the death of a lot that was granted, or that came back.
     pub(super) fn note(&mut self, decision: &Decision) {
-        for grant in decision.effects.lots.iter().filter(|lot| lot.movement == Movement::Grant) {
+        for grant in decision.effects.lots.iter().filter(|lot| lot.movement.adds()) {
             self.due = self.due.min(grant.key.expires_at);
             self.due_next = self.due_next.min(grant.key.expires_at);
         }

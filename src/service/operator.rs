@@ -1,0 +1,414 @@
+//! `OperatorService`: what a service desk asks, and what it sees of what is held for review.
+//!
+//! What must stay true: while a command waits for another transaction id, be it its own or the one that it is about, it
+//! holds no claim; what is released, rejected or restored claims that, so that it happens once; other partners'
+//! transactions are as if they did not exist; the list shows only what is durable.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tonic::{Request, Response, Status};
+
+use super::auth::Caller;
+use super::command::{Claimed, Held, Ready, Started, record_at};
+use super::history::available_time;
+use super::intake::make_room;
+use super::operator_fields::{Asked, Expiry, Stated, Subject, check};
+use super::read::{check_account_id, page_size};
+use super::reverse::Original;
+use super::status::Failure;
+use super::wire::server::operator_service_server::OperatorService;
+use super::{Edge, Patience, Service, answer, batch, times, wire};
+use crate::ids::IdKey;
+use crate::journal::walk::Located;
+use crate::ledger::command::{Command, CommandKind};
+use crate::ledger::decision::{LotKey, Refusal};
+use crate::ledger::held::HeldTransaction;
+use crate::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Restoration};
+use crate::ledger::state::account_hash;
+use crate::ledger::types::{AccountNumber, Position, ShardId, TimestampNs, WalletId};
+use crate::limits;
+use crate::recovery::ids_of;
+use crate::shard::job::{CommandJob, HeldPage, HeldQuery, Job};
+
+#[tonic::async_trait]
+impl OperatorService for Service {
+    async fn list_held(
+        &self,
+        request: Request<wire::ListHeldRequest>,
+    ) -> Result<Response<wire::ListHeldResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.edge.list_held(&caller, request.into_inner()).await?))
+    }
+
+    async fn release_held(
+        &self,
+        request: Request<wire::ReleaseHeldRequest>,
+    ) -> Result<Response<wire::ReleaseHeldResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.operate(&caller, Asked::Release(request.into_inner())).await?;
+        Ok(Response::new(wire::ReleaseHeldResponse { decision: Some(decision) }))
+    }
+
+    async fn reject_held(
+        &self,
+        request: Request<wire::RejectHeldRequest>,
+    ) -> Result<Response<wire::RejectHeldResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.operate(&caller, Asked::Reject(request.into_inner())).await?;
+        Ok(Response::new(wire::RejectHeldResponse { decision: Some(decision) }))
+    }
+
+    async fn restore_expired(
+        &self,
+        request: Request<wire::RestoreExpiredRequest>,
+    ) -> Result<Response<wire::RestoreExpiredResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.operate(&caller, Asked::Restore(request.into_inner())).await?;
+        Ok(Response::new(wire::RestoreExpiredResponse { decision: Some(decision) }))
+    }
+
+    async fn adjust_balance(
+        &self,
+        request: Request<wire::AdjustBalanceRequest>,
+    ) -> Result<Response<wire::AdjustBalanceResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.operate(&caller, Asked::Adjust(request.into_inner())).await?;
+        Ok(Response::new(wire::AdjustBalanceResponse { decision: Some(decision) }))
+    }
+}
+
+/// What a command is about, once it has been looked for.
+enum Resolved {
+    /// The account, and what is asked.
+    Found(Box<str>, OperatorOrder),
+    /// It cannot be.
+    Refused(Refusal),
+    /// Another command with the id that it is about is on its way.
+    InFlight(IdKey),
+}
+
+impl Edge {
+    /// Decides what an operator asks.
+    async fn operate(self: &Arc<Self>, caller: &Caller, asked: Asked) -> Result<wire::Decision, Failure> {
+        let answered = match self.start_operation(caller, asked).await {
+            Ok(started) => started.answer().await,
+            Err(failure) => Err(failure),
+        };
+        batch::decode(&answered.map_err(|failure| self.counted(failure))?)
+    }
+
+    async fn start_operation(self: &Arc<Self>, caller: &Caller, asked: Asked) -> Result<Started, Failure> {
+        let stated = self.with_rules(|rules| check(asked, rules))?;
+        self.check_deadline(caller)?;
+        let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
+        check_end(&stated.subject, stamp)?;
+        self.wait_for_gate(stamp).await?;
+        let own_key = self.engine.hasher.transaction(&caller.principal.partner, &stated.transaction_id);
+        loop {
+            let own = match self.claim(own_key, Patience::None).await? {
+                Claimed::Held(held) => held,
+                Claimed::Used(entry) => {
+                    let (edge, caller) = (self.clone(), caller.clone());
+                    let lookup = async move { edge.repeat_operation(&caller, entry.position, stated, stamp).await };
+                    return Ok(Started::Lookup(Box::pin(lookup)));
+                }
+            };
+            match self.resolve(caller, &stated, stamp).await? {
+                Resolved::Found(account_id, order) => {
+                    let command = operation_command(caller, stated, account_id, order);
+                    return self.start_resolved(caller, command, stamp, own).await;
+                }
+                Resolved::Refused(refusal) => return Ok(Started::Answered(self.refused(refusal, None))),
+                Resolved::InFlight(key) => {
+                    drop(own);
+                    self.wait_for_claim(key).await?;
+                }
+            }
+        }
+    }
+
+    /// Goes on when what the command is about is known and its own id is claimed.
+    async fn start_resolved(
+        self: &Arc<Self>,
+        caller: &Caller,
+        command: Command,
+        stamp: TimestampNs,
+        own: Held<'_>,
+    ) -> Result<Started, Failure> {
+        let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
+        let mut claims = vec![own];
+        if ids.subject != ids.transaction {
+            match self.claim(ids.subject, Patience::None).await? {
+                Claimed::Held(held) => claims.push(held),
+                Claimed::Used(_) => return Ok(Started::Answered(self.refused(refusal_of_used(&command.kind), None))),
+            }
+        }
+        let account_hash = account_hash(&command.account_id);
+        let mut job =
+            CommandJob { command, account_hash, stamp, ids, deadline_ns: caller.deadline_ns, ..CommandJob::blank() };
+        make_room(&mut job);
+        self.hand_to_worker(Ready { job: Box::new(job), original_version: None }, claims, Patience::None).await
+    }
+
+    /// Looks for what a command is about. Waits for the disk, and for nothing else.
+    async fn resolve(&self, caller: &Caller, stated: &Stated, stamp: TimestampNs) -> Result<Resolved, Failure> {
+        let original_key = |id: &str| self.engine.hasher.transaction(&caller.principal.partner, id);
+        match &stated.subject {
+            Subject::Release(id) | Subject::Reject(id) => {
+                let key = original_key(id);
+                let position = match self.find_original(key)? {
+                    Original::Found(position) => position,
+                    Original::Unknown => return Ok(Resolved::Refused(Refusal::OriginalUnknown)),
+                    Original::InFlight => return Ok(Resolved::InFlight(key)),
+                };
+                let is_release = matches!(stated.subject, Subject::Release(_));
+                self.resolve_review(id, position, is_release).await
+            }
+            Subject::Restore(expiry, expires_at) => {
+                let position = match expiry {
+                    Expiry::Position(position) => *position,
+                    Expiry::Transaction(id) => match self.find_original(original_key(id))? {
+                        Original::Found(position) => position,
+                        Original::Unknown => return Ok(Resolved::Refused(Refusal::OriginalUnknown)),
+                        Original::InFlight => return Ok(Resolved::InFlight(original_key(id))),
+                    },
+                };
+                self.resolve_restoration(caller, &stated.account_id, position, *expires_at).await
+            }
+            Subject::Adjust { wallet, points, expires_at } => {
+                let wallet = self.wallet(wallet, stamp)?;
+                let adjustment = Adjustment { wallet, units: *points, expires_at: *expires_at };
+                let account_id = stated.account_id.as_str().into();
+                Ok(Resolved::Found(account_id, OperatorOrder::Adjust(adjustment)))
+            }
+        }
+    }
+
+    async fn resolve_review(&self, id: &str, position: Position, is_release: bool) -> Result<Resolved, Failure> {
+        let located = self.record(position).await?;
+        let held = |located: &Located| {
+            let entry = located.entry()?;
+            if is_release { entry.held() } else { entry.rejectable() }
+        };
+        let Some((entry, granted)) = located.entry().zip(held(&located)) else {
+            return Ok(Resolved::Refused(Refusal::NotHeld));
+        };
+        let account_id = self.account_id_of(&located, entry).await?;
+        let original = HeldOriginal { transaction_id: id.into(), position, granted };
+        let order = if is_release { OperatorOrder::Release(original) } else { OperatorOrder::Reject(original) };
+        Ok(Resolved::Found(account_id, order))
+    }
+
+    async fn resolve_restoration(
+        &self,
+        caller: &Caller,
+        account_id: &str,
+        position: Position,
+        expires_at: TimestampNs,
+    ) -> Result<Resolved, Failure> {
+        // A position that is the caller's guess is not named by anything durable.
+        let located = self.blocking(move |engine| record_at(engine, position)).await?;
+        let Some((located, entry)) = located.as_ref().and_then(|located| Some((located, located.entry()?))) else {
+            return Ok(Resolved::Refused(Refusal::OriginalUnknown));
+        };
+        let found_id = self.account_id_of(located, entry).await?;
+        if *found_id != *account_id {
+            return Ok(Resolved::Refused(Refusal::OriginalUnknown));
+        }
+        let lots = entry.expired_lots(caller.principal.symbol);
+        if lots.is_empty() {
+            return Ok(Resolved::Refused(Refusal::NotRestorable));
+        }
+        let restoration = Restoration { expiry: position, expires_at, lots };
+        Ok(Resolved::Found(found_id, OperatorOrder::Restore(restoration)))
+    }
+
+    /// The answer to a command whose transaction id is used already.
+    async fn repeat_operation(
+        &self,
+        caller: &Caller,
+        position: Position,
+        stated: Stated,
+        stamp: TimestampNs,
+    ) -> Result<wire::Decision, Failure> {
+        let located = self.record(position).await?;
+        let Some(entry) = located.entry() else { return Ok(self.reused("command".to_owned())) };
+        let names_account = !stated.account_id.is_empty();
+        let Resolved::Found(account_id, order) = self.resolve(caller, &stated, stamp).await? else {
+            // What the first command was about is there still, so this one is about something else.
+            return Ok(self.reused("command".to_owned()));
+        };
+        let command = operation_command(caller, stated, account_id, order);
+        let account_id =
+            if names_account { self.account_id_of(&located, entry).await?.into() } else { command.account_id.clone() };
+        let stored = Command { account_id, ..entry.command.clone() };
+        match command.first_difference(&stored) {
+            Some(field) => Ok(self.reused(field)),
+            None => self.repeated(&located, entry).await,
+        }
+    }
+
+    /// A page of what is held of the caller's partner.
+    async fn list_held(
+        &self,
+        caller: &Caller,
+        request: wire::ListHeldRequest,
+    ) -> Result<wire::ListHeldResponse, Failure> {
+        let size = page_size(request.page_size)?;
+        self.check_deadline(caller)?;
+        let from = if request.page_token.is_empty() { None } else { Some(Place::parse(&request.page_token)?) };
+        let mut page = wire::ListHeldResponse::default();
+        if !request.account_id.is_empty() {
+            check_account_id(&request.account_id)?;
+            let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
+            let after = from.map_or_else(Box::default, |place| place.after);
+            let held = view.account.held().iter();
+            let own = held.filter(|one| one.partner == caller.principal.symbol && one.transaction_id > after);
+            let mut own = own.peekable();
+            page.held = own.by_ref().take(size).map(|one| self.wire_held(&request.account_id, one)).collect();
+            if let (Some(_), Some(last)) = (own.peek(), page.held.last()) {
+                let after = last.transaction_id.as_str().into();
+                let place = Place { shard: view.shard, account: AccountNumber(0), after };
+                page.next_page_token = place.token();
+            }
+            return Ok(page);
+        }
+        let mut place = from.unwrap_or_default();
+        while place.shard.0 < self.engine.identity.shard_count {
+            let wanted = size - page.held.len();
+            if wanted == 0 {
+                page.next_page_token = place.token();
+                break;
+            }
+            let HeldPage { found, next } = self.held_in(caller, &place, wanted).await?;
+            page.held.extend(found.iter().map(|(_, account_id, one)| self.wire_held(account_id, one)));
+            place = match next {
+                Some((account, after)) => Place { account, after, ..place },
+                None => Place { shard: ShardId(place.shard.0 + 1), ..Place::default() },
+            };
+        }
+        Ok(page)
+    }
+
+    async fn held_in(&self, caller: &Caller, place: &Place, count_max: usize) -> Result<HeldPage, Failure> {
+        let (told, answer) = oneshot::channel();
+        let query = HeldQuery {
+            shard: place.shard,
+            partner: caller.principal.symbol,
+            from: (place.account, place.after.clone()),
+            count_max,
+            reply: Box::new(move |page| {
+                let _ = told.send(page);
+            }),
+        };
+        self.submit(place.shard, Job::Held(Box::new(query)), Patience::Unlimited).await?;
+        answer.await.map_err(|_| Failure::ShuttingDown)
+    }
+
+    fn wire_held(&self, account_id: &str, held: &HeldTransaction) -> wire::HeldTransaction {
+        let ends = held.lot.expires_at != LotKey::NEVER;
+        let text = |symbol| self.engine.dictionary.text(symbol).map_or_else(String::new, String::from);
+        let wallet_name = |wallet: WalletId| {
+            self.engine.with_programs(|programs| {
+                programs.latest().map_or_else(String::new, |latest| answer::wallet_name(latest, wallet).to_owned())
+            })
+        };
+        wire::HeldTransaction {
+            transaction_id: held.transaction_id.to_string(),
+            account_id: account_id.to_owned(),
+            wallet: wallet_name(held.lot.wallet),
+            points: held.units,
+            cap: text(held.cap),
+            hold_time: Some(times::timestamp(held.held_at)),
+            expire_time: ends.then(|| times::timestamp(held.lot.expires_at)),
+            available_time: available_time(&held.lot),
+        }
+    }
+}
+
+fn operation_command(caller: &Caller, stated: Stated, account_id: Box<str>, order: OperatorOrder) -> Command {
+    Command {
+        account_id: account_id.into(),
+        transaction_id: stated.transaction_id,
+        partner: caller.principal.symbol,
+        kind: CommandKind::Operate(Box::new(Operation { remark: stated.remark, order })),
+    }
+}
+
+/// A time at which units are to die lies in the future.
+fn check_end(subject: &Subject, stamp: TimestampNs) -> Result<(), Failure> {
+    let end = match subject {
+        Subject::Restore(_, expires_at) => Some(*expires_at),
+        Subject::Adjust { expires_at, .. } => *expires_at,
+        Subject::Release(_) | Subject::Reject(_) => None,
+    };
+    match end {
+        Some(end) if end <= stamp => Err(Failure::field("expire_time", "It must be later than the posting.")),
+        _ => Ok(()),
+    }
+}
+
+/// The refusal of a command whose subject another has used.
+fn refusal_of_used(kind: &CommandKind) -> Refusal {
+    match kind {
+        CommandKind::Operate(operation) if matches!(operation.order, OperatorOrder::Restore(_)) => {
+            Refusal::AlreadyRestored
+        }
+        _ => Refusal::AlreadyReviewed,
+    }
+}
+
+/// Where a list goes on: in a shard, at an account, after a transaction id of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Place {
+    shard: ShardId,
+    account: AccountNumber,
+    after: Box<str>,
+}
+
+impl Place {
+    fn token(&self) -> String {
+        let after: String = self.after.bytes().map(|byte| format!("{byte:02x}")).collect();
+        format!("{:04x}{:08x}{after}", self.shard.0, self.account.0)
+    }
+
+    fn parse(token: &str) -> Result<Self, Failure> {
+        let bad = || Failure::field("page_token", "It is not a token that this server gave for this list.");
+        let is_hex = token.bytes().all(|byte| byte.is_ascii_hexdigit()) && token.len().is_multiple_of(2);
+        if !is_hex || !(12..=12 + 2 * limits::TRANSACTION_ID_BYTES_MAX).contains(&token.len()) {
+            return Err(bad());
+        }
+        let (shard, rest) = token.split_at(4);
+        let (account, after) = rest.split_at(8);
+        let byte = |at: usize| u8::from_str_radix(after.get(at..at + 2)?, 16).ok();
+        let bytes: Option<Vec<u8>> = (0..after.len()).step_by(2).map(byte).collect();
+        let after = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(bad)?;
+        Ok(Self {
+            shard: ShardId(u16::from_str_radix(shard, 16).map_err(|_| bad())?),
+            account: AccountNumber(u32::from_str_radix(account, 16).map_err(|_| bad())?),
+            after: after.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_come_back_and_other_tokens_are_refused() {
+        for after in ["", "sale-17", "ü"] {
+            let place = Place { shard: ShardId(255), account: AccountNumber(u32::MAX), after: after.into() };
+            assert_eq!(Place::parse(&place.token()), Ok(place));
+        }
+        for token in ["7", "00000000000g", "0000000000001", "000000000000ff", "+00000000000"] {
+            assert!(Place::parse(token).is_err(), "{token}");
+        }
+    }
+}
