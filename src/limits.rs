@@ -72,6 +72,10 @@ pub const EXPIRED_LOTS_POSTED_MAX: usize = 64;
 pub const LOADED_LOTS_MAX: usize = 1_024;
 /// Segments that one command has an account join, and leave.
 pub const SEGMENT_CHANGES_MAX: usize = 256;
+/// Counters of single members that one account keeps.
+pub const MEMBER_COUNTERS_MAX: usize = 4_096;
+/// Bytes of the id of a member of an account.
+pub const MEMBER_ID_BYTES_MAX: usize = 64;
 /// Segments that one account is in.
 pub const ACCOUNT_SEGMENTS_MAX: usize = 1_024;
 /// Bytes of a programme file.

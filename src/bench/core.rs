@@ -368,6 +368,7 @@ fn named(
             lines,
             ..Basket::default()
         }),
+        ..Command::default()
     })
 }
 

@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::ledger::types::Position;
+use crate::ledger::types::{MemberKey, Position};
 
 /// Positions from here on cannot be packed. 2^63 records are never reached.
 const POSITION_LIMIT: u64 = u64::MAX >> 1;
@@ -19,6 +19,7 @@ const POSITION_LIMIT: u64 = u64::MAX >> 1;
 const KIND_TRANSACTION: u8 = 1;
 const KIND_RECEIPT: u8 = 2;
 const KIND_REVERSAL: u8 = 3;
+const KIND_MEMBER: u8 = 4;
 
 /// The name of one id: 128 bits of SipHash-2-4 under the key of the data directory. Ordered as bytes.
 ///
@@ -78,6 +79,12 @@ impl IdHasher {
     #[must_use]
     pub fn reversal(&self, partner: &str, original_transaction_id: &str) -> IdKey {
         self.named(KIND_REVERSAL, &[partner, original_transaction_id], &[])
+    }
+
+    /// Whom a caller means by a member of an account: half of a name, never [`MemberKey::NONE`].
+    #[must_use]
+    pub fn member(&self, member_id: &str) -> MemberKey {
+        MemberKey(self.named(KIND_MEMBER, &[member_id], &[]).high().max(1))
     }
 
     /// Feeds kind, strings with their lengths, and a tail of fixed length. Only `write` is used: unlike the typed

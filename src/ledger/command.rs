@@ -1,11 +1,13 @@
 //! What a caller asks for, after translation and validation at the edge: every string that repeats is interned, every
 //! number is in range. A command carries no time of its own but the receipt's; its posting time is given beside it.
 
+use std::mem::discriminant;
+
 use super::decision::{CellUse, CounterChange, LotKey};
-use super::types::{Day, Item, ItemId, MonthDay, Position, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{Day, Item, ItemId, MemberKey, MonthDay, Position, SymbolId, TimestampNs, Units, WalletId};
 
 /// One request to the ledger on behalf of a partner.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Command {
     /// The account it is for. 1 to [`crate::limits::ACCOUNT_ID_BYTES_MAX`] bytes.
     pub account_id: String,
@@ -14,12 +16,14 @@ pub struct Command {
     pub transaction_id: String,
     /// The partner that the caller's credential stands for.
     pub partner: SymbolId,
+    /// Which member of the account it is about, for a basket, an activity or a redemption that says so.
+    pub member: MemberKey,
     /// What is asked.
     pub kind: CommandKind,
 }
 
 /// What a command asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CommandKind {
     /// Grant what a basket earns.
     Accrue(Basket),
@@ -34,6 +38,7 @@ pub enum CommandKind {
     /// Grant units that another system had granted: an opening balance.
     Load(Loading),
     /// Post the expiry of lots that are dead. Sent by the ledger itself, under no id.
+    #[default]
     Expire,
 }
 
@@ -158,6 +163,9 @@ impl Command {
         if self.account_id != other.account_id {
             return Some("account_id".to_owned());
         }
+        if self.member != other.member && discriminant(&self.kind) == discriminant(&other.kind) {
+            return Some(self.kind.member_field().to_owned());
+        }
         match (&self.kind, &other.kind) {
             (CommandKind::Accrue(ours), CommandKind::Accrue(theirs)) => ours.first_difference(theirs),
             (CommandKind::Reverse(ours), CommandKind::Reverse(theirs)) => (ours.original_transaction_id
@@ -179,6 +187,17 @@ impl Command {
             (CommandKind::Load(ours), CommandKind::Load(theirs)) => first_of([("lots", ours.lots == theirs.lots)]),
             (CommandKind::Expire, CommandKind::Expire) => None,
             _ => Some("command".to_owned()),
+        }
+    }
+}
+
+impl CommandKind {
+    /// The field of the wire that names a member.
+    fn member_field(&self) -> &'static str {
+        match self {
+            Self::Accrue(_) => "basket.member_id",
+            Self::Act(_) => "activity.member_id",
+            _ => "member_id",
         }
     }
 }

@@ -4,7 +4,7 @@
 //! effects; [`Refusal`]'s numbers are permanent and appear in the journal and on the wire.
 
 use super::program::{BonusIndex, LineClass, RuleIndex};
-use super::types::{CellId, Day, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{CellId, Day, MemberKey, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
 
 /// Why a command was refused. Numbers are permanent; a retired one stays reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -212,14 +212,14 @@ pub struct LineOutcome {
     pub class: LineClass,
 }
 
-/// Units that a cap or a budget withheld.
+/// Units that a cap or a budget withheld, or that a rule did not count because its own cap was used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clip {
     /// The name of the cap or budget.
     pub source: SymbolId,
     /// Whether it is a budget.
     pub is_budget: bool,
-    /// Units withheld, more than 0.
+    /// Units withheld, more than 0; 0 where a rule's own cap kept the rule from counting at all.
     pub units: Units,
 }
 
@@ -347,6 +347,8 @@ impl LotKey {
 pub struct CounterChange {
     /// The name of the cap or metric.
     pub counter: SymbolId,
+    /// The member whose counter it is; [`MemberKey::NONE`] for one of the whole account.
+    pub member: MemberKey,
     /// The day number or the year.
     pub period: i32,
     /// Added to the counter.

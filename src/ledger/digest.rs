@@ -131,7 +131,7 @@ fn feed_account(digester: &mut Digester, account: &Account) {
 
 /// Each thing that is known has a mark of its own before it.
 fn feed_profile(digester: &mut Digester, profile: &Profile) {
-    let Profile { segments: _, birthday, last_basket_on, remainder } = profile;
+    let Profile { segments: _, birthday, last_basket_on, remainder, members } = profile;
     if let Some(birthday) = birthday {
         digester.number(-2_i8).number(birthday.month).number(birthday.day);
     }
@@ -140,5 +140,10 @@ fn feed_profile(digester: &mut Digester, profile: &Profile) {
     }
     if let Some((version, left)) = remainder {
         digester.number(-4_i8).number(version.0).number(*left);
+    }
+    for member in members {
+        let counted = &member.counted;
+        digester.number(-5_i8).number(member.member.0).number(counted.counter.0);
+        digester.number(counted.period).number(counted.value).number(counted.retain_until.0);
     }
 }

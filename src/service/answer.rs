@@ -353,7 +353,8 @@ impl Exact<'_> {
 
 fn clip_of(program: &Program, clip: &Clip) -> wire::Clip {
     let (source, name) = clip_source(program, clip);
-    wire::Clip { source: source.into(), name: name.to_owned(), clipped_points: clip.units }
+    let rule = clip_rule(program, clip).to_owned();
+    wire::Clip { source: source.into(), name: name.to_owned(), clipped_points: clip.units, rule }
 }
 
 /// What clipped, and its name.
@@ -362,9 +363,15 @@ pub(super) fn clip_source<'a>(program: &'a Program, clip: &Clip) -> (wire::ClipS
         let budget = program.budgets.iter().find(|budget| budget.cell.name == clip.source);
         (wire::ClipSource::Budget, budget.map_or("", |budget| &budget.name))
     } else {
-        let cap = program.caps.iter().find(|cap| cap.symbol == clip.source);
+        let cap = program.all_caps().find(|cap| cap.symbol == clip.source);
         (wire::ClipSource::Cap, cap.map_or("", |cap| &cap.name))
     }
+}
+
+/// The rule whose own cap clipped; empty where none did.
+pub(super) fn clip_rule<'a>(program: &'a Program, clip: &Clip) -> &'a str {
+    let capped = program.lines.cap_of_rule(clip.source).filter(|_| !clip.is_budget);
+    capped.and_then(|(capped, _)| program.lines.rule(capped.rule)).map_or("", |rule| &rule.name)
 }
 
 pub(super) fn velocity_denial(program: &Program, symbol: SymbolId, receipt_at: TimestampNs) -> wire::VelocityDenial {

@@ -180,6 +180,8 @@ fn transaction(
                 kind: text(engine, activity.kind),
                 activity_time: Some(times::timestamp(activity.happened_at)),
                 channel: text(engine, activity.channel),
+                // Of a member only a hash is on record.
+                member_id: String::new(),
             });
         }
         CommandKind::Enrol(enrolment) => {
@@ -239,6 +241,8 @@ fn wire_basket(engine: &Engine, basket: &Basket, program: Option<&Program>) -> w
         lines: basket.lines.iter().map(line).collect(),
         channel: text(engine, basket.channel),
         payment_method: text(engine, basket.payment_method),
+        // Of a member only a hash is on record.
+        member_id: String::new(),
     }
 }
 

@@ -30,7 +30,10 @@ pub(super) fn check(order: &Order, rules: Rules<'_>) -> Result<Stated, Failure> 
     fields.text(Path::Field("account_id"), account_id, 1, limits::ACCOUNT_ID_BYTES_MAX);
     let mut event_at = None;
     match order {
-        Order::Redeem(request) => fields.number(Path::Field("points"), request.points, 1, limits::UNITS_MAX),
+        Order::Redeem(request) => {
+            fields.number(Path::Field("points"), request.points, 1, limits::UNITS_MAX);
+            fields.text(Path::Field("member_id"), &request.member_id, 0, limits::MEMBER_ID_BYTES_MAX);
+        }
         Order::Record(request) => event_at = check_activity(&mut fields, request.activity.as_ref()),
         Order::Enrol(request) => {
             check_segments(&mut fields, &request.join_segments, &request.leave_segments);
@@ -64,6 +67,7 @@ fn check_activity(fields: &mut Fields, activity: Option<&wire::Activity>) -> Opt
     };
     fields.text(Path::Field("activity.kind"), &activity.kind, 1, limits::SYMBOL_BYTES_MAX);
     fields.text(Path::Field("activity.channel"), &activity.channel, 0, limits::SYMBOL_BYTES_MAX);
+    fields.text(Path::Field("activity.member_id"), &activity.member_id, 0, limits::MEMBER_ID_BYTES_MAX);
     fields.time(Path::Field("activity.activity_time"), activity.activity_time.as_ref())
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::auth::Caller;
 use super::command::{Claimed, Ready, Started};
-use super::intake::make_room;
+use super::intake::{make_room, member_key};
 use super::order_fields::{self, Stated};
 use super::status::Failure;
 use super::{Edge, Patience, batch, wire};
@@ -52,6 +52,16 @@ impl Order {
     }
 }
 
+impl Order {
+    fn member_id(&self) -> &str {
+        match self {
+            Self::Redeem(request) => &request.member_id,
+            Self::Record(request) => request.activity.as_ref().map_or("", |activity| &activity.member_id),
+            Self::Enrol(_) | Self::Update(_) | Self::Load(_) => "",
+        }
+    }
+}
+
 impl Edge {
     /// Decides an order of a call of its own.
     pub(super) async fn order(self: &Arc<Self>, caller: &Caller, order: Order) -> Result<wire::Decision, Failure> {
@@ -81,6 +91,7 @@ impl Edge {
             account_id: order.account_id().to_owned(),
             transaction_id: order.transaction_id().to_owned(),
             partner: caller.principal.symbol,
+            member: member_key(&self.engine.hasher, order.member_id()),
             kind,
         };
         self.wait_for_gate(stamp).await?;

@@ -9,6 +9,7 @@ use super::auth::Caller;
 use super::convert::{self, Looking};
 use super::fields::{Fields, Path};
 use super::history::wire_lot;
+use super::intake::member_key;
 use super::status::Failure;
 use super::view::BasketView;
 use super::{Edge, Patience, times, wire};
@@ -87,6 +88,7 @@ impl Edge {
         let shard = self.engine.shard_of(&request.account_id);
         let (told, quoted) = oneshot::channel();
         let job = QuoteJob {
+            member: member_key(&self.engine.hasher, view.member_id),
             account_id: request.account_id.into_boxed_str(),
             partner: caller.principal.symbol,
             basket,
@@ -235,7 +237,7 @@ fn totals(account: &Account) -> wire::AccountTotals {
 
 /// The account's own caps, then the metrics, in the windows that contain the instant.
 fn counters(program: &Program, account: &Account, at: TimestampNs) -> Vec<wire::CounterState> {
-    let caps = program.caps.iter().filter(|cap| cap.subject == CapSubject::Account).map(|cap| {
+    let caps = program.all_caps().filter(|cap| cap.subject == CapSubject::Account).map(|cap| {
         let period = cap.window.period(&program.zone, at);
         let unit = match cap.measure {
             CapMeasure::Units => wire::CounterUnit::Points,

@@ -32,6 +32,7 @@ pub(super) struct BasketView<'a> {
     pub lines: SmallVec<[LineView<'a>; LINES_INLINE]>,
     pub channel: &'a str,
     pub payment_method: &'a str,
+    pub member_id: &'a str,
     /// The bytes that hold store, terminal and cashier and nothing else, where there are such.
     pub place_bytes: Option<&'a [u8]>,
 }
@@ -74,6 +75,7 @@ impl<'a> From<&'a wire::Basket> for BasketView<'a> {
             lines: basket.lines.iter().map(LineView::from).collect(),
             channel: &basket.channel,
             payment_method: &basket.payment_method,
+            member_id: &basket.member_id,
             place_bytes: None,
         }
     }

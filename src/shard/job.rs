@@ -11,7 +11,7 @@ use crate::ledger::command::{Basket, Command, CommandKind};
 use crate::ledger::decision::{Decision, Refusal};
 use crate::ledger::digest::Digest;
 use crate::ledger::program::Program;
-use crate::ledger::types::{AccountNumber, Position, Seq, ShardId, SymbolId, TimestampNs};
+use crate::ledger::types::{AccountNumber, MemberKey, Position, Seq, ShardId, SymbolId, TimestampNs};
 use crate::limits;
 
 /// Called once with the finished job, on the worker's thread. It must not block.
@@ -73,6 +73,7 @@ impl CommandJob {
                 transaction_id: String::new(),
                 partner: SymbolId::EMPTY,
                 kind: CommandKind::Accrue(Basket::default()),
+                ..Command::default()
             },
             account_hash: 0,
             stamp: TimestampNs(0),
@@ -213,6 +214,8 @@ pub struct QuoteJob {
     pub account_id: Box<str>,
     /// The partner that would issue.
     pub partner: SymbolId,
+    /// Which member of the account is buying, if one is named.
+    pub member: MemberKey,
     /// The basket.
     pub basket: Basket,
     /// The stamp.

@@ -6,12 +6,12 @@
 use crate::journal::codec::{DecodeError, Reader, put_id, put_signed, put_string, put_unsigned};
 use crate::journal::lot_key::{get_lot_key, put_lot_key};
 use crate::journal::record::Publication;
-use crate::ledger::account::{Account, Counter, Lot, PartnerAccount, Profile, Totals, WalletTotals};
+use crate::ledger::account::{Account, Counter, Lot, MemberCounter, PartnerAccount, Profile, Totals, WalletTotals};
 use crate::ledger::decision::CellUse;
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs,
-    WalletId,
+    AccountNumber, CellId, Day, Item, ItemId, MemberKey, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId,
+    TimestampNs, WalletId,
 };
 
 const FORMAT: u8 = 1;
@@ -86,10 +86,7 @@ pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Account) 
     }
     put_unsigned(&mut out, account.counters.len() as u64);
     for counter in &account.counters {
-        put_unsigned(&mut out, u64::from(counter.counter.0));
-        put_signed(&mut out, i64::from(counter.period));
-        put_signed(&mut out, counter.value);
-        put_signed(&mut out, i64::from(counter.retain_until.0));
+        put_counter(&mut out, counter);
     }
     let totals = &account.totals;
     for total in [totals.baskets, totals.refused_baskets, totals.reversals] {
@@ -123,8 +120,10 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
         None => (None, None, None),
         Some(profile) => (profile.birthday, profile.last_basket_on, profile.remainder),
     };
+    let members = profile.map_or(&[][..], |profile| &profile.members);
     let bit = |bit: u8, is_there: bool| if is_there { bit } else { 0 };
-    out.push(bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some()));
+    let known = bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some());
+    out.push(known | bit(8, !members.is_empty()));
     if let Some(birthday) = birthday {
         out.extend_from_slice(&[birthday.month, birthday.day]);
     }
@@ -135,11 +134,34 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
         put_unsigned(out, u64::from(version.0));
         put_signed(out, left);
     }
+    if !members.is_empty() {
+        put_unsigned(out, members.len() as u64);
+        for MemberCounter { member, counted } in members {
+            out.extend_from_slice(&member.0.to_le_bytes());
+            put_counter(out, counted);
+        }
+    }
+}
+
+fn put_counter(out: &mut Vec<u8>, counter: &Counter) {
+    put_unsigned(out, u64::from(counter.counter.0));
+    put_signed(out, i64::from(counter.period));
+    put_signed(out, counter.value);
+    put_signed(out, i64::from(counter.retain_until.0));
+}
+
+fn get_counter(reader: &mut Reader<'_>) -> Result<Counter, DecodeError> {
+    Ok(Counter {
+        counter: SymbolId(reader.number()?),
+        period: get_i32(reader)?,
+        value: reader.signed()?,
+        retain_until: Day(get_i32(reader)?),
+    })
 }
 
 fn get_profile(reader: &mut Reader<'_>, segments: Vec<SymbolId>) -> Result<Profile, DecodeError> {
     let bits = reader.byte()?;
-    if bits > 7 {
+    if bits > 15 {
         return Err(DecodeError::UnknownTag);
     }
     let mut profile = Profile { segments, ..Profile::default() };
@@ -151,6 +173,15 @@ fn get_profile(reader: &mut Reader<'_>, segments: Vec<SymbolId>) -> Result<Profi
     }
     if bits & 4 != 0 {
         profile.remainder = Some((ProgramVersion(reader.number()?), reader.signed()?));
+    }
+    if bits & 8 != 0 {
+        for _ in 0..reader.count()? {
+            let member = MemberKey(u64::from_le_bytes(reader.array()?));
+            profile.members.push(MemberCounter { member, counted: get_counter(reader)? });
+        }
+        if profile.members.is_empty() {
+            return Err(DecodeError::Contradiction);
+        }
     }
     Ok(profile)
 }
@@ -324,12 +355,7 @@ fn decode_account(reader: &mut Reader<'_>, has_more: bool) -> Result<Account, De
     let count = reader.count()?;
     let mut counters = Vec::with_capacity(count);
     for _ in 0..count {
-        counters.push(Counter {
-            counter: SymbolId(reader.number()?),
-            period: get_i32(reader)?,
-            value: reader.signed()?,
-            retain_until: Day(get_i32(reader)?),
-        });
+        counters.push(get_counter(reader)?);
     }
     let mut totals = Totals {
         baskets: reader.signed()?,
@@ -408,6 +434,7 @@ mod tests {
             birthday: Some(MonthDay { month: 2, day: 29 }),
             last_basket_on: Some(Day(-3)),
             remainder: Some((ProgramVersion(2), 99)),
+            members: vec![MemberCounter { member: MemberKey(u64::MAX - 1), counted: account.counters[0] }],
         }));
         let partner =
             PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };

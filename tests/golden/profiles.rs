@@ -7,14 +7,16 @@ use crate::movements::{change, enrolment, entry, mortal};
 use crate::samples::{lot_change, one_line_accrual, refused, reversal_of};
 use crate::support::NOON;
 use tallystick::journal::record::{Entry, Record};
-use tallystick::ledger::account::{Account, Lot, Profile};
+use tallystick::ledger::account::{Account, Counter, Lot, MemberCounter, Profile};
 use tallystick::ledger::command::{CommandKind, Enrolment, Redemption};
 use tallystick::ledger::decision::{CellUse, Decision, Effects, LotKey, Movement};
 use tallystick::ledger::types::{
-    AccountNumber, CellId, Day, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId,
+    AccountNumber, CellId, Day, MemberKey, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId,
 };
 use tallystick::snapshot::entity::Entity;
 
+const MEMBER: MemberKey = MemberKey(0x0123_4567_89ab_cdef);
+const OTHER_MEMBER: MemberKey = MemberKey(u64::MAX);
 const LEAP_DAY: MonthDay = MonthDay { month: 2, day: 29 };
 
 /// Of a terminal, in one window.
@@ -73,6 +75,25 @@ fn redemption_that_puts_off() -> Entry {
     entry(CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 90 }), decision)
 }
 
+/// An accrual of a member, of whom the day's cap and the metric count.
+fn member_accrual() -> Entry {
+    let mut entry = one_line_accrual();
+    entry.command.member = MEMBER;
+    let counters = &mut entry.decision.effects.counters;
+    let last = counters.len() - 1;
+    for place in [0, last] {
+        counters[place].member = MEMBER;
+    }
+    entry
+}
+
+/// By a member, whom nothing counts.
+fn member_redemption() -> Entry {
+    let mut entry = redemption_that_puts_off();
+    entry.command.member = MEMBER;
+    entry
+}
+
 pub fn records() -> Vec<(&'static str, Record)> {
     let record = |entry: Entry| Record::Entry(Box::new(entry));
     vec![
@@ -83,6 +104,9 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("record-enrolment-birthday-known", record(birthday(Some(LEAP_DAY), None))),
         ("record-enrolment-birthday-forgotten", record(birthday(None, Some(None)))),
         ("record-redemption-extending", record(redemption_that_puts_off())),
+        ("record-accrual-member", record(member_accrual())),
+        ("record-reversal-member", record(reversal_of(&member_accrual()))),
+        ("record-redemption-member", record(member_redemption())),
     ]
 }
 
@@ -98,11 +122,19 @@ pub fn entities() -> Vec<(&'static str, Entity)> {
             birthday: Some(LEAP_DAY),
             last_basket_on: Some(Day(17_226)),
             remainder: Some((ProgramVersion(12), 990_000)),
+            members: vec![],
         })),
         ..Account::default()
     };
+    let counted = Counter { counter: SymbolId(7), period: 17_226, value: 90, retain_until: Day(17_258) };
+    let mut shared = account.clone();
+    shared.profile = Some(Box::new(Profile {
+        members: vec![MemberCounter { member: MEMBER, counted }, MemberCounter { member: OTHER_MEMBER, counted }],
+        ..Profile::default()
+    }));
     vec![
         ("entity-cell-of-subject", Entity::Cell(cell(), 70, 150, Day(17_258))),
         ("entity-account-profiled", Entity::Account(ShardId(7), AccountNumber(11_721), Box::new(account))),
+        ("entity-account-members", Entity::Account(ShardId(7), AccountNumber(11_722), Box::new(shared))),
     ]
 }

@@ -19,7 +19,12 @@ fn review(transaction_id: &str, account_id: &str) -> wire::RecordActivityRequest
     wire::RecordActivityRequest {
         transaction_id: transaction_id.to_owned(),
         account_id: account_id.to_owned(),
-        activity: Some(wire::Activity { kind: "review".to_owned(), channel: "app".to_owned(), activity_time: None }),
+        activity: Some(wire::Activity {
+            kind: "review".to_owned(),
+            channel: "app".to_owned(),
+            activity_time: None,
+            ..wire::Activity::default()
+        }),
         posting_time: None,
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! accrue ACCOUNT [AMOUNT | DEPARTMENT:AMOUNT | DEPARTMENT/BRAND:AMOUNT]... [id=T] [receipt=R] [store=S] [terminal=L]
-//!        [cashier=C] [by=PARTNER] [printed=-3d]        what was granted, and why not more
+//!        [cashier=C] [member=M] [by=PARTNER] [printed=-3d]   what was granted, and why not more
 //! quote  ...                               as accrue, without a trace
 //! reverse ID [id=T] [by=PARTNER]           what was taken back
 //! redeem ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1]
@@ -32,9 +32,11 @@ mod budgets;
 mod caps;
 mod earning;
 mod language;
+mod members;
 mod once;
 mod profiles;
 mod rewards;
+mod rule_caps;
 mod shared;
 mod spending;
 mod times;
@@ -51,9 +53,11 @@ fn all_tables() -> Vec<Table> {
         budgets::all_tables,
         caps::all_tables,
         earning::all_tables,
+        members::all_tables,
         once::all_tables,
         profiles::all_tables,
         rewards::all_tables,
+        rule_caps::all_tables,
         shared::all_tables,
         spending::all_tables,
         times::all_tables,

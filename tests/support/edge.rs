@@ -13,7 +13,7 @@ use tallystick::journal::record::{Entry, Record, decode};
 use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Reversal};
 use tallystick::ledger::decision::{Decision, Refusal};
 use tallystick::ledger::state::account_hash;
-use tallystick::ledger::types::{AccountNumber, Item, Position, Seq, ShardId, SymbolId, TimestampNs};
+use tallystick::ledger::types::{AccountNumber, Item, MemberKey, Position, Seq, ShardId, SymbolId, TimestampNs};
 use tallystick::ledger::zone::utc_day;
 use tallystick::limits;
 use tallystick::recovery::ids_of;
@@ -48,6 +48,8 @@ pub struct Accrue {
     pub store: String,
     pub terminal: String,
     pub cashier: String,
+    /// Which member of the account, if any is named.
+    pub member: String,
     pub receipt: String,
     pub receipt_at: Option<TimestampNs>,
     pub lines: Vec<LineText>,
@@ -204,6 +206,10 @@ impl<'a> Edge<'a> {
         }
     }
 
+    fn member(&self, member: &str) -> MemberKey {
+        if member.is_empty() { MemberKey::NONE } else { self.engine.hasher.member(member) }
+    }
+
     /// Sends an accrual and waits for its answer.
     #[track_caller]
     pub fn accrue(&self, accrue: &Accrue) -> Answer {
@@ -225,6 +231,7 @@ impl<'a> Edge<'a> {
             account_id: accrue.account.as_str().into(),
             transaction_id: accrue.transaction_id.as_str().into(),
             partner: self.partner,
+            member: self.member(&accrue.member),
             kind: CommandKind::Accrue(basket),
         };
         let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
@@ -238,8 +245,19 @@ impl<'a> Edge<'a> {
     /// Sends a command that is about nothing but its account, and waits for its answer.
     #[track_caller]
     pub fn send(&self, account: &str, transaction_id: &str, kind: CommandKind) -> Answer {
-        let command =
-            Command { account_id: account.into(), transaction_id: transaction_id.into(), partner: self.partner, kind };
+        self.send_of(account, "", transaction_id, kind)
+    }
+
+    /// As [`Edge::send`], about a member of the account.
+    #[track_caller]
+    pub fn send_of(&self, account: &str, member: &str, transaction_id: &str, kind: CommandKind) -> Answer {
+        let command = Command {
+            account_id: account.into(),
+            transaction_id: transaction_id.into(),
+            partner: self.partner,
+            member: self.member(member),
+            kind,
+        };
         let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
         let pending = match self.claim_transaction(&command, ids.transaction) {
             Claimed::Granted => self.submit(command, ids, None, None),
@@ -272,6 +290,7 @@ impl<'a> Edge<'a> {
                 original_position,
                 original,
             }),
+            ..Command::default()
         };
         // What names the command is known before what it undoes is.
         let unresolved = asked(Box::default(), Position(0), Default::default());
@@ -433,6 +452,7 @@ impl<'a> Edge<'a> {
         let job = Job::Quote(Box::new(QuoteJob {
             account_id: accrue.account.as_str().into(),
             partner: self.partner,
+            member: self.member(&accrue.member),
             basket: self.basket(accrue).expect("the basket fits"),
             stamp: self.stamp(accrue.stamp),
             outcome: CommandOutcome::default(),

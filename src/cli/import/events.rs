@@ -87,6 +87,7 @@ impl RedemptionReader {
             wallet: String::new(),
             points: self.points,
             posting_time: self.posts_at_event_time.then_some(time),
+            member_id: String::new(),
         };
         Ok(Some(FileRedemption { line: self.rows.line(), time, request }))
     }
@@ -100,6 +101,7 @@ const POINTS: usize = 4;
 const ACTIVITY: usize = 5;
 const CHANNEL: usize = 6;
 const WALLET: usize = 7;
+const MEMBER: usize = 8;
 
 /// Events of any kind, one a row.
 #[derive(Debug)]
@@ -117,8 +119,8 @@ impl EventSource {
     /// When it cannot be read or lacks a column.
     pub fn open(path: &Path) -> Result<(Self, Extent), CliError> {
         let required = ["transaction_id", "account_id", "time", "kind"].map(Column::required);
-        let optional = ["points", "activity", "channel", "wallet"].map(Column::optional);
-        let (rows, extent) = RowReader::open(path, [required, optional].concat())?;
+        let optional = ["points", "activity", "channel", "wallet", "member_id"].map(Column::optional);
+        let (rows, extent) = RowReader::open(path, [&required[..], &optional[..]].concat())?;
         let file = path.display().to_string();
         Ok((Self { rows, posts_at_event_time: false, before: None, file }, extent))
     }
@@ -139,12 +141,14 @@ impl EventSource {
                 wallet: self.rows.optional(WALLET, limits::PROGRAM_NAME_BYTES_MAX)?,
                 points: self.rows.number(POINTS, 1, limits::UNITS_MAX)?,
                 posting_time,
+                member_id: self.rows.optional(MEMBER, limits::MEMBER_ID_BYTES_MAX)?,
             })),
             "activity" => {
                 let activity = Activity {
                     kind: self.rows.required(ACTIVITY, limits::SYMBOL_BYTES_MAX)?,
                     activity_time: Some(time),
                     channel: self.rows.optional(CHANNEL, limits::SYMBOL_BYTES_MAX)?,
+                    member_id: self.rows.optional(MEMBER, limits::MEMBER_ID_BYTES_MAX)?,
                 };
                 let activity = Some(activity);
                 Ok(command::Command::RecordActivity(RecordActivityRequest {

@@ -22,8 +22,8 @@ use crate::ledger::decision::{
 };
 use crate::ledger::program::{BonusIndex, LineClass, RuleIndex};
 use crate::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, Units,
-    WalletId,
+    AccountNumber, CellId, Day, Item, ItemId, MemberKey, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs,
+    Units, WalletId,
 };
 use crate::ledger::zone::utc_day;
 use crate::limits;
@@ -104,8 +104,13 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
         reversal.original = get_granted(reader, posted_at)?;
     }
     get_outcome(reader, flags, partner, &asked, posted_at, &mut decision)?;
-    let command =
-        Command { account_id: account_id.into(), transaction_id: transaction_id.into(), partner, kind: asked };
+    let command = Command {
+        account_id: account_id.into(),
+        transaction_id: transaction_id.into(),
+        partner,
+        kind: asked,
+        ..Command::default()
+    };
     let mut entry = Entry { previous, account, posted_at, command, decision };
     get_parts(reader, flags, &mut entry)?;
     if matches!(entry.command.kind, CommandKind::Reverse(_)) {
@@ -301,6 +306,37 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
         enrolment.birthday = Some(birthday);
         effects.birthday = flag(reader)?.then_some(birthday);
     }
+    if parts & Parts::MEMBER != 0 {
+        get_member(reader, entry)?;
+    }
+    Ok(())
+}
+
+/// Reads who is meant, and which counters are that member's.
+fn get_member(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), DecodeError> {
+    let member = MemberKey(u64::from_le_bytes(reader.array()?));
+    let places = (0..reader.count()?).map(|_| reader.number::<usize>()).collect::<Result<Vec<_>, _>>()?;
+    if member == MemberKey::NONE || !places.is_sorted_by(|a, b| a < b) {
+        return Err(DecodeError::Contradiction);
+    }
+    let is_refused = entry.decision.refusal().is_some();
+    match &mut entry.command.kind {
+        CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Redeem(_) => entry.command.member = member,
+        CommandKind::Reverse(reversal) if !places.is_empty() => {
+            name_member(&mut reversal.original.counters, &places, member)?;
+        }
+        _ => return Err(DecodeError::Contradiction),
+    }
+    if is_refused && matches!(entry.command.kind, CommandKind::Reverse(_)) {
+        return Ok(());
+    }
+    name_member(&mut entry.decision.effects.counters, &places, member)
+}
+
+fn name_member(counters: &mut [CounterChange], places: &[usize], member: MemberKey) -> Result<(), DecodeError> {
+    for place in places {
+        counters.get_mut(*place).ok_or(DecodeError::Contradiction)?.member = member;
+    }
     Ok(())
 }
 
@@ -445,6 +481,7 @@ fn get_counters(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Vec<C
     for _ in 0..count {
         counters.push(CounterChange {
             counter: SymbolId(reader.number()?),
+            member: MemberKey::NONE,
             period: i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)?,
             delta: reader.signed()?,
             retain_until: offset_day(utc_day(posted_at), reader.signed()?)?,

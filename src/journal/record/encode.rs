@@ -8,14 +8,14 @@ use super::{
     KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM,
     KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING,
     KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record,
-    has_subject, implied_lot, named_cells,
+    has_subject, implied_lot, named_cells, named_counters, named_member,
 };
 use crate::journal::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::journal::lot_key::put_lot_key;
 use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted};
 use crate::ledger::decision::{CellUse, CounterChange, Decision};
 use crate::ledger::program::{LineClass, RuleIndex};
-use crate::ledger::types::{MonthDay, SymbolId, TimestampNs};
+use crate::ledger::types::{MemberKey, MonthDay, SymbolId, TimestampNs};
 use crate::ledger::zone::utc_day;
 
 /// Appends the record of a command. Allocates only to grow `out`.
@@ -148,6 +148,7 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     if let CommandKind::Enrol(enrolment) = &command.kind {
         set(Parts::BIRTHDAY, enrolment.birthday.is_some());
     }
+    set(Parts::MEMBER, named_member(command, decision) != MemberKey::NONE);
     parts
 }
 
@@ -211,6 +212,13 @@ fn put_profile_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision:
     if let CommandKind::Enrol(Enrolment { birthday: Some(birthday), .. }) = &command.kind {
         let MonthDay { month, day } = birthday.unwrap_or_default();
         out.extend_from_slice(&[month, day, u8::from(decision.effects.birthday.is_some())]);
+    }
+    if parts & Parts::MEMBER != 0 {
+        out.extend_from_slice(&named_member(command, decision).0.to_le_bytes());
+        let of_member = |(_, change): &(usize, &CounterChange)| change.member != MemberKey::NONE;
+        let counters = || named_counters(command, decision).iter().enumerate().filter(of_member);
+        put_unsigned(out, counters().count() as u64);
+        counters().for_each(|(index, _)| put_unsigned(out, index as u64));
     }
 }
 

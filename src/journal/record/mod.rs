@@ -13,8 +13,8 @@ pub use encode::{encode_control, encode_entry};
 
 use crate::journal::codec::{DecodeError, Reader, put_string, put_unsigned};
 use crate::ledger::command::{Command, CommandKind, Granted};
-use crate::ledger::decision::{CellUse, Decision, LotChange, Movement};
-use crate::ledger::types::{AccountNumber, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs};
+use crate::ledger::decision::{CellUse, CounterChange, Decision, LotChange, Movement};
+use crate::ledger::types::{AccountNumber, Item, ItemId, MemberKey, Position, ProgramVersion, SymbolId, TimestampNs};
 
 const KIND_ACCRUAL: u8 = 1;
 const KIND_REVERSAL: u8 = 2;
@@ -66,8 +66,17 @@ impl Parts {
     const REMAINDER: u64 = 256;
     /// A change of birthday: asked for, and taking effect.
     const BIRTHDAY: u64 = 512;
+    /// The member whom the command names, and which counters are that member's.
+    const MEMBER: u64 = 8_192;
     /// All of them.
-    const ALL: u64 = 1_023;
+    const ALL: u64 = 1_023 | Self::MEMBER;
+}
+
+/// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any
+/// dictionary decodes it.
+#[must_use]
+pub fn is_expiry(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&KIND_EXPIRY)
 }
 
 /// The changes of lots that the ordinary content of a record implies.
@@ -99,6 +108,20 @@ fn named_cells<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CellUse
         CommandKind::Reverse(reversal) => &reversal.original.cells,
         _ => &decision.cells,
     }
+}
+
+/// The counters of which those of a member are stated: a reversal's are those of its original.
+fn named_counters<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CounterChange] {
+    match &command.kind {
+        CommandKind::Reverse(reversal) => &reversal.original.counters,
+        _ => &decision.effects.counters,
+    }
+}
+
+/// The member that a record tells of: whom its command names, or whose counters a reversal's original moved.
+fn named_member(command: &Command, decision: &Decision) -> MemberKey {
+    let of_counters = named_counters(command, decision).iter().map(|change| change.member);
+    of_counters.fold(command.member, Ord::max)
 }
 
 /// Where the account's previous record lies.

@@ -9,6 +9,7 @@ mod bounds;
 mod lots;
 mod profile;
 mod reversal;
+mod rule_caps;
 mod tiers;
 
 use super::account::Account;
