@@ -438,6 +438,8 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
             enrolment.joins.iter().chain(&enrolment.leaves).all(is_known) && has_none_twice
         }
         CommandKind::Load(loading) => loading.lots.iter().all(|(key, _)| is_known(&key.issuer)),
+        // Whoever looks the identifier up believes the record.
+        CommandKind::Link(linking) => is_known(&linking.kind) && *linking.account_id == *command.account_id,
         CommandKind::Reverse(_) | CommandKind::Redeem(_) | CommandKind::Expire => true,
     };
     if id_fits && kind_fits && is_known(&command.partner) {
@@ -467,6 +469,7 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         same("the bonuses", recorded.bonuses == decided.bonuses),
         same("the levels", recorded.tier == decided.tier),
         same("the lots", recorded.effects.lots == decided.effects.lots),
+        same("the identifiers", recorded.effects.identifier == decided.effects.identifier),
     ];
     fields.into_iter().flatten().next().unwrap_or_else(|| "its effects are not what they should be".to_owned())
 }

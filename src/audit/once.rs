@@ -66,13 +66,16 @@ impl Once {
         let keys = ids_of(&self.hasher, dictionary, &entry.command);
         let transaction_id = &entry.command.transaction_id;
         self.take(keys.transaction, place, || format!("the transaction id {transaction_id:?}"))?;
-        if entry.decision.refusal().is_some() || keys.subject == keys.transaction {
+        if entry.decision.refusal().is_some() {
             return Ok(());
         }
-        self.take(keys.subject, place, || match keys.freed {
-            None => "the receipt".to_owned(),
-            Some(_) => "the accrual that is reversed".to_owned(),
-        })?;
+        if keys.subject != keys.transaction {
+            self.take(keys.subject, place, || match &entry.command.kind {
+                CommandKind::Link(_) => "the identifier".to_owned(),
+                CommandKind::Reverse(_) => "the accrual that is reversed".to_owned(),
+                _ => "the receipt".to_owned(),
+            })?;
+        }
         if let Some(receipt) = keys.freed.filter(|receipt| self.is_ours(*receipt)) {
             self.uses.insert(receipt, Use::Freed);
         }

@@ -160,6 +160,8 @@ pub struct KindCounts {
     pub enrolments: u64,
     /// Opening balances.
     pub loadings: u64,
+    /// Identifiers linked and unlinked.
+    pub linkings: u64,
     /// Other commands that were refused on record.
     pub other_refusals: u64,
     /// Expiries that were posted by themselves.
@@ -187,7 +189,10 @@ impl KindCounts {
             (CommandKind::Act(_), false) => &mut self.activities,
             (CommandKind::Enrol(_), false) => &mut self.enrolments,
             (CommandKind::Load(_), false) => &mut self.loadings,
-            (CommandKind::Act(_) | CommandKind::Enrol(_) | CommandKind::Load(_), true) => &mut self.other_refusals,
+            (CommandKind::Link(_), false) => &mut self.linkings,
+            (CommandKind::Act(_) | CommandKind::Enrol(_) | CommandKind::Load(_) | CommandKind::Link(_), true) => {
+                &mut self.other_refusals
+            }
             (CommandKind::Expire, _) => &mut self.expiries,
         } += 1;
     }

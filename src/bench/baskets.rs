@@ -72,6 +72,7 @@ impl Templates {
 impl Template {
     fn new(shape: Shape, basket: &wire::Basket) -> Self {
         let request = wire::AccrueRequest {
+            account_identifier: None,
             transaction_id: ID_MARK.to_owned(),
             account_id: format!("member-{ACCOUNT_MARK}"),
             basket: Some(basket.clone()),

@@ -4,7 +4,9 @@
 //! number of the last record that changed it, so that replay over a snapshot skips what the account already has.
 
 use super::decision::{CounterChange, Effects, LotChange, LotKey, Movement, TotalsChange};
-use super::types::{Day, MemberKey, MonthDay, Position, ProgramVersion, Seq, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{
+    Day, IdentifierKey, MemberKey, MonthDay, Position, ProgramVersion, Seq, SymbolId, TimestampNs, Units, WalletId,
+};
 use super::zone::utc_day;
 use crate::limits;
 
@@ -84,6 +86,8 @@ pub struct Profile {
     pub birthday: Option<MonthDay>,
     /// The local day of the last basket, if a programme wanted it kept.
     pub last_basket_on: Option<Day>,
+    /// Identifiers that point to the account, each with its kind, ascending.
+    pub identifiers: Vec<(IdentifierKey, SymbolId)>,
     /// What caps count of single members, ascending by (member, counter, period). At most
     /// [`limits::MEMBER_COUNTERS_MAX`].
     pub members: Vec<MemberCounter>,
@@ -125,6 +129,12 @@ impl Account {
     #[must_use]
     pub fn segments(&self) -> &[SymbolId] {
         self.profile.as_ref().map_or(&[], |profile| &profile.segments)
+    }
+
+    /// Identifiers that point to the account, each with its kind, ascending.
+    #[must_use]
+    pub fn identifiers(&self) -> &[(IdentifierKey, SymbolId)] {
+        self.profile.as_ref().map_or(&[], |profile| &profile.identifiers)
     }
 
     /// Lots of a wallet that are alive at the instant.
@@ -397,8 +407,9 @@ impl Account {
 
     /// Changes what is known of the account; joining or leaving what is so already changes nothing.
     pub fn change_profile(&mut self, effects: &Effects, version: ProgramVersion) {
-        let Effects { segments, birthday, last_basket_on, remainder, .. } = effects;
-        if segments.is_empty() && (birthday, last_basket_on, remainder) == (&None, &None, &None) {
+        let Effects { segments, identifier, birthday, last_basket_on, remainder, .. } = effects;
+        if segments.is_empty() && identifier.is_none() && (birthday, last_basket_on, remainder) == (&None, &None, &None)
+        {
             return;
         }
         let profile = self.profile.get_or_insert_default();
@@ -407,6 +418,15 @@ impl Account {
                 (Err(index), true) => profile.segments.insert(index, *segment),
                 (Ok(index), false) => {
                     profile.segments.remove(index);
+                }
+                _ => {}
+            }
+        }
+        if let Some(change) = identifier.as_deref() {
+            match (profile.identifiers.binary_search_by_key(&change.key, |(key, _)| *key), change.links) {
+                (Err(index), true) => profile.identifiers.insert(index, (change.key, change.kind)),
+                (Ok(index), false) => {
+                    profile.identifiers.remove(index);
                 }
                 _ => {}
             }

@@ -4,7 +4,9 @@
 use std::mem::discriminant;
 
 use super::decision::{CellUse, CounterChange, LotKey};
-use super::types::{Day, Item, ItemId, MemberKey, MonthDay, Position, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{
+    Day, IdentifierKey, Item, ItemId, MemberKey, MonthDay, Position, SymbolId, TimestampNs, Units, WalletId,
+};
 
 /// One request to the ledger on behalf of a partner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct Command {
     pub transaction_id: String,
     /// The partner that the caller's credential stands for.
     pub partner: SymbolId,
+    /// The identifier by which the caller named the account, if it did not state its id.
+    pub named_by: Option<IdentifierKey>,
     /// Which member of the account it is about, for a basket, an activity or a redemption that says so.
     pub member: MemberKey,
     /// What is asked.
@@ -37,6 +41,8 @@ pub enum CommandKind {
     Enrol(Enrolment),
     /// Grant units that another system had granted: an opening balance.
     Load(Loading),
+    /// Have an identifier point to the account, or no longer.
+    Link(Linking),
     /// Post the expiry of lots that are dead. Sent by the ledger itself, under no id.
     #[default]
     Expire,
@@ -116,6 +122,19 @@ pub struct Loading {
     pub lots: Vec<(LotKey, Units)>,
 }
 
+/// An identifier that is to point to the account, or no longer. It points to one account at a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Linking {
+    /// Whether it is to point to the account from now on.
+    pub links: bool,
+    /// What kind of identifier it is, for example a card.
+    pub kind: SymbolId,
+    /// The identifier.
+    pub key: IdentifierKey,
+    /// The account once more: whoever looks the identifier up finds it in this record.
+    pub account_id: Box<str>,
+}
+
 /// A request to take back a whole accrual, with what that accrual did, as its record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reversal {
@@ -160,7 +179,11 @@ impl Command {
     /// one; `None` when they ask the same.
     #[must_use]
     pub fn first_difference(&self, other: &Self) -> Option<String> {
-        if self.account_id != other.account_id {
+        if self.named_by != other.named_by {
+            return Some("account_identifier".to_owned());
+        }
+        // What points to another account by now is named as it was.
+        if self.named_by.is_none() && self.account_id != other.account_id {
             return Some("account_id".to_owned());
         }
         if self.member != other.member && discriminant(&self.kind) == discriminant(&other.kind) {
@@ -185,6 +208,9 @@ impl Command {
                 ("birthday", ours.birthday == theirs.birthday),
             ]),
             (CommandKind::Load(ours), CommandKind::Load(theirs)) => first_of([("lots", ours.lots == theirs.lots)]),
+            (CommandKind::Link(ours), CommandKind::Link(theirs)) if ours.links == theirs.links => {
+                first_of([("identifier", (ours.kind, ours.key) == (theirs.kind, theirs.key))])
+            }
             (CommandKind::Expire, CommandKind::Expire) => None,
             _ => Some("command".to_owned()),
         }

@@ -4,7 +4,9 @@
 //! effects; [`Refusal`]'s numbers are permanent and appear in the journal and on the wire.
 
 use super::program::{BonusIndex, LineClass, RuleIndex};
-use super::types::{CellId, Day, MemberKey, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{
+    CellId, Day, IdentifierKey, MemberKey, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId,
+};
 
 /// Why a command was refused. Numbers are permanent; a retired one stays reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,8 +46,12 @@ pub enum Refusal {
     NameLimitReached = 16,
     /// The account has fewer units than are to be taken.
     InsufficientBalance = 17,
-    /// The account would be in more segments, or hold more lots, than an account can.
+    /// The account would have more segments, lots, counted members or identifiers than an account can.
     AccountLimitReached = 18,
+    /// The identifier points to an account already.
+    IdentifierTaken = 23,
+    /// The identifier points to no account, or not to this one.
+    IdentifierUnknown = 24,
 }
 
 /// What a caller does about a refusal.
@@ -61,7 +67,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -80,6 +86,8 @@ impl Refusal {
         Self::NameLimitReached,
         Self::InsufficientBalance,
         Self::AccountLimitReached,
+        Self::IdentifierTaken,
+        Self::IdentifierUnknown,
     ];
 
     /// The permanent number.
@@ -114,7 +122,9 @@ impl Refusal {
             | Self::DeadlineExpired
             | Self::InvalidCommand
             | Self::ShuttingDown
-            | Self::NameLimitReached => false,
+            | Self::NameLimitReached
+            | Self::IdentifierTaken
+            | Self::IdentifierUnknown => false,
         }
     }
 
@@ -128,7 +138,9 @@ impl Refusal {
             | Self::OriginalUnknown
             | Self::Overloaded
             | Self::DeadlineExpired
-            | Self::ShuttingDown => RetryAdvice::SameId,
+            | Self::ShuttingDown
+            | Self::IdentifierTaken
+            | Self::IdentifierUnknown => RetryAdvice::SameId,
             Self::TransactionIdReused
             | Self::BalanceLimitExceeded
             | Self::InsufficientBalance
@@ -163,7 +175,9 @@ impl Refusal {
             | Self::InvalidCommand
             | Self::NameLimitReached
             | Self::InsufficientBalance
-            | Self::AccountLimitReached => false,
+            | Self::AccountLimitReached
+            | Self::IdentifierTaken
+            | Self::IdentifierUnknown => false,
         }
     }
 
@@ -190,7 +204,9 @@ impl Refusal {
             Self::ShuttingDown => "The server is stopping; nothing was consumed.",
             Self::NameLimitReached => "The data directory holds as many different names as it can.",
             Self::InsufficientBalance => "The account has fewer units than are to be taken.",
-            Self::AccountLimitReached => "The account is in as many segments, or holds as many lots, as it can.",
+            Self::AccountLimitReached => "The account has as many segments, lots, members or identifiers as it can.",
+            Self::IdentifierTaken => "The identifier points to an account already.",
+            Self::IdentifierUnknown => "The identifier points to no account, or not to this one.",
         }
     }
 }
@@ -398,6 +414,17 @@ impl TotalsChange {
     }
 }
 
+/// A change to what points to an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdentifierChange {
+    /// The identifier.
+    pub key: IdentifierKey,
+    /// Its kind.
+    pub kind: SymbolId,
+    /// Whether it points to the account from now on.
+    pub links: bool,
+}
+
 /// Everything a decision changes, explicitly, per entity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
@@ -409,6 +436,8 @@ pub struct Effects {
     pub counters: Vec<CounterChange>,
     /// Segments that the account joins (`true`) or leaves.
     pub segments: Vec<(SymbolId, bool)>,
+    /// The identifier that points to the account from now on, or no longer.
+    pub identifier: Option<Box<IdentifierChange>>,
     /// The account's birthday from now on, if it changes.
     pub birthday: Option<Option<MonthDay>>,
     /// The local day of the account's last basket, if it is kept and changes.
@@ -477,6 +506,7 @@ impl Decision {
         self.effects.lots.clear();
         self.effects.counters.clear();
         self.effects.segments.clear();
+        self.effects.identifier = None;
         (self.effects.birthday, self.effects.last_basket_on, self.effects.remainder) = (None, None, None);
         self.variants.clear();
         self.effects.totals = TotalsChange::default();
@@ -513,7 +543,9 @@ mod tests {
     #[test]
     fn numbers_are_permanent_and_complete() {
         for (index, refusal) in Refusal::ALL.into_iter().enumerate() {
-            assert_eq!(usize::from(refusal.number()), index + 1, "{refusal:?}");
+            // Numbers ascend; 19 to 22 are kept for others.
+            let expected = if index < 18 { index + 1 } else { index + 5 };
+            assert_eq!(usize::from(refusal.number()), expected, "{refusal:?}");
             assert_eq!(Refusal::from_number(refusal.number()), Some(refusal));
             assert!(refusal.sentence().ends_with('.'));
         }

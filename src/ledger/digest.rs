@@ -7,6 +7,7 @@
 use super::account::{Account, Profile};
 use super::decision::LotKey;
 use super::state::ShardState;
+use super::types::IdentifierKey;
 
 /// A BLAKE3 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,9 +130,13 @@ fn feed_account(digester: &mut Digester, account: &Account) {
     }
 }
 
+fn u128_of(key: &IdentifierKey) -> i128 {
+    i128::from_le_bytes(key.0)
+}
+
 /// Each thing that is known has a mark of its own before it.
 fn feed_profile(digester: &mut Digester, profile: &Profile) {
-    let Profile { segments: _, birthday, last_basket_on, remainder, members } = profile;
+    let Profile { segments: _, birthday, last_basket_on, remainder, members, identifiers } = profile;
     if let Some(birthday) = birthday {
         digester.number(-2_i8).number(birthday.month).number(birthday.day);
     }
@@ -140,6 +145,9 @@ fn feed_profile(digester: &mut Digester, profile: &Profile) {
     }
     if let Some((version, left)) = remainder {
         digester.number(-4_i8).number(version.0).number(*left);
+    }
+    for (key, kind) in identifiers {
+        digester.number(-6_i8).number(u128_of(key)).number(kind.0);
     }
     for member in members {
         let counted = &member.counted;

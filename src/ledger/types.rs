@@ -104,6 +104,11 @@ impl fmt::Display for CellId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberKey(pub u64);
 
+/// Something that points to an account, such as a card or a telephone number: the keyed hash of its kind and value. What
+/// it was cannot be told from it without the key of the data directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdentifierKey(pub [u8; 16]);
+
 impl MemberKey {
     /// Nobody was named.
     pub const NONE: Self = Self(0);

@@ -369,6 +369,10 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
             subject: hasher.reversal(&partner, &reversal.original_transaction_id),
             freed: Some(receipt_key(hasher, dictionary, &partner, &reversal.original.receipt)),
         },
+        CommandKind::Link(linking) if linking.links => {
+            ClaimedIds { transaction, subject: linking.key.into(), freed: None }
+        }
+        CommandKind::Link(linking) => ClaimedIds { freed: Some(linking.key.into()), ..ClaimedIds::alone(transaction) },
         CommandKind::Redeem(_)
         | CommandKind::Act(_)
         | CommandKind::Enrol(_)

@@ -116,6 +116,7 @@ fn stated_event(kind: &CommandKind) -> Option<TimestampNs> {
         | CommandKind::Redeem(_)
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)
+        | CommandKind::Link(_)
         | CommandKind::Expire => None,
     }
 }
@@ -150,7 +151,7 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
         CommandKind::Act(_) | CommandKind::Load(_) => add_earnings(&mut answer, judged),
         CommandKind::Reverse(_) => answer.reversed_points = -decision.granted,
         CommandKind::Redeem(_) => answer.redeemed_points = -decision.granted,
-        CommandKind::Enrol(_) | CommandKind::Expire => {}
+        CommandKind::Enrol(_) | CommandKind::Link(_) | CommandKind::Expire => {}
     }
     answer.expired_points = expired_units(decision);
     let variants = judged.program.into_iter().flat_map(|program| variants_of(program, decision));

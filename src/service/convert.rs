@@ -285,6 +285,7 @@ mod tests {
             ..wire::Basket::default()
         };
         wire::AccrueRequest {
+            account_identifier: None,
             transaction_id: "t1".to_owned(),
             account_id: "a1".to_owned(),
             basket: Some(basket),
@@ -364,7 +365,8 @@ mod tests {
 
     #[test]
     fn a_quote_needs_no_receipt_number() {
-        let mut request = wire::QuoteRequest { account_id: "a1".to_owned(), basket: accrual().basket };
+        let mut request =
+            wire::QuoteRequest { account_identifier: None, account_id: "a1".to_owned(), basket: accrual().basket };
         request.basket.as_mut().unwrap().receipt_number.clear();
         assert_eq!(check_quote(&request, INPUT), Ok(Times::default()));
         request.account_id.clear();

@@ -48,8 +48,9 @@ impl Edge {
     pub(super) async fn transactions(
         &self,
         caller: &Caller,
-        request: wire::ListTransactionsRequest,
+        mut request: wire::ListTransactionsRequest,
     ) -> Result<wire::ListTransactionsResponse, Failure> {
+        self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
         check_account_id(&request.account_id)?;
         let size = page_size(request.page_size)?;
         let token = if request.page_token.is_empty() { None } else { Some(position_of(&request.page_token)?) };
@@ -193,6 +194,11 @@ fn transaction(
         CommandKind::Load(loading) => {
             transaction.kind = wire::TransactionKind::OpeningBalance.into();
             transaction.opening_lots = loading.lots.iter().map(|(key, units)| wire_lot(engine, key, *units)).collect();
+        }
+        CommandKind::Link(linking) => {
+            transaction.kind = wire::TransactionKind::Identifier.into();
+            transaction.identifier_kind = text(engine, linking.kind);
+            transaction.identifier_linked = linking.links;
         }
         CommandKind::Expire => transaction.kind = wire::TransactionKind::Expiry.into(),
     }

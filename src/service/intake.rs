@@ -117,6 +117,7 @@ impl Intake<'_> {
         command.transaction_id.clear();
         command.transaction_id.push_str(request.transaction_id);
         command.partner = caller.principal.symbol;
+        command.named_by = request.named_by;
         command.member = member_key(self.hasher, basket.member_id);
         make_room(job);
         Ok(Some(left_open))

@@ -8,7 +8,7 @@ use super::convert::{Rules, check_posting_time};
 use super::fields::{Fields, Path};
 use super::orders::Order;
 use super::status::Failure;
-use super::{times, wire};
+use super::{identifiers, times, wire};
 use crate::ledger::decision::LotKey;
 use crate::ledger::types::{MonthDay, TimestampNs};
 use crate::limits;
@@ -44,6 +44,8 @@ pub(super) fn check(order: &Order, rules: Rules<'_>) -> Result<Stated, Failure> 
             check_birthday(&mut fields, request.birthday.as_ref(), request.clear_birthday);
         }
         Order::Load(request) => check_lots(&mut fields, &request.lots),
+        Order::Link(request) => check_identifier(&mut fields, request.identifier.as_ref()),
+        Order::Unlink(request) => check_identifier(&mut fields, request.identifier.as_ref()),
     }
     let posting_at = check_posting_time(&mut fields, posting_time, rules);
     fields.finish()?;
@@ -57,6 +59,15 @@ fn head(order: &Order) -> (&str, &str, Option<&prost_types::Timestamp>) {
         Order::Enrol(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
         Order::Update(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
         Order::Load(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
+        Order::Link(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
+        Order::Unlink(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
+    }
+}
+
+fn check_identifier(fields: &mut Fields, identifier: Option<&wire::AccountIdentifier>) {
+    match identifier {
+        Some(identifier) => identifiers::check(fields, "identifier.kind", "identifier.value", identifier),
+        None => fields.wrong(Path::Field("identifier"), "It is required."),
     }
 }
 
@@ -165,6 +176,7 @@ mod tests {
 
     fn loading(lots: Vec<wire::OpeningLot>) -> Order {
         Order::Load(wire::LoadOpeningBalanceRequest {
+            account_identifier: None,
             transaction_id: "t".to_owned(),
             account_id: "a".to_owned(),
             wallet: String::new(),

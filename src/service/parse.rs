@@ -295,6 +295,7 @@ mod tests {
     fn any_accrual() -> impl Strategy<Value = wire::AccrueRequest> {
         ("[a-z0-9-]{0,40}", "[a-z0-9]{0,20}", prop::option::of(any_basket()), any_time()).prop_map(
             |(transaction_id, account_id, basket, posting_time)| wire::AccrueRequest {
+                account_identifier: None,
                 transaction_id,
                 account_id,
                 basket,

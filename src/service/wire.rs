@@ -99,6 +99,7 @@ mod tests {
             member_id: String::new(),
         };
         AccrueRequest {
+            account_identifier: None,
             transaction_id: format!("018f3c5e-0000-7000-8000-{number:012}"),
             account_id: format!("household-{number:012}"),
             basket: Some(basket),

@@ -429,7 +429,7 @@ impl Posting {
             },
             CommandKind::Expire => Action::Expire,
             // No simulated client sends any.
-            CommandKind::Load(_) => return Err(DecodeError::Contradiction),
+            CommandKind::Load(_) | CommandKind::Link(_) => return Err(DecodeError::Contradiction),
         };
         let TimestampNs(posted_at) = entry.posted_at;
         Ok(Self {

@@ -10,8 +10,8 @@ use crate::ledger::account::{Account, Counter, Lot, MemberCounter, PartnerAccoun
 use crate::ledger::decision::CellUse;
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, MemberKey, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId,
-    TimestampNs, WalletId,
+    AccountNumber, CellId, Day, IdentifierKey, Item, ItemId, MemberKey, MonthDay, Position, ProgramVersion, Seq,
+    ShardId, SymbolId, TimestampNs, WalletId,
 };
 
 const FORMAT: u8 = 1;
@@ -123,7 +123,8 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
     let members = profile.map_or(&[][..], |profile| &profile.members);
     let bit = |bit: u8, is_there: bool| if is_there { bit } else { 0 };
     let known = bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some());
-    out.push(known | bit(8, !members.is_empty()));
+    let identifiers = profile.map_or(&[][..], |profile| &profile.identifiers);
+    out.push(known | bit(8, !members.is_empty()) | bit(16, !identifiers.is_empty()));
     if let Some(birthday) = birthday {
         out.extend_from_slice(&[birthday.month, birthday.day]);
     }
@@ -139,6 +140,13 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
         for MemberCounter { member, counted } in members {
             out.extend_from_slice(&member.0.to_le_bytes());
             put_counter(out, counted);
+        }
+    }
+    if !identifiers.is_empty() {
+        put_unsigned(out, identifiers.len() as u64);
+        for (key, kind) in identifiers {
+            out.extend_from_slice(&key.0);
+            put_unsigned(out, u64::from(kind.0));
         }
     }
 }
@@ -161,7 +169,7 @@ fn get_counter(reader: &mut Reader<'_>) -> Result<Counter, DecodeError> {
 
 fn get_profile(reader: &mut Reader<'_>, segments: Vec<SymbolId>) -> Result<Profile, DecodeError> {
     let bits = reader.byte()?;
-    if bits > 15 {
+    if bits > 31 {
         return Err(DecodeError::UnknownTag);
     }
     let mut profile = Profile { segments, ..Profile::default() };
@@ -180,6 +188,14 @@ fn get_profile(reader: &mut Reader<'_>, segments: Vec<SymbolId>) -> Result<Profi
             profile.members.push(MemberCounter { member, counted: get_counter(reader)? });
         }
         if profile.members.is_empty() {
+            return Err(DecodeError::Contradiction);
+        }
+    }
+    if bits & 16 != 0 {
+        for _ in 0..reader.count()? {
+            profile.identifiers.push((IdentifierKey(reader.array()?), SymbolId(reader.number()?)));
+        }
+        if profile.identifiers.is_empty() {
             return Err(DecodeError::Contradiction);
         }
     }
@@ -435,6 +451,7 @@ mod tests {
             last_basket_on: Some(Day(-3)),
             remainder: Some((ProgramVersion(2), 99)),
             members: vec![MemberCounter { member: MemberKey(u64::MAX - 1), counted: account.counters[0] }],
+            identifiers: vec![(IdentifierKey([7; 16]), SymbolId(9))],
         }));
         let partner =
             PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };

@@ -8,10 +8,11 @@ use crate::samples::{lot_change, one_line_accrual, refused, reversal_of};
 use crate::support::NOON;
 use tallystick::journal::record::{Entry, Record};
 use tallystick::ledger::account::{Account, Counter, Lot, MemberCounter, Profile};
-use tallystick::ledger::command::{CommandKind, Enrolment, Redemption};
-use tallystick::ledger::decision::{CellUse, Decision, Effects, LotKey, Movement};
+use tallystick::ledger::command::{CommandKind, Enrolment, Linking, Redemption};
+use tallystick::ledger::decision::{CellUse, Decision, Effects, IdentifierChange, LotKey, Movement};
 use tallystick::ledger::types::{
-    AccountNumber, CellId, Day, MemberKey, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId,
+    AccountNumber, CellId, Day, IdentifierKey, MemberKey, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId,
+    WalletId,
 };
 use tallystick::snapshot::entity::Entity;
 
@@ -94,6 +95,34 @@ fn member_redemption() -> Entry {
     entry
 }
 
+/// A card for an account that it opens, or whose it is no longer.
+fn linking(links: bool) -> Entry {
+    let (kind, key) = (SymbolId(6), IdentifierKey(*b"sixteen bytes of"));
+    let asked = Linking { links, kind, key, account_id: "member-12".into() };
+    let identifier = Some(Box::new(IdentifierChange { key, kind, links }));
+    let effects = Effects { opens_account: links, identifier, ..Effects::default() };
+    let mut entry = entry(CommandKind::Link(asked), Decision { effects, ..Decision::default() });
+    if links {
+        entry.command.account_id = "member-12".into();
+    }
+    entry
+}
+
+/// One card too many.
+fn refused_linking() -> Entry {
+    let mut entry = linking(true);
+    entry.command.account_id.clear();
+    entry.decision = refused(&Decision { effects: Effects::default(), ..entry.decision });
+    entry
+}
+
+/// A redemption by somebody who showed a card.
+fn named_redemption() -> Entry {
+    let mut entry = member_redemption();
+    entry.command.named_by = Some(IdentifierKey(*b"sixteen bytes of"));
+    entry
+}
+
 pub fn records() -> Vec<(&'static str, Record)> {
     let record = |entry: Entry| Record::Entry(Box::new(entry));
     vec![
@@ -107,6 +136,10 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("record-accrual-member", record(member_accrual())),
         ("record-reversal-member", record(reversal_of(&member_accrual()))),
         ("record-redemption-member", record(member_redemption())),
+        ("record-linking", record(linking(true))),
+        ("record-unlinking", record(linking(false))),
+        ("record-linking-refused", record(refused_linking())),
+        ("record-redemption-named", record(named_redemption())),
     ]
 }
 
@@ -123,6 +156,7 @@ pub fn entities() -> Vec<(&'static str, Entity)> {
             last_basket_on: Some(Day(17_226)),
             remainder: Some((ProgramVersion(12), 990_000)),
             members: vec![],
+            identifiers: vec![],
         })),
         ..Account::default()
     };
@@ -132,9 +166,15 @@ pub fn entities() -> Vec<(&'static str, Entity)> {
         members: vec![MemberCounter { member: MEMBER, counted }, MemberCounter { member: OTHER_MEMBER, counted }],
         ..Profile::default()
     }));
+    let mut carded = account.clone();
+    carded.profile = Some(Box::new(Profile {
+        identifiers: vec![(IdentifierKey([1; 16]), SymbolId(6)), (IdentifierKey([2; 16]), SymbolId(300))],
+        ..Profile::default()
+    }));
     vec![
         ("entity-cell-of-subject", Entity::Cell(cell(), 70, 150, Day(17_258))),
         ("entity-account-profiled", Entity::Account(ShardId(7), AccountNumber(11_721), Box::new(account))),
         ("entity-account-members", Entity::Account(ShardId(7), AccountNumber(11_722), Box::new(shared))),
+        ("entity-account-identifiers", Entity::Account(ShardId(7), AccountNumber(11_723), Box::new(carded))),
     ]
 }

@@ -85,6 +85,14 @@ impl Runner<'_> {
                 let answer = edge.send_of(account, options.get("member").copied().unwrap_or(""), &id, kind);
                 self.show(&answer)
             }
+            [verb @ ("link" | "unlink"), account, identifier, rest @ ..] => {
+                let options = options(rest);
+                let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
+                let edge = self.edge(options.get("by").copied().unwrap_or("north"));
+                let answer = edge.link(account, identifier, *verb == "link", &id);
+                self.show(&answer)
+            }
+            ["who", identifier] => self.edge("north").whose(identifier).map_or("nobody".to_owned(), String::from),
             ["lots", account] => self.account(account, |account, at| self.lots(account, at)),
             ["ends", account] => self.account(account, |account, _| {
                 let wallet = account.wallet_totals(WalletId(0));
@@ -236,6 +244,9 @@ impl Runner<'_> {
             let joined = told(true).map(|names| format!("joined {names}"));
             let left = told(false).map(|names| format!("left {names}"));
             return format!("{again}{}", joined.into_iter().chain(left).collect::<Vec<_>>().join(", "));
+        }
+        if let Some(change) = decision.effects.identifier.as_deref() {
+            return format!("{again}{}", if change.links { "linked" } else { "unlinked" });
         }
         if let Some(birthday) = decision.effects.birthday {
             let born = birthday.map(|birthday| format!("{:02}-{:02}", birthday.month, birthday.day));

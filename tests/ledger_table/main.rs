@@ -11,6 +11,8 @@
 //! redeem ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1]
 //! act ACCOUNT KIND [printed=-3d] ...       what was granted for an activity
 //! enrol ACCOUNT +SEGMENT -SEGMENT born=02-29 ...  which segments changed, or which birthday
+//! link ACCOUNT KIND:VALUE | unlink ACCOUNT KIND:VALUE   whether it points to the account from now on
+//! who KIND:VALUE                           the account that it points to
 //! load ACCOUNT UNITS[/ISSUER][@2d] ...     an opening balance, lot by lot
 //! balance ACCOUNT | totals ACCOUNT         what the account holds; its lifetime totals
 //! lots ACCOUNT | ends ACCOUNT              what is alive, lot by lot; what was spent, died and was refused
@@ -31,6 +33,7 @@ mod accounts;
 mod budgets;
 mod caps;
 mod earning;
+mod identifiers;
 mod language;
 mod members;
 mod once;
@@ -53,6 +56,7 @@ fn all_tables() -> Vec<Table> {
         budgets::all_tables,
         caps::all_tables,
         earning::all_tables,
+        identifiers::all_tables,
         members::all_tables,
         once::all_tables,
         profiles::all_tables,

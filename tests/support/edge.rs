@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use tallystick::ids::{Claim, IdKey};
 use tallystick::journal::Journal;
 use tallystick::journal::record::{Entry, Record, decode};
-use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Reversal};
+use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Linking, Reversal};
 use tallystick::ledger::decision::{Decision, Refusal};
 use tallystick::ledger::state::account_hash;
 use tallystick::ledger::types::{AccountNumber, Item, MemberKey, Position, Seq, ShardId, SymbolId, TimestampNs};
@@ -231,6 +231,7 @@ impl<'a> Edge<'a> {
             account_id: accrue.account.as_str().into(),
             transaction_id: accrue.transaction_id.as_str().into(),
             partner: self.partner,
+            named_by: None,
             member: self.member(&accrue.member),
             kind: CommandKind::Accrue(basket),
         };
@@ -255,6 +256,7 @@ impl<'a> Edge<'a> {
             account_id: account.into(),
             transaction_id: transaction_id.into(),
             partner: self.partner,
+            named_by: None,
             member: self.member(member),
             kind,
         };
@@ -264,6 +266,48 @@ impl<'a> Edge<'a> {
             Claimed::Answered(answer) => answer,
         };
         pending.wait().expect("the ledger answers")
+    }
+
+    /// Has an identifier, `KIND:VALUE`, point to an account, or no longer.
+    #[track_caller]
+    pub fn link(&self, account: &str, identifier: &str, links: bool, transaction_id: &str) -> Answer {
+        self.begin_link(account, identifier, links, transaction_id).wait().expect("the ledger answers")
+    }
+
+    /// Asks for it.
+    pub fn begin_link(&self, account: &str, identifier: &str, links: bool, transaction_id: &str) -> Pending {
+        let (kind, value) = identifier.split_once(':').expect("a kind and a value");
+        let key = self.engine.hasher.identifier(kind, value);
+        let kind = self.symbol(kind).expect("there is room");
+        let command = Command {
+            account_id: account.into(),
+            transaction_id: transaction_id.into(),
+            partner: self.partner,
+            kind: CommandKind::Link(Linking { links, kind, key, account_id: account.into() }),
+            ..Command::default()
+        };
+        let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
+        match self.claim_transaction(&command, ids.transaction) {
+            Claimed::Granted if links => {
+                self.claim_subject_and_submit(command, ids, Refusal::IdentifierTaken, None, None)
+            }
+            Claimed::Granted => self.submit(command, ids, None, None),
+            Claimed::Answered(answer) => answer,
+        }
+    }
+
+    /// The account that an identifier, `KIND:VALUE`, points to.
+    pub fn whose(&self, identifier: &str) -> Option<Box<str>> {
+        let (kind, value) = identifier.split_once(':').expect("a kind and a value");
+        let key = self.engine.hasher.identifier(kind, value).into();
+        let found = self.engine.shared.ids.lookup(key).expect("the index can be read");
+        match self.read(found.filter(|entry| !entry.freed)?.position) {
+            Some((_, Record::Entry(entry))) => match entry.command.kind {
+                CommandKind::Link(linking) => Some(linking.account_id),
+                other => panic!("{other:?} links nothing"),
+            },
+            other => panic!("{other:?} links nothing"),
+        }
     }
 
     /// Asks for a reversal and waits for its answer.

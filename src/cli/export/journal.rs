@@ -163,6 +163,10 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
             let lots = loading.lots.iter().map(|(key, units)| lot_as_json(dictionary, key, *units));
             ("opening_balance", "lots", lots.collect())
         }
+        CommandKind::Link(linking) => {
+            let content = json!({ "kind": text(dictionary, linking.kind), "linked": linking.links });
+            ("identifier", "identifier", content)
+        }
         CommandKind::Expire => ("expiry", "expiry", json!({})),
     };
     if let Some(fields) = line.as_object_mut() {

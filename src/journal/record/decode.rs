@@ -5,25 +5,25 @@
 
 use super::{
     Entry, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL, KIND_ACCRUAL,
-    KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_REDEMPTION,
-    KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION,
-    KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Opening, Parts, PreviousRecord, Publication, Record,
-    has_subject, implied_lot, named_cells,
+    KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LINKING, KIND_LOADING, KIND_OPENING, KIND_PROGRAM,
+    KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING,
+    KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Opening, Parts,
+    PreviousRecord, Publication, Record, has_subject, implied_lot, named_cells,
 };
 use crate::journal::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
 use crate::journal::lot_key::get_lot_key;
 use crate::ledger::command::{
-    Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Receipt, Redemption, Reversal,
+    Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Linking, Loading, Receipt, Redemption, Reversal,
 };
 use crate::ledger::decision::{
-    BonusAward, CellUse, Clip, CounterChange, Decision, LineOutcome, LotChange, Movement, Outcome, Refusal,
-    TierStanding, TotalsChange,
+    BonusAward, CellUse, Clip, CounterChange, Decision, IdentifierChange, LineOutcome, LotChange, Movement, Outcome,
+    Refusal, TierStanding, TotalsChange,
 };
 use crate::ledger::program::{BonusIndex, LineClass, RuleIndex};
 use crate::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, MemberKey, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs,
-    Units, WalletId,
+    AccountNumber, CellId, Day, IdentifierKey, Item, ItemId, MemberKey, MonthDay, Position, ProgramVersion, SymbolId,
+    TimestampNs, Units, WalletId,
 };
 use crate::ledger::zone::utc_day;
 use crate::limits;
@@ -35,7 +35,9 @@ use crate::limits;
 pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeError> {
     let mut reader = Reader::new(bytes);
     let record = match reader.byte()? {
-        kind @ KIND_ACCRUAL..=KIND_EXPIRY => Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?)),
+        kind @ (KIND_ACCRUAL..=KIND_EXPIRY | KIND_LINKING | KIND_REFUSED_LINKING) => {
+            Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?))
+        }
         KIND_OPENING => Record::Opening(Opening {
             epoch: reader.unsigned()?,
             at: TimestampNs(i64::from_le_bytes(reader.array()?)),
@@ -69,7 +71,7 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
         KIND_ACCRUAL => FLAG_OPENS_ACCOUNT | FLAG_TERMINAL | FLAG_CASHIER | FLAG_LOT | FLAG_OVER_VELOCITY | FLAG_MORE,
         KIND_REFUSED_ACCRUAL => FLAG_TERMINAL | FLAG_CASHIER | FLAG_MORE,
         KIND_ACTIVITY => FLAG_OPENS_ACCOUNT | FLAG_LOT | FLAG_MORE,
-        KIND_ENROLMENT | KIND_LOADING => FLAG_OPENS_ACCOUNT | FLAG_MORE,
+        KIND_ENROLMENT | KIND_LOADING | KIND_LINKING => FLAG_OPENS_ACCOUNT | FLAG_MORE,
         _ => FLAG_MORE,
     };
     if flags & !possible != 0 {
@@ -130,6 +132,7 @@ fn is_refused(kind: u8) -> bool {
             | KIND_REFUSED_ACTIVITY
             | KIND_REFUSED_ENROLMENT
             | KIND_REFUSED_LOADING
+            | KIND_REFUSED_LINKING
     )
 }
 
@@ -161,6 +164,12 @@ fn get_question(
             birthday: None,
         }),
         KIND_LOADING | KIND_REFUSED_LOADING => CommandKind::Load(get_loading(reader)?),
+        KIND_LINKING | KIND_REFUSED_LINKING => CommandKind::Link(Linking {
+            links: flag(reader)?,
+            kind: SymbolId(reader.number()?),
+            key: IdentifierKey(reader.array()?),
+            account_id: reader.id()?,
+        }),
         _ => CommandKind::Expire,
     })
 }
@@ -228,6 +237,10 @@ fn get_outcome(
         CommandKind::Load(loading) => {
             let sum = loading.lots.iter().fold(0, |sum: Units, (_, units)| sum.saturating_add(*units));
             (decision.earned, decision.granted) = (sum, sum);
+        }
+        CommandKind::Link(linking) => {
+            let Linking { links, kind, key, .. } = *linking;
+            decision.effects.identifier = Some(Box::new(IdentifierChange { key, kind, links }));
         }
         CommandKind::Expire => {}
     }
@@ -308,6 +321,12 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
     }
     if parts & Parts::MEMBER != 0 {
         get_member(reader, entry)?;
+    }
+    if parts & Parts::NAMED_BY != 0 {
+        if matches!(entry.command.kind, CommandKind::Reverse(_) | CommandKind::Expire) {
+            return Err(DecodeError::Contradiction);
+        }
+        entry.command.named_by = Some(IdentifierKey(reader.array()?));
     }
     Ok(())
 }

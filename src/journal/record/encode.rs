@@ -5,10 +5,10 @@
 
 use super::{
     EntryHeader, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL,
-    KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM,
-    KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING,
-    KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record,
-    has_subject, implied_lot, named_cells, named_counters, named_member,
+    KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LINKING, KIND_LOADING, KIND_OPENING,
+    KIND_PROGRAM, KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT,
+    KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL,
+    KIND_SYMBOL, Parts, PreviousRecord, Record, has_subject, implied_lot, named_cells, named_counters, named_member,
 };
 use crate::journal::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::journal::lot_key::put_lot_key;
@@ -71,6 +71,7 @@ fn kind_of(command: &Command, decision: &Decision) -> u8 {
         CommandKind::Act(_) => (KIND_ACTIVITY, KIND_REFUSED_ACTIVITY),
         CommandKind::Enrol(_) => (KIND_ENROLMENT, KIND_REFUSED_ENROLMENT),
         CommandKind::Load(_) => (KIND_LOADING, KIND_REFUSED_LOADING),
+        CommandKind::Link(_) => (KIND_LINKING, KIND_REFUSED_LINKING),
         // There is nothing that could be refused.
         CommandKind::Expire => (KIND_EXPIRY, KIND_EXPIRY),
     };
@@ -109,6 +110,12 @@ fn put_question(out: &mut Vec<u8>, kind: &CommandKind, posted_at: TimestampNs) {
                 put_signed(out, *units);
             }
         }
+        CommandKind::Link(linking) => {
+            out.push(u8::from(linking.links));
+            put_unsigned(out, u64::from(linking.kind.0));
+            out.extend_from_slice(&linking.key.0);
+            put_id(out, &linking.account_id);
+        }
         CommandKind::Expire => {}
     }
 }
@@ -125,7 +132,7 @@ fn put_outcome(out: &mut Vec<u8>, command: &Command, decision: &Decision, posted
                 put_unsigned(out, (u64::from(segment.0) << 1) | u64::from(*joins));
             }
         }
-        CommandKind::Redeem(_) | CommandKind::Load(_) | CommandKind::Expire => {}
+        CommandKind::Redeem(_) | CommandKind::Load(_) | CommandKind::Link(_) | CommandKind::Expire => {}
     }
 }
 
@@ -148,6 +155,7 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     if let CommandKind::Enrol(enrolment) = &command.kind {
         set(Parts::BIRTHDAY, enrolment.birthday.is_some());
     }
+    set(Parts::NAMED_BY, command.named_by.is_some());
     set(Parts::MEMBER, named_member(command, decision) != MemberKey::NONE);
     parts
 }
@@ -219,6 +227,9 @@ fn put_profile_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision:
         let counters = || named_counters(command, decision).iter().enumerate().filter(of_member);
         put_unsigned(out, counters().count() as u64);
         counters().for_each(|(index, _)| put_unsigned(out, index as u64));
+    }
+    if let Some(key) = command.named_by {
+        out.extend_from_slice(&key.0);
     }
 }
 

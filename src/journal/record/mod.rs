@@ -33,6 +33,8 @@ const KIND_OPENING: u8 = 16;
 const KIND_SYMBOL: u8 = 17;
 const KIND_ITEM: u8 = 18;
 const KIND_PROGRAM: u8 = 19;
+const KIND_LINKING: u8 = 30;
+const KIND_REFUSED_LINKING: u8 = 31;
 
 const FLAG_OPENS_ACCOUNT: u8 = 1;
 const FLAG_TERMINAL: u8 = 2;
@@ -68,8 +70,10 @@ impl Parts {
     const BIRTHDAY: u64 = 512;
     /// The member whom the command names, and which counters are that member's.
     const MEMBER: u64 = 8_192;
+    /// The identifier by which the caller named the account.
+    const NAMED_BY: u64 = 16_384;
     /// All of them.
-    const ALL: u64 = 1_023 | Self::MEMBER;
+    const ALL: u64 = 1_023 | Self::MEMBER | Self::NAMED_BY;
 }
 
 /// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any
@@ -93,7 +97,11 @@ fn implied_lot(command: &Command, decision: &Decision) -> Option<LotChange> {
             let key = reversal.original.lot?;
             Some(LotChange { key, delta: -reversal.original.units, movement: Movement::Reverse })
         }
-        CommandKind::Redeem(_) | CommandKind::Enrol(_) | CommandKind::Load(_) | CommandKind::Expire => None,
+        CommandKind::Redeem(_)
+        | CommandKind::Enrol(_)
+        | CommandKind::Load(_)
+        | CommandKind::Link(_)
+        | CommandKind::Expire => None,
     }
 }
 

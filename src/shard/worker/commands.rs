@@ -229,6 +229,7 @@ pub fn event_time(command: &Command, posted_at: TimestampNs) -> TimestampNs {
         | CommandKind::Redeem(_)
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)
+        | CommandKind::Link(_)
         | CommandKind::Expire => posted_at,
     }
 }

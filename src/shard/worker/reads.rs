@@ -28,6 +28,7 @@ impl Worker {
                 account_id: std::mem::take(&mut job.account_id).into(),
                 transaction_id: String::new(),
                 partner: job.partner,
+                named_by: None,
                 member: job.member,
                 kind: CommandKind::Accrue(basket),
             };
