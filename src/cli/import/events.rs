@@ -269,7 +269,7 @@ mod tests {
         assert_eq!((request.transaction_id.as_str(), request.identifier), ("u1", card));
         let message = source.next().unwrap_err().to_string();
         assert!(
-            message.ends_with(":4: column kind: \"gift\" is none of redemption, activity, link and unlink"),
+            message.ends_with(":6: column kind: \"gift\" is none of redemption, activity, link and unlink"),
             "{message}"
         );
     }
