@@ -82,6 +82,14 @@ pub const NOTE_BYTES_MAX: usize = 512;
 pub const OPERATOR_BYTES_MAX: usize = 128;
 /// Segments that one command has an account join, and leave.
 pub const SEGMENT_CHANGES_MAX: usize = 256;
+/// Counters of single members that one account keeps.
+pub const MEMBER_COUNTERS_MAX: usize = 4_096;
+/// Bytes of the id of a member of an account.
+pub const MEMBER_ID_BYTES_MAX: usize = 64;
+/// Identifiers that point to one account.
+pub const ACCOUNT_IDENTIFIERS_MAX: usize = 256;
+/// Bytes of what an identifier says, such as the number of a card.
+pub const IDENTIFIER_BYTES_MAX: usize = 256;
 /// Segments that one account is in.
 pub const ACCOUNT_SEGMENTS_MAX: usize = 1_024;
 /// Bytes of a programme file.

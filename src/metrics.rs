@@ -317,7 +317,7 @@ impl Metrics {
             Outcome::Replayed => self.outcomes.add_one(1),
             Outcome::Refused(refusal) => {
                 self.outcomes.add_one(2);
-                self.refusals.add_one(usize::from(refusal.number()) - 1);
+                self.refusals.add_one(place_of(refusal));
             }
         }
     }
@@ -331,7 +331,7 @@ impl Metrics {
     /// Refusals on this ground so far.
     #[must_use]
     pub fn refusals(&self, refusal: Refusal) -> u64 {
-        self.refusals.get(usize::from(refusal.number()) - 1)
+        self.refusals.get(place_of(refusal))
     }
 
     /// For how long the commit under way has been so; 0 when none is.
@@ -342,6 +342,11 @@ impl Metrics {
             began_ns => monotonic_ns.saturating_sub(began_ns).max(0),
         }
     }
+}
+
+/// The place of a refusal among all; numbers may have gaps.
+fn place_of(refusal: Refusal) -> usize {
+    Refusal::ALL.iter().position(|known| *known == refusal).expect("all refusals are listed")
 }
 
 #[cfg(test)]

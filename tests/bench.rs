@@ -117,6 +117,25 @@ fn calls_can_come_at_a_rate() {
 }
 
 #[test]
+fn midnight_tells_what_callers_see_while_lots_are_swept() {
+    let report = report("midnight", &["--rate", "500", "--ahead", "3"]);
+    for name in ["midnight-before", "midnight-sweep"] {
+        let result = results(&report, name, 1)[0];
+        assert_eq!(result["due_per_second"], 500, "{result}");
+        assert_eq!(result["ledger"]["lots_per_account"], 3, "two that die, and one that a basket earned");
+        assert_eq!(result["refusals"], Value::Object(serde_json::Map::new()), "{result}");
+    }
+    let swept = &results(&report, "midnight-sweep", 1)[0]["more"];
+    let number = |key: &str| swept[key].as_f64().unwrap_or_else(|| panic!("it lacks {key}: {swept}"));
+    // Accounts that were called across the instant post their lots with the call.
+    assert!((1.0..=1_000.0).contains(&number("lots_that_died")), "{swept}");
+    assert!(number("expiry_records") <= 500.0 && number("sweep_seconds") >= 0.0, "{swept}");
+    assert!(number("seconds_until_the_sweep_began") >= 0.0, "nothing is swept before it died: {swept}");
+    assert_eq!(report["ratios"][0]["name"], "p99 while lots are swept ÷ before");
+    expect_verified(&report);
+}
+
+#[test]
 fn stream_tells_its_batches_and_pauses() {
     let report = report("stream", &[]);
     let streams = results(&report, "stream", 3);

@@ -75,8 +75,13 @@ impl Shop {
 
     /// Decides a command now, applies it if it is granted, and says what came of it.
     fn run(&mut self, member: &str, at: TimestampNs, kind: CommandKind) -> String {
-        let command =
-            Command { account_id: member.to_owned(), transaction_id: "t".to_owned(), partner: SymbolId(0), kind };
+        let command = Command {
+            account_id: member.to_owned(),
+            transaction_id: "t".to_owned(),
+            partner: SymbolId(0),
+            kind,
+            ..Command::default()
+        };
         let mut draws = Vec::new();
         draws::list(&self.program, &command, at, &mut draws);
         let rooms = draws.iter().map(|draw| {

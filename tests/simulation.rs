@@ -83,9 +83,20 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
     for situation in situations {
         assert!(reached.contains_key(situation), "{situation} is missing from {reached:?}");
     }
-    // What no simulated call can bring about: the edge's own refusals, and a limit that few accounts ever see.
-    let elsewhere =
-        [Refusal::InvalidCommand, Refusal::ShuttingDown, Refusal::NameLimitReached, Refusal::AccountLimitReached];
+    // What no simulated call can bring about: the edge's own refusals, a limit that few accounts ever see, and what
+    // operators and cards bring about.
+    let elsewhere = [
+        Refusal::InvalidCommand,
+        Refusal::ShuttingDown,
+        Refusal::NameLimitReached,
+        Refusal::AccountLimitReached,
+        Refusal::NotHeld,
+        Refusal::AlreadyReviewed,
+        Refusal::NotRestorable,
+        Refusal::AlreadyRestored,
+        Refusal::IdentifierTaken,
+        Refusal::IdentifierUnknown,
+    ];
     for refusal in Refusal::ALL.into_iter().filter(|refusal| !elsewhere.contains(refusal)) {
         assert!(reached.contains_key(refusal.sentence()), "{refusal:?} is missing from {reached:?}");
     }

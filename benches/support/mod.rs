@@ -100,6 +100,7 @@ pub fn accrual(dictionary: &Dictionary, number: u64, account: u64, line_count: u
             lines,
             ..Basket::default()
         }),
+        ..Command::default()
     }
 }
 

@@ -202,6 +202,7 @@ mod tests {
             transaction_id: format!("{account}-{seq}"),
             partner: SymbolId::EMPTY,
             kind: CommandKind::Accrue(basket),
+            ..Command::default()
         };
         let lines = vec![LineOutcome { class: LineClass::Base }];
         let mut decision =

@@ -502,6 +502,8 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
         }
         CommandKind::Load(loading) => loading.lots.iter().all(|(key, _)| is_known(&key.issuer) && !key.is_held()),
         CommandKind::Operate(operation) => operation_fits(operation),
+        // Whoever looks the identifier up believes the record.
+        CommandKind::Link(linking) => is_known(&linking.kind) && *linking.account_id == *command.account_id,
         CommandKind::Reverse(_) | CommandKind::Redeem(_) | CommandKind::Expire => true,
     };
     if id_fits && kind_fits && is_known(&command.partner) {
@@ -543,6 +545,7 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         same("the levels", recorded.tier == decided.tier),
         same("the lots", recorded.effects.lots == decided.effects.lots),
         same("the units held", recorded.effects.held == decided.effects.held),
+        same("the identifiers", recorded.effects.identifier == decided.effects.identifier),
     ];
     fields.into_iter().flatten().next().unwrap_or_else(|| "its effects are not what they should be".to_owned())
 }

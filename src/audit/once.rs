@@ -67,10 +67,12 @@ impl Once {
         let keys = ids_of(&self.hasher, dictionary, &entry.command);
         let transaction_id = &entry.command.transaction_id;
         self.take(keys.transaction, place, || format!("the transaction id {transaction_id:?}"))?;
-        if entry.decision.refusal().is_some() || keys.subject == keys.transaction {
+        if entry.decision.refusal().is_some() {
             return Ok(());
         }
-        self.take(keys.subject, place, || subject_of(&entry.command.kind).to_owned())?;
+        if keys.subject != keys.transaction {
+            self.take(keys.subject, place, || subject_of(&entry.command.kind).to_owned())?;
+        }
         if let Some(receipt) = keys.freed.filter(|receipt| self.is_ours(*receipt)) {
             self.uses.insert(receipt, Use::Freed);
         }

@@ -162,6 +162,8 @@ pub struct KindCounts {
     pub loadings: u64,
     /// What operators asked: releases, rejections, expiries taken back, corrections.
     pub operations: u64,
+    /// Identifiers linked and unlinked.
+    pub linkings: u64,
     /// Other commands that were refused on record.
     pub other_refusals: u64,
     /// Expiries that were posted by themselves.
@@ -190,9 +192,15 @@ impl KindCounts {
             (CommandKind::Enrol(_), false) => &mut self.enrolments,
             (CommandKind::Load(_), false) => &mut self.loadings,
             (CommandKind::Operate(_), false) => &mut self.operations,
-            (CommandKind::Act(_) | CommandKind::Enrol(_) | CommandKind::Load(_) | CommandKind::Operate(_), true) => {
-                &mut self.other_refusals
-            }
+            (CommandKind::Link(_), false) => &mut self.linkings,
+            (
+                CommandKind::Act(_)
+                | CommandKind::Enrol(_)
+                | CommandKind::Load(_)
+                | CommandKind::Operate(_)
+                | CommandKind::Link(_),
+                true,
+            ) => &mut self.other_refusals,
             (CommandKind::Expire, _) => &mut self.expiries,
         } += 1;
     }

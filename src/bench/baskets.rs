@@ -72,6 +72,7 @@ impl Templates {
 impl Template {
     fn new(shape: Shape, basket: &wire::Basket) -> Self {
         let request = wire::AccrueRequest {
+            account_identifier: None,
             transaction_id: ID_MARK.to_owned(),
             account_id: format!("member-{ACCOUNT_MARK}"),
             basket: Some(basket.clone()),
@@ -118,6 +119,7 @@ fn basket(assortment: &Assortment, random: &mut fastrand::Rng) -> wire::Basket {
         lines: (0..assortment.line_count).map(|_| lines(random)).collect(),
         channel: String::new(),
         payment_method: String::new(),
+        member_id: String::new(),
     }
 }
 
@@ -148,6 +150,12 @@ impl Source {
     pub fn push(&mut self, out: &mut BytesMut) {
         let account = self.random.u64(0..self.account_count);
         self.push_for(account, out);
+    }
+
+    /// The id of an account by its number.
+    #[must_use]
+    pub fn account_id(account: u64) -> String {
+        format!("member-{account:08}")
     }
 
     /// Adds a request for an account to the buffer.

@@ -365,6 +365,7 @@ fn named(
             lines,
             ..Basket::default()
         }),
+        ..Command::default()
     })
 }
 

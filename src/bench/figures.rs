@@ -205,6 +205,22 @@ pub struct Verification {
     pub written_bytes: u64,
     /// Those bytes by the bytes of the journal.
     pub write_amplification: f64,
+    /// The records in which the ledger posted expiry by itself, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<Swept>,
+}
+
+/// The expiry that the ledger posted by itself.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Swept {
+    /// Records.
+    pub record_count: u64,
+    /// Lots that died with them.
+    pub lot_count: u64,
+    /// When the first of them was posted, in nanoseconds since the Unix epoch.
+    pub first_at_ns: i64,
+    /// When the last was.
+    pub last_at_ns: i64,
 }
 
 /// Everything that a benchmark says.

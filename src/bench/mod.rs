@@ -4,7 +4,7 @@
 //! [`world`] is the ledger that is measured and [`process`] its server; [`baskets`], [`raw`] and [`channel`] are the
 //! load generator, [`run`] its threads, [`unary`] and [`stream`] its two manners; [`recorder`] is what is seen,
 //! [`figures`] what is said, [`html`] a page of it, [`machine`] what it was measured on. [`echo`] is the ceiling.
-//! [`pairs`], [`streams`], [`pressure`], [`core`] and [`recovery`] are what is measured.
+//! [`pairs`], [`streams`], [`pressure`], [`midnight`], [`core`] and [`recovery`] are what is measured.
 //!
 //! What must stay true: every figure states its conditions; a run whose server fails or whose journal does not verify
 //! gives no figure; what is compared runs alternately, each after the other side has come to rest; the load generator
@@ -18,6 +18,7 @@ pub mod error;
 pub mod figures;
 pub mod html;
 pub mod machine;
+pub mod midnight;
 pub mod pairs;
 pub mod pressure;
 pub mod process;
@@ -57,6 +58,8 @@ pub enum Mode {
     Fairness,
     /// The path without input and output.
     Core,
+    /// Unary accruals across an instant at which very many lots die.
+    Midnight,
     /// Starting after a crash.
     Recovery,
     /// All of it.
@@ -90,6 +93,8 @@ pub struct Options {
     pub id_count: u64,
     /// Records after the last snapshot that recovery finds.
     pub tail_count: u64,
+    /// How far ahead lots die that are being made, beside the time for the run before; enough for it if not stated.
+    pub ahead: Option<Duration>,
 }
 
 /// Measures.
@@ -107,6 +112,7 @@ pub fn bench(mode: Mode, options: &Options, tell: &mut Tell<'_>) -> Result<Repor
         Mode::Echo => pairs::echo(options, &mut report, tell)?,
         Mode::Core => core(options, &mut report, tell)?,
         Mode::Recovery => recovery::recovery(options, &mut report, tell)?,
+        Mode::Midnight => midnight::midnight(options, &mut report, tell)?,
         Mode::Unary => with_world("unary", options, &mut report, tell, &[pairs::unary])?,
         Mode::Stream => with_world("stream", options, &mut report, tell, &[streams::stream])?,
         Mode::Overload => with_world("overload", options, &mut report, tell, &[pressure::overload])?,

@@ -15,15 +15,17 @@ use prost::bytes::BytesMut;
 use super::baskets::{Assortment, Numbers, Shape, Source, Templates};
 use super::channel::{broken, connect};
 use super::error::BenchError;
-use super::figures::{Figure, Ledger, Verification};
+use super::figures::{Figure, Ledger, Swept, Verification};
 use super::process::Process;
 use super::run::runtime;
 use super::stream::{Batch, Event, pump};
 use crate::audit::verify::{VerifyOptions, verify};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::{FrameView, HASH_BYTES, HEADER_BYTES};
 use crate::journal::log::StoreJournal;
+use crate::journal::record::{Record, decode, is_expiry};
 use crate::journal::{Journal, JournalError};
 use crate::ledger::types::Position;
 use crate::program;
@@ -371,6 +373,22 @@ impl World {
     }
 }
 
+/// Notes a record if it is an expiry that the ledger posted by itself.
+fn note_expiry(record: &[u8], swept: &mut Option<Swept>) -> Result<(), JournalError> {
+    if !is_expiry(record) {
+        return Ok(());
+    }
+    // One that cannot be decoded is for the verification to find.
+    let Ok(Record::Entry(entry)) = decode(record, &Dictionary::new()) else { return Ok(()) };
+    let at_ns = entry.posted_at.0;
+    let swept = swept.get_or_insert(Swept { first_at_ns: at_ns, last_at_ns: at_ns, ..Swept::default() });
+    swept.record_count += 1;
+    swept.lot_count += entry.decision.effects.lots.len() as u64;
+    swept.first_at_ns = swept.first_at_ns.min(at_ns);
+    swept.last_at_ns = swept.last_at_ns.max(at_ns);
+    Ok(())
+}
+
 /// Records from one position to another, and the bytes and records of the frames that begin there.
 pub type Counted = (Range<u64>, (u64, u64));
 
@@ -387,6 +405,7 @@ pub fn judge(
 ) -> Result<Verification, BenchError> {
     let store = open_store(&Config { data: data.to_path_buf(), ..Config::default() })?.store;
     let (mut journal_bytes, mut record_count) = (0, 0);
+    let mut swept = None;
     let journal = StoreJournal::new(store.clone());
     let failed = |error: JournalError| BenchError::NotIntact(error.to_string());
     let count = &mut |frame: &FrameView<'_>| {
@@ -399,10 +418,12 @@ pub fn judge(
             }
         }
         record_count += u64::from(frame.header.record_count);
+        frame.for_each(|view| note_expiry(view.bytes, &mut swept))?;
         Ok(ControlFlow::Continue(()))
     };
     journal.read(Position(0), count).map_err(failed)?;
-    let mut found = Verification { name: name.to_owned(), journal_bytes, record_count, ..Verification::default() };
+    let mut found =
+        Verification { name: name.to_owned(), journal_bytes, record_count, expiry: swept, ..Verification::default() };
     if !is_verified {
         return Ok(found);
     }

@@ -27,10 +27,10 @@ pub struct BenchArgs {
     /// How long each run measures [default: 5; all: 2]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     seconds: Option<u64>,
-    /// Accounts of the ledger [default: 1000000; all: 100000]
+    /// Accounts of the ledger [default: 1000000; midnight: 1250000; all: 100000]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=99_999_999))]
     accounts: Option<u64>,
-    /// Lots of each account, each of another issuer
+    /// Lots of each account, each of another issuer; for midnight those that die
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u64).range(1..=32))]
     lots: u64,
     /// Lines of a basket
@@ -48,7 +48,7 @@ pub struct BenchArgs {
     /// Pairs of runs for a ratio [default: 7; all: 3]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
     pairs: Option<u16>,
-    /// Unary calls a second, sent when they are due whatever the server does [default for fairness: 2000]
+    /// Unary calls a second, sent when they are due whatever the server does [default for fairness: 2000, for midnight: 10000]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     rate: Option<u64>,
     /// How long callers wait whose calls come at a rate [default: for ever; overload: 1000]
@@ -60,6 +60,9 @@ pub struct BenchArgs {
     /// Records that recovery finds after the last snapshot [default: 1000000; all: 100000]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     tail: Option<u64>,
+    /// How far ahead lots die, beside the time for the run before [default: 30 and a second for 5000 accounts]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=86_400))]
+    ahead: Option<u64>,
     /// Threads of the load generator [default: one for each core]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
@@ -103,6 +106,8 @@ enum What {
     Fairness,
     /// The path of an accrual without input, output and the edge
     Core,
+    /// Unary accruals before all lots of all accounts die at one instant, and while their expiry is posted
+    Midnight,
     /// Starting after a crash, from a snapshot and the records after it
     Recovery,
     /// All of it, with modest sizes
@@ -125,6 +130,7 @@ pub fn run(args: &BenchArgs, out: &Output) -> Result<(), CliError> {
         What::Fairness => Mode::Fairness,
         What::Core => Mode::Core,
         What::Recovery => Mode::Recovery,
+        What::Midnight => Mode::Midnight,
         What::All => Mode::All,
         What::EchoServer => return echo_server(args),
     };
@@ -162,7 +168,12 @@ fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
             program_file: args.program.clone(),
         },
         population: Population {
-            account_count: args.accounts.unwrap_or(if is_all { 100_000 } else { 1_000_000 }),
+            account_count: args.accounts.unwrap_or(match mode {
+                Mode::All => 100_000,
+                // With four lots each, five million die.
+                Mode::Midnight => 1_250_000,
+                _ => 1_000_000,
+            }),
             lot_count: args.lots,
             line_count: args.lines.into(),
             seed: args.seed,
@@ -176,6 +187,7 @@ fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
         rate: args.rate,
         deadline: args.deadline_ms.map(Duration::from_millis),
         id_count: args.ids,
+        ahead: args.ahead.map(Duration::from_secs),
         tail_count: args.tail.unwrap_or(if is_all { 100_000 } else { 1_000_000 }),
     })
 }

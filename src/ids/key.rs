@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::ledger::types::Position;
+use crate::ledger::types::{IdentifierKey, MemberKey, Position};
 
 /// Positions from here on cannot be packed. 2^63 records are never reached.
 const POSITION_LIMIT: u64 = u64::MAX >> 1;
@@ -21,12 +21,20 @@ const KIND_RECEIPT: u8 = 2;
 const KIND_REVERSAL: u8 = 3;
 const KIND_RELEASE: u8 = 20;
 const KIND_RESTORATION: u8 = 21;
+const KIND_MEMBER: u8 = 4;
+const KIND_IDENTIFIER: u8 = 5;
 
 /// The name of one id: 128 bits of SipHash-2-4 under the key of the data directory. Ordered as bytes.
 ///
 /// At a thousand million ids the chance that any two share a name is below 2^-69.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IdKey(pub [u8; 16]);
+
+impl From<IdentifierKey> for IdKey {
+    fn from(key: IdentifierKey) -> Self {
+        Self(key.0)
+    }
+}
 
 impl IdKey {
     /// The first eight bytes as a number that orders like the bytes.
@@ -95,6 +103,18 @@ impl IdHasher {
         self.named(KIND_RESTORATION, &[partner], &expiry.0.to_le_bytes())
     }
 
+    /// Whom a caller means by a member of an account: half of a name, never [`MemberKey::NONE`].
+    #[must_use]
+    pub fn member(&self, member_id: &str) -> MemberKey {
+        MemberKey(self.named(KIND_MEMBER, &[member_id], &[]).high().max(1))
+    }
+
+    /// The name of what points to an account, such as a card with its number. It is one for all partners.
+    #[must_use]
+    pub fn identifier(&self, kind: &str, value: &str) -> IdentifierKey {
+        IdentifierKey(self.named(KIND_IDENTIFIER, &[kind, value], &[]).0)
+    }
+
     /// Feeds kind, strings with their lengths, and a tail of fixed length. Only `write` is used: unlike the typed
     /// methods of a hasher it means the same bytes on every machine.
     fn named(&self, kind: u8, parts: &[&str], tail: &[u8]) -> IdKey {
@@ -159,6 +179,8 @@ mod tests {
         assert_eq!(hex(hasher().transaction("north", "t-1")), "051892460fe04989d0d9d0c00ca237a7");
         assert_eq!(hex(hasher().receipt("north", "s1", "till-4", 20_000, "0042")), "00ac05b770f341b0c43bd65c616bf89f");
         assert_eq!(hex(hasher().reversal("north", "t-1")), "8899ca9980abd43279360eb812109039");
+        assert_eq!(hasher().member("ann"), MemberKey(3_504_832_330_915_475_357));
+        assert_eq!(hex(hasher().identifier("card", "0042").into()), "a168dba880c26dcf0bdc28d1ead18372");
     }
 
     #[test]

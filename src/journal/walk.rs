@@ -158,6 +158,7 @@ mod tests {
             transaction_id: format!("{shard}-{seq}"),
             partner: SymbolId::EMPTY,
             kind: CommandKind::Accrue(basket),
+            ..Command::default()
         };
         let lines = vec![LineOutcome { class: LineClass::Base }];
         let mut decision = Decision { account_known: true, lines, ..Decision::default() };

@@ -5,7 +5,9 @@
 
 use super::decision::{CounterChange, Effects, LotChange, LotKey, Movement, TotalsChange};
 use super::held::HeldTransaction;
-use super::types::{Day, MonthDay, Position, ProgramVersion, Seq, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{
+    Day, IdentifierKey, MemberKey, MonthDay, Position, ProgramVersion, Seq, SymbolId, TimestampNs, Units, WalletId,
+};
 use super::zone::utc_day;
 use crate::limits;
 
@@ -29,6 +31,21 @@ pub struct Counter {
     pub value: i64,
     /// A record posted after this UTC day forgets the counter.
     pub retain_until: Day,
+}
+
+/// A counter of one member of an account that several share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberCounter {
+    /// Whose.
+    pub member: MemberKey,
+    /// What is counted.
+    pub counted: Counter,
+}
+
+impl MemberCounter {
+    fn key(&self) -> (MemberKey, SymbolId, i32) {
+        (self.member, self.counted.counter, self.counted.period)
+    }
 }
 
 /// Lifetime totals of an account. They only grow.
@@ -71,6 +88,11 @@ pub struct Profile {
     pub birthday: Option<MonthDay>,
     /// The local day of the last basket, if a programme wanted it kept.
     pub last_basket_on: Option<Day>,
+    /// Identifiers that point to the account, each with its kind, ascending.
+    pub identifiers: Vec<(IdentifierKey, SymbolId)>,
+    /// What caps count of single members, ascending by (member, counter, period). At most
+    /// [`limits::MEMBER_COUNTERS_MAX`].
+    pub members: Vec<MemberCounter>,
     /// What rounding left over from the last basket, in the parts in which this version adds up lines.
     pub remainder: Option<(ProgramVersion, i64)>,
     /// Transactions whose units a cap holds back, ascending by partner and id.
@@ -113,6 +135,12 @@ impl Account {
         self.profile.as_ref().map_or(&[], |profile| &profile.segments)
     }
 
+    /// Identifiers that point to the account, each with its kind, ascending.
+    #[must_use]
+    pub fn identifiers(&self) -> &[(IdentifierKey, SymbolId)] {
+        self.profile.as_ref().map_or(&[], |profile| &profile.identifiers)
+    }
+
     /// Lots of a wallet that are alive at the instant.
     pub fn alive(&self, wallet: WalletId, at: TimestampNs) -> impl Iterator<Item = &Lot> {
         self.lots.iter().filter(move |lot| lot.key.wallet == wallet && lot.key.is_alive(at))
@@ -138,6 +166,45 @@ impl Account {
             .ok()
             .and_then(|index| self.counters.get(index))
             .map_or(0, |found| found.value)
+    }
+
+    /// The value of a member's counter; 0 when it was never moved.
+    #[must_use]
+    pub fn member_counter(&self, member: MemberKey, counter: SymbolId, period: i32) -> i64 {
+        self.find_member(member, counter, period).map_or(0, |found| found.counted.value)
+    }
+
+    /// The value of the counter that a change moves.
+    #[must_use]
+    pub fn counted(&self, change: &CounterChange) -> i64 {
+        self.find(change).map_or(0, |found| found.value)
+    }
+
+    /// Whether the account can keep the counters of members that a record posted at the instant begins.
+    #[must_use]
+    pub fn has_room_for_members(&self, effects: &Effects, posted_at: TimestampNs) -> bool {
+        let today = utc_day(posted_at);
+        let kept = self.members().iter().filter(|kept| kept.counted.retain_until >= today).count();
+        let of_members = effects.counters.iter().filter(|change| change.member != MemberKey::NONE && change.delta > 0);
+        let begun = of_members.filter(|change| self.find(change).is_none_or(|found| found.retain_until < today));
+        kept + begun.count() <= limits::MEMBER_COUNTERS_MAX
+    }
+
+    fn members(&self) -> &[MemberCounter] {
+        self.profile.as_ref().map_or(&[], |profile| &profile.members)
+    }
+
+    fn find_member(&self, member: MemberKey, counter: SymbolId, period: i32) -> Option<&MemberCounter> {
+        let members = self.members();
+        let found = members.binary_search_by_key(&(member, counter, period), MemberCounter::key).ok()?;
+        members.get(found)
+    }
+
+    fn find(&self, change: &CounterChange) -> Option<&Counter> {
+        if change.member != MemberKey::NONE {
+            return self.find_member(change.member, change.counter, change.period).map(|found| &found.counted);
+        }
+        self.find_counter(change.counter, change.period).ok().and_then(|index| self.counters.get(index))
     }
 
     /// The sum of a counter over so many periods that follow each other, `step` apart, the last of them `end`.
@@ -166,9 +233,10 @@ impl Account {
         };
         let today = utc_day(posted_at);
         let counter_fits = |(index, change): (usize, &CounterChange)| {
-            let held = self.find_counter(change.counter, change.period).ok().and_then(|index| self.counters.get(index));
+            let held = self.find(change);
             let held = held.filter(|held| held.retain_until >= today).map_or(0, |held| held.value);
-            let same = |other: &CounterChange| (other.counter, other.period) == (change.counter, change.period);
+            let key = |change: &CounterChange| (change.member, change.counter, change.period);
+            let same = |other: &CounterChange| key(other) == key(change);
             let is_first = !effects.counters.iter().take(index).any(same);
             // What a very late reversal takes off stops at zero.
             let is_late = change.retain_until < today;
@@ -230,6 +298,10 @@ impl Account {
     /// When the counter would become negative: the decision promised that it does not.
     pub fn change_counter(&mut self, change: &CounterChange, posted_at: TimestampNs) {
         let is_late = change.retain_until < utc_day(posted_at);
+        if change.member != MemberKey::NONE {
+            self.change_member(change, is_late);
+            return;
+        }
         match self.find_counter(change.counter, change.period) {
             Ok(index) => {
                 let entry = self.counters.get_mut(index).expect("the search returned its index");
@@ -261,10 +333,50 @@ impl Account {
         }
     }
 
+    fn change_member(&mut self, change: &CounterChange, is_late: bool) {
+        let CounterChange { counter, member, period, delta, retain_until } = *change;
+        let members = &mut self.profile.get_or_insert_default().members;
+        match members.binary_search_by_key(&(member, counter, period), MemberCounter::key) {
+            Ok(index) => {
+                let Counter { value, retain_until: kept_until, .. } =
+                    &mut members.get_mut(index).expect("the search returned its index").counted;
+                *value += delta;
+                if is_late {
+                    *value = (*value).max(0);
+                }
+                *kept_until = (*kept_until).max(retain_until);
+                assert!((0..=limits::UNITS_MAX).contains(value), "a counter is neither negative nor too large");
+                if *value == 0 {
+                    members.remove(index);
+                }
+            }
+            Err(_) if is_late => {}
+            Err(index) => {
+                assert!((0..=limits::UNITS_MAX).contains(&delta), "a counter begins with a gain");
+                if delta > 0 {
+                    let counted = Counter { counter, period, value: delta, retain_until };
+                    members.insert(index, MemberCounter { member, counted });
+                }
+            }
+        }
+        self.forget_empty_profile();
+    }
+
     /// Forgets the counters that no receipt may touch any more.
     pub fn forget_counters(&mut self, posted_at: TimestampNs) {
         let today = utc_day(posted_at);
         self.counters.retain(|entry| entry.retain_until >= today);
+        if let Some(profile) = self.profile.as_deref_mut().filter(|profile| !profile.members.is_empty()) {
+            profile.members.retain(|entry| entry.counted.retain_until >= today);
+            self.forget_empty_profile();
+        }
+    }
+
+    /// An account of which nothing is known has no profile.
+    pub(super) fn forget_empty_profile(&mut self) {
+        if self.profile.as_deref().is_some_and(|profile| *profile == Profile::default()) {
+            self.profile = None;
+        }
     }
 
     /// Moves the totals. They are for people, not for decisions, and saturate.
@@ -282,8 +394,9 @@ impl Account {
 
     /// Changes what is known of the account; joining or leaving what is so already changes nothing.
     pub fn change_profile(&mut self, effects: &Effects, version: ProgramVersion) {
-        let Effects { segments, birthday, last_basket_on, remainder, .. } = effects;
-        if segments.is_empty() && (birthday, last_basket_on, remainder) == (&None, &None, &None) {
+        let Effects { segments, identifier, birthday, last_basket_on, remainder, .. } = effects;
+        if segments.is_empty() && identifier.is_none() && (birthday, last_basket_on, remainder) == (&None, &None, &None)
+        {
             return;
         }
         let profile = self.profile.get_or_insert_default();
@@ -296,19 +409,21 @@ impl Account {
                 _ => {}
             }
         }
+        if let Some(change) = identifier.as_deref() {
+            match (profile.identifiers.binary_search_by_key(&change.key, |(key, _)| *key), change.links) {
+                (Err(index), true) => profile.identifiers.insert(index, (change.key, change.kind)),
+                (Ok(index), false) => {
+                    profile.identifiers.remove(index);
+                }
+                _ => {}
+            }
+        }
         profile.birthday = birthday.unwrap_or(profile.birthday);
         profile.last_basket_on = last_basket_on.or(profile.last_basket_on);
         if let Some(left) = remainder {
             profile.remainder = (*left != 0).then_some((version, *left));
         }
         self.forget_empty_profile();
-    }
-
-    /// A profile without anything in it is none.
-    pub(super) fn forget_empty_profile(&mut self) {
-        if self.profile.as_deref() == Some(&Profile::default()) {
-            self.profile = None;
-        }
     }
 
     fn wallet_totals_mut(&mut self, wallet: WalletId) -> &mut WalletTotals {
@@ -374,7 +489,7 @@ mod tests {
     const SPENT: SymbolId = SymbolId(7);
 
     fn change(delta: i64, retain_until: i32) -> CounterChange {
-        CounterChange { counter: SPENT, period: 0, delta, retain_until: Day(retain_until) }
+        CounterChange { counter: SPENT, member: MemberKey::NONE, period: 0, delta, retain_until: Day(retain_until) }
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! What a caller asks for, after translation and validation at the edge: every string that repeats is interned, every
 //! number is in range. A command carries no time of its own but the receipt's; its posting time is given beside it.
 
+use std::mem::discriminant;
+
 use super::decision::{CellUse, CounterChange, LotKey};
 use super::operator::{Operation, OperatorOrder};
-use super::types::{Day, Item, ItemId, MonthDay, Position, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{
+    Day, IdentifierKey, Item, ItemId, MemberKey, MonthDay, Position, SymbolId, TimestampNs, Units, WalletId,
+};
 
 /// One request to the ledger on behalf of a partner.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Command {
     /// The account it is for. 1 to [`crate::limits::ACCOUNT_ID_BYTES_MAX`] bytes.
     pub account_id: String,
@@ -15,12 +19,16 @@ pub struct Command {
     pub transaction_id: String,
     /// The partner that the caller's credential stands for.
     pub partner: SymbolId,
+    /// The identifier by which the caller named the account, if it did not state its id.
+    pub named_by: Option<IdentifierKey>,
+    /// Which member of the account it is about, for a basket, an activity or a redemption that says so.
+    pub member: MemberKey,
     /// What is asked.
     pub kind: CommandKind,
 }
 
 /// What a command asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CommandKind {
     /// Grant what a basket earns.
     Accrue(Basket),
@@ -36,7 +44,10 @@ pub enum CommandKind {
     Load(Loading),
     /// What an operator asks.
     Operate(Box<Operation>),
+    /// Have an identifier point to the account, or no longer.
+    Link(Linking),
     /// Post the expiry of lots that are dead. Sent by the ledger itself, under no id.
+    #[default]
     Expire,
 }
 
@@ -114,6 +125,19 @@ pub struct Loading {
     pub lots: Vec<(LotKey, Units)>,
 }
 
+/// An identifier that is to point to the account, or no longer. It points to one account at a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Linking {
+    /// Whether it is to point to the account from now on.
+    pub links: bool,
+    /// What kind of identifier it is, for example a card.
+    pub kind: SymbolId,
+    /// The identifier.
+    pub key: IdentifierKey,
+    /// The account once more: whoever looks the identifier up finds it in this record.
+    pub account_id: Box<str>,
+}
+
 /// A request to take back a whole accrual, with what that accrual did, as its record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reversal {
@@ -173,8 +197,15 @@ impl Command {
     /// one; `None` when they ask the same.
     #[must_use]
     pub fn first_difference(&self, other: &Self) -> Option<String> {
-        if self.account_id != other.account_id {
+        if self.named_by != other.named_by {
+            return Some("account_identifier".to_owned());
+        }
+        // What points to another account by now is named as it was.
+        if self.named_by.is_none() && self.account_id != other.account_id {
             return Some("account_id".to_owned());
+        }
+        if self.member != other.member && discriminant(&self.kind) == discriminant(&other.kind) {
+            return Some(self.kind.member_field().to_owned());
         }
         match (&self.kind, &other.kind) {
             (CommandKind::Accrue(ours), CommandKind::Accrue(theirs)) => ours.first_difference(theirs),
@@ -198,8 +229,22 @@ impl Command {
             (CommandKind::Operate(ours), CommandKind::Operate(theirs)) => {
                 ours.first_difference(theirs).map(str::to_owned)
             }
+            (CommandKind::Link(ours), CommandKind::Link(theirs)) if ours.links == theirs.links => {
+                first_of([("identifier", (ours.kind, ours.key) == (theirs.kind, theirs.key))])
+            }
             (CommandKind::Expire, CommandKind::Expire) => None,
             _ => Some("command".to_owned()),
+        }
+    }
+}
+
+impl CommandKind {
+    /// The field of the wire that names a member.
+    fn member_field(&self) -> &'static str {
+        match self {
+            Self::Accrue(_) => "basket.member_id",
+            Self::Act(_) => "activity.member_id",
+            _ => "member_id",
         }
     }
 }

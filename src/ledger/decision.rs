@@ -5,7 +5,9 @@
 
 use super::held::HeldChange;
 use super::program::{BonusIndex, LineClass, RuleIndex};
-use super::types::{CellId, Day, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{
+    CellId, Day, IdentifierKey, MemberKey, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId,
+};
 
 /// Why a command was refused. Numbers are permanent; a retired one stays reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,7 +47,8 @@ pub enum Refusal {
     NameLimitReached = 16,
     /// The account has fewer units than are to be taken.
     InsufficientBalance = 17,
-    /// The account would be in more segments, hold more lots, or have more held for review, than an account can.
+    /// The account would have more segments, lots, counted members, identifiers or transactions held for review than an
+    /// account can.
     AccountLimitReached = 18,
     /// The transaction exists but no cap holds its units.
     NotHeld = 19,
@@ -55,6 +58,10 @@ pub enum Refusal {
     NotRestorable = 21,
     /// The expiry was taken back before.
     AlreadyRestored = 22,
+    /// The identifier points to an account already.
+    IdentifierTaken = 23,
+    /// The identifier points to no account, or not to this one.
+    IdentifierUnknown = 24,
 }
 
 /// What a caller does about a refusal.
@@ -70,7 +77,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -93,6 +100,8 @@ impl Refusal {
         Self::AlreadyReviewed,
         Self::NotRestorable,
         Self::AlreadyRestored,
+        Self::IdentifierTaken,
+        Self::IdentifierUnknown,
     ];
 
     /// The permanent number.
@@ -131,7 +140,9 @@ impl Refusal {
             | Self::NotHeld
             | Self::AlreadyReviewed
             | Self::NotRestorable
-            | Self::AlreadyRestored => false,
+            | Self::AlreadyRestored
+            | Self::IdentifierTaken
+            | Self::IdentifierUnknown => false,
         }
     }
 
@@ -145,7 +156,9 @@ impl Refusal {
             | Self::OriginalUnknown
             | Self::Overloaded
             | Self::DeadlineExpired
-            | Self::ShuttingDown => RetryAdvice::SameId,
+            | Self::ShuttingDown
+            | Self::IdentifierTaken
+            | Self::IdentifierUnknown => RetryAdvice::SameId,
             Self::TransactionIdReused
             | Self::BalanceLimitExceeded
             | Self::InsufficientBalance
@@ -188,7 +201,9 @@ impl Refusal {
             | Self::NotHeld
             | Self::AlreadyReviewed
             | Self::NotRestorable
-            | Self::AlreadyRestored => false,
+            | Self::AlreadyRestored
+            | Self::IdentifierTaken
+            | Self::IdentifierUnknown => false,
         }
     }
 
@@ -215,11 +230,13 @@ impl Refusal {
             Self::ShuttingDown => "The server is stopping; nothing was consumed.",
             Self::NameLimitReached => "The data directory holds as many different names as it can.",
             Self::InsufficientBalance => "The account has fewer units than are to be taken.",
-            Self::AccountLimitReached => "The account is in as many segments, or holds as many lots, as it can.",
+            Self::AccountLimitReached => "The account has as many segments, lots, members or identifiers as it can.",
             Self::NotHeld => "The transaction exists but is not held for review.",
             Self::AlreadyReviewed => "What was held was released, rejected or reversed before.",
             Self::NotRestorable => "The record posted no expiry of units that can come back until then.",
             Self::AlreadyRestored => "The expiry was taken back before.",
+            Self::IdentifierTaken => "The identifier points to an account already.",
+            Self::IdentifierUnknown => "The identifier points to no account, or not to this one.",
         }
     }
 }
@@ -241,14 +258,14 @@ pub struct LineOutcome {
     pub class: LineClass,
 }
 
-/// Units that a cap or a budget withheld.
+/// Units that a cap or a budget withheld, or that a rule did not count because its own cap was used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clip {
     /// The name of the cap or budget.
     pub source: SymbolId,
     /// Whether it is a budget.
     pub is_budget: bool,
-    /// Units withheld, more than 0.
+    /// Units withheld, more than 0; 0 where a rule's own cap kept the rule from counting at all.
     pub units: Units,
 }
 
@@ -394,6 +411,8 @@ impl LotKey {
 pub struct CounterChange {
     /// The name of the cap or metric.
     pub counter: SymbolId,
+    /// The member whose counter it is; [`MemberKey::NONE`] for one of the whole account.
+    pub member: MemberKey,
     /// The day number or the year.
     pub period: i32,
     /// Added to the counter.
@@ -443,6 +462,17 @@ impl TotalsChange {
     }
 }
 
+/// A change to what points to an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdentifierChange {
+    /// The identifier.
+    pub key: IdentifierKey,
+    /// Its kind.
+    pub kind: SymbolId,
+    /// Whether it points to the account from now on.
+    pub links: bool,
+}
+
 /// Everything a decision changes, explicitly, per entity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
@@ -454,6 +484,8 @@ pub struct Effects {
     pub counters: Vec<CounterChange>,
     /// Segments that the account joins (`true`) or leaves.
     pub segments: Vec<(SymbolId, bool)>,
+    /// The identifier that points to the account from now on, or no longer.
+    pub identifier: Option<Box<IdentifierChange>>,
     /// The account's birthday from now on, if it changes.
     pub birthday: Option<Option<MonthDay>>,
     /// The local day of the account's last basket, if it is kept and changes.
@@ -524,6 +556,7 @@ impl Decision {
         self.effects.lots.clear();
         self.effects.counters.clear();
         self.effects.segments.clear();
+        self.effects.identifier = None;
         (self.effects.birthday, self.effects.last_basket_on, self.effects.remainder) = (None, None, None);
         self.variants.clear();
         self.effects.held = None;
@@ -566,7 +599,7 @@ mod tests {
             assert!(refusal.sentence().ends_with('.'));
         }
         assert_eq!(Refusal::from_number(0), None);
-        assert_eq!(Refusal::from_number(23), None);
+        assert_eq!(Refusal::from_number(25), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::account::{Account, Profile};
 use super::decision::LotKey;
 use super::held::HeldTransaction;
 use super::state::ShardState;
+use super::types::IdentifierKey;
 
 /// A BLAKE3 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,9 +131,13 @@ fn feed_account(digester: &mut Digester, account: &Account) {
     }
 }
 
+fn u128_of(key: &IdentifierKey) -> i128 {
+    i128::from_le_bytes(key.0)
+}
+
 /// Each thing that is known has a mark of its own before it.
 fn feed_profile(digester: &mut Digester, profile: &Profile) {
-    let Profile { segments: _, birthday, last_basket_on, remainder, held } = profile;
+    let Profile { segments: _, birthday, last_basket_on, remainder, members, identifiers, held } = profile;
     if let Some(birthday) = birthday {
         digester.number(-2_i8).number(birthday.month).number(birthday.day);
     }
@@ -141,6 +146,14 @@ fn feed_profile(digester: &mut Digester, profile: &Profile) {
     }
     if let Some((version, left)) = remainder {
         digester.number(-4_i8).number(version.0).number(*left);
+    }
+    for (key, kind) in identifiers {
+        digester.number(-6_i8).number(u128_of(key)).number(kind.0);
+    }
+    for member in members {
+        let counted = &member.counted;
+        digester.number(-5_i8).number(member.member.0).number(counted.counter.0);
+        digester.number(counted.period).number(counted.value).number(counted.retain_until.0);
     }
     for one in held {
         let HeldTransaction { partner, transaction_id, cap, lot, units, held_at } = one;

@@ -39,9 +39,12 @@ pub fn list(program: &Program, command: &Command, posted_at: TimestampNs, out: &
         CommandKind::Act(activity) => (None, activity.happened_at, Trigger::Activity(activity.kind)),
         _ => return,
     };
-    if program.caps.iter().any(|cap| cap.subject != CapSubject::Account) {
+    // What an activity earns is no rule's.
+    let of_rules = program.lines.capped.iter().filter(|_| basket.is_some()).flat_map(|capped| &capped.caps);
+    let caps = || program.caps.iter().chain(of_rules.clone());
+    if caps().any(|cap| cap.subject.is_shared()) {
         let periods = Periods::at(&program.zone, happened_at);
-        for cap in &program.caps {
+        for cap in caps() {
             let Some(cell) = cell_of(cap, basket, command.partner, periods) else { continue };
             out.push(Draw { cell, limit: cap.limit, retain_until: retain_until(cap, periods, program, posted_at) });
         }
@@ -55,14 +58,14 @@ pub fn list(program: &Program, command: &Command, posted_at: TimestampNs, out: &
     out.extend(budgets.map(|budget| Draw { cell: budget.cell, limit: budget.limit, retain_until: CellUse::FOR_EVER }));
 }
 
-/// The cell of a shared cap that a command falls under; `None` for an account's own, and where the command does not say
+/// The cell of a shared cap that a command falls under; `None` for an account's or a member's own, and where the command does not say
 /// which store, terminal or cashier it is about.
 #[must_use]
 pub(super) fn cell_of(cap: &Cap, basket: Option<&Basket>, partner: SymbolId, periods: Periods) -> Option<CellId> {
     let stated = |symbol: SymbolId| (symbol != SymbolId::EMPTY).then_some(symbol);
     let none = SymbolId::EMPTY;
     let subject = match cap.subject {
-        CapSubject::Account => return None,
+        CapSubject::Account | CapSubject::Member => return None,
         CapSubject::Store => [partner, stated(basket?.store)?, none],
         CapSubject::Terminal => [partner, basket?.store, stated(basket?.terminal)?],
         CapSubject::Cashier => [partner, none, stated(basket?.cashier)?],

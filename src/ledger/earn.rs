@@ -4,7 +4,8 @@
 //! rounded but the one sum (invariant 10). The check of programmes and the decision both come here, so that an
 //! expectation in a programme file is judged by the code that serves.
 
-use super::program::{BPS_ONE, LineClass, LineEffect, Program, RoundedPer, Rounding, RuleIndex, Stacking};
+use super::command::Line;
+use super::program::{BPS_ONE, Conditions, LineClass, LineEffect, Program, RoundedPer, Rounding, RuleIndex, Stacking};
 use super::types::Units;
 
 /// The sum of what lines earn, exact until it is rounded once per basket or per line.
@@ -46,10 +47,7 @@ impl<'a> LineSums<'a> {
             return;
         }
         let numerator = self.exact(class, beside, amount_minor, quantity);
-        match self.program.earn.rounded_per {
-            RoundedPer::Basket => self.numerator += numerator,
-            RoundedPer::Line => self.units += self.program.earn.rounding.divide(numerator, self.denominator),
-        }
+        self.add_exact(numerator);
     }
 
     /// What a line earns, in parts of which [`LineSums::denominator`] make a unit.
@@ -64,24 +62,42 @@ impl<'a> LineSums<'a> {
         amount_minor: i64,
         quantity: i64,
     ) -> i128 {
-        let mut base_bps = i128::from(self.program.lines.multiplier_bps(class));
-        let (mut chain, mut chain_one) = (1_i128, self.chain_one);
-        let mut fixed: i128 = 0;
-        for index in beside {
-            let rule = self.program.lines.rule(index).expect("a decision names rules of its programme");
-            match (rule.effect, rule.stacking) {
-                (LineEffect::Fixed { units, per_piece }, _) => {
-                    fixed += i128::from(units) * if per_piece { i128::from(quantity) } else { 1 };
-                }
-                (LineEffect::Multiplier(bps), Stacking::Multiply) => {
-                    chain *= i128::from(bps);
-                    chain_one /= i128::from(BPS_ONE);
-                }
-                (LineEffect::Multiplier(bps), _) => base_bps += i128::from(bps - BPS_ONE),
-            }
+        let mut stacked = Stacked { added_bps: 0, chain: 1, chain_one: self.chain_one, fixed: 0, quantity };
+        beside.for_each(|index| stacked.take(self.program, index));
+        self.exact_of(class, &stacked, amount_minor)
+    }
+
+    fn exact_of(&self, class: LineClass, stacked: &Stacked, amount_minor: i64) -> i128 {
+        let base_bps = i128::from(self.program.lines.multiplier_bps(class)) + stacked.added_bps;
+        let multiplier = base_bps.max(0) * stacked.chain * stacked.chain_one * self.tier_bps;
+        i128::from(amount_minor) * i128::from(self.program.earn.units) * multiplier + stacked.fixed * self.denominator
+    }
+
+    /// Adds a line as it would be judged in a programme without the rules that `skips` names.
+    ///
+    /// # Panics
+    /// As [`LineSums::add`].
+    pub fn add_without(
+        &mut self,
+        line: &Line,
+        skips: impl Fn(RuleIndex) -> bool,
+        holds: impl FnMut(&Conditions) -> bool,
+    ) {
+        let quantity = line.quantity;
+        let mut stacked = Stacked { added_bps: 0, chain: 1, chain_one: self.chain_one, fixed: 0, quantity };
+        let program = self.program;
+        let class = program.lines.judge_without(&line.item, skips, holds, |index| stacked.take(program, index));
+        if class != LineClass::Ineligible {
+            let numerator = self.exact_of(class, &stacked, line.amount_minor);
+            self.add_exact(numerator);
         }
-        let multiplier = base_bps.max(0) * chain * chain_one * self.tier_bps;
-        i128::from(amount_minor) * i128::from(self.program.earn.units) * multiplier + fixed * self.denominator
+    }
+
+    fn add_exact(&mut self, numerator: i128) {
+        match self.program.earn.rounded_per {
+            RoundedPer::Basket => self.numerator += numerator,
+            RoundedPer::Line => self.units += self.program.earn.rounding.divide(numerator, self.denominator),
+        }
     }
 
     /// How many parts of [`LineSums::exact`] make a unit.
@@ -104,6 +120,34 @@ impl<'a> LineSums<'a> {
                 (rounding.divide(self.numerator, self.denominator), left)
             }
             RoundedPer::Line => (self.units, 0),
+        }
+    }
+}
+
+/// What rules do to a line beside its class.
+struct Stacked {
+    /// What is added to the multiplier of the class.
+    added_bps: i128,
+    /// The product of what multiplies, and one as often as it may still be multiplied.
+    chain: i128,
+    chain_one: i128,
+    /// Units beside the amount.
+    fixed: i128,
+    quantity: i64,
+}
+
+impl Stacked {
+    fn take(&mut self, program: &Program, index: RuleIndex) {
+        let rule = program.lines.rule(index).expect("a decision names rules of its programme");
+        match (rule.effect, rule.stacking) {
+            (LineEffect::Fixed { units, per_piece }, _) => {
+                self.fixed += i128::from(units) * if per_piece { i128::from(self.quantity) } else { 1 };
+            }
+            (LineEffect::Multiplier(bps), Stacking::Multiply) => {
+                self.chain *= i128::from(bps);
+                self.chain_one /= i128::from(BPS_ONE);
+            }
+            (LineEffect::Multiplier(bps), _) => self.added_bps += i128::from(bps - BPS_ONE),
         }
     }
 }

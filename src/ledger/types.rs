@@ -99,6 +99,21 @@ impl fmt::Display for CellId {
     }
 }
 
+/// A member of an account that several share: the keyed hash that the edge made of the caller's id of that
+/// member. No person can be told from it without the key of the data directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberKey(pub u64);
+
+/// Something that points to an account, such as a card or a telephone number: the keyed hash of its kind and value. What
+/// it was cannot be told from it without the key of the data directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdentifierKey(pub [u8; 16]);
+
+impl MemberKey {
+    /// Nobody was named.
+    pub const NONE: Self = Self(0);
+}
+
 impl ShardId {
     /// The shard of what belongs to no account: dictionary, programmes, openings of the data directory.
     pub const CONTROL: Self = Self(u16::MAX);

@@ -6,7 +6,7 @@
 use hashbrown::HashMap;
 
 use super::file::{
-    BonusEntry, BudgetEntry, EarnSection, EffectEntry, ExperimentEntry, ProgramFile, RuleEntry, TiersSection,
+    BonusEntry, BudgetEntry, CapEntry, EarnSection, EffectEntry, ExperimentEntry, ProgramFile, RuleEntry, TiersSection,
     TriggerEntry, WhenEntry,
 };
 use super::problem::Finding;
@@ -14,8 +14,9 @@ use super::symbols::{Symbols, SymbolsFull};
 use super::table::At;
 use super::timezone;
 use crate::ledger::program::{
-    Attribute, AttributeEntry, Bonus, Budget, Cap, Conditions, Earn, Experiment, LineEffect, LineRule, LineTable,
-    Metric, OwnAverage, Program, RuleIndex, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
+    Attribute, AttributeEntry, Bonus, Budget, Cap, CappedRule, Conditions, Earn, Experiment, LineEffect, LineRule,
+    LineTable, Metric, OwnAverage, Program, RuleIndex, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet,
+    Weekdays,
 };
 use crate::ledger::types::{CellId, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
@@ -46,16 +47,7 @@ pub(super) fn build(
         scale: u8::try_from(wallet.scale).expect("the scale was checked"),
         balance_max: wallet.balance_max,
     });
-    let caps = file.caps.iter().map(|cap| Cap {
-        name: cap.name.get_ref().clone(),
-        symbol: symbol(&cap.name),
-        measure: cap.measure,
-        window: cap.window,
-        limit: *cap.limit.get_ref(),
-        subject: cap.subject,
-        rolling: cap.rolling,
-        over: cap.over,
-    });
+    let caps = file.caps.iter().map(|cap| build_cap(cap, symbol));
     let metrics = file.metrics.iter().map(|metric| Metric {
         name: metric.name.get_ref().clone(),
         symbol: symbol(&metric.name),
@@ -113,6 +105,7 @@ fn intern_all<'f>(
         }
     }
     mentioned.extend(file.caps.iter().map(|cap| &cap.name));
+    mentioned.extend(file.caps_of_rules().map(|(_, cap)| &cap.name));
     mentioned.extend(file.metrics.iter().map(|metric| &metric.name));
     mentioned.extend(file.budgets.iter().map(|budget| &budget.name));
     mentioned.sort_by_key(|text| text.span().start);
@@ -124,6 +117,19 @@ fn intern_all<'f>(
         numbers.insert(text.get_ref().as_str(), symbol);
     }
     Ok(numbers)
+}
+
+fn build_cap(cap: &CapEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> Cap {
+    Cap {
+        name: cap.name.get_ref().clone(),
+        symbol: symbol(&cap.name),
+        measure: cap.measure,
+        window: cap.window,
+        limit: *cap.limit.get_ref(),
+        subject: cap.subject,
+        rolling: cap.rolling,
+        over: cap.over,
+    }
 }
 
 fn build_earn(file: &ProgramFile, earn: &EarnSection) -> Earn {
@@ -148,6 +154,10 @@ fn build_lines(file: &ProgramFile, earn: &EarnSection, symbol: impl Fn(&At<Strin
     }
     for (rule, index) in file.rules.iter().zip(0..) {
         table.rules.push(build_rule(rule, &symbol));
+        if !rule.caps.is_empty() {
+            let caps = rule.caps.iter().map(|cap| build_cap(cap, &symbol)).collect();
+            table.capped.push(CappedRule { rule: RuleIndex(index), caps });
+        }
         table.needs_eligible_amount |= rule.when.as_ref().is_some_and(WhenEntry::asks_for_amount);
         let Some((attribute, values)) = &rule.matched else {
             table.everywhere.push(RuleIndex(index));

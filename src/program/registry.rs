@@ -208,7 +208,7 @@ fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
         let (window, _) = bonus.limit?;
         Some((bonus.name.as_str(), (Counted::Bonus, CapSubject::Account, window)))
     });
-    program.caps.iter().map(of_cap).chain(metrics).chain(limited)
+    program.caps.iter().map(of_cap).chain(caps_of_rules(program)).chain(metrics).chain(limited)
 }
 
 /// What the cells of a programme count: budgets, the places of bonuses, and caps that accounts share.
@@ -217,8 +217,22 @@ fn cells(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
     let budgets = program.budgets.iter().map(move |budget| (budget.name.as_str(), (Counted::Budget, whole, ever)));
     let places = program.bonuses.iter().filter(|bonus| bonus.places.is_some());
     let places = places.map(move |bonus| (bonus.name.as_str(), (Counted::Places, whole, ever)));
-    let shared = program.caps.iter().filter(|cap| cap.subject != CapSubject::Account);
-    budgets.chain(places).chain(shared.map(of_cap))
+    let shared = program.caps.iter().filter(|cap| cap.subject.is_shared());
+    let shared_of_rules = caps_of_rules(program).filter(|(_, (_, subject, _))| subject.is_shared());
+    budgets.chain(places).chain(shared.map(of_cap)).chain(shared_of_rules)
+}
+
+/// What the caps of rules count: a rule's share, whichever rule of the version it is.
+fn caps_of_rules(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
+    program.lines.capped.iter().flat_map(|capped| &capped.caps).map(|cap| {
+        let (name, (counted, subject, window)) = of_cap(cap);
+        let counted = match counted {
+            Counted::Units => Counted::RuleUnits,
+            Counted::EarningBaskets => Counted::RuleBaskets,
+            _ => Counted::RuleAmount,
+        };
+        (name, (counted, subject, window))
+    })
 }
 
 fn of_cap(cap: &Cap) -> (&str, Meaning) {
@@ -241,6 +255,9 @@ enum Counted {
     Bonus,
     Budget,
     Places,
+    RuleUnits,
+    RuleBaskets,
+    RuleAmount,
 }
 
 #[cfg(test)]

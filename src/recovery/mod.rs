@@ -381,6 +381,10 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
             };
             ClaimedIds { transaction, subject, freed: None }
         }
+        CommandKind::Link(linking) if linking.links => {
+            ClaimedIds { transaction, subject: linking.key.into(), freed: None }
+        }
+        CommandKind::Link(linking) => ClaimedIds { freed: Some(linking.key.into()), ..ClaimedIds::alone(transaction) },
         CommandKind::Redeem(_)
         | CommandKind::Act(_)
         | CommandKind::Enrol(_)

@@ -47,6 +47,26 @@ impl AccountService for Service {
         Ok(Response::new(self.edge.account(&caller, request.into_inner()).await?))
     }
 
+    async fn link_identifier(
+        &self,
+        request: Request<wire::LinkIdentifierRequest>,
+    ) -> Result<Response<wire::LinkIdentifierResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.order(&caller, Order::Link(request.into_inner())).await?;
+        Ok(Response::new(wire::LinkIdentifierResponse { decision: Some(decision) }))
+    }
+
+    async fn unlink_identifier(
+        &self,
+        request: Request<wire::UnlinkIdentifierRequest>,
+    ) -> Result<Response<wire::UnlinkIdentifierResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.order(&caller, Order::Unlink(request.into_inner())).await?;
+        Ok(Response::new(wire::UnlinkIdentifierResponse { decision: Some(decision) }))
+    }
+
     async fn load_opening_balance(
         &self,
         request: Request<wire::LoadOpeningBalanceRequest>,
@@ -63,8 +83,9 @@ impl Edge {
     async fn account(
         self: &Arc<Self>,
         caller: &Caller,
-        request: wire::GetAccountRequest,
+        mut request: wire::GetAccountRequest,
     ) -> Result<wire::GetAccountResponse, Failure> {
+        self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
         check_account_id(&request.account_id)?;
         self.check_deadline(caller)?;
         let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
@@ -73,8 +94,11 @@ impl Edge {
         let text = |symbol| self.engine.dictionary.text(symbol).map_or_else(String::new, String::from);
         let mut segments: Vec<String> = account.segments().iter().map(|segment| text(*segment)).collect();
         segments.sort_unstable();
+        let mut identifier_kinds: Vec<String> = account.identifiers().iter().map(|(_, kind)| text(*kind)).collect();
+        identifier_kinds.sort_unstable();
         let program = view.program.as_deref();
         Ok(wire::GetAccountResponse {
+            identifier_kinds,
             account_id: request.account_id,
             open_time: Some(times::timestamp(account.opened_at)),
             segments,

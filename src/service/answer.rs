@@ -118,6 +118,7 @@ fn stated_event(kind: &CommandKind) -> Option<TimestampNs> {
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)
         | CommandKind::Operate(_)
+        | CommandKind::Link(_)
         | CommandKind::Expire => None,
     }
 }
@@ -153,7 +154,7 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
         CommandKind::Reverse(_) => answer.reversed_points = -decision.granted,
         CommandKind::Redeem(_) => answer.redeemed_points = -decision.granted,
         CommandKind::Operate(operation) => add_operation(&mut answer, &operation.order, decision),
-        CommandKind::Enrol(_) | CommandKind::Expire => {}
+        CommandKind::Enrol(_) | CommandKind::Link(_) | CommandKind::Expire => {}
     }
     answer.expired_points = expired_units(decision);
     let variants = judged.program.into_iter().flat_map(|program| variants_of(program, decision));
@@ -378,7 +379,8 @@ impl Exact<'_> {
 
 fn clip_of(program: &Program, clip: &Clip) -> wire::Clip {
     let (source, name) = clip_source(program, clip);
-    wire::Clip { source: source.into(), name: name.to_owned(), clipped_points: clip.units }
+    let rule = clip_rule(program, clip).to_owned();
+    wire::Clip { source: source.into(), name: name.to_owned(), clipped_points: clip.units, rule }
 }
 
 /// What clipped, and its name.
@@ -387,9 +389,15 @@ pub(super) fn clip_source<'a>(program: &'a Program, clip: &Clip) -> (wire::ClipS
         let budget = program.budgets.iter().find(|budget| budget.cell.name == clip.source);
         (wire::ClipSource::Budget, budget.map_or("", |budget| &budget.name))
     } else {
-        let cap = program.caps.iter().find(|cap| cap.symbol == clip.source);
+        let cap = program.all_caps().find(|cap| cap.symbol == clip.source);
         (wire::ClipSource::Cap, cap.map_or("", |cap| &cap.name))
     }
+}
+
+/// The rule whose own cap clipped; empty where none did.
+pub(super) fn clip_rule<'a>(program: &'a Program, clip: &Clip) -> &'a str {
+    let capped = program.lines.cap_of_rule(clip.source).filter(|_| !clip.is_budget);
+    capped.and_then(|(capped, _)| program.lines.rule(capped.rule)).map_or("", |rule| &rule.name)
 }
 
 pub(super) fn velocity_denial(program: &Program, symbol: SymbolId, receipt_at: TimestampNs) -> wire::VelocityDenial {

@@ -33,6 +33,10 @@ impl Edge {
             Ok(view) => view,
             Err(parse::Unusual) => {
                 decoded = decode(request)?;
+                if decoded.account_identifier.is_some() {
+                    let decision = self.start_named(caller, decoded, Patience::None).await?.answer().await?;
+                    return Ok(in_response(&decision));
+                }
                 AccrualView::from(&decoded)
             }
         };
@@ -47,9 +51,7 @@ impl Edge {
             }
             Some(left_open) => self.start_prepared(job, left_open, Patience::None).await?.answer().await?,
         };
-        let mut out = Vec::with_capacity(encode::item_header_bytes(decision.len()) + decision.len());
-        encode::item(&mut out, &decision);
-        Ok(out.into())
+        Ok(in_response(&decision))
     }
 
     /// Decides every item of an `AccrueBatchRequest` and encodes an `AccrueBatchResponse`; the outer failure is one of
@@ -75,7 +77,12 @@ impl Edge {
             }
             Some(decoded) => {
                 for request in &decoded.requests {
-                    starting.start_accrual(&AccrualView::from(request)).await;
+                    if request.account_identifier.is_some() {
+                        let command = wire::command::Command::Accrue(request.clone());
+                        starting.start_command(wire::Command { command: Some(command) }).await;
+                    } else {
+                        starting.start_accrual(&AccrualView::from(request)).await;
+                    }
                 }
             }
         }
@@ -107,8 +114,12 @@ impl Edge {
         patience: Patience,
     ) -> Result<Started, Failure> {
         match command.command {
-            Some(wire::command::Command::Accrue(request)) => {
-                self.start_accrual(caller, &AccrualView::from(&request), patience).await
+            Some(wire::command::Command::Accrue(request)) => self.start_named(caller, request, patience).await,
+            Some(wire::command::Command::LinkIdentifier(request)) => {
+                self.start_order(caller, Order::Link(request), patience).await
+            }
+            Some(wire::command::Command::UnlinkIdentifier(request)) => {
+                self.start_order(caller, Order::Unlink(request), patience).await
             }
             Some(wire::command::Command::Reverse(request)) => self.start_reversal(caller, request, patience).await,
             Some(wire::command::Command::Redeem(request)) => {
@@ -126,6 +137,13 @@ impl Edge {
             None => Err(Failure::field("command", "It is required: one of the kinds of command.")),
         }
     }
+}
+
+/// An encoded decision as the field of its response.
+fn in_response(decision: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(encode::item_header_bytes(decision.len()) + decision.len());
+    encode::item(&mut out, decision);
+    out.into()
 }
 
 /// A message that was left to the decoder of whole messages.

@@ -285,7 +285,7 @@ impl Edge {
     }
 
     /// The answer to an accrual whose transaction id is used already.
-    async fn repeat_accrual(
+    pub(super) async fn repeat_accrual(
         &self,
         position: Position,
         mut command: Command,

@@ -113,6 +113,7 @@ fn check_basket(
     check_currency(fields, basket.currency_code, rules);
     fields.text(Path::Field("basket.channel"), basket.channel, 0, symbol);
     fields.text(Path::Field("basket.payment_method"), basket.payment_method, 0, symbol);
+    fields.text(Path::Field("basket.member_id"), basket.member_id, 0, limits::MEMBER_ID_BYTES_MAX);
     if basket.lines.is_empty() || basket.lines.len() > limits::BASKET_LINES_MAX {
         let (count, most) = (basket.lines.len(), limits::BASKET_LINES_MAX);
         fields.wrong(Path::Field("basket.lines"), format!("There are {count}, but must be 1 to {most}."));
@@ -284,6 +285,7 @@ mod tests {
             ..wire::Basket::default()
         };
         wire::AccrueRequest {
+            account_identifier: None,
             transaction_id: "t1".to_owned(),
             account_id: "a1".to_owned(),
             basket: Some(basket),
@@ -300,7 +302,7 @@ mod tests {
     #[test]
     fn each_wrong_field_is_named() {
         type Spoil = fn(&mut wire::AccrueRequest, &mut wire::Basket);
-        let rows: [(&str, Spoil); 25] = [
+        let rows: [(&str, Spoil); 26] = [
             ("transaction_id", |request, _| request.transaction_id.clear()),
             ("transaction_id", |request, _| request.transaction_id = "t".repeat(65)),
             ("account_id", |request, _| request.account_id.clear()),
@@ -322,6 +324,7 @@ mod tests {
             ("basket.currency_code", |_, basket| basket.currency_code = "USD".to_owned()),
             ("basket.channel", |_, basket| basket.channel = "x".repeat(129)),
             ("basket.payment_method", |_, basket| basket.payment_method = "x".repeat(129)),
+            ("basket.member_id", |_, basket| basket.member_id = "x".repeat(65)),
             ("basket.lines", |_, basket| basket.lines.clear()),
             ("basket.lines", |_, basket| basket.lines = vec![line(); limits::BASKET_LINES_MAX + 1]),
             ("basket.lines[0].sku", |_, basket| basket.lines[0].sku = "x".repeat(129)),
@@ -362,7 +365,8 @@ mod tests {
 
     #[test]
     fn a_quote_needs_no_receipt_number() {
-        let mut request = wire::QuoteRequest { account_id: "a1".to_owned(), basket: accrual().basket };
+        let mut request =
+            wire::QuoteRequest { account_identifier: None, account_id: "a1".to_owned(), basket: accrual().basket };
         request.basket.as_mut().unwrap().receipt_number.clear();
         assert_eq!(check_quote(&request, INPUT), Ok(Times::default()));
         request.account_id.clear();

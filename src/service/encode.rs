@@ -6,7 +6,7 @@
 
 use prost::Message;
 
-use super::answer::{self, Exact, NamedStanding, clip_source, further_rule, rule_name, signed, wallet_name};
+use super::answer::{self, Exact, NamedStanding, clip_rule, clip_source, further_rule, rule_name, signed, wallet_name};
 use super::times;
 use crate::ledger::command::{Basket, CommandKind, Line};
 use crate::ledger::decision::Clip;
@@ -98,6 +98,7 @@ fn clip_of(out: &mut Vec<u8>, program: &Program, clip: &Clip) {
     int(out, 1, i64::from(i32::from(source)));
     text(out, 2, name);
     int(out, 3, clip.units);
+    text(out, 4, clip_rule(program, clip));
 }
 
 fn timestamp(out: &mut Vec<u8>, at: TimestampNs) {
@@ -185,8 +186,8 @@ mod tests {
         BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding,
     };
     use crate::ledger::program::{
-        BPS_ONE, Bonus, BonusIndex, CalendarWindow, Conditions, LineEffect, LineRule, RuleIndex, Stacking, TierLadder,
-        TierLevel, Trigger,
+        BPS_ONE, Bonus, BonusIndex, CalendarWindow, Cap, CappedRule, Conditions, LineEffect, LineRule, RuleIndex,
+        Stacking, TierLadder, TierLevel, Trigger,
     };
     use crate::ledger::types::{Item, ItemId, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId};
     use crate::limits;
@@ -225,6 +226,8 @@ mod tests {
             stacked("fixed".to_owned(), LineEffect::Fixed { units: 3, per_piece: true }, Stacking::Add),
         ];
         program.lines.multiply_max = 1;
+        let own_cap = Cap { symbol: SymbolId(39), name: long("c"), ..program.caps[0].clone() };
+        program.lines.capped = vec![CappedRule { rule: RuleIndex(1), caps: vec![own_cap] }];
         let bonus = |name: String| Bonus {
             name,
             symbol: SymbolId(1),
@@ -324,6 +327,7 @@ mod tests {
                 transaction_id: "t".into(),
                 partner: SymbolId(4),
                 kind: CommandKind::Accrue(basket),
+                ..Command::default()
             };
             job.outcome = CommandOutcome {
                 decision,

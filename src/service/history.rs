@@ -49,8 +49,9 @@ impl Edge {
     pub(super) async fn transactions(
         &self,
         caller: &Caller,
-        request: wire::ListTransactionsRequest,
+        mut request: wire::ListTransactionsRequest,
     ) -> Result<wire::ListTransactionsResponse, Failure> {
+        self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
         check_account_id(&request.account_id)?;
         let size = page_size(request.page_size)?;
         let token = if request.page_token.is_empty() { None } else { Some(position_of(&request.page_token)?) };
@@ -179,6 +180,8 @@ fn transaction(
                 kind: text(engine, activity.kind),
                 activity_time: Some(times::timestamp(activity.happened_at)),
                 channel: text(engine, activity.channel),
+                // Of a member only a hash is on record.
+                member_id: String::new(),
             });
         }
         CommandKind::Enrol(enrolment) => {
@@ -192,6 +195,11 @@ fn transaction(
             transaction.opening_lots = loading.lots.iter().map(|(key, units)| wire_lot(engine, key, *units)).collect();
         }
         CommandKind::Operate(operation) => add_operation(&mut transaction, operation),
+        CommandKind::Link(linking) => {
+            transaction.kind = wire::TransactionKind::Identifier.into();
+            transaction.identifier_kind = text(engine, linking.kind);
+            transaction.identifier_linked = linking.links;
+        }
         CommandKind::Expire => transaction.kind = wire::TransactionKind::Expiry.into(),
     }
     if entry.held().is_some() {
@@ -284,6 +292,8 @@ fn wire_basket(engine: &Engine, basket: &Basket, program: Option<&Program>) -> w
         lines: basket.lines.iter().map(line).collect(),
         channel: text(engine, basket.channel),
         payment_method: text(engine, basket.payment_method),
+        // Of a member only a hash is on record.
+        member_id: String::new(),
     }
 }
 

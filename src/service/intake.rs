@@ -15,7 +15,7 @@ use crate::ids::IdHasher;
 use crate::journal::dictionary::{Definitions, Dictionary};
 use crate::ledger::command::CommandKind;
 use crate::ledger::state::account_hash;
-use crate::ledger::types::{Day, TimestampNs};
+use crate::ledger::types::{Day, MemberKey, TimestampNs};
 use crate::ledger::zone::utc_day;
 use crate::program::registry::Programs;
 use crate::shard::job::{ClaimedIds, CommandJob};
@@ -117,9 +117,16 @@ impl Intake<'_> {
         command.transaction_id.clear();
         command.transaction_id.push_str(request.transaction_id);
         command.partner = caller.principal.symbol;
+        command.named_by = request.named_by;
+        command.member = member_key(self.hasher, basket.member_id);
         make_room(job);
         Ok(Some(left_open))
     }
+}
+
+/// Whom a caller means by a member of an account.
+pub(super) fn member_key(hasher: &IdHasher, member_id: &str) -> MemberKey {
+    if member_id.is_empty() { MemberKey::NONE } else { hasher.member(member_id) }
 }
 
 pub(super) fn check_deadline_at(caller: &Caller, now_ns: i64) -> Result<(), Failure> {

@@ -23,6 +23,7 @@ mod encode;
 mod fields;
 pub mod health;
 mod history;
+mod identifiers;
 pub mod intake;
 mod lane;
 mod ledger;

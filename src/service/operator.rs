@@ -119,7 +119,7 @@ impl Edge {
                     return Ok(Started::Lookup(Box::pin(lookup)));
                 }
             };
-            match self.resolve(caller, &stated, stamp).await? {
+            match self.order_meant(caller, &stated, stamp).await? {
                 Resolved::Found(account_id, order) => {
                     let command = operation_command(caller, stated, account_id, order);
                     return self.start_resolved(caller, command, stamp, own).await;
@@ -157,7 +157,7 @@ impl Edge {
     }
 
     /// Looks for what a command is about. Waits for the disk, and for nothing else.
-    async fn resolve(&self, caller: &Caller, stated: &Stated, stamp: TimestampNs) -> Result<Resolved, Failure> {
+    async fn order_meant(&self, caller: &Caller, stated: &Stated, stamp: TimestampNs) -> Result<Resolved, Failure> {
         let original_key = |id: &str| self.engine.hasher.transaction(&caller.principal.partner, id);
         match &stated.subject {
             Subject::Release(id) | Subject::Reject(id) => {
@@ -240,7 +240,7 @@ impl Edge {
         let located = self.record(position).await?;
         let Some(entry) = located.entry() else { return Ok(self.reused("command".to_owned())) };
         let names_account = !stated.account_id.is_empty();
-        let Resolved::Found(account_id, order) = self.resolve(caller, &stated, stamp).await? else {
+        let Resolved::Found(account_id, order) = self.order_meant(caller, &stated, stamp).await? else {
             // What the first command was about is there still, so this one is about something else.
             return Ok(self.reused("command".to_owned()));
         };
@@ -338,6 +338,7 @@ fn operation_command(caller: &Caller, stated: Stated, account_id: Box<str>, orde
         transaction_id: stated.transaction_id,
         partner: caller.principal.symbol,
         kind: CommandKind::Operate(Box::new(Operation { remark: stated.remark, order })),
+        ..Command::default()
     }
 }
 

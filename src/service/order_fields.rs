@@ -8,7 +8,7 @@ use super::convert::{Rules, check_posting_time};
 use super::fields::{Fields, Path};
 use super::orders::Order;
 use super::status::Failure;
-use super::{times, wire};
+use super::{identifiers, times, wire};
 use crate::ledger::decision::LotKey;
 use crate::ledger::types::{MonthDay, TimestampNs};
 use crate::limits;
@@ -30,7 +30,10 @@ pub(super) fn check(order: &Order, rules: Rules<'_>) -> Result<Stated, Failure> 
     fields.text(Path::Field("account_id"), account_id, 1, limits::ACCOUNT_ID_BYTES_MAX);
     let mut event_at = None;
     match order {
-        Order::Redeem(request) => fields.number(Path::Field("points"), request.points, 1, limits::UNITS_MAX),
+        Order::Redeem(request) => {
+            fields.number(Path::Field("points"), request.points, 1, limits::UNITS_MAX);
+            fields.text(Path::Field("member_id"), &request.member_id, 0, limits::MEMBER_ID_BYTES_MAX);
+        }
         Order::Record(request) => event_at = check_activity(&mut fields, request.activity.as_ref()),
         Order::Enrol(request) => {
             check_segments(&mut fields, &request.join_segments, &request.leave_segments);
@@ -41,6 +44,8 @@ pub(super) fn check(order: &Order, rules: Rules<'_>) -> Result<Stated, Failure> 
             check_birthday(&mut fields, request.birthday.as_ref(), request.clear_birthday);
         }
         Order::Load(request) => check_lots(&mut fields, &request.lots),
+        Order::Link(request) => check_identifier(&mut fields, request.identifier.as_ref()),
+        Order::Unlink(request) => check_identifier(&mut fields, request.identifier.as_ref()),
     }
     let posting_at = check_posting_time(&mut fields, posting_time, rules);
     fields.finish()?;
@@ -54,6 +59,15 @@ fn head(order: &Order) -> (&str, &str, Option<&prost_types::Timestamp>) {
         Order::Enrol(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
         Order::Update(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
         Order::Load(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
+        Order::Link(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
+        Order::Unlink(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
+    }
+}
+
+fn check_identifier(fields: &mut Fields, identifier: Option<&wire::AccountIdentifier>) {
+    match identifier {
+        Some(identifier) => identifiers::check(fields, "identifier.kind", "identifier.value", identifier),
+        None => fields.wrong(Path::Field("identifier"), "It is required."),
     }
 }
 
@@ -64,6 +78,7 @@ fn check_activity(fields: &mut Fields, activity: Option<&wire::Activity>) -> Opt
     };
     fields.text(Path::Field("activity.kind"), &activity.kind, 1, limits::SYMBOL_BYTES_MAX);
     fields.text(Path::Field("activity.channel"), &activity.channel, 0, limits::SYMBOL_BYTES_MAX);
+    fields.text(Path::Field("activity.member_id"), &activity.member_id, 0, limits::MEMBER_ID_BYTES_MAX);
     fields.time(Path::Field("activity.activity_time"), activity.activity_time.as_ref())
 }
 
@@ -161,6 +176,7 @@ mod tests {
 
     fn loading(lots: Vec<wire::OpeningLot>) -> Order {
         Order::Load(wire::LoadOpeningBalanceRequest {
+            account_identifier: None,
             transaction_id: "t".to_owned(),
             account_id: "a".to_owned(),
             wallet: String::new(),

@@ -9,16 +9,17 @@ use std::sync::Arc;
 
 use super::auth::Caller;
 use super::command::{Claimed, Ready, Started};
-use super::intake::make_room;
+use super::intake::{make_room, member_key};
 use super::order_fields::{self, Stated};
 use super::status::Failure;
-use super::{Edge, Patience, batch, wire};
+use super::{Edge, Patience, batch, identifiers, wire};
 use crate::journal::dictionary::DictionaryFull;
-use crate::ledger::command::{Activity, Command, CommandKind, Enrolment, Loading, Redemption};
+use crate::ledger::command::{Activity, Command, CommandKind, Enrolment, Linking, Loading, Redemption};
 use crate::ledger::decision::{LotKey, Refusal};
 use crate::ledger::state::account_hash;
 use crate::ledger::types::{MonthDay, Position, SymbolId, TimestampNs, WalletId};
-use crate::shard::job::{ClaimedIds, CommandJob};
+use crate::recovery::ids_of;
+use crate::shard::job::CommandJob;
 
 /// A command as it was asked for.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub(super) enum Order {
     Enrol(wire::EnrolRequest),
     Update(wire::UpdateAccountRequest),
     Load(wire::LoadOpeningBalanceRequest),
+    Link(wire::LinkIdentifierRequest),
+    Unlink(wire::UnlinkIdentifierRequest),
 }
 
 impl Order {
@@ -38,6 +41,8 @@ impl Order {
             Self::Enrol(request) => &request.transaction_id,
             Self::Update(request) => &request.transaction_id,
             Self::Load(request) => &request.transaction_id,
+            Self::Link(request) => &request.transaction_id,
+            Self::Unlink(request) => &request.transaction_id,
         }
     }
 
@@ -48,6 +53,44 @@ impl Order {
             Self::Enrol(request) => &request.account_id,
             Self::Update(request) => &request.account_id,
             Self::Load(request) => &request.account_id,
+            Self::Link(request) => &request.account_id,
+            Self::Unlink(request) => &request.account_id,
+        }
+    }
+}
+
+impl Order {
+    fn member_id(&self) -> &str {
+        match self {
+            Self::Redeem(request) => &request.member_id,
+            Self::Record(request) => request.activity.as_ref().map_or("", |activity| &activity.member_id),
+            _ => "",
+        }
+    }
+
+    /// The account's id, to be filled in.
+    fn account_id_mut(&mut self) -> &mut String {
+        match self {
+            Self::Redeem(request) => &mut request.account_id,
+            Self::Record(request) => &mut request.account_id,
+            Self::Enrol(request) => &mut request.account_id,
+            Self::Update(request) => &mut request.account_id,
+            Self::Load(request) => &mut request.account_id,
+            Self::Link(request) => &mut request.account_id,
+            Self::Unlink(request) => &mut request.account_id,
+        }
+    }
+
+    /// The identifier that names the account in the place of its id.
+    fn named_by(&mut self) -> Option<wire::AccountIdentifier> {
+        match self {
+            Self::Redeem(request) => request.account_identifier.take(),
+            Self::Record(request) => request.account_identifier.take(),
+            Self::Update(request) => request.account_identifier.take(),
+            Self::Load(request) => request.account_identifier.take(),
+            // Whose it is, it says itself.
+            Self::Unlink(request) if request.account_id.is_empty() => request.identifier.clone(),
+            Self::Enrol(_) | Self::Link(_) | Self::Unlink(_) => None,
         }
     }
 }
@@ -66,9 +109,18 @@ impl Edge {
     pub(super) async fn start_order(
         self: &Arc<Self>,
         caller: &Caller,
-        order: Order,
+        mut order: Order,
         patience: Patience,
     ) -> Result<Started, Failure> {
+        let mut named_by = None;
+        let mut is_unresolved = false;
+        if let Some(identifier) = order.named_by() {
+            identifiers::check_alone(&identifier, order.account_id())?;
+            let key = self.key_of(&identifier);
+            let resolved = self.resolve(key).await?;
+            (named_by, is_unresolved) = (Some(key), resolved.is_none());
+            *order.account_id_mut() = resolved.as_deref().unwrap_or(identifiers::NOBODY).to_owned();
+        }
         let stated = self.with_rules(|rules| order_fields::check(&order, rules))?;
         self.check_deadline(caller)?;
         let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
@@ -81,10 +133,20 @@ impl Edge {
             account_id: order.account_id().to_owned(),
             transaction_id: order.transaction_id().to_owned(),
             partner: caller.principal.symbol,
+            named_by,
+            member: member_key(&self.engine.hasher, order.member_id()),
             kind,
         };
+        if is_unresolved {
+            let Some(position) = self.decided(caller, order.transaction_id()).await? else {
+                return Ok(Started::Answered(self.refused(Refusal::IdentifierUnknown, None)));
+            };
+            let edge = self.clone();
+            let lookup = async move { edge.repeat_order(position, command, leaves_time_open).await };
+            return Ok(Started::Lookup(Box::pin(lookup)));
+        }
         self.wait_for_gate(stamp).await?;
-        let ids = ClaimedIds::alone(self.engine.hasher.transaction(&caller.principal.partner, order.transaction_id()));
+        let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
         let own = match self.claim(ids.transaction, patience).await? {
             Claimed::Held(held) => held,
             Claimed::Used(entry) => {
@@ -97,11 +159,21 @@ impl Edge {
         if must_exist && self.view(&command.account_id, patience).await?.is_none() {
             return Ok(Started::Answered(self.refused(Refusal::AccountUnknown, Some(&command))));
         }
+        let subject = match ids.subject == ids.transaction {
+            true => None,
+            false => match self.claim(ids.subject, patience).await? {
+                Claimed::Held(held) => Some(held),
+                Claimed::Used(_) => {
+                    return Ok(Started::Answered(self.refused(Refusal::IdentifierTaken, Some(&command))));
+                }
+            },
+        };
         let account_hash = account_hash(&command.account_id);
         let mut job =
             CommandJob { command, account_hash, stamp, ids, deadline_ns: caller.deadline_ns, ..CommandJob::blank() };
         make_room(&mut job);
-        self.hand_to_worker(Ready { job: Box::new(job), original_version: None }, [own], patience).await
+        let claims = std::iter::once(own).chain(subject);
+        self.hand_to_worker(Ready { job: Box::new(job), original_version: None }, claims, patience).await
     }
 
     /// The checked order with numbers in the place of names.
@@ -134,8 +206,21 @@ impl Edge {
                 let own = caller.principal.symbol;
                 self.lots(wallet, own, &request.lots).map(|lots| CommandKind::Load(Loading { lots }))
             }
+            Order::Link(request) => self.linking(true, request.identifier.as_ref(), order.account_id()),
+            Order::Unlink(request) => self.linking(false, request.identifier.as_ref(), order.account_id()),
         };
         Ok(kind)
+    }
+
+    fn linking(
+        &self,
+        links: bool,
+        identifier: Option<&wire::AccountIdentifier>,
+        account_id: &str,
+    ) -> Result<CommandKind, DictionaryFull> {
+        let identifier = identifier.expect("the check requires an identifier");
+        let (kind, key) = (self.name(&identifier.kind)?, self.key_of(identifier));
+        Ok(CommandKind::Link(Linking { links, kind, key, account_id: account_id.into() }))
     }
 
     fn name(&self, text: &str) -> Result<SymbolId, DictionaryFull> {

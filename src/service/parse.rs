@@ -192,6 +192,7 @@ fn basket(bytes: &[u8]) -> Result<BasketView<'_>, Unusual> {
             8 => view.lines.push(line(value.bytes()?)?),
             9 => view.channel = value.text()?,
             10 => view.payment_method = value.text()?,
+            11 => view.member_id = value.text()?,
             _ => return Err(Unusual),
         }
     }
@@ -269,10 +270,11 @@ mod tests {
     }
 
     fn any_basket() -> impl Strategy<Value = wire::Basket> {
-        let texts = prop::array::uniform7("[a-zà-ž0-9]{0,9}");
+        let texts = prop::array::uniform8("[a-zà-ž0-9]{0,9}");
         let date = prop::option::of((any::<i32>(), -2..14_i32, 0..40_i32));
         (texts, date, any_time(), prop::collection::vec(any_line(), 0..11)).prop_map(|(texts, date, time, lines)| {
-            let [store_id, terminal_id, cashier_id, receipt_number, currency_code, channel, payment_method] = texts;
+            let [store_id, terminal_id, cashier_id, receipt_number, currency_code, channel, payment_method, member_id] =
+                texts;
             let business_date = date.map(|(year, month, day)| wire::Date { year, month, day });
             wire::Basket {
                 store_id,
@@ -285,6 +287,7 @@ mod tests {
                 lines,
                 channel,
                 payment_method,
+                member_id,
             }
         })
     }
@@ -292,6 +295,7 @@ mod tests {
     fn any_accrual() -> impl Strategy<Value = wire::AccrueRequest> {
         ("[a-z0-9-]{0,40}", "[a-z0-9]{0,20}", prop::option::of(any_basket()), any_time()).prop_map(
             |(transaction_id, account_id, basket, posting_time)| wire::AccrueRequest {
+                account_identifier: None,
                 transaction_id,
                 account_id,
                 basket,

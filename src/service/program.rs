@@ -110,7 +110,7 @@ fn summary(program: &Program) -> wire::ProgramSummary {
         time_zone: program.zone.name().to_owned(),
         wallets: program.wallets.iter().map(|wallet| wallet.name.clone()).collect(),
         rules: program.lines.rules.iter().map(|rule| rule.name.clone()).collect(),
-        caps: program.caps.iter().map(|cap| cap.name.clone()).collect(),
+        caps: program.all_caps().map(|cap| cap.name.clone()).collect(),
         metrics: program.metrics.iter().map(|metric| metric.name.clone()).collect(),
         budgets: program.budgets.iter().map(|budget| budget.name.clone()).collect(),
         source_hash: hex(&program.source_hash),

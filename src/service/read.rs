@@ -9,9 +9,10 @@ use super::auth::Caller;
 use super::convert::{self, Looking};
 use super::fields::{Fields, Path};
 use super::history::wire_lot;
+use super::intake::member_key;
 use super::status::Failure;
 use super::view::BasketView;
-use super::{Edge, Patience, times, wire};
+use super::{Edge, Patience, identifiers, times, wire};
 use crate::ledger::account::Account;
 use crate::ledger::command::Basket;
 use crate::ledger::decision::{LotKey, Refusal};
@@ -66,9 +67,16 @@ impl Edge {
     async fn ask_for_quote(
         &self,
         caller: &Caller,
-        request: wire::QuoteRequest,
+        mut request: wire::QuoteRequest,
         patience: Patience,
     ) -> Result<Quote, Failure> {
+        if let Some(identifier) = request.account_identifier.take() {
+            identifiers::check_alone(&identifier, &request.account_id)?;
+            match self.resolve(self.key_of(&identifier)).await? {
+                Some(account_id) => request.account_id = account_id.into(),
+                None => return Ok(Quote::Answered(Box::new(answer::refused(Refusal::IdentifierUnknown, None)))),
+            }
+        }
         let times = self.with_rules(|rules| convert::check_quote(&request, rules))?;
         self.check_deadline(caller)?;
         let mut stamp = self.read_stamp();
@@ -87,6 +95,7 @@ impl Edge {
         let shard = self.engine.shard_of(&request.account_id);
         let (told, quoted) = oneshot::channel();
         let job = QuoteJob {
+            member: member_key(&self.engine.hasher, view.member_id),
             account_id: request.account_id.into_boxed_str(),
             partner: caller.principal.symbol,
             basket,
@@ -104,8 +113,9 @@ impl Edge {
     pub(super) async fn balance(
         &self,
         caller: &Caller,
-        request: wire::GetBalanceRequest,
+        mut request: wire::GetBalanceRequest,
     ) -> Result<wire::GetBalanceResponse, Failure> {
+        self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
         check_account_id(&request.account_id)?;
         self.check_deadline(caller)?;
         let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
@@ -236,7 +246,7 @@ fn totals(account: &Account) -> wire::AccountTotals {
 
 /// The account's own caps, then the metrics, in the windows that contain the instant.
 fn counters(program: &Program, account: &Account, at: TimestampNs) -> Vec<wire::CounterState> {
-    let caps = program.caps.iter().filter(|cap| cap.subject == CapSubject::Account).map(|cap| {
+    let caps = program.all_caps().filter(|cap| cap.subject == CapSubject::Account).map(|cap| {
         let period = cap.window.period(&program.zone, at);
         let unit = match cap.measure {
             CapMeasure::Units => wire::CounterUnit::Points,

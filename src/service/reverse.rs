@@ -157,5 +157,6 @@ fn reversal_command(
             original_position,
             original,
         }),
+        ..Command::default()
     }
 }

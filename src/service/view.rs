@@ -6,6 +6,7 @@ use prost_types::Timestamp;
 use smallvec::SmallVec;
 
 use super::wire;
+use crate::ledger::types::IdentifierKey;
 
 /// Lines that a view holds without memory of their own: those of an ordinary basket.
 const LINES_INLINE: usize = 2;
@@ -17,6 +18,8 @@ pub(super) struct AccrualView<'a> {
     pub account_id: &'a str,
     pub basket: Option<BasketView<'a>>,
     pub posting_time: Option<Timestamp>,
+    /// The identifier by which the account was named, once it is resolved.
+    pub named_by: Option<IdentifierKey>,
 }
 
 /// A basket.
@@ -32,6 +35,7 @@ pub(super) struct BasketView<'a> {
     pub lines: SmallVec<[LineView<'a>; LINES_INLINE]>,
     pub channel: &'a str,
     pub payment_method: &'a str,
+    pub member_id: &'a str,
     /// The bytes that hold store, terminal and cashier and nothing else, where there are such.
     pub place_bytes: Option<&'a [u8]>,
 }
@@ -57,6 +61,7 @@ impl<'a> From<&'a wire::AccrueRequest> for AccrualView<'a> {
             account_id: &request.account_id,
             basket: request.basket.as_ref().map(BasketView::from),
             posting_time: request.posting_time,
+            named_by: None,
         }
     }
 }
@@ -74,6 +79,7 @@ impl<'a> From<&'a wire::Basket> for BasketView<'a> {
             lines: basket.lines.iter().map(LineView::from).collect(),
             channel: &basket.channel,
             payment_method: &basket.payment_method,
+            member_id: &basket.member_id,
             place_bytes: None,
         }
     }

@@ -96,8 +96,10 @@ mod tests {
             lines: vec![line],
             channel: "store".to_owned(),
             payment_method: "card".to_owned(),
+            member_id: String::new(),
         };
         AccrueRequest {
+            account_identifier: None,
             transaction_id: format!("018f3c5e-0000-7000-8000-{number:012}"),
             account_id: format!("household-{number:012}"),
             basket: Some(basket),
@@ -122,7 +124,12 @@ mod tests {
                 exact_micropoints: 259_980_000,
                 further_rules: Vec::new(),
             }],
-            clips: vec![Clip { source: ClipSource::Cap.into(), name: "points per day".to_owned(), clipped_points: 58 }],
+            clips: vec![Clip {
+                source: ClipSource::Cap.into(),
+                name: "points per day".to_owned(),
+                clipped_points: 58,
+                rule: String::new(),
+            }],
             position: Some(1_000_000_000 + number),
             event_time: time,
             posting_time: time,

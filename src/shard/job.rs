@@ -12,7 +12,7 @@ use crate::ledger::decision::{Decision, Refusal};
 use crate::ledger::digest::Digest;
 use crate::ledger::held::HeldTransaction;
 use crate::ledger::program::Program;
-use crate::ledger::types::{AccountNumber, Position, Seq, ShardId, SymbolId, TimestampNs};
+use crate::ledger::types::{AccountNumber, MemberKey, Position, Seq, ShardId, SymbolId, TimestampNs};
 use crate::limits;
 
 /// Called once with the finished job, on the worker's thread. It must not block.
@@ -74,6 +74,7 @@ impl CommandJob {
                 transaction_id: String::new(),
                 partner: SymbolId::EMPTY,
                 kind: CommandKind::Accrue(Basket::default()),
+                ..Command::default()
             },
             account_hash: 0,
             stamp: TimestampNs(0),
@@ -214,6 +215,8 @@ pub struct QuoteJob {
     pub account_id: Box<str>,
     /// The partner that would issue.
     pub partner: SymbolId,
+    /// Which member of the account is buying, if one is named.
+    pub member: MemberKey,
     /// The basket.
     pub basket: Basket,
     /// The stamp.

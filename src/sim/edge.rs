@@ -154,6 +154,7 @@ impl Edge {
         }
         let outbox = machine.outbox().clone();
         let job = Box::new(QuoteJob {
+            member: crate::ledger::types::MemberKey::NONE,
             account_id: account.into(),
             partner: intern(machine, partner),
             basket: basket_of(machine, purchase),
@@ -249,6 +250,7 @@ impl Edge {
                         transaction_id: call.request.transaction_id.clone().into(),
                         partner: intern(machine, &call.request.partner),
                         kind: kind_of(machine, action),
+                        ..Command::default()
                     };
                     call.stage = Stage::Ready(transaction, Box::new(command));
                     Ok(Next::Again)
@@ -285,6 +287,7 @@ impl Edge {
                         original_position: position,
                         original: *original,
                     }),
+                    ..Command::default()
                 };
                 call.stage = Stage::Ready(transaction, Box::new(command));
                 self.go_on(machine, number)
@@ -361,6 +364,7 @@ fn compare(machine: &Machine, request: &Request, entry: Entry, position: Positio
         transaction_id: transaction_id.into(),
         partner: entry.command.partner,
         kind,
+        ..Command::default()
     };
     match entry.command.first_difference(&asked) {
         Some(field) => {
@@ -498,6 +502,7 @@ fn accrual_of(machine: &Machine, request: &Request, account: &str, purchase: &Pu
         transaction_id: request.transaction_id.clone().into(),
         partner: intern(machine, &request.partner),
         kind: CommandKind::Accrue(basket_of(machine, purchase)),
+        ..Command::default()
     }
 }
 

@@ -458,7 +458,7 @@ impl Posting {
                 lots: loading.lots.iter().map(|(key, units)| (lot_name_of(dictionary, key), *units)).collect(),
             },
             // No simulated client sends any.
-            CommandKind::Operate(_) => return Err(DecodeError::Contradiction),
+            CommandKind::Operate(_) | CommandKind::Link(_) => return Err(DecodeError::Contradiction),
         };
         let TimestampNs(posted_at) = entry.posted_at;
         Ok(Self {

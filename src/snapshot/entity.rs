@@ -231,9 +231,10 @@ fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::account::{Account, Counter, Lot, Profile, Totals, WalletTotals};
+    use crate::ledger::account::{Account, Counter, Lot, MemberCounter, Profile, Totals, WalletTotals};
     use crate::ledger::decision::LotKey;
-    use crate::ledger::types::{MonthDay, ProgramVersion};
+    use crate::ledger::held::HeldTransaction;
+    use crate::ledger::types::{IdentifierKey, MemberKey, MonthDay, ProgramVersion};
 
     #[test]
     fn entities_come_back_as_they_were() {
@@ -280,6 +281,8 @@ mod tests {
                 units: 7,
                 held_at: TimestampNs(-5),
             }],
+            members: vec![MemberCounter { member: MemberKey(u64::MAX - 1), counted: account.counters[0] }],
+            identifiers: vec![(IdentifierKey([7; 16]), SymbolId(9))],
         }));
         let partner =
             PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };

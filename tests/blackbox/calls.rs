@@ -44,6 +44,7 @@ pub fn accrual(
     amount_minor: i64,
 ) -> wire::AccrueRequest {
     wire::AccrueRequest {
+        account_identifier: None,
         transaction_id: transaction_id.to_owned(),
         account_id: account_id.to_owned(),
         basket: Some(basket(transaction_id, receipt_time, amount_minor)),

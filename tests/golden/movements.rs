@@ -37,6 +37,7 @@ pub fn entry(kind: CommandKind, decision: Decision) -> Entry {
             transaction_id: "018f3c5e-7a10-7000-8000-0000000005d2".into(),
             partner: SymbolId(2),
             kind,
+            ..Command::default()
         },
         decision: Decision { account_known: true, program: ProgramVersion(12), ..decision },
     }

@@ -13,6 +13,7 @@ use tallystick::ledger::decision::{
 };
 use tallystick::ledger::held::{HeldChange, HeldName, HeldTransaction};
 use tallystick::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
+use tallystick::ledger::packed::Packed;
 use tallystick::ledger::types::{AccountNumber, CellId, Day, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId};
 use tallystick::snapshot::entity::Entity;
 
@@ -154,5 +155,5 @@ pub fn entities() -> Vec<(&'static str, Entity)> {
         profile: Some(Box::new(Profile { held: vec![one("sale-17", 40), one("sale-18", 150)], ..Profile::default() })),
         ..Account::default()
     };
-    vec![("entity-account-held", Entity::Account(ShardId(7), AccountNumber(11_722), Box::new(account)))]
+    vec![("entity-account-held", Entity::Account(ShardId(7), AccountNumber(11_722), Packed::new(&account)))]
 }

@@ -7,15 +7,18 @@ use crate::movements::{change, enrolment, entry, mortal};
 use crate::samples::{lot_change, one_line_accrual, refused, reversal_of};
 use crate::support::NOON;
 use tallystick::journal::record::{Entry, Record};
-use tallystick::ledger::account::{Account, Lot, Profile};
-use tallystick::ledger::command::{CommandKind, Enrolment, Redemption};
-use tallystick::ledger::decision::{CellUse, Decision, Effects, LotKey, Movement};
+use tallystick::ledger::account::{Account, Counter, Lot, MemberCounter, Profile};
+use tallystick::ledger::command::{CommandKind, Enrolment, Linking, Redemption};
+use tallystick::ledger::decision::{CellUse, Decision, Effects, IdentifierChange, LotKey, Movement};
 use tallystick::ledger::packed::Packed;
 use tallystick::ledger::types::{
-    AccountNumber, CellId, Day, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId,
+    AccountNumber, CellId, Day, IdentifierKey, MemberKey, MonthDay, Position, ProgramVersion, Seq, ShardId, SymbolId,
+    WalletId,
 };
 use tallystick::snapshot::entity::Entity;
 
+const MEMBER: MemberKey = MemberKey(0x0123_4567_89ab_cdef);
+const OTHER_MEMBER: MemberKey = MemberKey(u64::MAX);
 const LEAP_DAY: MonthDay = MonthDay { month: 2, day: 29 };
 
 /// Of a terminal, in one window.
@@ -74,6 +77,53 @@ fn redemption_that_puts_off() -> Entry {
     entry(CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 90 }), decision)
 }
 
+/// An accrual of a member, of whom the day's cap and the metric count.
+fn member_accrual() -> Entry {
+    let mut entry = one_line_accrual();
+    entry.command.member = MEMBER;
+    let counters = &mut entry.decision.effects.counters;
+    let last = counters.len() - 1;
+    for place in [0, last] {
+        counters[place].member = MEMBER;
+    }
+    entry
+}
+
+/// By a member, whom nothing counts.
+fn member_redemption() -> Entry {
+    let mut entry = redemption_that_puts_off();
+    entry.command.member = MEMBER;
+    entry
+}
+
+/// A card for an account that it opens, or whose it is no longer.
+fn linking(links: bool) -> Entry {
+    let (kind, key) = (SymbolId(6), IdentifierKey(*b"sixteen bytes of"));
+    let asked = Linking { links, kind, key, account_id: "member-12".into() };
+    let identifier = Some(Box::new(IdentifierChange { key, kind, links }));
+    let effects = Effects { opens_account: links, identifier, ..Effects::default() };
+    let mut entry = entry(CommandKind::Link(asked), Decision { effects, ..Decision::default() });
+    if links {
+        entry.command.account_id = "member-12".into();
+    }
+    entry
+}
+
+/// One card too many.
+fn refused_linking() -> Entry {
+    let mut entry = linking(true);
+    entry.command.account_id.clear();
+    entry.decision = refused(&Decision { effects: Effects::default(), ..entry.decision });
+    entry
+}
+
+/// A redemption by somebody who showed a card.
+fn named_redemption() -> Entry {
+    let mut entry = member_redemption();
+    entry.command.named_by = Some(IdentifierKey(*b"sixteen bytes of"));
+    entry
+}
+
 pub fn records() -> Vec<(&'static str, Record)> {
     let record = |entry: Entry| Record::Entry(Box::new(entry));
     vec![
@@ -84,6 +134,13 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("record-enrolment-birthday-known", record(birthday(Some(LEAP_DAY), None))),
         ("record-enrolment-birthday-forgotten", record(birthday(None, Some(None)))),
         ("record-redemption-extending", record(redemption_that_puts_off())),
+        ("record-accrual-member", record(member_accrual())),
+        ("record-reversal-member", record(reversal_of(&member_accrual()))),
+        ("record-redemption-member", record(member_redemption())),
+        ("record-linking", record(linking(true))),
+        ("record-unlinking", record(linking(false))),
+        ("record-linking-refused", record(refused_linking())),
+        ("record-redemption-named", record(named_redemption())),
     ]
 }
 
@@ -103,8 +160,21 @@ pub fn entities() -> Vec<(&'static str, Entity)> {
         })),
         ..Account::default()
     };
+    let counted = Counter { counter: SymbolId(7), period: 17_226, value: 90, retain_until: Day(17_258) };
+    let mut shared = account.clone();
+    shared.profile = Some(Box::new(Profile {
+        members: vec![MemberCounter { member: MEMBER, counted }, MemberCounter { member: OTHER_MEMBER, counted }],
+        ..Profile::default()
+    }));
+    let mut carded = account.clone();
+    carded.profile = Some(Box::new(Profile {
+        identifiers: vec![(IdentifierKey([1; 16]), SymbolId(6)), (IdentifierKey([2; 16]), SymbolId(300))],
+        ..Profile::default()
+    }));
     vec![
         ("entity-cell-of-subject", Entity::Cell(cell(), 70, 150, Day(17_258))),
         ("entity-account-profiled", Entity::Account(ShardId(7), AccountNumber(11_721), Packed::new(&account))),
+        ("entity-account-members", Entity::Account(ShardId(7), AccountNumber(11_722), Packed::new(&shared))),
+        ("entity-account-identifiers", Entity::Account(ShardId(7), AccountNumber(11_723), Packed::new(&carded))),
     ]
 }

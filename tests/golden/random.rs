@@ -15,7 +15,7 @@ use tallystick::ledger::held::{HeldChange, HeldName};
 use tallystick::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
 use tallystick::ledger::program::{BonusIndex, RuleIndex};
 use tallystick::ledger::types::{
-    AccountNumber, Day, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, WalletId,
+    AccountNumber, Day, MemberKey, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, WalletId,
 };
 use tallystick::limits::UNITS_MAX;
 
@@ -140,6 +140,13 @@ fn decided(kind: &CommandKind, refusal: Option<Refusal>, segments: Vec<(SymbolId
     decision
 }
 
+/// Names a member where a command can; now and then nobody.
+fn named(command: Command, any: i64) -> Command {
+    let can = matches!(command.kind, CommandKind::Redeem(_) | CommandKind::Act(_));
+    let member = if can { MemberKey(any.unsigned_abs() % 3) } else { MemberKey::NONE };
+    Command { member, ..command }
+}
+
 fn any_later_entry() -> impl Strategy<Value = Entry> {
     let refusal = prop_oneof![
         Just(None),
@@ -171,7 +178,9 @@ fn any_later_entry() -> impl Strategy<Value = Entry> {
             decision.effects.opens_account = opens && may_open;
             let account_id = if decision.effects.opens_account { "member-1" } else { "" };
             let transaction_id = if kind == CommandKind::Expire { String::new() } else { id };
-            let command = Command { account_id: account_id.into(), transaction_id, partner, kind };
+            let command =
+                Command { account_id: account_id.into(), transaction_id, partner, kind, ..Command::default() };
+            let command = named(command, balance);
             let (previous, account) = (PreviousRecord::At(Position(9)), AccountNumber(3));
             Entry { previous, account, posted_at: NOON, command, decision }
         },

@@ -65,6 +65,8 @@ fn a_record_has_no_flags_but_those_of_its_kind() {
         ("record-enrolment-refused", 1),
         ("record-loading", LOT),
         ("record-expiry", 1),
+        ("record-linking", LOT),
+        ("record-linking-refused", 1),
     ];
     for (name, flag) in rows {
         let (_, record) = records().into_iter().find(|(known, _)| *known == name).expect("a record of this test");

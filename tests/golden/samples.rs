@@ -14,7 +14,7 @@ use tallystick::ledger::decision::{
 };
 use tallystick::ledger::program::{LineClass, RuleIndex};
 use tallystick::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs, WalletId,
+    AccountNumber, CellId, Day, Item, ItemId, MemberKey, Position, ProgramVersion, SymbolId, TimestampNs, WalletId,
 };
 
 /// The names that the records below use: one item of all attributes and one of a few.
@@ -70,7 +70,13 @@ pub fn lot_change(key: LotKey, delta: i64) -> LotChange {
 }
 
 pub fn counter(counter: u32, period: i32, delta: i64, retain_until: i32) -> CounterChange {
-    CounterChange { counter: SymbolId(counter), period, delta, retain_until: Day(retain_until) }
+    CounterChange {
+        counter: SymbolId(counter),
+        member: MemberKey::NONE,
+        period,
+        delta,
+        retain_until: Day(retain_until),
+    }
 }
 
 pub fn lot_key() -> LotKey {
@@ -137,6 +143,7 @@ pub fn full_accrual() -> Entry {
             transaction_id: TRANSACTION.into(),
             partner: SymbolId(2),
             kind: CommandKind::Accrue(basket(vec![line(1, 1, 12_999), line(2, 3, 500), line(0, 0, 0)])),
+            ..Command::default()
         },
         decision: Decision { effects: Effects { totals, ..decision.effects }, ..decision },
     }
@@ -244,6 +251,7 @@ pub fn reversal_of(original: &Entry) -> Entry {
                 original_position: Position(1_000_000_000),
                 original: granted,
             }),
+            ..Command::default()
         },
         decision,
     }

@@ -21,12 +21,13 @@ async fn enrolled(shop: &mut Shop, request: wire::EnrolRequest) -> wire::Decisio
 }
 
 async fn account(shop: &mut Shop) -> wire::GetAccountResponse {
-    let request = wire::GetAccountRequest { account_id: "anna".to_owned() };
+    let request = wire::GetAccountRequest { account_identifier: None, account_id: "anna".to_owned() };
     shop.account.get_account(request).await.unwrap().into_inner()
 }
 
 async fn updated(shop: &mut Shop, request: wire::EnrolRequest) -> wire::Decision {
     let request = wire::UpdateAccountRequest {
+        account_identifier: None,
         transaction_id: request.transaction_id,
         account_id: request.account_id,
         join_segments: request.join_segments,
@@ -73,7 +74,7 @@ async fn an_account_is_opened_and_joins_and_leaves_segments() {
     let program = PROGRAM.replace("accounts = \"implicit\"", "accounts = \"enrolled\"");
     let mut shop = Shop::open_under(&program).await;
     assert_eq!(refusal(&shop.accrue(accrual("t1", "anna", 900)).await), RefusalCode::AccountUnknown);
-    let request = wire::GetAccountRequest { account_id: "anna".to_owned() };
+    let request = wire::GetAccountRequest { account_identifier: None, account_id: "anna".to_owned() };
     assert_eq!(shop.account.get_account(request).await.unwrap_err().code(), Code::NotFound);
     let unknown = updated(&mut shop, enrolment("u1", &["new"], &[])).await;
     assert_eq!(refusal(&unknown), RefusalCode::AccountUnknown);
@@ -152,6 +153,7 @@ async fn an_opening_balance_is_loaded_once_and_dies_as_it_says() {
     let lot = |points, issuer: &str, end| wire::OpeningLot { points, issuer: issuer.to_owned(), expire_time: end };
     let lots = vec![lot(5, "", None), lot(7, "north", time(soon)), lot(2, "", None), lot(1, "", time(soon + 9))];
     let request = wire::LoadOpeningBalanceRequest {
+        account_identifier: None,
         transaction_id: "o1".to_owned(),
         account_id: "anna".to_owned(),
         wallet: "points".to_owned(),
@@ -167,7 +169,12 @@ async fn an_opening_balance_is_loaded_once_and_dies_as_it_says() {
     let other = shop.account.load_opening_balance(other).await.unwrap().into_inner().decision.unwrap();
     assert_eq!(other.refusal.unwrap().field, "lots");
 
-    let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), wallet: String::new(), lots: true };
+    let request = wire::GetBalanceRequest {
+        account_identifier: None,
+        account_id: "anna".to_owned(),
+        wallet: String::new(),
+        lots: true,
+    };
     let wallet = shop.ledger.get_balance(request).await.unwrap().into_inner().wallets.remove(0);
     assert_eq!((wallet.expiring_points, wallet.expiring_time), (7, time(soon)));
     assert_eq!((wallet.available_points, wallet.pending_points), (15, 0));

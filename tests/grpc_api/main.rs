@@ -8,6 +8,7 @@ mod accounts;
 mod admin;
 mod commands;
 mod deadlines;
+mod identifiers;
 mod many;
 mod operator;
 mod process;

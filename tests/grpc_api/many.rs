@@ -180,6 +180,7 @@ async fn of_many_callers_with_one_receipt_one_earns() {
     for number in 0..32 {
         let mut ledger = shop.ledger.clone();
         let request = wire::AccrueRequest {
+            account_identifier: None,
             transaction_id: format!("t{number}"),
             account_id: format!("a{number}"),
             basket: Some(basket("r1", 100)),

@@ -85,7 +85,8 @@ async fn transaction(shop: &mut Shop, transaction_id: &str) -> wire::Transaction
 async fn a_basket_beyond_the_cap_waits_for_an_operator() {
     let mut shop = Shop::open_under(&watchful()).await;
     assert_eq!(shop.accrue(accrual("t1", "anna", 5_000)).await.held_for_review, None);
-    let quote = wire::QuoteRequest { account_id: "anna".to_owned(), basket: Some(basket("q", 2_000)) };
+    let quote =
+        wire::QuoteRequest { account_id: "anna".to_owned(), basket: Some(basket("q", 2_000)), ..Default::default() };
     let quoted = shop.ledger.quote(quote).await.unwrap().into_inner().decision.unwrap();
     assert_eq!(quoted.held_for_review.unwrap().cap, "watch");
     let decision = shop.accrue(accrual("t2", "anna", 2_000)).await;

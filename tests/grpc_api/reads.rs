@@ -6,7 +6,11 @@ use tonic::Code;
 use crate::support::*;
 
 fn quote(account_id: &str, amount_minor: i64) -> wire::QuoteRequest {
-    wire::QuoteRequest { account_id: account_id.to_owned(), basket: Some(basket("", amount_minor)) }
+    wire::QuoteRequest {
+        account_identifier: None,
+        account_id: account_id.to_owned(),
+        basket: Some(basket("", amount_minor)),
+    }
 }
 
 async fn quoted(shop: &mut Shop, request: wire::QuoteRequest) -> wire::Decision {
@@ -82,7 +86,12 @@ async fn a_balance_states_wallets_totals_and_counters() {
     today.basket.as_mut().unwrap().receipt_time = None;
     shop.accrue(today).await;
     let last = shop.reverse("r1", "t1").await;
-    let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), wallet: "points".to_owned(), lots: false };
+    let request = wire::GetBalanceRequest {
+        account_identifier: None,
+        account_id: "anna".to_owned(),
+        wallet: "points".to_owned(),
+        lots: false,
+    };
     let balance = shop.ledger.get_balance(request.clone()).await.unwrap().into_inner();
     assert_eq!(balance.account_id, "anna");
     assert_eq!(Some(balance.position), last.position);
@@ -158,7 +167,12 @@ async fn pages(shop: &mut Shop, account_id: &str, page_size: i32) -> Vec<Vec<Str
     let mut pages = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = wire::ListTransactionsRequest { account_id: account_id.to_owned(), page_size, page_token };
+        let request = wire::ListTransactionsRequest {
+            account_identifier: None,
+            account_id: account_id.to_owned(),
+            page_size,
+            page_token,
+        };
         let page = shop.ledger.list_transactions(request).await.unwrap().into_inner();
         pages.push(page.transactions.iter().map(|one| one.transaction_id.clone()).collect());
         page_token = page.next_page_token;

@@ -17,9 +17,15 @@ fn redemption(transaction_id: &str, account_id: &str, points: i64) -> wire::Rede
 
 fn review(transaction_id: &str, account_id: &str) -> wire::RecordActivityRequest {
     wire::RecordActivityRequest {
+        account_identifier: None,
         transaction_id: transaction_id.to_owned(),
         account_id: account_id.to_owned(),
-        activity: Some(wire::Activity { kind: "review".to_owned(), channel: "app".to_owned(), activity_time: None }),
+        activity: Some(wire::Activity {
+            kind: "review".to_owned(),
+            channel: "app".to_owned(),
+            activity_time: None,
+            ..wire::Activity::default()
+        }),
         posting_time: None,
     }
 }

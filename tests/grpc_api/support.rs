@@ -203,6 +203,7 @@ pub fn basket(receipt: &str, amount_minor: i64) -> wire::Basket {
 /// An accrual whose receipt is numbered like the transaction.
 pub fn accrual(transaction_id: &str, account_id: &str, amount_minor: i64) -> wire::AccrueRequest {
     wire::AccrueRequest {
+        account_identifier: None,
         transaction_id: transaction_id.to_owned(),
         account_id: account_id.to_owned(),
         basket: Some(basket(transaction_id, amount_minor)),

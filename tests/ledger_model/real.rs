@@ -194,7 +194,13 @@ impl Real {
     /// Decides and applies, as a worker does.
     fn run(&mut self, account: usize, now: TimestampNs, partner: SymbolId, kind: CommandKind) {
         self.account = account;
-        let command = Command { account_id: ACCOUNTS[account].into(), transaction_id: "model".into(), partner, kind };
+        let command = Command {
+            account_id: ACCOUNTS[account].into(),
+            transaction_id: "model".into(),
+            partner,
+            kind,
+            ..Command::default()
+        };
         let mut wanted = Vec::new();
         draws::list(&self.program, &command, now, &mut wanted);
         let returned: &[CellUse] = match &command.kind {

@@ -84,7 +84,7 @@ impl Runner<'_> {
                 let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
                 let edge = self.edge(options.get("by").copied().unwrap_or("north"));
                 let kind = self.kind(words[0], rest, &options, &edge);
-                let answer = edge.send(account, &id, kind);
+                let answer = edge.send_of(account, options.get("member").copied().unwrap_or(""), &id, kind);
                 self.show(&answer)
             }
             ["release" | "reject", original, rest @ ..] => {
@@ -117,6 +117,14 @@ impl Runner<'_> {
                 let show = |one: &HeldTransaction| format!("{} {} by {}", one.transaction_id, one.units, name(one.cap));
                 account.held().iter().map(show).collect::<Vec<_>>().join(", ")
             }),
+            [verb @ ("link" | "unlink"), account, identifier, rest @ ..] => {
+                let options = options(rest);
+                let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
+                let edge = self.edge(options.get("by").copied().unwrap_or("north"));
+                let answer = edge.link(account, identifier, *verb == "link", &id);
+                self.show(&answer)
+            }
+            ["who", identifier] => self.edge("north").whose(identifier).map_or("nobody".to_owned(), String::from),
             ["lots", account] => self.account(account, |account, at| self.lots(account, at)),
             ["ends", account] => self.account(account, |account, _| {
                 let wallet = account.wallet_totals(WalletId(0));
@@ -176,6 +184,7 @@ impl Runner<'_> {
             store: text("store", "s1".to_owned()),
             terminal: text("terminal", String::new()),
             cashier: text("cashier", String::new()),
+            member: text("member", String::new()),
             receipt_at: Some(TimestampNs(now.0 + options.get("printed").map_or(0, |by| duration_ns(by)))),
             lines: words.iter().filter(|word| !word.contains('=')).map(|word| line(word)).collect(),
             stamp: self.stamp(&options),
@@ -243,13 +252,13 @@ impl Runner<'_> {
         let engine = &self.ledger.engine;
         let program = engine.programs().latest().expect("there is a programme").clone();
         let symbol = engine.dictionary.find(name).expect("the counter has a number");
-        let cap = program.caps.iter().find(|cap| cap.symbol == symbol).map(|cap| cap.window);
+        let cap = program.all_caps().find(|cap| cap.symbol == symbol).map(|cap| cap.window);
         let metric = program.metrics.iter().find(|metric| metric.symbol == symbol).map(|metric| metric.window);
         let period = cap.or(metric).expect("a cap or a metric").period(&program.zone, at);
         self.account(account, |account, _| account.counter(symbol, period).to_string())
     }
 
-    /// `12`, `12 of 20: daily -8`, `0 of 5: over visits`, `refused X: field`; with `again` in front when repeated.
+    /// `12`, `12 of 20: daily -8`, `12: of-a-rule used up`, `0 of 5: over visits`, `refused X: field`; with `again` in front when repeated.
     fn show(&mut self, answer: &Answer) -> String {
         let again = if answer.replayed { "again " } else { "" };
         let decision = &answer.decision;
@@ -270,6 +279,9 @@ impl Runner<'_> {
             let joined = told(true).map(|names| format!("joined {names}"));
             let left = told(false).map(|names| format!("left {names}"));
             return format!("{again}{}", joined.into_iter().chain(left).collect::<Vec<_>>().join(", "));
+        }
+        if let Some(change) = decision.effects.identifier.as_deref() {
+            return format!("{again}{}", if change.links { "linked" } else { "unlinked" });
         }
         if let Some(birthday) = decision.effects.birthday {
             let born = birthday.map(|birthday| format!("{:02}-{:02}", birthday.month, birthday.day));
@@ -292,12 +304,18 @@ impl Runner<'_> {
         let held = decision.effects.held.as_deref().and_then(HeldChange::begins_by);
         let held = held.map_or(String::new(), |cap| format!(" held by {}", name(cap)));
         let rewards = self.rewards(answer) + &held;
-        if decision.granted < 0 || decision.granted == decision.earned {
+        if decision.granted < 0 || (decision.granted == decision.earned && decision.clips.is_empty()) {
             return format!("{again}{}{rewards}", decision.granted);
         }
         let over = decision.over_velocity.map(|cap| format!("over {}", name(cap)));
-        let clips = decision.clips.iter().map(|clip| format!("{} -{}", name(clip.source), clip.units));
+        let clips = decision.clips.iter().map(|clip| match clip.units {
+            0 => format!("{} used up", name(clip.source)),
+            units => format!("{} -{units}", name(clip.source)),
+        });
         let reasons: Vec<_> = over.into_iter().chain(clips).collect();
+        if decision.granted == decision.earned {
+            return format!("{again}{}: {}{rewards}", decision.granted, reasons.join(", "));
+        }
         format!("{again}{} of {}: {}{rewards}", decision.granted, decision.earned, reasons.join(", "))
     }
 

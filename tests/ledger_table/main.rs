@@ -5,12 +5,14 @@
 //!
 //! ```text
 //! accrue ACCOUNT [AMOUNT | DEPARTMENT:AMOUNT | DEPARTMENT/BRAND:AMOUNT]... [id=T] [receipt=R] [store=S] [terminal=L]
-//!        [cashier=C] [by=PARTNER] [printed=-3d]        what was granted, and why not more
+//!        [cashier=C] [member=M] [by=PARTNER] [printed=-3d]   what was granted, and why not more
 //! quote  ...                               as accrue, without a trace
 //! reverse ID [id=T] [by=PARTNER]           what was taken back
 //! redeem ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1]
 //! act ACCOUNT KIND [printed=-3d] ...       what was granted for an activity
 //! enrol ACCOUNT +SEGMENT -SEGMENT born=02-29 ...  which segments changed, or which birthday
+//! link ACCOUNT KIND:VALUE | unlink ACCOUNT KIND:VALUE   whether it points to the account from now on
+//! who KIND:VALUE                           the account that it points to
 //! load ACCOUNT UNITS[/ISSUER][@2d] ...     an opening balance, lot by lot
 //! release ID | reject ID [id=T]            what is held of a transaction, decided by an operator
 //! restore ACCOUNT ID until=+5d [by=PARTNER]  what died with a transaction
@@ -35,11 +37,14 @@ mod accounts;
 mod budgets;
 mod caps;
 mod earning;
+mod identifiers;
 mod language;
+mod members;
 mod once;
 mod operator;
 mod profiles;
 mod rewards;
+mod rule_caps;
 mod shared;
 mod spending;
 mod times;
@@ -56,10 +61,13 @@ fn all_tables() -> Vec<Table> {
         budgets::all_tables,
         caps::all_tables,
         earning::all_tables,
+        identifiers::all_tables,
+        members::all_tables,
         once::all_tables,
         operator::all_tables,
         profiles::all_tables,
         rewards::all_tables,
+        rule_caps::all_tables,
         shared::all_tables,
         spending::all_tables,
         times::all_tables,

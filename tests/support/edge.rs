@@ -10,11 +10,11 @@ use std::sync::mpsc::{Receiver, channel};
 use tallystick::ids::{Claim, IdKey};
 use tallystick::journal::Journal;
 use tallystick::journal::record::{Entry, Record, decode};
-use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Reversal};
+use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Linking, Reversal};
 use tallystick::ledger::decision::{Decision, Refusal};
 use tallystick::ledger::operator::{HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
 use tallystick::ledger::state::account_hash;
-use tallystick::ledger::types::{AccountNumber, Item, Position, Seq, ShardId, SymbolId, TimestampNs};
+use tallystick::ledger::types::{AccountNumber, Item, MemberKey, Position, Seq, ShardId, SymbolId, TimestampNs};
 use tallystick::ledger::zone::utc_day;
 use tallystick::limits;
 use tallystick::recovery::ids_of;
@@ -49,6 +49,8 @@ pub struct Accrue {
     pub store: String,
     pub terminal: String,
     pub cashier: String,
+    /// Which member of the account, if any is named.
+    pub member: String,
     pub receipt: String,
     pub receipt_at: Option<TimestampNs>,
     pub lines: Vec<LineText>,
@@ -208,6 +210,10 @@ impl<'a> Edge<'a> {
         }
     }
 
+    fn member(&self, member: &str) -> MemberKey {
+        if member.is_empty() { MemberKey::NONE } else { self.engine.hasher.member(member) }
+    }
+
     /// Sends an accrual and waits for its answer.
     #[track_caller]
     pub fn accrue(&self, accrue: &Accrue) -> Answer {
@@ -229,6 +235,8 @@ impl<'a> Edge<'a> {
             account_id: accrue.account.as_str().into(),
             transaction_id: accrue.transaction_id.as_str().into(),
             partner: self.partner,
+            named_by: None,
+            member: self.member(&accrue.member),
             kind: CommandKind::Accrue(basket),
         };
         let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
@@ -242,14 +250,68 @@ impl<'a> Edge<'a> {
     /// Sends a command that is about nothing but its account, and waits for its answer.
     #[track_caller]
     pub fn send(&self, account: &str, transaction_id: &str, kind: CommandKind) -> Answer {
-        let command =
-            Command { account_id: account.into(), transaction_id: transaction_id.into(), partner: self.partner, kind };
+        self.send_of(account, "", transaction_id, kind)
+    }
+
+    /// As [`Edge::send`], about a member of the account.
+    #[track_caller]
+    pub fn send_of(&self, account: &str, member: &str, transaction_id: &str, kind: CommandKind) -> Answer {
+        let command = Command {
+            account_id: account.into(),
+            transaction_id: transaction_id.into(),
+            partner: self.partner,
+            named_by: None,
+            member: self.member(member),
+            kind,
+        };
         let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
         let pending = match self.claim_transaction(&command, ids.transaction) {
             Claimed::Granted => self.submit(command, ids, None, None),
             Claimed::Answered(answer) => answer,
         };
         pending.wait().expect("the ledger answers")
+    }
+
+    /// Has an identifier, `KIND:VALUE`, point to an account, or no longer.
+    #[track_caller]
+    pub fn link(&self, account: &str, identifier: &str, links: bool, transaction_id: &str) -> Answer {
+        self.begin_link(account, identifier, links, transaction_id).wait().expect("the ledger answers")
+    }
+
+    /// Asks for it.
+    pub fn begin_link(&self, account: &str, identifier: &str, links: bool, transaction_id: &str) -> Pending {
+        let (kind, value) = identifier.split_once(':').expect("a kind and a value");
+        let key = self.engine.hasher.identifier(kind, value);
+        let kind = self.symbol(kind).expect("there is room");
+        let command = Command {
+            account_id: account.into(),
+            transaction_id: transaction_id.into(),
+            partner: self.partner,
+            kind: CommandKind::Link(Linking { links, kind, key, account_id: account.into() }),
+            ..Command::default()
+        };
+        let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
+        match self.claim_transaction(&command, ids.transaction) {
+            Claimed::Granted if links => {
+                self.claim_subject_and_submit(command, ids, Refusal::IdentifierTaken, None, None)
+            }
+            Claimed::Granted => self.submit(command, ids, None, None),
+            Claimed::Answered(answer) => answer,
+        }
+    }
+
+    /// The account that an identifier, `KIND:VALUE`, points to.
+    pub fn whose(&self, identifier: &str) -> Option<Box<str>> {
+        let (kind, value) = identifier.split_once(':').expect("a kind and a value");
+        let key = self.engine.hasher.identifier(kind, value).into();
+        let found = self.engine.shared.ids.lookup(key).expect("the index can be read");
+        match self.read(found.filter(|entry| !entry.freed)?.position) {
+            Some((_, Record::Entry(entry))) => match entry.command.kind {
+                CommandKind::Link(linking) => Some(linking.account_id),
+                other => panic!("{other:?} links nothing"),
+            },
+            other => panic!("{other:?} links nothing"),
+        }
     }
 
     /// Asks for a reversal and waits for its answer.
@@ -276,6 +338,7 @@ impl<'a> Edge<'a> {
                 original_position,
                 original,
             }),
+            ..Command::default()
         };
         // What names the command is known before what it undoes is.
         let unresolved = asked(Box::default(), Position(0), Default::default());
@@ -355,6 +418,7 @@ impl<'a> Edge<'a> {
             transaction_id: transaction_id.into(),
             partner: self.partner,
             kind: CommandKind::Operate(Box::new(Operation { remark, order })),
+            ..Command::default()
         };
         let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
         let pending = match self.claim_transaction(&command, ids.transaction) {
@@ -517,6 +581,7 @@ impl<'a> Edge<'a> {
         let job = Job::Quote(Box::new(QuoteJob {
             account_id: accrue.account.as_str().into(),
             partner: self.partner,
+            member: self.member(&accrue.member),
             basket: self.basket(accrue).expect("the basket fits"),
             stamp: self.stamp(accrue.stamp),
             outcome: CommandOutcome::default(),

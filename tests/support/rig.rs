@@ -157,6 +157,7 @@ impl Rig {
             transaction_id: id,
             partner: self.symbol("north"),
             kind: CommandKind::Accrue(basket),
+            ..Command::default()
         };
         let ids = ids_of(&self.hasher(), &self.dictionary, &command);
         self.claim(ids.transaction);

@@ -87,6 +87,7 @@ pub fn basket(receipt: &str, order: &Order, seconds: i64) -> Basket {
 #[must_use]
 pub fn accrual(transaction_id: &str, guest: &str, receipt: &str, order: &Order, seconds: i64) -> AccrueRequest {
     AccrueRequest {
+        account_identifier: None,
         transaction_id: transaction_id.to_owned(),
         account_id: guest.to_owned(),
         basket: Some(basket(receipt, order, seconds)),
@@ -127,7 +128,11 @@ impl Till {
     /// # Errors
     /// When the call fails.
     pub async fn quote(&self, guest: &str, order: &Order, seconds: i64) -> Result<Decision, CliError> {
-        let request = QuoteRequest { account_id: guest.to_owned(), basket: Some(basket("", order, seconds)) };
+        let request = QuoteRequest {
+            account_identifier: None,
+            account_id: guest.to_owned(),
+            basket: Some(basket("", order, seconds)),
+        };
         let response = self.clients.ledger.clone().quote(call(request)).await.map_err(self.failed("a quote"))?;
         Ok(decided(response.into_inner().decision))
     }
@@ -160,7 +165,12 @@ impl Till {
     /// # Errors
     /// When the call fails.
     pub async fn balance(&self, guest: &str) -> Result<i64, CliError> {
-        let request = GetBalanceRequest { account_id: guest.to_owned(), wallet: String::new(), lots: false };
+        let request = GetBalanceRequest {
+            account_identifier: None,
+            account_id: guest.to_owned(),
+            wallet: String::new(),
+            lots: false,
+        };
         let response =
             self.clients.ledger.clone().get_balance(call(request)).await.map_err(self.failed("a balance"))?;
         Ok(response.into_inner().wallets.first().map_or(0, |wallet| wallet.balance_points))

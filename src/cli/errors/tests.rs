@@ -15,7 +15,7 @@ fn folder() -> std::path::PathBuf {
 
 /// What can happen, by number, as the wire names it.
 fn possible() -> BTreeMap<u16, String> {
-    let codes = (1..).map_while(|number| {
+    let codes = (1..1_000).filter_map(|number| {
         let name = RefusalCode::try_from(number).ok()?.as_str_name().strip_prefix("REFUSAL_CODE_")?.to_owned();
         Some((u16::try_from(number).expect("there are few"), name))
     });

@@ -165,6 +165,10 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
             ("opening_balance", "lots", lots.collect())
         }
         CommandKind::Operate(operation) => operation_as_json(dictionary, operation),
+        CommandKind::Link(linking) => {
+            let content = json!({ "kind": text(dictionary, linking.kind), "linked": linking.links });
+            ("identifier", "identifier", content)
+        }
         CommandKind::Expire => ("expiry", "expiry", json!({})),
     };
     if let Some(fields) = line.as_object_mut() {

@@ -222,6 +222,7 @@ impl BasketReader {
             ..Basket::default()
         };
         let request = AccrueRequest {
+            account_identifier: None,
             transaction_id: id,
             account_id,
             basket: Some(basket),

@@ -44,7 +44,12 @@ impl Kind {
             Some(command::Command::RecordActivity(_)) => Self::Activity,
             Some(command::Command::Enrol(_)) => Self::Enrolment,
             Some(command::Command::LoadOpeningBalance(_)) => Self::OpeningBalance,
-            Some(command::Command::Reverse(_)) | None => Self::Other,
+            Some(
+                command::Command::Reverse(_)
+                | command::Command::LinkIdentifier(_)
+                | command::Command::UnlinkIdentifier(_),
+            )
+            | None => Self::Other,
         }
     }
 
@@ -158,6 +163,8 @@ fn transaction_id(command: &Command) -> &str {
         Some(command::Command::RecordActivity(request)) => &request.transaction_id,
         Some(command::Command::Enrol(request)) => &request.transaction_id,
         Some(command::Command::LoadOpeningBalance(request)) => &request.transaction_id,
+        Some(command::Command::LinkIdentifier(request)) => &request.transaction_id,
+        Some(command::Command::UnlinkIdentifier(request)) => &request.transaction_id,
         None => "",
     }
 }

@@ -13,7 +13,10 @@ use super::rows::{Column, Extent, RowReader};
 use crate::cli::client::to_wire;
 use crate::cli::error::CliError;
 use crate::limits;
-use crate::service::wire::{Activity, Command, RecordActivityRequest, RedeemRequest, command};
+use crate::service::wire::{
+    AccountIdentifier, Activity, Command, LinkIdentifierRequest, RecordActivityRequest, RedeemRequest,
+    UnlinkIdentifierRequest, command,
+};
 
 /// The order of two instants of the wire.
 #[must_use]
@@ -82,11 +85,13 @@ impl RedemptionReader {
         let time = checked_time(&self.rows, 2, self.before.as_ref())?;
         self.before = Some(time);
         let request = RedeemRequest {
+            account_identifier: None,
             transaction_id: format!("{REDEMPTION_PREFIX}{id}"),
             account_id,
             wallet: String::new(),
             points: self.points,
             posting_time: self.posts_at_event_time.then_some(time),
+            member_id: String::new(),
         };
         Ok(Some(FileRedemption { line: self.rows.line(), time, request }))
     }
@@ -100,6 +105,9 @@ const POINTS: usize = 4;
 const ACTIVITY: usize = 5;
 const CHANNEL: usize = 6;
 const WALLET: usize = 7;
+const MEMBER: usize = 8;
+const IDENTIFIER_KIND: usize = 9;
+const IDENTIFIER: usize = 10;
 
 /// Events of any kind, one a row.
 #[derive(Debug)]
@@ -117,8 +125,9 @@ impl EventSource {
     /// When it cannot be read or lacks a column.
     pub fn open(path: &Path) -> Result<(Self, Extent), CliError> {
         let required = ["transaction_id", "account_id", "time", "kind"].map(Column::required);
-        let optional = ["points", "activity", "channel", "wallet"].map(Column::optional);
-        let (rows, extent) = RowReader::open(path, [required, optional].concat())?;
+        let optional = ["points", "activity", "channel", "wallet", "member_id", "identifier_kind", "identifier"]
+            .map(Column::optional);
+        let (rows, extent) = RowReader::open(path, [&required[..], &optional[..]].concat())?;
         let file = path.display().to_string();
         Ok((Self { rows, posts_at_event_time: false, before: None, file }, extent))
     }
@@ -128,16 +137,37 @@ impl EventSource {
         self.posts_at_event_time = is_set;
     }
 
+    fn identifier(&self) -> Result<AccountIdentifier, CliError> {
+        Ok(AccountIdentifier {
+            kind: self.rows.required(IDENTIFIER_KIND, limits::SYMBOL_BYTES_MAX)?,
+            value: self.rows.required(IDENTIFIER, limits::IDENTIFIER_BYTES_MAX)?,
+        })
+    }
+
     fn command(&self, time: Timestamp) -> Result<command::Command, CliError> {
         let transaction_id = self.rows.required(ID, limits::TRANSACTION_ID_BYTES_MAX)?;
         let account_id = self.rows.required(ACCOUNT, limits::ACCOUNT_ID_BYTES_MAX)?;
         let posting_time = self.posts_at_event_time.then_some(time);
         match self.rows.field(KIND) {
             "redemption" => Ok(command::Command::Redeem(RedeemRequest {
+                account_identifier: None,
                 transaction_id,
                 account_id,
                 wallet: self.rows.optional(WALLET, limits::PROGRAM_NAME_BYTES_MAX)?,
                 points: self.rows.number(POINTS, 1, limits::UNITS_MAX)?,
+                posting_time,
+                member_id: self.rows.optional(MEMBER, limits::MEMBER_ID_BYTES_MAX)?,
+            })),
+            "link" => Ok(command::Command::LinkIdentifier(LinkIdentifierRequest {
+                transaction_id,
+                account_id,
+                identifier: Some(self.identifier()?),
+                posting_time,
+            })),
+            "unlink" => Ok(command::Command::UnlinkIdentifier(UnlinkIdentifierRequest {
+                transaction_id,
+                account_id,
+                identifier: Some(self.identifier()?),
                 posting_time,
             })),
             "activity" => {
@@ -145,16 +175,18 @@ impl EventSource {
                     kind: self.rows.required(ACTIVITY, limits::SYMBOL_BYTES_MAX)?,
                     activity_time: Some(time),
                     channel: self.rows.optional(CHANNEL, limits::SYMBOL_BYTES_MAX)?,
+                    member_id: self.rows.optional(MEMBER, limits::MEMBER_ID_BYTES_MAX)?,
                 };
                 let activity = Some(activity);
                 Ok(command::Command::RecordActivity(RecordActivityRequest {
+                    account_identifier: None,
                     transaction_id,
                     account_id,
                     activity,
                     posting_time,
                 }))
             }
-            other => Err(self.rows.wrong(KIND, &format!("{other:?} is neither redemption nor activity"))),
+            other => Err(self.rows.wrong(KIND, &format!("{other:?} is none of redemption, activity, link and unlink"))),
         }
     }
 }
@@ -208,22 +240,37 @@ mod tests {
     }
 
     #[test]
-    fn events_are_redemptions_or_activities() {
+    fn events_are_redemptions_activities_and_linked_identifiers() {
         let file = file(
-            "transaction_id,account_id,time,kind,points,activity\n\
-             t1,a,2017-01-01T12:00:00Z,activity,,review\nt2,a,2017-01-02T12:00:00Z,redemption,50,\n\
-             t3,a,2017-01-02T12:00:00Z,gift,50,\n",
+            "transaction_id,account_id,time,kind,points,activity,identifier_kind,identifier,member_id\n\
+             t1,a,2017-01-01T12:00:00Z,activity,,review,,,ann\nt2,a,2017-01-02T12:00:00Z,redemption,50,,,,\n\
+             l1,a,2017-01-02T12:00:00Z,link,,,card,0042,\nu1,a,2017-01-02T12:00:00Z,unlink,,,card,0042,\n\
+             t3,a,2017-01-02T12:00:00Z,gift,50,,,,\n",
         );
         let (mut source, _) = EventSource::open(file.path()).unwrap();
         let first = source.next().unwrap().unwrap().command.command;
         let Some(command::Command::RecordActivity(request)) = first else { panic!("{first:?}") };
         let activity = request.activity.unwrap();
         assert_eq!((activity.kind.as_str(), request.posting_time), ("review", None));
+        assert_eq!(activity.member_id, "ann");
         assert_eq!(activity.activity_time.map(|time| time.seconds), Some(1_483_272_000));
         let second = source.next().unwrap().unwrap().command.command;
         let Some(command::Command::Redeem(request)) = second else { panic!("{second:?}") };
         assert_eq!((request.transaction_id.as_str(), request.points), ("t2", 50));
+        let card = Some(AccountIdentifier { kind: "card".to_owned(), value: "0042".to_owned() });
+        let third = source.next().unwrap().unwrap().command.command;
+        let Some(command::Command::LinkIdentifier(request)) = third else { panic!("{third:?}") };
+        assert_eq!(
+            (request.transaction_id.as_str(), request.account_id.as_str(), request.identifier),
+            ("l1", "a", card.clone())
+        );
+        let fourth = source.next().unwrap().unwrap().command.command;
+        let Some(command::Command::UnlinkIdentifier(request)) = fourth else { panic!("{fourth:?}") };
+        assert_eq!((request.transaction_id.as_str(), request.identifier), ("u1", card));
         let message = source.next().unwrap_err().to_string();
-        assert!(message.ends_with(":4: column kind: \"gift\" is neither redemption nor activity"), "{message}");
+        assert!(
+            message.ends_with(":6: column kind: \"gift\" is none of redemption, activity, link and unlink"),
+            "{message}"
+        );
     }
 }

@@ -165,6 +165,7 @@ impl BalanceSource {
             return Ok(None);
         }
         let request = LoadOpeningBalanceRequest {
+            account_identifier: None,
             transaction_id: derived_id("opening", &[&account_id, &wallet]),
             account_id,
             wallet,

@@ -68,11 +68,12 @@ enum ImportWhat {
     /// expires_at (empty: never), which may be missing. Rows of one account and wallet follow each other; they are
     /// loaded together, once: a second load of other content is refused.
     Accounts(AccountsArgs),
-    /// Redemptions and activities, from a CSV file, compressed or not
+    /// Redemptions, activities and linked identifiers, from a CSV file, compressed or not
     ///
-    /// The columns are transaction_id, account_id, time, kind (redemption or activity), and points and wallet (of a
-    /// redemption), activity and channel (of an activity), which may be missing. Rows are ordered by time. Redemptions
-    /// of more points than there were are counted and do not change the exit status.
+    /// The columns are transaction_id, account_id, time, kind (redemption, activity, link or unlink), and points and
+    /// wallet (of a redemption), activity and channel (of an activity), member_id (of either), identifier_kind and
+    /// identifier (that is linked or unlinked, such as card and its number), which may be missing. Rows are ordered by
+    /// time. Redemptions of more points than there were are counted and do not change the exit status.
     Events(EventsArgs),
 }
 

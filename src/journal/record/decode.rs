@@ -5,27 +5,28 @@
 
 use super::{
     Entry, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL, KIND_ACCRUAL,
-    KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_REDEMPTION,
-    KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING,
-    KIND_REFUSED_REDEMPTION, KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL,
-    Opening, Parts, PreviousRecord, Publication, Record, has_subject, implied_lot, named_cells, operator,
+    KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LINKING, KIND_LOADING, KIND_OPENING, KIND_PROGRAM,
+    KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_ENROLMENT,
+    KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_RESTORATION,
+    KIND_REFUSED_REVERSAL, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL, Opening, Parts, PreviousRecord, Publication,
+    Record, has_subject, implied_lot, named_cells, operator,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::command::{
-    Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Receipt, Redemption, Reversal,
+    Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Linking, Loading, Receipt, Redemption, Reversal,
 };
 use crate::ledger::decision::{
-    BonusAward, CellUse, Clip, CounterChange, Decision, LineOutcome, LotChange, Movement, Outcome, Refusal,
-    TierStanding, TotalsChange,
+    BonusAward, CellUse, Clip, CounterChange, Decision, IdentifierChange, LineOutcome, LotChange, Movement, Outcome,
+    Refusal, TierStanding, TotalsChange,
 };
 use crate::ledger::held::{HeldChange, HeldName};
 use crate::ledger::operator::OperatorOrder;
 use crate::ledger::packed::get_lot_key;
 use crate::ledger::program::{BonusIndex, LineClass, RuleIndex};
 use crate::ledger::types::{
-    AccountNumber, CellId, Day, Item, ItemId, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, Units,
-    WalletId,
+    AccountNumber, CellId, Day, IdentifierKey, Item, ItemId, MemberKey, MonthDay, Position, ProgramVersion, SymbolId,
+    TimestampNs, Units, WalletId,
 };
 use crate::ledger::zone::utc_day;
 use crate::limits;
@@ -37,10 +38,10 @@ use crate::limits;
 pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeError> {
     let mut reader = Reader::new(bytes);
     let record = match reader.byte()? {
-        kind @ KIND_ACCRUAL..=KIND_EXPIRY => Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?)),
-        kind @ KIND_RELEASE..=KIND_REFUSED_ADJUSTMENT => {
-            Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?))
-        }
+        kind @ (KIND_ACCRUAL..=KIND_EXPIRY
+        | KIND_RELEASE..=KIND_REFUSED_ADJUSTMENT
+        | KIND_LINKING
+        | KIND_REFUSED_LINKING) => Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?)),
         KIND_OPENING => Record::Opening(Opening {
             epoch: reader.unsigned()?,
             at: TimestampNs(i64::from_le_bytes(reader.array()?)),
@@ -74,7 +75,7 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
         KIND_ACCRUAL => FLAG_OPENS_ACCOUNT | FLAG_TERMINAL | FLAG_CASHIER | FLAG_LOT | FLAG_OVER_VELOCITY | FLAG_MORE,
         KIND_REFUSED_ACCRUAL => FLAG_TERMINAL | FLAG_CASHIER | FLAG_MORE,
         KIND_ACTIVITY => FLAG_OPENS_ACCOUNT | FLAG_LOT | FLAG_OVER_VELOCITY | FLAG_MORE,
-        KIND_ENROLMENT | KIND_LOADING => FLAG_OPENS_ACCOUNT | FLAG_MORE,
+        KIND_ENROLMENT | KIND_LOADING | KIND_LINKING => FLAG_OPENS_ACCOUNT | FLAG_MORE,
         _ => FLAG_MORE,
     };
     if flags & !possible != 0 {
@@ -111,8 +112,13 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
         _ => {}
     }
     get_outcome(reader, flags, partner, &asked, posted_at, &mut decision)?;
-    let command =
-        Command { account_id: account_id.into(), transaction_id: transaction_id.into(), partner, kind: asked };
+    let command = Command {
+        account_id: account_id.into(),
+        transaction_id: transaction_id.into(),
+        partner,
+        kind: asked,
+        ..Command::default()
+    };
     let mut entry = Entry { previous, account, posted_at, command, decision };
     get_parts(reader, flags, &mut entry)?;
     match &entry.command.kind {
@@ -140,6 +146,7 @@ fn is_refused(kind: u8) -> bool {
             | KIND_REFUSED_LOADING
             | KIND_REFUSED_RESTORATION
             | KIND_REFUSED_ADJUSTMENT
+            | KIND_REFUSED_LINKING
     )
 }
 
@@ -171,6 +178,12 @@ fn get_question(
             birthday: None,
         }),
         KIND_LOADING | KIND_REFUSED_LOADING => CommandKind::Load(get_loading(reader)?),
+        KIND_LINKING | KIND_REFUSED_LINKING => CommandKind::Link(Linking {
+            links: flag(reader)?,
+            kind: SymbolId(reader.number()?),
+            key: IdentifierKey(reader.array()?),
+            account_id: reader.id()?,
+        }),
         KIND_EXPIRY => CommandKind::Expire,
         _ => CommandKind::Operate(Box::new(operator::get_operation(kind, reader)?)),
     })
@@ -241,6 +254,10 @@ fn get_outcome(
             (decision.earned, decision.granted) = (sum, sum);
         }
         CommandKind::Operate(operation) => operator::get_effects(reader, partner, &operation.order, decision)?,
+        CommandKind::Link(linking) => {
+            let Linking { links, kind, key, .. } = *linking;
+            decision.effects.identifier = Some(Box::new(IdentifierChange { key, kind, links }));
+        }
         CommandKind::Expire => {}
     }
     Ok(())
@@ -319,6 +336,15 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
         effects.birthday = flag(reader)?.then_some(birthday);
     }
     get_held_parts(reader, parts, entry)?;
+    if parts & Parts::MEMBER != 0 {
+        get_member(reader, entry)?;
+    }
+    if parts & Parts::NAMED_BY != 0 {
+        if matches!(entry.command.kind, CommandKind::Reverse(_) | CommandKind::Expire) {
+            return Err(DecodeError::Contradiction);
+        }
+        entry.command.named_by = Some(IdentifierKey(reader.array()?));
+    }
     Ok(())
 }
 
@@ -341,6 +367,34 @@ fn get_held_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> Res
         return Err(DecodeError::Contradiction);
     }
     entry.decision.effects.held = Some(Box::new(change));
+    Ok(())
+}
+
+/// Reads who is meant, and which counters are that member's.
+fn get_member(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), DecodeError> {
+    let member = MemberKey(u64::from_le_bytes(reader.array()?));
+    let places = (0..reader.count()?).map(|_| reader.number::<usize>()).collect::<Result<Vec<_>, _>>()?;
+    if member == MemberKey::NONE || !places.is_sorted_by(|a, b| a < b) {
+        return Err(DecodeError::Contradiction);
+    }
+    let is_refused = entry.decision.refusal().is_some();
+    match &mut entry.command.kind {
+        CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Redeem(_) => entry.command.member = member,
+        CommandKind::Reverse(reversal) if !places.is_empty() => {
+            name_member(&mut reversal.original.counters, &places, member)?;
+        }
+        _ => return Err(DecodeError::Contradiction),
+    }
+    if is_refused && matches!(entry.command.kind, CommandKind::Reverse(_)) {
+        return Ok(());
+    }
+    name_member(&mut entry.decision.effects.counters, &places, member)
+}
+
+fn name_member(counters: &mut [CounterChange], places: &[usize], member: MemberKey) -> Result<(), DecodeError> {
+    for place in places {
+        counters.get_mut(*place).ok_or(DecodeError::Contradiction)?.member = member;
+    }
     Ok(())
 }
 
@@ -491,6 +545,7 @@ pub(super) fn get_counters(reader: &mut Reader<'_>, posted_at: TimestampNs) -> R
     for _ in 0..count {
         counters.push(CounterChange {
             counter: SymbolId(reader.number()?),
+            member: MemberKey::NONE,
             period: i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)?,
             delta: reader.signed()?,
             retain_until: offset_day(utc_day(posted_at), reader.signed()?)?,

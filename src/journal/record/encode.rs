@@ -5,10 +5,11 @@
 
 use super::{
     EntryHeader, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL,
-    KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LOADING, KIND_OPENING, KIND_PROGRAM,
-    KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LOADING,
-    KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record,
-    has_subject, implied_lot, named_cells, operator,
+    KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LINKING, KIND_LOADING, KIND_OPENING,
+    KIND_PROGRAM, KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT,
+    KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL,
+    KIND_SYMBOL, Parts, PreviousRecord, Record, has_subject, implied_lot, named_cells, named_counters, named_member,
+    operator,
 };
 use crate::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted};
@@ -17,7 +18,7 @@ use crate::ledger::held::HeldChange;
 use crate::ledger::operator::OperatorOrder;
 use crate::ledger::packed::put_lot_key;
 use crate::ledger::program::{LineClass, RuleIndex};
-use crate::ledger::types::{MonthDay, SymbolId, TimestampNs};
+use crate::ledger::types::{MemberKey, MonthDay, SymbolId, TimestampNs};
 use crate::ledger::zone::utc_day;
 
 /// Appends the record of a command. Allocates only to grow `out`.
@@ -76,6 +77,7 @@ fn kind_of(command: &Command, decision: &Decision) -> u8 {
         CommandKind::Enrol(_) => (KIND_ENROLMENT, KIND_REFUSED_ENROLMENT),
         CommandKind::Load(_) => (KIND_LOADING, KIND_REFUSED_LOADING),
         CommandKind::Operate(operation) => operator::kinds_of(&operation.order),
+        CommandKind::Link(_) => (KIND_LINKING, KIND_REFUSED_LINKING),
         // There is nothing that could be refused.
         CommandKind::Expire => (KIND_EXPIRY, KIND_EXPIRY),
     };
@@ -115,6 +117,12 @@ fn put_question(out: &mut Vec<u8>, kind: &CommandKind, posted_at: TimestampNs) {
             }
         }
         CommandKind::Operate(operation) => operator::put_operation(out, operation),
+        CommandKind::Link(linking) => {
+            out.push(u8::from(linking.links));
+            put_unsigned(out, u64::from(linking.kind.0));
+            out.extend_from_slice(&linking.key.0);
+            put_id(out, &linking.account_id);
+        }
         CommandKind::Expire => {}
     }
 }
@@ -134,7 +142,11 @@ fn put_outcome(out: &mut Vec<u8>, command: &Command, decision: &Decision, posted
         CommandKind::Operate(operation) if matches!(operation.order, OperatorOrder::Reject(_)) => {
             put_cells(out, &decision.cells);
         }
-        CommandKind::Redeem(_) | CommandKind::Load(_) | CommandKind::Operate(_) | CommandKind::Expire => {}
+        CommandKind::Redeem(_)
+        | CommandKind::Load(_)
+        | CommandKind::Operate(_)
+        | CommandKind::Link(_)
+        | CommandKind::Expire => {}
     }
 }
 
@@ -161,6 +173,8 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
         set(Parts::HELD, change.begins_by().is_some());
         set(Parts::ENDS_HOLD, matches!(command.kind, CommandKind::Reverse(_)));
     }
+    set(Parts::NAMED_BY, command.named_by.is_some());
+    set(Parts::MEMBER, named_member(command, decision) != MemberKey::NONE);
     parts
 }
 
@@ -227,6 +241,16 @@ fn put_profile_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision:
     }
     if let Some(cap) = decision.effects.held.as_deref().and_then(HeldChange::begins_by) {
         put_unsigned(out, u64::from(cap.0));
+    }
+    if parts & Parts::MEMBER != 0 {
+        out.extend_from_slice(&named_member(command, decision).0.to_le_bytes());
+        let of_member = |(_, change): &(usize, &CounterChange)| change.member != MemberKey::NONE;
+        let counters = || named_counters(command, decision).iter().enumerate().filter(of_member);
+        put_unsigned(out, counters().count() as u64);
+        counters().for_each(|(index, _)| put_unsigned(out, index as u64));
+    }
+    if let Some(key) = command.named_by {
+        out.extend_from_slice(&key.0);
     }
 }
 

@@ -14,9 +14,11 @@ pub use encode::{encode_control, encode_entry};
 
 use crate::codec::{DecodeError, Reader, put_string, put_unsigned};
 use crate::ledger::command::{Command, CommandKind, Granted};
-use crate::ledger::decision::{CellUse, Decision, LotChange, LotKey, Movement};
+use crate::ledger::decision::{CellUse, CounterChange, Decision, LotChange, LotKey, Movement};
 use crate::ledger::held::HeldChange;
-use crate::ledger::types::{AccountNumber, Item, ItemId, Position, ProgramVersion, SymbolId, TimestampNs, Units};
+use crate::ledger::types::{
+    AccountNumber, Item, ItemId, MemberKey, Position, ProgramVersion, SymbolId, TimestampNs, Units,
+};
 
 const KIND_ACCRUAL: u8 = 1;
 const KIND_REVERSAL: u8 = 2;
@@ -35,6 +37,8 @@ const KIND_OPENING: u8 = 16;
 const KIND_SYMBOL: u8 = 17;
 const KIND_ITEM: u8 = 18;
 const KIND_PROGRAM: u8 = 19;
+const KIND_LINKING: u8 = 30;
+const KIND_REFUSED_LINKING: u8 = 31;
 
 const KIND_RELEASE: u8 = 20;
 const KIND_REJECTION: u8 = 21;
@@ -79,8 +83,19 @@ impl Parts {
     const HELD: u64 = 1_024;
     /// The reversal of what was held until now. It has no fields.
     const ENDS_HOLD: u64 = 2_048;
+    /// The member whom the command names, and which counters are that member's.
+    const MEMBER: u64 = 8_192;
+    /// The identifier by which the caller named the account.
+    const NAMED_BY: u64 = 16_384;
     /// All of them.
-    const ALL: u64 = 4_095;
+    const ALL: u64 = 4_095 | Self::MEMBER | Self::NAMED_BY;
+}
+
+/// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any
+/// dictionary decodes it.
+#[must_use]
+pub fn is_expiry(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&KIND_EXPIRY)
 }
 
 /// The changes of lots that the ordinary content of a record implies.
@@ -101,6 +116,7 @@ fn implied_lot(command: &Command, decision: &Decision) -> Option<LotChange> {
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)
         | CommandKind::Operate(_)
+        | CommandKind::Link(_)
         | CommandKind::Expire => None,
     }
 }
@@ -116,6 +132,20 @@ fn named_cells<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CellUse
         CommandKind::Reverse(_) | CommandKind::Operate(_) => command.kind.returns_to(),
         _ => &decision.cells,
     }
+}
+
+/// The counters of which those of a member are stated: a reversal's are those of its original.
+fn named_counters<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CounterChange] {
+    match &command.kind {
+        CommandKind::Reverse(reversal) => &reversal.original.counters,
+        _ => &decision.effects.counters,
+    }
+}
+
+/// The member that a record tells of: whom its command names, or whose counters a reversal's original moved.
+fn named_member(command: &Command, decision: &Decision) -> MemberKey {
+    let of_counters = named_counters(command, decision).iter().map(|change| change.member);
+    of_counters.fold(command.member, Ord::max)
 }
 
 /// Where the account's previous record lies.

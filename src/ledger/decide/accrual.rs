@@ -1,14 +1,16 @@
 //! A basket: what its lines earn, what the account's level and bonuses add, and what caps and budgets leave of it.
 
 use super::bounds::{self, Bounded};
+use super::rule_caps::{self, Share};
 use super::{lots, profile, tiers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
 use crate::ledger::decision::{BonusAward, Decision, LineOutcome, LotChange, Movement, Outcome, TotalsChange};
 use crate::ledger::earn::LineSums;
-use crate::ledger::program::{BPS_ONE, BonusIndex, Conditions, Facts, LineClass, Periods, Program, Trigger};
+use crate::ledger::program::{BPS_ONE, BonusIndex, Conditions, Facts, LineClass, Periods, Program, RuleIndex, Trigger};
 use crate::ledger::state::Context;
 use crate::ledger::types::{Day, SymbolId, Units};
+use crate::limits;
 
 pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, context: &Context<'_>, out: &mut Decision) {
     let (partner, account_id) = (command.partner, &*command.account_id);
@@ -35,16 +37,26 @@ pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, cont
     if program.lines.needs_eligible_amount {
         facts.eligible_minor = eligible_minor(program, basket);
     }
-    let remainder = profile::remainder(account, program);
-    let (earned, left, eligible_minor) = judge_lines(program, basket, &facts, remainder, out);
+    let judge = LineJudge::new(program, basket, &facts, profile::remainder(account, program));
+    let bounded = Bounded { account, basket: Some(basket), command, periods, eligible_minor: 0, context };
+    // Filled only where the programme has rules with caps.
+    let mut shares: Option<[Share; limits::PROGRAM_CAPS_MAX]> = None;
+    let (shares, (earned, left, eligible_minor)) = if program.lines.capped.is_empty() {
+        (&mut [][..], judge.judge(|_| false, out))
+    } else {
+        let shares = shares.insert([Share::default(); limits::PROGRAM_CAPS_MAX]);
+        let shares = shares.get_mut(..program.lines.capped.len()).expect("a programme has few caps");
+        let judged = rule_caps::judge(&judge, &bounded, shares, out);
+        (shares, judged)
+    };
     facts.eligible_minor = eligible_minor;
     out.earned = earned;
     award_bonuses(account, Trigger::Basket, periods, &facts, context, out);
 
-    let bounded = Bounded { account, command, basket: Some(basket), periods, eligible_minor, context };
-    bounded.apply(out);
+    let bounded = Bounded { eligible_minor, ..bounded };
+    bounded.apply(shares, out);
     grant(partner, periods, context, out);
-    bounded.count(out);
+    bounded.count(shares, out);
     lots::extend(account, day, context, out);
     profile::note_basket(account, day, left, program, out);
     tiers::note(standing, account, program, periods, out);
@@ -52,33 +64,54 @@ pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, cont
     bounds::check_balance(account, context, out);
 }
 
-/// Judges every line; the units that all earn together with what was left over before, what is left over now, and the
-/// eligible amount.
-fn judge_lines(
-    program: &Program,
-    basket: &Basket,
-    facts: &Facts<'_>,
+/// The lines of a basket and what they are judged by.
+pub(super) struct LineJudge<'a> {
+    pub(super) program: &'a Program,
+    pub(super) basket: &'a Basket,
+    facts: &'a Facts<'a>,
+    /// What earlier baskets left over.
     remainder: i64,
-    out: &mut Decision,
-) -> (Units, i64, i64) {
-    let level = program.tiers.as_ref().and_then(|ladder| ladder.at(facts.level));
-    let mut sums = LineSums::new(program, level.map_or(BPS_ONE, |level| level.multiplier_bps), remainder);
-    let mut eligible_minor = 0;
-    for (line, number) in basket.lines.iter().zip(0..) {
-        let first = out.stacked.len();
-        let stacked = &mut out.stacked;
-        let holds = |when: &Conditions| when.hold(facts);
-        let class = program.lines.judge(&line.item, holds, |rule| stacked.push((number, rule)));
-        out.lines.push(LineOutcome { class });
-        if class != LineClass::Ineligible {
-            eligible_minor += line.amount_minor;
-        }
-        let beside = out.stacked.get_mut(first..).unwrap_or_default();
-        beside.sort_unstable_by_key(|(_, rule)| *rule);
-        sums.add(class, beside.iter().map(|(_, rule)| *rule), line.amount_minor, line.quantity);
+    /// The multiplier of the account's level.
+    tier_bps: i64,
+}
+
+impl<'a> LineJudge<'a> {
+    fn new(program: &'a Program, basket: &'a Basket, facts: &'a Facts<'a>, remainder: i64) -> Self {
+        let level = program.tiers.as_ref().and_then(|ladder| ladder.at(facts.level));
+        Self { program, basket, facts, remainder, tier_bps: level.map_or(BPS_ONE, |level| level.multiplier_bps) }
     }
-    let (units, left) = sums.units();
-    (units, left, eligible_minor)
+
+    /// Judges every line without the rules that `skips` names; the units that all earn together with what was left over
+    /// before, what is left over now, and the eligible amount.
+    pub(super) fn judge(&self, skips: impl Fn(RuleIndex) -> bool, out: &mut Decision) -> (Units, i64, i64) {
+        let program = self.program;
+        let mut sums = LineSums::new(program, self.tier_bps, self.remainder);
+        let mut eligible_minor = 0;
+        for (line, number) in self.basket.lines.iter().zip(0..) {
+            let first = out.stacked.len();
+            let stacked = &mut out.stacked;
+            let holds = |when: &Conditions| when.hold(self.facts);
+            let class = program.lines.judge_without(&line.item, &skips, holds, |rule| stacked.push((number, rule)));
+            out.lines.push(LineOutcome { class });
+            if class != LineClass::Ineligible {
+                eligible_minor += line.amount_minor;
+            }
+            let beside = out.stacked.get_mut(first..).unwrap_or_default();
+            beside.sort_unstable_by_key(|(_, rule)| *rule);
+            sums.add(class, beside.iter().map(|(_, rule)| *rule), line.amount_minor, line.quantity);
+        }
+        let (units, left) = sums.units();
+        (units, left, eligible_minor)
+    }
+
+    /// The units that the basket would earn if, line by line, the rules that `skips` names were not there.
+    pub(super) fn units_without(&self, skips: impl Fn(u32, RuleIndex) -> bool) -> Units {
+        let mut sums = LineSums::new(self.program, self.tier_bps, self.remainder);
+        for (line, number) in self.basket.lines.iter().zip(0..) {
+            sums.add_without(line, |rule| skips(number, rule), |when| when.hold(self.facts));
+        }
+        sums.units().0
+    }
 }
 
 /// The local day on which the account was opened: this one for an account that is about to be.

@@ -36,10 +36,10 @@ pub(super) fn decide(
         ..profile::facts(account, day)
     };
     accrual::award_bonuses(account, Trigger::Activity(activity.kind), periods, &facts, context, out);
-    let bounded = Bounded { account, command, basket: None, periods, eligible_minor: 0, context };
-    bounded.apply(out);
+    let bounded = Bounded { account, basket: None, command, periods, eligible_minor: 0, context };
+    bounded.apply(&mut [], out);
     accrual::grant(partner, periods, context, out);
-    bounded.count(out);
+    bounded.count(&mut [], out);
     lots::extend(account, day, context, out);
     tiers::note(standing, account, program, periods, out);
     out.effects.totals = TotalsChange::of_activity(&out.clips);

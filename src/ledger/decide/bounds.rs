@@ -3,6 +3,7 @@
 //! What must stay true: no bound is exceeded by one unit, and the last unit can be granted (invariant 6); a cell whose
 //! room the decision depended on is named in it, with that room.
 
+use super::rule_caps::{self, Share};
 use super::tiers;
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
@@ -13,7 +14,7 @@ use crate::ledger::program::{
     BonusIndex, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Over, Periods, Program,
 };
 use crate::ledger::state::Context;
-use crate::ledger::types::{CellId, SymbolId, Units, WalletId};
+use crate::ledger::types::{CellId, MemberKey, SymbolId, Units, WalletId};
 use crate::limits;
 
 /// A command as far as bounds look at it.
@@ -28,9 +29,11 @@ pub(super) struct Bounded<'a> {
 }
 
 impl Bounded<'_> {
-    /// Velocity first, then what clips, in the order of the file, then budgets; then what holds the rest back.
-    pub(super) fn apply(&self, out: &mut Decision) {
+    /// What rules' own caps leave first, then velocity, then what clips, in the order of the file, then budgets; then what
+    /// holds the rest back.
+    pub(super) fn apply(&self, shares: &mut [Share], out: &mut Decision) {
         out.granted = out.earned;
+        rule_caps::clip(self, shares, out);
         self.decline(out);
         for cap in self.context.program.caps.iter().filter(|cap| cap.clips()) {
             if let Some(room) = self.room(cap, out.granted > 0, out) {
@@ -68,17 +71,19 @@ impl Bounded<'_> {
 
     /// A basket that would have earned earns nothing once a window has no room for it.
     fn decline(&self, out: &mut Decision) {
-        if out.earned == 0 {
+        if out.granted == 0 {
             return;
         }
         for cap in self.context.program.caps.iter().filter(|cap| cap.declines()) {
-            let wanted = self.wanted(cap, out.earned);
+            let wanted = self.wanted(cap, out.granted);
             if wanted == 0 {
                 continue;
             }
             if self.room(cap, true, out).is_some_and(|room| wanted > room) {
                 out.over_velocity = Some(cap.symbol);
                 out.granted = 0;
+                // What was withheld before is part of what is denied now.
+                out.clips.clear();
                 return;
             }
         }
@@ -96,9 +101,15 @@ impl Bounded<'_> {
 
     /// What a cap leaves, not less than 0; `None` for a cap that is about something which the command does not say, or
     /// about a cell at which nobody needs to look.
-    fn room(&self, cap: &Cap, needed: bool, out: &mut Decision) -> Option<i64> {
-        if cap.subject == CapSubject::Account {
-            return Some((cap.limit - self.counted(cap)).max(0));
+    pub(super) fn room(&self, cap: &Cap, needed: bool, out: &mut Decision) -> Option<i64> {
+        match cap.subject {
+            CapSubject::Account => return Some((cap.limit - self.counted(cap)).max(0)),
+            CapSubject::Member if self.command.member == MemberKey::NONE => return None,
+            CapSubject::Member => {
+                let counted = self.account.member_counter(self.command.member, cap.symbol, self.periods.of(cap.window));
+                return Some((cap.limit - counted).max(0));
+            }
+            _ => {}
         }
         let cell = draws::cell_of(cap, self.basket, self.command.partner, self.periods)?;
         needed.then(|| look_into(cell, self.context, out))
@@ -117,12 +128,12 @@ impl Bounded<'_> {
     }
 
     /// Moves the counters of caps, metrics and bonuses, and takes from the cells.
-    pub(super) fn count(&self, out: &mut Decision) {
+    pub(super) fn count(&self, shares: &mut [Share], out: &mut Decision) {
         let program = self.context.program;
-        for cap in program.caps.iter().filter(|cap| cap.subject == CapSubject::Account) {
-            let delta = self.wanted(cap, out.granted);
-            self.push_counter(cap.symbol, cap.window, i32::from(cap.rolling) - 1, delta, out);
+        for cap in program.caps.iter().filter(|cap| !cap.subject.is_shared()) {
+            self.count_cap(cap, self.wanted(cap, out.granted), out);
         }
+        rule_caps::count(self, shares, out);
         for metric in &program.metrics {
             let delta = match metric.measure {
                 MetricMeasure::EligibleAmount => self.eligible_minor,
@@ -130,7 +141,8 @@ impl Bounded<'_> {
                 MetricMeasure::Baskets => i64::from(self.basket.is_some()),
             };
             let ladder = program.tiers.as_ref().filter(|ladder| ladder.metric == metric.symbol);
-            self.push_counter(metric.symbol, metric.window, ladder.map_or(0, tiers::windows_kept), delta, out);
+            let ahead = ladder.map_or(0, tiers::windows_kept);
+            self.push_counter((metric.symbol, MemberKey::NONE), metric.window, ahead, delta, out);
         }
         if out.over_velocity.is_some() {
             // What is denied uses up no bonus.
@@ -141,13 +153,13 @@ impl Bounded<'_> {
             let bonus = award.and_then(|award| program.bonus(award.bonus));
             let bonus = bonus.expect("a decision awards bonuses of its programme");
             if let Some((window, _)) = bonus.limit {
-                self.push_counter(bonus.symbol, window, 0, 1, out);
+                self.push_counter((bonus.symbol, MemberKey::NONE), window, 0, 1, out);
             }
         }
-        self.take_from_cells(out);
+        self.take_from_cells(shares, out);
     }
 
-    fn take_from_cells(&self, out: &mut Decision) {
+    fn take_from_cells(&self, shares: &[Share], out: &mut Decision) {
         let program = self.context.program;
         let Decision { cells, bonuses, granted, .. } = out;
         for cell in cells {
@@ -158,20 +170,37 @@ impl Bounded<'_> {
                 None if program.bonuses.iter().any(|bonus| bonus.symbol == name) => {
                     i64::from(bonuses.iter().any(|award| awards(award.bonus)))
                 }
-                None => *granted,
+                None => rule_caps::used(program, name, shares).unwrap_or(*granted),
             };
         }
     }
 
+    /// Moves the counter of a cap that an account keeps itself, for all or for a member.
+    pub(super) fn count_cap(&self, cap: &Cap, delta: i64, out: &mut Decision) {
+        let member = match cap.subject {
+            CapSubject::Account => MemberKey::NONE,
+            CapSubject::Member if self.command.member != MemberKey::NONE => self.command.member,
+            _ => return,
+        };
+        self.push_counter((cap.symbol, member), cap.window, i32::from(cap.rolling) - 1, delta, out);
+    }
+
     /// Moves a counter that is looked at for so many windows more.
-    fn push_counter(&self, counter: SymbolId, window: CalendarWindow, ahead: i32, delta: i64, out: &mut Decision) {
+    fn push_counter(
+        &self,
+        (counter, member): (SymbolId, MemberKey),
+        window: CalendarWindow,
+        ahead: i32,
+        delta: i64,
+        out: &mut Decision,
+    ) {
         if delta == 0 {
             return;
         }
         let period = self.periods.of(window);
         let last = self.periods.last_day(window, ahead);
         let retain_until = draws::after_late_limit(last, self.context.program, self.context.posted_at);
-        out.effects.counters.push(CounterChange { counter, period, delta, retain_until });
+        out.effects.counters.push(CounterChange { counter, member, period, delta, retain_until });
     }
 }
 
@@ -216,13 +245,17 @@ pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut 
     }
     // What is granted dead is in no balance.
     is_refused |= grants().any(|lot| !lot.key.is_alive(context.posted_at) && !lot_holds(account, &lot.key, out));
-    is_refused |=
-        out.effects.counters.iter().any(|change| {
-            account.counter(change.counter, change.period).saturating_add(change.delta) > limits::UNITS_MAX
-        });
+    is_refused |= out
+        .effects
+        .counters
+        .iter()
+        .any(|change| account.counted(change).saturating_add(change.delta) > limits::UNITS_MAX);
     if is_refused {
         out.outcome = Outcome::Refused(Refusal::BalanceLimitExceeded);
-    } else if out.effects.held.is_some() && account.held().len() >= limits::HELD_TRANSACTIONS_MAX {
+    } else if (out.effects.held.is_some() && account.held().len() >= limits::HELD_TRANSACTIONS_MAX)
+        || (out.effects.counters.iter().any(|change| change.member != MemberKey::NONE)
+            && !account.has_room_for_members(&out.effects, context.posted_at))
+    {
         out.outcome = Outcome::Refused(Refusal::AccountLimitReached);
     }
 }

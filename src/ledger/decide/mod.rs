@@ -10,10 +10,11 @@ mod lots;
 mod operator;
 mod profile;
 mod reversal;
+mod rule_caps;
 mod tiers;
 
 use super::account::Account;
-use super::command::{Command, CommandKind};
+use super::command::{Command, CommandKind, Linking};
 use super::decision::{Decision, Outcome, Refusal};
 use super::program::AccountPolicy;
 use super::state::Context;
@@ -29,11 +30,14 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
     out.wallet = context.program.earn.wallet;
     out.account_known = true;
     match (&command.kind, known) {
-        (CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Load(_), None)
+        (CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Load(_) | CommandKind::Link(Linking { links: true, .. }), None)
             // Without an id nobody in particular is meant, which only a quote does: an account without history.
             if context.program.accounts == AccountPolicy::Enrolled && !command.account_id.is_empty() =>
         {
             out.outcome = Outcome::Refused(Refusal::AccountUnknown);
+        }
+        (CommandKind::Link(linking), None) if !linking.links => {
+            out.outcome = Outcome::Refused(Refusal::IdentifierUnknown);
         }
         (CommandKind::Reverse(_), None) => out.outcome = Outcome::Refused(Refusal::OriginalUnknown),
         (CommandKind::Redeem(_) | CommandKind::Operate(_) | CommandKind::Expire, None) => {
@@ -51,6 +55,7 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
                 CommandKind::Reverse(reversal) => reversal::decide(account, command, reversal, context, out),
                 CommandKind::Redeem(redemption) => lots::redeem(account, redemption, context, out),
                 CommandKind::Load(loading) => lots::load(account, loading, context, out),
+                CommandKind::Link(linking) => profile::link(account, linking, context, out),
                 CommandKind::Enrol(enrolment) => profile::enrol(account, enrolment, context, out),
                 CommandKind::Operate(operation) => {
                     operator::decide(account, command, &operation.order, context, out);

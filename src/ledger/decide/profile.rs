@@ -5,8 +5,8 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher13;
 
 use crate::ledger::account::Account;
-use crate::ledger::command::Enrolment;
-use crate::ledger::decision::{Decision, Outcome, Refusal};
+use crate::ledger::command::{Enrolment, Linking};
+use crate::ledger::decision::{Decision, IdentifierChange, Outcome, Refusal};
 use crate::ledger::program::{Facts, Program, Rounding};
 use crate::ledger::state::Context;
 use crate::ledger::types::Day;
@@ -27,6 +27,26 @@ pub(super) fn enrol(account: &Account, enrolment: &Enrolment, context: &Context<
     out.balance_after = account.balance(out.wallet, context.posted_at);
     if segments.len() + joined - left > limits::ACCOUNT_SEGMENTS_MAX {
         out.outcome = Outcome::Refused(Refusal::AccountLimitReached);
+    }
+}
+
+/// Has an identifier point to the account, or no longer. That it points to no other account, who claims it has seen to.
+pub(super) fn link(account: &Account, linking: &Linking, context: &Context<'_>, out: &mut Decision) {
+    let known = account.identifiers();
+    let is_linked = known.binary_search_by_key(&linking.key, |(key, _)| *key).is_ok();
+    out.balance_after = account.balance(out.wallet, context.posted_at);
+    let refusal = match (linking.links, is_linked) {
+        (true, true) => Some(Refusal::IdentifierTaken),
+        (false, false) => Some(Refusal::IdentifierUnknown),
+        (true, false) if known.len() >= limits::ACCOUNT_IDENTIFIERS_MAX => Some(Refusal::AccountLimitReached),
+        _ => None,
+    };
+    match refusal {
+        Some(refusal) => out.outcome = Outcome::Refused(refusal),
+        None => {
+            let Linking { links, kind, key, .. } = *linking;
+            out.effects.identifier = Some(Box::new(IdentifierChange { key, kind, links }));
+        }
     }
 }
 

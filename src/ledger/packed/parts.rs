@@ -5,9 +5,9 @@
 use super::Unpacked;
 use super::lot_key::{get_lot_key, put_lot_key};
 use crate::codec::{DecodeError, Reader, put_id, put_signed, put_unsigned};
-use crate::ledger::account::{Account, Counter, Lot, Profile, Totals, WalletTotals};
+use crate::ledger::account::{Account, Counter, Lot, MemberCounter, Profile, Totals, WalletTotals};
 use crate::ledger::held::HeldTransaction;
-use crate::ledger::types::{Day, MonthDay, ProgramVersion, SymbolId, TimestampNs, WalletId};
+use crate::ledger::types::{Day, IdentifierKey, MemberKey, MonthDay, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
 /// Whether the account has what the first format cannot say.
 pub(super) fn has_more(account: &Account) -> bool {
@@ -17,6 +17,22 @@ pub(super) fn has_more(account: &Account) -> bool {
 
 fn put_count(out: &mut Vec<u8>, count: usize) {
     put_unsigned(out, u64::try_from(count).expect("a count fits u64"));
+}
+
+fn put_counter(out: &mut Vec<u8>, counter: &Counter) {
+    put_unsigned(out, u64::from(counter.counter.0));
+    put_signed(out, i64::from(counter.period));
+    put_signed(out, counter.value);
+    put_signed(out, i64::from(counter.retain_until.0));
+}
+
+fn get_counter(reader: &mut Reader<'_>) -> Result<Counter, DecodeError> {
+    Ok(Counter {
+        counter: SymbolId(reader.number()?),
+        period: get_i32(reader)?,
+        value: reader.signed()?,
+        retain_until: Day(get_i32(reader)?),
+    })
 }
 
 /// Appends everything but id and last record.
@@ -29,10 +45,7 @@ pub(super) fn put(out: &mut Vec<u8>, account: &Account, has_more: bool) {
     }
     put_count(out, account.counters.len());
     for counter in &account.counters {
-        put_unsigned(out, u64::from(counter.counter.0));
-        put_signed(out, i64::from(counter.period));
-        put_signed(out, counter.value);
-        put_signed(out, i64::from(counter.retain_until.0));
+        put_counter(out, counter);
     }
     let totals = &account.totals;
     for total in [totals.baskets, totals.refused_baskets, totals.reversals] {
@@ -59,20 +72,27 @@ pub(super) fn put(out: &mut Vec<u8>, account: &Account, has_more: bool) {
     }
 }
 
-/// Of the bits that say what a profile has: transactions are held.
+/// Of the bits that say what a profile has: something is counted of members.
+const PROFILE_MEMBERS: u8 = 8;
+/// Identifiers point to the account.
+const PROFILE_IDENTIFIERS: u8 = 16;
+/// Transactions are held.
 const PROFILE_HELD: u8 = 64;
 /// All bits that say what a profile has.
-const PROFILE_BITS: u8 = 7 | PROFILE_HELD;
+const PROFILE_BITS: u8 = 7 | PROFILE_MEMBERS | PROFILE_IDENTIFIERS | PROFILE_HELD;
 
 /// What a profile has beside segments: a set of bits, and then each thing.
 fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
     let held = profile.map_or(&[][..], |profile| &profile.held);
+    let members = profile.map_or(&[][..], |profile| &profile.members);
+    let identifiers = profile.map_or(&[][..], |profile| &profile.identifiers);
     let (birthday, last_basket_on, remainder) = match profile {
         None => (None, None, None),
         Some(profile) => (profile.birthday, profile.last_basket_on, profile.remainder),
     };
     let bit = |bit: u8, is_there: bool| if is_there { bit } else { 0 };
     let known = bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some());
+    let known = known | bit(PROFILE_MEMBERS, !members.is_empty()) | bit(PROFILE_IDENTIFIERS, !identifiers.is_empty());
     out.push(known | bit(PROFILE_HELD, !held.is_empty()));
     if let Some(birthday) = birthday {
         out.extend_from_slice(&[birthday.month, birthday.day]);
@@ -83,6 +103,20 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
     if let Some((version, left)) = remainder {
         put_unsigned(out, u64::from(version.0));
         put_signed(out, left);
+    }
+    if !members.is_empty() {
+        put_count(out, members.len());
+        for MemberCounter { member, counted } in members {
+            out.extend_from_slice(&member.0.to_le_bytes());
+            put_counter(out, counted);
+        }
+    }
+    if !identifiers.is_empty() {
+        put_count(out, identifiers.len());
+        for (key, kind) in identifiers {
+            out.extend_from_slice(&key.0);
+            put_unsigned(out, u64::from(kind.0));
+        }
     }
     if !held.is_empty() {
         put_held(out, held);
@@ -133,12 +167,7 @@ pub(super) fn get(reader: &mut Reader<'_>, has_more: bool, out: &mut Unpacked) -
     }
     account.counters.clear();
     for _ in 0..reader.count()? {
-        account.counters.push(Counter {
-            counter: SymbolId(reader.number()?),
-            period: get_i32(reader)?,
-            value: reader.signed()?,
-            retain_until: Day(get_i32(reader)?),
-        });
+        account.counters.push(get_counter(reader)?);
     }
     account.totals = Totals {
         baskets: reader.signed()?,
@@ -189,6 +218,23 @@ fn get_profile(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), Dec
     }
     if bits & 4 != 0 {
         profile.remainder = Some((ProgramVersion(reader.number()?), reader.signed()?));
+    }
+    if bits & PROFILE_MEMBERS != 0 {
+        for _ in 0..reader.count()? {
+            let member = MemberKey(u64::from_le_bytes(reader.array()?));
+            profile.members.push(MemberCounter { member, counted: get_counter(reader)? });
+        }
+        if profile.members.is_empty() {
+            return Err(DecodeError::Contradiction);
+        }
+    }
+    if bits & PROFILE_IDENTIFIERS != 0 {
+        for _ in 0..reader.count()? {
+            profile.identifiers.push((IdentifierKey(reader.array()?), SymbolId(reader.number()?)));
+        }
+        if profile.identifiers.is_empty() {
+            return Err(DecodeError::Contradiction);
+        }
     }
     if bits & PROFILE_HELD != 0 {
         profile.held = get_held(reader)?;

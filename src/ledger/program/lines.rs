@@ -5,7 +5,7 @@
 
 use hashbrown::HashMap;
 
-use super::{BPS_ONE, Conditions};
+use super::{BPS_ONE, Cap, Conditions};
 use crate::ledger::types::{Item, SymbolId, Units};
 
 /// Index into [`LineTable::rules`], in the order of the file.
@@ -78,6 +78,15 @@ impl LineRule {
     }
 }
 
+/// A rule with caps of its own: bounds on what this rule gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CappedRule {
+    /// The rule.
+    pub rule: RuleIndex,
+    /// Its caps in the order of the file, at least one. What they count is the rule's share of a basket.
+    pub caps: Vec<Cap>,
+}
+
 /// What a line can be matched by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Attribute {
@@ -130,6 +139,8 @@ pub struct LineTable {
     pub values: [HashMap<SymbolId, AttributeEntry>; 5],
     /// The most rules of [`Stacking::Multiply`] that can count for one line.
     pub multiply_max: u32,
+    /// Rules with caps of their own, ascending by rule; at most [`crate::limits::PROGRAM_CAPS_MAX`].
+    pub capped: Vec<CappedRule>,
     /// Whether a rule's conditions look at the eligible amount, so that it has to be known before lines are judged.
     pub needs_eligible_amount: bool,
 }
@@ -156,9 +167,16 @@ impl LineTable {
     /// What a line with this item earns by, given which rules' conditions hold. Rules that count beside the one that is
     /// returned are told to `also`, in no particular order.
     #[must_use]
-    pub fn judge(
+    pub fn judge(&self, item: &Item, holds: impl FnMut(&Conditions) -> bool, also: impl FnMut(RuleIndex)) -> LineClass {
+        self.judge_without(item, |_| false, holds, also)
+    }
+
+    /// As [`LineTable::judge`], in a programme without the rules that `skips` names.
+    #[must_use]
+    pub fn judge_without(
         &self,
         item: &Item,
+        skips: impl Fn(RuleIndex) -> bool,
         mut holds: impl FnMut(&Conditions) -> bool,
         mut also: impl FnMut(RuleIndex),
     ) -> LineClass {
@@ -171,11 +189,11 @@ impl LineTable {
             if entry.excluded {
                 return LineClass::Ineligible;
             }
-            for &index in &entry.rules {
+            for &index in entry.rules.iter().filter(|index| !skips(**index)) {
                 found.see(self, index, &mut holds);
             }
         }
-        for &index in &self.everywhere {
+        for &index in self.everywhere.iter().filter(|index| !skips(**index)) {
             found.see(self, index, &mut holds);
         }
         if let Some((_, _, rule)) = found.exclusive {
@@ -184,15 +202,28 @@ impl LineTable {
         if found.stacks {
             // A second look, only where there is something to be seen.
             for (attribute, values) in Attribute::ALL.iter().zip(&self.values) {
-                for &index in values.get(&attribute.of(item)).map_or(&[][..], |entry| &entry.rules) {
+                let matching = values.get(&attribute.of(item)).map_or(&[][..], |entry| &entry.rules);
+                for &index in matching.iter().filter(|index| !skips(**index)) {
                     self.tell_stacked(index, &mut holds, &mut also);
                 }
             }
-            for &index in &self.everywhere {
+            for &index in self.everywhere.iter().filter(|index| !skips(**index)) {
                 self.tell_stacked(index, &mut holds, &mut also);
             }
         }
         found.best.map_or(LineClass::Base, |(_, rule)| LineClass::Rule(rule))
+    }
+
+    /// The place of a rule among those with caps of their own.
+    #[must_use]
+    pub fn capped_place(&self, rule: RuleIndex) -> Option<usize> {
+        self.capped.binary_search_by_key(&rule, |capped| capped.rule).ok()
+    }
+
+    /// The cap of a rule that has this name, with its rule.
+    #[must_use]
+    pub fn cap_of_rule(&self, name: SymbolId) -> Option<(&CappedRule, &Cap)> {
+        self.capped.iter().find_map(|capped| Some((capped, capped.caps.iter().find(|cap| cap.symbol == name)?)))
     }
 
     /// What a line earns by in a programme without conditions and stacking, as [`LineTable::judge`] says it.

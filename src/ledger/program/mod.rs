@@ -13,7 +13,9 @@ mod windows;
 
 pub use bonuses::{Bonus, BonusIndex, Trigger};
 pub use conditions::{BirthdayWithin, Conditions, Facts, OwnAverage, Weekdays};
-pub use lines::{Attribute, AttributeEntry, LineClass, LineEffect, LineRule, LineTable, RuleIndex, Stacking};
+pub use lines::{
+    Attribute, AttributeEntry, CappedRule, LineClass, LineEffect, LineRule, LineTable, RuleIndex, Stacking,
+};
 pub use terms::{Expiry, Terms};
 pub use tiers::{TierLadder, TierLevel};
 pub use windows::{CalendarWindow, Periods};
@@ -180,6 +182,16 @@ pub enum CapSubject {
     Partner,
     /// One in all.
     Programme,
+    /// One for each member of an account that several share.
+    Member,
+}
+
+impl CapSubject {
+    /// Whether accounts share the counter, so that it is a cell. An account keeps its own, and its members'.
+    #[must_use]
+    pub fn is_shared(self) -> bool {
+        !matches!(self, Self::Account | Self::Member)
+    }
 }
 
 /// What becomes of a basket that would exceed a cap.
@@ -304,13 +316,18 @@ impl Program {
     /// Whether a cell is of a cap that holds what goes beyond it.
     #[must_use]
     pub fn holds(&self, cell: CellId) -> bool {
-        self.caps.iter().any(|cap| cap.symbol == cell.name && cap.over == Over::Hold)
+        self.all_caps().any(|cap| cap.symbol == cell.name && cap.over == Over::Hold)
+    }
+
+    /// All caps: those of the programme, then those of its rules.
+    pub fn all_caps(&self) -> impl Iterator<Item = &Cap> {
+        self.caps.iter().chain(self.lines.capped.iter().flat_map(|capped| &capped.caps))
     }
 
     /// Whether a shared cap, a budget or places make commands draw on shared cells.
     #[must_use]
     pub fn draws_on_cells(&self) -> bool {
-        let has_shared_cap = self.caps.iter().any(|cap| cap.subject != CapSubject::Account);
+        let has_shared_cap = self.all_caps().any(|cap| cap.subject.is_shared());
         has_shared_cap || !self.budgets.is_empty() || self.bonuses.iter().any(|bonus| bonus.places.is_some())
     }
 }

@@ -49,6 +49,7 @@ pub(in crate::program) fn check_expectations(
 fn without_bounds(program: &Program) -> Program {
     let mut unbounded = program.clone();
     unbounded.caps.clear();
+    unbounded.lines.capped.clear();
     unbounded.budgets.clear();
     unbounded.metrics.clear();
     for bonus in &mut unbounded.bonuses {
@@ -107,7 +108,7 @@ fn command(expectation: &Expectation, at: TimestampNs, symbols: &mut SymbolTable
         }
     };
     let partner = intern_given(symbols, &given.partner);
-    Command { account_id: ACCOUNT.to_owned(), transaction_id: ACCOUNT.to_owned(), partner, kind }
+    Command { account_id: ACCOUNT.to_owned(), transaction_id: ACCOUNT.to_owned(), partner, kind, ..Command::default() }
 }
 
 /// A shard with one account: of which is known what the expectation says.

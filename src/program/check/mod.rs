@@ -8,6 +8,7 @@ mod arithmetic;
 mod conditions;
 mod expectations;
 mod overlaps;
+mod rule_caps;
 
 pub(super) use expectations::check_expectations;
 
@@ -31,6 +32,7 @@ pub(super) fn check_entries(file: &ProgramFile, problems: &mut Problems<'_>) {
     overlaps::check_exclusive(file, problems);
     conditions::check(file, problems);
     check_small_caps(file, problems);
+    rule_caps::check(file, problems);
 }
 
 fn key_of(attribute: Attribute) -> &'static str {

@@ -81,7 +81,16 @@ pub(super) struct EarnSection {
     pub(super) expiry: Expiry,
 }
 
-/// `[[caps]]`.
+/// What a cap bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CapOwner {
+    /// All that a command earns.
+    Programme,
+    /// What one rule gives.
+    Rule,
+}
+
+/// `[[caps]]` and `[[rules.caps]]`.
 #[derive(Debug)]
 pub(super) struct CapEntry {
     pub(super) name: At<String>,
@@ -189,8 +198,9 @@ const CAP_MEASURES: [(&str, CapMeasure); 3] = [
     ("eligible-amount", CapMeasure::EligibleAmount),
 ];
 
-const CAP_SUBJECTS: [(&str, CapSubject); 6] = [
+const CAP_SUBJECTS: [(&str, CapSubject); 7] = [
     ("account", CapSubject::Account),
+    ("member", CapSubject::Member),
     ("store", CapSubject::Store),
     ("terminal", CapSubject::Terminal),
     ("cashier", CapSubject::Cashier),
@@ -221,7 +231,7 @@ impl ProgramFile {
         // Caps, metrics, budgets and bonuses are counters, told apart by name in reasons and across versions.
         let mut counter_names = Names::default();
         let caps = read_entries(&mut root, "caps", "[[caps]]", limits::PROGRAM_CAPS_MAX, |entry| {
-            read_cap(entry, &mut counter_names)
+            read_cap(entry, CapOwner::Programme, &mut counter_names)
         });
         let metrics = read_entries(&mut root, "metrics", "[[metrics]]", limits::PROGRAM_METRICS_MAX, |entry| {
             read_metric(entry, &mut counter_names)
@@ -241,7 +251,7 @@ impl ProgramFile {
         let known = when::Known { levels: &levels, metrics: &metrics, experiments: &experiments };
         let mut rule_names = Names::default();
         let rules = read_entries(&mut root, "rules", "[[rules]]", limits::PROGRAM_RULES_MAX, |entry| {
-            rules::read_rule(entry, &mut rule_names, &known)
+            rules::read_rule(entry, &mut rule_names, &mut counter_names, &known)
         });
         let bonuses = read_entries(&mut root, "bonuses", "[[bonuses]]", limits::PROGRAM_BONUSES_MAX, |entry| {
             rewards::read_bonus(entry, &mut rule_names, &mut counter_names, &known)
@@ -255,6 +265,11 @@ impl ProgramFile {
 }
 
 impl ProgramFile {
+    /// The caps of all rules, each with its rule.
+    pub(super) fn caps_of_rules(&self) -> impl Iterator<Item = (&RuleEntry, &CapEntry)> {
+        self.rules.iter().flat_map(|rule| rule.caps.iter().map(move |cap| (rule, cap)))
+    }
+
     /// The conditions of all rules and bonuses.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &WhenEntry> {
         let rules = self.rules.iter().filter_map(|rule| rule.when.as_ref());
@@ -397,7 +412,7 @@ fn read_attributes(table: &mut TableReader<'_, '_>) -> Vec<(Attribute, Vec<At<St
     lists
 }
 
-fn read_cap(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<CapEntry> {
+fn read_cap(mut entry: TableReader<'_, '_>, owner: CapOwner, names: &mut Names) -> Option<CapEntry> {
     entry.require(&["name", "measure", "window", "limit"]);
     let name = entry.name("name");
     if let Some(name) = &name {
@@ -411,7 +426,9 @@ fn read_cap(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<CapEntr
         let finding = Finding::error(&rolling.span(), "`rolling` is for caps on accounts alone");
         entry.problems.push(finding.hint("leave it out, or write subject = \"account\""));
     }
-    let over = entry.word("over", &[("clip", Over::Clip), ("decline", Over::Decline), ("hold", Over::Hold)]);
+    // What a rule gives is part of what a basket earns, which is held whole or not at all.
+    let ways = [("clip", Over::Clip), ("decline", Over::Decline), ("hold", Over::Hold)];
+    let over = entry.word("over", if owner == CapOwner::Rule { &ways[..2] } else { &ways });
     let clips = |measure: &At<CapMeasure>| *measure.get_ref() == CapMeasure::Units;
     if let Some(over) =
         over.as_ref().filter(|over| *over.get_ref() == Over::Clip && !measure.as_ref().is_some_and(clips))
@@ -424,7 +441,13 @@ fn read_cap(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<CapEntr
     }
     let limit = entry.integer("limit", 0..=limits::UNITS_MAX);
     if let Some(limit) = limit.as_ref().filter(|limit| *limit.get_ref() == 0) {
-        entry.problems.push(Finding::warning(&limit.span(), "with a limit of 0 nothing is ever earned"));
+        entry.problems.push(Finding::warning(
+            &limit.span(),
+            match owner {
+                CapOwner::Programme => "with a limit of 0 nothing is ever earned",
+                CapOwner::Rule => "with a limit of 0 the rule never counts",
+            },
+        ));
     }
     entry.finish();
     let (measure, window) = (measure?.into_inner(), window?.into_inner());

@@ -3,7 +3,7 @@
 //! What must stay true: a rule has exactly one effect; a key that would mean nothing beside the others is reported.
 
 use super::when::{Known, WhenEntry, read_when};
-use super::{ATTRIBUTE_KEYS, Names, read_attributes};
+use super::{ATTRIBUTE_KEYS, CapEntry, CapOwner, Names, read_attributes, read_cap};
 use crate::ledger::program::{Attribute, BPS_ONE, Stacking};
 use crate::limits;
 use crate::program::problem::Finding;
@@ -28,6 +28,8 @@ pub(in crate::program) struct RuleEntry {
     pub(in crate::program) stacking: Stacking,
     pub(in crate::program) priority: i32,
     pub(in crate::program) when: Option<WhenEntry>,
+    /// Bounds on what the rule gives.
+    pub(in crate::program) caps: Vec<CapEntry>,
 }
 
 impl RuleEntry {
@@ -60,7 +62,12 @@ const STACKINGS: [(&str, Stacking); 4] = [
 /// How large a priority may be, on either side of 0.
 const PRIORITY_MAX: i64 = 1_000_000;
 
-pub(super) fn read_rule(mut entry: TableReader<'_, '_>, names: &mut Names, known: &Known<'_>) -> Option<RuleEntry> {
+pub(super) fn read_rule(
+    mut entry: TableReader<'_, '_>,
+    names: &mut Names,
+    counter_names: &mut Names,
+    known: &Known<'_>,
+) -> Option<RuleEntry> {
     entry.require(&["name"]);
     let name = entry.name("name");
     if let Some(name) = &name {
@@ -82,6 +89,10 @@ pub(super) fn read_rule(mut entry: TableReader<'_, '_>, names: &mut Names, known
         entry.problems.push(finding.hint("leave it out, or write stacking = \"exclusive\""));
     }
     let when = entry.table("when", "`when`").and_then(|table| read_when(table, known));
+    let mut caps = Vec::new();
+    entry.each_table("caps", "[[rules.caps]]", limits::PROGRAM_CAPS_MAX, |cap| {
+        caps.extend(read_cap(cap, CapOwner::Rule, counter_names));
+    });
     entry.finish();
     if states_match && matched.is_none() {
         return None;
@@ -90,7 +101,7 @@ pub(super) fn read_rule(mut entry: TableReader<'_, '_>, names: &mut Names, known
     let stacking = if is_fixed { Stacking::Add } else { stacking.unwrap_or_default() };
     let priority = priority.map_or(0, At::into_inner);
     let priority = i32::try_from(priority).expect("a priority was checked");
-    Some(RuleEntry { name: name?, matched, effect, stacking, priority, when })
+    Some(RuleEntry { name: name?, matched, effect, stacking, priority, when, caps })
 }
 
 fn read_match(mut table: TableReader<'_, '_>) -> Option<(Attribute, Vec<At<String>>)> {

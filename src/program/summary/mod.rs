@@ -10,8 +10,9 @@ pub use outlook::Outlook;
 
 use super::table::{decimal, grouped};
 use crate::ledger::program::{
-    AccountPolicy, Attribute, BPS_ONE, Bonus, Budget, CalendarWindow, Cap, CapMeasure, CapSubject, Expiry, LineEffect,
-    LineRule, Metric, MetricMeasure, Over, Program, RoundedPer, Rounding, Stacking, TierLadder, Trigger, Wallet,
+    AccountPolicy, Attribute, BPS_ONE, Bonus, Budget, CalendarWindow, Cap, CapMeasure, CapSubject, CappedRule, Expiry,
+    LineEffect, LineRule, Metric, MetricMeasure, Over, Program, RoundedPer, Rounding, Stacking, TierLadder, Trigger,
+    Wallet,
 };
 use crate::ledger::types::{Day, Units};
 
@@ -114,6 +115,7 @@ fn rules(program: &Program) -> Vec<String> {
         format!("rule {}: {} for {matched}{when}", rule.name, effect(rule, earning_wallet(program)))
     });
     let mut lines: Vec<String> = listed.collect();
+    lines.extend(caps_of_rules(program));
     if rules.len() > LISTED_RULES_MAX {
         lines.push(format!("and {} more rules", rules.len() - LISTED_RULES_MAX));
     }
@@ -233,6 +235,25 @@ fn values_of(attribute: Attribute, count: usize) -> String {
 }
 
 fn cap_line(cap: &Cap, program: &Program, wallet: &Wallet) -> String {
+    format!("cap {}: {}", cap.name, bound(cap, program, wallet))
+}
+
+/// The caps of rules, with the rules that they bound.
+fn caps_of_rules(program: &Program) -> Vec<String> {
+    let wallet = earning_wallet(program);
+    let of_rule = |capped: &CappedRule| {
+        let rule = program.lines.rule(capped.rule).map_or("", |rule| rule.name.as_str());
+        let lines = capped
+            .caps
+            .iter()
+            .map(|cap| format!("cap {}: rule {rule} gives {}", cap.name, bound(cap, program, wallet)));
+        lines.collect::<Vec<_>>()
+    };
+    program.lines.capped.iter().flat_map(of_rule).collect()
+}
+
+/// "at most 200 points per account and day".
+fn bound(cap: &Cap, program: &Program, wallet: &Wallet) -> String {
     let limit = match cap.measure {
         CapMeasure::Units => units_in(wallet, cap.limit),
         CapMeasure::EarningBaskets if cap.limit == 1 => "1 earning basket".to_owned(),
@@ -241,6 +262,7 @@ fn cap_line(cap: &Cap, program: &Program, wallet: &Wallet) -> String {
     };
     let subject = match cap.subject {
         CapSubject::Account => "account",
+        CapSubject::Member => "member of an account",
         CapSubject::Store => "store",
         CapSubject::Terminal => "terminal",
         CapSubject::Cashier => "cashier",
@@ -252,7 +274,7 @@ fn cap_line(cap: &Cap, program: &Program, wallet: &Wallet) -> String {
         Over::Hold => "; what would exceed it is held for review",
         Over::Clip | Over::Decline => "",
     };
-    format!("cap {}: at most {limit} per {subject} and {}{over}", cap.name, windows(cap.window, cap.rolling))
+    format!("at most {limit} per {subject} and {}{over}", windows(cap.window, cap.rolling))
 }
 
 fn metric_line(metric: &Metric) -> String {

@@ -369,12 +369,12 @@ pub(super) const ROWS: &[Row] = &[
     (
         "window = \"month\"",
         "window = \"month\"\nsubject = \"shop\"",
-        "87:11: error: `subject` must be one of \"account\", \"store\", \"terminal\", \"cashier\", \"partner\", \"programme\", not \"shop\"",
+        "87:11: error: `subject` must be one of \"account\", \"member\", \"store\", \"terminal\", \"cashier\", \"partner\", \"programme\", not \"shop\"",
     ),
     (
         "window = \"month\"",
         "window = \"month\"\nsubject = \"cashiers\"",
-        "87:11: error: `subject` must be one of \"account\", \"store\", \"terminal\", \"cashier\", \"partner\", \"programme\", not \"cashiers\"\n  hint: did you mean \"cashier\"?",
+        "87:11: error: `subject` must be one of \"account\", \"member\", \"store\", \"terminal\", \"cashier\", \"partner\", \"programme\", not \"cashiers\"\n  hint: did you mean \"cashier\"?",
     ),
     (
         "window = \"month\"",

@@ -1,6 +1,7 @@
 //! Programme files from the outside: what they compile to, and what is wrong with them when many things are.
 
 mod broken;
+mod broken_caps;
 mod broken_language;
 mod language;
 mod properties;

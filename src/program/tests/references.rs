@@ -53,7 +53,7 @@ fn every_programme_that_is_delivered_is_clean_and_names_the_schema() {
 }
 
 /// Tables of a programme file with a key that none of them has, and where the schema describes them.
-const TABLES: [(&str, &str); 22] = [
+const TABLES: [(&str, &str); 23] = [
     ("zzzzzzzzzz = 1", ""),
     ("program = { zzzzzzzzzz = 1 }", "/properties/program"),
     ("wallets = [{ zzzzzzzzzz = 1 }]", "/properties/wallets/items"),
@@ -62,6 +62,7 @@ const TABLES: [(&str, &str); 22] = [
     ("earn = { expiry = { zzzzzzzzzz = 1 } }", "/properties/earn/properties/expiry/oneOf/1"),
     ("rules = [{ zzzzzzzzzz = 1 }]", "/properties/rules/items"),
     ("rules = [{ match = { zzzzzzzzzz = 1 } }]", "/properties/rules/items/properties/match"),
+    ("rules = [{ caps = [{ zzzzzzzzzz = 1 }] }]", "/properties/rules/items/properties/caps/items"),
     ("rules = [{ when = { zzzzzzzzzz = 1 } }]", "/$defs/when"),
     ("rules = [{ when = { own_average = { zzzzzzzzzz = 1 } } }]", "/$defs/when/properties/own_average"),
     ("experiments = [{ zzzzzzzzzz = 1 }]", "/properties/experiments/items"),
@@ -138,6 +139,10 @@ fn the_schema_knows_the_words_that_the_reader_knows() {
         (
             "bonuses = [{ limit = { per = \"zzzzzzzzzz\" } }]",
             "/properties/bonuses/items/properties/limit/properties/per",
+        ),
+        (
+            "rules = [{ caps = [{ subject = \"zzzzzzzzzz\" }] }]",
+            "/properties/rules/items/properties/caps/items/properties/subject",
         ),
         ("caps = [{ measure = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/measure"),
         ("rules = [{ when = { birthday = \"zzzzzzzzzz\" } }]", "/$defs/when/properties/birthday"),

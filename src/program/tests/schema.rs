@@ -62,6 +62,12 @@ multiplier_bps = 15_000
 when = { nth_basket = 3 }
 
 [[rules]]
+name = "bounded"
+match = { brand = ["Other"] }
+multiplier = "2"
+caps = [{ name = "own", measure = "units", window = "month", rolling = 3, limit = 77 }]
+
+[[rules]]
 name = "alone"
 match = { sku = ["x"] }
 multiplier = "3"
@@ -133,6 +139,8 @@ fn of_number(place: &str, n: i64) -> Option<(&'static str, String)> {
         "/earn/expiry/inactive_days" => ("after_days = 60", format!("inactive_days = {n}")),
         "/rules/multiplier_bps" => by("multiplier_bps = 15_000"),
         "/rules/fixed_units" => by("fixed_units = 7"),
+        "/rules/caps/rolling" => by("rolling = 3"),
+        "/rules/caps/limit" => by("limit = 77"),
         "/rules/priority" => by("priority = 5"),
         "/bonuses/units" => by("units = 5"),
         "/bonuses/limit/times" => by("times = 2"),
@@ -281,7 +289,7 @@ fn the_schema_and_the_reader_take_the_same_numbers_and_lengths() {
         }
         seen.insert(place);
     }
-    assert!(seen.len() >= 37, "{}", seen.len());
+    assert!(seen.len() >= 39, "{}", seen.len());
     for (place, least, most) in &texts {
         let (least, most) = (least.unwrap_or(0), most.unwrap_or_else(|| panic!("{place}")));
         for (length, expected) in [(least - 1, false), (least, true), (most, true), (most + 1, false)] {

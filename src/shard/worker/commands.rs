@@ -229,6 +229,7 @@ pub fn event_time(command: &Command, posted_at: TimestampNs) -> TimestampNs {
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)
         | CommandKind::Operate(_)
+        | CommandKind::Link(_)
         | CommandKind::Expire => posted_at,
     }
 }

@@ -29,6 +29,8 @@ impl Worker {
                 account_id: std::mem::take(&mut job.account_id).into(),
                 transaction_id: String::new(),
                 partner: job.partner,
+                named_by: None,
+                member: job.member,
                 kind: CommandKind::Accrue(basket),
             };
             draws::list(&program, &command, posted_at, &mut self.draws);

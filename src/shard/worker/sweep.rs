@@ -101,6 +101,7 @@ impl Worker {
             transaction_id: String::new(),
             partner: SymbolId::EMPTY,
             kind: CommandKind::Expire,
+            ..Command::default()
         };
         let decision = &mut self.sweep.decision;
         let context = Context { program: &program, posted_at: at, rooms: &[] };
