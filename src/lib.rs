@@ -10,6 +10,8 @@ pub mod limits;
 pub mod ledger;
 pub mod program;
 
+pub mod access;
+
 pub mod metrics;
 
 pub mod store;

@@ -20,7 +20,7 @@ use crate::metrics::{Histogram, Tally, is_sampled};
 
 /// The methods that calls are counted for, as the last part of their path; the last stands for all others: health
 /// checks, reflection, and what does not exist.
-pub const METHODS: [&str; 24] = [
+pub const METHODS: [&str; 28] = [
     "Accrue",
     "AccrueBatch",
     "CommandStream",
@@ -44,6 +44,10 @@ pub const METHODS: [&str; 24] = [
     "ExportAccounts",
     "TakeSnapshot",
     "CreateBackup",
+    "CreateKey",
+    "RotateKey",
+    "RevokeKey",
+    "ListKeys",
     "other",
 ];
 

@@ -95,7 +95,7 @@ fn the_identity_the_marker_and_the_high_water_mark_keep_their_bytes() {
         id_key: [2; 16],
     };
     identity.write(&store).expect("memory takes it");
-    let saved = Saved { symbol_count: 301, item_count: 70_001, version_count: 2 };
+    let saved = Saved { symbol_count: 301, item_count: 70_001, version_count: 2, key_change_count: 0 };
     let marker = Marker { start: Position(1_000_000_000), finished_at: NOON, entity_count: 70_000, saved };
     marker.write(&store).expect("memory takes it");
     let mark = HighWater { end: Position(1_000_000_005), hash: [0xcd; 32] };

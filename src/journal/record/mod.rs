@@ -7,10 +7,13 @@
 
 mod decode;
 mod encode;
+mod keys;
 
 pub use decode::decode;
 pub use encode::{encode_control, encode_entry};
+pub use keys::{decode_key_change, encode_key_change};
 
+use crate::access::keys::KeyChange;
 use crate::journal::codec::{DecodeError, Reader, put_string, put_unsigned};
 use crate::ledger::command::{Command, CommandKind, Granted};
 use crate::ledger::decision::{CellUse, Decision, LotChange, Movement};
@@ -33,6 +36,8 @@ const KIND_OPENING: u8 = 16;
 const KIND_SYMBOL: u8 = 17;
 const KIND_ITEM: u8 = 18;
 const KIND_PROGRAM: u8 = 19;
+const KIND_KEY_ISSUED: u8 = 40;
+const KIND_KEY_REVOKED: u8 = 41;
 
 const FLAG_OPENS_ACCOUNT: u8 = 1;
 const FLAG_TERMINAL: u8 = 2;
@@ -142,6 +147,8 @@ pub enum Record {
     Item(ItemId, Item),
     /// A version of the programme was published.
     Program(Publication),
+    /// A key was issued or revoked.
+    Key(KeyChange),
 }
 
 /// A version of the programme, as it was published.
