@@ -218,3 +218,90 @@ impl Gate {
         Ok(Principal { partner, symbol, grant: Some(grant), credential, expires_at, last_used_ns })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::grant::Role;
+    use super::super::keys::{KeyChange, KeyIssue};
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::ledger::types::Position;
+
+    fn issued(key: &ApiKey, role: Role) -> KeyChange {
+        KeyChange::Issued(Box::new(KeyIssue {
+            id: key.id,
+            proof: Proof::Secret(key.hash()),
+            name: "a key".into(),
+            grant: Grant::of_role(role),
+            issued_at: TimestampNs(0),
+            expires_at: KeyIssue::NEVER,
+            issued_by: "test".into(),
+            replaces: None,
+        }))
+    }
+
+    fn guarded() -> (Gate, Arc<KeyLog>) {
+        let keys = Arc::new(KeyLog::default());
+        let gate = Gate::guarded(keys.clone(), Arc::new(SystemClock::new()), Box::new(|_| Some(SymbolId(1))), None);
+        (gate, keys)
+    }
+
+    #[test]
+    fn what_a_connection_remembers_ends_with_the_version() {
+        let (gate, keys) = guarded();
+        let (session, key) = (Session::default(), ApiKey::new([1; 8], [2; 32]));
+        let header = format!("Bearer {}", key.to_secret().expose());
+        let admit = |header: &str| gate.admit(Some(header.as_bytes()), &session);
+        assert_eq!(admit(&header).unwrap_err(), Nobody::Unknown);
+        keys.apply(Position(1), issued(&key, Role::Operator)).unwrap();
+        let first = admit(&header).unwrap();
+        assert!(Arc::ptr_eq(&first, &admit(&header).unwrap()), "it is remembered");
+        assert!(keys.look(|keys| keys.get(key.id).unwrap().last_used().is_some()));
+        let mut version = gate.version();
+        assert!(gate.still_admits(&first, &mut version));
+        let revoked = KeyChange::Revoked { id: key.id, at: TimestampNs(5), by: "test".into() };
+        keys.apply(Position(2), revoked).unwrap();
+        assert!(!gate.still_admits(&first, &mut version));
+        assert_eq!(admit(&header).unwrap_err(), Nobody::Unknown);
+    }
+
+    #[test]
+    fn a_connection_remembers_a_bounded_number_of_credentials_and_confuses_none() {
+        let (gate, keys) = guarded();
+        let session = Session::default();
+        let key = |number: usize| ApiKey::new([u8::try_from(number).unwrap(); 8], [7; 32]);
+        let count = 3 * limits::CONNECTION_CREDENTIALS_MAX;
+        for number in 0..count {
+            keys.apply(Position(number as u64 + 1), issued(&key(number), Role::Operator)).unwrap();
+        }
+        for number in (0..count).chain(0..count) {
+            let header = format!("Bearer {}", key(number).to_secret().expose());
+            let principal = gate.admit(Some(header.as_bytes()), &session).unwrap();
+            assert_eq!(principal.credential, Credential::Key(key(number).id));
+            assert!(session.remembered.lock().unwrap().len() <= limits::CONNECTION_CREDENTIALS_MAX);
+        }
+    }
+
+    #[test]
+    fn only_a_bearer_is_looked_at() {
+        let (gate, keys) = guarded();
+        let key = ApiKey::new([1; 8], [2; 32]);
+        keys.apply(Position(1), issued(&key, Role::Operator)).unwrap();
+        let text = key.to_secret();
+        let rows = [
+            (format!("Bearer {}", text.expose()), true),
+            (format!("bearer {}", text.expose()), true),
+            (format!("Basic {}", text.expose()), false),
+            (text.expose().to_owned(), false),
+            (format!("Bearer  {}", text.expose()), false),
+            (format!("Bearer {} ", text.expose()), false),
+            (String::new(), false),
+        ];
+        for (header, expected) in rows {
+            let admitted = gate.admit(Some(header.as_bytes()), &Session::default());
+            assert_eq!(admitted.is_ok(), expected, "{header}");
+        }
+        assert_eq!(gate.admit(None, &Session::default()).unwrap_err(), Nobody::NoCredential);
+        assert_eq!(gate.admit(Some(&[0xff]), &Session::default()).unwrap_err(), Nobody::Unknown);
+    }
+}
