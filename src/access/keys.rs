@@ -221,7 +221,6 @@ impl Keys {
     }
 
     /// The keys, in the order of their issue.
-    #[must_use]
     pub fn iter(&self) -> std::slice::Iter<'_, Key> {
         self.keys.iter()
     }
