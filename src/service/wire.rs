@@ -321,7 +321,7 @@ mod tests {
             (
                 "CreateKeyRequest",
                 "certificate_name",
-                format!("at most {}bytes", grouped(limits::CERTIFICATE_NAME_BYTES_MAX)),
+                format!("at most {} bytes", grouped(limits::CERTIFICATE_NAME_BYTES_MAX)),
             ),
             ("Grant", "partner", bytes(1, limits::SYMBOL_BYTES_MAX)),
             ("Grant", "store_ids", format!("at most {}", grouped(limits::GRANT_NAMES_MAX))),
