@@ -11,6 +11,8 @@ pub mod limits;
 pub mod ledger;
 pub mod program;
 
+pub mod access;
+
 pub mod metrics;
 
 pub mod store;

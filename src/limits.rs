@@ -198,6 +198,20 @@ pub const PAGE_BYTES_TARGET: usize = 1 << 20;
 pub const BATCH_PATIENCE_MS: u64 = 2_000;
 /// Quotes in one batch: each waits in a queue by itself.
 pub const QUOTES_MAX: usize = 256;
+/// Changes of keys of one data directory: keys that were issued, and revocations.
+pub const KEY_CHANGES_MAX: usize = 1 << 20;
+/// Bytes of what people call a key.
+pub const KEY_NAME_BYTES_MAX: usize = 128;
+/// Bytes of the name in a client certificate that a key stands for.
+pub const CERTIFICATE_NAME_BYTES_MAX: usize = 255;
+/// Stores that one grant names, and terminals.
+pub const GRANT_NAMES_MAX: usize = 1_024;
+/// How long a handshake of TLS may take.
+pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
+/// Bytes of one credential in the header of a call.
+pub const CREDENTIAL_BYTES_MAX: usize = 8 << 10;
+/// Credentials that one connection remembers: a proxy may bring those of many callers.
+pub const CONNECTION_CREDENTIALS_MAX: usize = 8;
 /// Exports that may run at once: each holds a second copy of the state.
 pub const EXPORTS_MAX: usize = 1;
 /// Connections at a time; beyond it callers wait to be accepted.

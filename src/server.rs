@@ -5,6 +5,7 @@
 //! ledger nothing is answered, and whoever runs the server learns of it at once.
 
 mod connection;
+mod security;
 pub mod threads;
 
 use std::net::{SocketAddr, TcpListener};
@@ -25,7 +26,7 @@ use crate::program::{Problem, SAMPLE};
 use crate::recovery::identity::{Identity, IdentityError};
 use crate::recovery::speed::ReplaySpeed;
 use crate::recovery::{Recovered, RecoveryError, recover};
-use crate::service::auth::{Authenticator, Principal};
+use crate::service::auth::AccessLayer;
 use crate::service::health::health_service;
 use crate::service::{About, CopyStore, Edge, LastRecovery, Life, add_services, wire};
 use crate::shard::engine::{Engine, EngineOptions};
@@ -99,6 +100,9 @@ pub enum ServeError {
     /// The programme cannot follow those that the data directory has.
     #[error("the programme cannot be published: {0}")]
     Publish(PublishError),
+    /// What is asked of callers cannot be, or is too little for the address.
+    #[error("{0}")]
+    Access(String),
     /// No random numbers are to be had, so that a new data directory would have no secrets.
     #[error("the operating system gives no random numbers: {0}")]
     Random(String),
@@ -164,8 +168,10 @@ pub fn open_store(_: &Config) -> Result<OpenedStore, ServeError> {
 /// Listens on the address that the configuration names.
 ///
 /// # Errors
-/// When no address that the name stands for can be listened on.
+/// When no address that the name stands for can be listened on, or one can be reached from other machines and callers
+/// would not be protected.
 pub fn listen(config: &Config) -> Result<TcpListener, ServeError> {
+    security::check_address(config)?;
     TcpListener::bind(&config.listen).map_err(|source| ServeError::Listen { address: config.listen.clone(), source })
 }
 
@@ -188,8 +194,12 @@ pub struct Ready {
     pub epoch: u64,
     /// Where posting times come from.
     pub clock: ClockMode,
-    /// The partner that callers act for.
-    pub partner: String,
+    /// The partner that callers act for where no credentials are asked for; `None` where they are.
+    pub partner: Option<String>,
+    /// Whether connections are encrypted.
+    pub has_tls: bool,
+    /// Whether clients show certificates.
+    pub asks_for_certificates: bool,
     /// Where metrics and health are to be had over HTTP.
     pub metrics_address: Option<SocketAddr>,
 }
@@ -208,6 +218,7 @@ pub struct Running {
     #[cfg(feature = "otel")]
     traces: Option<Arc<Traces>>,
     threads: Threads,
+    files: Arc<security::Files>,
 }
 
 /// Starts a server on the data directory that the configuration names. Must be called within a runtime.
@@ -226,6 +237,8 @@ pub async fn start(config: &Config, listener: TcpListener) -> Result<Running, Se
 /// When anything on the way fails; then nothing is left running.
 pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListener) -> Result<Running, ServeError> {
     let clock: SharedClock = Arc::new(SystemClock::new());
+    let for_files = config.clone();
+    let files = Arc::new(blocking(move || security::Files::read(&for_files)).await?);
     let life = Arc::new(watch::channel(Life::Serving).0);
     let failure = Arc::new(OnceLock::new());
     let (telemetry, metrics) = observe(config, &clock, &life)?;
@@ -245,11 +258,12 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
         queue_depth: config.queue_depth,
         recovery,
     };
-    let edge = Arc::new(Edge::new(engine.clone(), about, life.subscribe()));
+    let gate = Arc::new(files.gate(config, &engine, partner, &clock));
+    let access = AccessLayer::new(gate.clone(), clock.clone());
+    let edge = Arc::new(Edge::new(engine.clone(), about, life.subscribe(), gate.clone()));
+    files.watch(&engine);
     telemetry.has_recovered(sources(config, &engine, &edge, recovery));
     measure_journal(&engine);
-    let principal = Principal { partner: config.partner.as_str().into(), symbol: partner };
-    let authenticator = Authenticator::new(principal, clock.clone());
 
     let address = listener.local_addr().and_then(|address| listener.set_nonblocking(true).map(|()| address));
     let listen_error = |source| ServeError::Listen { address: config.listen.clone(), source };
@@ -263,17 +277,18 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
     for _ in 0..edge_threads() {
         let edge = Arc::new(edge.with_lane_of_its_own());
         let mut routes = RoutesBuilder::default();
-        add_services(&mut routes, &edge, &authenticator);
+        add_services(&mut routes, &edge);
         routes.add_service(health_service(life.subscribe()));
         add_reflection(&mut routes)?;
-        let (watched, beside) = (watched.clone(), Box::pin(edge.carry()));
-        servings.push(Serving { routes: routes.routes(), watched, beside });
+        let (watched, access, beside) = (watched.clone(), access.clone(), Box::pin(edge.carry()));
+        servings.push(Serving { routes: routes.routes(), access, watched, beside });
     }
     let on_fault: OnFault = {
         let (life, failure) = (life.clone(), failure.clone());
         Arc::new(move |why| fail(&life, &failure, why))
     };
-    let threads = Threads::start(listener, servings, &engine.metrics.connections, &on_fault).map_err(listen_error)?;
+    let threads = Threads::start(listener, servings, files.tls.clone(), &engine.metrics.connections, &on_fault);
+    let threads = threads.map_err(listen_error)?;
     let now = engine.latest_stamp().filter(|_| engine.identity.clock_is_input).unwrap_or_else(|| clock.now());
     let program =
         engine.with_programs(|programs| programs.in_force(now).map(|found| (found.name.clone(), found.version.0)));
@@ -286,7 +301,9 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
         recovery_ms: recovery.took_ms,
         epoch: engine.epoch,
         clock: if engine.identity.clock_is_input { ClockMode::Input } else { ClockMode::System },
-        partner: config.partner.clone(),
+        partner: (!gate.is_guarded()).then(|| config.partner.clone()),
+        has_tls: files.tls.is_some(),
+        asks_for_certificates: files.tls.as_ref().is_some_and(|tls| tls.asks_for_certificates()),
         metrics_address: metrics.as_ref().map(|listening| listening.address),
     };
     Ok(Running {
@@ -301,6 +318,7 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
         #[cfg(feature = "otel")]
         traces,
         threads,
+        files,
     })
 }
 
@@ -321,6 +339,15 @@ impl Running {
     #[must_use]
     pub fn telemetry(&self) -> &Arc<Telemetry> {
         &self.telemetry
+    }
+
+    /// Reads certificates and keys of tokens again. Open connections stay; what cannot be read leaves what is in force.
+    pub async fn reload(&self) {
+        let (files, engine) = (self.files.clone(), self.engine.clone());
+        let reloaded = tokio::task::spawn_blocking(move || files.reload(&engine)).await;
+        if let Err(error) = reloaded {
+            tracing::error!(%error, "what is asked of callers could not be read again");
+        }
     }
 
     /// Returns when the ledger has failed.
@@ -465,6 +492,34 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|error| ServeError::Fault(error.to_string()))?
 }
 
+/// Opens the ledger of the data directory that the configuration names, does some work on it, and closes it again,
+/// without serving any call: for keys, before anybody has one.
+///
+/// # Errors
+/// When the directory cannot be opened or recovered, or the ledger fails.
+pub fn with_ledger<T>(config: &Config, work: impl FnOnce(&Engine) -> T) -> Result<T, ServeError> {
+    let opened = open_store(config)?;
+    let clock: SharedClock = Arc::new(SystemClock::new());
+    let life = Arc::new(watch::channel(Life::Serving).0);
+    let failure = Arc::new(OnceLock::new());
+    let store = opened.store;
+    drop((opened.journal_bytes, opened.copy_store));
+    let Started { engine, .. } = start_ledger(config, store, &clock, &life, &failure)?;
+    let done = work(&engine);
+    match engine.stop() {
+        Some(_) => Ok(done),
+        None => Err(ServeError::Failed(failure.get().cloned().unwrap_or_default())),
+    }
+}
+
+/// A ledger that runs and serves nobody.
+struct Started {
+    engine: Arc<Engine>,
+    store: Weak<dyn Store>,
+    recovered_end: Position,
+    recovery: LastRecovery,
+}
+
 /// A ledger that is ready to be served.
 struct Assembled {
     engine: Arc<Engine>,
@@ -481,6 +536,24 @@ fn assemble(
     life: &Arc<watch::Sender<Life>>,
     failure: &Arc<OnceLock<String>>,
 ) -> Result<Assembled, ServeError> {
+    let Started { engine, store, recovered_end, recovery } = start_ledger(config, store, clock, life, failure)?;
+    match prepare(config, &engine).and_then(|partner| security::first_key(config, &engine).map(|()| partner)) {
+        Ok(partner) => Ok(Assembled { engine, store, partner, recovered_end, recovery }),
+        Err(error) => {
+            engine.stop();
+            // What the disk said is the cause, if it was the disk.
+            Err(failure.get().map_or(error, |why| ServeError::Failed(why.clone())))
+        }
+    }
+}
+
+fn start_ledger(
+    config: &Config,
+    store: Arc<dyn Store>,
+    clock: &SharedClock,
+    life: &Arc<watch::Sender<Life>>,
+    failure: &Arc<OnceLock<String>>,
+) -> Result<Started, ServeError> {
     let begun_ns = clock.monotonic_ns();
     let checked = CheckedStore::new(store);
     let flag = checked.poison_flag();
@@ -509,14 +582,7 @@ fn assemble(
     let engine = Engine::start(recovered, store, clock.clone(), options, on_failure)?;
     let took_ms = (clock.monotonic_ns() - begun_ns) / 1_000_000;
     let recovery = LastRecovery { took_ms, replayed_count, speed };
-    match prepare(config, &engine) {
-        Ok(partner) => Ok(Assembled { engine, store: weak, partner, recovered_end, recovery }),
-        Err(error) => {
-            engine.stop();
-            // What the disk said is the cause, if it was the disk.
-            Err(failure.get().map_or(error, |why| ServeError::Failed(why.clone())))
-        }
-    }
+    Ok(Started { engine, store: weak, recovered_end, recovery })
 }
 
 /// Called once for each thing that notices that the ledger is at an end; the first is the cause.

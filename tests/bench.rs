@@ -83,6 +83,40 @@ fn echo_measures_the_ceiling_without_a_ledger() {
     assert!(echo["ledger"].is_null() && report["verifications"].as_array().expect("a list").is_empty());
 }
 
+/// A folder as `deploy/certificates.sh` makes it.
+fn certificates() -> TempDir {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let folder = folder();
+    let params = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        CertificateParams::new(names).expect("the names are right")
+    };
+    let (mut root, key) = (params(&[]), KeyPair::generate().expect("there are random numbers"));
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let pem = root.self_signed(&key).expect("it is signed").pem();
+    let (root, own) = (Issuer::new(root, key), KeyPair::generate().expect("there are random numbers"));
+    let signed = params(&["localhost"]).signed_by(&own, &root).expect("it is signed").pem();
+    for (name, text) in [("ca.pem", pem), ("server.pem", signed), ("server.key", own.serialize_pem())] {
+        fs::write(folder.path().join(name), text).expect("the folder can be written");
+    }
+    folder
+}
+
+#[test]
+fn accruals_are_measured_over_tls_with_a_key_and_the_figure_says_so() {
+    let certificates = certificates();
+    let lanes = ["--connections", "2", "--in-flight", "2", "--tls", text(certificates.path()), "--key"];
+    for (mode, further) in [("unary", &lanes[..]), ("stream", &["--key"])] {
+        let report = report(mode, further);
+        let has_tls = mode == "unary";
+        for figure in report["results"].as_array().expect("a list").iter().filter(|result| result["name"] != "echo") {
+            expect_ledger(figure);
+            assert_eq!((&figure["ledger"]["tls"], &figure["ledger"]["keys"]), (&has_tls.into(), &true.into()));
+        }
+        expect_verified(&report);
+    }
+}
+
 #[test]
 fn unary_is_compared_with_echo_in_pairs_and_its_journal_verified() {
     let page = folder();

@@ -99,15 +99,20 @@ fn room_of(path: &str) -> &str {
 }
 
 /// Room → the rooms it may name besides itself, and why no more.
-const MAY_NAME: [(&str, &[&str], &str); 23] = [
+const MAY_NAME: [(&str, &[&str], &str); 24] = [
     ("limits", &[], "bounds depend on nothing"),
     ("codec", &[], "numbers and texts as bytes, whatever they mean"),
     ("ledger", &["codec", "limits"], "a reader can learn the whole product there; replay and proofs need nothing else"),
+    ("access", &["clock", "ledger", "limits"], "who may do what: it knows neither what is done nor how it is called"),
     ("clock", &["ledger"], "an instant is a type of the ledger"),
     ("program", &["ledger", "limits"], "files are compiled into the ledger's tables, which know nothing of files"),
     ("store", &["limits"], "bytes in, bytes out: the store knows neither frames nor accounts"),
     ("ids", &["ledger", "limits", "store"], "an index of hashes and positions; of the ledger it knows the types"),
-    ("journal", &["codec", "ledger", "limits", "store"], "it records decisions, and knows neither shards nor the wire"),
+    (
+        "journal",
+        &["access", "codec", "ledger", "limits", "store"],
+        "it records decisions, and knows neither shards nor the wire",
+    ),
     (
         "metrics",
         &["ledger"],
@@ -116,12 +121,12 @@ const MAY_NAME: [(&str, &[&str], &str); 23] = [
     ("cells", &["ledger"], "counters in memory; what is durable is the journal's business"),
     (
         "snapshot",
-        &["codec", "journal", "ledger", "limits", "store"],
+        &["access", "codec", "journal", "ledger", "limits", "store"],
         "entities as bytes; who copies them when is the shard's",
     ),
     (
         "replay",
-        &["cells", "codec", "journal", "ledger", "program"],
+        &["access", "cells", "codec", "journal", "ledger", "program"],
         "one meaning of a record, for all who read journals",
     ),
     (
@@ -132,8 +137,8 @@ const MAY_NAME: [(&str, &[&str], &str); 23] = [
     (
         "shard",
         &[
-            "cells", "clock", "ids", "journal", "ledger", "limits", "metrics", "program", "recovery", "replay", "sim",
-            "snapshot", "store",
+            "access", "cells", "clock", "ids", "journal", "ledger", "limits", "metrics", "program", "recovery",
+            "replay", "sim", "snapshot", "store",
         ],
         "the assembly of the core; of the simulator it names only the switch of broken variants",
     ),
@@ -149,14 +154,17 @@ const MAY_NAME: [(&str, &[&str], &str); 23] = [
     ),
     (
         "sim",
-        &["cells", "codec", "ids", "journal", "ledger", "program", "recovery", "replay", "shard", "snapshot", "store"],
+        &[
+            "access", "cells", "codec", "ids", "journal", "ledger", "program", "recovery", "replay", "shard",
+            "snapshot", "store",
+        ],
         "the simulator drives the core, and brings its own clock and edge",
     ),
     (
         "service",
         &[
-            "audit", "backup", "clock", "ids", "journal", "ledger", "limits", "metrics", "program", "recovery",
-            "replay", "shard", "snapshot", "store",
+            "access", "audit", "backup", "clock", "ids", "journal", "ledger", "limits", "metrics", "program",
+            "recovery", "replay", "shard", "snapshot", "store",
         ],
         "the edge: neither configuration nor command line; of the store it names only why a copy failed",
     ),
@@ -169,6 +177,7 @@ const MAY_NAME: [(&str, &[&str], &str); 23] = [
     (
         "server",
         &[
+            "access",
             "clock",
             "config",
             "journal",
@@ -187,14 +196,15 @@ const MAY_NAME: [(&str, &[&str], &str); 23] = [
     (
         "bench",
         &[
-            "audit", "cells", "clock", "config", "ids", "journal", "ledger", "limits", "program", "server", "service",
-            "shard", "store",
+            "access", "audit", "cells", "clock", "config", "ids", "journal", "ledger", "limits", "program", "server",
+            "service", "shard", "store",
         ],
         "it drives the assembled server and the core, and knows no command line",
     ),
     (
         "cli",
         &[
+            "access",
             "audit",
             "backup",
             "bench",
@@ -277,11 +287,25 @@ const ONLY_IN: [(&str, &[&str], &str); 18] = [
     ),
     (
         "fs::",
-        &["store/", "cli/", "bench/", "config/", "telemetry/", "backup.rs", "server"],
+        &[
+            "store/",
+            "cli/",
+            "bench/",
+            "config/",
+            "telemetry/",
+            "backup.rs",
+            "server",
+            "access/tls.rs",
+            "access/tokens.rs",
+        ],
         "files are the business of the store and of the outermost rooms",
     ),
     ("std::env", &["cli/", "bench/"], "what the environment says reaches the core as configuration"),
-    ("getrandom", &["server.rs", "cli/"], "keys and ids are drawn when a directory is made, nowhere else"),
+    (
+        "getrandom",
+        &["server.rs", "cli/", "service/access.rs"],
+        "keys and ids are drawn when a directory is made, and secrets when a key is issued, nowhere else",
+    ),
     ("println!", &["cli/", "main.rs"], "the core has no output"),
     (".latch(", &["store/checked.rs"], "one wrapper decides that a store has stopped for good"),
     (

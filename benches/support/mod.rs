@@ -134,6 +134,7 @@ pub fn worker(program: Arc<Program>) -> (Worker, Arc<Shared>) {
     let shared = Arc::new(Shared {
         cells: Cells::default(),
         ids,
+        keys: Arc::default(),
         tickets: Tickets::new(1),
         shard_count: 16,
         clock_is_input: false,

@@ -131,6 +131,11 @@ impl<'a> Judge<'a> {
             Record::Entry(entry) => return self.entry(view, place, *entry),
             Record::Opening(ref opening) => self.opening(header, opening, place, opens_epoch)?,
             Record::Program(ref publication) => self.publication(publication, place)?,
+            Record::Key(ref change) => {
+                self.counts.keys += 1;
+                let checked = self.world.keys.check(change);
+                checked.map_err(|error| place.finding(FindingClass::Key, format!("a change of keys: {error}")))?;
+            }
             Record::Symbol(id, _) => {
                 self.counts.symbols += 1;
                 check_next(place, "string", id.0, self.world.dictionary.counts().0)?;

@@ -28,6 +28,8 @@ pub enum FindingClass {
     Time,
     /// A version of the programme was published out of order, or another one was in force.
     Program,
+    /// A key was issued or revoked as it cannot have been.
+    Key,
     /// Deciding the command again gives another decision.
     Decision,
     /// What a reversal undoes is not what the accrual did.
@@ -176,6 +178,8 @@ pub struct KindCounts {
     pub items: u64,
     /// Versions of the programme.
     pub programs: u64,
+    /// Keys that were issued, and revocations.
+    pub keys: u64,
 }
 
 impl KindCounts {
@@ -215,7 +219,7 @@ impl KindCounts {
     #[must_use]
     pub fn total(&self) -> u64 {
         let accepted = self.accruals + self.reversals + self.redemptions + self.activities + self.enrolments;
-        let own = self.loadings + self.expiries + self.openings + self.symbols + self.items + self.programs;
+        let own = self.loadings + self.expiries + self.openings + self.symbols + self.items + self.programs + self.keys;
         accepted + own + self.refusals()
     }
 }

@@ -7,12 +7,16 @@ use std::time::Duration;
 use prost::bytes::Bytes;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use super::error::BenchError;
 use super::raw::RawCodec;
+use crate::access::secret::Secret;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,26 +28,88 @@ const ACCRUE: &str = "/tallystick.v1.LedgerService/Accrue";
 /// Path of the stream of commands.
 const COMMAND_STREAM: &str = "/tallystick.v1.LedgerService/CommandStream";
 
+/// A server, and what it is shown and asked.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// Its address.
+    pub url: String,
+    /// The root of its certificate (PEM); `None` speaks in the clear.
+    pub root: Option<String>,
+    /// What calls bring.
+    pub key: Shown,
+}
+
+impl Target {
+    /// A server that is spoken to in the clear and asks for nothing.
+    #[must_use]
+    pub fn plain(url: String) -> Self {
+        Self { url, ..Self::default() }
+    }
+}
+
+/// The header with a key, if there is one.
+#[derive(Clone, Default)]
+pub struct Shown(Option<MetadataValue<Ascii>>);
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "[secret]" } else { "nothing" })
+    }
+}
+
+impl Shown {
+    /// Shows a key.
+    ///
+    /// # Panics
+    /// Never: keys are ASCII.
+    #[must_use]
+    pub fn key(key: &Secret) -> Self {
+        let mut value: MetadataValue<Ascii> = format!("Bearer {}", key.expose()).parse().expect("keys are ASCII");
+        value.set_sensitive(true);
+        Self(Some(value))
+    }
+}
+
+impl Interceptor for Shown {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// A connection whose calls bring what is shown.
+pub type Connection = InterceptedService<Channel, Shown>;
+
 /// Opens a connection. Must be called within a runtime of the thread that will use it.
 ///
 /// # Errors
 /// When nobody answers.
-pub async fn connect(url: &str) -> Result<Channel, BenchError> {
-    let failed = |reason: String| BenchError::Connect { url: url.to_owned(), reason };
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| failed(error.to_string()))?;
+pub async fn connect(target: &Target) -> Result<Connection, BenchError> {
+    let failed = |reason: String| BenchError::Connect { url: target.url.clone(), reason };
+    let endpoint = Endpoint::from_shared(target.url.clone()).map_err(|error| failed(error.to_string()))?;
     let endpoint = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .initial_connection_window_size(WINDOW_BYTES)
         .initial_stream_window_size(WINDOW_BYTES)
         .tcp_nodelay(true);
-    endpoint.connect().await.map_err(|error| failed(format!("{error:?}")))
+    let endpoint = match &target.root {
+        None => endpoint,
+        Some(root) => {
+            let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(root)).domain_name("localhost");
+            endpoint.tls_config(tls).map_err(|error| failed(format!("{error:?}")))?
+        }
+    };
+    let channel = endpoint.connect().await.map_err(|error| failed(format!("{error:?}")))?;
+    Ok(InterceptedService::new(channel, target.key.clone()))
 }
 
 /// Makes one encoded unary accrual, with a deadline or without.
 ///
 /// # Errors
 /// The status that the call ended with.
-pub async fn accrue(grpc: &mut Grpc<Channel>, request: Bytes, deadline: Option<Duration>) -> Result<Bytes, Status> {
+pub async fn accrue(grpc: &mut Grpc<Connection>, request: Bytes, deadline: Option<Duration>) -> Result<Bytes, Status> {
     grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
     let path = PathAndQuery::from_static(ACCRUE);
     let mut request = Request::new(request);
@@ -59,7 +125,7 @@ pub async fn accrue(grpc: &mut Grpc<Channel>, request: Bytes, deadline: Option<D
 /// # Errors
 /// The status that the call ended with.
 pub async fn command_stream(
-    channel: Channel,
+    channel: Connection,
     requests: impl tokio_stream::Stream<Item = Bytes> + Send + 'static,
 ) -> Result<tonic::Streaming<Bytes>, Status> {
     let mut grpc = Grpc::new(channel);

@@ -134,6 +134,7 @@ pub fn measure(options: &CoreOptions, machine: &Machine, tell: &mut Tell<'_>) ->
     let shared = Arc::new(Shared {
         cells: Cells::default(),
         ids,
+        keys: Arc::default(),
         tickets: Tickets::new(1),
         shard_count: SHARD_COUNT_DEFAULT,
         clock_is_input: false,
@@ -144,7 +145,7 @@ pub fn measure(options: &CoreOptions, machine: &Machine, tell: &mut Tell<'_>) ->
     let seqs = shards.iter().map(|shard| shard.seq).collect();
     let moment = Moment { programs: Arc::new(programs.clone()), stamp, monotonic_ns: 0 };
     let worker = Worker::new(0, 1, shared.clone(), programs, shards, seqs);
-    let principal = Principal { partner: PARTNER.into(), symbol: intern(&dictionary, PARTNER)? };
+    let principal = Arc::new(Principal::anyone(PARTNER.into(), intern(&dictionary, PARTNER)?));
     let chain = Chain { epoch: 1, next, hash: [0; 32] };
     let mut core = Core {
         worker,
@@ -154,7 +155,7 @@ pub fn measure(options: &CoreOptions, machine: &Machine, tell: &mut Tell<'_>) ->
         chain,
         frames: Vec::new(),
         stamp,
-        caller: Caller { principal, deadline_ns: None },
+        caller: Caller { principal, deadline_ns: None, version: 0 },
         moment,
         names: NameCache::default(),
         keys: Vec::new(),

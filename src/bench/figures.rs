@@ -32,6 +32,10 @@ pub struct Ledger {
     pub budgets: usize,
     /// Lines of a basket.
     pub lines_per_basket: usize,
+    /// Whether calls came over TLS.
+    pub tls: bool,
+    /// Whether every call brought a key that the server asked for.
+    pub keys: bool,
 }
 
 impl Ledger {
@@ -47,6 +51,8 @@ impl Ledger {
             metrics: program.metrics.len(),
             budgets: program.budgets.len(),
             lines_per_basket: population.line_count,
+            tls: false,
+            keys: false,
         }
     }
 }

@@ -165,7 +165,7 @@ fn load(
     };
     let (mut done, mut refused) = (0, None);
     runtime()?.block_on(async {
-        let channel = connect(&world.server.url).await?;
+        let channel = connect(&world.server.target).await?;
         pump(channel, LOAD_IN_FLIGHT, next, |event| match event {
             Event::Result(verdict) => refused = refused.or(verdict.kind()),
             Event::Batch { command_count, .. } => {

@@ -166,7 +166,7 @@ impl Options {
     #[must_use]
     pub fn division(&self, server: &Process, connection_count: usize) -> Division {
         Division {
-            url: server.url.clone(),
+            target: server.target.clone(),
             server_id: server.id(),
             thread_count: self.thread_count,
             connection_count,

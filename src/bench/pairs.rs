@@ -156,7 +156,7 @@ pub fn unary(options: &Options, world: &mut World, report: &mut Report, tell: &m
 fn usual_answer_of(world: &World, templates: &Templates) -> Result<Bytes, BenchError> {
     let mut source = world.source(templates, 1);
     let mut answers = runtime()?.block_on(async {
-        let mut grpc = Grpc::new(connect(&world.server.url).await?);
+        let mut grpc = Grpc::new(connect(&world.server.target).await?);
         let mut answers = Vec::new();
         for _ in 0..ANSWER_COUNT {
             answers.push(accrue(&mut grpc, source.one(), None).await.map_err(|status| broken(&status))?);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::channel::Target;
 use super::error::BenchError;
 use crate::clock::{Clock, SystemClock};
 
@@ -25,8 +26,8 @@ const TICK_NS: u64 = 10_000_000;
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    /// Where it listens, as a URL.
-    pub url: String,
+    /// Where it listens.
+    pub target: Target,
     log: PathBuf,
     /// From its start until it was ready.
     pub start_ns: i64,
@@ -70,8 +71,8 @@ impl Process {
         let clock = SystemClock::new();
         let child = command.stdin(Stdio::null()).stdout(log_file).stderr(log_copy).spawn();
         let child = child.map_err(|error| BenchError::file("starting", program, error))?;
-        let mut process = Self { child, url: String::new(), log, start_ns: 0 };
-        process.url = process.wait_until_ready(&clock, &ready)?;
+        let mut process = Self { child, target: Target::default(), log, start_ns: 0 };
+        process.target = Target::plain(process.wait_until_ready(&clock, &ready)?);
         process.start_ns = clock.monotonic_ns();
         Ok(process)
     }

@@ -92,7 +92,7 @@ fn write_tail(world: &World, options: &Options, tell: &mut Tell<'_>) -> Result<(
     };
     let mut refused = None;
     runtime()?.block_on(async {
-        let channel = connect(&world.server.url).await?;
+        let channel = connect(&world.server.target).await?;
         pump(channel, IN_FLIGHT, next, |event| match event {
             Event::Result(verdict) => refused = refused.or(verdict.kind()),
             Event::Batch { command_count, .. } => {

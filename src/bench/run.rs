@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
-use tonic::transport::Channel;
 
-use super::channel::connect;
+use super::channel::{Connection, Target, connect};
 use super::error::BenchError;
 use super::recorder::{Control, Measured, Pulse, Recorder, Window, control};
 use crate::clock::{Clock, SystemClock};
@@ -22,7 +21,7 @@ use crate::clock::{Clock, SystemClock};
 #[derive(Clone, Debug)]
 pub struct Division {
     /// The server.
-    pub url: String,
+    pub target: Target,
     /// Its process.
     pub server_id: u32,
     /// Threads that send, at least 1.
@@ -41,7 +40,7 @@ pub struct Lane {
     /// Number of the connection among all.
     pub index: usize,
     /// The connection.
-    pub channel: Channel,
+    pub channel: Connection,
     /// The clock of the run.
     pub clock: Arc<SystemClock>,
     /// When it measures.
@@ -139,7 +138,7 @@ where
     let connected = runtime.block_on(async {
         let mut channels = Vec::new();
         for index in lanes {
-            channels.push((*index, connect(&division.url).await?));
+            channels.push((*index, connect(&division.target).await?));
         }
         Ok::<_, BenchError>(channels)
     });

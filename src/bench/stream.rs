@@ -8,10 +8,9 @@ use std::collections::VecDeque;
 use prost::bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 
 use super::baskets::Source;
-use super::channel::{broken, command_stream};
+use super::channel::{Connection, broken, command_stream};
 use super::error::BenchError;
 use super::raw::{Verdict, stream_response};
 use super::recorder::{Measured, Recorder};
@@ -61,7 +60,7 @@ pub struct Batch {
 /// # Errors
 /// When the stream breaks, or a result cannot be read.
 pub async fn pump(
-    channel: Channel,
+    channel: Connection,
     in_flight_max: usize,
     mut next: impl FnMut() -> Option<Batch>,
     mut on_event: impl FnMut(Event),

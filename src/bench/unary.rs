@@ -12,7 +12,7 @@ use tonic::Status;
 use tonic::client::Grpc;
 
 use super::baskets::Source;
-use super::channel::{accrue, refusal_kind};
+use super::channel::{Connection, accrue, refusal_kind};
 use super::error::BenchError;
 use super::raw::accrue_response;
 use super::recorder::{Measured, Recorder};
@@ -144,7 +144,7 @@ impl Calls {
     }
 
     /// Makes a call that was due then.
-    async fn one(&self, grpc: &mut Grpc<tonic::transport::Channel>, due_ns: i64) {
+    async fn one(&self, grpc: &mut Grpc<Connection>, due_ns: i64) {
         let request = self.source.borrow_mut().one();
         let request_bytes = request.len();
         let answer = accrue(grpc, request, self.deadline).await;

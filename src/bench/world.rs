@@ -13,12 +13,15 @@ use std::time::Duration;
 use prost::bytes::BytesMut;
 
 use super::baskets::{Assortment, Numbers, Shape, Source, Templates};
-use super::channel::{broken, connect};
+use super::channel::{Shown, Target, broken, connect};
 use super::error::BenchError;
 use super::figures::{Figure, Ledger, Swept, Verification};
 use super::process::Process;
 use super::run::runtime;
 use super::stream::{Batch, Event, pump};
+use crate::access::grant::{Grant, Role};
+use crate::access::keys::KeyIssue;
+use crate::access::secret::Secret;
 use crate::audit::verify::{VerifyOptions, verify};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -29,9 +32,10 @@ use crate::journal::record::{Record, decode, is_expiry};
 use crate::journal::{Journal, JournalError};
 use crate::ledger::types::Position;
 use crate::program;
-use crate::server::open_store;
+use crate::server::{open_store, with_ledger};
 use crate::service::wire;
 use crate::service::wire::admin_service_client::AdminServiceClient;
+use crate::service::{KeyDraft, issue_key};
 
 /// The programme that is measured when none is named.
 pub const PROGRAM: &str = include_str!("../../deploy/programs/bench.toml");
@@ -63,6 +67,11 @@ pub struct Place {
     pub is_verified: bool,
     /// A programme file to measure with; `None` takes the one in the box.
     pub program_file: Option<PathBuf>,
+    /// The folder with the server's certificate and its root, as `deploy/certificates.sh` makes it; `None` speaks in the
+    /// clear.
+    pub certificates: Option<PathBuf>,
+    /// Whether calls bring a key.
+    pub has_key: bool,
 }
 
 impl Place {
@@ -148,6 +157,50 @@ pub struct Start {
     /// The data directory.
     pub data: PathBuf,
     program_file: PathBuf,
+    access: Option<Access>,
+}
+
+/// How a server is protected, and who calls it.
+#[derive(Clone, Debug)]
+struct Access {
+    arguments: Vec<String>,
+    root: Option<String>,
+    load: Shown,
+    operator: Shown,
+}
+
+impl Access {
+    /// Makes the keys that are needed, in a directory that no server uses.
+    fn prepare(place: &Place, data: &Path, issuer: u64) -> Result<Self, BenchError> {
+        let mut access = Self { arguments: Vec::new(), root: None, load: Shown::default(), operator: Shown::default() };
+        if let Some(folder) = &place.certificates {
+            let root = folder.join("ca.pem");
+            let text = fs::read_to_string(&root).map_err(|error| BenchError::file("reading", &root, error))?;
+            access.root = Some(text);
+            for (flag, name) in [("--tls-certificate", "server.pem"), ("--tls-key", "server.key")] {
+                access.arguments.extend([flag.to_owned(), folder.join(name).display().to_string()]);
+            }
+        }
+        if place.has_key {
+            access.arguments.extend(["--authentication", "required"].map(str::to_owned));
+            let partner = format!("issuer-{issuer}").into();
+            let gateway = Grant { role: Role::Gateway, partner, stores: Vec::new(), terminals: Vec::new() };
+            let config = Config { data: data.to_path_buf(), ..Config::default() };
+            let keys = with_ledger(&config, |engine| {
+                [gateway, Grant::of_role(Role::Operator)].map(|grant| {
+                    let expires_at = KeyIssue::NEVER;
+                    let draft = KeyDraft { name: "benchmark".into(), grant, expires_at, certificate: None };
+                    issue_key(engine, draft, "benchmark").map(|(_, key)| key)
+                })
+            });
+            let failed = |error: &dyn std::fmt::Display| BenchError::Server(format!("no keys can be issued: {error}"));
+            let [load, operator] = keys.map_err(|error| failed(&error))?;
+            let shown = |key: Option<Secret>| key.as_ref().map_or_else(Shown::default, Shown::key);
+            access.load = shown(load.map_err(|error| failed(&error))?);
+            access.operator = shown(operator.map_err(|error| failed(&error))?);
+        }
+        Ok(access)
+    }
 }
 
 impl Start {
@@ -161,7 +214,16 @@ impl Start {
         let mut arguments =
             vec!["serve", "--listen", "127.0.0.1:0", "--data", &*data, "--program", &*program, "--partner", &*issuer];
         arguments.extend(further);
-        Process::start(&self.program, &self.folder, "server", &arguments)
+        let Some(access) = &self.access else {
+            return Process::start(&self.program, &self.folder, "server", &arguments);
+        };
+        arguments.extend(access.arguments.iter().map(String::as_str));
+        let mut process = Process::start(&self.program, &self.folder, "server", &arguments)?;
+        if access.root.is_some() {
+            process.target.url = process.target.url.replacen("http://", "https://", 1);
+        }
+        (process.target.root, process.target.key) = (access.root.clone(), access.load.clone());
+        Ok(process)
     }
 }
 
@@ -183,7 +245,8 @@ impl World {
         let data = folder.path.join("data");
         let ledger = Ledger::of(population, &program);
         let currency = program.currency;
-        let start = Start { program: place.program.clone(), folder: folder.path.clone(), data, program_file };
+        let start =
+            Start { program: place.program.clone(), folder: folder.path.clone(), data, program_file, access: None };
         let mut world = Self {
             server: start.server(0, &[])?,
             ledger,
@@ -196,7 +259,31 @@ impl World {
             folder,
         };
         world.fill(tell)?;
+        world.protect(place)?;
         Ok(world)
+    }
+
+    /// Starts the server again as it is to be measured: the accounts were made in the clear and without keys.
+    fn protect(&mut self, place: &Place) -> Result<(), BenchError> {
+        if place.certificates.is_none() && !place.has_key {
+            return Ok(());
+        }
+        self.stop()?;
+        let issuer = self.last_issuer();
+        self.start.access = Some(Access::prepare(place, &self.start.data, issuer)?);
+        self.ledger.tls = place.certificates.is_some();
+        self.ledger.keys = place.has_key;
+        self.server = self.start.server(issuer, &[])?;
+        Ok(())
+    }
+
+    /// The server as an operator calls it.
+    fn operator(&self) -> Target {
+        let mut target = self.server.target.clone();
+        if let Some(access) = &self.start.access {
+            target.key = access.operator.clone();
+        }
+        target
     }
 
     /// A source of requests that differ from all others of this world.
@@ -274,7 +361,7 @@ impl World {
         let account_count = self.population.account_count;
         let half = account_count / 2;
         let progress = RefCell::new((0_u64, on_answer));
-        let url = &self.server.url;
+        let target = &self.server.target;
         let one = |accounts: std::ops::Range<u64>| {
             let mut source = self.source(templates, accounts.start);
             let (mut next_account, end) = (accounts.start, accounts.end);
@@ -291,7 +378,7 @@ impl World {
             let progress = &progress;
             async move {
                 let mut refused = None;
-                let channel = connect(url).await?;
+                let channel = connect(target).await?;
                 pump(channel, FILL_IN_FLIGHT, next, |event| match event {
                     Event::Result(verdict) => refused = refused.or(verdict.kind()),
                     Event::Batch { command_count, .. } => {
@@ -315,7 +402,7 @@ impl World {
     /// When it cannot be asked.
     pub fn end_position(&self) -> Result<u64, BenchError> {
         let status = runtime()?.block_on(async {
-            let mut admin = AdminServiceClient::new(connect(&self.server.url).await?);
+            let mut admin = AdminServiceClient::new(connect(&self.operator()).await?);
             admin.get_status(wire::GetStatusRequest::default()).await.map_err(|status| broken(&status))
         })?;
         let last = status.into_inner().durable_position;
@@ -328,7 +415,7 @@ impl World {
     /// When it takes none.
     pub fn take_snapshot(&self) -> Result<(), BenchError> {
         runtime()?.block_on(async {
-            let mut admin = AdminServiceClient::new(connect(&self.server.url).await?);
+            let mut admin = AdminServiceClient::new(connect(&self.operator()).await?);
             admin.take_snapshot(wire::TakeSnapshotRequest {}).await.map_err(|status| broken(&status))
         })?;
         Ok(())

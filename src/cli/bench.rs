@@ -72,6 +72,12 @@ pub struct BenchArgs {
     /// Programme file to measure with [default: 20 rules, 4 caps, 2 metrics, a budget]
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+    /// Call over TLS, with the certificates in this folder as deploy/certificates.sh makes them
+    #[arg(long, value_name = "FOLDER")]
+    tls: Option<PathBuf>,
+    /// Have the server ask for credentials, and bring a key with every call
+    #[arg(long)]
+    key: bool,
     /// Make the data directories in this folder, not among the temporary files
     #[arg(long, value_name = "FOLDER")]
     within: Option<PathBuf>,
@@ -166,6 +172,11 @@ fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
             is_kept: args.keep,
             is_verified: !args.skip_verify,
             program_file: args.program.clone(),
+            certificates: args
+                .tls
+                .as_deref()
+                .map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf())),
+            has_key: args.key,
         },
         population: Population {
             account_count: args.accounts.unwrap_or(match mode {
@@ -333,6 +344,9 @@ fn figure_lines(figure: &Figure) -> Vec<String> {
             ledger.metrics,
             ledger.budgets,
         ));
+        let connections = if ledger.tls { "over TLS" } else { "in the clear" };
+        let callers = if ledger.keys { "every call brings a key" } else { "without credentials" };
+        lines.push(format!("{connections}, {callers}"));
     }
     if let Some(bytes) = figure.server_memory_bytes {
         lines.push(format!("server memory {} MiB", grouped(bytes >> 20)));

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use prost_types::Timestamp as WireTimestamp;
 use tokio::runtime::Runtime;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
+use super::access::{AccessArgs, KeyHeader};
 use super::error::{CliError, Exit};
 use crate::limits;
 use crate::service::wire::ErrorReason;
+use crate::service::wire::access_service_client::AccessServiceClient;
 use crate::service::wire::account_service_client::AccountServiceClient;
 use crate::service::wire::admin_service_client::AdminServiceClient;
 use crate::service::wire::ledger_service_client::LedgerServiceClient;
@@ -44,28 +47,45 @@ pub struct ServerArgs {
     /// Address of the server
     #[arg(long, value_name = "URL", env = "TALLYSTICK_SERVER", default_value = SERVER_DEFAULT)]
     pub server: String,
+    /// What is shown to the server, and asked of it.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
+
+impl ServerArgs {
+    /// A server that is spoken to in the clear and asks for nothing.
+    #[must_use]
+    pub fn plain(url: String) -> Self {
+        Self { server: url, access: AccessArgs::default() }
+    }
+}
+
+/// A connection whose calls bring what the command line was given.
+pub type Connection = InterceptedService<Channel, KeyHeader>;
 
 /// Where a server is and how to call it; connects anew when asked to.
 #[derive(Clone, Debug)]
 pub struct Server {
     url: String,
     endpoint: Endpoint,
+    key: KeyHeader,
 }
 
 /// The clients of one connection.
 #[derive(Clone, Debug)]
 pub struct Clients {
     /// Commands and reads.
-    pub ledger: LedgerServiceClient<Channel>,
+    pub ledger: LedgerServiceClient<Connection>,
     /// Accounts, beside their points.
-    pub account: AccountServiceClient<Channel>,
+    pub account: AccountServiceClient<Connection>,
     /// Versions of the programme.
-    pub program: ProgramServiceClient<Channel>,
+    pub program: ProgramServiceClient<Connection>,
     /// What people decide.
-    pub operator: OperatorServiceClient<Channel>,
+    pub operator: OperatorServiceClient<Connection>,
     /// Running the ledger.
-    pub admin: AdminServiceClient<Channel>,
+    pub admin: AdminServiceClient<Connection>,
+    /// Keys.
+    pub keys: AccessServiceClient<Connection>,
 }
 
 impl Server {
@@ -74,13 +94,15 @@ impl Server {
     /// # Errors
     /// When it cannot be understood.
     pub fn new(args: &ServerArgs) -> Result<Self, CliError> {
-        let url = if args.server.contains("://") { args.server.clone() } else { format!("http://{}", args.server) };
+        let scheme = if args.access.speaks_tls() { "https" } else { "http" };
+        let url = if args.server.contains("://") { args.server.clone() } else { format!("{scheme}://{}", args.server) };
         let wrong = |reason: &str| CliError::new(Exit::Usage, format!("the server's address {url} {reason}"));
-        if url.starts_with("https://") {
-            return Err(wrong("asks for TLS, which this program does not speak").hint("use http:// or a TLS proxy"));
+        let has_tls = url.starts_with("https://");
+        if !has_tls && !url.starts_with("http://") {
+            return Err(wrong("is neither an http:// nor an https:// address"));
         }
-        if !url.starts_with("http://") {
-            return Err(wrong("is not an http:// address"));
+        if !has_tls && args.access.speaks_tls() {
+            return Err(wrong("is spoken to in the clear, so certificates have no use").hint("write https://HOST:PORT"));
         }
         let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|_| wrong("cannot be understood").hint("write it as http://HOST:PORT"))?
@@ -91,7 +113,15 @@ impl Server {
             .initial_connection_window_size(WINDOW_BYTES)
             .initial_stream_window_size(WINDOW_BYTES)
             .tcp_nodelay(true);
-        Ok(Self { url, endpoint })
+        let endpoint = if has_tls {
+            let tls = args.access.tls()?;
+            endpoint.tls_config(tls).map_err(|error| {
+                CliError::new(Exit::Configuration, format!("the certificates cannot be used: {}", root_cause(&error)))
+            })?
+        } else {
+            endpoint
+        };
+        Ok(Self { url, endpoint, key: args.access.key_header()? })
     }
 
     /// The server's address, for messages.
@@ -109,11 +139,13 @@ impl Server {
             let message = format!("the server at {} cannot be reached: {}", self.url, root_cause(&error));
             CliError::new(Exit::Unavailable, message).hint("is it running? `tallystick serve` starts one")
         })?;
+        let channel = InterceptedService::new(channel, self.key.clone());
         Ok(Clients {
             ledger: LedgerServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             account: AccountServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             program: ProgramServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             operator: OperatorServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            keys: AccessServiceClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
         })
     }
@@ -244,7 +276,7 @@ mod tests {
     use super::*;
 
     fn server(url: &str) -> Result<Server, CliError> {
-        Server::new(&ServerArgs { server: url.to_owned() })
+        Server::new(&ServerArgs::plain(url.to_owned()))
     }
 
     #[test]
@@ -255,7 +287,7 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_used_is_a_mistake_of_usage() {
-        for url in ["https://127.0.0.1:1", "ftp://127.0.0.1", "http://a b", "http://"] {
+        for url in ["ftp://127.0.0.1", "http://a b", "http://"] {
             assert_eq!(server(url).unwrap_err().exit(), Exit::Usage, "{url}");
         }
     }

@@ -3,6 +3,7 @@
 //! What must stay true: names of subcommands and options are stable; what a script reads goes to standard output, what
 //! a person reads about the run goes to standard error; every way to end has its number in [`exit`].
 
+pub mod access;
 pub mod audit;
 pub mod backup;
 pub mod bench;
@@ -14,6 +15,7 @@ pub mod errors;
 pub mod exit;
 pub mod export;
 pub mod import;
+pub mod keys;
 pub mod operator;
 pub mod output;
 pub mod program;
@@ -54,6 +56,8 @@ pub enum Command {
     Program(program::ProgramArgs),
     /// Decide by hand: release or reject what caps hold, bring back points that died, correct balances
     Operator(operator::OperatorArgs),
+    /// Issue, replace, revoke and list keys
+    Keys(keys::KeysArgs),
     /// Verify the history of a data directory
     Audit(audit::AuditArgs),
     /// Play a morning in a coffee shop on a server of its own
@@ -86,6 +90,7 @@ pub fn run() -> ExitCode {
         Command::Export(args) => export::run(args, &out),
         Command::Program(args) => program::run(args, &out),
         Command::Operator(args) => operator::run(args, &out),
+        Command::Keys(args) => keys::run(args, &out),
         Command::Audit(args) => audit::run(args, &out),
         Command::Demo(args) => demo::run(args, &out),
         Command::Bench(args) => bench::run(&args, &out),

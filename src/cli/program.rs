@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::json;
 
+use super::access::AccessArgs;
 use super::client::{Server, ServerArgs, call, parse_time, runtime, shown_time, to_wire};
 use super::error::{CliError, Exit};
 use super::output::{Output, Style, counted};
@@ -37,6 +38,8 @@ enum ProgramWhat {
         /// Also ask this server whether the file can follow its versions
         #[arg(long, value_name = "URL")]
         server: Option<String>,
+        #[command(flatten)]
+        access: AccessArgs,
     },
     /// Publish a programme file as the next version
     Publish(PublishArgs),
@@ -76,7 +79,9 @@ struct ShowArgs {
 /// When the file has errors, or the server cannot be used.
 pub fn run(args: ProgramArgs, out: &Output) -> Result<(), CliError> {
     match args.what {
-        ProgramWhat::Check { file, server } => run_check(&file, server, out),
+        ProgramWhat::Check { file, server, access } => {
+            run_check(&file, server.map(|server| ServerArgs { server, access }), out)
+        }
         ProgramWhat::Publish(args) => run_publish(&args, out),
         ProgramWhat::Show(args) => run_show(&args, out),
     }
@@ -115,8 +120,8 @@ fn count_of(checked: &Checked, severity: Severity) -> u64 {
 }
 
 /// What a server says about a file: its own problems and those with the versions that are there.
-fn ask(server: String, source: String, checked: &mut Checked) -> Result<(), CliError> {
-    let server = Server::new(&ServerArgs { server })?;
+fn ask(server: &ServerArgs, source: String, checked: &mut Checked) -> Result<(), CliError> {
+    let server = Server::new(server)?;
     let response = runtime()?.block_on(async {
         let mut clients = server.connect().await?;
         let response = clients.program.check_program(call(CheckProgramRequest { source })).await;
@@ -140,11 +145,11 @@ fn problem(stated: ProgramProblem) -> Problem {
     }
 }
 
-fn run_check(file: &Path, server: Option<String>, out: &Output) -> Result<(), CliError> {
+fn run_check(file: &Path, server: Option<ServerArgs>, out: &Output) -> Result<(), CliError> {
     let source = read(file)?;
     let mut checked = check(&source);
     if let Some(server) = server {
-        ask(server, source.clone(), &mut checked)?;
+        ask(&server, source.clone(), &mut checked)?;
     }
     let outlook = checked.outlook.as_ref();
     let words = checked.program.as_ref().map(|program| {

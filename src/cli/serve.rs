@@ -48,9 +48,42 @@ pub struct ServeArguments {
     /// Programme file. A new text is published as the next version [default: a sample, in a new data directory].
     #[arg(long, value_name = "FILE")]
     pub program: Option<String>,
-    /// The partner that callers act for [default: default].
+    /// The partner that callers act for where no credentials are required [default: default].
     #[arg(long, value_name = "NAME")]
     pub partner: Option<String>,
+    /// Whether callers have to say who they are: `off` or `required` [default: off].
+    #[arg(long, value_name = "WORD")]
+    pub authentication: Option<String>,
+    /// File that the first administrator's key is written to, if credentials are required and nobody could issue any.
+    #[arg(long, value_name = "FILE")]
+    pub first_key_file: Option<String>,
+    /// Certificate of the server and those between it and the root (PEM); read again on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub tls_certificate: Option<String>,
+    /// Private key of the certificate (PEM); read again on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<String>,
+    /// Roots of clients' certificates (PEM); a name in a certificate can stand for a key.
+    #[arg(long, value_name = "FILE")]
+    pub tls_client_ca: Option<String>,
+    /// Whether clients must show a certificate where there are such roots: `required` or `optional` [default: required].
+    #[arg(long, value_name = "WORD")]
+    pub tls_client: Option<String>,
+    /// Public keys of tokens (JWKS), read again when the file changes.
+    #[arg(long, value_name = "FILE")]
+    pub token_keys: Option<String>,
+    /// The issuer that tokens must name.
+    #[arg(long, value_name = "TEXT")]
+    pub token_issuer: Option<String>,
+    /// The audience that tokens must name.
+    #[arg(long, value_name = "TEXT")]
+    pub token_audience: Option<String>,
+    /// How far the clock of whoever signs tokens may be off [default: 60].
+    #[arg(long, value_name = "SECONDS")]
+    pub token_clock_skew_seconds: Option<String>,
+    /// Serve an address that other machines reach without TLS or without credentials: whoever reaches it may do everything.
+    #[arg(long, value_name = "WORD", num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
+    pub allow_unauthenticated_plaintext_beyond_loopback: Option<String>,
     /// Worker threads [default: one for each core].
     #[arg(long, value_name = "COUNT")]
     pub workers: Option<String>,
@@ -106,6 +139,17 @@ impl ServeArguments {
             ("data", &self.data),
             ("program", &self.program),
             ("partner", &self.partner),
+            ("authentication", &self.authentication),
+            ("first_key_file", &self.first_key_file),
+            ("tls_certificate", &self.tls_certificate),
+            ("tls_key", &self.tls_key),
+            ("tls_client_ca", &self.tls_client_ca),
+            ("tls_client", &self.tls_client),
+            ("token_keys", &self.token_keys),
+            ("token_issuer", &self.token_issuer),
+            ("token_audience", &self.token_audience),
+            ("token_clock_skew_seconds", &self.token_clock_skew_seconds),
+            ("allow_unauthenticated_plaintext_beyond_loopback", &self.allow_unauthenticated_plaintext_beyond_loopback),
             ("workers", &self.workers),
             ("queue_depth", &self.queue_depth),
             ("shard_count", &self.shard_count),
@@ -217,11 +261,17 @@ async fn serve_until_told(
     print_banner(&running.ready);
     manager::ready(&format!("serving at {}", running.ready.address));
     manager::watch(running.telemetry());
-    tokio::select! {
-        () = running.failed() => {}
-        () = told.wait() => {
-            tracing::info!("stopping: no new calls, those under way are finished");
-            manager::stopping();
+    loop {
+        tokio::select! {
+            () = running.failed() => break,
+            signal = told.next() => match signal {
+                Told::Reload => running.reload().await,
+                Told::Stop => {
+                    tracing::info!("stopping: no new calls, those under way are finished");
+                    manager::stopping();
+                    break;
+                }
+            },
         }
     }
     let end = running.shutdown().await?;
@@ -229,23 +279,35 @@ async fn serve_until_told(
     Ok(())
 }
 
-/// The signals that end a server in order.
+/// The signals that end a server in order, and the one that has it read its certificates again.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+/// What a signal asks for.
+enum Told {
+    Stop,
+    Reload,
 }
 
 impl Signals {
     fn new() -> Result<Self, ServeError> {
         use tokio::signal::unix::{SignalKind, signal};
         let listen = |kind| signal(kind).map_err(|error| ServeError::Fault(error.to_string()));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
     }
 
-    async fn wait(&mut self) {
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hang_up.recv() => Told::Reload,
         }
     }
 }
@@ -261,17 +323,37 @@ fn print_banner(ready: &Ready) {
         "           every reply is durable: it leaves after the journal is synced to disk".to_owned(),
         format!("programme  {program}"),
         format!("clock      {}", ready.clock),
-        format!("partner    {}", ready.partner),
         format!(
             "recovered  {} records, {} of them replayed, in {} ms; epoch {}",
             ready.recovered_end, ready.replayed_count, ready.recovery_ms, ready.epoch
         ),
     ];
+    lines.extend(access_lines(ready));
     lines.extend(ready.metrics_address.map(|address| format!("metrics    http://{address}/metrics")));
     lines.push(format!("listening on {}", ready.address));
     let mut out = std::io::stdout().lock();
     // A reader that has gone away does not keep the server from running.
     let _ = writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush());
+}
+
+/// What is asked of callers, and what that leaves open.
+fn access_lines(ready: &Ready) -> Vec<String> {
+    let connections = match (ready.has_tls, ready.asks_for_certificates) {
+        (false, _) => "in the clear",
+        (true, false) => "over TLS",
+        (true, true) => "over TLS with client certificates",
+    };
+    let Some(partner) = &ready.partner else {
+        return vec![format!("access     every call brings a credential, {connections}")];
+    };
+    let mut lines = vec![
+        format!("partner    {partner}"),
+        format!("access     no credentials, {connections}: every caller is this partner and may do everything"),
+    ];
+    if !ready.address.ip().is_loopback() {
+        lines.push("           WARNING: other machines reach this address".to_owned());
+    }
+    lines
 }
 
 /// Written beside and renamed, so that whoever waits for the file never reads a part of it.
@@ -294,7 +376,7 @@ pub fn exit_number(error: &ServeError) -> u8 {
         ServeError::Store(error) => of_store(error),
         ServeError::Recovery(error) => of_recovery(error),
         ServeError::Journal(error) => of_journal(error),
-        ServeError::Mismatch { .. } | ServeError::NoStore => exit::CONFIGURATION,
+        ServeError::Mismatch { .. } | ServeError::NoStore | ServeError::Access(_) => exit::CONFIGURATION,
         ServeError::ProgramFile { .. }
         | ServeError::Program { .. }
         | ServeError::Publish(PublishError::Unfit(_) | PublishError::TooMany | PublishError::Problems(_)) => {

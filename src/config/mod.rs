@@ -39,6 +39,24 @@ impl fmt::Display for ClockMode {
     }
 }
 
+/// Whether callers have to say who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// Every caller is the configured partner, and may do everything.
+    Off,
+    /// Every call brings a key, a token or a client certificate.
+    Required,
+}
+
+impl fmt::Display for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Required => "required",
+        })
+    }
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -59,8 +77,30 @@ pub struct Config {
     pub data: PathBuf,
     /// The programme file; without one a new data directory gets the sample programme.
     pub program: Option<PathBuf>,
-    /// The partner that callers act for.
+    /// The partner that callers act for where no credentials are asked for.
     pub partner: String,
+    /// Whether callers have to say who they are.
+    pub authentication: Authentication,
+    /// File that the first administrator's key is written to when there is none yet.
+    pub first_key_file: Option<PathBuf>,
+    /// File of the server's certificate (PEM); `None` serves without TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// File of its private key (PEM).
+    pub tls_key: Option<PathBuf>,
+    /// File of the roots of clients' certificates (PEM); `None` asks clients for none.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether a client without a certificate is turned away, where there are such roots.
+    pub tls_client_required: bool,
+    /// File of the public keys of tokens (JWKS); `None` accepts no tokens.
+    pub token_keys: Option<PathBuf>,
+    /// The `iss` that tokens must have.
+    pub token_issuer: Option<String>,
+    /// What must be among the `aud` of tokens.
+    pub token_audience: Option<String>,
+    /// How far the clock of whoever signs tokens may be off.
+    pub token_clock_skew_seconds: u16,
+    /// Whether an address that other machines reach may be served in the clear or without credentials.
+    pub allow_unauthenticated_plaintext_beyond_loopback: bool,
     /// Worker threads, 1 to [`limits::WORKERS_MAX`].
     pub workers: usize,
     /// Commands that may wait for one worker, 1 to [`limits::WORKER_QUEUE_DEPTH_MAX`].
@@ -97,6 +137,17 @@ impl Default for Config {
             data: PathBuf::from("./tallystick.data"),
             program: None,
             partner: "default".to_owned(),
+            authentication: Authentication::Off,
+            first_key_file: None,
+            tls_certificate: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_client_required: true,
+            token_keys: None,
+            token_issuer: None,
+            token_audience: None,
+            token_clock_skew_seconds: TOKEN_CLOCK_SKEW_SECONDS_DEFAULT,
+            allow_unauthenticated_plaintext_beyond_loopback: false,
             workers: cores.min(limits::WORKERS_MAX),
             queue_depth: QUEUE_DEPTH_DEFAULT,
             shard_count: None,
@@ -115,6 +166,8 @@ impl Default for Config {
 
 /// Commands that may wait for one worker when nothing is said.
 const QUEUE_DEPTH_DEFAULT: usize = 4_096;
+/// Clocks are taken to be right to a minute.
+const TOKEN_CLOCK_SKEW_SECONDS_DEFAULT: u16 = 60;
 /// One call in a hundred is traced when nothing is said but where to.
 const TRACE_SAMPLE_PPM_DEFAULT: u32 = 10_000;
 /// Ids of one memory segment, at most: each of the 64 tables is written in one step.
@@ -153,12 +206,23 @@ const fn number(name: &'static str, example: &'static str) -> Spec {
 }
 
 /// Every setting, in the order in which they are shown.
-pub const SETTINGS: [Spec; 19] = [
+pub const SETTINGS: [Spec; 30] = [
     text("listen", "listen = \"127.0.0.1:7007\""),
     text("metrics_listen", "metrics_listen = \"127.0.0.1:7008\""),
     text("data", "data = \"/var/lib/tallystick\""),
     text("program", "program = \"/etc/tallystick/program.toml\""),
     text("partner", "partner = \"default\""),
+    text("authentication", "authentication = \"required\""),
+    text("first_key_file", "first_key_file = \"/etc/tallystick/first-key\""),
+    text("tls_certificate", "tls_certificate = \"/etc/tallystick/server.pem\""),
+    text("tls_key", "tls_key = \"/etc/tallystick/server.key\""),
+    text("tls_client_ca", "tls_client_ca = \"/etc/tallystick/clients-ca.pem\""),
+    text("tls_client", "tls_client = \"required\""),
+    text("token_keys", "token_keys = \"/etc/tallystick/jwks.json\""),
+    text("token_issuer", "token_issuer = \"https://login.example\""),
+    text("token_audience", "token_audience = \"tallystick\""),
+    number("token_clock_skew_seconds", "token_clock_skew_seconds = 60"),
+    text("allow_unauthenticated_plaintext_beyond_loopback", "allow_unauthenticated_plaintext_beyond_loopback = \"no\""),
     number("workers", "workers = 2"),
     number("queue_depth", "queue_depth = 4096"),
     number("shard_count", "shard_count = 256"),
@@ -237,6 +301,19 @@ impl Config {
             "data" => self.data = values::path(name, value)?,
             "program" => self.program = Some(values::path(name, value)?),
             "partner" => self.partner = values::partner(value)?,
+            "authentication" => self.authentication = values::word(name, value, &AUTHENTICATIONS)?,
+            "first_key_file" => self.first_key_file = Some(values::path(name, value)?),
+            "tls_certificate" => self.tls_certificate = Some(values::path(name, value)?),
+            "tls_key" => self.tls_key = Some(values::path(name, value)?),
+            "tls_client_ca" => self.tls_client_ca = Some(values::path(name, value)?),
+            "tls_client" => self.tls_client_required = values::word(name, value, &CLIENT_CERTIFICATES)?,
+            "token_keys" => self.token_keys = Some(values::path(name, value)?),
+            "token_issuer" => self.token_issuer = Some(values::some_text(name, value)?),
+            "token_audience" => self.token_audience = Some(values::some_text(name, value)?),
+            "token_clock_skew_seconds" => self.token_clock_skew_seconds = values::number(name, value, 0..=3_600)?,
+            "allow_unauthenticated_plaintext_beyond_loopback" => {
+                self.allow_unauthenticated_plaintext_beyond_loopback = values::word(name, value, &YES_NO)?;
+            }
             "workers" => self.workers = values::number(name, value, 1..=limits::WORKERS_MAX)?,
             "queue_depth" => self.queue_depth = values::number(name, value, 1..=limits::WORKER_QUEUE_DEPTH_MAX)?,
             "shard_count" => self.shard_count = Some(values::number(name, value, 1..=limits::SHARD_COUNT_MAX)?),
@@ -262,6 +339,10 @@ impl Config {
     }
 }
 
+const AUTHENTICATIONS: [(&str, Authentication); 2] =
+    [("off", Authentication::Off), ("required", Authentication::Required)];
+const CLIENT_CERTIFICATES: [(&str, bool); 2] = [("required", true), ("optional", false)];
+const YES_NO: [(&str, bool); 2] = [("yes", true), ("no", false)];
 const CLOCKS: [(&str, ClockMode); 2] = [("system", ClockMode::System), ("input", ClockMode::Input)];
 const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 

@@ -49,6 +49,19 @@ impl Config {
             "data" => path(&self.data),
             "program" => self.program.as_deref().map_or(Value::Null, path),
             "partner" => json!(self.partner),
+            "authentication" => json!(self.authentication.to_string()),
+            "first_key_file" => self.first_key_file.as_deref().map_or(Value::Null, path),
+            "tls_certificate" => self.tls_certificate.as_deref().map_or(Value::Null, path),
+            "tls_key" => self.tls_key.as_deref().map_or(Value::Null, path),
+            "tls_client_ca" => self.tls_client_ca.as_deref().map_or(Value::Null, path),
+            "tls_client" => json!(if self.tls_client_required { "required" } else { "optional" }),
+            "token_keys" => self.token_keys.as_deref().map_or(Value::Null, path),
+            "token_issuer" => json!(self.token_issuer),
+            "token_audience" => json!(self.token_audience),
+            "token_clock_skew_seconds" => json!(self.token_clock_skew_seconds),
+            "allow_unauthenticated_plaintext_beyond_loopback" => {
+                json!(if self.allow_unauthenticated_plaintext_beyond_loopback { "yes" } else { "no" })
+            }
             "workers" => json!(self.workers),
             "queue_depth" => json!(self.queue_depth),
             "shard_count" => json!(self.shard_count),

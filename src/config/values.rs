@@ -38,6 +38,10 @@ pub(super) fn path(name: &str, value: &str) -> Result<PathBuf, String> {
     if value.is_empty() { Err(format!("`{name}` must name a path.")) } else { Ok(PathBuf::from(value)) }
 }
 
+pub(super) fn some_text(name: &str, value: &str) -> Result<String, String> {
+    if value.is_empty() { Err(format!("`{name}` must not be empty.")) } else { Ok(value.to_owned()) }
+}
+
 pub(super) fn absolute_path(name: &str, value: &str) -> Result<PathBuf, String> {
     let path = path(name, value)?;
     if path.is_absolute() { Ok(path) } else { Err(format!("`{name}` must be an absolute path, not {value:?}.")) }

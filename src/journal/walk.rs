@@ -31,7 +31,7 @@ impl Located {
     pub fn entry(&self) -> Option<&Entry> {
         match &self.record {
             Record::Entry(entry) => Some(entry),
-            Record::Opening(_) | Record::Symbol(..) | Record::Item(..) | Record::Program(_) => None,
+            Record::Opening(_) | Record::Symbol(..) | Record::Item(..) | Record::Program(_) | Record::Key(_) => None,
         }
     }
 }

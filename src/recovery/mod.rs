@@ -257,7 +257,7 @@ impl Replay<'_> {
                     Record::Program(publication) => {
                         enter_publication(ids, hasher, &world.dictionary, view.position, publication);
                     }
-                    Record::Opening(_) | Record::Symbol(..) | Record::Item(..) => {}
+                    Record::Opening(_) | Record::Symbol(..) | Record::Item(..) | Record::Key(_) => {}
                 }
                 Ok(())
             })?;
@@ -297,9 +297,11 @@ fn load_snapshot(store: &dyn Store, marker: &Marker, world: &mut World) -> Resul
     }
     let (symbol_count, item_count) = world.dictionary.counts();
     let version_count = u32::try_from(world.publications.len()).unwrap_or(u32::MAX);
-    let found = Saved { symbol_count, item_count, version_count };
-    let Saved { symbol_count, item_count, version_count } = marker.saved;
-    if found.symbol_count < symbol_count || found.item_count < item_count || found.version_count < version_count {
+    let key_change_count = u32::try_from(world.keys.changes().len()).unwrap_or(u32::MAX);
+    let found = Saved { symbol_count, item_count, version_count, key_change_count };
+    let Saved { symbol_count, item_count, version_count, key_change_count } = marker.saved;
+    let lacks_names = found.symbol_count < symbol_count || found.item_count < item_count;
+    if lacks_names || found.version_count < version_count || found.key_change_count < key_change_count {
         return Err(SnapshotError::Incomplete { promised: marker.saved, found }.into());
     }
     Ok(())
@@ -326,6 +328,15 @@ fn place_entity(world: &mut World, saved: &Saved, entity: Entity) -> Result<(), 
         Entity::Program(position, publication) => {
             let promised = publication.version.0 <= saved.version_count;
             unless_beyond(promised, world.restore_publication(position, *publication))?;
+        }
+        Entity::KeyChange(number, position, change) => {
+            let is_next = world.keys.changes().len() as u64 == u64::from(number);
+            let placed = if is_next {
+                world.keys.apply(position, change).map_err(|_| DecodeError::Contradiction)
+            } else {
+                Err(DecodeError::Contradiction)
+            };
+            unless_beyond(number < saved.key_change_count, placed)?;
         }
         Entity::Cell(id, version, used, retain_until) => world.cells.restore(id, version, used, retain_until),
         Entity::Shard(ShardId::CONTROL, seq, _) => world.control_seq = seq,

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::access::keys::Keys;
 use crate::cells::Cells;
 use crate::codec::DecodeError;
 use crate::journal::JournalError;
@@ -34,6 +35,8 @@ pub struct World {
     pub programs: Programs,
     /// The publications, in the order of their versions.
     pub publications: Vec<(Position, Publication)>,
+    /// The keys that were issued, and what became of them. No decision depends on them, so they are not in the digest.
+    pub keys: Keys,
     /// The last record of the control shard.
     pub control_seq: Seq,
     /// The last opening replayed; `None` when replay began after it.
@@ -78,6 +81,7 @@ impl World {
             dictionary: Dictionary::new(),
             programs: Programs::default(),
             publications: Vec::new(),
+            keys: Keys::default(),
             control_seq: Seq(0),
             opening: None,
             epoch: 0,
@@ -134,6 +138,7 @@ impl World {
             Record::Symbol(id, text) => self.dictionary.restore_symbol(id, &text),
             Record::Item(id, item) => self.dictionary.restore_item(id, &item),
             Record::Program(publication) => self.restore_publication(view.position, publication),
+            Record::Key(change) => self.keys.apply(view.position, change).map_err(|_| DecodeError::Contradiction),
         }
     }
 

@@ -5,16 +5,20 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming as RequestBody;
 use hyper::server::conn::http2::Builder;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tonic::body::Body;
 use tower_service::Service;
 
+use crate::access::gate::Session;
+use crate::access::tls::{Tls, names_of};
 use crate::limits;
 use crate::service::connections::{Connection, Incoming, Peer};
 
@@ -43,7 +47,12 @@ impl<S> Answering for S where
 }
 
 /// Serves the connections that are dealt to a thread until it is to finish; returns when the last one is closed.
-pub(super) async fn serve_all(mut incoming: Incoming, service: impl Answering, finish: impl Future<Output = ()>) {
+pub(super) async fn serve_all(
+    mut incoming: Incoming,
+    service: impl Answering,
+    tls: Option<Arc<Tls>>,
+    finish: impl Future<Output = ()>,
+) {
     let (finishing, _) = watch::channel(());
     let mut finish = pin!(finish);
     loop {
@@ -51,7 +60,7 @@ pub(super) async fn serve_all(mut incoming: Incoming, service: impl Answering, f
             () = &mut finish => break,
             dealt = incoming.next() => match dealt {
                 Some(connection) => {
-                    tokio::spawn(serve_one(connection, service.clone(), finishing.subscribe()));
+                    tokio::spawn(serve_one(connection, service.clone(), tls.clone(), finishing.subscribe()));
                 }
                 None => break,
             },
@@ -64,24 +73,55 @@ pub(super) async fn serve_all(mut incoming: Incoming, service: impl Answering, f
     finishing.closed().await;
 }
 
-async fn serve_one(connection: Connection, service: impl Answering, mut finishing: watch::Receiver<()>) {
+async fn serve_one(
+    connection: Connection,
+    service: impl Answering,
+    tls: Option<Arc<Tls>>,
+    mut finishing: watch::Receiver<()>,
+) {
     let Connection { stream, peer, counted } = connection;
-    {
-        let mut served = pin!(transport().serve_connection(TokioIo::new(stream), Calls { service, peer }));
-        let ended = tokio::select! {
-            biased;
-            ended = &mut served => ended,
-            _ = finishing.changed() => {
-                served.as_mut().graceful_shutdown();
-                served.await
+    match tls {
+        None => serve_on(stream, Calls { service, peer, session: Arc::default() }, finishing).await,
+        Some(tls) => {
+            let limit = Duration::from_millis(limits::TLS_HANDSHAKE_MS_MAX);
+            let shaken = tokio::select! {
+                biased;
+                shaken = tokio::time::timeout(limit, tls.acceptor().accept(stream)) => Some(shaken),
+                _ = finishing.changed() => None,
+            };
+            match shaken {
+                Some(Ok(Ok(stream))) => {
+                    let certificates = stream.get_ref().1.peer_certificates();
+                    let names = certificates.and_then(<[_]>::first).map(names_of).unwrap_or_default();
+                    let session = Arc::new(Session::with_certificate(names));
+                    serve_on(stream, Calls { service, peer, session }, finishing).await;
+                }
+                Some(Ok(Err(error))) => tracing::debug!(%error, "a handshake of TLS has failed"),
+                Some(Err(_)) => tracing::debug!("a handshake of TLS took too long"),
+                None => {}
             }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection has failed");
         }
     }
     // Here the socket is closed.
     drop(counted);
+}
+
+async fn serve_on<S>(stream: S, calls: Calls<impl Answering>, mut finishing: watch::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut served = pin!(transport().serve_connection(TokioIo::new(stream), calls));
+    let ended = tokio::select! {
+        biased;
+        ended = &mut served => ended,
+        _ = finishing.changed() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection has failed");
+    }
 }
 
 /// How streams that callers reset are bounded is left to the transport: its own limits keep a caller from making work
@@ -105,6 +145,8 @@ fn transport() -> Builder<TokioExecutor> {
 struct Calls<S> {
     service: S,
     peer: Peer,
+    /// What the connection has shown of who calls.
+    session: Arc<Session>,
 }
 
 impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
@@ -114,6 +156,7 @@ impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
 
     fn call(&self, mut request: Request<RequestBody>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.session.clone());
         // Routes are ready at all times, and so is whatever lies around them: nobody has to be asked first.
         self.service.clone().call(request)
     }
@@ -122,7 +165,6 @@ impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
-    use std::sync::Arc;
 
     use hyper::client::conn::http2::{SendRequest, handshake};
     use tokio::net::{TcpListener, TcpStream};
@@ -163,7 +205,7 @@ mod tests {
         let (accepting, mut incoming) = deal(listener, 9, 1, open.clone());
         let accepting = tokio::spawn(accepting);
         let (finish, finished) = oneshot::channel::<()>();
-        let serving = serve_all(incoming.pop().unwrap(), Routes::default(), async move {
+        let serving = serve_all(incoming.pop().unwrap(), Routes::default(), None, async move {
             let _ = finished.await;
         });
         let serving = tokio::spawn(serving);

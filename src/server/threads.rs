@@ -15,8 +15,10 @@ use tonic::service::Routes;
 use tower_layer::Layer;
 
 use super::{ServeError, connection};
+use crate::access::tls::Tls;
 use crate::limits;
 use crate::metrics::Gauge;
+use crate::service::auth::AccessLayer;
 use crate::service::connections::{self, Incoming};
 use crate::service::deadline::DeadlineLayer;
 use crate::telemetry::calls::CallLayer;
@@ -33,6 +35,8 @@ pub type OnFault = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct Serving {
     /// The services.
     pub routes: Routes,
+    /// Judges the calls.
+    pub access: AccessLayer,
     /// Watches the calls go by.
     pub watched: CallLayer,
     /// Runs beside them, on the same thread, until they have ended.
@@ -65,6 +69,7 @@ impl Threads {
     pub fn start(
         listener: TcpListener,
         servings: Vec<Serving>,
+        tls: Option<Arc<Tls>>,
         connections: &Arc<Gauge>,
         on_fault: &OnFault,
     ) -> std::io::Result<Self> {
@@ -80,10 +85,10 @@ impl Threads {
                 .max_blocking_threads(BLOCKING_THREADS_MAX)
                 .thread_name(format!("{EDGE_THREADS}-blocking"))
                 .build()?;
-            let (orders, on_fault) = (orders.clone(), on_fault.clone());
+            let (orders, on_fault, tls) = (orders.clone(), on_fault.clone(), tls.clone());
             let (tell, told) = oneshot::channel();
             std::thread::Builder::new().name(format!("{EDGE_THREADS}-{index}")).spawn(move || {
-                runtime.block_on(serve(serving, incoming, orders, &on_fault));
+                runtime.block_on(serve(serving, incoming, tls, orders, &on_fault));
                 // What calls that were given up still held goes with the runtime.
                 runtime.shutdown_background();
                 let _ = tell.send(());
@@ -111,7 +116,13 @@ impl Threads {
     }
 }
 
-async fn serve(serving: Serving, incoming: Incoming, orders: watch::Receiver<Order>, on_fault: &OnFault) {
+async fn serve(
+    serving: Serving,
+    incoming: Incoming,
+    tls: Option<Arc<Tls>>,
+    orders: watch::Receiver<Order>,
+    on_fault: &OnFault,
+) {
     let reached = |least: Order| {
         let mut orders = orders.clone();
         async move {
@@ -121,9 +132,9 @@ async fn serve(serving: Serving, incoming: Incoming, orders: watch::Receiver<Ord
     };
     let mut beside = tokio::spawn(serving.beside);
     // The watch is outside, so that it sees the calls whose time was up.
-    let service = serving.watched.layer(DeadlineLayer.layer(serving.routes));
+    let service = serving.watched.layer(DeadlineLayer.layer(serving.access.layer(serving.routes)));
     tokio::select! {
-        () = connection::serve_all(incoming, service, reached(Order::Finish)) => {}
+        () = connection::serve_all(incoming, service, tls, reached(Order::Finish)) => {}
         fault = &mut beside => {
             on_fault(&fault.err().map_or_else(|| "it has ended".to_owned(), |error| error.to_string()));
             // Calls get no more answers; they end when they are told to.
@@ -160,10 +171,14 @@ pub fn serve_bare(listener: TcpListener, routes: &Routes, on_ready: impl FnOnce(
     runtime()?.block_on(async move {
         listener.set_nonblocking(true).map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
-        let serving =
-            || Serving { routes: routes.clone(), watched: CallLayer::off(), beside: Box::pin(std::future::pending()) };
+        let serving = || Serving {
+            routes: routes.clone(),
+            access: AccessLayer::off(),
+            watched: CallLayer::off(),
+            beside: Box::pin(std::future::pending()),
+        };
         let servings = (0..edge_threads()).map(|_| serving()).collect();
-        let _threads = Threads::start(listener, servings, &Arc::default(), &(Arc::new(|_: &str| {}) as OnFault));
+        let _threads = Threads::start(listener, servings, None, &Arc::default(), &(Arc::new(|_: &str| {}) as OnFault));
         on_ready(address);
         std::future::pending().await
     })

@@ -1,34 +1,35 @@
-//! Who calls: the principal that a credential stands for, and until when the caller waits.
+//! Who calls, and whether they may: a layer around all services turns what a call shows into a principal, judges the
+//! call by the table of methods, and puts the caller among the extensions of the request.
 //!
-//! What must stay true: this is the one place where a principal is made; no other code looks at credentials, and no
-//! field of a request names a partner.
+//! What must stay true: no call reaches a service past this layer; a caller learns that a credential is wrong and not
+//! why; no field of a request names the partner that the call acts for.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use tonic::service::Interceptor;
+use axum::http::{Request as HttpRequest, Response};
+use pin_project_lite::pin_project;
 use tonic::{Request, Status};
+use tower_layer::Layer;
+use tower_service::Service;
 
 use super::deadline::Timeout;
 use super::status::Failure;
+use crate::access::gate::{Gate, Nobody, Session};
+pub use crate::access::principal::Principal;
+use crate::access::table::{self, Row};
 use crate::clock::SharedClock;
-use crate::ledger::types::SymbolId;
-
-/// Whom a credential stands for.
-#[derive(Clone, Debug)]
-pub struct Principal {
-    /// The partner that the call acts for.
-    pub partner: Arc<str>,
-    /// The partner, interned.
-    pub symbol: SymbolId,
-}
 
 /// One call's principal and deadline.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Whom the call acts for.
-    pub principal: Principal,
+    pub principal: Arc<Principal>,
     /// When the caller stops waiting, on the monotonic clock, in nanoseconds.
     pub deadline_ns: Option<i64>,
+    /// The version of the keys under which the principal was admitted, or an earlier one.
+    pub version: u64,
 }
 
 impl Caller {
@@ -37,28 +38,128 @@ impl Caller {
         let caller = request.extensions().get::<Self>().cloned();
         caller.ok_or_else(|| Failure::internal("a request came past the authenticator"))
     }
-}
 
-/// Turns credentials into principals. Today every caller is the partner that the configuration names.
-#[derive(Clone)]
-pub struct Authenticator {
-    principal: Principal,
-    clock: SharedClock,
-}
+    /// Whether a basket of this place may be brought.
+    pub(super) fn check_place(&self, store: &str, terminal: &str) -> Result<(), Failure> {
+        if self.principal.covers(store, terminal) {
+            return Ok(());
+        }
+        Err(Failure::NotPermitted("The credential is not for baskets of this store and terminal.".to_owned()))
+    }
 
-impl Authenticator {
-    /// Takes every caller for this principal.
-    #[must_use]
-    pub fn new(principal: Principal, clock: SharedClock) -> Self {
-        Self { principal, clock }
+    /// Whether a command of a stream may be given.
+    pub(super) fn check_row(&self, row: &Row) -> Result<(), Failure> {
+        self.principal.permits(row).map_err(Failure::NotPermitted)
     }
 }
 
-impl Interceptor for Authenticator {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+/// Judges every call.
+#[derive(Clone)]
+pub struct AccessLayer {
+    /// Without one there are no callers, and every call goes on.
+    gate: Option<(Arc<Gate>, SharedClock)>,
+}
+
+impl AccessLayer {
+    /// Calls go through this gate.
+    #[must_use]
+    pub fn new(gate: Arc<Gate>, clock: SharedClock) -> Self {
+        Self { gate: Some((gate, clock)) }
+    }
+
+    /// Calls go on unseen, to services that ask for no caller.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { gate: None }
+    }
+
+    fn judge<B>(&self, request: &mut HttpRequest<B>) -> Result<(), Failure> {
+        let Some((gate, clock)) = &self.gate else { return Ok(()) };
+        let row = table::find(request.uri().path());
+        if row.is_some_and(Row::is_public) {
+            return Ok(());
+        }
+        let header = request.headers().get("authorization").map(|value| value.as_bytes());
+        // Read first: what changes meanwhile is seen by whoever compares.
+        let version = gate.version();
+        let admitted = match request.extensions().get::<Arc<Session>>() {
+            Some(session) => gate.admit(header, session),
+            None => gate.admit(header, &Session::default()),
+        };
+        let principal = admitted.map_err(|nobody| match nobody {
+            Nobody::NoCredential => Failure::CredentialMissing,
+            Nobody::Unknown => Failure::CredentialUnknown,
+            Nobody::NoNumber => Failure::LimitReached("There is no room for the name of a further partner.".to_owned()),
+        })?;
+        // What has no row is no method of ours: the routes say so, to callers who are somebody.
+        if let Some(row) = row {
+            principal.permits(row).map_err(Failure::NotPermitted)?;
+        }
         let timeout = request.extensions().get::<Timeout>();
-        let deadline_ns = timeout.map(|timeout| self.clock.monotonic_ns().saturating_add(timeout.0));
-        request.extensions_mut().insert(Caller { principal: self.principal.clone(), deadline_ns });
-        Ok(request)
+        let deadline_ns = timeout.map(|timeout| clock.monotonic_ns().saturating_add(timeout.0));
+        request.extensions_mut().insert(Caller { principal, deadline_ns, version });
+        Ok(())
+    }
+}
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = Judged<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Judged { inner, layer: self.clone() }
+    }
+}
+
+/// A service that is called by those who may.
+#[derive(Clone)]
+pub struct Judged<S> {
+    inner: S,
+    layer: AccessLayer,
+}
+
+impl<S, B, R> Service<HttpRequest<B>> for Judged<S>
+where
+    S: Service<HttpRequest<B>, Response = Response<R>>,
+    R: Default,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = JudgedCall<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
+        match self.layer.judge(&mut request) {
+            Ok(()) => JudgedCall { inner: Some(self.inner.call(request)), denied: None },
+            Err(failure) => JudgedCall { inner: None, denied: Some(failure) },
+        }
+    }
+}
+
+pin_project! {
+    /// A call that goes on, or has been denied.
+    pub struct JudgedCall<F> {
+        #[pin]
+        inner: Option<F>,
+        denied: Option<Failure>,
+    }
+}
+
+impl<F, R, E> Future for JudgedCall<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Default,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Some(inner) = this.inner.as_pin_mut() {
+            return inner.poll(cx);
+        }
+        let failure = this.denied.take().unwrap_or_else(|| Failure::internal("a denied call was polled twice"));
+        Poll::Ready(Ok(Status::from(failure).into_http()))
     }
 }

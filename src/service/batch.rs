@@ -16,6 +16,7 @@ use super::round::Starting;
 use super::status::Failure;
 use super::view::AccrualView;
 use super::{Edge, Patience, answer, encode, parse, wire};
+use crate::access::table;
 use crate::ledger::decision::Refusal;
 use crate::limits;
 
@@ -67,6 +68,17 @@ impl Edge {
         if count == 0 || count > limits::BATCH_COMMANDS_MAX {
             let most = limits::BATCH_COMMANDS_MAX;
             return Err(Failure::field("requests", format!("There are {count}, but must be 1 to {most}.")));
+        }
+        if caller.principal.held().is_some() {
+            // Before any of them is started: what is not permitted fails the call as a whole.
+            match &decoded {
+                None => parse::list(&request)
+                    .flat_map(|item| item.and_then(parse::accrual))
+                    .try_for_each(|view| check_place(caller, &view))?,
+                Some(decoded) => {
+                    decoded.requests.iter().try_for_each(|request| check_place(caller, &AccrualView::from(request)))?;
+                }
+            }
         }
         let mut starting = Starting::new(self, caller, self.renewed(Patience::Until(0)), None);
         match &decoded {
@@ -144,6 +156,30 @@ fn in_response(decision: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(encode::item_header_bytes(decision.len()) + decision.len());
     encode::item(&mut out, decision);
     out.into()
+}
+
+/// Whether an accrual may be brought from where it comes from; one that says nothing of it is judged as a field's fault.
+pub(super) fn check_place(caller: &Caller, view: &AccrualView<'_>) -> Result<(), Failure> {
+    view.basket.as_ref().map_or(Ok(()), |basket| caller.check_place(basket.store_id, basket.terminal_id))
+}
+
+/// Whether a command of a stream may be given.
+pub(super) fn check_command(caller: &Caller, command: &wire::Command) -> Result<(), Failure> {
+    use wire::command::Command;
+    match &command.command {
+        Some(Command::Accrue(request)) => {
+            caller.check_row(&table::ACCRUE)?;
+            check_place(caller, &AccrualView::from(request))
+        }
+        Some(Command::Reverse(_)) => caller.check_row(&table::REVERSE),
+        Some(Command::Redeem(_)) => caller.check_row(&table::REDEEM),
+        Some(Command::RecordActivity(_)) => caller.check_row(&table::RECORD_ACTIVITY),
+        Some(Command::Enrol(_)) => caller.check_row(&table::ENROL),
+        Some(Command::LinkIdentifier(_)) => caller.check_row(&table::LINK_IDENTIFIER),
+        Some(Command::UnlinkIdentifier(_)) => caller.check_row(&table::UNLINK_IDENTIFIER),
+        Some(Command::LoadOpeningBalance(_)) => caller.check_row(&table::LOAD_OPENING_BALANCE),
+        None => Ok(()),
+    }
 }
 
 /// A message that was left to the decoder of whole messages.

@@ -38,11 +38,24 @@ impl Edge {
         fields.text(Path::Field("transaction_id"), &id, 1, limits::TRANSACTION_ID_BYTES_MAX);
         fields.finish()?;
         let key = self.engine.hasher.transaction(&caller.principal.partner, &id);
-        let located = self.blocking(move |engine| look_up(engine, key)).await?.ok_or(Failure::TransactionUnknown)?;
-        let entry = located.entry().ok_or(Failure::TransactionUnknown)?;
-        let account_id = self.account_id_of(&located, entry).await?;
+        let found = self.blocking(move |engine| look_up(engine, key)).await?;
         let principal = caller.principal.clone();
-        self.blocking(move |engine| transaction(engine, &principal, &account_id, &located)).await
+        let Some(located) = found else {
+            if principal.held().is_some() {
+                // As much work as a transaction of another store, so that the time does not tell them apart.
+                self.read_any_record(key).await?;
+            }
+            return Err(Failure::TransactionUnknown);
+        };
+        let (located, is_seen) = self
+            .blocking(move |engine| {
+                let is_seen = is_in_reach(engine, &principal, &located)?;
+                Ok((located, is_seen))
+            })
+            .await?;
+        let entry = located.entry().filter(|_| is_seen).ok_or(Failure::TransactionUnknown)?;
+        let account_id = self.account_id_of(&located, entry).await?;
+        self.blocking(move |engine| transaction(engine, &account_id, &located)).await
     }
 
     /// A page of an account's transactions, newest first.
@@ -78,6 +91,44 @@ fn position_of(token: &str) -> Result<Position, Failure> {
     number.map(Position).ok_or_else(bad_token)
 }
 
+impl Edge {
+    /// Reads a record that has nothing to do with an id that was never used.
+    pub(super) async fn read_any_record(&self, key: crate::ids::IdKey) -> Result<(), Failure> {
+        let end = self.engine.progress.durable_end().0;
+        let any = Position(u64::from(u32::from_be_bytes([key.0[0], key.0[1], key.0[2], key.0[3]])) % end.max(1));
+        self.blocking(move |engine| record_at(engine, any)).await.map(drop)
+    }
+
+    /// Whether a principal that is held to stores reaches an original.
+    pub(super) fn may_reach(&self, principal: &Principal, original: &Located) -> bool {
+        reaches(&self.engine, principal, original)
+    }
+}
+
+/// Whether a record belongs to the stores of a principal; one that is not held to stores reaches all of its partner's.
+fn reaches(engine: &Engine, principal: &Principal, located: &Located) -> bool {
+    let Some(grant) = principal.held() else { return true };
+    match located.entry().map(|entry| &entry.command.kind) {
+        Some(CommandKind::Accrue(basket)) => {
+            engine.dictionary.text(basket.store).is_some_and(|store| grant.covers_store(&store))
+        }
+        // What the ledger posted by itself belongs to every statement; anything else belongs to no store.
+        Some(CommandKind::Expire) => true,
+        _ => false,
+    }
+}
+
+/// As [`reaches`], and reversals where their originals are. Reads the store for these.
+fn is_in_reach(engine: &Engine, principal: &Principal, located: &Located) -> Result<bool, JournalError> {
+    match located.entry().map(|entry| &entry.command.kind) {
+        Some(CommandKind::Reverse(reversal)) if principal.held().is_some() => {
+            let original = record_at(engine, reversal.original_position)?;
+            Ok(original.is_some_and(|original| reaches(engine, principal, &original)))
+        }
+        _ => Ok(reaches(engine, principal, located)),
+    }
+}
+
 /// The record that used an id.
 fn look_up(engine: &Engine, key: crate::ids::IdKey) -> Result<Option<Located>, JournalError> {
     let found = engine.shared.ids.lookup(key).map_err(crate::shard::housekeeper::store_error)?;
@@ -89,7 +140,7 @@ fn may_see(principal: &Principal, located: &Located) -> bool {
     // What the ledger posted by itself is nobody's command, and part of every statement.
     let may_see =
         |entry: &Entry| entry.command.partner == principal.symbol || matches!(entry.command.kind, CommandKind::Expire);
-    located.entry().is_some_and(may_see)
+    principal.sees_all_partners() || located.entry().is_some_and(may_see)
 }
 
 /// Walks the account's chain back. `None` when the token does not belong to the account.
@@ -116,8 +167,8 @@ fn list(
             break;
         }
         looked_at += 1;
-        if may_see(principal, &located) {
-            let transaction = transaction(engine, principal, &view.account.id, &located)?;
+        if may_see(principal, &located) && is_in_reach(engine, principal, &located)? {
+            let transaction = transaction(engine, &view.account.id, &located)?;
             bytes += transaction.encoded_len();
             page.transactions.push(transaction);
         }
@@ -140,12 +191,7 @@ fn belongs_to(engine: &Engine, located: &Located, view: &AccountView) -> Result<
 }
 
 /// A record in the words of the contract. Reads the store for the reversal, and of a reversal for the original.
-fn transaction(
-    engine: &Engine,
-    principal: &Principal,
-    account_id: &str,
-    located: &Located,
-) -> Result<wire::Transaction, JournalError> {
+fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<wire::Transaction, JournalError> {
     let entry = located.entry().expect("the caller looked");
     let program = engine.with_programs(|programs| programs.get(entry.decision.program).cloned());
     let mut transaction = wire::Transaction {
@@ -160,7 +206,8 @@ fn transaction(
             transaction.kind = wire::TransactionKind::Accrual.into();
             transaction.basket = Some(wire_basket(engine, basket, program.as_deref()));
             if entry.decision.refusal().is_none() {
-                let key = engine.hasher.reversal(&principal.partner, &entry.command.transaction_id);
+                let partner = engine.dictionary.text(entry.command.partner).unwrap_or_default();
+                let key = engine.hasher.reversal(&partner, &entry.command.transaction_id);
                 transaction.reversal_transaction_id = id_of(engine, key)?;
             }
         }
@@ -203,9 +250,10 @@ fn transaction(
         CommandKind::Expire => transaction.kind = wire::TransactionKind::Expiry.into(),
     }
     if entry.held().is_some() {
+        let partner = engine.dictionary.text(entry.command.partner).unwrap_or_default();
         let id = &entry.command.transaction_id;
-        transaction.release_transaction_id = id_of(engine, engine.hasher.release(&principal.partner, id))?;
-        transaction.reversal_transaction_id = id_of(engine, engine.hasher.reversal(&principal.partner, id))?;
+        transaction.release_transaction_id = id_of(engine, engine.hasher.release(&partner, id))?;
+        transaction.reversal_transaction_id = id_of(engine, engine.hasher.reversal(&partner, id))?;
     }
     transaction.decision = Some(answer::of_entry(located, entry, program.as_deref(), original_version));
     Ok(transaction)

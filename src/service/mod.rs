@@ -3,13 +3,14 @@
 //! Reading order: `auth` (who calls), `raw`, `view` and `parse` (accruals as they lie in a request), `fields`, `times`,
 //! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
 //! and the workers), `reverse`, `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream` (more of the same), `answer` and
-//! `encode` (decisions onto the wire), `read` and `history` (balances and transactions), `ledger`, `account`, `program`
-//! and `admin` (the services), `status` (how a call fails), `deadline` (until when a caller
+//! `encode` (decisions onto the wire), `read` and `history` (balances and transactions), `ledger`, `account`, `program`,
+//! `admin` and `access` (the services), `status` (how a call fails), `deadline` (until when a caller
 //! waits), `connections` (how many at a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
 //! that is dropped at any point leaves no claim behind; nothing is answered that is not durable.
 
+mod access;
 mod account;
 mod admin;
 mod answer;
@@ -50,8 +51,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
 use tonic::service::RoutesBuilder;
-use tonic::service::interceptor::InterceptedService;
 
+use crate::access::gate::Gate;
 use crate::journal::JournalError;
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::{ShardId, TimestampNs};
@@ -60,11 +61,12 @@ use crate::recovery::speed::ReplaySpeed;
 use crate::shard::engine::Engine;
 use crate::shard::job::Job;
 use crate::store::StoreError;
+pub use access::{KeyDraft, issue_key, revoke_key, rotate_key};
 pub use read::account_row;
 
-use auth::Authenticator;
 use lane::Lane;
 use status::Failure;
+use wire::server::access_service_server::{self, AccessServiceServer};
 use wire::server::account_service_server::{self, AccountServiceServer};
 use wire::server::admin_service_server::{self, AdminServiceServer};
 use wire::server::ledger_service_server::{self, LedgerServiceServer};
@@ -123,6 +125,7 @@ pub struct Edge {
     exports: Arc<Semaphore>,
     backups: Arc<Semaphore>,
     lane: Arc<Lane>,
+    gate: Arc<Gate>,
 }
 
 /// The calls under way.
@@ -164,11 +167,11 @@ const REST: Duration = Duration::from_millis(1);
 impl Edge {
     /// The edge of a running ledger.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, about: About, life: watch::Receiver<Life>) -> Self {
+    pub fn new(engine: Arc<Engine>, about: About, life: watch::Receiver<Life>, gate: Arc<Gate>) -> Self {
         let exports = Arc::new(Semaphore::new(limits::EXPORTS_MAX));
         let backups = Arc::new(Semaphore::new(1));
         let lane = Lane::new(engine.clone());
-        Self { engine, about: Arc::new(about), life, calls: Arc::default(), exports, backups, lane }
+        Self { engine, about: Arc::new(about), life, calls: Arc::default(), exports, backups, lane, gate }
     }
 
     /// The edge for a further thread.
@@ -182,6 +185,7 @@ impl Edge {
             exports: self.exports.clone(),
             backups: self.backups.clone(),
             lane: Lane::new(self.engine.clone()),
+            gate: self.gate.clone(),
         }
     }
 
@@ -314,16 +318,17 @@ struct Service {
 }
 
 /// Names of the services, as health checks ask for them.
-pub const SERVICE_NAMES: [&str; 5] = [
+pub const SERVICE_NAMES: [&str; 6] = [
     ledger_service_server::SERVICE_NAME,
     account_service_server::SERVICE_NAME,
     program_service_server::SERVICE_NAME,
     admin_service_server::SERVICE_NAME,
     operator_service_server::SERVICE_NAME,
+    access_service_server::SERVICE_NAME,
 ];
 
-/// Adds the services of the package, each behind the authenticator.
-pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>, authenticator: &Authenticator) {
+/// Adds the services of the package. Whoever serves them puts them behind [`auth::AccessLayer`].
+pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>) {
     let service = Service { edge: edge.clone() };
     // Answers are not limited: what was asked bounds them, and an answer that was earned must be deliverable.
     let bytes_max = limits::MESSAGE_BYTES_MAX;
@@ -331,11 +336,13 @@ pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>, authenticator:
     let account = AccountServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let program = ProgramServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let operator = OperatorServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
-    let admin = AdminServiceServer::new(service).max_decoding_message_size(bytes_max);
+    let admin = AdminServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
+    let access = AccessServiceServer::new(service).max_decoding_message_size(bytes_max);
     routes
-        .add_service(InterceptedService::new(ledger, authenticator.clone()))
-        .add_service(InterceptedService::new(account, authenticator.clone()))
-        .add_service(InterceptedService::new(program, authenticator.clone()))
-        .add_service(InterceptedService::new(operator, authenticator.clone()))
-        .add_service(InterceptedService::new(admin, authenticator.clone()));
+        .add_service(ledger)
+        .add_service(account)
+        .add_service(program)
+        .add_service(operator)
+        .add_service(admin)
+        .add_service(access);
 }

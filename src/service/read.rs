@@ -79,6 +79,8 @@ impl Edge {
         }
         let times = self.with_rules(|rules| convert::check_quote(&request, rules))?;
         self.check_deadline(caller)?;
+        let view = BasketView::from(request.basket.as_ref().expect("the check requires a basket"));
+        caller.check_place(view.store_id, view.terminal_id)?;
         let mut stamp = self.read_stamp();
         if self.engine.identity.clock_is_input {
             // The accrual would bring its own stamp, not before its receipt.
@@ -87,7 +89,6 @@ impl Edge {
         let receipt_at = times.receipt_at.unwrap_or(stamp);
         let business_day = times.business_day.unwrap_or_else(|| self.local_day(receipt_at));
         let names = Looking { dictionary: &self.engine.dictionary };
-        let view = BasketView::from(request.basket.as_ref().expect("the check requires a basket"));
         let mut basket = Basket::default();
         if convert::fill_basket(&mut basket, &view, receipt_at, business_day, &names).is_err() {
             return Ok(Quote::Answered(Box::new(answer::refused(Refusal::NameLimitReached, None))));

@@ -58,6 +58,14 @@ pub(super) enum Failure {
     BackupFailed(String),
     /// The caller may not do this; the text says why.
     NotPermitted(String),
+    /// The caller shows no credential.
+    CredentialMissing,
+    /// The caller shows one that is not known or counts no more.
+    CredentialUnknown,
+    /// There is no such key.
+    KeyUnknown,
+    /// The keys cannot be changed so; the text says why.
+    KeyChangeRefused(String),
 }
 
 impl Failure {
@@ -89,7 +97,11 @@ impl Failure {
             | Self::TransactionIdReused(_)
             | Self::LimitReached(_)
             | Self::BackupFailed(_)
-            | Self::NotPermitted(_) => None,
+            | Self::NotPermitted(_)
+            | Self::CredentialMissing
+            | Self::CredentialUnknown
+            | Self::KeyUnknown
+            | Self::KeyChangeRefused(_) => None,
         }
     }
 
@@ -111,6 +123,11 @@ impl Failure {
             Self::LimitReached(_) => (Code::FailedPrecondition, ErrorReason::LimitReached),
             Self::BackupFailed(_) => (Code::FailedPrecondition, ErrorReason::BackupFailed),
             Self::NotPermitted(_) => (Code::PermissionDenied, ErrorReason::NotPermitted),
+            Self::CredentialMissing | Self::CredentialUnknown => {
+                (Code::Unauthenticated, ErrorReason::CredentialInvalid)
+            }
+            Self::KeyUnknown => (Code::NotFound, ErrorReason::KeyUnknown),
+            Self::KeyChangeRefused(_) => (Code::FailedPrecondition, ErrorReason::KeyChangeRefused),
         }
     }
 
@@ -141,7 +158,11 @@ impl Failure {
             Self::EffectiveTimeRefused(why)
             | Self::LimitReached(why)
             | Self::BackupFailed(why)
-            | Self::NotPermitted(why) => why.clone(),
+            | Self::NotPermitted(why)
+            | Self::KeyChangeRefused(why) => why.clone(),
+            Self::CredentialMissing => "This server asks for a credential, and there is none.".to_owned(),
+            Self::CredentialUnknown => "The credential is not known.".to_owned(),
+            Self::KeyUnknown => "There is no key with this id.".to_owned(),
             Self::TransactionIdReused(field) => {
                 format!("This transaction id was used before with other content; {field} differs.")
             }
@@ -226,6 +247,10 @@ mod tests {
             Failure::LimitReached("Full.".to_owned()),
             Failure::BackupFailed("The directory exists.".to_owned()),
             Failure::NotPermitted("From elsewhere.".to_owned()),
+            Failure::CredentialMissing,
+            Failure::CredentialUnknown,
+            Failure::KeyUnknown,
+            Failure::KeyChangeRefused("It has been revoked.".to_owned()),
         ]
     }
 

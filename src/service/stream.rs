@@ -15,11 +15,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::auth::Caller;
-use super::batch::decode;
+use super::batch::{check_command, check_place, decode};
 use super::raw::Raw;
 use super::round::{Round, Starting};
 use super::status::Failure;
 use super::{Call, Edge, Life, Patience, encode, parse, wire};
+use crate::access::table;
 use crate::limits;
 
 /// What is sent to the caller: `CommandStreamResponse` messages.
@@ -52,6 +53,7 @@ impl Edge {
 
     async fn start_all(self: &Arc<Self>, caller: &Caller, mut requests: Streaming<Raw>, slots: &mpsc::Sender<Slot>) {
         let room = Arc::new(Semaphore::new(limits::STREAM_IN_FLIGHT_MAX));
+        let mut version = caller.version;
         let end = loop {
             let message = tokio::select! {
                 message = requests.message() => message,
@@ -63,6 +65,10 @@ impl Edge {
                 Ok(message) => message,
                 Err(failure) => break failure,
             };
+            // What is not permitted ends the stream before any command of the message is started.
+            if let Err(failure) = self.check_message(caller, &message, &mut version) {
+                break failure;
+            }
             // Both kinds of room first; when the queue is closed the answering side has gone, and the caller with it.
             let Ok(place) = slots.reserve().await else { return };
             let Ok(permit) = room.clone().acquire_many_owned(message.count).await else { return };
@@ -98,6 +104,32 @@ impl Edge {
             }
         }
         Ok(())
+    }
+
+    /// Whether the caller still is somebody, and may give every command of a message.
+    fn check_message(&self, caller: &Caller, message: &Message, version: &mut u64) -> Result<(), Failure> {
+        if !self.gate.still_admits(&caller.principal, version) {
+            return Err(Failure::CredentialUnknown);
+        }
+        if caller.principal.grant.is_none() {
+            return Ok(());
+        }
+        match &message.content {
+            Content::Ordinary(bytes) => {
+                caller.check_row(&table::ACCRUE)?;
+                let is_held = caller.principal.held().is_some();
+                for command in parse::list(bytes) {
+                    let command = command.expect("an ordinary message is a list");
+                    match parse::accrual_of_command(command) {
+                        Ok(view) if is_held => check_place(caller, &view)?,
+                        Ok(_) => {}
+                        Err(parse::Unusual) => check_command(caller, &decode(command)?)?,
+                    }
+                }
+                Ok(())
+            }
+            Content::Whole(decoded) => decoded.commands.iter().try_for_each(|command| check_command(caller, command)),
+        }
     }
 
     fn check_serving(&self) -> Result<(), Failure> {

@@ -196,11 +196,13 @@ mod tests {
             "BACKUP_FAILED",
             "DEADLINE_OUTCOME_UNKNOWN",
         ];
-        for (number, name) in (0..).zip(names) {
+        let later = [(30, "KEY_UNKNOWN"), (31, "KEY_CHANGE_REFUSED")];
+        for (number, name) in (0..).zip(names).chain(later) {
             let reason = ErrorReason::try_from(number).expect("a reason once given stays");
             assert_eq!(reason.as_str_name(), format!("ERROR_REASON_{name}"));
         }
-        assert!(ErrorReason::try_from(18).is_err(), "a new reason needs a row here");
+        let known = (0..1_000).filter(|number| ErrorReason::try_from(*number).is_ok()).count();
+        assert_eq!(known, names.len() + later.len(), "a new reason needs a row here");
     }
 
     #[test]
@@ -208,7 +210,9 @@ mod tests {
         let set = descriptors();
         let services: Vec<&str> =
             set.file.iter().flat_map(|file| &file.service).map(prost_types::ServiceDescriptorProto::name).collect();
-        for service in ["LedgerService", "AccountService", "ProgramService", "AdminService", "OperatorService"] {
+        let all =
+            ["LedgerService", "AccountService", "ProgramService", "OperatorService", "AdminService", "AccessService"];
+        for service in all {
             assert!(services.contains(&service), "{service} is missing from {services:?}");
         }
         for file in &set.file {
@@ -330,7 +334,17 @@ mod tests {
             ("Remark", "note", format!("at most {} bytes", grouped(limits::NOTE_BYTES_MAX))),
             ("Remark", "operator", bytes(1, limits::OPERATOR_BYTES_MAX)),
             ("AdjustBalanceRequest", "points", format!("at most {} either way", grouped(limits::UNITS_MAX))),
-            ("ListProgramsRequest", "page_size", page),
+            ("ListProgramsRequest", "page_size", page.clone()),
+            ("ListKeysRequest", "page_size", page),
+            ("CreateKeyRequest", "name", bytes(1, limits::KEY_NAME_BYTES_MAX)),
+            (
+                "CreateKeyRequest",
+                "certificate_name",
+                format!("at most {} bytes", grouped(limits::CERTIFICATE_NAME_BYTES_MAX)),
+            ),
+            ("Grant", "partner", bytes(1, limits::SYMBOL_BYTES_MAX)),
+            ("Grant", "store_ids", format!("at most {}", grouped(limits::GRANT_NAMES_MAX))),
+            ("Grant", "terminal_ids", format!("at most {}", grouped(limits::GRANT_NAMES_MAX))),
         ];
         for (message, field, stated) in rows {
             let comment = comment(message, field);

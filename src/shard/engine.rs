@@ -21,6 +21,7 @@ use super::observing::MeteredJournal;
 use super::queue::{JobReceiver, JobSender, Rank, queue};
 use super::tickets::Tickets;
 use super::worker::{Shared, Worker, worker_of};
+use crate::access::keys::KeyLog;
 use crate::clock::SharedClock;
 use crate::ids::IdHasher;
 use crate::journal::dictionary::Dictionary;
@@ -135,6 +136,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             cells: world.cells,
             ids,
+            keys: Arc::new(KeyLog::new(world.keys)),
             tickets: Tickets::new(options.worker_count),
             shard_count: identity.shard_count,
             clock_is_input: identity.clock_is_input,

@@ -11,6 +11,7 @@ pub mod control;
 pub mod engine;
 pub mod housekeeper;
 pub mod job;
+pub mod keys;
 pub mod observing;
 pub mod publishing;
 pub mod queue;

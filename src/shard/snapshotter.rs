@@ -168,6 +168,11 @@ fn control_slice(
     for (position, publication) in publications.iter().skip(saved.version_count as usize) {
         entities.push(Entity::Program(*position, Box::new(publication.clone())).encode());
     }
+    let key_change_count = shared.keys.look(|keys| {
+        let new = (0..).zip(keys.changes()).skip(saved.key_change_count as usize);
+        entities.extend(new.map(|(number, (at, change))| Entity::KeyChange(number, *at, change.clone()).encode()));
+        u32::try_from(keys.changes().len()).expect("changes of keys are bounded")
+    });
     for (id, cell) in shared.cells.copy() {
         // A return that is not usable yet is part of `used` already: it is durable when the ticket is.
         entities.push(Entity::Cell(id, cell.version, cell.used, cell.retain_until).encode());
@@ -178,6 +183,7 @@ fn control_slice(
         symbol_count: defined.symbol_count,
         item_count: defined.item_count,
         version_count: u32::try_from(publications.len()).expect("versions are bounded"),
+        key_change_count,
     };
     (Slice { entities, ticket }, saved)
 }

@@ -424,7 +424,7 @@ impl Simulation {
                             return Err(crate::replay::record_error(view, DecodeError::Contradiction));
                         }
                     }
-                    Record::Symbol(..) | Record::Item(..) => {}
+                    Record::Symbol(..) | Record::Item(..) | Record::Key(_) => {}
                 }
                 Ok(())
             })?;

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, RwLock};
 
+use crate::access::keys::KeyLog;
 use crate::cells::Cells;
 use crate::ids::{Claim, IdHasher, IdKey, IdOptions};
 use crate::journal::dictionary::Dictionary;
@@ -225,6 +226,7 @@ impl Machine {
         let shared = Arc::new(Shared {
             cells: world.cells,
             ids,
+            keys: Arc::new(KeyLog::new(world.keys)),
             tickets: Tickets::new(options.worker_count),
             shard_count: identity.shard_count,
             clock_is_input: identity.clock_is_input,

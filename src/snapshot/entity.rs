@@ -3,8 +3,9 @@
 //! What must stay true: a key is the kind, the shard (big-endian) and the number (big-endian); a value begins with the
 //! format's number; decoding then encoding gives the same bytes.
 
+use crate::access::keys::KeyChange;
 use crate::codec::{DecodeError, Reader, put_signed, put_string, put_unsigned};
-use crate::journal::record::Publication;
+use crate::journal::record::{Publication, decode_key_change, encode_key_change};
 use crate::ledger::account::PartnerAccount;
 use crate::ledger::decision::CellUse;
 use crate::ledger::packed::{FORMAT, FORMAT_WITH_MORE, Packed};
@@ -21,6 +22,7 @@ const KIND_SHARD: u8 = 5;
 const KIND_ACCOUNT: u8 = 6;
 const KIND_PARTNER: u8 = 7;
 const KIND_CELL_OF_SUBJECT: u8 = 8;
+const KIND_KEY_CHANGE: u8 = 40;
 
 /// An entity of the state space. The order of the kinds is the order of the keys: what others refer to comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub enum Entity {
     Item(ItemId, Item),
     /// A version of the programme, with the position of its record.
     Program(Position, Box<Publication>),
+    /// A change of keys: its number, from 0, and the position of its record.
+    KeyChange(u32, Position, KeyChange),
     /// A shared counter: its version, what it has used, and until which UTC day it is kept.
     Cell(CellId, u64, i64, Day),
     /// A shard: its last record and latest posting time.
@@ -124,6 +128,11 @@ impl Entity {
                 publication.encode(&mut out);
                 key(KIND_PROGRAM, control, u64::from(publication.version.0))
             }
+            Self::KeyChange(number, position, change) => {
+                put_unsigned(&mut out, position.0);
+                encode_key_change(&mut out, change);
+                key(KIND_KEY_CHANGE, control, u64::from(*number))
+            }
             Self::Cell(id, version, used, retain_until) => {
                 put_unsigned(&mut out, *version);
                 put_signed(&mut out, *used);
@@ -183,6 +192,11 @@ impl Entity {
                 Self::Item(ItemId(small()?), item)
             }
             KIND_PROGRAM => Self::Program(Position(reader.unsigned()?), Box::new(Publication::decode(&mut reader)?)),
+            KIND_KEY_CHANGE => {
+                let position = Position(reader.unsigned()?);
+                let kind = reader.byte()?;
+                Self::KeyChange(small()?, position, decode_key_change(kind, &mut reader)?)
+            }
             KIND_CELL | KIND_CELL_OF_SUBJECT => {
                 small()?;
                 let (version, used) = (reader.unsigned()?, reader.signed()?);

@@ -17,6 +17,8 @@ use crate::store::{Batch, Durability, Space, Store, StoreError};
 /// The key of the marker in the meta space.
 const MARKER_KEY: &[u8] = b"snapshot-marker";
 const MARKER_FORMAT: u8 = 1;
+/// The format of a marker that promises changes of keys too.
+const MARKER_FORMAT_WITH_KEYS: u8 = 2;
 
 /// What a finished snapshot guarantees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Saved {
     pub item_count: u32,
     /// Versions of the programme.
     pub version_count: u32,
+    /// Changes of keys.
+    pub key_change_count: u32,
 }
 
 impl Marker {
@@ -48,12 +52,16 @@ impl Marker {
     /// # Errors
     /// When the store fails.
     pub fn write(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let mut bytes = vec![MARKER_FORMAT];
+        let has_keys = self.saved.key_change_count > 0;
+        let mut bytes = vec![if has_keys { MARKER_FORMAT_WITH_KEYS } else { MARKER_FORMAT }];
         put_unsigned(&mut bytes, self.start.0);
         bytes.extend_from_slice(&self.finished_at.0.to_le_bytes());
         put_unsigned(&mut bytes, self.entity_count);
         for count in [self.saved.symbol_count, self.saved.item_count, self.saved.version_count] {
             put_unsigned(&mut bytes, u64::from(count));
+        }
+        if has_keys {
+            put_unsigned(&mut bytes, u64::from(self.saved.key_change_count));
         }
         let mut batch = Batch::default();
         batch.put(Space::Meta, MARKER_KEY, bytes);
@@ -68,10 +76,12 @@ impl Marker {
         let Some(bytes) = store.get(Space::Meta, MARKER_KEY)? else { return Ok(None) };
         let parse = || -> Result<Self, DecodeError> {
             let mut reader = Reader::new(&bytes);
-            if reader.byte()? != MARKER_FORMAT {
-                return Err(DecodeError::UnknownTag);
-            }
-            let marker = Self {
+            let has_keys = match reader.byte()? {
+                MARKER_FORMAT => false,
+                MARKER_FORMAT_WITH_KEYS => true,
+                _ => return Err(DecodeError::UnknownTag),
+            };
+            let mut marker = Self {
                 start: Position(reader.unsigned()?),
                 finished_at: TimestampNs(i64::from_le_bytes(reader.array()?)),
                 entity_count: reader.unsigned()?,
@@ -79,8 +89,12 @@ impl Marker {
                     symbol_count: reader.number()?,
                     item_count: reader.number()?,
                     version_count: reader.number()?,
+                    key_change_count: 0,
                 },
             };
+            if has_keys {
+                marker.saved.key_change_count = reader.number()?;
+            }
             reader.finish()?;
             Ok(marker)
         };

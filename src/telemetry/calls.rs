@@ -20,7 +20,7 @@ use crate::metrics::{Histogram, Tally, is_sampled};
 
 /// The methods that calls are counted for, as the last part of their path; the last stands for all others: health
 /// checks, reflection, and what does not exist.
-pub const METHODS: [&str; 29] = [
+pub const METHODS: [&str; 33] = [
     "Accrue",
     "AccrueBatch",
     "CommandStream",
@@ -49,6 +49,10 @@ pub const METHODS: [&str; 29] = [
     "RejectHeld",
     "RestoreExpired",
     "AdjustBalance",
+    "CreateKey",
+    "RotateKey",
+    "RevokeKey",
+    "ListKeys",
     "other",
 ];
 

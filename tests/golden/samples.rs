@@ -3,6 +3,8 @@
 //! What must stay true: a sample never changes, for its bytes are kept.
 
 use crate::support::{NOON, NS_PER_DAY, NS_PER_SECOND};
+use tallystick::access::grant::{Grant, Role};
+use tallystick::access::keys::{KeyChange, KeyId, KeyIssue, Proof};
 use tallystick::journal::dictionary::Dictionary;
 use tallystick::journal::record::{
     Entry, EntryHeader, Opening, PreviousRecord, Publication, Record, encode_control, encode_entry,
@@ -298,12 +300,52 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("record-symbol", Record::Symbol(SymbolId(300), "FACIAL TISS/DNR NAPKIN".into())),
         ("record-item", Record::Item(ItemId(70_000), item())),
         ("record-program", Record::Program(publication())),
+        ("record-key-issued", Record::Key(key_issued())),
+        ("record-key-certificate", Record::Key(key_of_certificate())),
+        ("record-key-revoked", Record::Key(key_revoked())),
     ]
     .into_iter()
     .chain(crate::movements::records())
     .chain(crate::profiles::records())
     .chain(crate::operator::records())
     .collect()
+}
+
+/// A key of a gateway that is held to stores and a terminal, in the place of another.
+pub fn key_issued() -> KeyChange {
+    KeyChange::Issued(Box::new(KeyIssue {
+        id: KeyId([1, 2, 3, 4, 5, 6, 7, 8]),
+        proof: Proof::Secret([0xab; 32]),
+        name: "gate 7".into(),
+        grant: Grant {
+            role: Role::Gateway,
+            partner: "north".into(),
+            stores: vec!["store-0330".into(), "store-0331".into()],
+            terminals: vec!["till-12".into()],
+        },
+        issued_at: NOON,
+        expires_at: TimestampNs(NOON.0 + 365 * NS_PER_DAY),
+        issued_by: "key:ffffffffffffffff".into(),
+        replaces: Some((KeyId([8; 8]), TimestampNs(NOON.0 + NS_PER_DAY))),
+    }))
+}
+
+/// A key of an auditor who shows a certificate.
+pub fn key_of_certificate() -> KeyChange {
+    KeyChange::Issued(Box::new(KeyIssue {
+        id: KeyId([9; 8]),
+        proof: Proof::Certificate("auditor.example".into()),
+        name: "audit".into(),
+        grant: Grant::of_role(Role::Auditor),
+        issued_at: NOON,
+        expires_at: KeyIssue::NEVER,
+        issued_by: "offline".into(),
+        replaces: None,
+    }))
+}
+
+pub fn key_revoked() -> KeyChange {
+    KeyChange::Revoked { id: KeyId([9; 8]), at: NOON, by: "key:0102030405060708".into() }
 }
 
 pub fn encode(record: &Record) -> Vec<u8> {

@@ -66,6 +66,7 @@ impl Rig {
         let shared = Arc::new(Shared {
             cells: world.cells,
             ids: recovered.ids,
+            keys: Arc::new(tallystick::access::keys::KeyLog::new(world.keys)),
             tickets: Tickets::new(1),
             shard_count: setup.shard_count,
             clock_is_input: setup.clock_is_input,

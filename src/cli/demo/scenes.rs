@@ -70,7 +70,7 @@ pub fn play(script: &mut Script, place: &Place) -> Result<(), CliError> {
 }
 
 async fn connect(server: &ServerProcess) -> Result<Till, CliError> {
-    Till::connect(Server::new(&ServerArgs { server: server.url.clone() })?).await
+    Till::connect(Server::new(&ServerArgs::plain(server.url.clone()))?).await
 }
 
 /// The queue's n-th basket: one espresso each, everyone another guest.

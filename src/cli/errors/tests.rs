@@ -19,7 +19,8 @@ fn possible() -> BTreeMap<u16, String> {
         let name = RefusalCode::try_from(number).ok()?.as_str_name().strip_prefix("REFUSAL_CODE_")?.to_owned();
         Some((u16::try_from(number).expect("there are few"), name))
     });
-    let reasons = (1..).map_while(|number| {
+    // Numbers are given out in blocks, so there are gaps.
+    let reasons = (1..1_000).filter_map(|number| {
         let reason = ErrorReason::try_from(number).ok()?;
         Some((reason.page_number(), reason.as_str_name().strip_prefix("ERROR_REASON_")?.to_owned()))
     });

@@ -1,7 +1,7 @@
 //! The journal as lines of JSON, one a record, for people and for programs that want to look for themselves.
 //!
 //! What must stay true: every record is there, in the order of positions; names stand where the journal has numbers;
-//! nothing secret is shown (the keys of a data directory are not in its journal).
+//! nothing secret is shown (hashes of callers' secrets are left out).
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 
 use super::offline::{OfflineJournal, shown};
+use crate::access::keys::{KeyChange, KeyIssue, Proof};
 use crate::cli::error::CliError;
 use crate::cli::output::{Progress, counted};
 use crate::journal::Journal;
@@ -80,6 +81,7 @@ fn write_record(
             "transaction_id": publication.transaction_id,
             "source": publication.source,
         }),
+        Record::Key(change) => key_as_json(change),
     };
     if let Some(fields) = line.as_object_mut() {
         let shard = if view.shard == ShardId::CONTROL { Value::Null } else { view.shard.0.into() };
@@ -90,6 +92,36 @@ fn write_record(
     }
     serde_json::to_writer(&mut *to, &line)?;
     to.write_all(b"\n")
+}
+
+/// A change of keys, without the hash of a secret.
+fn key_as_json(change: &KeyChange) -> Value {
+    match change {
+        KeyChange::Revoked { id, at, by } => json!({
+            "kind": "key-revoked",
+            "key_id": id.to_string(),
+            "revoked_time": shown(*at),
+            "revoked_by": by,
+        }),
+        KeyChange::Issued(issue) => json!({
+            "kind": "key-issued",
+            "key_id": issue.id.to_string(),
+            "name": issue.name,
+            "role": issue.grant.role.name(),
+            "partner": issue.grant.partner,
+            "stores": issue.grant.stores,
+            "terminals": issue.grant.terminals,
+            "certificate_name": match &issue.proof {
+                Proof::Secret(_) => Value::Null,
+                Proof::Certificate(name) => json!(name),
+            },
+            "issued_time": shown(issue.issued_at),
+            "expire_time": (issue.expires_at != KeyIssue::NEVER).then(|| shown(issue.expires_at)),
+            "issued_by": issue.issued_by,
+            "replaced_key_id": issue.replaces.map(|(old, _)| old.to_string()),
+            "overlap_end_time": issue.replaces.map(|(_, until)| shown(until)),
+        }),
+    }
 }
 
 fn text(dictionary: &Dictionary, symbol: SymbolId) -> Box<str> {

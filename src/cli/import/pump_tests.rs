@@ -198,7 +198,7 @@ fn pump(whims: &[(usize, Whim)], fails_at: Option<u64>) -> Outcome {
             .add_service(LedgerServiceServer::new(moody))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let serving = tokio::spawn(serve);
-        let server = Server::new(&ServerArgs { server: url }).unwrap();
+        let server = Server::new(&ServerArgs::plain(url)).unwrap();
         let mut numbers = Numbers { next: 0, count: 1_000, fails_at, answered: Vec::new() };
         let options = PumpOptions { window_max: 300, patience: Duration::from_secs(20) };
         let (effort, result) = Pump::new(&server, options, &mut numbers).run().await;
@@ -292,7 +292,7 @@ fn patience_ends() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let server = Server::new(&ServerArgs { server: url }).unwrap();
+    let server = Server::new(&ServerArgs::plain(url)).unwrap();
     let mut numbers = Numbers { next: 0, count: 1, fails_at: None, answered: Vec::new() };
     let options = PumpOptions { window_max: 300, patience: Duration::from_millis(200) };
     let pump = Pump::new(&server, options, &mut numbers);

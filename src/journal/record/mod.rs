@@ -7,11 +7,14 @@
 
 mod decode;
 mod encode;
+mod keys;
 mod operator;
 
 pub use decode::decode;
 pub use encode::{encode_control, encode_entry};
+pub use keys::{decode_key_change, encode_key_change};
 
+use crate::access::keys::KeyChange;
 use crate::codec::{DecodeError, Reader, put_string, put_unsigned};
 use crate::ledger::command::{Command, CommandKind, Granted};
 use crate::ledger::decision::{CellUse, CounterChange, Decision, LotChange, LotKey, Movement};
@@ -46,6 +49,8 @@ const KIND_RESTORATION: u8 = 22;
 const KIND_REFUSED_RESTORATION: u8 = 23;
 const KIND_ADJUSTMENT: u8 = 24;
 const KIND_REFUSED_ADJUSTMENT: u8 = 25;
+const KIND_KEY_ISSUED: u8 = 40;
+const KIND_KEY_REVOKED: u8 = 41;
 
 const FLAG_OPENS_ACCOUNT: u8 = 1;
 const FLAG_TERMINAL: u8 = 2;
@@ -189,6 +194,8 @@ pub enum Record {
     Item(ItemId, Item),
     /// A version of the programme was published.
     Program(Publication),
+    /// A key was issued or revoked.
+    Key(KeyChange),
 }
 
 /// A version of the programme, as it was published.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::job::{AccountView, CommandBatch, Job, Reply, Slice, SliceSink};
 use super::tickets::Tickets;
+use crate::access::keys::KeyLog;
 use crate::cells::{Cells, Ticket};
 use crate::ids::{Committing, IdEntry, IdIndex, IdKey};
 use crate::journal::chunk::Chunk;
@@ -38,6 +39,8 @@ pub struct Shared {
     pub cells: Cells,
     /// Transaction ids, receipts, reversals.
     pub ids: IdIndex,
+    /// Who may call.
+    pub keys: Arc<KeyLog>,
     /// Pending chunks.
     pub tickets: Tickets,
     /// Virtual shards of the data directory.

@@ -1,0 +1,108 @@
+//! Whom a credential stands for.
+//!
+//! What must stay true: a principal is made in [`super::gate`] and nowhere else but in benchmarks and tests of the core;
+//! the partner that a call acts for is the principal's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use super::grant::Grant;
+use super::keys::{KeyId, KeyIssue};
+use super::table::{Reach, Row};
+use crate::ledger::types::{SymbolId, TimestampNs};
+
+/// What a caller showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// Nothing: the server asks for nothing.
+    None,
+    /// A key.
+    Key(KeyId),
+    /// A client certificate, which stands for a key.
+    Certificate(KeyId),
+    /// A token: who signed it, and for whom.
+    Token(Box<str>),
+}
+
+/// Whom a credential stands for, and what it allows.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The partner that the call acts for; empty for roles that act for none.
+    pub partner: Arc<str>,
+    /// The partner, interned.
+    pub symbol: SymbolId,
+    /// What is allowed; `None` where the server asks for no credentials: everything.
+    pub grant: Option<Grant>,
+    /// What was shown.
+    pub credential: Credential,
+    /// From when on it counts no more.
+    pub expires_at: TimestampNs,
+    /// Where the last use of the key is noted.
+    pub(super) last_used_ns: Option<Arc<AtomicI64>>,
+}
+
+/// Uses of a key are noted no more often than this.
+const NOTE_INTERVAL_NS: i64 = 1_000_000_000;
+
+impl Principal {
+    /// The caller of a server that asks for no credentials.
+    #[must_use]
+    pub fn anyone(partner: Arc<str>, symbol: SymbolId) -> Self {
+        let (credential, expires_at) = (Credential::None, KeyIssue::NEVER);
+        Self { partner, symbol, grant: None, credential, expires_at, last_used_ns: None }
+    }
+
+    /// Who it is, for the journal.
+    #[must_use]
+    pub fn actor(&self) -> String {
+        match &self.credential {
+            Credential::None => "anyone".to_owned(),
+            Credential::Key(id) => format!("key:{id}"),
+            Credential::Certificate(id) => format!("certificate:{id}"),
+            Credential::Token(subject) => format!("token:{subject}"),
+        }
+    }
+
+    /// Whether it may call a method at all.
+    ///
+    /// # Errors
+    /// Why not, as a sentence.
+    pub fn permits(&self, row: &Row) -> Result<(), String> {
+        let Some(grant) = &self.grant else { return Ok(()) };
+        if !row.roles.contains(&grant.role) {
+            return Err(format!("The role {} may not call {}.", grant.role.name(), row.method()));
+        }
+        if row.reach == Reach::Partner && grant.is_held_to_stores() {
+            let method = row.method();
+            return Err(format!("A credential that is held to stores may not call {method}, which names none."));
+        }
+        Ok(())
+    }
+
+    /// The grant, if it is held to stores.
+    #[must_use]
+    pub fn held(&self) -> Option<&Grant> {
+        self.grant.as_ref().filter(|grant| grant.is_held_to_stores())
+    }
+
+    /// Whether a basket of this store and terminal may be brought.
+    #[must_use]
+    pub fn covers(&self, store: &str, terminal: &str) -> bool {
+        self.held().is_none_or(|grant| grant.covers(store, terminal))
+    }
+
+    /// Whether the transactions of all partners may be seen.
+    #[must_use]
+    pub fn sees_all_partners(&self) -> bool {
+        self.grant.as_ref().is_some_and(|grant| !grant.role.acts_for_partner())
+    }
+
+    /// Notes that the key was used.
+    pub(super) fn note_use(&self, now: TimestampNs) {
+        if let Some(last) = &self.last_used_ns
+            && now.0.saturating_sub(last.load(Ordering::Relaxed)) >= NOTE_INTERVAL_NS
+        {
+            last.fetch_max(now.0, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What a server asks of its callers, as the configuration says: the gate, TLS, the keys of tokens, and the first key.
+//!
+//! What must stay true: beyond this machine nothing is served in the clear or without credentials, unless an option says
+//! so whose name says what it does; files are read before anything is served; what cannot be read later leaves what is
+//! in force.
+
+use std::io::Write;
+use std::net::ToSocketAddrs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ServeError;
+use crate::access::gate::Gate;
+use crate::access::grant::{Grant, Role};
+use crate::access::keys::KeyIssue;
+use crate::access::principal::Principal;
+use crate::access::tls::{Tls, TlsFiles};
+use crate::access::tokens::{TokenOptions, Tokens};
+use crate::clock::SharedClock;
+use crate::config::{Authentication, Config};
+use crate::ledger::types::SymbolId;
+use crate::service::{KeyDraft, issue_key};
+use crate::shard::engine::Engine;
+
+/// How often it is looked whether the file with the keys of tokens has changed.
+const TOKEN_FILE_INTERVAL: Duration = Duration::from_secs(2);
+const NS_PER_SECOND: i64 = 1_000_000_000;
+
+/// What was read from files before anything else.
+pub(super) struct Files {
+    pub(super) tls: Option<Arc<Tls>>,
+    tokens: Option<Arc<Tokens>>,
+}
+
+fn refused(why: impl Into<String>) -> ServeError {
+    ServeError::Access(why.into())
+}
+
+/// Whether the address that the configuration names may be listened on.
+pub(super) fn check_address(config: &Config) -> Result<(), ServeError> {
+    let is_protected = config.tls_certificate.is_some() && config.authentication == Authentication::Required;
+    if is_protected || config.allow_unauthenticated_plaintext_beyond_loopback {
+        return Ok(());
+    }
+    let listen_error = |source| ServeError::Listen { address: config.listen.clone(), source };
+    let mut addresses = config.listen.to_socket_addrs().map_err(listen_error)?;
+    match addresses.find(|address| !address.ip().is_loopback()) {
+        None => Ok(()),
+        Some(address) => Err(refused(format!(
+            "{address} can be reached from other machines, and callers would need {}; set tls_certificate, tls_key and \
+             authentication = \"required\", listen on 127.0.0.1, or say \
+             --allow-unauthenticated-plaintext-beyond-loopback",
+            match (config.tls_certificate.is_some(), config.authentication) {
+                (_, Authentication::Off) => "no credentials",
+                (true, Authentication::Required) | (false, Authentication::Required) => {
+                    "to send their credentials in the clear"
+                }
+            }
+        ))),
+    }
+}
+
+impl Files {
+    /// Reads the files that the configuration names.
+    pub(super) fn read(config: &Config) -> Result<Self, ServeError> {
+        let tls = match (&config.tls_certificate, &config.tls_key) {
+            (Some(certificate), Some(key)) => {
+                let files = TlsFiles {
+                    certificate: certificate.clone(),
+                    key: key.clone(),
+                    client_roots: config.tls_client_ca.clone(),
+                    client_required: config.tls_client_required,
+                };
+                Some(Arc::new(Tls::open(files).map_err(|error| refused(error.to_string()))?))
+            }
+            (None, None) if config.tls_client_ca.is_none() => None,
+            _ => return Err(refused("TLS needs both tls_certificate and tls_key")),
+        };
+        let tokens = match (&config.token_keys, &config.token_issuer, &config.token_audience) {
+            (None, None, None) => None,
+            (Some(keys), Some(issuer), Some(audience)) => {
+                let options = TokenOptions {
+                    keys: keys.clone(),
+                    issuer: issuer.clone(),
+                    audience: audience.clone(),
+                    clock_skew_ns: i64::from(config.token_clock_skew_seconds) * NS_PER_SECOND,
+                };
+                Some(Arc::new(Tokens::open(options).map_err(|error| refused(error.to_string()))?))
+            }
+            _ => return Err(refused("tokens need token_keys, token_issuer and token_audience, all three")),
+        };
+        if tokens.is_some() && config.authentication == Authentication::Off {
+            return Err(refused("token_keys has a meaning only with authentication = \"required\""));
+        }
+        Ok(Self { tls, tokens })
+    }
+
+    /// The gate that calls go through.
+    pub(super) fn gate(&self, config: &Config, engine: &Arc<Engine>, partner: SymbolId, clock: &SharedClock) -> Gate {
+        let keys = engine.shared.keys.clone();
+        if config.authentication == Authentication::Off {
+            return Gate::open(Principal::anyone(config.partner.as_str().into(), partner), keys, clock.clone());
+        }
+        // Weak, so that the gate, which calls hold, does not keep the ledger open.
+        let engine = Arc::downgrade(engine);
+        let intern = Box::new(move |partner: &str| {
+            let engine = engine.upgrade()?;
+            engine.dictionary.intern(partner, &*engine.control).ok()
+        });
+        Gate::guarded(keys, clock.clone(), intern, self.tokens.clone())
+    }
+
+    /// Reads certificates and keys of tokens again.
+    pub(super) fn reload(&self, engine: &Engine) {
+        if let Some(tls) = &self.tls {
+            match tls.reload() {
+                Ok(()) => tracing::info!("the certificates were read again"),
+                Err(error) => tracing::error!(%error, "the certificates stay as they were"),
+            }
+        }
+        if let Some(tokens) = &self.tokens {
+            reload_tokens(tokens, engine);
+        }
+    }
+
+    /// Reads the keys of tokens again whenever their file changes, while the ledger runs.
+    pub(super) fn watch(&self, engine: &Arc<Engine>) {
+        let Some(tokens) = self.tokens.clone() else { return };
+        let engine = Arc::downgrade(engine);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TOKEN_FILE_INTERVAL).await;
+                let Some(engine) = engine.upgrade() else { return };
+                let tokens = tokens.clone();
+                let looked = tokio::task::spawn_blocking(move || {
+                    if tokens.has_changed() {
+                        reload_tokens(&tokens, &engine);
+                    }
+                });
+                if looked.await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+fn reload_tokens(tokens: &Tokens, engine: &Engine) {
+    match tokens.reload() {
+        Ok(()) => tracing::info!("the keys of tokens were read again"),
+        Err(error) => tracing::error!(%error, "the keys of tokens stay as they were"),
+    }
+    // What connections remember was judged by the keys before.
+    engine.shared.keys.forget();
+}
+
+/// Makes the first administrator's key and writes it to the file that the configuration names, if credentials are asked
+/// for and nobody could issue any.
+pub(super) fn first_key(config: &Config, engine: &Engine) -> Result<(), ServeError> {
+    if config.authentication == Authentication::Off {
+        return Ok(());
+    }
+    let now = engine.clock.now();
+    if engine.shared.keys.look(|keys| keys.has_administrator(now)) {
+        return Ok(());
+    }
+    let Some(path) = &config.first_key_file else {
+        tracing::warn!(
+            "there is no administrator's key: stop the server and make one with `tallystick keys create --data`, or \
+             start it with --first-key-file"
+        );
+        return Ok(());
+    };
+    write_first_key(path, engine)
+}
+
+fn write_first_key(path: &Path, engine: &Engine) -> Result<(), ServeError> {
+    let failed = |error: std::io::Error| refused(format!("the file {} cannot be made: {error}", path.display()));
+    // Made before the key, and for its owner alone: a key that could not be written down would be good for nothing.
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    let draft = KeyDraft {
+        name: "first administrator".into(),
+        grant: Grant::of_role(Role::Administrator),
+        expires_at: KeyIssue::NEVER,
+        certificate: None,
+    };
+    let (id, key) = issue_key(engine, draft, "server start").map_err(|error| refused(error.to_string()))?;
+    let key = key.ok_or_else(|| refused("a key without a secret cannot be written down"))?;
+    writeln!(file, "{}", key.expose()).and_then(|()| file.sync_all()).map_err(failed)?;
+    tracing::info!(key = %id, file = %path.display(), "the first administrator's key was written");
+    Ok(())
+}

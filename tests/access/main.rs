@@ -1,0 +1,16 @@
+//! Who may do what: every method under every role, own and others' stores and partners, keys through their life, tokens,
+//! TLS, and that no secret is ever logged. All of it through real servers over TCP.
+#![cfg(all(feature = "server", feature = "rocksdb"))]
+
+mod certificates;
+#[path = "../grpc_api/support.rs"]
+#[allow(dead_code, reason = "every test file uses a part of this support of its own")]
+mod shop;
+mod support;
+
+mod keys;
+mod matrix;
+mod process;
+mod scope;
+mod tls;
+mod tokens;
