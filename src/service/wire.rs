@@ -165,6 +165,8 @@ mod tests {
             (20, "ALREADY_REVIEWED"),
             (21, "NOT_RESTORABLE"),
             (22, "ALREADY_RESTORED"),
+            (23, "IDENTIFIER_TAKEN"),
+            (24, "IDENTIFIER_UNKNOWN"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");

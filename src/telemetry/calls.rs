@@ -20,7 +20,7 @@ use crate::metrics::{Histogram, Tally, is_sampled};
 
 /// The methods that calls are counted for, as the last part of their path; the last stands for all others: health
 /// checks, reflection, and what does not exist.
-pub const METHODS: [&str; 33] = [
+pub const METHODS: [&str; 35] = [
     "Accrue",
     "AccrueBatch",
     "CommandStream",
@@ -35,6 +35,8 @@ pub const METHODS: [&str; 33] = [
     "Enrol",
     "UpdateAccount",
     "GetAccount",
+    "LinkIdentifier",
+    "UnlinkIdentifier",
     "LoadOpeningBalance",
     "CheckProgram",
     "PublishProgram",
