@@ -3,12 +3,13 @@
 //! whatever was handed over before it.
 //!
 //! What must stay true: what is counted in is counted out; a batch is taken whole or not at all; within a rank the order
-//! is kept; neither rank waits for ever while the other is busy.
+//! is kept; neither rank waits for ever while the other is busy; nothing stays in the queue of a worker that has gone, so
+//! that whoever waits for an answer is told that there is none.
 
 use std::cell::Cell;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 use crossbeam::channel::{Receiver, SendError, Sender, TrySendError, bounded};
 
@@ -22,6 +23,44 @@ pub struct JobSender {
     urgent: Sender<Job>,
     waiting: Arc<AtomicUsize>,
     depth: usize,
+    left: Left,
+}
+
+/// What is left in the queue when the worker goes. A bounded channel keeps what was put in until both of its ends are
+/// gone, so it is taken out here.
+#[derive(Clone)]
+struct Left {
+    has_gone: Arc<AtomicBool>,
+    channels: [Receiver<Job>; 2],
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Left {
+    fn has_gone(&self) -> bool {
+        self.has_gone.load(Ordering::SeqCst)
+    }
+
+    /// Says that the worker has gone, and drops what waits for it.
+    fn go(&self) {
+        self.has_gone.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        self.empty();
+    }
+
+    /// Whoever has put a job in looks whether the worker went meanwhile: either the worker saw the job, or this sees that
+    /// it has gone.
+    fn after_a_job(&self) {
+        fence(Ordering::SeqCst);
+        if self.has_gone() {
+            self.empty();
+        }
+    }
+
+    fn empty(&self) {
+        for job in self.channels.iter().flat_map(Receiver::try_iter) {
+            self.waiting.fetch_sub(job.weight(), Ordering::Relaxed);
+        }
+    }
 }
 
 /// The end that jobs are taken out.
@@ -31,6 +70,13 @@ pub struct JobReceiver {
     /// Urgent jobs taken since the last other one.
     urgent_in_a_row: Cell<u32>,
     waiting: Arc<AtomicUsize>,
+    left: Left,
+}
+
+impl Drop for JobReceiver {
+    fn drop(&mut self) {
+        self.left.go();
+    }
 }
 
 /// Which of two jobs that wait is done first.
@@ -52,9 +98,16 @@ pub fn queue(depth: usize) -> (JobSender, JobReceiver) {
     let (jobs, jobs_out) = bounded(depth);
     let (urgent, urgent_out) = bounded(depth);
     let waiting = Arc::new(AtomicUsize::new(0));
-    let receiver =
-        JobReceiver { jobs: jobs_out, urgent: urgent_out, urgent_in_a_row: Cell::new(0), waiting: waiting.clone() };
-    (JobSender { jobs, urgent, waiting, depth }, receiver)
+    let has_gone = Arc::new(AtomicBool::new(false));
+    let left = Left { has_gone, channels: [urgent_out.clone(), jobs_out.clone()], waiting: waiting.clone() };
+    let receiver = JobReceiver {
+        jobs: jobs_out,
+        urgent: urgent_out,
+        urgent_in_a_row: Cell::new(0),
+        waiting: waiting.clone(),
+        left: left.clone(),
+    };
+    (JobSender { jobs, urgent, waiting, depth, left }, receiver)
 }
 
 impl JobSender {
@@ -66,6 +119,9 @@ impl JobSender {
         let weight = job.weight();
         assert!(weight <= limits::WORKER_BATCH_COMMANDS_MAX, "a batch is no larger than what a worker takes at once");
         let room = |waiting: usize| (waiting < self.depth).then_some(waiting + weight);
+        if self.left.has_gone() {
+            return Err(TrySendError::Disconnected(job));
+        }
         if self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
             return Err(TrySendError::Full(job));
         }
@@ -76,6 +132,7 @@ impl JobSender {
         if sent.is_err() {
             self.waiting.fetch_sub(weight, Ordering::Relaxed);
         }
+        self.left.after_a_job();
         sent
     }
 
@@ -84,12 +141,16 @@ impl JobSender {
     /// # Errors
     /// The job, when the worker has gone.
     pub fn send(&self, job: Job) -> Result<(), SendError<Job>> {
+        if self.left.has_gone() {
+            return Err(SendError(job));
+        }
         let weight = job.weight();
         self.waiting.fetch_add(weight, Ordering::Relaxed);
         let sent = self.jobs.send(job);
         if sent.is_err() {
             self.waiting.fetch_sub(weight, Ordering::Relaxed);
         }
+        self.left.after_a_job();
         sent
     }
 
@@ -164,6 +225,22 @@ mod tests {
             .map(|job| if matches!(job, Job::Count(_)) { 'u' } else { 'o' })
             .collect();
         assert_eq!(taken, "uuuuuuuuouuoo");
+    }
+
+    #[test]
+    fn what_waits_when_the_worker_goes_is_dropped() {
+        let (sender, receiver) = queue(4);
+        let (reply, told) = std::sync::mpsc::channel::<u64>();
+        for rank in [Rank::Ordinary, Rank::Urgent] {
+            let reply = reply.clone();
+            let job = Job::Count(Box::new(move |count| reply.send(count).expect("somebody waits")));
+            assert!(sender.try_send(job, rank).is_ok());
+        }
+        drop(reply);
+        assert_eq!(told.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty));
+        drop(receiver);
+        assert_eq!(told.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected));
+        assert_eq!(sender.waiting(), 0);
     }
 
     #[test]
