@@ -375,6 +375,7 @@ fn newest_on_disk(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::bloom::Layout;
     use crate::ids::format::Footer;
     use crate::ids::test_store::TestStore;
     use crate::ids::writer::RunWriter;
@@ -402,6 +403,7 @@ mod tests {
             entry_count: 0,
             block_count: 0,
             filter_line_count: 0,
+            filter_layout: Layout::Ordered,
         };
         let mut writer = RunWriter::new(plan, generation.id_count);
         assert!(writer.prepare_step());

@@ -10,6 +10,7 @@
 use siphasher::sip::SipHasher24;
 
 use super::IdError;
+use super::bloom::Layout;
 use super::generation::Slot;
 use super::key::IdKey;
 use crate::ledger::types::Position;
@@ -31,7 +32,10 @@ pub(super) const FOOTER_INDEX: u32 = u32::MAX;
 pub(super) const FENCES_PER_CHUNK: usize = 8_192;
 
 const MAGIC: [u8; 8] = *b"TallyIds";
-const VERSION: u32 = 1;
+/// The format of a run whose filter has the layout [`Layout::Spread`].
+const VERSION_SPREAD: u32 = 1;
+/// The format of a run whose filter has the layout [`Layout::Ordered`].
+const VERSION: u32 = 2;
 const FOOTER_BODY_BYTES: usize = 64;
 
 const _: () = assert!(BLOCK_ENTRIES * ENTRY_BYTES + CHECKSUM_BYTES <= 4_096, "a block fits a page");
@@ -104,7 +108,7 @@ impl Block {
         if !rest.is_empty() || entries.is_empty() || entries.len() > BLOCK_ENTRIES {
             return Err(damaged(run_id, format!("block {index} has an impossible length")));
         }
-        if !entries.is_sorted_by(|a, b| a[..16] < b[..16]) {
+        if !entries.is_sorted_by(|a, b| key_of(a) < key_of(b)) {
             return Err(damaged(run_id, format!("block {index} is not in order")));
         }
         Ok(Self { body })
@@ -117,7 +121,7 @@ impl Block {
 
     /// The packed entry of a key.
     pub(super) fn find(&self, key: IdKey) -> Option<u64> {
-        let found = self.entries().binary_search_by(|entry| entry[..16].cmp(&key.0)).ok()?;
+        let found = self.entries().binary_search_by_key(&key, key_of).ok()?;
         self.entry(found).map(|slot| slot.packed)
     }
 
@@ -126,10 +130,13 @@ impl Block {
     }
 }
 
+fn key_of(entry: &[u8; ENTRY_BYTES]) -> IdKey {
+    IdKey(*entry.first_chunk().expect("an entry is longer than its key"))
+}
+
 fn slot_of(entry: &[u8; ENTRY_BYTES]) -> Slot {
-    let (key, packed) = entry.split_first_chunk::<16>().expect("an entry is longer than its key");
-    let packed = packed.first_chunk::<8>().expect("an entry is 24 bytes");
-    Slot { key: IdKey(*key), packed: u64::from_le_bytes(*packed) }
+    let packed = entry.last_chunk().expect("an entry is longer than its position");
+    Slot { key: key_of(entry), packed: u64::from_le_bytes(*packed) }
 }
 
 /// The bytes of one chunk of fences.
@@ -164,6 +171,8 @@ pub(super) struct Footer {
     pub(super) block_count: u32,
     /// Lines of its filter.
     pub(super) filter_line_count: u32,
+    /// How keys are laid out in its filter.
+    pub(super) filter_layout: Layout,
 }
 
 impl Footer {
@@ -171,7 +180,11 @@ impl Footer {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(FOOTER_BODY_BYTES + CHECKSUM_BYTES);
         body.extend_from_slice(&MAGIC);
-        body.extend_from_slice(&VERSION.to_le_bytes());
+        let version = match self.filter_layout {
+            Layout::Spread => VERSION_SPREAD,
+            Layout::Ordered => VERSION,
+        };
+        body.extend_from_slice(&version.to_le_bytes());
         body.extend_from_slice(&self.level.to_le_bytes());
         body.extend_from_slice(&self.run_id.to_le_bytes());
         body.extend_from_slice(&self.first_generation.to_le_bytes());
@@ -193,9 +206,11 @@ impl Footer {
             return Err(damaged(run_id, "the footer does not start as a footer does"));
         }
         let version = u32::from_le_bytes([a, b, c, d]);
-        if version != VERSION {
-            return Err(IdError::Version { run_id, version });
-        }
+        let filter_layout = match version {
+            VERSION_SPREAD => Layout::Spread,
+            VERSION => Layout::Ordered,
+            _ => return Err(IdError::Version { run_id, version }),
+        };
         let words = body.as_chunks::<4>().0;
         if body.len() != FOOTER_BODY_BYTES {
             return Err(damaged(run_id, "the footer has the wrong length"));
@@ -211,6 +226,7 @@ impl Footer {
             entry_count: long(12),
             block_count: short(14),
             filter_line_count: short(15),
+            filter_layout,
         };
         let consistent = footer.run_id == run_id
             && footer.first_generation <= footer.last_generation
@@ -233,6 +249,7 @@ mod tests {
         entry_count: 171,
         block_count: 2,
         filter_line_count: 4,
+        filter_layout: Layout::Spread,
     };
 
     fn hex(bytes: &[u8]) -> String {
@@ -256,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn golden_footer_does_not_drift() {
+    fn golden_footers_do_not_drift() {
         assert_eq!(
             hex(&FOOTER.encode()),
             "54616c6c7949647301000000020000000300000000000000040000000000000007000000000000000403020100000000\
@@ -317,7 +334,9 @@ mod tests {
 
     #[test]
     fn a_footer_is_read_back_and_checked() {
+        let ordered = Footer { filter_layout: Layout::Ordered, ..FOOTER };
         assert_eq!(Footer::decode(3, FOOTER.encode()).unwrap(), FOOTER);
+        assert_eq!(Footer::decode(3, ordered.encode()).unwrap(), ordered);
         assert!(matches!(Footer::decode(4, FOOTER.encode()), Err(IdError::Damaged { run_id: 4, .. })));
         let value = FOOTER.encode();
         for bit in 0..value.len() * 8 {
@@ -337,8 +356,8 @@ mod tests {
     #[test]
     fn a_later_version_is_named_not_called_damaged() {
         let mut body = without_checksum(3, FOOTER_INDEX, FOOTER.encode()).unwrap();
-        body[8] = 2;
+        body[8] = 3;
         let result = Footer::decode(3, with_checksum(3, FOOTER_INDEX, body));
-        assert!(matches!(result, Err(IdError::Version { run_id: 3, version: 2 })));
+        assert!(matches!(result, Err(IdError::Version { run_id: 3, version: 3 })));
     }
 }

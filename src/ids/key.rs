@@ -27,8 +27,21 @@ const KIND_IDENTIFIER: u8 = 5;
 /// The name of one id: 128 bits of SipHash-2-4 under the key of the data directory. Ordered as bytes.
 ///
 /// At a thousand million ids the chance that any two share a name is below 2^-69.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdKey(pub [u8; 16]);
+
+/// As bytes, compared as one number: runs are sorted and merged by it.
+impl Ord for IdKey {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+    }
+}
+
+impl PartialOrd for IdKey {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl From<IdentifierKey> for IdKey {
     fn from(key: IdentifierKey) -> Self {

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use super::bloom::Layout;
 use super::committed::Committed;
 use super::format::{Footer, delete_run};
 use super::generation::{Sealed, Table};
@@ -100,6 +101,7 @@ impl Work {
                 entry_count: 0,
                 block_count: 0,
                 filter_line_count: 0,
+                filter_layout: Layout::Ordered,
             };
             let writer = RunWriter::new(plan, generation.id_count);
             self.writing = Some(Writing { generation, prepared: false, next_partition: 0, writer });

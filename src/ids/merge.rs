@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::IdError;
+use super::bloom::Layout;
 use super::format::{Block, Footer, damaged};
 use super::generation::Slot;
 use super::key::{IdEntry, IdKey};
@@ -26,11 +27,32 @@ struct Cursor {
     entry_index: usize,
     last_key: Option<IdKey>,
     taken_count: u64,
+    /// The next entry, once it was looked for.
+    head: Option<Slot>,
+    is_used_up: bool,
 }
 
 impl Cursor {
     fn new(run: Arc<Run>) -> Self {
-        Self { run, next_block: 0, block: None, entry_index: 0, last_key: None, taken_count: 0 }
+        Self {
+            run,
+            next_block: 0,
+            block: None,
+            entry_index: 0,
+            last_key: None,
+            taken_count: 0,
+            head: None,
+            is_used_up: false,
+        }
+    }
+
+    /// Makes sure that the head is the next entry, if there is one. Nothing has happened when it fails.
+    fn fill(&mut self, store: &dyn Store) -> Result<(), IdError> {
+        if self.head.is_none() && !self.is_used_up {
+            self.head = self.peek(store)?;
+            self.is_used_up = self.head.is_none();
+        }
+        Ok(())
     }
 
     /// The next entry, without passing it. Reads a block when the last one is used up.
@@ -57,8 +79,9 @@ impl Cursor {
         Ok(first)
     }
 
-    /// Passes the entry that was peeked at.
+    /// Passes the head.
     fn pass(&mut self, key: IdKey) {
+        self.head = None;
         self.entry_index += 1;
         self.taken_count += 1;
         self.last_key = Some(key);
@@ -93,6 +116,7 @@ impl Merge {
             entry_count: 0,
             block_count: 0,
             filter_line_count: 0,
+            filter_layout: Layout::Ordered,
         };
         let ids_max = inputs.iter().map(|run| run.footer.entry_count).sum();
         Self {
@@ -145,7 +169,8 @@ impl Merge {
         // All reads come first: after an error nothing has been passed.
         let mut least: Option<Slot> = None;
         for cursor in &mut self.cursors {
-            let Some(slot) = cursor.peek(store)? else { continue };
+            cursor.fill(store)?;
+            let Some(slot) = cursor.head else { continue };
             least = match least {
                 Some(least) if least.key < slot.key => Some(least),
                 Some(least) if least.key == slot.key => Some(least.max(slot)),
@@ -154,7 +179,7 @@ impl Merge {
         }
         let Some(least) = least else { return Ok(None) };
         for cursor in &mut self.cursors {
-            if cursor.peek(store)?.is_some_and(|slot| slot.key == least.key) {
+            if cursor.head.is_some_and(|slot| slot.key == least.key) {
                 cursor.pass(least.key);
                 *taken_count += 1;
             }
@@ -204,6 +229,7 @@ mod tests {
                 entry_count: 0,
                 block_count: 0,
                 filter_line_count: 0,
+                filter_layout: Layout::Ordered,
             };
             let mut writer = RunWriter::new(plan, list.len() as u64);
             assert!(writer.prepare_step());

@@ -48,12 +48,13 @@ impl Run {
     pub(super) fn new(footer: Footer, filter: Bloom, fences: Vec<u64>) -> Self {
         assert_eq!(fences.len(), footer.block_count as usize, "each block has a fence");
         assert_eq!(filter.line_count(), footer.filter_line_count, "the footer tells the filter's size");
+        assert_eq!(filter.layout(), footer.filter_layout, "the footer tells the filter's layout");
         Self { footer, filter, fences, retired: AtomicBool::new(false) }
     }
 
     /// Reads filter and fences of the run that a footer describes.
     pub(super) fn load(store: &dyn Store, footer: Footer) -> Result<Self, IdError> {
-        let mut filter = Bloom::with_lines(footer.filter_line_count);
+        let mut filter = Bloom::with_lines(footer.filter_layout, footer.filter_line_count);
         for (chunk, index) in (0..filter.chunk_count()).zip(FILTER_INDEX..) {
             if !filter.load_chunk(chunk, &Self::read_part(store, footer.run_id, index)?) {
                 return Err(damaged(footer.run_id, format!("chunk {chunk} of the filter has the wrong length")));
@@ -206,6 +207,7 @@ fn without_replaced(mut footers: Vec<Footer>, obsolete: &mut Vec<u64>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::bloom::Layout;
     use crate::ids::generation::Slot;
     use crate::ids::test_store::TestStore;
     use crate::ids::writer::RunWriter;
@@ -220,6 +222,7 @@ mod tests {
             entry_count: 0,
             block_count: 0,
             filter_line_count: 0,
+            filter_layout: Layout::Ordered,
         }
     }
 

@@ -36,9 +36,9 @@ impl RunWriter {
     /// Starts a run for up to `ids_max` entries; it must be prepared before the first. The counts of `plan` are ignored.
     pub(super) fn new(plan: Footer, ids_max: u64) -> Self {
         let filter = Bloom::for_ids(ids_max);
-        let filter_line_count = filter.line_count();
+        let (filter_line_count, filter_layout) = (filter.line_count(), filter.layout());
         Self {
-            footer: Footer { entry_count: 0, block_count: 0, filter_line_count, ..plan },
+            footer: Footer { entry_count: 0, block_count: 0, filter_line_count, filter_layout, ..plan },
             filter,
             fences: Vec::new(),
             block: Vec::with_capacity(BLOCK_ENTRIES * ENTRY_BYTES),
@@ -134,6 +134,7 @@ fn chunk_index(first: u32, chunk: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::bloom::Layout;
     use crate::ids::run;
     use crate::ids::test_store::TestStore;
     use crate::ledger::types::Position;
@@ -147,6 +148,7 @@ mod tests {
         entry_count: 0,
         block_count: 0,
         filter_line_count: 0,
+        filter_layout: Layout::Ordered,
     };
 
     fn slot(number: u64) -> Slot {
@@ -196,8 +198,8 @@ mod tests {
         while writer.finish_step(&store).unwrap().is_none() {
             step_count += 1;
         }
-        // 2,000,000 ids at 10 bits are 39 chunks of 64 KiB, and the fences take one more.
-        assert_eq!(step_count, 2);
+        // 2,000,000 ids at 16 bits are 62 chunks of 64 KiB, and the fences take one more.
+        assert_eq!(step_count, 3);
         assert_eq!(run::open(&store).unwrap().runs.len(), 1);
     }
 
