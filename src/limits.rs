@@ -15,6 +15,8 @@ pub const STREAM_IN_FLIGHT_MAX: usize = 16_384;
 pub const NAME_CACHE_ENTRIES_MAX: usize = 65_536;
 /// Lines that a job keeps room for once it is answered; a longer basket gives its memory back.
 pub const JOB_LINES_KEPT_MAX: usize = 32;
+/// Bytes of a prepared answer whose memory a job keeps.
+pub const JOB_ANSWER_BYTES_KEPT_MAX: usize = 4_096;
 /// Commands of a message that claim their ids together.
 pub const CLAIM_WINDOW_COMMANDS: usize = 256;
 /// Messages of one stream whose commands may be unanswered at once.
@@ -139,6 +141,9 @@ pub const SNAPSHOT_SLICE_ENTITIES: usize = 512;
 pub const SWEEP_ACCOUNTS_MAX: usize = 128;
 /// Records that one step of the sweep posts.
 pub const SWEEP_RECORDS_MAX: usize = 16;
+/// A worker takes steps of a sweep or a snapshot no more often than this: a million accounts that die at one instant are
+/// posted within a minute.
+pub const BACKGROUND_INTERVAL_NS: i64 = 1_000_000;
 
 /// Transactions on one page of a statement.
 pub const PAGE_SIZE_MAX: usize = 500;

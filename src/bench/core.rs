@@ -33,10 +33,10 @@ use crate::limits::{CLAIM_WINDOW_COMMANDS, SHARD_COUNT_DEFAULT, SNAPSHOT_SLICE_E
 use crate::program::registry::Programs;
 use crate::program::{Symbols, SymbolsFull, compile};
 use crate::service::auth::{Caller, Principal};
-use crate::service::intake::{Intake, Moment};
+use crate::service::intake::{Intake, Moment, prepare_answer};
 use crate::service::names::NameCache;
 use crate::service::wire;
-use crate::shard::job::{CommandBatch, CommandJob, Job};
+use crate::shard::job::{CommandBatch, CommandJob, Decided, Job, Mailbox};
 use crate::shard::tickets::Tickets;
 use crate::shard::worker::{Shared, Worker};
 use crate::store::memory::MemoryStore;
@@ -102,8 +102,21 @@ struct Core {
     names: NameCache,
     keys: Vec<IdKey>,
     claiming: Claiming,
-    /// Jobs that were answered.
-    returned: Arc<Mutex<Vec<Box<CommandJob>>>>,
+    returned: Arc<Returned>,
+}
+
+/// Jobs that were answered.
+#[derive(Default)]
+struct Returned(Mutex<Vec<Box<CommandJob>>>);
+
+impl Mailbox for Returned {
+    fn prepare(&self, decided: &Decided<'_>, out: &mut Vec<u8>) {
+        prepare_answer(decided, out);
+    }
+
+    fn deliver(&self, mut batch: CommandBatch) {
+        *self.0.lock().expect("no holder panics") = std::mem::take(&mut batch.jobs);
+    }
 }
 
 /// Measures the core.
@@ -408,7 +421,7 @@ impl Core {
     fn batch(&mut self, requests: &[Vec<u8>], spent: &mut Spent) -> Result<u64, BenchError> {
         let failed = |error: crate::ids::IdError| BenchError::Ledger(error.to_string());
         let begin_ns = thread_processor_ns();
-        let mut jobs = std::mem::take(&mut *self.returned.lock().expect("no holder panics"));
+        let mut jobs = std::mem::take(&mut *self.returned.0.lock().expect("no holder panics"));
         jobs.resize_with(requests.len(), || Box::new(CommandJob::blank()));
         for (request, job) in requests.iter().zip(&mut jobs) {
             job.reset();
@@ -431,11 +444,7 @@ impl Core {
             }
         }
         let claimed_ns = thread_processor_ns();
-        let returned = self.returned.clone();
-        let take_back = move |mut batch: CommandBatch| {
-            *returned.lock().expect("no holder panics") = std::mem::take(&mut batch.jobs);
-        };
-        self.worker.execute(Job::Commands(CommandBatch::new(jobs, Arc::new(take_back))), 0);
+        self.worker.execute(Job::Commands(CommandBatch::new(jobs, self.returned.clone())), 0);
         let executed_ns = thread_processor_ns();
         let chunk = self.worker.seal().ok_or_else(|| BenchError::Ledger("a batch left no records".to_owned()))?;
         self.frames.clear();

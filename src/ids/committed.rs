@@ -162,6 +162,7 @@ impl Committed {
             }
         }
         for run in &lists.runs {
+            run.touch(keys);
             for (place, key) in keys.iter().enumerate() {
                 if run.may_contain(*key) {
                     on_disk.push(u32::try_from(place).expect("a batch is bounded"));

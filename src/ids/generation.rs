@@ -107,10 +107,20 @@ impl Table {
         Self { slots: vec![Slot { key: IdKey([0; 16]), packed: VACANT }; slot_count].into_boxed_slice(), used_count: 0 }
     }
 
+    /// Where the search for a key begins.
+    fn home_of(&self, key: IdKey) -> usize {
+        let scaled = (u128::from(key.low()) * self.slots.len() as u128) >> 64;
+        usize::try_from(scaled).expect("scaled below the number of slots")
+    }
+
+    /// Reads a word where the search for each of these keys begins, so that the waits for memory overlap.
+    fn touch(&self, keys: impl Iterator<Item = IdKey>) {
+        std::hint::black_box(keys.fold(0, |mix, key| mix ^ self.slots[self.home_of(key)].packed));
+    }
+
     /// The slot that holds the key, or the vacant one where it belongs.
     fn slot_of(&self, key: IdKey) -> usize {
-        let scaled = (u128::from(key.low()) * self.slots.len() as u128) >> 64;
-        let mut index = usize::try_from(scaled).expect("scaled below the number of slots");
+        let mut index = self.home_of(key);
         loop {
             let slot = &self.slots[index];
             if slot.packed == VACANT || slot.key == key {
@@ -199,6 +209,7 @@ impl Active {
         left: &mut Vec<u32>,
     ) {
         let mut table = self.table(partition);
+        table.touch(places.iter().map(|place| entries[*place as usize].0));
         for place in places {
             let (key, packed) = entries[*place as usize];
             if !self.put_into(&mut table, shape, key, packed) {
@@ -210,6 +221,7 @@ impl Active {
     /// The packed entries of the keys at these places of a list, all of one partition, by place.
     pub(super) fn find_many(&self, (partition, places): (usize, &[u32]), keys: &[IdKey], found: &mut [Option<u64>]) {
         let table = self.table(partition);
+        table.touch(places.iter().map(|place| keys[*place as usize]));
         for place in places {
             found[*place as usize] = table.find(keys[*place as usize]);
         }

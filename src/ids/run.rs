@@ -81,6 +81,11 @@ impl Run {
         without_checksum(run_id, index, value)
     }
 
+    /// Reads a little of what [`Run::may_contain`] reads for these keys, so that the waits for memory overlap.
+    pub(super) fn touch(&self, keys: &[IdKey]) {
+        self.filter.touch(keys);
+    }
+
     /// False when the run certainly does not hold the key.
     pub(super) fn may_contain(&self, key: IdKey) -> bool {
         self.filter.may_contain(key)

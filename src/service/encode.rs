@@ -1,8 +1,9 @@
-//! The answer to an ordinary accrual, written straight into the reply: the same bytes that the encoder of whole
-//! messages writes for [`answer::of_job`], without building that message.
+//! The answer to an ordinary accrual, written as bytes: the fields that the encoder of whole messages writes for
+//! [`answer::of_job`], without building that message. Nearly all of it is written by the worker when the command has been
+//! decided ([`prepare`]); the record's position, which only the commit tells, comes last ([`job`]).
 //!
-//! What must stay true: byte for byte what `answer::of_job` encodes to (a test compares them); whatever is not a
-//! granted accrual is left to it.
+//! What must stay true: it is the message that `answer::of_job` makes (a test compares them), with the position behind the
+//! other fields; whatever is not a granted accrual is left to it.
 
 use prost::Message;
 
@@ -12,18 +13,29 @@ use crate::ledger::command::{Basket, CommandKind, Line};
 use crate::ledger::decision::Clip;
 use crate::ledger::program::{LineClass, Program};
 use crate::ledger::types::{ProgramVersion, TimestampNs};
-use crate::shard::job::CommandJob;
+use crate::shard::job::{CommandJob, Decided};
 
 /// Appends the `Decision` that answers a finished job.
 pub(super) fn job(job: &CommandJob, original_version: Option<ProgramVersion>, out: &mut Vec<u8>) {
-    match (&job.command.kind, &job.outcome.program, job.outcome.refusal()) {
-        (CommandKind::Accrue(basket), Some(program), None) => granted(job, basket, program, out),
-        _ => answer::of_job(job, original_version).encode(out).expect("a vector has room"),
+    if job.outcome.answer.is_empty() {
+        return answer::of_job(job, original_version).encode(out).expect("a vector has room");
+    }
+    out.extend_from_slice(&job.outcome.answer);
+    if let Some(position) = job.outcome.position {
+        present(out, 12, signed(position.0));
     }
 }
 
-fn granted(job: &CommandJob, basket: &Basket, program: &Program, out: &mut Vec<u8>) {
-    let (outcome, decision) = (&job.outcome, &job.outcome.decision);
+/// Appends the answer to an accrual that was granted and recorded, but for its position; nothing for anything else.
+pub(super) fn prepare(decided: &Decided<'_>, out: &mut Vec<u8>) {
+    if let (CommandKind::Accrue(basket), None) = (&decided.job.command.kind, decided.decision.refusal()) {
+        granted(decided, basket, out);
+    }
+}
+
+fn granted(decided: &Decided<'_>, basket: &Basket, out: &mut Vec<u8>) {
+    let Decided { job, decision, program } = *decided;
+    let outcome = &job.outcome;
     int(out, 3, i64::from(program.version.0));
     text(out, 4, wallet_name(program, decision.wallet));
     int(out, 5, decision.earned);
@@ -43,15 +55,10 @@ fn granted(job: &CommandJob, basket: &Basket, program: &Program, out: &mut Vec<u
         let denial = answer::velocity_denial(program, cap, basket.receipt_at);
         message(out, 11, |out| denial.encode(out).expect("a vector has room"));
     }
-    if let Some(position) = outcome.position {
-        present(out, 12, signed(position.0));
-    }
     message(out, 13, |out| timestamp(out, basket.receipt_at));
-    if outcome.position.is_some() {
-        message(out, 14, |out| timestamp(out, outcome.posted_at));
-        present(out, 15, i64::from(outcome.shard.0));
-        present(out, 16, signed(outcome.seq.0));
-    }
+    message(out, 14, |out| timestamp(out, outcome.posted_at));
+    present(out, 15, i64::from(outcome.shard.0));
+    present(out, 16, signed(outcome.seq.0));
     int(out, 18, answer::expired_units(decision));
     for award in &decision.bonuses {
         message(out, 19, |out| {
@@ -330,6 +337,7 @@ mod tests {
                 ..Command::default()
             };
             job.outcome = CommandOutcome {
+                answer: Vec::new(),
                 decision,
                 program: Some(program()),
                 posted_at: TimestampNs(times.1),
@@ -344,12 +352,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_bytes_are_those_of_the_whole_message(finished in any_job()) {
-            let mut bytes = Vec::new();
-            job(&finished, None, &mut bytes);
+        fn what_was_prepared_and_the_position_are_the_whole_message(finished in any_job(), position: u32) {
+            let finished = CommandJob {
+                outcome: CommandOutcome { position: Some(Position(u64::from(position))), ..finished.outcome },
+                ..finished
+            };
             let whole = answer::of_job(&finished, None);
+            let decided = Decided { job: &finished, decision: &finished.outcome.decision, program: &program() };
+            let mut answer = Vec::new();
+            prepare(&decided, &mut answer);
+            prop_assert_eq!(answer.is_empty(), finished.outcome.refusal().is_some());
+            // What is prepared comes back without the decision.
+            let mut bytes = Vec::new();
+            match answer.is_empty() {
+                true => job(&finished, None, &mut bytes),
+                false => {
+                    let outcome = CommandOutcome { answer, decision: Decision::default(), program: None, ..finished.outcome };
+                    job(&CommandJob { outcome, ..finished }, None, &mut bytes);
+                }
+            }
             prop_assert_eq!(wire::Decision::decode(&*bytes).expect("a decision"), whole.clone());
-            prop_assert_eq!(bytes, whole.encode_to_vec());
+            prop_assert_eq!(bytes.len(), whole.encoded_len(), "nothing is written twice");
         }
 
         #[test]

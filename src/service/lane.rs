@@ -15,13 +15,14 @@ use slab::Slab;
 use tokio::sync::{Notify, oneshot};
 
 use super::command::finished;
+use super::encode;
 use super::names::NameCache;
 use super::status::Failure;
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::ProgramVersion;
 use crate::limits;
 use crate::shard::engine::Engine;
-use crate::shard::job::{CommandBatch, CommandJob, Job, Mailbox};
+use crate::shard::job::{CommandBatch, CommandJob, Decided, Job, Mailbox};
 use crate::shard::queue::Rank;
 
 /// A decision in the encoding of the wire, or why there is none.
@@ -179,6 +180,10 @@ impl Lane {
 const DECISION_BYTES_RESERVED: usize = 192;
 
 impl Mailbox for Lane {
+    fn prepare(&self, decided: &Decided<'_>, out: &mut Vec<u8>) {
+        encode::prepare(decided, out);
+    }
+
     fn deliver(&self, batch: CommandBatch) {
         let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
         arrived.push(batch);

@@ -21,12 +21,12 @@ use super::intake::{LeftOpen, Moment};
 use super::lane::{Answered, Lane};
 use super::status::Failure;
 use super::view::AccrualView;
-use super::{Edge, Patience, wire};
+use super::{Edge, Patience, encode, wire};
 use crate::ids::{Claim, Claiming, IdIndex, IdKey};
 use crate::ledger::decision::Refusal;
 use crate::limits;
 use crate::metrics::{Metrics, Outcome};
-use crate::shard::job::{CommandBatch, CommandJob, Job, Mailbox};
+use crate::shard::job::{CommandBatch, CommandJob, Decided, Job, Mailbox};
 use crate::shard::queue::Rank;
 
 /// Where the answer to one command of the message comes from.
@@ -57,6 +57,10 @@ enum Part {
 struct PartMailbox(Mutex<Option<oneshot::Sender<CommandBatch>>>);
 
 impl Mailbox for PartMailbox {
+    fn prepare(&self, decided: &Decided<'_>, out: &mut Vec<u8>) {
+        encode::prepare(decided, out);
+    }
+
     fn deliver(&self, batch: CommandBatch) {
         if let Some(sender) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // Whoever asked may have gone; the commands stand.

@@ -182,6 +182,7 @@ impl Engine {
                 failed: failed.clone(),
                 index,
                 nudged: false,
+                background_due_ns: i64::MIN,
                 metrics: metrics.clone(),
                 sealed_ns: VecDeque::with_capacity(limits::WORKER_CHUNKS_IN_FLIGHT_MAX + 1),
             });
@@ -483,6 +484,8 @@ struct WorkerThread {
     index: usize,
     /// A commit of nothing was asked for, to look at gated reads again.
     nudged: bool,
+    /// When the next step of what nobody waits for is due, on the monotonic clock.
+    background_due_ns: i64,
     metrics: Arc<Metrics>,
     /// When each chunk in flight was handed over.
     sealed_ns: VecDeque<i64>,
@@ -493,11 +496,8 @@ impl WorkerThread {
         loop {
             let notices = self.take_notices();
             let jobs = self.take_jobs();
-            if !self.stopping.load(Ordering::Acquire) {
-                self.worker.sweep_step();
-            }
+            self.background_step();
             self.hand_over();
-            self.worker.snapshot_step();
             if notices + jobs > 0 {
                 continue;
             }
@@ -511,6 +511,20 @@ impl WorkerThread {
             }
             self.wait();
         }
+    }
+
+    /// A small step of what nobody waits for. At intervals: what a step costs the committer, the disk and the
+    /// housekeeper comes after it, and those who wait for an answer need them too.
+    fn background_step(&mut self) {
+        let now_ns = self.clock.monotonic_ns();
+        if now_ns < self.background_due_ns || !(self.worker.is_taking_snapshot() || self.worker.may_sweep()) {
+            return;
+        }
+        self.background_due_ns = now_ns.saturating_add(limits::BACKGROUND_INTERVAL_NS);
+        if !self.stopping.load(Ordering::Acquire) {
+            self.worker.sweep_step();
+        }
+        self.worker.snapshot_step();
     }
 
     fn take_notices(&mut self) -> usize {

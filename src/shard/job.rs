@@ -87,13 +87,20 @@ impl CommandJob {
     /// Forgets the outcome, keeping the memory of an ordinary basket and no more.
     pub fn reset(&mut self) {
         // Each in its place: a decision is too large to be moved about.
-        let CommandOutcome { decision, program, posted_at, shard, account, seq, position } = &mut self.outcome;
-        decision.clear();
-        if decision.lines.capacity() > limits::JOB_LINES_KEPT_MAX {
-            decision.lines = Vec::new();
+        let CommandOutcome { answer, decision, program, posted_at, shard, account, seq, position } = &mut self.outcome;
+        // Of an answer that was prepared, the decision never came here.
+        if answer.is_empty() {
+            decision.clear();
+            if decision.lines.capacity() > limits::JOB_LINES_KEPT_MAX {
+                decision.lines = Vec::new();
+            }
+            if decision.effects.lots.capacity() > limits::JOB_LINES_KEPT_MAX {
+                decision.effects.lots = Vec::new();
+            }
         }
-        if decision.effects.lots.capacity() > limits::JOB_LINES_KEPT_MAX {
-            decision.effects.lots = Vec::new();
+        answer.clear();
+        if answer.capacity() > limits::JOB_ANSWER_BYTES_KEPT_MAX {
+            *answer = Vec::new();
         }
         (*program, *account, *position) = (None, None, None);
         (*posted_at, *shard, *seq) = (TimestampNs::default(), ShardId::default(), Seq::default());
@@ -115,8 +122,23 @@ impl CommandJob {
     }
 }
 
+/// A command that was decided and recorded, and is not durable yet.
+pub struct Decided<'a> {
+    /// The command, its shard, its record's number in it, and its posting time.
+    pub job: &'a CommandJob,
+    /// What was decided.
+    pub decision: &'a Decision,
+    /// The version that judged it.
+    pub program: &'a Program,
+}
+
 /// Takes finished batches, on the worker's thread. Must not block.
 pub trait Mailbox: Send + Sync {
+    /// Appends to `out` what of the answer does not depend on the commit, while what was decided is at hand; nothing where
+    /// the decision itself is wanted. With bytes, the job comes back with these instead of the decision. Nobody is shown
+    /// them before the batch is delivered.
+    fn prepare(&self, _: &Decided<'_>, _out: &mut Vec<u8>) {}
+
     /// Everything that the outcomes show is durable.
     fn deliver(&self, batch: CommandBatch);
 
@@ -145,6 +167,12 @@ impl CommandBatch {
     #[must_use]
     pub fn new(jobs: Vec<Box<CommandJob>>, mailbox: Arc<dyn Mailbox>) -> Self {
         Self { jobs, mailbox: Some(mailbox) }
+    }
+
+    /// Who will be answered.
+    #[must_use]
+    pub fn mailbox(&self) -> Option<&Arc<dyn Mailbox>> {
+        self.mailbox.as_ref()
     }
 
     /// Answers.
@@ -185,6 +213,8 @@ impl Drop for CommandBatch {
 /// What became of a command.
 #[derive(Clone, Debug, Default)]
 pub struct CommandOutcome {
+    /// What the mailbox prepared of the answer to a command that was granted. With it, `decision` and `program` are empty.
+    pub answer: Vec<u8>,
     /// The decision.
     pub decision: Decision,
     /// The version that judged it.

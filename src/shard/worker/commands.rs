@@ -3,16 +3,23 @@
 //! What must stay true: a command has a record or is refused, and either gives up its claims; a batch is answered when
 //! the last thing that any of its answers shows is durable.
 
+use std::sync::Arc;
+
 use super::{Owned, Shared, Waiting, Worker};
 use crate::ids::IdEntry;
 use crate::journal::record::{EntryHeader, PreviousRecord, encode_entry};
 use crate::ledger::command::{Command, CommandKind};
-use crate::ledger::decision::{Outcome, Refusal};
+use crate::ledger::decision::{Decision, Outcome, Refusal};
 use crate::ledger::draws;
 use crate::ledger::program::Program;
 use crate::ledger::state::{Change, Context, ShardState, shard_of_hash};
 use crate::ledger::types::{AccountNumber, Position, Seq, TimestampNs};
-use crate::shard::job::{CommandBatch, CommandJob};
+use crate::program::registry::Programs;
+use crate::shard::job::{CommandBatch, CommandJob, Decided, Mailbox};
+
+/// Commands whose memory is touched before the first of them is decided: few enough that what was touched is still at
+/// hand when its turn comes.
+pub(super) const LOOK_AHEAD_COMMANDS: usize = 64;
 
 /// Which job of which batch of a chunk's batches a record answers; for batch [`Slot::OWN`], which of the records that
 /// answer nobody it is.
@@ -35,16 +42,25 @@ impl Worker {
     /// Decides a batch. Its answer waits for the open chunk if that holds one of its records, else for whatever its
     /// refusals depend on.
     pub(super) fn commands(&mut self, mut batch: CommandBatch, monotonic_ns: i64, mut after_each: impl FnMut(&Shared)) {
-        self.look_ahead(&mut batch);
         let place = index(self.open_pending.batches.len());
         let mut has_records = false;
-        for (number, job) in batch.jobs.iter_mut().enumerate() {
-            if self.command(job, monotonic_ns) {
-                self.open_pending.slots.push(Slot { batch: place, job: index(number) });
-                has_records = true;
+        let mailbox = batch.mailbox().cloned();
+        // Used by one command after the other, so that it stays where it is quick to reach.
+        let mut decision = std::mem::take(&mut self.decision);
+        let programs = std::mem::take(&mut self.programs);
+        let mut number = 0;
+        for window in batch.jobs.chunks_mut(LOOK_AHEAD_COMMANDS) {
+            self.look_ahead(window);
+            for job in window {
+                if self.command(job, &programs, mailbox.as_deref(), &mut decision, monotonic_ns) {
+                    self.open_pending.slots.push(Slot { batch: place, job: number });
+                    has_records = true;
+                }
+                number += 1;
+                after_each(&self.shared);
             }
-            after_each(&self.shared);
         }
+        (self.decision, self.programs) = (decision, programs);
         if has_records {
             self.open_pending.batches.push(batch);
             return;
@@ -60,20 +76,32 @@ impl Worker {
 
     /// Finds the accounts of a batch, and touches what deciding will read. One kind of memory after the other: each loop
     /// reads what does not depend on its other reads, so that the waits for memory of many commands overlap.
-    fn look_ahead(&self, batch: &mut CommandBatch) {
-        for job in &mut batch.jobs {
+    fn look_ahead(&self, jobs: &mut [Box<CommandJob>]) {
+        let touched = jobs.iter().fold(0, |mix, job| mix ^ touch(&job.command));
+        std::hint::black_box(touched);
+        for job in &mut *jobs {
             job.outcome.shard = shard_of_hash(job.account_hash, self.shared.shard_count);
             job.outcome.account = self.shard_of(job).likely(job.account_hash);
         }
         let likely = |job: &CommandJob| self.shard_of(job).packed(job.outcome.account?);
         // The places of the accounts first, then what lies there.
-        let touched = batch.jobs.iter().filter_map(|job| likely(job)).fold(0, |mix, account| mix ^ account.seq.0);
+        let touched = jobs.iter().filter_map(|job| likely(job)).fold(0, |mix, account| mix ^ account.seq.0);
         std::hint::black_box(touched);
-        let touched = batch.jobs.iter().filter_map(|job| likely(job)).fold(0, |mix, account| mix ^ account.touch());
+        let touched = jobs.iter().filter_map(|job| likely(job)).fold(0, |mix, account| mix ^ account.touch());
         std::hint::black_box(touched);
-        for job in &mut batch.jobs {
+        for job in jobs {
             job.outcome.account = self.shard_of(job).find_hashed(job.account_hash, &job.command.account_id);
         }
+    }
+
+    /// Touches what is noted of commands once they are durable, as [`Worker::look_ahead`] does before they are decided.
+    pub(super) fn look_back(&self, slots: impl Iterator<Item = Slot> + Clone, batches: &[CommandBatch]) {
+        let jobs = slots.filter(|slot| slot.batch != Slot::OWN);
+        let jobs = jobs.map(|slot| &batches[slot.batch as usize].jobs[slot.job as usize]);
+        let touched = jobs.clone().fold(0, |mix, job| mix ^ job.outcome.seq.0 ^ u64::from(job.ids.transaction.0[0]));
+        std::hint::black_box(touched);
+        let accounts = jobs.filter_map(|job| self.shard_of(job).packed(job.outcome.account?));
+        std::hint::black_box(accounts.fold(0, |mix, account| mix ^ account.seq.0));
     }
 
     fn shard_of(&self, job: &CommandJob) -> &ShardState {
@@ -81,7 +109,14 @@ impl Worker {
     }
 
     /// Decides a command; whether it has a record.
-    fn command(&mut self, job: &mut CommandJob, monotonic_ns: i64) -> bool {
+    fn command(
+        &mut self,
+        job: &mut CommandJob,
+        programs: &Programs,
+        mailbox: Option<&dyn Mailbox>,
+        decision: &mut Decision,
+        monotonic_ns: i64,
+    ) -> bool {
         let place = self.place_of(job.outcome.shard);
         let state = &self.shards[place].state;
         // One before it in the batch may have opened the account.
@@ -93,29 +128,30 @@ impl Worker {
         } else if self.shared.clock_is_input && job.stamp < state.posted_at {
             Some(Refusal::PostingTimeRegressed)
         } else {
-            match self.programs.in_force(event_time(&job.command, job.outcome.posted_at)).cloned() {
+            match programs.in_force(event_time(&job.command, job.outcome.posted_at)) {
                 None => Some(Refusal::ProgramNotInForce),
                 Some(program) => {
-                    self.decide(job, place, &program);
-                    job.outcome.program = Some(program);
-                    let refusal = job.outcome.refusal();
-                    if job.outcome.decision.is_journaled() { None } else { refusal }
+                    self.decide(job, place, program, decision);
+                    if decision.is_journaled() {
+                        self.record(job, place, decision);
+                        leave(job, program, mailbox, decision);
+                        return true;
+                    }
+                    job.outcome.program = Some(program.clone());
+                    decision.refusal()
                 }
             }
         };
-        match refusal {
-            None => self.record(job, place),
-            Some(refusal) => self.refuse(job, refusal),
-        }
-        refusal.is_none()
+        let refusal = refusal.expect("what is granted is journaled");
+        self.refuse(job, refusal);
+        false
     }
 
     /// Decides with the cells in hand, and leaves the use behind.
-    fn decide(&mut self, job: &mut CommandJob, place: usize, program: &Program) {
+    fn decide(&mut self, job: &CommandJob, place: usize, program: &Program, decision: &mut Decision) {
         let posted_at = job.outcome.posted_at;
         let state = &self.shards[place].state;
         self.rooms.clear();
-        let decision = &mut job.outcome.decision;
         let cells = job.command.kind.returns_to();
         draws::list(program, &job.command, posted_at, &mut self.draws);
         let ticket = (!self.draws.is_empty() || !cells.is_empty())
@@ -143,9 +179,8 @@ impl Worker {
     }
 
     /// Encodes and applies what was decided.
-    fn record(&mut self, job: &mut CommandJob, place: usize) {
+    fn record(&mut self, job: &mut CommandJob, place: usize, decision: &Decision) {
         let state = &mut self.shards[place].state;
-        let decision = &job.outcome.decision;
         let seq = state.seq.next();
         let number = job.outcome.account.unwrap_or_else(|| state.next_account());
         let header = EntryHeader {
@@ -210,6 +245,32 @@ impl Worker {
         self.used_ids.clear();
         self.claimed_ids.clear();
     }
+}
+
+/// Leaves a decision with its job: as much of the answer as its mailbox prepares, or all of it.
+fn leave(job: &mut CommandJob, program: &Arc<Program>, mailbox: Option<&dyn Mailbox>, decision: &mut Decision) {
+    let mut answer = std::mem::take(&mut job.outcome.answer);
+    if let Some(mailbox) = mailbox {
+        mailbox.prepare(&Decided { job, decision, program }, &mut answer);
+    }
+    if answer.is_empty() {
+        std::mem::swap(&mut job.outcome.decision, decision);
+        job.outcome.program = Some(program.clone());
+    }
+    job.outcome.answer = answer;
+}
+
+/// Reads a little of everything that deciding reads of a command.
+fn touch(command: &Command) -> u64 {
+    let last = |text: &str| text.as_bytes().last().map_or(0, |byte| u64::from(*byte));
+    let more = match &command.kind {
+        CommandKind::Accrue(basket) => {
+            let line = basket.lines.first().map_or(0, |line| line.amount_minor);
+            last(&basket.receipt_number) ^ line.cast_unsigned()
+        }
+        _ => 0,
+    };
+    last(&command.account_id) ^ last(&command.transaction_id) ^ more
 }
 
 #[cfg(feature = "broken-variants")]

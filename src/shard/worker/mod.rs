@@ -22,6 +22,7 @@ use crate::access::keys::KeyLog;
 use crate::cells::{Cells, Ticket};
 use crate::ids::{Committing, IdEntry, IdIndex, IdKey};
 use crate::journal::chunk::Chunk;
+use crate::ledger::decision::Decision;
 use crate::ledger::draws::Draw;
 use crate::ledger::packed::Unpacked;
 use crate::ledger::state::{CellRoom, ShardState};
@@ -104,6 +105,7 @@ pub struct Worker {
     draws: Vec<Draw>,
     rooms: Vec<CellRoom>,
     unpacked: Unpacked,
+    decision: Decision,
     used_ids: Vec<(IdKey, IdEntry)>,
     claimed_ids: Vec<IdKey>,
     committing: Committing,
@@ -154,6 +156,7 @@ impl Worker {
             draws: Vec::new(),
             rooms: Vec::new(),
             unpacked: Unpacked::default(),
+            decision: Decision::default(),
             used_ids: Vec::new(),
             claimed_ids: Vec::new(),
             committing: Committing::default(),
@@ -275,6 +278,10 @@ impl Worker {
     pub fn committed(&mut self, mut chunk: Chunk, base: Position) {
         let mut pending = self.in_flight.pop_front().expect("commits come in the order of the chunks");
         for (index, record) in chunk.records().iter().enumerate() {
+            if index.is_multiple_of(commands::LOOK_AHEAD_COMMANDS) {
+                let ahead = chunk.records().iter().skip(index).take(commands::LOOK_AHEAD_COMMANDS);
+                self.look_back(ahead.map(|record| pending.slots[record.slot as usize]), &pending.batches);
+            }
             let position = base.plus(index as u64);
             let place = self.place_of(record.shard);
             let owned = &mut self.shards[place];

@@ -6,8 +6,8 @@
 //!   two steps wait no longer at a midnight on which many lots die;
 //! - its records bear the latest posting time that the worker has seen, for it has no clock.
 
-use super::Worker;
 use super::commands::Slot;
+use super::{Owned, Worker};
 use crate::journal::record::{EntryHeader, encode_entry};
 use crate::ledger::command::{Command, CommandKind};
 use crate::ledger::decision::Decision;
@@ -45,6 +45,13 @@ impl Sweep {
 }
 
 impl Worker {
+    /// Whether a sweep is under way or due.
+    #[must_use]
+    pub fn may_sweep(&self) -> bool {
+        let is_due = |owned: &Owned| owned.state.posted_at >= self.sweep.due;
+        !self.shared.clock_is_input && (self.sweep.next.is_some() || self.shards.iter().any(is_due))
+    }
+
     /// Goes on with the sweep, a small step; begins it when a lot has died since the last.
     pub fn sweep_step(&mut self) {
         if self.shared.clock_is_input || !self.has_room() {
