@@ -71,7 +71,7 @@ fn check_identifier(fields: &mut Fields, identifier: Option<&wire::AccountIdenti
     }
 }
 
-fn check_activity(fields: &mut Fields, activity: Option<&wire::Activity>) -> Option<TimestampNs> {
+pub(super) fn check_activity(fields: &mut Fields, activity: Option<&wire::Activity>) -> Option<TimestampNs> {
     let Some(activity) = activity else {
         fields.wrong(Path::Field("activity"), "It is required.");
         return None;

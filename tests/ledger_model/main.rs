@@ -21,7 +21,7 @@ use rules::{
 use support::{NOON, NS_PER_DAY, NS_PER_SECOND};
 use tallystick::ledger::decision::Refusal;
 use tallystick::ledger::program::CalendarWindow;
-use tallystick::ledger::types::TimestampNs;
+use tallystick::ledger::types::{CellId, TimestampNs};
 
 const NS_PER_HOUR: i64 = 3_600 * NS_PER_SECOND;
 
@@ -186,7 +186,7 @@ fn compare(rules: &Rules, steps: &[Step]) {
         assert!(counted <= model.eligible(), "a metric counts what stands");
     }
     for (index, (limit, _)) in rules.budgets.iter().enumerate() {
-        let cell = real.program.budgets[index].cell;
+        let cell = CellId::whole(real.program.budgets[index].symbol);
         let used = real.cells.copy().get(&cell).map_or(0, |cell| cell.used);
         assert_eq!(used, model.drawn(index), "a cell is the sum of what stands");
         assert!(used <= *limit, "a budget is never exceeded");

@@ -5,6 +5,7 @@
 //! checked in well under a second; a programme that passes cannot make the sum of a basket leave its range.
 
 mod arithmetic;
+mod cells;
 mod conditions;
 mod expectations;
 mod overlaps;
@@ -33,6 +34,7 @@ pub(super) fn check_entries(file: &ProgramFile, problems: &mut Problems<'_>) {
     conditions::check(file, problems);
     check_small_caps(file, problems);
     rule_caps::check(file, problems);
+    cells::check(file, problems);
 }
 
 fn key_of(attribute: Attribute) -> &'static str {

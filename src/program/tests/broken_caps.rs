@@ -82,8 +82,8 @@ const ROWS: &[Row] = &[
     ),
     (
         "subject = \"programme\"\nwindow = \"lifetime\"",
-        "subject = \"programme\"\nwindow = \"day\"\nrolling = 2",
-        "82:11: error: `rolling` is for caps on accounts alone\n  hint: leave it out, or write subject = \"account\"",
+        "subject = \"programme\"\nwindow = \"lifetime\"\nrolling = 2",
+        "82:11: error: a lifetime is one window: nothing can be taken together with it\n  hint: leave `rolling` out",
     ),
     (
         "subject = \"programme\"\nwindow = \"lifetime\"",
@@ -92,7 +92,7 @@ const ROWS: &[Row] = &[
     ),
     (
         "subject = \"programme\"\nwindow = \"lifetime\"",
-        "subject = \"member\"\nwindow = \"day\"\nrolling = 2",
-        "82:11: error: `rolling` is for caps on accounts alone\n  hint: leave it out, or write subject = \"account\"",
+        "subject = \"member\"\nwindow = \"day\"\nrolling = 100",
+        "82:11: error: `rolling` is 100, but must be from 1 to 60",
     ),
 ];

@@ -378,8 +378,8 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "window = \"month\"",
-        "window = \"month\"\nsubject = \"store\"\nrolling = 3",
-        "88:11: error: `rolling` is for caps on accounts alone\n  hint: leave it out, or write subject = \"account\"",
+        "window = \"month\"\nsubject = \"store\"\nrolling = 0",
+        "88:11: error: `rolling` is 0, but must be from 1 to 60",
     ),
     (
         "window = \"month\"",
