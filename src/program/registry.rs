@@ -388,6 +388,11 @@ mod tests {
                 Some("\"daily\" counts something else in version 1; give the new counter another name"),
             ),
             ("window = \"day\"", "window = \"day\"\nrolling = 7\nover = \"decline\"", None),
+            (
+                "units = 500",
+                "units = 500\nwindow = \"day\"",
+                Some("\"pot\" counts something else in version 1; give the new counter another name"),
+            ),
             ("times = 1, per = \"week\"", "times = 5, per = \"week\"", None),
             ("limit = { times = 1, per = \"week\" }\n", "", None),
             (

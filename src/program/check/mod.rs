@@ -8,6 +8,7 @@ mod arithmetic;
 mod cells;
 mod conditions;
 mod expectations;
+mod held;
 mod overlaps;
 mod rule_caps;
 

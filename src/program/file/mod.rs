@@ -21,7 +21,7 @@ use crate::ledger::program::{
 use crate::ledger::types::Day;
 use crate::limits;
 
-pub(super) use expect::{Event, Expectation, Given};
+pub(super) use expect::{Event, Expectation, Given, NOTHING_HELD};
 pub(super) use experiments::ExperimentEntry;
 pub(super) use rewards::{BonusEntry, TiersSection, TriggerEntry};
 pub(super) use rules::{EffectEntry, RuleEntry};

@@ -48,6 +48,26 @@ fn a_programme_and_its_rules_have_at_most_so_many_caps() {
     assert!(shown(&source).contains(message), "{}", shown(&source));
 }
 
+#[test]
+fn one_basket_looks_into_a_bounded_number_of_shared_counters() {
+    use std::fmt::Write as _;
+    let mut source = capped();
+    let add = |source: &mut String, name: &str, rolling: u16| {
+        let of_cap = format!("measure = \"units\"\nsubject = \"store\"\nwindow = \"day\"\nrolling = {rolling}");
+        let _ = write!(source, "[[caps]]\nname = \"{name}\"\n{of_cap}\nlimit = 1_000\n");
+    };
+    // One for the rule's cap of the whole programme and one for the budget, and 119 for each of these.
+    for number in 0..8 {
+        add(&mut source, &format!("more-{number}"), 60);
+    }
+    let _ = write!(source, "[[budgets]]\nname = \"hours\"\nunits = 5\nwindow = \"hour\"\nrolling = 35\n");
+    assert_eq!(shown(&source), "");
+    add(&mut source, "last", 2);
+    let message = "error: with budget `hours` one basket looks into 1026 shared counters, but 1,024 are the most\n  \
+                   hint: bound fewer windows together: `rolling` = n looks into 2n - 1 of them";
+    assert!(shown(&source).contains(message), "{}", shown(&source));
+}
+
 const ROWS: &[Row] = &[
     ("name = \"bottles\"", "name = \"daily\"", "72:8: error: the name `daily` is taken by the cap on line 97"),
     (

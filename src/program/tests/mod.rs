@@ -12,7 +12,7 @@ use super::*;
 use crate::ledger::program::{
     AccountPolicy, Attribute, CalendarWindow, CapMeasure, MetricMeasure, RoundedPer, Rounding, RuleIndex,
 };
-use crate::ledger::types::{CellId, Day, Item, SymbolId, WalletId};
+use crate::ledger::types::{Day, Item, SymbolId, WalletId};
 use crate::limits::{PROGRAM_RULES_MAX, UNITS_MAX};
 
 /// A file without problems; the rows below break it in one place each.
