@@ -183,20 +183,21 @@ mod tests {
     fn windows_that_are_bounded_together_are_added_up() {
         let mut budgets = Budgets::default();
         let cell = |period| CellId { period, ..CellId::whole(SymbolId(1)) };
-        let mut take = |period, version, used, today| {
-            let taken = CellUse { cell: cell(period), version, room_before: 10, used, retain_until: Day(period + 3) };
+        let mut take = |period, (version, room_before), used, today| {
+            let taken = CellUse { cell: cell(period), version, room_before, used, retain_until: Day(period + 3) };
             let place = Place::at(Position(0));
             budgets.enter(&taken, Some(Bound { limit: 10, holds: false }), place).map_err(|found| found.sentence)?;
             let run = Run { window: CalendarWindow::Day, rolling: 3 };
             budgets.check_runs(cell(period), run, Day(today), place).map_err(|found| found.sentence)
         };
-        assert_eq!(take(5, 1, 4, 5), Ok(()));
-        assert_eq!(take(7, 1, 6, 7), Ok(()), "the fifth to the seventh day");
-        assert_eq!(take(8, 1, 4, 8), Ok(()), "the fifth day is no longer looked at");
-        let over = "the 3 windows from cell 1 in period 5 on gave 11 together, where there was room for 10";
-        assert_eq!(take(6, 1, 1, 8), Err(over.to_owned()), "whoever comes late between them");
-        assert_eq!(take(8, 2, 1, 9), Err(over.replace("period 5 on", "period 6 on").replace("11", "12")));
-        assert_eq!(take(8, 3, 0, 10), Ok(()), "what may be forgotten counts nothing");
+        assert_eq!(take(5, (1, 10), 4, 5), Ok(()));
+        assert_eq!(take(7, (1, 10), 6, 7), Ok(()), "the fifth to the seventh day");
+        assert_eq!(take(8, (1, 10), 4, 8), Ok(()), "the fifth day is no longer looked at");
+        let over = "the 3 windows from cell 1 of partner 0, store 0, place 0 in period 5 on gave 11 together, where there \
+                    was room for 10";
+        assert_eq!(take(6, (1, 10), 1, 8), Err(over.to_owned()), "whoever comes late between them");
+        assert_eq!(take(8, (2, 6), 1, 9), Err(over.replace("period 5 on", "period 6 on").replace("11", "12")));
+        assert_eq!(take(8, (3, 5), 0, 11), Ok(()), "what may be forgotten counts nothing");
     }
 
     #[test]

@@ -62,8 +62,8 @@ fn one_basket_looks_into_a_bounded_number_of_shared_counters() {
     }
     let _ = write!(source, "[[budgets]]\nname = \"hours\"\nunits = 5\nwindow = \"hour\"\nrolling = 35\n");
     assert_eq!(shown(&source), "");
-    add(&mut source, "last", 2);
-    let message = "error: with budget `hours` one basket looks into 1026 shared counters, but 1,024 are the most\n  \
+    add(&mut source, "last", 3);
+    let message = "error: with budget `hours` one basket looks into 1027 shared counters, but 1_024 are the most\n  \
                    hint: bound fewer windows together: `rolling` = n looks into 2n - 1 of them";
     assert!(shown(&source).contains(message), "{}", shown(&source));
 }
