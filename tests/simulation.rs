@@ -125,12 +125,8 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         assert!(reached.contains_key(situation), "{situation} is missing from {reached:?}");
     }
     // What no simulated call can bring about: the edge's own refusals, and a limit that few accounts ever see.
-    let elsewhere = [
-        Refusal::InvalidCommand,
-        Refusal::ShuttingDown,
-        Refusal::NameLimitReached,
-        Refusal::AccountLimitReached,
-    ];
+    let elsewhere =
+        [Refusal::InvalidCommand, Refusal::ShuttingDown, Refusal::NameLimitReached, Refusal::AccountLimitReached];
     for refusal in Refusal::ALL.into_iter().filter(|refusal| !elsewhere.contains(refusal)) {
         assert!(reached.contains_key(refusal.sentence()), "{refusal:?} is missing from {reached:?}");
     }

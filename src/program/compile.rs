@@ -14,7 +14,9 @@ use super::symbols::{Symbols, SymbolsFull};
 use super::table::At;
 use super::timezone;
 use crate::ledger::program::{
-    Attribute, AttributeEntry, Bonus, Budget, Cap, CappedRule, Conditions, Earn, Experiment, LineEffect, LineRule, LineTable, Metric, OwnAverage, Program, RuleIndex, Run, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
+    Attribute, AttributeEntry, Bonus, Budget, Cap, CappedRule, Conditions, Earn, Experiment, LineEffect, LineRule,
+    LineTable, Metric, OwnAverage, Program, RuleIndex, Run, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet,
+    Weekdays,
 };
 use crate::ledger::types::{ProgramVersion, SymbolId, TimestampNs, WalletId};
 

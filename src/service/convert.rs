@@ -58,18 +58,6 @@ pub(super) fn check_quote(request: &wire::QuoteRequest, rules: Rules<'_>) -> Res
     Ok(times)
 }
 
-/// Checks all of a quote of an activity; when that happened, as far as it says.
-pub(super) fn check_activity_quote(request: &wire::QuoteRequest) -> Result<Option<TimestampNs>, Failure> {
-    let mut fields = Fields::default();
-    fields.text(Path::Field("account_id"), &request.account_id, 0, limits::ACCOUNT_ID_BYTES_MAX);
-    if request.basket.is_some() {
-        fields.wrong(Path::Field("activity"), "A basket is given too.");
-    }
-    let happened_at = order_fields::check_activity(&mut fields, request.activity.as_ref());
-    fields.finish()?;
-    Ok(happened_at)
-}
-
 /// Checks all of a reversal.
 pub(super) fn check_reversal(request: &wire::ReverseRequest, rules: Rules<'_>) -> Result<Option<TimestampNs>, Failure> {
     let mut fields = Fields::default();

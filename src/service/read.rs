@@ -12,7 +12,7 @@ use super::history::wire_lot;
 use super::intake::member_key;
 use super::status::Failure;
 use super::view::BasketView;
-use super::{Edge, Patience, identifiers, times, wire};
+use super::{Edge, Patience, identifiers, order_fields, times, wire};
 use crate::access::table;
 use crate::ledger::account::Account;
 use crate::ledger::command::{Activity, Basket, CommandKind};
@@ -56,11 +56,7 @@ impl Edge {
     }
 
     /// What a basket or an activity would earn.
-    pub(super) async fn quote(
-        &self,
-        caller: &Caller,
-        request: wire::QuoteRequest,
-    ) -> Result<wire::Decision, Failure> {
+    pub(super) async fn quote(&self, caller: &Caller, request: wire::QuoteRequest) -> Result<wire::Decision, Failure> {
         self.ask_for_quote(caller, request, Patience::None).await?.answer().await
     }
 
@@ -79,7 +75,7 @@ impl Edge {
             }
         }
         let asked = match &request.activity {
-            Some(activity) => self.activity_quoted(caller, activity, convert::check_activity_quote(&request)?),
+            Some(activity) => self.activity_quoted(caller, activity, order_fields::check_quote(&request)?),
             None => self.basket_quoted(caller, &request),
         };
         let Some(Asked { kind, member, stamp }) = asked? else {

@@ -366,18 +366,8 @@ fn is_right_by_rules(
     let (account, issuers, partner) = (&unopened, &model.issuers, &*request.partner);
     let account_id = request.action.account().map_or("", |account| &**account);
     let (member, transaction_id) = (&*request.member, &*request.transaction_id);
-    let event = Event {
-        rules,
-        version,
-        account,
-        account_id,
-        issuers,
-        partner,
-        member,
-        happened_at,
-        posted_at,
-        transaction_id,
-    };
+    let event =
+        Event { rules, version, account, account_id, issuers, partner, member, happened_at, posted_at, transaction_id };
     let verdict = match &request.action {
         Action::Accrue { purchase, .. } => judge(&event, purchase, None)?,
         Action::Act { kind, .. } => judge_activity(&event, kind, None)?,

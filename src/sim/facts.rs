@@ -326,7 +326,9 @@ fn difference_of_orders(ours: &Action, theirs: &Action) -> Option<String> {
         (
             Action::Adjust { wallet, units, dies, note, .. },
             Action::Adjust { wallet: of, units: many, dies: die, note: their_note, .. },
-        ) => (vec![("wallet", wallet == of), ("points", units == many), ("expire_time", dies == die)], note, their_note),
+        ) => {
+            (vec![("wallet", wallet == of), ("points", units == many), ("expire_time", dies == die)], note, their_note)
+        }
         _ => return Some("command".to_owned()),
     };
     let all = fields.into_iter().chain([("remark.note", note == their_note)]);
@@ -596,54 +598,54 @@ impl Posting {
 fn action_of(kind: &CommandKind, account: &Name, dictionary: &Dictionary, ring: &Ring) -> Action {
     let account = account.clone();
     match kind {
-            CommandKind::Accrue(basket) => {
-                Action::Accrue { account: account.clone(), purchase: purchase_of(basket, dictionary) }
-            }
-            CommandKind::Reverse(reversal) => Action::Reverse { original: reversal.original_transaction_id.clone() },
-            CommandKind::Redeem(redemption) => Action::Redeem {
-                account: account.clone(),
-                wallet: usize::from(redemption.wallet.0),
-                units: redemption.units,
-            },
-            CommandKind::Act(activity) => Action::Act {
-                account: account.clone(),
-                kind: name_of(dictionary, activity.kind),
-                happened_at: activity.happened_at.0,
-                channel: name_of(dictionary, activity.channel),
-            },
-            CommandKind::Enrol(enrolment) => Action::Enrol {
-                account: account.clone(),
-                joins: names_of(dictionary, &enrolment.joins),
-                leaves: names_of(dictionary, &enrolment.leaves),
-            },
-            CommandKind::Expire => Action::Expire,
-            CommandKind::Load(loading) => Action::Load {
-                account: account.clone(),
-                lots: loading.lots.iter().map(|(key, units)| (lot_name_of(dictionary, key), *units)).collect(),
-            },
-            CommandKind::Operate(operation) => {
-                let note = operation.remark.note.clone();
-                match &operation.order {
-                    OperatorOrder::Release(held) | OperatorOrder::Reject(held) => {
-                        let releases = matches!(operation.order, OperatorOrder::Release(_));
-                        Action::Review { original: held.transaction_id.clone(), releases, note }
-                    }
-                    OperatorOrder::Restore(restoration) => {
-                        let (expiry, dies) = (restoration.expiry.0, restoration.expires_at.0);
-                        Action::Restore { account, expiry, dies, note }
-                    }
-                    OperatorOrder::Adjust(adjustment) => Action::Adjust {
-                        account,
-                        wallet: usize::from(adjustment.wallet.0),
-                        units: adjustment.units,
-                        dies: adjustment.expires_at.map(|at| at.0),
-                        note,
-                    },
+        CommandKind::Accrue(basket) => {
+            Action::Accrue { account: account.clone(), purchase: purchase_of(basket, dictionary) }
+        }
+        CommandKind::Reverse(reversal) => Action::Reverse { original: reversal.original_transaction_id.clone() },
+        CommandKind::Redeem(redemption) => Action::Redeem {
+            account: account.clone(),
+            wallet: usize::from(redemption.wallet.0),
+            units: redemption.units,
+        },
+        CommandKind::Act(activity) => Action::Act {
+            account: account.clone(),
+            kind: name_of(dictionary, activity.kind),
+            happened_at: activity.happened_at.0,
+            channel: name_of(dictionary, activity.channel),
+        },
+        CommandKind::Enrol(enrolment) => Action::Enrol {
+            account: account.clone(),
+            joins: names_of(dictionary, &enrolment.joins),
+            leaves: names_of(dictionary, &enrolment.leaves),
+        },
+        CommandKind::Expire => Action::Expire,
+        CommandKind::Load(loading) => Action::Load {
+            account: account.clone(),
+            lots: loading.lots.iter().map(|(key, units)| (lot_name_of(dictionary, key), *units)).collect(),
+        },
+        CommandKind::Operate(operation) => {
+            let note = operation.remark.note.clone();
+            match &operation.order {
+                OperatorOrder::Release(held) | OperatorOrder::Reject(held) => {
+                    let releases = matches!(operation.order, OperatorOrder::Release(_));
+                    Action::Review { original: held.transaction_id.clone(), releases, note }
                 }
+                OperatorOrder::Restore(restoration) => {
+                    let (expiry, dies) = (restoration.expiry.0, restoration.expires_at.0);
+                    Action::Restore { account, expiry, dies, note }
+                }
+                OperatorOrder::Adjust(adjustment) => Action::Adjust {
+                    account,
+                    wallet: usize::from(adjustment.wallet.0),
+                    units: adjustment.units,
+                    dies: adjustment.expires_at.map(|at| at.0),
+                    note,
+                },
             }
-            CommandKind::Link(linking) => {
-                Action::Link { account, identifier: ring.identifier(linking.key), links: linking.links }
-            }
+        }
+        CommandKind::Link(linking) => {
+            Action::Link { account, identifier: ring.identifier(linking.key), links: linking.links }
+        }
     }
 }
 

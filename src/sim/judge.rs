@@ -272,7 +272,9 @@ fn counted(
 fn budget_cell(event: &Event<'_>, budget: &BudgetRule, later: i32) -> Name {
     match budget.window {
         Window::Lifetime => budget.name.into(),
-        window => format!("{}||||{}", budget.name, period(window, event.rules.time_zone, event.posted_at) + later).into(),
+        window => {
+            format!("{}||||{}", budget.name, period(window, event.rules.time_zone, event.posted_at) + later).into()
+        }
     }
 }
 

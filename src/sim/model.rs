@@ -319,16 +319,12 @@ impl Model {
             Action::Review { original, releases, .. } => {
                 self.expect_review(posting, &event, plain, (original, *releases))
             }
-            Action::Restore { expiry, dies, .. } => {
-                self.expect_restoration(posting, &event, plain, (*expiry, *dies))
-            }
+            Action::Restore { expiry, dies, .. } => self.expect_restoration(posting, &event, plain, (*expiry, *dies)),
             Action::Adjust { wallet, units, dies, .. } => {
                 must!(before.is_some(), "only an account that is there is corrected, at {}", posting.position);
                 Ok(self.expect_adjustment(&event, plain, (*wallet, *units), *dies))
             }
-            Action::Link { identifier, links, .. } => {
-                self.expect_linking(posting, &event, plain, (identifier, *links))
-            }
+            Action::Link { identifier, links, .. } => self.expect_linking(posting, &event, plain, (identifier, *links)),
             Action::Redeem { wallet, units, .. } => {
                 must!(before.is_some(), "only an account that is there is redeemed from, at {}", posting.position);
                 Ok(self.redeem(plain, rules, account, *wallet, *units, posted_at))

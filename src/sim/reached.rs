@@ -158,7 +158,11 @@ fn note_caps(report: &mut SimReport, verdict: &Verdict, model: &Model) {
     for (of, count) in windows_named(verdict) {
         if count > 1 {
             let is_capped = rules.caps.iter().any(|cap| cap.name == of);
-            report.reach(if is_capped { "a shared cap saw other windows" } else { "a rule or budget saw other windows" });
+            report.reach(if is_capped {
+                "a shared cap saw other windows"
+            } else {
+                "a rule or budget saw other windows"
+            });
         }
     }
 }

@@ -317,7 +317,8 @@ impl Rules {
         let name = cell.split('|').next()?;
         let kept_days = self.late_limit_days;
         let budget = self.budgets.iter().find(|budget| budget.name == name);
-        let budget = budget.map(|one| CellBound { limit: one.units, together: one.together(), holds: false, kept_days });
+        let budget =
+            budget.map(|one| CellBound { limit: one.units, together: one.together(), holds: false, kept_days });
         let cap = self.all_caps().find(|cap| cap.name == name).map(|cap| {
             let holds = cap.over == super::bounds::Over::Hold;
             CellBound { limit: cap.limit, together: cap.together(), holds, kept_days }

@@ -334,8 +334,7 @@ impl Traffic {
         }
         if dice.percent(10) {
             let original = of.transaction_id.clone();
-            (changed.action, changed.named_by, changed.member) =
-                (Action::Reverse { original }, None, Name::default());
+            (changed.action, changed.named_by, changed.member) = (Action::Reverse { original }, None, Name::default());
         }
         if changed.named_by.is_some()
             && let Some(account) = changed.action.account_mut()

@@ -9,7 +9,8 @@ use crate::support::NOON;
 use tallystick::journal::record::{Entry, PreviousRecord, Record, decode};
 use tallystick::ledger::command::{Activity, Command, CommandKind, Enrolment, Granted, Loading, Redemption};
 use tallystick::ledger::decision::{
-    BonusAward, CellUse, CounterChange, Decision, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding, TotalsChange,
+    BonusAward, CellUse, CounterChange, Decision, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding,
+    TotalsChange,
 };
 use tallystick::ledger::held::{HeldChange, HeldName};
 use tallystick::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Remark, Restoration};

@@ -215,7 +215,9 @@ impl BasketReader {
         let account_identifier = self.identifier()?;
         let account_id = match &account_identifier {
             Some(_) if self.field(HOUSEHOLD).is_empty() => String::new(),
-            Some(_) => return Err(self.wrong(HOUSEHOLD, "is stated beside an identifier; one of them names the account")),
+            Some(_) => {
+                return Err(self.wrong(HOUSEHOLD, "is stated beside an identifier; one of them names the account"));
+            }
             None => self.required(HOUSEHOLD, limits::ACCOUNT_ID_BYTES_MAX)?,
         };
         self.check_length(MEMBER, limits::MEMBER_ID_BYTES_MAX)?;
@@ -475,10 +477,16 @@ mod tests {
         assert_eq!((&baskets[1].request.account_identifier, baskets[1].request.account_id.as_str()), (&None, "900"));
         let good = "7,,330,2017-01-01T11:53:26Z,1,,,,1,50,card,0042,ann";
         let cases = [
-            ("8,900,330,2017-01-01T11:53:26Z,1,,,,1,50,card,0042,", "column household_id: is stated beside an identifier"),
+            (
+                "8,900,330,2017-01-01T11:53:26Z,1,,,,1,50,card,0042,",
+                "column household_id: is stated beside an identifier",
+            ),
             ("8,,330,2017-01-01T11:53:26Z,1,,,,1,50,,,", "column household_id: is empty"),
             ("8,,330,2017-01-01T11:53:26Z,1,,,,1,50,card,,", "column identifier: is empty"),
-            ("7,,330,2017-01-01T11:53:26Z,1,,,,1,50,card,0043,ann", "column identifier: \"0043\" differs from \"0042\""),
+            (
+                "7,,330,2017-01-01T11:53:26Z,1,,,,1,50,card,0043,ann",
+                "column identifier: \"0043\" differs from \"0042\"",
+            ),
             ("7,,330,2017-01-01T11:53:26Z,1,,,,1,50,card,0042,bob", "column member_id: \"bob\" differs from \"ann\""),
         ];
         for (row, expected) in cases {

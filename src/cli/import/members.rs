@@ -364,13 +364,8 @@ mod tests {
                 other => panic!("{other:?}"),
             });
         };
-        let expected = [
-            "0: card 1 is a's",
-            "0: card 2 is a's",
-            "2: a has [5, 7]",
-            "1: phone 3 is a's",
-            "2: 9 has [4, 6]",
-        ];
+        let expected =
+            ["0: card 1 is a's", "0: card 2 is a's", "2: a has [5, 7]", "1: phone 3 is a's", "2: 9 has [4, 6]"];
         assert_eq!(seen, expected);
         assert!(mistake.ends_with("column identifier: is empty"), "{mistake}");
     }

@@ -54,7 +54,8 @@ pub(super) fn check(
     if got == expected.get_ref() {
         return;
     }
-    let said = |name: &str| if name == NOTHING_HELD { "nothing is held".to_owned() } else { format!("cap `{name}` holds it") };
+    let said =
+        |name: &str| if name == NOTHING_HELD { "nothing is held".to_owned() } else { format!("cap `{name}` holds it") };
     let name = expectation.name.get_ref();
     let message = format!("expectation {name:?} does not hold: {}, and not {}", said(got), said(expected.get_ref()));
     problems.push(Finding::error(&expected.span(), message));
