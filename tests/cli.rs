@@ -157,7 +157,7 @@ fn a_programme_file_is_checked_without_a_server() {
         assert!(object["summary"].as_array().is_some_and(|lines| lines.len() > 3));
     }
     let grocery = repository("deploy/programs/grocery.toml");
-    let outlook = "a basket of 35.00 USD earns 35 points; first reward after 3 baskets";
+    let outlook = "a basket of 35.00 USD earns 35 points, 1 for each 1.00 USD; first reward after 3 baskets";
     let ran = run(["program", "check", text(&grocery)]).expect(0);
     assert!(ran.stdout.contains(outlook), "{}", ran.stdout);
     let object = run(["program", "check", text(&grocery), "--json"]).expect(0).object();

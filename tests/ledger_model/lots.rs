@@ -115,7 +115,8 @@ impl Model<'_> {
         let mut missing = grant.units;
         self.chunks.sort_by_key(|chunk| chunk.expires_at);
         let is_own = |chunk: &&mut Chunk| {
-            let may_hold = chunk.expires_at == grant.expires_at || (grant.put_off && chunk.expires_at > grant.expires_at);
+            let may_hold =
+                chunk.expires_at == grant.expires_at || (grant.put_off && chunk.expires_at > grant.expires_at);
             chunk.is_like(grant) && may_hold && chunk.is_alive(now)
         };
         for chunk in self.chunks.iter_mut().filter(is_own) {

@@ -18,8 +18,8 @@ use model::{LineWords, Model, Outcome};
 use proptest::prelude::*;
 use real::Real;
 use rules::{
-    ACCOUNTS, ACTIVITIES, BRANDS, BonusRule, CapWords, Counts, DEPARTMENTS, Lives, PARTNERS, Rules, SEGMENTS, When, Whose,
-    any_rules,
+    ACCOUNTS, ACTIVITIES, BRANDS, BonusRule, CapWords, Counts, DEPARTMENTS, Lives, PARTNERS, Rules, SEGMENTS, When,
+    Whose, any_rules,
 };
 use support::{NOON, NS_PER_DAY, NS_PER_SECOND};
 use tallystick::ledger::decision::Refusal;
@@ -270,14 +270,13 @@ fn the_model_knows_what_a_person_would_say() {
     assert_eq!(model.accrue(0, 0, 0, &[(0, 0, 1_599, 1)], NOON, NOON), expected(15, 15, vec![], 15));
     assert_eq!(model.accrue(1, 0, 0, &[(0, 0, 900, 1)], NOON, NOON), expected(9, 5, vec![4], 20));
 
-    let bonus =
-        BonusRule {
-            activity: None,
-            units: 7,
-            limit: Some((CalendarWindow::Lifetime, 1)),
-            places: None,
-            when: When::default(),
-        };
+    let bonus = BonusRule {
+        activity: None,
+        units: 7,
+        limit: Some((CalendarWindow::Lifetime, 1)),
+        places: None,
+        when: When::default(),
+    };
     let rules = Rules {
         lives: Lives::Days(1),
         tiers: vec![(1_000, 20_000)],

@@ -300,11 +300,8 @@ impl<'a> Model<'a> {
         let carries = self.rules.rounding == "carry";
         let before = self.left.get(&account).filter(|_| carries).copied().unwrap_or(Fraction::ZERO);
         let sum = exact.iter().fold(before, |sum, exact| sum.plus(*exact));
-        let by_lines = if self.rules.per_line {
-            exact.iter().map(|exact| self.rounded(*exact)).sum()
-        } else {
-            self.rounded(sum)
-        };
+        let by_lines =
+            if self.rules.per_line { exact.iter().map(|exact| self.rounded(*exact)).sum() } else { self.rounded(sum) };
         let bonuses = self.bonuses(None, account, partner, &local, eligible);
         let earned = by_lines + bonuses.iter().map(|index| self.rules.bonuses[*index].units).sum::<i64>();
         let store = Some(store_of(lines));

@@ -14,7 +14,9 @@ use tallystick::ledger::draws;
 use tallystick::ledger::packed::Unpacked;
 use tallystick::ledger::program::Program;
 use tallystick::ledger::state::{CellRoom, Change, Context, ShardState};
-use tallystick::ledger::types::{AccountNumber, CellId, Item, ItemId, Position, ShardId, SymbolId, TimestampNs, WalletId};
+use tallystick::ledger::types::{
+    AccountNumber, CellId, Item, ItemId, Position, ShardId, SymbolId, TimestampNs, WalletId,
+};
 use tallystick::ledger::zone::utc_day;
 use tallystick::program::SymbolTable;
 

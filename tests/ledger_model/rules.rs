@@ -352,9 +352,8 @@ fn any_bonus() -> impl Strategy<Value = BonusRule> {
     let limit = prop::option::weighted(0.7, (window, 1..3_i64));
     prop::option::of(0..ACTIVITIES.len()).prop_flat_map(move |activity| {
         let places = prop::option::weighted(0.25, 1..4_i64);
-        (1..40_i64, limit.clone(), places, any_when(activity.is_none())).prop_map(
-            move |(units, limit, places, when)| BonusRule { activity, units, limit, places, when },
-        )
+        (1..40_i64, limit.clone(), places, any_when(activity.is_none()))
+            .prop_map(move |(units, limit, places, when)| BonusRule { activity, units, limit, places, when })
     })
 }
 

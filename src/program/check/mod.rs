@@ -94,7 +94,9 @@ fn check_small_caps(file: &ProgramFile, problems: &mut Problems<'_>) {
                     Over::Hold => "holds",
                 }
             );
-            problems.push(Finding::warning(&cap.limit.span(), message));
+            let hint =
+                format!("raise the limit to {} at least, or have {noun} `{}` give less", stated(units), name.get_ref());
+            problems.push(Finding::warning(&cap.limit.span(), message).hint(hint));
         }
     }
 }

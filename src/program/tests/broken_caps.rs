@@ -78,7 +78,7 @@ const ROWS: &[Row] = &[
     (
         "window = \"day\"\nlimit = 30",
         "window = \"day\"\nlimit = 2",
-        "75:9: warning: cap `bottles` of 2 is below the 3 units of its rule `bottle`, which are never given whole",
+        "75:9: warning: cap `bottles` of 2 is below the 3 units of its rule `bottle`, which are never given whole\n  hint: raise the limit to 3 at least, or have the rule give less",
     ),
     (
         "window = \"day\"\nlimit = 30",

@@ -329,21 +329,27 @@ fn what_an_ordinary_basket_earns_is_said_by_the_code_that_decides() {
         checked.outlook.map(|outlook| outlook.words).unwrap_or_else(|| format!("{:?}", checked.problems))
     };
     let both = "typical_basket_minor = 3_500\nfirst_reward_units = 100";
-    assert_eq!(row(both, ""), "a basket of 35.00 USD earns 35 points; first reward after 3 baskets");
-    assert_eq!(row("typical_basket_minor = 199", ""), "a basket of 1.99 USD earns 1 point");
+    assert_eq!(
+        row(both, ""),
+        "a basket of 35.00 USD earns 35 points, 1 for each 1.00 USD; first reward after 3 baskets"
+    );
+    assert_eq!(row("typical_basket_minor = 199", ""), "a basket of 1.99 USD earns 1 point, 0.5 for each 1.00 USD");
     assert_eq!(
         row("typical_basket_minor = 99\nfirst_reward_units = 1", ""),
-        "a basket of 0.99 USD earns 0 points; the first reward is never reached"
+        "a basket of 0.99 USD earns 0 points, 0 for each 1.00 USD; the first reward is never reached"
     );
     // The cap of the day.
     assert_eq!(
         row("typical_basket_minor = 50_000\nfirst_reward_units = 200", ""),
-        "a basket of 500.00 USD earns 200 points; first reward after 1 basket"
+        "a basket of 500.00 USD earns 200 points, 0.4 for each 1.00 USD; first reward after 1 basket"
     );
     // What is added without a condition counts, what has one does not.
     let sections = "[[bonuses]]\nname = \"visit\"\nunits = 5\n[[bonuses]]\nname = \"app\"\nunits = 7\n\
                     when = { channels = [\"app\"] }\n[[rules]]\nname = \"all\"\nmultiplier = \"2\"\n";
-    assert_eq!(row(both, sections), "a basket of 35.00 USD earns 75 points; first reward after 2 baskets");
+    assert_eq!(
+        row(both, sections),
+        "a basket of 35.00 USD earns 75 points, 2.14 for each 1.00 USD; first reward after 2 baskets"
+    );
     assert_eq!(check(GOOD).outlook, None);
 }
 
