@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::edge::Answer;
 use super::facts::{Action, Name, Posting, Request};
-use super::judge::{Event, judge, judge_activity, refusal_by_time};
+use super::judge::{Event, judge_activity, judge_most, refusal_by_time};
 use super::model::{AccountModel, Broken, Model, must, overflows};
 use super::orders::{died, held_by};
 use crate::ledger::decision::{Decision, Refusal};
@@ -369,7 +369,7 @@ fn is_right_by_rules(
     let event =
         Event { rules, version, account, account_id, issuers, partner, member, happened_at, posted_at, transaction_id };
     let verdict = match &request.action {
-        Action::Accrue { purchase, .. } => judge(&event, purchase, None)?,
+        Action::Accrue { purchase, .. } => judge_most(&event, purchase)?,
         Action::Act { kind, .. } => judge_activity(&event, kind, None)?,
         _ => return Ok(false),
     };

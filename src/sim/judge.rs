@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use super::bounds::{Bought, bound, clip, holding_cap, windows_ahead};
+use super::bounds::{Bought, Over, bound, clip, holding_cap, windows_ahead};
 use super::facts::{Earning, Name, Purchase, Verdict};
 use super::ladder::standing;
 use super::lots::{Issuers, LotMove, expired, extend, granted_lot};
@@ -182,6 +182,23 @@ pub fn judge(event: &Event<'_>, purchase: &Purchase, mut rooms: Option<&mut Room
     let is_carried = rules.rounding == RoundingRule::Carry && !is_over && left != event.remainder();
     verdict.left = is_carried.then_some(left);
     Ok(verdict)
+}
+
+/// The most that a purchase can have earned where nobody says what shared counters had. A rule whose shared cap is used up
+/// does not count, and another may count in its place, of which less is clipped or nothing declined: so where there are
+/// such caps, only what rules give without any of that is a bound.
+///
+/// # Errors
+/// Never: no room is looked for.
+pub fn judge_most(event: &Event<'_>, purchase: &Purchase) -> Result<Verdict, Broken> {
+    let is_shared = |rule: &LineRule| rule.caps.iter().any(|cap| !cap.subject.is_own());
+    if !event.rules.line_rules.iter().any(is_shared) {
+        return judge(event, purchase, None);
+    }
+    let mut rules = event.rules.clone();
+    rules.line_rules.iter_mut().for_each(|rule| rule.caps.clear());
+    rules.caps.retain(|cap| cap.over != Over::Decline);
+    judge(&Event { rules: &rules, ..*event }, purchase, None)
 }
 
 /// What an activity earns.
@@ -505,7 +522,7 @@ pub fn last_day_of(name: &str, period: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::bounds::{CapRule, Over, Subject};
+    use crate::sim::bounds::{CapRule, Subject};
     use crate::sim::facts::PurchaseLine;
     use crate::sim::ladder::Shape;
     use crate::sim::lots::ExpiryRule;

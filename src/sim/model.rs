@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Action, Name, Posting, ReceiptName, Verdict};
-use super::judge::{Event, judge, judge_activity, last_day_of, local_date, refusal_by_time};
+use super::judge::{Event, judge, judge_activity, judge_most, last_day_of, local_date, refusal_by_time};
 use super::lots::{Issuers, LotMove, LotName, expired, extend, take, take_own};
 use super::orders::{Links, give_back};
 use super::ring::{Identifier, Ring};
@@ -407,6 +407,7 @@ impl Model {
         let found = (!refused).then_some(&mut rooms);
         let mut verdict = match &posting.action {
             Action::Act { kind, .. } => judge_activity(event, kind, found)?,
+            Action::Accrue { purchase, .. } if refused => judge_most(event, purchase)?,
             Action::Accrue { purchase, .. } => judge(event, purchase, found)?,
             _ => return Err("only these grant".to_owned()),
         };

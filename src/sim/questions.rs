@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::clients::Clients;
 use super::compare;
 use super::facts::{Action, Name, Verdict, uses_of};
-use super::judge::{Event, judge, judge_activity, refusal_by_time};
+use super::judge::{Event, judge, judge_activity, judge_most, refusal_by_time};
 use super::life::Life;
 use super::model::{AccountModel, Broken, Model, must};
 use super::rooms::Rooms;
@@ -110,6 +110,7 @@ impl Question {
             _ => return Err("a quote is about a purchase or an activity".to_owned()),
         };
         let judge = |event: &Event<'_>, rooms: Option<&mut Rooms<'_>>| match action {
+            Action::Accrue { purchase, .. } if rooms.is_none() => judge_most(event, purchase),
             Action::Accrue { purchase, .. } => judge(event, purchase, rooms),
             Action::Act { kind, .. } => judge_activity(event, kind, rooms),
             _ => Err("a quote is about a purchase or an activity".to_owned()),

@@ -54,10 +54,13 @@ pub(super) fn check(
     if got == expected.get_ref() {
         return;
     }
-    let said =
-        |name: &str| if name == NOTHING_HELD { "nothing is held".to_owned() } else { format!("cap `{name}` holds it") };
-    let name = expectation.name.get_ref();
-    let message = format!("expectation {name:?} does not hold: {}, and not {}", said(got), said(expected.get_ref()));
+    let expected_cap = expected.get_ref();
+    let how = match (got, expected_cap.as_str()) {
+        (NOTHING_HELD, _) => format!("nothing is held, but cap `{expected_cap}` should hold it"),
+        (_, NOTHING_HELD) => format!("cap `{got}` holds it, but nothing should"),
+        _ => format!("cap `{got}` holds it, not cap `{expected_cap}`"),
+    };
+    let message = format!("expectation {:?} does not hold: {how}", expectation.name.get_ref());
     problems.push(Finding::error(&expected.span(), message));
 }
 
