@@ -47,9 +47,12 @@ fn grant(entry: &mut Entry, units: i64) {
     decision.effects.totals = TotalsChange::of_basket(&decision.clips, false);
 }
 
+/// What is forged, and what is said.
+type Row = (&'static str, fn(&mut Entry), &'static str);
+
 #[test]
 fn what_a_basket_found_in_other_windows_cannot_be_forged() {
-    let rows: [(&str, fn(&mut Entry), &str); 3] = [
+    let rows: [Row; 3] = [
         (
             "another window has given less",
             |entry| {
