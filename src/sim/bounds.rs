@@ -1,8 +1,8 @@
 //! Caps of a simulated programme: as plain data, as the file says them, and what they leave of a grant.
 //!
 //! What must stay true: as in [`super::rules`]: one function writes what the model reads. What a cap of a name counts, of
-//! whom and over how many windows is the same in all versions, so that a counter that one version keeps is there for the
-//! next; its name ends in its window. The caps of rules have names of their own, for they count what is a rule's.
+//! whom and over how many windows is the same in all versions, so that a counter that one version keeps is there for
+//! the next; its name ends in its window. The caps of rules have names of their own, for they count what is a rule's.
 
 use std::fmt::Write as _;
 
