@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::edge::Answer;
 use super::facts::{Action, Name, Posting, Request};
-use super::judge::{Event, judge_activity, judge_most, refusal_by_time};
+use super::judge::{Event, judge, judge_activity, judge_most, refusal_by_time};
 use super::model::{AccountModel, Broken, Model, must, overflows};
 use super::orders::{died, held_by};
 use crate::ledger::decision::{Decision, Refusal};
@@ -368,11 +368,14 @@ fn is_right_by_rules(
     let (member, transaction_id) = (&*request.member, &*request.transaction_id);
     let event =
         Event { rules, version, account, account_id, issuers, partner, member, happened_at, posted_at, transaction_id };
-    let verdict = match &request.action {
-        Action::Accrue { purchase, .. } => judge_most(&event, purchase)?,
-        Action::Act { kind, .. } => judge_activity(&event, kind, None)?,
-        _ => return Ok(false),
-    };
+    if !matches!(request.action, Action::Accrue { .. } | Action::Act { .. }) {
+        return Ok(false);
+    }
+    let verdict = judge_most(&event, |event, rooms| match &request.action {
+        Action::Act { kind, .. } => judge_activity(event, kind, rooms),
+        Action::Accrue { purchase, .. } => judge(event, purchase, rooms),
+        _ => Err("only these grant".to_owned()),
+    })?;
     let (_, balance_max) = rules.wallets[rules.earn_wallet];
     Ok(verdict.balance_after > balance_max)
 }

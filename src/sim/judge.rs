@@ -184,21 +184,26 @@ pub fn judge(event: &Event<'_>, purchase: &Purchase, mut rooms: Option<&mut Room
     Ok(verdict)
 }
 
-/// The most that a purchase can have earned where nobody says what shared counters had. A rule whose shared cap is used up
-/// does not count, and another may count in its place, of which less is clipped or nothing declined: so where there are
-/// such caps, only what rules give without any of that is a bound.
+/// The most that something can have earned where nobody says what shared counters had. A rule whose shared cap is used up
+/// does not count, and another may count in its place, of which less is clipped; a bonus without a place left makes less
+/// of what a cap would decline. So where there are such caps or places, only what rules and bonuses give without any of
+/// that is a bound.
 ///
 /// # Errors
-/// Never: no room is looked for.
-pub fn judge_most(event: &Event<'_>, purchase: &Purchase) -> Result<Verdict, Broken> {
+/// What `judge` fails with.
+pub fn judge_most(
+    event: &Event<'_>,
+    judge: impl Fn(&Event<'_>, Option<&mut Rooms<'_>>) -> Result<Verdict, Broken>,
+) -> Result<Verdict, Broken> {
     let is_shared = |rule: &LineRule| rule.caps.iter().any(|cap| !cap.subject.is_own());
-    if !event.rules.line_rules.iter().any(is_shared) {
-        return judge(event, purchase, None);
+    let has_places = event.rules.bonuses.iter().any(|bonus| bonus.places.is_some());
+    if !has_places && !event.rules.line_rules.iter().any(is_shared) {
+        return judge(event, None);
     }
     let mut rules = event.rules.clone();
     rules.line_rules.iter_mut().for_each(|rule| rule.caps.clear());
     rules.caps.retain(|cap| cap.over != Over::Decline);
-    judge(&Event { rules: &rules, ..*event }, purchase, None)
+    judge(&Event { rules: &rules, ..*event }, None)
 }
 
 /// What an activity earns.

@@ -404,13 +404,12 @@ impl Model {
         let Event { rules, version, account, posted_at, .. } = *event;
         let mut rooms = Rooms::new(&posting.uses);
         let refused = posting.verdict.refusal.is_some();
-        let found = (!refused).then_some(&mut rooms);
-        let mut verdict = match &posting.action {
-            Action::Act { kind, .. } => judge_activity(event, kind, found)?,
-            Action::Accrue { purchase, .. } if refused => judge_most(event, purchase)?,
-            Action::Accrue { purchase, .. } => judge(event, purchase, found)?,
-            _ => return Err("only these grant".to_owned()),
+        let judged = |event: &Event<'_>, rooms: Option<&mut Rooms<'_>>| match &posting.action {
+            Action::Act { kind, .. } => judge_activity(event, kind, rooms),
+            Action::Accrue { purchase, .. } => judge(event, purchase, rooms),
+            _ => Err("only these grant".to_owned()),
         };
+        let mut verdict = if refused { judge_most(event, judged)? } else { judged(event, Some(&mut rooms))? };
         let is_known = self.account(&posting.account).is_some();
         verdict.opens_account = !is_known;
         let (_, balance_max) = rules.wallets[rules.earn_wallet];

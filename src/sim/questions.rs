@@ -110,7 +110,6 @@ impl Question {
             _ => return Err("a quote is about a purchase or an activity".to_owned()),
         };
         let judge = |event: &Event<'_>, rooms: Option<&mut Rooms<'_>>| match action {
-            Action::Accrue { purchase, .. } if rooms.is_none() => judge_most(event, purchase),
             Action::Accrue { purchase, .. } => judge(event, purchase, rooms),
             Action::Act { kind, .. } => judge_activity(event, kind, rooms),
             _ => Err("a quote is about a purchase or an activity".to_owned()),
@@ -144,7 +143,7 @@ impl Question {
             let mut nearest = None;
             for seq in &seen {
                 let account = model.account_at(&self.account, *seq).filter(|_| *seq > 0).unwrap_or(&unopened);
-                let expected = judge(&about(account), None)?;
+                let expected = judge_most(&about(account), judge)?;
                 if found.refusal == Some(Refusal::BalanceLimitExceeded) && expected.balance_after > balance_max {
                     return Ok(());
                 }
