@@ -64,6 +64,10 @@ pub const PROGRAM_TIERS_MAX: usize = 32;
 pub const PROGRAM_EXPERIMENTS_MAX: usize = 16;
 /// Windows that follow each other and are bounded together.
 pub const ROLLING_WINDOWS_MAX: u16 = 60;
+/// Windows that one decision looks at for such a cap: those before the present one, it, and those after it.
+pub const ROLLING_AROUND_MAX: usize = 2 * ROLLING_WINDOWS_MAX as usize - 1;
+/// Cells that the shared caps of one programme have one command look into.
+pub const PROGRAM_CELLS_MAX: usize = 1_024;
 /// Days that granted units can live at most: a hundred years.
 pub const EXPIRY_DAYS_MAX: i64 = 36_525;
 /// Lots that one record changes; a redemption that would need more is refused.

@@ -157,7 +157,7 @@ fn a_programme_file_is_checked_without_a_server() {
         assert!(object["summary"].as_array().is_some_and(|lines| lines.len() > 3));
     }
     let grocery = repository("deploy/programs/grocery.toml");
-    let outlook = "a basket of 35.00 USD earns 35 points; first reward after 3 baskets";
+    let outlook = "a basket of 35.00 USD earns 35 points, 1 for each 1.00 USD; first reward after 3 baskets";
     let ran = run(["program", "check", text(&grocery)]).expect(0);
     assert!(ran.stdout.contains(outlook), "{}", ran.stdout);
     let object = run(["program", "check", text(&grocery), "--json"]).expect(0).object();
@@ -312,6 +312,50 @@ fn history_is_more_than_baskets() {
     assert_eq!(find("e1")["activity"]["kind"], "review");
     let enrolments: Vec<&Value> = records.iter().filter(|record| record["kind"] == "enrolment").collect();
     assert_eq!(enrolments[0]["enrolment"]["join_segments"][0], "campaign-1");
+    assert_eq!(run(["audit", "verify", "--json", "--data", text(&data)]).expect(0).object()["intact"], true);
+}
+
+/// Whoever switches brings cards along: they come with the balances, and then baskets know nothing but the card.
+#[test]
+fn cards_come_with_balances_and_name_the_accounts_of_baskets() {
+    let folder = folder();
+    let server = history_server(folder.path());
+    let accounts = "account_id,wallet,points,identifier_kind,identifier\n\
+                    9,points,40,card,0042\n9,points,10,,\n9,,,phone,+1 555\n11,,,card,0043\n,points,5,card,0043\n";
+    let accounts = file(folder.path(), "accounts.csv", accounts);
+    let baskets = "basket_id,household_id,store_id,time,product_id,department,category,brand,quantity,amount_cents,\
+                   identifier_kind,identifier,member_id\n\
+                   1,,330,2017-01-01T11:53:26Z,1,PASTRY,,,1,250,card,0042,zoe-9\n\
+                   1,,330,2017-01-01T11:53:26Z,2,PASTRY,,,1,50,card,0042,zoe-9\n\
+                   2,9,330,2017-01-01T12:00:00Z,1,PASTRY,,,1,100,,,bob\n\
+                   3,,330,2017-01-01T12:30:00Z,1,PASTRY,,,1,700,card,0043,\n\
+                   4,,330,2017-01-01T12:40:00Z,1,PASTRY,,,1,700,card,9999,\n";
+    let baskets = file(folder.path(), "baskets.csv", baskets);
+    let load = ["import", "accounts", &accounts, "--at", "2017-01-01T00:00:00Z", "--json"];
+    let kinds = |object: &Value, count: &str| {
+        let kinds = object["kinds"].as_object().expect("the kinds are counted");
+        kinds.iter().map(|(kind, counts)| format!("{kind} {}", counts[count])).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(kinds(&server.run(&load).expect(0).object(), "accepted_count"), "identifier 3, opening_balance 2");
+    let ran = server.run(&["import", "baskets", &baskets]).expect(1);
+    assert!(ran.stdout.contains("3 accepted, 0 replayed, 1 refused"), "{}", ran.stdout);
+    assert!(ran.stdout.contains(&format!("{baskets}:6: basket 4: IDENTIFIER_UNKNOWN: ")), "{}", ran.stdout);
+    let header = "account_id,baskets,earned,redeemed,expired,balance,clipped,refused_baskets,refused_redemptions,\
+                  qualifying_cents";
+    let exported = [header, "9,2,54,0,0,54,0,0,0,400", "11,1,12,0,0,12,0,0,0,700"];
+    let all = server.run(&["export", "accounts"]).expect(0).stdout;
+    assert_eq!(all.lines().collect::<Vec<_>>(), exported);
+    // Once more: what the server has is answered again.
+    assert_eq!(kinds(&server.run(&load).expect(0).object(), "replayed_count"), "identifier 3, opening_balance 2");
+    let object = server.run(&["import", "baskets", &baskets, "--json"]).expect(1).object();
+    assert_eq!(kinds(&object, "replayed_count"), "basket 3");
+    server.stop();
+    let data = folder.path().join("data");
+    let ran = run(["export", "journal", "--data", text(&data)]).expect(0);
+    assert!(
+        !ran.stdout.contains("\"0042\"") && !ran.stdout.contains("zoe-9"),
+        "neither card nor member is in the journal"
+    );
     assert_eq!(run(["audit", "verify", "--json", "--data", text(&data)]).expect(0).object()["intact"], true);
 }
 

@@ -310,6 +310,14 @@ fn attention_is_paid_for_but_nobody_lives_on_it() {
     assert_eq!(shop.at("2026-03-29T08:00:00", "ben").buys(&coat), "347 of 1000; bounded by month-points");
     assert_eq!(shop.at("2026-03-30T08:00:00", "ben").does("visit"), "0 of 5: shop-visit; bounded by month-points");
     assert_eq!(shop.at("2026-04-01T00:00:00", "ben").does("visit"), "5: shop-visit");
+    // In April he follows what the letters say, brings a friend, and comes to the workshop, once for ever.
+    for day in 2..5 {
+        let told = shop.at(&format!("2026-04-0{day}T08:00:00"), "ben").does("email-clicked");
+        assert_eq!(told, if day < 4 { "5: newsletter-followed" } else { "0" }, "day {day}");
+    }
+    assert_eq!(shop.at("2026-04-05T08:00:00", "ben").does("referral"), "100: friend-brought");
+    assert_eq!(shop.at("2026-04-06T18:00:00", "ben").does("workshop"), "20: workshop-attended");
+    assert_eq!(shop.at("2026-06-06T18:00:00", "ben").does("workshop"), "0");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What is scarce, under many threads and a loss of power: caps that accounts share and an account's own over several days
-//! are granted to the last unit, and not one more.
+//! What is scarce, under many threads and a loss of power: caps that accounts share, of one day and of several together,
+//! and an account's own over several days are granted to the last unit, and not one more.
 //!
 //! What must stay true: what is summed up here are answers that clients got, after a crash and after everything was asked
 //! again; nothing is read from the ledger's own counters.
@@ -26,12 +26,16 @@ struct Scarce {
     of: fn(&Accrue) -> String,
 }
 
-const ALL: [Scarce; 5] = [
+const ALL: [Scarce; 9] = [
     Scarce { subject: "terminal", rolling: 1, of: |basket| format!("{} {}", basket.store, basket.terminal) },
     Scarce { subject: "cashier", rolling: 1, of: |basket| basket.cashier.clone() },
     Scarce { subject: "partner", rolling: 1, of: |_| String::new() },
     Scarce { subject: "programme", rolling: 1, of: |_| String::new() },
     Scarce { subject: "account", rolling: 3, of: |basket| basket.account.clone() },
+    Scarce { subject: "terminal", rolling: 2, of: |basket| format!("{} {}", basket.store, basket.terminal) },
+    Scarce { subject: "cashier", rolling: 4, of: |basket| basket.cashier.clone() },
+    Scarce { subject: "partner", rolling: 60, of: |_| String::new() },
+    Scarce { subject: "programme", rolling: 3, of: |_| String::new() },
 ];
 
 impl Scarce {
@@ -110,7 +114,7 @@ fn what_is_scarce_is_granted_to_the_last_unit_whoever_shares_it_and_whenever_the
 }
 
 fn check(scarce: &Scarce, sync: u64) {
-    let what = format!("{} with the power lost in sync {sync}", scarce.subject);
+    let what = format!("{} over {} days with the power lost in sync {sync}", scarce.subject, scarce.rolling);
     let left = run_until_the_power_goes(&scarce.source(), sync).crash(sync);
     let ledger = Ledger::on(Arc::new(left.clone()), Setup { worker_count: 3, ..Setup::default() });
     // All is asked again, by several threads, and some of it taken back.

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 use super::report::{Finding, FindingClass, Place};
 use crate::ledger::decision::CellUse;
-use crate::ledger::types::{CellId, Units};
+use crate::ledger::program::Run;
+use crate::ledger::types::{CellId, Day, Units};
 use crate::limits;
 
 /// Uses of one cell that can be in flight at once.
@@ -36,6 +37,12 @@ struct Waiting {
 
 #[derive(Debug, Default)]
 struct Cell {
+    /// Units taken by the uses entered, net of what was given back, in the order of the journal.
+    entered: Units,
+    /// The largest limit by which any of them was judged.
+    limit_max: Units,
+    /// After this UTC day the ledger may have forgotten it.
+    retain_until: Day,
     /// The last version that was judged.
     version: u64,
     /// Units taken by the versions judged, net of what was given back.
@@ -59,6 +66,10 @@ impl Budgets {
             let sentence = format!("use {} of cell {} occurs a second time", taken.version, taken.cell);
             return Err(place.finding(FindingClass::Budget, sentence));
         }
+        cell.entered = cell.entered.saturating_add(taken.used);
+        let limit = bound.map_or(0, |bound| if bound.holds { Units::MAX } else { bound.limit });
+        cell.limit_max = cell.limit_max.max(limit);
+        cell.retain_until = cell.retain_until.max(taken.retain_until);
         cell.waiting.insert(taken.version, Waiting { taken: *taken, bound, place });
         while let Some(next) = cell.waiting.remove(&(cell.version + 1)) {
             cell.judge(&next)?;
@@ -66,6 +77,31 @@ impl Budgets {
         if cell.waiting.len() > WAITING_MAX {
             let sentence = format!("use {} of cell {} never came", cell.version + 1, taken.cell);
             return Err(place.finding(FindingClass::Budget, sentence));
+        }
+        Ok(())
+    }
+
+    /// No run of windows that are bounded together and contain the one of this cell has given more than the limit. A
+    /// record names those of the others that it found used, but not in which order their uses came; so what is entered is
+    /// added up. What was given back counts from its record on, and whoever took the room again saw it there.
+    ///
+    /// A cell that may be forgotten counts nothing: a later version may bound more windows together than were kept.
+    pub(super) fn check_runs(&self, present: CellId, run: Run, today: Day, place: Place) -> Result<(), Finding> {
+        let (count, step) = (i32::from(run.rolling), run.window.step());
+        let at = |ahead: i32| CellId { period: present.period.saturating_add(ahead.saturating_mul(step)), ..present };
+        for first in 1 - count..=0 {
+            let cells = (first..first + count).filter_map(|ahead| self.cells.get(&at(ahead)));
+            let cells = cells.filter(|cell| cell.retain_until >= today);
+            let (entered, limit) = cells.fold((0, 0), |(entered, limit): (Units, Units), cell| {
+                (entered.saturating_add(cell.entered), limit.max(cell.limit_max))
+            });
+            if entered > limit {
+                let sentence = format!(
+                    "the {count} windows from cell {} on gave {entered} together, where there was room for {limit}",
+                    at(first)
+                );
+                return Err(place.finding(FindingClass::Budget, sentence));
+            }
         }
         Ok(())
     }
@@ -112,6 +148,7 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::program::CalendarWindow;
     use crate::ledger::types::{Position, SymbolId};
 
     const LIMIT: Option<Units> = Some(10);
@@ -140,6 +177,27 @@ mod tests {
         assert_eq!(check(&[(1, 10, 7, LIMIT), (2, 0, -7, None), (3, 3, 3, LIMIT)]), Ok(()), "not durable yet");
         assert_eq!(check(&[(1, 10, 7, LIMIT), (2, 0, -7, None), (3, 10, 10, LIMIT)]), Ok(()));
         assert_eq!(check(&[(1, 10, 7, LIMIT), (2, -5, 0, Some(2))]), Ok(()), "a later version lowered the budget");
+    }
+
+    #[test]
+    fn windows_that_are_bounded_together_are_added_up() {
+        let mut budgets = Budgets::default();
+        let cell = |period| CellId { period, ..CellId::whole(SymbolId(1)) };
+        let mut take = |period, (version, room_before), used, today| {
+            let taken = CellUse { cell: cell(period), version, room_before, used, retain_until: Day(period + 3) };
+            let place = Place::at(Position(0));
+            budgets.enter(&taken, Some(Bound { limit: 10, holds: false }), place).map_err(|found| found.sentence)?;
+            let run = Run { window: CalendarWindow::Day, rolling: 3 };
+            budgets.check_runs(cell(period), run, Day(today), place).map_err(|found| found.sentence)
+        };
+        assert_eq!(take(5, (1, 10), 4, 5), Ok(()));
+        assert_eq!(take(7, (1, 10), 6, 7), Ok(()), "the fifth to the seventh day");
+        assert_eq!(take(8, (1, 10), 4, 8), Ok(()), "the fifth day is no longer looked at");
+        let over = "the 3 windows from cell 1 of partner 0, store 0, place 0 in period 5 on gave 11 together, where there \
+                    was room for 10";
+        assert_eq!(take(6, (1, 10), 1, 8), Err(over.to_owned()), "whoever comes late between them");
+        assert_eq!(take(8, (2, 6), 1, 9), Err(over.replace("period 5 on", "period 6 on").replace("11", "12")));
+        assert_eq!(take(8, (3, 5), 0, 11), Ok(()), "what may be forgotten counts nothing");
     }
 
     #[test]

@@ -415,6 +415,9 @@ impl<'a> Judge<'a> {
             let draw = self.draws.iter().find(|draw| draw.cell == taken.cell && !gives_back);
             let bound = draw.map(|draw| Bound { limit: draw.limit, holds: program.holds(draw.cell) });
             self.budgets.enter(taken, bound, place)?;
+            if let Some(draw) = draw.filter(|draw| draw.run.rolling > 1 && taken.used > 0) {
+                self.budgets.check_runs(taken.cell, draw.run, today, place)?;
+            }
         }
         Ok(())
     }

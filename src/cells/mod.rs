@@ -168,7 +168,7 @@ impl Held<'_> {
 
     /// What a command finds in a cell, given the limit that the programme sets.
     pub fn room(&mut self, draw: &Draw) -> CellRoom {
-        let Draw { cell, limit, retain_until } = *draw;
+        let Draw { cell, limit, retain_until, .. } = *draw;
         let found = self.get_mut(cell);
         CellRoom { cell, version: found.version + 1, room: found.room(limit), retain_until }
     }
@@ -205,14 +205,20 @@ impl Held<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::program::{CalendarWindow, Run};
     use crate::ledger::types::SymbolId;
 
     const BUDGET: CellId = CellId { name: SymbolId(5), subject: [SymbolId::EMPTY; 3], period: 0 };
     const TODAY: Day = Day(100);
 
+    fn draw(limit: Units) -> Draw {
+        let run = Run { window: CalendarWindow::Day, rolling: 1 };
+        Draw { cell: BUDGET, limit, retain_until: TODAY, run }
+    }
+
     fn take(cells: &Cells, wanted: Units, limit: Units) -> Units {
         let mut held = cells.hold(std::iter::once(BUDGET));
-        let room = held.room(&Draw { cell: BUDGET, limit, retain_until: TODAY });
+        let room = held.room(&draw(limit));
         let used = wanted.min(room.room);
         let (version, room_before) = (room.version, room.room);
         held.take(&[CellUse { cell: BUDGET, version, room_before, used, retain_until: TODAY }], 1);
@@ -245,7 +251,7 @@ mod tests {
             digester.finish()
         };
         let cells = Cells::default();
-        let _ = cells.hold(std::iter::once(BUDGET)).room(&Draw { cell: BUDGET, limit: 10, retain_until: TODAY });
+        let _ = cells.hold(std::iter::once(BUDGET)).room(&draw(10));
         assert_eq!(
             digest_of(&cells),
             digest_of(&Cells::default()),

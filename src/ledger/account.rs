@@ -168,10 +168,17 @@ impl Account {
             .map_or(0, |found| found.value)
     }
 
-    /// The value of a member's counter; 0 when it was never moved.
+    /// The sum of a member's counter over so many periods that follow each other, as [`Account::rolling`].
     #[must_use]
-    pub fn member_counter(&self, member: MemberKey, counter: SymbolId, period: i32) -> i64 {
-        self.find_member(member, counter, period).map_or(0, |found| found.counted.value)
+    pub fn member_rolling(&self, member: MemberKey, counter: SymbolId, end: i32, step: i32, count: u16) -> i64 {
+        let first = end.saturating_sub((i32::from(count) - 1) * step);
+        let members = self.members();
+        let from = members.partition_point(|kept| kept.key() < (member, counter, first));
+        let counted = members.iter().skip(from).take_while(|kept| {
+            let (of, name, period) = kept.key();
+            (of, name) == (member, counter) && period <= end
+        });
+        counted.fold(0, |sum: i64, kept| sum.saturating_add(kept.counted.value))
     }
 
     /// The value of the counter that a change moves.

@@ -5,7 +5,7 @@
 
 use super::command::{Basket, Command, CommandKind};
 use super::decision::CellUse;
-use super::program::{Cap, CapSubject, Periods, Program, Trigger};
+use super::program::{CalendarWindow, Cap, CapSubject, Periods, Program, Run, Trigger};
 use super::types::{CellId, Day, SymbolId, TimestampNs, Units};
 use super::zone::utc_day;
 
@@ -20,6 +20,8 @@ pub struct Draw {
     pub limit: Units,
     /// See [`CellUse::retain_until`].
     pub retain_until: Day,
+    /// The windows that are bounded together, of which this is one.
+    pub run: Run,
 }
 
 /// Whether a command can draw on cells under this programme at all.
@@ -46,16 +48,31 @@ pub fn list(program: &Program, command: &Command, posted_at: TimestampNs, out: &
         let periods = Periods::at(&program.zone, happened_at);
         for cap in caps() {
             let Some(cell) = cell_of(cap, basket, command.partner, periods) else { continue };
-            out.push(Draw { cell, limit: cap.limit, retain_until: retain_until(cap, periods, program, posted_at) });
+            list_around(cell, cap.run(), cap.limit, program, posted_at, out);
         }
     }
     for bonus in program.bonuses.iter().filter(|bonus| bonus.trigger == trigger) {
         if let Some(limit) = bonus.places {
-            out.push(Draw { cell: CellId::whole(bonus.symbol), limit, retain_until: CellUse::FOR_EVER });
+            list_around(CellId::whole(bonus.symbol), EVER, limit, program, posted_at, out);
         }
     }
-    let budgets = program.budgets_at(posted_at);
-    out.extend(budgets.map(|budget| Draw { cell: budget.cell, limit: budget.limit, retain_until: CellUse::FOR_EVER }));
+    for (budget, cell) in program.budgets_at(posted_at) {
+        list_around(cell, budget.run, budget.limit, program, posted_at, out);
+    }
+}
+
+/// One window for all time.
+const EVER: Run = Run { window: CalendarWindow::Lifetime, rolling: 1 };
+
+/// Lists the cells of all windows that are bounded together with the one of this cell.
+fn list_around(cell: CellId, run: Run, limit: Units, program: &Program, posted_at: TimestampNs, out: &mut Vec<Draw>) {
+    out.extend(around(run, cell).map(|cell| {
+        let retain_until = match run.window {
+            CalendarWindow::Lifetime => CellUse::FOR_EVER,
+            window => after_late_limit(window.last_day(cell.period.saturating_add(run.ahead())), program, posted_at),
+        };
+        Draw { cell, limit, retain_until, run }
+    }));
 }
 
 /// The cell of a shared cap that a command falls under; `None` for an account's or a member's own, and where the command does not say
@@ -75,10 +92,12 @@ pub(super) fn cell_of(cap: &Cap, basket: Option<&Basket>, partner: SymbolId, per
     Some(CellId { name: cap.symbol, subject, period: periods.of(cap.window) })
 }
 
-/// The last UTC day on which a receipt that falls into the present window may still be posted.
-fn retain_until(cap: &Cap, periods: Periods, program: &Program, posted_at: TimestampNs) -> Day {
-    let last = cap.window.last_day(periods.of(cap.window));
-    after_late_limit(last, program, posted_at)
+/// The cells of all windows that are bounded together with the one of this cell, in the order of time: for a cap whose
+/// windows are bounded each by itself the cell alone.
+pub(super) fn around(run: Run, cell: CellId) -> impl Iterator<Item = CellId> {
+    let (ahead, step) = (run.ahead(), run.window.step());
+    let periods = (-ahead..=ahead).step_by(usize::try_from(step).expect("windows follow each other"));
+    periods.map(move |later| CellId { period: cell.period.saturating_add(later), ..cell })
 }
 
 /// How long a counter of a window that ends on this local day is kept.

@@ -15,10 +15,10 @@ use super::table::At;
 use super::timezone;
 use crate::ledger::program::{
     Attribute, AttributeEntry, Bonus, Budget, Cap, CappedRule, Conditions, Earn, Experiment, LineEffect, LineRule,
-    LineTable, Metric, OwnAverage, Program, RuleIndex, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet,
+    LineTable, Metric, OwnAverage, Program, RuleIndex, Run, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet,
     Weekdays,
 };
-use crate::ledger::types::{CellId, ProgramVersion, SymbolId, TimestampNs, WalletId};
+use crate::ledger::types::{ProgramVersion, SymbolId, TimestampNs, WalletId};
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
 const NS_PER_DAY: i64 = 86_400 * NS_PER_SECOND;
@@ -56,8 +56,9 @@ pub(super) fn build(
     });
     let budget = |budget: &BudgetEntry| Budget {
         name: budget.name.get_ref().clone(),
-        cell: CellId::whole(symbol(&budget.name)),
+        symbol: symbol(&budget.name),
         limit: budget.units,
+        run: Run { window: budget.window, rolling: budget.rolling },
         from: budget.from,
         until: budget.until,
     };

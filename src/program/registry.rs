@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::ledger::program::{CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Program};
+use crate::ledger::program::{Budget, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Program};
 use crate::ledger::types::{ProgramVersion, TimestampNs};
 use crate::limits::PROGRAM_VERSIONS_MAX;
 
@@ -214,7 +214,8 @@ fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
 /// What the cells of a programme count: budgets, the places of bonuses, and caps that accounts share.
 fn cells(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
     let (whole, ever) = (CapSubject::Programme, CalendarWindow::Lifetime);
-    let budgets = program.budgets.iter().map(move |budget| (budget.name.as_str(), (Counted::Budget, whole, ever)));
+    let budget = move |budget: &Budget| (Counted::Budget, whole, budget.run.window);
+    let budgets = program.budgets.iter().map(move |one| (one.name.as_str(), budget(one)));
     let places = program.bonuses.iter().filter(|bonus| bonus.places.is_some());
     let places = places.map(move |bonus| (bonus.name.as_str(), (Counted::Places, whole, ever)));
     let shared = program.caps.iter().filter(|cap| cap.subject.is_shared());
@@ -387,6 +388,11 @@ mod tests {
                 Some("\"daily\" counts something else in version 1; give the new counter another name"),
             ),
             ("window = \"day\"", "window = \"day\"\nrolling = 7\nover = \"decline\"", None),
+            (
+                "units = 500",
+                "units = 500\nwindow = \"day\"",
+                Some("\"pot\" counts something else in version 1; give the new counter another name"),
+            ),
             ("times = 1, per = \"week\"", "times = 5, per = \"week\"", None),
             ("limit = { times = 1, per = \"week\" }\n", "", None),
             (

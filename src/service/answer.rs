@@ -55,11 +55,10 @@ fn place_of(outcome: &CommandOutcome) -> Option<Place> {
 }
 
 /// The answer to a quote: the times are set, the place is not.
-pub(super) fn of_quote(outcome: &CommandOutcome, basket: &Basket) -> wire::Decision {
-    let kind = CommandKind::Accrue(basket.clone());
+pub(super) fn of_quote(outcome: &CommandOutcome, kind: &CommandKind) -> wire::Decision {
     let mut decision = of_judged(&Judged {
         decision: &outcome.decision,
-        kind: &kind,
+        kind,
         program: outcome.program.as_deref(),
         original_version: None,
         posted_at: outcome.posted_at,
@@ -386,7 +385,7 @@ fn clip_of(program: &Program, clip: &Clip) -> wire::Clip {
 /// What clipped, and its name.
 pub(super) fn clip_source<'a>(program: &'a Program, clip: &Clip) -> (wire::ClipSource, &'a str) {
     if clip.is_budget {
-        let budget = program.budgets.iter().find(|budget| budget.cell.name == clip.source);
+        let budget = program.budgets.iter().find(|budget| budget.symbol == clip.source);
         (wire::ClipSource::Budget, budget.map_or("", |budget| &budget.name))
     } else {
         let cap = program.all_caps().find(|cap| cap.symbol == clip.source);

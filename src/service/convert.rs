@@ -48,7 +48,7 @@ pub(super) fn check_accrual(request: &AccrualView<'_>, rules: Rules<'_>) -> Resu
     Ok(Times { posting_at, ..times })
 }
 
-/// Checks all of a quote.
+/// Checks all of a quote of a basket.
 pub(super) fn check_quote(request: &wire::QuoteRequest, rules: Rules<'_>) -> Result<Times, Failure> {
     let mut fields = Fields::default();
     fields.text(Path::Field("account_id"), &request.account_id, 0, limits::ACCOUNT_ID_BYTES_MAX);
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn a_quote_needs_no_receipt_number() {
         let mut request =
-            wire::QuoteRequest { account_identifier: None, account_id: "a1".to_owned(), basket: accrual().basket };
+            wire::QuoteRequest { account_id: "a1".to_owned(), basket: accrual().basket, ..Default::default() };
         request.basket.as_mut().unwrap().receipt_number.clear();
         assert_eq!(check_quote(&request, INPUT), Ok(Times::default()));
         request.account_id.clear();

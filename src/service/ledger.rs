@@ -16,7 +16,7 @@ impl LedgerService for Service {
     async fn quote(&self, request: Request<wire::QuoteRequest>) -> Result<Response<wire::QuoteResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let decision = self.edge.quote_basket(&caller, request.into_inner()).await?;
+        let decision = self.edge.quote(&caller, request.into_inner()).await?;
         Ok(Response::new(wire::QuoteResponse { decision: Some(decision) }))
     }
 
@@ -26,7 +26,7 @@ impl LedgerService for Service {
     ) -> Result<Response<wire::QuoteBatchResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let decisions = self.edge.quote_baskets(&caller, request.into_inner()).await?;
+        let decisions = self.edge.quotes(&caller, request.into_inner()).await?;
         Ok(Response::new(wire::QuoteBatchResponse { decisions }))
     }
 

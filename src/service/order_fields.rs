@@ -52,6 +52,18 @@ pub(super) fn check(order: &Order, rules: Rules<'_>) -> Result<Stated, Failure> 
     Ok(Stated { posting_at, event_at })
 }
 
+/// Checks all of a quote of an activity; when that happened, as far as it says.
+pub(super) fn check_quote(request: &wire::QuoteRequest) -> Result<Option<TimestampNs>, Failure> {
+    let mut fields = Fields::default();
+    fields.text(Path::Field("account_id"), &request.account_id, 0, limits::ACCOUNT_ID_BYTES_MAX);
+    if request.basket.is_some() {
+        fields.wrong(Path::Field("activity"), "A basket is given too.");
+    }
+    let happened_at = check_activity(&mut fields, request.activity.as_ref());
+    fields.finish()?;
+    Ok(happened_at)
+}
+
 fn head(order: &Order) -> (&str, &str, Option<&prost_types::Timestamp>) {
     match order {
         Order::Redeem(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),

@@ -12,18 +12,19 @@ use super::history::wire_lot;
 use super::intake::member_key;
 use super::status::Failure;
 use super::view::BasketView;
-use super::{Edge, Patience, identifiers, times, wire};
+use super::{Edge, Patience, identifiers, order_fields, times, wire};
+use crate::access::table;
 use crate::ledger::account::Account;
-use crate::ledger::command::Basket;
+use crate::ledger::command::{Activity, Basket, CommandKind};
 use crate::ledger::decision::{LotKey, Refusal};
 use crate::ledger::program::{CapMeasure, CapSubject, MetricMeasure, Program};
-use crate::ledger::types::{TimestampNs, Units, WalletId};
+use crate::ledger::types::{MemberKey, SymbolId, TimestampNs, Units, WalletId};
 use crate::limits;
 use crate::shard::job::{AccountJob, AccountView, CommandOutcome, Job, QuoteJob};
 
 impl Edge {
-    /// What each of many baskets would earn.
-    pub(super) async fn quote_baskets(
+    /// What each of many baskets and activities would earn.
+    pub(super) async fn quotes(
         &self,
         caller: &Caller,
         request: wire::QuoteBatchRequest,
@@ -54,12 +55,8 @@ impl Edge {
         Ok(decisions)
     }
 
-    /// What a basket would earn.
-    pub(super) async fn quote_basket(
-        &self,
-        caller: &Caller,
-        request: wire::QuoteRequest,
-    ) -> Result<wire::Decision, Failure> {
+    /// What a basket or an activity would earn.
+    pub(super) async fn quote(&self, caller: &Caller, request: wire::QuoteRequest) -> Result<wire::Decision, Failure> {
         self.ask_for_quote(caller, request, Patience::None).await?.answer().await
     }
 
@@ -77,29 +74,20 @@ impl Edge {
                 None => return Ok(Quote::Answered(Box::new(answer::refused(Refusal::IdentifierUnknown, None)))),
             }
         }
-        let times = self.with_rules(|rules| convert::check_quote(&request, rules))?;
-        self.check_deadline(caller)?;
-        let view = BasketView::from(request.basket.as_ref().expect("the check requires a basket"));
-        caller.check_place(view.store_id, view.terminal_id)?;
-        let mut stamp = self.read_stamp();
-        if self.engine.identity.clock_is_input {
-            // The accrual would bring its own stamp, not before its receipt.
-            stamp = stamp.max(times.receipt_at.unwrap_or(stamp));
-        }
-        let receipt_at = times.receipt_at.unwrap_or(stamp);
-        let business_day = times.business_day.unwrap_or_else(|| self.local_day(receipt_at));
-        let names = Looking { dictionary: &self.engine.dictionary };
-        let mut basket = Basket::default();
-        if convert::fill_basket(&mut basket, &view, receipt_at, business_day, &names).is_err() {
+        let asked = match &request.activity {
+            Some(activity) => self.activity_quoted(caller, activity, order_fields::check_quote(&request)?),
+            None => self.basket_quoted(caller, &request),
+        };
+        let Some(Asked { kind, member, stamp }) = asked? else {
             return Ok(Quote::Answered(Box::new(answer::refused(Refusal::NameLimitReached, None))));
-        }
+        };
         let shard = self.engine.shard_of(&request.account_id);
         let (told, quoted) = oneshot::channel();
         let job = QuoteJob {
-            member: member_key(&self.engine.hasher, view.member_id),
+            member,
             account_id: request.account_id.into_boxed_str(),
             partner: caller.principal.symbol,
-            basket,
+            kind,
             stamp,
             outcome: CommandOutcome::default(),
             reply: Some(Box::new(move |job| {
@@ -108,6 +96,56 @@ impl Edge {
         };
         self.submit(shard, Job::Quote(Box::new(job)), patience).await?;
         Ok(Quote::Asked(quoted))
+    }
+
+    /// The basket that a quote is about; `None` when it has names for which there is no room.
+    fn basket_quoted(&self, caller: &Caller, request: &wire::QuoteRequest) -> Result<Option<Asked>, Failure> {
+        let times = self.with_rules(|rules| convert::check_quote(request, rules))?;
+        self.check_deadline(caller)?;
+        let view = BasketView::from(request.basket.as_ref().expect("the check requires a basket"));
+        caller.check_place(view.store_id, view.terminal_id)?;
+        let stamp = self.quote_stamp(times.receipt_at);
+        let receipt_at = times.receipt_at.unwrap_or(stamp);
+        let business_day = times.business_day.unwrap_or_else(|| self.local_day(receipt_at));
+        let names = Looking { dictionary: &self.engine.dictionary };
+        let mut basket = Basket::default();
+        if convert::fill_basket(&mut basket, &view, receipt_at, business_day, &names).is_err() {
+            return Ok(None);
+        }
+        let member = member_key(&self.engine.hasher, view.member_id);
+        Ok(Some(Asked { kind: CommandKind::Accrue(basket), member, stamp }))
+    }
+
+    /// The activity that a quote is about.
+    fn activity_quoted(
+        &self,
+        caller: &Caller,
+        activity: &wire::Activity,
+        happened_at: Option<TimestampNs>,
+    ) -> Result<Option<Asked>, Failure> {
+        self.check_deadline(caller)?;
+        // Whoever may not record it does not learn what it would earn.
+        caller.check_row(&table::RECORD_ACTIVITY)?;
+        let stamp = self.quote_stamp(happened_at);
+        // A kind or a channel that nobody has named earns nothing, and gets no number for being asked about.
+        let looked_up = |text: &str| self.engine.dictionary.find(text).unwrap_or(SymbolId::EMPTY);
+        let kind = CommandKind::Act(Activity {
+            kind: looked_up(&activity.kind),
+            happened_at: happened_at.unwrap_or(stamp),
+            channel: looked_up(&activity.channel),
+        });
+        let member = member_key(&self.engine.hasher, &activity.member_id);
+        Ok(Some(Asked { kind, member, stamp }))
+    }
+
+    /// The time at which a quote is judged.
+    fn quote_stamp(&self, happened_at: Option<TimestampNs>) -> TimestampNs {
+        let stamp = self.read_stamp();
+        if self.engine.identity.clock_is_input {
+            // The command would bring its own stamp, not before its event.
+            return stamp.max(happened_at.unwrap_or(stamp));
+        }
+        stamp
     }
 
     /// An account's balances and counters.
@@ -159,6 +197,13 @@ impl Edge {
     }
 }
 
+/// What a quote is about.
+struct Asked {
+    kind: CommandKind,
+    member: MemberKey,
+    stamp: TimestampNs,
+}
+
 /// A quote that was asked for.
 enum Quote {
     /// There is nothing to wait for.
@@ -173,7 +218,7 @@ impl Quote {
             Self::Answered(decision) => Ok(*decision),
             Self::Asked(quoted) => {
                 let job = quoted.await.map_err(|_| Failure::ShuttingDown)?;
-                Ok(answer::of_quote(&job.outcome, &job.basket))
+                Ok(answer::of_quote(&job.outcome, &job.kind))
             }
         }
     }

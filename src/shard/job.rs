@@ -245,10 +245,10 @@ pub struct QuoteJob {
     pub account_id: Box<str>,
     /// The partner that would issue.
     pub partner: SymbolId,
-    /// Which member of the account is buying, if one is named.
+    /// Which member of the account it is about, if one is named.
     pub member: MemberKey,
-    /// The basket.
-    pub basket: Basket,
+    /// The basket or the activity.
+    pub kind: CommandKind,
     /// The stamp.
     pub stamp: TimestampNs,
     /// Filled by the worker.

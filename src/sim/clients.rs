@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use super::edge::Answer;
 use super::facts::{Action, Name, Posting, Request};
-use super::judge::{Event, judge, judge_activity, refusal_by_time};
+use super::judge::{Event, judge, judge_activity, judge_most, refusal_by_time};
 use super::model::{AccountModel, Broken, Model, must, overflows};
+use super::orders::{died, held_by};
 use crate::ledger::decision::{Decision, Refusal};
 
 /// What is known about a command that clients sent.
@@ -164,6 +165,11 @@ impl Clients {
                 let difference = request.first_difference(posting);
                 must!(difference.is_none(), "{request:?} differs from {posting:?} in {difference:?}");
                 must!(*replayed || posting.position >= begun.settled, "{request:?} was answered before it was asked");
+                if let (Some(identifier), false) = (&request.named_by, replayed) {
+                    let owners = model.owners_since(identifier, begun.settled);
+                    let was_meant = owners.contains(&Some(&posting.account));
+                    must!(was_meant, "{request:?} means one of {owners:?}, not {}", posting.account);
+                }
                 self.show(&posting.account, posting.seq);
                 Ok(verified)
             }
@@ -233,7 +239,7 @@ fn check_refusal(
         (Refusal::AlreadyReversed, Action::Reverse { original }) => {
             model.reversed.contains_key(&(request.partner.clone(), original.clone()))
         }
-        (Refusal::OriginalUnknown, Action::Reverse { original }) => {
+        (Refusal::OriginalUnknown, Action::Reverse { original } | Action::Review { original, .. }) => {
             model.posted(&request.partner, original).is_none_or(|posting| posting.position >= begun.settled)
         }
         (Refusal::NotReversible, Action::Reverse { original }) => {
@@ -241,12 +247,19 @@ fn check_refusal(
             let posted = model.posted(&request.partner, original);
             model.publication_ids.contains_key(&of) || posted.is_some_and(|posting| !is_granted_accrual(posting))
         }
+        (_, Action::Review { .. } | Action::Restore { .. } | Action::Link { .. }) | (Refusal::IdentifierUnknown, _)
+            if is_about_once(refusal) =>
+        {
+            is_right_of_order(request, begun, refusal, posted_at, model)
+        }
         (Refusal::Overloaded, _) => true,
         (Refusal::DeadlineExpired, _) => begun.deadline_ns.is_some(),
         (Refusal::PostingTimeRegressed, _) => {
             begun.clock_is_input && posted_at.is_some_and(|posted_at| posted_at > begun.stamp)
         }
-        (Refusal::AccountUnknown, Action::Redeem { account, .. }) => {
+        (Refusal::AccountUnknown, Action::Redeem { account, .. } | Action::Adjust { account, .. })
+            if request.named_by.is_none() =>
+        {
             let opened = model.accounts.get(account).and_then(|states| states.first());
             opened.is_none_or(|first| first.position >= begun.settled)
         }
@@ -255,6 +268,68 @@ fn check_refusal(
     let told = (difference, posted_at);
     must!(is_right, "{request:?} is not refused as {refusal:?} {told:?}; {begun:?}; posted: {posted:?}");
     Ok(verified)
+}
+
+/// Refusals of what happens once, and of identifiers.
+fn is_about_once(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::OriginalUnknown
+            | Refusal::NotHeld
+            | Refusal::AlreadyReviewed
+            | Refusal::NotRestorable
+            | Refusal::AlreadyRestored
+            | Refusal::IdentifierTaken
+            | Refusal::IdentifierUnknown
+    )
+}
+
+/// Whether such a refusal is right.
+fn is_right_of_order(
+    request: &Request,
+    begun: &Begun,
+    refusal: Refusal,
+    posted_at: Option<i64>,
+    model: &Model,
+) -> bool {
+    let by_record = |position: u64| model.postings.iter().find(|posting| posting.position == position);
+    let key = |original: &Name| (request.partner.clone(), original.clone());
+    match (refusal, &request.action) {
+        (Refusal::NotHeld, Action::Review { original, .. }) => {
+            let is_publication = model.publication_ids.contains_key(&key(original));
+            let posted = model.posted(&request.partner, original);
+            is_publication || posted.is_some_and(|posting| held_by(posting).is_none())
+        }
+        (Refusal::AlreadyReviewed, Action::Review { original, .. }) => {
+            model.reversed.contains_key(&key(original)) || model.released.contains_key(&key(original))
+        }
+        (Refusal::OriginalUnknown, Action::Restore { account, expiry, .. }) => {
+            let found = by_record(*expiry).filter(|posting| posting.account == *account);
+            found.is_none_or(|posting| posting.position >= begun.settled)
+        }
+        (Refusal::NotRestorable, Action::Restore { expiry, dies, .. }) => {
+            let has_none = by_record(*expiry).is_some_and(|posting| died(posting, &request.partner).is_empty());
+            has_none || posted_at.is_some_and(|posted_at| posted_at >= *dies)
+        }
+        (Refusal::AlreadyRestored, Action::Restore { expiry, .. }) => {
+            model.restored.contains_key(&(request.partner.clone(), *expiry))
+        }
+        (Refusal::IdentifierTaken, Action::Link { identifier, links: true, .. }) => {
+            model.owners_since(identifier, begun.settled).iter().any(Option::is_some)
+        }
+        (Refusal::IdentifierUnknown, action) => {
+            let owners = |identifier| model.owners_since(identifier, begun.settled);
+            let points_to_none = request.named_by.as_ref().is_some_and(|named| owners(named).contains(&None));
+            let is_others = match action {
+                Action::Link { account, identifier, links: false } => {
+                    owners(identifier).iter().any(|owner| *owner != Some(account))
+                }
+                _ => false,
+            };
+            points_to_none || is_others
+        }
+        _ => false,
+    }
 }
 
 fn is_granted_accrual(posting: &Posting) -> bool {
@@ -290,12 +365,17 @@ fn is_right_by_rules(
     }
     let (account, issuers, partner) = (&unopened, &model.issuers, &*request.partner);
     let account_id = request.action.account().map_or("", |account| &**account);
-    let event = Event { rules, version, account, account_id, issuers, partner, happened_at, posted_at };
-    let verdict = match &request.action {
-        Action::Accrue { purchase, .. } => judge(&event, purchase, None)?,
-        Action::Act { kind, .. } => judge_activity(&event, kind, None)?,
-        _ => return Ok(false),
-    };
+    let (member, transaction_id) = (&*request.member, &*request.transaction_id);
+    let event =
+        Event { rules, version, account, account_id, issuers, partner, member, happened_at, posted_at, transaction_id };
+    if !matches!(request.action, Action::Accrue { .. } | Action::Act { .. }) {
+        return Ok(false);
+    }
+    let verdict = judge_most(&event, |event, rooms| match &request.action {
+        Action::Act { kind, .. } => judge_activity(event, kind, rooms),
+        Action::Accrue { purchase, .. } => judge(event, purchase, rooms),
+        _ => Err("only these grant".to_owned()),
+    })?;
     let (_, balance_max) = rules.wallets[rules.earn_wallet];
     Ok(verdict.balance_after > balance_max)
 }

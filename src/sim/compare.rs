@@ -4,6 +4,7 @@
 
 use super::facts::{Name, cell_name_of, lot_name_of, name_of};
 use super::model::{AccountModel, Broken, Model, must};
+use super::ring::{Ring, counter_name};
 use crate::cells::{Cell, Cells};
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::account::{Account, WalletTotals};
@@ -25,6 +26,7 @@ pub fn account(
     found: &Account,
     model: &AccountModel,
     dictionary: &Dictionary,
+    ring: &Ring,
     late_limit_days: i64,
 ) -> Result<(), Broken> {
     let id = &found.id;
@@ -51,19 +53,35 @@ pub fn account(
     segments.sort();
     let is_same = segments.iter().eq(&model.segments);
     must!(is_same, "account {id} is in the segments {:?}, not {segments:?}", model.segments);
-    counters(found, model, dictionary, late_limit_days)
+    let mut identifiers: Vec<_> = found.identifiers().iter().map(|(key, _)| ring.identifier(*key)).collect();
+    identifiers.sort();
+    let is_same = identifiers.iter().eq(&model.identifiers);
+    must!(is_same, "{:?} point to account {id}, not {identifiers:?}", model.identifiers);
+    let held = found.held().iter().map(|one| {
+        let key = (name_of(dictionary, one.partner), one.transaction_id.clone());
+        let lot = lot_name_of(dictionary, &one.lot);
+        (key, (name_of(dictionary, one.cap), lot, one.units, one.held_at.0))
+    });
+    let mut held: Vec<_> = held.collect();
+    held.sort();
+    let is_same = held.iter().map(|(key, one)| (key, one)).eq(&model.held);
+    must!(is_same, "of account {id} is held {:?}, not {held:?}", model.held);
+    counters(found, model, dictionary, ring, late_limit_days)
 }
 
 fn counters(
     found: &Account,
     model: &AccountModel,
     dictionary: &Dictionary,
+    ring: &Ring,
     late_limit_days: i64,
 ) -> Result<(), Broken> {
     let id = &found.id;
     let mut seen: Vec<(Name, i32)> = Vec::new();
-    for counter in &found.counters {
-        let key = (name_of(dictionary, counter.counter), counter.period);
+    let of_members = found.profile.iter().flat_map(|profile| &profile.members);
+    let of_members = of_members.map(|kept| (ring.member(kept.member), &kept.counted));
+    for (member, counter) in found.counters.iter().map(|counter| (Name::default(), counter)).chain(of_members) {
+        let key = (counter_name(&name_of(dictionary, counter.counter), &member), counter.period);
         let expected = model.counters.get(&key).map(|(value, _)| *value);
         must!(
             expected == Some(counter.value),
@@ -129,7 +147,7 @@ fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model, late_li
     must!(ids == expected, "shard {} has the accounts {expected:?}, not {ids:?}", shard.id);
     for found in shard.accounts() {
         let Some(known) = model.account(&found.id) else { return Err(format!("no account {}", found.id)) };
-        account(&found, known, dictionary, late_limit_days)?;
+        account(&found, known, dictionary, &model.ring, late_limit_days)?;
         must!(
             found.position == Some(Position(known.position)),
             "account {}'s last record lies at {}, not at {:?}",

@@ -12,18 +12,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::facts::{Action, Name, Purchase, Request};
-use super::lots::LotName;
+use super::asked::{intern, kind_of, member_of, operation_of};
+use super::facts::{Action, Request};
 use super::machine::{Machine, Message, Trouble};
 use crate::ids::{Claim, IdEntry, IdKey};
 use crate::journal::Journal;
 use crate::journal::record::{Entry, Record, decode};
-use crate::ledger::command::{
-    Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Redemption, Reversal,
-};
+use crate::ledger::command::{Command, CommandKind, Granted, Reversal};
 use crate::ledger::decision::{Decision, LotKey, Refusal};
+use crate::ledger::operator::{HeldOriginal, OperatorOrder, Restoration};
 use crate::ledger::state::{account_hash, shard_of};
-use crate::ledger::types::{Day, Item, Position, ShardId, SymbolId, TimestampNs, WalletId};
+use crate::ledger::types::{IdentifierKey, Position, ShardId, TimestampNs, Units};
 use crate::recovery::ids_of;
 use crate::shard::job::{AccountJob, AccountView, ClaimedIds, CommandJob, CommandOutcome, Job, QuoteJob};
 
@@ -71,16 +70,28 @@ enum Stage {
     Claimed(IdKey),
     /// The account of the record at hand is being asked for: the id was used.
     Comparing(Box<Entry>, Position),
-    /// The account of the accrual that is to be reversed is being asked for.
-    FindingAccount(IdKey, Position, Box<Granted>),
+    /// The account of the record that it is about is being asked for.
+    FindingAccount(IdKey, Position, Found),
     /// The transaction id is claimed and the command is complete.
     Ready(IdKey, Box<Command>),
     /// A worker has it.
     Submitted,
 }
 
+/// What the record that a command is about says of it.
+enum Found {
+    /// An accrual that is to be reversed.
+    Accrual(Box<Granted>),
+    /// A transaction whose units are held.
+    Held(Box<Granted>),
+    /// Lots that died.
+    Dead(Vec<(LotKey, Units)>),
+}
+
 struct Call {
     request: Arc<Request>,
+    /// The account of the identifier that names it, once that is known.
+    named: Option<Box<str>>,
     stamp: i64,
     deadline_ns: Option<i64>,
     /// Keeps the transaction id while it waits for a receipt; else it gives it up and begins again.
@@ -133,18 +144,18 @@ impl Edge {
         deadline_ns: Option<i64>,
         keeps_claim: bool,
     ) -> Result<(), Trouble> {
-        self.calls.insert(number, Call { request, stamp, deadline_ns, keeps_claim, stage: Stage::Begin });
+        let call = Call { request, named: None, stamp, deadline_ns, keeps_claim, stage: Stage::Begin };
+        self.calls.insert(number, call);
         self.go_on(machine, number)
     }
 
-    /// Someone asks what a purchase would earn.
+    /// Someone asks what a purchase or an activity would earn.
     pub fn quote(
         &mut self,
         machine: &mut Machine,
         number: u64,
         account: &str,
-        partner: &str,
-        purchase: &Purchase,
+        (partner, member, action): (&str, &str, &Action),
         stamp: i64,
     ) {
         if stamp >= machine.publish_gate {
@@ -154,10 +165,10 @@ impl Edge {
         }
         let outbox = machine.outbox().clone();
         let job = Box::new(QuoteJob {
-            member: crate::ledger::types::MemberKey::NONE,
+            member: member_of(machine, member),
             account_id: account.into(),
             partner: intern(machine, partner),
-            basket: basket_of(machine, purchase),
+            kind: kind_of(machine, action),
             stamp: TimestampNs(stamp),
             outcome: CommandOutcome::default(),
             reply: Some(Box::new(move |job| outbox.push(Message::Quote(number, job)))),
@@ -229,29 +240,22 @@ impl Edge {
 
     fn step(&mut self, machine: &mut Machine, number: u64, call: &mut Call) -> Result<Next, Trouble> {
         match std::mem::replace(&mut call.stage, Stage::Begin) {
+            Stage::Begin if call.request.named_by.is_some() && call.named.is_none() => resolve(machine, number, call),
             Stage::Begin if call.stamp >= machine.publish_gate => {
                 self.at_gate.push(number);
                 Ok(Next::Waits)
             }
             Stage::Begin => claim_transaction(machine, number, call),
             Stage::Claimed(transaction) => match &call.request.action {
-                Action::Accrue { account, purchase } => {
-                    let command = accrual_of(machine, &call.request, account, purchase);
-                    call.stage = Stage::Ready(transaction, Box::new(command));
-                    Ok(Next::Again)
-                }
-                Action::Reverse { original } => {
+                Action::Reverse { original } | Action::Review { original, .. } => {
                     let original = original.clone();
                     find_original(machine, number, call, transaction, &original)
                 }
+                Action::Restore { expiry, .. } => find_dead(machine, number, call, transaction, Position(*expiry)),
                 action => {
-                    let command = Command {
-                        account_id: action.account().cloned().unwrap_or_default().into(),
-                        transaction_id: call.request.transaction_id.clone().into(),
-                        partner: intern(machine, &call.request.partner),
-                        kind: kind_of(machine, action),
-                        ..Command::default()
-                    };
+                    let account = call.named.clone().or_else(|| action.account().cloned()).unwrap_or_default();
+                    let kind = kind_of(machine, action);
+                    let command = command_of(machine, &call.request, account, kind);
                     call.stage = Stage::Ready(transaction, Box::new(command));
                     Ok(Next::Again)
                 }
@@ -274,21 +278,19 @@ impl Edge {
                 self.told.push_back((number, Told::Command(answer)));
                 Ok(())
             }
-            Stage::FindingAccount(transaction, position, original) => {
-                let Action::Reverse { original: original_id } = &call.request.action else {
-                    return Err(Trouble::Broken("only a reversal looks for an accrual".to_owned()));
-                };
-                let command = Command {
-                    account_id: id.into(),
-                    transaction_id: call.request.transaction_id.clone().into(),
-                    partner: intern(machine, &call.request.partner),
-                    kind: CommandKind::Reverse(Reversal {
-                        original_transaction_id: original_id.clone(),
-                        original_position: position,
-                        original: *original,
-                    }),
-                    ..Command::default()
-                };
+            Stage::FindingAccount(transaction, position, found) => {
+                let is_other = call.request.action.account().is_some_and(|account| *account != id);
+                let has_none = matches!(&found, Found::Dead(lots) if lots.is_empty());
+                if is_other || has_none {
+                    machine.shared.ids.release(transaction);
+                    self.calls.remove(&number);
+                    let refusal = if is_other { Refusal::OriginalUnknown } else { Refusal::NotRestorable };
+                    let answer = Answer::Refused { refusal, difference: None, posted_at: None };
+                    self.told.push_back((number, Told::Command(answer)));
+                    return Ok(());
+                }
+                let kind = about(&call.request.action, position, found)?;
+                let command = command_of(machine, &call.request, id, kind);
                 call.stage = Stage::Ready(transaction, Box::new(command));
                 self.go_on(machine, number)
             }
@@ -358,14 +360,7 @@ fn compare(machine: &Machine, request: &Request, entry: Entry, position: Positio
     let kind = kind_of(machine, &request.action);
     // A reversal does not name the account.
     let account_id = request.action.account().cloned().unwrap_or_else(|| entry.command.account_id.as_str().into());
-    let transaction_id = request.transaction_id.clone();
-    let asked = Command {
-        account_id: account_id.into(),
-        transaction_id: transaction_id.into(),
-        partner: entry.command.partner,
-        kind,
-        ..Command::default()
-    };
+    let asked = command_of(machine, request, account_id, kind);
     match entry.command.first_difference(&asked) {
         Some(field) => {
             Answer::Refused { refusal: Refusal::TransactionIdReused, difference: Some(field), posted_at: None }
@@ -393,20 +388,145 @@ fn find_original(
         return Ok(refused(Refusal::OriginalUnknown));
     };
     let (shard, record) = read_record(machine, entry.position)?;
-    let granted = match &record {
-        Record::Entry(entry) => entry.granted(),
+    let (refusal, releases) = match &call.request.action {
+        Action::Review { releases, .. } => (Refusal::NotHeld, Some(*releases)),
+        _ => (Refusal::NotReversible, None),
+    };
+    let found = match &record {
+        Record::Entry(entry) => match releases {
+            None => entry.granted().map(|granted| Found::Accrual(Box::new(granted))),
+            Some(true) => entry.held().map(|granted| Found::Held(Box::new(granted))),
+            Some(false) => entry.rejectable().map(|granted| Found::Held(Box::new(granted))),
+        },
         _ => None,
     };
-    let (Record::Entry(accrual), Some(granted)) = (record, granted) else {
+    let (Record::Entry(original), Some(found)) = (record, found) else {
         machine.shared.ids.release(transaction);
-        return Ok(refused(Refusal::NotReversible));
+        return Ok(refused(refusal));
     };
-    if !ask_account_id(machine, number, shard, &accrual) {
+    if !ask_account_id(machine, number, shard, &original) {
         machine.shared.ids.release(transaction);
         return Ok(refused(Refusal::Overloaded));
     }
-    call.stage = Stage::FindingAccount(transaction, entry.position, Box::new(granted));
+    call.stage = Stage::FindingAccount(transaction, entry.position, found);
     Ok(Next::Waits)
+}
+
+/// Looks for the lots that died with the record at a position, which is the client's word.
+fn find_dead(
+    machine: &mut Machine,
+    number: u64,
+    call: &mut Call,
+    transaction: IdKey,
+    position: Position,
+) -> Result<Next, Trouble> {
+    let found = match find_record(machine, position)? {
+        Some((shard, Record::Entry(entry))) => Some((shard, entry)),
+        _ => None,
+    };
+    let Some((shard, entry)) = found else {
+        machine.shared.ids.release(transaction);
+        return Ok(refused(Refusal::OriginalUnknown));
+    };
+    if !ask_account_id(machine, number, shard, &entry) {
+        machine.shared.ids.release(transaction);
+        return Ok(refused(Refusal::Overloaded));
+    }
+    let dead = entry.expired_lots(intern(machine, &call.request.partner));
+    call.stage = Stage::FindingAccount(transaction, position, Found::Dead(dead));
+    Ok(Next::Waits)
+}
+
+/// What is asked about a record that was found.
+fn about(action: &Action, position: Position, found: Found) -> Result<CommandKind, Trouble> {
+    match (action, found) {
+        (Action::Reverse { original }, Found::Accrual(granted)) => Ok(CommandKind::Reverse(Reversal {
+            original_transaction_id: original.clone(),
+            original_position: position,
+            original: *granted,
+        })),
+        (Action::Review { original, releases, note }, Found::Held(granted)) => {
+            let held = HeldOriginal { transaction_id: original.clone(), position, granted: *granted };
+            let order = if *releases { OperatorOrder::Release(held) } else { OperatorOrder::Reject(held) };
+            Ok(operation_of(note, order))
+        }
+        (Action::Restore { dies, note, .. }, Found::Dead(lots)) => {
+            let restoration = Restoration { expiry: position, expires_at: TimestampNs(*dies), lots };
+            Ok(operation_of(note, OperatorOrder::Restore(restoration)))
+        }
+        _ => Err(Trouble::Broken("what is found is what is looked for".to_owned())),
+    }
+}
+
+/// Finds the account that an identifier points to. Where it points to none, a command that was decided before gets its
+/// first answer, and any other is refused.
+fn resolve(machine: &mut Machine, number: u64, call: &mut Call) -> Result<Next, Trouble> {
+    let identifier = call.request.named_by.as_ref().expect("the stage says so");
+    let key: IdentifierKey = machine.hasher.identifier(&identifier.kind, &identifier.value);
+    match last_use(machine, number, key.into())? {
+        LastUse::Waits => Ok(Next::Waits),
+        LastUse::At(entry) => {
+            let (_, record) = read_record(machine, entry.position)?;
+            let Record::Entry(entry) = record else {
+                return Err(Trouble::Broken(format!("the record of an identifier links it, not {record:?}")));
+            };
+            let CommandKind::Link(linking) = entry.command.kind else {
+                return Err(Trouble::Broken(format!("the record of an identifier links it, not {entry:?}")));
+            };
+            call.named = Some(linking.account_id);
+            Ok(Next::Again)
+        }
+        LastUse::Free => {
+            let own = machine.hasher.transaction(&call.request.partner, &call.request.transaction_id);
+            match last_use(machine, number, own)? {
+                LastUse::Waits => Ok(Next::Waits),
+                LastUse::At(entry) => answer_again(machine, number, call, entry),
+                LastUse::Free => Ok(refused(Refusal::IdentifierUnknown)),
+            }
+        }
+    }
+}
+
+/// What became of an id.
+enum LastUse {
+    /// Someone holds it; the call goes on when that is over.
+    Waits,
+    /// It is used by this record.
+    At(IdEntry),
+    /// Nobody uses it.
+    Free,
+}
+
+/// An id is in the index before its claim is dropped, so that of the two looks around the claim one sees it.
+fn last_use(machine: &Machine, number: u64, key: IdKey) -> Result<LastUse, Trouble> {
+    let ids = &machine.shared.ids;
+    let look = || {
+        let found = ids.lookup(key).map_err(|error| machine.judge(&error));
+        found.map(|found| found.filter(|entry| !entry.freed))
+    };
+    if let Some(entry) = look()? {
+        return Ok(LastUse::At(entry));
+    }
+    if ids.wait(key, waiter(machine, number)) {
+        return Ok(LastUse::Waits);
+    }
+    Ok(look()?.map_or(LastUse::Free, LastUse::At))
+}
+
+/// The command of a request.
+fn command_of(machine: &Machine, request: &Request, account_id: Box<str>, mut kind: CommandKind) -> Command {
+    if let CommandKind::Link(linking) = &mut kind {
+        linking.account_id = account_id.clone();
+    }
+    let named_by = request.named_by.as_ref();
+    Command {
+        account_id: account_id.into(),
+        transaction_id: request.transaction_id.clone().into(),
+        partner: intern(machine, &request.partner),
+        named_by: named_by.map(|identifier| machine.hasher.identifier(&identifier.kind, &identifier.value)),
+        member: member_of(machine, &request.member),
+        kind,
+    }
 }
 
 fn claim_subject(
@@ -428,9 +548,12 @@ fn claim_subject(
         }
         Claim::Committed(_) => {
             index.release(transaction);
-            Ok(refused(match command.kind {
-                CommandKind::Accrue(_) => Refusal::ReceiptAlreadyEarned,
-                CommandKind::Reverse(_) => Refusal::AlreadyReversed,
+            Ok(refused(match (&command.kind, &call.request.action) {
+                (CommandKind::Accrue(_), _) => Refusal::ReceiptAlreadyEarned,
+                (CommandKind::Reverse(_), _) => Refusal::AlreadyReversed,
+                (CommandKind::Link(_), _) => Refusal::IdentifierTaken,
+                (_, Action::Restore { .. }) => Refusal::AlreadyRestored,
+                (_, Action::Review { .. }) => Refusal::AlreadyReviewed,
                 _ => unreachable!("no other command has a subject"),
             }))
         }
@@ -474,6 +597,12 @@ fn ask_account_id(machine: &mut Machine, number: u64, shard: ShardId, entry: &En
 
 /// Reads a durable record.
 fn read_record(machine: &Machine, position: Position) -> Result<(ShardId, Record), Trouble> {
+    let found = find_record(machine, position)?;
+    found.ok_or_else(|| Trouble::Broken(format!("there is a record at {position}")))
+}
+
+/// The record at a position, if there is one that is durable.
+fn find_record(machine: &Machine, position: Position) -> Result<Option<(ShardId, Record)>, Trouble> {
     let mut found = None;
     let read = machine.journal.read(position, &mut |frame| {
         if let Some(view) = frame.record_at(position)? {
@@ -483,92 +612,8 @@ fn read_record(machine: &Machine, position: Position) -> Result<(ShardId, Record
     });
     read.map_err(|error| machine.judge(&error))?;
     match found {
-        Some((shard, Ok(record))) => Ok((shard, record)),
-        other => Err(Trouble::Broken(format!("the record at {position} can be read, not {other:?}"))),
-    }
-}
-
-/// The number of a string, given now if it has none.
-///
-/// # Panics
-/// When the dictionary is full, which a simulation is far from.
-pub(super) fn intern(machine: &Machine, text: &str) -> SymbolId {
-    machine.dictionary.intern(text, &*machine.control).expect("a simulation has few strings")
-}
-
-fn accrual_of(machine: &Machine, request: &Request, account: &str, purchase: &Purchase) -> Command {
-    Command {
-        account_id: account.into(),
-        transaction_id: request.transaction_id.clone().into(),
-        partner: intern(machine, &request.partner),
-        kind: CommandKind::Accrue(basket_of(machine, purchase)),
-        ..Command::default()
-    }
-}
-
-/// What an action asks, as far as the client says it.
-fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
-    match action {
-        Action::Accrue { purchase, .. } => CommandKind::Accrue(basket_of(machine, purchase)),
-        Action::Reverse { original } => CommandKind::Reverse(Reversal {
-            original_transaction_id: original.clone(),
-            original_position: Position(0),
-            original: Granted::default(),
-        }),
-        Action::Redeem { wallet, units, .. } => {
-            let wallet = WalletId(u8::try_from(*wallet).expect("a simulation has few wallets"));
-            CommandKind::Redeem(Redemption { wallet, units: *units })
-        }
-        Action::Act { kind, happened_at, channel, .. } => CommandKind::Act(Activity {
-            kind: intern(machine, kind),
-            happened_at: TimestampNs(*happened_at),
-            channel: intern(machine, channel),
-        }),
-        Action::Enrol { joins, leaves, .. } => {
-            let listed = |names: &[Name]| {
-                let mut symbols: Vec<SymbolId> = names.iter().map(|name| intern(machine, name)).collect();
-                symbols.sort_unstable();
-                symbols
-            };
-            CommandKind::Enrol(Enrolment { joins: listed(joins), leaves: listed(leaves), ..Enrolment::default() })
-        }
-        Action::Load { lots, .. } => CommandKind::Load(loading_of(machine, lots)),
-        Action::Expire => CommandKind::Expire,
-    }
-}
-
-fn loading_of(machine: &Machine, lots: &[(LotName, i64)]) -> Loading {
-    let lot = |(lot, units): &(LotName, i64)| {
-        let key = LotKey {
-            wallet: WalletId(u8::try_from(lot.wallet).expect("a simulation has few wallets")),
-            issuer: intern(machine, &lot.issuer),
-            funding_rate_bps: 0,
-            available_from_minute: u32::try_from(lot.available_from).expect("a simulated minute is near"),
-            is_extended: lot.is_extended,
-            expires_at: TimestampNs(lot.dies),
-        };
-        (key, *units)
-    };
-    Loading { lots: lots.iter().map(lot).collect() }
-}
-
-fn basket_of(machine: &Machine, purchase: &Purchase) -> Basket {
-    let lines = purchase.lines.iter().map(|line| {
-        let [sku, category, department, brand, margin_class] =
-            [0, 1, 2, 3, 4].map(|n| intern(machine, &line.attributes[n]));
-        let item = Item { sku, category, department, brand, margin_class };
-        let item_id = machine.dictionary.intern_item(&item, &*machine.control).expect("a simulation has few items");
-        Line { item_id, item, quantity: line.quantity, amount_minor: line.amount_minor }
-    });
-    Basket {
-        store: intern(machine, &purchase.store),
-        terminal: intern(machine, &purchase.terminal),
-        cashier: intern(machine, &purchase.cashier),
-        receipt_number: purchase.receipt_number.clone().into(),
-        business_day: Day(purchase.business_day),
-        receipt_at: TimestampNs(purchase.receipt_at),
-        channel: SymbolId::EMPTY,
-        payment_method: SymbolId::EMPTY,
-        lines: lines.collect(),
+        None => Ok(None),
+        Some((shard, Ok(record))) => Ok(Some((shard, record))),
+        Some((_, Err(fault))) => Err(Trouble::Broken(format!("the record at {position} can be read, but: {fault}"))),
     }
 }

@@ -4,12 +4,15 @@
 //! What must stay true: nothing here decides anything; a field that the ledger compares or decides is copied as it is.
 
 use super::lots::{LotMove, LotName};
+use super::ring::{Identifier, Ring, counter_name};
 use crate::codec::DecodeError;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::RecordView;
 use crate::journal::record::{Entry, PreviousRecord};
 use crate::ledger::command::CommandKind;
 use crate::ledger::decision::{Decision, LotChange, LotKey, Movement, Refusal};
+use crate::ledger::held::HeldChange;
+use crate::ledger::operator::OperatorOrder;
 use crate::ledger::program::LineClass;
 use crate::ledger::types::{CellId, SymbolId, TimestampNs};
 use crate::replay::World;
@@ -98,6 +101,48 @@ pub enum Action {
         /// Lots of the partner who asks, ascending, with their units.
         lots: Vec<(LotName, i64)>,
     },
+    /// Decide on what is held of a transaction.
+    Review {
+        /// The transaction id.
+        original: Name,
+        /// It is released; else rejected.
+        releases: bool,
+        /// Why.
+        note: Name,
+    },
+    /// Bring back what one record says has died.
+    Restore {
+        /// The account.
+        account: Name,
+        /// The position of the record.
+        expiry: u64,
+        /// When the units die instead.
+        dies: i64,
+        /// Why.
+        note: Name,
+    },
+    /// Grant or take units by hand.
+    Adjust {
+        /// The account.
+        account: Name,
+        /// The wallet.
+        wallet: usize,
+        /// More than 0 to grant, less to take.
+        units: i64,
+        /// When granted units die; by the programme's terms where it is left open.
+        dies: Option<i64>,
+        /// Why.
+        note: Name,
+    },
+    /// Have an identifier point to the account, or no longer.
+    Link {
+        /// The account.
+        account: Name,
+        /// The identifier.
+        identifier: Identifier,
+        /// It is to point to the account.
+        links: bool,
+    },
     /// Post what has died. No client asks for it: the ledger does it by itself.
     Expire,
 }
@@ -111,8 +156,37 @@ impl Action {
             | Self::Redeem { account, .. }
             | Self::Act { account, .. }
             | Self::Enrol { account, .. }
-            | Self::Load { account, .. } => Some(account),
-            Self::Reverse { .. } | Self::Expire => None,
+            | Self::Load { account, .. }
+            | Self::Restore { account, .. }
+            | Self::Adjust { account, .. }
+            | Self::Link { account, .. } => Some(account),
+            Self::Reverse { .. } | Self::Review { .. } | Self::Expire => None,
+        }
+    }
+
+    /// The account, to be changed.
+    pub fn account_mut(&mut self) -> Option<&mut Name> {
+        match self {
+            Self::Accrue { account, .. }
+            | Self::Redeem { account, .. }
+            | Self::Act { account, .. }
+            | Self::Enrol { account, .. }
+            | Self::Load { account, .. }
+            | Self::Restore { account, .. }
+            | Self::Adjust { account, .. }
+            | Self::Link { account, .. } => Some(account),
+            Self::Reverse { .. } | Self::Review { .. } | Self::Expire => None,
+        }
+    }
+
+    /// The field by which the wire names a member, where the command can be about one.
+    #[must_use]
+    pub fn member_field(&self) -> Option<&'static str> {
+        match self {
+            Self::Accrue { .. } => Some("basket.member_id"),
+            Self::Act { .. } => Some("activity.member_id"),
+            Self::Redeem { .. } => Some("member_id"),
+            _ => None,
         }
     }
 }
@@ -124,6 +198,10 @@ pub struct Request {
     pub partner: Name,
     /// The id of the command.
     pub transaction_id: Name,
+    /// The identifier by which the account is named; the action then leaves the account's id empty.
+    pub named_by: Option<Identifier>,
+    /// The member that it is about; empty for nobody in particular.
+    pub member: Name,
     /// What is asked.
     pub action: Action,
 }
@@ -191,8 +269,15 @@ impl Request {
     /// The field in which this request differs from what was posted under its id; `None` when it is the same.
     #[must_use]
     pub fn first_difference(&self, posted: &Posting) -> Option<String> {
-        if self.action.account().is_some_and(|account| *account != posted.account) {
+        if self.named_by != posted.named_by {
+            return Some("account_identifier".to_owned());
+        }
+        if self.named_by.is_none() && self.action.account().is_some_and(|account| *account != posted.account) {
             return Some("account_id".to_owned());
+        }
+        let (ours, theirs) = (self.action.member_field(), posted.action.member_field());
+        if let Some(field) = ours.filter(|_| ours == theirs && self.member != posted.member) {
+            return Some(field.to_owned());
         }
         let first =
             |fields: &[(&str, bool)]| fields.iter().find(|(_, is_same)| !is_same).map(|(field, _)| (*field).to_owned());
@@ -218,9 +303,36 @@ impl Request {
             (Action::Reverse { original }, Action::Reverse { original: theirs }) => {
                 (original != theirs).then(|| "original_transaction_id".to_owned())
             }
-            _ => Some("command".to_owned()),
+            (
+                Action::Link { identifier, links, .. },
+                Action::Link { identifier: their_identifier, links: they_link, .. },
+            ) if links == they_link => first(&[("identifier", identifier == their_identifier)]),
+            (ours, theirs) => difference_of_orders(ours, theirs),
         }
     }
+}
+
+/// The field in which what an operator asks differs.
+fn difference_of_orders(ours: &Action, theirs: &Action) -> Option<String> {
+    let (fields, note, their_note) = match (ours, theirs) {
+        (
+            Action::Review { original, releases, note },
+            Action::Review { original: of, releases: they_release, note: their_note },
+        ) if releases == they_release => (vec![("original_transaction_id", original == of)], note, their_note),
+        (
+            Action::Restore { expiry, dies, note, .. },
+            Action::Restore { expiry: of, dies: die, note: their_note, .. },
+        ) => (vec![("expiry", expiry == of), ("expire_time", dies == die)], note, their_note),
+        (
+            Action::Adjust { wallet, units, dies, note, .. },
+            Action::Adjust { wallet: of, units: many, dies: die, note: their_note, .. },
+        ) => {
+            (vec![("wallet", wallet == of), ("points", units == many), ("expire_time", dies == die)], note, their_note)
+        }
+        _ => return Some("command".to_owned()),
+    };
+    let all = fields.into_iter().chain([("remark.note", note == their_note)]);
+    all.into_iter().find(|(_, is_same)| !is_same).map(|(field, _)| field.to_owned())
 }
 
 /// What a line earned by.
@@ -246,6 +358,9 @@ pub struct Use {
     /// What was taken.
     pub used: i64,
 }
+
+/// A change to what is held: the partner and the id of the transaction, and the cap by which that begins.
+pub type HeldWords = (Name, Name, Option<Name>);
 
 /// A decision in plain words. The numbers and rooms of uses are kept apart from what is compared with the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -282,7 +397,11 @@ pub struct Verdict {
     pub left: Option<i128>,
     /// Segments joined (`true`) or left, by name.
     pub segments: Vec<(Name, bool)>,
-    /// Name, period and change.
+    /// The identifier that points to the account from now on (`true`), or no longer.
+    pub identifier: Option<(Identifier, bool)>,
+    /// The transaction whose units are held from now on, and the cap that holds them; or that is not held any more.
+    pub held: Option<HeldWords>,
+    /// Name, period and change; the name of a member's has the member behind it.
     pub counters: Vec<(Name, i32, i64)>,
     /// The account is opened.
     pub opens_account: bool,
@@ -316,16 +435,17 @@ pub fn lot_name_of(dictionary: &Dictionary, key: &LotKey) -> LotName {
     LotName {
         wallet: usize::from(key.wallet.0),
         issuer: name_of(dictionary, key.issuer),
-        available_from: i64::from(key.available_from_minute),
+        available_from: i64::from(key.released().available_from_minute),
         is_extended: key.is_extended,
         dies: key.expires_at.0,
+        is_held: key.is_held(),
     }
 }
 
 impl Verdict {
     /// A decision of the ledger in plain words.
     #[must_use]
-    pub fn of(decision: &Decision, dictionary: &Dictionary) -> Self {
+    pub fn of(decision: &Decision, dictionary: &Dictionary, ring: &Ring) -> Self {
         let name = |symbol| name_of(dictionary, symbol);
         let totals = &decision.effects.totals;
         let lines = decision.lines.iter().map(|line| match line.class {
@@ -359,7 +479,17 @@ impl Verdict {
             variants: decision.variants.clone(),
             left: None,
             segments,
-            counters: counters.map(|change| (name(change.counter), change.period, change.delta)).collect(),
+            identifier: decision.effects.identifier.as_deref().map(|one| (ring.identifier(one.key), one.links)),
+            held: decision.effects.held.as_deref().map(|change| match change {
+                HeldChange::Begins(of, cap) => (name(of.partner), of.transaction_id.clone(), Some(name(*cap))),
+                HeldChange::Ends(of) => (name(of.partner), of.transaction_id.clone(), None),
+            }),
+            counters: counters
+                .map(|change| {
+                    let counter = counter_name(&name(change.counter), &ring.member(change.member));
+                    (counter, change.period, change.delta)
+                })
+                .collect(),
             opens_account: decision.effects.opens_account,
             totals: [
                 totals.baskets,
@@ -408,6 +538,10 @@ pub struct Posting {
     pub partner_number: u32,
     /// The id.
     pub transaction_id: Name,
+    /// The identifier by which the account was named.
+    pub named_by: Option<Identifier>,
+    /// The member that it was about; empty for nobody in particular.
+    pub member: Name,
     /// What was asked.
     pub action: Action,
     /// What was decided.
@@ -423,7 +557,13 @@ impl Posting {
     ///
     /// # Errors
     /// When the record names an account that was never opened.
-    pub fn of(world: &World, frame: u64, view: &RecordView<'_>, entry: &Entry) -> Result<Self, DecodeError> {
+    pub fn of(
+        world: &World,
+        ring: &Ring,
+        frame: u64,
+        view: &RecordView<'_>,
+        entry: &Entry,
+    ) -> Result<Self, DecodeError> {
         let dictionary = &world.dictionary;
         let account: Name = if entry.decision.effects.opens_account {
             entry.command.account_id.as_str().into()
@@ -431,35 +571,7 @@ impl Posting {
             let shard = world.shards.get(usize::from(view.shard.0)).ok_or(DecodeError::UnknownReference)?;
             shard.packed(entry.account).ok_or(DecodeError::UnknownReference)?.id().into()
         };
-        let action = match &entry.command.kind {
-            CommandKind::Accrue(basket) => {
-                Action::Accrue { account: account.clone(), purchase: purchase_of(basket, dictionary) }
-            }
-            CommandKind::Reverse(reversal) => Action::Reverse { original: reversal.original_transaction_id.clone() },
-            CommandKind::Redeem(redemption) => Action::Redeem {
-                account: account.clone(),
-                wallet: usize::from(redemption.wallet.0),
-                units: redemption.units,
-            },
-            CommandKind::Act(activity) => Action::Act {
-                account: account.clone(),
-                kind: name_of(dictionary, activity.kind),
-                happened_at: activity.happened_at.0,
-                channel: name_of(dictionary, activity.channel),
-            },
-            CommandKind::Enrol(enrolment) => Action::Enrol {
-                account: account.clone(),
-                joins: names_of(dictionary, &enrolment.joins),
-                leaves: names_of(dictionary, &enrolment.leaves),
-            },
-            CommandKind::Expire => Action::Expire,
-            CommandKind::Load(loading) => Action::Load {
-                account: account.clone(),
-                lots: loading.lots.iter().map(|(key, units)| (lot_name_of(dictionary, key), *units)).collect(),
-            },
-            // No simulated client sends any.
-            CommandKind::Operate(_) | CommandKind::Link(_) => return Err(DecodeError::Contradiction),
-        };
+        let action = action_of(&entry.command.kind, &account, dictionary, ring);
         let TimestampNs(posted_at) = entry.posted_at;
         Ok(Self {
             position: view.position.0,
@@ -472,11 +584,68 @@ impl Posting {
             partner: name_of(dictionary, entry.command.partner),
             partner_number: entry.command.partner.0,
             transaction_id: entry.command.transaction_id.as_str().into(),
+            named_by: entry.command.named_by.map(|key| ring.identifier(key)),
+            member: ring.member(entry.command.member),
             action,
-            verdict: Verdict::of(&entry.decision, dictionary),
+            verdict: Verdict::of(&entry.decision, dictionary, ring),
             uses: uses_of(&entry.decision, dictionary),
             decision: entry.decision.clone(),
         })
+    }
+}
+
+/// What a command of the ledger asks, in plain words.
+fn action_of(kind: &CommandKind, account: &Name, dictionary: &Dictionary, ring: &Ring) -> Action {
+    let account = account.clone();
+    match kind {
+        CommandKind::Accrue(basket) => {
+            Action::Accrue { account: account.clone(), purchase: purchase_of(basket, dictionary) }
+        }
+        CommandKind::Reverse(reversal) => Action::Reverse { original: reversal.original_transaction_id.clone() },
+        CommandKind::Redeem(redemption) => Action::Redeem {
+            account: account.clone(),
+            wallet: usize::from(redemption.wallet.0),
+            units: redemption.units,
+        },
+        CommandKind::Act(activity) => Action::Act {
+            account: account.clone(),
+            kind: name_of(dictionary, activity.kind),
+            happened_at: activity.happened_at.0,
+            channel: name_of(dictionary, activity.channel),
+        },
+        CommandKind::Enrol(enrolment) => Action::Enrol {
+            account: account.clone(),
+            joins: names_of(dictionary, &enrolment.joins),
+            leaves: names_of(dictionary, &enrolment.leaves),
+        },
+        CommandKind::Expire => Action::Expire,
+        CommandKind::Load(loading) => Action::Load {
+            account: account.clone(),
+            lots: loading.lots.iter().map(|(key, units)| (lot_name_of(dictionary, key), *units)).collect(),
+        },
+        CommandKind::Operate(operation) => {
+            let note = operation.remark.note.clone();
+            match &operation.order {
+                OperatorOrder::Release(held) | OperatorOrder::Reject(held) => {
+                    let releases = matches!(operation.order, OperatorOrder::Release(_));
+                    Action::Review { original: held.transaction_id.clone(), releases, note }
+                }
+                OperatorOrder::Restore(restoration) => {
+                    let (expiry, dies) = (restoration.expiry.0, restoration.expires_at.0);
+                    Action::Restore { account, expiry, dies, note }
+                }
+                OperatorOrder::Adjust(adjustment) => Action::Adjust {
+                    account,
+                    wallet: usize::from(adjustment.wallet.0),
+                    units: adjustment.units,
+                    dies: adjustment.expires_at.map(|at| at.0),
+                    note,
+                },
+            }
+        }
+        CommandKind::Link(linking) => {
+            Action::Link { account, identifier: ring.identifier(linking.key), links: linking.links }
+        }
     }
 }
 

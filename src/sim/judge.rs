@@ -8,17 +8,19 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use super::bounds::{Bought, bound, clip, windows_ahead};
+use super::bounds::{Bought, Over, bound, clip, holding_cap, windows_ahead};
 use super::facts::{Earning, Name, Purchase, Verdict};
 use super::ladder::standing;
 use super::lots::{Issuers, LotMove, expired, extend, granted_lot};
-use super::model::{AccountModel, Broken, must};
+use super::model::{AccountModel, Broken};
 use super::rewards::{WhenRule, variants_of};
-use super::rules::{Effect, LineRule, Measure, RoundingRule, Rules, Together, Window};
+use super::rooms::Rooms;
+use super::rules::{BudgetRule, Effect, LineRule, Measure, RoundingRule, Rules, Together, Window};
+use super::shares::{self, Judged, Share};
 use crate::ledger::decision::{Movement, Refusal};
 
-/// Rooms in the order of the budgets that a command reached.
-pub type Rooms<'a> = dyn Iterator<Item = (&'a str, i64)> + 'a;
+/// Per line, what it earns by and the rules that count beside that.
+pub type Lines = Vec<(Earning, Vec<u32>)>;
 
 /// Whether the age of a receipt forbids it.
 #[must_use]
@@ -49,10 +51,14 @@ pub struct Event<'a> {
     pub issuers: &'a Issuers,
     /// The partner.
     pub partner: &'a str,
+    /// The member; empty for nobody in particular.
+    pub member: &'a str,
     /// When it happened.
     pub happened_at: i64,
     /// When it was posted.
     pub posted_at: i64,
+    /// The id of the command; empty for a quote.
+    pub transaction_id: &'a str,
 }
 
 impl Event<'_> {
@@ -96,12 +102,12 @@ impl Event<'_> {
     }
 
     /// The level before, and the metric.
-    fn standing(&self) -> (usize, i64) {
+    pub fn standing(&self) -> (usize, i64) {
         standing(self)
     }
 
     /// What the account's last basket left over under this version, in the parts of [`basket_units`].
-    fn remainder(&self) -> i128 {
+    pub fn remainder(&self) -> i128 {
         match self.account.remainder {
             Some((version, left)) if version == self.version && self.rules.rounding == RoundingRule::Carry => left,
             _ => 0,
@@ -133,55 +139,44 @@ impl Event<'_> {
         activity: Option<&str>,
         eligible: i64,
         mut rooms: Option<&mut Rooms<'_>>,
-    ) -> Result<Verdict, Broken> {
-        let mut verdict = Verdict::default();
+        verdict: &mut Verdict,
+    ) -> Result<(), Broken> {
         for (place, bonus) in self.rules.bonuses.iter().enumerate() {
             let left = |(window, times)| self.account.counter(bonus.name, self.local(window)) < times;
             if bonus.activity != activity || !self.holds(&bonus.when, eligible) || !bonus.limit.is_none_or(left) {
                 continue;
             }
-            if let (Some(_), Some(rooms)) = (bonus.places, rooms.as_deref_mut()) {
-                let room = look(bonus.name.into(), rooms, &mut verdict)?;
-                if room <= 0 {
-                    continue;
-                }
+            if let (Some(_), Some(rooms)) = (bonus.places, rooms.as_deref_mut())
+                && rooms.look(bonus.name.into(), verdict)? <= 0
+            {
+                continue;
             }
             verdict.bonuses.push((place, bonus.units));
         }
-        Ok(verdict)
+        Ok(())
     }
 }
 
-/// The room in a cell, which has to be the next one that the ledger looked into.
+/// What a purchase earns. `rooms` is what the shared cells had; without it they are not looked at.
 ///
 /// # Errors
-/// When it is not.
-pub fn look(name: Name, rooms: &mut Rooms<'_>, verdict: &mut Verdict) -> Result<i64, Broken> {
-    let Some((cell, room)) = rooms.next() else { return Err(format!("cell {name} is looked into")) };
-    must!(*cell == *name, "cell {name} is looked into before {cell}");
-    verdict.taken.push((name, 0));
-    Ok(room)
-}
-
-/// What a purchase earns. `rooms` is what the budgets had; without it they are not looked at.
-///
-/// # Errors
-/// When the rooms are not those of the budgets in force.
+/// When the rooms are not those of the cells that the rules look into.
 pub fn judge(event: &Event<'_>, purchase: &Purchase, mut rooms: Option<&mut Rooms<'_>>) -> Result<Verdict, Broken> {
     let Event { rules, .. } = event;
     let excluded = |attributes: &[Name; 5]| rules.excluded_department.is_some_and(|of| *attributes[2] == *of);
     let eligible = purchase.lines.iter().filter(|line| !excluded(&line.attributes));
     let spent: i64 = eligible.map(|line| line.amount_minor).sum();
     let holds = |when: &WhenRule| event.holds(when, spent);
-    let judged: Vec<_> = purchase.lines.iter().map(|line| earning(rules, &line.attributes, &holds)).collect();
-    let (level, _) = event.standing();
-    let (by_lines, left) = basket_units(rules, purchase, &judged, level, event.remainder());
-    let mut verdict = event.bonuses(None, spent, rooms.as_deref_mut())?;
-    verdict.earned = by_lines + verdict.bonuses.iter().map(|(_, units)| units).sum::<i64>();
+    let basket = Bought { purchase, spent };
+    let mut verdict = Verdict::default();
+    let judged = shares::judge_lines(event, basket, &holds, rooms.as_deref_mut(), &mut verdict)?;
+    let Judged { lines, units, left, mut shares } = judged;
+    event.bonuses(None, spent, rooms.as_deref_mut(), &mut verdict)?;
+    verdict.earned = units + verdict.bonuses.iter().map(|(_, units)| units).sum::<i64>();
     verdict.stacked =
-        (0..).zip(&judged).flat_map(|(line, (_, beside))| beside.iter().map(move |rule| (line, *rule))).collect();
-    verdict.lines = judged.into_iter().map(|(earning, _)| earning).collect();
-    let mut verdict = finish(event, Some(Bought { purchase, spent }), rooms, verdict)?;
+        (0..).zip(&lines).flat_map(|(line, (_, beside))| beside.iter().map(move |rule| (line, *rule))).collect();
+    verdict.lines = lines.into_iter().map(|(earning, _)| earning).collect();
+    let mut verdict = finish(event, Some(basket), rooms, &mut shares, verdict)?;
     let is_over = verdict.over_velocity.is_some();
     (verdict.totals[0], verdict.totals[1]) = (1, i64::from(is_over));
     let is_carried = rules.rounding == RoundingRule::Carry && !is_over && left != event.remainder();
@@ -189,14 +184,37 @@ pub fn judge(event: &Event<'_>, purchase: &Purchase, mut rooms: Option<&mut Room
     Ok(verdict)
 }
 
+/// The most that something can have earned where nobody says what shared counters had. A rule whose shared cap is used up
+/// does not count, and another may count in its place, of which less is clipped; a bonus without a place left makes less
+/// of what a cap would decline. So where there are such caps or places, only what rules and bonuses give without any of
+/// that is a bound.
+///
+/// # Errors
+/// What `judge` fails with.
+pub fn judge_most(
+    event: &Event<'_>,
+    judge: impl Fn(&Event<'_>, Option<&mut Rooms<'_>>) -> Result<Verdict, Broken>,
+) -> Result<Verdict, Broken> {
+    let is_shared = |rule: &LineRule| rule.caps.iter().any(|cap| !cap.subject.is_own());
+    let has_places = event.rules.bonuses.iter().any(|bonus| bonus.places.is_some());
+    if !has_places && !event.rules.line_rules.iter().any(is_shared) {
+        return judge(event, None);
+    }
+    let mut rules = event.rules.clone();
+    rules.line_rules.iter_mut().for_each(|rule| rule.caps.clear());
+    rules.caps.retain(|cap| cap.over != Over::Decline);
+    judge(&Event { rules: &rules, ..*event }, None)
+}
+
 /// What an activity earns.
 ///
 /// # Errors
 /// As [`judge`].
 pub fn judge_activity(event: &Event<'_>, kind: &str, mut rooms: Option<&mut Rooms<'_>>) -> Result<Verdict, Broken> {
-    let mut verdict = event.bonuses(Some(kind), 0, rooms.as_deref_mut())?;
+    let mut verdict = Verdict::default();
+    event.bonuses(Some(kind), 0, rooms.as_deref_mut(), &mut verdict)?;
     verdict.earned = verdict.bonuses.iter().map(|(_, units)| units).sum();
-    finish(event, None, rooms, verdict)
+    finish(event, None, rooms, &mut [], verdict)
 }
 
 /// Caps, budgets, the lot, and what is counted.
@@ -204,40 +222,33 @@ fn finish(
     event: &Event<'_>,
     basket: Option<Bought<'_>>,
     mut rooms: Option<&mut Rooms<'_>>,
+    shares: &mut [Share],
     mut verdict: Verdict,
 ) -> Result<Verdict, Broken> {
     let Event { rules, account, posted_at, .. } = *event;
-    let spent = basket.map(|basket| basket.spent);
-    bound(event, basket, rooms.as_deref_mut(), &mut verdict)?;
-    if let Some(rooms) = rooms {
-        draw(event, basket, rooms, &mut verdict)?;
+    bound(event, basket, rooms.as_deref_mut(), shares, &mut verdict)?;
+    if let Some(rooms) = rooms.as_deref_mut() {
+        clip_by_budgets(event, rooms, &mut verdict)?;
     }
+    let held_by = holding_cap(event, basket, rooms.as_deref_mut(), &mut verdict)?;
+    shares::settle(shares, verdict.granted);
+    if let Some(rooms) = rooms {
+        rooms.end()?;
+        draw(event, basket, shares, &mut verdict);
+    }
+    verdict.counters = counted(event, basket, shares, &verdict);
     let granted = verdict.granted;
-    let moved = |name: &str, window, delta| (delta != 0).then(|| (Name::from(name), event.local(window), delta));
-    let own = rules.caps.iter().filter(|cap| cap.subject == super::bounds::Subject::Account);
-    verdict.counters = own.filter_map(|cap| moved(cap.name, cap.window, cap.counts(granted, basket))).collect();
-    let counted = rules.metrics.iter().filter_map(|metric| {
-        let delta = match metric.measure {
-            Measure::Units => granted,
-            Measure::EarningBaskets => i64::from(granted > 0 && spent.is_some()),
-            Measure::EligibleAmount => spent.unwrap_or(0),
-        };
-        moved(metric.name, metric.window, delta)
-    });
-    verdict.counters.extend(counted);
-    let used = verdict.bonuses.iter().filter_map(|(place, _)| {
-        let bonus = &rules.bonuses[*place];
-        bonus.limit.map(|(window, _)| (Name::from(bonus.name), event.local(window), 1))
-    });
-    verdict.counters.extend(used);
+    let spent = basket.map_or(0, |basket| basket.spent);
     let (level, before) = event.standing();
     let level = u8::try_from(level).map_err(|_| "there are few levels".to_owned())?;
-    verdict.level = (!rules.levels.is_empty()).then(|| (level, before + spent.unwrap_or(0)));
+    verdict.level = (!rules.levels.is_empty()).then(|| (level, before + spent));
     verdict.totals[4] = verdict.clips.iter().map(|(_, _, units)| units).sum();
     verdict.program = event.version;
     verdict.wallet = rules.earn_wallet;
     verdict.lots = expired(account, posted_at);
-    let lot = granted_lot(rules, event.partner, event.happened_at);
+    let mut lot = granted_lot(rules, event.partner, event.happened_at);
+    lot.is_held = held_by.is_some();
+    verdict.held = held_by.map(|cap| (event.partner.into(), event.transaction_id.into(), Some(cap)));
     let gained = if lot.is_alive(posted_at) { granted } else { 0 };
     if granted > 0 {
         verdict.lots.push(LotMove::new(lot, Movement::Grant, granted));
@@ -249,44 +260,95 @@ fn finish(
     Ok(verdict)
 }
 
-/// Clips by the budgets and draws on all that was looked into.
-fn draw(
+/// The counters of the account that move: of caps, of caps of rules, of metrics and of bonuses.
+fn counted(
     event: &Event<'_>,
     basket: Option<Bought<'_>>,
-    rooms: &mut Rooms<'_>,
-    verdict: &mut Verdict,
-) -> Result<(), Broken> {
-    let Event { rules, posted_at, .. } = *event;
-    let posted_day = period(Window::Day, rules.time_zone, posted_at);
-    for budget in &rules.budgets {
+    shares: &[Share],
+    verdict: &Verdict,
+) -> Vec<(Name, i32, i64)> {
+    let rules = event.rules;
+    let moved = |name: Name, window, delta| (delta != 0).then(|| (name, event.local(window), delta));
+    let own = rules.caps.iter().filter_map(|cap| Some((cap.counter(event)?, cap)));
+    let of_caps = own.filter_map(|(name, cap)| moved(name, cap.window, cap.counts(verdict.granted, basket)));
+    let of_shares = shares.iter().flat_map(|share| {
+        let caps = rules.line_rules[share.rule as usize].caps.iter();
+        caps.filter_map(|cap| moved(cap.counter(event)?, cap.window, share.wanted(cap)))
+    });
+    let of_metrics = rules.metrics.iter().filter_map(|metric| {
+        let delta = match metric.measure {
+            Measure::Units => verdict.granted,
+            Measure::EarningBaskets => i64::from(verdict.granted > 0 && basket.is_some()),
+            Measure::EligibleAmount => basket.map_or(0, |basket| basket.spent),
+        };
+        moved(metric.name.into(), metric.window, delta)
+    });
+    let of_bonuses = verdict.bonuses.iter().filter_map(|(place, _)| {
+        let bonus = &rules.bonuses[*place];
+        bonus.limit.map(|(window, _)| (Name::from(bonus.name), event.local(window), 1))
+    });
+    of_caps.chain(of_shares).chain(of_metrics).chain(of_bonuses).collect()
+}
+
+/// The cell of a budget in the window of posting, or in one so many after it.
+fn budget_cell(event: &Event<'_>, budget: &BudgetRule, later: i32) -> Name {
+    match budget.window {
+        Window::Lifetime => budget.name.into(),
+        window => {
+            format!("{}||||{}", budget.name, period(window, event.rules.time_zone, event.posted_at) + later).into()
+        }
+    }
+}
+
+fn clip_by_budgets(event: &Event<'_>, rooms: &mut Rooms<'_>, verdict: &mut Verdict) -> Result<(), Broken> {
+    let posted_day = period(Window::Day, event.rules.time_zone, event.posted_at);
+    for budget in &event.rules.budgets {
         let in_force = budget.days.is_none_or(|(from, until)| from <= posted_day && posted_day <= until);
         if !in_force || verdict.granted == 0 {
             continue;
         }
-        let room = look(budget.name.into(), rooms, verdict)?;
-        clip(verdict, budget.name, true, room.max(0));
-    }
-    if let Some((cell, _)) = rooms.next() {
-        return Err(format!("cell {cell} is not looked into"));
-    }
-    let Verdict { taken, bonuses, granted, .. } = verdict;
-    for (cell, used) in taken {
-        let bonus = rules.bonuses.iter().position(|bonus| *bonus.name == **cell);
-        let is_earned = |place| bonuses.iter().any(|(earned, _)| *earned == place);
-        let cap = rules.caps.iter().find(|cap| cell.split('|').next() == Some(cap.name));
-        *used = match (cap, bonus) {
-            (Some(cap), _) => cap.counts(*granted, basket),
-            (None, Some(place)) => i64::from(is_earned(place)),
-            (None, None) => *granted,
-        };
+        let cell = |later| budget_cell(event, budget, later);
+        let room = rooms.look_around(budget.together(), budget.units, cell, verdict)?;
+        clip(verdict, budget.name, true, room);
     }
     Ok(())
+}
+
+/// Draws on all that was looked into: of windows that are bounded together, on the present one alone.
+fn draw(event: &Event<'_>, basket: Option<Bought<'_>>, shares: &[Share], verdict: &mut Verdict) {
+    let rules = event.rules;
+    let Verdict { taken, bonuses, granted, .. } = verdict;
+    for (cell, used) in taken {
+        let name = cell.split('|').next().unwrap_or_default();
+        let cap = rules.caps.iter().find(|cap| cap.name == name);
+        let of_share = shares.iter().find_map(|share| {
+            let mut caps = rules.line_rules[share.rule as usize].caps.iter();
+            caps.find(|cap| cap.name == name).map(|cap| (cap, share.wanted(cap)))
+        });
+        let is_present = |present: Option<Name>| present.as_ref() == Some(cell);
+        let bonus = rules.bonuses.iter().position(|bonus| bonus.name == name);
+        let budget = rules.budgets.iter().find(|budget| budget.name == name);
+        *used = match (cap, of_share, bonus, budget) {
+            (Some(cap), ..) if is_present(cap.cell(event, basket)) => cap.counts(*granted, basket),
+            (None, Some((cap, wanted)), ..) if is_present(cap.cell(event, basket)) => wanted,
+            (None, None, Some(place), _) => i64::from(bonuses.iter().any(|(earned, _)| *earned == place)),
+            (None, None, None, Some(budget)) if is_present(Some(budget_cell(event, budget, 0))) => *granted,
+            _ => 0,
+        };
+    }
 }
 
 /// What a line earns by, and the rules that count beside that. Excluded lines earn nothing. A rule that counts alone
 /// counts alone; of the others the one with the largest multiplier counts, of equal ones the first, beside those that
 /// state that they add to it or multiply it.
-fn earning(rules: &Rules, attributes: &[Name; 5], holds: &dyn Fn(&WhenRule) -> bool) -> (Earning, Vec<u32>) {
+///
+/// Rules that `is_away` names are as if they were not there.
+pub fn earning(
+    rules: &Rules,
+    attributes: &[Name; 5],
+    holds: &dyn Fn(&WhenRule) -> bool,
+    is_away: &dyn Fn(u32) -> bool,
+) -> (Earning, Vec<u32>) {
     if rules.excluded_department.is_some_and(|department| *attributes[2] == *department) {
         return (Earning::Nothing, Vec::new());
     }
@@ -294,7 +356,7 @@ fn earning(rules: &Rules, attributes: &[Name; 5], holds: &dyn Fn(&WhenRule) -> b
     let mut beside = Vec::new();
     for (rule, index) in rules.line_rules.iter().zip(0..) {
         let matches = |attribute: usize| rule.values.iter().any(|value| *attributes[attribute] == **value);
-        if !rule.attribute.is_none_or(matches) || !holds(&rule.when) {
+        if !rule.attribute.is_none_or(matches) || !holds(&rule.when) || is_away(index) {
             continue;
         }
         match (rule.together, rule.effect) {
@@ -310,7 +372,8 @@ fn earning(rules: &Rules, attributes: &[Name; 5], holds: &dyn Fn(&WhenRule) -> b
 }
 
 /// The units of all lines together with what was left over before, and what is left over now.
-fn basket_units(
+#[must_use]
+pub fn basket_units(
     rules: &Rules,
     purchase: &Purchase,
     judged: &[(Earning, Vec<u32>)],
@@ -442,6 +505,7 @@ fn days_since_epoch(date: Date) -> i32 {
 /// which window it counts in. A ladder may look at it longer.
 #[must_use]
 pub fn last_day_of(name: &str, period: i32) -> i32 {
+    let name = name.split('@').next().unwrap_or(name);
     let ahead = windows_ahead(name);
     let last_of_month = |year: i32, month: i32| {
         let year = i16::try_from(year).expect("simulated years are near");
@@ -487,7 +551,7 @@ mod tests {
                 window: Window::Day,
                 rolling: 1,
                 limit: 5,
-                declines: false,
+                over: Over::Clip,
             }],
             metrics: vec![],
             ladder: Shape {
@@ -539,8 +603,10 @@ mod tests {
                 account_id: "m1",
                 issuers: &Issuers::new(),
                 partner: "north",
+                member: "",
                 happened_at: 0,
                 posted_at: 0,
+                transaction_id: "t1",
             };
             let verdict = judge(&event, &purchase(lines), None).unwrap();
             assert_eq!((verdict.earned, verdict.granted), (earned, granted), "{lines:?}");

@@ -17,6 +17,7 @@ use super::ladder::Shape;
 use super::machine::{Disk, Machine, MachineOptions, Outbox, Trouble};
 use super::model::{Broken, Model, must};
 use super::questions::Question;
+use super::ring::Ring;
 use super::rules::Rules;
 use super::steps::Weights;
 use super::traffic::Traffic;
@@ -146,7 +147,7 @@ impl Simulation {
             life: None,
             clients: Clients::new(options.outside_only),
             traffic,
-            model: Model::default(),
+            model: Model::new(Ring::new(&identity.id_hasher())),
             report: SimReport { seed, ..SimReport::default() },
             late_limit_days,
             ladder,
@@ -395,7 +396,7 @@ impl Simulation {
         let mut fed = Vec::new();
         let mut frame_count = 0;
         let from = self.shadow.end;
-        let shadow = &mut self.shadow;
+        let (shadow, ring) = (&mut self.shadow, &self.model.ring);
         let read = journal.read(from, &mut |frame| {
             if frame.end() <= from {
                 return Ok(ControlFlow::Continue(()));
@@ -405,7 +406,7 @@ impl Simulation {
             shadow.apply_frame(frame, |world, view, record| {
                 match record {
                     Record::Entry(entry) => {
-                        let posting = Posting::of(world, begins_at, view, entry);
+                        let posting = Posting::of(world, ring, begins_at, view, entry);
                         let posting = posting.map_err(|fault| crate::replay::record_error(view, fault))?;
                         fed.push(Fed::Posting(Box::new(posting)));
                     }
@@ -516,6 +517,21 @@ fn check_ids(ids: &IdIndex, model: &Model, identity: &Identity, sampled: &[usize
         let key = hasher.transaction(&posting.partner, &posting.transaction_id);
         let found = look(key, &posting.transaction_id)?.map(|entry| (entry.position.0, entry.freed));
         must!(found == Some((posting.position, false)), "the index knows {posting:?}, not {found:?}");
+        let own = (posting.partner.clone(), posting.transaction_id.clone());
+        let done = [
+            (hasher.reversal(&own.0, &own.1), model.reversed.get(&own), "taken back"),
+            (hasher.release(&own.0, &own.1), model.released.get(&own), "released"),
+            (
+                hasher.restoration(&own.0, Position(posting.position)),
+                model.restored.get(&(own.0.clone(), posting.position)),
+                "restored",
+            ),
+        ];
+        for (key, by, what) in done {
+            let found = look(key, what)?.map(|entry| entry.position.0);
+            let expected = by.map(|index| model.postings[*index].position);
+            must!(found == expected, "{} was {what} by {expected:?}, not {found:?}", posting.transaction_id);
+        }
         let Action::Accrue { purchase, .. } = &posting.action else { continue };
         let receipt = purchase.receipt(&posting.partner);
         let key =
@@ -524,11 +540,13 @@ fn check_ids(ids: &IdIndex, model: &Model, identity: &Identity, sampled: &[usize
         let last = model.receipts.get(&receipt).and_then(|events| events.last());
         let expected = last.filter(|event| event.taken).map(|event| event.position);
         must!(found == expected, "receipt {receipt:?} is taken by {expected:?}, not {found:?}");
-        let key = hasher.reversal(&posting.partner, &posting.transaction_id);
-        let found = look(key, "a reversal")?.map(|entry| entry.position.0);
-        let reversal = model.reversed.get(&(posting.partner.clone(), posting.transaction_id.clone()));
-        let expected = reversal.map(|index| model.postings[*index].position);
-        must!(found == expected, "{} was taken back by {expected:?}, not {found:?}", posting.transaction_id);
+    }
+    for identifier in super::ring::identifiers() {
+        let key = hasher.identifier(&identifier.kind, &identifier.value).into();
+        let found = look(key, "an identifier")?.filter(|entry| !entry.freed).map(|entry| entry.position.0);
+        let last = model.links.get(&identifier).and_then(|events| events.last());
+        let expected = last.filter(|event| event.account.is_some()).map(|event| event.position);
+        must!(found == expected, "{identifier:?} was linked at {expected:?}, not at {found:?}");
     }
     Ok(())
 }

@@ -29,6 +29,8 @@ pub struct LotName {
     pub is_extended: bool,
     /// The instant of death; the largest instant for never.
     pub dies: i64,
+    /// The units wait for an operator.
+    pub is_held: bool,
 }
 
 impl LotName {
@@ -39,7 +41,7 @@ impl LotName {
     }
 
     fn is_spendable(&self, at: i64) -> bool {
-        self.is_alive(at) && self.available_from <= at.div_euclid(NS_PER_MINUTE)
+        !self.is_held && self.is_alive(at) && self.available_from <= at.div_euclid(NS_PER_MINUTE)
     }
 }
 
@@ -145,6 +147,7 @@ pub fn granted_lot(rules: &Rules, issuer: &str, earned_at: i64) -> LotName {
         available_from,
         is_extended: matches!(rules.expiry, ExpiryRule::Inactive(_)),
         dies: rules.expiry.dies(rules.time_zone, day),
+        is_held: false,
     }
 }
 
@@ -177,7 +180,8 @@ pub fn take(
 ) -> i64 {
     let is_fit = |lot: &LotName| match movement {
         Movement::Burn => lot.is_spendable(at),
-        _ => lot.is_alive(at),
+        // What is held is the transaction's that is held, and nobody else's.
+        _ => lot.is_alive(at) && !lot.is_held,
     };
     let mut alive: Vec<(&LotName, i64)> = account.units.iter().map(|(lot, units)| (lot, *units)).collect();
     alive.retain(|(lot, _)| lot.wallet == wallet && is_fit(lot));
@@ -200,7 +204,7 @@ pub fn take_own(account: &AccountModel, moves: &mut Vec<LotMove>, granted: &LotM
     let mut missing = granted.units;
     for (lot, held) in &account.units {
         let is_same_kind = LotName { dies: own.dies, ..lot.clone() } == *own;
-        let may_hold = lot.dies == own.dies || (own.is_extended && lot.dies > own.dies);
+        let may_hold = lot.dies == own.dies || (own.is_extended && !own.is_held && lot.dies > own.dies);
         let taken = (*held).min(missing);
         if is_same_kind && may_hold && lot.is_alive(at) && taken > 0 {
             moves.push(LotMove::new(lot.clone(), Movement::Reverse, -taken));
@@ -217,7 +221,7 @@ pub fn extend(account: &AccountModel, moves: &mut Vec<LotMove>, rules: &Rules, d
     }
     let dies = rules.expiry.dies(rules.time_zone, day);
     let mut lots: Vec<(&LotName, i64)> = account.units.iter().map(|(lot, units)| (lot, *units)).collect();
-    lots.retain(|(lot, _)| lot.is_extended && lot.is_alive(at) && lot.dies < dies);
+    lots.retain(|(lot, _)| lot.is_extended && !lot.is_held && lot.is_alive(at) && lot.dies < dies);
     lots.sort_by_key(|(lot, _)| (lot.wallet, issuers.get(&lot.issuer).copied(), lot.available_from, lot.dies));
     for (lot, held) in lots {
         let left = left(lot, held, moves);

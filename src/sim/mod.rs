@@ -7,12 +7,13 @@
 //! every answer, record and recovered state is held to them.
 //!
 //! [`machine`] is the ledger, [`edge`] the service's protocol in small, [`traffic`] what clients ask, [`clients`] what
-//! they hold the ledger to, [`model`], [`judge`], [`bounds`], [`ladder`], [`lots`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and
-//! [`steps`] the scheduler.
+//! they hold the ledger to, [`model`], [`orders`], [`judge`], [`bounds`], [`rooms`], [`shares`], [`ladder`], [`lots`] and
+//! [`compare`] what must come out, [`watch`] the shared cells, [`life`] and [`steps`] the scheduler.
 //!
 //! What must stay true: a run depends on its seed and options alone: no clock, thread, address or hash order; a failure
 //! names the seed that shows it again.
 
+pub mod asked;
 pub mod bounds;
 #[cfg(feature = "broken-variants")]
 pub mod broken;
@@ -27,10 +28,14 @@ pub mod life;
 pub mod lots;
 pub mod machine;
 pub mod model;
+pub mod orders;
 pub mod questions;
 pub mod reached;
 pub mod rewards;
+pub mod ring;
+pub mod rooms;
 pub mod rules;
+pub mod shares;
 pub mod steps;
 pub mod traffic;
 pub mod watch;

@@ -10,9 +10,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Action, Name, Posting, ReceiptName, Verdict};
-use super::judge::{Event, Rooms, judge, judge_activity, last_day_of, local_date, refusal_by_time};
+use super::judge::{Event, judge, judge_activity, judge_most, last_day_of, local_date, refusal_by_time};
 use super::lots::{Issuers, LotMove, LotName, expired, extend, take, take_own};
-use super::rules::Rules;
+use super::orders::{Links, give_back};
+use super::ring::{Identifier, Ring};
+use super::rooms::Rooms;
+use super::rules::{CellBound, Rules};
 use crate::journal::record::PreviousRecord;
 use crate::ledger::decision::{Movement, Refusal};
 
@@ -45,6 +48,10 @@ pub struct AccountModel {
     pub totals: [i64; 4],
     /// Segments that it is in.
     pub segments: BTreeSet<Name>,
+    /// Identifiers that point to it.
+    pub identifiers: BTreeSet<Identifier>,
+    /// Transactions whose units are held, by partner and id: the cap, the lot, the units, and since when.
+    pub held: BTreeMap<(Name, Name), (Name, LotName, i64, i64)>,
     /// What its last basket left over, and under which version, in the model's parts.
     pub remainder: Option<(u32, i128)>,
     /// By wallet.
@@ -111,8 +118,10 @@ pub fn overflows(rules: &Rules, account: &AccountModel, lots: &[(LotName, i64)],
 #[derive(Clone, Copy, Debug, Default)]
 struct CellModel {
     used: i64,
-    /// The newest use that took something, and the limit it was judged by.
-    newest: (u64, i64),
+    /// The newest use that took something, and the limit it was judged by; none where what goes beyond is held.
+    newest: (u64, Option<i64>),
+    /// The largest limit that any use was judged by.
+    limit_max: i64,
 }
 
 /// A partner's side in one shard: balance, issued, taken back, burned, expired.
@@ -133,8 +142,16 @@ pub struct Model {
     pub publication_ids: BTreeMap<(Name, Name), u64>,
     /// What happened to each receipt, in order.
     pub receipts: BTreeMap<ReceiptName, Vec<ReceiptEvent>>,
-    /// Accruals that were taken back, by partner and id: the place in `postings` of the reversal.
+    /// Transactions that were taken back, by partner and id: the place in `postings` of the reversal or rejection.
     pub reversed: BTreeMap<(Name, Name), usize>,
+    /// Transactions whose units were released.
+    pub released: BTreeMap<(Name, Name), usize>,
+    /// What came back, by partner and the position of the record that had posted the death.
+    pub restored: BTreeMap<(Name, u64), usize>,
+    /// What became of identifiers.
+    pub links: Links,
+    /// What the hashes of the data directory stand for.
+    pub ring: Ring,
     /// By shard, partner and wallet.
     pub partners: BTreeMap<(u16, Name, usize), PartnerModel>,
     /// Per shard: last record, latest posting time, accounts in the order of opening.
@@ -157,6 +174,12 @@ macro_rules! must {
 pub(super) use must;
 
 impl Model {
+    /// Nothing has happened.
+    #[must_use]
+    pub fn new(ring: Ring) -> Self {
+        Self { ring, ..Self::default() }
+    }
+
     /// The version that judges an event, from 1; `None` before the first.
     #[must_use]
     pub fn version_at(&self, event_at: i64) -> Option<(u32, &Rules)> {
@@ -222,6 +245,7 @@ impl Model {
         must!(!taken, "transaction id {} of {} takes effect once", key.1, key.0);
         self.check_order(&posting)?;
         self.issuers.insert(posting.partner.clone(), posting.partner_number);
+        self.check_named(&posting)?;
         let mut expected = self.expect(&posting)?;
         let left = expected.left.take();
         must!(
@@ -240,8 +264,8 @@ impl Model {
         self.note_receipt(&posting)?;
         self.apply(&posting, left);
         let index = self.postings.len();
-        if let (Action::Reverse { original }, None) = (&posting.action, posting.verdict.refusal) {
-            self.reversed.insert((posting.partner.clone(), original.clone()), index);
+        if posting.verdict.refusal.is_none() {
+            self.note_orders(&posting, index);
         }
         if !is_own {
             self.by_id.insert(key, index);
@@ -267,7 +291,19 @@ impl Model {
         must!(refusal.is_none(), "the event of position {} is refused: {refusal:?}", posting.position);
         let posted_at = posting.posted_at;
         let (partner, account_id, issuers) = (&*posting.partner, &*posting.account, &self.issuers);
-        let event = Event { rules, version, account, account_id, issuers, partner, happened_at, posted_at };
+        let (member, transaction_id) = (&*posting.member, &*posting.transaction_id);
+        let event = Event {
+            rules,
+            version,
+            account,
+            account_id,
+            issuers,
+            partner,
+            member,
+            happened_at,
+            posted_at,
+            transaction_id,
+        };
         let wallet = rules.earn_wallet;
         let plain = Verdict {
             program: version,
@@ -280,6 +316,15 @@ impl Model {
         match &posting.action {
             Action::Accrue { .. } | Action::Act { .. } => self.expect_grant(posting, &event),
             Action::Reverse { original } => self.expect_reversal(posting, &event, original),
+            Action::Review { original, releases, .. } => {
+                self.expect_review(posting, &event, plain, (original, *releases))
+            }
+            Action::Restore { expiry, dies, .. } => self.expect_restoration(posting, &event, plain, (*expiry, *dies)),
+            Action::Adjust { wallet, units, dies, .. } => {
+                must!(before.is_some(), "only an account that is there is corrected, at {}", posting.position);
+                Ok(self.expect_adjustment(&event, plain, (*wallet, *units), *dies))
+            }
+            Action::Link { identifier, links, .. } => self.expect_linking(posting, &event, plain, (identifier, *links)),
             Action::Redeem { wallet, units, .. } => {
                 must!(before.is_some(), "only an account that is there is redeemed from, at {}", posting.position);
                 Ok(self.redeem(plain, rules, account, *wallet, *units, posted_at))
@@ -357,14 +402,14 @@ impl Model {
     /// A basket or an activity.
     fn expect_grant(&self, posting: &Posting, event: &Event<'_>) -> Result<Verdict, Broken> {
         let Event { rules, version, account, posted_at, .. } = *event;
-        let mut rooms = posting.uses.iter().map(|taken| (&*taken.cell, taken.room));
+        let mut rooms = Rooms::new(&posting.uses);
         let refused = posting.verdict.refusal.is_some();
-        let found = if refused { None } else { Some(&mut rooms as &mut Rooms<'_>) };
-        let mut verdict = match &posting.action {
-            Action::Act { kind, .. } => judge_activity(event, kind, found)?,
-            Action::Accrue { purchase, .. } => judge(event, purchase, found)?,
-            _ => return Err("only these grant".to_owned()),
+        let judged = |event: &Event<'_>, rooms: Option<&mut Rooms<'_>>| match &posting.action {
+            Action::Act { kind, .. } => judge_activity(event, kind, rooms),
+            Action::Accrue { purchase, .. } => judge(event, purchase, rooms),
+            _ => Err("only these grant".to_owned()),
         };
+        let mut verdict = if refused { judge_most(event, judged)? } else { judged(event, Some(&mut rooms))? };
         let is_known = self.account(&posting.account).is_some();
         verdict.opens_account = !is_known;
         let (_, balance_max) = rules.wallets[rules.earn_wallet];
@@ -403,7 +448,13 @@ impl Model {
         must!(accrual.account == posting.account, "the reversal at {} is of the same account", posting.position);
         must!(accrual.frame < posting.frame, "an accrual is durable before it is taken back");
         let Event { rules, version, account, posted_at, .. } = *event;
-        let granted = undone.lots.iter().find(|change| change.is(Movement::Grant));
+        let mut granted = undone.lots.iter().find(|change| change.is(Movement::Grant)).cloned();
+        let key = (posting.partner.clone(), original.clone());
+        let is_held = account.held.contains_key(&key);
+        if let Some(granted) = granted.as_mut().filter(|_| !is_held) {
+            granted.lot.is_held = false;
+        }
+        let granted = granted.as_ref();
         let wallet = granted.map_or(rules.earn_wallet, |change| change.lot.wallet);
         let balance = account.balance(wallet, posted_at);
         let mut verdict = Verdict { program: version, wallet, balance_after: balance, ..Verdict::default() };
@@ -417,11 +468,8 @@ impl Model {
             }
             verdict.granted = gone - granted.units;
         }
-        let taken = undone.taken.iter().filter(|(_, used)| *used != 0);
-        verdict.taken = taken.map(|(cell, used)| (cell.clone(), -used)).collect();
-        let counters = undone.counters.iter();
-        verdict.counters = counters.map(|(name, period, delta)| (name.clone(), *period, -delta)).collect();
-        verdict.totals = [0, 0, 1, 0, 0];
+        give_back(undone, &mut verdict);
+        verdict.held = is_held.then_some((key.0, key.1, None));
         verdict.balance_after += verdict.granted;
         verdict.lots = lots;
         Ok(verdict)
@@ -435,23 +483,52 @@ impl Model {
     fn draw(&mut self, posting: &Posting) -> Result<(), Broken> {
         for (taken, (_, used)) in posting.uses.iter().zip(&posting.verdict.taken) {
             let index = posting.verdict.program as usize - 1;
-            let limit = self.versions.get(index).and_then(|(_, rules)| rules.limit_of(&taken.cell));
+            let bound = self.versions.get(index).and_then(|(_, rules)| rules.bound_of(&taken.cell));
             let cell = self.cells.entry(taken.cell.clone()).or_default();
             cell.used += used;
-            if *used > 0 {
-                let limit = limit.unwrap_or(0);
-                if taken.version > cell.newest.0 {
-                    cell.newest = (taken.version, limit);
-                }
-                must!(
-                    cell.used <= cell.newest.1,
-                    "cell {} gives out at most {} units, but up to position {} it gave {}",
-                    taken.cell,
-                    cell.newest.1,
-                    posting.position,
-                    cell.used
-                );
+            let Some(bound) = bound.filter(|_| *used > 0) else { continue };
+            let limit = (!bound.holds).then_some(bound.limit);
+            cell.limit_max = cell.limit_max.max(limit.unwrap_or(i64::MAX));
+            if taken.version > cell.newest.0 {
+                cell.newest = (taken.version, limit);
             }
+            let most = cell.newest.1.unwrap_or(i64::MAX);
+            must!(
+                cell.used <= most,
+                "cell {} gives out at most {most} units, but up to position {} it gave {}",
+                taken.cell,
+                posting.position,
+                cell.used
+            );
+            if bound.together.count > 1 {
+                self.check_runs(&taken.cell, &bound, posting)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Model::draw`], of windows that are bounded together: of different cells nobody can say which use came last, so
+    /// that the largest limit counts.
+    fn check_runs(&self, cell: &str, bound: &CellBound, posting: &Posting) -> Result<(), Broken> {
+        let Some((of, period)) = cell.rsplit_once('|') else { return Err(format!("cell {cell} has a window")) };
+        let now: i32 = period.parse().map_err(|_| format!("cell {cell} has a window"))?;
+        let today = posting.posted_at.div_euclid(86_400_000_000_000);
+        let at = |later: i32| {
+            let period = now + later * bound.together.step;
+            let name = of.split('|').next().unwrap_or_default();
+            let may_count = i64::from(last_day_of(name, period)) + bound.kept_days >= today;
+            self.cells.get(&*format!("{of}|{period}")).filter(|_| may_count)
+        };
+        for first in 1 - bound.together.count..=0 {
+            let cells: Vec<&CellModel> = (first..first + bound.together.count).filter_map(at).collect();
+            let used: i64 = cells.iter().map(|cell| cell.used).sum();
+            let most = cells.iter().map(|cell| cell.limit_max).max().unwrap_or(0);
+            must!(
+                used <= most,
+                "{} windows around cell {cell} give out at most {most} units, but up to position {} they gave {used}",
+                bound.together.count,
+                posting.position
+            );
         }
         Ok(())
     }
@@ -460,6 +537,7 @@ impl Model {
         if posting.verdict.refusal.is_some() {
             return Ok(());
         }
+        // A rejection leaves the receipt used.
         let (receipt, taken) = match &posting.action {
             Action::Accrue { purchase, .. } => (purchase.receipt(&posting.partner), true),
             Action::Reverse { original } => {
@@ -505,9 +583,31 @@ impl Model {
             // Granted, burned, expired, taken back: where each lies in the lives of a wallet and of a partner. Units whose
             // death is put off stay what they were.
             let places = [(0, 1), (3, 3), (4, 4), (1, 2)];
+            let life = account.wallets.entry(*wallet).or_default();
+            if change.is(Movement::Restore) {
+                partner[4] -= i128::from(change.units);
+                life[4] -= change.units;
+            }
             let Some((of_wallet, of_partner)) = places.get(usize::from(change.movement)).copied() else { continue };
             partner[of_partner] += i128::from(change.units.abs());
-            account.wallets.entry(*wallet).or_default()[of_wallet] += change.units.abs();
+            life[of_wallet] += change.units.abs();
+        }
+        if let Some((identifier, links)) = &verdict.identifier {
+            if *links {
+                account.identifiers.insert(identifier.clone());
+            } else {
+                account.identifiers.remove(identifier);
+            }
+        }
+        if let Some((partner, id, cap)) = verdict.held.clone() {
+            let grant = verdict.lots.iter().find(|change| change.is(Movement::Grant));
+            match cap.zip(grant) {
+                Some((cap, grant)) => {
+                    let held = (cap, grant.lot.clone(), grant.units, posting.posted_at);
+                    account.held.insert((partner, id), held);
+                }
+                None => drop(account.held.remove(&(partner, id))),
+            }
         }
         for (segment, joined) in &verdict.segments {
             if *joined {

@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 
 use super::clients::Clients;
 use super::compare;
-use super::facts::{Name, Purchase, Verdict, uses_of};
-use super::judge::{Event, judge, refusal_by_time};
+use super::facts::{Action, Name, Verdict, uses_of};
+use super::judge::{Event, judge, judge_activity, judge_most, refusal_by_time};
 use super::life::Life;
 use super::model::{AccountModel, Broken, Model, must};
+use super::rooms::Rooms;
 use super::watch::{Glance, limit_of};
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::Position;
@@ -24,8 +25,8 @@ use crate::shard::job::{AccountView, QuoteJob};
 pub struct Question {
     /// The account.
     pub account: Name,
-    /// Of a quote: who would issue, and for what.
-    pub quote: Option<(Name, Purchase)>,
+    /// Of a quote: who would issue, which member it is about, and the purchase or activity.
+    pub quote: Option<(Name, Name, Action)>,
     /// The stamp.
     pub stamp: i64,
     /// The latest record of the account that any answer had shown.
@@ -78,7 +79,7 @@ impl Question {
         let Some(state) = model.account_at(account, found).filter(|state| state.seq == found) else {
             return Err(format!("record {found} of account {account} is durable"));
         };
-        compare::account(&view.account, state, &life.machine.dictionary, late_limit_days)?;
+        compare::account(&view.account, state, &life.machine.dictionary, &model.ring, late_limit_days)?;
         let position = Some(Position(state.position));
         must!(
             view.account.position == position,
@@ -98,31 +99,51 @@ impl Question {
         let seen = self.seen(life, model)?;
         let posted_at = job.outcome.posted_at.0;
         must!(posted_at >= self.stamp, "a quote is for now or later");
-        let found = Verdict::of(&job.outcome.decision, &life.machine.dictionary);
+        let found = Verdict::of(&job.outcome.decision, &life.machine.dictionary, &model.ring);
         let uses = uses_of(&job.outcome.decision, &life.machine.dictionary);
-        let (Some((partner, purchase)), Some((_, glance))) = (&self.quote, &self.decided) else {
-            return Err("a quote has a purchase".to_owned());
+        let (Some((partner, member, action)), Some((_, glance))) = (&self.quote, &self.decided) else {
+            return Err("a quote is about something".to_owned());
         };
-        let Some((version, rules)) = model.version_at(purchase.receipt_at.min(posted_at)) else {
+        let happened_at = match action {
+            Action::Accrue { purchase, .. } => purchase.receipt_at,
+            Action::Act { happened_at, .. } => *happened_at,
+            _ => return Err("a quote is about a purchase or an activity".to_owned()),
+        };
+        let judge = |event: &Event<'_>, rooms: Option<&mut Rooms<'_>>| match action {
+            Action::Accrue { purchase, .. } => judge(event, purchase, rooms),
+            Action::Act { kind, .. } => judge_activity(event, kind, rooms),
+            _ => Err("a quote is about a purchase or an activity".to_owned()),
+        };
+        let Some((version, rules)) = model.version_at(happened_at.min(posted_at)) else {
             let expected = Some(Refusal::ProgramNotInForce);
             must!(found.refusal == expected, "no version judges the quote, so it is not {found:?}");
             return Ok(());
         };
-        let by_time = refusal_by_time(rules, purchase.receipt_at, posted_at);
+        let by_time = refusal_by_time(rules, happened_at, posted_at);
         if by_time.is_some() {
             must!(found.refusal == by_time, "the quote is refused as {by_time:?}, not {found:?}");
             return Ok(());
         }
         let unopened = AccountModel::default();
-        let happened_at = purchase.receipt_at;
         let (account_id, issuers) = (&*self.account, &model.issuers);
         let (_, balance_max) = rules.wallets[rules.earn_wallet];
+        let about = |account| Event {
+            rules,
+            version,
+            account,
+            account_id,
+            issuers,
+            partner,
+            member,
+            happened_at,
+            posted_at,
+            transaction_id: "",
+        };
         if found.refusal.is_some() {
             let mut nearest = None;
             for seq in &seen {
                 let account = model.account_at(&self.account, *seq).filter(|_| *seq > 0).unwrap_or(&unopened);
-                let event = Event { rules, version, account, account_id, issuers, partner, happened_at, posted_at };
-                let expected = judge(&event, purchase, None)?;
+                let expected = judge_most(&about(account), judge)?;
                 if found.refusal == Some(Refusal::BalanceLimitExceeded) && expected.balance_after > balance_max {
                     return Ok(());
                 }
@@ -143,9 +164,8 @@ impl Question {
         for seq in seen {
             let state = model.account_at(&self.account, seq).filter(|_| seq > 0);
             let account = state.unwrap_or(&unopened);
-            let event = Event { rules, version, account, account_id, issuers, partner, happened_at, posted_at };
-            let mut rooms = uses.iter().map(|taken| (&*taken.cell, taken.room));
-            let mut expected = judge(&event, purchase, Some(&mut rooms))?;
+            let mut rooms = Rooms::new(&uses);
+            let mut expected = judge(&about(account), Some(&mut rooms))?;
             expected.opens_account = state.is_none();
             expected.left = None;
             if expected.balance_after <= balance_max && expected == found {

@@ -2,11 +2,13 @@
 //!
 //! What must stay true: nothing is judged here.
 
+use std::collections::BTreeMap;
+
 use super::SimReport;
-use super::bounds::Subject;
+use super::bounds::{CapRule, Over, Subject};
 use super::facts::{Action, Posting, Verdict};
 use super::model::Model;
-use super::rules::{Measure, Rules};
+use super::rules::{Measure, Rules, Window};
 use crate::ledger::decision::Movement;
 
 /// Counts what a record shows.
@@ -22,21 +24,68 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
     for (_, is_budget, _) in &verdict.clips {
         report.reach(if *is_budget { "a budget clipped" } else { "a cap clipped" });
     }
-    match &posting.action {
-        Action::Accrue { purchase, .. } => {
-            if model.receipts.contains_key(&purchase.receipt(&posting.partner)) {
-                report.reach("a receipt earned again after a reversal");
-            }
-        }
-        Action::Expire => report.reach("a sweep posted what had died"),
-        Action::Load { .. } => report.reach("an opening balance was loaded"),
-        Action::Reverse { .. } | Action::Redeem { .. } | Action::Act { .. } | Action::Enrol { .. } => {}
+    if let Action::Accrue { purchase, .. } = &posting.action
+        && model.receipts.contains_key(&purchase.receipt(&posting.partner))
+    {
+        report.reach("a receipt earned again after a reversal");
     }
+    if verdict.refusal.is_none() {
+        report.reach(kind_of(&posting.action));
+    }
+    if posting.named_by.is_some() {
+        report.reach("an account was named by an identifier");
+    }
+    note_reviews(report, posting, model);
     note_caps(report, verdict, model);
     note_terms(report, posting, model);
     note_rewards(report, posting, model);
     for situation in super::watch::situations(posting, model) {
         report.reach(situation);
+    }
+}
+
+/// Every kind of command there is, by what came of it.
+fn kind_of(action: &Action) -> &'static str {
+    match action {
+        Action::Accrue { .. } => "a purchase earned or was judged",
+        Action::Reverse { .. } => "an accrual was reversed",
+        Action::Redeem { .. } => "units were redeemed",
+        Action::Act { .. } => "an activity was judged",
+        Action::Enrol { .. } => "an account was enrolled",
+        Action::Load { .. } => "an opening balance was loaded",
+        Action::Review { releases: true, .. } => "held units were released",
+        Action::Review { releases: false, .. } => "held units were rejected",
+        Action::Restore { .. } => "dead units came back",
+        Action::Adjust { units: 1.., .. } => "an operator granted units",
+        Action::Adjust { .. } => "an operator took units",
+        Action::Link { links: true, .. } => "an identifier was linked",
+        Action::Link { links: false, .. } => "an identifier was unlinked",
+        Action::Expire => "a sweep posted what had died",
+    }
+}
+
+/// Counts what a record shows of what is held.
+fn note_reviews(report: &mut SimReport, posting: &Posting, model: &Model) {
+    let verdict = &posting.verdict;
+    if verdict.held.as_ref().is_some_and(|(_, _, cap)| cap.is_some()) {
+        let of_activity = matches!(posting.action, Action::Act { .. });
+        report.reach(if of_activity { "an activity was held" } else { "a basket was held" });
+    }
+    match &posting.action {
+        Action::Reverse { original } if verdict.held.is_some() => {
+            report.reach("a reversal ended a hold");
+            let posted = model.posted(&posting.partner, original);
+            if posted.is_some_and(|posted| posted.uses.iter().any(|taken| taken.used > 0)) {
+                report.reach("a reversal of what was held gave room back");
+            }
+        }
+        Action::Reverse { original } if model.released.contains_key(&(posting.partner.clone(), original.clone())) => {
+            report.reach("what was released was reversed");
+        }
+        Action::Review { releases: true, .. } if verdict.lots.is_empty() => {
+            report.reach("a release came when the units had died");
+        }
+        _ => {}
     }
 }
 
@@ -52,7 +101,6 @@ fn note_rewards(report: &mut SimReport, posting: &Posting, model: &Model) {
         report.reach("a command posted what had died");
     }
     if let (Action::Reverse { original }, true) = (&posting.action, is_granted) {
-        report.reach("an accrual was reversed");
         let undone = model.posted(&posting.partner, original).map_or(0, |accrual| accrual.verdict.granted);
         if verdict.granted != -undone {
             report.reach("a reversal took nothing for what had died");
@@ -81,27 +129,80 @@ fn rules_of<'m>(model: &'m Model, verdict: &Verdict) -> Option<&'m Rules> {
     model.versions.get(index).map(|(_, rules)| rules)
 }
 
-/// Counts which kinds of caps withheld something.
+/// Counts which kinds of caps withheld something or held it.
 fn note_caps(report: &mut SimReport, verdict: &Verdict, model: &Model) {
     let Some(rules) = rules_of(model, verdict) else { return };
-    let clipped = verdict.clips.iter().map(|(name, _, _)| name);
-    for cap in rules.caps.iter().filter(|cap| clipped.clone().chain(&verdict.over_velocity).any(|n| **n == *cap.name)) {
-        if cap.rolling > 1 {
-            report.reach("a rolling cap struck");
+    let clipped: Vec<&str> = verdict.clips.iter().map(|(name, _, _)| &**name).collect();
+    let holding = verdict.held.as_ref().and_then(|(_, _, cap)| cap.as_deref());
+    let struck = |name: &str| clipped.contains(&name) || verdict.over_velocity.as_deref() == Some(name);
+    for cap in rules.caps.iter().filter(|cap| struck(cap.name) || holding == Some(cap.name)) {
+        note_cap(report, cap, holding == Some(cap.name));
+    }
+    for cap in rules.line_rules.iter().flat_map(|rule| &rule.caps).filter(|cap| struck(cap.name)) {
+        report.reach(match cap.subject {
+            Subject::Account => "a rule's cap of an account struck",
+            Subject::Member => "a rule's cap of a member struck",
+            Subject::Store => "a rule's cap of a store struck",
+            _ => "a rule's cap of the whole programme struck",
+        });
+        let left_out = verdict.clips.iter().any(|(name, _, units)| **name == *cap.name && *units == 0);
+        report.reach(if left_out { "a rule did not count for its cap" } else { "a rule's cap clipped" });
+    }
+    for budget in rules.budgets.iter().filter(|budget| clipped.contains(&budget.name)) {
+        report.reach(match (budget.window, budget.rolling) {
+            (Window::Lifetime, _) => "a budget in all clipped",
+            (_, 1) => "a budget of a window clipped",
+            _ => "a rolling budget clipped",
+        });
+    }
+    for (of, count) in windows_named(verdict) {
+        if count > 1 {
+            let is_capped = rules.caps.iter().any(|cap| cap.name == of);
+            report.reach(if is_capped {
+                "a shared cap saw other windows"
+            } else {
+                "a rule or budget saw other windows"
+            });
         }
-        match cap.subject {
-            Subject::Account => {}
-            Subject::Store => report.reach("a store's cap struck"),
-            Subject::Terminal => report.reach("a till's cap struck"),
-            Subject::Cashier => report.reach("a cashier's cap struck"),
-            Subject::Partner => report.reach("a partner's cap struck"),
-            Subject::Programme => report.reach("a cap of the whole programme struck"),
-        }
-        match cap.measure {
-            Measure::Units if cap.declines => report.reach("a cap declined what it could have clipped"),
-            Measure::EligibleAmount => report.reach("a cap on amounts struck"),
-            Measure::Units | Measure::EarningBaskets => {}
-        }
+    }
+}
+
+/// How many windows of each counter a record names.
+fn windows_named(verdict: &Verdict) -> BTreeMap<&str, usize> {
+    let mut named = BTreeMap::new();
+    for (cell, _) in &verdict.taken {
+        *named.entry(cell.split('|').next().unwrap_or_default()).or_default() += 1;
+    }
+    named
+}
+
+fn note_cap(report: &mut SimReport, cap: &CapRule, holds: bool) {
+    report.reach(match (cap.subject, cap.rolling > 1) {
+        (Subject::Account, false) => "an account's cap struck",
+        (Subject::Account, true) => "a rolling cap struck",
+        (Subject::Member, false) => "a member's cap struck",
+        (Subject::Member, true) => "a rolling cap of members struck",
+        (Subject::Store, false) => "a store's cap struck",
+        (Subject::Store, true) => "a rolling cap of a store struck",
+        (Subject::Terminal, false) => "a till's cap struck",
+        (Subject::Terminal, true) => "a rolling cap of a till struck",
+        (Subject::Cashier, _) => "a cashier's cap struck",
+        (Subject::Partner, false) => "a partner's cap struck",
+        (Subject::Partner, true) => "a rolling cap of a partner struck",
+        (Subject::Programme, false) => "a cap of the whole programme struck",
+        (Subject::Programme, true) => "a rolling cap of the whole programme struck",
+    });
+    report.reach(match (cap.measure, cap.over) {
+        (Measure::Units, Over::Clip) => "a cap on units clipped",
+        (Measure::Units, Over::Decline) => "a cap declined what it could have clipped",
+        (Measure::Units, Over::Hold) => "a cap on units held",
+        (Measure::EarningBaskets, Over::Hold) => "a cap on baskets held",
+        (Measure::EarningBaskets, _) => "a cap on baskets struck",
+        (Measure::EligibleAmount, Over::Hold) => "a cap on amounts held",
+        (Measure::EligibleAmount, _) => "a cap on amounts struck",
+    });
+    if holds && !cap.subject.is_own() {
+        report.reach("a shared cap held");
     }
 }
 

@@ -8,11 +8,12 @@ use std::fmt::Write as _;
 
 use jiff::civil::Date;
 
-use super::bounds::{CapRule, draw_caps, write_cap};
+use super::bounds::{CapRule, draw_caps, draw_rule_caps, write_cap};
 use super::dice::Dice;
 use super::ladder::{Shape, draw_levels, write_ladder};
 use super::lots::ExpiryRule;
 use super::rewards::{BonusRule, EXPERIMENTS, Experiment, WhenRule, draw_bonuses, write_rewards};
+use super::rooms::Windows;
 
 /// What a line carries, in the order in which rules look at it.
 pub const ATTRIBUTES: [&str; 5] = ["sku", "category", "department", "brand", "margin_class"];
@@ -148,6 +149,8 @@ pub struct LineRule {
     pub together: Together,
     /// What must hold.
     pub when: WhenRule,
+    /// What the rule may give.
+    pub caps: Vec<CapRule>,
 }
 
 /// A budget of the whole programme.
@@ -157,8 +160,33 @@ pub struct BudgetRule {
     pub name: &'static str,
     /// The most that may be granted.
     pub units: i64,
+    /// Per which window of posting.
+    pub window: Window,
+    /// So many windows that follow each other are bounded together.
+    pub rolling: i32,
     /// First and last local day of posting, as days since 1970-01-01.
     pub days: Option<(i32, i32)>,
+}
+
+impl BudgetRule {
+    /// The windows that are bounded together.
+    #[must_use]
+    pub fn together(&self) -> Windows {
+        Windows { count: self.rolling, step: self.window.step() }
+    }
+}
+
+/// What bounds a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CellBound {
+    /// The most that may be taken from it in all, or from the windows that are bounded together.
+    pub limit: i64,
+    /// These.
+    pub together: Windows,
+    /// What goes beyond is granted, and held.
+    pub holds: bool,
+    /// So many days after the last window in which it is looked at, a receipt can still fall under it.
+    pub kept_days: i64,
 }
 
 /// How a sum is rounded.
@@ -231,13 +259,20 @@ impl Rules {
         let has_levels = has_ladder_metric && (ladder.looks_back() || dice.percent(70));
         let levels = if has_levels { draw_levels(dice) } else { Vec::new() };
         let experiments = EXPERIMENTS[..dice.index(EXPERIMENTS.len() + 1)].to_vec();
-        let line_rules = draw_line_rules(dice, has_levels, experiments.len());
+        let mut line_rules = draw_line_rules(dice, has_levels, experiments.len());
         let multiply_count = line_rules.iter().filter(|rule| rule.together == Together::Multiply).count();
         let mut rounding =
             *dice.pick(&[RoundingRule::Floor, RoundingRule::HalfUp, RoundingRule::HalfEven, RoundingRule::Carry]);
         if multiply_count > 2 && rounding == RoundingRule::Carry {
             // What is left over would be in parts too small to be carried.
             rounding = RoundingRule::Floor;
+        }
+        let mut taken = Vec::new();
+        for rule in &mut line_rules {
+            let gives = !matches!(rule.effect, Effect::Multiplier(..=10_000));
+            if gives && dice.percent(45) {
+                rule.caps = draw_rule_caps(dice, &mut taken, rounding == RoundingRule::Carry);
+            }
         }
         let pending_days = *dice.pick(&[0, 0, 0, 1, 2]);
         let mut expiry = ExpiryRule::draw(dice);
@@ -271,14 +306,27 @@ impl Rules {
         }
     }
 
-    /// The most that may be taken from a cell in all: of a budget, a shared cap or the places of a bonus. `cell` begins
-    /// with the name in the file.
+    /// All caps: those of the programme, then those of its rules.
+    pub fn all_caps(&self) -> impl Iterator<Item = &CapRule> {
+        self.caps.iter().chain(self.line_rules.iter().flat_map(|rule| &rule.caps))
+    }
+
+    /// What bounds a cell: of a budget, a shared cap or the places of a bonus. `cell` begins with the name in the file.
     #[must_use]
-    pub fn limit_of(&self, cell: &str) -> Option<i64> {
+    pub fn bound_of(&self, cell: &str) -> Option<CellBound> {
         let name = cell.split('|').next()?;
-        let budget = self.budgets.iter().find(|budget| budget.name == name).map(|budget| budget.units);
-        let cap = self.caps.iter().find(|cap| cap.name == name).map(|cap| cap.limit);
-        budget.or(cap).or_else(|| self.bonuses.iter().find(|bonus| bonus.name == name)?.places)
+        let kept_days = self.late_limit_days;
+        let budget = self.budgets.iter().find(|budget| budget.name == name);
+        let budget =
+            budget.map(|one| CellBound { limit: one.units, together: one.together(), holds: false, kept_days });
+        let cap = self.all_caps().find(|cap| cap.name == name).map(|cap| {
+            let holds = cap.over == super::bounds::Over::Hold;
+            CellBound { limit: cap.limit, together: cap.together(), holds, kept_days }
+        });
+        budget.or(cap).or_else(|| {
+            let limit = self.bonuses.iter().find(|bonus| bonus.name == name)?.places?;
+            Some(CellBound { limit, together: Windows { count: 1, step: 1 }, holds: false, kept_days })
+        })
     }
 
     /// The programme file. `serial` tells files with equal rules apart.
@@ -320,7 +368,7 @@ impl Rules {
             write_line_rule(out, index, rule)?;
         }
         for cap in &self.caps {
-            write_cap(out, cap)?;
+            write_cap(out, "caps", cap)?;
         }
         for MetricRule { name, measure, window } in &self.metrics {
             let (measure, window) = (measure.name(), window.name());
@@ -330,6 +378,9 @@ impl Rules {
         write_rewards(out, &self.experiments, &self.bonuses)?;
         for budget in &self.budgets {
             writeln!(out, "[[budgets]]\nname = \"{}\"\nunits = {}", budget.name, budget.units)?;
+            if budget.window != Window::Lifetime {
+                writeln!(out, "window = \"{}\"\nrolling = {}", budget.window.name(), budget.rolling)?;
+            }
             if let Some((from, until)) = budget.days {
                 writeln!(out, "from = {}\nuntil = {}", date_of(from), date_of(until))?;
             }
@@ -353,6 +404,9 @@ fn write_line_rule(out: &mut String, index: usize, rule: &LineRule) -> std::fmt:
         }
     }
     out.push_str(&rule.when.written());
+    for cap in &rule.caps {
+        write_cap(out, "rules.caps", cap)?;
+    }
     Ok(())
 }
 
@@ -395,7 +449,7 @@ fn draw_line_rules(dice: &mut Dice, has_levels: bool, experiment_count: usize) -
             multiplier => multiplier,
         };
         let when = WhenRule::draw(dice, true, has_levels, experiment_count);
-        rules.push(LineRule { attribute, values, effect, together, when });
+        rules.push(LineRule { attribute, values, effect, together, when, caps: Vec::new() });
     }
     rules
 }
@@ -419,13 +473,22 @@ fn draw_metrics(dice: &mut Dice, ladder: &Shape) -> Vec<MetricRule> {
     candidates.into_iter().filter(|(name, ..)| is_there(name, dice)).map(metric).collect()
 }
 
+/// Budgets: what a name counts in is the same in all versions.
+pub const BUDGETS: [(&str, Window, i32); 5] = [
+    ("budget-north", Window::Lifetime, 1),
+    ("budget-sale", Window::Lifetime, 1),
+    ("budget-all", Window::Lifetime, 1),
+    ("budget-a-day", Window::Day, 1),
+    ("budget-in-4-hour", Window::Hour, 4),
+];
+
 fn draw_budgets(dice: &mut Dice, today: i32) -> Vec<BudgetRule> {
     let mut budgets = Vec::new();
-    for name in ["budget-north", "budget-sale", "budget-all"] {
-        if dice.percent(50) {
+    for (name, window, rolling) in BUDGETS {
+        if dice.percent(40) {
             let first = today + i32::try_from(dice.number(-2..3)).expect("a small number");
             let days = dice.percent(30).then(|| (first, first + 2));
-            budgets.push(BudgetRule { name, units: *dice.pick(&[1, 50, 400, 3_000, 20_000]), days });
+            budgets.push(BudgetRule { name, units: *dice.pick(&[1, 50, 400, 3_000, 20_000]), window, rolling, days });
         }
     }
     budgets

@@ -6,11 +6,13 @@
 use super::clients::{Begun, Verified};
 use super::dice::Dice;
 use super::edge::{Answer, Told};
+use super::facts::{Posting, Request};
 use super::life::{Life, Simulation};
 use super::machine::{Machine, Message, Trouble};
 use super::model::Broken;
 use super::questions::Question;
 use super::rules::{Rules, Window};
+use crate::ledger::decision::Movement;
 use crate::ledger::types::{SymbolId, TimestampNs};
 use crate::shard::job::Job;
 use crate::shard::publishing::Draft;
@@ -290,12 +292,33 @@ impl Simulation {
             (56..65, Some(_)) => return self.send(any, None),
             (50..56, Some(of)) => self.traffic.changed(dice, now, &of),
             (44..50, Some(of)) => self.traffic.same_receipt(dice, now, &of),
-            (32..44, Some(of)) => self.traffic.reversal(dice, &of),
+            (32..41, Some(of)) => self.traffic.reversal(dice, &of),
+            (24..32, Some(of)) => self.at_the_desk(&of),
             _ => self.traffic.anything(dice, now),
         };
         let deadline = self.dice.percent(3).then(|| self.monotonic_ns + self.dice.number(0..200_000));
         let index = self.clients.add(request);
         self.send(index, deadline)
+    }
+
+    /// What a service desk asks: it knows what is held, and what has died.
+    fn at_the_desk(&mut self, of: &Request) -> Request {
+        let (dice, now) = (&mut self.dice, self.now);
+        let account = self.traffic.account(dice);
+        let held = self.model.account(&account).and_then(|account| account.held.keys().next().cloned());
+        let postings = &self.model.postings;
+        let recent = &postings[postings.len().saturating_sub(400)..];
+        let has_died = |posting: &&Posting| posting.verdict.lots.iter().any(|change| change.is(Movement::Expire));
+        let dead: Vec<&Posting> = recent.iter().filter(has_died).collect();
+        if !dead.is_empty() && dice.percent(40) {
+            let one = *dice.pick(&dead);
+            return self.traffic.restoration(dice, now, &one.account, one.position);
+        }
+        match held {
+            Some((partner, id)) if dice.percent(90) => self.traffic.review(dice, &partner, &id),
+            _ if dice.percent(30) => self.traffic.review(dice, &of.partner, &of.transaction_id),
+            _ => self.traffic.anything(dice, now),
+        }
     }
 
     /// A client sends a command, for the first time or again.
@@ -323,14 +346,11 @@ impl Simulation {
             let call = all.next_call;
             all.next_call += 1;
             let (account, stamp) = (all.traffic.account(&mut all.dice), all.now);
-            let quote = all.dice.percent(50).then(|| {
-                let purchase = all.traffic.purchase(&mut all.dice, stamp);
-                (all.traffic.partner(&mut all.dice), purchase)
-            });
+            let quote = all.dice.percent(50).then(|| all.traffic.question(&mut all.dice, stamp));
             let shown = all.clients.shown.get(&account).copied().unwrap_or(0);
             match &quote {
-                Some((partner, purchase)) => {
-                    life.edge.quote(&mut life.machine, call, &account, partner, purchase, stamp);
+                Some((partner, member, action)) => {
+                    life.edge.quote(&mut life.machine, call, &account, (partner, member, action), stamp);
                 }
                 None => life.edge.account(&mut life.machine, call, &account, stamp),
             }
@@ -376,7 +396,7 @@ impl Simulation {
             all.sources.insert(source.clone(), rules);
             let is_named = all.dice.percent(60);
             let id = if is_named { format!("pub-{}", all.dice.below(40)) } else { String::new() };
-            let partner = if is_named { super::edge::intern(&life.machine, "north") } else { SymbolId::EMPTY };
+            let partner = if is_named { super::asked::intern(&life.machine, "north") } else { SymbolId::EMPTY };
             let effective = TimestampNs(effective_at);
             let draft = Draft { source, effective_at: effective, partner, transaction_id: id.into() };
             let is_begun = life.machine.publish(draft, all.now)?;

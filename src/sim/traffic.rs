@@ -6,6 +6,7 @@ use super::dice::Dice;
 use super::facts::{Action, Name, Purchase, PurchaseLine, Request};
 use super::lots::{LotName, NEVER};
 use super::rewards::{ACTIVITIES, SEGMENTS};
+use super::ring::{Identifier, MEMBERS, identifiers};
 use super::rules::{BRANDS, CATEGORIES, DEPARTMENTS};
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
@@ -133,7 +134,20 @@ impl Traffic {
         if dice.percent(1) {
             transaction_id = format!("pub-{}", dice.below(40)).into();
         }
-        Request { partner, transaction_id, action: Action::Accrue { account, purchase } }
+        let action = Action::Accrue { account, purchase };
+        self.named(dice, Request::new(partner, transaction_id, action))
+    }
+
+    /// The same request, now and then about a member, or of an account that is named by an identifier.
+    fn named(&self, dice: &mut Dice, mut request: Request) -> Request {
+        if request.action.member_field().is_some() && dice.percent(40) {
+            request.member = (*dice.pick(&MEMBERS)).into();
+        }
+        let may_be_named = !matches!(request.action, Action::Enrol { .. } | Action::Link { links: true, .. });
+        if may_be_named && dice.percent(12) {
+            request.name(dice.pick(&identifiers()).clone());
+        }
+        request
     }
 
     /// A command that was never asked for: mostly an accrual.
@@ -142,8 +156,24 @@ impl Traffic {
             // So that a commit has several frames.
             return self.accrual(dice, now);
         }
-        let action = match dice.below(20) {
+        let action = match dice.below(24) {
             0..12 => return self.accrual(dice, now),
+            20..22 => {
+                let grants = dice.percent(50);
+                let day = now.div_euclid(NS_PER_DAY) + dice.number(1..6);
+                Action::Adjust {
+                    account: self.account(dice),
+                    wallet: usize::from(dice.percent(20)),
+                    units: if grants { dice.number(1..80) } else { -dice.number(1..40) },
+                    dies: (grants && dice.percent(40)).then_some(day * NS_PER_DAY),
+                    note: "".into(),
+                }
+            }
+            22.. => {
+                let partner = self.partner(dice);
+                let transaction_id = self.fresh_id(dice);
+                return self.linking(dice, partner, transaction_id);
+            }
             12..16 => {
                 let units = if dice.percent(70) { dice.number(1..40) } else { dice.number(1..4_000) };
                 Action::Redeem { account: self.account(dice), wallet: usize::from(dice.percent(15)), units }
@@ -153,10 +183,50 @@ impl Traffic {
             _ => {
                 let partner = self.partner(dice);
                 let action = Action::Load { account: self.account(dice), lots: lots(dice, &partner, now) };
-                return Request { partner, transaction_id: self.fresh_id(dice), action };
+                return Request::new(partner, self.fresh_id(dice), action);
             }
         };
-        Request { partner: self.partner(dice), transaction_id: self.fresh_id(dice), action }
+        let request = Request::new(self.partner(dice), self.fresh_id(dice), action);
+        if matches!(request.action, Action::Adjust { .. }) { request } else { self.named(dice, request) }
+    }
+
+    /// An identifier that is to point to an account, or no longer.
+    fn linking(&self, dice: &mut Dice, partner: Name, transaction_id: Name) -> Request {
+        let (identifier, links) = (dice.pick(&identifiers()).clone(), dice.percent(60));
+        let action = Action::Link { account: self.account(dice), identifier: identifier.clone(), links };
+        let mut request = Request::new(partner, transaction_id, action);
+        if !links && dice.percent(70) {
+            request.name(identifier);
+        }
+        request
+    }
+
+    /// What a service desk decides on a transaction.
+    pub fn review(&mut self, dice: &mut Dice, partner: &Name, original: &Name) -> Request {
+        let original = if dice.percent(3) { "never-seen".into() } else { original.clone() };
+        let action = Action::Review { original, releases: dice.percent(55), note: "".into() };
+        Request::new(partner.clone(), self.fresh_id(dice), action)
+    }
+
+    /// What a service desk brings back of an account, of what died with the record at a position.
+    pub fn restoration(&mut self, dice: &mut Dice, now: i64, account: &Name, expiry: u64) -> Request {
+        let account = if dice.percent(4) { self.account(dice) } else { account.clone() };
+        let expiry = if dice.percent(4) { dice.below(1 << 20) } else { expiry };
+        let dies = now + dice.number(1..20 * 86_400) * NS_PER_SECOND;
+        let action = Action::Restore { account, expiry, dies, note: "".into() };
+        Request::new(self.partner(dice), self.fresh_id(dice), action)
+    }
+
+    /// A purchase or an activity to be asked about.
+    pub fn question(&mut self, dice: &mut Dice, now: i64) -> (Name, Name, Action) {
+        let account = Name::default();
+        let action = if dice.percent(30) {
+            self.activity(dice, now)
+        } else {
+            Action::Accrue { account, purchase: self.purchase(dice, now) }
+        };
+        let member = if dice.percent(40) { Name::from(*dice.pick(&MEMBERS)) } else { Name::default() };
+        (self.partner(dice), member, action)
     }
 
     fn activity(&self, dice: &mut Dice, now: i64) -> Action {
@@ -186,7 +256,7 @@ impl Traffic {
     pub fn reversal(&mut self, dice: &mut Dice, of: &Request) -> Request {
         let original = if dice.percent(3) { "never-seen".into() } else { of.transaction_id.clone() };
         let transaction_id = self.fresh_id(dice);
-        Request { partner: of.partner.clone(), transaction_id, action: Action::Reverse { original } }
+        Request::new(of.partner.clone(), transaction_id, Action::Reverse { original })
     }
 
     /// The receipt of an earlier accrual presented once more under a new id, mostly by another account.
@@ -196,12 +266,20 @@ impl Traffic {
         (purchase.store, purchase.terminal) = (theirs.store.clone(), theirs.terminal.clone());
         (purchase.business_day, purchase.receipt_number) = (theirs.business_day, theirs.receipt_number.clone());
         let (account, transaction_id) = (self.account(dice), self.fresh_id(dice));
-        Request { partner: of.partner.clone(), transaction_id, action: Action::Accrue { account, purchase } }
+        Request::new(of.partner.clone(), transaction_id, Action::Accrue { account, purchase })
     }
 
     /// The same id with other content.
     pub fn changed(&mut self, dice: &mut Dice, now: i64, of: &Request) -> Request {
         let mut changed = of.clone();
+        if changed.action.member_field().is_some() && dice.percent(10) {
+            changed.member = if changed.member.is_empty() { MEMBERS[0].into() } else { Name::default() };
+            return changed;
+        }
+        if changed.named_by.is_some() && dice.percent(30) {
+            changed.name(dice.pick(&identifiers()).clone());
+            return changed;
+        }
         match &mut changed.action {
             Action::Reverse { original } => {
                 *original = if dice.percent(50) { "another".into() } else { self.fresh_id(dice) };
@@ -231,13 +309,58 @@ impl Traffic {
             Action::Enrol { .. } => changed.action = self.enrolment(dice),
             Action::Load { account, .. } if dice.percent(30) => *account = self.account(dice),
             Action::Load { lots, .. } => lots[0].1 += 1,
+            Action::Review { original, releases, note } => match dice.below(3) {
+                0 => *original = "another".into(),
+                1 => *releases = !*releases,
+                _ => *note = "on second thoughts".into(),
+            },
+            Action::Restore { expiry, dies, note, .. } => match dice.below(3) {
+                0 => *expiry += 1,
+                1 => *dies += NS_PER_SECOND,
+                _ => *note = "on second thoughts".into(),
+            },
+            Action::Adjust { account, units, dies, note, .. } => match dice.below(4) {
+                0 => *account = self.account(dice),
+                1 => *units += if *units == -1 { -1 } else { 1 },
+                2 => *dies = None,
+                _ => *note = "on second thoughts".into(),
+            },
+            Action::Link { account, identifier, links } => match dice.below(3) {
+                0 => *account = self.account(dice),
+                1 => *identifier = dice.pick(&identifiers()).clone(),
+                _ => *links = !*links,
+            },
             Action::Expire => {}
         }
         if dice.percent(10) {
             let original = of.transaction_id.clone();
-            changed.action = Action::Reverse { original };
+            (changed.action, changed.named_by, changed.member) = (Action::Reverse { original }, None, Name::default());
+        }
+        if changed.named_by.is_some()
+            && let Some(account) = changed.action.account_mut()
+        {
+            // Whoever names the account by an identifier does not know its id.
+            *account = Name::default();
         }
         changed
+    }
+}
+
+impl Request {
+    /// A request about nobody in particular, of an account that is named by its id.
+    fn new(partner: Name, transaction_id: Name, action: Action) -> Self {
+        Self { partner, transaction_id, named_by: None, member: Name::default(), action }
+    }
+
+    /// Names the account by an identifier.
+    fn name(&mut self, identifier: Identifier) {
+        if let Some(account) = self.action.account_mut() {
+            *account = Name::default();
+            if let Action::Link { identifier: own, .. } = &mut self.action {
+                *own = identifier.clone();
+            }
+            self.named_by = Some(identifier);
+        }
     }
 }
 
@@ -257,6 +380,7 @@ fn lots(dice: &mut Dice, partner: &Name, now: i64) -> Vec<(LotName, i64)> {
             },
             is_extended: dice.percent(40),
             dies: if dice.percent(40) { NEVER } else { day * NS_PER_DAY },
+            is_held: false,
         };
         lots.push((lot, dice.number(1..60)));
     }

@@ -11,14 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Action, Name, Posting, Use, cell_name_of};
 use super::model::{Broken, Model, must};
+use super::rules::CellBound;
 use crate::cells::Cells;
 use crate::journal::dictionary::Dictionary;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Seen {
     used: i64,
     /// Units that could not be taken when the use was decided.
     taken_before: i64,
+    /// Other windows of the same counter of which something was used then.
+    others: Vec<i32>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -71,8 +74,12 @@ impl CellWatch {
         if self.is_blind {
             return Ok(());
         }
+        let mut looked = Vec::new();
         for (id, cell) in cells.copy() {
             let name = cell_name_of(dictionary, id);
+            if self.cells.get(&name).is_none_or(|watched| watched.version != cell.version) {
+                looked.push((name.clone(), self.others(&name)));
+            }
             let watched = self.cells.entry(name.clone()).or_default();
             // Forgotten, and begun again by a reversal that came late, perhaps not the first that did.
             let is_other = (cell.used, cell.withheld) != (watched.used, watched.returning);
@@ -84,7 +91,7 @@ impl CellWatch {
                 must!(cell.version == watched.version + 1, "cell {name} is used once by one command");
                 let used = cell.used - watched.used;
                 let taken_before = watched.used + watched.returning;
-                watched.uses.insert(cell.version, Seen { used, taken_before });
+                watched.uses.insert(cell.version, Seen { used, taken_before, others: Vec::new() });
                 watched.undurable.insert(cell.version);
                 watched.version = cell.version;
                 watched.used = cell.used;
@@ -98,7 +105,22 @@ impl CellWatch {
                 cell.withheld
             );
         }
+        for (name, others) in looked {
+            let newest = self.cells.get_mut(&name).and_then(|watched| watched.uses.last_entry());
+            if let Some(mut newest) = newest {
+                newest.get_mut().others = others;
+            }
+        }
         Ok(())
+    }
+
+    /// The windows of the same counter, but for this one, of which something is used.
+    fn others(&self, cell: &str) -> Vec<i32> {
+        let Some((of, now)) = window_of(cell) else { return Vec::new() };
+        let same = self.cells.range(Name::from(format!("{of}|"))..).take_while(|(name, _)| name.starts_with(of));
+        let used = same.filter(|(_, watched)| watched.used + watched.returning > 0);
+        let periods = used.filter_map(|(name, _)| window_of(name).filter(|(name, _)| *name == of));
+        periods.map(|(_, period)| period).filter(|period| *period != now).collect()
     }
 
     /// The commit of a record was processed: what it gave back can be used.
@@ -119,12 +141,15 @@ impl CellWatch {
             return Ok(());
         }
         for taken in &posting.uses {
-            let seen = self.cells.get(&taken.cell).and_then(|watched| watched.uses.get(&taken.version)).copied();
+            let seen = self.cells.get(&taken.cell).and_then(|watched| watched.uses.get(&taken.version)).cloned();
             let Some(seen) = seen else {
                 return Err(format!("use {} of cell {} was seen when it was decided", taken.version, taken.cell));
             };
             // Where units are given back there is no question of room.
-            let is_return = matches!(posting.action, Action::Reverse { .. });
+            let is_return = matches!(posting.action, Action::Reverse { .. } | Action::Review { .. });
+            if !is_return && taken.used > 0 {
+                check_others(posting, taken, &seen, bound_of(model, posting.verdict.program, &taken.cell))?;
+            }
             let room = if is_return { 0 } else { limit_of(model, posting.verdict.program, taken) - seen.taken_before };
             must!(
                 (taken.used, taken.room) == (seen.used, room),
@@ -161,11 +186,33 @@ impl CellWatch {
     }
 }
 
+/// A record that takes from a window names every other window that is bounded together with it and had given something.
+fn check_others(posting: &Posting, taken: &Use, seen: &Seen, bound: Option<CellBound>) -> Result<(), Broken> {
+    let (Some((of, now)), Some(bound)) = (window_of(&taken.cell), bound) else { return Ok(()) };
+    let reach = (bound.together.count - 1) * bound.together.step;
+    for period in seen.others.iter().filter(|period| (**period - now).abs() <= reach) {
+        let name = format!("{of}|{period}");
+        let is_named = posting.uses.iter().any(|other| *other.cell == *name);
+        must!(is_named, "the record at {} that takes from {} names {name}", posting.position, taken.cell);
+    }
+    Ok(())
+}
+
 /// The limit of a cell in a version of the programme.
 #[must_use]
 pub fn limit_of(model: &Model, version: u32, taken: &Use) -> i64 {
+    bound_of(model, version, &taken.cell).map_or(0, |bound| bound.limit)
+}
+
+fn bound_of(model: &Model, version: u32, cell: &str) -> Option<CellBound> {
     let rules = model.versions.get(version as usize - 1).map(|(_, rules)| rules);
-    rules.and_then(|rules| rules.limit_of(&taken.cell)).unwrap_or(0)
+    rules.and_then(|rules| rules.bound_of(cell))
+}
+
+/// A cell as the window of which counter it is, and of whom, and which window.
+fn window_of(cell: &str) -> Option<(&str, i32)> {
+    let (of, period) = cell.rsplit_once('|')?;
+    Some((of, period.parse().ok()?))
 }
 
 /// What a record shows of shared cells.

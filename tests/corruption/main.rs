@@ -13,6 +13,7 @@ mod operator;
 mod order;
 mod report;
 mod rewards;
+mod windows;
 
 use std::sync::{Arc, OnceLock};
 

@@ -3,6 +3,7 @@
 //! What must stay true: a sample never changes, for its bytes are kept.
 
 use crate::movements::{change, entry, mortal};
+use crate::profiles::MEMBER;
 use crate::samples::{lot_change, lot_key, one_line_accrual, reversal_of};
 use crate::support::{NOON, NS_PER_DAY};
 use tallystick::journal::record::{Entry, Record};
@@ -75,8 +76,32 @@ fn release() -> Entry {
     operation(OperatorOrder::Release(original), decision)
 }
 
-fn rejection() -> Entry {
-    let granted = held_accrual().rejectable().expect("it is held");
+/// The day's counter is a member's.
+fn held_accrual_of_member() -> Entry {
+    let mut entry = held_accrual();
+    entry.command.member = MEMBER;
+    entry.decision.effects.counters[0].member = MEMBER;
+    entry
+}
+
+/// What it drew on is bounded together with two windows that had given something before.
+fn accrual_of_windows() -> Entry {
+    let mut entry = held_accrual();
+    let present = *entry.decision.cells.last().expect("it drew on one");
+    let before = |period, version, room_before| CellUse {
+        cell: CellId { period, ..present.cell },
+        version,
+        room_before,
+        used: 0,
+        retain_until: Day(17_258 - 17_226 + period),
+    };
+    let at = entry.decision.cells.len() - 1;
+    entry.decision.cells.splice(at..at, [before(17_224, 31, 90), before(17_225, 9, 40)]);
+    entry
+}
+
+fn rejection(of: &Entry) -> Entry {
+    let granted = of.rejectable().expect("it is held");
     let returned = granted.cells.iter().map(|taken| CellUse {
         version: taken.version + 9,
         room_before: 0,
@@ -128,7 +153,9 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("record-accrual-held", record(held_accrual())),
         ("record-reversal-held", record(held_reversal())),
         ("record-release", record(release())),
-        ("record-rejection", record(rejection())),
+        ("record-rejection", record(rejection(&held_accrual()))),
+        ("record-rejection-member", record(rejection(&held_accrual_of_member()))),
+        ("record-accrual-windows", record(accrual_of_windows())),
         ("record-restoration", record(restoration())),
         ("record-restoration-refused", record(refused(restoration_order(), Refusal::BalanceLimitExceeded))),
         ("record-adjustment", record(adjustment(25, Some(until), vec![lot_change(mortal(2, 30), 25)]))),

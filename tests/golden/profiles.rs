@@ -17,7 +17,7 @@ use tallystick::ledger::types::{
 };
 use tallystick::snapshot::entity::Entity;
 
-const MEMBER: MemberKey = MemberKey(0x0123_4567_89ab_cdef);
+pub const MEMBER: MemberKey = MemberKey(0x0123_4567_89ab_cdef);
 const OTHER_MEMBER: MemberKey = MemberKey(u64::MAX);
 const LEAP_DAY: MonthDay = MonthDay { month: 2, day: 29 };
 

@@ -9,7 +9,8 @@ use crate::support::NOON;
 use tallystick::journal::record::{Entry, PreviousRecord, Record, decode};
 use tallystick::ledger::command::{Activity, Command, CommandKind, Enrolment, Granted, Loading, Redemption};
 use tallystick::ledger::decision::{
-    BonusAward, CellUse, Decision, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding, TotalsChange,
+    BonusAward, CellUse, CounterChange, Decision, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding,
+    TotalsChange,
 };
 use tallystick::ledger::held::{HeldChange, HeldName};
 use tallystick::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
@@ -66,11 +67,21 @@ fn any_kind() -> impl Strategy<Value = CommandKind> {
 fn any_operation() -> impl Strategy<Value = CommandKind> {
     let units = 1..=UNITS_MAX;
     let lot = prop::option::of(any_key());
-    let original =
-        ("[a-z0-9-]{1,64}", any::<u64>(), units.clone(), lot).prop_map(|(transaction_id, position, units, lot)| {
-            let granted = Granted { units, lot, ..Granted::default() };
+    let counters = prop::collection::vec((any::<u32>(), any::<bool>(), any::<i32>(), 1..=UNITS_MAX), 0..4);
+    let member = 1..3_u64;
+    let original = ("[a-z0-9-]{1,64}", any::<u64>(), units.clone(), lot, counters, member).prop_map(
+        |(transaction_id, position, units, lot, counters, member)| {
+            let counters = counters.into_iter().map(|(counter, is_members, period, delta)| CounterChange {
+                counter: SymbolId(counter),
+                member: if is_members { MemberKey(member) } else { MemberKey::NONE },
+                period,
+                delta,
+                retain_until: Day(period),
+            });
+            let granted = Granted { units, lot, counters: counters.collect(), ..Granted::default() };
             HeldOriginal { transaction_id: transaction_id.into(), position: Position(position), granted }
-        });
+        },
+    );
     let lots = prop::collection::vec((any_key(), units.clone()), 1..5);
     let restoration = (any::<u64>(), any::<i64>(), lots).prop_map(|(expiry, expires_at, lots)| Restoration {
         expiry: Position(expiry),
@@ -84,8 +95,13 @@ fn any_operation() -> impl Strategy<Value = CommandKind> {
         expires_at: expires_at.filter(|_| !takes),
     });
     let order = prop_oneof![
-        (original, any::<bool>()).prop_map(|(original, is_release)| {
-            if is_release { OperatorOrder::Release(original) } else { OperatorOrder::Reject(original) }
+        (original, any::<bool>()).prop_map(|(mut original, is_release)| {
+            if is_release {
+                // It gives nothing back.
+                original.granted.counters.clear();
+                return OperatorOrder::Release(original);
+            }
+            OperatorOrder::Reject(original)
         }),
         restoration.prop_map(OperatorOrder::Restore),
         adjustment.prop_map(OperatorOrder::Adjust)
@@ -102,7 +118,10 @@ fn decide_operation(order: &OperatorOrder, partner: SymbolId, decision: &mut Dec
         Box::new(HeldChange::Ends(HeldName { partner, transaction_id: original.transaction_id.clone() }))
     });
     match order {
-        OperatorOrder::Reject(_) => {
+        OperatorOrder::Reject(original) => {
+            let returned = original.granted.counters.iter();
+            decision.effects.counters =
+                returned.map(|change| CounterChange { delta: -change.delta, ..*change }).collect();
             let lots = decision.effects.lots.iter();
             let taken = lots.filter(|lot| lot.movement == Movement::Reverse && lot.key.wallet == decision.wallet);
             decision.granted = taken.fold(0, |sum: i64, lot| sum.saturating_add(lot.delta));

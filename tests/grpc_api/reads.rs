@@ -6,11 +6,8 @@ use tonic::Code;
 use crate::support::*;
 
 fn quote(account_id: &str, amount_minor: i64) -> wire::QuoteRequest {
-    wire::QuoteRequest {
-        account_identifier: None,
-        account_id: account_id.to_owned(),
-        basket: Some(basket("", amount_minor)),
-    }
+    let basket = Some(basket("", amount_minor));
+    wire::QuoteRequest { account_id: account_id.to_owned(), basket, ..<_>::default() }
 }
 
 async fn quoted(shop: &mut Shop, request: wire::QuoteRequest) -> wire::Decision {
@@ -43,6 +40,39 @@ async fn a_quote_foretells_the_accrual_and_changes_nothing() {
     assert_eq!(refusal(&quoted(&mut shop, old).await), RefusalCode::ReceiptTooOld);
     let status = shop.ledger.quote(wire::QuoteRequest::default()).await.unwrap_err();
     assert_eq!(wrong_fields(&status), ["basket"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quote_of_an_activity_foretells_what_it_earns_and_changes_nothing() {
+    let review = "\n[[bonuses]]\nname = \"review\"\nunits = 40\non = { activity = \"review\" }\nlimit = { times = 1, per = \"day\" }\n";
+    let mut shop = Shop::open_under(&format!("{PROGRAM}{review}")).await;
+    let activity = |kind: &str| Some(wire::Activity { kind: kind.to_owned(), ..<_>::default() });
+    let asked = |account: &str, kind: &str| wire::QuoteRequest {
+        account_id: account.to_owned(),
+        activity: activity(kind),
+        ..<_>::default()
+    };
+    let foretold = quoted(&mut shop, asked("anna", "review")).await;
+    assert_eq!((foretold.earned_points, foretold.granted_points, foretold.position), (40, 40, None));
+    let request = wire::RecordActivityRequest {
+        transaction_id: "a1".to_owned(),
+        account_id: "anna".to_owned(),
+        activity: activity("review"),
+        ..<_>::default()
+    };
+    let decided = shop.ledger.record_activity(request).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!((decided.granted_points, decided.bonuses.len()), (40, 1));
+    assert_eq!((&decided.bonuses, decided.balance_points), (&foretold.bonuses, foretold.balance_points));
+    // The next comes on the same day; another kind nobody has ever named.
+    assert_eq!(quoted(&mut shop, asked("anna", "review")).await.granted_points, 0);
+    assert_eq!(quoted(&mut shop, asked("anna", "never-named")).await.granted_points, 0);
+    let requests = vec![asked("", "review"), quote("", 4_000), asked("anna", "")];
+    let answer = shop.ledger.quote_batch(wire::QuoteBatchRequest { requests }).await.unwrap().into_inner();
+    let [nobody, basket, nameless] = answer.decisions.as_slice() else { panic!("{answer:?}") };
+    assert_eq!((nobody.granted_points, basket.granted_points), (40, 40));
+    assert_eq!(nameless.refusal.as_ref().unwrap().field_violations[0].field, "activity.kind");
+    let both = wire::QuoteRequest { activity: activity("review"), ..quote("anna", 100) };
+    assert_eq!(wrong_fields(&shop.ledger.quote(both).await.unwrap_err()), ["activity"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

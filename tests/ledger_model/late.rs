@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tallystick::ledger::decision::{Decision, Refusal};
-use tallystick::ledger::program::{Conditions, Periods, Program};
+use tallystick::ledger::program::{Conditions, Periods, Rounding};
 use tallystick::ledger::types::{CellId, SymbolId, TimestampNs};
 
 use crate::model::{LineWords, Outcome};
@@ -32,12 +32,20 @@ struct Reads {
     last_basket: bool,
     /// The account's segments.
     segments: bool,
-    /// Budgets in force at the posting, which other accounts draw on as well.
+    /// What rounding left over.
+    remainder: bool,
+    /// Budgets in force at the posting, places and shared caps, which other accounts draw on as well.
     cells: BTreeSet<CellId>,
 }
 
 impl Reads {
-    fn of(program: &Program, account: usize, at: TimestampNs, now: TimestampNs) -> Self {
+    fn of(real: &mut Real, account: usize, event: &Event, at: TimestampNs, now: TimestampNs) -> Self {
+        let (partner, kind) = match event {
+            Event::Basket(partner, lines) => (*partner, real.basket(0, lines, at)),
+            Event::Activity(partner, kind) => (*partner, real.activity(*kind, at)),
+        };
+        let cells = real.cells_of(partner, kind, now);
+        let program = &real.program;
         let periods = Periods::at(&program.zone, at);
         let caps = program.caps.iter().flat_map(|cap| {
             let around = 1 - i32::from(cap.rolling)..i32::from(cap.rolling);
@@ -54,7 +62,8 @@ impl Reads {
             basket_number: conditions.iter().any(|when| when.every_nth_basket > 0 || when.own_average.is_some()),
             last_basket: program.keeps_last_basket,
             segments: conditions.iter().any(|when| !when.segments.is_empty() || !when.not_segments.is_empty()),
-            cells: program.budgets_at(now).map(|budget| budget.cell).collect(),
+            remainder: program.earn.rounding == Rounding::Carry,
+            cells,
         }
     }
 
@@ -67,6 +76,7 @@ impl Reads {
         let moves = (self.basket_number && effects.totals.baskets != 0)
             || (self.last_basket && effects.last_basket_on.is_some())
             || (self.segments && !effects.segments.is_empty())
+            || (self.remainder && effects.remainder.is_some())
             || counts;
         let draws = decision.cells.iter().any(|taken| taken.used != 0 && self.cells.contains(&taken.cell));
         draws || (account == self.account && moves)
@@ -130,7 +140,7 @@ fn play(rules: &Rules, before: &[Step], account: usize, event: &Event, later: &[
     }
     let (at, index) = (now, before.len());
     let expected = present(&mut in_time, index, account, event, at, now);
-    let reads = Reads::of(&late.program, account, at, now);
+    let reads = Reads::of(&mut late, account, event, at, now);
     let (mut is_touched, mut is_concerned) = (false, false);
     for (step, index) in later.iter().zip(index + 1..) {
         now = pass(now, step);
@@ -141,7 +151,7 @@ fn play(rules: &Rules, before: &[Step], account: usize, event: &Event, later: &[
         is_concerned |= of == account;
         is_touched |= reads.are_touched_by(decision, of);
     }
-    is_touched |= reads.cells != Reads::of(&late.program, account, at, now).cells;
+    is_touched |= reads.cells != Reads::of(&mut late, account, event, at, now).cells;
     let got = present(&mut late, index + 1 + later.len(), account, event, at, now);
     let no_room = Outcome::Refused(Refusal::BalanceLimitExceeded);
     if expected == no_room || got == no_room {

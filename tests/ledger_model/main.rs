@@ -8,20 +8,23 @@
 mod support;
 
 mod late;
+mod lots;
 mod model;
 mod real;
 mod rules;
 
-use model::{Chunk, LineWords, Model, Outcome};
+use lots::Chunk;
+use model::{LineWords, Model, Outcome};
 use proptest::prelude::*;
 use real::Real;
 use rules::{
-    ACCOUNTS, ACTIVITIES, BRANDS, BonusRule, CapWords, Counts, DEPARTMENTS, PARTNERS, Rules, SEGMENTS, When, any_rules,
+    ACCOUNTS, ACTIVITIES, BRANDS, BonusRule, CapWords, Counts, DEPARTMENTS, Lives, PARTNERS, Rules, SEGMENTS, When,
+    Whose, any_rules,
 };
 use support::{NOON, NS_PER_DAY, NS_PER_SECOND};
 use tallystick::ledger::decision::Refusal;
 use tallystick::ledger::program::CalendarWindow;
-use tallystick::ledger::types::TimestampNs;
+use tallystick::ledger::types::{CellId, TimestampNs};
 
 const NS_PER_HOUR: i64 = 3_600 * NS_PER_SECOND;
 
@@ -155,7 +158,7 @@ fn alive(model: &Model<'_>, account: usize, now: TimestampNs) -> Vec<Chunk> {
     chunks.sort_unstable();
     for chunk in chunks.into_iter().filter(|chunk| chunk.expires_at > now.0 && chunk.units > 0) {
         match lots.last_mut() {
-            Some(lot) if (lot.expires_at, lot.issuer) == (chunk.expires_at, chunk.issuer) => lot.units += chunk.units,
+            Some(lot) if (Chunk { units: chunk.units, ..*lot }) == chunk => lot.units += chunk.units,
             _ => lots.push(chunk),
         }
     }
@@ -186,7 +189,7 @@ fn compare(rules: &Rules, steps: &[Step]) {
         assert!(counted <= model.eligible(), "a metric counts what stands");
     }
     for (index, (limit, _)) in rules.budgets.iter().enumerate() {
-        let cell = real.program.budgets[index].cell;
+        let cell = CellId::whole(real.program.budgets[index].symbol);
         let used = real.cells.copy().get(&cell).map_or(0, |cell| cell.used);
         assert_eq!(used, model.drawn(index), "a cell is the sum of what stands");
         assert!(used <= *limit, "a budget is never exceeded");
@@ -237,6 +240,7 @@ fn plain() -> Rules {
         lines: vec![],
         caps: vec![CapWords {
             counts: Counts::Units,
+            whose: Whose::Account,
             window: CalendarWindow::Day,
             rolling: 1,
             limit: 20,
@@ -245,7 +249,8 @@ fn plain() -> Rules {
         has_metric: true,
         tiers: vec![],
         bonuses: vec![],
-        expiry_days: None,
+        lives: Lives::Ever,
+        pending_days: 0,
         budgets: vec![(25, true)],
         balance_max: 1_000,
         late_limit_days: 30,
@@ -265,10 +270,15 @@ fn the_model_knows_what_a_person_would_say() {
     assert_eq!(model.accrue(0, 0, 0, &[(0, 0, 1_599, 1)], NOON, NOON), expected(15, 15, vec![], 15));
     assert_eq!(model.accrue(1, 0, 0, &[(0, 0, 900, 1)], NOON, NOON), expected(9, 5, vec![4], 20));
 
-    let bonus =
-        BonusRule { activity: None, units: 7, limit: Some((CalendarWindow::Lifetime, 1)), when: When::default() };
+    let bonus = BonusRule {
+        activity: None,
+        units: 7,
+        limit: Some((CalendarWindow::Lifetime, 1)),
+        places: None,
+        when: When::default(),
+    };
     let rules = Rules {
-        expiry_days: Some(1),
+        lives: Lives::Days(1),
         tiers: vec![(1_000, 20_000)],
         bonuses: vec![bonus],
         caps: vec![],
@@ -288,4 +298,40 @@ fn the_model_knows_what_a_person_would_say() {
     assert_eq!(model.redeem(0, 24, last), Outcome::Refused(Refusal::InsufficientBalance));
     assert_eq!(model.redeem(0, 3, last), Outcome::Moved { units: -3, balance: 20 });
     assert_eq!(model.balance(0, TimestampNs(last.0 + 1)), 0);
+}
+
+/// The same of what came to the language later: pending units, a death that is put off, what is carried, places, and a
+/// cap of a store.
+#[test]
+fn the_model_knows_what_a_person_would_say_of_terms_and_of_what_is_shared() {
+    let bonus = BonusRule { activity: Some(0), units: 7, limit: None, places: Some(1), when: When::default() };
+    let rules = Rules {
+        rounding: "carry",
+        lives: Lives::SinceLast(2),
+        pending_days: 1,
+        bonuses: vec![bonus],
+        caps: vec![CapWords { whose: Whose::Store, ..plain().caps[0] }],
+        budgets: vec![],
+        ..plain()
+    };
+    let mut model = Model::new(&rules);
+    let units = |outcome: Outcome| match outcome {
+        Outcome::Granted { granted, .. } => granted,
+        other => panic!("{other:?}"),
+    };
+    // 10.50 leaves a half, for the next basket of the same account.
+    assert_eq!(units(model.accrue(0, 0, 0, &[(0, 0, 1_050, 1)], NOON, NOON)), 10);
+    assert_eq!(units(model.accrue(1, 1, 0, &[(0, 0, 50, 1)], NOON, NOON)), 0);
+    assert_eq!(units(model.accrue(2, 0, 0, &[(0, 0, 50, 1)], NOON, NOON)), 1);
+    // The store has 20 a day for all, another store has its own.
+    assert_eq!(units(model.accrue(3, 1, 0, &[(0, 0, 2_000, 1)], NOON, NOON)), 9);
+    assert_eq!(units(model.accrue(4, 1, 0, &[(0, 0, 1_000, 1), (0, 0, 0, 1)], NOON, NOON)), 10);
+    assert_eq!([0, 1].map(|account| units(model.act(5, account, 0, 0, NOON, NOON))), [7, 0], "one place");
+    // Units of 1 March can be spent from 3 March on, and live through that day, or through two more after the last visit.
+    let at = |days: i64| TimestampNs(NOON.0 + days * NS_PER_DAY);
+    assert_eq!((model.spendable(0, at(1)), model.balance(0, at(1))), (0, 18));
+    assert_eq!(model.redeem(0, 1, at(1)), Outcome::Refused(Refusal::InsufficientBalance));
+    assert_eq!(units(model.act(6, 0, 0, 0, at(1), at(1))), 0);
+    assert_eq!((model.spendable(0, at(2)), model.balance(0, at(3)), model.balance(0, at(4))), (18, 18, 0));
+    assert_eq!(model.balance(1, at(3)), 0, "nobody kept these alive");
 }

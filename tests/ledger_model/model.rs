@@ -3,13 +3,20 @@
 //! What must stay true: it shares no code with the ledger but the types of its results. It keeps no counters, classifies
 //! lines by comparing strings, finds days with another time-zone library, and adds in fractions.
 
+use std::collections::BTreeMap;
+use std::hash::Hasher as _;
+
 use jiff::tz::TimeZone;
 use jiff::{Span, Zoned, civil};
+use siphasher::sip::SipHasher13;
 use tallystick::ledger::decision::Refusal;
 use tallystick::ledger::program::{CalendarWindow, Stacking};
 use tallystick::ledger::types::TimestampNs;
 
-use crate::rules::{BRANDS, CapWords, Counts, DEPARTMENTS, Rule, Rules, SEGMENTS, When};
+use crate::lots::Chunk;
+use crate::rules::{
+    ACCOUNTS, BRANDS, CapWords, Counts, DEPARTMENTS, Rule, Rules, SEGMENTS, TRIAL, VARIANTS, When, Whose,
+};
 use crate::support::NS_PER_DAY;
 
 /// What became of a step, in the model's words and in the ledger's.
@@ -49,18 +56,10 @@ struct Past {
     drew_on: Vec<bool>,
     bonuses: Vec<usize>,
     issuer: usize,
-    expires_at: i64,
+    /// The store of a basket.
+    store: Option<usize>,
+    lot: Chunk,
     taken_back: bool,
-}
-
-/// Units that were granted together, as far as they are left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Chunk {
-    pub account: usize,
-    /// The instant of death; the largest one for never.
-    pub expires_at: i64,
-    pub issuer: usize,
-    pub units: i64,
 }
 
 /// A whole number of parts, of which so many make one.
@@ -100,8 +99,8 @@ impl Fraction {
 pub type LineWords = (usize, usize, i64, i64);
 
 pub struct Model<'a> {
-    rules: &'a Rules,
-    zone: TimeZone,
+    pub rules: &'a Rules,
+    pub zone: TimeZone,
     past: Vec<(usize, Past)>,
     pub chunks: Vec<Chunk>,
     /// Joined or left, in the order in which it happened.
@@ -109,13 +108,15 @@ pub struct Model<'a> {
     known: Vec<usize>,
     /// Accounts of redemptions that were refused.
     pub refused_redemptions: Vec<usize>,
+    /// What rounding left over of each account's last basket.
+    left: BTreeMap<usize, Fraction>,
 }
 
 impl<'a> Model<'a> {
     pub fn new(rules: &'a Rules) -> Self {
         let zone = TimeZone::get(rules.zone).expect("the zone exists");
         let (past, chunks, enrolled, known) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { rules, zone, past, chunks, enrolled, known, refused_redemptions: Vec::new() }
+        Self { rules, zone, past, chunks, enrolled, known, refused_redemptions: Vec::new(), left: BTreeMap::new() }
     }
 
     pub fn local(&self, at: TimestampNs) -> Zoned {
@@ -173,6 +174,7 @@ impl<'a> Model<'a> {
             && when.partner.is_none_or(|wanted| wanted == partner)
             && self.is_days_since(when.days_since, account, at)
             && when.own_average.is_none_or(|percent| self.reaches_average(percent, account, eligible))
+            && when.variant.is_none_or(|variant| variant_of(account) == variant)
     }
 
     /// Whether the day lies so far behind the last of the days of the account's baskets.
@@ -235,17 +237,11 @@ impl<'a> Model<'a> {
         let Fraction(parts, one) = exact;
         let (whole, rest) = (parts / one, parts % one);
         let up = match self.rules.rounding {
-            "floor" => false,
+            "floor" | "carry" => false,
             "half-up" => rest * 2 >= one,
             _ => rest * 2 > one || (rest * 2 == one && whole % 2 != 0),
         };
         i64::try_from(whole + i128::from(up)).expect("small")
-    }
-
-    /// Units that are alive.
-    pub fn balance(&self, account: usize, now: TimestampNs) -> i64 {
-        let alive = self.chunks.iter().filter(|chunk| chunk.account == account && chunk.expires_at > now.0);
-        alive.map(|chunk| chunk.units).sum()
     }
 
     fn standing(&self, of: impl Fn(&Past) -> bool) -> impl Iterator<Item = &Past> {
@@ -276,6 +272,8 @@ impl<'a> Model<'a> {
     ) -> Vec<usize> {
         let earns = |(index, bonus): (usize, &crate::rules::BonusRule)| {
             let left = bonus.limit.is_none_or(|(window, times)| self.used(account, index, window, at) < times);
+            let taken = self.standing(|past| past.bonuses.contains(&index)).count();
+            let left = left && bonus.places.is_none_or(|places| i64::try_from(taken).expect("few") < places);
             let counts = bonus.activity == activity && left && self.holds(&bonus.when, account, partner, at, eligible);
             counts.then_some(index)
         };
@@ -299,14 +297,19 @@ impl<'a> Model<'a> {
         let tier = Fraction::bps(multiplier.unwrap_or(10_000));
         let holds = |when: &When| self.holds(when, account, partner, &local, eligible);
         let exact: Vec<Fraction> = lines.iter().filter_map(|line| self.line(*line, &holds, tier)).collect();
-        let by_lines = if self.rules.per_line {
-            exact.iter().map(|exact| self.rounded(*exact)).sum()
-        } else {
-            self.rounded(exact.iter().fold(Fraction::ZERO, |sum, exact| sum.plus(*exact)))
-        };
+        let carries = self.rules.rounding == "carry";
+        let before = self.left.get(&account).filter(|_| carries).copied().unwrap_or(Fraction::ZERO);
+        let sum = exact.iter().fold(before, |sum, exact| sum.plus(*exact));
+        let by_lines =
+            if self.rules.per_line { exact.iter().map(|exact| self.rounded(*exact)).sum() } else { self.rounded(sum) };
         let bonuses = self.bonuses(None, account, partner, &local, eligible);
         let earned = by_lines + bonuses.iter().map(|index| self.rules.bonuses[*index].units).sum::<i64>();
-        self.accept(step, account, partner, true, at, now, Asked { earned, eligible, bonuses })
+        let store = Some(store_of(lines));
+        let outcome = self.accept(step, account, partner, store, at, now, Asked { earned, eligible, bonuses });
+        if let (true, Outcome::Granted { over_velocity: false, .. }) = (carries, &outcome) {
+            self.left.insert(account, sum.plus(Fraction::whole(-by_lines)));
+        }
+        outcome
     }
 
     pub fn act(
@@ -321,12 +324,17 @@ impl<'a> Model<'a> {
         let bonuses = self.bonuses(Some(kind), account, partner, &self.local(at), 0);
         let earned = bonuses.iter().map(|index| self.rules.bonuses[*index].units).sum();
         let asked = Asked { earned, eligible: 0, bonuses };
-        self.accept(step, account, partner, false, at, now, asked)
+        self.accept(step, account, partner, None, at, now, asked)
     }
 
     /// What a cap has counted in the fullest of all runs of windows that contain the present one.
-    fn in_cap(&self, cap: &CapWords, account: usize, at: &Zoned) -> i64 {
-        let past = self.standing(|past| past.account == account);
+    fn in_cap(&self, cap: &CapWords, of: Whom, at: &Zoned) -> i64 {
+        let past = self.standing(|past| match cap.whose {
+            Whose::Account => past.account == of.account,
+            Whose::Store => past.issuer == of.partner && past.store == of.store,
+            Whose::Partner => past.issuer == of.partner,
+            Whose::Everybody => true,
+        });
         let counted: Vec<(String, i64)> = past
             .map(|past| {
                 let granted = (past.is_basket, past.granted, past.eligible);
@@ -341,22 +349,13 @@ impl<'a> Model<'a> {
         (1 - cap.rolling..=0).map(run).max().expect("there is one run at least")
     }
 
-    /// The instant from which units that are earned at a local time are dead.
-    fn death(&self, at: &Zoned) -> i64 {
-        self.rules.expiry_days.map_or(i64::MAX, |days| {
-            let died = at.date().checked_add(Span::new().days(i64::from(days) + 1)).expect("in range");
-            let died = died.to_zoned(self.zone.clone()).expect("in range").start_of_day().expect("in range");
-            i64::try_from(died.timestamp().as_nanosecond()).expect("in range")
-        })
-    }
-
     #[expect(clippy::too_many_arguments, reason = "a step's words")]
     fn accept(
         &mut self,
         step: usize,
         account: usize,
         partner: usize,
-        is_basket: bool,
+        store: Option<usize>,
         at: TimestampNs,
         now: TimestampNs,
         asked: Asked,
@@ -366,9 +365,15 @@ impl<'a> Model<'a> {
         }
         let local = self.local(at);
         let Asked { earned, eligible, mut bonuses } = asked;
-        let over_velocity = self.rules.caps.iter().filter(|cap| cap.declines).any(|cap| {
+        let (is_basket, of) = (store.is_some(), Whom { account, partner, store });
+        // What happened in no store is no store's.
+        let bounding = |declines: bool| {
+            let caps = self.rules.caps.iter().filter(move |cap| cap.declines == declines);
+            caps.filter(move |cap| is_basket || cap.whose != Whose::Store)
+        };
+        let over_velocity = bounding(true).any(|cap| {
             let wanted = counts_for(cap, (is_basket, earned, eligible));
-            wanted > 0 && self.in_cap(cap, account, &local) + wanted > cap.limit
+            wanted > 0 && self.in_cap(cap, of, &local) + wanted > cap.limit
         });
         if over_velocity {
             bonuses.clear();
@@ -382,8 +387,8 @@ impl<'a> Model<'a> {
                 *granted = room;
             }
         };
-        for cap in self.rules.caps.iter().filter(|cap| !cap.declines) {
-            bound(&mut granted, cap.limit - self.in_cap(cap, account, &local));
+        for cap in bounding(false) {
+            bound(&mut granted, cap.limit - self.in_cap(cap, of, &local));
         }
         let posted_on = self.local(now).date();
         let first = jiff::civil::date(2017, 3, 1);
@@ -392,8 +397,8 @@ impl<'a> Model<'a> {
         for (index, (limit, _)) in self.rules.budgets.iter().enumerate().filter(|(index, _)| drew_on[*index]) {
             bound(&mut granted, limit - self.drawn(index));
         }
-        let expires_at = self.death(&local);
-        let gained = if expires_at > now.0 { granted } else { 0 };
+        let lot = self.granted(account, partner, &local, granted);
+        let gained = if lot.expires_at > now.0 { granted } else { 0 };
         let balance = self.balance(account, now) + gained;
         if balance > self.rules.balance_max {
             return Outcome::Refused(Refusal::BalanceLimitExceeded);
@@ -402,8 +407,9 @@ impl<'a> Model<'a> {
             .then(|| (self.level(account, &local), self.spent(account, &local) + eligible));
         self.meet(account);
         if granted > 0 {
-            self.chunks.push(Chunk { account, expires_at, issuer: partner, units: granted });
+            self.chunks.push(lot);
         }
+        self.keep_alive(account, &local, now);
         let past = Past {
             account,
             is_basket,
@@ -413,7 +419,8 @@ impl<'a> Model<'a> {
             drew_on,
             bonuses: bonuses.clone(),
             issuer: partner,
-            expires_at,
+            store,
+            lot,
             taken_back: false,
         };
         self.past.push((step, past));
@@ -430,39 +437,19 @@ impl<'a> Model<'a> {
         self.standing(|_| true).map(|past| past.eligible).sum()
     }
 
-    /// Takes units that are alive, the first to die first, of those that die together the first issuer's.
-    fn take(&mut self, account: usize, units: i64, now: TimestampNs) {
-        let mut missing = units;
-        self.chunks.sort_by_key(|chunk| (chunk.expires_at, chunk.issuer));
-        for chunk in self.chunks.iter_mut().filter(|chunk| chunk.account == account && chunk.expires_at > now.0) {
-            let taken = chunk.units.min(missing);
-            chunk.units -= taken;
-            missing -= taken;
-        }
-        assert_eq!(missing, 0, "only what is there is taken");
-        self.chunks.retain(|chunk| chunk.units > 0);
-    }
-
     /// Whether there is an accrual of that step which stands; if so, what comes of taking it back.
     pub fn reverse(&mut self, original: usize, now: TimestampNs) -> Option<Outcome> {
         let is_it = |(step, past): &&(usize, Past)| *step == original && past.is_basket && !past.taken_back;
         let past = self.past.iter().find(is_it)?.1.clone();
-        let mut units = 0;
-        if past.granted > 0 && past.expires_at > now.0 {
-            units = past.granted;
-            if self.balance(past.account, now) < units {
-                return Some(Outcome::Refused(Refusal::InsufficientBalance));
-            }
-            let mut missing = units;
-            let same = |chunk: &&mut Chunk| {
-                (chunk.account, chunk.issuer, chunk.expires_at) == (past.account, past.issuer, past.expires_at)
-            };
-            for chunk in self.chunks.iter_mut().filter(same) {
-                let taken = chunk.units.min(missing);
-                chunk.units -= taken;
-                missing -= taken;
-            }
-            self.take(past.account, missing, now);
+        let lives = past.lot.expires_at > now.0;
+        if lives && self.balance(past.account, now) < past.granted {
+            return Some(Outcome::Refused(Refusal::InsufficientBalance));
+        }
+        let missing = self.take_own(&past.lot, now);
+        // What has died of it is gone already.
+        let units = if lives { past.granted } else { past.granted - missing };
+        if lives {
+            self.take(past.account, missing, now, false);
         }
         for (_, standing) in self.past.iter_mut().filter(|(step, _)| *step == original) {
             standing.taken_back = true;
@@ -474,11 +461,12 @@ impl<'a> Model<'a> {
         if !self.known.contains(&account) {
             return Outcome::Refused(Refusal::AccountUnknown);
         }
-        if self.balance(account, now) < units {
+        if self.spendable(account, now) < units {
             self.refused_redemptions.push(account);
             return Outcome::Refused(Refusal::InsufficientBalance);
         }
-        self.take(account, units, now);
+        self.take(account, units, now, true);
+        self.keep_alive(account, &self.local(now), now);
         Outcome::Moved { units: -units, balance: self.balance(account, now) }
     }
 
@@ -512,6 +500,8 @@ impl<'a> Model<'a> {
             account,
             expires_at: *expires_at,
             issuer: *issuer,
+            from_minute: 0,
+            put_off: false,
             units: *units,
         };
         self.chunks.extend(lots.iter().map(chunk));
@@ -521,6 +511,28 @@ impl<'a> Model<'a> {
     pub fn knows(&self, account: usize) -> bool {
         self.known.contains(&account)
     }
+}
+
+/// Whose counters an event can move.
+#[derive(Clone, Copy)]
+struct Whom {
+    account: usize,
+    partner: usize,
+    store: Option<usize>,
+}
+
+/// The store in which a basket was bought: it follows from the basket.
+pub fn store_of(lines: &[LineWords]) -> usize {
+    lines.len() % 2
+}
+
+/// The account's variant, as the reference of the language says that it is drawn.
+fn variant_of(account: usize) -> usize {
+    let mut hasher = SipHasher13::new();
+    hasher.write(format!("{TRIAL}\0{}", ACCOUNTS[account]).as_bytes());
+    let share = hasher.finish() % 100;
+    let below = |index: usize| VARIANTS[..=index].iter().map(|(_, percent)| percent).sum::<u64>();
+    (0..VARIANTS.len()).find(|index| share < below(*index)).expect("the shares come to a hundred")
 }
 
 /// What is to be granted before caps and budgets.

@@ -2,6 +2,8 @@
 //!
 //! What must stay true: a command goes the way that a worker takes it: cells are held, the decision is applied whole.
 
+use std::collections::BTreeSet;
+
 use tallystick::cells::Cells;
 use tallystick::ledger::command::{
     Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Redemption, Reversal,
@@ -12,11 +14,14 @@ use tallystick::ledger::draws;
 use tallystick::ledger::packed::Unpacked;
 use tallystick::ledger::program::Program;
 use tallystick::ledger::state::{CellRoom, Change, Context, ShardState};
-use tallystick::ledger::types::{AccountNumber, Item, ItemId, Position, ShardId, SymbolId, TimestampNs, WalletId};
+use tallystick::ledger::types::{
+    AccountNumber, CellId, Item, ItemId, Position, ShardId, SymbolId, TimestampNs, WalletId,
+};
 use tallystick::ledger::zone::utc_day;
 use tallystick::program::SymbolTable;
 
-use crate::model::{Chunk, LineWords, Outcome};
+use crate::lots::Chunk;
+use crate::model::{LineWords, Outcome, store_of};
 use crate::rules::{ACCOUNTS, ACTIVITIES, BRANDS, DEPARTMENTS, PARTNERS, Rules, SEGMENTS, symbol};
 
 pub struct Real {
@@ -60,26 +65,10 @@ impl Real {
         at: TimestampNs,
         now: TimestampNs,
     ) -> Outcome {
-        let lines = lines.iter().map(|(department, brand, amount_minor, quantity)| Line {
-            item_id: ItemId(0),
-            item: Item {
-                department: symbol(&mut self.symbols, DEPARTMENTS[*department]),
-                brand: symbol(&mut self.symbols, BRANDS[*brand]),
-                ..Item::default()
-            },
-            quantity: *quantity,
-            amount_minor: *amount_minor,
-        });
-        let basket = Basket {
-            lines: lines.collect(),
-            store: symbol(&mut self.symbols, "s1"),
-            receipt_number: step.to_string(),
-            business_day: utc_day(at),
-            receipt_at: at,
-            ..Basket::default()
-        };
+        let kind = self.basket(step, lines, at);
+        let CommandKind::Accrue(basket) = &kind else { unreachable!("it is a basket") };
         let receipt = basket.receipt();
-        self.run(account, now, self.partners[partner], CommandKind::Accrue(basket));
+        self.run(account, now, self.partners[partner], kind);
         let decision = &self.decision;
         if decision.refusal().is_none() {
             let undo = Granted {
@@ -92,6 +81,43 @@ impl Real {
             self.granted.push((step, account, undo));
         }
         self.grant()
+    }
+
+    /// A basket, as a command asks.
+    pub fn basket(&mut self, step: usize, lines: &[LineWords], at: TimestampNs) -> CommandKind {
+        let store = symbol(&mut self.symbols, ["s1", "s2"][store_of(lines)]);
+        let lines = lines.iter().map(|(department, brand, amount_minor, quantity)| Line {
+            item_id: ItemId(0),
+            item: Item {
+                department: symbol(&mut self.symbols, DEPARTMENTS[*department]),
+                brand: symbol(&mut self.symbols, BRANDS[*brand]),
+                ..Item::default()
+            },
+            quantity: *quantity,
+            amount_minor: *amount_minor,
+        });
+        CommandKind::Accrue(Basket {
+            lines: lines.collect(),
+            store,
+            receipt_number: step.to_string(),
+            business_day: utc_day(at),
+            receipt_at: at,
+            ..Basket::default()
+        })
+    }
+
+    /// An activity, as a command asks.
+    pub fn activity(&mut self, kind: usize, at: TimestampNs) -> CommandKind {
+        let kind = symbol(&mut self.symbols, ACTIVITIES[kind]);
+        CommandKind::Act(Activity { kind, happened_at: at, channel: SymbolId::EMPTY })
+    }
+
+    /// The cells that a command of a partner can look into.
+    pub fn cells_of(&self, partner: usize, kind: CommandKind, now: TimestampNs) -> BTreeSet<CellId> {
+        let command = Command { partner: self.partners[partner], kind, ..Command::default() };
+        let mut wanted = Vec::new();
+        draws::list(&self.program, &command, now, &mut wanted);
+        wanted.into_iter().map(|draw| draw.cell).collect()
     }
 
     /// What was decided last, and for which account.
@@ -116,9 +142,8 @@ impl Real {
     }
 
     pub fn act(&mut self, account: usize, partner: usize, kind: usize, at: TimestampNs, now: TimestampNs) -> Outcome {
-        let kind = symbol(&mut self.symbols, ACTIVITIES[kind]);
-        let activity = Activity { kind, happened_at: at, channel: SymbolId::EMPTY };
-        self.run(account, now, self.partners[partner], CommandKind::Act(activity));
+        let kind = self.activity(kind, at);
+        self.run(account, now, self.partners[partner], kind);
         self.grant()
     }
 
@@ -279,6 +304,8 @@ impl Real {
             account,
             expires_at: lot.key.expires_at.0,
             issuer: self.partners.iter().position(|partner| *partner == lot.key.issuer).expect("it is known"),
+            from_minute: i64::from(lot.key.available_from_minute),
+            put_off: lot.key.is_extended,
             units: lot.remaining,
         };
         let mut chunks: Vec<_> = alive.map(chunk).collect();

@@ -40,6 +40,34 @@ pub struct When {
     pub days_since: (Option<i32>, Option<i32>),
     /// At least so many percent of the account's average basket.
     pub own_average: Option<i64>,
+    /// The account is in this one of [`VARIANTS`].
+    pub variant: Option<usize>,
+}
+
+/// The experiment's variants, and how many accounts of a hundred are in each.
+pub const VARIANTS: [(&str, u64); 3] = [("none", 30), ("some", 45), ("much", 25)];
+/// The experiment's name.
+pub const TRIAL: &str = "trial";
+
+/// Whose counter a cap bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Account,
+    Store,
+    Partner,
+    Everybody,
+}
+
+/// How long units live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lives {
+    Ever,
+    /// So many full days after the day on which they were earned.
+    Days(u16),
+    /// So many full days after the day of the last thing that the member did.
+    SinceLast(u16),
+    /// To the end of the next such day of a year, month and day.
+    UntilEach(u8, u8),
 }
 
 /// What a cap counts.
@@ -50,10 +78,11 @@ pub enum Counts {
     Amounts,
 }
 
-/// A cap of each account.
+/// A cap.
 #[derive(Clone, Copy, Debug)]
 pub struct CapWords {
     pub counts: Counts,
+    pub whose: Whose,
     pub window: CalendarWindow,
     /// So many windows that follow each other are bounded together.
     pub rolling: i32,
@@ -82,6 +111,8 @@ pub struct BonusRule {
     pub activity: Option<usize>,
     pub units: i64,
     pub limit: Option<(CalendarWindow, i64)>,
+    /// At most so often over all accounts.
+    pub places: Option<i64>,
     pub when: When,
 }
 
@@ -101,8 +132,9 @@ pub struct Rules {
     /// Thresholds, ascending, and multipliers in ten-thousandths. They need the metric.
     pub tiers: Vec<(i64, i64)>,
     pub bonuses: Vec<BonusRule>,
-    /// Full days that units live after the day on which they were earned.
-    pub expiry_days: Option<u16>,
+    pub lives: Lives,
+    /// Full days behind the one on which units were earned, after which they can be spent.
+    pub pending_days: u16,
     /// Limits, and whether the budget is in force only on the first two days.
     pub budgets: Vec<(i64, bool)>,
     pub balance_max: i64,
@@ -139,7 +171,7 @@ impl Rules {
             add(format!("multiplier = \"{}.{:04}\"\n", rule.multiplier / 10_000, rule.multiplier % 10_000));
         }
         for (index, cap) in self.caps.iter().enumerate() {
-            let CapWords { counts, window, rolling, limit, declines } = cap;
+            let CapWords { counts, whose, window, rolling, limit, declines } = cap;
             let measure = match counts {
                 Counts::Units => "units",
                 Counts::Baskets => "earning-baskets",
@@ -147,8 +179,18 @@ impl Rules {
             };
             let window = format!("{window:?}").to_lowercase();
             let over = if *declines { "decline" } else { "clip" };
+            let subject = match whose {
+                Whose::Account => "account",
+                Whose::Store => "store",
+                Whose::Partner => "partner",
+                Whose::Everybody => "programme",
+            };
             add(format!("[[caps]]\nname = \"cap-{index}\"\nmeasure = \"{measure}\"\nwindow = \"{window}\"\n"));
-            add(format!("rolling = {rolling}\nlimit = {limit}\nover = \"{over}\"\n"));
+            add(format!("subject = \"{subject}\"\nrolling = {rolling}\nlimit = {limit}\nover = \"{over}\"\n"));
+        }
+        if self.conditions().any(|when| when.variant.is_some()) {
+            let variant = |(name, percent)| format!("{{ name = \"{name}\", percent = {percent} }}");
+            add(format!("[[experiments]]\nname = \"{TRIAL}\"\nvariants = [{}]\n", VARIANTS.map(variant).join(", ")));
         }
         if self.conditions().any(|when| when.own_average.is_some()) {
             add("[[metrics]]\nname = \"ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n".to_owned());
@@ -179,7 +221,13 @@ impl Rules {
             table.multiply_max += u32::from(made.stacking == Stacking::Multiply);
             table.needs_eligible_amount |= rule.when.eligible_min > 0 || rule.when.own_average.is_some();
         }
-        program.earn.terms.expiry = self.expiry_days.map_or(Expiry::Never, Expiry::AfterDays);
+        program.earn.terms.pending_days = self.pending_days;
+        program.earn.terms.expiry = match self.lives {
+            Lives::Ever => Expiry::Never,
+            Lives::Days(days) => Expiry::AfterDays(days),
+            Lives::SinceLast(days) => Expiry::AfterInactivity(days),
+            Lives::UntilEach(month, day) => Expiry::EachYearOn { month, day },
+        };
         if !self.tiers.is_empty() {
             let level = |(index, (threshold, multiplier_bps)): (usize, &(i64, i64))| TierLevel {
                 name: format!("level-{index}"),
@@ -206,10 +254,11 @@ impl Rules {
                 when: conditions(&bonus.when, symbols),
                 units: bonus.units,
                 limit: bonus.limit,
-                places: None,
+                places: bonus.places,
             }
         };
         program.bonuses = self.bonuses.iter().enumerate().map(bonus).collect();
+        program.has_cells = program.draws_on_cells();
         program.keeps_last_basket = self.conditions().any(|when| when.days_since != (None, None));
         program
     }
@@ -241,6 +290,7 @@ fn conditions(when: &When, symbols: &mut SymbolTable) -> Conditions {
         days_since_last_basket_min: when.days_since.0,
         days_since_last_basket_max: when.days_since.1,
         own_average: when.own_average.map(|percent| OwnAverage { metric: symbol(symbols, "ever"), percent }),
+        variants: when.variant.map(|index| (0, u8::try_from(index).expect("few"))).into_iter().collect(),
         ..Conditions::default()
     }
 }
@@ -259,10 +309,13 @@ fn any_when(of_basket: bool) -> impl Strategy<Value = When> {
         seldom(0..PARTNERS.len()),
         prop::option::weighted(0.2, 0..24_u16),
         (prop::option::weighted(0.1, 0..4_i32), prop::option::weighted(0.1, 0..4_i32)),
-        prop::option::weighted(0.15, 30..300_i64).prop_map(move |percent| percent.filter(|_| of_basket)),
+        (
+            prop::option::weighted(0.15, 30..300_i64).prop_map(move |percent| percent.filter(|_| of_basket)),
+            seldom(0..VARIANTS.len()),
+        ),
     )
         .prop_map(
-            |(weekdays, segment, not_segment, level_min, eligible_min, every_nth, partner, hour, days, average)| When {
+            |(weekdays, segment, not_segment, level_min, eligible_min, every_nth, partner, hour, days, last)| When {
                 weekdays,
                 segment,
                 not_segment,
@@ -272,7 +325,8 @@ fn any_when(of_basket: bool) -> impl Strategy<Value = When> {
                 partner,
                 from_hour: hour,
                 days_since: days,
-                own_average: average,
+                own_average: last.0,
+                variant: last.1,
             },
         )
 }
@@ -297,12 +351,9 @@ fn any_bonus() -> impl Strategy<Value = BonusRule> {
     let window = prop_oneof![Just(Day), Just(Week), Just(Month), Just(Year), Just(Lifetime)];
     let limit = prop::option::weighted(0.7, (window, 1..3_i64));
     prop::option::of(0..ACTIVITIES.len()).prop_flat_map(move |activity| {
-        (1..40_i64, limit.clone(), any_when(activity.is_none())).prop_map(move |(units, limit, when)| BonusRule {
-            activity,
-            units,
-            limit,
-            when,
-        })
+        let places = prop::option::weighted(0.25, 1..4_i64);
+        (1..40_i64, limit.clone(), places, any_when(activity.is_none()))
+            .prop_map(move |(units, limit, places, when)| BonusRule { activity, units, limit, places, when })
     })
 }
 
@@ -311,12 +362,26 @@ fn any_cap() -> impl Strategy<Value = CapWords> {
     let counts = prop_oneof![3 => Just(Counts::Units), 1 => Just(Counts::Baskets), 1 => Just(Counts::Amounts)];
     let window = prop_oneof![1 => Just(Hour), 3 => Just(Day), 1 => Just(Week), 1 => Just(Month), 2 => Just(Year)];
     let rolling = prop_oneof![2 => Just(1), 1 => 2..5_i32];
-    (counts, window, rolling, 1..60_i64, prop::bool::weighted(0.3)).prop_map(
-        |(counts, window, rolling, limit, declines)| {
+    let whose = prop_oneof![
+        4 => Just(Whose::Account), 1 => Just(Whose::Store), 1 => Just(Whose::Partner), 1 => Just(Whose::Everybody)
+    ];
+    (counts, whose, window, rolling, 1..60_i64, prop::bool::weighted(0.3)).prop_map(
+        |(counts, whose, window, rolling, limit, declines)| {
             let limit = if counts == Counts::Amounts { limit * 200 } else { limit };
-            CapWords { counts, window, rolling, limit, declines: declines || counts != Counts::Units }
+            CapWords { counts, whose, window, rolling, limit, declines: declines || counts != Counts::Units }
         },
     )
+}
+
+fn any_life() -> impl Strategy<Value = Lives> {
+    let days = prop_oneof![Just(0_u16), Just(2), Just(20)];
+    prop_oneof![
+        2 => Just(Lives::Ever),
+        2 => days.clone().prop_map(Lives::Days),
+        3 => days.prop_map(Lives::SinceLast),
+        1 => prop_oneof![Just((3_u8, 1_u8)), Just((3, 2)), Just((3, 5)), Just((12, 31))]
+            .prop_map(|(month, day)| Lives::UntilEach(month, day)),
+    ]
 }
 
 pub fn any_rules() -> impl Strategy<Value = Rules> {
@@ -324,7 +389,7 @@ pub fn any_rules() -> impl Strategy<Value = Rules> {
         prop_oneof![Just("UTC"), Just("America/New_York"), Just("Pacific/Kiritimati")],
         1..4_i64,
         prop_oneof![Just(1_i64), Just(7), Just(100), Just(1_000)],
-        prop_oneof![Just("floor"), Just("half-up"), Just("half-even")],
+        prop_oneof![Just("floor"), Just("half-up"), Just("half-even"), Just("carry")],
         any::<bool>(),
         prop::option::of(Just("FRESH")),
     );
@@ -339,14 +404,21 @@ pub fn any_rules() -> impl Strategy<Value = Rules> {
         any::<bool>(),
         tiers,
         prop::collection::vec(any_bonus(), 0..4),
-        prop_oneof![Just(None), Just(Some(0_u16)), Just(Some(2)), Just(Some(20))],
+        (any_life(), prop_oneof![3 => Just(0_u16), 1 => Just(1), 1 => Just(3)]),
         prop::collection::vec((1..200_i64, any::<bool>()), 0..3),
         prop_oneof![Just(1_000_000_i64), Just(80)],
         prop_oneof![Just(0_i64), Just(3), Just(30)],
     );
     (earn, bounds).prop_map(|(earn, bounds)| {
         let (zone, units, per_minor, rounding, per_line, excluded_department) = earn;
-        let (mut lines, caps, has_metric, tiers, bonuses, expiry_days, budgets, balance_max, late_limit_days) = bounds;
+        let (mut lines, caps, has_metric, tiers, bonuses, terms, budgets, balance_max, late_limit_days) = bounds;
+        let (lives, pending_days) = terms;
+        let mut rounding = rounding;
+        let multiply_count = lines.iter().filter(|rule: &&Rule| rule.stacking == Stacking::Multiply).count();
+        if multiply_count > 1 && rounding == "carry" {
+            // What is left over would be in parts too small to be carried.
+            rounding = "floor";
+        }
         // A rule that can have no effect is an error of the file.
         lines.retain(|rule| rule.by_brand || Some(rule.value) != excluded_department);
         let has_metric = has_metric || !tiers.is_empty();
@@ -355,14 +427,15 @@ pub fn any_rules() -> impl Strategy<Value = Rules> {
             units,
             per_minor,
             rounding,
-            per_line,
+            per_line: per_line && rounding != "carry",
             excluded_department,
             lines,
             caps,
             has_metric,
             tiers,
             bonuses,
-            expiry_days,
+            lives,
+            pending_days,
             budgets,
             balance_max,
             late_limit_days,

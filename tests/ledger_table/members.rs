@@ -14,6 +14,7 @@ const BASKETS_OF_MEMBER: &str = "[[caps]]\nname = \"member-baskets\"\nmeasure = 
 const OWN_OF_MEMBER: &str = "[[rules]]\nname = \"own-double\"\nmatch = { brand = [\"Own\"] }\nmultiplier = \"2\"\n\
                              [[rules.caps]]\nname = \"member-own\"\nmeasure = \"units\"\nsubject = \"member\"\n\
                              window = \"lifetime\"\nlimit = 5\n";
+const WATCH: &str = "[[caps]]\nname = \"watch\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 8\nover = \"hold\"\n";
 const REVIEW: &str = "[[bonuses]]\nname = \"review\"\nunits = 7\non = { activity = \"review\" }\n";
 
 tables! {
@@ -32,6 +33,19 @@ tables! {
         clock +12h                                      -> moved
         accrue m1 900 member=ann                        -> 9
         totals m1 -> baskets 7 refused 0 reversals 1 granted 38 reversed 1 clipped 25
+    "
+
+    what_is_rejected_gives_room_back_to_its_member(Setup::default(), [with("", &[DAILY_OF_MEMBER, WATCH].concat())]) "
+        accrue m1 900 member=ann id=a                   -> 9 held by watch
+        act m1 review member=ann id=b                   -> 0
+        accrue m1 200 member=ann id=c                   -> 1 of 2: member-units -1 held by watch
+        reject a                                        -> -9
+        accrue m1 1000 member=ann id=d                  -> 9 of 10: member-units -1 held by watch
+        accrue m1 100 member=bob id=e                   -> 1 held by watch
+        reject c                                        -> -1
+        reject d                                        -> -9
+        accrue m1 400 member=ann                        -> 4
+        held m1                                         -> e 1 by watch
     "
 
     a_member_s_cap_may_decline(Setup::default(), [with("", BASKETS_OF_MEMBER)]) "

@@ -22,6 +22,16 @@ const SPENT: &str = "[[caps]]\nname = \"till-spent\"\nmeasure = \"eligible-amoun
                      window = \"day\"\nlimit = 1000\n";
 const ROLLING: &str =
     "[[caps]]\nname = \"rolling\"\nmeasure = \"units\"\nwindow = \"hour\"\nrolling = 24\nlimit = 20\n";
+const STORE_ROLLING: &str = "[[caps]]\nname = \"store-rolling\"\nmeasure = \"units\"\nsubject = \"store\"\n\
+                             window = \"hour\"\nrolling = 24\nlimit = 20\n";
+const CASHIER_ROLLING: &str = "[[caps]]\nname = \"cashier-spent\"\nmeasure = \"eligible-amount\"\nsubject = \"cashier\"\n\
+                               window = \"day\"\nrolling = 3\nlimit = 1000\nover = \"hold\"\n";
+const MEMBER_ROLLING: &str = "[[caps]]\nname = \"member-visits\"\nmeasure = \"earning-baskets\"\nsubject = \"member\"\n\
+                              window = \"day\"\nrolling = 7\nlimit = 2\n";
+const WEEKLY: &str = "[[budgets]]\nname = \"pot\"\nunits = 20\nwindow = \"day\"\nrolling = 7\n";
+const RULE_ROLLING: &str = "[[rules]]\nname = \"double\"\nmultiplier = \"2\"\n\
+                            [[rules.caps]]\nname = \"double-in-all\"\nmeasure = \"units\"\nsubject = \"programme\"\n\
+                            window = \"day\"\nrolling = 2\nlimit = 12\n";
 const REVIEW: &str = "[[bonuses]]\nname = \"review\"\nunits = 5\non = { activity = \"review\" }\n";
 const FIRST: &str =
     "[[bonuses]]\nname = \"first\"\nunits = 15\nlimit = { times = 1, per = \"lifetime\" }\nplaces = 2\n";
@@ -163,5 +173,87 @@ tables! {
         accrue m1 900 printed=-47h                      -> 5 of 9: rolling -4
         accrue m1 900 printed=-48h                      -> 9
         accrue m2 2100                                  -> 20 of 21: rolling -1
+    "
+
+    windows_of_a_store_are_bounded_together_for_all_accounts(Setup::default(), [with("", STORE_ROLLING)]) "
+        accrue m1 1500                                  -> 15
+        clock +12h                                      -> moved
+        quote m2 1500                                   -> 5 of 15: store-rolling -10
+        accrue m2 1500 id=a                             -> 5 of 15: store-rolling -10
+        accrue m2 1500 store=s2                         -> 15
+        clock +11h                                      -> moved
+        accrue m3 100                                   -> 0 of 1: store-rolling -1
+        # What is given back has room again, for whichever window contains it.
+        reverse a                                       -> -5
+        accrue m3 300 id=b                              -> 3
+        clock +1h                                       -> moved
+        accrue m4 1800                                  -> 17 of 18: store-rolling -1
+        # A late receipt has the room of all windows that contain it, those after it included.
+        accrue m1 100 printed=-18h                      -> 0 of 1: store-rolling -1
+        accrue m1 100 printed=-12h                      -> 0 of 1: store-rolling -1
+        accrue m1 900 printed=-47h                      -> 5 of 9: store-rolling -4
+        accrue m1 900 printed=-48h                      -> 9
+        reverse b                                       -> -3
+        accrue m2 400                                   -> 3 of 4: store-rolling -1
+    "
+
+    windows_of_a_store_are_forgotten_when_nothing_can_fall_under_them(Setup::default(), [with("", STORE_ROLLING)]) "
+        accrue m1 2000 id=a                             -> 20
+        clock +24h                                      -> moved
+        accrue m1 2100                                  -> 20 of 21: store-rolling -1
+        clock +100d                                     -> moved
+        accrue m1 2100                                  -> 20 of 21: store-rolling -1
+        reverse a                                       -> -20
+        accrue m1 100                                   -> 0 of 1: store-rolling -1
+    "
+
+    what_is_spent_at_a_cashier_in_three_days_is_looked_at(Setup::default(), [with("", CASHIER_ROLLING)]) "
+        accrue m1 600 cashier=ann                       -> 6
+        clock +1d                                       -> moved
+        accrue m2 400 cashier=ann                       -> 4
+        clock +1d                                       -> moved
+        accrue m3 100 cashier=ann id=a                  -> 1 held by cashier-spent
+        reject a                                        -> -1
+        clock +1d                                       -> moved
+        accrue m3 600 cashier=ann                       -> 6
+        accrue m3 100 cashier=ann                       -> 1 held by cashier-spent
+    "
+
+    a_member_comes_twice_in_seven_days(Setup::default(), [with("", MEMBER_ROLLING)]) "
+        accrue m1 100 member=ann                        -> 1
+        clock +3d                                       -> moved
+        accrue m1 100 member=ann                        -> 1
+        accrue m1 100 member=bob                        -> 1
+        accrue m2 100 member=ann                        -> 1
+        clock +3d                                       -> moved
+        accrue m1 100 member=ann                        -> 0 of 1: over member-visits
+        accrue m1 100 member=bob                        -> 1
+        clock +1d                                       -> moved
+        accrue m1 100 member=ann                        -> 1
+        accrue m1 100 member=ann printed=-2d            -> 0 of 1: over member-visits
+    "
+
+    a_budget_may_be_for_seven_days(Setup::default(), [with("", WEEKLY)]) "
+        accrue m1 1200                                  -> 12
+        clock +3d                                       -> moved
+        accrue m2 1200 id=a                             -> 8 of 12: pot -4
+        # It goes by the day of posting.
+        accrue m2 100 printed=-20d                      -> 0 of 1: pot -1
+        clock +3d                                       -> moved
+        accrue m2 100                                   -> 0 of 1: pot -1
+        clock +1d                                       -> moved
+        accrue m3 1500                                  -> 12 of 15: pot -3
+        reverse a                                       -> -8
+        accrue m3 1500                                  -> 8 of 15: pot -7
+    "
+
+    what_a_rule_gives_in_two_days_is_bounded_for_all(Setup::default(), [with("", RULE_ROLLING)]) "
+        accrue m1 1000                                  -> 20
+        clock +1d                                       -> moved
+        accrue m2 500                                   -> 7 of 10: double-in-all -3
+        # With nothing left the rule does not count.
+        accrue m3 500                                   -> 5: double-in-all used up
+        clock +1d                                       -> moved
+        accrue m3 1500                                  -> 25 of 30: double-in-all -5
     "
 }

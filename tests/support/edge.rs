@@ -582,7 +582,7 @@ impl<'a> Edge<'a> {
             account_id: accrue.account.as_str().into(),
             partner: self.partner,
             member: self.member(&accrue.member),
-            basket: self.basket(accrue).expect("the basket fits"),
+            kind: CommandKind::Accrue(self.basket(accrue).expect("the basket fits")),
             stamp: self.stamp(accrue.stamp),
             outcome: CommandOutcome::default(),
             reply: Some(Box::new(move |job: Box<QuoteJob>| told.send(job.outcome).expect("the asker waits"))),

@@ -132,6 +132,7 @@ impl Till {
             account_identifier: None,
             account_id: guest.to_owned(),
             basket: Some(basket("", order, seconds)),
+            ..QuoteRequest::default()
         };
         let response = self.clients.ledger.clone().quote(call(request)).await.map_err(self.failed("a quote"))?;
         Ok(decided(response.into_inner().decision))

@@ -14,10 +14,10 @@ use crate::audit::natural;
 use crate::cli::client::to_wire;
 use crate::cli::error::CliError;
 use crate::limits;
-use crate::service::wire::{AccrueRequest, Basket, Line};
+use crate::service::wire::{AccountIdentifier, AccrueRequest, Basket, Line};
 
-/// The columns of the file, in any order; no others.
-const COLUMNS: [&str; 10] = [
+/// The columns of the file, in any order; no others. The last [`OPTIONAL_COUNT`] may be missing.
+const COLUMNS: [&str; 13] = [
     "basket_id",
     "household_id",
     "store_id",
@@ -28,7 +28,11 @@ const COLUMNS: [&str; 10] = [
     "brand",
     "quantity",
     "amount_cents",
+    "member_id",
+    "identifier_kind",
+    "identifier",
 ];
+const OPTIONAL_COUNT: usize = 3;
 const BASKET: usize = 0;
 const HOUSEHOLD: usize = 1;
 const STORE: usize = 2;
@@ -39,6 +43,9 @@ const CATEGORY: usize = 6;
 const BRAND: usize = 7;
 const QUANTITY: usize = 8;
 const AMOUNT: usize = 9;
+const MEMBER: usize = 10;
+const IDENTIFIER_KIND: usize = 11;
+const IDENTIFIER: usize = 12;
 
 /// What the importer adds to what the file says.
 #[derive(Clone, Debug)]
@@ -66,7 +73,7 @@ pub struct BasketReader {
     /// The file's name as the user gave it.
     file: String,
     additions: Additions,
-    /// For each of [`COLUMNS`], where it is in a row.
+    /// For each of [`COLUMNS`], where it is in a row; beyond its end where the file does not have it.
     places: [usize; COLUMNS.len()],
     /// The row that was read last; the first one of the next basket once a basket is complete.
     row: StringRecord,
@@ -124,7 +131,8 @@ impl BasketReader {
             Ok(header) => header.clone(),
             Err(error) => return Err(self.unreadable(&error)),
         };
-        let expected = format!("the first line must be {}", COLUMNS.join(","));
+        let required = COLUMNS.split_at(COLUMNS.len() - OPTIONAL_COUNT).0;
+        let expected = format!("the first line must be {}", required.join(","));
         let wrong = |message: String| Err(self.located(1, None, &message).hint(expected.clone()));
         if header.is_empty() || header.iter().all(str::is_empty) {
             return wrong("the file is empty".to_owned());
@@ -138,7 +146,7 @@ impl BasketReader {
                 Some(place) => *place = index,
             }
         }
-        let missing = COLUMNS.iter().zip(&places).find(|(_, place)| **place == usize::MAX);
+        let missing = required.iter().zip(&places).find(|(_, place)| **place == usize::MAX);
         match missing {
             Some((name, _)) => wrong(format!("the column {name} is missing")),
             None => Ok(places),
@@ -204,7 +212,15 @@ impl BasketReader {
 
     fn begin_basket(&self, before: Option<&FileBasket>) -> Result<FileBasket, CliError> {
         let id = self.required(BASKET, limits::TRANSACTION_ID_BYTES_MAX.min(limits::RECEIPT_NUMBER_BYTES_MAX))?;
-        let account_id = self.required(HOUSEHOLD, limits::ACCOUNT_ID_BYTES_MAX)?;
+        let account_identifier = self.identifier()?;
+        let account_id = match &account_identifier {
+            Some(_) if self.field(HOUSEHOLD).is_empty() => String::new(),
+            Some(_) => {
+                return Err(self.wrong(HOUSEHOLD, "is stated beside an identifier; one of them names the account"));
+            }
+            None => self.required(HOUSEHOLD, limits::ACCOUNT_ID_BYTES_MAX)?,
+        };
+        self.check_length(MEMBER, limits::MEMBER_ID_BYTES_MAX)?;
         let store_id = self.required(STORE, limits::SYMBOL_BYTES_MAX)?;
         let text = self.field(TIME);
         let time = text.parse::<jiff::Timestamp>();
@@ -219,16 +235,28 @@ impl BasketReader {
             receipt_number: id.clone(),
             receipt_time,
             currency_code: self.additions.currency_code.clone(),
+            member_id: self.field(MEMBER).to_owned(),
             ..Basket::default()
         };
         let request = AccrueRequest {
-            account_identifier: None,
+            account_identifier,
             transaction_id: id,
             account_id,
             basket: Some(basket),
             posting_time: receipt_time.filter(|_| self.additions.posts_at_receipt_time),
         };
         Ok(FileBasket { line: self.line(), row_count: 0, request })
+    }
+
+    /// The identifier that names the account in the place of its id, if the row states one.
+    fn identifier(&self) -> Result<Option<AccountIdentifier>, CliError> {
+        match (self.field(IDENTIFIER_KIND).is_empty(), self.field(IDENTIFIER).is_empty()) {
+            (true, true) => Ok(None),
+            _ => Ok(Some(AccountIdentifier {
+                kind: self.required(IDENTIFIER_KIND, limits::SYMBOL_BYTES_MAX)?,
+                value: self.required(IDENTIFIER, limits::IDENTIFIER_BYTES_MAX)?,
+            })),
+        }
     }
 
     /// A basket is later than the one before it or, at the same time, has the greater id. So the rows of a basket are
@@ -268,6 +296,16 @@ impl BasketReader {
         };
         if self.field(HOUSEHOLD) != open.request.account_id {
             return Err(differs(HOUSEHOLD, &open.request.account_id));
+        }
+        let named = open.request.account_identifier.as_ref();
+        let stated = named.map_or(["", ""], |named| [&named.kind, &named.value]);
+        for (column, first) in [IDENTIFIER_KIND, IDENTIFIER].into_iter().zip(stated) {
+            if self.field(column) != first {
+                return Err(differs(column, first));
+            }
+        }
+        if self.field(MEMBER) != basket.member_id {
+            return Err(differs(MEMBER, &basket.member_id));
         }
         if self.field(STORE) != basket.store_id {
             return Err(differs(STORE, &basket.store_id));
@@ -420,6 +458,41 @@ mod tests {
         );
         assert_eq!((roll.brand.as_str(), roll.quantity, roll.amount_minor), ("National", 1, 50));
         assert_eq!((basket.lines[1].department.as_str(), basket.lines[1].amount_minor), ("", 99));
+    }
+
+    #[test]
+    fn a_basket_may_name_its_account_by_an_identifier_and_say_who_bought() {
+        let header = format!("{HEADER},identifier_kind,identifier,member_id");
+        let file = |rows: &[&str]| format!("{header}\n{}\n", rows.join("\n"));
+        let (baskets, mistake) = read(file(&[
+            "7,,330,2017-01-01T11:53:26Z,1,,,,1,50,card,0042,ann",
+            "7,,330,2017-01-01T11:53:26Z,2,,,,1,50,card,0042,ann",
+            "8,900,330,2017-01-01T11:53:26Z,1,,,,1,50,,,",
+        ]));
+        assert_eq!((baskets.len(), mistake), (2, None));
+        let named = baskets[0].request.account_identifier.as_ref().unwrap();
+        assert_eq!((named.kind.as_str(), named.value.as_str()), ("card", "0042"));
+        let basket = baskets[0].request.basket.as_ref().unwrap();
+        assert_eq!((baskets[0].request.account_id.as_str(), basket.member_id.as_str()), ("", "ann"));
+        assert_eq!((&baskets[1].request.account_identifier, baskets[1].request.account_id.as_str()), (&None, "900"));
+        let good = "7,,330,2017-01-01T11:53:26Z,1,,,,1,50,card,0042,ann";
+        let cases = [
+            (
+                "8,900,330,2017-01-01T11:53:26Z,1,,,,1,50,card,0042,",
+                "column household_id: is stated beside an identifier",
+            ),
+            ("8,,330,2017-01-01T11:53:26Z,1,,,,1,50,,,", "column household_id: is empty"),
+            ("8,,330,2017-01-01T11:53:26Z,1,,,,1,50,card,,", "column identifier: is empty"),
+            (
+                "7,,330,2017-01-01T11:53:26Z,1,,,,1,50,card,0043,ann",
+                "column identifier: \"0043\" differs from \"0042\"",
+            ),
+            ("7,,330,2017-01-01T11:53:26Z,1,,,,1,50,card,0042,bob", "column member_id: \"bob\" differs from \"ann\""),
+        ];
+        for (row, expected) in cases {
+            let mistake = read(file(&[good, row])).1.unwrap_or_else(|| panic!("{row} is taken"));
+            assert!(mistake.starts_with(&format!("b.csv:3: {expected}")), "{row}: {mistake}");
+        }
     }
 
     #[test]

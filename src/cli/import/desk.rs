@@ -30,6 +30,8 @@ pub enum Kind {
     Enrolment,
     /// What an account had elsewhere.
     OpeningBalance,
+    /// An identifier that points to an account from then on, or no longer.
+    Identifier,
     /// Something that no import sends.
     Other,
 }
@@ -44,12 +46,8 @@ impl Kind {
             Some(command::Command::RecordActivity(_)) => Self::Activity,
             Some(command::Command::Enrol(_)) => Self::Enrolment,
             Some(command::Command::LoadOpeningBalance(_)) => Self::OpeningBalance,
-            Some(
-                command::Command::Reverse(_)
-                | command::Command::LinkIdentifier(_)
-                | command::Command::UnlinkIdentifier(_),
-            )
-            | None => Self::Other,
+            Some(command::Command::LinkIdentifier(_) | command::Command::UnlinkIdentifier(_)) => Self::Identifier,
+            Some(command::Command::Reverse(_)) | None => Self::Other,
         }
     }
 
@@ -61,6 +59,7 @@ impl Kind {
             Self::Activity => "activity",
             Self::Enrolment => "enrolment",
             Self::OpeningBalance => "opening balance",
+            Self::Identifier => "identifier",
             Self::Other => "command",
         }
     }

@@ -4,6 +4,7 @@
 //! What must stay true: ids follow from what a row says, so that the same file sent again does nothing, and a row that
 //! says something else of the same thing is refused instead of counting twice.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
 use prost_types::Timestamp;
@@ -14,7 +15,9 @@ use super::rows::{Column, Extent, RowReader};
 use crate::cli::client::to_wire;
 use crate::cli::error::CliError;
 use crate::limits;
-use crate::service::wire::{Command, EnrolRequest, LoadOpeningBalanceRequest, OpeningLot, command};
+use crate::service::wire::{
+    AccountIdentifier, Command, EnrolRequest, LinkIdentifierRequest, LoadOpeningBalanceRequest, OpeningLot, command,
+};
 
 /// An id of 16 bytes of BLAKE3 over what a command is about. Parts cannot run into each other.
 #[must_use]
@@ -104,8 +107,11 @@ const WALLET: usize = 1;
 const POINTS: usize = 2;
 const ISSUER: usize = 3;
 const EXPIRES: usize = 4;
+const IDENTIFIER_KIND: usize = 5;
+const IDENTIFIER: usize = 6;
 
-/// Opening balances: rows of one account and wallet that follow each other are the lots of one command.
+/// Opening balances: rows of one account and wallet that follow each other are the lots of one command. An identifier
+/// that stands beside an account's id is linked to it before; one that stands alone names the account.
 #[derive(Debug)]
 pub struct BalanceSource {
     rows: RowReader,
@@ -113,6 +119,8 @@ pub struct BalanceSource {
     file: String,
     /// The command that is being read.
     open: Option<(Outgoing, LoadOpeningBalanceRequest)>,
+    /// Links that go before the command that is being read.
+    links: VecDeque<Outgoing>,
     is_at_end: bool,
 }
 
@@ -128,10 +136,12 @@ impl BalanceSource {
             Column::required("points"),
             Column::optional("issuer"),
             Column::optional("expires_at"),
+            Column::optional("identifier_kind"),
+            Column::optional("identifier"),
         ];
         let (rows, extent) = RowReader::open(path, columns)?;
         let file = path.display().to_string();
-        Ok((Self { rows, posting_time: None, file, open: None, is_at_end: false }, extent))
+        Ok((Self { rows, posting_time: None, file, open: None, links: VecDeque::new(), is_at_end: false }, extent))
     }
 
     /// Sets when the balances count as posted; to be called before the first is read.
@@ -148,13 +158,49 @@ impl BalanceSource {
         })
     }
 
+    fn identifier(&self) -> Result<Option<AccountIdentifier>, CliError> {
+        if self.rows.field(IDENTIFIER_KIND).is_empty() && self.rows.field(IDENTIFIER).is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(AccountIdentifier {
+            kind: self.rows.required(IDENTIFIER_KIND, limits::SYMBOL_BYTES_MAX)?,
+            value: self.rows.required(IDENTIFIER, limits::IDENTIFIER_BYTES_MAX)?,
+        }))
+    }
+
+    /// Has the identifier of the row at hand linked to its account.
+    fn link(&mut self, account_id: &str, identifier: AccountIdentifier, row_count: u64) {
+        let request = LinkIdentifierRequest {
+            transaction_id: derived_id("link", &[account_id, &identifier.kind, &identifier.value]),
+            account_id: account_id.to_owned(),
+            identifier: Some(identifier),
+            posting_time: self.posting_time,
+        };
+        let command = Command { command: Some(command::Command::LinkIdentifier(request)) };
+        self.links.push_back(Outgoing { line: self.rows.line(), row_count, command });
+    }
+
     /// Takes the row at hand; returns the command before it when the row begins a new one.
     fn take_row(&mut self) -> Result<Option<Outgoing>, CliError> {
-        let account_id = self.rows.required(ACCOUNT, limits::ACCOUNT_ID_BYTES_MAX)?;
+        let mut identifier = self.identifier()?;
+        let account_id = match &identifier {
+            Some(_) => self.rows.optional(ACCOUNT, limits::ACCOUNT_ID_BYTES_MAX)?,
+            None => self.rows.required(ACCOUNT, limits::ACCOUNT_ID_BYTES_MAX)?,
+        };
         let wallet = self.rows.optional(WALLET, limits::PROGRAM_NAME_BYTES_MAX)?;
+        if !account_id.is_empty()
+            && let Some(linked) = identifier.take()
+        {
+            let is_all = self.rows.field(POINTS).is_empty();
+            self.link(&account_id, linked, u64::from(is_all));
+            if is_all {
+                return Ok(self.open.take().map(completed));
+            }
+        }
         let lot = self.lot()?;
         if let Some((outgoing, request)) = &mut self.open
-            && (request.account_id == account_id && request.wallet == wallet)
+            && (&request.account_id, &request.wallet, &request.account_identifier)
+                == (&account_id, &wallet, &identifier)
         {
             if request.lots.len() == limits::LOADED_LOTS_MAX {
                 let message = format!("the account has more than {} lots in this wallet", limits::LOADED_LOTS_MAX);
@@ -164,9 +210,13 @@ impl BalanceSource {
             outgoing.row_count += 1;
             return Ok(None);
         }
+        let transaction_id = match &identifier {
+            None => derived_id("opening", &[&account_id, &wallet]),
+            Some(named) => derived_id("opening-of", &[&named.kind, &named.value, &wallet]),
+        };
         let request = LoadOpeningBalanceRequest {
-            account_identifier: None,
-            transaction_id: derived_id("opening", &[&account_id, &wallet]),
+            account_identifier: identifier,
+            transaction_id,
             account_id,
             wallet,
             lots: vec![lot],
@@ -184,7 +234,14 @@ fn completed((outgoing, request): (Outgoing, LoadOpeningBalanceRequest)) -> Outg
 
 impl Source for BalanceSource {
     fn next(&mut self) -> Result<Option<Outgoing>, CliError> {
-        while !self.is_at_end {
+        loop {
+            // A link goes before what is still being read, and after what was read before it.
+            if let Some(link) = self.links.pop_front() {
+                return Ok(Some(link));
+            }
+            if self.is_at_end {
+                return Ok(self.open.take().map(completed));
+            }
             let taken = match self.rows.advance() {
                 Ok(true) => self.take_row(),
                 Ok(false) => {
@@ -199,11 +256,11 @@ impl Source for BalanceSource {
                 Err(error) => {
                     // Nothing of the command that may hold the mistake is handed on.
                     (self.open, self.is_at_end) = (None, true);
+                    self.links.clear();
                     return Err(error);
                 }
             }
         }
-        Ok(self.open.take().map(completed))
     }
 
     fn file_of(&self, _: Kind) -> &str {
@@ -278,5 +335,38 @@ mod tests {
             message.ends_with("column points: \"0\" is not a whole number from 1 to 1000000000000000000"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn an_identifier_is_linked_beside_an_id_and_names_the_account_alone() {
+        let file = file(
+            "account_id,wallet,points,identifier_kind,identifier\n\
+             a,,5,card,1\na,,7,card,2\na,,,phone,3\n,,4,card,9\n,,6,card,9\nb,,1,,\n,,1,card,\n",
+        );
+        let (mut source, _) = BalanceSource::open(file.path()).unwrap();
+        let mut seen = Vec::new();
+        let mistake = loop {
+            let outgoing = match source.next() {
+                Ok(outgoing) => outgoing.expect("there is a mistake to come"),
+                Err(error) => break error.to_string(),
+            };
+            let rows = outgoing.row_count;
+            seen.push(match outgoing.command.command.unwrap() {
+                command::Command::LinkIdentifier(request) => {
+                    let identifier = request.identifier.unwrap();
+                    format!("{}: {} {} is {}'s", rows, identifier.kind, identifier.value, request.account_id)
+                }
+                command::Command::LoadOpeningBalance(request) => {
+                    let named = request.account_identifier.map_or(request.account_id, |named| named.value);
+                    let points: Vec<i64> = request.lots.iter().map(|lot| lot.points).collect();
+                    format!("{rows}: {named} has {points:?}")
+                }
+                other => panic!("{other:?}"),
+            });
+        };
+        let expected =
+            ["0: card 1 is a's", "0: card 2 is a's", "2: a has [5, 7]", "1: phone 3 is a's", "2: 9 has [4, 6]"];
+        assert_eq!(seen, expected);
+        assert!(mistake.ends_with("column identifier: is empty"), "{mistake}");
     }
 }

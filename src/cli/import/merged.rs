@@ -102,7 +102,8 @@ impl MergedSource {
     }
 
     fn enrol_first(&mut self, account_id: &str, line: u64, posting_time: Option<Timestamp>) {
-        if !self.enrolled.insert(account_id.into()) {
+        // An account that is named by an identifier is there.
+        if account_id.is_empty() || !self.enrolled.insert(account_id.into()) {
             return;
         }
         let request = EnrolRequest {

@@ -48,6 +48,10 @@ enum ImportWhat {
     /// basket_id,household_id,store_id,time,product_id,department,category,brand,quantity,amount_cents.
     /// Times look like 2017-01-01T11:53:26Z. The basket's id becomes transaction id and receipt number.
     ///
+    /// Three more columns may be there: member_id, for the member of the household who bought; and identifier_kind and
+    /// identifier, such as card and its number, which name the account where household_id is empty. Who has a card by
+    /// then, `import accounts` or `import events` has said before.
+    ///
     /// With --redemptions a second file with the columns redemption_id, household_id and time is merged by time:
     /// redemptions come before baskets of the same instant, each file in its own order. An account is enrolled before
     /// its first redemption, so that one without points is refused for want of points. Such refusals are counted, are
@@ -67,6 +71,9 @@ enum ImportWhat {
     /// The columns are account_id, wallet (empty: the first), points, and issuer (empty: the caller's own) and
     /// expires_at (empty: never), which may be missing. Rows of one account and wallet follow each other; they are
     /// loaded together, once: a second load of other content is refused.
+    ///
+    /// The columns identifier_kind and identifier, such as card and its number, may be there too. Beside an account_id
+    /// the identifier is linked to the account, and points may be empty; alone it names the account.
     Accounts(AccountsArgs),
     /// Redemptions, activities and linked identifiers, from a CSV file, compressed or not
     ///

@@ -385,6 +385,10 @@ fn get_member(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), DecodeEr
         CommandKind::Reverse(reversal) if !places.is_empty() => {
             name_member(&mut reversal.original.counters, &places, member)?;
         }
+        CommandKind::Operate(operation) if !places.is_empty() => match &mut operation.order {
+            OperatorOrder::Reject(original) => name_member(&mut original.granted.counters, &places, member)?,
+            _ => return Err(DecodeError::Contradiction),
+        },
         _ => return Err(DecodeError::Contradiction),
     }
     if is_refused && matches!(entry.command.kind, CommandKind::Reverse(_)) {

@@ -139,12 +139,14 @@ fn named_cells<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CellUse
     }
 }
 
-/// The counters of which those of a member are stated: a reversal's are those of its original.
+/// The counters of which those of a member are stated: those of what takes back are those of its original.
 fn named_counters<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CounterChange] {
-    match &command.kind {
-        CommandKind::Reverse(reversal) => &reversal.original.counters,
-        _ => &decision.effects.counters,
-    }
+    let rejected = match &command.kind {
+        CommandKind::Reverse(reversal) => return &reversal.original.counters,
+        CommandKind::Operate(operation) => operation.order.held(),
+        _ => None,
+    };
+    rejected.map_or(&decision.effects.counters, |original| &original.granted.counters)
 }
 
 /// The member that a record tells of: whom its command names, or whose counters a reversal's original moved.

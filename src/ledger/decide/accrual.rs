@@ -2,7 +2,7 @@
 
 use super::bounds::{self, Bounded};
 use super::rule_caps::{self, Share};
-use super::{lots, profile, tiers};
+use super::{cells, lots, profile, tiers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
 use crate::ledger::decision::{BonusAward, Decision, LineOutcome, LotChange, Movement, Outcome, TotalsChange};
@@ -138,7 +138,7 @@ pub(super) fn award_bonuses(
             continue;
         }
         let is_used_up = |(window, times)| account.counter(bonus.symbol, periods.of(window)) >= times;
-        if bonus.limit.is_some_and(is_used_up) || !bounds::has_place(bonus.places, bonus.symbol, context, out) {
+        if bonus.limit.is_some_and(is_used_up) || !cells::has_place(bonus.places, bonus.symbol, context, out) {
             continue;
         }
         out.bonuses.push(BonusAward { bonus: BonusIndex(index), units: bonus.units });

@@ -1,20 +1,19 @@
 //! Bounds: velocity, caps, budgets, places and the largest balance, and the counters that they and the metrics keep.
 //!
-//! What must stay true: no bound is exceeded by one unit, and the last unit can be granted (invariant 6); a cell whose
-//! room the decision depended on is named in it, with that room.
+//! What must stay true: no bound is exceeded by one unit, and the last unit can be granted (invariant 6).
 
 use super::rule_caps::{self, Share};
-use super::tiers;
+use super::{cells, tiers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
-use crate::ledger::decision::{CellUse, Clip, CounterChange, Decision, LotKey, Outcome, Refusal};
+use crate::ledger::decision::{Clip, CounterChange, Decision, LotKey, Outcome, Refusal};
 use crate::ledger::draws;
 use crate::ledger::held::{HeldChange, HeldName};
 use crate::ledger::program::{
     BonusIndex, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Over, Periods, Program,
 };
 use crate::ledger::state::Context;
-use crate::ledger::types::{CellId, MemberKey, SymbolId, Units, WalletId};
+use crate::ledger::types::{MemberKey, SymbolId, Units, WalletId};
 use crate::limits;
 
 /// A command as far as bounds look at it.
@@ -40,11 +39,11 @@ impl Bounded<'_> {
                 clip(cap.symbol, false, room, out);
             }
         }
-        for budget in self.context.program.budgets_at(self.context.posted_at) {
+        for (budget, cell) in self.context.program.budgets_at(self.context.posted_at) {
             if out.granted > 0 {
                 // A cell that withheld everything is part of the reasons though nothing is taken from it.
-                let room = look_into(budget.cell, self.context, out);
-                clip(budget.cell.name, true, room, out);
+                let room = cells::look_around((budget.run, budget.limit), cell, self.context, out);
+                clip(budget.symbol, true, room, out);
             }
         }
         self.hold(out);
@@ -103,28 +102,28 @@ impl Bounded<'_> {
     /// about a cell at which nobody needs to look.
     pub(super) fn room(&self, cap: &Cap, needed: bool, out: &mut Decision) -> Option<i64> {
         match cap.subject {
-            CapSubject::Account => return Some((cap.limit - self.counted(cap)).max(0)),
-            CapSubject::Member if self.command.member == MemberKey::NONE => return None,
-            CapSubject::Member => {
-                let counted = self.account.member_counter(self.command.member, cap.symbol, self.periods.of(cap.window));
-                return Some((cap.limit - counted).max(0));
+            CapSubject::Account => Some((cap.limit - self.counted(cap, MemberKey::NONE)).max(0)),
+            CapSubject::Member if self.command.member == MemberKey::NONE => None,
+            CapSubject::Member => Some((cap.limit - self.counted(cap, self.command.member)).max(0)),
+            _ => {
+                let cell = draws::cell_of(cap, self.basket, self.command.partner, self.periods)?;
+                needed.then(|| cells::look_around((cap.run(), cap.limit), cell, self.context, out))
             }
-            _ => {}
         }
-        let cell = draws::cell_of(cap, self.basket, self.command.partner, self.periods)?;
-        needed.then(|| look_into(cell, self.context, out))
     }
 
-    /// What a cap has counted for the account: where windows are bounded together, the most of any that contain the
-    /// present one.
-    fn counted(&self, cap: &Cap) -> i64 {
+    /// What a cap has counted for the account, or for a member of it: where windows are bounded together, the most of any
+    /// that contain the present one.
+    fn counted(&self, cap: &Cap, member: MemberKey) -> i64 {
         let period = self.periods.of(cap.window);
-        if cap.rolling <= 1 {
-            return self.account.counter(cap.symbol, period);
-        }
         let step = cap.window.step();
         let ends = (0..i32::from(cap.rolling)).map(|ahead| period.saturating_add(ahead * step));
-        ends.map(|end| self.account.rolling(cap.symbol, end, step, cap.rolling)).max().unwrap_or(0)
+        let rolling = |end| match member {
+            MemberKey::NONE if cap.rolling <= 1 => self.account.counter(cap.symbol, end),
+            MemberKey::NONE => self.account.rolling(cap.symbol, end, step, cap.rolling),
+            member => self.account.member_rolling(member, cap.symbol, end, step, cap.rolling),
+        };
+        ends.map(rolling).max().unwrap_or(0)
     }
 
     /// Moves the counters of caps, metrics and bonuses, and takes from the cells.
@@ -162,15 +161,26 @@ impl Bounded<'_> {
     fn take_from_cells(&self, shares: &[Share], out: &mut Decision) {
         let program = self.context.program;
         let Decision { cells, bonuses, granted, .. } = out;
+        if cells.is_empty() {
+            return;
+        }
+        let budgets = program.budgets_at(self.context.posted_at);
         for cell in cells {
             let name = cell.cell.name;
             let awards = |index: BonusIndex| program.bonus(index).is_some_and(|bonus| bonus.symbol == name);
+            // Of windows that are bounded together only the present one is counted in.
+            let is_present = |cap: &Cap| cell.cell.period == self.periods.of(cap.window);
             cell.used = match program.caps.iter().find(|cap| cap.symbol == name) {
-                Some(cap) => self.wanted(cap, *granted),
+                Some(cap) if is_present(cap) => self.wanted(cap, *granted),
+                Some(_) => 0,
                 None if program.bonuses.iter().any(|bonus| bonus.symbol == name) => {
                     i64::from(bonuses.iter().any(|award| awards(award.bonus)))
                 }
-                None => rule_caps::used(program, name, shares).unwrap_or(*granted),
+                None => match rule_caps::used(program, name, shares, is_present) {
+                    Some(used) => used,
+                    None if budgets.clone().any(|(_, present)| present == cell.cell) => *granted,
+                    None => 0,
+                },
             };
         }
     }
@@ -202,24 +212,6 @@ impl Bounded<'_> {
         let retain_until = draws::after_late_limit(last, self.context.program, self.context.posted_at);
         out.effects.counters.push(CounterChange { counter, member, period, delta, retain_until });
     }
-}
-
-/// Whether a bonus has a place left; one without places always has.
-pub(super) fn has_place(places: Option<i64>, name: SymbolId, context: &Context<'_>, out: &mut Decision) -> bool {
-    places.is_none() || look_into(CellId::whole(name), context, out) > 0
-}
-
-/// The room in a cell, not less than 0; the decision names the cell from here on.
-fn look_into(cell: CellId, context: &Context<'_>, out: &mut Decision) -> Units {
-    let found = context.rooms.iter().find(|room| room.cell == cell).expect("the caller takes hold of every cell");
-    out.cells.push(CellUse {
-        cell,
-        version: found.version,
-        room_before: found.room,
-        used: 0,
-        retain_until: found.retain_until,
-    });
-    found.room.max(0)
 }
 
 fn clip(source: SymbolId, is_budget: bool, room: Units, out: &mut Decision) {

@@ -6,6 +6,7 @@
 mod accrual;
 mod activity;
 mod bounds;
+mod cells;
 mod lots;
 mod operator;
 mod profile;

@@ -12,7 +12,6 @@
 use super::accrual::LineJudge;
 use super::bounds::Bounded;
 use crate::ledger::decision::{Clip, Decision};
-use crate::ledger::draws;
 use crate::ledger::program::{Cap, CapMeasure, LineClass, Program, RuleIndex};
 use crate::ledger::types::{SymbolId, Units};
 
@@ -101,7 +100,7 @@ fn find_used_up(program: &Program, bounded: &Bounded<'_>, shares: &mut [Share], 
             continue;
         }
         let lacks_room = |cap: &&Cap| {
-            let Some(room) = room(cap, bounded, out) else { return false };
+            let Some(room) = bounded.room(cap, true, out) else { return false };
             let wanted = share.wanted(cap);
             if cap.declines() { wanted > room } else { room == 0 }
         };
@@ -113,17 +112,6 @@ fn find_used_up(program: &Program, bounded: &Bounded<'_>, shares: &mut [Share], 
     is_one_more
 }
 
-/// The room of a cap, from a cell that may have been looked into before.
-fn room(cap: &Cap, bounded: &Bounded<'_>, out: &mut Decision) -> Option<i64> {
-    if cap.subject.is_shared() {
-        let cell = draws::cell_of(cap, bounded.basket, bounded.command.partner, bounded.periods)?;
-        if let Some(known) = out.cells.iter().find(|taken| taken.cell == cell) {
-            return Some(known.room_before.max(0));
-        }
-    }
-    bounded.room(cap, true, out)
-}
-
 /// Withholds what the caps of rules leave no room for.
 pub(super) fn clip(bounded: &Bounded<'_>, shares: &mut [Share], out: &mut Decision) {
     for (capped, share) in bounded.context.program.lines.capped.iter().zip(shares) {
@@ -131,7 +119,7 @@ pub(super) fn clip(bounded: &Bounded<'_>, shares: &mut [Share], out: &mut Decisi
             continue;
         }
         for cap in capped.caps.iter().filter(|cap| !cap.declines()) {
-            let over = room(cap, bounded, out).map_or(0, |room| share.units - room);
+            let over = bounded.room(cap, true, out).map_or(0, |room| share.units - room);
             if over > 0 {
                 out.clips.push(Clip { source: cap.symbol, is_budget: false, units: over });
                 share.units -= over;
@@ -153,11 +141,17 @@ pub(super) fn count(bounded: &Bounded<'_>, shares: &mut [Share], out: &mut Decis
     }
 }
 
-/// What a basket takes from the cell of a rule's cap; `None` where the name is no such cap's.
-pub(super) fn used(program: &Program, name: SymbolId, shares: &[Share]) -> Option<i64> {
+/// What a basket takes from the cell of a rule's cap, if it is the one of the present window; `None` where the name is no
+/// such cap's.
+pub(super) fn used(
+    program: &Program,
+    name: SymbolId,
+    shares: &[Share],
+    is_present: impl Fn(&Cap) -> bool,
+) -> Option<i64> {
     program.lines.capped.iter().zip(shares).find_map(|(capped, share)| {
         let cap = capped.caps.iter().find(|cap| cap.symbol == name)?;
-        Some(share.wanted(cap))
+        Some(if is_present(cap) { share.wanted(cap) } else { 0 })
     })
 }
 

@@ -18,7 +18,7 @@ pub use lines::{
 };
 pub use terms::{Expiry, Terms};
 pub use tiers::{TierLadder, TierLevel};
-pub use windows::{CalendarWindow, Periods};
+pub use windows::{CalendarWindow, Periods, Run};
 
 use super::types::{CellId, Day, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::Zone;
@@ -220,7 +220,7 @@ pub struct Cap {
     /// Per which window.
     pub window: CalendarWindow,
     /// So many windows that follow each other are bounded together: 1 for each by itself, at most
-    /// [`crate::limits::ROLLING_WINDOWS_MAX`]. More than 1 only for accounts.
+    /// [`crate::limits::ROLLING_WINDOWS_MAX`].
     pub rolling: u16,
     /// The most that may be reached. 0 to [`crate::limits::UNITS_MAX`].
     pub limit: i64,
@@ -229,6 +229,12 @@ pub struct Cap {
 }
 
 impl Cap {
+    /// The windows that are bounded together.
+    #[must_use]
+    pub fn run(&self) -> Run {
+        Run { window: self.window, rolling: self.rolling }
+    }
+
     /// Whether a basket that would exceed it is granted nothing.
     #[must_use]
     pub fn declines(&self) -> bool {
@@ -271,10 +277,12 @@ pub struct Metric {
 pub struct Budget {
     /// Name in the file.
     pub name: String,
-    /// The cell: the interned name, so that a later version with the same name goes on counting.
-    pub cell: CellId,
-    /// The most that may be granted in all.
+    /// The name, interned: it identifies the cells, so that a later version with the same name goes on counting.
+    pub symbol: SymbolId,
+    /// The most that may be granted in the windows that are bounded together.
     pub limit: Units,
+    /// Per which window of posting, and how many together; a lifetime for a budget in all.
+    pub run: Run,
     /// First local day (of posting) on which grants draw on the budget; `None` means always.
     pub from: Option<Day>,
     /// Last local day (of posting), inclusive; `None` means for ever.
@@ -282,6 +290,12 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// The cell of the window that contains the posting.
+    #[must_use]
+    pub fn cell(&self, posted: Periods) -> CellId {
+        CellId { period: posted.of(self.run.window), ..CellId::whole(self.symbol) }
+    }
+
     /// Whether a command posted on this local day draws on the budget.
     #[must_use]
     pub fn in_force(&self, posted_day: Day) -> bool {
@@ -305,12 +319,16 @@ impl Program {
         self.bonuses.get(usize::from(index.0))
     }
 
-    /// The budgets that a command posted at this instant draws on, in order.
-    pub fn budgets_at(&self, posted_at: TimestampNs) -> impl Iterator<Item = &Budget> + Clone {
+    /// The budgets that a command posted at this instant draws on, in order, with the cell of each.
+    pub fn budgets_at(&self, posted_at: TimestampNs) -> impl Iterator<Item = (&Budget, CellId)> + Clone {
         // The day is looked for only where a budget asks for it.
-        let is_dated = self.budgets.iter().any(|budget| budget.from.is_some() || budget.until.is_some());
-        let posted_day = if is_dated { self.zone.day(posted_at) } else { Day(0) };
-        self.budgets.iter().filter(move |budget| budget.in_force(posted_day))
+        let is_dated = |budget: &Budget| {
+            budget.from.is_some() || budget.until.is_some() || budget.run.window != CalendarWindow::Lifetime
+        };
+        let is_dated = self.budgets.iter().any(is_dated);
+        let posted = if is_dated { Periods::at(&self.zone, posted_at) } else { Periods::on(Day(0), 0) };
+        let in_force = self.budgets.iter().filter(move |budget| budget.in_force(posted.day()));
+        in_force.map(move |budget| (budget, budget.cell(posted)))
     }
 
     /// Whether a cell is of a cap that holds what goes beyond it.

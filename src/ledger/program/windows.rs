@@ -26,6 +26,23 @@ pub enum CalendarWindow {
     Lifetime,
 }
 
+/// So many windows that follow each other and are bounded together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Each of them.
+    pub window: CalendarWindow,
+    /// How many: 1 for each by itself, at most [`crate::limits::ROLLING_WINDOWS_MAX`].
+    pub rolling: u16,
+}
+
+impl Run {
+    /// How far after its own period a counter is looked at, in what numbers of periods differ by.
+    #[must_use]
+    pub fn ahead(self) -> i32 {
+        (i32::from(self.rolling) - 1).saturating_mul(self.window.step())
+    }
+}
+
 /// The periods of all windows that contain one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Periods {

@@ -2,6 +2,7 @@
 //!
 //! What must stay true: nothing is judged here; an expectation is an account, a command and a look at the decision.
 
+use super::held;
 use crate::ledger::account::{Account, Counter, Profile};
 use crate::ledger::command::{Activity, Basket, Command, CommandKind, Line};
 use crate::ledger::decision::{Decision, Outcome};
@@ -38,10 +39,16 @@ pub(in crate::program) fn check_expectations(
         let Some(counters) = counters(expectation, program, at, problems) else { continue };
         place_in_variants(&expectation.given, program, &mut unbounded);
         let command = command(expectation, at, symbols);
-        let state = state(expectation, &unbounded, at, counters, symbols);
+        let account = account(expectation, &unbounded, at, counters, symbols);
+        let mut state = ShardState::new(ShardId(0));
+        state.place(AccountNumber(0), &account);
         let context = Context { program: &unbounded, posted_at: at, rooms: &[] };
         state.decide(&command, &context, &mut decision);
         compare(expectation, &command, &decision, &unbounded, problems);
+        if expectation.held.is_some() && decision.refusal().is_none() {
+            let holding = held::with_holding_caps(&unbounded, program);
+            held::check(expectation, (&account, &command, at), &holding, problems);
+        }
     }
 }
 
@@ -111,14 +118,14 @@ fn command(expectation: &Expectation, at: TimestampNs, symbols: &mut SymbolTable
     Command { account_id: ACCOUNT.to_owned(), transaction_id: ACCOUNT.to_owned(), partner, kind, ..Command::default() }
 }
 
-/// A shard with one account: of which is known what the expectation says.
-fn state(
+/// The account: of it is known what the expectation says.
+fn account(
     expectation: &Expectation,
     program: &Program,
     at: TimestampNs,
     counters: Vec<Counter>,
     symbols: &mut SymbolTable,
-) -> ShardState {
+) -> Account {
     let Given { segments, basket_number, birthday, days_since_last_basket, .. } = &expectation.given;
     // Opened at the instant, so that the first of its own years has begun.
     let mut account = Account { id: ACCOUNT.into(), opened_at: at, counters, ..Account::default() };
@@ -129,9 +136,7 @@ fn state(
     let last_basket_on = days_since_last_basket.map(|days| Day(program.zone.day(at).0 - days));
     let birthday = *birthday;
     account.profile = Some(Box::new(Profile { segments, birthday, last_basket_on, ..Profile::default() }));
-    let mut state = ShardState::new(ShardId(0));
-    state.place(AccountNumber(0), &account);
-    state
+    account
 }
 
 /// How many baskets the account has had: a basket is counted once it is accepted.

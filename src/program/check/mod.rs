@@ -5,8 +5,10 @@
 //! checked in well under a second; a programme that passes cannot make the sum of a basket leave its range.
 
 mod arithmetic;
+mod cells;
 mod conditions;
 mod expectations;
+mod held;
 mod overlaps;
 mod rule_caps;
 
@@ -33,6 +35,7 @@ pub(super) fn check_entries(file: &ProgramFile, problems: &mut Problems<'_>) {
     conditions::check(file, problems);
     check_small_caps(file, problems);
     rule_caps::check(file, problems);
+    cells::check(file, problems);
 }
 
 fn key_of(attribute: Attribute) -> &'static str {
@@ -91,7 +94,9 @@ fn check_small_caps(file: &ProgramFile, problems: &mut Problems<'_>) {
                     Over::Hold => "holds",
                 }
             );
-            problems.push(Finding::warning(&cap.limit.span(), message));
+            let hint =
+                format!("raise the limit to {} at least, or have {noun} `{}` give less", stated(units), name.get_ref());
+            problems.push(Finding::warning(&cap.limit.span(), message).hint(hint));
         }
     }
 }

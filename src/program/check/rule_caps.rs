@@ -44,6 +44,7 @@ fn check_small(rule: &RuleEntry, cap: &CapEntry, problems: &mut Problems<'_>) {
             stated(units),
             rule.name.get_ref()
         );
-        problems.push(Finding::warning(&cap.limit.span(), message));
+        let hint = format!("raise the limit to {} at least, or have the rule give less", stated(units));
+        problems.push(Finding::warning(&cap.limit.span(), message).hint(hint));
     }
 }

@@ -19,7 +19,12 @@ pub(in crate::program) struct Expectation {
     pub(in crate::program) units: At<i64>,
     /// Names of the rules and bonuses that must count, ascending, and where the list stands.
     pub(in crate::program) because: Option<At<Vec<String>>>,
+    /// The cap that must hold what is granted, or [`NOTHING_HELD`].
+    pub(in crate::program) held: Option<At<String>>,
 }
+
+/// What `held` says where nothing must be held.
+pub(in crate::program) const NOTHING_HELD: &str = "none";
 
 /// What happens.
 #[derive(Debug)]
@@ -81,13 +86,14 @@ pub(super) fn read_expectation(
     let activity = entry.text("activity", 1..=limits::SYMBOL_BYTES_MAX);
     let units = entry.integer("units", 0..=limits::UNITS_MAX);
     let because = read_because(&mut entry, rule_names);
+    let held = entry.text("held", 1..=limits::PROGRAM_NAME_BYTES_MAX);
     let given = read_given(&mut entry, activity.is_some(), known);
     entry.finish();
     let event = match activity {
         Some(kind) => Event::Activity(kind),
         None => Event::Basket(lines),
     };
-    Some(Expectation { name: name?, event, given, units: units?, because })
+    Some(Expectation { name: name?, event, given, units: units?, because, held })
 }
 
 const LACKS_LINES: &str = "[[expect]] lacks `lines`";

@@ -21,7 +21,7 @@ use crate::ledger::program::{
 use crate::ledger::types::Day;
 use crate::limits;
 
-pub(super) use expect::{Event, Expectation, Given};
+pub(super) use expect::{Event, Expectation, Given, NOTHING_HELD};
 pub(super) use experiments::ExperimentEntry;
 pub(super) use rewards::{BonusEntry, TiersSection, TriggerEntry};
 pub(super) use rules::{EffectEntry, RuleEntry};
@@ -115,6 +115,8 @@ pub(super) struct MetricEntry {
 pub(super) struct BudgetEntry {
     pub(super) name: At<String>,
     pub(super) units: i64,
+    pub(super) window: CalendarWindow,
+    pub(super) rolling: u16,
     pub(super) from: Option<Day>,
     pub(super) until: Option<Day>,
 }
@@ -422,10 +424,6 @@ fn read_cap(mut entry: TableReader<'_, '_>, owner: CapOwner, names: &mut Names) 
     let subject = entry.word("subject", &CAP_SUBJECTS).map_or(CapSubject::Account, At::into_inner);
     let window = entry.word("window", &CALENDAR_WINDOWS);
     let rolling = read_rolling(&mut entry, window.as_ref().map(|window| *window.get_ref()));
-    if let Some(rolling) = rolling.as_ref().filter(|_| subject != CapSubject::Account) {
-        let finding = Finding::error(&rolling.span(), "`rolling` is for caps on accounts alone");
-        entry.problems.push(finding.hint("leave it out, or write subject = \"account\""));
-    }
     // What a rule gives is part of what a basket earns, which is held whole or not at all.
     let ways = [("clip", Over::Clip), ("decline", Over::Decline), ("hold", Over::Hold)];
     let over = entry.word("over", if owner == CapOwner::Rule { &ways[..2] } else { &ways });
@@ -490,6 +488,8 @@ fn read_budget(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<Budg
     if let Some(units) = units.as_ref().filter(|units| *units.get_ref() == 0) {
         entry.problems.push(Finding::warning(&units.span(), "with a budget of 0 nothing is earned while it lasts"));
     }
+    let window = entry.word("window", &CALENDAR_WINDOWS).map_or(CalendarWindow::Lifetime, At::into_inner);
+    let rolling = read_rolling(&mut entry, Some(window)).map_or(1, At::into_inner);
     let (from, until) = (entry.date("from"), entry.date("until"));
     if let (Some(from), Some(until)) = (&from, &until)
         && from.get_ref() > until.get_ref()
@@ -500,7 +500,7 @@ fn read_budget(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<Budg
     }
     entry.finish();
     let (from, until) = (from.map(At::into_inner), until.map(At::into_inner));
-    Some(BudgetEntry { name: name?, units: units?.into_inner(), from, until })
+    Some(BudgetEntry { name: name?, units: units?.into_inner(), window, rolling, from, until })
 }
 
 #[cfg(test)]

@@ -314,7 +314,11 @@ fn budget_line(budget: &Budget, wallet: &Wallet) -> String {
         (None, Some(until)) => format!(", until {}", date(until)),
         (Some(from), Some(until)) => format!(", from {} until {}", date(from), date(until)),
     };
-    format!("budget {}: at most {limit} in all{days}", budget.name)
+    let per = match budget.run.window {
+        CalendarWindow::Lifetime => "in all".to_owned(),
+        window => format!("per {}", windows(window, budget.run.rolling)),
+    };
+    format!("budget {}: at most {limit} {per}{days}", budget.name)
 }
 
 fn terms(program: &Program) -> String {

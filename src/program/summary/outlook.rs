@@ -5,11 +5,11 @@
 
 use serde::Serialize;
 
-use super::{earning_wallet, money, units_in};
+use super::{currency_decimals, earning_wallet, money, units_in};
 use crate::ledger::earn::LineSums;
 use crate::ledger::program::{BPS_ONE, CalendarWindow, Cap, CapMeasure, Conditions, LineClass, Over, Program, Trigger};
 use crate::ledger::types::{Item, Units};
-use crate::program::table::grouped;
+use crate::program::table::{decimal, grouped};
 
 /// What a file's ordinary basket means to a member who meets no condition and has no level.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,6 +22,8 @@ pub struct Outlook {
     pub first_reward_units: Option<Units>,
     /// Baskets to the first reward; `None` where the file names none, or it is never reached.
     pub baskets_to_first_reward: Option<i64>,
+    /// The rate that this comes to: units for a million minor units, rounded down.
+    pub units_per_million_minor: i64,
     /// The same in words.
     pub words: String,
 }
@@ -42,8 +44,19 @@ impl Outlook {
             (Some(_), Some(count)) => format!("; first reward after {} baskets", grouped(count, ',')),
         };
         let (amount, earned) = (money(typical_basket_minor, program), units_in(wallet, basket_units));
-        let words = format!("a basket of {amount} earns {earned}{reward}");
-        Self { typical_basket_minor, basket_units, first_reward_units, baskets_to_first_reward: baskets, words }
+        let rate = |minor: i128| i128::from(basket_units) * minor / i128::from(typical_basket_minor);
+        let (scale, decimals) = (u32::from(wallet.scale), currency_decimals(&program.currency));
+        let shown = decimal(rate(10_i128.pow(decimals + 2)), scale + 2, scale);
+        let one = money(10_i64.pow(decimals), program);
+        let words = format!("a basket of {amount} earns {earned}, {shown} for each {one}{reward}");
+        Self {
+            typical_basket_minor,
+            basket_units,
+            first_reward_units,
+            baskets_to_first_reward: baskets,
+            units_per_million_minor: i64::try_from(rate(1_000_000)).unwrap_or(i64::MAX),
+            words,
+        }
     }
 }
 

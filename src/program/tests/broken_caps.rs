@@ -48,6 +48,26 @@ fn a_programme_and_its_rules_have_at_most_so_many_caps() {
     assert!(shown(&source).contains(message), "{}", shown(&source));
 }
 
+#[test]
+fn one_basket_looks_into_a_bounded_number_of_shared_counters() {
+    use std::fmt::Write as _;
+    let mut source = capped();
+    let add = |source: &mut String, name: &str, rolling: u16| {
+        let of_cap = format!("measure = \"units\"\nsubject = \"store\"\nwindow = \"day\"\nrolling = {rolling}");
+        let _ = write!(source, "[[caps]]\nname = \"{name}\"\n{of_cap}\nlimit = 1_000\n");
+    };
+    // One for the rule's cap of the whole programme and one for the budget, and 119 for each of these.
+    for number in 0..8 {
+        add(&mut source, &format!("more-{number}"), 60);
+    }
+    let _ = write!(source, "[[budgets]]\nname = \"hours\"\nunits = 5\nwindow = \"hour\"\nrolling = 35\n");
+    assert_eq!(shown(&source), "");
+    add(&mut source, "last", 3);
+    let message = "error: with budget `hours` one basket looks into 1027 shared counters, but 1_024 are the most\n  \
+                   hint: bound fewer windows together: `rolling` = n looks into 2n - 1 of them";
+    assert!(shown(&source).contains(message), "{}", shown(&source));
+}
+
 const ROWS: &[Row] = &[
     ("name = \"bottles\"", "name = \"daily\"", "72:8: error: the name `daily` is taken by the cap on line 97"),
     (
@@ -58,7 +78,7 @@ const ROWS: &[Row] = &[
     (
         "window = \"day\"\nlimit = 30",
         "window = \"day\"\nlimit = 2",
-        "75:9: warning: cap `bottles` of 2 is below the 3 units of its rule `bottle`, which are never given whole",
+        "75:9: warning: cap `bottles` of 2 is below the 3 units of its rule `bottle`, which are never given whole\n  hint: raise the limit to 3 at least, or have the rule give less",
     ),
     (
         "window = \"day\"\nlimit = 30",
@@ -82,8 +102,8 @@ const ROWS: &[Row] = &[
     ),
     (
         "subject = \"programme\"\nwindow = \"lifetime\"",
-        "subject = \"programme\"\nwindow = \"day\"\nrolling = 2",
-        "82:11: error: `rolling` is for caps on accounts alone\n  hint: leave it out, or write subject = \"account\"",
+        "subject = \"programme\"\nwindow = \"lifetime\"\nrolling = 2",
+        "82:11: error: a lifetime is one window: nothing can be taken together with it\n  hint: leave `rolling` out",
     ),
     (
         "subject = \"programme\"\nwindow = \"lifetime\"",
@@ -92,7 +112,7 @@ const ROWS: &[Row] = &[
     ),
     (
         "subject = \"programme\"\nwindow = \"lifetime\"",
-        "subject = \"member\"\nwindow = \"day\"\nrolling = 2",
-        "82:11: error: `rolling` is for caps on accounts alone\n  hint: leave it out, or write subject = \"account\"",
+        "subject = \"member\"\nwindow = \"day\"\nrolling = 100",
+        "82:11: error: `rolling` is 100, but must be from 1 to 60",
     ),
 ];

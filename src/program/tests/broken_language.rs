@@ -268,12 +268,12 @@ pub(super) const ROWS: &[Row] = &[
     (
         "limit = 200",
         "limit = 20",
-        "87:9: warning: cap `daily` of 20 is below bonus `welcome` of 50 units, which it always clips",
+        "87:9: warning: cap `daily` of 20 is below bonus `welcome` of 50 units, which it always clips\n  hint: raise the limit to 50 at least, or have bonus `welcome` give less",
     ),
     (
         "units = 50",
         "units = 1_000_000_000_000_000_000",
-        "79:9: error: the bonuses together could come to more than 1_000_000_000_000_000_000 units\n  hint: no balance may exceed that number\n87:9: warning: cap `daily` of 200 is below bonus `welcome` of 1_000_000_000_000_000_000 units, which it always clips",
+        "79:9: error: the bonuses together could come to more than 1_000_000_000_000_000_000 units\n  hint: no balance may exceed that number\n87:9: warning: cap `daily` of 200 is below bonus `welcome` of 1_000_000_000_000_000_000 units, which it always clips\n  hint: raise the limit to 1_000_000_000_000_000_000 at least, or have bonus `welcome` give less",
     ),
     (
         "[[bonuses]]",
@@ -298,7 +298,7 @@ pub(super) const ROWS: &[Row] = &[
     (
         "per = \"piece\"",
         "per = \"piece\"\n\n[[rules]]\nname = \"flood\"\nfixed_units = 1_000_000\nper = \"piece\"",
-        "71:8: error: arithmetic that could overflow: with `produce-wednesday`, `summer`, `own-extra`, `bottle`, `flood`, level `gold` together one basket could earn more than 1_000_000_000_000_000_000 units\n  hint: lower the multipliers, the fixed units or the rate in [earn], or have fewer rules that multiply\n92:9: warning: cap `daily` of 200 is below rule `flood` of 1_000_000 units, which it always clips",
+        "71:8: error: arithmetic that could overflow: with `produce-wednesday`, `summer`, `own-extra`, `bottle`, `flood`, level `gold` together one basket could earn more than 1_000_000_000_000_000_000 units\n  hint: lower the multipliers, the fixed units or the rate in [earn], or have fewer rules that multiply\n92:9: warning: cap `daily` of 200 is below rule `flood` of 1_000_000 units, which it always clips\n  hint: raise the limit to 1_000_000 at least, or have rule `flood` give less",
     ),
     (
         "[[bonuses]]",
@@ -378,8 +378,8 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "window = \"month\"",
-        "window = \"month\"\nsubject = \"store\"\nrolling = 3",
-        "88:11: error: `rolling` is for caps on accounts alone\n  hint: leave it out, or write subject = \"account\"",
+        "window = \"month\"\nsubject = \"store\"\nrolling = 0",
+        "88:11: error: `rolling` is 0, but must be from 1 to 60",
     ),
     (
         "window = \"month\"",
@@ -404,12 +404,12 @@ pub(super) const ROWS: &[Row] = &[
     (
         "limit = 200",
         "limit = 20\nover = \"decline\"",
-        "87:9: warning: cap `daily` of 20 is below bonus `welcome` of 50 units, which it always declines",
+        "87:9: warning: cap `daily` of 20 is below bonus `welcome` of 50 units, which it always declines\n  hint: raise the limit to 50 at least, or have bonus `welcome` give less",
     ),
     (
         "limit = 200",
         "limit = 20\nover = \"hold\"",
-        "87:9: warning: cap `daily` of 20 is below bonus `welcome` of 50 units, which it always holds",
+        "87:9: warning: cap `daily` of 20 is below bonus `welcome` of 50 units, which it always holds\n  hint: raise the limit to 50 at least, or have bonus `welcome` give less",
     ),
     (
         "measure = \"eligible-amount\"",

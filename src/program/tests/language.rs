@@ -322,6 +322,52 @@ fn a_better_rule_under_conditions_makes_no_rule_idle() {
 }
 
 #[test]
+fn expectations_state_what_is_held() {
+    let caps = r#"
+        [[caps]]
+        name = "watch"
+        measure = "units"
+        window = "day"
+        limit = 300
+        over = "hold"
+        [[caps]]
+        name = "store-watch"
+        measure = "eligible-amount"
+        subject = "store"
+        window = "day"
+        rolling = 3
+        limit = 20_000
+        over = "hold"
+        [[bonuses]]
+        name = "large-review"
+        units = 301
+        on = { activity = "review" }
+    "#;
+    let row = |event: &str, units: i64, held: &str| {
+        let text =
+            shown(&with(&format!("{caps}[[expect]]\nname = \"x\"\n{event}\nunits = {units}\nheld = \"{held}\"\n")));
+        text.lines().filter(|line| !line.contains("warning") && !line.contains("raise the limit")).collect::<String>()
+    };
+    let basket = |amount: i64| format!("store = \"s1\"\nlines = [{{ amount_minor = {amount} }}]");
+    // The other caps of the file, which clip a day to 200, are not looked at.
+    assert_eq!(row(&basket(30_000), 300, "store-watch"), "");
+    assert_eq!(row(&basket(30_100), 301, "watch"), "");
+    assert_eq!(row(&basket(20_000), 200, "none"), "");
+    // An event that does not say in which store is bounded by no store's cap.
+    assert_eq!(row("lines = [{ amount_minor = 30_000 }]", 300, "none"), "");
+    assert_eq!(row("activity = \"review\"", 301, "watch"), "");
+    let told = |event: &str, units, held, what: &str| {
+        let got = row(event, units, held);
+        assert!(got.contains(what), "{got}");
+    };
+    told(&basket(30_100), 301, "store-watch", "does not hold: cap `watch` holds it, not cap `store-watch`");
+    told(&basket(30_000), 300, "none", "does not hold: cap `store-watch` holds it, but nothing should");
+    told(&basket(100), 1, "watch", "does not hold: nothing is held, but cap `watch` should hold it");
+    told(&basket(100), 1, "wtch", "no cap of the name \"wtch\" holds anything  hint: did you mean \"watch\"?");
+    told(&basket(100), 1, "daily", "no cap of the name \"daily\" holds anything");
+}
+
+#[test]
 fn what_an_ordinary_basket_earns_is_said_by_the_code_that_decides() {
     let row = |keys: &str, sections: &str| {
         let source = with(sections).replacen("[program]\n", &format!("[program]\n{keys}\n"), 1);
@@ -329,21 +375,27 @@ fn what_an_ordinary_basket_earns_is_said_by_the_code_that_decides() {
         checked.outlook.map(|outlook| outlook.words).unwrap_or_else(|| format!("{:?}", checked.problems))
     };
     let both = "typical_basket_minor = 3_500\nfirst_reward_units = 100";
-    assert_eq!(row(both, ""), "a basket of 35.00 USD earns 35 points; first reward after 3 baskets");
-    assert_eq!(row("typical_basket_minor = 199", ""), "a basket of 1.99 USD earns 1 point");
+    assert_eq!(
+        row(both, ""),
+        "a basket of 35.00 USD earns 35 points, 1 for each 1.00 USD; first reward after 3 baskets"
+    );
+    assert_eq!(row("typical_basket_minor = 199", ""), "a basket of 1.99 USD earns 1 point, 0.5 for each 1.00 USD");
     assert_eq!(
         row("typical_basket_minor = 99\nfirst_reward_units = 1", ""),
-        "a basket of 0.99 USD earns 0 points; the first reward is never reached"
+        "a basket of 0.99 USD earns 0 points, 0 for each 1.00 USD; the first reward is never reached"
     );
     // The cap of the day.
     assert_eq!(
         row("typical_basket_minor = 50_000\nfirst_reward_units = 200", ""),
-        "a basket of 500.00 USD earns 200 points; first reward after 1 basket"
+        "a basket of 500.00 USD earns 200 points, 0.4 for each 1.00 USD; first reward after 1 basket"
     );
     // What is added without a condition counts, what has one does not.
     let sections = "[[bonuses]]\nname = \"visit\"\nunits = 5\n[[bonuses]]\nname = \"app\"\nunits = 7\n\
                     when = { channels = [\"app\"] }\n[[rules]]\nname = \"all\"\nmultiplier = \"2\"\n";
-    assert_eq!(row(both, sections), "a basket of 35.00 USD earns 75 points; first reward after 2 baskets");
+    assert_eq!(
+        row(both, sections),
+        "a basket of 35.00 USD earns 75 points, 2.14 for each 1.00 USD; first reward after 2 baskets"
+    );
     assert_eq!(check(GOOD).outlook, None);
 }
 

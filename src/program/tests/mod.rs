@@ -12,7 +12,7 @@ use super::*;
 use crate::ledger::program::{
     AccountPolicy, Attribute, CalendarWindow, CapMeasure, MetricMeasure, RoundedPer, Rounding, RuleIndex,
 };
-use crate::ledger::types::{CellId, Day, Item, SymbolId, WalletId};
+use crate::ledger::types::{Day, Item, SymbolId, WalletId};
 use crate::limits::{PROGRAM_RULES_MAX, UNITS_MAX};
 
 /// A file without problems; the rows below break it in one place each.
@@ -179,7 +179,7 @@ fn the_tables_say_what_the_file_says() {
         (SymbolId(6), MetricMeasure::EligibleAmount, CalendarWindow::Year)
     );
     let budget = &program.budgets[0];
-    assert_eq!((budget.cell, budget.limit), (CellId::whole(SymbolId(7)), 10_000));
+    assert_eq!((budget.symbol, budget.limit), (SymbolId(7), 10_000));
     assert_eq!((budget.from, budget.until), (Some(Day(17_167)), Some(Day(17_256))));
     let names = (0..8).map(|number| symbols.text(SymbolId(number)).unwrap()).collect::<Vec<_>>();
     assert_eq!(names, ["", "points", "FUEL", "Private", "Own", "daily", "spent", "opening"]);

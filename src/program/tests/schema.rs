@@ -97,6 +97,8 @@ limit = 1_000_000_000_000_000_000
 [[budgets]]
 name = "budget"
 units = 1_000
+window = "day"
+rolling = 4
 
 [[expect]]
 name = "nothing"
@@ -156,6 +158,7 @@ fn of_number(place: &str, n: i64) -> Option<(&'static str, String)> {
         }
         "/experiments/variants/percent" => by("percent = 100"),
         "/budgets/units" => ("name = \"budget\"\nunits = 1_000", format!("name = \"budget\"\nunits = {n}")),
+        "/budgets/rolling" => by("rolling = 4"),
         "/expect/units" if n == 0 => by("units = 0"),
         "/expect/units" => expecting(&format!("activity = \"review\"\nunits = {n}")),
         "/expect/basket_number" => expecting(&format!("activity = \"walk\"\nunits = 0\nbasket_number = {n}")),
@@ -366,6 +369,9 @@ fn the_schema_and_the_reader_take_the_same_names_words_and_counts() {
         (basket("birthday = \"04-30\"\nvariant = [\"trial.a\"]\ntier = \"silver\""), true),
         (basket("birthday = \"4-30\""), false),
         (basket("variant = []"), false),
+        (basket("held = \"none\""), true),
+        (basket("held = [\"none\"]"), false),
+        (("window = \"day\"\nrolling = 4", "window = \"dya\"".to_owned()), false),
     ];
     for (change, expected) in rows {
         let what = change.1.chars().take(120).collect::<String>();

@@ -3,8 +3,9 @@
 //! What must stay true: what is told is durable: a read waits for the chunk that holds the last record that it shows,
 //! and one that saw a cell for every chunk that the cell's value depends on (invariant 1).
 
+use super::commands::event_time;
 use super::{Gated, Waiting, Worker};
-use crate::ledger::command::{Command, CommandKind};
+use crate::ledger::command::Command;
 use crate::ledger::decision::{Outcome, Refusal};
 use crate::ledger::digest::shard_digest;
 use crate::ledger::draws;
@@ -21,18 +22,16 @@ impl Worker {
         let posted_at = job.stamp.max(state.posted_at);
         let number = state.find(&job.account_id);
         job.outcome = CommandOutcome { shard, account: number, posted_at, ..CommandOutcome::default() };
-        let event_at = job.basket.receipt_at.min(posted_at);
+        let command = Command {
+            account_id: std::mem::take(&mut job.account_id).into(),
+            transaction_id: String::new(),
+            partner: job.partner,
+            named_by: None,
+            member: job.member,
+            kind: std::mem::take(&mut job.kind),
+        };
         let mut cells_changed = 0;
-        if let Some(program) = self.programs.in_force(event_at).cloned() {
-            let basket = std::mem::take(&mut job.basket);
-            let command = Command {
-                account_id: std::mem::take(&mut job.account_id).into(),
-                transaction_id: String::new(),
-                partner: job.partner,
-                named_by: None,
-                member: job.member,
-                kind: CommandKind::Accrue(basket),
-            };
+        if let Some(program) = self.programs.in_force(event_time(&command, posted_at)).cloned() {
             draws::list(&program, &command, posted_at, &mut self.draws);
             let mut held = self.shared.cells.hold(self.draws.iter().map(|draw| draw.cell));
             self.rooms.clear();
@@ -43,14 +42,11 @@ impl Worker {
             let context = Context { program: &program, posted_at, rooms: &self.rooms };
             state.decide_for(number, &command, &context, &mut self.unpacked, &mut job.outcome.decision);
             drop(held);
-            if let CommandKind::Accrue(basket) = command.kind {
-                job.basket = basket;
-            }
-            job.account_id = command.account_id.into();
             job.outcome.program = Some(program);
         } else {
             job.outcome.decision.outcome = Outcome::Refused(Refusal::ProgramNotInForce);
         }
+        (job.account_id, job.kind) = (command.account_id.into(), command.kind);
         let depends_on = number.and_then(|number| state.packed(number)).map_or(Seq(0), |account| account.seq);
         let answer = move || {
             if let Some(reply) = job.reply.take() {
