@@ -200,6 +200,8 @@ pub const BATCH_PATIENCE_MS: u64 = 2_000;
 pub const QUOTES_MAX: usize = 256;
 /// Changes of keys of one data directory: keys that were issued, and revocations.
 pub const KEY_CHANGES_MAX: usize = 1 << 20;
+/// Freezes and thaws that a data directory holds.
+pub const FREEZE_CHANGES_MAX: usize = 1 << 18;
 /// Bytes of what people call a key.
 pub const KEY_NAME_BYTES_MAX: usize = 128;
 /// Bytes of the name in a client certificate that a key stands for.

@@ -75,6 +75,8 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         "an answer was lost",
         "an opening balance was loaded",
         "pending units were granted",
+        "something was frozen",
+        "something was thawed",
         "rules went together on a line",
         "the death of units was put off",
         "units went back to a budget",

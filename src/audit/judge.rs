@@ -19,6 +19,7 @@ use crate::ledger::ENGINE_VERSION;
 use crate::ledger::command::{Basket, Command, CommandKind, Reversal};
 use crate::ledger::decision::{CellUse, Decision};
 use crate::ledger::draws::{self, Draw};
+use crate::ledger::freeze::FreezeChange;
 use crate::ledger::operator::{Operation, OperatorOrder, Remark};
 use crate::ledger::packed::Packed;
 use crate::ledger::program::Program;
@@ -136,6 +137,10 @@ impl<'a> Judge<'a> {
                 let checked = self.world.keys.check(change);
                 checked.map_err(|error| place.finding(FindingClass::Key, format!("a change of keys: {error}")))?;
             }
+            Record::Freeze(ref change) => {
+                self.counts.freezes += 1;
+                self.check_freeze(change, place)?;
+            }
             Record::Symbol(id, _) => {
                 self.counts.symbols += 1;
                 check_next(place, "string", id.0, self.world.dictionary.counts().0)?;
@@ -203,6 +208,15 @@ impl<'a> Judge<'a> {
             return fail(format!("version {expected} takes effect before a command that was decided already"));
         }
         self.once.publication(&self.world.dictionary, publication, place)
+    }
+
+    /// A freeze begins and ends after everything that was posted before it was known.
+    fn check_freeze(&self, change: &FreezeChange, place: Place) -> Result<(), Finding> {
+        let fail = |sentence: String| Err(place.finding(FindingClass::Freeze, sentence));
+        if change.at <= self.latest_posted_at {
+            return fail(format!("a freeze or thaw of {} lies before a command that was decided already", change.at));
+        }
+        self.world.freezes.check(change).or_else(|error| fail(format!("a freeze or thaw: {error}")))
     }
 
     fn entry(&mut self, view: &RecordView<'_>, place: Place, mut entry: Entry) -> Result<(), Finding> {
@@ -392,7 +406,8 @@ impl<'a> Judge<'a> {
             }));
         }
         let shard = &self.world.shards[usize::from(view.shard.0)];
-        let context = Context { program, posted_at: entry.posted_at, rooms: &self.rooms };
+        let frozen = self.world.freezes.refusal(&entry.command, entry.posted_at);
+        let context = Context { program, posted_at: entry.posted_at, rooms: &self.rooms, frozen };
         let number = shard.find(&entry.command.account_id);
         shard.decide_for(number, &entry.command, &context, &mut self.world.unpacked, &mut self.decision);
         if self.decision == entry.decision {

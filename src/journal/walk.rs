@@ -31,7 +31,12 @@ impl Located {
     pub fn entry(&self) -> Option<&Entry> {
         match &self.record {
             Record::Entry(entry) => Some(entry),
-            Record::Opening(_) | Record::Symbol(..) | Record::Item(..) | Record::Program(_) | Record::Key(_) => None,
+            Record::Opening(_)
+            | Record::Symbol(..)
+            | Record::Item(..)
+            | Record::Program(_)
+            | Record::Key(_)
+            | Record::Freeze(_) => None,
         }
     }
 }

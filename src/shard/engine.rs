@@ -15,6 +15,7 @@ use crossbeam::channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
 use super::committer::{Committed, Committer, Defined, Progress, Submitted};
 use super::control::Control;
+use super::freezing::FreezeLog;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
 use super::job::Job;
 use super::observing::MeteredJournal;
@@ -131,12 +132,13 @@ impl Engine {
         let defined = Defined { seq: world.control_seq, symbol_count, item_count };
         let control = Arc::new(Control::new(world.control_seq));
         let progress = Arc::new(Progress::new(world.end, defined));
+        let latest_stamp = world.latest_stamp();
         let dictionary = Arc::new(world.dictionary);
-        let latest_stamp = world.shards.iter().map(|shard| shard.posted_at.0).max().unwrap_or(i64::MIN);
         let shared = Arc::new(Shared {
             cells: world.cells,
             ids,
             keys: Arc::new(KeyLog::new(world.keys)),
+            freezes: FreezeLog::new(world.freezes, identity.clock_is_input),
             tickets: Tickets::new(options.worker_count),
             shard_count: identity.shard_count,
             clock_is_input: identity.clock_is_input,
@@ -393,7 +395,10 @@ impl Engine {
             let _ = self.journal.write_high_water(&mark);
         }
         let programs = self.programs.read().expect("no holder panics");
-        let digest = world_digest(&shards, &self.shared.cells, &self.dictionary, &programs);
+        let digest = self
+            .shared
+            .freezes
+            .look(|freezes| world_digest(&shards, &self.shared.cells, &self.dictionary, &programs, freezes));
         Some(Stopped { digest, end: self.progress.durable_end() })
     }
 }

@@ -9,6 +9,7 @@
 pub mod committer;
 pub mod control;
 pub mod engine;
+pub mod freezing;
 pub mod housekeeper;
 pub mod job;
 pub mod keys;

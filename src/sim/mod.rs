@@ -7,7 +7,7 @@
 //! every answer, record and recovered state is held to them.
 //!
 //! [`machine`] is the ledger, [`edge`] the service's protocol in small, [`traffic`] what clients ask, [`clients`] what
-//! they hold the ledger to, [`model`], [`judge`], [`bounds`], [`ladder`], [`lots`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and
+//! they hold the ledger to, [`model`], [`judge`], [`bounds`], [`ladder`], [`lots`], [`freezes`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and
 //! [`steps`] the scheduler.
 //!
 //! What must stay true: a run depends on its seed and options alone: no clock, thread, address or hash order; a failure
@@ -21,6 +21,7 @@ pub mod compare;
 pub mod dice;
 pub mod edge;
 pub mod facts;
+pub mod freezes;
 pub mod judge;
 pub mod ladder;
 pub mod life;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::clients::Clients;
 use super::compare;
-use super::facts::{Name, Purchase, Verdict, uses_of};
+use super::facts::{Action, Name, Purchase, Verdict, uses_of};
 use super::judge::{Event, judge, refusal_by_time};
 use super::life::Life;
 use super::model::{AccountModel, Broken, Model, must};
@@ -108,6 +108,12 @@ impl Question {
             must!(found.refusal == expected, "no version judges the quote, so it is not {found:?}");
             return Ok(());
         };
+        let action = Action::Accrue { account: self.account.clone(), purchase: purchase.clone() };
+        let frozen = model.freezes.refusal(partner, &self.account, &action, posted_at);
+        if frozen.is_some() {
+            must!(found.refusal == frozen, "the quote is refused as {frozen:?}, not {found:?}");
+            return Ok(());
+        }
         let by_time = refusal_by_time(rules, purchase.receipt_at, posted_at);
         if by_time.is_some() {
             must!(found.refusal == by_time, "the quote is refused as {by_time:?}, not {found:?}");

@@ -6,12 +6,14 @@
 use super::clients::{Begun, Verified};
 use super::dice::Dice;
 use super::edge::{Answer, Told};
+use super::freezes::Frozen;
 use super::life::{Life, Simulation};
 use super::machine::{Machine, Message, Trouble};
 use super::model::Broken;
 use super::questions::Question;
 use super::rules::{Rules, Window};
 use crate::ledger::types::{SymbolId, TimestampNs};
+use crate::shard::freezing::FreezeDraft;
 use crate::shard::job::Job;
 use crate::shard::publishing::Draft;
 
@@ -36,11 +38,12 @@ enum Kind {
     MaintainIds,
     RenewMark,
     Publish,
+    Freeze,
     Time,
 }
 
 /// Each kind of step with its usual weight.
-const KINDS: [(Kind, u64); 13] = [
+const KINDS: [(Kind, u64); 14] = [
     (Kind::Client, 30),
     (Kind::Decide, 30),
     (Kind::Seal, 12),
@@ -53,6 +56,7 @@ const KINDS: [(Kind, u64); 13] = [
     (Kind::MaintainIds, 12),
     (Kind::RenewMark, 1),
     (Kind::Publish, 1),
+    (Kind::Freeze, 1),
     (Kind::Time, 6),
 ];
 
@@ -62,7 +66,7 @@ impl Weights {
     pub fn draw(dice: &mut Dice, is_heavy: bool) -> Self {
         Self(KINDS.map(|(kind, weight)| match kind {
             Kind::Commit if is_heavy => 8,
-            Kind::Publish => 1 + dice.below(3),
+            Kind::Publish | Kind::Freeze => 1 + dice.below(3),
             _ => weight * dice.pick(&[2, 10, 10, 10, 30]),
         }))
     }
@@ -91,6 +95,7 @@ impl Simulation {
             Kind::Client => self.client_acts()?,
             Kind::Time => self.time_passes()?,
             Kind::Publish => self.publish()?,
+            Kind::Freeze => self.freeze()?,
             _ => self.with_life(|all, life| all.machine_acts(life, kind))?,
         }
         self.with_life(Self::deliver)
@@ -146,7 +151,7 @@ impl Simulation {
                 Ok(())
             }
             Kind::RenewMark => life.machine.renew_mark(),
-            Kind::Client | Kind::Publish | Kind::Time => unreachable!("handled by the caller"),
+            Kind::Client | Kind::Publish | Kind::Freeze | Kind::Time => unreachable!("handled by the caller"),
         }
     }
 
@@ -381,6 +386,32 @@ impl Simulation {
             let draft = Draft { source, effective_at: effective, partner, transaction_id: id.into() };
             let is_begun = life.machine.publish(draft, all.now)?;
             all.note(|| format!("a version for {effective_at} is published: {is_begun}"));
+            Ok(())
+        })
+    }
+
+    /// Somebody freezes something, or thaws what is frozen.
+    fn freeze(&mut self) -> Result<(), Trouble> {
+        self.with_life(|all, life| {
+            if life.machine.is_publishing() || all.model.versions.is_empty() {
+                return Ok(());
+            }
+            let live = all.model.freezes.live();
+            let thaws = !live.is_empty() && all.dice.percent(if live.len() > 2 { 70 } else { 35 });
+            let frozen = match thaws {
+                true => all.dice.pick(&live).clone(),
+                false => Frozen::draw(&mut all.dice, &mut all.traffic, all.now),
+            };
+            let draft = FreezeDraft {
+                subject: frozen.subject(&life.machine),
+                freezes: !thaws,
+                by: "key:0000000000000000".into(),
+                reason_code: "simulated".into(),
+                note: Box::default(),
+            };
+            let margin_ns = *all.dice.pick(&[0, 1_000_000, NS_PER_SECOND]);
+            let is_begun = life.machine.freeze(draft, all.now, margin_ns);
+            all.note(|| format!("{frozen:?} is frozen ({}): {is_begun}", !thaws));
             Ok(())
         })
     }

@@ -5,9 +5,12 @@
 
 use crate::access::keys::KeyChange;
 use crate::codec::{DecodeError, Reader, put_signed, put_string, put_unsigned};
-use crate::journal::record::{Publication, decode_key_change, encode_key_change};
+use crate::journal::record::{
+    Publication, decode_freeze_change, decode_key_change, encode_freeze_change, encode_key_change,
+};
 use crate::ledger::account::PartnerAccount;
 use crate::ledger::decision::CellUse;
+use crate::ledger::freeze::FreezeChange;
 use crate::ledger::packed::{FORMAT, FORMAT_WITH_MORE, Packed};
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
@@ -23,6 +26,7 @@ const KIND_ACCOUNT: u8 = 6;
 const KIND_PARTNER: u8 = 7;
 const KIND_CELL_OF_SUBJECT: u8 = 8;
 const KIND_KEY_CHANGE: u8 = 40;
+const KIND_FREEZE_CHANGE: u8 = 42;
 
 /// An entity of the state space. The order of the kinds is the order of the keys: what others refer to comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub enum Entity {
     Program(Position, Box<Publication>),
     /// A change of keys: its number, from 0, and the position of its record.
     KeyChange(u32, Position, KeyChange),
+    /// A freeze or a thaw: its number, from 0, and the position of its record.
+    FreezeChange(u32, Position, FreezeChange),
     /// A shared counter: its version, what it has used, and until which UTC day it is kept.
     Cell(CellId, u64, i64, Day),
     /// A shard: its last record and latest posting time.
@@ -133,6 +139,11 @@ impl Entity {
                 encode_key_change(&mut out, change);
                 key(KIND_KEY_CHANGE, control, u64::from(*number))
             }
+            Self::FreezeChange(number, position, change) => {
+                put_unsigned(&mut out, position.0);
+                encode_freeze_change(&mut out, change);
+                key(KIND_FREEZE_CHANGE, control, u64::from(*number))
+            }
             Self::Cell(id, version, used, retain_until) => {
                 put_unsigned(&mut out, *version);
                 put_signed(&mut out, *used);
@@ -196,6 +207,11 @@ impl Entity {
                 let position = Position(reader.unsigned()?);
                 let kind = reader.byte()?;
                 Self::KeyChange(small()?, position, decode_key_change(kind, &mut reader)?)
+            }
+            KIND_FREEZE_CHANGE => {
+                let position = Position(reader.unsigned()?);
+                let kind = reader.byte()?;
+                Self::FreezeChange(small()?, position, decode_freeze_change(kind, &mut reader)?)
             }
             KIND_CELL | KIND_CELL_OF_SUBJECT => {
                 small()?;

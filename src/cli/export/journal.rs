@@ -18,6 +18,7 @@ use crate::journal::frame::RecordView;
 use crate::journal::record::{Entry, PreviousRecord, Record};
 use crate::ledger::command::{Basket, CommandKind};
 use crate::ledger::decision::{Decision, LotKey, Movement, Refusal};
+use crate::ledger::freeze::{FreezeChange, Subject};
 use crate::ledger::held::HeldChange;
 use crate::ledger::operator::{HeldOriginal, Operation, OperatorOrder, Remark};
 use crate::ledger::program::{LineClass, Program};
@@ -82,6 +83,7 @@ fn write_record(
             "source": publication.source,
         }),
         Record::Key(change) => key_as_json(change),
+        Record::Freeze(change) => freeze_as_json(&world.dictionary, change),
     };
     if let Some(fields) = line.as_object_mut() {
         let shard = if view.shard == ShardId::CONTROL { Value::Null } else { view.shard.0.into() };
@@ -92,6 +94,31 @@ fn write_record(
     }
     serde_json::to_writer(&mut *to, &line)?;
     to.write_all(b"\n")
+}
+
+/// What was frozen or thawed, by whom and why.
+fn freeze_as_json(dictionary: &Dictionary, change: &FreezeChange) -> Value {
+    let name = |symbol| text(dictionary, symbol);
+    let mut line = json!({
+        "kind": if change.freezes { "freeze" } else { "thaw" },
+        "since_time": shown(change.at),
+        "actor": change.by,
+        "reason_code": change.reason_code,
+        "note": change.note,
+    });
+    let subject = match &change.subject {
+        Subject::Account(id) => json!({ "account_id": id }),
+        Subject::Terminal { partner, store, terminal } => json!({
+            "partner": name(*partner),
+            "store": name(*store),
+            "terminal": name(*terminal),
+        }),
+        Subject::Cashier { partner, cashier } => json!({ "partner": name(*partner), "cashier": name(*cashier) }),
+    };
+    if let (Some(line), Value::Object(subject)) = (line.as_object_mut(), subject) {
+        line.extend(subject);
+    }
+    line
 }
 
 /// A change of keys, without the hash of a secret.

@@ -5,12 +5,12 @@
 
 use super::{
     Entry, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL, KIND_ACCRUAL,
-    KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_KEY_ISSUED, KIND_KEY_REVOKED, KIND_LINKING,
-    KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY,
-    KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING,
+    KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_FREEZE, KIND_ITEM, KIND_KEY_ISSUED, KIND_KEY_REVOKED,
+    KIND_LINKING, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_REDEMPTION, KIND_REFUSED_ACCRUAL,
+    KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING,
     KIND_REFUSED_REDEMPTION, KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL,
-    Opening, Parts, PreviousRecord, Publication, Record, decode_key_change, has_subject, implied_lot, named_cells,
-    operator,
+    KIND_THAW, Opening, Parts, PreviousRecord, Publication, Record, decode_freeze_change, decode_key_change,
+    has_subject, implied_lot, named_cells, operator,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -65,6 +65,7 @@ pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeErr
         }
         KIND_PROGRAM => Record::Program(Publication::decode(&mut reader)?),
         kind @ (KIND_KEY_ISSUED | KIND_KEY_REVOKED) => Record::Key(decode_key_change(kind, &mut reader)?),
+        kind @ (KIND_FREEZE | KIND_THAW) => Record::Freeze(decode_freeze_change(kind, &mut reader)?),
         _ => return Err(DecodeError::UnknownTag),
     };
     reader.finish()?;

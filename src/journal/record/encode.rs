@@ -8,8 +8,8 @@ use super::{
     KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LINKING, KIND_LOADING, KIND_OPENING,
     KIND_PROGRAM, KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT,
     KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL,
-    KIND_SYMBOL, Parts, PreviousRecord, Record, encode_key_change, has_subject, implied_lot, named_cells,
-    named_counters, named_member, operator,
+    KIND_SYMBOL, Parts, PreviousRecord, Record, encode_freeze_change, encode_key_change, has_subject, implied_lot,
+    named_cells, named_counters, named_member, operator,
 };
 use crate::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted};
@@ -384,5 +384,6 @@ pub fn encode_control(out: &mut Vec<u8>, record: &Record) {
             publication.encode(out);
         }
         Record::Key(change) => encode_key_change(out, change),
+        Record::Freeze(change) => encode_freeze_change(out, change),
     }
 }

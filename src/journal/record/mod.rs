@@ -7,17 +7,20 @@
 
 mod decode;
 mod encode;
+mod freeze;
 mod keys;
 mod operator;
 
 pub use decode::decode;
 pub use encode::{encode_control, encode_entry};
+pub use freeze::{decode_freeze_change, encode_freeze_change};
 pub use keys::{decode_key_change, encode_key_change};
 
 use crate::access::keys::KeyChange;
 use crate::codec::{DecodeError, Reader, put_string, put_unsigned};
 use crate::ledger::command::{Command, CommandKind, Granted};
 use crate::ledger::decision::{CellUse, CounterChange, Decision, LotChange, LotKey, Movement};
+use crate::ledger::freeze::FreezeChange;
 use crate::ledger::held::HeldChange;
 use crate::ledger::types::{
     AccountNumber, Item, ItemId, MemberKey, Position, ProgramVersion, SymbolId, TimestampNs, Units,
@@ -51,6 +54,8 @@ const KIND_ADJUSTMENT: u8 = 24;
 const KIND_REFUSED_ADJUSTMENT: u8 = 25;
 const KIND_KEY_ISSUED: u8 = 40;
 const KIND_KEY_REVOKED: u8 = 41;
+const KIND_FREEZE: u8 = 42;
+const KIND_THAW: u8 = 43;
 
 const FLAG_OPENS_ACCOUNT: u8 = 1;
 const FLAG_TERMINAL: u8 = 2;
@@ -196,6 +201,8 @@ pub enum Record {
     Program(Publication),
     /// A key was issued or revoked.
     Key(KeyChange),
+    /// Something was frozen or thawed.
+    Freeze(FreezeChange),
 }
 
 /// A version of the programme, as it was published.

@@ -39,7 +39,7 @@ pub(in crate::program) fn check_expectations(
         place_in_variants(&expectation.given, program, &mut unbounded);
         let command = command(expectation, at, symbols);
         let state = state(expectation, &unbounded, at, counters, symbols);
-        let context = Context { program: &unbounded, posted_at: at, rooms: &[] };
+        let context = Context { program: &unbounded, posted_at: at, rooms: &[], frozen: None };
         state.decide(&command, &context, &mut decision);
         compare(expectation, &command, &decision, &unbounded, problems);
     }

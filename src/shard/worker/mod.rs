@@ -16,6 +16,7 @@ mod sweep;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::freezing::FreezeLog;
 use super::job::{AccountView, CommandBatch, Job, Reply, Slice, SliceSink};
 use super::tickets::Tickets;
 use crate::access::keys::KeyLog;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub ids: IdIndex,
     /// Who may call.
     pub keys: Arc<KeyLog>,
+    /// What is frozen.
+    pub freezes: FreezeLog,
     /// Pending chunks.
     pub tickets: Tickets,
     /// Virtual shards of the data directory.
