@@ -202,6 +202,10 @@ pub const QUOTES_MAX: usize = 256;
 pub const KEY_CHANGES_MAX: usize = 1 << 20;
 /// Freezes and thaws that a data directory holds.
 pub const FREEZE_CHANGES_MAX: usize = 1 << 18;
+/// Freezes that one page of a list looks at.
+pub const FREEZES_LOOKED_AT_MAX: usize = 16_384;
+/// Receipts presented again that are kept in memory, the latest.
+pub const RECEIPT_CLAIMS_KEPT_MAX: usize = 4_096;
 /// Bytes of what people call a key.
 pub const KEY_NAME_BYTES_MAX: usize = 128;
 /// Bytes of the name in a client certificate that a key stands for.

@@ -279,6 +279,8 @@ pub struct Metrics {
     pub snapshots: Histogram,
     /// Connections that are open.
     pub connections: Arc<Gauge>,
+    /// Baskets and activities that a velocity cap denied their units.
+    pub velocity_denials: Counter,
     /// Each worker's own.
     pub workers: Vec<WorkerMeter>,
     outcomes: Tally<{ OUTCOMES.len() }>,
@@ -304,6 +306,7 @@ impl Metrics {
             commit_began_ns: Gauge::default(),
             snapshots: Histogram::new(20, 40),
             connections: Arc::default(),
+            velocity_denials: Counter::default(),
             workers: (0..worker_count).map(|_| WorkerMeter::default()).collect(),
             outcomes: Tally::default(),
             refusals: Tally::default(),

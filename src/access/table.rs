@@ -62,6 +62,8 @@ const PARTNER_OR_AUDITOR: &[Role] = &[Gateway, BackOffice, Auditor];
 const PROGRAM_READERS: &[Role] = &[BackOffice, ProgramOwner, Operator, Auditor];
 /// Who sees what waits for review.
 const REVIEW_READERS: &[Role] = &[BackOffice, Operator, Auditor];
+/// Who sees what looks like fraud, of all partners.
+const DESK_READERS: &[Role] = &[Operator, Auditor];
 /// Who may ask what services there are.
 const CURIOUS: &[Role] = &[BackOffice, ProgramOwner, Operator, Auditor, Administrator];
 /// Nobody in particular.
@@ -109,6 +111,11 @@ pub const TABLE: &[Row] = &[
     row("/tallystick.v1.OperatorService/RejectHeld", &[Operator], Reach::Partner),
     row("/tallystick.v1.OperatorService/RestoreExpired", &[Operator], Reach::Partner),
     row("/tallystick.v1.OperatorService/AdjustBalance", &[Operator], Reach::Partner),
+    row("/tallystick.v1.FraudService/Freeze", &[Operator], Reach::Partner),
+    row("/tallystick.v1.FraudService/Thaw", &[Operator], Reach::Partner),
+    row("/tallystick.v1.FraudService/ListFreezes", DESK_READERS, Reach::Partner),
+    row("/tallystick.v1.FraudService/ListReceiptClaims", DESK_READERS, Reach::Partner),
+    row("/tallystick.v1.FraudService/ListVelocityDenials", DESK_READERS, Reach::Partner),
     row("/tallystick.v1.ProgramService/CheckProgram", &[ProgramOwner], Reach::Partner),
     row("/tallystick.v1.ProgramService/PublishProgram", &[ProgramOwner], Reach::Partner),
     row("/tallystick.v1.ProgramService/GetProgram", PROGRAM_READERS, Reach::Partner),

@@ -14,6 +14,7 @@ pub mod error;
 pub mod errors;
 pub mod exit;
 pub mod export;
+mod fraud;
 pub mod import;
 pub mod keys;
 pub mod operator;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::{Server, ServerArgs, call, parse_time, runtime, shown_time, to_wire};
 use super::error::{CliError, Exit};
+use super::fraud::{self, FreezeArgs, FreezesArgs, ReceiptsArgs, VelocityArgs};
 use super::output::{Output, grouped};
 use crate::service::wire::{
     AdjustBalanceRequest, Decision, HeldTransaction, ListHeldRequest, RejectHeldRequest, ReleaseHeldRequest, Remark,
@@ -17,7 +18,7 @@ use crate::service::wire::{
 /// Entries of a page that is asked for.
 const PAGE_SIZE: i32 = 500;
 
-/// Decides by hand: what caps hold for review, points that died, balances
+/// Decides by hand: what caps hold for review, points that died, balances, freezes
 #[derive(Debug, clap::Args)]
 pub struct OperatorArgs {
     #[command(subcommand)]
@@ -36,6 +37,16 @@ enum OperatorWhat {
     Unexpire(UnexpireArgs),
     /// Grant points without a purchase, or take some
     Adjust(AdjustArgs),
+    /// Freeze an account, a terminal or a cashier: it earns and burns nothing from now on
+    Freeze(FreezeArgs),
+    /// End a freeze
+    Thaw(FreezeArgs),
+    /// List what is frozen
+    Freezes(FreezesArgs),
+    /// List receipts that were presented again after they had earned
+    Receipts(ReceiptsArgs),
+    /// List what earned nothing because a velocity cap had no room for it
+    Velocity(VelocityArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -160,6 +171,11 @@ pub fn run(args: OperatorArgs, out: &Output) -> Result<(), CliError> {
             })
         }
         OperatorWhat::Unexpire(args) => unexpire(args, out),
+        OperatorWhat::Freeze(args) => fraud::change(&args, true, out),
+        OperatorWhat::Thaw(args) => fraud::change(&args, false, out),
+        OperatorWhat::Freezes(args) => fraud::freezes(&args, out),
+        OperatorWhat::Receipts(args) => fraud::receipts(&args, out),
+        OperatorWhat::Velocity(args) => fraud::velocity(&args, out),
         OperatorWhat::Adjust(args) => {
             let request = AdjustBalanceRequest {
                 transaction_id: args.transaction_id,

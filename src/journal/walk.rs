@@ -124,7 +124,8 @@ fn find_in_frame(
     Ok((found, start))
 }
 
-fn damaged(view: &RecordView<'_>, fault: DecodeError) -> JournalError {
+/// Names the place of a record that cannot be read.
+pub(super) fn damaged(view: &RecordView<'_>, fault: DecodeError) -> JournalError {
     JournalError::Record { position: view.position, from: view.offset, to: view.offset + view.bytes.len(), fault }
 }
 

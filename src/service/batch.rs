@@ -50,7 +50,7 @@ impl Edge {
                 self.lane.send(job);
                 received(answer).await?
             }
-            Some(left_open) => self.start_prepared(job, left_open, Patience::None).await?.answer().await?,
+            Some(left_open) => self.start_prepared(caller, job, left_open, Patience::None).await?.answer().await?,
         };
         Ok(in_response(&decision))
     }

@@ -167,6 +167,9 @@ mod tests {
             (22, "ALREADY_RESTORED"),
             (23, "IDENTIFIER_TAKEN"),
             (24, "IDENTIFIER_UNKNOWN"),
+            (25, "ACCOUNT_FROZEN"),
+            (26, "TERMINAL_FROZEN"),
+            (27, "CASHIER_FROZEN"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");
@@ -212,10 +215,10 @@ mod tests {
         let set = descriptors();
         let services: Vec<&str> =
             set.file.iter().flat_map(|file| &file.service).map(prost_types::ServiceDescriptorProto::name).collect();
-        let all =
-            ["LedgerService", "AccountService", "ProgramService", "OperatorService", "AdminService", "AccessService"];
+        let all = ["Ledger", "Account", "Program", "Operator", "Admin", "Access", "Fraud"]
+            .map(|name| format!("{name}Service"));
         for service in all {
-            assert!(services.contains(&service), "{service} is missing from {services:?}");
+            assert!(services.contains(&&*service), "{service} is missing from {services:?}");
         }
         for file in &set.file {
             for import in &file.dependency {

@@ -87,6 +87,12 @@ impl FreezeList {
         live
     }
 
+    /// The list as it was after so many changes.
+    #[must_use]
+    pub fn first(&self, count: usize) -> Self {
+        Self(self.0.iter().take(count).cloned().collect())
+    }
+
     fn holds(&self, frozen: &Frozen, at: i64) -> bool {
         let known = self.0.iter().filter(|(of, _, since)| of == frozen && *since <= at);
         known.fold(false, |_, (_, begins, _)| *begins)

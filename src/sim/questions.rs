@@ -32,6 +32,9 @@ pub struct Question {
     pub shown: u64,
     /// Commands on the account that had been decided before, and what the cells showed.
     pub decided: Option<(usize, BTreeMap<Name, Glance>)>,
+    /// Freezes and thaws that were honoured when it was decided: a question announces no stamp, so one that comes later
+    /// may lie before it.
+    pub freeze_count: usize,
 }
 
 impl Question {
@@ -109,7 +112,8 @@ impl Question {
             return Ok(());
         };
         let action = Action::Accrue { account: self.account.clone(), purchase: purchase.clone() };
-        let frozen = model.freezes.refusal(partner, &self.account, &action, posted_at);
+        let freezes = model.freezes.first(self.freeze_count);
+        let frozen = freezes.refusal(partner, &self.account, &action, posted_at);
         if frozen.is_some() {
             must!(found.refusal == frozen, "the quote is refused as {frozen:?}, not {found:?}");
             return Ok(());

@@ -173,6 +173,8 @@ impl Simulation {
                 if let Some(question) = life.questions.get_mut(&call) {
                     let count = life.decided.get(&question.account).map_or(0, Vec::len);
                     question.decided = Some((count, life.watch.glance()));
+                    let freezes = &life.machine.shared.freezes;
+                    question.freeze_count = freezes.look(|freezes| freezes.changes().len());
                 }
                 self.note(|| format!("worker {worker} looks for call {call}"));
             }
@@ -339,7 +341,7 @@ impl Simulation {
                 }
                 None => life.edge.account(&mut life.machine, call, &account, stamp),
             }
-            life.questions.insert(call, Question { account, quote, stamp, shown, decided: None });
+            life.questions.insert(call, Question { account, quote, stamp, shown, decided: None, freeze_count: 0 });
             Ok(())
         })
     }

@@ -108,6 +108,12 @@ pub fn is_expiry(bytes: &[u8]) -> bool {
     bytes.first() == Some(&KIND_EXPIRY)
 }
 
+/// Whether these are the bytes of a basket or an activity that a velocity cap denied its units.
+#[must_use]
+pub fn is_over_velocity(bytes: &[u8]) -> bool {
+    matches!(bytes, [KIND_ACCRUAL | KIND_ACTIVITY, flags, ..] if flags & FLAG_OVER_VELOCITY != 0)
+}
+
 /// The changes of lots that the ordinary content of a record implies.
 fn implied_lot(command: &Command, decision: &Decision) -> Option<LotChange> {
     if decision.refusal().is_some() {
