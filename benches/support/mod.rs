@@ -138,6 +138,7 @@ pub fn worker(program: Arc<Program>) -> (Worker, Arc<Shared>) {
         ids,
         keys: Arc::default(),
         freezes: FreezeLog::new(Freezes::default(), false),
+        proposals: <_>::default(),
         tickets: Tickets::new(1),
         shard_count: 16,
         clock_is_input: false,

@@ -237,6 +237,17 @@ impl Keys {
         self.by_certificate.get(name).map(|index| &self.keys[*index])
     }
 
+    /// The first of the keys that were issued each in the place of the one before, up to this one: they are one holder's.
+    #[must_use]
+    pub fn first_of(&self, id: KeyId) -> KeyId {
+        let mut first = id;
+        // A key takes the place of one that was issued before it, so this ends.
+        while let Some((before, _)) = self.get(first).and_then(|key| key.issue.replaces) {
+            first = before;
+        }
+        first
+    }
+
     /// Whether anybody could issue keys at this time.
     #[must_use]
     pub fn has_administrator(&self, now: TimestampNs) -> bool {

@@ -1,6 +1,6 @@
 //! Who may do what: credentials, roles, and the one table of what each role may.
 //!
-//! Reading order: [`grant`] (what a credential allows), [`keys`] (the keys of a data directory, made from its journal),
+//! Reading order: [`grant`] (what a credential allows), [`proposals`] (what waits for a second person), [`keys`] (the keys of a data directory, made from its journal),
 //! and at the edge [`table`] (which role may call what), [`secret`] (what must not be shown), [`principal`] (whom a
 //! credential stands for), [`gate`] (from a credential to a principal), [`tokens`] (credentials that somebody else
 //! signed) and [`tls`] (who is at the other end of a connection).
@@ -10,6 +10,7 @@
 
 pub mod grant;
 pub mod keys;
+pub mod proposals;
 
 #[cfg(feature = "server")]
 pub mod gate;

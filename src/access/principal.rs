@@ -63,6 +63,21 @@ impl Principal {
         }
     }
 
+    /// The same caller in the name of a partner: of one whose proposal it confirms.
+    #[must_use]
+    pub fn in_the_name_of(&self, partner: Arc<str>, symbol: SymbolId) -> Self {
+        Self { partner, symbol, ..self.clone() }
+    }
+
+    /// The key that was shown, or that the certificate stands for.
+    #[must_use]
+    pub fn key(&self) -> Option<KeyId> {
+        match self.credential {
+            Credential::Key(id) | Credential::Certificate(id) => Some(id),
+            Credential::None | Credential::Token(_) => None,
+        }
+    }
+
     /// Whether it may call a method at all.
     ///
     /// # Errors

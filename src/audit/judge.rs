@@ -137,6 +137,11 @@ impl<'a> Judge<'a> {
                 let checked = self.world.keys.check(change);
                 checked.map_err(|error| place.finding(FindingClass::Key, format!("a change of keys: {error}")))?;
             }
+            Record::Proposal(ref change) => {
+                self.counts.proposals += 1;
+                let checked = self.world.proposals.check(change);
+                checked.map_err(|error| place.finding(FindingClass::Proposal, format!("a proposal: {error}")))?;
+            }
             Record::Freeze(ref change) => {
                 self.counts.freezes += 1;
                 self.check_freeze(change, place)?;
@@ -533,10 +538,13 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
 }
 
 fn operation_fits(operation: &Operation) -> bool {
-    let Remark { reason_code, note, operator } = &operation.remark;
+    let Remark { reason_code, note, operator, actor, confirmer } = &operation.remark;
     let remark_fits = (1..=limits::REASON_CODE_BYTES_MAX).contains(&reason_code.len())
         && note.len() <= limits::NOTE_BYTES_MAX
-        && (1..=limits::OPERATOR_BYTES_MAX).contains(&operator.len());
+        && operator.len() <= limits::OPERATOR_BYTES_MAX
+        && !(operator.is_empty() && actor.is_empty())
+        && actor.len().max(confirmer.len()) <= limits::ACTOR_BYTES_MAX
+        && (confirmer.is_empty() || confirmer != actor);
     let original = operation.order.held();
     let id_fits =
         original.is_none_or(|original| (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&original.transaction_id.len()));

@@ -32,6 +32,8 @@ pub enum FindingClass {
     Key,
     /// Something was frozen or thawed as it cannot have been.
     Freeze,
+    /// Something was proposed, confirmed or rejected as it cannot have been.
+    Proposal,
     /// Deciding the command again gives another decision.
     Decision,
     /// What a reversal undoes is not what the accrual did.
@@ -184,6 +186,8 @@ pub struct KindCounts {
     pub keys: u64,
     /// Freezes and thaws.
     pub freezes: u64,
+    /// Proposals to a second person, and verdicts.
+    pub proposals: u64,
 }
 
 impl KindCounts {
@@ -224,7 +228,7 @@ impl KindCounts {
     pub fn total(&self) -> u64 {
         let earned_and_burned = self.accruals + self.reversals + self.redemptions + self.activities + self.loadings;
         let accepted = earned_and_burned + self.enrolments + self.operations + self.linkings;
-        let defined = self.symbols + self.items + self.programs + self.keys + self.freezes;
+        let defined = self.symbols + self.items + self.programs + self.keys + self.freezes + self.proposals;
         accepted + self.expiries + self.openings + defined + self.refusals()
     }
 }

@@ -138,6 +138,7 @@ pub fn measure(options: &CoreOptions, machine: &Machine, tell: &mut Tell<'_>) ->
         ids,
         keys: Arc::default(),
         freezes: FreezeLog::new(Freezes::default(), false),
+        proposals: <_>::default(),
         tickets: Tickets::new(1),
         shard_count: SHARD_COUNT_DEFAULT,
         clock_is_input: false,

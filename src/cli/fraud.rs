@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::client::{Server, ServerArgs, call, parse_time, runtime, shown_time, to_wire};
 use super::error::CliError;
 use super::output::{Output, grouped};
+use super::proposals::say_pending;
 use crate::service::wire;
 use crate::service::wire::freeze_subject::Subject;
 
@@ -92,17 +93,20 @@ impl FreezeArgs {
 pub(super) fn change(args: &FreezeArgs, freezes: bool, out: &Output) -> Result<(), CliError> {
     let server = Server::new(&args.server)?;
     let (subject, reason_code, note) = (Some(args.subject()), args.reason.clone(), args.note.clone());
-    let (freeze, changed) = runtime()?.block_on(async {
+    let (freeze, changed, pending) = runtime()?.block_on(async {
         let mut clients = server.connect().await?;
         if freezes {
             let answer = clients.fraud.freeze(call(wire::FreezeRequest { subject, reason_code, note })).await;
             let answer = answer.map_err(|status| server.failure("the freeze", &status))?.into_inner();
-            return Ok::<_, CliError>((answer.freeze, answer.changed));
+            return Ok::<_, CliError>((answer.freeze, answer.changed, answer.pending));
         }
         let answer = clients.fraud.thaw(call(wire::ThawRequest { subject, reason_code, note })).await;
         let answer = answer.map_err(|status| server.failure("the thaw", &status))?.into_inner();
-        Ok((answer.freeze, answer.changed))
+        Ok((answer.freeze, answer.changed, answer.pending))
     })?;
+    if say_pending(pending.as_ref(), out)? {
+        return Ok(());
+    }
     let what = named(&args.subject());
     match (freezes, changed) {
         (true, true) => out.line(format_args!("{what} is frozen"))?,

@@ -20,6 +20,7 @@ pub mod keys;
 pub mod operator;
 pub mod output;
 pub mod program;
+pub mod proposals;
 pub mod restore;
 pub mod serve;
 pub mod sim;
@@ -59,6 +60,8 @@ pub enum Command {
     Operator(operator::OperatorArgs),
     /// Issue, replace, revoke and list keys
     Keys(keys::KeysArgs),
+    /// Settle what waits for a second person
+    Proposals(proposals::ProposalsArgs),
     /// Verify the history of a data directory
     Audit(audit::AuditArgs),
     /// Play a morning in a coffee shop on a server of its own
@@ -92,6 +95,7 @@ pub fn run() -> ExitCode {
         Command::Program(args) => program::run(args, &out),
         Command::Operator(args) => operator::run(args, &out),
         Command::Keys(args) => keys::run(args, &out),
+        Command::Proposals(args) => proposals::run(args, &out),
         Command::Audit(args) => audit::run(args, &out),
         Command::Demo(args) => demo::run(args, &out),
         Command::Bench(args) => bench::run(&args, &out),

@@ -10,6 +10,7 @@ use super::client::{Server, ServerArgs, call, parse_time, runtime, shown_time, t
 use super::error::{CliError, Exit};
 use super::fraud::{self, FreezeArgs, FreezesArgs, ReceiptsArgs, VelocityArgs};
 use super::output::{Output, grouped};
+use super::proposals::say_pending;
 use crate::service::wire::{
     AdjustBalanceRequest, Decision, HeldTransaction, ListHeldRequest, RejectHeldRequest, ReleaseHeldRequest, Remark,
     RestoreExpiredRequest,
@@ -67,8 +68,8 @@ struct RemarkArgs {
     /// A sentence that stays on record
     #[arg(long, value_name = "TEXT", default_value = "")]
     note: String,
-    /// Who decides
-    #[arg(long, value_name = "NAME", env = "TALLYSTICK_OPERATOR")]
+    /// Who decides, for people; the credential is on record in any case
+    #[arg(long, value_name = "NAME", env = "TALLYSTICK_OPERATOR", default_value = "")]
     operator: String,
     /// When it counts as posted; only for a data directory whose clock is its input
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
@@ -135,7 +136,8 @@ struct AdjustArgs {
 impl RemarkArgs {
     fn to_wire(&self) -> Option<Remark> {
         let Self { reason, note, operator, .. } = self;
-        Some(Remark { reason_code: reason.clone(), note: note.clone(), operator: operator.clone() })
+        let (reason_code, note, operator) = (reason.clone(), note.clone(), operator.clone());
+        Some(Remark { reason_code, note, operator, ..Remark::default() })
     }
 }
 
@@ -186,12 +188,22 @@ pub fn run(args: OperatorArgs, out: &Output) -> Result<(), CliError> {
                 remark: args.remark.to_wire(),
                 posting_time: args.remark.posting_time.map(to_wire),
             };
-            decide(&args.server, "the adjustment", out, async move |server| {
-                let answer = server.connect().await?.operator.adjust_balance(call(request)).await;
-                answered(&server, "the adjustment", answer.map(|answer| answer.into_inner().decision))
-            })
+            adjust(&args.server, request, out)
         }
     }
+}
+
+fn adjust(args: &ServerArgs, request: AdjustBalanceRequest, out: &Output) -> Result<(), CliError> {
+    let what = "the adjustment";
+    let server = Server::new(args)?;
+    let answer = runtime()?.block_on(async {
+        let answer = server.connect().await?.operator.adjust_balance(call(request)).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| server.failure(what, &status))
+    })?;
+    if say_pending(answer.pending.as_ref(), out)? {
+        return Ok(());
+    }
+    say(&answered(&server, what, Ok(answer.decision))?, what, out)
 }
 
 fn unexpire(args: UnexpireArgs, out: &Output) -> Result<(), CliError> {
@@ -240,7 +252,11 @@ fn decide(
     send: impl AsyncFnOnce(Server) -> Result<Decision, CliError>,
 ) -> Result<(), CliError> {
     let server = Server::new(server)?;
-    let decision = runtime()?.block_on(send(server))?;
+    say(&runtime()?.block_on(send(server))?, what, out)
+}
+
+/// Says what came of a command.
+fn say(decision: &Decision, what: &str, out: &Output) -> Result<(), CliError> {
     if let Some(refusal) = &decision.refusal {
         let field = if refusal.field.is_empty() { String::new() } else { format!(" ({} differs)", refusal.field) };
         let error = CliError::new(Exit::BadData, format!("{what} was refused: {}{field}", refusal.message));

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::access::proposals::Act;
 use crate::limits;
 
 /// The word that turns off what a lower source turned on.
@@ -71,6 +72,22 @@ pub(super) fn partner(value: &str) -> Result<String, String> {
     } else {
         Err(format!("`partner` must have 1 to {} bytes, not {}.", limits::SYMBOL_BYTES_MAX, value.len()))
     }
+}
+
+/// A list of acts, with commas between them; `off` is none.
+pub(super) fn acts(name: &str, value: &str) -> Result<Vec<Act>, String> {
+    if value == "off" {
+        return Ok(Vec::new());
+    }
+    let names: Vec<&str> = Act::ALL.iter().map(|act| act.name()).collect();
+    let act = |text: &str| {
+        let text = text.trim();
+        Act::from_name(text).ok_or_else(|| format!("`{name}` may name {}, not {text:?}.", names.join(", ")))
+    };
+    let mut acts = value.split(',').map(act).collect::<Result<Vec<_>, _>>()?;
+    acts.sort_unstable();
+    acts.dedup();
+    Ok(acts)
 }
 
 pub(super) fn filter(value: &str) -> Result<String, String> {

@@ -36,7 +36,8 @@ impl Located {
             | Record::Item(..)
             | Record::Program(_)
             | Record::Key(_)
-            | Record::Freeze(_) => None,
+            | Record::Freeze(_)
+            | Record::Proposal(_) => None,
         }
     }
 }

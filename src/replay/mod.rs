@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::access::keys::Keys;
+use crate::access::proposals::Proposals;
 use crate::cells::Cells;
 use crate::codec::DecodeError;
 use crate::journal::JournalError;
@@ -40,6 +41,8 @@ pub struct World {
     pub keys: Keys,
     /// What was frozen when.
     pub freezes: Freezes,
+    /// What waits for a second person. No decision depends on it, so it is not in the digest.
+    pub proposals: Proposals,
     /// The last record of the control shard.
     pub control_seq: Seq,
     /// The last opening replayed; `None` when replay began after it.
@@ -86,6 +89,7 @@ impl World {
             publications: Vec::new(),
             keys: Keys::default(),
             freezes: Freezes::default(),
+            proposals: Proposals::default(),
             control_seq: Seq(0),
             opening: None,
             epoch: 0,
@@ -143,6 +147,9 @@ impl World {
             Record::Item(id, item) => self.dictionary.restore_item(id, &item),
             Record::Program(publication) => self.restore_publication(view.position, publication),
             Record::Key(change) => self.keys.apply(view.position, change).map_err(|_| DecodeError::Contradiction),
+            Record::Proposal(change) => {
+                self.proposals.apply(view.position, change).map_err(|_| DecodeError::Contradiction)
+            }
             Record::Freeze(change) => self.freezes.apply(view.position, change).map_err(|_| DecodeError::Contradiction),
         }
     }

@@ -94,6 +94,9 @@ impl Files {
         if tokens.is_some() && config.authentication == Authentication::Off {
             return Err(refused("token_keys has a meaning only with authentication = \"required\""));
         }
+        if !config.second_person.acts.is_empty() && config.authentication == Authentication::Off {
+            return Err(refused("second_person has a meaning only with authentication = \"required\""));
+        }
         Ok(Self { tls, tokens })
     }
 

@@ -382,7 +382,12 @@ pub(super) fn transaction_of(record: &Record) -> Option<(&str, SymbolId)> {
     match record {
         Record::Entry(entry) => Some((&entry.command.transaction_id, entry.command.partner)),
         Record::Program(publication) => Some((&publication.transaction_id, publication.partner)),
-        Record::Opening(_) | Record::Symbol(..) | Record::Item(..) | Record::Key(_) | Record::Freeze(_) => None,
+        Record::Opening(_)
+        | Record::Symbol(..)
+        | Record::Item(..)
+        | Record::Key(_)
+        | Record::Freeze(_)
+        | Record::Proposal(_) => None,
     }
 }
 

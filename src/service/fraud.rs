@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::answer::signed;
+use super::approval::{AskedFor, failure_of_proposing};
 use super::auth::Caller;
 use super::desk::Claim;
 use super::fields::{Fields, Path};
@@ -16,6 +18,7 @@ use super::status::Failure;
 use super::wire::freeze_subject::Subject as Named;
 use super::wire::server::fraud_service_server::FraudService;
 use super::{Edge, Service, times, wire};
+use crate::access::proposals::{Act, Verdict};
 use crate::journal::search::{Found, first_committed_at, over_velocity};
 use crate::journal::walk::Located;
 use crate::ledger::command::CommandKind;
@@ -23,6 +26,7 @@ use crate::ledger::freeze::{FreezeChange, FreezeError, Subject};
 use crate::ledger::program::CalendarWindow;
 use crate::ledger::types::{Position, SymbolId};
 use crate::limits;
+use crate::shard::engine::Engine;
 use crate::shard::freezing::{FreezeDraft, FreezingError};
 
 #[tonic::async_trait]
@@ -30,17 +34,31 @@ impl FraudService for Service {
     async fn freeze(&self, request: Request<wire::FreezeRequest>) -> Result<Response<wire::FreezeResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let wire::FreezeRequest { subject, reason_code, note } = request.into_inner();
+        let request = request.into_inner();
+        let wire::FreezeRequest { subject, reason_code, note } = request.clone();
         let draft = self.edge.freeze_draft(&caller, subject, reason_code, note, true)?;
-        Ok(Response::new(self.edge.freeze(draft).await?))
+        let is_frozen = || self.edge.engine.shared.freezes.look(|freezes| freezes.live(&draft.subject).is_some());
+        if self.edge.about.second_person.asks(Act::Freeze) && !is_frozen() {
+            let asked_for = AskedFor { act: Act::Freeze, transaction_id: "" };
+            let pending = Some(self.edge.propose(&caller, asked_for, request.encode_to_vec()).await?);
+            return Ok(Response::new(wire::FreezeResponse { pending, ..<_>::default() }));
+        }
+        Ok(Response::new(self.edge.freeze(draft, None).await?))
     }
 
     async fn thaw(&self, request: Request<wire::ThawRequest>) -> Result<Response<wire::ThawResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let wire::ThawRequest { subject, reason_code, note } = request.into_inner();
+        let request = request.into_inner();
+        let wire::ThawRequest { subject, reason_code, note } = request.clone();
         let draft = self.edge.freeze_draft(&caller, subject, reason_code, note, false)?;
-        Ok(Response::new(self.edge.thaw(draft).await?))
+        let is_frozen = || self.edge.engine.shared.freezes.look(|freezes| freezes.live(&draft.subject).is_some());
+        if self.edge.about.second_person.asks(Act::Thaw) && is_frozen() {
+            let asked_for = AskedFor { act: Act::Thaw, transaction_id: "" };
+            let pending = Some(self.edge.propose(&caller, asked_for, request.encode_to_vec()).await?);
+            return Ok(Response::new(wire::ThawResponse { pending, ..<_>::default() }));
+        }
+        Ok(Response::new(self.edge.thaw(draft, None).await?))
     }
 
     async fn list_freezes(
@@ -109,9 +127,13 @@ impl Edge {
     }
 
     /// Freezes; one that is frozen stays so.
-    pub(super) async fn freeze(self: &Arc<Self>, draft: FreezeDraft) -> Result<wire::FreezeResponse, Failure> {
+    pub(super) async fn freeze(
+        self: &Arc<Self>,
+        draft: FreezeDraft,
+        confirmed: Option<Verdict>,
+    ) -> Result<wire::FreezeResponse, Failure> {
         let subject = draft.subject.clone();
-        let changed = match self.change_freezes(draft).await {
+        let changed = match self.change_freezes(draft, confirmed).await? {
             Ok(_) => true,
             Err(FreezingError::Unfit(FreezeError::Frozen)) => false,
             Err(error) => return Err(failure_of(error)),
@@ -121,12 +143,16 @@ impl Edge {
             let begun = freezes.list(0).filter(|(_, (_, change), _)| change.subject == subject).last();
             begun.map(|(_, begun, ended)| self.wire_freeze(begun, ended))
         });
-        Ok(wire::FreezeResponse { freeze, changed })
+        Ok(wire::FreezeResponse { freeze, changed, pending: None })
     }
 
     /// Thaws; one that is not frozen stays so.
-    pub(super) async fn thaw(self: &Arc<Self>, draft: FreezeDraft) -> Result<wire::ThawResponse, Failure> {
-        let position = match self.change_freezes(draft).await {
+    pub(super) async fn thaw(
+        self: &Arc<Self>,
+        draft: FreezeDraft,
+        confirmed: Option<Verdict>,
+    ) -> Result<wire::ThawResponse, Failure> {
+        let position = match self.change_freezes(draft, confirmed).await? {
             Ok(position) => position,
             Err(FreezingError::Unfit(FreezeError::NotFrozen)) => return Ok(wire::ThawResponse::default()),
             Err(error) => return Err(failure_of(error)),
@@ -135,19 +161,26 @@ impl Edge {
             let ended = freezes.list(0).find(|(_, _, ended)| ended.is_some_and(|(at, _)| *at == position));
             ended.map(|(_, begun, ended)| self.wire_freeze(begun, ended))
         });
-        Ok(wire::ThawResponse { freeze, changed: true })
+        Ok(wire::ThawResponse { freeze, changed: true, pending: None })
     }
 
-    async fn change_freezes(self: &Arc<Self>, draft: FreezeDraft) -> Result<Position, FreezingError> {
+    async fn change_freezes(
+        self: &Arc<Self>,
+        draft: FreezeDraft,
+        confirmed: Option<Verdict>,
+    ) -> Result<Result<Position, FreezingError>, Failure> {
         // Goes on when the caller has gone; the server waits for it.
-        let call = self.enter().map_err(|_| FreezingError::Stopping)?;
-        let engine = self.engine.clone();
+        let (call, engine) = (self.enter()?, self.engine.clone());
         let changing = tokio::task::spawn_blocking(move || {
-            let changed = engine.change_freezes(draft);
+            let change = |engine: &Engine, confirmed| engine.change_freezes(draft, confirmed);
+            let changed = match confirmed {
+                None => Ok(change(&engine, None)),
+                Some(verdict) => engine.confirm(verdict, |engine, verdict| change(engine, Some(verdict))),
+            };
             drop(call);
             changed
         });
-        changing.await.map_err(|_| FreezingError::Stopping)?
+        changing.await.map_err(Failure::internal)?.map_err(failure_of_proposing)
     }
 
     fn freezes(&self, request: &wire::ListFreezesRequest) -> Result<wire::ListFreezesResponse, Failure> {

@@ -66,6 +66,10 @@ pub(super) enum Failure {
     KeyUnknown,
     /// The keys cannot be changed so; the text says why.
     KeyChangeRefused(String),
+    /// No such proposal waits.
+    ProposalUnknown,
+    /// A proposal cannot be made or settled so; the text says why.
+    ProposalRefused(String),
 }
 
 impl Failure {
@@ -101,7 +105,9 @@ impl Failure {
             | Self::CredentialMissing
             | Self::CredentialUnknown
             | Self::KeyUnknown
-            | Self::KeyChangeRefused(_) => None,
+            | Self::KeyChangeRefused(_)
+            | Self::ProposalUnknown
+            | Self::ProposalRefused(_) => None,
         }
     }
 
@@ -128,6 +134,8 @@ impl Failure {
             }
             Self::KeyUnknown => (Code::NotFound, ErrorReason::KeyUnknown),
             Self::KeyChangeRefused(_) => (Code::FailedPrecondition, ErrorReason::KeyChangeRefused),
+            Self::ProposalUnknown => (Code::NotFound, ErrorReason::ProposalUnknown),
+            Self::ProposalRefused(_) => (Code::FailedPrecondition, ErrorReason::ProposalRefused),
         }
     }
 
@@ -159,7 +167,9 @@ impl Failure {
             | Self::LimitReached(why)
             | Self::BackupFailed(why)
             | Self::NotPermitted(why)
-            | Self::KeyChangeRefused(why) => why.clone(),
+            | Self::KeyChangeRefused(why)
+            | Self::ProposalRefused(why) => why.clone(),
+            Self::ProposalUnknown => "No proposal of this number waits for a second person.".to_owned(),
             Self::CredentialMissing => "This server asks for a credential, and there is none.".to_owned(),
             Self::CredentialUnknown => "The credential is not known.".to_owned(),
             Self::KeyUnknown => "There is no key with this id.".to_owned(),
@@ -251,6 +261,8 @@ mod tests {
             Failure::CredentialUnknown,
             Failure::KeyUnknown,
             Failure::KeyChangeRefused("It has been revoked.".to_owned()),
+            Failure::ProposalUnknown,
+            Failure::ProposalRefused("It is your own.".to_owned()),
         ]
     }
 

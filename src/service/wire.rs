@@ -201,7 +201,8 @@ mod tests {
             "BACKUP_FAILED",
             "DEADLINE_OUTCOME_UNKNOWN",
         ];
-        let later = [(30, "KEY_UNKNOWN"), (31, "KEY_CHANGE_REFUSED")];
+        let later =
+            [(30, "KEY_UNKNOWN"), (31, "KEY_CHANGE_REFUSED"), (32, "PROPOSAL_UNKNOWN"), (33, "PROPOSAL_REFUSED")];
         for (number, name) in (0..).zip(names).chain(later) {
             let reason = ErrorReason::try_from(number).expect("a reason once given stays");
             assert_eq!(reason.as_str_name(), format!("ERROR_REASON_{name}"));
@@ -215,7 +216,7 @@ mod tests {
         let set = descriptors();
         let services: Vec<&str> =
             set.file.iter().flat_map(|file| &file.service).map(prost_types::ServiceDescriptorProto::name).collect();
-        let all = ["Ledger", "Account", "Program", "Operator", "Admin", "Access", "Fraud"]
+        let all = ["Ledger", "Account", "Program", "Operator", "Admin", "Access", "Fraud", "Approval"]
             .map(|name| format!("{name}Service"));
         for service in all {
             assert!(services.contains(&&*service), "{service} is missing from {services:?}");

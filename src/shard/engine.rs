@@ -19,6 +19,7 @@ use super::freezing::FreezeLog;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
 use super::job::Job;
 use super::observing::MeteredJournal;
+use super::proposing::ProposalLog;
 use super::queue::{JobReceiver, JobSender, Rank, queue};
 use super::tickets::Tickets;
 use super::worker::{Shared, Worker, worker_of};
@@ -139,6 +140,7 @@ impl Engine {
             ids,
             keys: Arc::new(KeyLog::new(world.keys)),
             freezes: FreezeLog::new(world.freezes, identity.clock_is_input),
+            proposals: ProposalLog::new(world.proposals),
             tickets: Tickets::new(options.worker_count),
             shard_count: identity.shard_count,
             clock_is_input: identity.clock_is_input,

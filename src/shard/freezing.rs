@@ -14,8 +14,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crossbeam::channel::bounded;
 
 use super::committer::Submitted;
-use super::control::Control;
+use super::control::{Control, OnDurable};
 use super::engine::Engine;
+use super::proposing::record_of;
+use crate::access::proposals::Verdict;
 use crate::journal::record::Record;
 use crate::ledger::command::Command;
 use crate::ledger::decision::Refusal;
@@ -96,6 +98,7 @@ impl FreezeLog {
         log: &std::sync::Arc<super::worker::Shared>,
         control: &Control,
         change: FreezeChange,
+        confirmed: Option<Verdict>,
         told: impl FnOnce(Position) + Send + 'static,
     ) {
         let shared = log.clone();
@@ -105,7 +108,8 @@ impl FreezeLog {
             applied.expect("nobody else changed the freezes since the check");
             told(position);
         });
-        control.push(&record, Some(on_durable));
+        let verdict = confirmed.map(|verdict| record_of(log, verdict));
+        control.push_all(verdict.into_iter().chain([(record, Some(on_durable as OnDurable))]));
     }
 
     fn apply(&self, position: Position, change: FreezeChange) -> Result<(), FreezeError> {
@@ -162,14 +166,14 @@ pub enum FreezingError {
 
 impl Engine {
     /// Freezes or thaws, and returns when that is durable and honoured by every worker. Blocks for a sync, for which
-    /// commands wait.
+    /// commands wait. A second person's verdict goes before the change, in the same commit.
     ///
     /// # Errors
     /// When the change does not fit, or the ledger is stopping.
     ///
     /// # Panics
     /// When another holder of a lock panicked.
-    pub fn change_freezes(&self, draft: FreezeDraft) -> Result<Position, FreezingError> {
+    pub fn change_freezes(&self, draft: FreezeDraft, confirmed: Option<Verdict>) -> Result<Position, FreezingError> {
         let _changing = self.publishing.lock().expect("no holder panics");
         let mut margin_ns = MARGIN_NS;
         let change = loop {
@@ -189,15 +193,15 @@ impl Engine {
             }
             margin_ns *= 4;
         };
-        let changed = self.journal_freeze(change);
+        let changed = self.journal_freeze(change, confirmed);
         self.publish_gate.store(i64::MAX, Ordering::SeqCst);
         changed
     }
 
-    fn journal_freeze(&self, change: FreezeChange) -> Result<Position, FreezingError> {
+    fn journal_freeze(&self, change: FreezeChange, confirmed: Option<Verdict>) -> Result<Position, FreezingError> {
         let at = change.at;
         let (told, durable) = bounded(1);
-        FreezeLog::journal(&self.shared, &self.control, change, move |position| {
+        FreezeLog::journal(&self.shared, &self.control, change, confirmed, move |position| {
             // Whoever asked may have gone.
             let _ = told.send(position);
         });

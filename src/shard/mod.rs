@@ -14,6 +14,7 @@ pub mod housekeeper;
 pub mod job;
 pub mod keys;
 pub mod observing;
+pub mod proposing;
 pub mod publishing;
 pub mod queue;
 pub mod snapshotter;

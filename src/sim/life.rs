@@ -430,7 +430,7 @@ impl Simulation {
                     Record::Freeze(change) => {
                         fed.push(Fed::Freeze(Frozen::of(change, &world.dictionary), change.freezes, change.at.0));
                     }
-                    Record::Symbol(..) | Record::Item(..) | Record::Key(_) => {}
+                    Record::Symbol(..) | Record::Item(..) | Record::Key(_) | Record::Proposal(_) => {}
                 }
                 Ok(())
             })?;

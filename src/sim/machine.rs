@@ -26,6 +26,7 @@ use crate::shard::committer::{Committed, Committer, Defined, Progress, Submitted
 use crate::shard::control::Control;
 use crate::shard::freezing::{FreezeDraft, FreezeLog};
 use crate::shard::job::{AccountView, ClaimedIds, CommandBatch, CommandJob, Job, Mailbox, QuoteJob};
+use crate::shard::proposing::ProposalLog;
 use crate::shard::publishing::{Draft, Press, PublishError};
 use crate::shard::snapshotter::{RunState, SnapshotRun};
 use crate::shard::tickets::Tickets;
@@ -233,6 +234,7 @@ impl Machine {
             ids,
             keys: Arc::new(KeyLog::new(world.keys)),
             freezes: FreezeLog::new(world.freezes, identity.clock_is_input),
+            proposals: ProposalLog::new(world.proposals),
             tickets: Tickets::new(options.worker_count),
             shard_count: identity.shard_count,
             clock_is_input: identity.clock_is_input,
@@ -553,7 +555,7 @@ impl Machine {
             return false;
         }
         let outbox = self.outbox.clone();
-        FreezeLog::journal(&self.shared, &self.control, change, move |_| outbox.push(Message::Froze));
+        FreezeLog::journal(&self.shared, &self.control, change, None, move |_| outbox.push(Message::Froze));
         self.publish_gate = at.0;
         self.freezing = Some(at.0);
         true
@@ -601,7 +603,7 @@ impl Machine {
             Err(error) => return Err(Trouble::Broken(format!("a simulated programme is fit, but: {error}"))),
         };
         let outbox = self.outbox.clone();
-        press.journal(publication, move |_| outbox.push(Message::Published));
+        press.journal(publication, None, move |_| outbox.push(Message::Published));
         self.publish_gate = effective_at;
         self.publishing = Some(Publishing { program, id, adopted_count: 0 });
         Ok(true)

@@ -385,7 +385,9 @@ impl Simulation {
             let id = if is_named { format!("pub-{}", all.dice.below(40)) } else { String::new() };
             let partner = if is_named { super::edge::intern(&life.machine, "north") } else { SymbolId::EMPTY };
             let effective = TimestampNs(effective_at);
-            let draft = Draft { source, effective_at: effective, partner, transaction_id: id.into() };
+            let actor = if is_named { "key:0000000000000000".into() } else { Box::default() };
+            let transaction_id = id.into();
+            let draft = Draft { source, effective_at: effective, partner, transaction_id, actor, confirmed: None };
             let is_begun = life.machine.publish(draft, all.now)?;
             all.note(|| format!("a version for {effective_at} is published: {is_begun}"));
             Ok(())

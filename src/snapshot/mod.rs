@@ -19,7 +19,7 @@ const MARKER_KEY: &[u8] = b"snapshot-marker";
 const MARKER_FORMAT: u8 = 1;
 /// The format of a marker that promises changes of keys too.
 const MARKER_FORMAT_WITH_KEYS: u8 = 2;
-/// The format of a marker that promises freezes and thaws too.
+/// The format of a marker that promises freezes and proposals too.
 const MARKER_FORMAT_WITH_FREEZES: u8 = 3;
 
 /// What a finished snapshot guarantees.
@@ -48,6 +48,8 @@ pub struct Saved {
     pub key_change_count: u32,
     /// Freezes and thaws.
     pub freeze_change_count: u32,
+    /// Proposals and verdicts.
+    pub proposal_change_count: u32,
 }
 
 impl Marker {
@@ -56,7 +58,7 @@ impl Marker {
     /// # Errors
     /// When the store fails.
     pub fn write(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let has_freezes = self.saved.freeze_change_count > 0;
+        let has_freezes = self.saved.freeze_change_count > 0 || self.saved.proposal_change_count > 0;
         let has_keys = has_freezes || self.saved.key_change_count > 0;
         let mut bytes = vec![match (has_freezes, has_keys) {
             (true, _) => MARKER_FORMAT_WITH_FREEZES,
@@ -74,6 +76,7 @@ impl Marker {
         }
         if has_freezes {
             put_unsigned(&mut bytes, u64::from(self.saved.freeze_change_count));
+            put_unsigned(&mut bytes, u64::from(self.saved.proposal_change_count));
         }
         let mut batch = Batch::default();
         batch.put(Space::Meta, MARKER_KEY, bytes);
@@ -104,6 +107,7 @@ impl Marker {
                     version_count: reader.number()?,
                     key_change_count: 0,
                     freeze_change_count: 0,
+                    proposal_change_count: 0,
                 },
             };
             if has_keys {
@@ -111,6 +115,7 @@ impl Marker {
             }
             if has_freezes {
                 marker.saved.freeze_change_count = reader.number()?;
+                marker.saved.proposal_change_count = reader.number()?;
             }
             reader.finish()?;
             Ok(marker)

@@ -8,6 +8,7 @@ mod certificates;
 mod shop;
 mod support;
 
+mod freezes;
 mod keys;
 mod matrix;
 mod process;

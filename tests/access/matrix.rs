@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use crate::support::{House, assert_forbidden, assert_nobody, call, grant, usual};
 
 /// What each role may call, written down a second time: a letter for each, in the order of [`Role::ALL`].
-const EXPECTED: [(&str, &str); 39] = [
+const EXPECTED: [(&str, &str); 42] = [
     ("LedgerService/Quote", "TGB----"),
     ("LedgerService/QuoteBatch", "TGB----"),
     ("LedgerService/Accrue", "TGB----"),
@@ -42,6 +42,9 @@ const EXPECTED: [(&str, &str); 39] = [
     ("FraudService/ListFreezes", "----OU-"),
     ("FraudService/ListReceiptClaims", "----OU-"),
     ("FraudService/ListVelocityDenials", "----OU-"),
+    ("ApprovalService/ListProposals", "---POUA"),
+    ("ApprovalService/ConfirmProposal", "---PO-A"),
+    ("ApprovalService/RejectProposal", "---PO-A"),
     ("ProgramService/CheckProgram", "---P---"),
     ("ProgramService/PublishProgram", "---P---"),
     ("ProgramService/GetProgram", "--BPOU-"),

@@ -55,6 +55,7 @@ fn operation(order: OperatorOrder, decision: Decision) -> Entry {
         reason_code: "staff-party".into(),
         note: "Twelve colleagues on one card; the manager called.".into(),
         operator: "ada".into(),
+        ..Remark::default()
     };
     entry(CommandKind::Operate(Box::new(Operation { remark, order })), decision)
 }

@@ -273,6 +273,7 @@ pub fn publication() -> Publication {
         partner: SymbolId(2),
         transaction_id: "publish-2".into(),
         source: "[program]\nname = \"corner\"\n".into(),
+        actor: Box::default(),
     }
 }
 

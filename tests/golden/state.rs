@@ -107,7 +107,7 @@ fn the_identity_the_marker_and_the_high_water_mark_keep_their_bytes() {
     let kept = golden("meta-snapshot-marker-keys", &other.get(Space::Meta, b"snapshot-marker").unwrap().unwrap());
     other.overwrite(Space::Meta, b"snapshot-marker", &kept);
     assert_eq!(Marker::read(&other).expect("it is whole"), Some(with_keys));
-    let with_freezes = Marker { saved: Saved { freeze_change_count: 4, ..saved }, ..marker };
+    let with_freezes = Marker { saved: Saved { freeze_change_count: 4, proposal_change_count: 5, ..saved }, ..marker };
     let other = MemoryStore::new();
     with_freezes.write(&other).expect("memory takes it");
     let kept = golden("meta-snapshot-marker-freezes", &other.get(Space::Meta, b"snapshot-marker").unwrap().unwrap());

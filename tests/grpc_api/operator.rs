@@ -30,6 +30,7 @@ fn remark() -> Option<wire::Remark> {
         reason_code: "cleared".to_owned(),
         note: "The manager called.".to_owned(),
         operator: "ada".to_owned(),
+        ..<_>::default()
     })
 }
 

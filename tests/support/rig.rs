@@ -69,6 +69,7 @@ impl Rig {
             ids: recovered.ids,
             keys: Arc::new(tallystick::access::keys::KeyLog::new(world.keys)),
             freezes: FreezeLog::new(world.freezes, setup.clock_is_input),
+            proposals: tallystick::shard::proposing::ProposalLog::new(world.proposals),
             tickets: Tickets::new(1),
             shard_count: setup.shard_count,
             clock_is_input: setup.clock_is_input,
@@ -115,6 +116,7 @@ impl Rig {
             partner: SymbolId::EMPTY,
             transaction_id: Box::default(),
             source: source.into(),
+            actor: Box::default(),
         };
         let program = Arc::new(program);
         self.control.push(&Record::Program(publication.clone()), None);

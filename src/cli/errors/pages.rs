@@ -45,7 +45,7 @@ impl Page {
 }
 
 /// All pages, in the order of their numbers.
-pub const PAGES: [Page; 46] = [
+pub const PAGES: [Page; 48] = [
     page(1, "ACCOUNT_UNKNOWN", include_str!("../../../docs/errors/0001-account-unknown.md")),
     page(2, "TRANSACTION_ID_REUSED", include_str!("../../../docs/errors/0002-transaction-id-reused.md")),
     page(3, "RECEIPT_ALREADY_EARNED", include_str!("../../../docs/errors/0003-receipt-already-earned.md")),
@@ -92,4 +92,6 @@ pub const PAGES: [Page; 46] = [
     page(1017, "DEADLINE_OUTCOME_UNKNOWN", include_str!("../../../docs/errors/1017-deadline-outcome-unknown.md")),
     page(1030, "KEY_UNKNOWN", include_str!("../../../docs/errors/1030-key-unknown.md")),
     page(1031, "KEY_CHANGE_REFUSED", include_str!("../../../docs/errors/1031-key-change-refused.md")),
+    page(1032, "PROPOSAL_UNKNOWN", include_str!("../../../docs/errors/1032-proposal-unknown.md")),
+    page(1033, "PROPOSAL_REFUSED", include_str!("../../../docs/errors/1033-proposal-refused.md")),
 ];
