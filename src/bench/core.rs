@@ -159,7 +159,7 @@ pub fn measure(options: &CoreOptions, machine: &Machine, tell: &mut Tell<'_>) ->
         chain,
         frames: Vec::new(),
         stamp,
-        caller: Caller { principal, deadline_ns: None, version: 0 },
+        caller: Caller { principal, deadline_ns: None, version: 0, permit: None },
         moment,
         names: NameCache::default(),
         keys: Vec::new(),

@@ -15,6 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::access::meter::RateLimits;
 use crate::access::proposals::SecondPerson;
 use crate::ids::IdOptions;
 use crate::limits;
@@ -102,6 +103,8 @@ pub struct Config {
     pub token_clock_skew_seconds: u16,
     /// Which acts wait for a second person, and for how long.
     pub second_person: SecondPerson,
+    /// What roles and single keys may ask for.
+    pub rate_limits: RateLimits,
     /// Whether an address that other machines reach may be served in the clear or without credentials.
     pub allow_unauthenticated_plaintext_beyond_loopback: bool,
     /// Worker threads, 1 to [`limits::WORKERS_MAX`].
@@ -151,6 +154,7 @@ impl Default for Config {
             token_audience: None,
             token_clock_skew_seconds: TOKEN_CLOCK_SKEW_SECONDS_DEFAULT,
             second_person: SecondPerson { acts: Vec::new(), wait_ns: SECOND_PERSON_HOURS_DEFAULT * NS_PER_HOUR },
+            rate_limits: RateLimits::default(),
             allow_unauthenticated_plaintext_beyond_loopback: false,
             workers: cores.min(limits::WORKERS_MAX),
             queue_depth: QUEUE_DEPTH_DEFAULT,
@@ -213,7 +217,7 @@ const fn number(name: &'static str, example: &'static str) -> Spec {
 }
 
 /// Every setting, in the order in which they are shown.
-pub const SETTINGS: [Spec; 32] = [
+pub const SETTINGS: [Spec; 33] = [
     text("listen", "listen = \"127.0.0.1:7007\""),
     text("metrics_listen", "metrics_listen = \"127.0.0.1:7008\""),
     text("data", "data = \"/var/lib/tallystick\""),
@@ -231,6 +235,7 @@ pub const SETTINGS: [Spec; 32] = [
     number("token_clock_skew_seconds", "token_clock_skew_seconds = 60"),
     text("second_person", "second_person = \"adjust, publish, keys\""),
     number("second_person_hours", "second_person_hours = 24"),
+    text("rate_limits", "rate_limits = \"till=50/100/8\""),
     text("allow_unauthenticated_plaintext_beyond_loopback", "allow_unauthenticated_plaintext_beyond_loopback = \"no\""),
     number("workers", "workers = 2"),
     number("queue_depth", "queue_depth = 4096"),
@@ -321,6 +326,7 @@ impl Config {
             "token_audience" => self.token_audience = Some(values::some_text(name, value)?),
             "token_clock_skew_seconds" => self.token_clock_skew_seconds = values::number(name, value, 0..=3_600)?,
             "second_person" => self.second_person.acts = values::acts(name, value)?,
+            "rate_limits" => self.rate_limits = values::rate_limits(name, value)?,
             "second_person_hours" => {
                 self.second_person.wait_ns = values::number::<i64>(name, value, 1..=720)? * NS_PER_HOUR;
             }

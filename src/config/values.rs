@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::access::meter::RateLimits;
 use crate::access::proposals::Act;
 use crate::limits;
 
@@ -72,6 +73,11 @@ pub(super) fn partner(value: &str) -> Result<String, String> {
     } else {
         Err(format!("`partner` must have 1 to {} bytes, not {}.", limits::SYMBOL_BYTES_MAX, value.len()))
     }
+}
+
+/// Limits of roles and keys.
+pub(super) fn rate_limits(name: &str, value: &str) -> Result<RateLimits, String> {
+    RateLimits::parse(value).map_err(|why| format!("`{name}`: {why}."))
 }
 
 /// A list of acts, with commas between them; `off` is none.

@@ -308,7 +308,7 @@ const JOURNAL: [Series; 16] = [
 ];
 
 /// What looks like fraud, and what is done about it.
-const FRAUD: [Series; 2] = [
+const FRAUD: [Series; 4] = [
     labelled(
         "fraud_signals",
         MetricType::Counter,
@@ -324,6 +324,16 @@ const FRAUD: [Series; 2] = [
             ];
             Values::Counters(signals.map(|(signal, count)| (signal.to_owned(), count)).into())
         },
+    ),
+    labelled("limited", MetricType::Counter, "limit", "Times that a credential met a limit of its own.", |view| {
+        let limits = [("rate", &view.metrics.limited_rate), ("concurrency", &view.metrics.limited_concurrency)];
+        Values::Counters(limits.map(|(limit, counter)| (limit.to_owned(), counter.get())).into())
+    }),
+    gauge(
+        "proposals_waiting",
+        Measure::None,
+        "Acts that wait for a second person, or did when their time ran out.",
+        |view| view.of_engine(|engine| signed(engine.shared.proposals.look(|proposals| proposals.iter().count()))),
     ),
     gauge("frozen_subjects", Measure::None, "Accounts, terminals and cashiers that are frozen.", |view| {
         view.of_engine(|engine| signed(engine.shared.freezes.look(Freezes::live_count)))

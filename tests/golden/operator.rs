@@ -119,6 +119,17 @@ fn refused(order: OperatorOrder, refusal: Refusal) -> Entry {
     operation(order, Decision { outcome: Outcome::Refused(refusal), balance_after: 12, ..Decision::default() })
 }
 
+/// A correction with whose credentials asked for it and confirmed it, and no name of a person.
+pub fn signed_adjustment() -> Entry {
+    let mut entry = adjustment(25, None, vec![lot_change(mortal(2, 30), 25)]);
+    if let CommandKind::Operate(operation) = &mut entry.command.kind {
+        operation.remark.operator = "".into();
+        operation.remark.actor = "key:0102030405060708".into();
+        operation.remark.confirmer = "key:1112131415161718".into();
+    }
+    entry
+}
+
 pub fn records() -> Vec<(&'static str, Record)> {
     let record = |entry: Entry| Record::Entry(Box::new(entry));
     let until = TimestampNs(NOON.0 + 30 * NS_PER_DAY);
