@@ -214,6 +214,8 @@ pub const PROPOSALS_PENDING_BYTES_MAX: usize = 3 * PROPOSAL_BYTES_MAX;
 pub const FREEZES_LOOKED_AT_MAX: usize = 16_384;
 /// Bytes of what says who asked for something: a credential's name.
 pub const ACTOR_BYTES_MAX: usize = CREDENTIAL_BYTES_MAX;
+/// How often the times of the last use of keys are written down. A crash loses what came after.
+pub const KEY_USES_INTERVAL_MS: u64 = 600_000;
 /// Credentials whose rates are remembered: more than connections can remember.
 pub const METERS_MAX: usize = CONNECTIONS_MAX * CONNECTION_CREDENTIALS_MAX;
 /// Receipts presented again that are kept in memory, the latest.

@@ -18,12 +18,13 @@ use super::control::Control;
 use super::freezing::FreezeLog;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
 use super::job::Job;
+use super::key_uses;
 use super::observing::MeteredJournal;
 use super::proposing::ProposalLog;
 use super::queue::{JobReceiver, JobSender, Rank, queue};
 use super::tickets::Tickets;
 use super::worker::{Shared, Worker, worker_of};
-use crate::access::keys::KeyLog;
+use crate::access::keys::{KeyLog, Keys};
 use crate::clock::SharedClock;
 use crate::ids::IdHasher;
 use crate::journal::dictionary::Dictionary;
@@ -129,6 +130,7 @@ impl Engine {
         let Recovered { world, identity, ids, journal, marker, snapshot_seqs, .. } = recovered;
         let epoch = world.epoch + 1;
         journal.fence(epoch)?;
+        key_uses::restore(&*store, &world.keys)?;
         let (symbol_count, item_count) = world.dictionary.counts();
         let defined = Defined { seq: world.control_seq, symbol_count, item_count };
         let control = Arc::new(Control::new(world.control_seq));
@@ -391,6 +393,11 @@ impl Engine {
         }
         if self.failed.load(Ordering::Acquire) {
             return None;
+        }
+        let uses = self.shared.keys.look(Keys::uses);
+        if !uses.is_empty() {
+            // It may be behind anyway.
+            let _ = key_uses::write(&*self.store, &uses);
         }
         if let Some(mark) = self.progress.high_water() {
             // The journal is complete without it; a failure here only leaves the older mark.

@@ -11,6 +11,7 @@ mod support;
 
 mod freezes;
 mod keys;
+mod limits;
 mod matrix;
 mod process;
 mod scope;
