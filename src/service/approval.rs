@@ -200,10 +200,22 @@ impl Edge {
         self.engine.shared.keys.look(|keys| keys.first_of(own) == keys.first_of(other))
     }
 
+    /// Whether somebody is named by a key that was revoked: what a thief proposed is not done.
+    fn has_been_revoked(&self, actor: &str) -> bool {
+        let key = actor.split_once(':').and_then(|(_, id)| KeyId::parse(id));
+        let is_revoked =
+            |id| self.engine.shared.keys.look(|keys| keys.get(id).is_some_and(|key| key.revoked.is_some()));
+        key.is_some_and(is_revoked)
+    }
+
     async fn confirm(self: &Arc<Self>, caller: &Caller, proposal_id: i64, note: String) -> Result<Outcome, Failure> {
         let (settling, proposal) = self.begin_settling(caller, proposal_id, &note)?;
         if self.is_same_person(caller, &proposal.by) {
             return Err(failure_of_proposing(ProposalError::SamePerson.into()));
+        }
+        if self.has_been_revoked(&proposal.by) {
+            let why = "The key of whoever proposed it has been revoked.";
+            return Err(Failure::ProposalRefused(why.to_owned()));
         }
         let verdict = self.verdict(caller, &proposal, true, note);
         let broken = |_| Failure::internal(format_args!("proposal {proposal_id} cannot be read"));

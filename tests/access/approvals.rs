@@ -173,6 +173,14 @@ async fn what_is_rejected_is_not_done() {
         assert_refused(ben.confirm(number).await, Code::NotFound, "PROPOSAL_UNKNOWN");
     }
     assert_refused(ben.reject(3).await, Code::NotFound, "PROPOSAL_UNKNOWN");
+    // What a thief has proposed is not done once the key is revoked.
+    let pending = adjust(&house, &anna, adjustment("stolen", 7)).await.unwrap().pending.unwrap();
+    let (engine, id) = (house.running.engine().clone(), anna.name.trim_start_matches("key:").to_owned());
+    let id = tallystick::access::keys::KeyId::parse(&id).unwrap();
+    let revoked = tokio::task::spawn_blocking(move || tallystick::service::revoke_key(&engine, id, "test"));
+    revoked.await.unwrap().unwrap();
+    assert_refused(ben.confirm(pending.proposal_id).await, Code::FailedPrecondition, "PROPOSAL_REFUSED");
+    ben.reject(pending.proposal_id).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
