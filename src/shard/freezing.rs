@@ -16,7 +16,7 @@ use crossbeam::channel::bounded;
 use super::committer::Submitted;
 use super::control::{Control, OnDurable};
 use super::engine::Engine;
-use super::proposing::record_of;
+use super::proposing::verdict_of;
 use crate::access::proposals::Verdict;
 use crate::journal::record::Record;
 use crate::ledger::command::Command;
@@ -67,6 +67,10 @@ impl FreezeLog {
     /// The earliest posting time of what is decided now: a clock that was set back does not undo a freeze.
     #[must_use]
     pub fn floor(&self, glance: Glance) -> TimestampNs {
+        #[cfg(feature = "broken-variants")]
+        if crate::sim::broken::is(crate::sim::broken::Variant::FreezeUndoneByClock) {
+            return TimestampNs(i64::MIN);
+        }
         TimestampNs(if self.clock_is_input { i64::MIN } else { glance.0 & !1 })
     }
 
@@ -108,7 +112,7 @@ impl FreezeLog {
             applied.expect("nobody else changed the freezes since the check");
             told(position);
         });
-        let verdict = confirmed.map(|verdict| record_of(log, verdict));
+        let verdict = confirmed.map(|verdict| verdict_of(log, verdict));
         control.push_all(verdict.into_iter().chain([(record, Some(on_durable as OnDurable))]));
     }
 

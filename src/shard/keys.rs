@@ -8,7 +8,7 @@ use crossbeam::channel::bounded;
 use super::committer::Submitted;
 use super::control::OnDurable;
 use super::engine::Engine;
-use super::proposing::record_of;
+use super::proposing::verdict_of;
 use crate::access::keys::{KeyChange, KeyError, Keys};
 use crate::access::proposals::Verdict;
 use crate::journal::record::Record;
@@ -58,7 +58,7 @@ impl Engine {
             // Whoever asked may have gone.
             let _ = told.send(position);
         });
-        let verdict = confirmed.map(|verdict| record_of(&self.shared, verdict));
+        let verdict = confirmed.map(|verdict| verdict_of(&self.shared, verdict));
         self.control.push_all(verdict.into_iter().chain([(record, Some(on_durable as OnDurable))]));
         self.submit.send(Submitted { worker: None, chunk: None }).map_err(|_| ChangeError::Stopping)?;
         durable.recv().map(Some).map_err(|_| ChangeError::Stopping)

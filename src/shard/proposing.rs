@@ -70,18 +70,28 @@ impl ProposalLog {
     }
 }
 
-/// The record of a verdict, to be queued in front of what it confirms. Whoever queues it has the right to settle the
-/// proposal, and has seen that the verdict fits.
+/// The record of a change that was checked, and what is to be done when it is durable. `told` is called at last. A verdict
+/// is queued in front of what it confirms, by whoever has the right to settle the proposal.
 #[must_use]
-pub fn record_of(shared: &Arc<Shared>, verdict: Verdict) -> (Record, Option<OnDurable>) {
+pub fn record_of(
+    shared: &Arc<Shared>,
+    change: ProposalChange,
+    told: impl FnOnce() + Send + 'static,
+) -> (Record, Option<OnDurable>) {
     let shared = shared.clone();
-    let change = ProposalChange::Settled(verdict);
     let record = Record::Proposal(change.clone());
     let on_durable: OnDurable = Box::new(move |position| {
         let applied = shared.proposals.apply(position, change);
-        applied.expect("nobody else settled the proposal since the check");
+        applied.expect("nobody else changed what this is about since the check");
+        told();
     });
     (record, Some(on_durable))
+}
+
+/// The record of a verdict that confirms.
+#[must_use]
+pub fn verdict_of(shared: &Arc<Shared>, verdict: Verdict) -> (Record, Option<OnDurable>) {
+    record_of(shared, ProposalChange::Settled(verdict), || {})
 }
 
 /// Why nothing was proposed or settled. `Display` is a sentence without its full stop.
@@ -155,15 +165,11 @@ impl Engine {
 
     fn journal_proposal(&self, change: ProposalChange) -> Result<(), ProposingError> {
         let (told, durable) = bounded(1);
-        let shared = self.shared.clone();
-        let record = Record::Proposal(change.clone());
-        let on_durable: OnDurable = Box::new(move |position| {
-            let applied = shared.proposals.apply(position, change);
-            applied.expect("nobody else changed the proposals since the check");
+        let tell = move || {
             // Whoever asked may have gone.
             let _ = told.send(());
-        });
-        self.control.push(&record, Some(on_durable));
+        };
+        self.control.push_all([record_of(&self.shared, change, tell)]);
         self.submit.send(Submitted { worker: None, chunk: None }).map_err(|_| ProposingError::Stopping)?;
         durable.recv().map_err(|_| ProposingError::Stopping)
     }

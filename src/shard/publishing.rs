@@ -15,7 +15,7 @@ use super::committer::Submitted;
 use super::control::{Control, OnDurable};
 use super::engine::Engine;
 use super::job::Job;
-use super::proposing::record_of;
+use super::proposing::verdict_of;
 use super::worker::Shared;
 use crate::access::proposals::Verdict;
 use crate::ids::IdHasher;
@@ -164,7 +164,7 @@ impl Press<'_> {
             publications.write().expect("no holder panics").push((position, publication));
             told(position);
         });
-        let verdict = confirmed.map(|verdict| record_of(self.shared, verdict));
+        let verdict = confirmed.map(|verdict| verdict_of(self.shared, verdict));
         self.control.push_all(verdict.into_iter().chain([(record, Some(on_durable as OnDurable))]));
     }
 }

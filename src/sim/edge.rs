@@ -199,6 +199,7 @@ impl Edge {
             }
             Message::Woken(number) => self.go_on(machine, number)?,
             Message::Published => machine.published(),
+            Message::Proposed => machine.proposed(),
             Message::Froze => {
                 machine.froze();
                 self.open_gate(machine)?;

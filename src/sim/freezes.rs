@@ -1,4 +1,5 @@
-//! Freezes, told once more in plain words: who is frozen when follows from the list of what the journal says.
+//! Freezes, told once more in plain words: who is frozen when follows from the list of what the journal says. And what is
+//! proposed to a second person, which goes with some of them.
 //!
 //! What must stay true: nothing here is taken from the ledger's own way of telling.
 
@@ -6,9 +7,11 @@ use super::dice::Dice;
 use super::facts::{Action, Name, name_of};
 use super::machine::Machine;
 use super::traffic::Traffic;
+use crate::access::proposals::{Act, Proposal, ProposalChange, Proposals, Verdict};
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::decision::Refusal;
 use crate::ledger::freeze::{FreezeChange, Subject};
+use crate::ledger::types::{SymbolId, TimestampNs};
 
 /// What can be frozen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +65,42 @@ impl Frozen {
             _ => Self::Account(traffic.account(dice)),
         }
     }
+}
+
+/// A verdict on something that waits, now and then.
+#[must_use]
+pub fn verdict(dice: &mut Dice, machine: &Machine, now: i64) -> Option<Verdict> {
+    let now = TimestampNs(now);
+    let waiting = machine.shared.proposals.look(|proposals| {
+        let live = proposals.iter().map(|(_, proposal)| proposal).filter(|proposal| now < proposal.expires_at);
+        live.map(|proposal| proposal.number).collect::<Vec<_>>()
+    });
+    if waiting.is_empty() || dice.percent(50) {
+        return None;
+    }
+    Some(Verdict { number: *dice.pick(&waiting), confirms: true, by: "ben".into(), at: now, note: Box::default() })
+}
+
+/// A proposal, or the rejection of one.
+#[must_use]
+pub fn proposal(dice: &mut Dice, machine: &Machine, now: i64) -> ProposalChange {
+    if dice.percent(30)
+        && let Some(verdict) = verdict(dice, machine, now)
+    {
+        return ProposalChange::Settled(Verdict { confirms: false, ..verdict });
+    }
+    let number = machine.shared.proposals.look(Proposals::count) + 1;
+    ProposalChange::Proposed(Box::new(Proposal {
+        number,
+        act: *dice.pick(&Act::ALL),
+        partner: SymbolId::EMPTY,
+        transaction_id: format!("proposal-{number}").into(),
+        by: "anna".into(),
+        at: TimestampNs(now),
+        // Some wait for hours, some run out while others are made.
+        expires_at: TimestampNs(now + 1 + dice.number(0..7_200) * 1_000_000_000),
+        content: vec![7; 1 + dice.index(300)].into(),
+    }))
 }
 
 /// Every freeze and thaw: what, whether it was frozen, from when on.

@@ -475,6 +475,9 @@ impl Simulation {
             let expected = format!("recovery gives the state of a replay from empty: {difference}");
             return Err(Trouble::Broken(expected));
         }
+        if world.proposals != self.shadow.proposals {
+            return Err(Trouble::Broken("recovery gives the proposals of a replay from empty".to_owned()));
+        }
         for (account, seq) in &self.clients.shown {
             let found = self.model.account(account).map_or(0, |account| account.seq);
             if found < *seq {

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::access::keys::KeyLog;
+use crate::access::proposals::{ProposalChange, Verdict};
 use crate::cells::Cells;
 use crate::ids::{Claim, IdHasher, IdKey, IdOptions};
 use crate::journal::dictionary::Dictionary;
@@ -26,7 +27,7 @@ use crate::shard::committer::{Committed, Committer, Defined, Progress, Submitted
 use crate::shard::control::Control;
 use crate::shard::freezing::{FreezeDraft, FreezeLog};
 use crate::shard::job::{AccountView, ClaimedIds, CommandBatch, CommandJob, Job, Mailbox, QuoteJob};
-use crate::shard::proposing::ProposalLog;
+use crate::shard::proposing::{ProposalLog, record_of};
 use crate::shard::publishing::{Draft, Press, PublishError};
 use crate::shard::snapshotter::{RunState, SnapshotRun};
 use crate::shard::tickets::Tickets;
@@ -54,6 +55,8 @@ pub enum Message {
     Adopted,
     /// The record of a freeze or a thaw is durable, and honoured.
     Froze,
+    /// The record of a proposal or a verdict is durable.
+    Proposed,
 }
 
 /// Where messages lie until the scheduler hands them to the edge.
@@ -163,6 +166,8 @@ pub struct Machine {
     publishing: Option<Publishing>,
     /// The instant of a freeze or thaw that is not durable.
     freezing: Option<i64>,
+    /// A proposal or a verdict is not durable.
+    is_proposing: bool,
     committer: Committer,
     stations: Vec<Station>,
     submitted: Vec<Submitted>,
@@ -275,6 +280,7 @@ impl Machine {
             publications: Arc::new(RwLock::new(world.publications)),
             publishing: None,
             freezing: None,
+            is_proposing: false,
             committer,
             stations,
             submitted: Vec::new(),
@@ -535,10 +541,10 @@ fn opening(epoch: u64, identity: &Identity, now: i64) -> Record {
 
 /// Publishing, as `Engine::publish` does it in several steps.
 impl Machine {
-    /// Whether a publication, a freeze or a thaw is under way.
+    /// Whether a publication, a freeze, a thaw or a proposal is under way.
     #[must_use]
     pub fn is_publishing(&self) -> bool {
-        self.publishing.is_some() || self.freezing.is_some()
+        self.publishing.is_some() || self.freezing.is_some() || self.is_proposing
     }
 
     /// Shuts the gate and journals a freeze or a thaw, as `Engine::change_freezes` does. False when it does not fit; then
@@ -546,7 +552,7 @@ impl Machine {
     ///
     /// # Panics
     /// When a publication or another change is under way.
-    pub fn freeze(&mut self, draft: FreezeDraft, now: i64, margin_ns: i64) -> bool {
+    pub fn freeze(&mut self, draft: FreezeDraft, now: i64, margin_ns: i64, confirmed: Option<Verdict>) -> bool {
         assert!(!self.is_publishing(), "one at a time");
         let stamped = TimestampNs(self.latest_stamp);
         let at = self.shared.freezes.next_instant(TimestampNs(now), stamped, margin_ns);
@@ -555,10 +561,26 @@ impl Machine {
             return false;
         }
         let outbox = self.outbox.clone();
-        FreezeLog::journal(&self.shared, &self.control, change, None, move |_| outbox.push(Message::Froze));
+        FreezeLog::journal(&self.shared, &self.control, change, confirmed, move |_| outbox.push(Message::Froze));
         self.publish_gate = at.0;
         self.freezing = Some(at.0);
         true
+    }
+
+    /// Proposes something, or rejects a proposal, as `Engine::propose` and `Engine::settle` do. False when it does not fit.
+    pub fn change_proposals(&mut self, change: ProposalChange) -> bool {
+        if self.shared.proposals.look(|proposals| proposals.check(&change)).is_err() {
+            return false;
+        }
+        let outbox = self.outbox.clone();
+        self.control.push_all([record_of(&self.shared, change, move || outbox.push(Message::Proposed))]);
+        self.is_proposing = true;
+        true
+    }
+
+    /// The proposal or verdict is durable.
+    pub fn proposed(&mut self) {
+        self.is_proposing = false;
     }
 
     /// The change is durable and honoured: the gate opens.

@@ -400,6 +400,12 @@ impl Simulation {
             if life.machine.is_publishing() || all.model.versions.is_empty() {
                 return Ok(());
             }
+            if all.dice.percent(40) {
+                let change = super::freezes::proposal(&mut all.dice, &life.machine, all.now);
+                let is_begun = life.machine.change_proposals(change);
+                all.note(|| format!("a proposal is made or rejected: {is_begun}"));
+                return Ok(());
+            }
             let live = all.model.freezes.live();
             let thaws = !live.is_empty() && all.dice.percent(if live.len() > 2 { 70 } else { 35 });
             let frozen = match thaws {
@@ -414,7 +420,12 @@ impl Simulation {
                 note: Box::default(),
             };
             let margin_ns = *all.dice.pick(&[0, 1_000_000, NS_PER_SECOND]);
-            let is_begun = life.machine.freeze(draft, all.now, margin_ns);
+            let confirmed = super::freezes::verdict(&mut all.dice, &life.machine, all.now);
+            let is_confirmed = confirmed.is_some();
+            let is_begun = life.machine.freeze(draft, all.now, margin_ns, confirmed);
+            if is_begun && is_confirmed {
+                all.report.reach("a proposal was confirmed");
+            }
             all.note(|| format!("{frozen:?} is frozen ({}): {is_begun}", !thaws));
             Ok(())
         })

@@ -108,7 +108,7 @@ async fn an_adjustment_waits_over_a_restart_and_is_done_by_two() {
     let pending = asked.pending.unwrap();
     assert_eq!((asked.decision, pending.proposal_id), (None, 1));
     // Asked again it is the same proposal; with other content it is refused.
-    assert_eq!(adjust(&house, &anna, adjustment("x", 7)).await.unwrap().pending, Some(pending.clone()));
+    assert_eq!(adjust(&house, &anna, adjustment("x", 7)).await.unwrap().pending, Some(pending));
     assert_refused(adjust(&house, &anna, adjustment("x", 8)).await, Code::AlreadyExists, "TRANSACTION_ID_REUSED");
     assert_refused(anna.confirm(1).await, Code::FailedPrecondition, "PROPOSAL_REFUSED");
     let mut owner = Person::of(&house, Role::ProgramOwner).await;
