@@ -174,7 +174,7 @@ const MAY_NAME: [(&str, &[&str], &str); 24] = [
     ),
     (
         "config",
-        &["ids", "limits", "program", "shard", "store"],
+        &["access", "ids", "limits", "program", "shard", "store"],
         "what can be configured, and nothing that is configured by it; of programmes only how names are suggested",
     ),
     ("telemetry", &["clock", "config", "ledger", "metrics", "shard"], "it looks at the ledger, and never at its calls"),

@@ -623,7 +623,7 @@ mod tests {
             assert!(refusal.sentence().ends_with('.'));
         }
         assert_eq!(Refusal::from_number(0), None);
-        assert_eq!(Refusal::from_number(25), None);
+        assert_eq!(Refusal::from_number(28), None);
     }
 
     #[test]

@@ -22,8 +22,7 @@ use super::{Edge, Service, access, times, wire};
 use crate::access::keys::KeyId;
 use crate::access::proposals::{Act, Proposal, ProposalError, Verdict};
 use crate::access::table;
-use crate::codec::Reader;
-use crate::journal::record::decode_key_change;
+use crate::journal::record::decode_whole_key_change;
 use crate::ledger::types::{Position, TimestampNs};
 use crate::limits;
 use crate::shard::engine::Engine;
@@ -298,9 +297,8 @@ impl Edge {
         content: &[u8],
         verdict: Verdict,
     ) -> Result<wire::Key, Failure> {
-        let mut reader = Reader::new(content);
-        let change = reader.byte().and_then(|kind| decode_key_change(kind, &mut reader));
-        let mut issue = access::issue_of(change.map_err(Failure::internal)?)?;
+        let change = decode_whole_key_change(content).map_err(Failure::internal)?;
+        let mut issue = access::issue_of(change)?;
         let id = issue.id;
         let confirm = move |engine: &Engine| {
             let now = verdict.at;
@@ -368,9 +366,7 @@ impl Edge {
             Act::Freeze => Shown::Freeze(Message::decode(content).map_err(broken)?),
             Act::Thaw => Shown::Thaw(Message::decode(content).map_err(broken)?),
             Act::Keys => {
-                let mut reader = Reader::new(content);
-                let change = reader.byte().and_then(|kind| decode_key_change(kind, &mut reader));
-                let issue = access::issue_of(change.map_err(Failure::internal)?)?;
+                let issue = access::issue_of(decode_whole_key_change(content).map_err(Failure::internal)?)?;
                 replaced_key_id = issue.replaces.map(|(old, _)| old.to_string()).unwrap_or_default();
                 Shown::Key(access::proposed_key(&issue))
             }

@@ -18,7 +18,6 @@ use super::control::Control;
 use super::freezing::FreezeLog;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
 use super::job::Job;
-use super::key_uses;
 use super::observing::MeteredJournal;
 use super::proposing::ProposalLog;
 use super::queue::{JobReceiver, JobSender, Rank, queue};
@@ -43,6 +42,7 @@ use crate::recovery::Recovered;
 use crate::recovery::identity::Identity;
 use crate::replay::world_digest;
 use crate::snapshot::Marker;
+use crate::snapshot::key_uses;
 use crate::store::Store;
 
 /// Sizes and rhythms. May differ from one start to the next.

@@ -12,7 +12,6 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use super::committer::Progress;
 use super::engine::OnFailure;
 use super::job::Job;
-use super::key_uses::{self, Uses};
 use super::queue::JobSender;
 use super::snapshotter::{RunState, SnapshotRun};
 use super::worker::Shared;
@@ -26,6 +25,7 @@ use crate::journal::size::JournalSize;
 use crate::ledger::types::Position;
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::snapshot::key_uses::{self, Uses};
 use crate::snapshot::{Marker, Saved};
 use crate::store::{Store, StoreError};
 

@@ -12,7 +12,6 @@ pub mod engine;
 pub mod freezing;
 pub mod housekeeper;
 pub mod job;
-pub mod key_uses;
 pub mod keys;
 pub mod observing;
 pub mod proposing;

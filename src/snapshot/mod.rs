@@ -9,6 +9,7 @@
 
 pub mod cursor;
 pub mod entity;
+pub mod key_uses;
 
 use crate::codec::{DecodeError, Reader, put_unsigned};
 use crate::ledger::types::{Position, TimestampNs};

@@ -15,7 +15,7 @@ mod proposals;
 pub use decode::decode;
 pub use encode::{encode_control, encode_entry};
 pub use freeze::{decode_freeze_change, encode_freeze_change};
-pub use keys::{decode_key_change, encode_key_change};
+pub use keys::{decode_key_change, decode_whole_key_change, encode_key_change};
 pub use proposals::{decode_proposal, decode_proposal_change, encode_proposal, encode_proposal_change};
 
 use crate::access::keys::KeyChange;
