@@ -120,6 +120,19 @@ impl Freezes {
         last.1.freezes.then_some(last)
     }
 
+    /// The freezes of a subject, each with the thaw that ended it, in their order.
+    pub fn of(
+        &self,
+        subject: &Subject,
+    ) -> impl DoubleEndedIterator<Item = (&(Position, FreezeChange), Option<&(Position, FreezeChange)>)> {
+        let places = self.places(subject).map_or(&[][..], Vec::as_slice);
+        // One begins, the next ends it.
+        places.chunks(2).filter_map(|pair| {
+            let mut changes = pair.iter().filter_map(|place| self.changes.get(*place));
+            Some((changes.next()?, changes.next()))
+        })
+    }
+
     /// The freezes from a number on, with their numbers, each with the thaw that ended it.
     pub fn list(
         &self,
@@ -306,6 +319,9 @@ mod tests {
         let list: Vec<_> =
             freezes.list(0).map(|(number, begun, ended)| (number, begun.0, ended.map(|end| end.0))).collect();
         assert_eq!(list, [(0, Position(1), Some(Position(2))), (2, Position(3), None)]);
+        let of: Vec<_> = freezes.of(&account("m1")).map(|(begun, ended)| (begun.0, ended.map(|end| end.0))).collect();
+        assert_eq!(of, [(Position(1), Some(Position(2))), (Position(3), None)]);
+        assert_eq!(freezes.of(&account("m2")).count(), 0);
     }
 
     #[test]

@@ -105,13 +105,14 @@ impl AccessLayer {
             Nobody::Unknown => Failure::CredentialUnknown,
             Nobody::NoNumber => Failure::LimitReached("There is no room for the name of a further partner.".to_owned()),
         })?;
+        // Before it is judged further: what is denied counts too.
+        let permit = principal.enter().map_err(Failure::of_limit)?;
         // What has no row is no method of ours: the routes say so, to callers who are somebody.
         if let Some(row) = row {
             principal.permits(row).map_err(Failure::NotPermitted)?;
         }
         let timeout = request.extensions().get::<Timeout>();
         let deadline_ns = timeout.map(|timeout| clock.monotonic_ns().saturating_add(timeout.0));
-        let permit = principal.enter().map_err(Failure::of_limit)?;
         request.extensions_mut().insert(Caller { principal, deadline_ns, version, permit: permit.clone() });
         Ok(permit)
     }

@@ -140,8 +140,7 @@ impl Edge {
         };
         let freeze = self.engine.shared.freezes.look(|freezes| {
             // Another may have thawed it since; the freeze is on record all the same.
-            let begun = freezes.list(0).filter(|(_, (_, change), _)| change.subject == subject).last();
-            begun.map(|(_, begun, ended)| self.wire_freeze(begun, ended))
+            freezes.of(&subject).next_back().map(|(begun, ended)| self.wire_freeze(begun, ended))
         });
         Ok(wire::FreezeResponse { freeze, changed, pending: None })
     }
@@ -152,14 +151,16 @@ impl Edge {
         draft: FreezeDraft,
         confirmed: Option<Verdict>,
     ) -> Result<wire::ThawResponse, Failure> {
+        let subject = draft.subject.clone();
         let position = match self.change_freezes(draft, confirmed).await? {
             Ok(position) => position,
             Err(FreezingError::Unfit(FreezeError::NotFrozen)) => return Ok(wire::ThawResponse::default()),
             Err(error) => return Err(failure_of(error)),
         };
         let freeze = self.engine.shared.freezes.look(|freezes| {
-            let ended = freezes.list(0).find(|(_, _, ended)| ended.is_some_and(|(at, _)| *at == position));
-            ended.map(|(_, begun, ended)| self.wire_freeze(begun, ended))
+            let mut of_subject = freezes.of(&subject);
+            let ended = of_subject.rfind(|(_, ended)| ended.is_some_and(|(at, _)| *at == position));
+            ended.map(|(begun, ended)| self.wire_freeze(begun, ended))
         });
         Ok(wire::ThawResponse { freeze, changed: true, pending: None })
     }

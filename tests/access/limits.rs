@@ -13,7 +13,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::shop::{accrual, wrong_fields};
-use crate::support::{House, assert_refused, config, usual, with_key};
+use crate::support::{House, assert_refused, call, config, usual, with_key};
 
 async fn house(limits: &str) -> House {
     let rate_limits = RateLimits::parse(limits).unwrap();
@@ -69,6 +69,14 @@ async fn a_rate_is_one_credential_s_over_all_its_connections() {
     let wait = wait_of(&status);
     assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
     assert_refused::<()>(Err(status), Code::ResourceExhausted, "RATE_LIMITED");
+    // What is denied counts as well.
+    let channel = house.channel().await;
+    let mut codes = Vec::new();
+    while codes.len() < 40 && !codes.contains(&Code::ResourceExhausted) {
+        let status = call(&channel, "/tallystick.v1.AdminService/GetStatus", Some(&key), Vec::new()).await;
+        codes.push(status.unwrap_err().code());
+    }
+    assert!(codes.contains(&Code::ResourceExhausted), "{codes:?}");
     // Another till has a rate of its own, and a gateway none.
     let mut till = Caller::of(&house, &house.key(usual(Role::Till)).await).await;
     till.accrue("another-till").await.unwrap();

@@ -9,6 +9,7 @@ mod certificates;
 mod shop;
 mod support;
 
+mod desk;
 mod freezes;
 mod keys;
 mod limits;
