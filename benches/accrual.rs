@@ -26,7 +26,7 @@ fn decide_and_encode(criterion: &mut Criterion) {
     for line_count in [1, 7] {
         let command = support::accrual(&dictionary, 7, 1, line_count);
         let mut state = ShardState::new(ShardId(0));
-        let context = Context { program: &program, posted_at: support::NOW, rooms: &[] };
+        let context = Context { program: &program, posted_at: support::NOW, rooms: &[], frozen: None };
         let mut decision = Decision::default();
         state.decide(&command, &context, &mut decision);
         state.apply(&Change {

@@ -209,6 +209,26 @@ pub const BATCH_PATIENCE_MS: u64 = 2_000;
 pub const QUOTES_MAX: usize = 256;
 /// Changes of keys of one data directory: keys that were issued, and revocations.
 pub const KEY_CHANGES_MAX: usize = 1 << 20;
+/// Freezes and thaws that a data directory holds.
+pub const FREEZE_CHANGES_MAX: usize = 1 << 18;
+/// Bytes of one proposal: a programme file and what is said about it.
+pub const PROPOSAL_BYTES_MAX: usize = PROGRAM_SOURCE_BYTES_MAX + (64 << 10);
+/// Proposals that wait for a second person at a time.
+pub const PROPOSALS_PENDING_MAX: usize = 1_024;
+/// Proposals of one person that wait at a time.
+pub const PROPOSALS_OF_ONE_MAX: usize = 64;
+/// Bytes of all proposals that wait at a time.
+pub const PROPOSALS_PENDING_BYTES_MAX: usize = 3 * PROPOSAL_BYTES_MAX;
+/// Freezes that one page of a list looks at.
+pub const FREEZES_LOOKED_AT_MAX: usize = 16_384;
+/// Bytes of what says who asked for something: a credential's name.
+pub const ACTOR_BYTES_MAX: usize = CREDENTIAL_BYTES_MAX;
+/// How often the times of the last use of keys are written down. A crash loses what came after.
+pub const KEY_USES_INTERVAL_MS: u64 = 600_000;
+/// Credentials whose rates are remembered: more than connections can remember.
+pub const METERS_MAX: usize = CONNECTIONS_MAX * CONNECTION_CREDENTIALS_MAX;
+/// Receipts presented again that are kept in memory, the latest.
+pub const RECEIPT_CLAIMS_KEPT_MAX: usize = 4_096;
 /// Bytes of what people call a key.
 pub const KEY_NAME_BYTES_MAX: usize = 128;
 /// Bytes of the name in a client certificate that a key stands for.

@@ -279,6 +279,12 @@ pub struct Metrics {
     pub snapshots: Histogram,
     /// Connections that are open.
     pub connections: Arc<Gauge>,
+    /// Baskets and activities that a velocity cap denied their units.
+    pub velocity_denials: Counter,
+    /// Times that a credential had used up its rate.
+    pub limited_rate: Counter,
+    /// Calls that a credential had too many of under way.
+    pub limited_concurrency: Counter,
     /// Each worker's own.
     pub workers: Vec<WorkerMeter>,
     outcomes: Tally<{ OUTCOMES.len() }>,
@@ -304,6 +310,9 @@ impl Metrics {
             commit_began_ns: Gauge::default(),
             snapshots: Histogram::new(20, 40),
             connections: Arc::default(),
+            velocity_denials: Counter::default(),
+            limited_rate: Counter::default(),
+            limited_concurrency: Counter::default(),
             workers: (0..worker_count).map(|_| WorkerMeter::default()).collect(),
             outcomes: Tally::default(),
             refusals: Tally::default(),

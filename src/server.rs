@@ -257,6 +257,7 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
         backup_root: config.backup_root.clone(),
         queue_depth: config.queue_depth,
         recovery,
+        second_person: config.second_person.clone(),
     };
     let gate = Arc::new(files.gate(config, &engine, partner, &clock));
     let access = AccessLayer::new(gate.clone(), clock.clone());
@@ -660,7 +661,8 @@ fn prepare(config: &Config, engine: &Arc<Engine>) -> Result<SymbolId, ServeError
         return Ok(partner);
     }
     let (effective_at, transaction_id) = (TimestampNs(i64::MIN), Box::default());
-    let draft = Draft { source, effective_at, partner: SymbolId::EMPTY, transaction_id };
+    let (actor, confirmed) = (Box::default(), None);
+    let draft = Draft { source, effective_at, partner: SymbolId::EMPTY, transaction_id, actor, confirmed };
     match engine.publish_soon(draft) {
         Ok((program, _)) => {
             tracing::info!(program = program.name, version = program.version.0, "published a version of the programme");

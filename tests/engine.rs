@@ -404,6 +404,8 @@ fn a_publication_with_an_id_is_known_to_the_index_when_it_returns() {
             effective_at: TimestampNs(NOON.0 + 1 + version),
             partner: ledger.edge().partner,
             transaction_id: format!("publish-{version}").into(),
+            actor: Box::default(),
+            confirmed: None,
         };
         let (_, position) = ledger.engine.publish(draft).expect("it is published");
         let key = ledger.engine.hasher.transaction("north", &format!("publish-{version}"));

@@ -91,7 +91,7 @@ impl Shop {
         });
         let rooms: Vec<CellRoom> = rooms.collect();
         let mut decision = Decision::default();
-        let context = Context { program: &self.program, posted_at: at, rooms: &rooms };
+        let context = Context { program: &self.program, posted_at: at, rooms: &rooms, frozen: None };
         self.state.decide(&command, &context, &mut decision);
         if let Outcome::Refused(refusal) = decision.outcome {
             return format!("refused: {refusal:?}");

@@ -75,6 +75,9 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         "an answer was lost",
         "an opening balance was loaded",
         "pending units were granted",
+        "a proposal was confirmed",
+        "something was frozen",
+        "something was thawed",
         "rules went together on a line",
         "the death of units was put off",
         "a purchase earned or was judged",
@@ -175,6 +178,11 @@ mod broken {
     fn room_that_is_given_back_too_early_is_found() {
         check(Variant::RoomBeforeDurable, &SimOptions::default());
         check_from_outside(Variant::RoomBeforeDurable);
+    }
+
+    #[test]
+    fn a_freeze_that_a_clock_undoes_is_found() {
+        check(Variant::FreezeUndoneByClock, &SimOptions::default());
     }
 
     #[test]

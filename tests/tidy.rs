@@ -103,7 +103,11 @@ const MAY_NAME: [(&str, &[&str], &str); 24] = [
     ("limits", &[], "bounds depend on nothing"),
     ("codec", &[], "numbers and texts as bytes, whatever they mean"),
     ("ledger", &["codec", "limits"], "a reader can learn the whole product there; replay and proofs need nothing else"),
-    ("access", &["clock", "ledger", "limits"], "who may do what: it knows neither what is done nor how it is called"),
+    (
+        "access",
+        &["clock", "ledger", "limits", "metrics"],
+        "who may do what, and how much of it: it knows neither what is done nor how it is called",
+    ),
     ("clock", &["ledger"], "an instant is a type of the ledger"),
     ("program", &["ledger", "limits"], "files are compiled into the ledger's tables, which know nothing of files"),
     ("store", &["limits"], "bytes in, bytes out: the store knows neither frames nor accounts"),
@@ -170,7 +174,7 @@ const MAY_NAME: [(&str, &[&str], &str); 24] = [
     ),
     (
         "config",
-        &["ids", "limits", "program", "shard", "store"],
+        &["access", "ids", "limits", "program", "shard", "store"],
         "what can be configured, and nothing that is configured by it; of programmes only how names are suggested",
     ),
     ("telemetry", &["clock", "config", "ledger", "metrics", "shard"], "it looks at the ledger, and never at its calls"),

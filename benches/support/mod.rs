@@ -9,12 +9,14 @@ use tallystick::journal::dictionary::{Definitions, Dictionary};
 use tallystick::journal::record::Record;
 use tallystick::ledger::command::{Basket, Command, CommandKind, Line};
 use tallystick::ledger::decision::Decision;
+use tallystick::ledger::freeze::Freezes;
 use tallystick::ledger::program::Program;
 use tallystick::ledger::state::{ShardState, account_hash};
 use tallystick::ledger::types::{Day, Item, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs};
 use tallystick::limits::SNAPSHOT_SLICE_ENTITIES;
 use tallystick::program::registry::Programs;
 use tallystick::program::{Symbols, SymbolsFull, compile};
+use tallystick::shard::freezing::FreezeLog;
 use tallystick::shard::job::{ClaimedIds, CommandJob, CommandOutcome};
 use tallystick::shard::tickets::Tickets;
 use tallystick::shard::worker::{Shared, Worker};
@@ -135,6 +137,8 @@ pub fn worker(program: Arc<Program>) -> (Worker, Arc<Shared>) {
         cells: Cells::default(),
         ids,
         keys: Arc::default(),
+        freezes: FreezeLog::new(Freezes::default(), false),
+        proposals: <_>::default(),
         tickets: Tickets::new(1),
         shard_count: 16,
         clock_is_input: false,

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::grant::Grant;
 use super::keys::{Key, KeyLog, Proof};
+use super::meter::{Metered, Meters};
 use super::principal::{Credential, Principal};
 use super::secret::{ApiKey, KEY_PREFIX, is_same};
 use super::tokens::Tokens;
@@ -86,19 +87,26 @@ pub struct Gate {
     /// Whoever calls where nothing is asked for.
     anyone: Option<Arc<Principal>>,
     tokens: Option<Arc<Tokens>>,
+    meters: Option<Meters>,
 }
 
 impl Gate {
     /// A gate that stands open: every caller is this principal.
     #[must_use]
     pub fn open(anyone: Principal, keys: Arc<KeyLog>, clock: SharedClock) -> Self {
-        Self { keys, clock, intern: Box::new(|_| None), anyone: Some(Arc::new(anyone)), tokens: None }
+        Self { keys, clock, intern: Box::new(|_| None), anyone: Some(Arc::new(anyone)), tokens: None, meters: None }
     }
 
     /// A gate that asks for credentials.
     #[must_use]
     pub fn guarded(keys: Arc<KeyLog>, clock: SharedClock, intern: Intern, tokens: Option<Arc<Tokens>>) -> Self {
-        Self { keys, clock, intern, anyone: None, tokens }
+        Self { keys, clock, intern, anyone: None, tokens, meters: None }
+    }
+
+    /// With limits of what credentials may ask for.
+    #[must_use]
+    pub fn with_meters(self, meters: Meters) -> Self {
+        Self { meters: Some(meters), ..self }
     }
 
     /// Whether credentials are asked for.
@@ -215,7 +223,13 @@ impl Gate {
             (self.intern)(&grant.partner).ok_or(Nobody::NoNumber)?
         };
         let partner = Arc::from(&*grant.partner);
-        Ok(Principal { partner, symbol, grant: Some(grant), credential, expires_at, last_used_ns })
+        let metered = match &credential {
+            Credential::Key(id) | Credential::Certificate(id) => Some(Metered::Key(*id)),
+            Credential::Token(subject) => Some(Metered::Token(subject.clone())),
+            Credential::None => None,
+        };
+        let meter = self.meters.as_ref().zip(metered).and_then(|(meters, metered)| meters.of(grant.role, metered));
+        Ok(Principal { partner, symbol, grant: Some(grant), credential, expires_at, meter, last_used_ns })
     }
 }
 

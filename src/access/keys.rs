@@ -1,7 +1,7 @@
 //! The keys of a data directory: what was issued, to whom, by whom, and what became of it.
 //!
 //! Every change is a record of the journal. What is kept here is made from these records alone, so that history proves
-//! who could do what when; only the time of the last use is volatile.
+//! who could do what when; only the time of the last use is kept beside it, as a note.
 //!
 //! What must stay true: a secret is never here, only its hash; a change that [`Keys::check`] does not let pass is never
 //! journaled, and replay refuses it; nothing is taken out; [`KeyLog::version`] moves with every change, after it can be
@@ -189,7 +189,13 @@ impl Key {
         self.revoked.is_none() && now < self.expires_at
     }
 
-    /// When it was used last by a caller of this process, to the accuracy of a connection's memory.
+    /// Notes that it was used.
+    pub fn note_use(&self, at: TimestampNs) {
+        self.last_used_ns.fetch_max(at.0, Ordering::Relaxed);
+    }
+
+    /// When it was used last, so far as is known: to the second in this process, and before it as far as the note of
+    /// [`crate::limits::KEY_USES_INTERVAL_MS`] says.
     #[must_use]
     pub fn last_used(&self) -> Option<TimestampNs> {
         let at = self.last_used_ns.load(Ordering::Relaxed);
@@ -235,6 +241,23 @@ impl Keys {
     #[must_use]
     pub fn of_certificate(&self, name: &str) -> Option<&Key> {
         self.by_certificate.get(name).map(|index| &self.keys[*index])
+    }
+
+    /// When keys were used last, of those that were.
+    #[must_use]
+    pub fn uses(&self) -> Vec<(KeyId, TimestampNs)> {
+        self.keys.iter().filter_map(|key| Some((key.issue.id, key.last_used()?))).collect()
+    }
+
+    /// The first of the keys that were issued each in the place of the one before, up to this one: they are one holder's.
+    #[must_use]
+    pub fn first_of(&self, id: KeyId) -> KeyId {
+        let mut first = id;
+        // A key takes the place of one that was issued before it, so this ends.
+        while let Some((before, _)) = self.get(first).and_then(|key| key.issue.replaces) {
+            first = before;
+        }
+        first
     }
 
     /// Whether anybody could issue keys at this time.

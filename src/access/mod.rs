@@ -1,8 +1,8 @@
 //! Who may do what: credentials, roles, and the one table of what each role may.
 //!
-//! Reading order: [`grant`] (what a credential allows), [`keys`] (the keys of a data directory, made from its journal),
+//! Reading order: [`grant`] (what a credential allows), [`proposals`] (what waits for a second person), [`keys`] (the keys of a data directory, made from its journal),
 //! and at the edge [`table`] (which role may call what), [`secret`] (what must not be shown), [`principal`] (whom a
-//! credential stands for), [`gate`] (from a credential to a principal), [`tokens`] (credentials that somebody else
+//! credential stands for), [`gate`] (from a credential to a principal), [`meter`] (how much it may ask for), [`tokens`] (credentials that somebody else
 //! signed) and [`tls`] (who is at the other end of a connection).
 //!
 //! What must stay true: what is not in the table is denied; a secret is shown once, to whoever asked for the key, and
@@ -10,9 +10,12 @@
 
 pub mod grant;
 pub mod keys;
+pub mod proposals;
 
 #[cfg(feature = "server")]
 pub mod gate;
+#[cfg(feature = "server")]
+pub mod meter;
 #[cfg(feature = "server")]
 pub mod principal;
 #[cfg(feature = "server")]

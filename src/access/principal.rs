@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::grant::Grant;
 use super::keys::{KeyId, KeyIssue};
+use super::meter::{Meter, Permit, TooMuch};
 use super::table::{Reach, Row};
 use crate::ledger::types::{SymbolId, TimestampNs};
 
@@ -37,6 +38,8 @@ pub struct Principal {
     pub credential: Credential,
     /// From when on it counts no more.
     pub expires_at: TimestampNs,
+    /// How much it may ask for; `None` where that is not limited.
+    pub(super) meter: Option<Arc<Meter>>,
     /// Where the last use of the key is noted.
     pub(super) last_used_ns: Option<Arc<AtomicI64>>,
 }
@@ -49,7 +52,7 @@ impl Principal {
     #[must_use]
     pub fn anyone(partner: Arc<str>, symbol: SymbolId) -> Self {
         let (credential, expires_at) = (Credential::None, KeyIssue::NEVER);
-        Self { partner, symbol, grant: None, credential, expires_at, last_used_ns: None }
+        Self { partner, symbol, grant: None, credential, expires_at, meter: None, last_used_ns: None }
     }
 
     /// Who it is, for the journal.
@@ -60,6 +63,21 @@ impl Principal {
             Credential::Key(id) => format!("key:{id}"),
             Credential::Certificate(id) => format!("certificate:{id}"),
             Credential::Token(subject) => format!("token:{subject}"),
+        }
+    }
+
+    /// The same caller in the name of a partner: of one whose proposal it confirms.
+    #[must_use]
+    pub fn in_the_name_of(&self, partner: Arc<str>, symbol: SymbolId) -> Self {
+        Self { partner, symbol, ..self.clone() }
+    }
+
+    /// The key that was shown, or that the certificate stands for.
+    #[must_use]
+    pub fn key(&self) -> Option<KeyId> {
+        match self.credential {
+            Credential::Key(id) | Credential::Certificate(id) => Some(id),
+            Credential::None | Credential::Token(_) => None,
         }
     }
 
@@ -95,6 +113,20 @@ impl Principal {
     #[must_use]
     pub fn sees_all_partners(&self) -> bool {
         self.grant.as_ref().is_some_and(|grant| !grant.role.acts_for_partner())
+    }
+
+    /// Begins a call; what it gives is kept until the call ends.
+    ///
+    /// # Errors
+    /// Why it has to wait.
+    pub fn enter(&self) -> Result<Option<Arc<Permit>>, TooMuch> {
+        self.meter.as_ref().map(|meter| meter.enter().map(Arc::new)).transpose()
+    }
+
+    /// How much it may ask for; `None` where that is not limited.
+    #[must_use]
+    pub fn meter(&self) -> Option<&Meter> {
+        self.meter.as_deref()
     }
 
     /// Notes that the key was used.

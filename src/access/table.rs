@@ -62,6 +62,12 @@ const PARTNER_OR_AUDITOR: &[Role] = &[Gateway, BackOffice, Auditor];
 const PROGRAM_READERS: &[Role] = &[BackOffice, ProgramOwner, Operator, Auditor];
 /// Who sees what waits for review.
 const REVIEW_READERS: &[Role] = &[BackOffice, Operator, Auditor];
+/// Who is a second person: each for the acts that the own role may do.
+const APPROVERS: &[Role] = &[ProgramOwner, Operator, Administrator];
+/// Who sees what waits for a second person.
+const APPROVAL_READERS: &[Role] = &[ProgramOwner, Operator, Auditor, Administrator];
+/// Who sees what looks like fraud, of all partners.
+const DESK_READERS: &[Role] = &[Operator, Auditor];
 /// Who may ask what services there are.
 const CURIOUS: &[Role] = &[BackOffice, ProgramOwner, Operator, Auditor, Administrator];
 /// Nobody in particular.
@@ -109,6 +115,14 @@ pub const TABLE: &[Row] = &[
     row("/tallystick.v1.OperatorService/RejectHeld", &[Operator], Reach::Partner),
     row("/tallystick.v1.OperatorService/RestoreExpired", &[Operator], Reach::Partner),
     row("/tallystick.v1.OperatorService/AdjustBalance", &[Operator], Reach::Partner),
+    row("/tallystick.v1.FraudService/Freeze", &[Operator], Reach::Partner),
+    row("/tallystick.v1.FraudService/Thaw", &[Operator], Reach::Partner),
+    row("/tallystick.v1.FraudService/ListFreezes", DESK_READERS, Reach::Partner),
+    row("/tallystick.v1.FraudService/ListReceiptClaims", DESK_READERS, Reach::Partner),
+    row("/tallystick.v1.FraudService/ListVelocityDenials", DESK_READERS, Reach::Partner),
+    row("/tallystick.v1.ApprovalService/ListProposals", APPROVAL_READERS, Reach::Partner),
+    row("/tallystick.v1.ApprovalService/ConfirmProposal", APPROVERS, Reach::Partner),
+    row("/tallystick.v1.ApprovalService/RejectProposal", APPROVERS, Reach::Partner),
     row("/tallystick.v1.ProgramService/CheckProgram", &[ProgramOwner], Reach::Partner),
     row("/tallystick.v1.ProgramService/PublishProgram", &[ProgramOwner], Reach::Partner),
     row("/tallystick.v1.ProgramService/GetProgram", PROGRAM_READERS, Reach::Partner),

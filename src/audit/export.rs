@@ -100,7 +100,7 @@ impl Replay {
             Record::Program(publication) => publication.posted_at <= self.as_of,
             Record::Opening(opening) => opening.at <= self.as_of,
             // Names are needed whenever they are used, and say nothing about accounts.
-            Record::Symbol(..) | Record::Item(..) | Record::Key(_) => false,
+            Record::Symbol(..) | Record::Item(..) | Record::Key(_) | Record::Freeze(_) | Record::Proposal(_) => false,
         };
         if counts {
             self.position = Some(view.position);
@@ -160,6 +160,7 @@ mod tests {
             partner: SymbolId::EMPTY,
             transaction_id: Box::default(),
             source: crate::program::SAMPLE.into(),
+            actor: Box::default(),
         });
         control.push(ShardId::CONTROL, seq.next(), |out| encode_control(out, &publication));
         append(&journal, &mut chain, &mut control);

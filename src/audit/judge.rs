@@ -19,6 +19,7 @@ use crate::ledger::ENGINE_VERSION;
 use crate::ledger::command::{Basket, Command, CommandKind, Reversal};
 use crate::ledger::decision::{CellUse, Decision};
 use crate::ledger::draws::{self, Draw};
+use crate::ledger::freeze::FreezeChange;
 use crate::ledger::operator::{Operation, OperatorOrder, Remark};
 use crate::ledger::packed::Packed;
 use crate::ledger::program::Program;
@@ -136,6 +137,15 @@ impl<'a> Judge<'a> {
                 let checked = self.world.keys.check(change);
                 checked.map_err(|error| place.finding(FindingClass::Key, format!("a change of keys: {error}")))?;
             }
+            Record::Proposal(ref change) => {
+                self.counts.proposals += 1;
+                let checked = self.world.proposals.check(change);
+                checked.map_err(|error| place.finding(FindingClass::Proposal, format!("a proposal: {error}")))?;
+            }
+            Record::Freeze(ref change) => {
+                self.counts.freezes += 1;
+                self.check_freeze(change, place)?;
+            }
             Record::Symbol(id, _) => {
                 self.counts.symbols += 1;
                 check_next(place, "string", id.0, self.world.dictionary.counts().0)?;
@@ -203,6 +213,15 @@ impl<'a> Judge<'a> {
             return fail(format!("version {expected} takes effect before a command that was decided already"));
         }
         self.once.publication(&self.world.dictionary, publication, place)
+    }
+
+    /// A freeze begins and ends after everything that was posted before it was known.
+    fn check_freeze(&self, change: &FreezeChange, place: Place) -> Result<(), Finding> {
+        let fail = |sentence: String| Err(place.finding(FindingClass::Freeze, sentence));
+        if change.at <= self.latest_posted_at {
+            return fail(format!("a freeze or thaw of {} lies before a command that was decided already", change.at));
+        }
+        self.world.freezes.check(change).or_else(|error| fail(format!("a freeze or thaw: {error}")))
     }
 
     fn entry(&mut self, view: &RecordView<'_>, place: Place, mut entry: Entry) -> Result<(), Finding> {
@@ -392,7 +411,8 @@ impl<'a> Judge<'a> {
             }));
         }
         let shard = &self.world.shards[usize::from(view.shard.0)];
-        let context = Context { program, posted_at: entry.posted_at, rooms: &self.rooms };
+        let frozen = self.world.freezes.refusal(&entry.command, entry.posted_at);
+        let context = Context { program, posted_at: entry.posted_at, rooms: &self.rooms, frozen };
         let number = shard.find(&entry.command.account_id);
         shard.decide_for(number, &entry.command, &context, &mut self.world.unpacked, &mut self.decision);
         if self.decision == entry.decision {
@@ -521,10 +541,13 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
 }
 
 fn operation_fits(operation: &Operation) -> bool {
-    let Remark { reason_code, note, operator } = &operation.remark;
+    let Remark { reason_code, note, operator, actor, confirmer } = &operation.remark;
     let remark_fits = (1..=limits::REASON_CODE_BYTES_MAX).contains(&reason_code.len())
         && note.len() <= limits::NOTE_BYTES_MAX
-        && (1..=limits::OPERATOR_BYTES_MAX).contains(&operator.len());
+        && operator.len() <= limits::OPERATOR_BYTES_MAX
+        && !(operator.is_empty() && actor.is_empty())
+        && actor.len().max(confirmer.len()) <= limits::ACTOR_BYTES_MAX
+        && (confirmer.is_empty() || confirmer != actor);
     let original = operation.order.held();
     let id_fits =
         original.is_none_or(|original| (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&original.transaction_id.len()));

@@ -30,6 +30,10 @@ pub enum FindingClass {
     Program,
     /// A key was issued or revoked as it cannot have been.
     Key,
+    /// Something was frozen or thawed as it cannot have been.
+    Freeze,
+    /// Something was proposed, confirmed or rejected as it cannot have been.
+    Proposal,
     /// Deciding the command again gives another decision.
     Decision,
     /// What a reversal undoes is not what the accrual did.
@@ -180,6 +184,10 @@ pub struct KindCounts {
     pub programs: u64,
     /// Keys that were issued, and revocations.
     pub keys: u64,
+    /// Freezes and thaws.
+    pub freezes: u64,
+    /// Proposals to a second person, and verdicts.
+    pub proposals: u64,
 }
 
 impl KindCounts {
@@ -218,9 +226,10 @@ impl KindCounts {
     /// All records.
     #[must_use]
     pub fn total(&self) -> u64 {
-        let accepted = self.accruals + self.reversals + self.redemptions + self.activities + self.enrolments;
-        let own = self.loadings + self.expiries + self.openings + self.symbols + self.items + self.programs + self.keys;
-        accepted + own + self.refusals()
+        let earned_and_burned = self.accruals + self.reversals + self.redemptions + self.activities + self.loadings;
+        let accepted = earned_and_burned + self.enrolments + self.operations + self.linkings;
+        let defined = self.symbols + self.items + self.programs + self.keys + self.freezes + self.proposals;
+        accepted + self.expiries + self.openings + defined + self.refusals()
     }
 }
 

@@ -174,7 +174,14 @@ fn check_once(
             match decode(view.bytes, &world.dictionary) {
                 Ok(Record::Entry(entry)) => once.entry(&world.dictionary, &entry, place),
                 Ok(Record::Program(publication)) => once.publication(&world.dictionary, &publication, place),
-                Ok(Record::Opening(_) | Record::Symbol(..) | Record::Item(..) | Record::Key(_)) => Ok(()),
+                Ok(
+                    Record::Opening(_)
+                    | Record::Symbol(..)
+                    | Record::Item(..)
+                    | Record::Key(_)
+                    | Record::Freeze(_)
+                    | Record::Proposal(_),
+                ) => Ok(()),
                 Err(fault) => Err(place.finding(FindingClass::Record, fault.to_string())),
             }
         })?;

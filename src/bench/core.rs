@@ -25,6 +25,7 @@ use crate::journal::record::Record;
 use crate::ledger::command::{Basket, Command, CommandKind, Line};
 use crate::ledger::decision::Decision;
 use crate::ledger::draws::{self, Draw};
+use crate::ledger::freeze::Freezes;
 use crate::ledger::program::Program;
 use crate::ledger::state::{CellRoom, Change, Context, ShardState, shard_of};
 use crate::ledger::types::{Item, Position, ProgramVersion, ShardId, SymbolId, TimestampNs};
@@ -36,6 +37,7 @@ use crate::service::auth::{Caller, Principal};
 use crate::service::intake::{Intake, Moment, prepare_answer};
 use crate::service::names::NameCache;
 use crate::service::wire;
+use crate::shard::freezing::FreezeLog;
 use crate::shard::job::{CommandBatch, CommandJob, Decided, Job, Mailbox};
 use crate::shard::tickets::Tickets;
 use crate::shard::worker::{Shared, Worker};
@@ -148,6 +150,8 @@ pub fn measure(options: &CoreOptions, machine: &Machine, tell: &mut Tell<'_>) ->
         cells: Cells::default(),
         ids,
         keys: Arc::default(),
+        freezes: FreezeLog::new(Freezes::default(), false),
+        proposals: <_>::default(),
         tickets: Tickets::new(1),
         shard_count: SHARD_COUNT_DEFAULT,
         clock_is_input: false,
@@ -168,7 +172,7 @@ pub fn measure(options: &CoreOptions, machine: &Machine, tell: &mut Tell<'_>) ->
         chain,
         frames: Vec::new(),
         stamp,
-        caller: Caller { principal, deadline_ns: None, version: 0 },
+        caller: Caller { principal, deadline_ns: None, version: 0, permit: None },
         moment,
         names: NameCache::default(),
         keys: Vec::new(),
@@ -318,7 +322,7 @@ impl Fill<'_> {
         let mut draws = Vec::new();
         draws::list(self.program, command, self.stamp, &mut draws);
         let rooms: Vec<CellRoom> = draws.iter().map(room).collect();
-        let context = Context { program: self.program, posted_at: self.stamp, rooms: &rooms };
+        let context = Context { program: self.program, posted_at: self.stamp, rooms: &rooms, frozen: None };
         state.decide(command, &context, decision);
         let account = state.find(&command.account_id).unwrap_or_else(|| state.next_account());
         state.apply(&Change {

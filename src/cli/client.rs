@@ -19,6 +19,8 @@ use crate::service::wire::ErrorReason;
 use crate::service::wire::access_service_client::AccessServiceClient;
 use crate::service::wire::account_service_client::AccountServiceClient;
 use crate::service::wire::admin_service_client::AdminServiceClient;
+use crate::service::wire::approval_service_client::ApprovalServiceClient;
+use crate::service::wire::fraud_service_client::FraudServiceClient;
 use crate::service::wire::ledger_service_client::LedgerServiceClient;
 use crate::service::wire::operator_service_client::OperatorServiceClient;
 use crate::service::wire::program_service_client::ProgramServiceClient;
@@ -86,6 +88,10 @@ pub struct Clients {
     pub admin: AdminServiceClient<Connection>,
     /// Keys.
     pub keys: AccessServiceClient<Connection>,
+    /// Freezes, and what looks like fraud.
+    pub fraud: FraudServiceClient<Connection>,
+    /// What waits for a second person.
+    pub approval: ApprovalServiceClient<Connection>,
 }
 
 impl Server {
@@ -146,6 +152,8 @@ impl Server {
             program: ProgramServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             operator: OperatorServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             keys: AccessServiceClient::new(channel.clone()),
+            approval: ApprovalServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            fraud: FraudServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             admin: AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
         })
     }

@@ -145,7 +145,7 @@ pub fn run(args: KeysArgs, out: &Output) -> Result<(), CliError> {
 
 fn create(args: CreateArgs, out: &Output) -> Result<(), CliError> {
     let file = args.out.as_deref().map(KeyFile::make).transpose()?;
-    let (key, api_key) = match &args.place.data {
+    let (key, api_key, pending) = match &args.place.data {
         Some(data) => {
             let boxed = |names: Vec<String>| names.into_iter().map(String::into_boxed_str).collect();
             let draft = KeyDraft {
@@ -176,16 +176,16 @@ fn create(args: CreateArgs, out: &Output) -> Result<(), CliError> {
             };
             let answer = clients.keys.create_key(call(request)).await;
             let answer = answer.map_err(|status| server.failure("issuing a key", &status))?.into_inner();
-            Ok((answer.key.unwrap_or_default().key_id, answer.api_key))
+            Ok((answer.key.unwrap_or_default().key_id, answer.api_key, answer.pending))
         })?,
     };
-    say_key(&key, &api_key, file, out)
+    say_key(&key, &api_key, pending.as_ref(), file, out)
 }
 
 fn rotate(args: RotateArgs, out: &Output) -> Result<(), CliError> {
     let file = args.out.as_deref().map(KeyFile::make).transpose()?;
     let overlap_seconds = args.overlap_hours * SECONDS_PER_HOUR;
-    let (key, api_key) = match &args.place.data {
+    let (key, api_key, pending) = match &args.place.data {
         Some(data) => {
             let (overlap_ns, expires_at) = (overlap_seconds * NS_PER_SECOND, instant(args.expires));
             offline(data, |engine| rotate_key(engine, args.key_id, overlap_ns, expires_at, OFFLINE_ACTOR))?
@@ -198,10 +198,10 @@ fn rotate(args: RotateArgs, out: &Output) -> Result<(), CliError> {
             };
             let answer = clients.keys.rotate_key(call(request)).await;
             let answer = answer.map_err(|status| server.failure("replacing a key", &status))?.into_inner();
-            Ok((answer.key.unwrap_or_default().key_id, answer.api_key))
+            Ok((answer.key.unwrap_or_default().key_id, answer.api_key, answer.pending))
         })?,
     };
-    say_key(&key, &api_key, file, out)
+    say_key(&key, &api_key, pending.as_ref(), file, out)
 }
 
 fn revoke(args: &RevokeArgs, out: &Output) -> Result<(), CliError> {
@@ -344,9 +344,10 @@ fn with_engine<T>(data: &Path, work: impl FnOnce(&Engine) -> T) -> Result<T, Cli
 fn offline(
     data: &Path,
     change: impl FnOnce(&Engine) -> Result<(KeyId, Option<crate::access::secret::Secret>), ChangeError>,
-) -> Result<(String, String), CliError> {
+) -> Result<(String, String, Option<wire::PendingProposal>), CliError> {
     let (id, key) = with_engine(data, change)?.map_err(unchanged)?;
-    Ok((id.to_string(), key.map_or_else(String::new, |key| key.expose().to_owned())))
+    // Whoever has the directory to hand asks nobody.
+    Ok((id.to_string(), key.map_or_else(String::new, |key| key.expose().to_owned()), None))
 }
 
 fn unchanged(error: ChangeError) -> CliError {
@@ -378,7 +379,13 @@ impl KeyFile {
 }
 
 /// Says the key, the only time that it is said.
-fn say_key(key_id: &str, api_key: &str, file: Option<KeyFile>, out: &Output) -> Result<(), CliError> {
+fn say_key(
+    key_id: &str,
+    api_key: &str,
+    pending: Option<&wire::PendingProposal>,
+    file: Option<KeyFile>,
+    out: &Output,
+) -> Result<(), CliError> {
     let written = match file {
         None => None,
         Some(mut to) => {
@@ -393,6 +400,11 @@ fn say_key(key_id: &str, api_key: &str, file: Option<KeyFile>, out: &Output) -> 
         None => out.line(api_key)?,
     }
     out.note("it is not shown again");
+    let proposal_id = pending.map(|pending| pending.proposal_id);
+    if let Some(number) = proposal_id {
+        out.note(format_args!("it waits for a second person: tallystick proposals confirm {number}"));
+    }
     let shown = written.is_none() && !api_key.is_empty();
-    out.object(&json!({ "key_id": key_id, "api_key": shown.then_some(api_key), "file": written }))
+    let api_key = shown.then_some(api_key);
+    out.object(&json!({ "key_id": key_id, "api_key": api_key, "file": written, "proposal_id": proposal_id }))
 }

@@ -14,11 +14,13 @@ pub mod error;
 pub mod errors;
 pub mod exit;
 pub mod export;
+mod fraud;
 pub mod import;
 pub mod keys;
 pub mod operator;
 pub mod output;
 pub mod program;
+pub mod proposals;
 pub mod restore;
 pub mod serve;
 pub mod sim;
@@ -58,6 +60,8 @@ pub enum Command {
     Operator(operator::OperatorArgs),
     /// Issue, replace, revoke and list keys
     Keys(keys::KeysArgs),
+    /// Settle what waits for a second person
+    Proposals(proposals::ProposalsArgs),
     /// Verify the history of a data directory
     Audit(audit::AuditArgs),
     /// Play a morning in a coffee shop on a server of its own
@@ -91,6 +95,7 @@ pub fn run() -> ExitCode {
         Command::Program(args) => program::run(args, &out),
         Command::Operator(args) => operator::run(args, &out),
         Command::Keys(args) => keys::run(args, &out),
+        Command::Proposals(args) => proposals::run(args, &out),
         Command::Audit(args) => audit::run(args, &out),
         Command::Demo(args) => demo::run(args, &out),
         Command::Bench(args) => bench::run(&args, &out),

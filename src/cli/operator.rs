@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::client::{Server, ServerArgs, call, parse_time, runtime, shown_time, to_wire};
 use super::error::{CliError, Exit};
+use super::fraud::{self, FreezeArgs, FreezesArgs, ReceiptsArgs, VelocityArgs};
 use super::output::{Output, grouped};
+use super::proposals::say_pending;
 use crate::service::wire::{
     AdjustBalanceRequest, Decision, HeldTransaction, ListHeldRequest, RejectHeldRequest, ReleaseHeldRequest, Remark,
     RestoreExpiredRequest,
@@ -17,7 +19,7 @@ use crate::service::wire::{
 /// Entries of a page that is asked for.
 const PAGE_SIZE: i32 = 500;
 
-/// Decides by hand: what caps hold for review, points that died, balances
+/// Decides by hand: what caps hold for review, points that died, balances, freezes
 #[derive(Debug, clap::Args)]
 pub struct OperatorArgs {
     #[command(subcommand)]
@@ -36,6 +38,16 @@ enum OperatorWhat {
     Unexpire(UnexpireArgs),
     /// Grant points without a purchase, or take some
     Adjust(AdjustArgs),
+    /// Freeze an account, a terminal or a cashier: it earns and burns nothing from now on
+    Freeze(FreezeArgs),
+    /// End a freeze
+    Thaw(FreezeArgs),
+    /// List what is frozen
+    Freezes(FreezesArgs),
+    /// List receipts that were presented again after they had earned
+    Receipts(ReceiptsArgs),
+    /// List what earned nothing because a velocity cap had no room for it
+    Velocity(VelocityArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -56,8 +68,8 @@ struct RemarkArgs {
     /// A sentence that stays on record
     #[arg(long, value_name = "TEXT", default_value = "")]
     note: String,
-    /// Who decides
-    #[arg(long, value_name = "NAME", env = "TALLYSTICK_OPERATOR")]
+    /// Who decides, for people; the credential is on record in any case
+    #[arg(long, value_name = "NAME", env = "TALLYSTICK_OPERATOR", default_value = "")]
     operator: String,
     /// When it counts as posted; only for a data directory whose clock is its input
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
@@ -124,7 +136,8 @@ struct AdjustArgs {
 impl RemarkArgs {
     fn to_wire(&self) -> Option<Remark> {
         let Self { reason, note, operator, .. } = self;
-        Some(Remark { reason_code: reason.clone(), note: note.clone(), operator: operator.clone() })
+        let (reason_code, note, operator) = (reason.clone(), note.clone(), operator.clone());
+        Some(Remark { reason_code, note, operator, ..Remark::default() })
     }
 }
 
@@ -160,6 +173,11 @@ pub fn run(args: OperatorArgs, out: &Output) -> Result<(), CliError> {
             })
         }
         OperatorWhat::Unexpire(args) => unexpire(args, out),
+        OperatorWhat::Freeze(args) => fraud::change(&args, true, out),
+        OperatorWhat::Thaw(args) => fraud::change(&args, false, out),
+        OperatorWhat::Freezes(args) => fraud::freezes(&args, out),
+        OperatorWhat::Receipts(args) => fraud::receipts(&args, out),
+        OperatorWhat::Velocity(args) => fraud::velocity(&args, out),
         OperatorWhat::Adjust(args) => {
             let request = AdjustBalanceRequest {
                 transaction_id: args.transaction_id,
@@ -170,12 +188,22 @@ pub fn run(args: OperatorArgs, out: &Output) -> Result<(), CliError> {
                 remark: args.remark.to_wire(),
                 posting_time: args.remark.posting_time.map(to_wire),
             };
-            decide(&args.server, "the adjustment", out, async move |server| {
-                let answer = server.connect().await?.operator.adjust_balance(call(request)).await;
-                answered(&server, "the adjustment", answer.map(|answer| answer.into_inner().decision))
-            })
+            adjust(&args.server, request, out)
         }
     }
+}
+
+fn adjust(args: &ServerArgs, request: AdjustBalanceRequest, out: &Output) -> Result<(), CliError> {
+    let what = "the adjustment";
+    let server = Server::new(args)?;
+    let answer = runtime()?.block_on(async {
+        let answer = server.connect().await?.operator.adjust_balance(call(request)).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| server.failure(what, &status))
+    })?;
+    if say_pending(answer.pending.as_ref(), out)? {
+        return Ok(());
+    }
+    say(&answered(&server, what, Ok(answer.decision))?, what, out)
 }
 
 fn unexpire(args: UnexpireArgs, out: &Output) -> Result<(), CliError> {
@@ -224,7 +252,11 @@ fn decide(
     send: impl AsyncFnOnce(Server) -> Result<Decision, CliError>,
 ) -> Result<(), CliError> {
     let server = Server::new(server)?;
-    let decision = runtime()?.block_on(send(server))?;
+    say(&runtime()?.block_on(send(server))?, what, out)
+}
+
+/// Says what came of a command.
+fn say(decision: &Decision, what: &str, out: &Output) -> Result<(), CliError> {
     if let Some(refusal) = &decision.refusal {
         let field = if refusal.field.is_empty() { String::new() } else { format!(" ({} differs)", refusal.field) };
         let error = CliError::new(Exit::BadData, format!("{what} was refused: {}{field}", refusal.message));

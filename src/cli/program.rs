@@ -12,6 +12,7 @@ use super::access::AccessArgs;
 use super::client::{Server, ServerArgs, call, parse_time, runtime, shown_time, to_wire};
 use super::error::{CliError, Exit};
 use super::output::{Output, Style, counted};
+use super::proposals::say_pending;
 use crate::limits;
 use crate::program::{Checked, Problem, Severity, check, summary};
 use crate::service::wire::get_program_request::Selector;
@@ -210,6 +211,9 @@ fn run_publish(args: &PublishArgs, out: &Output) -> Result<(), CliError> {
         response.map_err(|status| server.failure("publishing the programme", &status))
     })?;
     let response = response.into_inner();
+    if say_pending(response.pending.as_ref(), out)? {
+        return Ok(());
+    }
     let program = response.program.unwrap_or_default();
     let effective_time = shown_time(program.effective_time.as_ref()).unwrap_or_else(|| "ever".to_owned());
     let again = if response.replayed { " (it was published before by the same command)" } else { "" };

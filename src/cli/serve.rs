@@ -81,6 +81,15 @@ pub struct ServeArguments {
     /// How far the clock of whoever signs tokens may be off [default: 60].
     #[arg(long, value_name = "SECONDS")]
     pub token_clock_skew_seconds: Option<String>,
+    /// Which acts wait for a second person, such as `adjust, publish, keys, freeze, thaw`; or off
+    #[arg(long, value_name = "ACTS")]
+    pub second_person: Option<String>,
+    /// How long a proposal waits, in hours
+    #[arg(long, value_name = "HOURS")]
+    pub second_person_hours: Option<String>,
+    /// What roles and single keys may ask for, such as `till=50/100/8`: commands a second, at once, and calls at a time
+    #[arg(long, value_name = "LIMITS")]
+    pub rate_limits: Option<String>,
     /// Serve an address that other machines reach without TLS or without credentials: whoever reaches it may do everything.
     #[arg(long, value_name = "WORD", num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
     pub allow_unauthenticated_plaintext_beyond_loopback: Option<String>,
@@ -149,6 +158,9 @@ impl ServeArguments {
             ("token_issuer", &self.token_issuer),
             ("token_audience", &self.token_audience),
             ("token_clock_skew_seconds", &self.token_clock_skew_seconds),
+            ("second_person", &self.second_person),
+            ("second_person_hours", &self.second_person_hours),
+            ("rate_limits", &self.rate_limits),
             ("allow_unauthenticated_plaintext_beyond_loopback", &self.allow_unauthenticated_plaintext_beyond_loopback),
             ("workers", &self.workers),
             ("queue_depth", &self.queue_depth),

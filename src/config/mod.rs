@@ -15,6 +15,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::access::meter::RateLimits;
+use crate::access::proposals::SecondPerson;
 use crate::ids::IdOptions;
 use crate::limits;
 use crate::shard::housekeeper::HousekeeperOptions;
@@ -99,6 +101,10 @@ pub struct Config {
     pub token_audience: Option<String>,
     /// How far the clock of whoever signs tokens may be off.
     pub token_clock_skew_seconds: u16,
+    /// Which acts wait for a second person, and for how long.
+    pub second_person: SecondPerson,
+    /// What roles and single keys may ask for.
+    pub rate_limits: RateLimits,
     /// Whether an address that other machines reach may be served in the clear or without credentials.
     pub allow_unauthenticated_plaintext_beyond_loopback: bool,
     /// Worker threads, 1 to [`limits::WORKERS_MAX`].
@@ -147,6 +153,8 @@ impl Default for Config {
             token_issuer: None,
             token_audience: None,
             token_clock_skew_seconds: TOKEN_CLOCK_SKEW_SECONDS_DEFAULT,
+            second_person: SecondPerson { acts: Vec::new(), wait_ns: SECOND_PERSON_HOURS_DEFAULT * NS_PER_HOUR },
+            rate_limits: RateLimits::default(),
             allow_unauthenticated_plaintext_beyond_loopback: false,
             workers: cores.min(limits::WORKERS_MAX),
             queue_depth: QUEUE_DEPTH_DEFAULT,
@@ -166,6 +174,9 @@ impl Default for Config {
 
 /// Commands that may wait for one worker when nothing is said.
 const QUEUE_DEPTH_DEFAULT: usize = 4_096;
+/// What waits for a second person waits for a day when nothing is said.
+const SECOND_PERSON_HOURS_DEFAULT: i64 = 24;
+const NS_PER_HOUR: i64 = 3_600_000_000_000;
 /// Clocks are taken to be right to a minute.
 const TOKEN_CLOCK_SKEW_SECONDS_DEFAULT: u16 = 60;
 /// One call in a hundred is traced when nothing is said but where to.
@@ -206,7 +217,7 @@ const fn number(name: &'static str, example: &'static str) -> Spec {
 }
 
 /// Every setting, in the order in which they are shown.
-pub const SETTINGS: [Spec; 30] = [
+pub const SETTINGS: [Spec; 33] = [
     text("listen", "listen = \"127.0.0.1:7007\""),
     text("metrics_listen", "metrics_listen = \"127.0.0.1:7008\""),
     text("data", "data = \"/var/lib/tallystick\""),
@@ -222,6 +233,9 @@ pub const SETTINGS: [Spec; 30] = [
     text("token_issuer", "token_issuer = \"https://login.example\""),
     text("token_audience", "token_audience = \"tallystick\""),
     number("token_clock_skew_seconds", "token_clock_skew_seconds = 60"),
+    text("second_person", "second_person = \"adjust, publish, keys\""),
+    number("second_person_hours", "second_person_hours = 24"),
+    text("rate_limits", "rate_limits = \"till=50/100/8\""),
     text("allow_unauthenticated_plaintext_beyond_loopback", "allow_unauthenticated_plaintext_beyond_loopback = \"no\""),
     number("workers", "workers = 2"),
     number("queue_depth", "queue_depth = 4096"),
@@ -311,6 +325,11 @@ impl Config {
             "token_issuer" => self.token_issuer = Some(values::some_text(name, value)?),
             "token_audience" => self.token_audience = Some(values::some_text(name, value)?),
             "token_clock_skew_seconds" => self.token_clock_skew_seconds = values::number(name, value, 0..=3_600)?,
+            "second_person" => self.second_person.acts = values::acts(name, value)?,
+            "rate_limits" => self.rate_limits = values::rate_limits(name, value)?,
+            "second_person_hours" => {
+                self.second_person.wait_ns = values::number::<i64>(name, value, 1..=720)? * NS_PER_HOUR;
+            }
             "allow_unauthenticated_plaintext_beyond_loopback" => {
                 self.allow_unauthenticated_plaintext_beyond_loopback = values::word(name, value, &YES_NO)?;
             }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Config, Loaded, LogFormat, SETTINGS};
+use super::{Config, Loaded, LogFormat, NS_PER_HOUR, SETTINGS};
 
 impl Loaded {
     /// A configuration file with the values in force, each with its source in a comment.
@@ -59,6 +59,12 @@ impl Config {
             "token_issuer" => json!(self.token_issuer),
             "token_audience" => json!(self.token_audience),
             "token_clock_skew_seconds" => json!(self.token_clock_skew_seconds),
+            "second_person" => {
+                let acts: Vec<&str> = self.second_person.acts.iter().map(|act| act.name()).collect();
+                json!(if acts.is_empty() { "off".to_owned() } else { acts.join(", ") })
+            }
+            "second_person_hours" => json!(self.second_person.wait_ns / NS_PER_HOUR),
+            "rate_limits" => json!(self.rate_limits.to_string()),
             "allow_unauthenticated_plaintext_beyond_loopback" => {
                 json!(if self.allow_unauthenticated_plaintext_beyond_loopback { "yes" } else { "no" })
             }

@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::access::meter::RateLimits;
+use crate::access::proposals::Act;
 use crate::limits;
 
 /// The word that turns off what a lower source turned on.
@@ -71,6 +73,27 @@ pub(super) fn partner(value: &str) -> Result<String, String> {
     } else {
         Err(format!("`partner` must have 1 to {} bytes, not {}.", limits::SYMBOL_BYTES_MAX, value.len()))
     }
+}
+
+/// Limits of roles and keys.
+pub(super) fn rate_limits(name: &str, value: &str) -> Result<RateLimits, String> {
+    RateLimits::parse(value).map_err(|why| format!("`{name}`: {why}."))
+}
+
+/// A list of acts, with commas between them; `off` is none.
+pub(super) fn acts(name: &str, value: &str) -> Result<Vec<Act>, String> {
+    if value == "off" {
+        return Ok(Vec::new());
+    }
+    let names: Vec<&str> = Act::ALL.iter().map(|act| act.name()).collect();
+    let act = |text: &str| {
+        let text = text.trim();
+        Act::from_name(text).ok_or_else(|| format!("`{name}` may name {}, not {text:?}.", names.join(", ")))
+    };
+    let mut acts = value.split(',').map(act).collect::<Result<Vec<_>, _>>()?;
+    acts.sort_unstable();
+    acts.dedup();
+    Ok(acts)
 }
 
 pub(super) fn filter(value: &str) -> Result<String, String> {

@@ -31,7 +31,13 @@ impl Located {
     pub fn entry(&self) -> Option<&Entry> {
         match &self.record {
             Record::Entry(entry) => Some(entry),
-            Record::Opening(_) | Record::Symbol(..) | Record::Item(..) | Record::Program(_) | Record::Key(_) => None,
+            Record::Opening(_)
+            | Record::Symbol(..)
+            | Record::Item(..)
+            | Record::Program(_)
+            | Record::Key(_)
+            | Record::Freeze(_)
+            | Record::Proposal(_) => None,
         }
     }
 }
@@ -119,7 +125,8 @@ fn find_in_frame(
     Ok((found, start))
 }
 
-fn damaged(view: &RecordView<'_>, fault: DecodeError) -> JournalError {
+/// Names the place of a record that cannot be read.
+pub(super) fn damaged(view: &RecordView<'_>, fault: DecodeError) -> JournalError {
     JournalError::Record { position: view.position, from: view.offset, to: view.offset + view.bytes.len(), fault }
 }
 

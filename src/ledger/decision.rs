@@ -62,6 +62,12 @@ pub enum Refusal {
     IdentifierTaken = 23,
     /// The identifier points to no account, or not to this one.
     IdentifierUnknown = 24,
+    /// The account is frozen.
+    AccountFrozen = 25,
+    /// The terminal is frozen.
+    TerminalFrozen = 26,
+    /// The cashier is frozen.
+    CashierFrozen = 27,
 }
 
 /// What a caller does about a refusal.
@@ -77,7 +83,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -102,6 +108,9 @@ impl Refusal {
         Self::AlreadyRestored,
         Self::IdentifierTaken,
         Self::IdentifierUnknown,
+        Self::AccountFrozen,
+        Self::TerminalFrozen,
+        Self::CashierFrozen,
     ];
 
     /// The permanent number.
@@ -117,11 +126,17 @@ impl Refusal {
         Self::ALL.into_iter().find(|refusal| refusal.number() == number)
     }
 
-    /// Whether the refusal has a record: only what an existing account's state decided. All others consume nothing.
+    /// Whether the refusal has a record: only what an existing account's state decided, or a freeze. All others consume
+    /// nothing.
     #[must_use]
     pub fn is_journaled(self) -> bool {
         match self {
-            Self::BalanceLimitExceeded | Self::InsufficientBalance | Self::AccountLimitReached => true,
+            Self::BalanceLimitExceeded
+            | Self::InsufficientBalance
+            | Self::AccountLimitReached
+            | Self::AccountFrozen
+            | Self::TerminalFrozen
+            | Self::CashierFrozen => true,
             Self::AccountUnknown
             | Self::TransactionIdReused
             | Self::ReceiptAlreadyEarned
@@ -162,7 +177,10 @@ impl Refusal {
             Self::TransactionIdReused
             | Self::BalanceLimitExceeded
             | Self::InsufficientBalance
-            | Self::AccountLimitReached => RetryAdvice::NewId,
+            | Self::AccountLimitReached
+            | Self::AccountFrozen
+            | Self::TerminalFrozen
+            | Self::CashierFrozen => RetryAdvice::NewId,
             Self::ReceiptAlreadyEarned
             | Self::ReceiptTooOld
             | Self::AlreadyReversed
@@ -203,7 +221,10 @@ impl Refusal {
             | Self::NotRestorable
             | Self::AlreadyRestored
             | Self::IdentifierTaken
-            | Self::IdentifierUnknown => false,
+            | Self::IdentifierUnknown
+            | Self::AccountFrozen
+            | Self::TerminalFrozen
+            | Self::CashierFrozen => false,
         }
     }
 
@@ -237,6 +258,9 @@ impl Refusal {
             Self::AlreadyRestored => "The expiry was taken back before.",
             Self::IdentifierTaken => "The identifier points to an account already.",
             Self::IdentifierUnknown => "The identifier points to no account, or not to this one.",
+            Self::AccountFrozen => "The account is frozen: it neither earns nor burns.",
+            Self::TerminalFrozen => "The terminal is frozen: its baskets earn nothing.",
+            Self::CashierFrozen => "The cashier is frozen: the cashier's baskets earn nothing.",
         }
     }
 }
@@ -599,7 +623,7 @@ mod tests {
             assert!(refusal.sentence().ends_with('.'));
         }
         assert_eq!(Refusal::from_number(0), None);
-        assert_eq!(Refusal::from_number(25), None);
+        assert_eq!(Refusal::from_number(28), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! or threads; a reader can learn the whole product here.
 //!
 //! Reading order: [`types`], [`program`] (the compiled rules), [`command`], [`decision`], [`account`], [`state`],
-//! [`digest`]; then [`operator`] and [`held`], of what an operator decides.
+//! [`digest`]; then [`operator`], [`held`] and [`freeze`], of what an operator decides.
 //!
 //! The invariants this room carries; tests and code cite them by number:
 //!
@@ -25,6 +25,7 @@ pub mod decision;
 pub mod digest;
 pub mod draws;
 pub mod earn;
+pub mod freeze;
 pub mod held;
 pub mod operator;
 pub mod packed;

@@ -24,8 +24,14 @@ pub struct Remark {
     pub reason_code: Box<str>,
     /// A sentence. At most [`crate::limits::NOTE_BYTES_MAX`] bytes.
     pub note: Box<str>,
-    /// The operator's name. 1 to [`crate::limits::OPERATOR_BYTES_MAX`] bytes.
+    /// The operator's name, as the caller states it; proved by nothing. At most [`crate::limits::OPERATOR_BYTES_MAX`]
+    /// bytes, and not empty where nothing is known of the credential.
     pub operator: Box<str>,
+    /// Who asks, as the credential says; empty where that was not recorded yet. At most
+    /// [`crate::limits::ACTOR_BYTES_MAX`] bytes.
+    pub actor: Box<str>,
+    /// The second person, as the credential says; empty where none was asked. As long at most.
+    pub confirmer: Box<str>,
 }
 
 /// What an operator asks.
@@ -112,6 +118,13 @@ impl Operation {
 }
 
 impl Remark {
+    /// Whether it says whose credential asked.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        !self.actor.is_empty()
+    }
+
+    /// Who asks again may do so with another credential.
     fn first_difference(&self, other: &Self) -> Option<&'static str> {
         let fields = [
             ("remark.reason_code", self.reason_code == other.reason_code),

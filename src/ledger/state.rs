@@ -16,7 +16,7 @@ use std::hash::Hasher;
 use super::account::{Account, PartnerAccount};
 use super::command::Command;
 use super::decide;
-use super::decision::{Decision, LotChange};
+use super::decision::{Decision, LotChange, Refusal};
 use super::packed::{Packed, Unpacked};
 use super::program::Program;
 use super::types::{AccountNumber, CellId, Day, Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
@@ -44,6 +44,8 @@ pub struct Context<'a> {
     /// One entry for each cell of [`super::draws::list`] for what earns, and one for each cell of the original, in their
     /// order, for a reversal.
     pub rooms: &'a [CellRoom],
+    /// The refusal of the command for a freeze in force at its posting: see [`super::freeze::Freezes::refusal`].
+    pub frozen: Option<Refusal>,
 }
 
 /// One record's content, as the live path, replay and recovery hand it to [`ShardState::apply`].

@@ -257,7 +257,12 @@ impl Replay<'_> {
                     Record::Program(publication) => {
                         enter_publication(ids, hasher, &world.dictionary, view.position, publication);
                     }
-                    Record::Opening(_) | Record::Symbol(..) | Record::Item(..) | Record::Key(_) => {}
+                    Record::Opening(_)
+                    | Record::Symbol(..)
+                    | Record::Item(..)
+                    | Record::Key(_)
+                    | Record::Freeze(_)
+                    | Record::Proposal(_) => {}
                 }
                 Ok(())
             })?;
@@ -298,10 +303,17 @@ fn load_snapshot(store: &dyn Store, marker: &Marker, world: &mut World) -> Resul
     let (symbol_count, item_count) = world.dictionary.counts();
     let version_count = u32::try_from(world.publications.len()).unwrap_or(u32::MAX);
     let key_change_count = u32::try_from(world.keys.changes().len()).unwrap_or(u32::MAX);
-    let found = Saved { symbol_count, item_count, version_count, key_change_count };
-    let Saved { symbol_count, item_count, version_count, key_change_count } = marker.saved;
+    let freeze_change_count = u32::try_from(world.freezes.changes().len()).unwrap_or(u32::MAX);
+    let proposal_change_count = world.proposals.change_count();
+    let found =
+        Saved { symbol_count, item_count, version_count, key_change_count, freeze_change_count, proposal_change_count };
+    let Saved { symbol_count, item_count, version_count, key_change_count, .. } = marker.saved;
+    let Saved { freeze_change_count, proposal_change_count, .. } = marker.saved;
     let lacks_names = found.symbol_count < symbol_count || found.item_count < item_count;
-    if lacks_names || found.version_count < version_count || found.key_change_count < key_change_count {
+    let lacks_changes = found.key_change_count < key_change_count
+        || found.freeze_change_count < freeze_change_count
+        || found.proposal_change_count < proposal_change_count;
+    if lacks_names || lacks_changes || found.version_count < version_count {
         return Err(SnapshotError::Incomplete { promised: marker.saved, found }.into());
     }
     Ok(())
@@ -338,6 +350,16 @@ fn place_entity(world: &mut World, saved: &Saved, entity: Entity) -> Result<(), 
             };
             unless_beyond(number < saved.key_change_count, placed)?;
         }
+        Entity::FreezeChange(number, position, change) => {
+            let is_next = world.freezes.changes().len() as u64 == u64::from(number);
+            let placed = if is_next {
+                world.freezes.apply(position, change).map_err(|_| DecodeError::Contradiction)
+            } else {
+                Err(DecodeError::Contradiction)
+            };
+            unless_beyond(number < saved.freeze_change_count, placed)?;
+        }
+        Entity::Proposals(proposals) => world.proposals = *proposals,
         Entity::Cell(id, version, used, retain_until) => world.cells.restore(id, version, used, retain_until),
         Entity::Shard(ShardId::CONTROL, seq, _) => world.control_seq = seq,
         Entity::Shard(shard, seq, posted_at) => {

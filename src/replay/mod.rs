@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::access::keys::Keys;
+use crate::access::proposals::Proposals;
 use crate::cells::Cells;
 use crate::codec::DecodeError;
 use crate::journal::JournalError;
@@ -14,6 +15,7 @@ use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::{FrameHash, FrameView, RecordView};
 use crate::journal::record::{Entry, Opening, Publication, Record, decode};
 use crate::ledger::digest::{Digest, Digester, shard_digest};
+use crate::ledger::freeze::Freezes;
 use crate::ledger::packed::Unpacked;
 use crate::ledger::program::Program;
 use crate::ledger::state::{Change, ShardState};
@@ -37,6 +39,10 @@ pub struct World {
     pub publications: Vec<(Position, Publication)>,
     /// The keys that were issued, and what became of them. No decision depends on them, so they are not in the digest.
     pub keys: Keys,
+    /// What was frozen when.
+    pub freezes: Freezes,
+    /// What waits for a second person. No decision depends on it, so it is not in the digest.
+    pub proposals: Proposals,
     /// The last record of the control shard.
     pub control_seq: Seq,
     /// The last opening replayed; `None` when replay began after it.
@@ -82,6 +88,8 @@ impl World {
             programs: Programs::default(),
             publications: Vec::new(),
             keys: Keys::default(),
+            freezes: Freezes::default(),
+            proposals: Proposals::default(),
             control_seq: Seq(0),
             opening: None,
             epoch: 0,
@@ -139,6 +147,10 @@ impl World {
             Record::Item(id, item) => self.dictionary.restore_item(id, &item),
             Record::Program(publication) => self.restore_publication(view.position, publication),
             Record::Key(change) => self.keys.apply(view.position, change).map_err(|_| DecodeError::Contradiction),
+            Record::Proposal(change) => {
+                self.proposals.apply(view.position, change).map_err(|_| DecodeError::Contradiction)
+            }
+            Record::Freeze(change) => self.freezes.apply(view.position, change).map_err(|_| DecodeError::Contradiction),
         }
     }
 
@@ -180,18 +192,33 @@ impl World {
         Ok(())
     }
 
+    /// The latest time at which anything was posted, or was frozen or thawed, in nanoseconds; the smallest before the
+    /// first.
+    #[must_use]
+    pub fn latest_stamp(&self) -> i64 {
+        let posted = self.shards.iter().map(|shard| shard.posted_at).max();
+        posted.max(self.freezes.latest()).map_or(i64::MIN, |latest| latest.0)
+    }
+
     /// The digest of everything that decisions depend on.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        world_digest(&self.shards, &self.cells, &self.dictionary, &self.programs)
+        world_digest(&self.shards, &self.cells, &self.dictionary, &self.programs, &self.freezes)
     }
 }
 
-/// The digest of a whole state: shards in order, cells, the size of the dictionary and the programmes' sources.
+/// The digest of a whole state: shards in order, cells, the size of the dictionary, the programmes' sources and what was
+/// frozen when.
 #[must_use]
-pub fn world_digest(shards: &[ShardState], cells: &Cells, dictionary: &Dictionary, programs: &Programs) -> Digest {
+pub fn world_digest(
+    shards: &[ShardState],
+    cells: &Cells,
+    dictionary: &Dictionary,
+    programs: &Programs,
+    freezes: &Freezes,
+) -> Digest {
     let latest = shards.iter().map(|shard| shard.posted_at).max().unwrap_or(TimestampNs(i64::MIN));
-    digest_of_shards(shards.iter().map(shard_digest), latest, cells, dictionary, programs)
+    digest_of_shards(shards.iter().map(shard_digest), latest, cells, dictionary, programs, freezes)
 }
 
 /// The digest of a whole state whose shards were digested where they live, given in the order of the shards, with the
@@ -203,6 +230,7 @@ pub fn digest_of_shards(
     cells: &Cells,
     dictionary: &Dictionary,
     programs: &Programs,
+    freezes: &Freezes,
 ) -> Digest {
     let mut digester = Digester::new("tallystick 2026 state v1");
     digester.count(shards.len());
@@ -215,6 +243,7 @@ pub fn digest_of_shards(
     for program in programs.iter() {
         digester.number(program.version.0).number(program.effective_at.0).digest(&Digest(program.source_hash));
     }
+    freezes.feed(&mut digester);
     digester.finish()
 }
 

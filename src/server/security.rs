@@ -15,6 +15,7 @@ use super::ServeError;
 use crate::access::gate::Gate;
 use crate::access::grant::{Grant, Role};
 use crate::access::keys::KeyIssue;
+use crate::access::meter::Meters;
 use crate::access::principal::Principal;
 use crate::access::tls::{Tls, TlsFiles};
 use crate::access::tokens::{TokenOptions, Tokens};
@@ -94,6 +95,12 @@ impl Files {
         if tokens.is_some() && config.authentication == Authentication::Off {
             return Err(refused("token_keys has a meaning only with authentication = \"required\""));
         }
+        if !config.rate_limits.is_empty() && config.authentication == Authentication::Off {
+            return Err(refused("rate_limits have a meaning only with authentication = \"required\""));
+        }
+        if !config.second_person.acts.is_empty() && config.authentication == Authentication::Off {
+            return Err(refused("second_person has a meaning only with authentication = \"required\""));
+        }
         Ok(Self { tls, tokens })
     }
 
@@ -103,13 +110,18 @@ impl Files {
         if config.authentication == Authentication::Off {
             return Gate::open(Principal::anyone(config.partner.as_str().into(), partner), keys, clock.clone());
         }
+        let metrics = engine.metrics.clone();
         // Weak, so that the gate, which calls hold, does not keep the ledger open.
         let engine = Arc::downgrade(engine);
         let intern = Box::new(move |partner: &str| {
             let engine = engine.upgrade()?;
             engine.dictionary.intern(partner, &*engine.control).ok()
         });
-        Gate::guarded(keys, clock.clone(), intern, self.tokens.clone())
+        let gate = Gate::guarded(keys, clock.clone(), intern, self.tokens.clone());
+        if config.rate_limits.is_empty() {
+            return gate;
+        }
+        gate.with_meters(Meters::new(config.rate_limits.clone(), clock.clone(), metrics))
     }
 
     /// Reads certificates and keys of tokens again.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::answer::signed;
+use super::approval::AskedFor;
 use super::auth::Caller;
 use super::fields::{Fields, Path};
 use super::read::page_size;
@@ -16,7 +17,9 @@ use super::wire::server::access_service_server::AccessService;
 use super::{Edge, Service, times, wire};
 use crate::access::grant::{Grant, Role};
 use crate::access::keys::{Key, KeyChange, KeyError, KeyId, KeyIssue, Keys, Proof};
+use crate::access::proposals::{Act, Verdict};
 use crate::access::secret::{ApiKey, Secret};
+use crate::journal::record::encode_key_change;
 use crate::ledger::types::TimestampNs;
 use crate::limits;
 use crate::shard::engine::Engine;
@@ -42,39 +45,49 @@ pub fn issue_key(engine: &Engine, draft: KeyDraft, actor: &str) -> Result<(KeyId
     issue(engine, actor, |_, _| Ok((draft, None)))
 }
 
-fn issue(
+/// Draws a key that fits, and its secret; it is not issued.
+fn draw(
     engine: &Engine,
     actor: &str,
     draft: impl FnOnce(&Keys, TimestampNs) -> Result<(KeyDraft, Option<(KeyId, TimestampNs)>), KeyError>,
-) -> Result<(KeyId, Option<Secret>), ChangeError> {
+) -> Result<(KeyIssue, Option<Secret>), ChangeError> {
     let (mut id, mut secret) = ([0; 8], [0; 32]);
     let filled = getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut secret));
     filled.map_err(|error| ChangeError::Random(error.to_string()))?;
     let key = ApiKey::new(id, secret);
     let now = engine.clock.now();
-    let mut is_sent = true;
-    engine.change_keys(|keys| {
+    let (issue, secret) = engine.shared.keys.look(|keys| {
         let (draft, replaces) = draft(keys, now)?;
-        let proof = match draft.certificate {
-            Some(name) => {
-                is_sent = false;
-                Proof::Certificate(name)
-            }
-            None => Proof::Secret(key.hash()),
+        let (proof, secret) = match draft.certificate {
+            Some(name) => (Proof::Certificate(name), None),
+            None => (Proof::Secret(key.hash()), Some(key.to_secret())),
         };
-        Ok(Some(KeyChange::Issued(Box::new(KeyIssue {
-            id: key.id,
-            proof,
-            name: draft.name,
-            grant: draft.grant,
-            issued_at: now,
-            expires_at: draft.expires_at,
-            issued_by: actor.into(),
-            replaces,
-        }))))
+        let KeyDraft { name, grant, expires_at, .. } = draft;
+        let issued_by = actor.into();
+        let issue = KeyIssue { id: key.id, proof, name, grant, issued_at: now, expires_at, issued_by, replaces };
+        keys.check(&KeyChange::Issued(Box::new(issue.clone())))?;
+        Ok::<_, KeyError>((issue, secret))
     })?;
-    tracing::info!(key = %key.id, by = actor, "a key was issued");
-    Ok((key.id, is_sent.then(|| key.to_secret())))
+    Ok((issue, secret))
+}
+
+/// Issues a key that was drawn, perhaps with a second person's verdict.
+pub(super) fn take_key(engine: &Engine, issue: KeyIssue, confirmed: Option<Verdict>) -> Result<(), ChangeError> {
+    let (id, by) = (issue.id, issue.issued_by.clone());
+    engine.change_keys(|_| Ok(Some(KeyChange::Issued(Box::new(issue)))), confirmed)?;
+    tracing::info!(key = %id, %by, "a key was issued");
+    Ok(())
+}
+
+fn issue(
+    engine: &Engine,
+    actor: &str,
+    draft: impl FnOnce(&Keys, TimestampNs) -> Result<(KeyDraft, Option<(KeyId, TimestampNs)>), KeyError>,
+) -> Result<(KeyId, Option<Secret>), ChangeError> {
+    let (issue, secret) = draw(engine, actor, draft)?;
+    let id = issue.id;
+    take_key(engine, issue, None)?;
+    Ok((id, secret))
 }
 
 /// Revokes a key in the name of an actor; nothing happens to one that was revoked before.
@@ -83,10 +96,13 @@ fn issue(
 /// When there is no such key, or the ledger is stopping.
 pub fn revoke_key(engine: &Engine, id: KeyId, actor: &str) -> Result<(), ChangeError> {
     let at = engine.clock.now();
-    let revoked = engine.change_keys(|keys| {
-        let key = keys.get(id).ok_or(KeyError::Unknown(id))?;
-        Ok(key.revoked.is_none().then(|| KeyChange::Revoked { id, at, by: actor.into() }))
-    })?;
+    let revoked = engine.change_keys(
+        |keys| {
+            let key = keys.get(id).ok_or(KeyError::Unknown(id))?;
+            Ok(key.revoked.is_none().then(|| KeyChange::Revoked { id, at, by: actor.into() }))
+        },
+        None,
+    )?;
     if revoked.is_some() {
         tracing::info!(key = %id, by = actor, "a key was revoked");
     }
@@ -104,16 +120,25 @@ pub fn rotate_key(
     expires_at: TimestampNs,
     actor: &str,
 ) -> Result<(KeyId, Option<Secret>), ChangeError> {
-    issue(engine, actor, |keys, now| {
-        let key = keys.get(old).ok_or(KeyError::Unknown(old))?;
-        let certificate = match &key.issue.proof {
-            Proof::Certificate(name) => Some(name.clone()),
-            Proof::Secret(_) => None,
-        };
-        let (name, grant) = (key.issue.name.clone(), key.issue.grant.clone());
-        let draft = KeyDraft { name, grant, expires_at, certificate };
-        Ok((draft, Some((old, TimestampNs(now.0.saturating_add(overlap_ns))))))
-    })
+    issue(engine, actor, |keys, now| replacement(keys, old, overlap_ns, expires_at, now))
+}
+
+/// A key in the place of another.
+fn replacement(
+    keys: &Keys,
+    old: KeyId,
+    overlap_ns: i64,
+    expires_at: TimestampNs,
+    now: TimestampNs,
+) -> Result<(KeyDraft, Option<(KeyId, TimestampNs)>), KeyError> {
+    let key = keys.get(old).ok_or(KeyError::Unknown(old))?;
+    let certificate = match &key.issue.proof {
+        Proof::Certificate(name) => Some(name.clone()),
+        Proof::Secret(_) => None,
+    };
+    let (name, grant) = (key.issue.name.clone(), key.issue.grant.clone());
+    let draft = KeyDraft { name, grant, expires_at, certificate };
+    Ok((draft, Some((old, TimestampNs(now.0.saturating_add(overlap_ns))))))
 }
 
 #[tonic::async_trait]
@@ -123,11 +148,17 @@ impl AccessService for Service {
         request: Request<wire::CreateKeyRequest>,
     ) -> Result<Response<wire::CreateKeyResponse>, Status> {
         let _call = self.edge.enter()?;
-        let actor = Caller::of(&request)?.principal.actor();
+        let caller = Caller::of(&request)?;
+        let actor = caller.principal.actor();
         let draft = draft_of(request.into_inner())?;
+        if self.edge.about.second_person.asks(Act::Keys) {
+            let drawn = self.edge.change(move |engine| draw(engine, &actor, |_, _| Ok((draft, None)))).await?;
+            let (key, api_key, pending) = self.edge.propose_key(&caller, drawn).await?;
+            return Ok(Response::new(wire::CreateKeyResponse { key, api_key, pending }));
+        }
         let (key, api_key) = self.edge.change(move |engine| issue_key(engine, draft, &actor)).await?;
         let key = Some(self.edge.key(key)?);
-        Ok(Response::new(wire::CreateKeyResponse { key, api_key: shown_once(api_key) }))
+        Ok(Response::new(wire::CreateKeyResponse { key, api_key: shown_once(api_key), pending: None }))
     }
 
     async fn rotate_key(
@@ -135,7 +166,8 @@ impl AccessService for Service {
         request: Request<wire::RotateKeyRequest>,
     ) -> Result<Response<wire::RotateKeyResponse>, Status> {
         let _call = self.edge.enter()?;
-        let actor = Caller::of(&request)?.principal.actor();
+        let caller = Caller::of(&request)?;
+        let actor = caller.principal.actor();
         let request = request.into_inner();
         let old = KeyId::parse(&request.key_id).ok_or(Failure::KeyUnknown)?;
         let mut fields = Fields::default();
@@ -147,10 +179,16 @@ impl AccessService for Service {
         fields.finish()?;
         let overlap_ns = overlap_ns.expect("the field was checked");
         let expires_at = expires_at.unwrap_or(KeyIssue::NEVER);
+        if self.edge.about.second_person.asks(Act::Keys) {
+            let draft = move |keys: &Keys, now| replacement(keys, old, overlap_ns, expires_at, now);
+            let drawn = self.edge.change(move |engine| draw(engine, &actor, draft)).await?;
+            let (key, api_key, pending) = self.edge.propose_key(&caller, drawn).await?;
+            return Ok(Response::new(wire::RotateKeyResponse { key, api_key, pending }));
+        }
         let rotated = self.edge.change(move |engine| rotate_key(engine, old, overlap_ns, expires_at, &actor)).await;
         let (key, api_key) = rotated?;
         let key = Some(self.edge.key(key)?);
-        Ok(Response::new(wire::RotateKeyResponse { key, api_key: shown_once(api_key) }))
+        Ok(Response::new(wire::RotateKeyResponse { key, api_key: shown_once(api_key), pending: None }))
     }
 
     async fn revoke_key(
@@ -201,19 +239,45 @@ impl Edge {
             drop(call);
             changed
         });
-        changed.await.map_err(Failure::internal)?.map_err(|error| match error {
-            ChangeError::Unfit(KeyError::Unknown(_)) => Failure::KeyUnknown,
-            ChangeError::Unfit(KeyError::Full) => Failure::LimitReached(format!("{error}.")),
-            ChangeError::Unfit(_) => Failure::KeyChangeRefused(format!("{error}.")),
-            ChangeError::Stopping => Failure::OutcomeUnknown,
-            ChangeError::Random(_) => Failure::internal(error),
-        })
+        changed.await.map_err(Failure::internal)?.map_err(failure_of_change)
     }
 
-    fn key(&self, id: KeyId) -> Result<wire::Key, Failure> {
+    /// Proposes a key that was drawn. Its secret is told to whoever asked for it, and to nobody when it is confirmed.
+    async fn propose_key(
+        self: &Arc<Self>,
+        caller: &Caller,
+        (issue, secret): (KeyIssue, Option<Secret>),
+    ) -> Result<(Option<wire::Key>, String, Option<wire::PendingProposal>), Failure> {
+        let key = proposed_key(&issue);
+        let mut content = Vec::new();
+        encode_key_change(&mut content, &KeyChange::Issued(Box::new(issue)));
+        let asked_for = AskedFor { act: Act::Keys, transaction_id: "" };
+        let pending = self.propose(caller, asked_for, content).await?;
+        Ok((Some(key), shown_once(secret), Some(pending)))
+    }
+
+    pub(super) fn key(&self, id: KeyId) -> Result<wire::Key, Failure> {
         let now = self.engine.clock.now();
         let key = self.engine.shared.keys.look(|keys| keys.get(id).map(|key| wire_key(key, now)));
         key.ok_or_else(|| Failure::internal("a key that was changed is not there"))
+    }
+}
+
+pub(super) fn failure_of_change(error: ChangeError) -> Failure {
+    match error {
+        ChangeError::Unfit(KeyError::Unknown(_)) => Failure::KeyUnknown,
+        ChangeError::Unfit(KeyError::Full) => Failure::LimitReached(format!("{error}.")),
+        ChangeError::Unfit(_) => Failure::KeyChangeRefused(format!("{error}.")),
+        ChangeError::Stopping => Failure::OutcomeUnknown,
+        ChangeError::Random(_) => Failure::internal(error),
+    }
+}
+
+/// The key of a change that issues one.
+pub(super) fn issue_of(change: KeyChange) -> Result<KeyIssue, Failure> {
+    match change {
+        KeyChange::Issued(issue) => Ok(*issue),
+        KeyChange::Revoked { id, .. } => Err(Failure::internal(format_args!("the revocation of {id} never waits"))),
     }
 }
 
@@ -252,8 +316,8 @@ fn draft_of(request: wire::CreateKeyRequest) -> Result<KeyDraft, Failure> {
     Ok(KeyDraft { name: request.name.into(), grant, expires_at: expires_at.unwrap_or(KeyIssue::NEVER), certificate })
 }
 
-fn wire_key(key: &Key, now: TimestampNs) -> wire::Key {
-    let issue = &key.issue;
+/// A key that is good for nothing yet.
+pub(super) fn proposed_key(issue: &KeyIssue) -> wire::Key {
     let strings = |names: &[Box<str>]| names.iter().map(ToString::to_string).collect();
     wire::Key {
         key_id: issue.id.to_string(),
@@ -270,6 +334,13 @@ fn wire_key(key: &Key, now: TimestampNs) -> wire::Key {
         },
         create_time: Some(times::timestamp(issue.issued_at)),
         creator: issue.issued_by.to_string(),
+        expire_time: (issue.expires_at != KeyIssue::NEVER).then(|| times::timestamp(issue.expires_at)),
+        ..wire::Key::default()
+    }
+}
+
+fn wire_key(key: &Key, now: TimestampNs) -> wire::Key {
+    wire::Key {
         expire_time: (key.expires_at != KeyIssue::NEVER).then(|| times::timestamp(key.expires_at)),
         revoke_time: key.revoked.as_ref().map(|(at, _)| times::timestamp(*at)),
         revoker: key.revoked.as_ref().map_or_else(String::new, |(_, by)| by.to_string()),
@@ -277,5 +348,6 @@ fn wire_key(key: &Key, now: TimestampNs) -> wire::Key {
         last_use_time: key.last_used().map(times::timestamp),
         live: key.is_live(now),
         position: signed(key.position.0),
+        ..proposed_key(&key.issue)
     }
 }

@@ -171,7 +171,10 @@ impl Edge {
         let latest = survey.posted_at.unwrap_or(TimestampNs(i64::MIN));
         let shards = survey.digests.into_iter().map(|(_, digest)| digest);
         let Digest(digest) = self.engine.with_programs(|programs| {
-            digest_of_shards(shards, latest, &self.engine.shared.cells, &self.engine.dictionary, programs)
+            let shared = &self.engine.shared;
+            shared.freezes.look(|freezes| {
+                digest_of_shards(shards, latest, &shared.cells, &self.engine.dictionary, programs, freezes)
+            })
         });
         wire::StateDigest { hash: hex(&digest), position: last_before(durable_end) }
     }

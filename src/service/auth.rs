@@ -17,6 +17,7 @@ use tower_service::Service;
 use super::deadline::Timeout;
 use super::status::Failure;
 use crate::access::gate::{Gate, Nobody, Session};
+use crate::access::meter::{Permit, TooMuch};
 pub use crate::access::principal::Principal;
 use crate::access::table::{self, Row};
 use crate::clock::SharedClock;
@@ -30,6 +31,8 @@ pub struct Caller {
     pub deadline_ns: Option<i64>,
     /// The version of the keys under which the principal was admitted, or an earlier one.
     pub version: u64,
+    /// The call's place among those that the credential may have under way.
+    pub permit: Option<Arc<Permit>>,
 }
 
 impl Caller {
@@ -45,6 +48,17 @@ impl Caller {
             return Ok(());
         }
         Err(Failure::NotPermitted("The credential is not for baskets of this store and terminal.".to_owned()))
+    }
+
+    /// Counts so many commands of the call more than the first.
+    pub(super) fn charge(&self, field: &'static str, count: usize) -> Result<(), Failure> {
+        let Some(meter) = self.principal.meter() else { return Ok(()) };
+        meter.charge(count.saturating_sub(1)).map_err(|too_much| match too_much {
+            TooMuch::Burst(most) => {
+                Failure::field(field, format!("There are {count}, but the credential may send {most} at once."))
+            }
+            other => Failure::of_limit(other),
+        })
     }
 
     /// Whether a command of a stream may be given.
@@ -73,11 +87,11 @@ impl AccessLayer {
         Self { gate: None }
     }
 
-    fn judge<B>(&self, request: &mut HttpRequest<B>) -> Result<(), Failure> {
-        let Some((gate, clock)) = &self.gate else { return Ok(()) };
+    fn judge<B>(&self, request: &mut HttpRequest<B>) -> Result<Option<Arc<Permit>>, Failure> {
+        let Some((gate, clock)) = &self.gate else { return Ok(None) };
         let row = table::find(request.uri().path());
         if row.is_some_and(Row::is_public) {
-            return Ok(());
+            return Ok(None);
         }
         let header = request.headers().get("authorization").map(|value| value.as_bytes());
         // Read first: what changes meanwhile is seen by whoever compares.
@@ -91,14 +105,16 @@ impl AccessLayer {
             Nobody::Unknown => Failure::CredentialUnknown,
             Nobody::NoNumber => Failure::LimitReached("There is no room for the name of a further partner.".to_owned()),
         })?;
+        // Before it is judged further: what is denied counts too.
+        let permit = principal.enter().map_err(Failure::of_limit)?;
         // What has no row is no method of ours: the routes say so, to callers who are somebody.
         if let Some(row) = row {
             principal.permits(row).map_err(Failure::NotPermitted)?;
         }
         let timeout = request.extensions().get::<Timeout>();
         let deadline_ns = timeout.map(|timeout| clock.monotonic_ns().saturating_add(timeout.0));
-        request.extensions_mut().insert(Caller { principal, deadline_ns, version });
-        Ok(())
+        request.extensions_mut().insert(Caller { principal, deadline_ns, version, permit: permit.clone() });
+        Ok(permit)
     }
 }
 
@@ -132,8 +148,8 @@ where
 
     fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
         match self.layer.judge(&mut request) {
-            Ok(()) => JudgedCall { inner: Some(self.inner.call(request)), denied: None },
-            Err(failure) => JudgedCall { inner: None, denied: Some(failure) },
+            Ok(permit) => JudgedCall { inner: Some(self.inner.call(request)), denied: None, permit },
+            Err(failure) => JudgedCall { inner: None, denied: Some(failure), permit: None },
         }
     }
 }
@@ -144,6 +160,8 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         denied: Option<Failure>,
+        // Given back when the answer has begun; a stream has one of its own.
+        permit: Option<Arc<Permit>>,
     }
 }
 

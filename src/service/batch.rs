@@ -50,7 +50,7 @@ impl Edge {
                 self.lane.send(job);
                 received(answer).await?
             }
-            Some(left_open) => self.start_prepared(job, left_open, Patience::None).await?.answer().await?,
+            Some(left_open) => self.start_prepared(caller, job, left_open, Patience::None).await?.answer().await?,
         };
         Ok(in_response(&decision))
     }
@@ -69,6 +69,7 @@ impl Edge {
             let most = limits::BATCH_COMMANDS_MAX;
             return Err(Failure::field("requests", format!("There are {count}, but must be 1 to {most}.")));
         }
+        caller.charge("requests", count)?;
         if caller.principal.held().is_some() {
             // Before any of them is started: what is not permitted fails the call as a whole.
             match &decoded {

@@ -178,7 +178,7 @@ impl Edge {
         let mut job = Box::new(CommandJob::blank());
         let prepared = self.prepare_accrual(caller, request, &self.moment(), &mut job)?;
         match prepared {
-            Some(left_open) => self.start_prepared(job, left_open, patience).await,
+            Some(left_open) => self.start_prepared(caller, job, left_open, patience).await,
             None => Ok(Started::Answered(self.refused(Refusal::NameLimitReached, None))),
         }
     }
@@ -186,6 +186,7 @@ impl Edge {
     /// Starts a prepared accrual, waiting for whatever it has to wait for.
     pub(super) async fn start_prepared(
         self: &Arc<Self>,
+        caller: &Caller,
         job: Box<CommandJob>,
         left_open: LeftOpen,
         patience: Patience,
@@ -201,7 +202,10 @@ impl Edge {
         };
         let receipt = match self.claim(job.ids.subject, patience).await? {
             Claimed::Held(held) => held,
-            Claimed::Used(_) => {
+            Claimed::Used(original) => {
+                let principal = &caller.principal;
+                let (actor, at) = (principal.actor(), job.stamp);
+                self.claims.note(&job.command, &principal.partner, actor, at, original.position);
                 return Ok(Started::Answered(self.refused(Refusal::ReceiptAlreadyEarned, Some(&job.command))));
             }
         };
@@ -378,7 +382,12 @@ pub(super) fn transaction_of(record: &Record) -> Option<(&str, SymbolId)> {
     match record {
         Record::Entry(entry) => Some((&entry.command.transaction_id, entry.command.partner)),
         Record::Program(publication) => Some((&publication.transaction_id, publication.partner)),
-        Record::Opening(_) | Record::Symbol(..) | Record::Item(..) | Record::Key(_) => None,
+        Record::Opening(_)
+        | Record::Symbol(..)
+        | Record::Item(..)
+        | Record::Key(_)
+        | Record::Freeze(_)
+        | Record::Proposal(_) => None,
     }
 }
 

@@ -274,6 +274,8 @@ fn add_operation(transaction: &mut wire::Transaction, operation: &Operation) {
         reason_code: operation.remark.reason_code.to_string(),
         note: operation.remark.note.to_string(),
         operator: operation.remark.operator.to_string(),
+        actor: operation.remark.actor.to_string(),
+        confirmer: operation.remark.confirmer.to_string(),
     });
     let kind = match &operation.order {
         OperatorOrder::Release(original) => {

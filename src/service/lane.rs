@@ -164,7 +164,7 @@ impl Lane {
             let mut bytes = Vec::with_capacity(DECISION_BYTES_RESERVED);
             let answered = finished(job, waiter.original_version, &mut bytes).map(|()| bytes);
             if answered.is_ok() {
-                self.engine.metrics.answered(job.outcome.counted());
+                self.engine.metrics.decided(&job.outcome);
             }
             // Whoever asked may have gone; the command stands.
             let _ = waiter.answer.send(answered);

@@ -4,7 +4,7 @@
 //! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
 //! and the workers), `reverse`, `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream` (more of the same), `answer` and
 //! `encode` (decisions onto the wire), `read` and `history` (balances and transactions), `ledger`, `account`, `program`,
-//! `admin` and `access` (the services), `status` (how a call fails), `deadline` (until when a caller
+//! `admin`, `access`, `fraud` with its `desk` and `approval` (the services), `status` (how a call fails), `deadline` (until when a caller
 //! waits), `connections` (how many at a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
@@ -14,14 +14,17 @@ mod access;
 mod account;
 mod admin;
 mod answer;
+mod approval;
 pub mod auth;
 mod batch;
 mod command;
 pub mod connections;
 mod convert;
 pub mod deadline;
+mod desk;
 mod encode;
 mod fields;
+mod fraud;
 pub mod health;
 mod history;
 mod identifiers;
@@ -53,6 +56,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tonic::service::RoutesBuilder;
 
 use crate::access::gate::Gate;
+use crate::access::proposals::SecondPerson;
 use crate::journal::JournalError;
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::{ShardId, TimestampNs};
@@ -69,6 +73,8 @@ use status::Failure;
 use wire::server::access_service_server::{self, AccessServiceServer};
 use wire::server::account_service_server::{self, AccountServiceServer};
 use wire::server::admin_service_server::{self, AdminServiceServer};
+use wire::server::approval_service_server::{self, ApprovalServiceServer};
+use wire::server::fraud_service_server::{self, FraudServiceServer};
 use wire::server::ledger_service_server::{self, LedgerServiceServer};
 use wire::server::operator_service_server::{self, OperatorServiceServer};
 use wire::server::program_service_server::{self, ProgramServiceServer};
@@ -100,6 +106,8 @@ pub struct About {
     pub queue_depth: usize,
     /// How the last start went.
     pub recovery: LastRecovery,
+    /// Which acts wait for a second person.
+    pub second_person: SecondPerson,
 }
 
 /// Copies the store into a new directory, with these bytes as its mark.
@@ -124,6 +132,7 @@ pub struct Edge {
     calls: Arc<Calls>,
     exports: Arc<Semaphore>,
     backups: Arc<Semaphore>,
+    claims: Arc<desk::Claims>,
     lane: Arc<Lane>,
     gate: Arc<Gate>,
 }
@@ -170,8 +179,8 @@ impl Edge {
     pub fn new(engine: Arc<Engine>, about: About, life: watch::Receiver<Life>, gate: Arc<Gate>) -> Self {
         let exports = Arc::new(Semaphore::new(limits::EXPORTS_MAX));
         let backups = Arc::new(Semaphore::new(1));
-        let lane = Lane::new(engine.clone());
-        Self { engine, about: Arc::new(about), life, calls: Arc::default(), exports, backups, lane, gate }
+        let (claims, lane) = (Arc::default(), Lane::new(engine.clone()));
+        Self { engine, about: Arc::new(about), life, calls: Arc::default(), exports, backups, claims, lane, gate }
     }
 
     /// The edge for a further thread.
@@ -184,6 +193,7 @@ impl Edge {
             calls: self.calls.clone(),
             exports: self.exports.clone(),
             backups: self.backups.clone(),
+            claims: self.claims.clone(),
             lane: Lane::new(self.engine.clone()),
             gate: self.gate.clone(),
         }
@@ -318,13 +328,15 @@ struct Service {
 }
 
 /// Names of the services, as health checks ask for them.
-pub const SERVICE_NAMES: [&str; 6] = [
+pub const SERVICE_NAMES: [&str; 8] = [
     ledger_service_server::SERVICE_NAME,
     account_service_server::SERVICE_NAME,
     program_service_server::SERVICE_NAME,
     admin_service_server::SERVICE_NAME,
     operator_service_server::SERVICE_NAME,
     access_service_server::SERVICE_NAME,
+    fraud_service_server::SERVICE_NAME,
+    approval_service_server::SERVICE_NAME,
 ];
 
 /// Adds the services of the package. Whoever serves them puts them behind [`auth::AccessLayer`].
@@ -337,6 +349,8 @@ pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>) {
     let program = ProgramServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let operator = OperatorServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let admin = AdminServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
+    let fraud = FraudServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
+    let approval = ApprovalServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let access = AccessServiceServer::new(service).max_decoding_message_size(bytes_max);
     routes
         .add_service(ledger)
@@ -344,5 +358,7 @@ pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>) {
         .add_service(program)
         .add_service(operator)
         .add_service(admin)
-        .add_service(access);
+        .add_service(access)
+        .add_service(fraud)
+        .add_service(approval);
 }

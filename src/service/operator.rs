@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
+use super::approval::AskedFor;
 use super::auth::Caller;
 use super::command::{Claimed, Held, Ready, Started, record_at};
 use super::history::available_time;
@@ -19,6 +21,7 @@ use super::reverse::Original;
 use super::status::Failure;
 use super::wire::server::operator_service_server::OperatorService;
 use super::{Edge, Patience, Service, answer, batch, times, wire};
+use crate::access::proposals::Act;
 use crate::ids::IdKey;
 use crate::journal::walk::Located;
 use crate::ledger::command::{Command, CommandKind};
@@ -48,7 +51,8 @@ impl OperatorService for Service {
     ) -> Result<Response<wire::ReleaseHeldResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let decision = self.edge.operate(&caller, Asked::Release(request.into_inner())).await?;
+        let signed = Signed::by(&caller);
+        let decision = self.edge.operate(&caller, Asked::Release(request.into_inner()), signed).await?;
         Ok(Response::new(wire::ReleaseHeldResponse { decision: Some(decision) }))
     }
 
@@ -58,7 +62,8 @@ impl OperatorService for Service {
     ) -> Result<Response<wire::RejectHeldResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let decision = self.edge.operate(&caller, Asked::Reject(request.into_inner())).await?;
+        let signed = Signed::by(&caller);
+        let decision = self.edge.operate(&caller, Asked::Reject(request.into_inner()), signed).await?;
         Ok(Response::new(wire::RejectHeldResponse { decision: Some(decision) }))
     }
 
@@ -68,7 +73,8 @@ impl OperatorService for Service {
     ) -> Result<Response<wire::RestoreExpiredResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let decision = self.edge.operate(&caller, Asked::Restore(request.into_inner())).await?;
+        let signed = Signed::by(&caller);
+        let decision = self.edge.operate(&caller, Asked::Restore(request.into_inner()), signed).await?;
         Ok(Response::new(wire::RestoreExpiredResponse { decision: Some(decision) }))
     }
 
@@ -78,8 +84,23 @@ impl OperatorService for Service {
     ) -> Result<Response<wire::AdjustBalanceResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let decision = self.edge.operate(&caller, Asked::Adjust(request.into_inner())).await?;
-        Ok(Response::new(wire::AdjustBalanceResponse { decision: Some(decision) }))
+        Ok(Response::new(self.edge.adjust(&caller, request.into_inner()).await?))
+    }
+}
+
+/// Whose credentials a command bears.
+#[derive(Clone, Debug)]
+pub(super) struct Signed {
+    /// Who asks.
+    pub actor: Box<str>,
+    /// The second person; empty where none is asked.
+    pub confirmer: Box<str>,
+}
+
+impl Signed {
+    /// A command of the caller alone.
+    pub(super) fn by(caller: &Caller) -> Self {
+        Self { actor: caller.principal.actor().into(), confirmer: Box::default() }
     }
 }
 
@@ -95,16 +116,48 @@ enum Resolved {
 
 impl Edge {
     /// Decides what an operator asks.
-    async fn operate(self: &Arc<Self>, caller: &Caller, asked: Asked) -> Result<wire::Decision, Failure> {
-        let answered = match self.start_operation(caller, asked).await {
+    pub(super) async fn operate(
+        self: &Arc<Self>,
+        caller: &Caller,
+        asked: Asked,
+        signed: Signed,
+    ) -> Result<wire::Decision, Failure> {
+        let answered = match self.start_operation(caller, asked, signed).await {
             Ok(started) => started.answer().await,
             Err(failure) => Err(failure),
         };
         batch::decode(&answered.map_err(|failure| self.counted(failure))?)
     }
 
-    async fn start_operation(self: &Arc<Self>, caller: &Caller, asked: Asked) -> Result<Started, Failure> {
+    /// Adjusts a balance, or proposes to.
+    async fn adjust(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: wire::AdjustBalanceRequest,
+    ) -> Result<wire::AdjustBalanceResponse, Failure> {
+        let asked = Asked::Adjust(request.clone());
+        let waits = self.about.second_person.asks(Act::Adjust);
+        if !waits || self.decided(caller, &request.transaction_id).await?.is_some() {
+            let decision = self.operate(caller, asked, Signed::by(caller)).await?;
+            return Ok(wire::AdjustBalanceResponse { decision: Some(decision), pending: None });
+        }
         let stated = self.with_rules(|rules| check(asked, rules))?;
+        let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
+        check_end(&stated.subject, stamp)?;
+        self.wallet(&request.wallet, stamp)?;
+        let asked_for = AskedFor { act: Act::Adjust, transaction_id: &request.transaction_id };
+        let pending = Some(self.propose(caller, asked_for, request.encode_to_vec()).await?);
+        Ok(wire::AdjustBalanceResponse { decision: None, pending })
+    }
+
+    async fn start_operation(
+        self: &Arc<Self>,
+        caller: &Caller,
+        asked: Asked,
+        signed: Signed,
+    ) -> Result<Started, Failure> {
+        let mut stated = self.with_rules(|rules| check(asked, rules))?;
+        (stated.remark.actor, stated.remark.confirmer) = (signed.actor, signed.confirmer);
         self.check_deadline(caller)?;
         let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
         check_end(&stated.subject, stamp)?;

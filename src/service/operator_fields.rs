@@ -130,11 +130,12 @@ fn restoration(fields: &mut Fields, request: &wire::RestoreExpiredRequest) -> Op
 }
 
 fn remark_of(fields: &mut Fields, remark: Option<wire::Remark>) -> Remark {
-    let wire::Remark { reason_code, note, operator } = remark.unwrap_or_default();
+    let wire::Remark { reason_code, note, operator, .. } = remark.unwrap_or_default();
     fields.text(Path::Field("remark.reason_code"), &reason_code, 1, limits::REASON_CODE_BYTES_MAX);
     fields.text(Path::Field("remark.note"), &note, 0, limits::NOTE_BYTES_MAX);
-    fields.text(Path::Field("remark.operator"), &operator, 1, limits::OPERATOR_BYTES_MAX);
-    Remark { reason_code: reason_code.into(), note: note.into(), operator: operator.into() }
+    fields.text(Path::Field("remark.operator"), &operator, 0, limits::OPERATOR_BYTES_MAX);
+    // Whose credential it is is not the caller's to say.
+    Remark { reason_code: reason_code.into(), note: note.into(), operator: operator.into(), ..Remark::default() }
 }
 
 #[cfg(test)]
@@ -151,13 +152,13 @@ mod tests {
     }
 
     #[test]
-    fn every_command_says_who_asks_and_why() {
+    fn every_command_says_why() {
         let bare = wire::ReleaseHeldRequest {
             transaction_id: "t".to_owned(),
             original_transaction_id: "t".to_owned(),
             ..wire::ReleaseHeldRequest::default()
         };
-        let fields = ["original_transaction_id", "remark.reason_code", "remark.operator"];
+        let fields = ["original_transaction_id", "remark.reason_code"];
         assert_eq!(wrong(Asked::Release(bare)), fields);
     }
 

@@ -5,17 +5,21 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::answer::signed;
+use super::approval::{AskedFor, failure_of_proposing};
 use super::auth::Caller;
 use super::command::Claimed;
 use super::fields::{Fields, Path};
+use super::operator::Signed;
 use super::read::{page_size, version_number};
 use super::status::Failure;
 use super::wire::get_program_request::Selector;
 use super::wire::server::program_service_server::ProgramService;
 use super::{Edge, Patience, Service, times, wire};
+use crate::access::proposals::{Act, Verdict};
 use crate::ids::IdKey;
 use crate::journal::record::{Publication, Record};
 use crate::ledger::program::Program;
@@ -46,7 +50,7 @@ impl ProgramService for Service {
     ) -> Result<Response<wire::PublishProgramResponse>, Status> {
         let call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let response = self.edge.publish(&caller, request.into_inner()).await?;
+        let response = self.edge.publish_or_propose(&caller, request.into_inner()).await?;
         drop(call);
         Ok(Response::new(response))
     }
@@ -147,17 +151,38 @@ impl Drop for OwnedClaim {
 }
 
 impl Edge {
-    async fn publish(
+    /// Publishes, or proposes to.
+    async fn publish_or_propose(
         self: &Arc<Self>,
         caller: &Caller,
         request: wire::PublishProgramRequest,
     ) -> Result<wire::PublishProgramResponse, Failure> {
-        let mut fields = Fields::default();
-        let id_bytes = limits::TRANSACTION_ID_BYTES_MAX;
-        fields.text(Path::Field("transaction_id"), &request.transaction_id, 1, id_bytes);
-        fields.text(Path::Field("source"), &request.source, 1, limits::PROGRAM_SOURCE_BYTES_MAX);
-        let effective_at = fields.time(Path::Field("effective_time"), request.effective_time.as_ref());
-        fields.finish()?;
+        check_request(&request)?;
+        let waits = self.about.second_person.asks(Act::Publish);
+        if !waits || self.decided(caller, &request.transaction_id).await?.is_some() {
+            return self.publish(caller, request, Signed::by(caller), None).await;
+        }
+        // What has errors need not wait to be told so.
+        let source = request.source.clone();
+        let checked = self.blocking(move |engine| Ok(check(engine, &source))).await?;
+        let errors = checked.problems.iter().filter(|problem| problem.severity() == wire::ProblemSeverity::Error);
+        let violations: Vec<_> = errors.map(of_wire).take(limits::FIELD_VIOLATIONS_MAX).collect();
+        if !violations.is_empty() {
+            return Err(Failure::ProgramInvalid(violations));
+        }
+        let asked_for = AskedFor { act: Act::Publish, transaction_id: &request.transaction_id };
+        let pending = Some(self.propose(caller, asked_for, request.encode_to_vec()).await?);
+        Ok(wire::PublishProgramResponse { program: None, replayed: false, pending })
+    }
+
+    pub(super) async fn publish(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: wire::PublishProgramRequest,
+        signed: Signed,
+        confirmed: Option<Verdict>,
+    ) -> Result<wire::PublishProgramResponse, Failure> {
+        let effective_at = check_request(&request)?;
         self.check_deadline(caller)?;
         let key = self.engine.hasher.transaction(&caller.principal.partner, &request.transaction_id);
         let claim = match self.claim(key, Patience::None).await? {
@@ -172,22 +197,28 @@ impl Edge {
             effective_at: effective_at.unwrap_or(TimestampNs(i64::MIN)),
             partner: caller.principal.symbol,
             transaction_id: request.transaction_id.into_boxed_str(),
+            actor: signed.actor,
+            confirmed: None,
         };
         let source = draft.source.clone();
         let call = self.enter()?;
         let publishing = tokio::task::spawn_blocking(move || {
             let engine = claim.engine.clone();
-            let published = match effective_at {
-                Some(_) => engine.publish(draft),
-                None => engine.publish_soon(draft),
+            let publish = |engine: &Engine, confirmed| {
+                let draft = Draft { confirmed, ..draft };
+                if effective_at.is_some() { engine.publish(draft) } else { engine.publish_soon(draft) }
+            };
+            let published = match confirmed {
+                None => Ok(publish(&engine, None)),
+                Some(verdict) => engine.confirm(verdict, |engine, verdict| publish(engine, Some(verdict))),
             };
             drop((claim, call));
             published
         });
-        let published = publishing.await.map_err(Failure::internal)?;
+        let published = publishing.await.map_err(Failure::internal)?.map_err(failure_of_proposing)?;
         let (program, position) = published.map_err(|error| publish_failure(error, &source))?;
         let program = self.published(program.version, position)?;
-        Ok(wire::PublishProgramResponse { program: Some(program), replayed: false })
+        Ok(wire::PublishProgramResponse { program: Some(program), replayed: false, pending: None })
     }
 
     /// The answer to a publication whose id is used already.
@@ -208,7 +239,7 @@ impl Edge {
             return Err(Failure::TransactionIdReused("effective_time".to_owned()));
         }
         let program = self.published(publication.version, position)?;
-        Ok(wire::PublishProgramResponse { program: Some(program), replayed: true })
+        Ok(wire::PublishProgramResponse { program: Some(program), replayed: true, pending: None })
     }
 
     fn published(&self, version: ProgramVersion, position: Position) -> Result<wire::Program, Failure> {
@@ -273,6 +304,22 @@ impl Edge {
             next_page_token: if next > 0 { next.to_string() } else { String::new() },
         })
     }
+}
+
+/// Checks the fields of a publication; gives the time from which on it is to judge.
+fn check_request(request: &wire::PublishProgramRequest) -> Result<Option<TimestampNs>, Failure> {
+    let mut fields = Fields::default();
+    let id_bytes = limits::TRANSACTION_ID_BYTES_MAX;
+    fields.text(Path::Field("transaction_id"), &request.transaction_id, 1, id_bytes);
+    fields.text(Path::Field("source"), &request.source, 1, limits::PROGRAM_SOURCE_BYTES_MAX);
+    let effective_at = fields.time(Path::Field("effective_time"), request.effective_time.as_ref());
+    fields.finish()?;
+    Ok(effective_at)
+}
+
+fn of_wire(problem: &wire::ProgramProblem) -> wire::FieldViolation {
+    let description = format!("{}:{}: {}", problem.line, problem.column, problem.message);
+    wire::FieldViolation { field: "source".to_owned(), description }
 }
 
 fn publish_failure(error: PublishError, source: &str) -> Failure {

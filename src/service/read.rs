@@ -33,6 +33,7 @@ impl Edge {
         if count == 0 || count > most {
             return Err(Failure::field("requests", format!("There are {count}, but must be 1 to {most}.")));
         }
+        caller.charge("requests", count)?;
         // All of them are asked for before the first is waited for.
         let mut asked = Vec::with_capacity(count);
         for one in request.requests {

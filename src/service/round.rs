@@ -231,7 +231,7 @@ impl<'a> Starting<'a> {
             if let Some(Prepared { place, job, left_open }) = prepared.next() {
                 // What it waits for may be among the commands before it.
                 self.hand_over().await;
-                let started = self.edge.start_prepared(job, left_open, self.patience).await;
+                let started = self.edge.start_prepared(self.caller, job, left_open, self.patience).await;
                 self.round.places[place] = self.place_of(started);
             }
         }
@@ -401,7 +401,7 @@ impl Round {
                         let told = finished(&batch.jobs[*next], None, out);
                         *next += 1;
                         if told.is_ok() {
-                            self.metrics.answered(batch.jobs[*next - 1].outcome.counted());
+                            self.metrics.decided(&batch.jobs[*next - 1].outcome);
                         }
                         if *next == batch.jobs.len() {
                             self.lane.give_back(&mut batch.jobs);

@@ -12,6 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::wire;
 use super::wire::ErrorReason;
+use crate::access::meter::TooMuch;
 use crate::ids::IdError;
 use crate::journal::JournalError;
 use crate::ledger::decision::Refusal;
@@ -30,6 +31,8 @@ pub(super) enum Failure {
     Invalid(Vec<wire::FieldViolation>),
     /// A queue is full, or there are too many claims. Nothing was consumed.
     Overloaded,
+    /// The credential asks for more than it may: after so long it may again.
+    RateLimited(Duration),
     /// The deadline passed before anything was decided.
     DeadlineExpired,
     /// The deadline passed while the call was under way: what it asked for may be done or not.
@@ -66,6 +69,10 @@ pub(super) enum Failure {
     KeyUnknown,
     /// The keys cannot be changed so; the text says why.
     KeyChangeRefused(String),
+    /// No such proposal waits.
+    ProposalUnknown,
+    /// A proposal cannot be made or settled so; the text says why.
+    ProposalRefused(String),
 }
 
 impl Failure {
@@ -79,6 +86,14 @@ impl Failure {
         Self::Invalid(vec![wire::FieldViolation { field: field.into(), description: description.into() }])
     }
 
+    /// What a credential's limit comes to.
+    pub(super) fn of_limit(too_much: TooMuch) -> Self {
+        match too_much {
+            TooMuch::Rate(wait) => Self::RateLimited(wait),
+            TooMuch::Concurrency | TooMuch::Burst(_) => Self::RateLimited(OVERLOAD_DELAY),
+        }
+    }
+
     /// What the failure is when it concerns one item of a batch or stream; `None` when the call as a whole fails.
     pub(super) fn as_refusal(&self) -> Option<(Refusal, &[wire::FieldViolation])> {
         match self {
@@ -88,6 +103,7 @@ impl Failure {
             Self::ShuttingDown => Some((Refusal::ShuttingDown, &[])),
             Self::DeadlineOutcomeUnknown
             | Self::OutcomeUnknown
+            | Self::RateLimited(_)
             | Self::Internal(_)
             | Self::AccountUnknown
             | Self::TransactionUnknown
@@ -101,7 +117,9 @@ impl Failure {
             | Self::CredentialMissing
             | Self::CredentialUnknown
             | Self::KeyUnknown
-            | Self::KeyChangeRefused(_) => None,
+            | Self::KeyChangeRefused(_)
+            | Self::ProposalUnknown
+            | Self::ProposalRefused(_) => None,
         }
     }
 
@@ -109,6 +127,7 @@ impl Failure {
         match self {
             Self::Invalid(_) => (Code::InvalidArgument, ErrorReason::InvalidRequest),
             Self::Overloaded => (Code::ResourceExhausted, ErrorReason::Overloaded),
+            Self::RateLimited(_) => (Code::ResourceExhausted, ErrorReason::RateLimited),
             Self::DeadlineExpired => (Code::DeadlineExceeded, ErrorReason::DeadlineExpired),
             Self::DeadlineOutcomeUnknown => (Code::DeadlineExceeded, ErrorReason::DeadlineOutcomeUnknown),
             Self::ShuttingDown => (Code::Unavailable, ErrorReason::ShuttingDown),
@@ -128,6 +147,8 @@ impl Failure {
             }
             Self::KeyUnknown => (Code::NotFound, ErrorReason::KeyUnknown),
             Self::KeyChangeRefused(_) => (Code::FailedPrecondition, ErrorReason::KeyChangeRefused),
+            Self::ProposalUnknown => (Code::NotFound, ErrorReason::ProposalUnknown),
+            Self::ProposalRefused(_) => (Code::FailedPrecondition, ErrorReason::ProposalRefused),
         }
     }
 
@@ -138,6 +159,7 @@ impl Failure {
                 all => format!("The request has {} invalid fields.", all.len()),
             },
             Self::Overloaded => "The server is overloaded; nothing was decided.".to_owned(),
+            Self::RateLimited(_) => "The credential asks for more than it may; nothing was decided.".to_owned(),
             Self::DeadlineExpired => "The deadline passed before anything was decided.".to_owned(),
             Self::DeadlineOutcomeUnknown => {
                 "The deadline passed while the call was under way. Send a command again with the same transaction id to \
@@ -159,7 +181,9 @@ impl Failure {
             | Self::LimitReached(why)
             | Self::BackupFailed(why)
             | Self::NotPermitted(why)
-            | Self::KeyChangeRefused(why) => why.clone(),
+            | Self::KeyChangeRefused(why)
+            | Self::ProposalRefused(why) => why.clone(),
+            Self::ProposalUnknown => "No proposal of this number waits for a second person.".to_owned(),
             Self::CredentialMissing => "This server asks for a credential, and there is none.".to_owned(),
             Self::CredentialUnknown => "The credential is not known.".to_owned(),
             Self::KeyUnknown => "There is no key with this id.".to_owned(),
@@ -184,6 +208,9 @@ impl Failure {
             }
             Self::Overloaded => {
                 details.set_retry_info(Some(OVERLOAD_DELAY));
+            }
+            Self::RateLimited(wait) => {
+                details.set_retry_info(Some(*wait));
             }
             Self::ShuttingDown | Self::OutcomeUnknown => {
                 details.set_retry_info(Some(RESTART_DELAY));
@@ -233,6 +260,7 @@ mod tests {
         vec![
             Failure::Invalid(vec![violation.clone()]),
             Failure::Overloaded,
+            Failure::RateLimited(Duration::from_millis(7)),
             Failure::DeadlineExpired,
             Failure::DeadlineOutcomeUnknown,
             Failure::ShuttingDown,
@@ -251,6 +279,8 @@ mod tests {
             Failure::CredentialUnknown,
             Failure::KeyUnknown,
             Failure::KeyChangeRefused("It has been revoked.".to_owned()),
+            Failure::ProposalUnknown,
+            Failure::ProposalRefused("It is your own.".to_owned()),
         ]
     }
 

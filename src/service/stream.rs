@@ -20,6 +20,7 @@ use super::raw::Raw;
 use super::round::{Round, Starting};
 use super::status::Failure;
 use super::{Call, Edge, Life, Patience, encode, parse, wire};
+use crate::access::meter::TooMuch;
 use crate::access::table;
 use crate::limits;
 
@@ -42,11 +43,11 @@ impl Edge {
     pub(super) fn serve_stream(self: &Arc<Self>, caller: Caller, call: Call, requests: Streaming<Raw>) -> Results {
         let (slots, started) = mpsc::channel(limits::STREAM_MESSAGES_IN_FLIGHT_MAX);
         let (messages, results) = mpsc::channel(MESSAGES_WAITING_MAX);
-        let edge = self.clone();
+        let (edge, permit) = (self.clone(), caller.permit.clone());
         tokio::spawn(async move { edge.start_all(&caller, requests, &slots).await });
         tokio::spawn(async move {
             answer_all(started, &messages).await;
-            drop(call);
+            drop((call, permit));
         });
         ReceiverStream::new(results)
     }
@@ -69,6 +70,9 @@ impl Edge {
             if let Err(failure) = self.check_message(caller, &message, &mut version) {
                 break failure;
             }
+            if let Err(failure) = self.wait_for_rate(caller, message.count).await {
+                break failure;
+            }
             // Both kinds of room first; when the queue is closed the answering side has gone, and the caller with it.
             let Ok(place) = slots.reserve().await else { return };
             let Ok(permit) = room.clone().acquire_many_owned(message.count).await else { return };
@@ -81,6 +85,25 @@ impl Edge {
         };
         // When the answering side has gone, so has the caller.
         let _ = slots.send(Slot::End(end)).await;
+    }
+
+    /// Waits until the credential may send so many commands more: a stream that is faster than it may be is slowed down,
+    /// and refused nothing.
+    async fn wait_for_rate(&self, caller: &Caller, count: u32) -> Result<(), Failure> {
+        let Some(meter) = caller.principal.meter() else { return Ok(()) };
+        let mut left = usize::try_from(count).unwrap_or(usize::MAX);
+        while left > 0 {
+            let some = left.min(meter.burst());
+            match meter.charge(some) {
+                Ok(()) => left -= some,
+                Err(TooMuch::Rate(wait)) => tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = self.ended(Life::Stopping) => return Err(Failure::ShuttingDown),
+                },
+                Err(other) => return Err(Failure::of_limit(other)),
+            }
+        }
+        Ok(())
     }
 
     /// Starts the commands of a message, up to one that ends the stream.

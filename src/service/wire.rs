@@ -167,6 +167,9 @@ mod tests {
             (22, "ALREADY_RESTORED"),
             (23, "IDENTIFIER_TAKEN"),
             (24, "IDENTIFIER_UNKNOWN"),
+            (25, "ACCOUNT_FROZEN"),
+            (26, "TERMINAL_FROZEN"),
+            (27, "CASHIER_FROZEN"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");
@@ -198,7 +201,13 @@ mod tests {
             "BACKUP_FAILED",
             "DEADLINE_OUTCOME_UNKNOWN",
         ];
-        let later = [(30, "KEY_UNKNOWN"), (31, "KEY_CHANGE_REFUSED")];
+        let later = [
+            (30, "KEY_UNKNOWN"),
+            (31, "KEY_CHANGE_REFUSED"),
+            (32, "PROPOSAL_UNKNOWN"),
+            (33, "PROPOSAL_REFUSED"),
+            (34, "RATE_LIMITED"),
+        ];
         for (number, name) in (0..).zip(names).chain(later) {
             let reason = ErrorReason::try_from(number).expect("a reason once given stays");
             assert_eq!(reason.as_str_name(), format!("ERROR_REASON_{name}"));
@@ -212,10 +221,10 @@ mod tests {
         let set = descriptors();
         let services: Vec<&str> =
             set.file.iter().flat_map(|file| &file.service).map(prost_types::ServiceDescriptorProto::name).collect();
-        let all =
-            ["LedgerService", "AccountService", "ProgramService", "OperatorService", "AdminService", "AccessService"];
+        let all = ["Ledger", "Account", "Program", "Operator", "Admin", "Access", "Fraud", "Approval"]
+            .map(|name| format!("{name}Service"));
         for service in all {
-            assert!(services.contains(&service), "{service} is missing from {services:?}");
+            assert!(services.contains(&&*service), "{service} is missing from {services:?}");
         }
         for file in &set.file {
             for import in &file.dependency {
@@ -334,7 +343,12 @@ mod tests {
             ("ReleaseHeldRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
             ("Remark", "reason_code", bytes(1, limits::REASON_CODE_BYTES_MAX)),
             ("Remark", "note", format!("at most {} bytes", grouped(limits::NOTE_BYTES_MAX))),
-            ("Remark", "operator", bytes(1, limits::OPERATOR_BYTES_MAX)),
+            ("Remark", "operator", format!("at most {} bytes", grouped(limits::OPERATOR_BYTES_MAX))),
+            ("FreezeRequest", "reason_code", bytes(1, limits::REASON_CODE_BYTES_MAX)),
+            ("FreezeRequest", "note", format!("at most {} bytes", grouped(limits::NOTE_BYTES_MAX))),
+            ("FreezableTerminal", "partner", bytes(1, limits::SYMBOL_BYTES_MAX)),
+            ("ListFreezesRequest", "page_size", page.clone()),
+            ("ListProposalsRequest", "page_size", page.clone()),
             ("AdjustBalanceRequest", "points", format!("at most {} either way", grouped(limits::UNITS_MAX))),
             ("ListProgramsRequest", "page_size", page.clone()),
             ("ListKeysRequest", "page_size", page),

@@ -33,6 +33,16 @@ struct Queue {
     waiters: Vec<(u64, OnDurable)>,
 }
 
+impl Queue {
+    fn push(&mut self, record: &Record, on_durable: Option<OnDurable>) {
+        let seq = self.seq.next();
+        self.seq = seq;
+        self.chunk.push(ShardId::CONTROL, seq, |out| encode_control(out, record));
+        let place = self.chunk.records().len() as u64 - 1;
+        self.waiters.extend(on_durable.map(|waiter| (place, waiter)));
+    }
+}
+
 /// Records of the control shard on their way to the committer.
 #[derive(Default)]
 pub struct Control {
@@ -57,12 +67,16 @@ impl Control {
     /// # Panics
     /// When another holder panicked.
     pub fn push(&self, record: &Record, on_durable: Option<OnDurable>) {
+        self.queue.lock().expect("no holder panics").push(record, on_durable);
+    }
+
+    /// Queues records that go into one commit, in this order. The committer must be woken by the caller.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    pub fn push_all(&self, records: impl IntoIterator<Item = (Record, Option<OnDurable>)>) {
         let mut queue = self.queue.lock().expect("no holder panics");
-        let seq = queue.seq.next();
-        queue.seq = seq;
-        queue.chunk.push(ShardId::CONTROL, seq, |out| encode_control(out, record));
-        let place = queue.chunk.records().len() as u64 - 1;
-        queue.waiters.extend(on_durable.map(|waiter| (place, waiter)));
+        records.into_iter().for_each(|(record, on_durable)| queue.push(&record, on_durable));
     }
 
     /// Takes everything queued, for the frame that is being assembled.

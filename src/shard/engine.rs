@@ -15,13 +15,15 @@ use crossbeam::channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
 use super::committer::{Committed, Committer, Defined, Progress, Submitted};
 use super::control::Control;
+use super::freezing::FreezeLog;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
 use super::job::Job;
 use super::observing::MeteredJournal;
+use super::proposing::ProposalLog;
 use super::queue::{JobReceiver, JobSender, Rank, queue};
 use super::tickets::Tickets;
 use super::worker::{Shared, Worker, worker_of};
-use crate::access::keys::KeyLog;
+use crate::access::keys::{KeyLog, Keys};
 use crate::clock::SharedClock;
 use crate::ids::IdHasher;
 use crate::journal::dictionary::Dictionary;
@@ -40,6 +42,7 @@ use crate::recovery::Recovered;
 use crate::recovery::identity::Identity;
 use crate::replay::world_digest;
 use crate::snapshot::Marker;
+use crate::snapshot::key_uses;
 use crate::store::Store;
 
 /// Sizes and rhythms. May differ from one start to the next.
@@ -127,16 +130,19 @@ impl Engine {
         let Recovered { world, identity, ids, journal, marker, snapshot_seqs, .. } = recovered;
         let epoch = world.epoch + 1;
         journal.fence(epoch)?;
+        key_uses::restore(&*store, &world.keys)?;
         let (symbol_count, item_count) = world.dictionary.counts();
         let defined = Defined { seq: world.control_seq, symbol_count, item_count };
         let control = Arc::new(Control::new(world.control_seq));
         let progress = Arc::new(Progress::new(world.end, defined));
+        let latest_stamp = world.latest_stamp();
         let dictionary = Arc::new(world.dictionary);
-        let latest_stamp = world.shards.iter().map(|shard| shard.posted_at.0).max().unwrap_or(i64::MIN);
         let shared = Arc::new(Shared {
             cells: world.cells,
             ids,
             keys: Arc::new(KeyLog::new(world.keys)),
+            freezes: FreezeLog::new(world.freezes, identity.clock_is_input),
+            proposals: ProposalLog::new(world.proposals),
             tickets: Tickets::new(options.worker_count),
             shard_count: identity.shard_count,
             clock_is_input: identity.clock_is_input,
@@ -389,12 +395,20 @@ impl Engine {
         if self.failed.load(Ordering::Acquire) {
             return None;
         }
+        let uses = self.shared.keys.look(Keys::uses);
+        if !uses.is_empty() {
+            // It may be behind anyway.
+            let _ = key_uses::write(&*self.store, &uses);
+        }
         if let Some(mark) = self.progress.high_water() {
             // The journal is complete without it; a failure here only leaves the older mark.
             let _ = self.journal.write_high_water(&mark);
         }
         let programs = self.programs.read().expect("no holder panics");
-        let digest = world_digest(&shards, &self.shared.cells, &self.dictionary, &programs);
+        let digest = self
+            .shared
+            .freezes
+            .look(|freezes| world_digest(&shards, &self.shared.cells, &self.dictionary, &programs, freezes));
         Some(Stopped { digest, end: self.progress.durable_end() })
     }
 }

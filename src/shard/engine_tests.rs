@@ -40,6 +40,8 @@ fn draft(effective_at: i64) -> Draft {
         effective_at: TimestampNs(effective_at),
         partner: crate::ledger::types::SymbolId::EMPTY,
         transaction_id: Box::default(),
+        actor: Box::default(),
+        confirmed: None,
     }
 }
 

@@ -15,6 +15,7 @@ use super::job::Job;
 use super::queue::JobSender;
 use super::snapshotter::{RunState, SnapshotRun};
 use super::worker::Shared;
+use crate::access::keys::Keys;
 use crate::clock::SharedClock;
 use crate::journal::JournalError;
 use crate::journal::dictionary::Dictionary;
@@ -24,6 +25,7 @@ use crate::journal::size::JournalSize;
 use crate::ledger::types::Position;
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::snapshot::key_uses::{self, Uses};
 use crate::snapshot::{Marker, Saved};
 use crate::store::{Store, StoreError};
 
@@ -69,6 +71,8 @@ pub struct Housekeeper {
     marked_at_ms: i64,
     snapshot_at_ms: i64,
     snapshot_begun_ns: i64,
+    uses: Uses,
+    uses_at_ms: i64,
     observed: Option<(Arc<Metrics>, Arc<JournalSize>)>,
 }
 
@@ -87,6 +91,7 @@ impl Housekeeper {
         queues: Vec<JobSender>,
     ) -> Self {
         let now_ms = clock.monotonic_ns() / 1_000_000;
+        let shared_uses = shared.keys.look(Keys::uses);
         Self {
             options,
             shared,
@@ -104,6 +109,8 @@ impl Housekeeper {
             marked_at_ms: now_ms,
             snapshot_at_ms: now_ms,
             snapshot_begun_ns: 0,
+            uses: shared_uses,
+            uses_at_ms: now_ms,
             observed: None,
         }
     }
@@ -136,6 +143,7 @@ impl Housekeeper {
     fn round(&mut self, request: Option<SnapshotRequest>) -> Result<(), JournalError> {
         let now_ms = self.clock.monotonic_ns() / 1_000_000;
         self.renew_mark(now_ms)?;
+        self.note_uses(now_ms)?;
         // Bounded, so that the mark and the snapshot are not kept waiting by a long merge.
         for _ in 0..64 {
             let step = self.shared.ids.maintain(self.progress.settled());
@@ -154,6 +162,20 @@ impl Housekeeper {
                 self.journal.write_high_water(mark)?;
             }
             (self.marked, self.marked_at_ms) = (mark, now_ms);
+        }
+        Ok(())
+    }
+
+    fn note_uses(&mut self, now_ms: i64) -> Result<(), JournalError> {
+        let interval_ms = i64::try_from(limits::KEY_USES_INTERVAL_MS).unwrap_or(i64::MAX);
+        if now_ms - self.uses_at_ms < interval_ms {
+            return Ok(());
+        }
+        self.uses_at_ms = now_ms;
+        let uses = self.shared.keys.look(Keys::uses);
+        if uses != self.uses {
+            key_uses::write(&*self.store, &uses)?;
+            self.uses = uses;
         }
         Ok(())
     }

@@ -6,8 +6,11 @@
 use crossbeam::channel::bounded;
 
 use super::committer::Submitted;
+use super::control::OnDurable;
 use super::engine::Engine;
+use super::proposing::verdict_of;
 use crate::access::keys::{KeyChange, KeyError, Keys};
+use crate::access::proposals::Verdict;
 use crate::journal::record::Record;
 use crate::ledger::types::Position;
 
@@ -27,7 +30,7 @@ pub enum ChangeError {
 
 impl Engine {
     /// Changes the keys, and returns when that is durable and in force. Blocks for a sync. `None` when `draft` finds
-    /// nothing to change.
+    /// nothing to change. A second person's verdict goes before the change, in the same commit.
     ///
     /// # Errors
     /// When the change does not fit, or the ledger is stopping.
@@ -37,6 +40,7 @@ impl Engine {
     pub fn change_keys(
         &self,
         draft: impl FnOnce(&Keys) -> Result<Option<KeyChange>, KeyError>,
+        confirmed: Option<Verdict>,
     ) -> Result<Option<Position>, ChangeError> {
         let _changing = self.shared.keys.change();
         let change = self.shared.keys.look(|keys| {
@@ -54,7 +58,8 @@ impl Engine {
             // Whoever asked may have gone.
             let _ = told.send(position);
         });
-        self.control.push(&record, Some(on_durable));
+        let verdict = confirmed.map(|verdict| verdict_of(&self.shared, verdict));
+        self.control.push_all(verdict.into_iter().chain([(record, Some(on_durable as OnDurable))]));
         self.submit.send(Submitted { worker: None, chunk: None }).map_err(|_| ChangeError::Stopping)?;
         durable.recv().map(Some).map_err(|_| ChangeError::Stopping)
     }

@@ -9,10 +9,12 @@
 pub mod committer;
 pub mod control;
 pub mod engine;
+pub mod freezing;
 pub mod housekeeper;
 pub mod job;
 pub mod keys;
 pub mod observing;
+pub mod proposing;
 pub mod publishing;
 pub mod queue;
 pub mod snapshotter;

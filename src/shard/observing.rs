@@ -48,6 +48,16 @@ impl Engine {
     }
 }
 
+impl Metrics {
+    /// Counts a command that was decided just now.
+    pub fn decided(&self, outcome: &CommandOutcome) {
+        self.answered(outcome.counted());
+        if outcome.decision.over_velocity.is_some() {
+            self.velocity_denials.add(1);
+        }
+    }
+}
+
 impl CommandOutcome {
     /// As what a command that was decided just now is counted.
     #[must_use]

@@ -12,10 +12,12 @@ use std::sync::{Arc, RwLock};
 use crossbeam::channel::bounded;
 
 use super::committer::Submitted;
-use super::control::Control;
+use super::control::{Control, OnDurable};
 use super::engine::Engine;
 use super::job::Job;
+use super::proposing::verdict_of;
 use super::worker::Shared;
+use crate::access::proposals::Verdict;
 use crate::ids::IdHasher;
 use crate::journal::dictionary::{Definitions, Dictionary};
 use crate::journal::record::{Publication, Record};
@@ -41,6 +43,10 @@ pub struct Draft {
     /// The caller's id of the publication; empty for the operator who starts the server. Whoever names one holds the
     /// claim on it and gives it up afterwards: by then the index has the id.
     pub transaction_id: Box<str>,
+    /// Who publishes, as the credential says; empty for the operator who starts the server.
+    pub actor: Box<str>,
+    /// The second person's verdict, which goes before the publication in the same commit.
+    pub confirmed: Option<Verdict>,
 }
 
 /// Why a version was not published. Nothing was journaled.
@@ -132,6 +138,7 @@ impl Press<'_> {
             partner: draft.partner,
             transaction_id: draft.transaction_id,
             source: draft.source.into(),
+            actor: draft.actor,
         };
         Ok((program, publication))
     }
@@ -143,7 +150,12 @@ impl Press<'_> {
     ///
     /// # Panics
     /// When a holder of a lock panicked.
-    pub fn journal(&self, publication: Publication, told: impl FnOnce(Position) + Send + 'static) {
+    pub fn journal(
+        &self,
+        publication: Publication,
+        confirmed: Option<Verdict>,
+        told: impl FnOnce(Position) + Send + 'static,
+    ) {
         let (publications, shared) = (self.publications.clone(), self.shared.clone());
         let (hasher, dictionary) = (self.hasher.clone(), self.dictionary.clone());
         let record = Record::Program(publication.clone());
@@ -152,7 +164,8 @@ impl Press<'_> {
             publications.write().expect("no holder panics").push((position, publication));
             told(position);
         });
-        self.control.push(&record, Some(on_durable));
+        let verdict = confirmed.map(|verdict| verdict_of(self.shared, verdict));
+        self.control.push_all(verdict.into_iter().chain([(record, Some(on_durable as OnDurable))]));
     }
 }
 
@@ -231,9 +244,10 @@ impl Engine {
             hasher: &self.hasher,
         };
         let stamped = TimestampNs(self.latest_stamp.load(Ordering::SeqCst));
+        let confirmed = draft.confirmed.clone();
         let (program, publication) = press.prepare(draft, self.clock.now(), stamped)?;
         let (told, durable) = bounded(1);
-        press.journal(publication, move |position| {
+        press.journal(publication, confirmed, move |position| {
             // Whoever published may have gone.
             let _ = told.send(position);
         });

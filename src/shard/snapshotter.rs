@@ -173,6 +173,17 @@ fn control_slice(
         entities.extend(new.map(|(number, (at, change))| Entity::KeyChange(number, *at, change.clone()).encode()));
         u32::try_from(keys.changes().len()).expect("changes of keys are bounded")
     });
+    let freeze_change_count = shared.freezes.look(|freezes| {
+        let new = (0..).zip(freezes.changes()).skip(saved.freeze_change_count as usize);
+        entities.extend(new.map(|(number, (at, change))| Entity::FreezeChange(number, *at, change.clone()).encode()));
+        u32::try_from(freezes.changes().len()).expect("freezes and thaws are bounded")
+    });
+    let proposal_change_count = shared.proposals.look(|proposals| {
+        if proposals.change_count() > saved.proposal_change_count {
+            entities.push(Entity::Proposals(Box::new(proposals.clone())).encode());
+        }
+        proposals.change_count()
+    });
     for (id, cell) in shared.cells.copy() {
         // A return that is not usable yet is part of `used` already: it is durable when the ticket is.
         entities.push(Entity::Cell(id, cell.version, cell.used, cell.retain_until).encode());
@@ -184,6 +195,8 @@ fn control_slice(
         item_count: defined.item_count,
         version_count: u32::try_from(publications.len()).expect("versions are bounded"),
         key_change_count,
+        freeze_change_count,
+        proposal_change_count,
     };
     (Slice { entities, ticket }, saved)
 }

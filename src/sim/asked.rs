@@ -77,7 +77,7 @@ pub(super) fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
 
 /// What an operator asks, with the remark that a record needs.
 pub(super) fn operation_of(note: &Name, order: OperatorOrder) -> CommandKind {
-    let remark = Remark { reason_code: "desk".into(), note: note.clone(), operator: "kim".into() };
+    let remark = Remark { reason_code: "desk".into(), note: note.clone(), operator: "kim".into(), ..Remark::default() };
     CommandKind::Operate(Box::new(Operation { remark, order }))
 }
 

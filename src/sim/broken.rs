@@ -16,6 +16,8 @@ pub enum Variant {
     SliceBeforeDurable,
     /// What a reversal gives back to a budget can be used before the reversal is durable.
     RoomBeforeDurable,
+    /// A clock that is set back undoes a freeze.
+    FreezeUndoneByClock,
 }
 
 thread_local! {

@@ -354,6 +354,12 @@ fn is_right_by_rules(
     let Some((version, rules)) = model.version_at(happened_at.min(posted_at)) else {
         return Ok(refusal == Refusal::ProgramNotInForce);
     };
+    let unnamed = Name::default();
+    let of_account = request.action.account().unwrap_or(&unnamed);
+    let frozen = model.freezes.refusal(&request.partner, of_account, &request.action, posted_at);
+    if frozen.is_some() {
+        return Ok(frozen == Some(refusal));
+    }
     let by_time = refusal_by_time(rules, happened_at, posted_at);
     if by_time.is_some() || refusal != Refusal::BalanceLimitExceeded {
         return Ok(by_time == Some(refusal));

@@ -210,15 +210,22 @@ impl Edge {
             }
             Message::Woken(number) => self.go_on(machine, number)?,
             Message::Published => machine.published(),
+            Message::Proposed => machine.proposed(),
+            Message::Froze => {
+                machine.froze();
+                self.open_gate(machine)?;
+            }
             Message::Adopted => {
                 if machine.adopted()? {
-                    for number in std::mem::take(&mut self.at_gate) {
-                        self.go_on(machine, number)?;
-                    }
+                    self.open_gate(machine)?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn open_gate(&mut self, machine: &mut Machine) -> Result<(), Trouble> {
+        std::mem::take(&mut self.at_gate).into_iter().try_for_each(|number| self.go_on(machine, number))
     }
 
     fn go_on(&mut self, machine: &mut Machine, number: u64) -> Result<(), Trouble> {

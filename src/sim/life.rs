@@ -13,6 +13,7 @@ use super::compare;
 use super::dice::Dice;
 use super::edge::Edge;
 use super::facts::{Action, Name, Posting};
+use super::freezes::Frozen;
 use super::ladder::Shape;
 use super::machine::{Disk, Machine, MachineOptions, Outbox, Trouble};
 use super::model::{Broken, Model, must};
@@ -89,6 +90,7 @@ pub struct Simulation {
 enum Fed {
     Posting(Box<Posting>),
     Program { position: u64, source: String, id: Option<(Name, Name)> },
+    Freeze(Frozen, bool, i64),
 }
 
 impl Simulation {
@@ -269,7 +271,8 @@ impl Simulation {
         self.note(|| "stopped in order".to_owned());
         let (shards, shared, dictionary, programs) = life.machine.stop();
         compare::state(shards.iter(), &shared.cells, &dictionary, &self.model, self.late_limit_days)?;
-        let digest = world_digest(&shards, &shared.cells, &dictionary, &programs);
+        let digest =
+            shared.freezes.look(|freezes| world_digest(&shards, &shared.cells, &dictionary, &programs, freezes));
         let replayed = self.shadow.digest();
         let same = digest == replayed;
         Ok(if same {
@@ -425,7 +428,10 @@ impl Simulation {
                             return Err(crate::replay::record_error(view, DecodeError::Contradiction));
                         }
                     }
-                    Record::Symbol(..) | Record::Item(..) | Record::Key(_) => {}
+                    Record::Freeze(change) => {
+                        fed.push(Fed::Freeze(Frozen::of(change, &world.dictionary), change.freezes, change.at.0));
+                    }
+                    Record::Symbol(..) | Record::Item(..) | Record::Key(_) | Record::Proposal(_) => {}
                 }
                 Ok(())
             })?;
@@ -450,6 +456,10 @@ impl Simulation {
                     };
                     self.model.publish(position, rules.clone(), id)?;
                 }
+                Fed::Freeze(frozen, begins, at) => {
+                    self.report.reach(if begins { "something was frozen" } else { "something was thawed" });
+                    self.model.freeze(frozen, begins, at)?;
+                }
             }
         }
         Ok(())
@@ -465,6 +475,9 @@ impl Simulation {
             let difference = compare::worlds(world, &self.shadow);
             let expected = format!("recovery gives the state of a replay from empty: {difference}");
             return Err(Trouble::Broken(expected));
+        }
+        if world.proposals != self.shadow.proposals {
+            return Err(Trouble::Broken("recovery gives the proposals of a replay from empty".to_owned()));
         }
         for (account, seq) in &self.clients.shown {
             let found = self.model.account(account).map_or(0, |account| account.seq);

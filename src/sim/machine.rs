@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::access::keys::KeyLog;
+use crate::access::proposals::{ProposalChange, Verdict};
 use crate::cells::Cells;
 use crate::ids::{Claim, IdHasher, IdKey, IdOptions};
 use crate::journal::dictionary::Dictionary;
@@ -24,7 +25,9 @@ use crate::recovery::identity::Identity;
 use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::shard::committer::{Committed, Committer, Defined, Progress, Submitted};
 use crate::shard::control::Control;
+use crate::shard::freezing::{FreezeDraft, FreezeLog};
 use crate::shard::job::{AccountView, ClaimedIds, CommandBatch, CommandJob, Job, Mailbox, QuoteJob};
+use crate::shard::proposing::{ProposalLog, record_of};
 use crate::shard::publishing::{Draft, Press, PublishError};
 use crate::shard::snapshotter::{RunState, SnapshotRun};
 use crate::shard::tickets::Tickets;
@@ -50,6 +53,10 @@ pub enum Message {
     Published,
     /// A worker uses the new version.
     Adopted,
+    /// The record of a freeze or a thaw is durable, and honoured.
+    Froze,
+    /// The record of a proposal or a verdict is durable.
+    Proposed,
 }
 
 /// Where messages lie until the scheduler hands them to the edge.
@@ -157,6 +164,10 @@ pub struct Machine {
     pub identity: Identity,
     publications: Arc<RwLock<Vec<(Position, Publication)>>>,
     publishing: Option<Publishing>,
+    /// The instant of a freeze or thaw that is not durable.
+    freezing: Option<i64>,
+    /// A proposal or a verdict is not durable.
+    is_proposing: bool,
     committer: Committer,
     stations: Vec<Station>,
     submitted: Vec<Submitted>,
@@ -221,12 +232,14 @@ impl Machine {
         let defined = Defined { seq: world.control_seq, symbol_count, item_count };
         let control = Arc::new(Control::new(world.control_seq));
         let progress = Arc::new(Progress::new(world.end, defined));
+        let latest_stamp = world.latest_stamp();
         let dictionary = Arc::new(world.dictionary);
-        let latest_stamp = world.shards.iter().map(|shard| shard.posted_at.0).max().unwrap_or(i64::MIN);
         let shared = Arc::new(Shared {
             cells: world.cells,
             ids,
             keys: Arc::new(KeyLog::new(world.keys)),
+            freezes: FreezeLog::new(world.freezes, identity.clock_is_input),
+            proposals: ProposalLog::new(world.proposals),
             tickets: Tickets::new(options.worker_count),
             shard_count: identity.shard_count,
             clock_is_input: identity.clock_is_input,
@@ -266,6 +279,8 @@ impl Machine {
             identity,
             publications: Arc::new(RwLock::new(world.publications)),
             publishing: None,
+            freezing: None,
+            is_proposing: false,
             committer,
             stations,
             submitted: Vec::new(),
@@ -492,7 +507,7 @@ impl Machine {
             let idle = worker.in_flight_count() == 0 && !worker.has_gated_reads() && !worker.has_open_chunk();
             idle && station.jobs.is_empty() && station.notices.is_empty()
         };
-        self.submitted.is_empty() && self.publishing.is_none() && self.stations.iter().all(at_rest)
+        self.submitted.is_empty() && !self.is_publishing() && self.stations.iter().all(at_rest)
     }
 
     /// Stops in order: the shards as they are, in order, with the shared cells.
@@ -526,10 +541,53 @@ fn opening(epoch: u64, identity: &Identity, now: i64) -> Record {
 
 /// Publishing, as `Engine::publish` does it in several steps.
 impl Machine {
-    /// Whether a publication is under way.
+    /// Whether a publication, a freeze, a thaw or a proposal is under way.
     #[must_use]
     pub fn is_publishing(&self) -> bool {
-        self.publishing.is_some()
+        self.publishing.is_some() || self.freezing.is_some() || self.is_proposing
+    }
+
+    /// Shuts the gate and journals a freeze or a thaw, as `Engine::change_freezes` does. False when it does not fit; then
+    /// nothing has happened.
+    ///
+    /// # Panics
+    /// When a publication or another change is under way.
+    pub fn freeze(&mut self, draft: FreezeDraft, now: i64, margin_ns: i64, confirmed: Option<Verdict>) -> bool {
+        assert!(!self.is_publishing(), "one at a time");
+        let stamped = TimestampNs(self.latest_stamp);
+        let at = self.shared.freezes.next_instant(TimestampNs(now), stamped, margin_ns);
+        let change = draft.at(at);
+        if self.shared.freezes.look(|freezes| freezes.check(&change)).is_err() {
+            return false;
+        }
+        let outbox = self.outbox.clone();
+        FreezeLog::journal(&self.shared, &self.control, change, confirmed, move |_| outbox.push(Message::Froze));
+        self.publish_gate = at.0;
+        self.freezing = Some(at.0);
+        true
+    }
+
+    /// Proposes something, or rejects a proposal, as `Engine::propose` and `Engine::settle` do. False when it does not fit.
+    pub fn change_proposals(&mut self, change: ProposalChange) -> bool {
+        if self.shared.proposals.look(|proposals| proposals.check(&change)).is_err() {
+            return false;
+        }
+        let outbox = self.outbox.clone();
+        self.control.push_all([record_of(&self.shared, change, move || outbox.push(Message::Proposed))]);
+        self.is_proposing = true;
+        true
+    }
+
+    /// The proposal or verdict is durable.
+    pub fn proposed(&mut self) {
+        self.is_proposing = false;
+    }
+
+    /// The change is durable and honoured: the gate opens.
+    pub fn froze(&mut self) {
+        let Some(at) = self.freezing.take() else { return };
+        self.latest_stamp = self.latest_stamp.max(at);
+        self.publish_gate = i64::MAX;
     }
 
     /// Claims the id, shuts the gate, compiles and journals. False when the effective time is too early or the id is
@@ -541,7 +599,7 @@ impl Machine {
     /// # Panics
     /// When a publication is under way.
     pub fn publish(&mut self, draft: Draft, now: i64) -> Result<bool, Trouble> {
-        assert!(self.publishing.is_none(), "one publication at a time");
+        assert!(!self.is_publishing(), "one publication at a time");
         let effective_at = draft.effective_at.0;
         let partner = self.dictionary.text(draft.partner).unwrap_or_default();
         let id = (!draft.transaction_id.is_empty()).then(|| self.hasher.transaction(&partner, &draft.transaction_id));
@@ -567,7 +625,7 @@ impl Machine {
             Err(error) => return Err(Trouble::Broken(format!("a simulated programme is fit, but: {error}"))),
         };
         let outbox = self.outbox.clone();
-        press.journal(publication, move |_| outbox.push(Message::Published));
+        press.journal(publication, None, move |_| outbox.push(Message::Published));
         self.publish_gate = effective_at;
         self.publishing = Some(Publishing { program, id, adopted_count: 0 });
         Ok(true)

@@ -7,8 +7,8 @@
 //! every answer, record and recovered state is held to them.
 //!
 //! [`machine`] is the ledger, [`edge`] the service's protocol in small, [`traffic`] what clients ask, [`clients`] what
-//! they hold the ledger to, [`model`], [`orders`], [`judge`], [`bounds`], [`rooms`], [`shares`], [`ladder`], [`lots`] and
-//! [`compare`] what must come out, [`watch`] the shared cells, [`life`] and [`steps`] the scheduler.
+//! they hold the ledger to, [`model`], [`orders`], [`judge`], [`bounds`], [`rooms`], [`shares`], [`ladder`], [`lots`],
+//! [`freezes`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and [`steps`] the scheduler.
 //!
 //! What must stay true: a run depends on its seed and options alone: no clock, thread, address or hash order; a failure
 //! names the seed that shows it again.
@@ -22,6 +22,7 @@ pub mod compare;
 pub mod dice;
 pub mod edge;
 pub mod facts;
+pub mod freezes;
 pub mod judge;
 pub mod ladder;
 pub mod life;

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Action, Name, Posting, ReceiptName, Verdict};
+use super::freezes::{FreezeList, Frozen};
 use super::judge::{Event, judge, judge_activity, judge_most, last_day_of, local_date, refusal_by_time};
 use super::lots::{Issuers, LotMove, LotName, expired, extend, take, take_own};
 use super::orders::{Links, give_back};
@@ -158,6 +159,8 @@ pub struct Model {
     pub shards: BTreeMap<u16, (u64, i64, Vec<Name>)>,
     /// The numbers of the names of those who asked for something.
     pub issuers: Issuers,
+    /// What was frozen when.
+    pub freezes: FreezeList,
     cells: BTreeMap<Name, CellModel>,
     /// By position: the shard and number of a record, for records that say where the one before lies.
     by_seq: BTreeMap<(u16, u64), usize>,
@@ -233,6 +236,17 @@ impl Model {
         Ok(())
     }
 
+    /// Takes a freeze or a thaw.
+    ///
+    /// # Errors
+    /// When something was posted before at or after its instant.
+    pub fn freeze(&mut self, frozen: Frozen, begins: bool, at: i64) -> Result<(), Broken> {
+        let latest = self.shards.values().map(|(_, posted_at, _)| *posted_at).max();
+        must!(latest.is_none_or(|latest| latest < at), "{frozen:?} is frozen or thawed at {at}, after {latest:?}");
+        self.freezes.take(frozen, begins, at);
+        Ok(())
+    }
+
     /// Takes the next journaled command, after checking all that can be checked about it.
     ///
     /// # Errors
@@ -287,6 +301,10 @@ impl Model {
         let Some((version, rules)) = self.version_at(happened_at.min(posting.posted_at)) else {
             return Err(format!("a version judges the command of position {}", posting.position));
         };
+        let frozen = self.freezes.refusal(&posting.partner, &posting.account, &posting.action, posting.posted_at);
+        if let Some(refusal) = frozen {
+            return expect_frozen(posting, refusal, before, version, rules.earn_wallet);
+        }
         let refusal = refusal_by_time(rules, happened_at, posting.posted_at);
         must!(refusal.is_none(), "the event of position {} is refused: {refusal:?}", posting.position);
         let posted_at = posting.posted_at;
@@ -629,4 +647,26 @@ impl Model {
         }
         self.accounts.entry(posting.account.clone()).or_default().push(account);
     }
+}
+
+/// What earns or burns with something frozen is refused on record, whatever else would be.
+fn expect_frozen(
+    posting: &Posting,
+    refusal: Refusal,
+    account: Option<&AccountModel>,
+    version: u32,
+    wallet: usize,
+) -> Result<Verdict, Broken> {
+    let Some(account) = account else {
+        return Err(format!("nothing is on record of an account that is not there, at {}", posting.position));
+    };
+    let is_redemption = matches!(posting.action, Action::Redeem { .. });
+    Ok(Verdict {
+        refusal: Some(refusal),
+        program: version,
+        wallet,
+        balance_after: account.balance(wallet, posting.posted_at),
+        totals: [0, 0, 0, i64::from(is_redemption), 0],
+        ..Verdict::default()
+    })
 }

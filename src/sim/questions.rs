@@ -33,6 +33,9 @@ pub struct Question {
     pub shown: u64,
     /// Commands on the account that had been decided before, and what the cells showed.
     pub decided: Option<(usize, BTreeMap<Name, Glance>)>,
+    /// Freezes and thaws that were honoured when it was decided: a question announces no stamp, so one that comes later
+    /// may lie before it.
+    pub freeze_count: usize,
 }
 
 impl Question {
@@ -119,6 +122,12 @@ impl Question {
             must!(found.refusal == expected, "no version judges the quote, so it is not {found:?}");
             return Ok(());
         };
+        let freezes = model.freezes.first(self.freeze_count);
+        let frozen = freezes.refusal(partner, &self.account, action, posted_at);
+        if frozen.is_some() {
+            must!(found.refusal == frozen, "the quote is refused as {frozen:?}, not {found:?}");
+            return Ok(());
+        }
         let by_time = refusal_by_time(rules, happened_at, posted_at);
         if by_time.is_some() {
             must!(found.refusal == by_time, "the quote is refused as {by_time:?}, not {found:?}");

@@ -7,6 +7,7 @@ use super::clients::{Begun, Verified};
 use super::dice::Dice;
 use super::edge::{Answer, Told};
 use super::facts::{Posting, Request};
+use super::freezes::Frozen;
 use super::life::{Life, Simulation};
 use super::machine::{Machine, Message, Trouble};
 use super::model::Broken;
@@ -14,6 +15,7 @@ use super::questions::Question;
 use super::rules::{Rules, Window};
 use crate::ledger::decision::Movement;
 use crate::ledger::types::{SymbolId, TimestampNs};
+use crate::shard::freezing::FreezeDraft;
 use crate::shard::job::Job;
 use crate::shard::publishing::Draft;
 
@@ -38,11 +40,12 @@ enum Kind {
     MaintainIds,
     RenewMark,
     Publish,
+    Freeze,
     Time,
 }
 
 /// Each kind of step with its usual weight.
-const KINDS: [(Kind, u64); 13] = [
+const KINDS: [(Kind, u64); 14] = [
     (Kind::Client, 30),
     (Kind::Decide, 30),
     (Kind::Seal, 12),
@@ -55,6 +58,7 @@ const KINDS: [(Kind, u64); 13] = [
     (Kind::MaintainIds, 12),
     (Kind::RenewMark, 1),
     (Kind::Publish, 1),
+    (Kind::Freeze, 1),
     (Kind::Time, 6),
 ];
 
@@ -64,7 +68,7 @@ impl Weights {
     pub fn draw(dice: &mut Dice, is_heavy: bool) -> Self {
         Self(KINDS.map(|(kind, weight)| match kind {
             Kind::Commit if is_heavy => 8,
-            Kind::Publish => 1 + dice.below(3),
+            Kind::Publish | Kind::Freeze => 1 + dice.below(3),
             _ => weight * dice.pick(&[2, 10, 10, 10, 30]),
         }))
     }
@@ -93,6 +97,7 @@ impl Simulation {
             Kind::Client => self.client_acts()?,
             Kind::Time => self.time_passes()?,
             Kind::Publish => self.publish()?,
+            Kind::Freeze => self.freeze()?,
             _ => self.with_life(|all, life| all.machine_acts(life, kind))?,
         }
         self.with_life(Self::deliver)
@@ -148,7 +153,7 @@ impl Simulation {
                 Ok(())
             }
             Kind::RenewMark => life.machine.renew_mark(),
-            Kind::Client | Kind::Publish | Kind::Time => unreachable!("handled by the caller"),
+            Kind::Client | Kind::Publish | Kind::Freeze | Kind::Time => unreachable!("handled by the caller"),
         }
     }
 
@@ -170,6 +175,8 @@ impl Simulation {
                 if let Some(question) = life.questions.get_mut(&call) {
                     let count = life.decided.get(&question.account).map_or(0, Vec::len);
                     question.decided = Some((count, life.watch.glance()));
+                    let freezes = &life.machine.shared.freezes;
+                    question.freeze_count = freezes.look(|freezes| freezes.changes().len());
                 }
                 self.note(|| format!("worker {worker} looks for call {call}"));
             }
@@ -354,7 +361,7 @@ impl Simulation {
                 }
                 None => life.edge.account(&mut life.machine, call, &account, stamp),
             }
-            life.questions.insert(call, Question { account, quote, stamp, shown, decided: None });
+            life.questions.insert(call, Question { account, quote, stamp, shown, decided: None, freeze_count: 0 });
             Ok(())
         })
     }
@@ -398,9 +405,48 @@ impl Simulation {
             let id = if is_named { format!("pub-{}", all.dice.below(40)) } else { String::new() };
             let partner = if is_named { super::asked::intern(&life.machine, "north") } else { SymbolId::EMPTY };
             let effective = TimestampNs(effective_at);
-            let draft = Draft { source, effective_at: effective, partner, transaction_id: id.into() };
+            let actor = if is_named { "key:0000000000000000".into() } else { Box::default() };
+            let transaction_id = id.into();
+            let draft = Draft { source, effective_at: effective, partner, transaction_id, actor, confirmed: None };
             let is_begun = life.machine.publish(draft, all.now)?;
             all.note(|| format!("a version for {effective_at} is published: {is_begun}"));
+            Ok(())
+        })
+    }
+
+    /// Somebody freezes something, or thaws what is frozen.
+    fn freeze(&mut self) -> Result<(), Trouble> {
+        self.with_life(|all, life| {
+            if life.machine.is_publishing() || all.model.versions.is_empty() {
+                return Ok(());
+            }
+            if all.dice.percent(40) {
+                let change = super::freezes::proposal(&mut all.dice, &life.machine, all.now);
+                let is_begun = life.machine.change_proposals(change);
+                all.note(|| format!("a proposal is made or rejected: {is_begun}"));
+                return Ok(());
+            }
+            let live = all.model.freezes.live();
+            let thaws = !live.is_empty() && all.dice.percent(if live.len() > 2 { 70 } else { 35 });
+            let frozen = match thaws {
+                true => all.dice.pick(&live).clone(),
+                false => Frozen::draw(&mut all.dice, &mut all.traffic, all.now),
+            };
+            let draft = FreezeDraft {
+                subject: frozen.subject(&life.machine),
+                freezes: !thaws,
+                by: "key:0000000000000000".into(),
+                reason_code: "simulated".into(),
+                note: Box::default(),
+            };
+            let margin_ns = *all.dice.pick(&[0, 1_000_000, NS_PER_SECOND]);
+            let confirmed = super::freezes::verdict(&mut all.dice, &life.machine, all.now);
+            let is_confirmed = confirmed.is_some();
+            let is_begun = life.machine.freeze(draft, all.now, margin_ns, confirmed);
+            if is_begun && is_confirmed {
+                all.report.reach("a proposal was confirmed");
+            }
+            all.note(|| format!("{frozen:?} is frozen ({}): {is_begun}", !thaws));
             Ok(())
         })
     }

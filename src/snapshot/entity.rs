@@ -4,10 +4,15 @@
 //! format's number; decoding then encoding gives the same bytes.
 
 use crate::access::keys::KeyChange;
+use crate::access::proposals::Proposals;
 use crate::codec::{DecodeError, Reader, put_signed, put_string, put_unsigned};
-use crate::journal::record::{Publication, decode_key_change, encode_key_change};
+use crate::journal::record::{
+    Publication, decode_freeze_change, decode_key_change, decode_proposal, encode_freeze_change, encode_key_change,
+    encode_proposal,
+};
 use crate::ledger::account::PartnerAccount;
 use crate::ledger::decision::CellUse;
+use crate::ledger::freeze::FreezeChange;
 use crate::ledger::packed::{FORMAT, FORMAT_WITH_MORE, Packed};
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
@@ -23,6 +28,8 @@ const KIND_ACCOUNT: u8 = 6;
 const KIND_PARTNER: u8 = 7;
 const KIND_CELL_OF_SUBJECT: u8 = 8;
 const KIND_KEY_CHANGE: u8 = 40;
+const KIND_FREEZE_CHANGE: u8 = 42;
+const KIND_PROPOSALS: u8 = 43;
 
 /// An entity of the state space. The order of the kinds is the order of the keys: what others refer to comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +42,10 @@ pub enum Entity {
     Program(Position, Box<Publication>),
     /// A change of keys: its number, from 0, and the position of its record.
     KeyChange(u32, Position, KeyChange),
+    /// A freeze or a thaw: its number, from 0, and the position of its record.
+    FreezeChange(u32, Position, FreezeChange),
+    /// What waits for a second person.
+    Proposals(Box<Proposals>),
     /// A shared counter: its version, what it has used, and until which UTC day it is kept.
     Cell(CellId, u64, i64, Day),
     /// A shard: its last record and latest posting time.
@@ -124,6 +135,7 @@ impl Entity {
                 key(KIND_ITEM, control, u64::from(id.0))
             }
             Self::Program(position, publication) => {
+                out[0] = if publication.has_actor() { FORMAT_WITH_MORE } else { FORMAT };
                 put_unsigned(&mut out, position.0);
                 publication.encode(&mut out);
                 key(KIND_PROGRAM, control, u64::from(publication.version.0))
@@ -132,6 +144,15 @@ impl Entity {
                 put_unsigned(&mut out, position.0);
                 encode_key_change(&mut out, change);
                 key(KIND_KEY_CHANGE, control, u64::from(*number))
+            }
+            Self::FreezeChange(number, position, change) => {
+                put_unsigned(&mut out, position.0);
+                encode_freeze_change(&mut out, change);
+                key(KIND_FREEZE_CHANGE, control, u64::from(*number))
+            }
+            Self::Proposals(proposals) => {
+                put_proposals(&mut out, proposals);
+                key(KIND_PROPOSALS, control, 0)
             }
             Self::Cell(id, version, used, retain_until) => {
                 put_unsigned(&mut out, *version);
@@ -175,7 +196,7 @@ impl Entity {
         let mut reader = Reader::new(value);
         let has_more = match (reader.byte()?, kind) {
             (FORMAT, _) => false,
-            (FORMAT_WITH_MORE, KIND_ACCOUNT | KIND_PARTNER) => true,
+            (FORMAT_WITH_MORE, KIND_ACCOUNT | KIND_PARTNER | KIND_PROGRAM) => true,
             _ => return Err(DecodeError::UnknownTag),
         };
         let entity = match kind {
@@ -191,12 +212,21 @@ impl Entity {
                 };
                 Self::Item(ItemId(small()?), item)
             }
-            KIND_PROGRAM => Self::Program(Position(reader.unsigned()?), Box::new(Publication::decode(&mut reader)?)),
+            KIND_PROGRAM => {
+                let position = Position(reader.unsigned()?);
+                Self::Program(position, Box::new(Publication::decode(&mut reader, has_more)?))
+            }
             KIND_KEY_CHANGE => {
                 let position = Position(reader.unsigned()?);
                 let kind = reader.byte()?;
                 Self::KeyChange(small()?, position, decode_key_change(kind, &mut reader)?)
             }
+            KIND_FREEZE_CHANGE => {
+                let position = Position(reader.unsigned()?);
+                let kind = reader.byte()?;
+                Self::FreezeChange(small()?, position, decode_freeze_change(kind, &mut reader)?)
+            }
+            KIND_PROPOSALS if number == 0 => Self::Proposals(Box::new(get_proposals(&mut reader)?)),
             KIND_CELL | KIND_CELL_OF_SUBJECT => {
                 small()?;
                 let (version, used) = (reader.unsigned()?, reader.signed()?);
@@ -230,12 +260,34 @@ impl Entity {
         // What the first format can say is said in it.
         let needs_more = match &entity {
             // Its own decoder has seen to that.
-            Self::Account(..) => has_more,
+            Self::Account(..) | Self::Program(..) => has_more,
             Self::Partner(_, _, _, account) => (account.redeemed, account.expired) != (0, 0),
             _ => false,
         };
         if needs_more == has_more { Ok(entity) } else { Err(DecodeError::Contradiction) }
     }
+}
+
+fn put_proposals(out: &mut Vec<u8>, proposals: &Proposals) {
+    put_unsigned(out, u64::from(proposals.count()));
+    put_unsigned(out, u64::from(proposals.change_count()));
+    put_unsigned(out, proposals.last().map_or(0, |last| last.0 + 1));
+    put_unsigned(out, proposals.iter().count() as u64);
+    for (position, proposal) in proposals.iter() {
+        put_unsigned(out, position.0);
+        encode_proposal(out, proposal);
+    }
+}
+
+fn get_proposals(reader: &mut Reader<'_>) -> Result<Proposals, DecodeError> {
+    let (count, change_count) = (reader.number()?, reader.number()?);
+    let last = reader.unsigned()?.checked_sub(1).map(Position);
+    let pending = (0..reader.count()?).map(|_| Ok((Position(reader.unsigned()?), decode_proposal(reader)?)));
+    let pending = pending.collect::<Result<Vec<_>, DecodeError>>()?;
+    if !pending.is_sorted_by(|(_, one), (_, next)| one.number < next.number) {
+        return Err(DecodeError::Contradiction);
+    }
+    Ok(Proposals::restored(pending, count, change_count, last))
 }
 
 fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
@@ -308,6 +360,7 @@ mod tests {
             partner: SymbolId(0),
             transaction_id: "p-1".into(),
             source: "[program]".into(),
+            actor: Box::default(),
         };
         let of_store = CellId { name: SymbolId(2), subject: [SymbolId(3), SymbolId(4), SymbolId(0)], period: -7 };
         let entities = [

@@ -9,6 +9,7 @@
 
 pub mod cursor;
 pub mod entity;
+pub mod key_uses;
 
 use crate::codec::{DecodeError, Reader, put_unsigned};
 use crate::ledger::types::{Position, TimestampNs};
@@ -19,6 +20,8 @@ const MARKER_KEY: &[u8] = b"snapshot-marker";
 const MARKER_FORMAT: u8 = 1;
 /// The format of a marker that promises changes of keys too.
 const MARKER_FORMAT_WITH_KEYS: u8 = 2;
+/// The format of a marker that promises freezes and proposals too.
+const MARKER_FORMAT_WITH_FREEZES: u8 = 3;
 
 /// What a finished snapshot guarantees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +47,10 @@ pub struct Saved {
     pub version_count: u32,
     /// Changes of keys.
     pub key_change_count: u32,
+    /// Freezes and thaws.
+    pub freeze_change_count: u32,
+    /// Proposals and verdicts.
+    pub proposal_change_count: u32,
 }
 
 impl Marker {
@@ -52,8 +59,13 @@ impl Marker {
     /// # Errors
     /// When the store fails.
     pub fn write(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let has_keys = self.saved.key_change_count > 0;
-        let mut bytes = vec![if has_keys { MARKER_FORMAT_WITH_KEYS } else { MARKER_FORMAT }];
+        let has_freezes = self.saved.freeze_change_count > 0 || self.saved.proposal_change_count > 0;
+        let has_keys = has_freezes || self.saved.key_change_count > 0;
+        let mut bytes = vec![match (has_freezes, has_keys) {
+            (true, _) => MARKER_FORMAT_WITH_FREEZES,
+            (false, true) => MARKER_FORMAT_WITH_KEYS,
+            (false, false) => MARKER_FORMAT,
+        }];
         put_unsigned(&mut bytes, self.start.0);
         bytes.extend_from_slice(&self.finished_at.0.to_le_bytes());
         put_unsigned(&mut bytes, self.entity_count);
@@ -62,6 +74,10 @@ impl Marker {
         }
         if has_keys {
             put_unsigned(&mut bytes, u64::from(self.saved.key_change_count));
+        }
+        if has_freezes {
+            put_unsigned(&mut bytes, u64::from(self.saved.freeze_change_count));
+            put_unsigned(&mut bytes, u64::from(self.saved.proposal_change_count));
         }
         let mut batch = Batch::default();
         batch.put(Space::Meta, MARKER_KEY, bytes);
@@ -76,9 +92,10 @@ impl Marker {
         let Some(bytes) = store.get(Space::Meta, MARKER_KEY)? else { return Ok(None) };
         let parse = || -> Result<Self, DecodeError> {
             let mut reader = Reader::new(&bytes);
-            let has_keys = match reader.byte()? {
-                MARKER_FORMAT => false,
-                MARKER_FORMAT_WITH_KEYS => true,
+            let (has_keys, has_freezes) = match reader.byte()? {
+                MARKER_FORMAT => (false, false),
+                MARKER_FORMAT_WITH_KEYS => (true, false),
+                MARKER_FORMAT_WITH_FREEZES => (true, true),
                 _ => return Err(DecodeError::UnknownTag),
             };
             let mut marker = Self {
@@ -90,10 +107,16 @@ impl Marker {
                     item_count: reader.number()?,
                     version_count: reader.number()?,
                     key_change_count: 0,
+                    freeze_change_count: 0,
+                    proposal_change_count: 0,
                 },
             };
             if has_keys {
                 marker.saved.key_change_count = reader.number()?;
+            }
+            if has_freezes {
+                marker.saved.freeze_change_count = reader.number()?;
+                marker.saved.proposal_change_count = reader.number()?;
             }
             reader.finish()?;
             Ok(marker)

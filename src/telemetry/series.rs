@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::calls::{CODES, METHODS};
 use super::{Sources, Standing, Telemetry};
 use crate::ledger::decision::Refusal;
+use crate::ledger::freeze::Freezes;
 use crate::metrics::{Histogram, Metrics, OUTCOMES};
 use crate::shard::engine::Engine;
 
@@ -306,9 +307,42 @@ const JOURNAL: [Series; 16] = [
     }),
 ];
 
+/// What looks like fraud, and what is done about it.
+const FRAUD: [Series; 4] = [
+    labelled(
+        "fraud_signals",
+        MetricType::Counter,
+        "signal",
+        "Commands that look like fraud, by what they show.",
+        |view| {
+            let refusals = |refusal| view.metrics.refusals(refusal);
+            let frozen = [Refusal::AccountFrozen, Refusal::TerminalFrozen, Refusal::CashierFrozen];
+            let signals = [
+                ("velocity_denied", view.metrics.velocity_denials.get()),
+                ("receipt_already_earned", refusals(Refusal::ReceiptAlreadyEarned)),
+                ("frozen", frozen.into_iter().map(refusals).sum()),
+            ];
+            Values::Counters(signals.map(|(signal, count)| (signal.to_owned(), count)).into())
+        },
+    ),
+    labelled("limited", MetricType::Counter, "limit", "Times that a credential met a limit of its own.", |view| {
+        let limits = [("rate", &view.metrics.limited_rate), ("concurrency", &view.metrics.limited_concurrency)];
+        Values::Counters(limits.map(|(limit, counter)| (limit.to_owned(), counter.get())).into())
+    }),
+    gauge(
+        "proposals_waiting",
+        Measure::None,
+        "Acts that wait for a second person, or did when their time ran out.",
+        |view| view.of_engine(|engine| signed(engine.shared.proposals.look(|proposals| proposals.iter().count()))),
+    ),
+    gauge("frozen_subjects", Measure::None, "Accounts, terminals and cashiers that are frozen.", |view| {
+        view.of_engine(|engine| signed(engine.shared.freezes.look(Freezes::live_count)))
+    }),
+];
+
 /// All series, in the order in which they are shown.
 pub fn all() -> impl Iterator<Item = &'static Series> {
-    SERVER.iter().chain(&CALLS).chain(&STAGES).chain(&JOURNAL)
+    SERVER.iter().chain(&CALLS).chain(&STAGES).chain(&JOURNAL).chain(&FRAUD)
 }
 
 /// The label of a refusal: its name in the ledger, as names of labels are written.

@@ -163,6 +163,12 @@ async fn keys_outlive_restarts_with_and_without_a_snapshot_and_history_verifies(
     }
     let keys = house.running.engine().shared.keys.look(|keys| keys.changes().len());
     assert_eq!(keys, 3, "two were issued, one was revoked");
+    // When each was used last is known after an orderly stop, whoever has called since.
+    let uses = |house: &House| house.running.engine().shared.keys.look(tallystick::access::keys::Keys::uses);
+    let before = uses(&house);
+    assert!(!before.is_empty());
+    house = house.reopen().await;
+    assert_eq!(uses(&house), before);
     let store = house.store.clone();
     house.running.shutdown().await.unwrap();
     let report = verify(&store, &VerifyOptions::default(), &mut |_, _| {}).unwrap();

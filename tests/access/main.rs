@@ -2,13 +2,17 @@
 //! TLS, and that no secret is ever logged. All of it through real servers over TCP.
 #![cfg(all(feature = "server", feature = "rocksdb"))]
 
+mod approvals;
 mod certificates;
 #[path = "../grpc_api/support.rs"]
 #[allow(dead_code, reason = "every test file uses a part of this support of its own")]
 mod shop;
 mod support;
 
+mod desk;
+mod freezes;
 mod keys;
+mod limits;
 mod matrix;
 mod process;
 mod scope;

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use crate::support::{House, assert_forbidden, assert_nobody, call, grant, usual};
 
 /// What each role may call, written down a second time: a letter for each, in the order of [`Role::ALL`].
-const EXPECTED: [(&str, &str); 34] = [
+const EXPECTED: [(&str, &str); 42] = [
     ("LedgerService/Quote", "TGB----"),
     ("LedgerService/QuoteBatch", "TGB----"),
     ("LedgerService/Accrue", "TGB----"),
@@ -37,6 +37,14 @@ const EXPECTED: [(&str, &str); 34] = [
     ("OperatorService/RejectHeld", "----O--"),
     ("OperatorService/RestoreExpired", "----O--"),
     ("OperatorService/AdjustBalance", "----O--"),
+    ("FraudService/Freeze", "----O--"),
+    ("FraudService/Thaw", "----O--"),
+    ("FraudService/ListFreezes", "----OU-"),
+    ("FraudService/ListReceiptClaims", "----OU-"),
+    ("FraudService/ListVelocityDenials", "----OU-"),
+    ("ApprovalService/ListProposals", "---POUA"),
+    ("ApprovalService/ConfirmProposal", "---PO-A"),
+    ("ApprovalService/RejectProposal", "---PO-A"),
     ("ProgramService/CheckProgram", "---P---"),
     ("ProgramService/PublishProgram", "---P---"),
     ("ProgramService/GetProgram", "--BPOU-"),

@@ -61,9 +61,13 @@ impl House {
 
     /// Stops the server and starts another on the same store.
     pub async fn reopen(self) -> Self {
+        self.reopen_with(config()).await
+    }
+
+    pub async fn reopen_with(self, config: Config) -> Self {
         let Self { running, store } = self;
         running.shutdown().await.unwrap();
-        Self::open_on(store, config()).await
+        Self::open_on(store, config).await
     }
 
     pub async fn channel(&self) -> Channel {

@@ -9,6 +9,7 @@ mod support;
 
 mod damage;
 mod forgery;
+mod freezes;
 mod operator;
 mod order;
 mod report;

@@ -10,6 +10,7 @@ mod support;
 
 mod directory;
 mod frames;
+mod freezes;
 mod movements;
 mod operator;
 mod profiles;

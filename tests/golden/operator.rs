@@ -56,6 +56,7 @@ fn operation(order: OperatorOrder, decision: Decision) -> Entry {
         reason_code: "staff-party".into(),
         note: "Twelve colleagues on one card; the manager called.".into(),
         operator: "ada".into(),
+        ..Remark::default()
     };
     entry(CommandKind::Operate(Box::new(Operation { remark, order })), decision)
 }
@@ -141,6 +142,17 @@ fn adjustment(units: i64, expires_at: Option<TimestampNs>, lots: Vec<LotChange>)
 
 fn refused(order: OperatorOrder, refusal: Refusal) -> Entry {
     operation(order, Decision { outcome: Outcome::Refused(refusal), balance_after: 12, ..Decision::default() })
+}
+
+/// A correction with whose credentials asked for it and confirmed it, and no name of a person.
+pub fn signed_adjustment() -> Entry {
+    let mut entry = adjustment(25, None, vec![lot_change(mortal(2, 30), 25)]);
+    if let CommandKind::Operate(operation) = &mut entry.command.kind {
+        operation.remark.operator = "".into();
+        operation.remark.actor = "key:0102030405060708".into();
+        operation.remark.confirmer = "key:1112131415161718".into();
+    }
+    entry
 }
 
 pub fn records() -> Vec<(&'static str, Record)> {

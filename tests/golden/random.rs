@@ -106,8 +106,12 @@ fn any_operation() -> impl Strategy<Value = CommandKind> {
         restoration.prop_map(OperatorOrder::Restore),
         adjustment.prop_map(OperatorOrder::Adjust)
     ];
-    (order, "[a-z]{1,64}", ".{0,128}", ".{1,32}").prop_map(|(order, reason_code, note, operator)| {
-        let remark = Remark { reason_code: reason_code.into(), note: note.into(), operator: operator.into() };
+    let signed = prop_oneof![Just((String::new(), String::new())), ("key:[0-9a-f]{16}", "(key:[0-9a-f]{16})?")];
+    let told = (order, "[a-z]{1,64}", ".{0,128}", ".{1,32}", signed);
+    told.prop_map(|(order, reason_code, note, operator, (actor, confirmer))| {
+        let (reason_code, note) = (reason_code.into(), note.into());
+        let remark =
+            Remark { reason_code, note, operator: operator.into(), actor: actor.into(), confirmer: confirmer.into() };
         CommandKind::Operate(Box::new(Operation { remark, order }))
     })
 }

@@ -273,6 +273,7 @@ pub fn publication() -> Publication {
         partner: SymbolId(2),
         transaction_id: "publish-2".into(),
         source: "[program]\nname = \"corner\"\n".into(),
+        actor: Box::default(),
     }
 }
 
@@ -308,6 +309,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     .chain(crate::movements::records())
     .chain(crate::profiles::records())
     .chain(crate::operator::records())
+    .chain(crate::freezes::records())
     .collect()
 }
 

@@ -67,6 +67,7 @@ fn entities() -> Vec<(&'static str, Entity)> {
     .chain(crate::movements::entities())
     .chain(crate::profiles::entities())
     .chain(crate::operator::entities())
+    .chain(crate::freezes::entities())
     .collect()
 }
 
@@ -97,7 +98,7 @@ fn the_identity_the_marker_and_the_high_water_mark_keep_their_bytes() {
         id_key: [2; 16],
     };
     identity.write(&store).expect("memory takes it");
-    let saved = Saved { symbol_count: 301, item_count: 70_001, version_count: 2, key_change_count: 0 };
+    let saved = Saved { symbol_count: 301, item_count: 70_001, version_count: 2, ..Saved::default() };
     let marker = Marker { start: Position(1_000_000_000), finished_at: NOON, entity_count: 70_000, saved };
     marker.write(&store).expect("memory takes it");
     let with_keys = Marker { saved: Saved { key_change_count: 300, ..saved }, ..marker };
@@ -106,6 +107,12 @@ fn the_identity_the_marker_and_the_high_water_mark_keep_their_bytes() {
     let kept = golden("meta-snapshot-marker-keys", &other.get(Space::Meta, b"snapshot-marker").unwrap().unwrap());
     other.overwrite(Space::Meta, b"snapshot-marker", &kept);
     assert_eq!(Marker::read(&other).expect("it is whole"), Some(with_keys));
+    let with_freezes = Marker { saved: Saved { freeze_change_count: 4, proposal_change_count: 5, ..saved }, ..marker };
+    let other = MemoryStore::new();
+    with_freezes.write(&other).expect("memory takes it");
+    let kept = golden("meta-snapshot-marker-freezes", &other.get(Space::Meta, b"snapshot-marker").unwrap().unwrap());
+    other.overwrite(Space::Meta, b"snapshot-marker", &kept);
+    assert_eq!(Marker::read(&other).expect("it is whole"), Some(with_freezes));
     let mark = HighWater { end: Position(1_000_000_005), hash: [0xcd; 32] };
     let journal = StoreJournal::new(Arc::new(store.clone()));
     journal.write_high_water(&mark).expect("memory takes it");

@@ -236,7 +236,7 @@ impl Real {
         let mut held = self.cells.hold(all);
         let mut rooms: Vec<CellRoom> = wanted.iter().map(|draw| held.room(draw)).collect();
         rooms.extend(returned.iter().map(|taken| held.return_to(taken)));
-        let context = Context { program: &self.program, posted_at: now, rooms: &rooms };
+        let context = Context { program: &self.program, posted_at: now, rooms: &rooms, frozen: None };
         let before = shard_digest(&self.state);
         let mut quoted = Decision::default();
         self.state.decide(&command, &context, &mut quoted);

@@ -9,9 +9,11 @@ use tallystick::clock::Clock;
 use tallystick::ledger::account::Account;
 use tallystick::ledger::command::{Activity, CommandKind, Enrolment, Loading, Redemption};
 use tallystick::ledger::decision::{LotKey, Movement, Refusal};
+use tallystick::ledger::freeze::Subject;
 use tallystick::ledger::held::{HeldChange, HeldTransaction};
 use tallystick::ledger::operator::{Adjustment, OperatorOrder};
 use tallystick::ledger::types::{CellId, MonthDay, SymbolId, TimestampNs, WalletId};
+use tallystick::shard::freezing::FreezeDraft;
 
 use crate::support::edge::{Accrue, Answer, Edge, LineText};
 use crate::support::{Ledger, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, programs};
@@ -149,6 +151,7 @@ impl Runner<'_> {
                 let cell = CellId::whole(self.ledger.engine.dictionary.find(budget).expect("the budget has a number"));
                 self.ledger.engine.shared.cells.copy().get(&cell).map_or(0, |cell| cell.used).to_string()
             }
+            [verb @ ("freeze" | "thaw"), subject] => self.freeze(subject, *verb == "freeze"),
             ["clock", by] => {
                 self.ledger.clock.advance(duration_ns(by));
                 "moved".to_owned()
@@ -159,6 +162,27 @@ impl Runner<'_> {
                 "published".to_owned()
             }
             _ => panic!("no such command: {command:?}"),
+        }
+    }
+
+    /// Freezes or thaws `account:ID`, `till:STORE/TERMINAL` or `cashier:ID`, the latter two of north.
+    fn freeze(&self, subject: &str, freezes: bool) -> String {
+        let edge = self.edge("north");
+        let symbol = |text: &str| edge.symbol(text).expect("there is room for a name");
+        let subject = match subject.split_once(':') {
+            Some(("account", id)) => Subject::Account(id.into()),
+            Some(("till", place)) => {
+                let (store, terminal) = place.split_once('/').expect("a store and a terminal");
+                Subject::Terminal { partner: edge.partner, store: symbol(store), terminal: symbol(terminal) }
+            }
+            Some(("cashier", id)) => Subject::Cashier { partner: edge.partner, cashier: symbol(id) },
+            _ => panic!("no such subject: {subject:?}"),
+        };
+        let draft =
+            FreezeDraft { subject, freezes, by: "desk".into(), reason_code: "test".into(), note: Box::default() };
+        match self.ledger.engine.change_freezes(draft, None) {
+            Ok(_) => if freezes { "frozen" } else { "thawed" }.to_owned(),
+            Err(error) => error.to_string(),
         }
     }
 

@@ -17,6 +17,7 @@
 //! release ID | reject ID [id=T]            what is held of a transaction, decided by an operator
 //! restore ACCOUNT ID until=+5d [by=PARTNER]  what died with a transaction
 //! adjust ACCOUNT UNITS [until=+5d]         a correction
+//! freeze SUBJECT | thaw SUBJECT           of north: account:ID, till:STORE/TERMINAL or cashier:ID
 //! held ACCOUNT                             what waits for an operator
 //! balance ACCOUNT | totals ACCOUNT         what the account holds; its lifetime totals
 //! lots ACCOUNT | ends ACCOUNT              what is alive, lot by lot; what was spent, died and was refused
@@ -37,6 +38,7 @@ mod accounts;
 mod budgets;
 mod caps;
 mod earning;
+mod freezes;
 mod identifiers;
 mod language;
 mod members;
@@ -61,6 +63,7 @@ fn all_tables() -> Vec<Table> {
         budgets::all_tables,
         caps::all_tables,
         earning::all_tables,
+        freezes::all_tables,
         identifiers::all_tables,
         members::all_tables,
         once::all_tables,

@@ -412,7 +412,7 @@ impl<'a> Edge<'a> {
             OperatorOrder::Restore(_) => ("restore", Refusal::AlreadyRestored),
             OperatorOrder::Adjust(_) => ("adjust", Refusal::InvalidCommand),
         };
-        let remark = Remark { reason_code: "tested".into(), note: "".into(), operator: "ada".into() };
+        let remark = Remark { reason_code: "tested".into(), note: "".into(), operator: "ada".into(), ..<_>::default() };
         let command = Command {
             account_id: account.into(),
             transaction_id: transaction_id.into(),

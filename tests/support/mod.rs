@@ -166,8 +166,14 @@ impl Ledger {
     }
 
     pub fn publish(&self, source: &str, effective_at: TimestampNs) {
-        let draft =
-            Draft { source: source.to_owned(), effective_at, partner: SymbolId::EMPTY, transaction_id: Box::default() };
+        let draft = Draft {
+            source: source.to_owned(),
+            effective_at,
+            partner: SymbolId::EMPTY,
+            transaction_id: Box::default(),
+            actor: Box::default(),
+            confirmed: None,
+        };
         if let Err(error) = self.engine.publish(draft) {
             panic!("the version is not published: {error}: {error:?}");
         }

@@ -18,6 +18,7 @@ use tallystick::program::{Symbols, SymbolsFull, compile};
 use tallystick::recovery::ids_of;
 use tallystick::shard::committer::{Committed, Committer, Defined, Progress, Submitted};
 use tallystick::shard::control::Control;
+use tallystick::shard::freezing::FreezeLog;
 use tallystick::shard::job::{CommandBatch, CommandJob, CommandOutcome, Job};
 use tallystick::shard::snapshotter::{RunState, SnapshotRun};
 use tallystick::shard::tickets::Tickets;
@@ -67,6 +68,8 @@ impl Rig {
             cells: world.cells,
             ids: recovered.ids,
             keys: Arc::new(tallystick::access::keys::KeyLog::new(world.keys)),
+            freezes: FreezeLog::new(world.freezes, setup.clock_is_input),
+            proposals: tallystick::shard::proposing::ProposalLog::new(world.proposals),
             tickets: Tickets::new(1),
             shard_count: setup.shard_count,
             clock_is_input: setup.clock_is_input,
@@ -113,6 +116,7 @@ impl Rig {
             partner: SymbolId::EMPTY,
             transaction_id: Box::default(),
             source: source.into(),
+            actor: Box::default(),
         };
         let program = Arc::new(program);
         self.control.push(&Record::Program(publication.clone()), None);

@@ -45,7 +45,7 @@ impl Page {
 }
 
 /// All pages, in the order of their numbers.
-pub const PAGES: [Page; 43] = [
+pub const PAGES: [Page; 49] = [
     page(1, "ACCOUNT_UNKNOWN", include_str!("../../../docs/errors/0001-account-unknown.md")),
     page(2, "TRANSACTION_ID_REUSED", include_str!("../../../docs/errors/0002-transaction-id-reused.md")),
     page(3, "RECEIPT_ALREADY_EARNED", include_str!("../../../docs/errors/0003-receipt-already-earned.md")),
@@ -70,6 +70,9 @@ pub const PAGES: [Page; 43] = [
     page(22, "ALREADY_RESTORED", include_str!("../../../docs/errors/0022-already-restored.md")),
     page(23, "IDENTIFIER_TAKEN", include_str!("../../../docs/errors/0023-identifier-taken.md")),
     page(24, "IDENTIFIER_UNKNOWN", include_str!("../../../docs/errors/0024-identifier-unknown.md")),
+    page(25, "ACCOUNT_FROZEN", include_str!("../../../docs/errors/0025-account-frozen.md")),
+    page(26, "TERMINAL_FROZEN", include_str!("../../../docs/errors/0026-terminal-frozen.md")),
+    page(27, "CASHIER_FROZEN", include_str!("../../../docs/errors/0027-cashier-frozen.md")),
     page(1001, "INVALID_REQUEST", include_str!("../../../docs/errors/1001-invalid-request.md")),
     page(1002, "CREDENTIAL_INVALID", include_str!("../../../docs/errors/1002-credential-invalid.md")),
     page(1003, "NOT_PERMITTED", include_str!("../../../docs/errors/1003-not-permitted.md")),
@@ -89,4 +92,7 @@ pub const PAGES: [Page; 43] = [
     page(1017, "DEADLINE_OUTCOME_UNKNOWN", include_str!("../../../docs/errors/1017-deadline-outcome-unknown.md")),
     page(1030, "KEY_UNKNOWN", include_str!("../../../docs/errors/1030-key-unknown.md")),
     page(1031, "KEY_CHANGE_REFUSED", include_str!("../../../docs/errors/1031-key-change-refused.md")),
+    page(1032, "PROPOSAL_UNKNOWN", include_str!("../../../docs/errors/1032-proposal-unknown.md")),
+    page(1033, "PROPOSAL_REFUSED", include_str!("../../../docs/errors/1033-proposal-refused.md")),
+    page(1034, "RATE_LIMITED", include_str!("../../../docs/errors/1034-rate-limited.md")),
 ];

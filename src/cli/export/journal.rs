@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::offline::{OfflineJournal, shown};
 use crate::access::keys::{KeyChange, KeyIssue, Proof};
+use crate::access::proposals::ProposalChange;
 use crate::cli::error::CliError;
 use crate::cli::output::{Progress, counted};
 use crate::journal::Journal;
@@ -18,6 +19,7 @@ use crate::journal::frame::RecordView;
 use crate::journal::record::{Entry, PreviousRecord, Record};
 use crate::ledger::command::{Basket, CommandKind};
 use crate::ledger::decision::{Decision, LotKey, Movement, Refusal};
+use crate::ledger::freeze::{FreezeChange, Subject};
 use crate::ledger::held::HeldChange;
 use crate::ledger::operator::{HeldOriginal, Operation, OperatorOrder, Remark};
 use crate::ledger::program::{LineClass, Program};
@@ -80,8 +82,11 @@ fn write_record(
             "partner": text(&world.dictionary, publication.partner),
             "transaction_id": publication.transaction_id,
             "source": publication.source,
+            "actor": publication.actor,
         }),
         Record::Key(change) => key_as_json(change),
+        Record::Freeze(change) => freeze_as_json(&world.dictionary, change),
+        Record::Proposal(change) => proposal_as_json(&world.dictionary, change),
     };
     if let Some(fields) = line.as_object_mut() {
         let shard = if view.shard == ShardId::CONTROL { Value::Null } else { view.shard.0.into() };
@@ -92,6 +97,55 @@ fn write_record(
     }
     serde_json::to_writer(&mut *to, &line)?;
     to.write_all(b"\n")
+}
+
+/// What was proposed to a second person, and what became of it. The act itself is on record when it is done.
+fn proposal_as_json(dictionary: &Dictionary, change: &ProposalChange) -> Value {
+    match change {
+        ProposalChange::Proposed(proposal) => json!({
+            "kind": "proposal",
+            "proposal_id": proposal.number,
+            "act": proposal.act.name(),
+            "partner": text(dictionary, proposal.partner),
+            "transaction_id": proposal.transaction_id,
+            "actor": proposal.by,
+            "create_time": shown(proposal.at),
+            "expire_time": shown(proposal.expires_at),
+            "content_hash": blake3::hash(&proposal.content).to_hex().as_str(),
+        }),
+        ProposalChange::Settled(verdict) => json!({
+            "kind": if verdict.confirms { "proposal-confirmed" } else { "proposal-rejected" },
+            "proposal_id": verdict.number,
+            "actor": verdict.by,
+            "time": shown(verdict.at),
+            "note": verdict.note,
+        }),
+    }
+}
+
+/// What was frozen or thawed, by whom and why.
+fn freeze_as_json(dictionary: &Dictionary, change: &FreezeChange) -> Value {
+    let name = |symbol| text(dictionary, symbol);
+    let mut line = json!({
+        "kind": if change.freezes { "freeze" } else { "thaw" },
+        "since_time": shown(change.at),
+        "actor": change.by,
+        "reason_code": change.reason_code,
+        "note": change.note,
+    });
+    let subject = match &change.subject {
+        Subject::Account(id) => json!({ "account_id": id }),
+        Subject::Terminal { partner, store, terminal } => json!({
+            "partner": name(*partner),
+            "store": name(*store),
+            "terminal": name(*terminal),
+        }),
+        Subject::Cashier { partner, cashier } => json!({ "partner": name(*partner), "cashier": name(*cashier) }),
+    };
+    if let (Some(line), Value::Object(subject)) = (line.as_object_mut(), subject) {
+        line.extend(subject);
+    }
+    line
 }
 
 /// A change of keys, without the hash of a secret.
@@ -212,7 +266,7 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
 
 /// What an operator asked: its kind, the name of what it is about, and that.
 fn operation_as_json(dictionary: &Dictionary, operation: &Operation) -> (&'static str, &'static str, Value) {
-    let Remark { reason_code, note, operator } = &operation.remark;
+    let Remark { reason_code, note, operator, actor, confirmer } = &operation.remark;
     let (kind, what, mut content) = match &operation.order {
         OperatorOrder::Release(original) => ("release", "original", held_as_json(original)),
         OperatorOrder::Reject(original) => ("rejection", "original", held_as_json(original)),
@@ -234,6 +288,8 @@ fn operation_as_json(dictionary: &Dictionary, operation: &Operation) -> (&'stati
         fields.insert("reason_code".to_owned(), reason_code.to_string().into());
         fields.insert("note".to_owned(), note.to_string().into());
         fields.insert("operator".to_owned(), operator.to_string().into());
+        fields.insert("actor".to_owned(), actor.to_string().into());
+        fields.insert("confirmer".to_owned(), confirmer.to_string().into());
     }
     (kind, what, content)
 }

@@ -5,12 +5,12 @@
 
 use super::{
     Entry, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL, KIND_ACCRUAL,
-    KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_KEY_ISSUED, KIND_KEY_REVOKED, KIND_LINKING,
-    KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY,
-    KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING,
-    KIND_REFUSED_REDEMPTION, KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL,
-    Opening, Parts, PreviousRecord, Publication, Record, decode_key_change, has_subject, implied_lot, named_cells,
-    operator,
+    KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_FREEZE, KIND_ITEM, KIND_KEY_ISSUED, KIND_KEY_REVOKED,
+    KIND_LINKING, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_PROGRAM_BY, KIND_PROPOSAL, KIND_REDEMPTION,
+    KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING,
+    KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_RELEASE,
+    KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_VERDICT, Opening, Parts, PreviousRecord, Publication, Record,
+    decode_freeze_change, decode_key_change, decode_proposal_change, has_subject, implied_lot, named_cells, operator,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -63,8 +63,12 @@ pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeErr
             };
             Record::Item(id, item)
         }
-        KIND_PROGRAM => Record::Program(Publication::decode(&mut reader)?),
+        kind @ (KIND_PROGRAM | KIND_PROGRAM_BY) => {
+            Record::Program(Publication::decode(&mut reader, kind == KIND_PROGRAM_BY)?)
+        }
         kind @ (KIND_KEY_ISSUED | KIND_KEY_REVOKED) => Record::Key(decode_key_change(kind, &mut reader)?),
+        kind @ (KIND_FREEZE | KIND_THAW) => Record::Freeze(decode_freeze_change(kind, &mut reader)?),
+        kind @ (KIND_PROPOSAL | KIND_VERDICT) => Record::Proposal(decode_proposal_change(kind, &mut reader)?),
         _ => return Err(DecodeError::UnknownTag),
     };
     reader.finish()?;
@@ -347,7 +351,18 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
         }
         entry.command.named_by = Some(IdentifierKey(reader.array()?));
     }
+    if parts & Parts::SIGNED != 0 {
+        get_signed(reader, entry)?;
+    }
     Ok(())
+}
+
+/// Whose credentials asked for what an operator asked, and confirmed it.
+fn get_signed(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), DecodeError> {
+    let CommandKind::Operate(operation) = &mut entry.command.kind else { return Err(DecodeError::Contradiction) };
+    let remark = &mut operation.remark;
+    (remark.actor, remark.confirmer) = (reader.string()?.into(), reader.string()?.into());
+    if remark.is_signed() { Ok(()) } else { Err(DecodeError::Contradiction) }
 }
 
 /// A hold that begins with an accrual or an activity, or ends with a reversal.

@@ -6,10 +6,10 @@
 use super::{
     EntryHeader, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL,
     KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LINKING, KIND_LOADING, KIND_OPENING,
-    KIND_PROGRAM, KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ENROLMENT,
-    KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL, KIND_REVERSAL,
-    KIND_SYMBOL, Parts, PreviousRecord, Record, encode_key_change, has_subject, implied_lot, named_cells,
-    named_counters, named_member, operator,
+    KIND_PROGRAM, KIND_PROGRAM_BY, KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY,
+    KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL,
+    KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record, encode_freeze_change, encode_key_change,
+    encode_proposal_change, has_subject, implied_lot, named_cells, named_counters, named_member, operator,
 };
 use crate::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted};
@@ -175,6 +175,9 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     }
     set(Parts::NAMED_BY, command.named_by.is_some());
     set(Parts::MEMBER, named_member(command, decision) != MemberKey::NONE);
+    if let CommandKind::Operate(operation) = &command.kind {
+        set(Parts::SIGNED, operation.remark.is_signed());
+    }
     parts
 }
 
@@ -251,6 +254,12 @@ fn put_profile_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision:
     }
     if let Some(key) = command.named_by {
         out.extend_from_slice(&key.0);
+    }
+    if let CommandKind::Operate(operation) = &command.kind
+        && parts & Parts::SIGNED != 0
+    {
+        put_string(out, &operation.remark.actor);
+        put_string(out, &operation.remark.confirmer);
     }
 }
 
@@ -380,9 +389,11 @@ pub fn encode_control(out: &mut Vec<u8>, record: &Record) {
             }
         }
         Record::Program(publication) => {
-            out.push(KIND_PROGRAM);
+            out.push(if publication.has_actor() { KIND_PROGRAM_BY } else { KIND_PROGRAM });
             publication.encode(out);
         }
         Record::Key(change) => encode_key_change(out, change),
+        Record::Freeze(change) => encode_freeze_change(out, change),
+        Record::Proposal(change) => encode_proposal_change(out, change),
     }
 }

@@ -74,6 +74,18 @@ pub fn decode_key_change(kind: u8, reader: &mut Reader<'_>) -> Result<KeyChange,
     }
 }
 
+/// Reads a change of keys that is all there is.
+///
+/// # Errors
+/// When the bytes are not what [`encode_key_change`] writes.
+pub fn decode_whole_key_change(bytes: &[u8]) -> Result<KeyChange, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let kind = reader.byte()?;
+    let change = decode_key_change(kind, &mut reader)?;
+    reader.finish()?;
+    Ok(change)
+}
+
 fn decode_issue(reader: &mut Reader<'_>) -> Result<KeyIssue, DecodeError> {
     let id = KeyId(reader.array()?);
     let proof = match reader.byte()? {

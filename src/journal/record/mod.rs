@@ -7,17 +7,23 @@
 
 mod decode;
 mod encode;
+mod freeze;
 mod keys;
 mod operator;
+mod proposals;
 
 pub use decode::decode;
 pub use encode::{encode_control, encode_entry};
-pub use keys::{decode_key_change, encode_key_change};
+pub use freeze::{decode_freeze_change, encode_freeze_change};
+pub use keys::{decode_key_change, decode_whole_key_change, encode_key_change};
+pub use proposals::{decode_proposal, decode_proposal_change, encode_proposal, encode_proposal_change};
 
 use crate::access::keys::KeyChange;
+use crate::access::proposals::ProposalChange;
 use crate::codec::{DecodeError, Reader, put_string, put_unsigned};
 use crate::ledger::command::{Command, CommandKind, Granted};
 use crate::ledger::decision::{CellUse, CounterChange, Decision, LotChange, LotKey, Movement};
+use crate::ledger::freeze::FreezeChange;
 use crate::ledger::held::HeldChange;
 use crate::ledger::types::{
     AccountNumber, Item, ItemId, MemberKey, Position, ProgramVersion, SymbolId, TimestampNs, Units,
@@ -51,6 +57,12 @@ const KIND_ADJUSTMENT: u8 = 24;
 const KIND_REFUSED_ADJUSTMENT: u8 = 25;
 const KIND_KEY_ISSUED: u8 = 40;
 const KIND_KEY_REVOKED: u8 = 41;
+const KIND_FREEZE: u8 = 42;
+const KIND_THAW: u8 = 43;
+/// As kind 19, with who published.
+const KIND_PROGRAM_BY: u8 = 44;
+const KIND_PROPOSAL: u8 = 45;
+const KIND_VERDICT: u8 = 46;
 
 const FLAG_OPENS_ACCOUNT: u8 = 1;
 const FLAG_TERMINAL: u8 = 2;
@@ -92,8 +104,10 @@ impl Parts {
     const MEMBER: u64 = 8_192;
     /// The identifier by which the caller named the account.
     const NAMED_BY: u64 = 16_384;
+    /// Of what an operator asked: whose credentials asked for it and confirmed it.
+    const SIGNED: u64 = 131_072;
     /// All of them.
-    const ALL: u64 = 4_095 | Self::MEMBER | Self::NAMED_BY;
+    const ALL: u64 = 4_095 | Self::MEMBER | Self::NAMED_BY | Self::SIGNED;
 }
 
 /// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any
@@ -101,6 +115,12 @@ impl Parts {
 #[must_use]
 pub fn is_expiry(bytes: &[u8]) -> bool {
     bytes.first() == Some(&KIND_EXPIRY)
+}
+
+/// Whether these are the bytes of a basket or an activity that a velocity cap denied its units.
+#[must_use]
+pub fn is_over_velocity(bytes: &[u8]) -> bool {
+    matches!(bytes, [KIND_ACCRUAL | KIND_ACTIVITY, flags, ..] if flags & FLAG_OVER_VELOCITY != 0)
 }
 
 /// The changes of lots that the ordinary content of a record implies.
@@ -198,6 +218,10 @@ pub enum Record {
     Program(Publication),
     /// A key was issued or revoked.
     Key(KeyChange),
+    /// Something was frozen or thawed.
+    Freeze(FreezeChange),
+    /// Something was proposed to a second person, or settled by one.
+    Proposal(ProposalChange),
 }
 
 /// A version of the programme, as it was published.
@@ -215,10 +239,13 @@ pub struct Publication {
     pub transaction_id: Box<str>,
     /// The programme file.
     pub source: Box<str>,
+    /// Who published it, as the credential says; empty for the operator who started the server, and where it was not
+    /// recorded yet.
+    pub actor: Box<str>,
 }
 
 impl Publication {
-    /// Appends the fields.
+    /// Appends the fields; the actor is the last of them where there is one.
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_unsigned(out, u64::from(self.version.0));
         out.extend_from_slice(&self.effective_at.0.to_le_bytes());
@@ -226,21 +253,32 @@ impl Publication {
         put_unsigned(out, u64::from(self.partner.0));
         put_string(out, &self.transaction_id);
         put_string(out, &self.source);
+        if self.has_actor() {
+            put_string(out, &self.actor);
+        }
     }
 
-    /// Reads the fields.
+    /// Whether it says who published it.
+    #[must_use]
+    pub fn has_actor(&self) -> bool {
+        !self.actor.is_empty()
+    }
+
+    /// Reads the fields, of a publication with an actor or without.
     ///
     /// # Errors
     /// When the bytes are not what `encode` writes.
-    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
+    pub fn decode(reader: &mut Reader<'_>, has_actor: bool) -> Result<Self, DecodeError> {
+        let publication = Self {
             version: ProgramVersion(reader.number()?),
             effective_at: TimestampNs(i64::from_le_bytes(reader.array()?)),
             posted_at: TimestampNs(i64::from_le_bytes(reader.array()?)),
             partner: SymbolId(reader.number()?),
             transaction_id: reader.string()?.into(),
             source: reader.string()?.into(),
-        })
+            actor: if has_actor { reader.string()?.into() } else { Box::default() },
+        };
+        if publication.has_actor() == has_actor { Ok(publication) } else { Err(DecodeError::Contradiction) }
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn kinds_of(order: &OperatorOrder) -> (u8, u8) {
 
 /// What was asked.
 pub(super) fn put_operation(out: &mut Vec<u8>, operation: &Operation) {
-    let Remark { reason_code, note, operator } = &operation.remark;
+    let Remark { reason_code, note, operator, .. } = &operation.remark;
     for text in [reason_code, note, operator] {
         put_string(out, text);
     }
@@ -69,6 +69,7 @@ pub(super) fn get_operation(kind: u8, reader: &mut Reader<'_>) -> Result<Operati
         reason_code: text(limits::REASON_CODE_BYTES_MAX)?,
         note: text(limits::NOTE_BYTES_MAX)?,
         operator: text(limits::OPERATOR_BYTES_MAX)?,
+        ..Remark::default()
     };
     let order = match kind {
         KIND_RELEASE | KIND_REJECTION => {

@@ -44,6 +44,10 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
         (CommandKind::Redeem(_) | CommandKind::Operate(_) | CommandKind::Expire, None) => {
             out.outcome = Outcome::Refused(Refusal::AccountUnknown);
         }
+        _ if context.frozen.is_some() => {
+            // Before everything else about what is asked: nothing of a frozen subject is looked at.
+            out.outcome = context.frozen.map_or(Outcome::Granted, Outcome::Refused);
+        }
         (kind, found) => {
             out.effects.opens_account = found.is_none();
             // An account before its first record; creating it allocates nothing.

@@ -42,7 +42,7 @@ pub(in crate::program) fn check_expectations(
         let account = account(expectation, &unbounded, at, counters, symbols);
         let mut state = ShardState::new(ShardId(0));
         state.place(AccountNumber(0), &account);
-        let context = Context { program: &unbounded, posted_at: at, rooms: &[] };
+        let context = Context { program: &unbounded, posted_at: at, rooms: &[], frozen: None };
         state.decide(&command, &context, &mut decision);
         compare(expectation, &command, &decision, &unbounded, problems);
         if expectation.held.is_some() && decision.refusal().is_none() {

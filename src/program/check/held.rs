@@ -47,7 +47,7 @@ pub(super) fn check(
     let mut state = ShardState::new(ShardId(0));
     state.place(AccountNumber(0), account);
     let mut decision = Decision::default();
-    state.decide(command, &Context { program, posted_at: at, rooms: &rooms }, &mut decision);
+    state.decide(command, &Context { program, posted_at: at, rooms: &rooms, frozen: None }, &mut decision);
     let by = decision.effects.held.as_deref().and_then(HeldChange::begins_by);
     let by = by.and_then(|symbol| program.caps.iter().find(|cap| cap.symbol == symbol));
     let got = by.map_or(NOTHING_HELD, |cap| cap.name.as_str());

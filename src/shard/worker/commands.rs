@@ -15,6 +15,7 @@ use crate::ledger::program::Program;
 use crate::ledger::state::{Change, Context, ShardState, shard_of_hash};
 use crate::ledger::types::{AccountNumber, Position, Seq, TimestampNs};
 use crate::program::registry::Programs;
+use crate::shard::freezing::Glance;
 use crate::shard::job::{CommandBatch, CommandJob, Decided, Mailbox};
 
 /// Commands whose memory is touched before the first of them is decided: few enough that what was touched is still at
@@ -122,7 +123,8 @@ impl Worker {
         // One before it in the batch may have opened the account.
         let found = job.outcome.account;
         job.outcome.account = found.or_else(|| state.find_hashed(job.account_hash, &job.command.account_id));
-        job.outcome.posted_at = job.stamp.max(state.posted_at);
+        let glance = self.shared.freezes.glance();
+        job.outcome.posted_at = job.stamp.max(state.posted_at).max(self.shared.freezes.floor(glance));
         let refusal = if job.deadline_ns.is_some_and(|deadline_ns| deadline_ns <= monotonic_ns) {
             Some(Refusal::DeadlineExpired)
         } else if self.shared.clock_is_input && job.stamp < state.posted_at {
@@ -131,7 +133,7 @@ impl Worker {
             match programs.in_force(event_time(&job.command, job.outcome.posted_at)) {
                 None => Some(Refusal::ProgramNotInForce),
                 Some(program) => {
-                    self.decide(job, place, program, decision);
+                    self.decide(job, place, program, glance, decision);
                     if decision.is_journaled() {
                         self.record(job, place, decision);
                         leave(job, program, mailbox, decision);
@@ -148,7 +150,7 @@ impl Worker {
     }
 
     /// Decides with the cells in hand, and leaves the use behind.
-    fn decide(&mut self, job: &CommandJob, place: usize, program: &Program, decision: &mut Decision) {
+    fn decide(&mut self, job: &CommandJob, place: usize, program: &Program, glance: Glance, decision: &mut Decision) {
         let posted_at = job.outcome.posted_at;
         let state = &self.shards[place].state;
         self.rooms.clear();
@@ -163,7 +165,8 @@ impl Worker {
             self.rooms.extend(cells.iter().map(|taken| held.return_to(taken)));
             held
         });
-        let context = Context { program, posted_at, rooms: &self.rooms };
+        let frozen = self.shared.freezes.refusal(glance, &job.command, posted_at);
+        let context = Context { program, posted_at, rooms: &self.rooms, frozen };
         state.decide_for(job.outcome.account, &job.command, &context, &mut self.unpacked, decision);
         if let (Some(held), Some(ticket)) = (&mut held, ticket)
             && decision.is_journaled()

@@ -16,7 +16,9 @@ mod sweep;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::freezing::FreezeLog;
 use super::job::{AccountView, CommandBatch, Job, Reply, Slice, SliceSink};
+use super::proposing::ProposalLog;
 use super::tickets::Tickets;
 use crate::access::keys::KeyLog;
 use crate::cells::{Cells, Ticket};
@@ -42,6 +44,10 @@ pub struct Shared {
     pub ids: IdIndex,
     /// Who may call.
     pub keys: Arc<KeyLog>,
+    /// What is frozen.
+    pub freezes: FreezeLog,
+    /// What waits for a second person.
+    pub proposals: ProposalLog,
     /// Pending chunks.
     pub tickets: Tickets,
     /// Virtual shards of the data directory.

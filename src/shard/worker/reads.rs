@@ -19,7 +19,8 @@ impl Worker {
         let shard = shard_of(&job.account_id, self.shared.shard_count);
         let place = self.place_of(shard);
         let state = &self.shards[place].state;
-        let posted_at = job.stamp.max(state.posted_at);
+        let glance = self.shared.freezes.glance();
+        let posted_at = job.stamp.max(state.posted_at).max(self.shared.freezes.floor(glance));
         let number = state.find(&job.account_id);
         job.outcome = CommandOutcome { shard, account: number, posted_at, ..CommandOutcome::default() };
         let command = Command {
@@ -39,7 +40,8 @@ impl Worker {
                 self.rooms.push(held.room(draw));
                 cells_changed = held.changed(draw.cell).max(cells_changed);
             }
-            let context = Context { program: &program, posted_at, rooms: &self.rooms };
+            let frozen = self.shared.freezes.refusal(glance, &command, posted_at);
+            let context = Context { program: &program, posted_at, rooms: &self.rooms, frozen };
             state.decide_for(number, &command, &context, &mut self.unpacked, &mut job.outcome.decision);
             drop(held);
             job.outcome.program = Some(program);

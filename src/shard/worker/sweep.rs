@@ -111,7 +111,7 @@ impl Worker {
             ..Command::default()
         };
         let decision = &mut self.sweep.decision;
-        let context = Context { program: &program, posted_at: at, rooms: &[] };
+        let context = Context { program: &program, posted_at: at, rooms: &[], frozen: None };
         state.decide_for(Some(number), &command, &context, &mut self.unpacked, decision);
         let is_full = decision.effects.lots.len() == limits::EXPIRED_LOTS_POSTED_MAX;
         let seq = state.seq.next();

@@ -1,0 +1,280 @@
+//! Freezing and thawing: journaled, durable and known to every worker before a command stamped at or after its instant is
+//! decided.
+//!
+//! What must stay true:
+//! - one change at a time, and none while a version of the programme is published: both use the gate;
+//! - a change is applied while the gate holds back what is stamped at or after its instant, and its instant lies after
+//!   everything that was stamped before: so of two commands, one decided without a freeze and one with it, the first is
+//!   posted before its instant and the second not, whatever the machine's clock does;
+//! - where nothing is frozen a command costs one look at one number.
+
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crossbeam::channel::bounded;
+
+use super::committer::Submitted;
+use super::control::{Control, OnDurable};
+use super::engine::Engine;
+use super::proposing::verdict_of;
+use crate::access::proposals::Verdict;
+use crate::journal::record::Record;
+use crate::ledger::command::Command;
+use crate::ledger::decision::Refusal;
+use crate::ledger::freeze::{FreezeChange, FreezeError, Freezes, Subject};
+use crate::ledger::types::{Position, TimestampNs};
+
+/// A change lies so far ahead of what was stamped before, and further if commands come in between.
+const MARGIN_NS: i64 = 1_000_000;
+/// The furthest that is tried.
+const MARGIN_NS_MAX: i64 = 1_000_000_000;
+
+/// The freezes of a running ledger.
+#[derive(Debug)]
+pub struct FreezeLog {
+    freezes: RwLock<Freezes>,
+    /// When the last change took effect, an even number; one more while anything is frozen.
+    state: AtomicI64,
+    clock_is_input: bool,
+}
+
+/// What a worker saw of the freezes at one look.
+#[derive(Clone, Copy, Debug)]
+pub struct Glance(i64);
+
+impl FreezeLog {
+    /// The freezes that recovery found. Where posting times come from the input, they are left as they come.
+    #[must_use]
+    pub fn new(freezes: Freezes, clock_is_input: bool) -> Self {
+        let state = AtomicI64::new(state_of(&freezes));
+        Self { freezes: RwLock::new(freezes), state, clock_is_input }
+    }
+
+    /// Looks at the freezes. Must be short.
+    ///
+    /// # Panics
+    /// When a holder panicked.
+    pub fn look<T>(&self, look: impl FnOnce(&Freezes) -> T) -> T {
+        look(&self.freezes.read().expect("no holder panics"))
+    }
+
+    /// The state of this moment. What is decided with it is posted no earlier than [`FreezeLog::floor`].
+    #[must_use]
+    pub fn glance(&self) -> Glance {
+        Glance(self.state.load(Ordering::Acquire))
+    }
+
+    /// The earliest posting time of what is decided now: a clock that was set back does not undo a freeze.
+    #[must_use]
+    pub fn floor(&self, glance: Glance) -> TimestampNs {
+        #[cfg(feature = "broken-variants")]
+        if crate::sim::broken::is(crate::sim::broken::Variant::FreezeUndoneByClock) {
+            return TimestampNs(i64::MIN);
+        }
+        TimestampNs(if self.clock_is_input { i64::MIN } else { glance.0 & !1 })
+    }
+
+    /// Why a command is refused for a freeze.
+    #[must_use]
+    pub fn refusal(&self, glance: Glance, command: &Command, posted_at: TimestampNs) -> Option<Refusal> {
+        if glance.0 & 1 == 0 && posted_at.0 >= glance.0 {
+            return None;
+        }
+        self.look(|freezes| freezes.refusal(command, posted_at))
+    }
+
+    /// The instant of a change that is made now: after the clock, all that was stamped and the change before, by a
+    /// margin. The clock does not count where posting times come from the input.
+    #[must_use]
+    pub fn next_instant(&self, now: TimestampNs, stamped: TimestampNs, margin_ns: i64) -> TimestampNs {
+        let latest = self.look(Freezes::latest).map_or(i64::MIN, |latest| latest.0);
+        let clock = if self.clock_is_input { i64::MIN } else { now.0 };
+        let after = clock.max(stamped.0).max(latest).saturating_add(margin_ns);
+        TimestampNs(after.saturating_add(2) & !1)
+    }
+
+    /// Queues the record of a change that was checked; when it is durable the change is in force, and then `told` is
+    /// called, on the committer's thread. The committer must be woken by the caller.
+    ///
+    /// # Panics
+    /// When somebody else changed the freezes since the check.
+    pub fn journal(
+        log: &std::sync::Arc<super::worker::Shared>,
+        control: &Control,
+        change: FreezeChange,
+        confirmed: Option<Verdict>,
+        told: impl FnOnce(Position) + Send + 'static,
+    ) {
+        let shared = log.clone();
+        let record = Record::Freeze(change.clone());
+        let on_durable = Box::new(move |position| {
+            let applied = shared.freezes.apply(position, change);
+            applied.expect("nobody else changed the freezes since the check");
+            told(position);
+        });
+        let verdict = confirmed.map(|verdict| verdict_of(log, verdict));
+        control.push_all(verdict.into_iter().chain([(record, Some(on_durable as OnDurable))]));
+    }
+
+    fn apply(&self, position: Position, change: FreezeChange) -> Result<(), FreezeError> {
+        let mut freezes = self.freezes.write().expect("no holder panics");
+        freezes.apply(position, change)?;
+        // Whoever sees the number finds the change.
+        self.state.store(state_of(&freezes), Ordering::Release);
+        Ok(())
+    }
+}
+
+fn state_of(freezes: &Freezes) -> i64 {
+    let latest = freezes.latest().map_or(i64::MIN, |latest| latest.0);
+    (latest & !1) | i64::from(freezes.live_count() > 0)
+}
+
+/// A freeze or a thaw that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreezeDraft {
+    /// What is to be frozen or thawed.
+    pub subject: Subject,
+    /// Whether it is to be frozen.
+    pub freezes: bool,
+    /// Who asks, as the credential says.
+    pub by: Box<str>,
+    /// Why: a code.
+    pub reason_code: Box<str>,
+    /// Why: a sentence.
+    pub note: Box<str>,
+}
+
+impl FreezeDraft {
+    /// The change that takes effect at an instant.
+    #[must_use]
+    pub fn at(self, at: TimestampNs) -> FreezeChange {
+        let Self { subject, freezes, by, reason_code, note } = self;
+        FreezeChange { subject, freezes, at, by, reason_code, note }
+    }
+}
+
+/// Why nothing was frozen or thawed. `Display` is a sentence without its full stop.
+#[derive(Debug, thiserror::Error)]
+pub enum FreezingError {
+    /// It does not fit. Nothing was journaled.
+    #[error(transparent)]
+    Unfit(#[from] FreezeError),
+    /// Commands with later and later stamps came in between. Nothing was journaled.
+    #[error("commands with stamps further and further ahead keep coming")]
+    Overtaken,
+    /// The ledger is stopping or has failed; what became of the change is known after the restart.
+    #[error("the ledger is stopping")]
+    Stopping,
+}
+
+impl Engine {
+    /// Freezes or thaws, and returns when that is durable and honoured by every worker. Blocks for a sync, for which
+    /// commands wait. A second person's verdict goes before the change, in the same commit.
+    ///
+    /// # Errors
+    /// When the change does not fit, or the ledger is stopping.
+    ///
+    /// # Panics
+    /// When another holder of a lock panicked.
+    pub fn change_freezes(&self, draft: FreezeDraft, confirmed: Option<Verdict>) -> Result<Position, FreezingError> {
+        let _changing = self.publishing.lock().expect("no holder panics");
+        let mut margin_ns = MARGIN_NS;
+        let change = loop {
+            let stamped = TimestampNs(self.latest_stamp.load(Ordering::SeqCst));
+            let at = self.shared.freezes.next_instant(self.clock.now(), stamped, margin_ns);
+            let change = draft.clone().at(at);
+            self.shared.freezes.look(|freezes| freezes.check(&change))?;
+            self.publish_gate.store(at.0, Ordering::SeqCst);
+            // The gate is closed before the stamps are looked at, and a stamp is announced before the gate is: of the
+            // two at least one sees the other.
+            if self.latest_stamp.load(Ordering::SeqCst) < at.0 {
+                break change;
+            }
+            self.publish_gate.store(i64::MAX, Ordering::SeqCst);
+            if margin_ns >= MARGIN_NS_MAX {
+                return Err(FreezingError::Overtaken);
+            }
+            margin_ns *= 4;
+        };
+        let changed = self.journal_freeze(change, confirmed);
+        self.publish_gate.store(i64::MAX, Ordering::SeqCst);
+        changed
+    }
+
+    fn journal_freeze(&self, change: FreezeChange, confirmed: Option<Verdict>) -> Result<Position, FreezingError> {
+        let at = change.at;
+        let (told, durable) = bounded(1);
+        FreezeLog::journal(&self.shared, &self.control, change, confirmed, move |position| {
+            // Whoever asked may have gone.
+            let _ = told.send(position);
+        });
+        self.submit.send(Submitted { worker: None, chunk: None }).map_err(|_| FreezingError::Stopping)?;
+        let position = durable.recv().map_err(|_| FreezingError::Stopping)?;
+        // What is posted at the instant counts as stamped: a version of the programme takes effect after it.
+        self.latest_stamp.fetch_max(at.0, Ordering::SeqCst);
+        Ok(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::command::{CommandKind, Redemption};
+
+    fn log(clock_is_input: bool, changes: &[(bool, i64)]) -> FreezeLog {
+        let log = FreezeLog::new(Freezes::default(), clock_is_input);
+        for (position, (freezes, at)) in (1..).zip(changes) {
+            let draft = FreezeDraft {
+                subject: Subject::Account("m1".into()),
+                freezes: *freezes,
+                by: "key:1".into(),
+                reason_code: "r".into(),
+                note: "".into(),
+            };
+            log.apply(Position(position), draft.at(TimestampNs(*at))).expect("it fits");
+        }
+        log
+    }
+
+    fn refusal(log: &FreezeLog, at: i64) -> Option<Refusal> {
+        let kind = CommandKind::Redeem(Redemption::default());
+        let command = Command { account_id: "m1".to_owned(), kind, ..Command::default() };
+        log.refusal(log.glance(), &command, TimestampNs(at))
+    }
+
+    #[test]
+    fn the_number_says_whether_anything_is_frozen_and_since_when_it_is_so() {
+        for (changes, frozen_at) in [(&[][..], 0), (&[(true, 10)], 3), (&[(true, 10), (false, 12)], 1)] {
+            let log = log(false, changes);
+            let count = (9..14).filter(|at| refusal(&log, *at) == Some(Refusal::AccountFrozen)).count();
+            // From 10 on for as long as it lasts: 10 to 13, or 10 and 11.
+            let expected = if frozen_at == 0 {
+                0
+            } else if frozen_at == 3 {
+                4
+            } else {
+                2
+            };
+            assert_eq!(count, expected, "{changes:?}");
+            let latest = changes.last().map_or(i64::MIN, |(_, at)| *at);
+            assert_eq!(log.floor(log.glance()), TimestampNs(latest));
+        }
+        let of_input = log(true, &[(true, 10)]);
+        assert_eq!(of_input.floor(of_input.glance()), TimestampNs(i64::MIN));
+    }
+
+    #[test]
+    fn an_instant_is_even_and_later_than_all_that_was_stamped() {
+        let rows = [(5, 9, &[][..]), (9, 5, &[]), (5, 5, &[(true, 20)]), (6, 6, &[(true, 20), (false, 30)])];
+        for (now, stamped, changes) in rows {
+            let log = log(false, changes);
+            let at = log.next_instant(TimestampNs(now), TimestampNs(stamped), 1).0;
+            let latest = changes.last().map_or(i64::MIN, |(_, at)| *at);
+            assert!(at % 2 == 0 && at > now && at > stamped && at > latest, "{at}");
+        }
+        let of_input = log(true, &[]);
+        assert_eq!(of_input.next_instant(TimestampNs(1_000), TimestampNs(7), 1), TimestampNs(10));
+        assert!(of_input.next_instant(TimestampNs(1_000), TimestampNs(i64::MIN), 1) < TimestampNs(0));
+    }
+}

@@ -1,0 +1,151 @@
+//! What one credential may ask for: its rate and its calls at a time, refused at once, item by item, and nobody else's
+//! business.
+
+use std::time::Duration;
+
+use tallystick::access::grant::Role;
+use tallystick::access::meter::RateLimits;
+use tallystick::config::Config;
+use tallystick::service::wire;
+use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+use crate::shop::{accrual, wrong_fields};
+use crate::support::{House, assert_refused, call, config, usual, with_key};
+
+async fn house(limits: &str) -> House {
+    let rate_limits = RateLimits::parse(limits).unwrap();
+    let store = std::sync::Arc::new(tallystick::store::memory::MemoryStore::new());
+    House::open_on(store, Config { rate_limits, ..config() }).await
+}
+
+/// A client of its own connection, with a key.
+struct Caller {
+    ledger: LedgerServiceClient<Channel>,
+    key: String,
+}
+
+impl Caller {
+    async fn of(house: &House, key: &str) -> Self {
+        Self { ledger: LedgerServiceClient::new(house.channel().await), key: key.to_owned() }
+    }
+
+    async fn accrue(&mut self, id: &str) -> Result<(), Status> {
+        let answer = self.ledger.accrue(with_key(&self.key, accrual(id, "m1", 100))).await?;
+        assert!(answer.into_inner().decision.is_some());
+        Ok(())
+    }
+
+    async fn batch(&mut self, count: usize) -> Result<usize, Status> {
+        let requests = (0..count).map(|number| accrual(&format!("b{number}"), "m1", 100)).collect();
+        let answer = self.ledger.accrue_batch(with_key(&self.key, wire::AccrueBatchRequest { requests })).await?;
+        Ok(answer.into_inner().decisions.len())
+    }
+}
+
+/// A refusal for the rate says when to come again.
+fn wait_of(status: &Status) -> Duration {
+    let delay = status.get_error_details().retry_info().and_then(|info| info.retry_delay);
+    delay.expect("it says when to come again")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_is_one_credential_s_over_all_its_connections() {
+    let house = house("till=1/3/64").await;
+    let key = house.key(usual(Role::Till)).await;
+    let (mut one, mut other) = (Caller::of(&house, &key).await, Caller::of(&house, &key).await);
+    let mut refused = None;
+    for number in 0..40 {
+        let caller = if number % 2 == 0 { &mut one } else { &mut other };
+        if let Err(status) = caller.accrue(&format!("t{number}")).await {
+            refused = Some((number, status));
+            break;
+        }
+    }
+    let (number, status) = refused.expect("a rate of one a second is used up");
+    assert!(number >= 3, "the burst comes through, not {number}");
+    let wait = wait_of(&status);
+    assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
+    assert_refused::<()>(Err(status), Code::ResourceExhausted, "RATE_LIMITED");
+    // What is denied counts as well.
+    let channel = house.channel().await;
+    let mut codes = Vec::new();
+    while codes.len() < 40 && !codes.contains(&Code::ResourceExhausted) {
+        let status = call(&channel, "/tallystick.v1.AdminService/GetStatus", Some(&key), Vec::new()).await;
+        codes.push(status.unwrap_err().code());
+    }
+    assert!(codes.contains(&Code::ResourceExhausted), "{codes:?}");
+    // Another till has a rate of its own, and a gateway none.
+    let mut till = Caller::of(&house, &house.key(usual(Role::Till)).await).await;
+    till.accrue("another-till").await.unwrap();
+    let mut gateway = Caller::of(&house, &house.key(usual(Role::Gateway)).await).await;
+    for number in 0..20 {
+        gateway.accrue(&format!("g{number}")).await.unwrap();
+    }
+    assert!(house.running.engine().metrics.limited_rate.get() >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_items_of_a_batch_count_one_by_one() {
+    let house = house("till=1/50/64").await;
+    let mut till = Caller::of(&house, &house.key(usual(Role::Till)).await).await;
+    assert_eq!(till.batch(40).await.unwrap(), 40);
+    let status = till.batch(40).await.unwrap_err();
+    assert!(wait_of(&status) > Duration::from_secs(10));
+    assert_refused::<()>(Err(status), Code::ResourceExhausted, "RATE_LIMITED");
+    let status = till.batch(60).await.unwrap_err();
+    assert_eq!((status.code(), wrong_fields(&status)), (Code::InvalidArgument, vec!["requests".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_take_a_place_each_and_give_it_back() {
+    let house = house("gateway=100000/100000/2").await;
+    let key = house.key(usual(Role::Gateway)).await;
+    let mut caller = Caller::of(&house, &key).await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let (sender, receiver) = tokio::sync::mpsc::channel::<wire::CommandStreamRequest>(1);
+        let mut request = Request::new(tokio_stream::wrappers::ReceiverStream::new(receiver));
+        request.metadata_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        streams.push((sender, caller.ledger.command_stream(request).await.unwrap().into_inner()));
+    }
+    assert_refused(caller.accrue("a").await, Code::ResourceExhausted, "RATE_LIMITED");
+    let (sender, mut results) = streams.pop().unwrap();
+    drop(sender);
+    assert!(results.message().await.unwrap().is_none());
+    // The place is given back when the stream has ended on the server's side too, a moment later.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while caller.accrue("a").await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "the place is given back");
+        tokio::task::yield_now().await;
+    }
+    assert!(house.running.engine().metrics.limited_concurrency.get() >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_slowed_down_and_refused_nothing() {
+    let house = house("gateway=200/50/4").await;
+    let key = house.key(usual(Role::Gateway)).await;
+    let mut caller = Caller::of(&house, &key).await;
+    let commands = (0..150).map(|number| {
+        let accrue = accrual(&format!("s{number}"), "m1", 100);
+        wire::Command { command: Some(wire::command::Command::Accrue(accrue)) }
+    });
+    let message = wire::CommandStreamRequest { commands: commands.collect() };
+    let mut request = Request::new(tokio_stream::once(message));
+    request.metadata_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+    let began = tokio::time::Instant::now();
+    let mut results = caller.ledger.command_stream(request).await.unwrap().into_inner();
+    let mut count = 0;
+    while let Some(answer) = results.message().await.unwrap() {
+        for result in answer.results {
+            assert_eq!(result.decision.unwrap().refusal, None);
+            count += 1;
+        }
+    }
+    assert_eq!(count, 150);
+    // Fifty at once, and a hundred more at two hundred a second.
+    assert!(began.elapsed() >= Duration::from_millis(400), "{:?}", began.elapsed());
+}
