@@ -15,6 +15,7 @@ use super::wire::ErrorReason;
 use crate::ids::IdError;
 use crate::journal::JournalError;
 use crate::ledger::decision::Refusal;
+use crate::limits;
 
 /// The domain of all reasons.
 pub const DOMAIN: &str = "tallystick";
@@ -66,6 +67,10 @@ pub(super) enum Failure {
     KeyUnknown,
     /// The keys cannot be changed so; the text says why.
     KeyChangeRefused(String),
+    /// The message of the call did not arrive in time.
+    RequestTooSlow,
+    /// The message is larger than any may be.
+    MessageTooLarge,
 }
 
 impl Failure {
@@ -101,7 +106,9 @@ impl Failure {
             | Self::CredentialMissing
             | Self::CredentialUnknown
             | Self::KeyUnknown
-            | Self::KeyChangeRefused(_) => None,
+            | Self::KeyChangeRefused(_)
+            | Self::RequestTooSlow
+            | Self::MessageTooLarge => None,
         }
     }
 
@@ -128,6 +135,8 @@ impl Failure {
             }
             Self::KeyUnknown => (Code::NotFound, ErrorReason::KeyUnknown),
             Self::KeyChangeRefused(_) => (Code::FailedPrecondition, ErrorReason::KeyChangeRefused),
+            Self::RequestTooSlow => (Code::DeadlineExceeded, ErrorReason::RequestTooSlow),
+            Self::MessageTooLarge => (Code::OutOfRange, ErrorReason::MessageTooLarge),
         }
     }
 
@@ -163,6 +172,10 @@ impl Failure {
             Self::CredentialMissing => "This server asks for a credential, and there is none.".to_owned(),
             Self::CredentialUnknown => "The credential is not known.".to_owned(),
             Self::KeyUnknown => "There is no key with this id.".to_owned(),
+            Self::RequestTooSlow => "The message did not arrive in time; nothing was decided.".to_owned(),
+            Self::MessageTooLarge => {
+                format!("A message has at most {} bytes; this one was not read.", limits::MESSAGE_BYTES_MAX)
+            }
             Self::TransactionIdReused(field) => {
                 format!("This transaction id was used before with other content; {field} differs.")
             }
@@ -251,6 +264,8 @@ mod tests {
             Failure::CredentialUnknown,
             Failure::KeyUnknown,
             Failure::KeyChangeRefused("It has been revoked.".to_owned()),
+            Failure::RequestTooSlow,
+            Failure::MessageTooLarge,
         ]
     }
 

@@ -45,7 +45,7 @@ impl Page {
 }
 
 /// All pages, in the order of their numbers.
-pub const PAGES: [Page; 43] = [
+pub const PAGES: [Page; 45] = [
     page(1, "ACCOUNT_UNKNOWN", include_str!("../../../docs/errors/0001-account-unknown.md")),
     page(2, "TRANSACTION_ID_REUSED", include_str!("../../../docs/errors/0002-transaction-id-reused.md")),
     page(3, "RECEIPT_ALREADY_EARNED", include_str!("../../../docs/errors/0003-receipt-already-earned.md")),
@@ -89,4 +89,6 @@ pub const PAGES: [Page; 43] = [
     page(1017, "DEADLINE_OUTCOME_UNKNOWN", include_str!("../../../docs/errors/1017-deadline-outcome-unknown.md")),
     page(1030, "KEY_UNKNOWN", include_str!("../../../docs/errors/1030-key-unknown.md")),
     page(1031, "KEY_CHANGE_REFUSED", include_str!("../../../docs/errors/1031-key-change-refused.md")),
+    page(1050, "REQUEST_TOO_SLOW", include_str!("../../../docs/errors/1050-request-too-slow.md")),
+    page(1051, "MESSAGE_TOO_LARGE", include_str!("../../../docs/errors/1051-message-too-large.md")),
 ];
