@@ -243,8 +243,9 @@ pub const FRAME_CREDITS_PER_CALL: i64 = 4;
 pub const CALLS_GIVEN_UP_MAX: u32 = 2 * CONNECTION_STREAMS_MAX;
 /// Streams that a caller has opened and reset before anybody saw them.
 pub const STREAMS_RESET_UNSEEN_MAX: usize = 64;
-/// Streams of one connection that the server has reset because the caller made a mistake on them.
-pub const STREAMS_RESET_FOR_FAULTS_MAX: usize = 64;
+/// Streams of one connection that the server has reset because the caller made a mistake on them, or went on sending on
+/// streams that it had been told are over.
+pub const STREAMS_RESET_FOR_FAULTS_MAX: usize = 1_024;
 /// Messages of callers up to this size are received without asking for room.
 pub const SMALL_MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of larger messages that may be on their way to the server at once; a further one is refused as overload.

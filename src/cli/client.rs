@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
 use super::access::{AccessArgs, KeyHeader};
@@ -86,6 +87,8 @@ pub struct Clients {
     pub admin: AdminServiceClient<Connection>,
     /// Keys.
     pub keys: AccessServiceClient<Connection>,
+    /// Whether calls are served.
+    pub health: HealthClient<Connection>,
 }
 
 impl Server {
@@ -146,6 +149,7 @@ impl Server {
             program: ProgramServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             operator: OperatorServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             keys: AccessServiceClient::new(channel.clone()),
+            health: HealthClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
         })
     }

@@ -128,7 +128,8 @@ impl Conduct {
         } else if self.calls_open.load(Ordering::Relaxed) == 0
             && has_lasted(self.idle_since.load(Ordering::Relaxed), pace.idle_ticks)
         {
-            CutOff::Idle
+            // It ends in good order: nothing is cut.
+            return Some(CutOff::Idle);
         } else {
             return self.cut_off();
         };
@@ -209,14 +210,25 @@ impl Conduct {
     pub(super) fn close_call(&self, is_answered: bool) {
         self.calls_open.fetch_sub(1, Ordering::Relaxed);
         self.idle_since.store(self.tick(), Ordering::Relaxed);
-        let given_up = self.given_up.load(Ordering::Relaxed);
-        if !is_answered {
-            self.given_up.store(given_up.saturating_add(1), Ordering::Relaxed);
-            if given_up >= limits::CALLS_GIVEN_UP_MAX {
-                self.cut(CutOff::GivenUpCalls);
-            }
-        } else if given_up > 0 {
-            self.given_up.store(given_up - 1, Ordering::Relaxed);
+        if is_answered {
+            let given_up = self.given_up.load(Ordering::Relaxed);
+            self.given_up.store(given_up.saturating_sub(1), Ordering::Relaxed);
+        } else {
+            self.give_up(1);
+        }
+    }
+
+    /// The request of a call was reset before it was whole. The call may go on to an answer that nobody takes, which
+    /// therefore counts for nothing.
+    pub(super) fn break_off(&self) {
+        self.give_up(2);
+    }
+
+    fn give_up(&self, count: u32) {
+        let given_up = self.given_up.load(Ordering::Relaxed).saturating_add(count);
+        self.given_up.store(given_up, Ordering::Relaxed);
+        if given_up > limits::CALLS_GIVEN_UP_MAX {
+            self.cut(CutOff::GivenUpCalls);
         }
     }
 }
@@ -342,6 +354,13 @@ mod tests {
         assert_eq!(conduct.cut_off(), None);
         many(10, true);
         many(10, false);
+        assert_eq!(conduct.cut_off(), None);
+        many(10, true);
+        for _ in 0..10 {
+            conduct.open_call();
+            conduct.break_off();
+            conduct.close_call(true);
+        }
         assert_eq!(conduct.cut_off(), None);
         many(1, false);
         assert_eq!(conduct.cut_off(), Some(CutOff::GivenUpCalls));

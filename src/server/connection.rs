@@ -19,7 +19,7 @@ use tonic::body::Body;
 use tower_service::Service;
 
 use super::conduct::{Conduct, Pace};
-use super::guarded::{Answer, Called, Guarded};
+use super::guarded::{Answer, Brought, Called, Guarded};
 use crate::access::gate::Session;
 use crate::access::tls::{Tls, names_of};
 use crate::limits;
@@ -50,7 +50,7 @@ pub(super) struct Terms {
 
 /// What answers calls, whoever makes them.
 pub(super) trait Answering:
-    Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    Service<Request<Brought>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
     + Clone
     + Send
     + 'static
@@ -58,7 +58,7 @@ pub(super) trait Answering:
 }
 
 impl<S> Answering for S where
-    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    S: Service<Request<Brought>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
         + Clone
         + Send
         + 'static
@@ -133,24 +133,25 @@ async fn serve_on<S>(
     let (conduct, peer) = (calls.conduct.clone(), calls.peer);
     let guarded = Guarded::new(stream, conduct.clone());
     let mut served = pin!(transport().serve_connection(TokioIo::new(guarded), calls));
-    let ended = tokio::select! {
+    let (reason, ended) = tokio::select! {
         biased;
-        ended = &mut served => ended,
+        ended = &mut served => (conduct.cut_off(), ended),
         _ = finishing.changed() => {
             served.as_mut().graceful_shutdown();
-            served.await
+            let ended = served.await;
+            (conduct.cut_off(), ended)
         }
-        reason = conduct.watch() => match reason {
-            // Whoever comes back is told not to send anything more on this one.
-            CutOff::Idle => {
+        reason = conduct.watch() => {
+            if reason == CutOff::Idle {
+                // Whoever comes back is told not to send anything more on this one.
                 served.as_mut().graceful_shutdown();
-                timeout(FAREWELL, served).await.unwrap_or(Ok(()))
+                let _ = timeout(FAREWELL, served).await;
             }
             // Whatever its calls hold is dropped with it.
-            _ => Ok(()),
-        },
+            (Some(reason), Ok(()))
+        }
     };
-    match (conduct.cut_off(), ended) {
+    match (reason, ended) {
         (Some(reason), _) => cut_off(meter, peer, reason),
         (None, Err(error)) => tracing::debug!(%error, "a connection has failed"),
         (None, Ok(())) => {}
@@ -200,6 +201,7 @@ impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
     fn call(&self, mut request: Request<RequestBody>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.session.clone());
+        let request = request.map(|body| Brought::new(body, self.conduct.clone()));
         // Routes are ready at all times, and so is whatever lies around them: nobody has to be asked first.
         Called::new(self.service.clone().call(request), self.conduct.clone())
     }

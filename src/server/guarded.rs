@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use hyper::Response;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::Status;
@@ -35,12 +35,15 @@ pub(super) struct Guarded<S> {
     credits: i64,
     credited_tick: u32,
     has_begun: bool,
+    /// What was to be written last found no room.
+    is_blocked: bool,
 }
 
 impl<S> Guarded<S> {
     pub(super) fn new(stream: S, conduct: Arc<Conduct>) -> Self {
         let credits = limits::FRAME_CREDITS_MAX;
-        Self { stream, conduct, frames: Frames::new(), credits, credited_tick: 0, has_begun: false }
+        let frames = Frames::new();
+        Self { stream, conduct, frames, credits, credited_tick: 0, has_begun: false, is_blocked: false }
     }
 
     fn credit(&mut self, worth: i64) {
@@ -76,7 +79,8 @@ impl<S> Guarded<S> {
     }
 
     fn has_written(&mut self, written: &Poll<io::Result<usize>>) {
-        self.conduct.takes(written.is_ready());
+        self.is_blocked = written.is_pending();
+        self.conduct.takes(!self.is_blocked);
         if let Poll::Ready(Ok(count)) = written {
             self.credit(i64::try_from(count / BYTES_PER_CREDIT).unwrap_or(0));
         }
@@ -115,12 +119,46 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.conduct.takes(flushed.is_ready());
+        // A socket has nothing to flush: that says nothing of what found no room before.
+        self.conduct.takes(flushed.is_ready() && !self.is_blocked);
         flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// The body of a request.
+pub(super) struct Brought {
+    inner: Incoming,
+    conduct: Arc<Conduct>,
+}
+
+impl Brought {
+    pub(super) fn new(inner: Incoming, conduct: Arc<Conduct>) -> Self {
+        Self { inner, conduct }
+    }
+}
+
+impl HttpBody for Brought {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if matches!(frame, Some(Err(_))) {
+            self.conduct.break_off();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 

@@ -143,8 +143,8 @@ async fn serve(serving: Serving, incoming: Incoming, terms: Terms, orders: watch
     };
     let mut beside = tokio::spawn(serving.beside);
     // The watch is outside, so that it sees the calls whose time was up.
-    let routes = serving.patience.layer(serving.routes);
-    let service = serving.watched.layer(DeadlineLayer.layer(serving.access.layer(routes)));
+    let judged = serving.patience.layer(serving.access.layer(serving.routes));
+    let service = serving.watched.layer(DeadlineLayer.layer(judged));
     tokio::select! {
         () = connection::serve_all(incoming, service, terms, reached(Order::Finish)) => {}
         fault = &mut beside => {

@@ -63,6 +63,7 @@ use crate::shard::engine::Engine;
 use crate::shard::job::Job;
 use crate::store::StoreError;
 pub use access::{KeyDraft, issue_key, revoke_key, rotate_key};
+pub use parse::reads_alike;
 pub use read::account_row;
 
 use lane::Lane;

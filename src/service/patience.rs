@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::http::Request;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -84,6 +84,7 @@ impl<S: Service<Request<Awaited<B>>>, B> Service<Request<B>> for Patient<S> {
             layer,
             room: None,
             deadline: None,
+            failure: None,
         }))
     }
 }
@@ -101,24 +102,33 @@ impl Message {
         self.head_bytes > 0 || self.bytes_left > 0
     }
 
-    /// Goes over the next bytes; tells of the length of each message that begins with them.
-    fn pass(&mut self, mut bytes: &[u8], mut begins: impl FnMut(usize) -> Result<(), Failure>) -> Result<(), Failure> {
-        while !bytes.is_empty() {
+    /// Goes over the next bytes; tells of the length of each message that begins with them. One that is refused fails with
+    /// the place where it begins: what lies before is whole.
+    fn pass(
+        &mut self,
+        bytes: &[u8],
+        mut begins: impl FnMut(usize) -> Result<(), Failure>,
+    ) -> Result<(), (usize, Failure)> {
+        let (mut at, mut begins_at) = (0, 0);
+        while at < bytes.len() {
+            let rest = &bytes[at..];
             if self.bytes_left > 0 {
-                let taken = self.bytes_left.min(bytes.len());
+                let taken = self.bytes_left.min(rest.len());
                 self.bytes_left -= taken;
-                bytes = &bytes[taken..];
+                at += taken;
+                begins_at = at;
                 continue;
             }
-            let taken = (HEAD_BYTES - self.head_bytes).min(bytes.len());
-            self.head[self.head_bytes..self.head_bytes + taken].copy_from_slice(&bytes[..taken]);
+            let taken = (HEAD_BYTES - self.head_bytes).min(rest.len());
+            self.head[self.head_bytes..self.head_bytes + taken].copy_from_slice(&rest[..taken]);
             self.head_bytes += taken;
-            bytes = &bytes[taken..];
+            at += taken;
             if self.head_bytes == HEAD_BYTES {
                 let [_, length @ ..] = self.head;
                 self.head_bytes = 0;
                 self.bytes_left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-                begins(self.bytes_left)?;
+                begins(self.bytes_left).map_err(|failure| (begins_at, failure))?;
+                begins_at = if self.bytes_left == 0 { at } else { begins_at };
             }
         }
         Ok(())
@@ -136,6 +146,8 @@ pin_project! {
         // Of the large message that is arriving.
         room: Option<OwnedSemaphorePermit>,
         deadline: Option<Pin<Box<Sleep>>>,
+        // Of what comes next, once what lies before it has been given.
+        failure: Option<Failure>,
     }
 }
 
@@ -160,6 +172,9 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
+        if let Some(failure) = this.failure.take() {
+            return Poll::Ready(Some(Err(Status::from(failure).into())));
+        }
         let Poll::Ready(frame) = this.inner.poll_frame(cx) else {
             if *this.is_stream && !this.message.is_midst() {
                 return Poll::Pending;
@@ -172,14 +187,15 @@ where
         let frame = frame.map(|frame| frame.map_err(Into::into));
         if let Some(bytes) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
             let (room, all) = (&mut *this.room, &this.layer.room);
-            let passed = this.message.pass(bytes.chunk(), |length| {
+            let passed = this.message.pass(bytes, |length| {
                 // The one before has arrived: its room is free again.
                 *room = None;
                 *room = room_for(length, all)?;
                 Ok(())
             });
-            if let Err(failure) = passed {
-                return Poll::Ready(Some(Err(Status::from(failure).into())));
+            if let Err((place, failure)) = passed {
+                *this.failure = Some(failure);
+                return Poll::Ready(Some(Ok(Frame::data(bytes.slice(..place)))));
             }
             if !this.message.is_midst() {
                 *this.room = None;
@@ -344,6 +360,18 @@ mod tests {
             assert_eq!(end_of(&mut body(&layer(), UNARY, vec![head], true)).await.0, reason, "{length} bytes");
         }
         assert_eq!(end_of(&mut body(&layer(), UNARY, vec![vec![0xff; 9]], true)).await.0, "MESSAGE_TOO_LARGE");
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_a_message_that_is_too_large_is_given() {
+        let large = message(limits::MESSAGE_BYTES_MAX + 1)[..HEAD_BYTES].to_vec();
+        let whole = [message(9), message(0), large].concat();
+        let before = whole.len() - HEAD_BYTES;
+        for cut in 0..whole.len() {
+            let parts = vec![whole[..cut].to_vec(), whole[cut..].to_vec()];
+            let (reason, count) = end_of(&mut body(&layer(), STREAMS[0], parts, true)).await;
+            assert_eq!((reason.as_str(), count), ("MESSAGE_TOO_LARGE", before.max(cut)), "cut at {cut}");
+        }
     }
 
     #[tokio::test]

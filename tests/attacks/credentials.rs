@@ -119,7 +119,7 @@ async fn a_partner_s_own_key_opens_nothing_of_another_s() {
     let north = issue(&channel, &admin, api::Role::Gateway, "north", None).await;
     let south = issue(&channel, &admin, api::Role::BackOffice, "south", None).await;
     ledger.accrue(with_key(Some(&north), accrual("mine", "anna", 900))).await.unwrap();
-    let ask = |id: &str| api::GetTransactionRequest { transaction_id: id.to_owned(), ..<_>::default() };
+    let ask = |id: &str| api::GetTransactionRequest { transaction_id: id.to_owned() };
     assert!(ledger.get_transaction(with_key(Some(&north), ask("mine"))).await.is_ok());
     let mut told = Vec::new();
     for id in ["mine", "never-was"] {

@@ -116,6 +116,7 @@ async fn nothing_is_unpacked() {
         // The call ends; nothing was decided.
         loop {
             let frame = wire.next().await.expect("the call is answered");
+            eprintln!("{encoding:?} {frame:?}");
             if frame.stream == 1 && (frame.kind == RST_STREAM || frame.flags & END_STREAM != 0) {
                 break;
             }

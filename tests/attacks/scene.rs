@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tallystick::metrics::CUT_OFFS;
 use tallystick::service::wire as api;
 use tallystick::service::wire::access_service_client::AccessServiceClient;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
@@ -150,7 +151,9 @@ impl Scene {
 
     /// Waits until a sample has reached a value.
     pub async fn reaches(&self, sample: &str, value: u64) {
-        wait_for(sample, SOON, async || (self.sample(sample) >= value).then_some(())).await;
+        let reached = wait_until(SOON, async || self.sample(sample) >= value).await;
+        let cut_off: Vec<u64> = CUT_OFFS.iter().map(|reason| self.cut_off(reason)).collect();
+        assert!(reached, "{sample} does not reach {value}; cut off: {CUT_OFFS:?} {cut_off:?}");
     }
 
     /// Waits until a sample is back at a value.
@@ -183,6 +186,15 @@ impl Scene {
         assert!(!end.errors.contains("panicked"), "{}", end.errors);
         verify_directory(self.site.data());
     }
+}
+
+async fn wait_until(within: Duration, mut is_so: impl AsyncFnMut() -> bool) -> bool {
+    let asking = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(within, asking).await.is_ok()
 }
 
 /// Connects.

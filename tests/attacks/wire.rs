@@ -195,9 +195,9 @@ impl Wire {
         }
     }
 
-    /// Sends a piece again and again, reading what comes, until the server ends the connection; how many pieces it took.
-    /// Fails when it has taken all of them.
-    pub async fn flood(self, count: usize, mut piece: impl FnMut(usize) -> Vec<u8>) -> usize {
+    /// Sends a piece so many times, reading what comes, until the server takes no more. Fails unless the server ends the
+    /// connection, however much of it is on its way by then.
+    pub async fn flood(self, count: usize, mut piece: impl FnMut(usize) -> Vec<u8>) {
         let (mut from, mut to) = self.stream.into_split();
         let drained = tokio::spawn(async move {
             let mut bytes = vec![0; 64 << 10];
@@ -205,14 +205,10 @@ impl Wire {
         });
         for number in 0..count {
             let sent = tokio::time::timeout(SOON, to.write_all(&piece(number))).await;
-            if sent.expect("the server takes it or closes the connection").is_err() {
-                return number;
-            }
-            if drained.is_finished() {
-                return number;
+            if sent.expect("the server takes it or closes the connection").is_err() || drained.is_finished() {
+                break;
             }
         }
         tokio::time::timeout(SOON, drained).await.expect("the server ends the connection").unwrap();
-        count
     }
 }
