@@ -250,6 +250,12 @@ pub const STREAMS_RESET_FOR_FAULTS_MAX: usize = 1_024;
 pub const SMALL_MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of larger messages that may be on their way to the server at once; a further one is refused as overload.
 pub const LARGE_MESSAGES_BYTES_MAX: usize = 512 << 20;
+/// Parts of answers up to this size may wait for their caller as they come: streams bound how many there are.
+pub const SMALL_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of larger ones that may wait on one connection; beyond it a further call on it is refused as overload.
+pub const CONNECTION_LARGE_ANSWERS_BYTES_MAX: usize = 32 << 20;
+/// Bytes of larger ones that may wait on all connections; beyond it further calls are refused on those that have any.
+pub const LARGE_ANSWERS_BYTES_MAX: usize = 512 << 20;
 /// Threads that serve connections.
 pub const EDGE_THREADS_MAX: usize = 64;
 /// Unary accruals of one serving thread that may wait for their answers; a further one is refused at once.

@@ -296,6 +296,8 @@ pub struct ConnectionMeter {
     pub open: Gauge,
     /// Those that were closed at once, for their address had its share.
     pub refused: Counter,
+    /// Bytes of large answers that wait for their callers to take them.
+    pub large_answers_bytes: Arc<AtomicUsize>,
     cut_off: [Counter; CutOff::ALL.len()],
 }
 

@@ -36,7 +36,6 @@ use crate::service::{About, CopyStore, Edge, LastRecovery, Life, add_services, w
 use crate::shard::engine::{Engine, EngineOptions};
 use crate::shard::publishing::{Draft, PublishError};
 use crate::store::checked::CheckedStore;
-use crate::store::faults::FaultyStore;
 use crate::store::{Store, StoreError};
 use crate::telemetry::calls::CallLayer;
 use crate::telemetry::http::Listening;
@@ -147,6 +146,7 @@ impl OpenedStore {
 /// When the directory cannot be made or used, or is damaged.
 #[cfg(feature = "rocksdb")]
 pub fn open_store(config: &Config) -> Result<OpenedStore, ServeError> {
+    use crate::store::faults::FaultyStore;
     use crate::store::rocks::{RocksOptions, RocksStore};
     let rocks = Arc::new(RocksStore::open(&config.data, &RocksOptions::default())?);
     let path = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()).display().to_string();

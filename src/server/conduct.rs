@@ -4,7 +4,8 @@
 //! and is reached at most half of it, and a few ticks, late; nothing here is counted with more than a few words of memory
 //! for a connection, and no clock is read for a call.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
@@ -77,14 +78,19 @@ pub(super) struct Conduct {
     idle_since: AtomicU32,
     /// By how many the calls that were given up are ahead of those that were answered.
     given_up: AtomicU32,
+    /// Bytes of large parts of answers that wait on this connection, and on all of them.
+    large_bytes: AtomicUsize,
+    all_large_bytes: Arc<AtomicUsize>,
     /// One more than the place of the reason for the end among all.
     cut_off: AtomicU8,
 }
 
 impl Conduct {
-    pub(super) fn new(pace: Pace) -> Self {
+    pub(super) fn new(pace: Pace, all_large_bytes: Arc<AtomicUsize>) -> Self {
         Self {
             pace,
+            large_bytes: AtomicUsize::new(0),
+            all_large_bytes,
             tick: AtomicU32::new(0),
             has_begun: AtomicBool::new(false),
             midst: AtomicU64::new(NO_FRAME),
@@ -181,15 +187,31 @@ impl Conduct {
     }
 
     /// A part of an answer waits until the caller takes it. Gives the place that it is to leave again.
-    pub(super) fn wait(&self) -> usize {
+    pub(super) fn wait(&self, bytes: usize) -> usize {
+        if bytes > limits::SMALL_ANSWER_BYTES_MAX {
+            self.large_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.all_large_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
         let place = self.generation() % GENERATIONS;
         self.unsent[place].fetch_add(1, Ordering::Relaxed);
         place
     }
 
     /// It has left.
-    pub(super) fn leave(&self, place: usize) {
+    pub(super) fn leave(&self, place: usize, bytes: usize) {
+        if bytes > limits::SMALL_ANSWER_BYTES_MAX {
+            self.large_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.all_large_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
         self.unsent[place].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a further call may be begun: not while so much of the answers to others waits to be taken.
+    pub(super) fn has_room(&self) -> bool {
+        let large_bytes = self.large_bytes.load(Ordering::Relaxed);
+        large_bytes == 0
+            || (large_bytes < limits::CONNECTION_LARGE_ANSWERS_BYTES_MAX
+                && self.all_large_bytes.load(Ordering::Relaxed) < limits::LARGE_ANSWERS_BYTES_MAX)
     }
 
     fn generation(&self) -> usize {
@@ -244,7 +266,7 @@ mod tests {
         let bounds = Bounds { request_ms_max: 100, answer_ms_max: 200, idle_ms_max: 400, ..Bounds::default() };
         let pace = Pace::of(&bounds);
         assert_eq!((pace.tick_ms, pace.request_ticks, pace.answer_ticks, pace.idle_ticks), (25, 5, 9, 17));
-        Conduct::new(pace)
+        Conduct::new(pace, Arc::default())
     }
 
     fn begun() -> Conduct {
@@ -289,13 +311,13 @@ mod tests {
         for begins_at in 0..12 {
             let conduct = begun();
             assert_eq!(end_of(&conduct, begins_at), None);
-            conduct.wait();
+            conduct.wait(1);
             let mut passed = 0;
             while conduct.pass().is_none() {
                 passed += 1;
                 assert!(passed < 40, "it is never cut off");
-                let taken = conduct.wait();
-                conduct.leave(taken);
+                let taken = conduct.wait(1);
+                conduct.leave(taken, 1);
             }
             assert_eq!(conduct.cut_off(), Some(CutOff::UnreadAnswer));
             // Not sooner than the limit of eight ticks, and not half of it later.
@@ -308,12 +330,33 @@ mod tests {
         let conduct = begun();
         let mut waiting = std::collections::VecDeque::new();
         for _ in 0..200 {
-            waiting.push_back(conduct.wait());
+            waiting.push_back(conduct.wait(1));
             if waiting.len() > 8 {
-                conduct.leave(waiting.pop_front().unwrap());
+                conduct.leave(waiting.pop_front().unwrap(), 1);
             }
             assert_eq!(conduct.pass(), None);
         }
+    }
+
+    #[test]
+    fn whoever_has_much_waiting_begins_nothing_more() {
+        let all = Arc::new(AtomicUsize::new(0));
+        let [one, other] = [0, 1].map(|_| Conduct::new(conduct().pace, all.clone()));
+        let large = limits::SMALL_ANSWER_BYTES_MAX + 1;
+        for _ in 0..10_000 {
+            one.wait(limits::SMALL_ANSWER_BYTES_MAX);
+        }
+        assert!(one.has_room(), "small ones are bounded by streams");
+        let most = limits::CONNECTION_LARGE_ANSWERS_BYTES_MAX.div_ceil(large);
+        let places: Vec<usize> = (0..most).map(|_| one.wait(large)).collect();
+        assert!(!one.has_room() && other.has_room());
+        one.leave(places[0], large);
+        assert!(one.has_room());
+        // When all have too much waiting, only those who have none go on.
+        all.fetch_add(limits::LARGE_ANSWERS_BYTES_MAX, Ordering::Relaxed);
+        assert!(!one.has_room() && other.has_room());
+        places[1..].iter().for_each(|place| one.leave(*place, large));
+        assert!(one.has_room());
     }
 
     #[test]

@@ -35,7 +35,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Bytes of answers that wait on one stream before its service is asked for more.
 const STREAM_SEND_BUFFER_BYTES: usize = 256 << 10;
 /// Time for the last words on a connection that nobody uses.
-const FAREWELL: Duration = Duration::from_secs(5);
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What the connections of a thread have in common.
 #[derive(Clone)]
@@ -94,7 +94,7 @@ pub(super) async fn serve_all(
 
 async fn serve_one(connection: Connection, service: impl Answering, terms: Terms, mut finishing: watch::Receiver<()>) {
     let Connection { stream, peer, counted } = connection;
-    let conduct = Arc::new(Conduct::new(terms.pace));
+    let conduct = Arc::new(Conduct::new(terms.pace, terms.meter.large_answers_bytes.clone()));
     let calls = |session| Calls { service, peer, session, conduct };
     match &terms.tls {
         None => serve_on(stream, calls(Arc::default()), &terms.meter, finishing).await,
@@ -203,7 +203,7 @@ impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
         request.extensions_mut().insert(self.session.clone());
         let request = request.map(|body| Brought::new(body, self.conduct.clone()));
         // Routes are ready at all times, and so is whatever lies around them: nobody has to be asked first.
-        Called::new(self.service.clone().call(request), self.conduct.clone())
+        Called::new(|| self.service.clone().call(request), self.conduct.clone())
     }
 }
 

@@ -22,6 +22,7 @@ use super::conduct::Conduct;
 use super::frames::Frames;
 use crate::limits;
 use crate::metrics::CutOff;
+use crate::service::patience::overloaded;
 
 /// Bytes that are sent and make up for one frame that asks for nothing: whoever takes much tells often how much.
 const BYTES_PER_CREDIT: usize = 1_024;
@@ -177,15 +178,17 @@ impl Drop for Open {
 pin_project! {
     /// A call that has no answer yet.
     pub(super) struct Called<F> {
+        // None where there is no room for its answer.
         #[pin]
-        inner: F,
+        inner: Option<F>,
         open: Option<Open>,
     }
 }
 
 impl<F> Called<F> {
-    pub(super) fn new(inner: F, conduct: Arc<Conduct>) -> Self {
+    pub(super) fn new(begin: impl FnOnce() -> F, conduct: Arc<Conduct>) -> Self {
         conduct.open_call();
+        let inner = conduct.has_room().then(begin);
         Self { inner, open: Some(Open { conduct, is_answered: false }) }
     }
 }
@@ -195,7 +198,13 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Called<F
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(response) = ready!(this.inner.poll(cx));
+        let response = match this.inner.as_pin_mut() {
+            Some(inner) => {
+                let Ok(response) = ready!(inner.poll(cx));
+                response
+            }
+            None => overloaded(),
+        };
         let mut open = this.open.take();
         Poll::Ready(Ok(response.map(|body| {
             if let Some(open) = &mut open {
@@ -238,19 +247,21 @@ impl HttpBody for Answer {
 /// A part of an answer until it has left.
 pub(super) struct Part {
     bytes: Bytes,
+    whole_bytes: usize,
     conduct: Arc<Conduct>,
     place: usize,
 }
 
 impl Part {
     fn new(bytes: Bytes, conduct: &Arc<Conduct>) -> Self {
-        Self { bytes, conduct: conduct.clone(), place: conduct.wait() }
+        let whole_bytes = bytes.len();
+        Self { bytes, whole_bytes, conduct: conduct.clone(), place: conduct.wait(whole_bytes) }
     }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        self.conduct.leave(self.place);
+        self.conduct.leave(self.place, self.whole_bytes);
     }
 }
 

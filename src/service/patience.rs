@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::http::Request;
+use axum::http::{Request, Response};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -149,6 +149,12 @@ pin_project! {
         // Of what comes next, once what lies before it has been given.
         failure: Option<Failure>,
     }
+}
+
+/// The answer to a call of somebody who does not take the answers to others.
+#[must_use]
+pub fn overloaded() -> Response<tonic::body::Body> {
+    Status::from(Failure::Overloaded).into_http()
 }
 
 /// Room for a message of this length, if it asks for any.

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -176,7 +177,7 @@ const SERVER: [Series; 6] = [
 ];
 
 /// Calls and commands.
-const CALLS: [Series; 9] = [
+const CALLS: [Series; 10] = [
     gauge("connections", Measure::None, "Connections that are open.", |view| {
         Values::Gauge(view.metrics.connections.open.get())
     }),
@@ -188,6 +189,9 @@ const CALLS: [Series; 9] = [
         meaning: "Connections that were closed at once, for their address had as many as it may have.",
         read: |view| Values::Counter(view.metrics.connections.refused.get()),
     },
+    gauge("large_answers", Measure::Bytes, "Bytes of large answers that wait for their callers.", |view| {
+        Values::Gauge(signed(view.metrics.connections.large_answers_bytes.load(Ordering::Relaxed)))
+    }),
     labelled(
         "connections_cut_off",
         MetricType::Counter,

@@ -44,7 +44,7 @@ async fn a_till_comes_in_by_the_certificate_that_the_script_made() {
     );
     let url = format!("https://{}", server.address);
     let tls = ["--server", &url, "--ca-file", &path("ca.pem"), "--server-name", "ledger.example"].map(str::to_owned);
-    let shown = ["--client-cert", &path("client.pem"), "--client-key", &path("client.key")].map(str::to_owned);
+    let shown = ["--tls-cert", &path("client.pem"), "--tls-key", &path("client.key")].map(str::to_owned);
     let ask = |arguments: &[&str]| {
         let all = arguments.iter().map(|text| (*text).to_owned()).chain(tls.clone()).chain(shown.clone());
         run(all.collect::<Vec<_>>())

@@ -168,7 +168,7 @@ fn the_program_runs_as_nobody_on_a_file_system_that_cannot_be_written() {
         }
         assert_eq!(field("NoNewPrivs:"), "1");
         let mounts = std::fs::read_to_string(format!("/proc/{}/mounts", child.id())).unwrap();
-        let root = mounts.lines().filter(|line| line.split(' ').nth(1) == Some("/")).next_back().unwrap();
+        let root = mounts.lines().rfind(|line| line.split(' ').nth(1) == Some("/")).unwrap();
         assert!(root.split(' ').nth(3).unwrap().split(',').any(|option| option == "ro"), "{root}");
     }
     // The health check says so, with the variables of the container.
