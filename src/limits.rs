@@ -250,6 +250,9 @@ pub const STREAMS_RESET_FOR_FAULTS_MAX: usize = 1_024;
 pub const SMALL_MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of larger messages that may be on their way to the server at once; a further one is refused as overload.
 pub const LARGE_MESSAGES_BYTES_MAX: usize = 512 << 20;
+/// Calls with large answers (batches and lists) of one connection that are under way at once, until their answers have
+/// left; further ones wait for their turn.
+pub const CONNECTION_LARGE_CALLS_MAX: usize = 16;
 /// Parts of answers up to this size may wait for their caller as they come: streams bound how many there are.
 pub const SMALL_ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of larger ones that may wait on one connection; beyond it a further call on it is refused as overload.

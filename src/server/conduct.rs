@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Bounds;
@@ -80,6 +81,8 @@ pub(super) struct Conduct {
     given_up: AtomicU32,
     /// Bytes of large parts of answers that wait on this connection, and on all of them.
     large_bytes: AtomicUsize,
+    /// Turns of calls with large answers.
+    pub(super) turns: Arc<Semaphore>,
     all_large_bytes: Arc<AtomicUsize>,
     /// One more than the place of the reason for the end among all.
     cut_off: AtomicU8,
@@ -90,6 +93,7 @@ impl Conduct {
         Self {
             pace,
             large_bytes: AtomicUsize::new(0),
+            turns: Arc::new(Semaphore::new(limits::CONNECTION_LARGE_CALLS_MAX)),
             all_large_bytes,
             tick: AtomicU32::new(0),
             has_begun: AtomicBool::new(false),
@@ -398,14 +402,14 @@ mod tests {
         many(10, true);
         many(10, false);
         assert_eq!(conduct.cut_off(), None);
-        many(10, true);
+        many(11, true);
         for _ in 0..10 {
             conduct.open_call();
             conduct.break_off();
             conduct.close_call(true);
         }
         assert_eq!(conduct.cut_off(), None);
-        many(1, false);
+        many(2, false);
         assert_eq!(conduct.cut_off(), Some(CutOff::GivenUpCalls));
         assert_eq!(conduct.pass(), Some(CutOff::GivenUpCalls));
     }

@@ -25,6 +25,7 @@ use crate::access::tls::{Tls, names_of};
 use crate::limits;
 use crate::metrics::{ConnectionMeter, CutOff};
 use crate::service::connections::{Connection, Incoming, Peer};
+use crate::service::patience::has_large_answer;
 
 /// An idle connection is asked for a sign of life this often, and closed if none comes in time.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -201,9 +202,10 @@ impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
     fn call(&self, mut request: Request<RequestBody>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.session.clone());
+        let is_large = has_large_answer(request.uri().path());
         let request = request.map(|body| Brought::new(body, self.conduct.clone()));
         // Routes are ready at all times, and so is whatever lies around them: nobody has to be asked first.
-        Called::new(|| self.service.clone().call(request), self.conduct.clone())
+        Called::new(|| self.service.clone().call(request), self.conduct.clone(), is_large)
     }
 }
 

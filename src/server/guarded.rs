@@ -15,6 +15,7 @@ use hyper::Response;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tonic::Status;
 use tonic::body::Body;
 
@@ -166,6 +167,7 @@ impl HttpBody for Brought {
 /// One call, from its head to the end of its answer.
 struct Open {
     conduct: Arc<Conduct>,
+    turn: Option<OwnedSemaphorePermit>,
     is_answered: bool,
 }
 
@@ -175,21 +177,27 @@ impl Drop for Open {
     }
 }
 
+/// The turn of a call with a large answer. The turns of a connection never end.
+struct Turn(Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>);
+
 pin_project! {
     /// A call that has no answer yet.
     pub(super) struct Called<F> {
         // None where there is no room for its answer.
         #[pin]
         inner: Option<F>,
+        // Of a call with a large answer, until it is its turn.
+        waiting: Option<Turn>,
         open: Option<Open>,
     }
 }
 
 impl<F> Called<F> {
-    pub(super) fn new(begin: impl FnOnce() -> F, conduct: Arc<Conduct>) -> Self {
+    pub(super) fn new(begin: impl FnOnce() -> F, conduct: Arc<Conduct>, is_large: bool) -> Self {
         conduct.open_call();
         let inner = conduct.has_room().then(begin);
-        Self { inner, open: Some(Open { conduct, is_answered: false }) }
+        let waiting = (is_large && inner.is_some()).then(|| Turn(Box::pin(conduct.turns.clone().acquire_owned())));
+        Self { inner, waiting, open: Some(Open { conduct, turn: None, is_answered: false }) }
     }
 }
 
@@ -198,6 +206,13 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Called<F
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if let Some(Turn(turn)) = this.waiting {
+            let turn = ready!(turn.as_mut().poll(cx)).ok();
+            *this.waiting = None;
+            if let Some(open) = this.open {
+                open.turn = turn;
+            }
+        }
         let response = match this.inner.as_pin_mut() {
             Some(inner) => {
                 let Ok(response) = ready!(inner.poll(cx));
@@ -231,8 +246,10 @@ impl HttpBody for Answer {
         let Some(open) = &mut self.open else { return Poll::Ready(None) };
         // Whatever is not data is the end.
         open.is_answered |= !is_data;
-        let conduct = &open.conduct;
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| Part::new(bytes, conduct)))))
+        let Open { conduct, turn, .. } = open;
+        Poll::Ready(
+            frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| Part::new(bytes, conduct, turn.take())))),
+        )
     }
 
     fn is_end_stream(&self) -> bool {
@@ -250,12 +267,14 @@ pub(super) struct Part {
     whole_bytes: usize,
     conduct: Arc<Conduct>,
     place: usize,
+    /// Whoever waits for a turn begins when this has left.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Part {
-    fn new(bytes: Bytes, conduct: &Arc<Conduct>) -> Self {
+    fn new(bytes: Bytes, conduct: &Arc<Conduct>, turn: Option<OwnedSemaphorePermit>) -> Self {
         let whole_bytes = bytes.len();
-        Self { bytes, whole_bytes, conduct: conduct.clone(), place: conduct.wait(whole_bytes) }
+        Self { bytes, whole_bytes, conduct: conduct.clone(), place: conduct.wait(whole_bytes), _turn: turn }
     }
 }
 

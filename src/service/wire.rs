@@ -198,7 +198,8 @@ mod tests {
             "BACKUP_FAILED",
             "DEADLINE_OUTCOME_UNKNOWN",
         ];
-        let later = [(30, "KEY_UNKNOWN"), (31, "KEY_CHANGE_REFUSED")];
+        let later =
+            [(30, "KEY_UNKNOWN"), (31, "KEY_CHANGE_REFUSED"), (50, "REQUEST_TOO_SLOW"), (51, "MESSAGE_TOO_LARGE")];
         for (number, name) in (0..).zip(names).chain(later) {
             let reason = ErrorReason::try_from(number).expect("a reason once given stays");
             assert_eq!(reason.as_str_name(), format!("ERROR_REASON_{name}"));

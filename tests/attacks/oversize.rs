@@ -54,16 +54,18 @@ async fn messages_that_only_say_that_they_are_large_take_no_room() {
             [headers, frame(DATA, 0, number, &head(0, length))].concat()
         }
     };
-    // As many as find room, and three times as many again.
-    for _ in 0..4 {
+    // As many connections as find room with all the turns that they have, and one more that asks for all of it.
+    let turns = limits::CONNECTION_LARGE_CALLS_MAX;
+    for count in std::iter::repeat_n(turns, most / turns).chain([most]) {
         let mut wire = scene.wire().await;
         let largest = say(u32::try_from(limits::MESSAGE_BYTES_MAX).unwrap());
-        let all: Vec<u8> = (0..most).flat_map(largest).collect();
+        let all: Vec<u8> = (0..count).flat_map(largest).collect();
         wire.send(&all).await;
+        assert!(wire.settle().await.is_some());
         wires.push(wire);
     }
     let overloaded = "tallystick_call_failures_total{code=\"resource_exhausted\"}";
-    scene.reaches(overloaded, 3 * most as u64).await;
+    scene.reaches(overloaded, turns as u64).await;
     // And one that says it has four gigabytes.
     let mut wire = scene.wire().await;
     wire.send(&say(u32::MAX)(0)).await;
