@@ -245,6 +245,49 @@ pub const CONNECTION_CREDENTIALS_MAX: usize = 8;
 pub const EXPORTS_MAX: usize = 1;
 /// Connections at a time; beyond it callers wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 16_384;
+/// Connections of one address when nothing else is said; a further one is closed at once.
+pub const CONNECTIONS_PER_ADDRESS_DEFAULT: usize = 1_024;
+/// How long a connection may take to begin: the preface of HTTP/2 and its first frame.
+pub const PREFACE_MS_MAX: u64 = 10_000;
+/// How long one message of a call, and one frame, may take to arrive when nothing else is said.
+pub const REQUEST_MS_DEFAULT: u64 = 60_000;
+/// How long a part of an answer may wait for its caller to take it when nothing else is said.
+pub const ANSWER_MS_DEFAULT: u64 = 60_000;
+/// How long a connection without calls stays open when nothing else is said.
+pub const IDLE_MS_DEFAULT: u64 = 600_000;
+/// Shortest and longest time that can be stated for any of these.
+pub const CALLER_MS_MIN: u64 = 100;
+/// See above.
+pub const CALLER_MS_MAX: u64 = 86_400_000;
+/// Bytes of one frame of a caller.
+pub const FRAME_OF_CALLER_BYTES_MAX: u32 = 16 << 10;
+/// Frames of one connection that ask for nothing (PING, SETTINGS, RST_STREAM, PRIORITY, WINDOW_UPDATE, empty DATA, and what
+/// nobody knows) and may come at once, beyond those that the calls of the connection explain.
+pub const FRAME_CREDITS_MAX: i64 = 10_000;
+/// Such frames that a second makes up for.
+pub const FRAME_CREDITS_PER_SECOND: u64 = 1_000;
+/// Such frames that a call explains: what it may be reset with, and windows opened for its answer.
+pub const FRAME_CREDITS_PER_CALL: i64 = 4;
+/// By how many the calls of one connection that were given up may be ahead of those that were answered.
+pub const CALLS_GIVEN_UP_MAX: u32 = 2 * CONNECTION_STREAMS_MAX;
+/// Streams that a caller has opened and reset before anybody saw them.
+pub const STREAMS_RESET_UNSEEN_MAX: usize = 64;
+/// Streams of one connection that the server has reset because the caller made a mistake on them, or went on sending on
+/// streams that it had been told are over.
+pub const STREAMS_RESET_FOR_FAULTS_MAX: usize = 1_024;
+/// Messages of callers up to this size are received without asking for room.
+pub const SMALL_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of larger messages that may be on their way to the server at once; a further one is refused as overload.
+pub const LARGE_MESSAGES_BYTES_MAX: usize = 512 << 20;
+/// Calls with large answers (batches and lists) of one connection that are under way at once, until their answers have
+/// left; further ones wait for their turn.
+pub const CONNECTION_LARGE_CALLS_MAX: usize = 16;
+/// Parts of answers up to this size may wait for their caller as they come: streams bound how many there are.
+pub const SMALL_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of larger ones that may wait on one connection; beyond it a further call on it is refused as overload.
+pub const CONNECTION_LARGE_ANSWERS_BYTES_MAX: usize = 32 << 20;
+/// Bytes of larger ones that may wait on all connections; beyond it further calls are refused on those that have any.
+pub const LARGE_ANSWERS_BYTES_MAX: usize = 512 << 20;
 /// Threads that serve connections.
 pub const EDGE_THREADS_MAX: usize = 64;
 /// Unary accruals of one serving thread that may wait for their answers; a further one is refused at once.
@@ -256,3 +299,7 @@ pub const DRAIN_MS_MAX: u64 = 30_000;
 
 const _: () = assert!(STREAM_MESSAGE_BYTES_TARGET < MESSAGE_BYTES_MAX, "a message of a stream can be received");
 const _: () = assert!(STREAM_MESSAGE_RESULTS_MAX <= BATCH_COMMANDS_MAX, "a message of a stream can be received");
+const _: () = assert!(CONNECTIONS_PER_ADDRESS_DEFAULT <= CONNECTIONS_MAX, "an address has a share of all");
+const _: () = assert!(PREFACE_MS_MAX <= REQUEST_MS_DEFAULT, "whoever has not begun has sent nothing worth waiting for");
+const _: () = assert!(MESSAGE_BYTES_MAX <= LARGE_MESSAGES_BYTES_MAX, "the largest message finds room");
+const _: () = assert!(SMALL_MESSAGE_BYTES_MAX < MESSAGE_BYTES_MAX, "there are messages that ask for room");

@@ -262,6 +262,60 @@ impl WorkerMeter {
     }
 }
 
+/// Why a connection was ended by the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CutOff {
+    /// It was opened, and did not begin in time.
+    Handshake,
+    /// A frame, or the headers of a call, were begun and not ended in time.
+    StalledFrame,
+    /// An answer, or a part of one, was not taken in time.
+    UnreadAnswer,
+    /// Too many frames came that ask for nothing.
+    FrameFlood,
+    /// Too many calls were begun and given up.
+    GivenUpCalls,
+    /// There was no call for a long time.
+    Idle,
+}
+
+impl CutOff {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Handshake, Self::StalledFrame, Self::UnreadAnswer, Self::FrameFlood, Self::GivenUpCalls, Self::Idle];
+}
+
+/// Names of the reasons, in the order of [`CutOff::ALL`].
+pub const CUT_OFFS: [&str; CutOff::ALL.len()] =
+    ["handshake", "stalled_frame", "unread_answer", "frame_flood", "given_up_calls", "idle"];
+
+/// What is counted of connections.
+#[derive(Debug, Default)]
+pub struct ConnectionMeter {
+    /// Those that are open.
+    pub open: Gauge,
+    /// Those that were closed at once, for their address had its share.
+    pub refused: Counter,
+    /// Bytes of large answers that wait for their callers to take them.
+    pub large_answers_bytes: Arc<AtomicUsize>,
+    cut_off: [Counter; CutOff::ALL.len()],
+}
+
+impl ConnectionMeter {
+    /// Counts one that the server has ended.
+    pub fn cut_off(&self, reason: CutOff) {
+        if let Some(place) = CutOff::ALL.iter().position(|known| *known == reason) {
+            self.cut_off[place].add(1);
+        }
+    }
+
+    /// How many the server has ended, in the order of [`CUT_OFFS`].
+    #[must_use]
+    pub fn cut_offs(&self) -> [u64; CutOff::ALL.len()] {
+        std::array::from_fn(|place| self.cut_off[place].get())
+    }
+}
+
 /// Everything that is counted and timed.
 #[derive(Debug)]
 pub struct Metrics {
@@ -277,8 +331,8 @@ pub struct Metrics {
     pub commit_began_ns: Gauge,
     /// How long snapshots took, from the first copy to the marker.
     pub snapshots: Histogram,
-    /// Connections that are open.
-    pub connections: Arc<Gauge>,
+    /// Connections.
+    pub connections: Arc<ConnectionMeter>,
     /// Baskets and activities that a velocity cap denied their units.
     pub velocity_denials: Counter,
     /// Times that a credential had used up its rate.

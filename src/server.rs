@@ -4,7 +4,10 @@
 //! What must stay true: nothing is served before recovery is complete and a programme is there; after a failure of the
 //! ledger nothing is answered, and whoever runs the server learns of it at once.
 
+mod conduct;
 mod connection;
+mod frames;
+mod guarded;
 mod security;
 pub mod threads;
 
@@ -28,19 +31,19 @@ use crate::recovery::speed::ReplaySpeed;
 use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::service::auth::AccessLayer;
 use crate::service::health::health_service;
+use crate::service::patience::PatienceLayer;
 use crate::service::{About, CopyStore, Edge, LastRecovery, Life, add_services, wire};
 use crate::shard::engine::{Engine, EngineOptions};
 use crate::shard::publishing::{Draft, PublishError};
 use crate::store::checked::CheckedStore;
-use crate::store::faults::FaultyStore;
 use crate::store::{Store, StoreError};
 use crate::telemetry::calls::CallLayer;
 use crate::telemetry::http::Listening;
 #[cfg(feature = "otel")]
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{Sources, Standing, Telemetry, manager};
+use threads::{Admission, OnFault, Serving, Threads, edge_threads};
 pub use threads::{EDGE_THREADS, runtime, serve_bare};
-use threads::{OnFault, Serving, Threads, edge_threads};
 
 /// Time for the last answers to leave after all calls have ended.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -143,6 +146,7 @@ impl OpenedStore {
 /// When the directory cannot be made or used, or is damaged.
 #[cfg(feature = "rocksdb")]
 pub fn open_store(config: &Config) -> Result<OpenedStore, ServeError> {
+    use crate::store::faults::FaultyStore;
     use crate::store::rocks::{RocksOptions, RocksStore};
     let rocks = Arc::new(RocksStore::open(&config.data, &RocksOptions::default())?);
     let path = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()).display().to_string();
@@ -274,6 +278,7 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
     let traces = start_traces(config)?;
     #[cfg(feature = "otel")]
     let watched = watched.with_traces(traces.clone());
+    let patience = PatienceLayer::new(Duration::from_millis(config.bounds.request_ms_max));
     let mut servings = Vec::new();
     for _ in 0..edge_threads() {
         let edge = Arc::new(edge.with_lane_of_its_own());
@@ -281,15 +286,16 @@ pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListene
         add_services(&mut routes, &edge);
         routes.add_service(health_service(life.subscribe()));
         add_reflection(&mut routes)?;
-        let (watched, access, beside) = (watched.clone(), access.clone(), Box::pin(edge.carry()));
-        servings.push(Serving { routes: routes.routes(), access, watched, beside });
+        let (watched, access, patience) = (watched.clone(), access.clone(), patience.clone());
+        servings.push(Serving { routes: routes.routes(), access, patience, watched, beside: Box::pin(edge.carry()) });
     }
     let on_fault: OnFault = {
         let (life, failure) = (life.clone(), failure.clone());
         Arc::new(move |why| fail(&life, &failure, why))
     };
-    let threads = Threads::start(listener, servings, files.tls.clone(), &engine.metrics.connections, &on_fault);
-    let threads = threads.map_err(listen_error)?;
+    let (tls, meter) = (files.tls.clone(), engine.metrics.connections.clone());
+    let admission = Admission { tls, bounds: config.bounds, meter };
+    let threads = Threads::start(listener, servings, admission, &on_fault).map_err(listen_error)?;
     let now = engine.latest_stamp().filter(|_| engine.identity.clock_is_input).unwrap_or_else(|| clock.now());
     let program =
         engine.with_programs(|programs| programs.in_force(now).map(|found| (found.name.clone(), found.version.0)));

@@ -108,6 +108,7 @@ step 'Clippy has nothing to say about any target' \
 step 'Clippy has nothing to say about the core alone, without RocksDB and gRPC' \
     cargo clippy --release --locked --no-default-features --lib -- -D warnings
 step 'What is built in may be shipped, and comes from the registry' deploy/deny.sh check
+step 'What is built in has no weakness that a dated copy of the advisories knows, if there is one' deploy/deny.sh advisories
 step 'The wire contract follows the lint rules' deploy/buf.sh lint proto
 if [ -f "$released_wire" ]; then
     step 'The wire contract breaks nothing that was released' deploy/buf.sh breaking proto --against "$released_wire"
@@ -124,4 +125,7 @@ step 'The examples in the documentation run' cargo test --release --locked --doc
 step 'The benchmarks compile' cargo bench --locked --no-run
 if [ "$sim_seed_count" -gt 0 ]; then
     step 'The ledger survives simulated faults' tests/sim.sh
+fi
+if [ "${FUZZ_SECONDS:-5}" -gt 0 ]; then
+    step 'The decoders take whatever a fuzzer finds' env FUZZ_SECONDS="${FUZZ_SECONDS:-5}" tests/fuzz/run.sh
 fi

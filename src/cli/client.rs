@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
 use super::access::{AccessArgs, KeyHeader};
@@ -92,6 +93,8 @@ pub struct Clients {
     pub fraud: FraudServiceClient<Connection>,
     /// What waits for a second person.
     pub approval: ApprovalServiceClient<Connection>,
+    /// Whether calls are served.
+    pub health: HealthClient<Connection>,
 }
 
 impl Server {
@@ -154,6 +157,7 @@ impl Server {
             keys: AccessServiceClient::new(channel.clone()),
             approval: ApprovalServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             fraud: FraudServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            health: HealthClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
         })
     }

@@ -93,6 +93,21 @@ pub struct ServeArguments {
     /// Serve an address that other machines reach without TLS or without credentials: whoever reaches it may do everything.
     #[arg(long, value_name = "WORD", num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
     pub allow_unauthenticated_plaintext_beyond_loopback: Option<String>,
+    /// Connections at a time; beyond it callers wait to be accepted [default: 16384].
+    #[arg(long, value_name = "COUNT")]
+    pub connections_max: Option<String>,
+    /// Connections of one address; a further one is closed at once [default: 1024].
+    #[arg(long, value_name = "COUNT")]
+    pub connections_per_address_max: Option<String>,
+    /// How long one message of a call may take to arrive [default: 60000].
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub request_ms_max: Option<String>,
+    /// How long a part of an answer may wait for its caller to take it [default: 60000].
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub answer_ms_max: Option<String>,
+    /// How long a connection without calls stays open [default: 600000].
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub idle_ms_max: Option<String>,
     /// Worker threads [default: one for each core].
     #[arg(long, value_name = "COUNT")]
     pub workers: Option<String>,
@@ -162,6 +177,11 @@ impl ServeArguments {
             ("second_person_hours", &self.second_person_hours),
             ("rate_limits", &self.rate_limits),
             ("allow_unauthenticated_plaintext_beyond_loopback", &self.allow_unauthenticated_plaintext_beyond_loopback),
+            ("connections_max", &self.connections_max),
+            ("connections_per_address_max", &self.connections_per_address_max),
+            ("request_ms_max", &self.request_ms_max),
+            ("answer_ms_max", &self.answer_ms_max),
+            ("idle_ms_max", &self.idle_ms_max),
             ("workers", &self.workers),
             ("queue_depth", &self.queue_depth),
             ("shard_count", &self.shard_count),

@@ -1,9 +1,11 @@
 //! `tallystick status`: how a running server and its data directory stand, for people and for monitoring scripts.
 
 use serde_json::json;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::client::{LONG_CALL_TIMEOUT, Server, ServerArgs, call, call_within, runtime, shown_time};
-use super::error::CliError;
+use super::error::{CliError, Exit};
 use super::output::{Output, Style, counted, grouped};
 use crate::service::wire::{ClockMode, GetStatusRequest, GetStatusResponse};
 
@@ -15,6 +17,9 @@ pub struct StatusArgs {
     /// Compute the digest of the state too; it reads the whole state
     #[arg(long)]
     digest: bool,
+    /// Only ask whether calls are served, which needs no key; the exit status says it
+    #[arg(long, conflicts_with = "digest")]
+    ready: bool,
 }
 
 /// Runs the command.
@@ -23,9 +28,23 @@ pub struct StatusArgs {
 /// When the server cannot be reached or does not let the caller ask.
 pub fn run(args: StatusArgs, out: &Output) -> Result<(), CliError> {
     let server = Server::new(&args.server)?;
+    if args.ready {
+        runtime()?.block_on(check_ready(&server))?;
+        return out.object(&json!({ "ready": true }));
+    }
     let status = runtime()?.block_on(ask(&server, args.digest))?;
     print(&server, &status, out)?;
     out.object(&as_json(&server, &status))
+}
+
+async fn check_ready(server: &Server) -> Result<(), CliError> {
+    let mut clients = server.connect().await?;
+    let health = clients.health.check(call(HealthCheckRequest::default())).await;
+    let health = health.map_err(|status| server.failure("asking whether calls are served", &status))?.into_inner();
+    if health.status() == ServingStatus::Serving {
+        return Ok(());
+    }
+    Err(CliError::new(Exit::Unavailable, format!("the server at {} serves no calls", server.url())))
 }
 
 async fn ask(server: &Server, digest: bool) -> Result<GetStatusResponse, CliError> {

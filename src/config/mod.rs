@@ -6,6 +6,7 @@
 //! problems of all sources are reported at once, each with its place and what to do; a setting that is not known is a
 //! problem; nothing here is a secret, so that all of it may be shown.
 
+mod bounds;
 mod shown;
 pub mod sources;
 mod values;
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+pub use bounds::Bounds;
 
 use crate::access::meter::RateLimits;
 use crate::access::proposals::SecondPerson;
@@ -107,6 +110,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// Whether an address that other machines reach may be served in the clear or without credentials.
     pub allow_unauthenticated_plaintext_beyond_loopback: bool,
+    /// How much one caller may take up.
+    pub bounds: Bounds,
     /// Worker threads, 1 to [`limits::WORKERS_MAX`].
     pub workers: usize,
     /// Commands that may wait for one worker, 1 to [`limits::WORKER_QUEUE_DEPTH_MAX`].
@@ -156,6 +161,7 @@ impl Default for Config {
             second_person: SecondPerson { acts: Vec::new(), wait_ns: SECOND_PERSON_HOURS_DEFAULT * NS_PER_HOUR },
             rate_limits: RateLimits::default(),
             allow_unauthenticated_plaintext_beyond_loopback: false,
+            bounds: Bounds::default(),
             workers: cores.min(limits::WORKERS_MAX),
             queue_depth: QUEUE_DEPTH_DEFAULT,
             shard_count: None,
@@ -179,6 +185,8 @@ const SECOND_PERSON_HOURS_DEFAULT: i64 = 24;
 const NS_PER_HOUR: i64 = 3_600_000_000_000;
 /// Clocks are taken to be right to a minute.
 const TOKEN_CLOCK_SKEW_SECONDS_DEFAULT: u16 = 60;
+/// How long a caller may be told to be waited for.
+const CALLER_MS: std::ops::RangeInclusive<u64> = limits::CALLER_MS_MIN..=limits::CALLER_MS_MAX;
 /// One call in a hundred is traced when nothing is said but where to.
 const TRACE_SAMPLE_PPM_DEFAULT: u32 = 10_000;
 /// Ids of one memory segment, at most: each of the 64 tables is written in one step.
@@ -217,7 +225,7 @@ const fn number(name: &'static str, example: &'static str) -> Spec {
 }
 
 /// Every setting, in the order in which they are shown.
-pub const SETTINGS: [Spec; 33] = [
+pub const SETTINGS: [Spec; 38] = [
     text("listen", "listen = \"127.0.0.1:7007\""),
     text("metrics_listen", "metrics_listen = \"127.0.0.1:7008\""),
     text("data", "data = \"/var/lib/tallystick\""),
@@ -237,6 +245,11 @@ pub const SETTINGS: [Spec; 33] = [
     number("second_person_hours", "second_person_hours = 24"),
     text("rate_limits", "rate_limits = \"till=50/100/8\""),
     text("allow_unauthenticated_plaintext_beyond_loopback", "allow_unauthenticated_plaintext_beyond_loopback = \"no\""),
+    number("connections_max", "connections_max = 16384"),
+    number("connections_per_address_max", "connections_per_address_max = 1024"),
+    number("request_ms_max", "request_ms_max = 60000"),
+    number("answer_ms_max", "answer_ms_max = 60000"),
+    number("idle_ms_max", "idle_ms_max = 600000"),
     number("workers", "workers = 2"),
     number("queue_depth", "queue_depth = 4096"),
     number("shard_count", "shard_count = 256"),
@@ -333,6 +346,15 @@ impl Config {
             "allow_unauthenticated_plaintext_beyond_loopback" => {
                 self.allow_unauthenticated_plaintext_beyond_loopback = values::word(name, value, &YES_NO)?;
             }
+            "connections_max" => {
+                self.bounds.connections_max = values::number(name, value, 1..=limits::CONNECTIONS_MAX)?;
+            }
+            "connections_per_address_max" => {
+                self.bounds.connections_per_address_max = values::number(name, value, 1..=limits::CONNECTIONS_MAX)?;
+            }
+            "request_ms_max" => self.bounds.request_ms_max = values::number(name, value, CALLER_MS)?,
+            "answer_ms_max" => self.bounds.answer_ms_max = values::number(name, value, CALLER_MS)?,
+            "idle_ms_max" => self.bounds.idle_ms_max = values::number(name, value, CALLER_MS)?,
             "workers" => self.workers = values::number(name, value, 1..=limits::WORKERS_MAX)?,
             "queue_depth" => self.queue_depth = values::number(name, value, 1..=limits::WORKER_QUEUE_DEPTH_MAX)?,
             "shard_count" => self.shard_count = Some(values::number(name, value, 1..=limits::SHARD_COUNT_MAX)?),

@@ -68,6 +68,11 @@ impl Config {
             "allow_unauthenticated_plaintext_beyond_loopback" => {
                 json!(if self.allow_unauthenticated_plaintext_beyond_loopback { "yes" } else { "no" })
             }
+            "connections_max" => json!(self.bounds.connections_max),
+            "connections_per_address_max" => json!(self.bounds.connections_per_address_max),
+            "request_ms_max" => json!(self.bounds.request_ms_max),
+            "answer_ms_max" => json!(self.bounds.answer_ms_max),
+            "idle_ms_max" => json!(self.bounds.idle_ms_max),
             "workers" => json!(self.workers),
             "queue_depth" => json!(self.queue_depth),
             "shard_count" => json!(self.shard_count),

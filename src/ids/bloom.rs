@@ -104,6 +104,11 @@ impl Bloom {
         std::hint::black_box(lines.fold(0, |mix, line| mix ^ self.lines[line].0[0]));
     }
 
+    /// Chunks in which a filter of so many lines is stored.
+    pub(super) fn chunks_of(line_count: u32) -> u32 {
+        line_count.div_ceil(CHUNK_LINES as u32)
+    }
+
     /// Chunks in which the filter is stored.
     pub(super) fn chunk_count(&self) -> usize {
         self.lines.len().div_ceil(CHUNK_LINES)

@@ -54,6 +54,14 @@ impl Run {
 
     /// Reads filter and fences of the run that a footer describes.
     pub(super) fn load(store: &dyn Store, footer: Footer) -> Result<Self, IdError> {
+        // The last parts first: a footer that promises more than there is must not decide how much memory is asked for.
+        let fence_chunks = footer.block_count.div_ceil(FENCES_PER_CHUNK as u32);
+        for (first, chunks) in [(FILTER_INDEX, Bloom::chunks_of(footer.filter_line_count)), (FENCE_INDEX, fence_chunks)]
+        {
+            if let Some(last) = chunks.checked_sub(1) {
+                Self::read_part(store, footer.run_id, first + last)?;
+            }
+        }
         let mut filter = Bloom::with_lines(footer.filter_layout, footer.filter_line_count);
         for (chunk, index) in (0..filter.chunk_count()).zip(FILTER_INDEX..) {
             if !filter.load_chunk(chunk, &Self::read_part(store, footer.run_id, index)?) {

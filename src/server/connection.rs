@@ -14,13 +14,18 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tonic::body::Body;
 use tower_service::Service;
 
+use super::conduct::{Conduct, Pace};
+use super::guarded::{Answer, Brought, Called, Guarded};
 use crate::access::gate::Session;
 use crate::access::tls::{Tls, names_of};
 use crate::limits;
+use crate::metrics::{ConnectionMeter, CutOff};
 use crate::service::connections::{Connection, Incoming, Peer};
+use crate::service::patience::has_large_answer;
 
 /// An idle connection is asked for a sign of life this often, and closed if none comes in time.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -28,10 +33,25 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes that may be on their way to us on one stream, and on one connection.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// Bytes of answers that wait on one stream before its service is asked for more.
+const STREAM_SEND_BUFFER_BYTES: usize = 256 << 10;
+/// Time for the last words on a connection that nobody uses.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What the connections of a thread have in common.
+#[derive(Clone)]
+pub(super) struct Terms {
+    /// Certificates, if connections are encrypted.
+    pub(super) tls: Option<Arc<Tls>>,
+    /// How long anything may take.
+    pub(super) pace: Pace,
+    /// What is counted of them.
+    pub(super) meter: Arc<ConnectionMeter>,
+}
 
 /// What answers calls, whoever makes them.
 pub(super) trait Answering:
-    Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    Service<Request<Brought>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
     + Clone
     + Send
     + 'static
@@ -39,7 +59,7 @@ pub(super) trait Answering:
 }
 
 impl<S> Answering for S where
-    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    S: Service<Request<Brought>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
         + Clone
         + Send
         + 'static
@@ -50,7 +70,7 @@ impl<S> Answering for S where
 pub(super) async fn serve_all(
     mut incoming: Incoming,
     service: impl Answering,
-    tls: Option<Arc<Tls>>,
+    terms: Terms,
     finish: impl Future<Output = ()>,
 ) {
     let (finishing, _) = watch::channel(());
@@ -60,7 +80,7 @@ pub(super) async fn serve_all(
             () = &mut finish => break,
             dealt = incoming.next() => match dealt {
                 Some(connection) => {
-                    tokio::spawn(serve_one(connection, service.clone(), tls.clone(), finishing.subscribe()));
+                    tokio::spawn(serve_one(connection, service.clone(), terms.clone(), finishing.subscribe()));
                 }
                 None => break,
             },
@@ -73,20 +93,17 @@ pub(super) async fn serve_all(
     finishing.closed().await;
 }
 
-async fn serve_one(
-    connection: Connection,
-    service: impl Answering,
-    tls: Option<Arc<Tls>>,
-    mut finishing: watch::Receiver<()>,
-) {
+async fn serve_one(connection: Connection, service: impl Answering, terms: Terms, mut finishing: watch::Receiver<()>) {
     let Connection { stream, peer, counted } = connection;
-    match tls {
-        None => serve_on(stream, Calls { service, peer, session: Arc::default() }, finishing).await,
+    let conduct = Arc::new(Conduct::new(terms.pace, terms.meter.large_answers_bytes.clone()));
+    let calls = |session| Calls { service, peer, session, conduct };
+    match &terms.tls {
+        None => serve_on(stream, calls(Arc::default()), &terms.meter, finishing).await,
         Some(tls) => {
             let limit = Duration::from_millis(limits::TLS_HANDSHAKE_MS_MAX);
             let shaken = tokio::select! {
                 biased;
-                shaken = tokio::time::timeout(limit, tls.acceptor().accept(stream)) => Some(shaken),
+                shaken = timeout(limit, tls.acceptor().accept(stream)) => Some(shaken),
                 _ = finishing.changed() => None,
             };
             match shaken {
@@ -94,10 +111,10 @@ async fn serve_one(
                     let certificates = stream.get_ref().1.peer_certificates();
                     let names = certificates.and_then(<[_]>::first).map(names_of).unwrap_or_default();
                     let session = Arc::new(Session::with_certificate(names));
-                    serve_on(stream, Calls { service, peer, session }, finishing).await;
+                    serve_on(stream, calls(session), &terms.meter, finishing).await;
                 }
                 Some(Ok(Err(error))) => tracing::debug!(%error, "a handshake of TLS has failed"),
-                Some(Err(_)) => tracing::debug!("a handshake of TLS took too long"),
+                Some(Err(_)) => cut_off(&terms.meter, peer, CutOff::Handshake),
                 None => {}
             }
         }
@@ -106,26 +123,49 @@ async fn serve_one(
     drop(counted);
 }
 
-async fn serve_on<S>(stream: S, calls: Calls<impl Answering>, mut finishing: watch::Receiver<()>)
-where
+async fn serve_on<S>(
+    stream: S,
+    calls: Calls<impl Answering>,
+    meter: &ConnectionMeter,
+    mut finishing: watch::Receiver<()>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut served = pin!(transport().serve_connection(TokioIo::new(stream), calls));
-    let ended = tokio::select! {
+    let (conduct, peer) = (calls.conduct.clone(), calls.peer);
+    let guarded = Guarded::new(stream, conduct.clone());
+    let mut served = pin!(transport().serve_connection(TokioIo::new(guarded), calls));
+    let (reason, ended) = tokio::select! {
         biased;
-        ended = &mut served => ended,
+        ended = &mut served => (conduct.cut_off(), ended),
         _ = finishing.changed() => {
             served.as_mut().graceful_shutdown();
-            served.await
+            let ended = served.await;
+            (conduct.cut_off(), ended)
+        }
+        reason = conduct.watch() => {
+            if reason == CutOff::Idle {
+                // Whoever comes back is told not to send anything more on this one.
+                served.as_mut().graceful_shutdown();
+                let _ = timeout(FAREWELL, served).await;
+            }
+            // Whatever its calls hold is dropped with it.
+            (Some(reason), Ok(()))
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection has failed");
+    match (reason, ended) {
+        (Some(reason), _) => cut_off(meter, peer, reason),
+        (None, Err(error)) => tracing::debug!(%error, "a connection has failed"),
+        (None, Ok(())) => {}
     }
 }
 
-/// How streams that callers reset are bounded is left to the transport: its own limits keep a caller from making work
-/// for us faster than it is given up.
+fn cut_off(meter: &ConnectionMeter, peer: Peer, reason: CutOff) {
+    meter.cut_off(reason);
+    tracing::debug!(peer = %peer.0, ?reason, "a connection was cut off");
+}
+
+/// HTTP/2 within its limits. Frames of headers in many parts (CONTINUATION) and data in very small parts are bounded by the
+/// transport itself; whatever else a caller may do is judged by the conduct of its connection.
 fn transport() -> Builder<TokioExecutor> {
     let mut transport = Builder::new(TokioExecutor::new());
     transport
@@ -136,6 +176,10 @@ fn transport() -> Builder<TokioExecutor> {
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
+        .max_frame_size(limits::FRAME_OF_CALLER_BYTES_MAX)
+        .max_pending_accept_reset_streams(limits::STREAMS_RESET_UNSEEN_MAX)
+        .max_local_error_reset_streams(limits::STREAMS_RESET_FOR_FAULTS_MAX)
+        .max_send_buf_size(STREAM_SEND_BUFFER_BYTES)
         // Nothing in gRPC looks at it.
         .auto_date_header(false);
     transport
@@ -147,18 +191,21 @@ struct Calls<S> {
     peer: Peer,
     /// What the connection has shown of who calls.
     session: Arc<Session>,
+    conduct: Arc<Conduct>,
 }
 
 impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
-    type Response = Response<Body>;
+    type Response = Response<Answer>;
     type Error = Infallible;
-    type Future = S::Future;
+    type Future = Called<S::Future>;
 
     fn call(&self, mut request: Request<RequestBody>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.session.clone());
+        let is_large = has_large_answer(request.uri().path());
+        let request = request.map(|body| Brought::new(body, self.conduct.clone()));
         // Routes are ready at all times, and so is whatever lies around them: nobody has to be asked first.
-        self.service.clone().call(request)
+        Called::new(|| self.service.clone().call(request), self.conduct.clone(), is_large)
     }
 }
 
@@ -172,8 +219,8 @@ mod tests {
     use tonic::service::Routes;
 
     use super::*;
-    use crate::metrics::Gauge;
-    use crate::service::connections::deal;
+    use crate::config::Bounds;
+    use crate::service::connections::{Room, deal};
 
     async fn connect(address: SocketAddr) -> SendRequest<Body> {
         let stream = TcpStream::connect(address).await.unwrap();
@@ -187,25 +234,26 @@ mod tests {
         caller.send_request(request).await.unwrap()
     }
 
-    async fn until_open(open: &Gauge, count: i64) {
+    async fn until_open(meter: &ConnectionMeter, count: i64) {
         for _ in 0..3_000 {
-            if open.get() == count {
+            if meter.open.get() == count {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("{} connections are open, not {count}", open.get());
+        panic!("{} connections are open, not {count}", meter.open.get());
     }
 
     #[tokio::test]
     async fn connections_are_counted_until_they_are_closed_by_either_side() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let open = Arc::new(Gauge::default());
-        let (accepting, mut incoming) = deal(listener, 9, 1, open.clone());
+        let meter = Arc::new(ConnectionMeter::default());
+        let (accepting, mut incoming) = deal(listener, Room { in_all: 9, of_address: 9 }, 1, meter.clone());
         let accepting = tokio::spawn(accepting);
         let (finish, finished) = oneshot::channel::<()>();
-        let serving = serve_all(incoming.pop().unwrap(), Routes::default(), None, async move {
+        let terms = Terms { tls: None, pace: Pace::of(&Bounds::default()), meter: meter.clone() };
+        let serving = serve_all(incoming.pop().unwrap(), Routes::default(), terms, async move {
             let _ = finished.await;
         });
         let serving = tokio::spawn(serving);
@@ -216,13 +264,13 @@ mod tests {
             assert_eq!(answer.headers()["grpc-status"], "12", "there is no such method");
             assert!(!answer.headers().contains_key("date"));
         }
-        until_open(&open, 2).await;
+        until_open(&meter, 2).await;
         drop(leaves);
-        until_open(&open, 1).await;
+        until_open(&meter, 1).await;
 
         finish.send(()).unwrap();
         tokio::time::timeout(Duration::from_secs(30), serving).await.expect("an idle connection is closed").unwrap();
-        assert_eq!(open.get(), 0);
+        assert_eq!(meter.open.get(), 0);
         accepting.abort();
         drop(stays);
     }

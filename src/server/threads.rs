@@ -14,13 +14,17 @@ use tokio::task::JoinHandle;
 use tonic::service::Routes;
 use tower_layer::Layer;
 
+use super::conduct::Pace;
+use super::connection::Terms;
 use super::{ServeError, connection};
 use crate::access::tls::Tls;
+use crate::config::Bounds;
 use crate::limits;
-use crate::metrics::Gauge;
+use crate::metrics::ConnectionMeter;
 use crate::service::auth::AccessLayer;
-use crate::service::connections::{self, Incoming};
+use crate::service::connections::{self, Incoming, Room};
 use crate::service::deadline::DeadlineLayer;
+use crate::service::patience::PatienceLayer;
 use crate::telemetry::calls::CallLayer;
 
 /// How the names of the threads that serve calls begin.
@@ -37,6 +41,8 @@ pub struct Serving {
     pub routes: Routes,
     /// Judges the calls.
     pub access: AccessLayer,
+    /// Waits for what they bring.
+    pub patience: PatienceLayer,
     /// Watches the calls go by.
     pub watched: CallLayer,
     /// Runs beside them, on the same thread, until they have ended.
@@ -53,6 +59,16 @@ enum Order {
     Abort,
 }
 
+/// On what terms callers are let in.
+pub struct Admission {
+    /// Certificates, if connections are encrypted.
+    pub tls: Option<Arc<Tls>>,
+    /// How much one caller may take up.
+    pub bounds: Bounds,
+    /// What is counted of connections.
+    pub meter: Arc<ConnectionMeter>,
+}
+
 /// Threads that serve a listener.
 pub struct Threads {
     order: watch::Sender<Order>,
@@ -62,21 +78,22 @@ pub struct Threads {
 
 impl Threads {
     /// Begins to serve. Connections are accepted on the runtime of the caller. `on_fault` is called when what runs beside
-    /// the services has come to grief: nothing is answered any more. `connections` counts those that are open.
+    /// the services has come to grief: nothing is answered any more.
     ///
     /// # Errors
     /// When the operating system refuses a thread or what a runtime needs.
     pub fn start(
         listener: TcpListener,
         servings: Vec<Serving>,
-        tls: Option<Arc<Tls>>,
-        connections: &Arc<Gauge>,
+        admission: Admission,
         on_fault: &OnFault,
     ) -> std::io::Result<Self> {
         let (order, orders) = watch::channel(Order::Serve);
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let (accepting, incoming) =
-            connections::deal(listener, limits::CONNECTIONS_MAX, servings.len(), connections.clone());
+        let Admission { tls, bounds, meter } = admission;
+        let room = Room { in_all: bounds.connections_max, of_address: bounds.connections_per_address_max };
+        let (accepting, incoming) = connections::deal(listener, room, servings.len(), meter.clone());
+        let terms = Terms { tls, pace: Pace::of(&bounds), meter };
         let accepting = tokio::spawn(accepting);
         let mut ended = Vec::new();
         for (index, (serving, incoming)) in servings.into_iter().zip(incoming).enumerate() {
@@ -85,10 +102,10 @@ impl Threads {
                 .max_blocking_threads(BLOCKING_THREADS_MAX)
                 .thread_name(format!("{EDGE_THREADS}-blocking"))
                 .build()?;
-            let (orders, on_fault, tls) = (orders.clone(), on_fault.clone(), tls.clone());
+            let (orders, on_fault, terms) = (orders.clone(), on_fault.clone(), terms.clone());
             let (tell, told) = oneshot::channel();
             std::thread::Builder::new().name(format!("{EDGE_THREADS}-{index}")).spawn(move || {
-                runtime.block_on(serve(serving, incoming, tls, orders, &on_fault));
+                runtime.block_on(serve(serving, incoming, terms, orders, &on_fault));
                 // What calls that were given up still held goes with the runtime.
                 runtime.shutdown_background();
                 let _ = tell.send(());
@@ -116,13 +133,7 @@ impl Threads {
     }
 }
 
-async fn serve(
-    serving: Serving,
-    incoming: Incoming,
-    tls: Option<Arc<Tls>>,
-    orders: watch::Receiver<Order>,
-    on_fault: &OnFault,
-) {
+async fn serve(serving: Serving, incoming: Incoming, terms: Terms, orders: watch::Receiver<Order>, on_fault: &OnFault) {
     let reached = |least: Order| {
         let mut orders = orders.clone();
         async move {
@@ -132,9 +143,10 @@ async fn serve(
     };
     let mut beside = tokio::spawn(serving.beside);
     // The watch is outside, so that it sees the calls whose time was up.
-    let service = serving.watched.layer(DeadlineLayer.layer(serving.access.layer(serving.routes)));
+    let judged = serving.patience.layer(serving.access.layer(serving.routes));
+    let service = serving.watched.layer(DeadlineLayer.layer(judged));
     tokio::select! {
-        () = connection::serve_all(incoming, service, tls, reached(Order::Finish)) => {}
+        () = connection::serve_all(incoming, service, terms, reached(Order::Finish)) => {}
         fault = &mut beside => {
             on_fault(&fault.err().map_or_else(|| "it has ended".to_owned(), |error| error.to_string()));
             // Calls get no more answers; they end when they are told to.
@@ -171,14 +183,17 @@ pub fn serve_bare(listener: TcpListener, routes: &Routes, on_ready: impl FnOnce(
     runtime()?.block_on(async move {
         listener.set_nonblocking(true).map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
+        let bounds = Bounds::default();
         let serving = || Serving {
             routes: routes.clone(),
             access: AccessLayer::off(),
+            patience: PatienceLayer::new(Duration::from_millis(bounds.request_ms_max)),
             watched: CallLayer::off(),
             beside: Box::pin(std::future::pending()),
         };
         let servings = (0..edge_threads()).map(|_| serving()).collect();
-        let _threads = Threads::start(listener, servings, None, &Arc::default(), &(Arc::new(|_: &str| {}) as OnFault));
+        let admission = Admission { tls: None, bounds, meter: Arc::default() };
+        let _threads = Threads::start(listener, servings, admission, &(Arc::new(|_: &str| {}) as OnFault));
         on_ready(address);
         std::future::pending().await
     })

@@ -131,7 +131,7 @@ impl Edge {
             queue_depth: number(self.about.queue_depth),
             durable_lag: Some(duration(self.engine.metrics.commit_age_ns(self.engine.clock.monotonic_ns()))),
             call_count: number(self.calls_under_way()),
-            connection_count: i32::try_from(self.engine.metrics.connections.get()).unwrap_or(i32::MAX),
+            connection_count: i32::try_from(self.engine.metrics.connections.open.get()).unwrap_or(i32::MAX),
             recovery_duration: Some(duration(self.about.recovery.took_ms.saturating_mul(1_000_000))),
             replayed_record_count: signed(self.about.recovery.replayed_count),
             expected_recovery_duration: Some(duration(self.expected_recovery_ms().saturating_mul(1_000_000))),

@@ -6,9 +6,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::http::{Request as HttpRequest, Response};
+use bytes::Buf;
+use hyper::body::Body;
 use pin_project_lite::pin_project;
 use tonic::{Request, Status};
 use tower_layer::Layer;
@@ -21,6 +23,7 @@ use crate::access::meter::{Permit, TooMuch};
 pub use crate::access::principal::Principal;
 use crate::access::table::{self, Row};
 use crate::clock::SharedClock;
+use crate::limits;
 
 /// One call's principal and deadline.
 #[derive(Clone, Debug)]
@@ -136,11 +139,12 @@ pub struct Judged<S> {
 impl<S, B, R> Service<HttpRequest<B>> for Judged<S>
 where
     S: Service<HttpRequest<B>, Response = Response<R>>,
+    B: Body,
     R: Default,
 {
     type Response = Response<R>;
     type Error = S::Error;
-    type Future = JudgedCall<S::Future>;
+    type Future = JudgedCall<S::Future, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -148,34 +152,57 @@ where
 
     fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
         match self.layer.judge(&mut request) {
-            Ok(permit) => JudgedCall { inner: Some(self.inner.call(request)), denied: None, permit },
-            Err(failure) => JudgedCall { inner: None, denied: Some(failure), permit: None },
+            Ok(permit) => {
+                JudgedCall { inner: Some(self.inner.call(request)), denied: None, permit, unread: None, bytes_left: 0 }
+            }
+            Err(failure) => {
+                let unread = Some(request.into_body());
+                let bytes_left = UNREAD_BYTES_MAX;
+                JudgedCall { inner: None, denied: Some(failure), permit: None, unread, bytes_left }
+            }
         }
     }
 }
 
+/// Of a request that is denied, so many bytes are taken before it is said.
+const UNREAD_BYTES_MAX: usize = limits::SMALL_MESSAGE_BYTES_MAX;
+
 pin_project! {
     /// A call that goes on, or has been denied.
-    pub struct JudgedCall<F> {
+    ///
+    /// Whoever is denied is told once its request is here: what is answered early has to be reset, and a caller who keeps
+    /// sending on what was reset is taken for one who breaks the rules, with everybody on the same connection.
+    pub struct JudgedCall<F, B> {
         #[pin]
         inner: Option<F>,
         denied: Option<Failure>,
         // Given back when the answer has begun; a stream has one of its own.
         permit: Option<Arc<Permit>>,
+        #[pin]
+        unread: Option<B>,
+        bytes_left: usize,
     }
 }
 
-impl<F, R, E> Future for JudgedCall<F>
+impl<F, B, R, E> Future for JudgedCall<F, B>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    B: Body,
     R: Default,
 {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         if let Some(inner) = this.inner.as_pin_mut() {
             return inner.poll(cx);
+        }
+        while *this.bytes_left > 0
+            && let Some(unread) = this.unread.as_mut().as_pin_mut()
+            && !unread.is_end_stream()
+        {
+            let Some(Ok(frame)) = ready!(unread.poll_frame(cx)) else { break };
+            *this.bytes_left = this.bytes_left.saturating_sub(frame.data_ref().map_or(0, Buf::remaining));
         }
         let failure = this.denied.take().unwrap_or_else(|| Failure::internal("a denied call was polled twice"));
         Poll::Ready(Ok(Status::from(failure).into_http()))

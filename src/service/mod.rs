@@ -5,7 +5,7 @@
 //! and the workers), `reverse`, `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream` (more of the same), `answer` and
 //! `encode` (decisions onto the wire), `read` and `history` (balances and transactions), `ledger`, `account`, `program`,
 //! `admin`, `access`, `fraud` with its `desk` and `approval` (the services), `status` (how a call fails), `deadline` (until when a caller
-//! waits), `connections` (how many at a time).
+//! waits), `patience` (until when one is waited for), `connections` (how many at a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
 //! that is dropped at any point leaves no claim behind; nothing is answered that is not durable.
@@ -37,6 +37,7 @@ mod operator_fields;
 mod order_fields;
 mod orders;
 mod parse;
+pub mod patience;
 mod program;
 pub mod raw;
 mod read;
@@ -66,6 +67,7 @@ use crate::shard::engine::Engine;
 use crate::shard::job::Job;
 use crate::store::StoreError;
 pub use access::{KeyDraft, issue_key, revoke_key, rotate_key};
+pub use parse::reads_alike;
 pub use read::account_row;
 
 use lane::Lane;

@@ -16,6 +16,7 @@ use crate::access::meter::TooMuch;
 use crate::ids::IdError;
 use crate::journal::JournalError;
 use crate::ledger::decision::Refusal;
+use crate::limits;
 
 /// The domain of all reasons.
 pub const DOMAIN: &str = "tallystick";
@@ -73,6 +74,10 @@ pub(super) enum Failure {
     ProposalUnknown,
     /// A proposal cannot be made or settled so; the text says why.
     ProposalRefused(String),
+    /// The message of the call did not arrive in time.
+    RequestTooSlow,
+    /// The message is larger than any may be.
+    MessageTooLarge,
 }
 
 impl Failure {
@@ -119,7 +124,9 @@ impl Failure {
             | Self::KeyUnknown
             | Self::KeyChangeRefused(_)
             | Self::ProposalUnknown
-            | Self::ProposalRefused(_) => None,
+            | Self::ProposalRefused(_)
+            | Self::RequestTooSlow
+            | Self::MessageTooLarge => None,
         }
     }
 
@@ -149,6 +156,8 @@ impl Failure {
             Self::KeyChangeRefused(_) => (Code::FailedPrecondition, ErrorReason::KeyChangeRefused),
             Self::ProposalUnknown => (Code::NotFound, ErrorReason::ProposalUnknown),
             Self::ProposalRefused(_) => (Code::FailedPrecondition, ErrorReason::ProposalRefused),
+            Self::RequestTooSlow => (Code::DeadlineExceeded, ErrorReason::RequestTooSlow),
+            Self::MessageTooLarge => (Code::OutOfRange, ErrorReason::MessageTooLarge),
         }
     }
 
@@ -187,6 +196,10 @@ impl Failure {
             Self::CredentialMissing => "This server asks for a credential, and there is none.".to_owned(),
             Self::CredentialUnknown => "The credential is not known.".to_owned(),
             Self::KeyUnknown => "There is no key with this id.".to_owned(),
+            Self::RequestTooSlow => "The message did not arrive in time; nothing was decided.".to_owned(),
+            Self::MessageTooLarge => {
+                format!("A message has at most {} bytes; this one was not read.", limits::MESSAGE_BYTES_MAX)
+            }
             Self::TransactionIdReused(field) => {
                 format!("This transaction id was used before with other content; {field} differs.")
             }
@@ -281,6 +294,8 @@ mod tests {
             Failure::KeyChangeRefused("It has been revoked.".to_owned()),
             Failure::ProposalUnknown,
             Failure::ProposalRefused("It is your own.".to_owned()),
+            Failure::RequestTooSlow,
+            Failure::MessageTooLarge,
         ]
     }
 

@@ -35,7 +35,7 @@ enum Slot {
     /// Its commands are under way.
     Round(Round),
     /// The stream ends here, early.
-    End(Failure),
+    End(Status),
 }
 
 impl Edge {
@@ -58,20 +58,24 @@ impl Edge {
         let end = loop {
             let message = tokio::select! {
                 message = requests.message() => message,
-                () = self.ended(Life::Stopping) => break Failure::ShuttingDown,
+                () = self.ended(Life::Stopping) => break Failure::ShuttingDown.into(),
             };
-            // An error here means that the caller is gone: there is nobody to tell.
-            let Ok(Some(Raw(message))) = message else { return };
+            let message = match message {
+                Ok(Some(Raw(message))) => message,
+                Ok(None) => return,
+                // A message that cannot be taken, such as one that is too large; or the caller is gone, and nobody is told.
+                Err(status) => break status,
+            };
             let message = match Message::of(message) {
                 Ok(message) => message,
-                Err(failure) => break failure,
+                Err(failure) => break failure.into(),
             };
             // What is not permitted ends the stream before any command of the message is started.
             if let Err(failure) = self.check_message(caller, &message, &mut version) {
-                break failure;
+                break failure.into();
             }
             if let Err(failure) = self.wait_for_rate(caller, message.count).await {
-                break failure;
+                break failure.into();
             }
             // Both kinds of room first; when the queue is closed the answering side has gone, and the caller with it.
             let Ok(place) = slots.reserve().await else { return };
@@ -80,7 +84,7 @@ impl Edge {
             let started = self.start_message(&mut starting, &message).await;
             place.send(Slot::Round(starting.finish().await));
             if let Err(failure) = started {
-                break failure;
+                break failure.into();
             }
         };
         // When the answering side has gone, so has the caller.
@@ -207,7 +211,7 @@ async fn answer_all(mut slots: mpsc::Receiver<Slot>, messages: &mpsc::Sender<Res
         };
         let ended = match slot {
             None => return,
-            Some(Slot::End(failure)) => Err(failure),
+            Some(Slot::End(status)) => Err(status),
             Some(Slot::Round(mut round)) => {
                 if !message.is_empty() && !round.is_ready() {
                     // The next round has to be waited for: what there is leaves first.
@@ -224,10 +228,10 @@ async fn answer_all(mut slots: mpsc::Receiver<Slot>, messages: &mpsc::Sender<Res
                 }
             }
         };
-        if let Err(failure) = ended {
+        if let Err(status) = ended {
             if message.send(messages).await.is_ok() {
                 // Whoever reads the results may have gone.
-                let _ = messages.send(Err(failure.into())).await;
+                let _ = messages.send(Err(status)).await;
             }
             return;
         }
@@ -241,13 +245,13 @@ async fn answer_round(
     round: &mut Round,
     message: &mut OpenMessage,
     messages: &mpsc::Sender<Result<Raw, Status>>,
-) -> Result<Result<(), Failure>, Gone> {
+) -> Result<Result<(), Status>, Gone> {
     while !round.is_answered() {
         if !message.has_room() || (round.waits_for_others() && !round.is_ready()) {
             message.send(messages).await?;
         }
         if let Err(failure) = message.push(round).await {
-            return Ok(Err(failure));
+            return Ok(Err(failure.into()));
         }
         if message.count.is_multiple_of(limits::CLAIM_WINDOW_COMMANDS) {
             // Other calls of this thread have their turn.

@@ -207,6 +207,8 @@ mod tests {
             (32, "PROPOSAL_UNKNOWN"),
             (33, "PROPOSAL_REFUSED"),
             (34, "RATE_LIMITED"),
+            (50, "REQUEST_TOO_SLOW"),
+            (51, "MESSAGE_TOO_LARGE"),
         ];
         for (number, name) in (0..).zip(names).chain(later) {
             let reason = ErrorReason::try_from(number).expect("a reason once given stays");

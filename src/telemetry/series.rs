@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -16,7 +17,7 @@ use super::calls::{CODES, METHODS};
 use super::{Sources, Standing, Telemetry};
 use crate::ledger::decision::Refusal;
 use crate::ledger::freeze::Freezes;
-use crate::metrics::{Histogram, Metrics, OUTCOMES};
+use crate::metrics::{CUT_OFFS, Histogram, Metrics, OUTCOMES};
 use crate::shard::engine::Engine;
 
 /// What all names begin with.
@@ -64,6 +65,7 @@ enum Values {
     Gauge(i64),
     Seconds(f64),
     Gauges(Vec<(String, i64)>),
+    Counter(u64),
     Counters(Vec<(String, u64)>),
     Histogram(Shown),
     Histograms(Vec<(String, Shown)>),
@@ -176,10 +178,31 @@ const SERVER: [Series; 6] = [
 ];
 
 /// Calls and commands.
-const CALLS: [Series; 7] = [
+const CALLS: [Series; 10] = [
     gauge("connections", Measure::None, "Connections that are open.", |view| {
-        Values::Gauge(view.metrics.connections.get())
+        Values::Gauge(view.metrics.connections.open.get())
     }),
+    Series {
+        name: "connections_refused",
+        kind: MetricType::Counter,
+        measure: Measure::None,
+        label: None,
+        meaning: "Connections that were closed at once, for their address had as many as it may have.",
+        read: |view| Values::Counter(view.metrics.connections.refused.get()),
+    },
+    gauge("large_answers", Measure::Bytes, "Bytes of large answers that wait for their callers.", |view| {
+        Values::Gauge(signed(view.metrics.connections.large_answers_bytes.load(Ordering::Relaxed)))
+    }),
+    labelled(
+        "connections_cut_off",
+        MetricType::Counter,
+        "reason",
+        "Connections that the server has ended, for the caller did not behave or was silent.",
+        |view| {
+            let counts = CUT_OFFS.iter().zip(view.metrics.connections.cut_offs());
+            Values::Counters(counts.map(|(reason, count)| ((*reason).to_owned(), count)).collect())
+        },
+    ),
     gauge("calls_in_flight", Measure::None, "Calls under way, streams included.", |view| {
         view.of_sources(|sources| signed((sources.calls_under_way)()))
     }),
@@ -395,6 +418,7 @@ fn show(mut encoder: MetricEncoder<'_>, label: &'static str, values: Values) -> 
             let labels = [(label, of)];
             encoder.encode_family(&labels)?.encode_gauge(&value)
         }),
+        Values::Counter(value) => encoder.encode_counter::<NoLabelSet, _, f64>(&value, None),
         Values::Counters(values) => values.into_iter().try_for_each(|(of, value)| {
             let labels = [(label, of)];
             encoder.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)

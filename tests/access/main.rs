@@ -7,6 +7,7 @@ mod certificates;
 #[path = "../grpc_api/support.rs"]
 #[allow(dead_code, reason = "every test file uses a part of this support of its own")]
 mod shop;
+mod signer;
 mod support;
 
 mod desk;

@@ -3,10 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ring::rand::SystemRandom;
-use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
-};
 use serde_json::{Value, json};
 use tallystick::config::Config;
 use tallystick::store::memory::MemoryStore;
@@ -15,106 +11,10 @@ use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::shop::now_seconds;
+use crate::signer::{Signer, base64, claims};
 use crate::support::{House, assert_forbidden, assert_nobody, call, config};
 
 const BALANCE: &str = "/tallystick.v1.LedgerService/GetBalance";
-/// A private key that is used nowhere else.
-const RSA_KEY: &[u8] = include_bytes!("rsa-for-tests.der");
-
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let number = group.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..=group.len() {
-            text.push(LETTERS[(number >> (18 - 6 * place) & 63) as usize] as char);
-        }
-    }
-    text
-}
-
-/// Who signs.
-enum Signer {
-    Rsa(RsaKeyPair),
-    Curve(EcdsaKeyPair),
-    Edwards(Ed25519KeyPair),
-}
-
-impl Signer {
-    fn rsa() -> Self {
-        Self::Rsa(RsaKeyPair::from_der(RSA_KEY).unwrap())
-    }
-
-    fn curve() -> Self {
-        let random = SystemRandom::new();
-        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-        Self::Curve(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.as_ref(), &random).unwrap())
-    }
-
-    fn edwards() -> Self {
-        let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        Self::Edwards(Ed25519KeyPair::from_pkcs8(key.as_ref()).unwrap())
-    }
-
-    fn algorithm(&self) -> &'static str {
-        match self {
-            Self::Rsa(_) => "RS256",
-            Self::Curve(_) => "ES256",
-            Self::Edwards(_) => "EdDSA",
-        }
-    }
-
-    fn public(&self, kid: &str) -> Value {
-        match self {
-            Self::Rsa(key) => {
-                let public = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(key.public());
-                let number = |bytes: &[u8]| base64(bytes.strip_prefix(&[0]).unwrap_or(bytes));
-                let n = number(&public.n);
-                let e = number(&public.e);
-                json!({ "kty": "RSA", "kid": kid, "use": "sig", "alg": "RS256", "n": n, "e": e })
-            }
-            Self::Curve(key) => {
-                let point = key.public_key().as_ref();
-                json!({ "kty": "EC", "kid": kid, "crv": "P-256", "x": base64(&point[1..33]), "y": base64(&point[33..]) })
-            }
-            Self::Edwards(key) => {
-                json!({ "kty": "OKP", "kid": kid, "crv": "Ed25519", "x": base64(key.public_key().as_ref()) })
-            }
-        }
-    }
-
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let random = SystemRandom::new();
-        match self {
-            Self::Rsa(key) => {
-                let mut signature = vec![0; key.public().modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap();
-                signature
-            }
-            Self::Curve(key) => key.sign(&random, message).unwrap().as_ref().to_vec(),
-            Self::Edwards(key) => key.sign(message).as_ref().to_vec(),
-        }
-    }
-
-    fn token(&self, header: &Value, claims: &Value) -> String {
-        let message = format!("{}.{}", base64(header.to_string().as_bytes()), base64(claims.to_string().as_bytes()));
-        format!("{message}.{}", base64(&self.sign(message.as_bytes())))
-    }
-
-    fn header(&self, kid: &str) -> Value {
-        json!({ "alg": self.algorithm(), "typ": "JWT", "kid": kid })
-    }
-}
-
-fn claims() -> Value {
-    json!({
-        "iss": "https://login.example",
-        "aud": ["tallystick", "other"],
-        "sub": "gate-7",
-        "exp": now_seconds() + 600,
-        "tallystick": { "role": "gateway", "partner": "north" },
-    })
-}
 
 /// Claims with one of them changed, or left out.
 fn changed(name: &str, value: Value) -> Value {

@@ -239,6 +239,14 @@ impl Server {
         wait_for("the end of the server", END_WITHIN, async || self.process.try_end()).await
     }
 
+    /// Bytes of its memory that are in RAM, by the kernel's account.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel says so");
+        let kibibytes = line.split_whitespace().next().and_then(|digits| digits.parse::<u64>().ok());
+        kibibytes.expect("it is a number") * 1_024
+    }
+
     /// What it wrote to standard error so far.
     pub fn errors(&self) -> String {
         self.process.errors()

@@ -17,12 +17,18 @@ pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-/// Where the last server of a site shows its metrics, from what it printed.
+/// Where the last server of a site shows its metrics, from what it prints. It may be ready a moment before it says so.
 pub fn metrics_address(site: &Site) -> SocketAddr {
-    let said: String =
-        (0..9).filter_map(|n| std::fs::read_to_string(site.root().join(format!("serve-{n}.out"))).ok()).collect();
-    let line = said.lines().rev().find_map(|line| line.strip_prefix("metrics    http://")).expect("it says where");
-    line.strip_suffix("/metrics").unwrap().parse().unwrap()
+    for _ in 0..6_000 {
+        let said: String =
+            (0..9).filter_map(|n| std::fs::read_to_string(site.root().join(format!("serve-{n}.out"))).ok()).collect();
+        let mut lines = said.lines().rev().filter_map(|line| line.strip_prefix("metrics    http://"));
+        if let Some(address) = lines.find_map(|line| line.strip_suffix("/metrics")) {
+            return address.parse().unwrap();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    panic!("the server does not say where its metrics are");
 }
 
 /// A series with its values.

@@ -45,7 +45,7 @@ impl Page {
 }
 
 /// All pages, in the order of their numbers.
-pub const PAGES: [Page; 49] = [
+pub const PAGES: [Page; 51] = [
     page(1, "ACCOUNT_UNKNOWN", include_str!("../../../docs/errors/0001-account-unknown.md")),
     page(2, "TRANSACTION_ID_REUSED", include_str!("../../../docs/errors/0002-transaction-id-reused.md")),
     page(3, "RECEIPT_ALREADY_EARNED", include_str!("../../../docs/errors/0003-receipt-already-earned.md")),
@@ -95,4 +95,6 @@ pub const PAGES: [Page; 49] = [
     page(1032, "PROPOSAL_UNKNOWN", include_str!("../../../docs/errors/1032-proposal-unknown.md")),
     page(1033, "PROPOSAL_REFUSED", include_str!("../../../docs/errors/1033-proposal-refused.md")),
     page(1034, "RATE_LIMITED", include_str!("../../../docs/errors/1034-rate-limited.md")),
+    page(1050, "REQUEST_TOO_SLOW", include_str!("../../../docs/errors/1050-request-too-slow.md")),
+    page(1051, "MESSAGE_TOO_LARGE", include_str!("../../../docs/errors/1051-message-too-large.md")),
 ];

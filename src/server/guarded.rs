@@ -1,0 +1,303 @@
+//! What stands between a socket and the transport, and between the transport and the services, and tells how the caller
+//! behaves: the bytes that come and go, the calls, and the parts of answers until they have left.
+//!
+//! What must stay true: bytes and answers pass unchanged; nothing is allocated for a call; a part of an answer counts as
+//! waiting from the moment the service gives it until its last byte has gone to the socket, or its stream is given up.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use hyper::Response;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::conduct::Conduct;
+use super::frames::Frames;
+use crate::limits;
+use crate::metrics::CutOff;
+use crate::service::patience::overloaded;
+
+/// Bytes that are sent and make up for one frame that asks for nothing: whoever takes much tells often how much.
+const BYTES_PER_CREDIT: usize = 1_024;
+
+/// The bytes of a connection.
+pub(super) struct Guarded<S> {
+    stream: S,
+    conduct: Arc<Conduct>,
+    frames: Frames,
+    /// How many frames that ask for nothing may still come.
+    credits: i64,
+    credited_tick: u32,
+    has_begun: bool,
+    /// What was to be written last found no room.
+    is_blocked: bool,
+}
+
+impl<S> Guarded<S> {
+    pub(super) fn new(stream: S, conduct: Arc<Conduct>) -> Self {
+        let credits = limits::FRAME_CREDITS_MAX;
+        let frames = Frames::new();
+        Self { stream, conduct, frames, credits, credited_tick: 0, has_begun: false, is_blocked: false }
+    }
+
+    fn credit(&mut self, worth: i64) {
+        self.credits = self.credits.saturating_add(worth).min(limits::FRAME_CREDITS_MAX);
+    }
+
+    /// Whether the connection may go on.
+    fn judge(&self) -> io::Result<()> {
+        if self.conduct.cut_off().is_none() {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the caller does not behave"))
+    }
+
+    fn has_read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let now = self.conduct.tick();
+        if now != self.credited_tick {
+            let ticks = i64::from(now.saturating_sub(self.credited_tick));
+            self.credit(ticks.saturating_mul(self.conduct.pace.credits_per_tick()));
+            self.credited_tick = now;
+        }
+        let worth = self.frames.pass(bytes);
+        self.credit(worth);
+        if self.credits < 0 {
+            self.conduct.cut(CutOff::FrameFlood);
+        }
+        if !self.has_begun && self.frames.has_begun() {
+            self.has_begun = true;
+            self.conduct.begin();
+        }
+        self.conduct.stand(self.frames.midst());
+        self.judge()
+    }
+
+    fn has_written(&mut self, written: &Poll<io::Result<usize>>) {
+        self.is_blocked = written.is_pending();
+        self.conduct.takes(!self.is_blocked);
+        if let Poll::Ready(Ok(count)) = written {
+            self.credit(i64::try_from(count / BYTES_PER_CREDIT).unwrap_or(0));
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.judge()?;
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        Poll::Ready(self.has_read(&buf.filled()[before..]))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.has_written(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.has_written(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        // A socket has nothing to flush: that says nothing of what found no room before.
+        self.conduct.takes(flushed.is_ready() && !self.is_blocked);
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// The body of a request.
+pub(super) struct Brought {
+    inner: Incoming,
+    conduct: Arc<Conduct>,
+}
+
+impl Brought {
+    pub(super) fn new(inner: Incoming, conduct: Arc<Conduct>) -> Self {
+        Self { inner, conduct }
+    }
+}
+
+impl HttpBody for Brought {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if matches!(frame, Some(Err(_))) {
+            self.conduct.break_off();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// One call, from its head to the end of its answer.
+struct Open {
+    conduct: Arc<Conduct>,
+    turn: Option<OwnedSemaphorePermit>,
+    is_answered: bool,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.conduct.close_call(self.is_answered);
+    }
+}
+
+/// The turn of a call with a large answer. The turns of a connection never end.
+struct Turn(Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>);
+
+pin_project! {
+    /// A call that has no answer yet.
+    pub(super) struct Called<F> {
+        // None where there is no room for its answer.
+        #[pin]
+        inner: Option<F>,
+        // Of a call with a large answer, until it is its turn.
+        waiting: Option<Turn>,
+        open: Option<Open>,
+    }
+}
+
+impl<F> Called<F> {
+    pub(super) fn new(begin: impl FnOnce() -> F, conduct: Arc<Conduct>, is_large: bool) -> Self {
+        conduct.open_call();
+        let inner = conduct.has_room().then(begin);
+        let waiting = (is_large && inner.is_some()).then(|| Turn(Box::pin(conduct.turns.clone().acquire_owned())));
+        Self { inner, waiting, open: Some(Open { conduct, turn: None, is_answered: false }) }
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Called<F> {
+    type Output = Result<Response<Answer>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Some(Turn(turn)) = this.waiting {
+            let turn = ready!(turn.as_mut().poll(cx)).ok();
+            *this.waiting = None;
+            if let Some(open) = this.open {
+                open.turn = turn;
+            }
+        }
+        let response = match this.inner.as_pin_mut() {
+            Some(inner) => {
+                let Ok(response) = ready!(inner.poll(cx));
+                response
+            }
+            None => overloaded(),
+        };
+        let mut open = this.open.take();
+        Poll::Ready(Ok(response.map(|body| {
+            if let Some(open) = &mut open {
+                open.is_answered = body.is_end_stream();
+            }
+            Answer { body, open }
+        })))
+    }
+}
+
+/// The body of an answer.
+pub(super) struct Answer {
+    body: Body,
+    open: Option<Open>,
+}
+
+impl HttpBody for Answer {
+    type Data = Part;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Part>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
+        let Some(open) = &mut self.open else { return Poll::Ready(None) };
+        // Whatever is not data is the end.
+        open.is_answered |= !is_data;
+        let Open { conduct, turn, .. } = open;
+        Poll::Ready(
+            frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| Part::new(bytes, conduct, turn.take())))),
+        )
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A part of an answer until it has left.
+pub(super) struct Part {
+    bytes: Bytes,
+    whole_bytes: usize,
+    conduct: Arc<Conduct>,
+    place: usize,
+    /// Whoever waits for a turn begins when this has left.
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Part {
+    fn new(bytes: Bytes, conduct: &Arc<Conduct>, turn: Option<OwnedSemaphorePermit>) -> Self {
+        let whole_bytes = bytes.len();
+        Self { bytes, whole_bytes, conduct: conduct.clone(), place: conduct.wait(whole_bytes), _turn: turn }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.conduct.leave(self.place, self.whole_bytes);
+    }
+}
+
+impl Buf for Part {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+
+    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
+        self.bytes.copy_to_bytes(length)
+    }
+}

@@ -1,0 +1,10 @@
+//! What is in the folder `deploy`: scripts do what they say, certificates that they make are good, and the container file
+//! keeps its promises as far as they can be tried without a container engine.
+#![cfg(all(feature = "server", feature = "rocksdb"))]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod advisories;
+mod certificates;
+mod container;
