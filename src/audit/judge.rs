@@ -433,7 +433,7 @@ impl<'a> Judge<'a> {
                 world.unpacked.load(shard.id, number, packed);
                 world.unpacked.account.lots.iter().map(|lot| i128::from(lot.remaining)).sum()
             });
-            let owed: i128 = sides.iter().map(|(issuer, wallet)| shard.partner(*issuer, *wallet).balance).sum();
+            let owed: i128 = sides.iter().map(|(issuer, wallet)| shard.partners.issuer(*issuer, *wallet).balance).sum();
             held + owed
         };
         let before = sum(&mut self.world);
@@ -563,7 +563,7 @@ fn wallet_sums(world: &World) -> (Vec<i128>, Vec<i128>) {
         for lot in shard.accounts().flat_map(|account| account.lots) {
             accounts[usize::from(lot.key.wallet.0)] += i128::from(lot.remaining);
         }
-        for ((_, WalletId(wallet)), partner) in shard.partners() {
+        for ((_, WalletId(wallet)), partner) in shard.partners.issuers() {
             partners[usize::from(*wallet)] += partner.balance;
         }
     }

@@ -202,7 +202,7 @@ fn state_figures(report: &mut VerifyReport, judge: &Judge<'_>) {
 
 fn wallets(world: &World) -> Vec<WalletSum> {
     let Some(program) = world.programs.latest() else { return Vec::new() };
-    let partners: Vec<_> = world.shards.iter().flat_map(|shard| shard.partners()).collect();
+    let partners: Vec<_> = world.shards.iter().flat_map(|shard| shard.partners.issuers()).collect();
     let sum_of = |(index, wallet): (usize, &crate::ledger::program::Wallet)| {
         let ours = |id: WalletId| usize::from(id.0) == index;
         let accounts = world.shards.iter().flat_map(|shard| shard.accounts());

@@ -62,6 +62,14 @@ pub enum Refusal {
     IdentifierTaken = 23,
     /// The identifier points to no account, or not to this one.
     IdentifierUnknown = 24,
+    /// The programme does not have this partner.
+    PartnerUnknown = 30,
+    /// The partner has no such store, or the store no such terminal.
+    StoreUnknown = 31,
+    /// The partner does not issue units of the wallet, or not at the time of the event.
+    EarnNotPermitted = 32,
+    /// The partner does not take units of the wallet, or not now.
+    BurnNotPermitted = 33,
 }
 
 /// What a caller does about a refusal.
@@ -77,7 +85,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -102,6 +110,10 @@ impl Refusal {
         Self::AlreadyRestored,
         Self::IdentifierTaken,
         Self::IdentifierUnknown,
+        Self::PartnerUnknown,
+        Self::StoreUnknown,
+        Self::EarnNotPermitted,
+        Self::BurnNotPermitted,
     ];
 
     /// The permanent number.
@@ -142,7 +154,11 @@ impl Refusal {
             | Self::NotRestorable
             | Self::AlreadyRestored
             | Self::IdentifierTaken
-            | Self::IdentifierUnknown => false,
+            | Self::IdentifierUnknown
+            | Self::PartnerUnknown
+            | Self::StoreUnknown
+            | Self::EarnNotPermitted
+            | Self::BurnNotPermitted => false,
         }
     }
 
@@ -158,7 +174,9 @@ impl Refusal {
             | Self::DeadlineExpired
             | Self::ShuttingDown
             | Self::IdentifierTaken
-            | Self::IdentifierUnknown => RetryAdvice::SameId,
+            | Self::IdentifierUnknown
+            | Self::PartnerUnknown
+            | Self::BurnNotPermitted => RetryAdvice::SameId,
             Self::TransactionIdReused
             | Self::BalanceLimitExceeded
             | Self::InsufficientBalance
@@ -173,7 +191,9 @@ impl Refusal {
             | Self::NotHeld
             | Self::AlreadyReviewed
             | Self::NotRestorable
-            | Self::AlreadyRestored => RetryAdvice::Never,
+            | Self::AlreadyRestored
+            | Self::StoreUnknown
+            | Self::EarnNotPermitted => RetryAdvice::Never,
         }
     }
 
@@ -203,7 +223,11 @@ impl Refusal {
             | Self::NotRestorable
             | Self::AlreadyRestored
             | Self::IdentifierTaken
-            | Self::IdentifierUnknown => false,
+            | Self::IdentifierUnknown
+            | Self::PartnerUnknown
+            | Self::StoreUnknown
+            | Self::EarnNotPermitted
+            | Self::BurnNotPermitted => false,
         }
     }
 
@@ -237,6 +261,10 @@ impl Refusal {
             Self::AlreadyRestored => "The expiry was taken back before.",
             Self::IdentifierTaken => "The identifier points to an account already.",
             Self::IdentifierUnknown => "The identifier points to no account, or not to this one.",
+            Self::PartnerUnknown => "The programme does not have this partner.",
+            Self::StoreUnknown => "The partner has no such store, or the store no such terminal.",
+            Self::EarnNotPermitted => "The partner may not issue these units at the time of the event.",
+            Self::BurnNotPermitted => "The partner may not take units of this wallet now.",
         }
     }
 }
@@ -494,6 +522,8 @@ pub struct Effects {
     pub remainder: Option<i64>,
     /// A change to what is held for review, if there is one.
     pub held: Option<Box<HeldChange>>,
+    /// What the partner receives per unit that it burns, in basis points of a minor unit; 0 where nothing says.
+    pub redemption_rate_bps: u32,
     /// Totals that move.
     pub totals: TotalsChange,
 }
@@ -560,6 +590,7 @@ impl Decision {
         (self.effects.birthday, self.effects.last_basket_on, self.effects.remainder) = (None, None, None);
         self.variants.clear();
         self.effects.held = None;
+        self.effects.redemption_rate_bps = 0;
         self.effects.totals = TotalsChange::default();
         self.balance_after = 0;
     }
@@ -593,13 +624,14 @@ mod tests {
 
     #[test]
     fn numbers_are_permanent_and_complete() {
-        for (index, refusal) in Refusal::ALL.into_iter().enumerate() {
-            assert_eq!(usize::from(refusal.number()), index + 1, "{refusal:?}");
+        // Numbers are given out in blocks, so there are gaps.
+        assert!(Refusal::ALL.is_sorted_by_key(|refusal| refusal.number()));
+        for refusal in Refusal::ALL {
             assert_eq!(Refusal::from_number(refusal.number()), Some(refusal));
             assert!(refusal.sentence().ends_with('.'));
         }
         assert_eq!(Refusal::from_number(0), None);
-        assert_eq!(Refusal::from_number(25), None);
+        assert_eq!(Refusal::from_number(u8::MAX), None);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub fn list(program: &Program, command: &Command, posted_at: TimestampNs, out: &
             out.push(Draw { cell: CellId::whole(bonus.symbol), limit, retain_until: CellUse::FOR_EVER });
         }
     }
-    let budgets = program.budgets_at(posted_at);
+    let budgets = program.budgets_at(command.partner, posted_at);
     out.extend(budgets.map(|budget| Draw { cell: budget.cell, limit: budget.limit, retain_until: CellUse::FOR_EVER }));
 }
 

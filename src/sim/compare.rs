@@ -138,7 +138,7 @@ fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model, late_li
             found.position
         );
     }
-    let partners = shard.partners().map(|((partner, wallet), side)| {
+    let partners = shard.partners.issuers().map(|((partner, wallet), side)| {
         let key = (shard.id.0, name_of(dictionary, *partner), usize::from(wallet.0));
         (key, [side.balance, side.issued, side.reversed, side.redeemed, side.expired])
     });
@@ -181,7 +181,7 @@ fn balanced(shard: &ShardState) -> Result<(), Broken> {
         must!(lot.remaining > 0, "no lot of shard {} is empty or negative: {lot:?}", shard.id);
         *sums.entry(lot.key.wallet).or_insert(0_i128) += i128::from(lot.remaining);
     }
-    for ((_, wallet), side) in shard.partners() {
+    for ((_, wallet), side) in shard.partners.issuers() {
         *sums.entry(*wallet).or_insert(0) += side.balance;
     }
     let unbalanced = sums.iter().find(|(_, sum)| **sum != 0);

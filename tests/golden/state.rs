@@ -8,9 +8,10 @@ use crate::golden;
 use crate::samples::{item, lot_key, publication};
 use crate::support::{NOON, NS_PER_DAY, Setup};
 use tallystick::journal::log::{HighWater, StoreJournal};
-use tallystick::ledger::account::{Account, Counter, Lot, PartnerAccount, Totals, WalletTotals};
+use tallystick::ledger::account::{Account, Counter, Lot, Totals, WalletTotals};
 use tallystick::ledger::decision::{CellUse, LotKey};
 use tallystick::ledger::packed::Packed;
+use tallystick::ledger::partner::PartnerAccount;
 use tallystick::ledger::types::{
     AccountNumber, CellId, Day, ItemId, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId,
 };

@@ -54,7 +54,7 @@ impl Reads {
             basket_number: conditions.iter().any(|when| when.every_nth_basket > 0 || when.own_average.is_some()),
             last_basket: program.keeps_last_basket,
             segments: conditions.iter().any(|when| !when.segments.is_empty() || !when.not_segments.is_empty()),
-            cells: program.budgets_at(now).map(|budget| budget.cell).collect(),
+            cells: program.budgets_at(SymbolId::EMPTY, now).map(|budget| budget.cell).collect(),
         }
     }
 

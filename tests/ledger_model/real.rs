@@ -230,6 +230,7 @@ impl Real {
             posted_at: now,
             account: number,
             account_id: ACCOUNTS[account],
+            partner: command.partner,
             decision: &self.decision,
         };
         assert!(self.state.accepts(&change, &mut Unpacked::default()), "what was decided can be applied");
@@ -242,7 +243,7 @@ impl Real {
     fn check_conserved(&self, changed: AccountNumber, now: TimestampNs) {
         let held: i128 =
             self.state.accounts().flat_map(|account| account.lots).map(|lot| i128::from(lot.remaining)).sum();
-        let sides: Vec<_> = self.state.partners().map(|(_, partner)| partner).collect();
+        let sides: Vec<_> = self.state.partners.issuers().map(|(_, partner)| partner).collect();
         let owed: i128 = sides.iter().map(|partner| partner.balance).sum();
         assert_eq!(held + owed, 0, "the shard balances");
         for side in sides {

@@ -92,8 +92,10 @@ impl Parts {
     const MEMBER: u64 = 8_192;
     /// The identifier by which the caller named the account.
     const NAMED_BY: u64 = 16_384;
+    /// The rate at which the partner of a redemption is paid for what it burned.
+    const REDEMPTION_RATE: u64 = 262_144;
     /// All of them.
-    const ALL: u64 = 4_095 | Self::MEMBER | Self::NAMED_BY;
+    const ALL: u64 = 4_095 | Self::MEMBER | Self::NAMED_BY | Self::REDEMPTION_RATE;
 }
 
 /// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any

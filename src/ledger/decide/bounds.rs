@@ -40,7 +40,7 @@ impl Bounded<'_> {
                 clip(cap.symbol, false, room, out);
             }
         }
-        for budget in self.context.program.budgets_at(self.context.posted_at) {
+        for budget in self.context.program.budgets_at(self.command.partner, self.context.posted_at) {
             if out.granted > 0 {
                 // A cell that withheld everything is part of the reasons though nothing is taken from it.
                 let room = look_into(budget.cell, self.context, out);

@@ -8,6 +8,7 @@ mod arithmetic;
 mod conditions;
 mod expectations;
 mod overlaps;
+mod partners;
 mod rule_caps;
 
 pub(super) use expectations::check_expectations;
@@ -33,6 +34,7 @@ pub(super) fn check_entries(file: &ProgramFile, problems: &mut Problems<'_>) {
     conditions::check(file, problems);
     check_small_caps(file, problems);
     rule_caps::check(file, problems);
+    partners::check(file, problems);
 }
 
 fn key_of(attribute: Attribute) -> &'static str {

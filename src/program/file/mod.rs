@@ -5,6 +5,7 @@
 
 mod expect;
 mod experiments;
+mod partners;
 mod rewards;
 mod rules;
 mod when;
@@ -23,6 +24,7 @@ use crate::limits;
 
 pub(super) use expect::{Event, Expectation, Given};
 pub(super) use experiments::ExperimentEntry;
+pub(super) use partners::{PartnerEntry, RightEntry, StoreEntry};
 pub(super) use rewards::{BonusEntry, TiersSection, TriggerEntry};
 pub(super) use rules::{EffectEntry, RuleEntry};
 pub(super) use when::WhenEntry;
@@ -32,6 +34,7 @@ pub(super) use when::WhenEntry;
 pub(super) struct ProgramFile {
     pub(super) header: Option<Header>,
     pub(super) wallets: Vec<WalletEntry>,
+    pub(super) partners: Vec<PartnerEntry>,
     pub(super) earn: Option<EarnSection>,
     pub(super) rules: Vec<RuleEntry>,
     pub(super) caps: Vec<CapEntry>,
@@ -115,6 +118,10 @@ pub(super) struct MetricEntry {
 pub(super) struct BudgetEntry {
     pub(super) name: At<String>,
     pub(super) units: i64,
+    /// Whose grants draw on it; `None` for all.
+    pub(super) partner: Option<At<String>>,
+    /// Percentages of the units, ascending.
+    pub(super) warnings: Vec<u8>,
     pub(super) from: Option<Day>,
     pub(super) until: Option<Day>,
 }
@@ -228,6 +235,9 @@ impl ProgramFile {
             read_wallet(entry, &mut wallet_names)
         });
         let earn = root.table("earn", "[earn]").and_then(|section| read_earn(section, &wallet_names));
+        let partners = read_entries(&mut root, "partners", "[[partners]]", limits::PROGRAM_PARTNERS_MAX, |entry| {
+            partners::read_partner(entry, &wallet_names)
+        });
         // Caps, metrics, budgets and bonuses are counters, told apart by name in reasons and across versions.
         let mut counter_names = Names::default();
         let caps = read_entries(&mut root, "caps", "[[caps]]", limits::PROGRAM_CAPS_MAX, |entry| {
@@ -260,7 +270,7 @@ impl ProgramFile {
             expect::read_expectation(entry, &rule_names, &known)
         });
         root.finish();
-        Self { header, wallets, earn, rules, caps, metrics, budgets, tiers, experiments, bonuses, expectations }
+        Self { header, wallets, partners, earn, rules, caps, metrics, budgets, tiers, experiments, bonuses, expectations }
     }
 }
 
@@ -490,6 +500,8 @@ fn read_budget(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<Budg
     if let Some(units) = units.as_ref().filter(|units| *units.get_ref() == 0) {
         entry.problems.push(Finding::warning(&units.span(), "with a budget of 0 nothing is earned while it lasts"));
     }
+    let partner = entry.text("partner", 1..=limits::SYMBOL_BYTES_MAX);
+    let warnings = partners::read_warnings(&mut entry);
     let (from, until) = (entry.date("from"), entry.date("until"));
     if let (Some(from), Some(until)) = (&from, &until)
         && from.get_ref() > until.get_ref()
@@ -500,7 +512,7 @@ fn read_budget(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<Budg
     }
     entry.finish();
     let (from, until) = (from.map(At::into_inner), until.map(At::into_inner));
-    Some(BudgetEntry { name: name?, units: units?.into_inner(), from, until })
+    Some(BudgetEntry { name: name?, units: units?.into_inner(), partner, warnings, from, until })
 }
 
 #[cfg(test)]
