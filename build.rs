@@ -21,7 +21,7 @@ mod wire {
     const ROOT: &str = "proto";
 
     /// Every file of the package, in reading order.
-    const FILES: [&str; 8] = [
+    const FILES: [&str; 9] = [
         "tallystick/v1/ledger_service.proto",
         "tallystick/v1/account_service.proto",
         "tallystick/v1/decision.proto",
@@ -30,6 +30,7 @@ mod wire {
         "tallystick/v1/admin_service.proto",
         "tallystick/v1/operator_service.proto",
         "tallystick/v1/access_service.proto",
+        "tallystick/v1/settlement_service.proto",
     ];
 
     /// Messages that the server takes and gives as bytes: it reads and writes them by itself.

@@ -62,6 +62,8 @@ const PARTNER_OR_AUDITOR: &[Role] = &[Gateway, BackOffice, Auditor];
 const PROGRAM_READERS: &[Role] = &[BackOffice, ProgramOwner, Operator, Auditor];
 /// Who sees what waits for review.
 const REVIEW_READERS: &[Role] = &[BackOffice, Operator, Auditor];
+/// Who sees how partners stand: a partner's office its own, the others all.
+const SETTLEMENT_READERS: &[Role] = &[BackOffice, Operator, Auditor];
 /// Who may ask what services there are.
 const CURIOUS: &[Role] = &[BackOffice, ProgramOwner, Operator, Auditor, Administrator];
 /// Nobody in particular.
@@ -117,6 +119,8 @@ pub const TABLE: &[Row] = &[
     row("/tallystick.v1.AdminService/ExportAccounts", &[Auditor], Reach::Partner),
     row("/tallystick.v1.AdminService/TakeSnapshot", &[Operator], Reach::Partner),
     row("/tallystick.v1.AdminService/CreateBackup", &[Operator], Reach::Partner),
+    row("/tallystick.v1.SettlementService/GetSettlementReport", SETTLEMENT_READERS, Reach::Partner),
+    row("/tallystick.v1.SettlementService/ListBudgets", SETTLEMENT_READERS, Reach::Partner),
     row("/tallystick.v1.AccessService/CreateKey", &[Administrator], Reach::Partner),
     row("/tallystick.v1.AccessService/RotateKey", &[Administrator], Reach::Partner),
     row("/tallystick.v1.AccessService/RevokeKey", &[Administrator], Reach::Partner),

@@ -105,6 +105,16 @@ impl Cells {
         self.hold(std::iter::once(cell)).release(cell, units);
     }
 
+    /// Units taken from a cell, net of what was given back.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    #[must_use]
+    pub fn used(&self, cell: CellId) -> Units {
+        let stripe = self.stripes[stripe_of(cell)].lock().expect("no holder panics");
+        stripe.get(&cell).map_or(0, |found| found.used)
+    }
+
     /// Takes a use from the journal: durable already. Skips what a snapshot brought.
     pub fn restore_use(&self, taken: &CellUse) {
         let mut held = self.hold(std::iter::once(taken.cell));

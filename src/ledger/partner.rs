@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::decision::{LotChange, Movement};
-use super::types::{Seq, SymbolId, WalletId};
+use super::decision::{Effects, LotChange, Movement};
+use super::state::ShardState;
+use super::types::{AccountNumber, Seq, SymbolId, TimestampNs, Units, WalletId};
 
 /// Sums of units, each weighted with the funding rate that its lot froze: basis points of a minor unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -189,6 +190,64 @@ impl PartnerAccounts {
         let of_issuer = |side| burned.get(side).copied().unwrap_or_default();
         self.issuers.iter().all(|(side, account)| account.redeemed == of_issuer(side))
             && burned.keys().all(|side| self.issuers.contains_key(side))
+    }
+}
+
+/// The partners' side of one shard at one of its records: what a settlement adds up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The last record that counts.
+    pub seq: Seq,
+    /// The latest posting time of a record that counts.
+    pub posted_at: Option<TimestampNs>,
+    /// The sub-accounts.
+    pub accounts: PartnerAccounts,
+    /// Units that are held for review, by issuer and wallet.
+    pub held: BTreeMap<(SymbolId, WalletId), i128>,
+}
+
+impl Standing {
+    /// How a shard stands now.
+    #[must_use]
+    pub fn of(shard: &ShardState) -> Self {
+        let posted_at = (shard.seq > Seq(0)).then_some(shard.posted_at);
+        let mut standing =
+            Self { seq: shard.seq, posted_at, accounts: shard.partners.clone(), held: BTreeMap::new() };
+        for (_, account) in shard.holding(AccountNumber(0)) {
+            for lot in account.lots.iter().filter(|lot| lot.key.is_held()) {
+                standing.hold(lot.key.issuer, lot.key.wallet, lot.remaining);
+            }
+        }
+        standing
+    }
+
+    /// Adds the record with this number, if it is newer than all that count.
+    pub fn apply(&mut self, seq: Seq, posted_at: TimestampNs, partner: SymbolId, effects: &Effects) {
+        if seq <= self.seq {
+            return;
+        }
+        (self.seq, self.posted_at) = (seq, Some(posted_at));
+        self.accounts.change(seq, partner, effects.redemption_rate_bps, &effects.lots);
+        for lot in effects.lots.iter().filter(|lot| lot.key.is_held()) {
+            self.hold(lot.key.issuer, lot.key.wallet, lot.delta);
+        }
+    }
+
+    fn hold(&mut self, issuer: SymbolId, wallet: WalletId, units: Units) {
+        let held = self.held.entry((issuer, wallet)).or_default();
+        *held += i128::from(units);
+        if *held == 0 {
+            self.held.remove(&(issuer, wallet));
+        }
+    }
+
+    /// Adds another shard's.
+    pub fn add(&mut self, other: &Self) {
+        self.posted_at = self.posted_at.max(other.posted_at);
+        self.accounts.add(&other.accounts);
+        for (side, held) in &other.held {
+            *self.held.entry(*side).or_default() += held;
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 //! Reading order: `auth` (who calls), `raw`, `view` and `parse` (accruals as they lie in a request), `fields`, `times`,
 //! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
 //! and the workers), `reverse`, `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream` (more of the same), `answer` and
-//! `encode` (decisions onto the wire), `read` and `history` (balances and transactions), `ledger`, `account`, `program`,
-//! `admin` and `access` (the services), `status` (how a call fails), `deadline` (until when a caller
+//! `encode` (decisions onto the wire), `sight`, `read` and `history` (balances and transactions), `ledger`, `account`, `program`,
+//! `admin`, `access` and `settlement` (the services), `status` (how a call fails), `deadline` (until when a caller
 //! waits), `connections` (how many at a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
@@ -39,6 +39,8 @@ pub mod raw;
 mod read;
 mod reverse;
 mod round;
+mod settlement;
+mod sight;
 mod status;
 mod stream;
 mod times;
@@ -63,6 +65,7 @@ use crate::shard::job::Job;
 use crate::store::StoreError;
 pub use access::{KeyDraft, issue_key, revoke_key, rotate_key};
 pub use read::account_row;
+pub use settlement::wire_report;
 
 use lane::Lane;
 use status::Failure;
@@ -72,6 +75,7 @@ use wire::server::admin_service_server::{self, AdminServiceServer};
 use wire::server::ledger_service_server::{self, LedgerServiceServer};
 use wire::server::operator_service_server::{self, OperatorServiceServer};
 use wire::server::program_service_server::{self, ProgramServiceServer};
+use wire::server::settlement_service_server::{self, SettlementServiceServer};
 
 /// How the server stands, as far as calls are concerned. Only ever goes on to a later state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -318,13 +322,14 @@ struct Service {
 }
 
 /// Names of the services, as health checks ask for them.
-pub const SERVICE_NAMES: [&str; 6] = [
+pub const SERVICE_NAMES: [&str; 7] = [
     ledger_service_server::SERVICE_NAME,
     account_service_server::SERVICE_NAME,
     program_service_server::SERVICE_NAME,
     admin_service_server::SERVICE_NAME,
     operator_service_server::SERVICE_NAME,
     access_service_server::SERVICE_NAME,
+    settlement_service_server::SERVICE_NAME,
 ];
 
 /// Adds the services of the package. Whoever serves them puts them behind [`auth::AccessLayer`].
@@ -337,12 +342,14 @@ pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>) {
     let program = ProgramServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let operator = OperatorServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let admin = AdminServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
-    let access = AccessServiceServer::new(service).max_decoding_message_size(bytes_max);
+    let access = AccessServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
+    let settlement = SettlementServiceServer::new(service).max_decoding_message_size(bytes_max);
     routes
         .add_service(ledger)
         .add_service(account)
         .add_service(program)
         .add_service(operator)
         .add_service(admin)
-        .add_service(access);
+        .add_service(access)
+        .add_service(settlement);
 }

@@ -167,6 +167,10 @@ mod tests {
             (22, "ALREADY_RESTORED"),
             (23, "IDENTIFIER_TAKEN"),
             (24, "IDENTIFIER_UNKNOWN"),
+            (30, "PARTNER_UNKNOWN"),
+            (31, "STORE_UNKNOWN"),
+            (32, "EARN_NOT_PERMITTED"),
+            (33, "BURN_NOT_PERMITTED"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");

@@ -20,7 +20,7 @@ use crate::metrics::{Histogram, Tally, is_sampled};
 
 /// The methods that calls are counted for, as the last part of their path; the last stands for all others: health
 /// checks, reflection, and what does not exist.
-pub const METHODS: [&str; 35] = [
+pub const METHODS: [&str; 37] = [
     "Accrue",
     "AccrueBatch",
     "CommandStream",
@@ -55,6 +55,8 @@ pub const METHODS: [&str; 35] = [
     "RotateKey",
     "RevokeKey",
     "ListKeys",
+    "GetSettlementReport",
+    "ListBudgets",
     "other",
 ];
 
