@@ -21,6 +21,7 @@ pub mod output;
 pub mod program;
 pub mod restore;
 pub mod serve;
+pub mod settlement;
 pub mod sim;
 pub mod status;
 pub mod store;
@@ -58,6 +59,8 @@ pub enum Command {
     Operator(operator::OperatorArgs),
     /// Issue, replace, revoke and list keys
     Keys(keys::KeysArgs),
+    /// Say what partners have issued and taken, and how far budgets are used
+    Settlement(settlement::SettlementArgs),
     /// Verify the history of a data directory
     Audit(audit::AuditArgs),
     /// Play a morning in a coffee shop on a server of its own
@@ -91,6 +94,7 @@ pub fn run() -> ExitCode {
         Command::Program(args) => program::run(args, &out),
         Command::Operator(args) => operator::run(args, &out),
         Command::Keys(args) => keys::run(args, &out),
+        Command::Settlement(args) => settlement::run(args, &out),
         Command::Audit(args) => audit::run(args, &out),
         Command::Demo(args) => demo::run(args, &out),
         Command::Bench(args) => bench::run(&args, &out),

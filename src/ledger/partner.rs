@@ -211,8 +211,7 @@ impl Standing {
     #[must_use]
     pub fn of(shard: &ShardState) -> Self {
         let posted_at = (shard.seq > Seq(0)).then_some(shard.posted_at);
-        let mut standing =
-            Self { seq: shard.seq, posted_at, accounts: shard.partners.clone(), held: BTreeMap::new() };
+        let mut standing = Self { seq: shard.seq, posted_at, accounts: shard.partners.clone(), held: BTreeMap::new() };
         for (_, account) in shard.holding(AccountNumber(0)) {
             for lot in account.lots.iter().filter(|lot| lot.key.is_held()) {
                 standing.hold(lot.key.issuer, lot.key.wallet, lot.remaining);

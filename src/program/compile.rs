@@ -6,8 +6,8 @@
 use hashbrown::HashMap;
 
 use super::file::{
-    BonusEntry, BudgetEntry, CapEntry, EarnSection, EffectEntry, ExperimentEntry, PartnerEntry, ProgramFile, RightEntry,
-    RuleEntry, StoreEntry, TiersSection, TriggerEntry, WhenEntry,
+    BonusEntry, BudgetEntry, CapEntry, EarnSection, EffectEntry, ExperimentEntry, PartnerEntry, ProgramFile,
+    RightEntry, RuleEntry, StoreEntry, TiersSection, TriggerEntry, WhenEntry,
 };
 use super::problem::Finding;
 use super::symbols::{Symbols, SymbolsFull};

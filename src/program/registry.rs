@@ -214,9 +214,10 @@ fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
 /// What the cells of a programme count: budgets, the places of bonuses, and caps that accounts share.
 fn cells(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
     let (whole, ever) = (CapSubject::Programme, CalendarWindow::Lifetime);
-    let budgets = program.budgets.iter().map(move |budget| {
-        (budget.name.as_str(), (Counted::Budget(budget.partner), whole, ever))
-    });
+    let budgets = program
+        .budgets
+        .iter()
+        .map(move |budget| (budget.name.as_str(), (Counted::Budget(budget.partner), whole, ever)));
     let places = program.bonuses.iter().filter(|bonus| bonus.places.is_some());
     let places = places.map(move |bonus| (bonus.name.as_str(), (Counted::Places, whole, ever)));
     let shared = program.caps.iter().filter(|cap| cap.subject.is_shared());

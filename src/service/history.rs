@@ -271,7 +271,8 @@ fn burned_shares(engine: &Engine, decision: &Decision) -> Vec<wire::BurnedShare>
     let burns = decision.effects.lots.iter().filter(|lot| lot.movement == Movement::Burn);
     for burn in burns {
         let (issuer, funding_rate_bps) = (text(engine, burn.key.issuer), i64::from(burn.key.funding_rate_bps));
-        let same = shares.iter_mut().find(|share| (&share.issuer, share.funding_rate_bps) == (&issuer, funding_rate_bps));
+        let same =
+            shares.iter_mut().find(|share| (&share.issuer, share.funding_rate_bps) == (&issuer, funding_rate_bps));
         match same {
             Some(share) => share.points -= burn.delta,
             None => shares.push(wire::BurnedShare { issuer, points: -burn.delta, funding_rate_bps }),

@@ -193,9 +193,7 @@ pub fn wire_report(
         (key.wallet, burned)
     });
     let mut burns: Vec<_> = burns.collect();
-    burns.sort_by(|(a, one), (b, other)| {
-        (&one.acceptor, &one.issuer, a).cmp(&(&other.acceptor, &other.issuer, b))
-    });
+    burns.sort_by(|(a, one), (b, other)| (&one.acceptor, &one.issuer, a).cmp(&(&other.acceptor, &other.issuer, b)));
     wire::GetSettlementReportResponse {
         position: settlement.position.map(|position| signed(position.0)),
         posting_time: sum.posted_at.map(times::timestamp),

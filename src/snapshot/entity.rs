@@ -265,8 +265,7 @@ impl Entity {
                 }
                 if format == FORMAT_WITH_FUNDING {
                     let mut sum = || reader.array().map(i128::from_le_bytes);
-                    account.funding =
-                        Funding { issued: sum()?, reversed: sum()?, redeemed: sum()?, expired: sum()? };
+                    account.funding = Funding { issued: sum()?, reversed: sum()?, redeemed: sum()?, expired: sum()? };
                 }
                 Self::Partner(shard, partner, WalletId((number & 0xff) as u8), account)
             }

@@ -5,9 +5,7 @@ use super::rule_caps::{self, Share};
 use super::{lots, profile, tiers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
-use crate::ledger::decision::{
-    BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, TotalsChange,
-};
+use crate::ledger::decision::{BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, TotalsChange};
 use crate::ledger::earn::LineSums;
 use crate::ledger::program::{BPS_ONE, BonusIndex, Conditions, Facts, LineClass, Periods, Program, RuleIndex, Trigger};
 use crate::ledger::state::Context;

@@ -19,9 +19,7 @@ pub struct Right {
 
 impl Right {
     fn holds(&self, wallet: WalletId, day: Day) -> bool {
-        self.wallet == wallet
-            && self.from.is_none_or(|from| from <= day)
-            && self.until.is_none_or(|until| day <= until)
+        self.wallet == wallet && self.from.is_none_or(|from| from <= day) && self.until.is_none_or(|until| day <= until)
     }
 }
 

@@ -50,8 +50,9 @@ fn check_names(partners: &[PartnerEntry], problems: &mut Problems<'_>) {
             match stores.insert(store_name, (name, at.start)) {
                 Some((other, first)) if other != name => {
                     let line = problems.line(first);
-                    let message =
-                        format!("store {store_name:?} is one of partner {other:?} too, on line {line}: rules for it mean both");
+                    let message = format!(
+                        "store {store_name:?} is one of partner {other:?} too, on line {line}: rules for it mean both"
+                    );
                     problems.push(Finding::warning(&at, message));
                 }
                 _ => {}
@@ -64,7 +65,8 @@ fn check_stores(partner: &PartnerEntry, problems: &mut Problems<'_>) {
     let mut seen = HashSet::new();
     for StoreEntry { name, terminals } in &partner.stores {
         if !seen.insert(name.get_ref()) {
-            let message = format!("store {:?} is listed twice for partner {:?}", name.get_ref(), partner.name.get_ref());
+            let message =
+                format!("store {:?} is listed twice for partner {:?}", name.get_ref(), partner.name.get_ref());
             problems.push(Finding::error(&name.span(), message));
         }
         let mut seen = HashSet::new();

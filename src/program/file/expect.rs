@@ -113,7 +113,9 @@ fn read_given(entry: &mut TableReader<'_, '_>, is_activity: bool, known: &Known<
     let keys = ["store", "terminal", "channel", "payment_method", "partner"];
     let [store, terminal, channel, payment_method, partner] = keys.map(|key| {
         let text = entry.text(key, 0..=limits::SYMBOL_BYTES_MAX);
-        if let Some(text) = text.as_ref().filter(|_| is_activity && ["store", "terminal", "payment_method"].contains(&key)) {
+        if let Some(text) =
+            text.as_ref().filter(|_| is_activity && ["store", "terminal", "payment_method"].contains(&key))
+        {
             entry.problems.push(Finding::error(&text.span(), format!("an activity has no `{key}`")));
         }
         text

@@ -270,7 +270,20 @@ impl ProgramFile {
             expect::read_expectation(entry, &rule_names, &known)
         });
         root.finish();
-        Self { header, wallets, partners, earn, rules, caps, metrics, budgets, tiers, experiments, bonuses, expectations }
+        Self {
+            header,
+            wallets,
+            partners,
+            earn,
+            rules,
+            caps,
+            metrics,
+            budgets,
+            tiers,
+            experiments,
+            bonuses,
+            expectations,
+        }
     }
 }
 
