@@ -20,8 +20,9 @@
 //! 8. *Budgets*: each use of a cell occurs once; in the order of the uses, none found more room than the limit in force
 //!    for it minus what was taken before, and the sum never exceeds that limit, but for what a
 //!    cap holds.
-//! 9. *Balance*: what the account of a record gains, a partner's sub-account loses; in the end accounts and partners add
-//!    up to zero in every wallet.
+//! 9. *Balance*: what the account of a record gains, a partner's sub-account loses; in the end what
+//!    accounts hold of each partner's units is what it issued less what became of that, and what partners burned of
+//!    each other's units is what was burned.
 //!
 //! Then, of the whole: the high-water mark fits, and the state recovered over the snapshot has the same digest.
 //!

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use super::edge::Answer;
 use super::facts::{Action, Name, Posting, Request};
-use super::judge::{Event, judge, judge_activity, refusal_by_time};
+use super::judge::{Event, judge, judge_activity};
 use super::model::{AccountModel, Broken, Model, must, overflows};
+use super::partners::refusal_by_rules;
 use crate::ledger::decision::{Decision, Refusal};
 
 /// What is known about a command that clients sent.
@@ -279,9 +280,9 @@ fn is_right_by_rules(
     let Some((version, rules)) = model.version_at(happened_at.min(posted_at)) else {
         return Ok(refusal == Refusal::ProgramNotInForce);
     };
-    let by_time = refusal_by_time(rules, happened_at, posted_at);
-    if by_time.is_some() || refusal != Refusal::BalanceLimitExceeded {
-        return Ok(by_time == Some(refusal));
+    let expected = refusal_by_rules(rules, &request.partner, &request.action, happened_at, posted_at);
+    if expected.is_some() || refusal != Refusal::BalanceLimitExceeded {
+        return Ok(expected == Some(refusal));
     }
     // Only an account that does not exist is refused for its balance without a record.
     let unopened = AccountModel::default();

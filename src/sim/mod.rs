@@ -27,6 +27,7 @@ pub mod life;
 pub mod lots;
 pub mod machine;
 pub mod model;
+pub mod partners;
 pub mod questions;
 pub mod reached;
 pub mod rewards;

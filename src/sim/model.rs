@@ -10,8 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Action, Name, Posting, ReceiptName, Verdict};
-use super::judge::{Event, Rooms, judge, judge_activity, last_day_of, local_date, refusal_by_time};
+use super::judge::{Event, Rooms, judge, judge_activity, last_day_of, local_date};
 use super::lots::{Issuers, LotMove, LotName, expired, extend, take, take_own};
+use super::partners::{SidesModel, refusal_by_rules};
 use super::rules::Rules;
 use crate::journal::record::PreviousRecord;
 use crate::ledger::decision::{Movement, Refusal};
@@ -88,7 +89,8 @@ fn load(plain: Verdict, rules: &Rules, account: &AccountModel, lots: &[(LotName,
     }
     let units: i64 = lots.iter().map(|(_, units)| units).sum();
     let balance_after = held + alive_units(lots, wallet, at);
-    let moves = lots.iter().map(|(lot, units)| LotMove::new(lot.clone(), Movement::Grant, *units));
+    let funded = |lot: &LotName| LotName { funding: rules.funding_of(&lot.issuer), ..lot.clone() };
+    let moves = lots.iter().map(|(lot, units)| LotMove::new(funded(lot), Movement::Grant, *units));
     let lots = plain.lots.iter().cloned().chain(moves).collect();
     Verdict { wallet, earned: units, granted: units, balance_after, lots, ..plain }
 }
@@ -137,6 +139,8 @@ pub struct Model {
     pub reversed: BTreeMap<(Name, Name), usize>,
     /// By shard, partner and wallet.
     pub partners: BTreeMap<(u16, Name, usize), PartnerModel>,
+    /// The same with the rates, and who burned whose units.
+    pub sides: SidesModel,
     /// Per shard: last record, latest posting time, accounts in the order of opening.
     pub shards: BTreeMap<u16, (u64, i64, Vec<Name>)>,
     /// The numbers of the names of those who asked for something.
@@ -263,7 +267,7 @@ impl Model {
         let Some((version, rules)) = self.version_at(happened_at.min(posting.posted_at)) else {
             return Err(format!("a version judges the command of position {}", posting.position));
         };
-        let refusal = refusal_by_time(rules, happened_at, posting.posted_at);
+        let refusal = refusal_by_rules(rules, &posting.partner, &posting.action, happened_at, posting.posted_at);
         must!(refusal.is_none(), "the event of position {} is refused: {refusal:?}", posting.position);
         let posted_at = posting.posted_at;
         let (partner, account_id, issuers) = (&*posting.partner, &*posting.account, &self.issuers);
@@ -483,6 +487,8 @@ impl Model {
     }
 
     fn apply(&mut self, posting: &Posting, left: Option<i128>) {
+        let rules = self.versions.get(posting.verdict.program as usize - 1).map(|(_, rules)| rules);
+        self.sides.add(posting, rules);
         let verdict = &posting.verdict;
         let mut account = self.account(&posting.account).cloned().unwrap_or_default();
         account.remainder = left.map(|left| (verdict.program, left)).or(account.remainder);

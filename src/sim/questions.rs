@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 
 use super::clients::Clients;
 use super::compare;
-use super::facts::{Name, Purchase, Verdict, uses_of};
-use super::judge::{Event, judge, refusal_by_time};
+use super::facts::{Action, Name, Purchase, Verdict, uses_of};
+use super::judge::{Event, judge};
 use super::life::Life;
 use super::model::{AccountModel, Broken, Model, must};
+use super::partners::refusal_by_rules;
 use super::watch::{Glance, limit_of};
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::Position;
@@ -108,9 +109,10 @@ impl Question {
             must!(found.refusal == expected, "no version judges the quote, so it is not {found:?}");
             return Ok(());
         };
-        let by_time = refusal_by_time(rules, purchase.receipt_at, posted_at);
-        if by_time.is_some() {
-            must!(found.refusal == by_time, "the quote is refused as {by_time:?}, not {found:?}");
+        let action = Action::Accrue { account: self.account.clone(), purchase: purchase.clone() };
+        let expected = refusal_by_rules(rules, partner, &action, purchase.receipt_at, posted_at);
+        if expected.is_some() {
+            must!(found.refusal == expected, "the quote is refused as {expected:?}, not {found:?}");
             return Ok(());
         }
         let unopened = AccountModel::default();

@@ -8,6 +8,7 @@ mod certificates;
 mod shop;
 mod support;
 
+mod coalition;
 mod keys;
 mod matrix;
 mod process;

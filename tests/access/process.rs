@@ -18,7 +18,7 @@ fn program() -> Command {
     command
 }
 
-fn run(arguments: &[&str]) -> Output {
+pub fn run(arguments: &[&str]) -> Output {
     program().args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -27,19 +27,19 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[track_caller]
-fn good(output: &Output) -> String {
+pub fn good(output: &Output) -> String {
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }
 
-struct Server {
+pub struct Server {
     child: Child,
-    address: String,
+    pub address: String,
     log: PathBuf,
 }
 
 impl Server {
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
+    pub fn start(folder: &Path, arguments: &[&str]) -> Self {
         let (ready, log) = (folder.join("ready"), folder.join("server.log"));
         let _ = std::fs::remove_file(&ready);
         let file = std::fs::File::options().create(true).append(true).open(&log).unwrap();
@@ -75,7 +75,7 @@ impl Server {
         panic!("{part} is not in the log:\n{}", self.log());
     }
 
-    fn stop(mut self) -> String {
+    pub fn stop(mut self) -> String {
         self.signal(Signal::TERM);
         assert!(self.child.wait().unwrap().success());
         self.log()
@@ -89,7 +89,7 @@ impl Drop for Server {
     }
 }
 
-fn path(path: &Path) -> &str {
+pub fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

@@ -12,6 +12,7 @@ mod directory;
 mod frames;
 mod movements;
 mod operator;
+mod partners;
 mod profiles;
 mod random;
 mod records;

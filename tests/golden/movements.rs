@@ -48,6 +48,19 @@ fn refused(refusal: Refusal) -> Decision {
     Decision { outcome: Outcome::Refused(refusal), balance_after: 70, ..Decision::default() }
 }
 
+/// Burned from these lots by a partner that receives so much for each unit.
+pub fn rated_redemption(lots: Vec<LotChange>, redemption_rate_bps: u32) -> Entry {
+    let units = -lots.iter().map(|lot| lot.delta).sum::<i64>();
+    let decision = Decision {
+        wallet: WalletId(1),
+        granted: -units,
+        effects: Effects { lots, redemption_rate_bps, ..Effects::default() },
+        balance_after: 12,
+        ..Decision::default()
+    };
+    entry(CommandKind::Redeem(Redemption { wallet: WalletId(1), units }), decision)
+}
+
 /// Burned from three lots, beside one that has died.
 fn redemption() -> Entry {
     let decision = Decision {

@@ -308,6 +308,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     .chain(crate::movements::records())
     .chain(crate::profiles::records())
     .chain(crate::operator::records())
+    .chain(crate::partners::records())
     .collect()
 }
 
