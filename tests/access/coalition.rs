@@ -307,6 +307,48 @@ async fn a_brand_sees_its_own_side_and_of_accounts_what_it_deals_in() {
     }
 }
 
+/// Whatever happens while a report is made: it is of one position, over all shards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_is_made_while_business_goes_on_is_of_one_position() {
+    let mut coalition = open().await;
+    let auditor = coalition.house.key(Grant::of_role(Role::Auditor)).await;
+    let mut business = Vec::new();
+    for (partner, store) in [(MARKET, "harbour-2"), (PHARMACY, "pharmacy-ring")] {
+        let (key, mut ledger) = (coalition.gateway(partner).await, coalition.ledger.clone());
+        business.push(tokio::spawn(async move {
+            for number in 0..150 {
+                let (id, account) = (format!("{store}-{number}"), format!("member-{}", number % 23));
+                let request = bought(&id, &account, store, "bread", 1_000);
+                ledger.accrue(with_key(&key, request)).await.unwrap();
+                let request = wire::RedeemRequest {
+                    transaction_id: format!("{id}-spent"),
+                    account_id: account,
+                    points: 7,
+                    ..wire::RedeemRequest::default()
+                };
+                ledger.redeem(with_key(&key, request)).await.unwrap();
+            }
+        }));
+    }
+    let mut reports = Vec::new();
+    while business.iter().any(|task| !task.is_finished()) && reports.len() < 40 {
+        reports.push(coalition.report(&auditor, None).await);
+    }
+    for task in business {
+        task.await.unwrap();
+    }
+    reports.push(coalition.report(&auditor, None).await);
+    let positions: std::collections::BTreeSet<_> = reports.iter().map(|report| report.position).collect();
+    assert!(positions.len() > 3, "business went on meanwhile: {positions:?}");
+    for report in &reports {
+        assert_eq!(coalition.report(&auditor, report.position).await, *report);
+        let burned: i64 = report.standings.iter().map(|standing| standing.burned_points).sum();
+        assert_eq!(burns(report).iter().map(|burn| burn.2).sum::<i64>(), burned);
+    }
+    let last = reports.last().unwrap();
+    assert_eq!(burns(last).iter().map(|burn| burn.2).sum::<i64>(), 2 * 150 * 7);
+}
+
 /// The configuration of the example serves the programme of the example, and the keys that it speaks of can be issued.
 #[test]
 fn the_configuration_of_the_coalition_is_served_and_its_keys_are_issued() {

@@ -3,8 +3,15 @@
 //! What must stay true: rights to earn are judged by the day of the event, rights to burn by that of the posting; what was
 //! granted can be taken back whatever has ended since.
 
+use std::sync::Arc;
+
 use crate::language::*;
-use crate::support::{Setup, programs};
+use crate::support::edge::Accrue;
+use crate::support::{Ledger, Setup, assert_intact, programs, recover_store};
+use tallystick::ledger::command::{CommandKind, Redemption};
+use tallystick::ledger::types::WalletId;
+use tallystick::replay::World;
+use tallystick::store::{Space, Store};
 
 /// The tables' day is 1 March 2017; the shop of all tables is `s`.
 const COALITION: &str = "
@@ -96,4 +103,33 @@ tables! {
         reverse a by=east                               -> -10
         balance m1                                      -> 10
     "
+}
+
+/// A snapshot of a version that did not keep who burned what: the journal tells it, from its beginning.
+#[test]
+fn a_snapshot_that_does_not_know_who_burned_what_is_not_used() {
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&with("", COALITION).1);
+    let edge = ledger.edge();
+    let basket = Accrue { store: "s-1".to_owned(), ..Accrue::simple("m1", "a", 1_000) };
+    assert_eq!(edge.accrue(&basket).granted(), 10);
+    let redemption = Redemption { wallet: WalletId(0), units: 4 };
+    assert_eq!(edge.send("m1", "b", CommandKind::Redeem(redemption)).granted(), -4);
+    ledger.engine.snapshot().expect("a snapshot can be taken");
+    let digest = ledger.stop().digest;
+    let setup = Setup::default();
+    let recovered = recover_store(&(Arc::new(store.clone()) as Arc<dyn Store>), &setup).expect("it is whole");
+    assert!(recovered.marker.is_some());
+    let entities = store.contents(Space::State).into_iter().map(|(key, _)| key);
+    let burns: Vec<_> = entities.filter(|key| key[0] == 50).collect();
+    assert_eq!(burns.len(), 1);
+    assert!(store.remove(Space::State, &burns[0]));
+    let again = recover_store(&(Arc::new(store.clone()) as Arc<dyn Store>), &setup).expect("it is whole");
+    assert_eq!((again.marker, again.world.digest()), (None, digest));
+    let burned = |world: &World| {
+        world.shards.iter().flat_map(|shard| shard.partners.burns()).map(|(_, burn)| *burn).collect::<Vec<_>>()
+    };
+    assert_eq!(burned(&again.world), burned(&recovered.world));
+    assert_eq!(burned(&again.world)[0].redemption, 4 * 4_000);
+    assert_intact(&store, digest);
 }
