@@ -118,6 +118,18 @@ impl Edge {
         wire::ListBudgetsResponse { budgets: budgets.collect(), program_version: version_number(&program) }
     }
 
+    /// Warning levels of budgets in force that are reached now.
+    pub(super) fn budget_warnings_reached(&self) -> usize {
+        let stamp = self.read_stamp();
+        let program = self.engine.with_programs(|programs| programs.in_force(stamp).cloned());
+        let budgets = program.iter().flat_map(|program| &program.budgets);
+        let reached = |budget: &Budget| {
+            let used = self.engine.shared.cells.used(budget.cell);
+            budget.warnings.iter().filter(|percent| used >= budget.warned_from(**percent)).count()
+        };
+        budgets.map(reached).sum()
+    }
+
     fn wire_budget(&self, budget: &Budget) -> wire::BudgetStanding {
         let cells = &self.engine.shared.cells;
         let used = cells.used(budget.cell);

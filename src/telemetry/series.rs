@@ -275,7 +275,7 @@ const BUDGETS: [Series; 3] = [
         "budget_crossings",
         MetricType::Counter,
         "level",
-        "Grants that crossed a warning level of a budget, as `NAME:PERCENT`.",
+        "Grants that crossed a warning level of a budget, as NAME:PERCENT.",
         |view| {
             let Values::Gauges(counts) = view.of_budgets(|engine, budget| {
                 let crossings = &engine.shared.cells.crossings;

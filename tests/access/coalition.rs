@@ -8,6 +8,7 @@ use tallystick::access::grant::{Grant, Role};
 use tallystick::audit::verify::{VerifyOptions, verify};
 use tallystick::config::Config;
 use tallystick::service::wire::account_service_client::AccountServiceClient;
+use tallystick::service::wire::admin_service_client::AdminServiceClient;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
 use tallystick::service::wire::settlement_service_client::SettlementServiceClient;
 use tallystick::service::wire::{self, RefusalCode};
@@ -192,6 +193,8 @@ async fn what_is_earned_at_one_brand_is_spent_at_another_and_in_the_evening_it_a
     assert_eq!(crate::shop::wrong_fields(&answer.unwrap_err()), ["position"]);
     let House { running, store } = coalition.house;
     drop((coalition.ledger, coalition.account, coalition.settlement));
+    let engine = running.engine().clone();
+    tokio::task::spawn_blocking(move || engine.snapshot()).await.unwrap().unwrap();
     running.shutdown().await.unwrap();
     let verified = verify(&store, &VerifyOptions::default(), &mut |_, _| {}).unwrap();
     assert!(verified.intact && verified.snapshot.is_some(), "{:?}", verified.findings);
@@ -278,6 +281,9 @@ async fn a_brand_sees_its_own_side_and_of_accounts_what_it_deals_in() {
     let warnings: Vec<_> = budgets[0].warnings.iter().map(|w| (w.percent, w.reached, w.crossing_count)).collect();
     assert_eq!(warnings, [(50, true, 1), (80, true, 1), (100, true, 1)]);
     assert_eq!(coalition.budgets(&market).await, []);
+    let mut admin = AdminServiceClient::new(coalition.house.channel().await);
+    let status = admin.get_status(with_key(&operator, wire::GetStatusRequest::default())).await.unwrap().into_inner();
+    assert_eq!(status.budget_warning_count, 3);
 
     // Whose points it took stands in a redemption, for whoever took them.
     let film = wire::GetTransactionRequest { transaction_id: "c-1".to_owned() };

@@ -166,7 +166,8 @@ const ROWS: &[Row] = &[
     (
         "funding_rate_bps = 5_000",
         "funding_rate_bps = 0.5",
-        "21:20: error: `funding_rate_bps` must be a whole number, not a floating-point number",
+        "21:20: error: `funding_rate_bps` must be a whole number, not a floating-point number\n  \
+         hint: there are no fractions in this file: state an amount in minor units (150 for 1.50 USD), a multiplier as a string",
     ),
 ];
 
