@@ -11,6 +11,7 @@ mod damage;
 mod forgery;
 mod operator;
 mod order;
+mod partners;
 mod report;
 mod rewards;
 
