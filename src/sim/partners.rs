@@ -31,14 +31,16 @@ pub struct PartnerRule {
     pub redemption: u32,
 }
 
-/// The partners of a version; mostly it declares none.
+/// The partners of a version; mostly it declares none. The first, which always asks for something, has all rights for ever, so
+/// that business goes on.
 pub fn draw_partners(dice: &mut Dice, today: i32) -> Vec<PartnerRule> {
     if dice.percent(65) {
         return Vec::new();
     }
     let mut partners = Vec::new();
     for name in ["north", "south", "east"] {
-        if dice.percent(8) {
+        let is_first = name == "north";
+        if !is_first && dice.percent(8) {
             continue;
         }
         let mut stores = Vec::new();
@@ -50,7 +52,9 @@ pub fn draw_partners(dice: &mut Dice, today: i32) -> Vec<PartnerRule> {
         let mut rights = || {
             let mut rights = Vec::new();
             for wallet in 0..2 {
-                if !dice.percent(12) {
+                if is_first {
+                    rights.push((wallet, None));
+                } else if !dice.percent(12) {
                     let from = today - i32::try_from(dice.below(4)).unwrap_or(0);
                     let until = from + i32::try_from(dice.below(6)).unwrap_or(0);
                     rights.push((wallet, dice.percent(25).then_some((from, until))));

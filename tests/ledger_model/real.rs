@@ -246,6 +246,7 @@ impl Real {
         let sides: Vec<_> = self.state.partners.issuers().map(|(_, partner)| partner).collect();
         let owed: i128 = sides.iter().map(|partner| partner.balance).sum();
         assert_eq!(held + owed, 0, "the shard balances");
+        assert!(self.state.partners.is_whole(), "what was burned is what somebody took");
         for side in sides {
             let left = side.issued - side.redeemed - side.expired - side.reversed;
             assert_eq!(side.balance, -left, "what an issuer has outstanding is what it issued and did not get back");
