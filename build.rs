@@ -21,7 +21,7 @@ mod wire {
     const ROOT: &str = "proto";
 
     /// Every file of the package, in reading order.
-    const FILES: [&str; 10] = [
+    const FILES: [&str; 11] = [
         "tallystick/v1/ledger_service.proto",
         "tallystick/v1/account_service.proto",
         "tallystick/v1/decision.proto",
@@ -32,6 +32,7 @@ mod wire {
         "tallystick/v1/access_service.proto",
         "tallystick/v1/fraud_service.proto",
         "tallystick/v1/approval_service.proto",
+        "tallystick/v1/settlement_service.proto",
     ];
 
     /// Messages that the server takes and gives as bytes: it reads and writes them by itself.

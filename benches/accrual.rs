@@ -35,6 +35,7 @@ fn decide_and_encode(criterion: &mut Criterion) {
             posted_at: support::NOW,
             account: AccountNumber(0),
             account_id: &command.account_id,
+            partner: command.partner,
             decision: &decision,
         });
         group.bench_function(format!("decide, {line_count} lines"), |bencher| {

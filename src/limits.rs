@@ -56,6 +56,16 @@ pub const PROGRAM_CAPS_MAX: usize = 64;
 pub const PROGRAM_METRICS_MAX: usize = 16;
 /// Budgets of one programme.
 pub const PROGRAM_BUDGETS_MAX: usize = 64;
+/// Warning levels of one budget.
+pub const BUDGET_WARNINGS_MAX: usize = 8;
+/// Partners of one programme.
+pub const PROGRAM_PARTNERS_MAX: usize = 1_024;
+/// Stores of one partner.
+pub const PARTNER_STORES_MAX: usize = 16_384;
+/// Rights to earn, and to burn, of one partner.
+pub const PARTNER_RIGHTS_MAX: usize = 64;
+/// Largest rate that a partner pays or receives per unit, in basis points of a minor unit: a hundred thousand minor units.
+pub const PARTNER_RATE_BPS_MAX: i64 = 1_000_000_000;
 /// Bonuses of one programme.
 pub const PROGRAM_BONUSES_MAX: usize = 1_024;
 /// Levels of a ladder. A set of them is a word of 64 bits, with one bit for accounts below the first.

@@ -106,6 +106,7 @@ impl Shop {
             posted_at: at,
             account: self.state.find(member).unwrap_or_else(|| self.state.next_account()),
             account_id: member,
+            partner: command.partner,
             decision: &decision,
         };
         assert!(self.state.accepts(&change, &mut Unpacked::default()), "what is decided can be applied");

@@ -68,6 +68,8 @@ const APPROVERS: &[Role] = &[ProgramOwner, Operator, Administrator];
 const APPROVAL_READERS: &[Role] = &[ProgramOwner, Operator, Auditor, Administrator];
 /// Who sees what looks like fraud, of all partners.
 const DESK_READERS: &[Role] = &[Operator, Auditor];
+/// Who sees how partners stand: a partner's office its own, the others all.
+const SETTLEMENT_READERS: &[Role] = &[BackOffice, Operator, Auditor];
 /// Who may ask what services there are.
 const CURIOUS: &[Role] = &[BackOffice, ProgramOwner, Operator, Auditor, Administrator];
 /// Nobody in particular.
@@ -131,6 +133,8 @@ pub const TABLE: &[Row] = &[
     row("/tallystick.v1.AdminService/ExportAccounts", &[Auditor], Reach::Partner),
     row("/tallystick.v1.AdminService/TakeSnapshot", &[Operator], Reach::Partner),
     row("/tallystick.v1.AdminService/CreateBackup", &[Operator], Reach::Partner),
+    row("/tallystick.v1.SettlementService/GetSettlementReport", SETTLEMENT_READERS, Reach::Partner),
+    row("/tallystick.v1.SettlementService/ListBudgets", SETTLEMENT_READERS, Reach::Partner),
     row("/tallystick.v1.AccessService/CreateKey", &[Administrator], Reach::Partner),
     row("/tallystick.v1.AccessService/RotateKey", &[Administrator], Reach::Partner),
     row("/tallystick.v1.AccessService/RevokeKey", &[Administrator], Reach::Partner),

@@ -3,6 +3,7 @@
 //! What must stay true: a record is judged before it is applied, so that nothing forged is taken for granted; what is
 //! judged here is listed in [`super::verify`]; no content of a journal makes this panic.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::budgets::{Bound, Budgets};
@@ -22,6 +23,7 @@ use crate::ledger::draws::{self, Draw};
 use crate::ledger::freeze::FreezeChange;
 use crate::ledger::operator::{Operation, OperatorOrder, Remark};
 use crate::ledger::packed::Packed;
+use crate::ledger::partner::PartnerAccounts;
 use crate::ledger::program::Program;
 use crate::ledger::state::{CellRoom, Context, shard_of};
 use crate::ledger::types::{Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
@@ -104,13 +106,26 @@ impl<'a> Judge<'a> {
     pub(super) fn finish(&mut self) -> Result<(), Finding> {
         self.budgets.end_epoch()?;
         let end = Place::at(self.world.end);
-        let (accounts, partners) = wallet_sums(&self.world);
-        for (wallet, held) in accounts.iter().enumerate() {
-            let owed = partners.get(wallet).copied().unwrap_or_default();
-            if held + owed != 0 {
-                let sentence = format!("accounts hold {held} units of wallet {wallet}, but partners owe {}", -owed);
-                return Err(end.finding(FindingClass::Balance, sentence));
+        let fail = |sentence: String| Err(end.finding(FindingClass::Balance, sentence));
+        let mut held = held_of_issuers(&self.world);
+        let mut partners = PartnerAccounts::default();
+        self.world.shards.iter().for_each(|shard| partners.add(&shard.partners));
+        for ((issuer, wallet), account) in partners.issuers() {
+            let held = held.remove(&(*issuer, *wallet)).unwrap_or_default();
+            let (owed, outstanding) = (-account.balance, account.outstanding());
+            if held != owed || held != outstanding {
+                let name = self.world.dictionary.text(*issuer).unwrap_or_default();
+                return fail(format!(
+                    "accounts hold {held} units of wallet {wallet} that partner {name:?} issued, which owes {owed} and \
+                     has {outstanding} outstanding"
+                ));
             }
+        }
+        if let Some(((issuer, wallet), held)) = held.into_iter().find(|(_, held)| *held != 0) {
+            return fail(format!("accounts hold {held} units of wallet {wallet} that partner {issuer} never issued"));
+        }
+        if !partners.is_whole() {
+            return fail("what partners burned of each other's units is not what was burned".to_owned());
         }
         Ok(())
     }
@@ -456,7 +471,7 @@ impl<'a> Judge<'a> {
                 world.unpacked.load(shard.id, number, packed);
                 world.unpacked.account.lots.iter().map(|lot| i128::from(lot.remaining)).sum()
             });
-            let owed: i128 = sides.iter().map(|(issuer, wallet)| shard.partner(*issuer, *wallet).balance).sum();
+            let owed: i128 = sides.iter().map(|(issuer, wallet)| shard.partners.issuer(*issuer, *wallet).balance).sum();
             held + owed
         };
         let before = sum(&mut self.world);
@@ -581,17 +596,11 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
     fields.into_iter().flatten().next().unwrap_or_else(|| "its effects are not what they should be".to_owned())
 }
 
-/// Per wallet: what accounts hold, and the balances of the partners, which are zero or less.
-fn wallet_sums(world: &World) -> (Vec<i128>, Vec<i128>) {
-    let wallet_count = usize::from(u8::MAX) + 1;
-    let (mut accounts, mut partners) = (vec![0_i128; wallet_count], vec![0_i128; wallet_count]);
-    for shard in &world.shards {
-        for lot in shard.accounts().flat_map(|account| account.lots) {
-            accounts[usize::from(lot.key.wallet.0)] += i128::from(lot.remaining);
-        }
-        for ((_, WalletId(wallet)), partner) in shard.partners() {
-            partners[usize::from(*wallet)] += partner.balance;
-        }
+/// What accounts hold of each issuer's units, by wallet.
+fn held_of_issuers(world: &World) -> BTreeMap<(SymbolId, WalletId), i128> {
+    let mut held = BTreeMap::new();
+    for lot in world.shards.iter().flat_map(|shard| shard.accounts()).flat_map(|account| account.lots) {
+        *held.entry((lot.key.issuer, lot.key.wallet)).or_insert(0) += i128::from(lot.remaining);
     }
-    (accounts, partners)
+    held
 }

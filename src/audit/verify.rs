@@ -20,8 +20,9 @@
 //! 8. *Budgets*: each use of a cell occurs once; in the order of the uses, none found more room than the limit in force
 //!    for it minus what was taken before, and the sum never exceeds that limit, but for what a
 //!    cap holds.
-//! 9. *Balance*: what the account of a record gains, a partner's sub-account loses; in the end accounts and partners add
-//!    up to zero in every wallet.
+//! 9. *Balance*: what the account of a record gains, a partner's sub-account loses; in the end what
+//!    accounts hold of each partner's units is what it issued less what became of that, and what partners burned of
+//!    each other's units is what was burned.
 //!
 //! Then, of the whole: the high-water mark fits, and the state recovered over the snapshot has the same digest.
 //!
@@ -209,7 +210,7 @@ fn state_figures(report: &mut VerifyReport, judge: &Judge<'_>) {
 
 fn wallets(world: &World) -> Vec<WalletSum> {
     let Some(program) = world.programs.latest() else { return Vec::new() };
-    let partners: Vec<_> = world.shards.iter().flat_map(|shard| shard.partners()).collect();
+    let partners: Vec<_> = world.shards.iter().flat_map(|shard| shard.partners.issuers()).collect();
     let sum_of = |(index, wallet): (usize, &crate::ledger::program::Wallet)| {
         let ours = |id: WalletId| usize::from(id.0) == index;
         let accounts = world.shards.iter().flat_map(|shard| shard.accounts());

@@ -331,6 +331,7 @@ impl Fill<'_> {
             posted_at: self.stamp,
             account,
             account_id: &command.account_id,
+            partner: command.partner,
             decision,
         });
         self.next = Position(self.next.0 + 1);

@@ -10,6 +10,8 @@
 //! - a cell hands out ascending versions, each once. A crash can leave a gap: a later use may have been durable when
 //!   an earlier one, in another worker's chunk, was not yet.
 
+mod crossings;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
@@ -18,6 +20,8 @@ use crate::ledger::digest::Digester;
 use crate::ledger::draws::Draw;
 use crate::ledger::state::CellRoom;
 use crate::ledger::types::{CellId, Day, Units};
+
+pub use crossings::Crossings;
 
 /// Locks over which the cells are spread; several are always taken in ascending order.
 const STRIPE_COUNT: usize = 16;
@@ -67,6 +71,8 @@ type Stripe = BTreeMap<CellId, Cell>;
 #[derive(Debug, Default)]
 pub struct Cells {
     stripes: [Mutex<Stripe>; STRIPE_COUNT],
+    /// Warning levels of budgets that were crossed.
+    pub crossings: Crossings,
 }
 
 /// Cells held by one command: nobody else sees or changes them until this is dropped.
@@ -97,6 +103,16 @@ impl Cells {
     /// The record that gave this room back is durable: it can be used.
     pub fn release(&self, cell: CellId, units: Units) {
         self.hold(std::iter::once(cell)).release(cell, units);
+    }
+
+    /// Units taken from a cell, net of what was given back.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    #[must_use]
+    pub fn used(&self, cell: CellId) -> Units {
+        let stripe = self.stripes[stripe_of(cell)].lock().expect("no holder panics");
+        stripe.get(&cell).map_or(0, |found| found.used)
     }
 
     /// Takes a use from the journal: durable already. Skips what a snapshot brought.

@@ -25,6 +25,7 @@ use crate::service::wire::fraud_service_client::FraudServiceClient;
 use crate::service::wire::ledger_service_client::LedgerServiceClient;
 use crate::service::wire::operator_service_client::OperatorServiceClient;
 use crate::service::wire::program_service_client::ProgramServiceClient;
+use crate::service::wire::settlement_service_client::SettlementServiceClient;
 
 /// The address that a server listens on when it is told none.
 pub const SERVER_DEFAULT: &str = "http://127.0.0.1:7007";
@@ -85,6 +86,8 @@ pub struct Clients {
     pub program: ProgramServiceClient<Connection>,
     /// What people decide.
     pub operator: OperatorServiceClient<Connection>,
+    /// How partners stand.
+    pub settlement: SettlementServiceClient<Connection>,
     /// Running the ledger.
     pub admin: AdminServiceClient<Connection>,
     /// Keys.
@@ -158,6 +161,7 @@ impl Server {
             approval: ApprovalServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             fraud: FraudServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             health: HealthClient::new(channel.clone()),
+            settlement: SettlementServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             admin: AdminServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
         })
     }

@@ -23,6 +23,7 @@ pub mod program;
 pub mod proposals;
 pub mod restore;
 pub mod serve;
+pub mod settlement;
 pub mod sim;
 pub mod status;
 pub mod store;
@@ -62,6 +63,8 @@ pub enum Command {
     Keys(keys::KeysArgs),
     /// Settle what waits for a second person
     Proposals(proposals::ProposalsArgs),
+    /// Say what partners have issued and taken, and how far budgets are used
+    Settlement(settlement::SettlementArgs),
     /// Verify the history of a data directory
     Audit(audit::AuditArgs),
     /// Play a morning in a coffee shop on a server of its own
@@ -96,6 +99,7 @@ pub fn run() -> ExitCode {
         Command::Operator(args) => operator::run(args, &out),
         Command::Keys(args) => keys::run(args, &out),
         Command::Proposals(args) => proposals::run(args, &out),
+        Command::Settlement(args) => settlement::run(args, &out),
         Command::Audit(args) => audit::run(args, &out),
         Command::Demo(args) => demo::run(args, &out),
         Command::Bench(args) => bench::run(&args, &out),

@@ -175,6 +175,11 @@ fn print(server: &Server, status: &GetStatusResponse, out: &Output) -> Result<()
             ),
         ),
     ];
+    if status.budget_warning_count > 0 {
+        let levels =
+            counted(u64::try_from(status.budget_warning_count).unwrap_or(0), "warning level", "warning levels");
+        rows.push(("budgets", format!("{levels} reached; `tallystick settlement budgets` says which")));
+    }
     if let Some(digest) = &status.digest {
         rows.push(("digest", digest.hash.clone()));
     }
@@ -214,6 +219,7 @@ fn as_json(server: &Server, status: &GetStatusResponse) -> serde_json::Value {
         "replayed_record_count": status.replayed_record_count,
         "expected_recovery_ms": milliseconds(status.expected_recovery_duration.as_ref()),
         "replay_speed_measured": status.replay_speed_measured,
+        "budget_warning_count": status.budget_warning_count,
         "memory_id_count": status.memory_id_count,
         "disk_id_count": status.disk_id_count,
         "snapshot": status.snapshot.as_ref().map(|snapshot| json!({

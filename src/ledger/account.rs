@@ -452,42 +452,6 @@ impl Account {
     }
 }
 
-/// A partner's side of the movements in one shard: what its issues add to accounts, this loses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PartnerAccount {
-    /// Zero minus all units of the partner outstanding in this shard.
-    pub balance: i128,
-    /// Units issued since the beginning, net of nothing.
-    pub issued: i128,
-    /// Units taken back by reversals.
-    pub reversed: i128,
-    /// Units burned by redemptions.
-    pub redeemed: i128,
-    /// Units that expired, less those that came back.
-    pub expired: i128,
-    /// The last record that changed it.
-    pub seq: Seq,
-}
-
-impl PartnerAccount {
-    /// The other side of a change to an account's lot.
-    ///
-    /// # Panics
-    /// When the total of a shard leaves the range of i128: it cannot, a balance being at most 10^18.
-    pub fn change(&mut self, change: &LotChange) {
-        let delta = i128::from(change.delta);
-        self.balance -= delta;
-        match change.movement {
-            Movement::Grant => self.issued += delta,
-            Movement::Burn => self.redeemed -= delta,
-            Movement::Expire => self.expired -= delta,
-            Movement::Reverse => self.reversed -= delta,
-            Movement::Extend | Movement::Release => {}
-            Movement::Restore => self.expired -= delta,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

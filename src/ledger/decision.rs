@@ -68,6 +68,14 @@ pub enum Refusal {
     TerminalFrozen = 26,
     /// The cashier is frozen.
     CashierFrozen = 27,
+    /// The programme does not have this partner.
+    PartnerUnknown = 30,
+    /// The partner has no such store, or the store no such terminal.
+    StoreUnknown = 31,
+    /// The partner does not issue units of the wallet, or not at the time of the event.
+    EarnNotPermitted = 32,
+    /// The partner does not take units of the wallet, or not now.
+    BurnNotPermitted = 33,
 }
 
 /// What a caller does about a refusal.
@@ -83,7 +91,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -111,6 +119,10 @@ impl Refusal {
         Self::AccountFrozen,
         Self::TerminalFrozen,
         Self::CashierFrozen,
+        Self::PartnerUnknown,
+        Self::StoreUnknown,
+        Self::EarnNotPermitted,
+        Self::BurnNotPermitted,
     ];
 
     /// The permanent number.
@@ -157,7 +169,11 @@ impl Refusal {
             | Self::NotRestorable
             | Self::AlreadyRestored
             | Self::IdentifierTaken
-            | Self::IdentifierUnknown => false,
+            | Self::IdentifierUnknown
+            | Self::PartnerUnknown
+            | Self::StoreUnknown
+            | Self::EarnNotPermitted
+            | Self::BurnNotPermitted => false,
         }
     }
 
@@ -173,7 +189,9 @@ impl Refusal {
             | Self::DeadlineExpired
             | Self::ShuttingDown
             | Self::IdentifierTaken
-            | Self::IdentifierUnknown => RetryAdvice::SameId,
+            | Self::IdentifierUnknown
+            | Self::PartnerUnknown
+            | Self::BurnNotPermitted => RetryAdvice::SameId,
             Self::TransactionIdReused
             | Self::BalanceLimitExceeded
             | Self::InsufficientBalance
@@ -191,7 +209,9 @@ impl Refusal {
             | Self::NotHeld
             | Self::AlreadyReviewed
             | Self::NotRestorable
-            | Self::AlreadyRestored => RetryAdvice::Never,
+            | Self::AlreadyRestored
+            | Self::StoreUnknown
+            | Self::EarnNotPermitted => RetryAdvice::Never,
         }
     }
 
@@ -224,7 +244,11 @@ impl Refusal {
             | Self::IdentifierUnknown
             | Self::AccountFrozen
             | Self::TerminalFrozen
-            | Self::CashierFrozen => false,
+            | Self::CashierFrozen
+            | Self::PartnerUnknown
+            | Self::StoreUnknown
+            | Self::EarnNotPermitted
+            | Self::BurnNotPermitted => false,
         }
     }
 
@@ -261,6 +285,10 @@ impl Refusal {
             Self::AccountFrozen => "The account is frozen: it neither earns nor burns.",
             Self::TerminalFrozen => "The terminal is frozen: its baskets earn nothing.",
             Self::CashierFrozen => "The cashier is frozen: the cashier's baskets earn nothing.",
+            Self::PartnerUnknown => "The programme does not have this partner.",
+            Self::StoreUnknown => "The partner has no such store, or the store no such terminal.",
+            Self::EarnNotPermitted => "The partner may not issue these units at the time of the event.",
+            Self::BurnNotPermitted => "The partner may not take units of this wallet now.",
         }
     }
 }
@@ -518,6 +546,8 @@ pub struct Effects {
     pub remainder: Option<i64>,
     /// A change to what is held for review, if there is one.
     pub held: Option<Box<HeldChange>>,
+    /// What the partner receives per unit that it burns, in basis points of a minor unit; 0 where nothing says.
+    pub redemption_rate_bps: u32,
     /// Totals that move.
     pub totals: TotalsChange,
 }
@@ -584,6 +614,7 @@ impl Decision {
         (self.effects.birthday, self.effects.last_basket_on, self.effects.remainder) = (None, None, None);
         self.variants.clear();
         self.effects.held = None;
+        self.effects.redemption_rate_bps = 0;
         self.effects.totals = TotalsChange::default();
         self.balance_after = 0;
     }
@@ -617,13 +648,14 @@ mod tests {
 
     #[test]
     fn numbers_are_permanent_and_complete() {
-        for (index, refusal) in Refusal::ALL.into_iter().enumerate() {
-            assert_eq!(usize::from(refusal.number()), index + 1, "{refusal:?}");
+        // Numbers are given out in blocks, so there are gaps.
+        assert!(Refusal::ALL.is_sorted_by_key(|refusal| refusal.number()));
+        for refusal in Refusal::ALL {
             assert_eq!(Refusal::from_number(refusal.number()), Some(refusal));
             assert!(refusal.sentence().ends_with('.'));
         }
         assert_eq!(Refusal::from_number(0), None);
-        assert_eq!(Refusal::from_number(28), None);
+        assert_eq!(Refusal::from_number(u8::MAX), None);
     }
 
     #[test]

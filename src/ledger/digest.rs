@@ -7,6 +7,7 @@
 use super::account::{Account, Profile};
 use super::decision::LotKey;
 use super::held::HeldTransaction;
+use super::partner::Funding;
 use super::state::ShardState;
 use super::types::IdentifierKey;
 
@@ -83,7 +84,7 @@ pub fn shard_digest(shard: &ShardState) -> Digest {
     for account in shard.accounts() {
         feed_account(&mut digester, &account);
     }
-    let partners: Vec<_> = shard.partners().collect();
+    let partners: Vec<_> = shard.partners.issuers().collect();
     digester.count(partners.len());
     for ((partner, wallet), account) in partners {
         digester.number(partner.0).number(wallet.0);
@@ -91,6 +92,15 @@ pub fn shard_digest(shard: &ShardState) -> Digest {
         if (account.redeemed, account.expired) != (0, 0) {
             digester.number(MORE).number(account.redeemed).number(account.expired);
         }
+        let Funding { issued, reversed, redeemed, expired } = account.funding;
+        if account.funding != Funding::default() {
+            digester.number(-2_i8).number(issued).number(reversed).number(redeemed).number(expired);
+        }
+    }
+    // What nobody burned for a rate follows from what is fed already, but for who took it, which the records say.
+    for (key, burn) in shard.partners.burns().filter(|(_, burn)| burn.redemption != 0) {
+        digester.number(-3_i8).number(key.acceptor.0).number(key.issuer.0).number(key.wallet.0);
+        digester.number(burn.units).number(burn.redemption).number(burn.seq.0);
     }
     digester.finish()
 }

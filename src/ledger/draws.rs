@@ -56,7 +56,7 @@ pub fn list(program: &Program, command: &Command, posted_at: TimestampNs, out: &
             list_around(CellId::whole(bonus.symbol), EVER, limit, program, posted_at, out);
         }
     }
-    for (budget, cell) in program.budgets_at(posted_at) {
+    for (budget, cell) in program.budgets_at(command.partner, posted_at) {
         list_around(cell, budget.run, budget.limit, program, posted_at, out);
     }
 }

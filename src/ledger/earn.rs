@@ -199,6 +199,7 @@ mod tests {
             caps: vec![],
             metrics: vec![],
             budgets: vec![],
+            partners: None,
             has_cells: false,
             accounts: AccountPolicy::Implicit,
             late_limit_ns: 0,

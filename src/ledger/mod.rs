@@ -1,8 +1,8 @@
 //! The pure domain: what a command means and what it changes. No input or output, async, clock, randomness, logging
 //! or threads; a reader can learn the whole product here.
 //!
-//! Reading order: [`types`], [`program`] (the compiled rules), [`command`], [`decision`], [`account`], [`state`],
-//! [`digest`]; then [`operator`], [`held`] and [`freeze`], of what an operator decides.
+//! Reading order: [`types`], [`program`] (the compiled rules), [`command`], [`decision`], [`account`], [`partner`],
+//! [`state`], [`digest`]; then [`operator`], [`held`] and [`freeze`], of what an operator decides.
 //!
 //! The invariants this room carries; tests and code cite them by number:
 //!
@@ -29,6 +29,7 @@ pub mod freeze;
 pub mod held;
 pub mod operator;
 pub mod packed;
+pub mod partner;
 pub mod program;
 pub mod state;
 pub mod types;

@@ -7,19 +7,20 @@
 //!   live path, replay from empty and replay over a fuzzy snapshot;
 //! - every record balances within the shard: account and issuer change by opposite amounts (invariant 4).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
-use super::account::{Account, PartnerAccount};
+use super::account::Account;
 use super::command::Command;
 use super::decide;
-use super::decision::{Decision, LotChange, Refusal};
+use super::decision::{Decision, Refusal};
 use super::packed::{Packed, Unpacked};
+use super::partner::PartnerAccounts;
 use super::program::Program;
-use super::types::{AccountNumber, CellId, Day, Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
+use super::types::{AccountNumber, CellId, Day, Position, Seq, ShardId, SymbolId, TimestampNs, Units};
 
 /// What a command finds in a cell when it is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,9 @@ pub struct Change<'a> {
     pub account: AccountNumber,
     /// The account's id; used when the record opens it.
     pub account_id: &'a str,
-    /// The partner that acted, who issues what is granted.
+    /// The partner that acted: it takes what is burned.
+    pub partner: SymbolId,
+    /// What was decided.
     pub decision: &'a Decision,
 }
 
@@ -76,7 +79,8 @@ pub struct ShardState {
     pub posted_at: TimestampNs,
     accounts: Vec<Packed>,
     by_id: HashTable<Place>,
-    partners: BTreeMap<(SymbolId, WalletId), PartnerAccount>,
+    /// Partner sub-accounts.
+    pub partners: PartnerAccounts,
     /// The accounts of which something is held for review: what follows from them, for finding them.
     holding: BTreeSet<AccountNumber>,
 }
@@ -139,7 +143,7 @@ impl ShardState {
             posted_at: TimestampNs(i64::MIN),
             accounts: Vec::new(),
             by_id: HashTable::new(),
-            partners: BTreeMap::new(),
+            partners: PartnerAccounts::default(),
             holding: BTreeSet::new(),
         }
     }
@@ -204,17 +208,6 @@ impl ShardState {
     #[must_use]
     pub fn next_account(&self) -> AccountNumber {
         AccountNumber(u32::try_from(self.accounts.len()).expect("a shard has fewer than 2^32 accounts"))
-    }
-
-    /// Partner sub-accounts in order.
-    pub fn partners(&self) -> impl Iterator<Item = (&(SymbolId, WalletId), &PartnerAccount)> {
-        self.partners.iter()
-    }
-
-    /// A partner's sub-account of a wallet; empty when it never moved.
-    #[must_use]
-    pub fn partner(&self, partner: SymbolId, wallet: WalletId) -> PartnerAccount {
-        self.partners.get(&(partner, wallet)).copied().unwrap_or_default()
     }
 
     /// Decides a command. Writes into `out`, whose memory is reused; nothing is changed.
@@ -323,24 +316,7 @@ impl ShardState {
             // The snapshot held the account before its record's position was known.
             packed.locate(change.position);
         }
-        self.change_partners(change.seq, &effects.lots);
-    }
-
-    /// Moves the other side of the lots: each partner's sub-account once for a record, by all of its lots together.
-    fn change_partners(&mut self, seq: Seq, lots: &[LotChange]) {
-        let side = |lot: &LotChange| (lot.key.issuer, lot.key.wallet);
-        for (index, lot) in lots.iter().enumerate() {
-            if lots.iter().take(index).any(|earlier| side(earlier) == side(lot)) {
-                continue;
-            }
-            let partner = self.partners.entry(side(lot)).or_default();
-            if seq > partner.seq {
-                partner.seq = seq;
-                for same in lots.iter().skip(index).filter(|other| side(other) == side(lot)) {
-                    partner.change(same);
-                }
-            }
-        }
+        self.partners.change(change.seq, change.partner, effects.redemption_rate_bps, &effects.lots);
     }
 
     /// Notes where an account's last record lies, once its commit has been given a position.
@@ -395,11 +371,6 @@ impl ShardState {
     pub fn holding(&self, from: AccountNumber) -> impl Iterator<Item = (AccountNumber, Account)> {
         let found = |number: &AccountNumber| Some((*number, self.account(*number)?));
         self.holding.range(from..).filter_map(found)
-    }
-
-    /// Puts a partner sub-account in its place when a snapshot is loaded.
-    pub fn place_partner(&mut self, partner: SymbolId, wallet: WalletId, account: PartnerAccount) {
-        self.partners.insert((partner, wallet), account);
     }
 
     /// The first place that no account has filled, if a snapshot and its replay left one.

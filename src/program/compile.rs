@@ -6,8 +6,8 @@
 use hashbrown::HashMap;
 
 use super::file::{
-    BonusEntry, BudgetEntry, CapEntry, EarnSection, EffectEntry, ExperimentEntry, ProgramFile, RuleEntry, TiersSection,
-    TriggerEntry, WhenEntry,
+    BonusEntry, BudgetEntry, CapEntry, EarnSection, EffectEntry, ExperimentEntry, PartnerEntry, ProgramFile,
+    RightEntry, RuleEntry, StoreEntry, TiersSection, TriggerEntry, WhenEntry,
 };
 use super::problem::Finding;
 use super::symbols::{Symbols, SymbolsFull};
@@ -15,10 +15,10 @@ use super::table::At;
 use super::timezone;
 use crate::ledger::program::{
     Attribute, AttributeEntry, Bonus, Budget, Cap, CappedRule, Conditions, Earn, Experiment, LineEffect, LineRule,
-    LineTable, Metric, OwnAverage, Program, RuleIndex, Run, Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet,
-    Weekdays,
+    LineTable, Metric, OwnAverage, Partner, PartnerStore, PartnerTable, Program, Right, RuleIndex, Run, Stacking,
+    Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
 };
-use crate::ledger::types::{ProgramVersion, SymbolId, TimestampNs, WalletId};
+use crate::ledger::types::{Day, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
 const NS_PER_DAY: i64 = 86_400 * NS_PER_SECOND;
@@ -59,6 +59,8 @@ pub(super) fn build(
         symbol: symbol(&budget.name),
         limit: budget.units,
         run: Run { window: budget.window, rolling: budget.rolling },
+        partner: budget.partner.as_ref().map(symbol),
+        warnings: budget.warnings.clone(),
         from: budget.from,
         until: budget.until,
     };
@@ -78,6 +80,7 @@ pub(super) fn build(
         caps: caps.collect(),
         metrics: metrics.collect(),
         budgets: file.budgets.iter().map(budget).collect(),
+        partners: build_partners(file, symbol),
         has_cells: false,
         accounts: header.accounts,
         late_limit_ns: header.late_limit_days * NS_PER_DAY,
@@ -109,6 +112,8 @@ fn intern_all<'f>(
     mentioned.extend(file.caps_of_rules().map(|(_, cap)| &cap.name));
     mentioned.extend(file.metrics.iter().map(|metric| &metric.name));
     mentioned.extend(file.budgets.iter().map(|budget| &budget.name));
+    mentioned.extend(file.budgets.iter().filter_map(|budget| budget.partner.as_ref()));
+    mentioned.extend(file.partners.iter().flat_map(PartnerEntry::names));
     mentioned.sort_by_key(|text| text.span().start);
     let mut numbers = HashMap::with_capacity(mentioned.len());
     for text in mentioned {
@@ -118,6 +123,33 @@ fn intern_all<'f>(
         numbers.insert(text.get_ref().as_str(), symbol);
     }
     Ok(numbers)
+}
+
+/// The partners that the file declares.
+fn build_partners(file: &ProgramFile, symbol: impl Fn(&At<String>) -> SymbolId) -> Option<Box<PartnerTable>> {
+    if file.partners.is_empty() {
+        return None;
+    }
+    let right = |right: &RightEntry| {
+        let wallet = file.wallets.iter().position(|wallet| wallet.name.get_ref() == right.wallet.get_ref());
+        let wallet = wallet.and_then(|index| u8::try_from(index).ok()).expect("the wallet was checked");
+        let day = |day: &Option<At<Day>>| day.as_ref().map(|day| *day.get_ref());
+        Right { wallet: WalletId(wallet), from: day(&right.from), until: day(&right.until) }
+    };
+    let store = |store: &StoreEntry| PartnerStore {
+        store: symbol(&store.name),
+        terminals: store.terminals.iter().map(&symbol).collect(),
+    };
+    let partner = |partner: &PartnerEntry| Partner {
+        name: partner.name.get_ref().clone(),
+        symbol: symbol(&partner.name),
+        stores: partner.stores.iter().map(store).collect(),
+        earns: partner.earns.iter().map(right).collect(),
+        burns: partner.burns.iter().map(right).collect(),
+        funding_rate_bps: partner.funding_rate_bps,
+        redemption_rate_bps: partner.redemption_rate_bps,
+    };
+    Some(Box::new(PartnerTable::new(file.partners.iter().map(partner).collect())))
 }
 
 fn build_cap(cap: &CapEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> Cap {

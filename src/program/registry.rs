@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::ledger::program::{Budget, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Program};
-use crate::ledger::types::{ProgramVersion, TimestampNs};
+use crate::ledger::types::{ProgramVersion, SymbolId, TimestampNs};
 use crate::limits::PROGRAM_VERSIONS_MAX;
 
 const NS_PER_DAY: i64 = 86_400_000_000_000;
@@ -214,7 +214,7 @@ fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
 /// What the cells of a programme count: budgets, the places of bonuses, and caps that accounts share.
 fn cells(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
     let (whole, ever) = (CapSubject::Programme, CalendarWindow::Lifetime);
-    let budget = move |budget: &Budget| (Counted::Budget, whole, budget.run.window);
+    let budget = move |budget: &Budget| (Counted::Budget(budget.partner), whole, budget.run.window);
     let budgets = program.budgets.iter().map(move |one| (one.name.as_str(), budget(one)));
     let places = program.bonuses.iter().filter(|bonus| bonus.places.is_some());
     let places = places.map(move |bonus| (bonus.name.as_str(), (Counted::Places, whole, ever)));
@@ -254,7 +254,8 @@ enum Counted {
     Baskets,
     EligibleAmount,
     Bonus,
-    Budget,
+    /// Of all partners, or of one.
+    Budget(Option<SymbolId>),
     Places,
     RuleUnits,
     RuleBaskets,

@@ -290,6 +290,36 @@ impl<'a, 's> TableReader<'a, 's> {
         Some((value.span(), texts))
     }
 
+    /// A list of at least one whole number, each of a range, ascending.
+    pub(super) fn ascending(&mut self, key: &'static str, range: RangeInclusive<i64>, count_max: usize) -> Vec<i64> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let DeValue::Array(items) = value.get_ref() else {
+            self.mismatch(key, value, "a list of whole numbers");
+            return Vec::new();
+        };
+        if items.is_empty() || items.len() > count_max {
+            let message = format!("`{key}` lists {}, but must list from 1 to {count_max}", items.len());
+            self.problems.push(Finding::error(&value.span(), message));
+        }
+        let mut numbers = Vec::with_capacity(items.len());
+        for item in items {
+            let digits = if let DeValue::Integer(digits) = item.get_ref() { Some(digits) } else { None };
+            let number = digits.and_then(|digits| i64::from_str_radix(digits.as_str(), digits.radix()).ok());
+            let Some(number) = number.filter(|number| range.contains(number)) else {
+                let (least, most) = (stated(*range.start()), stated(*range.end()));
+                let message = format!("`{key}` lists whole numbers from {least} to {most}");
+                self.problems.push(Finding::error(&item.span(), message));
+                continue;
+            };
+            if numbers.last().is_some_and(|last| *last >= number) {
+                let message = format!("`{key}` ascends, but {} comes after what is no less", stated(number));
+                self.problems.push(Finding::error(&item.span(), message));
+            }
+            numbers.push(number);
+        }
+        numbers
+    }
+
     /// A table within this one.
     pub(super) fn table(&mut self, key: &'static str, noun: &'static str) -> Option<TableReader<'_, 's>> {
         let value = self.value(key)?;

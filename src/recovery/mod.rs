@@ -153,6 +153,10 @@ impl Loaded {
         let mut world = World::new(shard_count);
         if let Some(marker) = &marker {
             load_snapshot(store, marker, &mut world)?;
+            if !world.shards.iter().all(|shard| shard.partners.is_whole()) {
+                // Of a version that did not keep who burned what: the journal tells it from the beginning.
+                return Ok(Self { world: World::new(shard_count), marker: None });
+            }
         }
         Ok(Self { world, marker })
     }
@@ -372,7 +376,11 @@ fn place_entity(world: &mut World, saved: &Saved, entity: Entity) -> Result<(), 
         }
         Entity::Partner(shard, partner, wallet, account) => {
             let place = shard_of(world, shard)?;
-            world.shards[place].place_partner(partner, wallet, account);
+            world.shards[place].partners.place_issuer(partner, wallet, account);
+        }
+        Entity::Burn(shard, burn, account) => {
+            let place = shard_of(world, shard)?;
+            world.shards[place].partners.place_burn(burn, account);
         }
     }
     Ok(())

@@ -180,6 +180,7 @@ impl World {
             posted_at: entry.posted_at,
             account: entry.account,
             account_id: &entry.command.account_id,
+            partner: entry.command.partner,
             decision: &entry.decision,
         };
         if !shard.accepts(&change, &mut self.unpacked) {

@@ -11,6 +11,7 @@ use super::answer::{named_standing, signed, wallet_name};
 use super::auth::Caller;
 use super::orders::Order;
 use super::read::{check_account_id, version_number};
+use super::sight::Sight;
 use super::status::Failure;
 use super::wire::server::account_service_server::AccountService;
 use super::{Edge, Patience, Service, times, wire};
@@ -89,6 +90,9 @@ impl Edge {
         check_account_id(&request.account_id)?;
         self.check_deadline(caller)?;
         let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
+        if Sight::of(&caller.principal, view.program.as_deref(), view.read_at).is_blind() {
+            return Err(Failure::AccountUnknown);
+        }
         let account = &view.account;
         let position = account.position.ok_or_else(|| Failure::internal("a durable account has no position"))?;
         let text = |symbol| self.engine.dictionary.text(symbol).map_or_else(String::new, String::from);

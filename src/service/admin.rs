@@ -136,6 +136,7 @@ impl Edge {
             replayed_record_count: signed(self.about.recovery.replayed_count),
             expected_recovery_duration: Some(duration(self.expected_recovery_ms().saturating_mul(1_000_000))),
             replay_speed_measured: self.about.recovery.speed.is_measured,
+            budget_warning_count: number(self.budget_warnings_reached()),
             memory_id_count: signed(ids.memory_id_count),
             disk_id_count: signed(ids.disk_id_count),
             snapshot: snapshot.as_ref().map(wire_snapshot),

@@ -12,13 +12,14 @@ use super::auth::{Caller, Principal};
 use super::command::{record_at, transaction_of};
 use super::fields::{Fields, Path};
 use super::read::{check_account_id, page_size};
+use super::sight::Sight;
 use super::status::Failure;
 use super::{Edge, Patience, times, wire};
 use crate::journal::JournalError;
 use crate::journal::record::Entry;
 use crate::journal::walk::{self, Located};
 use crate::ledger::command::{Basket, CommandKind};
-use crate::ledger::decision::LotKey;
+use crate::ledger::decision::{Decision, LotKey, Movement};
 use crate::ledger::operator::{Operation, OperatorOrder};
 use crate::ledger::program::Program;
 use crate::ledger::types::{Position, SymbolId};
@@ -69,6 +70,9 @@ impl Edge {
         let size = page_size(request.page_size)?;
         let token = if request.page_token.is_empty() { None } else { Some(position_of(&request.page_token)?) };
         let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
+        if Sight::of(&caller.principal, view.program.as_deref(), view.read_at).is_blind() {
+            return Err(Failure::AccountUnknown);
+        }
         let principal = caller.principal.clone();
         let listed =
             self.blocking(move |engine| list(engine, &principal, &view, token, size)).await?.ok_or_else(bad_token)?;
@@ -220,6 +224,8 @@ fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<w
         CommandKind::Redeem(redemption) => {
             transaction.kind = wire::TransactionKind::Redemption.into();
             transaction.redemption_points = redemption.units;
+            transaction.redemption_rate_bps = i64::from(entry.decision.effects.redemption_rate_bps);
+            transaction.burned_shares = burned_shares(engine, &entry.decision);
         }
         CommandKind::Act(activity) => {
             transaction.kind = wire::TransactionKind::Activity.into();
@@ -257,6 +263,22 @@ fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<w
     }
     transaction.decision = Some(answer::of_entry(located, entry, program.as_deref(), original_version));
     Ok(transaction)
+}
+
+/// Whose units a redemption took, in the order in which it did.
+fn burned_shares(engine: &Engine, decision: &Decision) -> Vec<wire::BurnedShare> {
+    let mut shares: Vec<wire::BurnedShare> = Vec::new();
+    let burns = decision.effects.lots.iter().filter(|lot| lot.movement == Movement::Burn);
+    for burn in burns {
+        let (issuer, funding_rate_bps) = (text(engine, burn.key.issuer), i64::from(burn.key.funding_rate_bps));
+        let same =
+            shares.iter_mut().find(|share| (&share.issuer, share.funding_rate_bps) == (&issuer, funding_rate_bps));
+        match same {
+            Some(share) => share.points -= burn.delta,
+            None => shares.push(wire::BurnedShare { issuer, points: -burn.delta, funding_rate_bps }),
+        }
+    }
+    shares
 }
 
 const SECONDS_PER_MINUTE: i64 = 60;

@@ -3,9 +3,9 @@
 //! Reading order: `auth` (who calls), `raw`, `view` and `parse` (accruals as they lie in a request), `fields`, `times`,
 //! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
 //! and the workers), `reverse`, `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream` (more of the same), `answer` and
-//! `encode` (decisions onto the wire), `read` and `history` (balances and transactions), `ledger`, `account`, `program`,
-//! `admin`, `access`, `fraud` with its `desk` and `approval` (the services), `status` (how a call fails), `deadline` (until when a caller
-//! waits), `patience` (until when one is waited for), `connections` (how many at a time).
+//! `encode` (decisions onto the wire), `sight`, `read` and `history` (balances and transactions), `ledger`, `account`, `program`,
+//! `admin`, `access`, `settlement`, `fraud` with its `desk` and `approval` (the services), `status` (how a call fails), `deadline`
+//! (until when a caller waits), `patience` (until when one is waited for), `connections` (how many at a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
 //! that is dropped at any point leaves no claim behind; nothing is answered that is not durable.
@@ -43,6 +43,8 @@ pub mod raw;
 mod read;
 mod reverse;
 mod round;
+mod settlement;
+mod sight;
 mod status;
 mod stream;
 mod times;
@@ -69,6 +71,7 @@ use crate::store::StoreError;
 pub use access::{KeyDraft, issue_key, revoke_key, rotate_key};
 pub use parse::reads_alike;
 pub use read::account_row;
+pub use settlement::wire_report;
 
 use lane::Lane;
 use status::Failure;
@@ -80,6 +83,7 @@ use wire::server::fraud_service_server::{self, FraudServiceServer};
 use wire::server::ledger_service_server::{self, LedgerServiceServer};
 use wire::server::operator_service_server::{self, OperatorServiceServer};
 use wire::server::program_service_server::{self, ProgramServiceServer};
+use wire::server::settlement_service_server::{self, SettlementServiceServer};
 
 /// How the server stands, as far as calls are concerned. Only ever goes on to a later state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -330,7 +334,7 @@ struct Service {
 }
 
 /// Names of the services, as health checks ask for them.
-pub const SERVICE_NAMES: [&str; 8] = [
+pub const SERVICE_NAMES: [&str; 9] = [
     ledger_service_server::SERVICE_NAME,
     account_service_server::SERVICE_NAME,
     program_service_server::SERVICE_NAME,
@@ -339,6 +343,7 @@ pub const SERVICE_NAMES: [&str; 8] = [
     access_service_server::SERVICE_NAME,
     fraud_service_server::SERVICE_NAME,
     approval_service_server::SERVICE_NAME,
+    settlement_service_server::SERVICE_NAME,
 ];
 
 /// Adds the services of the package. Whoever serves them puts them behind [`auth::AccessLayer`].
@@ -353,7 +358,8 @@ pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>) {
     let admin = AdminServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let fraud = FraudServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let approval = ApprovalServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
-    let access = AccessServiceServer::new(service).max_decoding_message_size(bytes_max);
+    let access = AccessServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
+    let settlement = SettlementServiceServer::new(service).max_decoding_message_size(bytes_max);
     routes
         .add_service(ledger)
         .add_service(account)
@@ -362,5 +368,6 @@ pub fn add_services(routes: &mut RoutesBuilder, edge: &Arc<Edge>) {
         .add_service(admin)
         .add_service(access)
         .add_service(fraud)
-        .add_service(approval);
+        .add_service(approval)
+        .add_service(settlement);
 }

@@ -36,7 +36,7 @@ const STREAMS: [&str; 3] = [
 ];
 
 /// Methods whose single answers may be large: batches and lists.
-const LARGE_ANSWERS: [&str; 11] = [
+const LARGE_ANSWERS: [&str; 12] = [
     "/tallystick.v1.LedgerService/AccrueBatch",
     "/tallystick.v1.LedgerService/QuoteBatch",
     "/tallystick.v1.LedgerService/ListTransactions",
@@ -48,6 +48,7 @@ const LARGE_ANSWERS: [&str; 11] = [
     "/tallystick.v1.FraudService/ListReceiptClaims",
     "/tallystick.v1.FraudService/ListVelocityDenials",
     "/tallystick.v1.ApprovalService/ListProposals",
+    "/tallystick.v1.SettlementService/ListBudgets",
 ];
 
 /// Whether the answer to a call of this method may be large.

@@ -10,6 +10,7 @@ use super::convert::{self, Looking};
 use super::fields::{Fields, Path};
 use super::history::wire_lot;
 use super::intake::member_key;
+use super::sight::Sight;
 use super::status::Failure;
 use super::view::BasketView;
 use super::{Edge, Patience, identifiers, order_fields, times, wire};
@@ -162,6 +163,10 @@ impl Edge {
         let (account, read_at) = (&view.account, view.read_at);
         let wanted = |name: &str| request.wallet.is_empty() || request.wallet == name;
         let program = view.program.as_deref();
+        let sight = Sight::of(&caller.principal, program, read_at);
+        if sight.is_blind() {
+            return Err(Failure::AccountUnknown);
+        }
         let mut wallets = program.map_or_else(Vec::new, |program| wallet_balances(program, account, read_at));
         if request.lots {
             for (id, wallet) in wallet_ids(wallets.len()).zip(&mut wallets) {
@@ -170,7 +175,8 @@ impl Edge {
                 wallet.lots = alive.iter().map(|lot| wire_lot(&self.engine, &lot.key, lot.remaining)).collect();
             }
         }
-        wallets.retain(|wallet| wanted(&wallet.wallet));
+        let mut ids = wallet_ids(wallets.len());
+        wallets.retain(|wallet| ids.next().is_some_and(|id| sight.sees(id)) && wanted(&wallet.wallet));
         if wallets.is_empty() && !request.wallet.is_empty() {
             return Err(Failure::field("wallet", "The programme has no wallet of this name."));
         }

@@ -170,6 +170,10 @@ mod tests {
             (25, "ACCOUNT_FROZEN"),
             (26, "TERMINAL_FROZEN"),
             (27, "CASHIER_FROZEN"),
+            (30, "PARTNER_UNKNOWN"),
+            (31, "STORE_UNKNOWN"),
+            (32, "EARN_NOT_PERMITTED"),
+            (33, "BURN_NOT_PERMITTED"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");

@@ -11,6 +11,7 @@ use crate::ledger::command::{Basket, Command, CommandKind};
 use crate::ledger::decision::{Decision, Refusal};
 use crate::ledger::digest::Digest;
 use crate::ledger::held::HeldTransaction;
+use crate::ledger::partner::Standing;
 use crate::ledger::program::Program;
 use crate::ledger::types::{AccountNumber, MemberKey, Position, Seq, ShardId, SymbolId, TimestampNs};
 use crate::limits;
@@ -351,6 +352,8 @@ pub enum Job {
     Count(Reply<u64>),
     /// Look over all shards of the worker, with their digests if so asked. Reading the whole state takes its time.
     Survey(bool, Reply<Survey>),
+    /// Tell how partners stand in each shard.
+    Settle(Reply<Vec<(ShardId, Standing)>>),
     /// Use a further version of the programme, and say so.
     Publish(Arc<Program>, Reply<()>),
     /// Begin to hand out slices.

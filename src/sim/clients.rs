@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use super::edge::Answer;
 use super::facts::{Action, Name, Posting, Request};
-use super::judge::{Event, judge, judge_activity, judge_most, refusal_by_time};
+use super::judge::{Event, judge, judge_activity, judge_most};
 use super::model::{AccountModel, Broken, Model, must, overflows};
 use super::orders::{died, held_by};
+use super::partners::refusal_by_rules;
 use crate::ledger::decision::{Decision, Refusal};
 
 /// What is known about a command that clients sent.
@@ -357,12 +358,9 @@ fn is_right_by_rules(
     let unnamed = Name::default();
     let of_account = request.action.account().unwrap_or(&unnamed);
     let frozen = model.freezes.refusal(&request.partner, of_account, &request.action, posted_at);
-    if frozen.is_some() {
-        return Ok(frozen == Some(refusal));
-    }
-    let by_time = refusal_by_time(rules, happened_at, posted_at);
-    if by_time.is_some() || refusal != Refusal::BalanceLimitExceeded {
-        return Ok(by_time == Some(refusal));
+    let expected = refusal_by_rules(rules, &request.partner, &request.action, happened_at, posted_at, frozen);
+    if expected.is_some() || refusal != Refusal::BalanceLimitExceeded {
+        return Ok(expected == Some(refusal));
     }
     // Only an account that does not exist is refused for its balance without a record.
     let unopened = AccountModel::default();

@@ -2,6 +2,8 @@
 //!
 //! What must stay true: every field that a caller can see or a decision can depend on is compared.
 
+use std::collections::BTreeMap;
+
 use super::facts::{Name, cell_name_of, lot_name_of, name_of};
 use super::model::{AccountModel, Broken, Model, must};
 use super::ring::{Ring, counter_name};
@@ -9,6 +11,7 @@ use crate::cells::{Cell, Cells};
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::account::{Account, WalletTotals};
 use crate::ledger::digest::shard_digest;
+use crate::ledger::partner::Funding;
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{CellId, Position};
 use crate::replay::World;
@@ -156,7 +159,7 @@ fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model, late_li
             found.position
         );
     }
-    let partners = shard.partners().map(|((partner, wallet), side)| {
+    let partners = shard.partners.issuers().map(|((partner, wallet), side)| {
         let key = (shard.id.0, name_of(dictionary, *partner), usize::from(wallet.0));
         (key, [side.balance, side.issued, side.reversed, side.redeemed, side.expired])
     });
@@ -165,7 +168,38 @@ fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model, late_li
     let expected = model.partners.iter().filter(|((of, _, _), _)| *of == shard.id.0);
     let expected: Vec<_> = expected.map(|(key, side)| (key.clone(), *side)).collect();
     must!(partners == expected, "shard {} has the partners {expected:?}, not {partners:?}", shard.id);
+    sides(shard, dictionary, model)?;
     balanced(shard)
+}
+
+/// What partners pay and receive, and who burned whose units; it adds up to what the sub-accounts say.
+fn sides(shard: &ShardState, dictionary: &Dictionary, model: &Model) -> Result<(), Broken> {
+    let name = |symbol| name_of(dictionary, symbol);
+    let funding = shard.partners.issuers().map(|((issuer, wallet), side)| {
+        let Funding { issued, reversed, redeemed, expired } = side.funding;
+        ((shard.id.0, name(*issuer), usize::from(wallet.0)), [issued, reversed, redeemed, expired])
+    });
+    let funding: BTreeMap<_, _> = funding.collect();
+    let of_shard = |shard_of: u16| shard_of == shard.id.0;
+    let expected = model.sides.funding.iter().filter(|((of, _, _), _)| of_shard(*of));
+    let expected: BTreeMap<_, _> = expected.map(|(key, sums)| (key.clone(), *sums)).collect();
+    must!(funding == expected, "the partners of shard {} pay {expected:?}, not {funding:?}", shard.id);
+    let burns = shard.partners.burns().map(|(key, burn)| {
+        let names = (shard.id.0, name(key.acceptor), name(key.issuer), usize::from(key.wallet.0));
+        (names, [burn.units, burn.redemption])
+    });
+    let burns: BTreeMap<_, _> = burns.collect();
+    let expected = model.sides.burns.iter().filter(|((of, _, _, _), _)| of_shard(*of));
+    let expected: BTreeMap<_, _> = expected.map(|(key, sums)| (key.clone(), *sums)).collect();
+    must!(burns == expected, "in shard {} {expected:?} were burned, not {burns:?}", shard.id);
+    must!(shard.partners.is_whole(), "what was burned in shard {} adds up", shard.id);
+    for ((issuer, wallet), side) in shard.partners.issuers() {
+        let accounts = shard.accounts().flat_map(|account| account.lots);
+        let own = accounts.filter(|lot| (lot.key.issuer, lot.key.wallet) == (*issuer, *wallet));
+        let held: i128 = own.map(|lot| i128::from(lot.remaining)).sum();
+        must!(side.outstanding() == held, "accounts hold {} of {}, not {held}", side.outstanding(), name(*issuer));
+    }
+    Ok(())
 }
 
 /// The first part in which two states differ that have different digests or ends.
@@ -199,7 +233,7 @@ fn balanced(shard: &ShardState) -> Result<(), Broken> {
         must!(lot.remaining > 0, "no lot of shard {} is empty or negative: {lot:?}", shard.id);
         *sums.entry(lot.key.wallet).or_insert(0_i128) += i128::from(lot.remaining);
     }
-    for ((_, wallet), side) in shard.partners() {
+    for ((_, wallet), side) in shard.partners.issuers() {
         *sums.entry(*wallet).or_insert(0) += side.balance;
     }
     let unbalanced = sums.iter().find(|(_, sum)| **sum != 0);

@@ -435,6 +435,7 @@ pub fn lot_name_of(dictionary: &Dictionary, key: &LotKey) -> LotName {
     LotName {
         wallet: usize::from(key.wallet.0),
         issuer: name_of(dictionary, key.issuer),
+        funding: key.funding_rate_bps,
         available_from: i64::from(key.released().available_from_minute),
         is_extended: key.is_extended,
         dies: key.expires_at.0,

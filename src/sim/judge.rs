@@ -568,6 +568,7 @@ mod tests {
             pending_days: 0,
             expiry: ExpiryRule::Never,
             budgets: vec![],
+            partners: Vec::new(),
             late_limit_days: 30,
             future_skew_seconds: 60,
         }

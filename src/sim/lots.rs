@@ -23,6 +23,8 @@ pub struct LotName {
     pub wallet: usize,
     /// Who issued the units.
     pub issuer: Name,
+    /// What the issuer pays for each, as it was when they were earned.
+    pub funding: u32,
     /// The minute since 1970-01-01 from which they can be spent; 0 for at once.
     pub available_from: i64,
     /// Their death is put off by whatever the member does.
@@ -144,6 +146,7 @@ pub fn granted_lot(rules: &Rules, issuer: &str, earned_at: i64) -> LotName {
     LotName {
         wallet: rules.earn_wallet,
         issuer: issuer.into(),
+        funding: rules.funding_of(issuer),
         available_from,
         is_extended: matches!(rules.expiry, ExpiryRule::Inactive(_)),
         dies: rules.expiry.dies(rules.time_zone, day),
@@ -167,7 +170,7 @@ fn left(lot: &LotName, held: i64, moves: &[LotMove]) -> i64 {
 }
 
 /// Takes units that are alive beside what `moves` take already: first those that die first, of those that die together
-/// the issuer whose name came first, then those that can be spent first. What is pending is not burned. Gives what could
+/// the issuer whose name came first, then those that cost it less, then those that can be spent first. What is pending is not burned. Gives what could
 /// not be taken.
 pub fn take(
     account: &AccountModel,
@@ -185,7 +188,8 @@ pub fn take(
     };
     let mut alive: Vec<(&LotName, i64)> = account.units.iter().map(|(lot, units)| (lot, *units)).collect();
     alive.retain(|(lot, _)| lot.wallet == wallet && is_fit(lot));
-    alive.sort_by_key(|(lot, _)| (lot.dies, issuers.get(&lot.issuer).copied(), lot.available_from, lot.is_extended));
+    let number = |lot: &LotName| issuers.get(&lot.issuer).copied();
+    alive.sort_by_key(|(lot, _)| (lot.dies, number(lot), lot.funding, lot.available_from, lot.is_extended));
     let mut missing = units;
     for (lot, held) in alive {
         let taken = left(lot, held, moves).min(missing);
@@ -222,7 +226,8 @@ pub fn extend(account: &AccountModel, moves: &mut Vec<LotMove>, rules: &Rules, d
     let dies = rules.expiry.dies(rules.time_zone, day);
     let mut lots: Vec<(&LotName, i64)> = account.units.iter().map(|(lot, units)| (lot, *units)).collect();
     lots.retain(|(lot, _)| lot.is_extended && !lot.is_held && lot.is_alive(at) && lot.dies < dies);
-    lots.sort_by_key(|(lot, _)| (lot.wallet, issuers.get(&lot.issuer).copied(), lot.available_from, lot.dies));
+    let number = |lot: &LotName| issuers.get(&lot.issuer).copied();
+    lots.sort_by_key(|(lot, _)| (lot.wallet, number(lot), lot.funding, lot.available_from, lot.dies));
     for (lot, held) in lots {
         let left = left(lot, held, moves);
         if left > 0 {

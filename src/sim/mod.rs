@@ -30,6 +30,7 @@ pub mod lots;
 pub mod machine;
 pub mod model;
 pub mod orders;
+pub mod partners;
 pub mod questions;
 pub mod reached;
 pub mod rewards;

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Action, Name, Posting, ReceiptName, Verdict};
 use super::freezes::{FreezeList, Frozen};
-use super::judge::{Event, judge, judge_activity, judge_most, last_day_of, local_date, refusal_by_time};
+use super::judge::{Event, judge, judge_activity, judge_most, last_day_of, local_date};
 use super::lots::{Issuers, LotMove, LotName, expired, extend, take, take_own};
 use super::orders::{Links, give_back};
+use super::partners::{SidesModel, refusal_by_rules};
 use super::ring::{Identifier, Ring};
 use super::rooms::Rooms;
 use super::rules::{CellBound, Rules};
@@ -96,7 +97,8 @@ fn load(plain: Verdict, rules: &Rules, account: &AccountModel, lots: &[(LotName,
     }
     let units: i64 = lots.iter().map(|(_, units)| units).sum();
     let balance_after = held + alive_units(lots, wallet, at);
-    let moves = lots.iter().map(|(lot, units)| LotMove::new(lot.clone(), Movement::Grant, *units));
+    let funded = |lot: &LotName| LotName { funding: rules.funding_of(&lot.issuer), ..lot.clone() };
+    let moves = lots.iter().map(|(lot, units)| LotMove::new(funded(lot), Movement::Grant, *units));
     let lots = plain.lots.iter().cloned().chain(moves).collect();
     Verdict { wallet, earned: units, granted: units, balance_after, lots, ..plain }
 }
@@ -155,6 +157,8 @@ pub struct Model {
     pub ring: Ring,
     /// By shard, partner and wallet.
     pub partners: BTreeMap<(u16, Name, usize), PartnerModel>,
+    /// The same with the rates, and who burned whose units.
+    pub sides: SidesModel,
     /// Per shard: last record, latest posting time, accounts in the order of opening.
     pub shards: BTreeMap<u16, (u64, i64, Vec<Name>)>,
     /// The numbers of the names of those who asked for something.
@@ -302,10 +306,11 @@ impl Model {
             return Err(format!("a version judges the command of position {}", posting.position));
         };
         let frozen = self.freezes.refusal(&posting.partner, &posting.account, &posting.action, posting.posted_at);
-        if let Some(refusal) = frozen {
+        let action = &posting.action;
+        let refusal = refusal_by_rules(rules, &posting.partner, action, happened_at, posting.posted_at, frozen);
+        if let Some(refusal) = refusal.filter(|_| refusal == frozen) {
             return expect_frozen(posting, refusal, before, version, rules.earn_wallet);
         }
-        let refusal = refusal_by_time(rules, happened_at, posting.posted_at);
         must!(refusal.is_none(), "the event of position {} is refused: {refusal:?}", posting.position);
         let posted_at = posting.posted_at;
         let (partner, account_id, issuers) = (&*posting.partner, &*posting.account, &self.issuers);
@@ -579,6 +584,8 @@ impl Model {
     }
 
     fn apply(&mut self, posting: &Posting, left: Option<i128>) {
+        let rules = self.versions.get(posting.verdict.program as usize - 1).map(|(_, rules)| rules);
+        self.sides.add(posting, rules);
         let verdict = &posting.verdict;
         let mut account = self.account(&posting.account).cloned().unwrap_or_default();
         account.remainder = left.map(|left| (verdict.program, left)).or(account.remainder);

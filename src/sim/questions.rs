@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use super::clients::Clients;
 use super::compare;
 use super::facts::{Action, Name, Verdict, uses_of};
-use super::judge::{Event, judge, judge_activity, judge_most, refusal_by_time};
+use super::judge::{Event, judge, judge_activity, judge_most};
 use super::life::Life;
 use super::model::{AccountModel, Broken, Model, must};
+use super::partners::refusal_by_rules;
 use super::rooms::Rooms;
 use super::watch::{Glance, limit_of};
 use crate::ledger::decision::Refusal;
@@ -124,13 +125,9 @@ impl Question {
         };
         let freezes = model.freezes.first(self.freeze_count);
         let frozen = freezes.refusal(partner, &self.account, action, posted_at);
-        if frozen.is_some() {
-            must!(found.refusal == frozen, "the quote is refused as {frozen:?}, not {found:?}");
-            return Ok(());
-        }
-        let by_time = refusal_by_time(rules, happened_at, posted_at);
-        if by_time.is_some() {
-            must!(found.refusal == by_time, "the quote is refused as {by_time:?}, not {found:?}");
+        let expected = refusal_by_rules(rules, partner, action, happened_at, posted_at, frozen);
+        if expected.is_some() {
+            must!(found.refusal == expected, "the quote is refused as {expected:?}, not {found:?}");
             return Ok(());
         }
         let unopened = AccountModel::default();

@@ -12,6 +12,7 @@ use super::bounds::{CapRule, draw_caps, draw_rule_caps, write_cap};
 use super::dice::Dice;
 use super::ladder::{Shape, draw_levels, write_ladder};
 use super::lots::ExpiryRule;
+use super::partners::{PartnerRule, draw_partners, write_partners};
 use super::rewards::{BonusRule, EXPERIMENTS, Experiment, WhenRule, draw_bonuses, write_rewards};
 use super::rooms::Windows;
 
@@ -243,6 +244,8 @@ pub struct Rules {
     pub expiry: ExpiryRule,
     /// Budgets in the order of the file.
     pub budgets: Vec<BudgetRule>,
+    /// Partners in the order of the file; none where whoever asks is one.
+    pub partners: Vec<PartnerRule>,
     /// How old a receipt may be, in days.
     pub late_limit_days: i64,
     /// How far in the future a receipt may lie, in seconds.
@@ -303,6 +306,7 @@ impl Rules {
             budgets: draw_budgets(dice, today),
             late_limit_days,
             future_skew_seconds: dice.number(0..600),
+            partners: draw_partners(dice, today),
         }
     }
 
@@ -385,7 +389,7 @@ impl Rules {
                 writeln!(out, "from = {}\nuntil = {}", date_of(from), date_of(until))?;
             }
         }
-        Ok(())
+        write_partners(out, self)
     }
 }
 

@@ -184,6 +184,7 @@ impl Simulation {
             | Job::Held(_)
             | Job::Count(_)
             | Job::Survey(..)
+            | Job::Settle(_)
             | Job::Publish(..)
             | Job::Snapshot(_) => {}
         }

@@ -373,6 +373,7 @@ fn lots(dice: &mut Dice, partner: &Name, now: i64) -> Vec<(LotName, i64)> {
         let lot = LotName {
             wallet: usize::from(dice.percent(30)),
             issuer: partner.clone(),
+            funding: 0,
             available_from: if dice.percent(30) {
                 (now.div_euclid(NS_PER_DAY) + dice.number(-1..3)) * 1_440
             } else {

@@ -3,7 +3,7 @@
 //! What must stay true: every entity that changed since the last finished snapshot began is handed out once, as it is
 //! when the walk passes it; a step looks at a bounded number of entities.
 
-use super::entity::{encode_account, encode_partner, encode_shard};
+use super::entity::{encode_account, encode_burn, encode_partner, encode_shard};
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{AccountNumber, Seq};
 
@@ -68,9 +68,11 @@ impl SnapshotCursor {
                 continue;
             }
             if shard.seq > since {
-                for ((partner, wallet), account) in shard.partners() {
+                // In one slice, so that what was burned is there if the issuers' sub-accounts are.
+                for ((partner, wallet), account) in shard.partners.issuers() {
                     slice.push(encode_partner(shard.id, *partner, *wallet, account));
                 }
+                slice.extend(shard.partners.burns().map(|(burn, account)| encode_burn(shard.id, burn, account)));
                 slice.push(encode_shard(shard));
             }
             self.place += 1;

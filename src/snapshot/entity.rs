@@ -10,10 +10,10 @@ use crate::journal::record::{
     Publication, decode_freeze_change, decode_key_change, decode_proposal, encode_freeze_change, encode_key_change,
     encode_proposal,
 };
-use crate::ledger::account::PartnerAccount;
 use crate::ledger::decision::CellUse;
 use crate::ledger::freeze::FreezeChange;
 use crate::ledger::packed::{FORMAT, FORMAT_WITH_MORE, Packed};
+use crate::ledger::partner::{BurnAccount, BurnKey, Funding, PartnerAccount};
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
     AccountNumber, CellId, Day, Item, ItemId, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId,
@@ -30,6 +30,10 @@ const KIND_CELL_OF_SUBJECT: u8 = 8;
 const KIND_KEY_CHANGE: u8 = 40;
 const KIND_FREEZE_CHANGE: u8 = 42;
 const KIND_PROPOSALS: u8 = 43;
+const KIND_BURN: u8 = 50;
+
+/// The format of a sub-account of a partner that pays for what it issues.
+const FORMAT_WITH_FUNDING: u8 = 3;
 
 /// An entity of the state space. The order of the kinds is the order of the keys: what others refer to comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,8 @@ pub enum Entity {
     Account(ShardId, AccountNumber, Packed),
     /// A partner's sub-account of a shard.
     Partner(ShardId, SymbolId, WalletId, PartnerAccount),
+    /// What one partner burned of another's units in a shard.
+    Burn(ShardId, BurnKey, BurnAccount),
 }
 
 fn key(kind: u8, shard: ShardId, number: u64) -> Vec<u8> {
@@ -104,17 +110,49 @@ pub fn encode_partner(
     wallet: WalletId,
     account: &PartnerAccount,
 ) -> (Vec<u8>, Vec<u8>) {
-    let has_more = (account.redeemed, account.expired) != (0, 0);
-    let mut out = vec![if has_more { FORMAT_WITH_MORE } else { FORMAT }];
+    let format = partner_format(account);
+    let mut out = vec![format];
     for total in [account.balance, account.issued, account.reversed] {
         out.extend_from_slice(&total.to_le_bytes());
     }
     put_unsigned(&mut out, account.seq.0);
-    if has_more {
+    if format != FORMAT {
         out.extend_from_slice(&account.redeemed.to_le_bytes());
         out.extend_from_slice(&account.expired.to_le_bytes());
     }
-    (key(KIND_PARTNER, shard, (u64::from(partner.0) << 8) | u64::from(wallet.0)), out)
+    if format == FORMAT_WITH_FUNDING {
+        let Funding { issued, reversed, redeemed, expired } = account.funding;
+        for sum in [issued, reversed, redeemed, expired] {
+            out.extend_from_slice(&sum.to_le_bytes());
+        }
+    }
+    (key(KIND_PARTNER, shard, partner_number(partner, wallet)), out)
+}
+
+/// What the first format can say is said in it, and what the second can say in that.
+fn partner_format(account: &PartnerAccount) -> u8 {
+    let has_more = (account.redeemed, account.expired) != (0, 0);
+    match (account.funding == Funding::default(), has_more) {
+        (true, false) => FORMAT,
+        (true, true) => FORMAT_WITH_MORE,
+        (false, _) => FORMAT_WITH_FUNDING,
+    }
+}
+
+fn partner_number(partner: SymbolId, wallet: WalletId) -> u64 {
+    (u64::from(partner.0) << 8) | u64::from(wallet.0)
+}
+
+/// The key and value of what a partner burned of another's units.
+#[must_use]
+pub fn encode_burn(shard: ShardId, burn: &BurnKey, account: &BurnAccount) -> (Vec<u8>, Vec<u8>) {
+    let mut out = vec![FORMAT];
+    out.extend_from_slice(&account.units.to_le_bytes());
+    out.extend_from_slice(&account.redemption.to_le_bytes());
+    put_unsigned(&mut out, account.seq.0);
+    let mut key = key(KIND_BURN, shard, partner_number(burn.issuer, burn.wallet));
+    key.extend_from_slice(&burn.acceptor.0.to_be_bytes());
+    (key, out)
 }
 
 impl Entity {
@@ -171,6 +209,7 @@ impl Entity {
             Self::Partner(shard, partner, wallet, account) => {
                 return encode_partner(*shard, *partner, *wallet, account);
             }
+            Self::Burn(shard, burn, account) => return encode_burn(*shard, burn, account),
         };
         (key, out)
     }
@@ -191,12 +230,16 @@ impl Entity {
             }
             cell.period = i32::from_be_bytes(key.array()?);
         }
+        let acceptor = if kind == KIND_BURN { SymbolId(u32::from_be_bytes(key.array()?)) } else { SymbolId::EMPTY };
         key.finish()?;
         let small = || u32::try_from(number).map_err(|_| DecodeError::BadNumber);
         let mut reader = Reader::new(value);
-        let has_more = match (reader.byte()?, kind) {
+        let format = reader.byte()?;
+        let has_more = match (format, kind) {
             (FORMAT, _) => false,
-            (FORMAT_WITH_MORE, KIND_ACCOUNT | KIND_PARTNER | KIND_PROGRAM) => true,
+            (FORMAT_WITH_MORE, KIND_ACCOUNT | KIND_PARTNER | KIND_PROGRAM) | (FORMAT_WITH_FUNDING, KIND_PARTNER) => {
+                true
+            }
             _ => return Err(DecodeError::UnknownTag),
         };
         let entity = match kind {
@@ -252,19 +295,33 @@ impl Entity {
                     account.redeemed = i128::from_le_bytes(reader.array()?);
                     account.expired = i128::from_le_bytes(reader.array()?);
                 }
+                if format == FORMAT_WITH_FUNDING {
+                    let mut sum = || reader.array().map(i128::from_le_bytes);
+                    account.funding = Funding { issued: sum()?, reversed: sum()?, redeemed: sum()?, expired: sum()? };
+                }
                 Self::Partner(shard, partner, WalletId((number & 0xff) as u8), account)
+            }
+            KIND_BURN => {
+                let issuer = SymbolId(u32::try_from(number >> 8).map_err(|_| DecodeError::BadNumber)?);
+                let burn = BurnKey { acceptor, issuer, wallet: WalletId((number & 0xff) as u8) };
+                let account = BurnAccount {
+                    units: i128::from_le_bytes(reader.array()?),
+                    redemption: i128::from_le_bytes(reader.array()?),
+                    seq: Seq(reader.unsigned()?),
+                };
+                Self::Burn(shard, burn, account)
             }
             _ => return Err(DecodeError::UnknownTag),
         };
         reader.finish()?;
         // What the first format can say is said in it.
-        let needs_more = match &entity {
+        let needed = match &entity {
             // Its own decoder has seen to that.
-            Self::Account(..) | Self::Program(..) => has_more,
-            Self::Partner(_, _, _, account) => (account.redeemed, account.expired) != (0, 0),
-            _ => false,
+            Self::Account(..) | Self::Program(..) => format,
+            Self::Partner(_, _, _, account) => partner_format(account),
+            _ => FORMAT,
         };
-        if needs_more == has_more { Ok(entity) } else { Err(DecodeError::Contradiction) }
+        if needed == format { Ok(entity) } else { Err(DecodeError::Contradiction) }
     }
 }
 
@@ -353,6 +410,9 @@ mod tests {
         let partner =
             PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };
         let burned = PartnerAccount { redeemed: 5, expired: 1, ..partner };
+        let funding = Funding { issued: 70_000, reversed: 10_000, redeemed: 25_000, expired: 5_000 };
+        let funded = PartnerAccount { funding, ..burned };
+        let burn = BurnKey { acceptor: SymbolId(5), issuer: SymbolId(3), wallet: WalletId(1) };
         let publication = Publication {
             version: ProgramVersion(1),
             effective_at: TimestampNs(i64::MIN),
@@ -373,16 +433,20 @@ mod tests {
             Entity::Account(ShardId(3), AccountNumber(1), Packed::new(&member)),
             Entity::Partner(ShardId(3), SymbolId(3), WalletId(0), partner),
             Entity::Partner(ShardId(3), SymbolId(3), WalletId(1), burned),
+            Entity::Partner(ShardId(3), SymbolId(4), WalletId(1), funded),
             Entity::Cell(of_store, 7, 3, Day(17_300)),
+            Entity::Burn(ShardId(3), burn, BurnAccount { units: 5, redemption: 20_000, seq: Seq(9) }),
         ];
         let mut last_key = Vec::new();
         for entity in entities {
             let (key, value) = entity.encode();
             assert_eq!(Entity::decode(&key, &value), Ok(entity));
             assert!(key > last_key, "what others refer to comes first");
-            // The second format is for what the first cannot say.
-            let other_format = [&[3 - value[0]], &value[1..]].concat();
-            assert!(Entity::decode(&key, &other_format).is_err(), "{key:?}");
+            // Each format is for what the ones before it cannot say.
+            for format in (1..=4).filter(|format| *format != value[0]) {
+                let other_format = [&[format], &value[1..]].concat();
+                assert!(Entity::decode(&key, &other_format).is_err(), "{key:?}");
+            }
             assert!(Entity::decode(&key, &value[..value.len() - 1]).is_err());
             last_key = key;
         }

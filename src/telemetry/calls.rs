@@ -20,7 +20,7 @@ use crate::metrics::{Histogram, Tally, is_sampled};
 
 /// The methods that calls are counted for, as the last part of their path; the last stands for all others: health
 /// checks, reflection, and what does not exist.
-pub const METHODS: [&str; 43] = [
+pub const METHODS: [&str; 45] = [
     "Accrue",
     "AccrueBatch",
     "CommandStream",
@@ -63,6 +63,8 @@ pub const METHODS: [&str; 43] = [
     "ListProposals",
     "ConfirmProposal",
     "RejectProposal",
+    "GetSettlementReport",
+    "ListBudgets",
     "other",
 ];
 

@@ -17,6 +17,7 @@ use super::calls::{CODES, METHODS};
 use super::{Sources, Standing, Telemetry};
 use crate::ledger::decision::Refusal;
 use crate::ledger::freeze::Freezes;
+use crate::ledger::program::{Budget, Periods};
 use crate::metrics::{CUT_OFFS, Histogram, Metrics, OUTCOMES};
 use crate::shard::engine::Engine;
 
@@ -109,6 +110,17 @@ impl View<'_> {
 
     fn of_sources(&self, read: impl FnOnce(&Sources) -> i64) -> Values {
         Values::Gauge(self.sources.map_or(0, read))
+    }
+
+    /// What the budgets of the programme in force say, each with its label. Budgets are few.
+    fn of_budgets(&self, read: impl Fn(&Engine, &Budget, Periods) -> Vec<(String, i64)>) -> Values {
+        let Some(engine) = self.engine.as_deref() else { return Values::Gauges(Vec::new()) };
+        let now = self.telemetry.clock.now();
+        // Where the input is the clock, the latest version stands for what is in force.
+        let program = engine.with_programs(|programs| programs.in_force(now).or_else(|| programs.latest()).cloned());
+        let Some(program) = program else { return Values::Gauges(Vec::new()) };
+        let posted = Periods::at(&program.zone, now);
+        Values::Gauges(program.budgets.iter().flat_map(|budget| read(engine, budget, posted)).collect())
     }
 
     fn snapshot_age_ns(&self) -> i64 {
@@ -276,6 +288,38 @@ const STAGES: [Series; 4] = [
     }),
 ];
 
+/// Budgets of the programme in force.
+const BUDGETS: [Series; 3] = [
+    labelled("budget_used", MetricType::Gauge, "budget", "Units granted out of a budget in force.", |view| {
+        view.of_budgets(|engine, budget, posted| {
+            let used = budget.present_cells(posted).map(|cell| engine.shared.cells.used(cell)).sum();
+            vec![(budget.name.clone(), used)]
+        })
+    }),
+    labelled("budget_limit", MetricType::Gauge, "budget", "Units that may be granted out of a budget.", |view| {
+        view.of_budgets(|_, budget, _| vec![(budget.name.clone(), budget.limit)])
+    }),
+    labelled(
+        "budget_crossings",
+        MetricType::Counter,
+        "level",
+        "Grants that crossed a warning level of a budget, as NAME:PERCENT.",
+        |view| {
+            let Values::Gauges(counts) = view.of_budgets(|engine, budget, _| {
+                let crossings = &engine.shared.cells.crossings;
+                let count = |percent: &u8| {
+                    (format!("{}:{percent}", budget.name), signed(crossings.count(budget.symbol, *percent)))
+                };
+                budget.warnings.iter().map(count).collect()
+            }) else {
+                return Values::Counters(Vec::new());
+            };
+            let count = |(level, count): (String, i64)| (level, u64::try_from(count).unwrap_or(0));
+            Values::Counters(counts.into_iter().map(count).collect())
+        },
+    ),
+];
+
 /// The journal, snapshots, ids.
 const JOURNAL: [Series; 16] = [
     histogram("commit_records", Measure::None, None, "Records of each commit.", |view| {
@@ -365,7 +409,7 @@ const FRAUD: [Series; 4] = [
 
 /// All series, in the order in which they are shown.
 pub fn all() -> impl Iterator<Item = &'static Series> {
-    SERVER.iter().chain(&CALLS).chain(&STAGES).chain(&JOURNAL).chain(&FRAUD)
+    SERVER.iter().chain(&CALLS).chain(&STAGES).chain(&BUDGETS).chain(&JOURNAL).chain(&FRAUD)
 }
 
 /// The label of a refusal: its name in the ledger, as names of labels are written.

@@ -10,6 +10,7 @@ mod shop;
 mod signer;
 mod support;
 
+mod coalition;
 mod desk;
 mod freezes;
 mod keys;

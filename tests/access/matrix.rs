@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use crate::support::{House, assert_forbidden, assert_nobody, call, grant, usual};
 
 /// What each role may call, written down a second time: a letter for each, in the order of [`Role::ALL`].
-const EXPECTED: [(&str, &str); 42] = [
+const EXPECTED: [(&str, &str); 44] = [
     ("LedgerService/Quote", "TGB----"),
     ("LedgerService/QuoteBatch", "TGB----"),
     ("LedgerService/Accrue", "TGB----"),
@@ -53,6 +53,8 @@ const EXPECTED: [(&str, &str); 42] = [
     ("AdminService/ExportAccounts", "-----U-"),
     ("AdminService/TakeSnapshot", "----O--"),
     ("AdminService/CreateBackup", "----O--"),
+    ("SettlementService/GetSettlementReport", "--B-OU-"),
+    ("SettlementService/ListBudgets", "--B-OU-"),
     ("AccessService/CreateKey", "------A"),
     ("AccessService/RotateKey", "------A"),
     ("AccessService/RevokeKey", "------A"),

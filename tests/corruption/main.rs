@@ -12,6 +12,7 @@ mod forgery;
 mod freezes;
 mod operator;
 mod order;
+mod partners;
 mod report;
 mod rewards;
 mod windows;

@@ -13,6 +13,7 @@ mod frames;
 mod freezes;
 mod movements;
 mod operator;
+mod partners;
 mod profiles;
 mod random;
 mod records;

@@ -6,12 +6,13 @@
 use crate::samples::{counter, full_accrual, lot_change, lot_key, minimal_accrual, one_line_accrual, reversal_of};
 use crate::support::{NOON, NS_PER_DAY, NS_PER_SECOND};
 use tallystick::journal::record::{Entry, PreviousRecord, Record};
-use tallystick::ledger::account::{Account, Lot, PartnerAccount, Profile, Totals, WalletTotals};
+use tallystick::ledger::account::{Account, Lot, Profile, Totals, WalletTotals};
 use tallystick::ledger::command::{Activity, Command, CommandKind, Enrolment, Loading, Redemption};
 use tallystick::ledger::decision::{
     BonusAward, Clip, Decision, Effects, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding, TotalsChange,
 };
 use tallystick::ledger::packed::Packed;
+use tallystick::ledger::partner::PartnerAccount;
 use tallystick::ledger::program::{BonusIndex, RuleIndex};
 use tallystick::ledger::types::{
     AccountNumber, Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs, WalletId,
@@ -45,6 +46,19 @@ pub fn entry(kind: CommandKind, decision: Decision) -> Entry {
 
 fn refused(refusal: Refusal) -> Decision {
     Decision { outcome: Outcome::Refused(refusal), balance_after: 70, ..Decision::default() }
+}
+
+/// Burned from these lots by a partner that receives so much for each unit.
+pub fn rated_redemption(lots: Vec<LotChange>, redemption_rate_bps: u32) -> Entry {
+    let units = -lots.iter().map(|lot| lot.delta).sum::<i64>();
+    let decision = Decision {
+        wallet: WalletId(1),
+        granted: -units,
+        effects: Effects { lots, redemption_rate_bps, ..Effects::default() },
+        balance_after: 12,
+        ..Decision::default()
+    };
+    entry(CommandKind::Redeem(Redemption { wallet: WalletId(1), units }), decision)
 }
 
 /// Burned from three lots, beside one that has died.
@@ -256,6 +270,7 @@ pub fn entities() -> Vec<(&'static str, Entity)> {
         redeemed: 50_000,
         expired: 5_433,
         seq: Seq(81),
+        ..PartnerAccount::default()
     };
     vec![
         ("entity-account-member", Entity::Account(ShardId(7), AccountNumber(11_720), Packed::new(&account))),

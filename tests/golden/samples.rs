@@ -310,6 +310,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     .chain(crate::profiles::records())
     .chain(crate::operator::records())
     .chain(crate::freezes::records())
+    .chain(crate::partners::records())
     .collect()
 }
 

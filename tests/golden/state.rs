@@ -8,9 +8,10 @@ use crate::golden;
 use crate::samples::{item, lot_key, publication};
 use crate::support::{NOON, NS_PER_DAY, Setup};
 use tallystick::journal::log::{HighWater, StoreJournal};
-use tallystick::ledger::account::{Account, Counter, Lot, PartnerAccount, Totals, WalletTotals};
+use tallystick::ledger::account::{Account, Counter, Lot, Totals, WalletTotals};
 use tallystick::ledger::decision::{CellUse, LotKey};
 use tallystick::ledger::packed::Packed;
+use tallystick::ledger::partner::PartnerAccount;
 use tallystick::ledger::types::{
     AccountNumber, CellId, Day, ItemId, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId,
 };
@@ -68,6 +69,7 @@ fn entities() -> Vec<(&'static str, Entity)> {
     .chain(crate::profiles::entities())
     .chain(crate::operator::entities())
     .chain(crate::freezes::entities())
+    .chain(crate::partners::entities())
     .collect()
 }
 
@@ -76,7 +78,11 @@ fn every_kind_of_entity_keeps_its_bytes() {
     for (name, entity) in entities() {
         let (key, value) = entity.encode();
         // The key has the length of its kind, so that both can be told apart in one file.
-        let key_bytes = if name == "entity-cell-of-subject" { 27 } else { 11 };
+        let key_bytes = match name {
+            "entity-cell-of-subject" => 27,
+            "entity-burn" => 15,
+            _ => 11,
+        };
         assert_eq!(key.len(), key_bytes, "{name}");
         let kept = golden(name, &[key, value].concat());
         let (key, value) = kept.split_at(key_bytes);

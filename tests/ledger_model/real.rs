@@ -255,6 +255,7 @@ impl Real {
             posted_at: now,
             account: number,
             account_id: ACCOUNTS[account],
+            partner: command.partner,
             decision: &self.decision,
         };
         assert!(self.state.accepts(&change, &mut Unpacked::default()), "what was decided can be applied");
@@ -267,9 +268,10 @@ impl Real {
     fn check_conserved(&self, changed: AccountNumber, now: TimestampNs) {
         let held: i128 =
             self.state.accounts().flat_map(|account| account.lots).map(|lot| i128::from(lot.remaining)).sum();
-        let sides: Vec<_> = self.state.partners().map(|(_, partner)| partner).collect();
+        let sides: Vec<_> = self.state.partners.issuers().map(|(_, partner)| partner).collect();
         let owed: i128 = sides.iter().map(|partner| partner.balance).sum();
         assert_eq!(held + owed, 0, "the shard balances");
+        assert!(self.state.partners.is_whole(), "what was burned is what somebody took");
         for side in sides {
             let left = side.issued - side.redeemed - side.expired - side.reversed;
             assert_eq!(side.balance, -left, "what an issuer has outstanding is what it issued and did not get back");

@@ -44,6 +44,7 @@ mod language;
 mod members;
 mod once;
 mod operator;
+mod partners;
 mod profiles;
 mod rewards;
 mod rule_caps;
@@ -68,6 +69,7 @@ fn all_tables() -> Vec<Table> {
         members::all_tables,
         once::all_tables,
         operator::all_tables,
+        partners::all_tables,
         profiles::all_tables,
         rewards::all_tables,
         rule_caps::all_tables,

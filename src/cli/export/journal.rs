@@ -231,7 +231,11 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
             });
             ("reversal", "original", content)
         }
-        CommandKind::Redeem(redemption) => ("redemption", "redemption", json!({ "points": redemption.units })),
+        CommandKind::Redeem(redemption) => {
+            let rate_bps = entry.decision.effects.redemption_rate_bps;
+            let content = json!({ "points": redemption.units, "redemption_rate_bps": rate_bps });
+            ("redemption", "redemption", content)
+        }
         CommandKind::Act(activity) => {
             let content = json!({
                 "kind": text(dictionary, activity.kind),
@@ -307,6 +311,7 @@ fn lot_as_json(dictionary: &Dictionary, key: &LotKey, points: i64) -> Value {
     json!({
         "points": points,
         "issuer": text(dictionary, key.issuer),
+        "funding_rate_bps": key.funding_rate_bps,
         "expire_time": expire_time,
         "held": key.is_held(),
     })

@@ -4,7 +4,7 @@
 //! an error, never a short file.
 
 mod journal;
-mod offline;
+pub mod offline;
 mod table;
 
 use std::fs::{self, File};

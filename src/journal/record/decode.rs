@@ -354,6 +354,14 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
     if parts & Parts::SIGNED != 0 {
         get_signed(reader, entry)?;
     }
+    if parts & Parts::REDEMPTION_RATE != 0 {
+        let rate = reader.number()?;
+        let is_granted = entry.decision.refusal().is_none() && matches!(entry.command.kind, CommandKind::Redeem(_));
+        if rate == 0 || !is_granted {
+            return Err(DecodeError::Contradiction);
+        }
+        entry.decision.effects.redemption_rate_bps = rate;
+    }
     Ok(())
 }
 

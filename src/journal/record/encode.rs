@@ -174,6 +174,7 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
         set(Parts::ENDS_HOLD, matches!(command.kind, CommandKind::Reverse(_)));
     }
     set(Parts::NAMED_BY, command.named_by.is_some());
+    set(Parts::REDEMPTION_RATE, decision.effects.redemption_rate_bps != 0);
     set(Parts::MEMBER, named_member(command, decision) != MemberKey::NONE);
     if let CommandKind::Operate(operation) = &command.kind {
         set(Parts::SIGNED, operation.remark.is_signed());
@@ -260,6 +261,9 @@ fn put_profile_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision:
     {
         put_string(out, &operation.remark.actor);
         put_string(out, &operation.remark.confirmer);
+    }
+    if parts & Parts::REDEMPTION_RATE != 0 {
+        put_unsigned(out, u64::from(decision.effects.redemption_rate_bps));
     }
 }
 

@@ -106,8 +106,10 @@ impl Parts {
     const NAMED_BY: u64 = 16_384;
     /// Of what an operator asked: whose credentials asked for it and confirmed it.
     const SIGNED: u64 = 131_072;
+    /// The rate at which the partner of a redemption is paid for what it burned.
+    const REDEMPTION_RATE: u64 = 262_144;
     /// All of them.
-    const ALL: u64 = 4_095 | Self::MEMBER | Self::NAMED_BY | Self::SIGNED;
+    const ALL: u64 = 4_095 | Self::MEMBER | Self::NAMED_BY | Self::SIGNED | Self::REDEMPTION_RATE;
 }
 
 /// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any

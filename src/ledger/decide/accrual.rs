@@ -5,7 +5,7 @@ use super::rule_caps::{self, Share};
 use super::{cells, lots, profile, tiers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
-use crate::ledger::decision::{BonusAward, Decision, LineOutcome, LotChange, Movement, Outcome, TotalsChange};
+use crate::ledger::decision::{BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, TotalsChange};
 use crate::ledger::earn::LineSums;
 use crate::ledger::program::{BPS_ONE, BonusIndex, Conditions, Facts, LineClass, Periods, Program, RuleIndex, Trigger};
 use crate::ledger::state::Context;
@@ -153,6 +153,7 @@ pub(super) fn grant(partner: SymbolId, periods: Periods, context: &Context<'_>, 
     }
     let program = context.program;
     let key = program.earn.terms.lot(&program.zone, out.wallet, partner, periods.day());
+    let key = LotKey { funding_rate_bps: program.funding_rate_bps(partner), ..key };
     let key = if out.effects.held.is_some() { key.held() } else { key };
     out.effects.lots.push(LotChange { key, delta: out.granted, movement: Movement::Grant });
 }

@@ -39,7 +39,7 @@ impl Bounded<'_> {
                 clip(cap.symbol, false, room, out);
             }
         }
-        for (budget, cell) in self.context.program.budgets_at(self.context.posted_at) {
+        for (budget, cell) in self.context.program.budgets_at(self.command.partner, self.context.posted_at) {
             if out.granted > 0 {
                 // A cell that withheld everything is part of the reasons though nothing is taken from it.
                 let room = cells::look_around((budget.run, budget.limit), cell, self.context, out);
@@ -164,7 +164,7 @@ impl Bounded<'_> {
         if cells.is_empty() {
             return;
         }
-        let budgets = program.budgets_at(self.context.posted_at);
+        let budgets = program.budgets_at(self.command.partner, self.context.posted_at);
         for cell in cells {
             let name = cell.cell.name;
             let awards = |index: BonusIndex| program.bonus(index).is_some_and(|bonus| bonus.symbol == name);

@@ -4,7 +4,7 @@
 //! lot is never burned, whether or not its expiry is posted.
 
 use crate::ledger::account::{Account, Lot};
-use crate::ledger::command::{Loading, Redemption};
+use crate::ledger::command::{Command, Loading, Redemption};
 use crate::ledger::decision::{Decision, LotChange, LotKey, Movement, Outcome, Refusal};
 use crate::ledger::program::Expiry;
 use crate::ledger::state::Context;
@@ -22,7 +22,13 @@ pub(super) fn post_expiry(account: &Account, posted_at: TimestampNs, out: &mut D
 }
 
 /// Burns units of a wallet, or refuses.
-pub(super) fn redeem(account: &Account, redemption: &Redemption, context: &Context<'_>, out: &mut Decision) {
+pub(super) fn redeem(
+    account: &Account,
+    command: &Command,
+    redemption: &Redemption,
+    context: &Context<'_>,
+    out: &mut Decision,
+) {
     out.wallet = redemption.wallet;
     let balance = account.balance(out.wallet, context.posted_at);
     if account.available(out.wallet, context.posted_at) < redemption.units {
@@ -33,6 +39,8 @@ pub(super) fn redeem(account: &Account, redemption: &Redemption, context: &Conte
         out.outcome = Outcome::Refused(Refusal::AccountLimitReached);
         return;
     }
+    let acceptor = context.program.partners.as_deref().and_then(|partners| partners.find(command.partner));
+    out.effects.redemption_rate_bps = acceptor.map_or(0, |acceptor| acceptor.redemption_rate_bps);
     out.granted = -redemption.units;
     out.balance_after = balance - redemption.units;
     extend(account, context.program.zone.day(context.posted_at), context, out);
@@ -105,7 +113,8 @@ pub(super) fn load(account: &Account, loading: &Loading, context: &Context<'_>, 
     for (key, units) in &loading.lots {
         out.wallet = key.wallet;
         granted = granted.saturating_add(*units);
-        out.effects.lots.push(LotChange { key: *key, delta: *units, movement: Movement::Grant });
+        let key = LotKey { funding_rate_bps: context.program.funding_rate_bps(key.issuer), ..*key };
+        out.effects.lots.push(LotChange { key, delta: *units, movement: Movement::Grant });
     }
     (out.earned, out.granted) = (granted, granted);
     super::bounds::check_balance(account, context, out);

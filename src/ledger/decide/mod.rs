@@ -9,6 +9,7 @@ mod bounds;
 mod cells;
 mod lots;
 mod operator;
+mod partner;
 mod profile;
 mod reversal;
 mod rule_caps;
@@ -30,6 +31,17 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
     out.program = context.program.version;
     out.wallet = context.program.earn.wallet;
     out.account_known = true;
+    match partner::refuses(&command.kind, command.partner, context) {
+        None => judge(known, command, context, out),
+        Some(refusal) => out.outcome = Outcome::Refused(refusal),
+    }
+    if let Outcome::Refused(_) = out.outcome {
+        refuse(known, command, context, out);
+    }
+}
+
+/// Decides what the partner may ask for.
+fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out: &mut Decision) {
     match (&command.kind, known) {
         (CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Load(_) | CommandKind::Link(Linking { links: true, .. }), None)
             // Without an id nobody in particular is meant, which only a quote does: an account without history.
@@ -58,7 +70,7 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
                 CommandKind::Accrue(basket) => accrual::decide(account, command, basket, context, out),
                 CommandKind::Act(activity) => activity::decide(account, command, activity, context, out),
                 CommandKind::Reverse(reversal) => reversal::decide(account, command, reversal, context, out),
-                CommandKind::Redeem(redemption) => lots::redeem(account, redemption, context, out),
+                CommandKind::Redeem(redemption) => lots::redeem(account, command, redemption, context, out),
                 CommandKind::Load(loading) => lots::load(account, loading, context, out),
                 CommandKind::Link(linking) => profile::link(account, linking, context, out),
                 CommandKind::Enrol(enrolment) => profile::enrol(account, enrolment, context, out),
@@ -68,9 +80,6 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
                 CommandKind::Expire => out.balance_after = account.balance(out.wallet, context.posted_at),
             }
         }
-    }
-    if let Outcome::Refused(_) = out.outcome {
-        refuse(known, command, context, out);
     }
 }
 

@@ -121,6 +121,7 @@ fn adjust(
     if units > 0 {
         let (program, today) = (context.program, context.program.zone.day(context.posted_at));
         let terms = program.earn.terms.lot(&program.zone, wallet, command.partner, today);
+        let terms = LotKey { funding_rate_bps: program.funding_rate_bps(command.partner), ..terms };
         // An operator's word is not pending; a stated end is not put off.
         let key = match expires_at {
             None => LotKey { available_from_minute: 0, ..terms },

@@ -7,6 +7,7 @@
 mod bonuses;
 mod conditions;
 mod lines;
+mod partners;
 mod terms;
 mod tiers;
 mod windows;
@@ -16,10 +17,13 @@ pub use conditions::{BirthdayWithin, Conditions, Facts, OwnAverage, Weekdays};
 pub use lines::{
     Attribute, AttributeEntry, CappedRule, LineClass, LineEffect, LineRule, LineTable, RuleIndex, Stacking,
 };
+pub use partners::{Partner, PartnerStore, PartnerTable, Right};
 pub use terms::{Expiry, Terms};
 pub use tiers::{TierLadder, TierLevel};
 pub use windows::{CalendarWindow, Periods, Run};
 
+use super::decision::CellUse;
+use super::draws::around;
 use super::types::{CellId, Day, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::Zone;
 use crate::limits::UNITS_MAX;
@@ -58,8 +62,10 @@ pub struct Program {
     pub caps: Vec<Cap>,
     /// Counters without a bound.
     pub metrics: Vec<Metric>,
-    /// Bounds on the whole programme, in the order in which they clip.
+    /// Bounds on the whole programme, or on what one partner grants, in the order in which they clip.
     pub budgets: Vec<Budget>,
+    /// The partners; `None` where the file declares none, and anybody with a credential is one.
+    pub partners: Option<Box<PartnerTable>>,
     /// Whether commands can draw on shared cells: see [`Program::draws_on_cells`].
     pub has_cells: bool,
     /// What a command for an unknown account does.
@@ -272,17 +278,21 @@ pub struct Metric {
     pub window: CalendarWindow,
 }
 
-/// A bound on what the whole programme grants, kept in a shared cell.
+/// A bound on what the whole programme grants, or one partner in it, kept in a shared cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Name in the file.
     pub name: String,
     /// The name, interned: it identifies the cells, so that a later version with the same name goes on counting.
     pub symbol: SymbolId,
+    /// The partner whose grants draw on it; `None` for all.
+    pub partner: Option<SymbolId>,
     /// The most that may be granted in the windows that are bounded together.
     pub limit: Units,
     /// Per which window of posting, and how many together; a lifetime for a budget in all.
     pub run: Run,
+    /// Percentages of the limit, ascending, whose crossing is told.
+    pub warnings: Vec<u8>,
     /// First local day (of posting) on which grants draw on the budget; `None` means always.
     pub from: Option<Day>,
     /// Last local day (of posting), inclusive; `None` means for ever.
@@ -296,10 +306,32 @@ impl Budget {
         CellId { period: posted.of(self.run.window), ..CellId::whole(self.symbol) }
     }
 
+    /// The cells of the windows that are bounded together up to the one that contains the posting.
+    pub fn present_cells(&self, posted: Periods) -> impl Iterator<Item = CellId> {
+        let present = self.cell(posted);
+        around(self.run, present).filter(move |cell| cell.period <= present.period)
+    }
+
     /// Whether a command posted on this local day draws on the budget.
     #[must_use]
     pub fn in_force(&self, posted_day: Day) -> bool {
         self.from.is_none_or(|from| from <= posted_day) && self.until.is_none_or(|until| posted_day <= until)
+    }
+
+    /// The units from which on a warning level is reached, of this many percent of the limit.
+    #[must_use]
+    pub fn warned_from(&self, percent: u8) -> Units {
+        let exact = (i128::from(self.limit) * i128::from(percent)).div_euclid(100);
+        let is_whole = exact * 100 == i128::from(self.limit) * i128::from(percent);
+        Units::try_from(exact + i128::from(!is_whole)).unwrap_or(UNITS_MAX)
+    }
+
+    /// The warning levels that a use of the budget's cell crosses.
+    pub fn crossed(&self, taken: &CellUse) -> impl Iterator<Item = u8> {
+        let before = self.limit.saturating_sub(taken.room_before);
+        let after = before.saturating_add(taken.used);
+        let crosses = move |percent: &&u8| (before + 1..=after).contains(&self.warned_from(**percent));
+        self.warnings.iter().filter(crosses).copied()
     }
 }
 
@@ -319,16 +351,29 @@ impl Program {
         self.bonuses.get(usize::from(index.0))
     }
 
-    /// The budgets that a command posted at this instant draws on, in order, with the cell of each.
-    pub fn budgets_at(&self, posted_at: TimestampNs) -> impl Iterator<Item = (&Budget, CellId)> + Clone {
+    /// The budgets that a command of a partner posted at this instant draws on, in order, with the cell of each.
+    pub fn budgets_at(
+        &self,
+        partner: SymbolId,
+        posted_at: TimestampNs,
+    ) -> impl Iterator<Item = (&Budget, CellId)> + Clone {
         // The day is looked for only where a budget asks for it.
         let is_dated = |budget: &Budget| {
             budget.from.is_some() || budget.until.is_some() || budget.run.window != CalendarWindow::Lifetime
         };
         let is_dated = self.budgets.iter().any(is_dated);
         let posted = if is_dated { Periods::at(&self.zone, posted_at) } else { Periods::on(Day(0), 0) };
-        let in_force = self.budgets.iter().filter(move |budget| budget.in_force(posted.day()));
+        let is_own = move |budget: &Budget| budget.partner.is_none_or(|own| own == partner);
+        let draws = move |budget: &&Budget| is_own(budget) && budget.in_force(posted.day());
+        let in_force = self.budgets.iter().filter(draws);
         in_force.map(move |budget| (budget, budget.cell(posted)))
+    }
+
+    /// What a partner pays per unit that it issues now, in basis points of a minor unit.
+    #[must_use]
+    pub fn funding_rate_bps(&self, partner: SymbolId) -> u32 {
+        let found = self.partners.as_deref().and_then(|partners| partners.find(partner));
+        found.map_or(0, |partner| partner.funding_rate_bps)
     }
 
     /// Whether a cell is of a cap that holds what goes beyond it.

@@ -107,6 +107,7 @@ fn command(expectation: &Expectation, at: TimestampNs, symbols: &mut SymbolTable
             CommandKind::Accrue(Basket {
                 lines: lines.collect(),
                 store: intern_given(symbols, &given.store),
+                terminal: intern_given(symbols, &given.terminal),
                 receipt_at: at,
                 channel,
                 payment_method: intern_given(symbols, &given.payment_method),
@@ -208,10 +209,24 @@ fn compare(
     problems: &mut Problems<'_>,
 ) {
     let name = expectation.name.get_ref();
-    if let Outcome::Refused(refusal) = decision.outcome {
-        let message = format!("expectation {name:?} does not hold: {}", refusal.sentence());
-        problems.push(Finding::error(&expectation.name.span(), message));
-        return;
+    let wanted = expectation.refused.as_ref();
+    match (decision.outcome, wanted) {
+        (Outcome::Refused(refusal), Some(wanted)) if *wanted.get_ref() == refusal => return,
+        (Outcome::Refused(refusal), _) => {
+            let message = format!("expectation {name:?} does not hold: {}", refusal.sentence());
+            let finding = Finding::error(&expectation.name.span(), message);
+            problems.push(match program.partners.is_some() {
+                true => finding.hint("an expectation states `partner`, and of a basket `store` and perhaps `terminal`"),
+                false => finding,
+            });
+            return;
+        }
+        (Outcome::Granted, Some(wanted)) => {
+            let message = format!("expectation {name:?} does not hold: it is not refused");
+            problems.push(Finding::error(&wanted.span(), message));
+            return;
+        }
+        (Outcome::Granted, None) => {}
     }
     let what = if matches!(command.kind, CommandKind::Act(_)) { "activity" } else { "basket" };
     let expected = *expectation.units.get_ref();
@@ -300,11 +315,17 @@ impl<'f> KnownFacts<'f> {
             TriggerEntry::Activity(kind) => Some(kind.get_ref().as_str()),
             TriggerEntry::Basket => None,
         });
+        // A name that no partner has is refused; what is near to one is told besides.
+        let mut stores = names(&|when| &when.stores);
+        let of_partners = file.partners.iter().flat_map(|partner| &partner.stores);
+        stores.extend(of_partners.map(|store| store.name.get_ref().as_str()));
+        let mut partners = names(&|when| &when.partners);
+        partners.extend(file.partners.iter().map(|partner| partner.name.get_ref().as_str()));
         Self {
-            stores: names(&|when| &when.stores),
+            stores,
             channels: names(&|when| &when.channels),
             payment_methods: names(&|when| &when.payment_methods),
-            partners: names(&|when| &when.partners),
+            partners,
             segments,
             activities: activities.collect(),
         }

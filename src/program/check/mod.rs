@@ -10,6 +10,7 @@ mod conditions;
 mod expectations;
 mod held;
 mod overlaps;
+mod partners;
 mod rule_caps;
 
 pub(super) use expectations::check_expectations;
@@ -36,6 +37,7 @@ pub(super) fn check_entries(file: &ProgramFile, problems: &mut Problems<'_>) {
     check_small_caps(file, problems);
     rule_caps::check(file, problems);
     cells::check(file, problems);
+    partners::check(file, problems);
 }
 
 fn key_of(attribute: Attribute) -> &'static str {

@@ -4,6 +4,7 @@
 
 use super::when::{Known, level_number, month_day, read_variants};
 use super::{ATTRIBUTE_KEYS, Names};
+use crate::ledger::decision::Refusal;
 use crate::ledger::types::MonthDay;
 use crate::limits;
 use crate::program::problem::Finding;
@@ -17,6 +18,8 @@ pub(in crate::program) struct Expectation {
     pub(in crate::program) event: Event,
     pub(in crate::program) given: Given,
     pub(in crate::program) units: At<i64>,
+    /// Why the event must be refused.
+    pub(in crate::program) refused: Option<At<Refusal>>,
     /// Names of the rules and bonuses that must count, ascending, and where the list stands.
     pub(in crate::program) because: Option<At<Vec<String>>>,
     /// The cap that must hold what is granted, or [`NOTHING_HELD`].
@@ -38,6 +41,7 @@ pub(in crate::program) enum Event {
 pub(in crate::program) struct Given {
     pub(in crate::program) at: Option<At<jiff::civil::DateTime>>,
     pub(in crate::program) store: Option<At<String>>,
+    pub(in crate::program) terminal: Option<At<String>>,
     pub(in crate::program) channel: Option<At<String>>,
     pub(in crate::program) payment_method: Option<At<String>>,
     pub(in crate::program) partner: Option<At<String>>,
@@ -62,6 +66,13 @@ pub(in crate::program) struct ExpectedLine {
     pub(in crate::program) quantity: i64,
 }
 
+/// Why an event can be refused for whom it is and where it happens.
+const REFUSALS: [(&str, Refusal); 3] = [
+    ("partner-unknown", Refusal::PartnerUnknown),
+    ("store-unknown", Refusal::StoreUnknown),
+    ("earn-not-permitted", Refusal::EarnNotPermitted),
+];
+
 /// Baskets that an account of an expectation may have had.
 const BASKET_NUMBER_MAX: i64 = 1_000_000_000;
 
@@ -85,6 +96,11 @@ pub(super) fn read_expectation(
     });
     let activity = entry.text("activity", 1..=limits::SYMBOL_BYTES_MAX);
     let units = entry.integer("units", 0..=limits::UNITS_MAX);
+    let refused = entry.word("refused", &REFUSALS);
+    if let Some(units) = units.as_ref().filter(|units| refused.is_some() && *units.get_ref() != 0) {
+        let finding = Finding::error(&units.span(), "what is refused earns nothing");
+        entry.problems.push(finding.hint("write units = 0, or leave `refused` out"));
+    }
     let because = read_because(&mut entry, rule_names);
     let held = entry.text("held", 1..=limits::PROGRAM_NAME_BYTES_MAX);
     let given = read_given(&mut entry, activity.is_some(), known);
@@ -93,16 +109,19 @@ pub(super) fn read_expectation(
         Some(kind) => Event::Activity(kind),
         None => Event::Basket(lines),
     };
-    Some(Expectation { name: name?, event, given, units: units?, because, held })
+    Some(Expectation { name: name?, event, given, units: units?, refused, because, held })
 }
 
 const LACKS_LINES: &str = "[[expect]] lacks `lines`";
 
 fn read_given(entry: &mut TableReader<'_, '_>, is_activity: bool, known: &Known<'_>) -> Given {
     let at = entry.local_time("at");
-    let [store, channel, payment_method, partner] = ["store", "channel", "payment_method", "partner"].map(|key| {
+    let keys = ["store", "terminal", "channel", "payment_method", "partner"];
+    let [store, terminal, channel, payment_method, partner] = keys.map(|key| {
         let text = entry.text(key, 0..=limits::SYMBOL_BYTES_MAX);
-        if let Some(text) = text.as_ref().filter(|_| is_activity && ["store", "payment_method"].contains(&key)) {
+        if let Some(text) =
+            text.as_ref().filter(|_| is_activity && ["store", "terminal", "payment_method"].contains(&key))
+        {
             entry.problems.push(Finding::error(&text.span(), format!("an activity has no `{key}`")));
         }
         text
@@ -125,6 +144,7 @@ fn read_given(entry: &mut TableReader<'_, '_>, is_activity: bool, known: &Known<
     Given {
         at,
         store,
+        terminal,
         channel,
         payment_method,
         partner,

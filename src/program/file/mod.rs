@@ -5,6 +5,7 @@
 
 mod expect;
 mod experiments;
+mod partners;
 mod rewards;
 mod rules;
 mod when;
@@ -23,6 +24,7 @@ use crate::limits;
 
 pub(super) use expect::{Event, Expectation, Given, NOTHING_HELD};
 pub(super) use experiments::ExperimentEntry;
+pub(super) use partners::{PartnerEntry, RightEntry, StoreEntry};
 pub(super) use rewards::{BonusEntry, TiersSection, TriggerEntry};
 pub(super) use rules::{EffectEntry, RuleEntry};
 pub(super) use when::WhenEntry;
@@ -32,6 +34,7 @@ pub(super) use when::WhenEntry;
 pub(super) struct ProgramFile {
     pub(super) header: Option<Header>,
     pub(super) wallets: Vec<WalletEntry>,
+    pub(super) partners: Vec<PartnerEntry>,
     pub(super) earn: Option<EarnSection>,
     pub(super) rules: Vec<RuleEntry>,
     pub(super) caps: Vec<CapEntry>,
@@ -117,6 +120,10 @@ pub(super) struct BudgetEntry {
     pub(super) units: i64,
     pub(super) window: CalendarWindow,
     pub(super) rolling: u16,
+    /// Whose grants draw on it; `None` for all.
+    pub(super) partner: Option<At<String>>,
+    /// Percentages of the units, ascending.
+    pub(super) warnings: Vec<u8>,
     pub(super) from: Option<Day>,
     pub(super) until: Option<Day>,
 }
@@ -230,6 +237,9 @@ impl ProgramFile {
             read_wallet(entry, &mut wallet_names)
         });
         let earn = root.table("earn", "[earn]").and_then(|section| read_earn(section, &wallet_names));
+        let partners = read_entries(&mut root, "partners", "[[partners]]", limits::PROGRAM_PARTNERS_MAX, |entry| {
+            partners::read_partner(entry, &wallet_names)
+        });
         // Caps, metrics, budgets and bonuses are counters, told apart by name in reasons and across versions.
         let mut counter_names = Names::default();
         let caps = read_entries(&mut root, "caps", "[[caps]]", limits::PROGRAM_CAPS_MAX, |entry| {
@@ -262,7 +272,20 @@ impl ProgramFile {
             expect::read_expectation(entry, &rule_names, &known)
         });
         root.finish();
-        Self { header, wallets, earn, rules, caps, metrics, budgets, tiers, experiments, bonuses, expectations }
+        Self {
+            header,
+            wallets,
+            partners,
+            earn,
+            rules,
+            caps,
+            metrics,
+            budgets,
+            tiers,
+            experiments,
+            bonuses,
+            expectations,
+        }
     }
 }
 
@@ -489,7 +512,13 @@ fn read_budget(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<Budg
         entry.problems.push(Finding::warning(&units.span(), "with a budget of 0 nothing is earned while it lasts"));
     }
     let window = entry.word("window", &CALENDAR_WINDOWS).map_or(CalendarWindow::Lifetime, At::into_inner);
-    let rolling = read_rolling(&mut entry, Some(window)).map_or(1, At::into_inner);
+    let rolling = read_rolling(&mut entry, Some(window));
+    let partner = entry.text("partner", 1..=limits::SYMBOL_BYTES_MAX);
+    let warnings = partners::read_warnings(&mut entry);
+    if let Some(rolling) = rolling.as_ref().filter(|rolling| *rolling.get_ref() > 1 && !warnings.is_empty()) {
+        let finding = Finding::error(&rolling.span(), "the levels of windows that are bounded together cannot be told");
+        entry.problems.push(finding.hint("leave `rolling` or `warnings` out"));
+    }
     let (from, until) = (entry.date("from"), entry.date("until"));
     if let (Some(from), Some(until)) = (&from, &until)
         && from.get_ref() > until.get_ref()
@@ -500,7 +529,8 @@ fn read_budget(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<Budg
     }
     entry.finish();
     let (from, until) = (from.map(At::into_inner), until.map(At::into_inner));
-    Some(BudgetEntry { name: name?, units: units?.into_inner(), window, rolling, from, until })
+    let (name, units, rolling) = (name?, units?.into_inner(), rolling.map_or(1, At::into_inner));
+    Some(BudgetEntry { name, units, window, rolling, partner, warnings, from, until })
 }
 
 #[cfg(test)]

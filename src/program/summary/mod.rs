@@ -5,6 +5,7 @@
 
 mod conditions;
 mod outlook;
+mod partners;
 
 pub use outlook::Outlook;
 
@@ -37,7 +38,8 @@ pub fn summary(program: &Program) -> Vec<String> {
     lines.extend(program.tiers.iter().flat_map(|ladder| levels(program, ladder)));
     lines.extend(program.caps.iter().map(|cap| cap_line(cap, program, wallet)));
     lines.extend(program.metrics.iter().map(metric_line));
-    lines.extend(program.budgets.iter().map(|budget| budget_line(budget, wallet)));
+    lines.extend(program.budgets.iter().map(|budget| budget_line(budget, program, wallet)));
+    lines.extend(partners::lines(program));
     lines.extend(pending(program));
     lines.extend(expiry(program));
     lines.push(terms(program));
@@ -306,7 +308,7 @@ fn window(window: CalendarWindow) -> &'static str {
     }
 }
 
-fn budget_line(budget: &Budget, wallet: &Wallet) -> String {
+fn budget_line(budget: &Budget, program: &Program, wallet: &Wallet) -> String {
     let limit = units_in(wallet, budget.limit);
     let days = match (budget.from, budget.until) {
         (None, None) => ", at any time".to_owned(),
@@ -318,7 +320,10 @@ fn budget_line(budget: &Budget, wallet: &Wallet) -> String {
         CalendarWindow::Lifetime => "in all".to_owned(),
         window => format!("per {}", windows(window, budget.run.rolling)),
     };
-    format!("budget {}: at most {limit} {per}{days}", budget.name)
+    let whose = budget.partner.map_or_else(String::new, |partner| partners::whose(partner, program));
+    let levels: Vec<String> = budget.warnings.iter().map(|percent| format!("{percent} %")).collect();
+    let warnings = if levels.is_empty() { String::new() } else { format!("; told at {}", levels.join(", ")) };
+    format!("budget {}: at most {limit} {per}{whose}{days}{warnings}", budget.name)
 }
 
 fn terms(program: &Program) -> String {

@@ -53,13 +53,17 @@ fn every_programme_that_is_delivered_is_clean_and_names_the_schema() {
 }
 
 /// Tables of a programme file with a key that none of them has, and where the schema describes them.
-const TABLES: [(&str, &str); 23] = [
+const TABLES: [(&str, &str); 27] = [
     ("zzzzzzzzzz = 1", ""),
     ("program = { zzzzzzzzzz = 1 }", "/properties/program"),
     ("wallets = [{ zzzzzzzzzz = 1 }]", "/properties/wallets/items"),
     ("earn = { zzzzzzzzzz = 1 }", "/properties/earn"),
     ("earn = { exclude = { zzzzzzzzzz = 1 } }", "/properties/earn/properties/exclude"),
     ("earn = { expiry = { zzzzzzzzzz = 1 } }", "/properties/earn/properties/expiry/oneOf/1"),
+    ("partners = [{ zzzzzzzzzz = 1 }]", "/properties/partners/items"),
+    ("partners = [{ stores = [{ zzzzzzzzzz = 1 }] }]", "/properties/partners/items/properties/stores/items"),
+    ("partners = [{ earns = [{ zzzzzzzzzz = 1 }] }]", "/properties/partners/items/properties/earns/items"),
+    ("partners = [{ burns = [{ zzzzzzzzzz = 1 }] }]", "/properties/partners/items/properties/burns/items"),
     ("rules = [{ zzzzzzzzzz = 1 }]", "/properties/rules/items"),
     ("rules = [{ match = { zzzzzzzzzz = 1 } }]", "/properties/rules/items/properties/match"),
     ("rules = [{ caps = [{ zzzzzzzzzz = 1 }] }]", "/properties/rules/items/properties/caps/items"),
@@ -149,6 +153,7 @@ fn the_schema_knows_the_words_that_the_reader_knows() {
         ("caps = [{ subject = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/subject"),
         ("caps = [{ over = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/over"),
         ("caps = [{ window = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/window"),
+        ("expect = [{ refused = \"zzzzzzzzzz\" }]", "/properties/expect/items/properties/refused"),
         ("metrics = [{ measure = \"zzzzzzzzzz\" }]", "/properties/metrics/items/properties/measure"),
         ("metrics = [{ window = \"zzzzzzzzzz\" }]", "/properties/metrics/items/properties/window"),
     ];

@@ -99,11 +99,22 @@ name = "budget"
 units = 1_000
 window = "day"
 rolling = 4
+warnings = [50]
 
 [[expect]]
 name = "nothing"
 activity = "walk"
 units = 0
+"#;
+
+/// What stands in the place of the expectation of [`FILE`] where partners are declared: without one, nobody earns.
+const PARTNERS: &str = r#"[[partners]]
+name = "north"
+stores = [{ name = "n1", terminals = ["t1"] }]
+earns = [{ wallet = "points", from = 2026-01-01 }]
+burns = [{ wallet = "points" }]
+funding_rate_bps = 5
+redemption_rate_bps = 6
 "#;
 
 /// An expectation in the place of the one of [`FILE`].
@@ -159,6 +170,9 @@ fn of_number(place: &str, n: i64) -> Option<(&'static str, String)> {
         "/experiments/variants/percent" => by("percent = 100"),
         "/budgets/units" => ("name = \"budget\"\nunits = 1_000", format!("name = \"budget\"\nunits = {n}")),
         "/budgets/rolling" => by("rolling = 4"),
+        "/budgets/warnings" => ("warnings = [50]", format!("warnings = [{n}]")),
+        "/partners/funding_rate_bps" => by("funding_rate_bps = 5"),
+        "/partners/redemption_rate_bps" => by("redemption_rate_bps = 6"),
         "/expect/units" if n == 0 => by("units = 0"),
         "/expect/units" => expecting(&format!("activity = \"review\"\nunits = {n}")),
         "/expect/basket_number" => expecting(&format!("activity = \"walk\"\nunits = 0\nbasket_number = {n}")),
@@ -188,7 +202,11 @@ fn of_text(place: &str, text: &str) -> Option<(&'static str, String)> {
         "/expect/name" => ("name = \"nothing\"", format!("name = \"{text}\"")),
         "/expect/activity" => expecting(&format!("activity = \"{text}\"\nunits = 0")),
         "/expect/segments" => basket(&list()),
-        "/expect/store" | "/expect/channel" | "/expect/payment_method" | "/expect/partner" => {
+        "/partners/name" => ("name = \"north\"", format!("name = \"{text}\"")),
+        "/partners/stores/name" => ("name = \"n1\"", format!("name = \"{text}\"")),
+        "/partners/stores/terminals" => ("terminals = [\"t1\"]", list()),
+        "/budgets/partner" => ("warnings = [50]", format!("partner = \"{text}\"")),
+        "/expect/store" | "/expect/terminal" | "/expect/channel" | "/expect/payment_method" | "/expect/partner" => {
             basket(&format!("{key} = \"{text}\""))
         }
         _ if place.starts_with("/earn/exclude/") => ("department = [\"FUEL\"]", list()),
@@ -267,8 +285,12 @@ impl Sides {
 }
 
 fn replaced((old, new): (&str, String), what: &str) -> String {
-    assert!(FILE.contains(old), "{what}: {old:?} does not occur");
-    FILE.replacen(old, &new, 1)
+    let file = match FILE.split_once("[[expect]]") {
+        Some((before, _)) if what.starts_with("/partners/") => format!("{before}{PARTNERS}"),
+        _ => FILE.to_owned(),
+    };
+    assert!(file.contains(old), "{what}: {old:?} does not occur");
+    file.replacen(old, &new, 1)
 }
 
 #[test]

@@ -172,6 +172,7 @@ impl Worker {
             && decision.is_journaled()
         {
             held.take(&decision.cells, ticket);
+            self.shared.cells.crossings.note(program, &decision.cells);
             #[cfg(feature = "broken-variants")]
             if gives_room_back_early() {
                 for taken in decision.cells.iter().filter(|taken| taken.used < 0) {
@@ -201,6 +202,7 @@ impl Worker {
             posted_at: header.posted_at,
             account: number,
             account_id: &job.command.account_id,
+            partner: job.command.partner,
             decision,
         };
         state.apply_unpacked(&change, &mut self.unpacked);

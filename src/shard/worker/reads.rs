@@ -9,8 +9,9 @@ use crate::ledger::command::Command;
 use crate::ledger::decision::{Outcome, Refusal};
 use crate::ledger::digest::shard_digest;
 use crate::ledger::draws;
+use crate::ledger::partner::Standing;
 use crate::ledger::state::{Context, shard_of};
-use crate::ledger::types::Seq;
+use crate::ledger::types::{Seq, ShardId};
 use crate::limits;
 use crate::shard::job::{AccountJob, AccountView, CommandOutcome, HeldPage, HeldQuery, QuoteJob, Reply, Survey};
 
@@ -115,11 +116,20 @@ impl Worker {
             posted_at,
             digests: states.filter(|_| with_digests).map(|state| (state.id, shard_digest(state))).collect(),
         };
-        // It shows every record of every shard so far, so it leaves with the last chunk that holds any.
+        self.answer_after_all(Box::new(move || reply(survey)));
+    }
+
+    pub(super) fn settle(&mut self, reply: Reply<Vec<(ShardId, Standing)>>) {
+        let standings = self.shards.iter().map(|owned| (owned.state.id, Standing::of(&owned.state))).collect();
+        self.answer_after_all(Box::new(move || reply(standings)));
+    }
+
+    /// What shows every record of every shard so far leaves with the last chunk that holds any.
+    fn answer_after_all(&mut self, answer: Box<dyn FnOnce() + Send>) {
         let open = (!self.open.is_empty()).then_some(&mut self.open_pending);
         match open.or(self.in_flight.back_mut()) {
-            None => reply(survey),
-            Some(last) => last.others.push(Waiting::Other(Box::new(move || reply(survey)))),
+            None => answer(),
+            Some(last) => last.others.push(Waiting::Other(answer)),
         }
     }
 }

@@ -121,7 +121,15 @@ impl Worker {
             self.open_ticket = Some(self.shared.tickets.begin(self.index));
         }
         self.open.push(state.id, seq, |out| encode_entry(out, &header, &command, decision));
-        let change = Change { seq, position: None, posted_at: at, account: number, account_id: "", decision };
+        let change = Change {
+            seq,
+            position: None,
+            posted_at: at,
+            account: number,
+            account_id: "",
+            partner: command.partner,
+            decision,
+        };
         state.apply_unpacked(&change, &mut self.unpacked);
         self.open_pending
             .slots

@@ -1,0 +1,53 @@
+//! What partners may do: only where the programme declares them.
+//!
+//! What must stay true: a programme without partners costs one look here; what was granted before can be taken back
+//! whatever rights have ended since.
+
+use crate::ledger::command::CommandKind;
+use crate::ledger::decision::Refusal;
+use crate::ledger::program::Partner;
+use crate::ledger::state::Context;
+use crate::ledger::types::{SymbolId, TimestampNs};
+
+/// Why a command of this partner is refused, whatever the account; `None` where it is not.
+#[inline]
+pub(super) fn refuses(kind: &CommandKind, partner: SymbolId, context: &Context<'_>) -> Option<Refusal> {
+    let partners = context.program.partners.as_deref()?;
+    let needs_partner = !matches!(kind, CommandKind::Reverse(_) | CommandKind::Operate(_) | CommandKind::Expire);
+    match partners.find(partner) {
+        Some(partner) => judge(kind, partner, context).err(),
+        None => needs_partner.then_some(Refusal::PartnerUnknown),
+    }
+}
+
+/// Earning is judged by the local day of the event, burning by that of the posting.
+fn judge(kind: &CommandKind, partner: &Partner, context: &Context<'_>) -> Result<(), Refusal> {
+    let program = context.program;
+    let day = |at: TimestampNs| program.zone.day(at);
+    let permitted = |holds: bool, refusal: Refusal| if holds { Ok(()) } else { Err(refusal) };
+    let may_earn = |at| permitted(partner.may_earn(program.earn.wallet, day(at)), Refusal::EarnNotPermitted);
+    match kind {
+        CommandKind::Accrue(basket) => {
+            super::check_event_time(basket.receipt_at, context)?;
+            permitted(partner.has_place(basket.store, basket.terminal), Refusal::StoreUnknown)?;
+            may_earn(basket.receipt_at)
+        }
+        CommandKind::Act(activity) => {
+            super::check_event_time(activity.happened_at, context)?;
+            may_earn(activity.happened_at)
+        }
+        CommandKind::Redeem(redemption) => {
+            permitted(partner.may_burn(redemption.wallet, day(context.posted_at)), Refusal::BurnNotPermitted)
+        }
+        // Nobody owes what another says.
+        CommandKind::Load(loading) => {
+            let is_own = loading.lots.iter().all(|(key, _)| key.issuer == partner.symbol);
+            permitted(is_own, Refusal::EarnNotPermitted)
+        }
+        CommandKind::Reverse(_)
+        | CommandKind::Enrol(_)
+        | CommandKind::Link(_)
+        | CommandKind::Operate(_)
+        | CommandKind::Expire => Ok(()),
+    }
+}
