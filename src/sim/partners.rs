@@ -31,16 +31,17 @@ pub struct PartnerRule {
     pub redemption: u32,
 }
 
-/// The partners of a version; mostly it declares none. The first, which always asks for something, has all rights for ever, so
-/// that business goes on.
+/// The partners of a version; mostly it declares none. One of them may lack rights, or be missing; the others have all for
+/// ever, so that business goes on.
 pub fn draw_partners(dice: &mut Dice, today: i32) -> Vec<PartnerRule> {
     if dice.percent(65) {
         return Vec::new();
     }
+    let restricted = *dice.pick(&["south", "east"]);
     let mut partners = Vec::new();
     for name in ["north", "south", "east"] {
-        let is_first = name == "north";
-        if !is_first && dice.percent(8) {
+        let is_free = name != restricted;
+        if !is_free && dice.percent(20) {
             continue;
         }
         let mut stores = Vec::new();
@@ -52,12 +53,12 @@ pub fn draw_partners(dice: &mut Dice, today: i32) -> Vec<PartnerRule> {
         let mut rights = || {
             let mut rights = Vec::new();
             for wallet in 0..2 {
-                if is_first {
+                if is_free {
                     rights.push((wallet, None));
-                } else if !dice.percent(12) {
+                } else if !dice.percent(20) {
                     let from = today - i32::try_from(dice.below(4)).unwrap_or(0);
                     let until = from + i32::try_from(dice.below(6)).unwrap_or(0);
-                    rights.push((wallet, dice.percent(25).then_some((from, until))));
+                    rights.push((wallet, dice.percent(40).then_some((from, until))));
                 }
             }
             rights
