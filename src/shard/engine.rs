@@ -510,7 +510,7 @@ impl WorkerThread {
         loop {
             let notices = self.take_notices();
             let jobs = self.take_jobs();
-            self.background_step();
+            self.background_step(notices + jobs > 0);
             self.hand_over();
             if notices + jobs > 0 {
                 continue;
@@ -529,9 +529,13 @@ impl WorkerThread {
 
     /// A small step of what nobody waits for. At intervals: what a step costs the committer, the disk and the
     /// housekeeper comes after it, and those who wait for an answer need them too.
-    fn background_step(&mut self) {
+    fn background_step(&mut self, is_busy: bool) {
         let now_ns = self.clock.monotonic_ns();
-        if now_ns < self.background_due_ns || !(self.worker.is_taking_snapshot() || self.worker.may_sweep()) {
+        // Who has nothing to do goes on: it waits between two looks at its queue as it is.
+        if is_busy && now_ns < self.background_due_ns {
+            return;
+        }
+        if !(self.worker.is_taking_snapshot() || self.worker.may_sweep()) {
             return;
         }
         self.background_due_ns = now_ns.saturating_add(limits::BACKGROUND_INTERVAL_NS);

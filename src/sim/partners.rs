@@ -191,10 +191,16 @@ impl SidesModel {
         for change in &posting.verdict.lots {
             let units = i128::from(change.units.abs());
             let (issuer, wallet) = (&change.lot.issuer, change.lot.wallet);
-            let places = [(Movement::Grant, 0), (Movement::Reverse, 1), (Movement::Burn, 2), (Movement::Expire, 3)];
-            let Some((_, place)) = places.iter().find(|(movement, _)| change.is(*movement)) else { continue };
+            let places = [
+                (Movement::Grant, 0, 1),
+                (Movement::Reverse, 1, 1),
+                (Movement::Burn, 2, 1),
+                (Movement::Expire, 3, 1),
+                (Movement::Restore, 3, -1),
+            ];
+            let Some((_, place, sign)) = places.iter().find(|(movement, ..)| change.is(*movement)) else { continue };
             let sums = self.funding.entry((posting.shard, issuer.clone(), wallet)).or_default();
-            sums[*place] += units * i128::from(change.lot.funding);
+            sums[*place] += sign * units * i128::from(change.lot.funding);
             if change.is(Movement::Burn) {
                 let key = (posting.shard, posting.partner.clone(), issuer.clone(), wallet);
                 let burned = self.burns.entry(key).or_default();

@@ -99,6 +99,10 @@ name = "budget"
 units = 1_000
 window = "day"
 rolling = 4
+
+[[budgets]]
+name = "told"
+units = 2_000
 warnings = [50]
 
 [[expect]]
