@@ -27,6 +27,9 @@ build() {
         cargo build --release --locked --target "$host" --quiet
 }
 
+# A lock file that does not fit the main one's dependencies is a mistake, and no reason to leave anything out.
+cargo metadata --locked --format-version 1 >/dev/null
+
 if ! build; then
     echo 'Coverage-guided fuzzing was left out: libFuzzer cannot be built here (see above).'
     exit 0
