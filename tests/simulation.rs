@@ -181,6 +181,12 @@ mod broken {
     }
 
     #[test]
+    fn a_freeze_that_a_clock_undoes_is_found() {
+        check(Variant::FreezeUndoneByClock, &SimOptions::default());
+        check_from_outside(Variant::FreezeUndoneByClock);
+    }
+
+    #[test]
     fn slices_of_what_is_not_durable_are_found() {
         check(Variant::SliceBeforeDurable, &SimOptions::default());
     }

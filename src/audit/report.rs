@@ -109,9 +109,11 @@ impl Place {
 impl From<FrameError> for Finding {
     fn from(error: FrameError) -> Self {
         let class = match error.fault {
-            FrameFault::Length | FrameFault::Magic | FrameFault::NewerFormat { .. } | FrameFault::Hash => {
-                FindingClass::Frame
-            }
+            FrameFault::Length
+            | FrameFault::Magic
+            | FrameFault::NewerFormat { .. }
+            | FrameFault::Hash
+            | FrameFault::BeyondLast => FindingClass::Frame,
             FrameFault::Misplaced { .. } | FrameFault::Chain | FrameFault::Gap { .. } => FindingClass::Chain,
             FrameFault::Section(_) => FindingClass::Record,
         };

@@ -109,6 +109,9 @@ pub enum FrameFault {
         /// The position in the header.
         says: Position,
     },
+    /// Its records would have positions that do not exist.
+    #[error("its records would lie beyond the last position that there can be")]
+    BeyondLast,
     /// The previous frame's hash is another.
     #[error("it does not follow the frame before it: the chain is broken")]
     Chain,
@@ -282,6 +285,9 @@ impl<'a> FrameView<'a> {
         if header.position != key {
             return Err(fault(16, 24, FrameFault::Misplaced { says: header.position }));
         }
+        if header.position.0.checked_add(u64::from(header.record_count)).is_none() {
+            return Err(fault(16, 28, FrameFault::BeyondLast));
+        }
         Ok(Self { header, hash, body: &content[HEADER_BYTES..] })
     }
 
@@ -324,6 +330,9 @@ impl<'a> FrameView<'a> {
         for _ in 0..self.header.section_count {
             let from = offset(&reader);
             let (shard, first, count) = section_header(&mut reader).map_err(|e| fault(from, from + 1, e))?;
+            if count > u64::from(self.header.record_count) - index {
+                return Err(fault(from, offset(&reader), DecodeError::Contradiction));
+            }
             for step in 0..count {
                 let at = offset(&reader);
                 let bytes = sized(&mut reader).map_err(|e| fault(at, HEADER_BYTES + self.body.len(), e))?;

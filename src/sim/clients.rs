@@ -39,6 +39,8 @@ pub struct Begun {
     pub deadline_ns: Option<i64>,
     /// The data directory takes its time from the input.
     pub clock_is_input: bool,
+    /// When the latest freeze or thaw took effect that somebody had been told of, or that was in force at the start.
+    pub latest_freeze: Option<i64>,
 }
 
 /// What a client was told about a command with a record.
@@ -150,6 +152,10 @@ impl Clients {
         match answer {
             Answer::Done { position, posted_at, decision, replayed } => {
                 self.acknowledge(request, *posted_at, decision, !replayed)?;
+                must!(
+                    *replayed || begun.clock_is_input || begun.latest_freeze.is_none_or(|since| since <= *posted_at),
+                    "{request:?} was asked after {begun:?}, and is posted before the freeze, at {posted_at}"
+                );
                 let verified = if *replayed { Verified::Again } else { Verified::New };
                 if self.outside_only {
                     return Ok(verified);

@@ -166,6 +166,8 @@ pub struct Machine {
     publishing: Option<Publishing>,
     /// The instant of a freeze or thaw that is not durable.
     freezing: Option<i64>,
+    /// When the latest freeze or thaw took effect that is honoured for certain.
+    pub latest_freeze: Option<i64>,
     /// A proposal or a verdict is not durable.
     is_proposing: bool,
     committer: Committer,
@@ -233,6 +235,7 @@ impl Machine {
         let control = Arc::new(Control::new(world.control_seq));
         let progress = Arc::new(Progress::new(world.end, defined));
         let latest_stamp = world.latest_stamp();
+        let latest_freeze = world.freezes.latest().map(|latest| latest.0);
         let dictionary = Arc::new(world.dictionary);
         let shared = Arc::new(Shared {
             cells: world.cells,
@@ -280,6 +283,7 @@ impl Machine {
             publications: Arc::new(RwLock::new(world.publications)),
             publishing: None,
             freezing: None,
+            latest_freeze,
             is_proposing: false,
             committer,
             stations,
@@ -587,6 +591,7 @@ impl Machine {
     pub fn froze(&mut self) {
         let Some(at) = self.freezing.take() else { return };
         self.latest_stamp = self.latest_stamp.max(at);
+        self.latest_freeze = Some(at);
         self.publish_gate = i64::MAX;
     }
 

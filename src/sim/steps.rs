@@ -338,7 +338,9 @@ impl Simulation {
             let clock_is_input = life.machine.identity.clock_is_input;
             let stamp = if clock_is_input { all.now - all.dice.number(0..NS_PER_SECOND) } else { all.now };
             let settled = life.machine.progress.settled().0;
-            all.clients.begin(call, index, Begun { settled, stamp, deadline_ns, clock_is_input });
+            let latest_freeze = life.machine.latest_freeze;
+            let begun = Begun { settled, stamp, deadline_ns, clock_is_input, latest_freeze };
+            all.clients.begin(call, index, begun);
             let request = all.clients.known[index].request.clone();
             all.note(|| {
                 format!("call {call} asks for command {index}, {} of {}", request.transaction_id, request.partner)

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Fuzzes every target for some seconds each, starting from the corpus that is kept, and stops at the first crash:
 #
-#   tests/fuzz/run.sh              FUZZ_SECONDS each (10 unless set)
+#   tests/fuzz/run.sh              FUZZ_RUNS inputs (a million unless set) or FUZZ_SECONDS (10) each, whichever ends first
 #   tests/fuzz/run.sh TARGET …     these alone
+#
+# The same inputs every time, so that a change is judged by itself; another FUZZ_SEED (1) tries others.
 #
 # Works with the stable toolchain: the compiler's own pass counts what is reached (-Cpasses=sancov-module), and libFuzzer
 # comes with the crate libfuzzer-sys. Where that cannot be built, says so and ends well: tests/decoders.rs has run the same
@@ -14,6 +16,8 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 
 seconds=${FUZZ_SECONDS:-10}
+runs_max=${FUZZ_RUNS:-1000000}
+seed=${FUZZ_SEED:-1}
 build_seconds_max=${FUZZ_BUILD_SECONDS_MAX:-1500}
 target_dir=${CARGO_TARGET_DIR:-../../target}/fuzz
 host=$(rustc --version --verbose | sed -n 's/^host: //p')
@@ -49,7 +53,7 @@ for name in "${names[@]}"; do
     log=$found/$name/log
     # The first folder takes what is new; the second is only read.
     if ! TARGET=$name "$binary" "$found/$name/new" "corpus/$name" -artifact_prefix="$found/$name/crashes/" \
-        -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=2048 -verbosity=1 -print_final_stats=1 \
+        -seed="$seed" -runs="$runs_max" -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=2048 -verbosity=1 -print_final_stats=1 \
         >"$log" 2>&1; then
         tail -n 60 -- "$log"
         echo "$name: the bytes are in $found/$name/crashes; put them into tests/fuzz/corpus/$name, and mend what they found"
