@@ -16,7 +16,7 @@ pub enum Role {
     BackOffice = 3,
     /// Writes and publishes the programme.
     ProgramOwner = 4,
-    /// Runs the server: status, snapshots, backups.
+    /// Runs the server: status, snapshots, backups, freezes. One that acts for a partner is that partner's service desk.
     Operator = 5,
     /// Reads everything and changes nothing.
     Auditor = 6,
@@ -68,10 +68,16 @@ impl Role {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
 
-    /// Whether the role acts for one partner. The others see all of them and act for none.
+    /// Whether the role acts for one partner, which its grant names.
     #[must_use]
     pub const fn acts_for_partner(self) -> bool {
         matches!(self, Self::Till | Self::Gateway | Self::BackOffice)
+    }
+
+    /// Whether its grant may name a partner: then it acts for this one, and without one it sees all and acts for none.
+    #[must_use]
+    pub const fn may_act_for_partner(self) -> bool {
+        self.acts_for_partner() || matches!(self, Self::Operator)
     }
 }
 
@@ -80,7 +86,7 @@ impl Role {
 pub struct Grant {
     /// What the caller is there for.
     pub role: Role,
-    /// The partner that it acts for; empty for roles that act for none.
+    /// The partner that it acts for; empty where it acts for none.
     pub partner: Box<str>,
     /// The stores that it is held to; none means all of the partner's.
     pub stores: Vec<Box<str>>,
@@ -97,6 +103,9 @@ pub enum GrantError {
     /// The role acts for no partner.
     #[error("the role {} acts for no partner, store or terminal, so none may be named", .0.name())]
     PartnerNamed(Role),
+    /// The role is held to no store.
+    #[error("the role {} is held to no store or terminal, so none may be named", .0.name())]
+    StoreNamed(Role),
     /// A till is held to its stores.
     #[error("a till's grant names at least one store")]
     StoreMissing,
@@ -123,12 +132,15 @@ impl Grant {
     /// # Errors
     /// The first reason why not.
     pub fn check(&self) -> Result<(), GrantError> {
-        if !self.role.acts_for_partner() {
-            let names_none = self.partner.is_empty() && self.stores.is_empty() && self.terminals.is_empty();
-            return if names_none { Ok(()) } else { Err(GrantError::PartnerNamed(self.role)) };
+        let names_store = !self.stores.is_empty() || !self.terminals.is_empty();
+        if !self.role.may_act_for_partner() && (names_store || !self.partner.is_empty()) {
+            return Err(GrantError::PartnerNamed(self.role));
+        }
+        if !self.role.acts_for_partner() && names_store {
+            return Err(GrantError::StoreNamed(self.role));
         }
         if self.partner.is_empty() {
-            return Err(GrantError::PartnerMissing(self.role));
+            return if self.role.acts_for_partner() { Err(GrantError::PartnerMissing(self.role)) } else { Ok(()) };
         }
         if self.role == Role::Till && self.stores.is_empty() {
             return Err(GrantError::StoreMissing);
@@ -148,6 +160,12 @@ impl Grant {
             return Err(GrantError::BadName);
         }
         Ok(())
+    }
+
+    /// Whether it acts for one partner. Another sees all of them and acts for none.
+    #[must_use]
+    pub fn acts_for_partner(&self) -> bool {
+        !self.partner.is_empty()
     }
 
     /// Whether it is held to some stores.
@@ -201,7 +219,11 @@ mod tests {
             (grant(Role::Gateway, "a", &[""], &[]), Err(GrantError::BadName)),
             (grant(Role::Gateway, &long, &[], &[]), Err(GrantError::BadName)),
             (grant(Role::Operator, "", &[], &[]), Ok(())),
-            (grant(Role::Operator, "a", &[], &[]), Err(GrantError::PartnerNamed(Role::Operator))),
+            (grant(Role::Operator, "a", &[], &[]), Ok(())),
+            (grant(Role::Operator, "a", &["s1"], &[]), Err(GrantError::StoreNamed(Role::Operator))),
+            (grant(Role::Operator, "", &[], &["t1"]), Err(GrantError::StoreNamed(Role::Operator))),
+            (grant(Role::Operator, &long, &[], &[]), Err(GrantError::BadName)),
+            (grant(Role::Auditor, "a", &[], &[]), Err(GrantError::PartnerNamed(Role::Auditor))),
             (grant(Role::Auditor, "", &["s1"], &[]), Err(GrantError::PartnerNamed(Role::Auditor))),
         ];
         for (grant, expected) in rows {

@@ -28,7 +28,7 @@ pub enum Credential {
 /// Whom a credential stands for, and what it allows.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// The partner that the call acts for; empty for roles that act for none.
+    /// The partner that the call acts for; empty where it acts for none.
     pub partner: Arc<str>,
     /// The partner, interned.
     pub symbol: SymbolId,
@@ -90,11 +90,27 @@ impl Principal {
         if !row.roles.contains(&grant.role) {
             return Err(format!("The role {} may not call {}.", grant.role.name(), row.method()));
         }
-        if row.reach == Reach::Partner && grant.is_held_to_stores() {
-            let method = row.method();
-            return Err(format!("A credential that is held to stores may not call {method}, which names none."));
+        let method = row.method();
+        match row.reach {
+            Reach::Partner | Reach::Desk | Reach::Ledger if grant.is_held_to_stores() => {
+                Err(format!("A credential that is held to stores may not call {method}, which names none."))
+            }
+            Reach::Desk if !grant.acts_for_partner() => {
+                Err(format!("{method} acts for a partner, and this credential names none."))
+            }
+            Reach::Ledger if grant.acts_for_partner() => {
+                Err(format!("{method} concerns the whole ledger, and this credential acts for one partner."))
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Whether it may be the second person of what was proposed in the name of a partner, or of none, by who may call the
+    /// method.
+    #[must_use]
+    pub fn may_settle(&self, row: &Row, partner: SymbolId) -> bool {
+        let Some(grant) = &self.grant else { return true };
+        row.roles.contains(&grant.role) && (!grant.acts_for_partner() || partner == self.symbol)
     }
 
     /// The grant, if it is held to stores.
@@ -112,7 +128,7 @@ impl Principal {
     /// Whether the transactions of all partners may be seen.
     #[must_use]
     pub fn sees_all_partners(&self) -> bool {
-        self.grant.as_ref().is_some_and(|grant| !grant.role.acts_for_partner())
+        self.grant.as_ref().is_some_and(|grant| !grant.acts_for_partner())
     }
 
     /// Begins a call; what it gives is kept until the call ends.

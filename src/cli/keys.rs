@@ -72,7 +72,8 @@ struct CreateArgs {
     /// What its holder is there for: till, gateway, back-office, program-owner, operator, auditor or administrator
     #[arg(long, value_parser = parse_role)]
     role: Role,
-    /// The partner that its holder acts for
+    /// The partner that its holder acts for: required for tills, gateways and back offices; an operator with a partner is
+    /// that partner's service desk, one without runs the server
     #[arg(long, value_name = "NAME", default_value = "")]
     partner: String,
     /// A store that it is held to; may be given several times. A till needs at least one

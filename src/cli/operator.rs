@@ -297,8 +297,9 @@ fn list(args: &ListArgs, out: &Output) -> Result<(), CliError> {
     for one in &held {
         let since = shown_time(one.hold_time.as_ref()).unwrap_or_default();
         out.line(format_args!(
-            "{}  account {}  {} {}  held by {} since {since}",
+            "{} of {}  account {}  {} {}  held by {} since {since}",
             one.transaction_id,
+            one.partner,
             one.account_id,
             grouped(one.points),
             one.wallet,
@@ -330,6 +331,7 @@ async fn all_held(server: &Server, account_id: &str) -> Result<Vec<HeldTransacti
 fn as_json(held: &HeldTransaction) -> Value {
     json!({
         "transaction_id": held.transaction_id,
+        "partner": held.partner,
         "account_id": held.account_id,
         "wallet": held.wallet,
         "points": held.points,

@@ -24,6 +24,20 @@ pub struct HeldTransaction {
     pub held_at: TimestampNs,
 }
 
+impl HeldTransaction {
+    /// What names it.
+    #[must_use]
+    pub fn name(&self) -> HeldName {
+        HeldName { partner: self.partner, transaction_id: self.transaction_id.clone() }
+    }
+
+    /// Whether it is a partner's, if one is meant.
+    #[must_use]
+    pub fn is_of(&self, partner: Option<SymbolId>) -> bool {
+        partner.is_none_or(|partner| partner == self.partner)
+    }
+}
+
 /// A change to what an account has that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeldChange {

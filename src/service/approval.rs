@@ -161,9 +161,8 @@ impl Edge {
             self.engine.shared.proposals.look(|proposals| proposals.get(number, now).map(|(_, found)| found.clone()))
         };
         // Of an act that is not for the caller it is not told that it waits.
-        let may_see = |proposal: &Proposal| Ok::<_, Failure>(caller.principal.permits(row_of(proposal.act)?).is_ok());
         let found = find().ok_or(Failure::ProposalUnknown)?;
-        if !may_see(&found)? {
+        if !caller.principal.may_settle(row_of(found.act)?, found.partner) {
             return Err(Failure::ProposalUnknown);
         }
         let settling = ProposalLog::settle(&self.engine.shared, number)
@@ -342,7 +341,7 @@ impl Edge {
         self.engine.shared.proposals.look(|proposals| {
             let waiting = proposals.iter().filter(|(_, one)| one.number > after && now < one.expires_at);
             for (position, proposal) in waiting {
-                if !sees_all && caller.principal.permits(row_of(proposal.act)?).is_err() {
+                if !sees_all && !caller.principal.may_settle(row_of(proposal.act)?, proposal.partner) {
                     continue;
                 }
                 if page.proposals.len() == size || bytes > limits::PAGE_BYTES_TARGET {

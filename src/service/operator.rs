@@ -18,6 +18,7 @@ use super::intake::make_room;
 use super::operator_fields::{Asked, Expiry, Stated, Subject, check};
 use super::read::{check_account_id, page_size};
 use super::reverse::Original;
+use super::settlement::own_partner;
 use super::status::Failure;
 use super::wire::server::operator_service_server::OperatorService;
 use super::{Edge, Patience, Service, answer, batch, times, wire};
@@ -26,10 +27,10 @@ use crate::ids::IdKey;
 use crate::journal::walk::Located;
 use crate::ledger::command::{Command, CommandKind};
 use crate::ledger::decision::{LotKey, Refusal};
-use crate::ledger::held::HeldTransaction;
+use crate::ledger::held::{HeldName, HeldTransaction};
 use crate::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Restoration};
 use crate::ledger::state::account_hash;
-use crate::ledger::types::{AccountNumber, Position, ShardId, TimestampNs, WalletId};
+use crate::ledger::types::{AccountNumber, Position, ShardId, SymbolId, TimestampNs, WalletId};
 use crate::limits;
 use crate::recovery::ids_of;
 use crate::shard::job::{CommandJob, HeldPage, HeldQuery, Job};
@@ -307,7 +308,7 @@ impl Edge {
         }
     }
 
-    /// A page of what is held of the caller's partner.
+    /// A page of what is held of the caller's partner; of all partners where the caller sees all.
     async fn list_held(
         &self,
         caller: &Caller,
@@ -316,18 +317,21 @@ impl Edge {
         let size = page_size(request.page_size)?;
         self.check_deadline(caller)?;
         let from = if request.page_token.is_empty() { None } else { Some(Place::parse(&request.page_token)?) };
+        let partner = own_partner(&caller.principal);
         let mut page = wire::ListHeldResponse::default();
         if !request.account_id.is_empty() {
             check_account_id(&request.account_id)?;
             let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
-            let after = from.map_or_else(Box::default, |place| place.after);
+            let after = from.map(|place| place.after).unwrap_or_default();
             let held = view.account.held().iter();
-            let own = held.filter(|one| one.partner == caller.principal.symbol && one.transaction_id > after);
-            let mut own = own.peekable();
-            page.held = own.by_ref().take(size).map(|one| self.wire_held(&request.account_id, one)).collect();
-            if let (Some(_), Some(last)) = (own.peek(), page.held.last()) {
-                let after = last.transaction_id.as_str().into();
-                let place = Place { shard: view.shard, account: AccountNumber(0), after };
+            let mut own = held.filter(|one| one.is_of(partner) && one.name() > after).peekable();
+            let mut last = HeldName::default();
+            for one in own.by_ref().take(size) {
+                page.held.push(self.wire_held(&request.account_id, one));
+                last = one.name();
+            }
+            if own.peek().is_some() {
+                let place = Place { shard: view.shard, account: AccountNumber(0), after: last };
                 page.next_page_token = place.token();
             }
             return Ok(page);
@@ -339,7 +343,7 @@ impl Edge {
                 page.next_page_token = place.token();
                 break;
             }
-            let HeldPage { found, next } = self.held_in(caller, &place, wanted).await?;
+            let HeldPage { found, next } = self.held_in(partner, &place, wanted).await?;
             page.held.extend(found.iter().map(|(_, account_id, one)| self.wire_held(account_id, one)));
             place = match next {
                 Some((account, after)) => Place { account, after, ..place },
@@ -349,11 +353,11 @@ impl Edge {
         Ok(page)
     }
 
-    async fn held_in(&self, caller: &Caller, place: &Place, count_max: usize) -> Result<HeldPage, Failure> {
+    async fn held_in(&self, partner: Option<SymbolId>, place: &Place, count_max: usize) -> Result<HeldPage, Failure> {
         let (told, answer) = oneshot::channel();
         let query = HeldQuery {
             shard: place.shard,
-            partner: caller.principal.symbol,
+            partner,
             from: (place.account, place.after.clone()),
             count_max,
             reply: Box::new(move |page| {
@@ -381,6 +385,7 @@ impl Edge {
             hold_time: Some(times::timestamp(held.held_at)),
             expire_time: ends.then(|| times::timestamp(held.lot.expires_at)),
             available_time: available_time(&held.lot),
+            partner: text(held.partner),
         }
     }
 }
@@ -423,30 +428,35 @@ fn refusal_of_used(kind: &CommandKind) -> Refusal {
 struct Place {
     shard: ShardId,
     account: AccountNumber,
-    after: Box<str>,
+    after: HeldName,
 }
 
 impl Place {
     fn token(&self) -> String {
-        let after: String = self.after.bytes().map(|byte| format!("{byte:02x}")).collect();
-        format!("{:04x}{:08x}{after}", self.shard.0, self.account.0)
+        let HeldName { partner, transaction_id } = &self.after;
+        let after: String = transaction_id.bytes().map(|byte| format!("{byte:02x}")).collect();
+        format!("{:04x}{:08x}{:08x}{after}", self.shard.0, self.account.0, partner.0)
     }
 
     fn parse(token: &str) -> Result<Self, Failure> {
         let bad = || Failure::field("page_token", "It is not a token that this server gave for this list.");
         let is_hex = token.bytes().all(|byte| byte.is_ascii_hexdigit()) && token.len().is_multiple_of(2);
-        if !is_hex || !(12..=12 + 2 * limits::TRANSACTION_ID_BYTES_MAX).contains(&token.len()) {
+        if !is_hex || !(20..=20 + 2 * limits::TRANSACTION_ID_BYTES_MAX).contains(&token.len()) {
             return Err(bad());
         }
         let (shard, rest) = token.split_at(4);
-        let (account, after) = rest.split_at(8);
+        let (account, rest) = rest.split_at(8);
+        let (partner, after) = rest.split_at(8);
         let byte = |at: usize| u8::from_str_radix(after.get(at..at + 2)?, 16).ok();
         let bytes: Option<Vec<u8>> = (0..after.len()).step_by(2).map(byte).collect();
         let after = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(bad)?;
         Ok(Self {
             shard: ShardId(u16::from_str_radix(shard, 16).map_err(|_| bad())?),
             account: AccountNumber(u32::from_str_radix(account, 16).map_err(|_| bad())?),
-            after: after.into(),
+            after: HeldName {
+                partner: SymbolId(u32::from_str_radix(partner, 16).map_err(|_| bad())?),
+                transaction_id: after.into(),
+            },
         })
     }
 }
@@ -458,10 +468,13 @@ mod tests {
     #[test]
     fn places_come_back_and_other_tokens_are_refused() {
         for after in ["", "sale-17", "ü"] {
-            let place = Place { shard: ShardId(255), account: AccountNumber(u32::MAX), after: after.into() };
+            let after = HeldName { partner: SymbolId(7), transaction_id: after.into() };
+            let place = Place { shard: ShardId(255), account: AccountNumber(u32::MAX), after };
             assert_eq!(Place::parse(&place.token()), Ok(place));
         }
-        for token in ["7", "00000000000g", "0000000000001", "000000000000ff", "+00000000000"] {
+        for token in
+            ["7", "0000000000000000000g", "000000000000000000001", "00000000000000000000ff", "+0000000000000000000"]
+        {
             assert!(Place::parse(token).is_err(), "{token}");
         }
     }

@@ -189,6 +189,7 @@ impl Engine {
                 index,
                 nudged: false,
                 background_due_ns: i64::MIN,
+                quiet_from_ns: i64::MIN,
                 metrics: metrics.clone(),
                 sealed_ns: VecDeque::with_capacity(limits::WORKER_CHUNKS_IN_FLIGHT_MAX + 1),
             });
@@ -500,6 +501,8 @@ struct WorkerThread {
     nudged: bool,
     /// When the next step of what nobody waits for is due, on the monotonic clock.
     background_due_ns: i64,
+    /// From when on the queue counts as empty, on the monotonic clock.
+    quiet_from_ns: i64,
     metrics: Arc<Metrics>,
     /// When each chunk in flight was handed over.
     sealed_ns: VecDeque<i64>,
@@ -510,7 +513,7 @@ impl WorkerThread {
         loop {
             let notices = self.take_notices();
             let jobs = self.take_jobs();
-            self.background_step(notices + jobs > 0);
+            self.background_step(jobs > 0);
             self.hand_over();
             if notices + jobs > 0 {
                 continue;
@@ -529,10 +532,13 @@ impl WorkerThread {
 
     /// A small step of what nobody waits for. At intervals: what a step costs the committer, the disk and the
     /// housekeeper comes after it, and those who wait for an answer need them too.
-    fn background_step(&mut self, is_busy: bool) {
+    fn background_step(&mut self, has_callers: bool) {
         let now_ns = self.clock.monotonic_ns();
-        // Who has nothing to do goes on: it waits between two looks at its queue as it is.
-        if is_busy && now_ns < self.background_due_ns {
+        if has_callers {
+            self.quiet_from_ns = now_ns.saturating_add(limits::BACKGROUND_QUIET_NS);
+        }
+        // A worker that finds its queue empty for a moment is one whose callers wait for the others.
+        if now_ns < self.background_due_ns.min(self.quiet_from_ns) {
             return;
         }
         if !(self.worker.is_taking_snapshot() || self.worker.may_sweep()) {

@@ -10,7 +10,7 @@ use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command, CommandKind};
 use crate::ledger::decision::{Decision, Refusal};
 use crate::ledger::digest::Digest;
-use crate::ledger::held::HeldTransaction;
+use crate::ledger::held::{HeldName, HeldTransaction};
 use crate::ledger::partner::Standing;
 use crate::ledger::program::Program;
 use crate::ledger::types::{AccountNumber, MemberKey, Position, Seq, ShardId, SymbolId, TimestampNs};
@@ -313,14 +313,14 @@ pub trait SliceSink: Send {
     fn finish(&mut self);
 }
 
-/// Asks which transactions of a partner are held in one shard.
+/// Asks which transactions are held in one shard.
 pub struct HeldQuery {
     /// The shard.
     pub shard: ShardId,
-    /// The partner.
-    pub partner: SymbolId,
-    /// Where to go on: the account, and the transaction id after which to go on in it.
-    pub from: (AccountNumber, Box<str>),
+    /// Whose; `None` for all partners'.
+    pub partner: Option<SymbolId>,
+    /// Where to go on: the account, and the transaction after which to go on in it.
+    pub from: (AccountNumber, HeldName),
     /// The most to tell.
     pub count_max: usize,
     /// Whom to answer.
@@ -333,7 +333,7 @@ pub struct HeldPage {
     /// The account's number and id, and what is held of it.
     pub found: Vec<(AccountNumber, Box<str>, HeldTransaction)>,
     /// Whether all of the shard were looked at; else it goes on after the last that was found, or at this account.
-    pub next: Option<(AccountNumber, Box<str>)>,
+    pub next: Option<(AccountNumber, HeldName)>,
 }
 
 /// What a worker can be asked to do.

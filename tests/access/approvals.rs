@@ -1,6 +1,6 @@
 //! A second person: acts that wait, who confirms them, what becomes of them over a restart, and what the journal says.
 
-use tallystick::access::grant::Role;
+use tallystick::access::grant::{Grant, Role};
 use tallystick::access::keys::KeyIssue;
 use tallystick::access::proposals::{Act, SecondPerson};
 use tallystick::audit::verify::{VerifyOptions, verify};
@@ -41,7 +41,16 @@ struct Person {
 
 impl Person {
     async fn of(house: &House, role: Role) -> Self {
-        let (id, key) = house.key_until(usual(role), KeyIssue::NEVER).await;
+        Self::with(house, usual(role)).await
+    }
+
+    /// Somebody at the service desk of a partner.
+    async fn at_the_desk(house: &House, partner: &str) -> Self {
+        Self::with(house, grant(Role::Operator, partner, &[])).await
+    }
+
+    async fn with(house: &House, grant: Grant) -> Self {
+        let (id, key) = house.key_until(grant, KeyIssue::NEVER).await;
         let approval = ApprovalServiceClient::new(house.channel().await);
         Self { key, name: format!("key:{id}"), approval }
     }
@@ -81,7 +90,7 @@ fn adjustment(id: &str, points: i64) -> wire::AdjustBalanceRequest {
     }
 }
 
-/// An account that an operator can adjust: of the operator's own partner, which is none.
+/// An account that can be adjusted.
 async fn open_account(house: &House) {
     let channel = house.channel().await;
     let gateway = house.key(usual(Role::Gateway)).await;
@@ -103,7 +112,7 @@ async fn adjust(
 async fn an_adjustment_waits_over_a_restart_and_is_done_by_two() {
     let house = house().await;
     open_account(&house).await;
-    let mut anna = Person::of(&house, Role::Operator).await;
+    let mut anna = Person::at_the_desk(&house, "north").await;
     let asked = adjust(&house, &anna, adjustment("x", 7)).await.unwrap();
     let pending = asked.pending.unwrap();
     assert_eq!((asked.decision, pending.proposal_id), (None, 1));
@@ -114,17 +123,23 @@ async fn an_adjustment_waits_over_a_restart_and_is_done_by_two() {
     let mut owner = Person::of(&house, Role::ProgramOwner).await;
     assert_eq!(owner.proposals().await, [], "it is not for this role");
     assert_refused(owner.confirm(1).await, Code::NotFound, "PROPOSAL_UNKNOWN");
+    // Nor for another partner's desk; and who acts for no partner has nothing to adjust with.
+    let mut south = Person::at_the_desk(&house, "south").await;
+    assert_eq!(south.proposals().await, []);
+    assert_refused(south.confirm(1).await, Code::NotFound, "PROPOSAL_UNKNOWN");
+    let nobodys = Person::of(&house, Role::Operator).await;
+    assert_forbidden(adjust(&house, &nobodys, adjustment("y", 7)).await);
     let auditor = Person::of(&house, Role::Auditor).await;
     let request = with_key(&auditor.key, wire::ConfirmProposalRequest { proposal_id: 1, ..<_>::default() });
     assert_forbidden(auditor.approval.clone().confirm_proposal(request).await);
 
     // A restart, once from the journal alone and once over a snapshot.
-    drop((anna, owner, auditor));
+    drop((anna, owner, auditor, south, nobodys));
     let house = house.reopen_with(careful()).await;
     let engine = house.running.engine().clone();
     tokio::task::spawn_blocking(move || engine.snapshot().unwrap()).await.unwrap();
     let house = house.reopen_with(careful()).await;
-    let mut ben = Person::of(&house, Role::Operator).await;
+    let mut ben = Person::at_the_desk(&house, "north").await;
     let waiting = ben.proposals().await;
     assert_eq!(waiting.len(), 1);
     let Some(proposal::Act::Adjustment(shown)) = &waiting[0].act else { panic!("{waiting:?}") };
@@ -160,7 +175,8 @@ async fn an_adjustment_waits_over_a_restart_and_is_done_by_two() {
 async fn what_is_rejected_is_not_done() {
     let house = house().await;
     open_account(&house).await;
-    let mut anna = Person::of(&house, Role::Operator).await;
+    let mut anna = Person::at_the_desk(&house, "north").await;
+    // Who runs the server is a second person for every desk.
     let mut ben = Person::of(&house, Role::Operator).await;
     for (number, who) in [(1, "somebody else"), (2, "who proposed it")] {
         let pending = adjust(&house, &anna, adjustment(who, 7)).await.unwrap().pending.unwrap();

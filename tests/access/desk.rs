@@ -82,7 +82,15 @@ fn a_desk_of_two_freezes_thaws_and_confirms() {
     assert_eq!(ben.told(&["operator", "freezes"])["freezes"].as_array().unwrap().len(), 2);
     assert_eq!(ben.told(&["operator", "freezes", "--all"])["freezes"].as_array().unwrap().len(), 3);
     let adjust = ["operator", "adjust", "m1", "5", "--reason", "goodwill", "--transaction-id", "a1"];
-    assert_eq!(ben.told(&adjust)["pending"]["proposal_id"], 2);
+    let refused = ben.says(&adjust);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("names none"), "{}", text(&refused.stderr));
+    let admin = Person { server: &at, key: &first };
+    let north = folder.path().join("north");
+    let create =
+        ["keys", "create", "--name", "desk", "--role", "operator", "--partner", "north", "--out", path(&north)];
+    good(&admin.says(&create));
+    let carl = Person { server: &at, key: &north };
+    assert_eq!(carl.told(&adjust)["pending"]["proposal_id"], 2);
     good(&ben.says(&["proposals", "reject", "2"]));
     assert_eq!(ben.told(&["proposals", "list"])["proposals"], Value::Array(Vec::new()));
     assert_eq!(ben.told(&["operator", "receipts"])["claim_count"], 0);

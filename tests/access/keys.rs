@@ -85,7 +85,7 @@ async fn what_makes_no_sense_is_refused() {
         grant: wire_grant(role, partner),
         ..<_>::default()
     };
-    for wrong in [request(Role::Till, "north"), request(Role::Gateway, ""), request(Role::Operator, "north")] {
+    for wrong in [request(Role::Till, "north"), request(Role::Gateway, ""), request(Role::Auditor, "north")] {
         assert_refused(
             access.create_key(with_key(&admin, wrong)).await,
             Code::FailedPrecondition,

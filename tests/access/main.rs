@@ -17,6 +17,7 @@ mod keys;
 mod limits;
 mod matrix;
 mod process;
+mod review;
 mod scope;
 mod tls;
 mod tokens;

@@ -9,6 +9,7 @@ use crate::ledger::command::Command;
 use crate::ledger::decision::{Outcome, Refusal};
 use crate::ledger::digest::shard_digest;
 use crate::ledger::draws;
+use crate::ledger::held::{HeldName, HeldTransaction};
 use crate::ledger::partner::Standing;
 use crate::ledger::state::{Context, shard_of};
 use crate::ledger::types::{Seq, ShardId};
@@ -87,15 +88,14 @@ impl Worker {
         let mut page = HeldPage::default();
         for (looked_at, (number, account)) in state.holding(*first).enumerate() {
             if looked_at == limits::HELD_ACCOUNTS_LOOKED_AT_MAX {
-                page.next = Some((number, Box::default()));
+                page.next = Some((number, HeldName::default()));
                 break;
             }
-            let is_next = |id: &str| number != *first || *id > **after;
-            let own = account.held().iter().filter(|one| one.partner == query.partner && is_next(&one.transaction_id));
-            for one in own {
+            let is_next = |one: &HeldTransaction| number != *first || one.name() > *after;
+            for one in account.held().iter().filter(|one| one.is_of(query.partner) && is_next(one)) {
                 if page.found.len() == query.count_max {
                     let (last, _, told) = page.found.last().expect("a page has room for one");
-                    page.next = Some((*last, told.transaction_id.clone()));
+                    page.next = Some((*last, told.name()));
                     break;
                 }
                 page.found.push((number, account.id.clone().into(), one.clone()));
