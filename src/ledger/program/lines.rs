@@ -4,6 +4,7 @@
 //! order of rules in the file never changes how many units a line earns.
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::{BPS_ONE, Cap, Conditions};
 use crate::ledger::types::{Item, SymbolId, Units};
@@ -124,8 +125,8 @@ impl Attribute {
 pub struct AttributeEntry {
     /// A line with this value earns nothing.
     pub excluded: bool,
-    /// Rules that match this value, ascending.
-    pub rules: Vec<RuleIndex>,
+    /// Rules that match this value, ascending. Few, and then where the entry is: there is one miss of the cache, not two.
+    pub rules: SmallVec<[RuleIndex; 4]>,
 }
 
 /// Eligibility and multipliers, found by what a line carries.
@@ -323,7 +324,7 @@ mod tests {
         };
         table.values[3].insert(SymbolId(7), entry(&[0]));
         table.values[2].insert(SymbolId(8), entry(&[1, 2]));
-        table.values[2].insert(SymbolId(9), AttributeEntry { excluded: true, rules: vec![] });
+        table.values[2].insert(SymbolId(9), AttributeEntry { excluded: true, ..AttributeEntry::default() });
         let item =
             |department, brand| Item { department: SymbolId(department), brand: SymbolId(brand), ..Item::default() };
         let rows = [

@@ -159,7 +159,7 @@ fn the_tables_say_what_the_file_says() {
         let index = Attribute::ALL.iter().position(|candidate| *candidate == attribute).unwrap();
         let mut entries: Vec<_> = program.lines.values[index]
             .iter()
-            .map(|(value, entry)| (value.0, entry.excluded, entry.rules.clone()))
+            .map(|(value, entry)| (value.0, entry.excluded, entry.rules.to_vec()))
             .collect();
         entries.sort();
         entries
