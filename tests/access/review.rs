@@ -84,7 +84,7 @@ async fn a_desk_decides_on_what_is_its_own() {
         ..<_>::default()
     };
     let rejected = desk.reject_held(with_key(&north, rejection)).await.unwrap().into_inner().decision.unwrap();
-    assert_eq!((rejected.refusal, rejected.granted_points), (None, -70));
+    assert_eq!((rejected.refusal, rejected.reversed_points), (None, 70));
     assert_eq!(held(&mut desk, &north, "anna", 0).await, []);
     // Another's is as if it did not exist.
     let others = desk.release_held(with_key(&north, release("r-3", "s-1"))).await.unwrap().into_inner();
