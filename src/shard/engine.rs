@@ -189,7 +189,7 @@ impl Engine {
                 index,
                 nudged: false,
                 background_due_ns: i64::MIN,
-                quiet_from_ns: i64::MIN,
+                idle_waits: 0,
                 metrics: metrics.clone(),
                 sealed_ns: VecDeque::with_capacity(limits::WORKER_CHUNKS_IN_FLIGHT_MAX + 1),
             });
@@ -501,8 +501,8 @@ struct WorkerThread {
     nudged: bool,
     /// When the next step of what nobody waits for is due, on the monotonic clock.
     background_due_ns: i64,
-    /// From when on the queue counts as empty, on the monotonic clock.
-    quiet_from_ns: i64,
+    /// How often it waited in vain since the last command.
+    idle_waits: u32,
     metrics: Arc<Metrics>,
     /// When each chunk in flight was handed over.
     sealed_ns: VecDeque<i64>,
@@ -535,10 +535,10 @@ impl WorkerThread {
     fn background_step(&mut self, has_callers: bool) {
         let now_ns = self.clock.monotonic_ns();
         if has_callers {
-            self.quiet_from_ns = now_ns.saturating_add(limits::BACKGROUND_QUIET_NS);
+            self.idle_waits = 0;
         }
         // A worker that finds its queue empty for a moment is one whose callers wait for the others.
-        if now_ns < self.background_due_ns.min(self.quiet_from_ns) {
+        if self.idle_waits < limits::BACKGROUND_IDLE_WAITS && now_ns < self.background_due_ns {
             return;
         }
         if !(self.worker.is_taking_snapshot() || self.worker.may_sweep()) {
@@ -607,7 +607,7 @@ impl WorkerThread {
         }
     }
 
-    fn wait(&self) {
+    fn wait(&mut self) {
         // While a snapshot is taken, lots die or the ledger stops there is something to do without a message.
         let patience = if self.worker.is_taking_snapshot() || self.worker.is_sweeping() { 1 } else { 20 };
         let mut select = crossbeam::channel::Select::new();
@@ -617,7 +617,9 @@ impl WorkerThread {
                 select.recv(channel);
             }
         }
-        let _ = select.ready_timeout(Duration::from_millis(patience));
+        if select.ready_timeout(Duration::from_millis(patience)).is_err() {
+            self.idle_waits = self.idle_waits.saturating_add(1);
+        }
     }
 }
 
