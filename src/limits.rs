@@ -158,8 +158,8 @@ pub const SWEEP_RECORDS_MAX: usize = 16;
 /// Beside other work a worker takes steps of a sweep or a snapshot no more often than this: of accounts whose lots all
 /// die at one instant, two workers post a million in about a minute.
 pub const BACKGROUND_INTERVAL_NS: i64 = 2_000_000;
-/// A worker that has waited so often in vain, a millisecond each time, takes steps one after the other.
-pub const BACKGROUND_IDLE_WAITS: u32 = 50;
+/// A worker to which nothing has come for so long takes steps one after the other.
+pub const BACKGROUND_QUIET_NS: i64 = 50_000_000;
 
 /// Transactions on one page of a statement.
 pub const PAGE_SIZE_MAX: usize = 500;

@@ -24,7 +24,7 @@ use super::queue::{JobReceiver, JobSender, Rank, queue};
 use super::tickets::Tickets;
 use super::worker::{Shared, Worker, worker_of};
 use crate::access::keys::{KeyLog, Keys};
-use crate::clock::SharedClock;
+use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::ids::IdHasher;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::Chain;
@@ -189,7 +189,8 @@ impl Engine {
                 index,
                 nudged: false,
                 background_due_ns: i64::MIN,
-                idle_waits: 0,
+                quiet_from_ns: i64::MIN,
+                pace: SystemClock::new(),
                 metrics: metrics.clone(),
                 sealed_ns: VecDeque::with_capacity(limits::WORKER_CHUNKS_IN_FLIGHT_MAX + 1),
             });
@@ -499,10 +500,12 @@ struct WorkerThread {
     index: usize,
     /// A commit of nothing was asked for, to look at gated reads again.
     nudged: bool,
-    /// When the next step of what nobody waits for is due, on the monotonic clock.
+    /// When the next step of what nobody waits for is due, on the clock that paces them.
     background_due_ns: i64,
-    /// How often it waited in vain since the last command.
-    idle_waits: u32,
+    /// From when on the queue counts as empty, on the same clock.
+    quiet_from_ns: i64,
+    /// What paces the steps of what nobody waits for. The ledger's clock may be one that stands still.
+    pace: SystemClock,
     metrics: Arc<Metrics>,
     /// When each chunk in flight was handed over.
     sealed_ns: VecDeque<i64>,
@@ -533,12 +536,12 @@ impl WorkerThread {
     /// A small step of what nobody waits for. At intervals: what a step costs the committer, the disk and the
     /// housekeeper comes after it, and those who wait for an answer need them too.
     fn background_step(&mut self, has_callers: bool) {
-        let now_ns = self.clock.monotonic_ns();
+        let now_ns = self.pace.monotonic_ns();
         if has_callers {
-            self.idle_waits = 0;
+            self.quiet_from_ns = now_ns.saturating_add(limits::BACKGROUND_QUIET_NS);
         }
         // A worker that finds its queue empty for a moment is one whose callers wait for the others.
-        if self.idle_waits < limits::BACKGROUND_IDLE_WAITS && now_ns < self.background_due_ns {
+        if now_ns < self.background_due_ns.min(self.quiet_from_ns) {
             return;
         }
         if !(self.worker.is_taking_snapshot() || self.worker.may_sweep()) {
@@ -607,7 +610,7 @@ impl WorkerThread {
         }
     }
 
-    fn wait(&mut self) {
+    fn wait(&self) {
         // While a snapshot is taken, lots die or the ledger stops there is something to do without a message.
         let patience = if self.worker.is_taking_snapshot() || self.worker.is_sweeping() { 1 } else { 20 };
         let mut select = crossbeam::channel::Select::new();
@@ -617,9 +620,7 @@ impl WorkerThread {
                 select.recv(channel);
             }
         }
-        if select.ready_timeout(Duration::from_millis(patience)).is_err() {
-            self.idle_waits = self.idle_waits.saturating_add(1);
-        }
+        let _ = select.ready_timeout(Duration::from_millis(patience));
     }
 }
 
