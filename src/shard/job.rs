@@ -26,7 +26,8 @@ pub struct ClaimedIds {
     pub transaction: IdKey,
     /// The receipt (of an accrual) or the original that is reversed; the transaction id again where there is neither.
     pub subject: IdKey,
-    /// The receipt that becomes free again when a reversal is durable.
+    /// What becomes free again when the command is durable: the receipt of a reversal, an identifier that is unlinked; of
+    /// a capture or a void, the name under which the last of them is found.
     pub freed: Option<IdKey>,
 }
 

@@ -149,7 +149,7 @@ impl Question {
             let mut nearest = None;
             for seq in &seen {
                 let account = model.account_at(&self.account, *seq).filter(|_| *seq > 0).unwrap_or(&unopened);
-                let expected = judge_most(&about(account), judge)?;
+                let expected = judge_most(&about(&account.with_places(posted_at)), judge)?;
                 if found.refusal == Some(Refusal::BalanceLimitExceeded) && expected.balance_after > balance_max {
                     return Ok(());
                 }
@@ -169,9 +169,11 @@ impl Question {
         let mut nearest = None;
         for seq in seen {
             let state = model.account_at(&self.account, seq).filter(|_| seq > 0);
-            let account = state.unwrap_or(&unopened);
+            let account = state.unwrap_or(&unopened).with_places(posted_at);
             let mut rooms = Rooms::new(&uses);
-            let mut expected = judge(&about(account), Some(&mut rooms))?;
+            let mut expected = judge(&about(&account), Some(&mut rooms))?;
+            let ended = account.ended(posted_at, issuers);
+            expected.ended = ended.into_iter().map(|(name, _)| name.clone()).collect();
             expected.opens_account = state.is_none();
             expected.left = None;
             if expected.balance_after <= balance_max && expected == found {

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use crate::support::{House, assert_forbidden, assert_nobody, call, grant, usual};
 
 /// What each role may call, written down a second time: a letter for each, in the order of [`Role::ALL`].
-const EXPECTED: [(&str, &str); 44] = [
+const EXPECTED: [(&str, &str); 47] = [
     ("LedgerService/Quote", "TGB----"),
     ("LedgerService/QuoteBatch", "TGB----"),
     ("LedgerService/Accrue", "TGB----"),
@@ -22,6 +22,9 @@ const EXPECTED: [(&str, &str); 44] = [
     ("LedgerService/Reverse", "TGB----"),
     ("LedgerService/CommandStream", "-GB----"),
     ("LedgerService/Redeem", "-GB----"),
+    ("LedgerService/Authorize", "-GB----"),
+    ("LedgerService/Capture", "-GB----"),
+    ("LedgerService/Void", "-GB----"),
     ("LedgerService/RecordActivity", "-GB----"),
     ("LedgerService/GetBalance", "-GB--U-"),
     ("LedgerService/GetTransaction", "-GB----"),

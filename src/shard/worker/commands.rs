@@ -296,6 +296,9 @@ pub fn event_time(command: &Command, posted_at: TimestampNs) -> TimestampNs {
         | CommandKind::Load(_)
         | CommandKind::Operate(_)
         | CommandKind::Link(_)
+        | CommandKind::Authorize(_)
+        | CommandKind::Capture(_)
+        | CommandKind::Void(_)
         | CommandKind::Expire => posted_at,
     }
 }
