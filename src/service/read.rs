@@ -161,7 +161,8 @@ impl Edge {
         self.check_deadline(caller)?;
         let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
         let read_at = view.read_at;
-        let account = &*view.account.settled(read_at);
+        let settled = view.account.settled(read_at);
+        let account = &*settled;
         let wanted = |name: &str| request.wallet.is_empty() || request.wallet == name;
         let program = view.program.as_deref();
         let sight = Sight::of(&caller.principal, program, read_at);
@@ -258,7 +259,8 @@ fn wallet_ids(count: usize) -> impl Iterator<Item = WalletId> {
 
 /// The balances of all wallets of the programme, in its order, without their lots.
 fn wallet_balances(program: &Program, account: &Account, at: TimestampNs) -> Vec<wire::WalletBalance> {
-    let account = &*account.settled(at);
+    let settled = account.settled(at);
+    let account = &*settled;
     let balance = |id| {
         let totals = account.wallet_totals(id);
         let expiring = expiring_next(account, id, at);

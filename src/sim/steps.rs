@@ -6,7 +6,7 @@
 use super::clients::{Begun, Verified};
 use super::dice::Dice;
 use super::edge::{Answer, Told};
-use super::facts::{Posting, Request};
+use super::facts::{Action, Posting, Request};
 use super::freezes::Frozen;
 use super::life::{Life, Simulation};
 use super::machine::{Machine, Message, Trouble};

@@ -207,7 +207,7 @@ tables! {
         capture b 2 id=c                                -> captured 2, 3 left
         lots m1                                         -> 1 north 36h
         capture b 1 final                               -> captured 1, 2 back
-        lots m1                                         -> 2 north 36h, 1 north 36h
+        lots m1                                         -> 2 north 12h, 1 north 36h
     "
 
     a_frozen_account_is_not_captured_from(Setup::default(), [plain()]) "

@@ -89,7 +89,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn refused(refusal: Refusal) -> Self {
+    pub fn refused(refusal: Refusal) -> Self {
         let outcome = tallystick::ledger::decision::Outcome::Refused(refusal);
         Self {
             decision: Decision { outcome, ..Decision::default() },
