@@ -117,7 +117,7 @@ impl IdHasher {
         self.named(KIND_RESTORATION, &[partner], &expiry.0.to_le_bytes())
     }
 
-    /// The name of "the last capture or void of this transaction". Nobody claims it: it is entered as given back.
+    /// The name of "the last capture or void of this transaction". Nobody claims it.
     #[must_use]
     pub fn capture(&self, partner: &str, authorization_transaction_id: &str) -> IdKey {
         self.named(KIND_CAPTURE, &[partner, authorization_transaction_id], &[])

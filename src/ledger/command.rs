@@ -222,6 +222,13 @@ pub struct Granted {
 }
 
 impl CommandKind {
+    /// Whether what the command enters in the index of ids beside its claims is free from then on. A capture and a void
+    /// enter a name that nobody claims, for the last of them to be found.
+    #[must_use]
+    pub fn frees(&self) -> bool {
+        self.authorization().is_none()
+    }
+
     /// The authorization that is captured or voided.
     #[must_use]
     pub fn authorization(&self) -> Option<&AuthorizationOf> {

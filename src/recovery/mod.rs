@@ -455,7 +455,7 @@ fn enter_ids(ids: &IdIndex, hasher: &IdHasher, dictionary: &Dictionary, position
     if entry.decision.refusal().is_none() {
         ids.insert(keys.subject, taken);
         if let Some(receipt) = keys.freed {
-            ids.insert(receipt, IdEntry { position, freed: true });
+            ids.insert(receipt, IdEntry { position, freed: entry.command.kind.frees() });
         }
     }
 }

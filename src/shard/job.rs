@@ -26,8 +26,9 @@ pub struct ClaimedIds {
     pub transaction: IdKey,
     /// The receipt (of an accrual) or the original that is reversed; the transaction id again where there is neither.
     pub subject: IdKey,
-    /// What becomes free again when the command is durable: the receipt of a reversal, an identifier that is unlinked; of
-    /// a capture or a void, the name under which the last of them is found.
+    /// What is entered without a claim when the command is durable. It becomes free again: the receipt of a reversal, an
+    /// identifier that is unlinked; or not, being the name under which the last capture or void is found: see
+    /// [`CommandKind::frees`].
     pub freed: Option<IdKey>,
 }
 
