@@ -132,6 +132,7 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         "a void gave back what captures had left",
         "the time of an authorization ran out",
         "what was given back died at once",
+        "a sweep posted the end of an authorization",
     ];
     for situation in situations {
         assert!(reached.contains_key(situation), "{situation} is missing from {reached:?}");

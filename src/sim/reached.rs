@@ -39,6 +39,9 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
     }
     note_reviews(report, posting, model);
     note_asides(report, verdict);
+    if posting.action == Action::Expire && !verdict.ended.is_empty() {
+        report.reach("a sweep posted the end of an authorization");
+    }
     note_caps(report, verdict, model);
     note_terms(report, posting, model);
     note_rewards(report, posting, model);
