@@ -313,7 +313,7 @@ mod tests {
     fn account() -> Account {
         let mut account = Account { lots: vec![Lot { key: key(200), remaining: 5 }], ..Account::default() };
         let taken = [(key(100), 7), (key(200), 3)];
-        let set_aside = |(key, units)| LotChange { key, delta: -units, movement: Movement::SetAside };
+        let set_aside = |(key, units): (LotKey, Units)| LotChange { key, delta: -units, movement: Movement::SetAside };
         let begins = AuthorizationChange::Begins(name(), TimestampNs(150));
         let changes = AuthorizationChanges { ended: Vec::new(), own: Some(begins) };
         let effects = Effects {

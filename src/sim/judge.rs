@@ -571,6 +571,7 @@ mod tests {
             partners: Vec::new(),
             late_limit_days: 30,
             future_skew_seconds: 60,
+            hold_minutes: 60,
         }
     }
 
