@@ -88,6 +88,18 @@ pub const EXPIRED_LOTS_POSTED_MAX: usize = 64;
 pub const LOADED_LOTS_MAX: usize = 1_024;
 /// Transactions of one account that caps hold for review at a time.
 pub const HELD_TRANSACTIONS_MAX: usize = 1_024;
+/// Authorizations of one account that are open at a time.
+pub const AUTHORIZATIONS_MAX: usize = 64;
+/// Lots from which the open authorizations of one account have set units aside, counted for each.
+pub const AUTHORIZED_LOTS_MAX: usize = 512;
+/// Lots that one restoration brings back: those that died in their place, and those that died when they were given back.
+pub const RESTORED_LOTS_MAX: usize = EXPIRED_LOTS_POSTED_MAX + AUTHORIZED_LOTS_MAX;
+/// How long units stay set aside when the programme does not say: an hour.
+pub const HOLD_MINUTES_DEFAULT: i64 = 60;
+/// Longest time for which a programme may let units be set aside: 30 days.
+pub const HOLD_MINUTES_MAX: i64 = 43_200;
+/// The same in seconds, in which a caller states it.
+pub const HOLD_SECONDS_MAX: i64 = HOLD_MINUTES_MAX * 60;
 /// Accounts with something held that one look at a shard goes over.
 pub const HELD_ACCOUNTS_LOOKED_AT_MAX: usize = 4_096;
 /// Longest reason code of an operator, in bytes.
@@ -177,6 +189,12 @@ const _: () = assert!(SHARD_COUNT_DEFAULT <= SHARD_COUNT_MAX, "the default must 
 const _: () = assert!(WORKER_BATCH_COMMANDS_MAX <= WORKER_QUEUE_DEPTH_MAX, "a batch is drained from the queue");
 const _: () = assert!(BATCH_COMMANDS_MAX <= STREAM_IN_FLIGHT_MAX, "a message of a stream can be started");
 const _: () = assert!(CLAIM_WINDOW_COMMANDS <= WORKER_BATCH_COMMANDS_MAX, "a window fits a batch for one worker");
+const _: () = assert!(HOLD_MINUTES_DEFAULT <= HOLD_MINUTES_MAX, "the default must be allowed");
+const _: () = assert!(
+    // Each lot that is given back can die with the same record, beside dead lots and what the command itself changes.
+    EXPIRED_LOTS_POSTED_MAX + 2 * AUTHORIZED_LOTS_MAX + LOADED_LOTS_MAX <= LOT_CHANGES_MAX,
+    "what has ended and an opening balance fit one record"
+);
 const _: () = assert!(PROGRAM_WALLETS_MAX <= 256, "a wallet's index is a byte");
 const _: () = assert!(PROGRAM_NAME_BYTES_MAX <= SYMBOL_BYTES_MAX, "names are interned");
 const _: () = assert!(LATE_LIMIT_DAYS_DEFAULT <= LATE_LIMIT_DAYS_MAX, "the default must be allowed");

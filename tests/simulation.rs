@@ -123,6 +123,16 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         "a shared cap held",
         "units went back to a budget",
         "units went back to a shared cap",
+        "units were set aside",
+        "units that were set aside were captured",
+        "an authorization was captured in part",
+        "an authorization was captured to its end",
+        "a final capture gave units back",
+        "an authorization was voided",
+        "a void gave back what captures had left",
+        "the time of an authorization ran out",
+        "what was given back died at once",
+        "a sweep posted the end of an authorization",
     ];
     for situation in situations {
         assert!(reached.contains_key(situation), "{situation} is missing from {reached:?}");

@@ -85,6 +85,12 @@ pub const ACCRUE: Row = row("/tallystick.v1.LedgerService/Accrue", CHECKOUT, Rea
 pub const REVERSE: Row = row("/tallystick.v1.LedgerService/Reverse", CHECKOUT, Reach::Original);
 /// The row of redemptions.
 pub const REDEEM: Row = row("/tallystick.v1.LedgerService/Redeem", PARTNER, Reach::Partner);
+/// The row of authorizations.
+pub const AUTHORIZE: Row = row("/tallystick.v1.LedgerService/Authorize", PARTNER, Reach::Partner);
+/// The row of captures.
+pub const CAPTURE: Row = row("/tallystick.v1.LedgerService/Capture", PARTNER, Reach::Partner);
+/// The row of voids.
+pub const VOID: Row = row("/tallystick.v1.LedgerService/Void", PARTNER, Reach::Partner);
 /// The row of activities.
 pub const RECORD_ACTIVITY: Row = row("/tallystick.v1.LedgerService/RecordActivity", PARTNER, Reach::Partner);
 /// The row of enrolments.
@@ -106,6 +112,9 @@ pub const TABLE: &[Row] = &[
     REVERSE,
     row("/tallystick.v1.LedgerService/CommandStream", PARTNER, Reach::EachCommand),
     REDEEM,
+    AUTHORIZE,
+    CAPTURE,
+    VOID,
     RECORD_ACTIVITY,
     row("/tallystick.v1.LedgerService/GetBalance", PARTNER_OR_AUDITOR, Reach::Everywhere),
     row("/tallystick.v1.LedgerService/GetTransaction", PARTNER, Reach::Transactions),

@@ -17,7 +17,7 @@ use crate::journal::record::{
     Entry, EntryHeader, Opening, PreviousRecord, Publication, Record, decode, encode_control, encode_entry,
 };
 use crate::ledger::ENGINE_VERSION;
-use crate::ledger::command::{Basket, Command, CommandKind, Reversal};
+use crate::ledger::command::{AuthorizationOf, Basket, Command, CommandKind, Reversal};
 use crate::ledger::decision::{CellUse, Decision};
 use crate::ledger::draws::{self, Draw};
 use crate::ledger::freeze::FreezeChange;
@@ -261,6 +261,9 @@ impl<'a> Judge<'a> {
         if let CommandKind::Operate(operation) = &entry.command.kind {
             self.check_operation(view, &entry, &operation.order, place)?;
         }
+        if let Some(of) = entry.command.kind.authorization() {
+            self.check_authorization(view, &entry, of, place)?;
+        }
         self.decide_again(view, &entry, &program, place)?;
         let header = EntryHeader { previous: entry.previous, account: entry.account, posted_at: entry.posted_at };
         self.bytes.clear();
@@ -327,6 +330,23 @@ impl<'a> Judge<'a> {
             return fail(format!("what it takes back is not what the accrual at position {position} granted"));
         }
         Ok(())
+    }
+
+    /// The authorization that is captured or voided is there, and is what the command says.
+    fn check_authorization(
+        &self,
+        view: &RecordView<'_>,
+        entry: &Entry,
+        of: &AuthorizationOf,
+        place: Place,
+    ) -> Result<(), Finding> {
+        let position = of.position;
+        let original = self.original(view, entry, position, place)?;
+        if original.authorization(position).as_ref() == Some(of) && original.command.partner == entry.command.partner {
+            return Ok(());
+        }
+        let sentence = format!("the record at position {position} is not the authorization that it is about");
+        Err(place.finding(FindingClass::Reversal, sentence))
     }
 
     /// The earlier record of the same account that a command is about.
@@ -469,7 +489,7 @@ impl<'a> Judge<'a> {
             let shard = &world.shards[index];
             let held = shard.packed(number).map_or(0, |packed| {
                 world.unpacked.load(shard.id, number, packed);
-                world.unpacked.account.lots.iter().map(|lot| i128::from(lot.remaining)).sum()
+                world.unpacked.account.holdings().map(|(_, units)| i128::from(units)).sum()
             });
             let owed: i128 = sides.iter().map(|(issuer, wallet)| shard.partners.issuer(*issuer, *wallet).balance).sum();
             held + owed
@@ -547,7 +567,11 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
         CommandKind::Operate(operation) => operation_fits(operation),
         // Whoever looks the identifier up believes the record.
         CommandKind::Link(linking) => is_known(&linking.kind) && *linking.account_id == *command.account_id,
-        CommandKind::Reverse(_) | CommandKind::Redeem(_) | CommandKind::Expire => true,
+        CommandKind::Capture(_) | CommandKind::Void(_) => {
+            let of = command.kind.authorization();
+            of.is_some_and(|of| (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&of.transaction_id.len()))
+        }
+        CommandKind::Reverse(_) | CommandKind::Redeem(_) | CommandKind::Authorize(_) | CommandKind::Expire => true,
     };
     if id_fits && kind_fits && is_known(&command.partner) {
         return Ok(());
@@ -591,6 +615,7 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         same("the levels", recorded.tier == decided.tier),
         same("the lots", recorded.effects.lots == decided.effects.lots),
         same("the units held", recorded.effects.held == decided.effects.held),
+        same("the units set aside", recorded.effects.authorizations == decided.effects.authorizations),
         same("the identifiers", recorded.effects.identifier == decided.effects.identifier),
     ];
     fields.into_iter().flatten().next().unwrap_or_else(|| "its effects are not what they should be".to_owned())
@@ -599,8 +624,10 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
 /// What accounts hold of each issuer's units, by wallet.
 fn held_of_issuers(world: &World) -> BTreeMap<(SymbolId, WalletId), i128> {
     let mut held = BTreeMap::new();
-    for lot in world.shards.iter().flat_map(|shard| shard.accounts()).flat_map(|account| account.lots) {
-        *held.entry((lot.key.issuer, lot.key.wallet)).or_insert(0) += i128::from(lot.remaining);
+    for account in world.shards.iter().flat_map(|shard| shard.accounts()) {
+        for (key, units) in account.holdings() {
+            *held.entry((key.issuer, key.wallet)).or_insert(0) += i128::from(units);
+        }
     }
     held
 }

@@ -73,7 +73,7 @@ impl Once {
         if keys.subject != keys.transaction {
             self.take(keys.subject, place, || subject_of(&entry.command.kind).to_owned())?;
         }
-        if let Some(receipt) = keys.freed.filter(|receipt| self.is_ours(*receipt)) {
+        if let Some(receipt) = keys.freed.filter(|receipt| entry.command.kind.frees() && self.is_ours(*receipt)) {
             self.uses.insert(receipt, Use::Freed);
         }
         Ok(())

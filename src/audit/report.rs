@@ -162,6 +162,12 @@ pub struct KindCounts {
     pub redemptions: u64,
     /// Redemptions that were refused on record.
     pub refused_redemptions: u64,
+    /// Granted authorizations: units were set aside.
+    pub authorizations: u64,
+    /// Granted captures: units that were set aside were burned.
+    pub captures: u64,
+    /// Voids: units that were set aside were given back.
+    pub voids: u64,
     /// Activities, those that earned nothing included.
     pub activities: u64,
     /// Changes of what is known of accounts.
@@ -207,12 +213,18 @@ impl KindCounts {
             (CommandKind::Load(_), false) => &mut self.loadings,
             (CommandKind::Operate(_), false) => &mut self.operations,
             (CommandKind::Link(_), false) => &mut self.linkings,
+            (CommandKind::Authorize(_), false) => &mut self.authorizations,
+            (CommandKind::Capture(_), false) => &mut self.captures,
+            (CommandKind::Void(_), false) => &mut self.voids,
             (
                 CommandKind::Act(_)
                 | CommandKind::Enrol(_)
                 | CommandKind::Load(_)
                 | CommandKind::Operate(_)
-                | CommandKind::Link(_),
+                | CommandKind::Link(_)
+                | CommandKind::Authorize(_)
+                | CommandKind::Capture(_)
+                | CommandKind::Void(_),
                 true,
             ) => &mut self.other_refusals,
             (CommandKind::Expire, _) => &mut self.expiries,
@@ -229,7 +241,8 @@ impl KindCounts {
     #[must_use]
     pub fn total(&self) -> u64 {
         let earned_and_burned = self.accruals + self.reversals + self.redemptions + self.activities + self.loadings;
-        let accepted = earned_and_burned + self.enrolments + self.operations + self.linkings;
+        let set_aside = self.authorizations + self.captures + self.voids;
+        let accepted = earned_and_burned + set_aside + self.enrolments + self.operations + self.linkings;
         let defined = self.symbols + self.items + self.programs + self.keys + self.freezes + self.proposals;
         accepted + self.expiries + self.openings + defined + self.refusals()
     }

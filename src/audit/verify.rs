@@ -13,7 +13,8 @@
 //! 5. *Decision*: every command is decided again, with the room in budgets that its record says it found, and the whole
 //!    decision is compared: outcome, rules of the lines, clips, uses, counters, lot, balance.
 //! 6. *Reversals*: the original lies before, is a granted accrual of the same account, partner and transaction id, and
-//!    did what the reversal undoes. So of a review, what was held; and of a restoration, what died.
+//!    did what the reversal undoes. So of a review, what was held; of a restoration, what died; and of a capture or a
+//!    void, the authorization.
 //! 7. *Once*: no transaction id of a partner occurs twice; no accrual is reversed twice, nothing held is
 //!    released twice, no expiry comes back twice; a receipt earns again only after
 //!    it was reversed.
@@ -42,6 +43,7 @@ pub use super::report::{Finding, FindingClass, KindCounts, SnapshotCheck, Verify
 use crate::journal::log::StoreJournal;
 use crate::journal::record::{Record, decode};
 use crate::journal::{Journal, JournalError};
+use crate::ledger::account::Account;
 use crate::ledger::digest::Digest;
 use crate::ledger::types::{Position, WalletId};
 use crate::recovery::identity::{Identity, IdentityError};
@@ -214,11 +216,14 @@ fn wallets(world: &World) -> Vec<WalletSum> {
     let sum_of = |(index, wallet): (usize, &crate::ledger::program::Wallet)| {
         let ours = |id: WalletId| usize::from(id.0) == index;
         let accounts = world.shards.iter().flat_map(|shard| shard.accounts());
-        let lots = accounts.flat_map(|account| account.lots).filter(|lot| ours(lot.key.wallet));
+        let held = |account: Account| -> i128 {
+            let ours = account.holdings().filter(|(key, _)| ours(key.wallet));
+            ours.map(|(_, units)| i128::from(units)).sum()
+        };
         let issuers = || partners.iter().filter(|((_, id), _)| ours(*id)).map(|(_, partner)| partner);
         WalletSum {
             wallet: wallet.name.clone(),
-            outstanding_units: lots.map(|lot| i128::from(lot.remaining)).sum(),
+            outstanding_units: accounts.map(held).sum(),
             issued_units: issuers().map(|partner| partner.issued).sum(),
             reversed_units: issuers().map(|partner| partner.reversed).sum(),
             redeemed_units: issuers().map(|partner| partner.redeemed).sum(),

@@ -101,6 +101,18 @@ impl LedgerService for Echo {
         nothing()
     }
 
+    async fn authorize(&self, _: Request<wire::AuthorizeRequest>) -> Result<Response<wire::AuthorizeResponse>, Status> {
+        nothing()
+    }
+
+    async fn capture(&self, _: Request<wire::CaptureRequest>) -> Result<Response<wire::CaptureResponse>, Status> {
+        nothing()
+    }
+
+    async fn void(&self, _: Request<wire::VoidRequest>) -> Result<Response<wire::VoidResponse>, Status> {
+        nothing()
+    }
+
     async fn record_activity(
         &self,
         _: Request<wire::RecordActivityRequest>,

@@ -21,6 +21,7 @@ const KIND_RECEIPT: u8 = 2;
 const KIND_REVERSAL: u8 = 3;
 const KIND_RELEASE: u8 = 20;
 const KIND_RESTORATION: u8 = 21;
+const KIND_CAPTURE: u8 = 40;
 const KIND_MEMBER: u8 = 4;
 const KIND_IDENTIFIER: u8 = 5;
 
@@ -114,6 +115,12 @@ impl IdHasher {
     #[must_use]
     pub fn restoration(&self, partner: &str, expiry: Position) -> IdKey {
         self.named(KIND_RESTORATION, &[partner], &expiry.0.to_le_bytes())
+    }
+
+    /// The name of "the last capture or void of this transaction". Nobody claims it.
+    #[must_use]
+    pub fn capture(&self, partner: &str, authorization_transaction_id: &str) -> IdKey {
+        self.named(KIND_CAPTURE, &[partner, authorization_transaction_id], &[])
     }
 
     /// Whom a caller means by a member of an account: half of a name, never [`MemberKey::NONE`].

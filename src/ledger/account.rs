@@ -3,6 +3,7 @@
 //! What must stay true: no lot is negative (invariant 4); a counter is never negative; the account's `seq` is the
 //! number of the last record that changed it, so that replay over a snapshot skips what the account already has.
 
+use super::authorization::Authorization;
 use super::decision::{CounterChange, Effects, LotChange, LotKey, Movement, TotalsChange};
 use super::held::HeldTransaction;
 use super::types::{
@@ -97,6 +98,8 @@ pub struct Profile {
     pub remainder: Option<(ProgramVersion, i64)>,
     /// Transactions whose units a cap holds back, ascending by partner and id.
     pub held: Vec<HeldTransaction>,
+    /// What partners have set aside, ascending by partner and id. At most [`limits::AUTHORIZATIONS_MAX`].
+    pub authorizations: Vec<Authorization>,
 }
 
 /// The holder of balances.
@@ -123,10 +126,15 @@ pub struct Account {
 }
 
 impl Account {
-    /// Units of a wallet that are alive at the instant.
+    /// Units of a wallet that are alive at the instant, those that are set aside included.
     #[must_use]
     pub fn balance(&self, wallet: WalletId, at: TimestampNs) -> Units {
-        self.alive(wallet, at).map(|lot| lot.remaining).sum()
+        let in_lots: Units = self.alive(wallet, at).map(|lot| lot.remaining).sum();
+        if self.authorizations().is_empty() {
+            return in_lots;
+        }
+        let back = self.given_back(wallet, at).filter(|(key, _)| key.is_alive(at));
+        in_lots + self.set_aside(wallet, at) + back.map(|(_, units)| *units).sum::<Units>()
     }
 
     /// The segments that the account is in, ascending.
@@ -141,7 +149,7 @@ impl Account {
         self.profile.as_ref().map_or(&[], |profile| &profile.identifiers)
     }
 
-    /// Lots of a wallet that are alive at the instant.
+    /// Lots of a wallet that are alive at the instant. What is set aside lies in none.
     pub fn alive(&self, wallet: WalletId, at: TimestampNs) -> impl Iterator<Item = &Lot> {
         self.lots.iter().filter(move |lot| lot.key.wallet == wallet && lot.key.is_alive(at))
     }
@@ -149,14 +157,17 @@ impl Account {
     /// Units of a wallet that can be spent at the instant: alive and not pending.
     #[must_use]
     pub fn available(&self, wallet: WalletId, at: TimestampNs) -> Units {
-        self.alive(wallet, at).filter(|lot| lot.key.is_available(at)).map(|lot| lot.remaining).sum()
+        let in_lots = self.alive(wallet, at).filter(|lot| lot.key.is_available(at)).map(|lot| lot.remaining);
+        let back = self.given_back(wallet, at).filter(|(key, _)| key.is_available(at)).map(|(_, units)| *units);
+        in_lots.chain(back).sum()
     }
 
     /// Units of a wallet that are dead at the instant though their expiry is not posted.
     #[must_use]
     pub fn unposted_expiry(&self, wallet: WalletId, at: TimestampNs) -> Units {
         let dead = self.lots.iter().filter(|lot| lot.key.wallet == wallet && !lot.key.is_alive(at));
-        dead.map(|lot| lot.remaining).sum()
+        let back = self.given_back(wallet, at).filter(|(key, _)| !key.is_alive(at)).map(|(_, units)| *units);
+        dead.map(|lot| lot.remaining).chain(back).sum()
     }
 
     /// The value of a counter; 0 when it was never moved.
@@ -258,6 +269,7 @@ impl Account {
             && effects.counters.iter().enumerate().all(counter_fits)
             && effects.segments.len() <= 2 * limits::SEGMENT_CHANGES_MAX
             && effects.held.as_deref().is_none_or(|change| self.accepts_held(change, effects))
+            && self.accepts_authorizations(effects)
     }
 
     fn find_counter(&self, counter: SymbolId, period: i32) -> Result<usize, usize> {
@@ -276,7 +288,7 @@ impl Account {
             Movement::Burn => (&mut totals.redeemed, -delta),
             Movement::Expire => (&mut totals.expired, -delta),
             Movement::Reverse => (&mut totals.reversed, -delta),
-            Movement::Extend | Movement::Release => (&mut totals.granted, 0),
+            Movement::Extend | Movement::Release | Movement::SetAside | Movement::GiveBack => (&mut totals.granted, 0),
             Movement::Restore => (&mut totals.expired, -delta),
         };
         *total = total.saturating_add(units);

@@ -21,7 +21,8 @@ pub struct Command {
     pub partner: SymbolId,
     /// The identifier by which the caller named the account, if it did not state its id.
     pub named_by: Option<IdentifierKey>,
-    /// Which member of the account it is about, for a basket, an activity or a redemption that says so.
+    /// Which member of the account it is about, for a basket, an activity, a redemption or an
+    /// authorization that says so.
     pub member: MemberKey,
     /// What is asked.
     pub kind: CommandKind,
@@ -46,7 +47,14 @@ pub enum CommandKind {
     Operate(Box<Operation>),
     /// Have an identifier point to the account, or no longer.
     Link(Linking),
-    /// Post the expiry of lots that are dead. Sent by the ledger itself, under no id.
+    /// Set units aside.
+    Authorize(SettingAside),
+    /// Burn units that are set aside.
+    Capture(Capture),
+    /// Give back what is set aside.
+    Void(AuthorizationOf),
+    /// Post the expiry of lots that are dead, and the end of authorizations whose time has run out. Sent by the ledger
+    /// itself, under no id.
     #[default]
     Expire,
 }
@@ -94,6 +102,42 @@ pub struct Redemption {
     pub wallet: WalletId,
     /// 1 to [`crate::limits::UNITS_MAX`].
     pub units: Units,
+}
+
+/// A request to set units of a wallet aside, in the order in which they would be burned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SettingAside {
+    /// The wallet.
+    pub wallet: WalletId,
+    /// 1 to [`crate::limits::UNITS_MAX`].
+    pub units: Units,
+    /// For how long, if not as long as the programme allows; never longer. 1 to
+    /// [`crate::limits::HOLD_SECONDS_MAX`].
+    pub hold_seconds: Option<u32>,
+}
+
+/// An authorization that a command is about, as its record says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthorizationOf {
+    /// The caller's id of it.
+    pub transaction_id: Box<str>,
+    /// The position of its record.
+    pub position: Position,
+    /// The wallet.
+    pub wallet: WalletId,
+    /// When its time runs out.
+    pub ends_at: TimestampNs,
+}
+
+/// A request to burn units that are set aside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capture {
+    /// The authorization.
+    pub of: AuthorizationOf,
+    /// 1 to [`crate::limits::UNITS_MAX`].
+    pub units: Units,
+    /// Whether what is left afterwards is given back.
+    pub is_final: bool,
 }
 
 /// Something that a member did besides buying.
@@ -178,6 +222,23 @@ pub struct Granted {
 }
 
 impl CommandKind {
+    /// Whether what the command enters in the index of ids beside its claims is free from then on. A capture and a void
+    /// enter a name that nobody claims, for the last of them to be found.
+    #[must_use]
+    pub fn frees(&self) -> bool {
+        self.authorization().is_none()
+    }
+
+    /// The authorization that is captured or voided.
+    #[must_use]
+    pub fn authorization(&self) -> Option<&AuthorizationOf> {
+        match self {
+            Self::Capture(capture) => Some(&capture.of),
+            Self::Void(of) => Some(of),
+            _ => None,
+        }
+    }
+
     /// The cells that the command gives back to: those that its original drew on. Empty where nothing is taken back.
     #[must_use]
     pub fn returns_to(&self) -> &[CellUse] {
@@ -231,6 +292,19 @@ impl Command {
             }
             (CommandKind::Link(ours), CommandKind::Link(theirs)) if ours.links == theirs.links => {
                 first_of([("identifier", (ours.kind, ours.key) == (theirs.kind, theirs.key))])
+            }
+            (CommandKind::Authorize(ours), CommandKind::Authorize(theirs)) => first_of([
+                ("wallet", ours.wallet == theirs.wallet),
+                ("points", ours.units == theirs.units),
+                ("hold_seconds", ours.hold_seconds == theirs.hold_seconds),
+            ]),
+            (CommandKind::Capture(ours), CommandKind::Capture(theirs)) => first_of([
+                ("authorization_transaction_id", ours.of.transaction_id == theirs.of.transaction_id),
+                ("points", ours.units == theirs.units),
+                ("final_capture", ours.is_final == theirs.is_final),
+            ]),
+            (CommandKind::Void(ours), CommandKind::Void(theirs)) => {
+                first_of([("authorization_transaction_id", ours.transaction_id == theirs.transaction_id)])
             }
             (CommandKind::Expire, CommandKind::Expire) => None,
             _ => Some("command".to_owned()),

@@ -3,11 +3,12 @@
 //! What must stay true: [`Decision::effects`] alone changes state, so that replay needs no rules; a refusal has no
 //! effects; [`Refusal`]'s numbers are permanent and appear in the journal and on the wire.
 
+use super::authorization::AuthorizationChanges;
 use super::held::HeldChange;
 use super::program::{BonusIndex, LineClass, RuleIndex};
-use super::types::{
-    CellId, Day, IdentifierKey, MemberKey, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId,
-};
+use super::types::{CellId, Day, IdentifierKey, MemberKey, MonthDay, ProgramVersion, SymbolId, Units, WalletId};
+
+pub use super::lot::{LotChange, LotKey, Movement};
 
 /// Why a command was refused. Numbers are permanent; a retired one stays reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,8 +48,8 @@ pub enum Refusal {
     NameLimitReached = 16,
     /// The account has fewer units than are to be taken.
     InsufficientBalance = 17,
-    /// The account would have more segments, lots, counted members, identifiers or transactions held for review than an
-    /// account can.
+    /// The account would have more segments, lots, counted members, identifiers, transactions held for review or units set
+    /// aside for partners than an account can.
     AccountLimitReached = 18,
     /// The transaction exists but no cap holds its units.
     NotHeld = 19,
@@ -76,6 +77,14 @@ pub enum Refusal {
     EarnNotPermitted = 32,
     /// The partner does not take units of the wallet, or not now.
     BurnNotPermitted = 33,
+    /// The partner has set nothing aside under the id.
+    AuthorizationUnknown = 40,
+    /// The authorization was captured to its end, or voided.
+    AuthorizationClosed = 41,
+    /// The time of the authorization has run out.
+    AuthorizationExpired = 42,
+    /// Fewer units are set aside than are to be captured.
+    CaptureExceedsAuthorization = 43,
 }
 
 /// What a caller does about a refusal.
@@ -91,7 +100,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -123,6 +132,10 @@ impl Refusal {
         Self::StoreUnknown,
         Self::EarnNotPermitted,
         Self::BurnNotPermitted,
+        Self::AuthorizationUnknown,
+        Self::AuthorizationClosed,
+        Self::AuthorizationExpired,
+        Self::CaptureExceedsAuthorization,
     ];
 
     /// The permanent number.
@@ -173,7 +186,11 @@ impl Refusal {
             | Self::PartnerUnknown
             | Self::StoreUnknown
             | Self::EarnNotPermitted
-            | Self::BurnNotPermitted => false,
+            | Self::BurnNotPermitted
+            | Self::AuthorizationUnknown
+            | Self::AuthorizationClosed
+            | Self::AuthorizationExpired
+            | Self::CaptureExceedsAuthorization => false,
         }
     }
 
@@ -191,7 +208,8 @@ impl Refusal {
             | Self::IdentifierTaken
             | Self::IdentifierUnknown
             | Self::PartnerUnknown
-            | Self::BurnNotPermitted => RetryAdvice::SameId,
+            | Self::BurnNotPermitted
+            | Self::AuthorizationUnknown => RetryAdvice::SameId,
             Self::TransactionIdReused
             | Self::BalanceLimitExceeded
             | Self::InsufficientBalance
@@ -211,7 +229,10 @@ impl Refusal {
             | Self::NotRestorable
             | Self::AlreadyRestored
             | Self::StoreUnknown
-            | Self::EarnNotPermitted => RetryAdvice::Never,
+            | Self::EarnNotPermitted
+            | Self::AuthorizationClosed
+            | Self::AuthorizationExpired
+            | Self::CaptureExceedsAuthorization => RetryAdvice::Never,
         }
     }
 
@@ -248,7 +269,11 @@ impl Refusal {
             | Self::PartnerUnknown
             | Self::StoreUnknown
             | Self::EarnNotPermitted
-            | Self::BurnNotPermitted => false,
+            | Self::BurnNotPermitted
+            | Self::AuthorizationUnknown
+            | Self::AuthorizationClosed
+            | Self::AuthorizationExpired
+            | Self::CaptureExceedsAuthorization => false,
         }
     }
 
@@ -275,7 +300,9 @@ impl Refusal {
             Self::ShuttingDown => "The server is stopping; nothing was consumed.",
             Self::NameLimitReached => "The data directory holds as many different names as it can.",
             Self::InsufficientBalance => "The account has fewer units than are to be taken.",
-            Self::AccountLimitReached => "The account has as many segments, lots, members or identifiers as it can.",
+            Self::AccountLimitReached => {
+                "The account has as many segments, lots, members, identifiers or authorizations as it can."
+            }
             Self::NotHeld => "The transaction exists but is not held for review.",
             Self::AlreadyReviewed => "What was held was released, rejected or reversed before.",
             Self::NotRestorable => "The record posted no expiry of units that can come back until then.",
@@ -289,6 +316,10 @@ impl Refusal {
             Self::StoreUnknown => "The partner has no such store, or the store no such terminal.",
             Self::EarnNotPermitted => "The partner may not issue these units at the time of the event.",
             Self::BurnNotPermitted => "The partner may not take units of this wallet now.",
+            Self::AuthorizationUnknown => "The partner has set nothing aside under this transaction id.",
+            Self::AuthorizationClosed => "The authorization was captured to its end, or voided, before.",
+            Self::AuthorizationExpired => "The time of the authorization has run out.",
+            Self::CaptureExceedsAuthorization => "Fewer units are set aside than are to be captured.",
         }
     }
 }
@@ -357,105 +388,6 @@ pub struct TierStanding {
     pub level: u8,
     /// The value of the ladder's metric after the command.
     pub qualifying: i64,
-}
-
-/// Why a lot changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Movement {
-    /// Units are granted.
-    Grant = 0,
-    /// Units are burned by a redemption.
-    Burn = 1,
-    /// The lot is dead: what was left is gone.
-    Expire = 2,
-    /// Units are taken back by a reversal.
-    Reverse = 3,
-    /// Units go from one lot of an account to another of the same issuer, which dies later.
-    Extend = 4,
-    /// Units that were held go to the lot of the same terms that is not.
-    Release = 5,
-    /// Units whose expiry was posted come back.
-    Restore = 6,
-}
-
-impl Movement {
-    /// All movements, in the order of their numbers.
-    pub const ALL: [Self; 7] =
-        [Self::Grant, Self::Burn, Self::Expire, Self::Reverse, Self::Extend, Self::Release, Self::Restore];
-
-    /// Whether the account has more afterwards.
-    #[must_use]
-    pub fn adds(self) -> bool {
-        matches!(self, Self::Grant | Self::Restore)
-    }
-
-    /// Whether units go from one lot of the account to another.
-    #[must_use]
-    pub fn stays(self) -> bool {
-        matches!(self, Self::Extend | Self::Release)
-    }
-
-    /// The permanent number.
-    #[must_use]
-    #[expect(clippy::as_conversions, reason = "reads the discriminant of a field-less enum of u8")]
-    pub fn number(self) -> u8 {
-        self as u8
-    }
-
-    /// The movement with this number.
-    #[must_use]
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|movement| movement.number() == number)
-    }
-}
-
-/// A change to one lot. The issuer's sub-account of the shard moves by the opposite amount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LotChange {
-    /// Which lot.
-    pub key: LotKey,
-    /// More than 0 for a grant and what comes back, less for everything else; of an extension and a release, less for the
-    /// lot that is left and more for the one that is gone to.
-    pub delta: Units,
-    /// Why.
-    pub movement: Movement,
-}
-
-/// What makes two grants belong to one lot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LotKey {
-    /// The wallet.
-    pub wallet: WalletId,
-    /// The partner that issued the units.
-    pub issuer: SymbolId,
-    /// What the issuer pays per unit, in basis points of a minor unit; frozen when earned.
-    pub funding_rate_bps: u32,
-    /// The minute, counted from the Unix epoch, from which the units can be spent; 0 means at once. The highest bit says
-    /// that they are held: see [`LotKey::is_held`].
-    pub available_from_minute: u32,
-    /// Whether each basket, activity and redemption puts the death off: the units die by inactivity.
-    pub is_extended: bool,
-    /// The instant from which the units are dead; the largest instant means never.
-    pub expires_at: TimestampNs,
-}
-
-impl LotKey {
-    /// Never expires.
-    pub const NEVER: TimestampNs = TimestampNs(i64::MAX);
-
-    /// Whether the units can be spent at the instant: they are alive and not pending.
-    #[must_use]
-    pub fn is_available(&self, at: TimestampNs) -> bool {
-        const NS_PER_MINUTE: i64 = 60_000_000_000;
-        self.is_alive(at) && i64::from(self.available_from_minute) <= at.0.div_euclid(NS_PER_MINUTE)
-    }
-
-    /// Whether the units count at the instant.
-    #[must_use]
-    pub fn is_alive(&self, at: TimestampNs) -> bool {
-        self.expires_at == Self::NEVER || at < self.expires_at
-    }
 }
 
 /// A change to one of the account's counters.
@@ -546,6 +478,8 @@ pub struct Effects {
     pub remainder: Option<i64>,
     /// A change to what is held for review, if there is one.
     pub held: Option<Box<HeldChange>>,
+    /// Changes to what is set aside, if there are any.
+    pub authorizations: Option<Box<AuthorizationChanges>>,
     /// What the partner receives per unit that it burns, in basis points of a minor unit; 0 where nothing says.
     pub redemption_rate_bps: u32,
     /// Totals that move.
@@ -576,7 +510,7 @@ pub struct Decision {
     pub bonuses: Vec<BonusAward>,
     /// Units before velocity, caps and budgets, bonuses included.
     pub earned: Units,
-    /// Units granted, or come back; negative for a reversal, a rejection or a redemption.
+    /// Units granted, or come back; negative for a reversal, a rejection, a redemption or a capture.
     pub granted: Units,
     /// The velocity cap that turned the earnings to nothing, if one did.
     pub over_velocity: Option<SymbolId>,
@@ -614,6 +548,7 @@ impl Decision {
         (self.effects.birthday, self.effects.last_basket_on, self.effects.remainder) = (None, None, None);
         self.variants.clear();
         self.effects.held = None;
+        self.effects.authorizations = None;
         self.effects.redemption_rate_bps = 0;
         self.effects.totals = TotalsChange::default();
         self.balance_after = 0;

@@ -5,6 +5,7 @@
 //! timing, and not of the history (invariant 5).
 
 use super::account::{Account, Profile};
+use super::authorization::Authorization;
 use super::decision::LotKey;
 use super::held::HeldTransaction;
 use super::partner::Funding;
@@ -147,7 +148,8 @@ fn u128_of(key: &IdentifierKey) -> i128 {
 
 /// Each thing that is known has a mark of its own before it.
 fn feed_profile(digester: &mut Digester, profile: &Profile) {
-    let Profile { segments: _, birthday, last_basket_on, remainder, members, identifiers, held } = profile;
+    let Profile { segments: _, birthday, last_basket_on, remainder, members, identifiers, held, authorizations } =
+        profile;
     if let Some(birthday) = birthday {
         digester.number(-2_i8).number(birthday.month).number(birthday.day);
     }
@@ -168,9 +170,22 @@ fn feed_profile(digester: &mut Digester, profile: &Profile) {
     for one in held {
         let HeldTransaction { partner, transaction_id, cap, lot, units, held_at } = one;
         digester.number(-20_i8).number(partner.0).text(transaction_id).number(cap.0).number(*units).number(held_at.0);
-        // A list of lots feeds the same fields; all of them are fed here, for there is no older form to keep.
-        let LotKey { wallet, issuer, funding_rate_bps, available_from_minute, is_extended, expires_at } = *lot;
-        digester.number(wallet.0).number(issuer.0).number(funding_rate_bps);
-        digester.number(available_from_minute).number(u8::from(is_extended)).number(expires_at.0);
+        feed_lot_key(digester, lot);
     }
+    for one in authorizations {
+        let Authorization { partner, transaction_id, wallet, ends_at, captured, lots } = one;
+        digester.number(-21_i8).number(partner.0).text(transaction_id).number(wallet.0).number(ends_at.0);
+        digester.number(*captured).count(lots.len());
+        for (key, units) in lots {
+            feed_lot_key(digester, key);
+            digester.number(*units);
+        }
+    }
+}
+
+/// A list of lots feeds the same fields; all of them are fed here, for there is no older form to keep.
+fn feed_lot_key(digester: &mut Digester, key: &LotKey) {
+    let LotKey { wallet, issuer, funding_rate_bps, available_from_minute, is_extended, expires_at } = *key;
+    digester.number(wallet.0).number(issuer.0).number(funding_rate_bps);
+    digester.number(available_from_minute).number(u8::from(is_extended)).number(expires_at.0);
 }

@@ -204,6 +204,7 @@ mod tests {
             accounts: AccountPolicy::Implicit,
             late_limit_ns: 0,
             future_skew_ns: 0,
+            hold_ns: 0,
             source_hash: [0; 32],
         }
     }

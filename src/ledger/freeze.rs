@@ -151,12 +151,13 @@ impl Freezes {
     pub fn refusal(&self, command: &Command, at: TimestampNs) -> Option<Refusal> {
         let basket = match &command.kind {
             CommandKind::Accrue(basket) => Some(basket),
-            CommandKind::Act(_) | CommandKind::Redeem(_) => None,
+            CommandKind::Act(_) | CommandKind::Redeem(_) | CommandKind::Authorize(_) | CommandKind::Capture(_) => None,
             CommandKind::Reverse(_)
             | CommandKind::Enrol(_)
             | CommandKind::Load(_)
             | CommandKind::Operate(_)
             | CommandKind::Link(_)
+            | CommandKind::Void(_)
             | CommandKind::Expire => return None,
         };
         if self.holds_at(self.accounts.get(command.account_id.as_str()), at) {
@@ -261,7 +262,7 @@ impl Freezes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::command::{Activity, Redemption, Reversal};
+    use super::super::command::{Activity, AuthorizationOf, Capture, Redemption, Reversal, SettingAside};
     use super::*;
 
     const SHOP: SymbolId = SymbolId(1);
@@ -340,6 +341,9 @@ mod tests {
             ("m1", CommandKind::Redeem(Redemption::default()), Some(Refusal::AccountFrozen)),
             ("m1", CommandKind::Reverse(reversal), None),
             ("m1", CommandKind::Enrol(super::super::command::Enrolment::default()), None),
+            ("m1", CommandKind::Authorize(SettingAside::default()), Some(Refusal::AccountFrozen)),
+            ("m1", CommandKind::Capture(Capture::default()), Some(Refusal::AccountFrozen)),
+            ("m1", CommandKind::Void(AuthorizationOf::default()), None),
             ("m1", CommandKind::Expire, None),
             ("m2", basket(STORE, TILL, ANNA), Some(Refusal::TerminalFrozen)),
             ("m2", basket(STORE, none, ANNA), Some(Refusal::CashierFrozen)),

@@ -47,7 +47,7 @@ pub enum HeldChange {
     Ends(HeldName),
 }
 
-/// What names a transaction that is held.
+/// What names a transaction that is held, or whose units are set aside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HeldName {
     /// The partner.

@@ -2,7 +2,8 @@
 //! or threads; a reader can learn the whole product here.
 //!
 //! Reading order: [`types`], [`program`] (the compiled rules), [`command`], [`decision`], [`account`], [`partner`],
-//! [`state`], [`digest`]; then [`operator`], [`held`] and [`freeze`], of what an operator decides.
+//! [`state`], [`digest`]; then [`authorization`], of what is set aside; then [`operator`], [`held`] and [`freeze`], of
+//! what an operator decides.
 //!
 //! The invariants this room carries; tests and code cite them by number:
 //!
@@ -19,6 +20,7 @@
 #![deny(clippy::float_arithmetic, clippy::as_conversions, clippy::cast_possible_truncation)]
 
 pub mod account;
+pub mod authorization;
 pub mod command;
 mod decide;
 pub mod decision;
@@ -27,6 +29,7 @@ pub mod draws;
 pub mod earn;
 pub mod freeze;
 pub mod held;
+pub mod lot;
 pub mod operator;
 pub mod packed;
 pub mod partner;

@@ -67,7 +67,7 @@ pub struct Restoration {
     /// When the units die instead.
     pub expires_at: TimestampNs,
     /// The lots that died, in the order of the record: of those that the partner issued, each that was not held.
-    /// 1 to [`crate::limits::EXPIRED_LOTS_POSTED_MAX`].
+    /// 1 to [`crate::limits::RESTORED_LOTS_MAX`]. A lot that died in two parts is named twice.
     pub lots: Vec<(LotKey, Units)>,
 }
 

@@ -48,6 +48,9 @@ impl PartnerAccount {
     /// # Panics
     /// When the total of a shard leaves the range of i128: it cannot, a balance being at most 10^18.
     pub fn change(&mut self, change: &LotChange) {
+        if change.movement.sets_aside() {
+            return; // outstanding as before
+        }
         let delta = i128::from(change.delta);
         let funded = delta * i128::from(change.key.funding_rate_bps);
         self.balance -= delta;
@@ -57,7 +60,7 @@ impl PartnerAccount {
             Movement::Burn => (&mut self.redeemed, -1, redeemed),
             Movement::Expire | Movement::Restore => (&mut self.expired, -1, expired),
             Movement::Reverse => (&mut self.reversed, -1, reversed),
-            Movement::Extend | Movement::Release => return,
+            Movement::Extend | Movement::Release | Movement::SetAside | Movement::GiveBack => return,
         };
         *sum += sign * delta;
         *funding += sign * funded;

@@ -21,6 +21,7 @@ use crate::ledger::program::{
 use crate::ledger::types::{Day, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
+const NS_PER_MINUTE: i64 = 60 * NS_PER_SECOND;
 const NS_PER_DAY: i64 = 86_400 * NS_PER_SECOND;
 
 /// Builds the tables of a checked file.
@@ -85,6 +86,7 @@ pub(super) fn build(
         accounts: header.accounts,
         late_limit_ns: header.late_limit_days * NS_PER_DAY,
         future_skew_ns: header.future_skew_seconds * NS_PER_SECOND,
+        hold_ns: file.hold_minutes * NS_PER_MINUTE,
         source_hash: *blake3::hash(source.as_bytes()).as_bytes(),
     };
     program.has_cells = program.draws_on_cells();

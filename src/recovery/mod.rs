@@ -426,7 +426,13 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
             ClaimedIds { transaction, subject: linking.key.into(), freed: None }
         }
         CommandKind::Link(linking) => ClaimedIds { freed: Some(linking.key.into()), ..ClaimedIds::alone(transaction) },
+        // Of all that capture or void one authorization, the last is found.
+        CommandKind::Capture(_) | CommandKind::Void(_) => {
+            let latest = command.kind.authorization().map(|of| hasher.capture(&partner, &of.transaction_id));
+            ClaimedIds { freed: latest, ..ClaimedIds::alone(transaction) }
+        }
         CommandKind::Redeem(_)
+        | CommandKind::Authorize(_)
         | CommandKind::Act(_)
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)
@@ -449,7 +455,7 @@ fn enter_ids(ids: &IdIndex, hasher: &IdHasher, dictionary: &Dictionary, position
     if entry.decision.refusal().is_none() {
         ids.insert(keys.subject, taken);
         if let Some(receipt) = keys.freed {
-            ids.insert(receipt, IdEntry { position, freed: true });
+            ids.insert(receipt, IdEntry { position, freed: entry.command.kind.frees() });
         }
     }
 }

@@ -7,6 +7,7 @@ use super::times;
 use super::wire;
 use crate::journal::record::Entry;
 use crate::journal::walk::Located;
+use crate::ledger::authorization::AuthorizationChange;
 use crate::ledger::command::{Basket, Command, CommandKind};
 use crate::ledger::decision::{Clip, Decision, Movement, Refusal, TierStanding};
 use crate::ledger::earn::LineSums;
@@ -118,6 +119,9 @@ fn stated_event(kind: &CommandKind) -> Option<TimestampNs> {
         | CommandKind::Load(_)
         | CommandKind::Operate(_)
         | CommandKind::Link(_)
+        | CommandKind::Authorize(_)
+        | CommandKind::Capture(_)
+        | CommandKind::Void(_)
         | CommandKind::Expire => None,
     }
 }
@@ -152,6 +156,9 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
         CommandKind::Act(_) | CommandKind::Load(_) => add_earnings(&mut answer, judged),
         CommandKind::Reverse(_) => answer.reversed_points = -decision.granted,
         CommandKind::Redeem(_) => answer.redeemed_points = -decision.granted,
+        CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) => {
+            add_authorization(&mut answer, judged.kind, decision);
+        }
         CommandKind::Operate(operation) => add_operation(&mut answer, &operation.order, decision),
         CommandKind::Enrol(_) | CommandKind::Link(_) | CommandKind::Expire => {}
     }
@@ -289,6 +296,30 @@ fn add_operation(answer: &mut wire::Decision, order: &OperatorOrder, decision: &
             answer.reversed_points = decision.granted.saturating_neg().max(0);
         }
     }
+}
+
+/// What came of a command about what is set aside.
+fn add_authorization(answer: &mut wire::Decision, kind: &CommandKind, decision: &Decision) {
+    let changes = decision.effects.authorizations.as_deref();
+    let ends_at = match changes.and_then(|changes| changes.own.as_ref()) {
+        None => return,
+        Some(AuthorizationChange::Begins(_, ends_at)) => {
+            let taken = decision.effects.lots.iter().filter(|lot| lot.movement == Movement::SetAside);
+            answer.authorized_points = taken.map(|lot| -lot.delta).sum();
+            answer.remaining_points = answer.authorized_points;
+            Some(*ends_at)
+        }
+        Some(AuthorizationChange::Captures { units, rest, closes, .. }) => {
+            answer.redeemed_points = *units;
+            (answer.remaining_points, answer.returned_points) = if *closes { (0, *rest) } else { (*rest, 0) };
+            kind.authorization().filter(|_| !closes).map(|of| of.ends_at)
+        }
+        Some(AuthorizationChange::Voids { rest, .. }) => {
+            answer.returned_points = *rest;
+            None
+        }
+    };
+    answer.hold_expire_time = ends_at.map(times::timestamp);
 }
 
 /// How each line was judged.

@@ -10,6 +10,7 @@ use prost::Message;
 
 use super::auth::Caller;
 use super::command::{Started, received};
+use super::holds::Ending;
 use super::lane::Answered;
 use super::orders::Order;
 use super::round::Starting;
@@ -138,6 +139,15 @@ impl Edge {
             Some(wire::command::Command::Redeem(request)) => {
                 self.start_order(caller, Order::Redeem(request), patience).await
             }
+            Some(wire::command::Command::Authorize(request)) => {
+                self.start_order(caller, Order::Authorize(request), patience).await
+            }
+            Some(wire::command::Command::Capture(request)) => {
+                self.start_ending(caller, Ending::Capture(request), patience).await
+            }
+            Some(wire::command::Command::VoidAuthorization(request)) => {
+                self.start_ending(caller, Ending::Void(request), patience).await
+            }
             Some(wire::command::Command::RecordActivity(request)) => {
                 self.start_order(caller, Order::Record(request), patience).await
             }
@@ -174,6 +184,9 @@ pub(super) fn check_command(caller: &Caller, command: &wire::Command) -> Result<
         }
         Some(Command::Reverse(_)) => caller.check_row(&table::REVERSE),
         Some(Command::Redeem(_)) => caller.check_row(&table::REDEEM),
+        Some(Command::Authorize(_)) => caller.check_row(&table::AUTHORIZE),
+        Some(Command::Capture(_)) => caller.check_row(&table::CAPTURE),
+        Some(Command::VoidAuthorization(_)) => caller.check_row(&table::VOID),
         Some(Command::RecordActivity(_)) => caller.check_row(&table::RECORD_ACTIVITY),
         Some(Command::Enrol(_)) => caller.check_row(&table::ENROL),
         Some(Command::LinkIdentifier(_)) => caller.check_row(&table::LINK_IDENTIFIER),

@@ -18,6 +18,7 @@ use super::{Edge, Patience, times, wire};
 use crate::journal::JournalError;
 use crate::journal::record::Entry;
 use crate::journal::walk::{self, Located};
+use crate::ledger::authorization::AuthorizationChange;
 use crate::ledger::command::{Basket, CommandKind};
 use crate::ledger::decision::{Decision, LotKey, Movement};
 use crate::ledger::operator::{Operation, OperatorOrder};
@@ -227,6 +228,22 @@ fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<w
             transaction.redemption_rate_bps = i64::from(entry.decision.effects.redemption_rate_bps);
             transaction.burned_shares = burned_shares(engine, &entry.decision);
         }
+        CommandKind::Authorize(asked) => {
+            transaction.kind = wire::TransactionKind::Authorization.into();
+            transaction.authorization_points = asked.units;
+            transaction.authorization_status = authorization_status(engine, located, entry)?;
+        }
+        CommandKind::Capture(capture) => {
+            transaction.kind = wire::TransactionKind::Capture.into();
+            transaction.original_transaction_id = capture.of.transaction_id.to_string();
+            transaction.redemption_points = capture.units;
+            transaction.redemption_rate_bps = i64::from(entry.decision.effects.redemption_rate_bps);
+            transaction.burned_shares = burned_shares(engine, &entry.decision);
+        }
+        CommandKind::Void(of) => {
+            transaction.kind = wire::TransactionKind::Void.into();
+            transaction.original_transaction_id = of.transaction_id.to_string();
+        }
         CommandKind::Act(activity) => {
             transaction.kind = wire::TransactionKind::Activity.into();
             transaction.activity = Some(wire::Activity {
@@ -263,6 +280,41 @@ fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<w
     }
     transaction.decision = Some(answer::of_entry(located, entry, program.as_deref(), original_version));
     Ok(transaction)
+}
+
+/// What became of an authorization: the last capture or void of it says so, or else its time. `None` for one that was
+/// refused.
+fn authorization_status(
+    engine: &Engine,
+    located: &Located,
+    entry: &Entry,
+) -> Result<Option<wire::AuthorizationStatus>, JournalError> {
+    let (Some(of), CommandKind::Authorize(asked)) = (entry.authorization(located.position), &entry.command.kind) else {
+        return Ok(None);
+    };
+    let partner = engine.dictionary.text(entry.command.partner).unwrap_or_default();
+    let last = look_up(engine, engine.hasher.capture(&partner, &of.transaction_id))?;
+    let last = last.as_ref().and_then(Located::entry);
+    let changes = last.and_then(|last| last.decision.effects.authorizations.as_deref());
+    let now = if engine.identity.clock_is_input { engine.latest_stamp() } else { Some(engine.clock.now()) };
+    let is_over = now.is_some_and(|now| now >= of.ends_at);
+    let unless_over = if is_over { wire::AuthorizationState::Expired } else { wire::AuthorizationState::Open };
+    let (state, captured, rest) = match changes.and_then(|changes| changes.own.as_ref()) {
+        Some(AuthorizationChange::Captures { captured, closes: true, .. }) => {
+            (wire::AuthorizationState::Captured, *captured, 0)
+        }
+        Some(AuthorizationChange::Voids { captured, .. }) => (wire::AuthorizationState::Voided, *captured, 0),
+        Some(AuthorizationChange::Captures { captured, rest, .. }) => (unless_over, *captured, *rest),
+        Some(AuthorizationChange::Begins(..)) | None => (unless_over, 0, asked.units),
+    };
+    let is_open = state == wire::AuthorizationState::Open;
+    Ok(Some(wire::AuthorizationStatus {
+        state: state.into(),
+        captured_points: captured,
+        remaining_points: if is_open { rest } else { 0 },
+        expire_time: Some(times::timestamp(of.ends_at)),
+        last_transaction_id: last.map_or_else(String::new, |last| last.command.transaction_id.clone()),
+    }))
 }
 
 /// Whose units a redemption took, in the order in which it did.

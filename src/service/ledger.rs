@@ -5,6 +5,7 @@
 use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::Caller;
+use super::holds::Ending;
 use super::orders::Order;
 use super::raw::Raw;
 use super::stream::Results;
@@ -72,6 +73,30 @@ impl LedgerService for Service {
         let caller = Caller::of(&request)?;
         let decision = self.edge.order(&caller, Order::Redeem(request.into_inner())).await?;
         Ok(Response::new(wire::RedeemResponse { decision: Some(decision) }))
+    }
+
+    async fn authorize(
+        &self,
+        request: Request<wire::AuthorizeRequest>,
+    ) -> Result<Response<wire::AuthorizeResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.order(&caller, Order::Authorize(request.into_inner())).await?;
+        Ok(Response::new(wire::AuthorizeResponse { decision: Some(decision) }))
+    }
+
+    async fn capture(&self, request: Request<wire::CaptureRequest>) -> Result<Response<wire::CaptureResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.end(&caller, Ending::Capture(request.into_inner())).await?;
+        Ok(Response::new(wire::CaptureResponse { decision: Some(decision) }))
+    }
+
+    async fn void(&self, request: Request<wire::VoidRequest>) -> Result<Response<wire::VoidResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.end(&caller, Ending::Void(request.into_inner())).await?;
+        Ok(Response::new(wire::VoidResponse { decision: Some(decision) }))
     }
 
     async fn record_activity(

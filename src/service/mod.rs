@@ -2,7 +2,7 @@
 //!
 //! Reading order: `auth` (who calls), `raw`, `view` and `parse` (accruals as they lie in a request), `fields`, `times`,
 //! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
-//! and the workers), `reverse`, `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream` (more of the same), `answer` and
+//! and the workers), `reverse`, `holds`, `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream` (more of the same), `answer` and
 //! `encode` (decisions onto the wire), `sight`, `read` and `history` (balances and transactions), `ledger`, `account`, `program`,
 //! `admin`, `access`, `settlement`, `fraud` with its `desk` and `approval` (the services), `status` (how a call fails), `deadline`
 //! (until when a caller waits), `patience` (until when one is waited for), `connections` (how many at a time).
@@ -27,6 +27,7 @@ mod fields;
 mod fraud;
 pub mod health;
 mod history;
+mod holds;
 mod identifiers;
 pub mod intake;
 mod lane;

@@ -1,4 +1,4 @@
-//! The fields of redemptions, activities, enrolments and opening balances: all that is wrong with them, at once.
+//! The fields of redemptions, authorizations, activities, enrolments and opening balances: all that is wrong with them, at once.
 //!
 //! What must stay true: nothing here gives a number to a name.
 
@@ -34,6 +34,11 @@ pub(super) fn check(order: &Order, rules: Rules<'_>) -> Result<Stated, Failure> 
             fields.number(Path::Field("points"), request.points, 1, limits::UNITS_MAX);
             fields.text(Path::Field("member_id"), &request.member_id, 0, limits::MEMBER_ID_BYTES_MAX);
         }
+        Order::Authorize(request) => {
+            fields.number(Path::Field("points"), request.points, 1, limits::UNITS_MAX);
+            fields.text(Path::Field("member_id"), &request.member_id, 0, limits::MEMBER_ID_BYTES_MAX);
+            fields.number(Path::Field("hold_seconds"), request.hold_seconds, 0, limits::HOLD_SECONDS_MAX);
+        }
         Order::Record(request) => event_at = check_activity(&mut fields, request.activity.as_ref()),
         Order::Enrol(request) => {
             check_segments(&mut fields, &request.join_segments, &request.leave_segments);
@@ -67,6 +72,7 @@ pub(super) fn check_quote(request: &wire::QuoteRequest) -> Result<Option<Timesta
 fn head(order: &Order) -> (&str, &str, Option<&prost_types::Timestamp>) {
     match order {
         Order::Redeem(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
+        Order::Authorize(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
         Order::Record(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
         Order::Enrol(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
         Order::Update(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
@@ -200,6 +206,8 @@ mod tests {
     #[test]
     fn what_is_left_out_is_named() {
         assert_eq!(wrong(&Order::Redeem(wire::RedeemRequest::default())), ["transaction_id", "account_id", "points"]);
+        let endless = wire::AuthorizeRequest { hold_seconds: -1, ..wire::AuthorizeRequest::default() };
+        assert_eq!(wrong(&Order::Authorize(endless)), ["transaction_id", "account_id", "points", "hold_seconds"]);
         let record = Order::Record(wire::RecordActivityRequest::default());
         assert_eq!(wrong(&record), ["transaction_id", "account_id", "activity"]);
         assert_eq!(wrong(&Order::Enrol(wire::EnrolRequest::default())), ["transaction_id", "account_id"]);

@@ -1,4 +1,4 @@
-//! The way of the commands that claim no other id than their own: redemptions, activities, enrolments and opening
+//! The way of the commands that claim no other id than their own: redemptions, authorizations, activities, enrolments and opening
 //! balances.
 //!
 //! What must stay true: a request with any wrong field leaves no name behind; the transaction id is judged before
@@ -14,7 +14,7 @@ use super::order_fields::{self, Stated};
 use super::status::Failure;
 use super::{Edge, Patience, batch, identifiers, wire};
 use crate::journal::dictionary::DictionaryFull;
-use crate::ledger::command::{Activity, Command, CommandKind, Enrolment, Linking, Loading, Redemption};
+use crate::ledger::command::{Activity, Command, CommandKind, Enrolment, Linking, Loading, Redemption, SettingAside};
 use crate::ledger::decision::{LotKey, Refusal};
 use crate::ledger::state::account_hash;
 use crate::ledger::types::{MonthDay, Position, SymbolId, TimestampNs, WalletId};
@@ -25,6 +25,7 @@ use crate::shard::job::CommandJob;
 #[derive(Clone, Debug)]
 pub(super) enum Order {
     Redeem(wire::RedeemRequest),
+    Authorize(wire::AuthorizeRequest),
     Record(wire::RecordActivityRequest),
     Enrol(wire::EnrolRequest),
     Update(wire::UpdateAccountRequest),
@@ -37,6 +38,7 @@ impl Order {
     fn transaction_id(&self) -> &str {
         match self {
             Self::Redeem(request) => &request.transaction_id,
+            Self::Authorize(request) => &request.transaction_id,
             Self::Record(request) => &request.transaction_id,
             Self::Enrol(request) => &request.transaction_id,
             Self::Update(request) => &request.transaction_id,
@@ -49,6 +51,7 @@ impl Order {
     fn account_id(&self) -> &str {
         match self {
             Self::Redeem(request) => &request.account_id,
+            Self::Authorize(request) => &request.account_id,
             Self::Record(request) => &request.account_id,
             Self::Enrol(request) => &request.account_id,
             Self::Update(request) => &request.account_id,
@@ -63,6 +66,7 @@ impl Order {
     fn member_id(&self) -> &str {
         match self {
             Self::Redeem(request) => &request.member_id,
+            Self::Authorize(request) => &request.member_id,
             Self::Record(request) => request.activity.as_ref().map_or("", |activity| &activity.member_id),
             _ => "",
         }
@@ -72,6 +76,7 @@ impl Order {
     fn account_id_mut(&mut self) -> &mut String {
         match self {
             Self::Redeem(request) => &mut request.account_id,
+            Self::Authorize(request) => &mut request.account_id,
             Self::Record(request) => &mut request.account_id,
             Self::Enrol(request) => &mut request.account_id,
             Self::Update(request) => &mut request.account_id,
@@ -85,6 +90,7 @@ impl Order {
     fn named_by(&mut self) -> Option<wire::AccountIdentifier> {
         match self {
             Self::Redeem(request) => request.account_identifier.take(),
+            Self::Authorize(request) => request.account_identifier.take(),
             Self::Record(request) => request.account_identifier.take(),
             Self::Update(request) => request.account_identifier.take(),
             Self::Load(request) => request.account_identifier.take(),
@@ -188,6 +194,11 @@ impl Edge {
             Order::Redeem(request) => {
                 let wallet = self.wallet(&request.wallet, stamp)?;
                 Ok(CommandKind::Redeem(Redemption { wallet, units: request.points }))
+            }
+            Order::Authorize(request) => {
+                let wallet = self.wallet(&request.wallet, stamp)?;
+                let hold_seconds = u32::try_from(request.hold_seconds).ok().filter(|seconds| *seconds > 0);
+                Ok(CommandKind::Authorize(SettingAside { wallet, units: request.points, hold_seconds }))
             }
             Order::Record(request) => {
                 let activity = request.activity.as_ref().expect("the check requires an activity");

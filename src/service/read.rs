@@ -160,7 +160,9 @@ impl Edge {
         check_account_id(&request.account_id)?;
         self.check_deadline(caller)?;
         let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
-        let (account, read_at) = (&view.account, view.read_at);
+        let read_at = view.read_at;
+        let settled = view.account.settled(read_at);
+        let account = &*settled;
         let wanted = |name: &str| request.wallet.is_empty() || request.wallet == name;
         let program = view.program.as_deref();
         let sight = Sight::of(&caller.principal, program, read_at);
@@ -257,6 +259,8 @@ fn wallet_ids(count: usize) -> impl Iterator<Item = WalletId> {
 
 /// The balances of all wallets of the programme, in its order, without their lots.
 fn wallet_balances(program: &Program, account: &Account, at: TimestampNs) -> Vec<wire::WalletBalance> {
+    let settled = account.settled(at);
+    let account = &*settled;
     let balance = |id| {
         let totals = account.wallet_totals(id);
         let expiring = expiring_next(account, id, at);
@@ -271,9 +275,10 @@ fn wallet_balances(program: &Program, account: &Account, at: TimestampNs) -> Vec
             expiring_points: expiring.map_or(0, |(points, _)| points),
             expiring_time: expiring.map(|(_, time)| times::timestamp(time)),
             lots: Vec::new(),
-            pending_points: account.balance(id, at).saturating_sub(account.available(id, at)),
+            pending_points: account.balance(id, at) - account.available(id, at) - account.set_aside(id, at),
             available_points: account.available(id, at),
             held_points: account.held_units(id, at),
+            set_aside_points: account.set_aside(id, at),
         }
     };
     wallet_ids(program.wallets.len()).map(balance).collect()

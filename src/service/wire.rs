@@ -174,6 +174,10 @@ mod tests {
             (31, "STORE_UNKNOWN"),
             (32, "EARN_NOT_PERMITTED"),
             (33, "BURN_NOT_PERMITTED"),
+            (40, "AUTHORIZATION_UNKNOWN"),
+            (41, "AUTHORIZATION_CLOSED"),
+            (42, "AUTHORIZATION_EXPIRED"),
+            (43, "CAPTURE_EXCEEDS_AUTHORIZATION"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");
@@ -312,6 +316,11 @@ mod tests {
             ("QuoteRequest", "account_id", format!("at most {} bytes", grouped(limits::ACCOUNT_ID_BYTES_MAX))),
             ("QuoteBatchRequest", "requests", format!("1 to {} quotes", grouped(limits::QUOTES_MAX))),
             ("RedeemRequest", "points", format!("1 to {}.", grouped(limits::UNITS_MAX))),
+            ("AuthorizeRequest", "points", format!("1 to {}.", grouped(limits::UNITS_MAX))),
+            ("AuthorizeRequest", "hold_seconds", format!("1 to {}.", grouped(limits::HOLD_SECONDS_MAX))),
+            ("CaptureRequest", "points", format!("1 to {},", grouped(limits::UNITS_MAX))),
+            ("CaptureRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
+            ("VoidRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
             ("Activity", "kind", bytes(1, limits::SYMBOL_BYTES_MAX)),
             ("Activity", "channel", at_most.clone()),
             ("Basket", "channel", at_most.clone()),

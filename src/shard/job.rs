@@ -26,7 +26,9 @@ pub struct ClaimedIds {
     pub transaction: IdKey,
     /// The receipt (of an accrual) or the original that is reversed; the transaction id again where there is neither.
     pub subject: IdKey,
-    /// The receipt that becomes free again when a reversal is durable.
+    /// What is entered without a claim when the command is durable. It becomes free again: the receipt of a reversal, an
+    /// identifier that is unlinked; or not, being the name under which the last capture or void is found: see
+    /// [`CommandKind::frees`].
     pub freed: Option<IdKey>,
 }
 

@@ -6,7 +6,8 @@ use super::facts::{Action, Name, Purchase};
 use super::lots::LotName;
 use super::machine::Machine;
 use crate::ledger::command::{
-    Activity, Basket, CommandKind, Enrolment, Granted, Line, Linking, Loading, Redemption, Reversal,
+    Activity, AuthorizationOf, Basket, Capture, CommandKind, Enrolment, Granted, Line, Linking, Loading, Redemption,
+    Reversal, SettingAside,
 };
 use crate::ledger::decision::LotKey;
 use crate::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
@@ -71,6 +72,17 @@ pub(super) fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
             key: machine.hasher.identifier(&identifier.kind, &identifier.value),
             account_id: account.clone(),
         }),
+        Action::Authorize { wallet, units, hold_seconds, .. } => {
+            let wallet = WalletId(u8::try_from(*wallet).expect("a simulation has few wallets"));
+            CommandKind::Authorize(SettingAside { wallet, units: *units, hold_seconds: *hold_seconds })
+        }
+        Action::Capture { original, units, is_last, .. } => {
+            let of = AuthorizationOf { transaction_id: original.clone(), ..AuthorizationOf::default() };
+            CommandKind::Capture(Capture { of, units: *units, is_final: *is_last })
+        }
+        Action::Void { original } => {
+            CommandKind::Void(AuthorizationOf { transaction_id: original.clone(), ..AuthorizationOf::default() })
+        }
         Action::Expire => CommandKind::Expire,
     }
 }

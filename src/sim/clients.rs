@@ -259,14 +259,30 @@ fn check_refusal(
         {
             is_right_of_order(request, begun, refusal, posted_at, model)
         }
+        (
+            Refusal::AuthorizationUnknown
+            | Refusal::AuthorizationClosed
+            | Refusal::AuthorizationExpired
+            | Refusal::CaptureExceedsAuthorization,
+            action,
+        ) => {
+            let asked = match action {
+                Action::Capture { original, units, .. } => Some((original, *units)),
+                Action::Void { original } => Some((original, 0)),
+                _ => None,
+            };
+            let when = (begun.settled, posted_at);
+            asked.is_some_and(|asked| model.may_refuse_ending(&request.partner, asked, refusal, when))
+        }
         (Refusal::Overloaded, _) => true,
         (Refusal::DeadlineExpired, _) => begun.deadline_ns.is_some(),
         (Refusal::PostingTimeRegressed, _) => {
             begun.clock_is_input && posted_at.is_some_and(|posted_at| posted_at > begun.stamp)
         }
-        (Refusal::AccountUnknown, Action::Redeem { account, .. } | Action::Adjust { account, .. })
-            if request.named_by.is_none() =>
-        {
+        (
+            Refusal::AccountUnknown,
+            Action::Redeem { account, .. } | Action::Adjust { account, .. } | Action::Authorize { account, .. },
+        ) if request.named_by.is_none() => {
             let opened = model.accounts.get(account).and_then(|states| states.first());
             opened.is_none_or(|first| first.position >= begun.settled)
         }

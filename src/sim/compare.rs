@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::facts::{Name, cell_name_of, lot_name_of, name_of};
+use super::holds::Aside;
 use super::model::{AccountModel, Broken, Model, must};
 use super::ring::{Ring, counter_name};
 use crate::cells::{Cell, Cells};
@@ -48,7 +49,8 @@ pub fn account(
     let expected: Vec<_> = model.wallets.iter().map(|(wallet, life)| (*wallet, *life)).collect();
     must!(wallets == expected, "account {id} has the wallets {expected:?}, not {wallets:?}");
     for wallet in &found.wallets {
-        let left: i64 = found.lots.iter().filter(|lot| lot.key.wallet == wallet.wallet).map(|lot| lot.remaining).sum();
+        let own = found.holdings().filter(|(key, _)| key.wallet == wallet.wallet);
+        let left: i64 = own.map(|(_, units)| units).sum();
         let gone = wallet.reversed + wallet.redeemed + wallet.expired;
         must!(wallet.granted == left + gone, "what account {id} was granted is left or gone: {left} of {wallet:?}");
     }
@@ -69,7 +71,21 @@ pub fn account(
     held.sort();
     let is_same = held.iter().map(|(key, one)| (key, one)).eq(&model.held);
     must!(is_same, "of account {id} is held {:?}, not {held:?}", model.held);
+    asides(found, model, dictionary)?;
     counters(found, model, dictionary, ring, late_limit_days)
+}
+
+/// What is set aside.
+fn asides(found: &Account, model: &AccountModel, dictionary: &Dictionary) -> Result<(), Broken> {
+    let aside = found.authorizations().iter().map(|one| {
+        let lots = one.lots.iter().map(|(key, units)| (lot_name_of(dictionary, key), *units)).collect();
+        let (wallet, ends, captured) = (usize::from(one.wallet.0), one.ends_at.0, one.captured);
+        let name = (name_of(dictionary, one.partner), one.transaction_id.clone());
+        (name, Aside { wallet, ends, captured, lots })
+    });
+    let aside: BTreeMap<_, _> = aside.collect();
+    must!(aside == model.aside, "of account {} {:?} is set aside, not {aside:?}", found.id, model.aside);
+    Ok(())
 }
 
 fn counters(
@@ -194,9 +210,11 @@ fn sides(shard: &ShardState, dictionary: &Dictionary, model: &Model) -> Result<(
     must!(burns == expected, "in shard {} {expected:?} were burned, not {burns:?}", shard.id);
     must!(shard.partners.is_whole(), "what was burned in shard {} adds up", shard.id);
     for ((issuer, wallet), side) in shard.partners.issuers() {
-        let accounts = shard.accounts().flat_map(|account| account.lots);
-        let own = accounts.filter(|lot| (lot.key.issuer, lot.key.wallet) == (*issuer, *wallet));
-        let held: i128 = own.map(|lot| i128::from(lot.remaining)).sum();
+        let mut held = 0;
+        for account in shard.accounts() {
+            let own = account.holdings().filter(|(key, _)| (key.issuer, key.wallet) == (*issuer, *wallet));
+            held += own.map(|(_, units)| i128::from(units)).sum::<i128>();
+        }
         must!(side.outstanding() == held, "accounts hold {} of {}, not {held}", side.outstanding(), name(*issuer));
     }
     Ok(())
@@ -229,9 +247,11 @@ pub fn worlds(one: &World, other: &World) -> String {
 /// What accounts hold, the partners owe: per wallet the sum over a shard is zero.
 fn balanced(shard: &ShardState) -> Result<(), Broken> {
     let mut sums = std::collections::BTreeMap::new();
-    for lot in shard.accounts().flat_map(|account| account.lots) {
-        must!(lot.remaining > 0, "no lot of shard {} is empty or negative: {lot:?}", shard.id);
-        *sums.entry(lot.key.wallet).or_insert(0_i128) += i128::from(lot.remaining);
+    for account in shard.accounts() {
+        for (key, units) in account.holdings() {
+            must!(units > 0, "no lot of shard {} is empty or negative: {key:?} has {units}", shard.id);
+            *sums.entry(key.wallet).or_insert(0_i128) += i128::from(units);
+        }
     }
     for ((_, wallet), side) in shard.partners.issuers() {
         *sums.entry(*wallet).or_insert(0) += side.balance;

@@ -18,7 +18,7 @@ use super::machine::{Machine, Message, Trouble};
 use crate::ids::{Claim, IdEntry, IdKey};
 use crate::journal::Journal;
 use crate::journal::record::{Entry, Record, decode};
-use crate::ledger::command::{Command, CommandKind, Granted, Reversal};
+use crate::ledger::command::{AuthorizationOf, Capture, Command, CommandKind, Granted, Reversal};
 use crate::ledger::decision::{Decision, LotKey, Refusal};
 use crate::ledger::operator::{HeldOriginal, OperatorOrder, Restoration};
 use crate::ledger::state::{account_hash, shard_of};
@@ -84,6 +84,8 @@ enum Found {
     Accrual(Box<Granted>),
     /// A transaction whose units are held.
     Held(Box<Granted>),
+    /// An authorization.
+    Authorization(AuthorizationOf),
     /// Lots that died.
     Dead(Vec<(LotKey, Units)>),
 }
@@ -254,7 +256,10 @@ impl Edge {
             }
             Stage::Begin => claim_transaction(machine, number, call),
             Stage::Claimed(transaction) => match &call.request.action {
-                Action::Reverse { original } | Action::Review { original, .. } => {
+                Action::Reverse { original }
+                | Action::Review { original, .. }
+                | Action::Capture { original, .. }
+                | Action::Void { original } => {
                     let original = original.clone();
                     find_original(machine, number, call, transaction, &original)
                 }
@@ -390,16 +395,19 @@ fn find_original(
 ) -> Result<Next, Trouble> {
     let key = machine.hasher.transaction(&call.request.partner, original);
     let found = machine.shared.ids.lookup(key).map_err(|error| machine.judge(&error))?;
+    let ends = matches!(call.request.action, Action::Capture { .. } | Action::Void { .. });
     let Some(entry) = found else {
         machine.shared.ids.release(transaction);
-        return Ok(refused(Refusal::OriginalUnknown));
+        return Ok(refused(if ends { Refusal::AuthorizationUnknown } else { Refusal::OriginalUnknown }));
     };
     let (shard, record) = read_record(machine, entry.position)?;
     let (refusal, releases) = match &call.request.action {
         Action::Review { releases, .. } => (Refusal::NotHeld, Some(*releases)),
+        _ if ends => (Refusal::AuthorizationUnknown, None),
         _ => (Refusal::NotReversible, None),
     };
     let found = match &record {
+        Record::Entry(found) if ends => found.authorization(entry.position).map(Found::Authorization),
         Record::Entry(entry) => match releases {
             None => entry.granted().map(|granted| Found::Accrual(Box::new(granted))),
             Some(true) => entry.held().map(|granted| Found::Held(Box::new(granted))),
@@ -457,6 +465,10 @@ fn about(action: &Action, position: Position, found: Found) -> Result<CommandKin
             let order = if *releases { OperatorOrder::Release(held) } else { OperatorOrder::Reject(held) };
             Ok(operation_of(note, order))
         }
+        (Action::Capture { units, is_last, .. }, Found::Authorization(of)) => {
+            Ok(CommandKind::Capture(Capture { of, units: *units, is_final: *is_last }))
+        }
+        (Action::Void { .. }, Found::Authorization(of)) => Ok(CommandKind::Void(of)),
         (Action::Restore { dies, note, .. }, Found::Dead(lots)) => {
             let restoration = Restoration { expiry: position, expires_at: TimestampNs(*dies), lots };
             Ok(operation_of(note, OperatorOrder::Restore(restoration)))

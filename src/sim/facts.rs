@@ -3,16 +3,17 @@
 //!
 //! What must stay true: nothing here decides anything; a field that the ledger compares or decides is copied as it is.
 
+use super::holds::{AsideChange, AsideName};
 use super::lots::{LotMove, LotName};
 use super::ring::{Identifier, Ring, counter_name};
+use super::told::action_of;
 use crate::codec::DecodeError;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::RecordView;
 use crate::journal::record::{Entry, PreviousRecord};
-use crate::ledger::command::CommandKind;
+use crate::ledger::authorization::AuthorizationChange;
 use crate::ledger::decision::{Decision, LotChange, LotKey, Movement, Refusal};
-use crate::ledger::held::HeldChange;
-use crate::ledger::operator::OperatorOrder;
+use crate::ledger::held::{HeldChange, HeldName};
 use crate::ledger::program::LineClass;
 use crate::ledger::types::{CellId, SymbolId, TimestampNs};
 use crate::replay::World;
@@ -143,6 +144,33 @@ pub enum Action {
         /// It is to point to the account.
         links: bool,
     },
+    /// Set units aside.
+    Authorize {
+        /// The account.
+        account: Name,
+        /// The wallet.
+        wallet: usize,
+        /// Units.
+        units: i64,
+        /// For how long, if it says so.
+        hold_seconds: Option<u32>,
+    },
+    /// Burn units that are set aside.
+    Capture {
+        /// The transaction id of the authorization.
+        original: Name,
+        /// Its wallet, for whoever judges.
+        wallet: usize,
+        /// Units.
+        units: i64,
+        /// What is left is given back.
+        is_last: bool,
+    },
+    /// Give back what is set aside.
+    Void {
+        /// The transaction id of the authorization.
+        original: Name,
+    },
     /// Post what has died. No client asks for it: the ledger does it by itself.
     Expire,
 }
@@ -159,8 +187,11 @@ impl Action {
             | Self::Load { account, .. }
             | Self::Restore { account, .. }
             | Self::Adjust { account, .. }
+            | Self::Authorize { account, .. }
             | Self::Link { account, .. } => Some(account),
-            Self::Reverse { .. } | Self::Review { .. } | Self::Expire => None,
+            Self::Reverse { .. } | Self::Review { .. } | Self::Capture { .. } | Self::Void { .. } | Self::Expire => {
+                None
+            }
         }
     }
 
@@ -174,8 +205,11 @@ impl Action {
             | Self::Load { account, .. }
             | Self::Restore { account, .. }
             | Self::Adjust { account, .. }
+            | Self::Authorize { account, .. }
             | Self::Link { account, .. } => Some(account),
-            Self::Reverse { .. } | Self::Review { .. } | Self::Expire => None,
+            Self::Reverse { .. } | Self::Review { .. } | Self::Capture { .. } | Self::Void { .. } | Self::Expire => {
+                None
+            }
         }
     }
 
@@ -185,7 +219,7 @@ impl Action {
         match self {
             Self::Accrue { .. } => Some("basket.member_id"),
             Self::Act { .. } => Some("activity.member_id"),
-            Self::Redeem { .. } => Some("member_id"),
+            Self::Redeem { .. } | Self::Authorize { .. } => Some("member_id"),
             _ => None,
         }
     }
@@ -307,6 +341,21 @@ impl Request {
                 Action::Link { identifier, links, .. },
                 Action::Link { identifier: their_identifier, links: they_link, .. },
             ) if links == they_link => first(&[("identifier", identifier == their_identifier)]),
+            (
+                Action::Authorize { wallet, units, hold_seconds, .. },
+                Action::Authorize { wallet: of, units: many, hold_seconds: long, .. },
+            ) => first(&[("wallet", wallet == of), ("points", units == many), ("hold_seconds", hold_seconds == long)]),
+            (
+                Action::Capture { original, units, is_last, .. },
+                Action::Capture { original: of, units: many, is_last: last, .. },
+            ) => first(&[
+                ("authorization_transaction_id", original == of),
+                ("points", units == many),
+                ("final_capture", is_last == last),
+            ]),
+            (Action::Void { original }, Action::Void { original: of }) => {
+                first(&[("authorization_transaction_id", original == of)])
+            }
             (ours, theirs) => difference_of_orders(ours, theirs),
         }
     }
@@ -401,6 +450,10 @@ pub struct Verdict {
     pub identifier: Option<(Identifier, bool)>,
     /// The transaction whose units are held from now on, and the cap that holds them; or that is not held any more.
     pub held: Option<HeldWords>,
+    /// Authorizations whose time had run out, and which were given back first.
+    pub ended: Vec<AsideName>,
+    /// What became of an authorization.
+    pub aside: Option<(AsideName, AsideChange)>,
     /// Name, period and change; the name of a member's has the member behind it.
     pub counters: Vec<(Name, i32, i64)>,
     /// The account is opened.
@@ -455,6 +508,8 @@ impl Verdict {
             LineClass::Rule(rule) => Earning::Rule(rule.0),
         });
         let counters = decision.effects.counters.iter();
+        let changes = decision.effects.authorizations.as_deref();
+        let words = |of: &HeldName| (name(of.partner), of.transaction_id.clone());
         let lot =
             |change: &LotChange| LotMove::new(lot_name_of(dictionary, &change.key), change.movement, change.delta);
         let mut lots: Vec<LotMove> = decision.effects.lots.iter().map(lot).collect();
@@ -484,6 +539,17 @@ impl Verdict {
             held: decision.effects.held.as_deref().map(|change| match change {
                 HeldChange::Begins(of, cap) => (name(of.partner), of.transaction_id.clone(), Some(name(*cap))),
                 HeldChange::Ends(of) => (name(of.partner), of.transaction_id.clone(), None),
+            }),
+            ended: changes.map_or_else(Vec::new, |changes| changes.ended.iter().map(words).collect()),
+            aside: changes.and_then(|changes| changes.own.as_ref()).map(|own| {
+                let change = match own {
+                    AuthorizationChange::Begins(_, ends_at) => AsideChange::Begins(ends_at.0),
+                    AuthorizationChange::Captures { units, captured, rest, closes, .. } => {
+                        AsideChange::Captures(*units, *captured, *rest, *closes)
+                    }
+                    AuthorizationChange::Voids { captured, rest, .. } => AsideChange::Voids(*captured, *rest),
+                };
+                (words(own.name()), change)
             }),
             counters: counters
                 .map(|change| {
@@ -592,88 +658,5 @@ impl Posting {
             uses: uses_of(&entry.decision, dictionary),
             decision: entry.decision.clone(),
         })
-    }
-}
-
-/// What a command of the ledger asks, in plain words.
-fn action_of(kind: &CommandKind, account: &Name, dictionary: &Dictionary, ring: &Ring) -> Action {
-    let account = account.clone();
-    match kind {
-        CommandKind::Accrue(basket) => {
-            Action::Accrue { account: account.clone(), purchase: purchase_of(basket, dictionary) }
-        }
-        CommandKind::Reverse(reversal) => Action::Reverse { original: reversal.original_transaction_id.clone() },
-        CommandKind::Redeem(redemption) => Action::Redeem {
-            account: account.clone(),
-            wallet: usize::from(redemption.wallet.0),
-            units: redemption.units,
-        },
-        CommandKind::Act(activity) => Action::Act {
-            account: account.clone(),
-            kind: name_of(dictionary, activity.kind),
-            happened_at: activity.happened_at.0,
-            channel: name_of(dictionary, activity.channel),
-        },
-        CommandKind::Enrol(enrolment) => Action::Enrol {
-            account: account.clone(),
-            joins: names_of(dictionary, &enrolment.joins),
-            leaves: names_of(dictionary, &enrolment.leaves),
-        },
-        CommandKind::Expire => Action::Expire,
-        CommandKind::Load(loading) => Action::Load {
-            account: account.clone(),
-            lots: loading.lots.iter().map(|(key, units)| (lot_name_of(dictionary, key), *units)).collect(),
-        },
-        CommandKind::Operate(operation) => {
-            let note = operation.remark.note.clone();
-            match &operation.order {
-                OperatorOrder::Release(held) | OperatorOrder::Reject(held) => {
-                    let releases = matches!(operation.order, OperatorOrder::Release(_));
-                    Action::Review { original: held.transaction_id.clone(), releases, note }
-                }
-                OperatorOrder::Restore(restoration) => {
-                    let (expiry, dies) = (restoration.expiry.0, restoration.expires_at.0);
-                    Action::Restore { account, expiry, dies, note }
-                }
-                OperatorOrder::Adjust(adjustment) => Action::Adjust {
-                    account,
-                    wallet: usize::from(adjustment.wallet.0),
-                    units: adjustment.units,
-                    dies: adjustment.expires_at.map(|at| at.0),
-                    note,
-                },
-            }
-        }
-        CommandKind::Link(linking) => {
-            Action::Link { account, identifier: ring.identifier(linking.key), links: linking.links }
-        }
-    }
-}
-
-/// The texts of numbers, ascending.
-fn names_of(dictionary: &Dictionary, symbols: &[SymbolId]) -> Vec<Name> {
-    let mut names: Vec<Name> = symbols.iter().map(|symbol| name_of(dictionary, *symbol)).collect();
-    names.sort();
-    names
-}
-
-fn purchase_of(basket: &crate::ledger::command::Basket, dictionary: &Dictionary) -> Purchase {
-    let name = |symbol| name_of(dictionary, symbol);
-    let lines = basket.lines.iter().map(|line| {
-        let item = &line.item;
-        PurchaseLine {
-            attributes: [item.sku, item.category, item.department, item.brand, item.margin_class].map(name),
-            quantity: line.quantity,
-            amount_minor: line.amount_minor,
-        }
-    });
-    Purchase {
-        store: name(basket.store),
-        terminal: name(basket.terminal),
-        cashier: name(basket.cashier),
-        receipt_number: basket.receipt_number.as_str().into(),
-        business_day: basket.business_day.0,
-        receipt_at: basket.receipt_at.0,
-        lines: lines.collect(),
     }
 }

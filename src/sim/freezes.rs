@@ -4,8 +4,9 @@
 //! What must stay true: nothing here is taken from the ledger's own way of telling.
 
 use super::dice::Dice;
-use super::facts::{Action, Name, name_of};
+use super::facts::{self, Action, Name, Posting, name_of};
 use super::machine::Machine;
+use super::model::{AccountModel, Broken};
 use super::traffic::Traffic;
 use crate::access::proposals::{Act, Proposal, ProposalChange, Proposals, Verdict};
 use crate::journal::dictionary::Dictionary;
@@ -140,7 +141,9 @@ impl FreezeList {
     /// Why an action is refused at a posting time.
     #[must_use]
     pub fn refusal(&self, partner: &Name, account: &Name, action: &Action, at: i64) -> Option<Refusal> {
-        if !matches!(action, Action::Accrue { .. } | Action::Act { .. } | Action::Redeem { .. }) || self.0.is_empty() {
+        let burns = matches!(action, Action::Redeem { .. } | Action::Authorize { .. } | Action::Capture { .. });
+        let earns = matches!(action, Action::Accrue { .. } | Action::Act { .. });
+        if !(earns || burns) || self.0.is_empty() {
             return None;
         }
         if self.holds(&Frozen::Account(account.clone()), at) {
@@ -153,4 +156,26 @@ impl FreezeList {
         let is_frozen = self.holds(&Frozen::Cashier(partner.clone(), purchase.cashier.clone()), at);
         is_frozen.then_some(Refusal::CashierFrozen)
     }
+}
+
+/// What earns or burns with something frozen is refused on record, whatever else would be.
+pub(super) fn expect_frozen(
+    posting: &Posting,
+    refusal: Refusal,
+    account: Option<&AccountModel>,
+    version: u32,
+    wallet: usize,
+) -> Result<facts::Verdict, Broken> {
+    let Some(account) = account else {
+        return Err(format!("nothing is on record of an account that is not there, at {}", posting.position));
+    };
+    let is_redemption = matches!(posting.action, Action::Redeem { .. } | Action::Authorize { .. });
+    Ok(facts::Verdict {
+        refusal: Some(refusal),
+        program: version,
+        wallet,
+        balance_after: account.balance(wallet, posting.posted_at),
+        totals: [0, 0, 0, i64::from(is_redemption), 0],
+        ..facts::Verdict::default()
+    })
 }

@@ -245,7 +245,7 @@ fn finish(
     verdict.totals[4] = verdict.clips.iter().map(|(_, _, units)| units).sum();
     verdict.program = event.version;
     verdict.wallet = rules.earn_wallet;
-    verdict.lots = expired(account, posted_at);
+    verdict.lots = expired(account, posted_at, event.issuers);
     let mut lot = granted_lot(rules, event.partner, event.happened_at);
     lot.is_held = held_by.is_some();
     verdict.held = held_by.map(|cap| (event.partner.into(), event.transaction_id.into(), Some(cap)));
@@ -571,6 +571,7 @@ mod tests {
             partners: Vec::new(),
             late_limit_days: 30,
             future_skew_seconds: 60,
+            hold_minutes: 60,
         }
     }
 

@@ -540,6 +540,8 @@ fn check_ids(ids: &IdIndex, model: &Model, identity: &Identity, sampled: &[usize
                 "restored",
             ),
         ];
+        let ended = model.ended.get(&own);
+        let done = done.into_iter().chain([(hasher.capture(&own.0, &own.1), ended, "captured or voided")]);
         for (key, by, what) in done {
             let found = look(key, what)?.map(|entry| entry.position.0);
             let expected = by.map(|index| model.postings[*index].position);

@@ -9,6 +9,7 @@ use jiff::civil::Date;
 
 use super::dice::Dice;
 use super::facts::Name;
+use super::holds::come_back;
 use super::judge::{local_date, midnight};
 use super::model::AccountModel;
 use super::rules::Rules;
@@ -154,11 +155,16 @@ pub fn granted_lot(rules: &Rules, issuer: &str, earned_at: i64) -> LotName {
     }
 }
 
-/// The posting of what has died.
+/// The posting of what has died, and of what is given back because the time of its authorization has run out.
 #[must_use]
-pub fn expired(account: &AccountModel, at: i64) -> Vec<LotMove> {
+pub fn expired(account: &AccountModel, at: i64, issuers: &Issuers) -> Vec<LotMove> {
     let dead = account.units.iter().filter(|(lot, _)| !lot.is_alive(at));
-    dead.map(|(lot, units)| LotMove::new(lot.clone(), Movement::Expire, -units)).collect()
+    let mut moves: Vec<LotMove> =
+        dead.map(|(lot, units)| LotMove::new(lot.clone(), Movement::Expire, -units)).collect();
+    for (lot, units) in account.ended(at, issuers).into_iter().flat_map(|(_, aside)| &aside.lots) {
+        come_back(&mut moves, lot, *units, at);
+    }
+    moves
 }
 
 /// Numbers of the names of issuers, in the order in which those came.
@@ -182,7 +188,7 @@ pub fn take(
     issuers: &Issuers,
 ) -> i64 {
     let is_fit = |lot: &LotName| match movement {
-        Movement::Burn => lot.is_spendable(at),
+        Movement::Burn | Movement::SetAside => lot.is_spendable(at),
         // What is held is the transaction's that is held, and nobody else's.
         _ => lot.is_alive(at) && !lot.is_held,
     };
@@ -209,7 +215,7 @@ pub fn take_own(account: &AccountModel, moves: &mut Vec<LotMove>, granted: &LotM
     for (lot, held) in &account.units {
         let is_same_kind = LotName { dies: own.dies, ..lot.clone() } == *own;
         let may_hold = lot.dies == own.dies || (own.is_extended && !own.is_held && lot.dies > own.dies);
-        let taken = (*held).min(missing);
+        let taken = left(lot, *held, moves).min(missing);
         if is_same_kind && may_hold && lot.is_alive(at) && taken > 0 {
             moves.push(LotMove::new(lot.clone(), Movement::Reverse, -taken));
             missing -= taken;

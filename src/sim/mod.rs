@@ -23,6 +23,7 @@ pub mod dice;
 pub mod edge;
 pub mod facts;
 pub mod freezes;
+pub mod holds;
 pub mod judge;
 pub mod ladder;
 pub mod life;
@@ -39,6 +40,7 @@ pub mod rooms;
 pub mod rules;
 pub mod shares;
 pub mod steps;
+mod told;
 pub mod traffic;
 pub mod watch;
 

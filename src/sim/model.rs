@@ -10,7 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Action, Name, Posting, ReceiptName, Verdict};
-use super::freezes::{FreezeList, Frozen};
+use super::freezes::{FreezeList, Frozen, expect_frozen};
+use super::holds::{Aside, AsideName, Endings};
 use super::judge::{Event, judge, judge_activity, judge_most, last_day_of, local_date};
 use super::lots::{Issuers, LotMove, LotName, expired, extend, take, take_own};
 use super::orders::{Links, give_back};
@@ -54,6 +55,8 @@ pub struct AccountModel {
     pub identifiers: BTreeSet<Identifier>,
     /// Transactions whose units are held, by partner and id: the cap, the lot, the units, and since when.
     pub held: BTreeMap<(Name, Name), (Name, LotName, i64, i64)>,
+    /// What is set aside, by partner and id.
+    pub aside: BTreeMap<AsideName, Aside>,
     /// What its last basket left over, and under which version, in the model's parts.
     pub remainder: Option<(u32, i128)>,
     /// By wallet.
@@ -61,11 +64,11 @@ pub struct AccountModel {
 }
 
 impl AccountModel {
-    /// The balance of a wallet: units that are alive at the instant.
+    /// The balance of a wallet: units that are alive at the instant, and what is set aside.
     #[must_use]
     pub fn balance(&self, wallet: usize, at: i64) -> i64 {
         let alive = self.units.iter().filter(|(lot, _)| lot.wallet == wallet && lot.is_alive(at));
-        alive.map(|(_, units)| units).sum()
+        alive.map(|(_, units)| units).sum::<i64>() + self.beside_lots(wallet, at)
     }
 
     /// The value of a counter.
@@ -151,6 +154,8 @@ pub struct Model {
     pub released: BTreeMap<(Name, Name), usize>,
     /// What came back, by partner and the position of the record that had posted the death.
     pub restored: BTreeMap<(Name, u64), usize>,
+    /// The last capture or void of each authorization.
+    pub ended: Endings,
     /// What became of identifiers.
     pub links: Links,
     /// What the hashes of the data directory stand for.
@@ -265,6 +270,11 @@ impl Model {
         self.issuers.insert(posting.partner.clone(), posting.partner_number);
         self.check_named(&posting)?;
         let mut expected = self.expect(&posting)?;
+        if expected.refusal.is_none() {
+            let account = self.account(&posting.account);
+            let ended = account.map_or_else(Vec::new, |account| account.ended(posting.posted_at, &self.issuers));
+            expected.ended = ended.into_iter().map(|(name, _)| name.clone()).collect();
+        }
         let left = expected.left.take();
         must!(
             left.is_some() == posting.decision.effects.remainder.is_some(),
@@ -284,6 +294,7 @@ impl Model {
         let index = self.postings.len();
         if posting.verdict.refusal.is_none() {
             self.note_orders(&posting, index);
+            self.note_ending(&posting, index);
         }
         if !is_own {
             self.by_id.insert(key, index);
@@ -296,7 +307,7 @@ impl Model {
     fn expect(&self, posting: &Posting) -> Result<Verdict, Broken> {
         let unopened = AccountModel::default();
         let before = self.account(&posting.account);
-        let account = before.unwrap_or(&unopened);
+        let account = &before.unwrap_or(&unopened).with_places(posting.posted_at);
         let happened_at = match &posting.action {
             Action::Accrue { purchase, .. } => purchase.receipt_at,
             Action::Act { happened_at, .. } => *happened_at,
@@ -331,7 +342,7 @@ impl Model {
         let plain = Verdict {
             program: version,
             wallet,
-            lots: expired(account, posted_at),
+            lots: expired(account, posted_at, issuers),
             opens_account: before.is_none(),
             balance_after: account.balance(wallet, posted_at),
             ..Verdict::default()
@@ -352,6 +363,18 @@ impl Model {
                 must!(before.is_some(), "only an account that is there is redeemed from, at {}", posting.position);
                 Ok(self.redeem(plain, rules, account, *wallet, *units, posted_at))
             }
+            Action::Authorize { wallet, units, hold_seconds, .. } => {
+                must!(
+                    before.is_some(),
+                    "only of an account that is there units are set aside, at {}",
+                    posting.position
+                );
+                Ok(self.expect_authorization(&event, plain, (*wallet, *units), *hold_seconds))
+            }
+            Action::Capture { original, units, is_last, .. } => {
+                self.expect_ending(posting, &event, plain, (original, Some((*units, *is_last))))
+            }
+            Action::Void { original } => self.expect_ending(posting, &event, plain, (original, None)),
             Action::Load { lots, .. } => Ok(load(plain, rules, account, lots, posted_at)),
             Action::Enrol { joins, leaves, .. } => {
                 let joined = joins.iter().filter(|segment| !account.segments.contains(*segment));
@@ -481,7 +504,7 @@ impl Model {
         let wallet = granted.map_or(rules.earn_wallet, |change| change.lot.wallet);
         let balance = account.balance(wallet, posted_at);
         let mut verdict = Verdict { program: version, wallet, balance_after: balance, ..Verdict::default() };
-        let mut lots = expired(account, posted_at);
+        let mut lots = expired(account, posted_at, &self.issuers);
         if let Some(granted) = granted {
             let mut missing = take_own(account, &mut lots, granted, posted_at);
             // What has died of it is gone already.
@@ -604,6 +627,9 @@ impl Model {
                 account.units.remove(&change.lot);
             }
             let partner = self.partners.entry((posting.shard, issuer.clone(), *wallet)).or_default();
+            if change.is(Movement::SetAside) || change.is(Movement::GiveBack) {
+                continue; // the account's as before
+            }
             partner[0] -= i128::from(change.units);
             // Granted, burned, expired, taken back: where each lies in the lives of a wallet and of a partner. Units whose
             // death is put off stay what they were.
@@ -634,6 +660,7 @@ impl Model {
                 None => drop(account.held.remove(&(partner, id))),
             }
         }
+        account.change_aside(verdict);
         for (segment, joined) in &verdict.segments {
             if *joined {
                 account.segments.insert(segment.clone());
@@ -654,26 +681,4 @@ impl Model {
         }
         self.accounts.entry(posting.account.clone()).or_default().push(account);
     }
-}
-
-/// What earns or burns with something frozen is refused on record, whatever else would be.
-fn expect_frozen(
-    posting: &Posting,
-    refusal: Refusal,
-    account: Option<&AccountModel>,
-    version: u32,
-    wallet: usize,
-) -> Result<Verdict, Broken> {
-    let Some(account) = account else {
-        return Err(format!("nothing is on record of an account that is not there, at {}", posting.position));
-    };
-    let is_redemption = matches!(posting.action, Action::Redeem { .. });
-    Ok(Verdict {
-        refusal: Some(refusal),
-        program: version,
-        wallet,
-        balance_after: account.balance(wallet, posting.posted_at),
-        totals: [0, 0, 0, i64::from(is_redemption), 0],
-        ..Verdict::default()
-    })
 }

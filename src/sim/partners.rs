@@ -132,6 +132,7 @@ pub fn refusal_by_rules(
             | Action::Review { .. }
             | Action::Restore { .. }
             | Action::Adjust { .. }
+            | Action::Void { .. }
             | Action::Expire
     );
     if rules.partners.is_empty() || is_exempt {
@@ -164,7 +165,7 @@ fn refusal_of_partner(
             (!may_earn).then_some(Refusal::EarnNotPermitted)
         }
         Action::Act { .. } => (!may_earn).then_some(Refusal::EarnNotPermitted),
-        Action::Redeem { wallet, .. } => {
+        Action::Redeem { wallet, .. } | Action::Authorize { wallet, .. } | Action::Capture { wallet, .. } => {
             (!rules.permits(&found.burns, *wallet, posted_at)).then_some(Refusal::BurnNotPermitted)
         }
         Action::Load { lots, .. } => {

@@ -130,7 +130,14 @@ impl Question {
             must!(found.refusal == expected, "the quote is refused as {expected:?}, not {found:?}");
             return Ok(());
         }
-        let unopened = AccountModel::default();
+        // Each state of the account that can have been seen, with a place for what comes back.
+        let states: Vec<(u64, bool, AccountModel)> = seen
+            .into_iter()
+            .map(|seq| {
+                let state = model.account_at(&self.account, seq).filter(|_| seq > 0);
+                (seq, state.is_some(), state.unwrap_or(&AccountModel::default()).with_places(posted_at))
+            })
+            .collect();
         let (account_id, issuers) = (&*self.account, &model.issuers);
         let (_, balance_max) = rules.wallets[rules.earn_wallet];
         let about = |account| Event {
@@ -147,8 +154,7 @@ impl Question {
         };
         if found.refusal.is_some() {
             let mut nearest = None;
-            for seq in &seen {
-                let account = model.account_at(&self.account, *seq).filter(|_| *seq > 0).unwrap_or(&unopened);
+            for (_, _, account) in &states {
                 let expected = judge_most(&about(account), judge)?;
                 if found.refusal == Some(Refusal::BalanceLimitExceeded) && expected.balance_after > balance_max {
                     return Ok(());
@@ -167,15 +173,15 @@ impl Question {
             must!(undurable.is_none(), "a quote shows {taken:?} when it is durable, but use {undurable:?} is not");
         }
         let mut nearest = None;
-        for seq in seen {
-            let state = model.account_at(&self.account, seq).filter(|_| seq > 0);
-            let account = state.unwrap_or(&unopened);
+        for (seq, is_open, account) in &states {
             let mut rooms = Rooms::new(&uses);
             let mut expected = judge(&about(account), Some(&mut rooms))?;
-            expected.opens_account = state.is_none();
+            let ended = account.ended(posted_at, issuers);
+            expected.ended = ended.into_iter().map(|(name, _)| name.clone()).collect();
+            expected.opens_account = !is_open;
             expected.left = None;
             if expected.balance_after <= balance_max && expected == found {
-                clients.show(&self.account, seq);
+                clients.show(&self.account, *seq);
                 return Ok(());
             }
             nearest = Some(expected);

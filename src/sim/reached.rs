@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use super::SimReport;
 use super::bounds::{CapRule, Over, Subject};
 use super::facts::{Action, Posting, Verdict};
+use super::holds::AsideChange;
+use super::lots::LotMove;
 use super::model::Model;
 use super::rules::{Measure, Rules, Window};
 use crate::ledger::decision::Movement;
@@ -36,6 +38,10 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
         report.reach("an account was named by an identifier");
     }
     note_reviews(report, posting, model);
+    note_asides(report, verdict);
+    if posting.action == Action::Expire && !verdict.ended.is_empty() {
+        report.reach("a sweep posted the end of an authorization");
+    }
     note_caps(report, verdict, model);
     note_terms(report, posting, model);
     note_rewards(report, posting, model);
@@ -60,6 +66,9 @@ fn kind_of(action: &Action) -> &'static str {
         Action::Adjust { .. } => "an operator took units",
         Action::Link { links: true, .. } => "an identifier was linked",
         Action::Link { links: false, .. } => "an identifier was unlinked",
+        Action::Authorize { .. } => "units were set aside",
+        Action::Capture { .. } => "units that were set aside were captured",
+        Action::Void { .. } => "an authorization was voided",
         Action::Expire => "a sweep posted what had died",
     }
 }
@@ -86,6 +95,25 @@ fn note_reviews(report: &mut SimReport, posting: &Posting, model: &Model) {
             report.reach("a release came when the units had died");
         }
         _ => {}
+    }
+}
+
+/// Counts what a record shows of what is set aside.
+fn note_asides(report: &mut SimReport, verdict: &Verdict) {
+    if !verdict.ended.is_empty() {
+        report.reach("the time of an authorization ran out");
+    }
+    let Some((_, change)) = &verdict.aside else { return };
+    match change {
+        AsideChange::Captures(_, _, _, false) => report.reach("an authorization was captured in part"),
+        AsideChange::Captures(_, _, 0, true) => report.reach("an authorization was captured to its end"),
+        AsideChange::Captures(_, _, _, true) => report.reach("a final capture gave units back"),
+        AsideChange::Voids(1.., _) => report.reach("a void gave back what captures had left"),
+        AsideChange::Begins(_) | AsideChange::Voids(..) => {}
+    }
+    let died = |pair: &[LotMove]| pair[0].is(Movement::GiveBack) && pair[1].is(Movement::Expire);
+    if verdict.lots.windows(2).any(died) {
+        report.reach("what was given back died at once");
     }
 }
 

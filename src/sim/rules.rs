@@ -250,6 +250,8 @@ pub struct Rules {
     pub late_limit_days: i64,
     /// How far in the future a receipt may lie, in seconds.
     pub future_skew_seconds: i64,
+    /// For how long units can be set aside, in minutes.
+    pub hold_minutes: i64,
 }
 
 impl Rules {
@@ -307,6 +309,7 @@ impl Rules {
             late_limit_days,
             future_skew_seconds: dice.number(0..600),
             partners: draw_partners(dice, today),
+            hold_minutes: *dice.pick(&[1, 20, 60, 1_440, 43_200]),
         }
     }
 
@@ -351,6 +354,7 @@ impl Rules {
         for (name, balance_max) in &self.wallets {
             writeln!(out, "[[wallets]]\nname = \"{name}\"\nbalance_max = {balance_max}")?;
         }
+        writeln!(out, "[redemption]\nhold_minutes = {}", self.hold_minutes)?;
         let (wallet, _) = self.wallets[self.earn_wallet];
         writeln!(out, "[earn]\nwallet = \"{wallet}\"\nunits = {}\nper_minor = {}", self.units, self.per_minor)?;
         let rounding = match self.rounding {

@@ -6,7 +6,7 @@
 use super::clients::{Begun, Verified};
 use super::dice::Dice;
 use super::edge::{Answer, Told};
-use super::facts::{Posting, Request};
+use super::facts::{Action, Posting, Request};
 use super::freezes::Frozen;
 use super::life::{Life, Simulation};
 use super::machine::{Machine, Message, Trouble};
@@ -300,7 +300,8 @@ impl Simulation {
             (56..65, Some(_)) => return self.send(any, None),
             (50..56, Some(of)) => self.traffic.changed(dice, now, &of),
             (44..50, Some(of)) => self.traffic.same_receipt(dice, now, &of),
-            (32..41, Some(of)) => self.traffic.reversal(dice, &of),
+            (32..40, Some(of)) => self.traffic.reversal(dice, &of),
+            (40..44, Some(of)) => self.at_the_till(&of),
             (24..32, Some(of)) => self.at_the_desk(&of),
             _ => self.traffic.anything(dice, now),
         };
@@ -325,6 +326,29 @@ impl Simulation {
         match held {
             Some((partner, id)) if dice.percent(90) => self.traffic.review(dice, &partner, &id),
             _ if dice.percent(30) => self.traffic.review(dice, &of.partner, &of.transaction_id),
+            _ => self.traffic.anything(dice, now),
+        }
+    }
+
+    /// What a till does with what is set aside: mostly something of what is open, sometimes of what is over.
+    fn at_the_till(&mut self, of: &Request) -> Request {
+        let (dice, now) = (&mut self.dice, self.now);
+        let account = self.traffic.account(dice);
+        let aside = self.model.account(&account).map_or_else(Vec::new, |account| account.aside.iter().collect());
+        if !aside.is_empty() && dice.percent(85) {
+            let ((partner, id), aside) = *dice.pick(&aside);
+            return self.traffic.ending(dice, (partner, id), (aside.wallet, aside.left()));
+        }
+        let recent = &self.model.postings[self.model.postings.len().saturating_sub(300)..];
+        let begun = |posting: &&Posting| matches!(posting.action, Action::Authorize { .. });
+        let begun: Vec<&Posting> = recent.iter().filter(begun).collect();
+        match (begun.is_empty(), dice.below(10)) {
+            (false, 0..6) => {
+                let one = *dice.pick(&begun);
+                let known = (one.verdict.wallet, 5);
+                self.traffic.ending(dice, (&one.partner, &one.transaction_id), known)
+            }
+            (_, 6) => self.traffic.ending(dice, (&of.partner, &of.transaction_id), (0, 5)),
             _ => self.traffic.anything(dice, now),
         }
     }

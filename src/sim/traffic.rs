@@ -156,7 +156,7 @@ impl Traffic {
             // So that a commit has several frames.
             return self.accrual(dice, now);
         }
-        let action = match dice.below(24) {
+        let action = match dice.below(26) {
             0..12 => return self.accrual(dice, now),
             20..22 => {
                 let grants = dice.percent(50);
@@ -169,7 +169,13 @@ impl Traffic {
                     note: "".into(),
                 }
             }
-            22.. => {
+            24.. => Action::Authorize {
+                account: self.account(dice),
+                wallet: usize::from(dice.percent(15)),
+                units: if dice.percent(80) { dice.number(1..40) } else { dice.number(1..4_000) },
+                hold_seconds: dice.percent(50).then(|| *dice.pick(&[1, 60, 1_800, 90_000])),
+            },
+            22..24 => {
                 let partner = self.partner(dice);
                 let transaction_id = self.fresh_id(dice);
                 return self.linking(dice, partner, transaction_id);
@@ -215,6 +221,23 @@ impl Traffic {
         let dies = now + dice.number(1..20 * 86_400) * NS_PER_SECOND;
         let action = Action::Restore { account, expiry, dies, note: "".into() };
         Request::new(self.partner(dice), self.fresh_id(dice), action)
+    }
+
+    /// The capture or the void of an authorization, of which so many units of a wallet are left as far as is known.
+    pub fn ending(
+        &mut self,
+        dice: &mut Dice,
+        (partner, original): (&Name, &Name),
+        (wallet, left): (usize, i64),
+    ) -> Request {
+        let original = if dice.percent(3) { "never-seen".into() } else { original.clone() };
+        let action = if dice.percent(30) {
+            Action::Void { original }
+        } else {
+            let units = if dice.percent(10) { left + dice.number(1..9) } else { dice.number(1..left.max(1) + 1) };
+            Action::Capture { original, wallet, units, is_last: dice.percent(25) }
+        };
+        Request::new(partner.clone(), self.fresh_id(dice), action)
     }
 
     /// A purchase or an activity to be asked about.
@@ -330,6 +353,18 @@ impl Traffic {
                 1 => *identifier = dice.pick(&identifiers()).clone(),
                 _ => *links = !*links,
             },
+            Action::Authorize { account, wallet, units, hold_seconds } => match dice.below(4) {
+                0 => *account = self.account(dice),
+                1 => *wallet = 1 - *wallet,
+                2 => *units += 1,
+                _ => *hold_seconds = Some(hold_seconds.unwrap_or(0) + 7),
+            },
+            Action::Capture { original, units, is_last, .. } => match dice.below(3) {
+                0 => *original = "another".into(),
+                1 => *units += 1,
+                _ => *is_last = !*is_last,
+            },
+            Action::Void { original } => *original = "another".into(),
             Action::Expire => {}
         }
         if dice.percent(10) {

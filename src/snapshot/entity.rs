@@ -355,6 +355,7 @@ fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
 mod tests {
     use super::*;
     use crate::ledger::account::{Account, Counter, Lot, MemberCounter, Profile, Totals, WalletTotals};
+    use crate::ledger::authorization::Authorization;
     use crate::ledger::decision::LotKey;
     use crate::ledger::held::HeldTransaction;
     use crate::ledger::types::{IdentifierKey, MemberKey, MonthDay, ProgramVersion};
@@ -406,6 +407,14 @@ mod tests {
             }],
             members: vec![MemberCounter { member: MemberKey(u64::MAX - 1), counted: account.counters[0] }],
             identifiers: vec![(IdentifierKey([7; 16]), SymbolId(9))],
+            authorizations: vec![Authorization {
+                partner: SymbolId(3),
+                transaction_id: "t-2".into(),
+                wallet: account.lots[0].key.wallet,
+                ends_at: TimestampNs(-4),
+                captured: 2,
+                lots: vec![(account.lots[0].key, 6)],
+            }],
         }));
         let partner =
             PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };

@@ -20,7 +20,7 @@ use crate::metrics::{Histogram, Tally, is_sampled};
 
 /// The methods that calls are counted for, as the last part of their path; the last stands for all others: health
 /// checks, reflection, and what does not exist.
-pub const METHODS: [&str; 45] = [
+pub const METHODS: [&str; 48] = [
     "Accrue",
     "AccrueBatch",
     "CommandStream",
@@ -28,6 +28,9 @@ pub const METHODS: [&str; 45] = [
     "Quote",
     "QuoteBatch",
     "Redeem",
+    "Authorize",
+    "Capture",
+    "Void",
     "RecordActivity",
     "GetBalance",
     "GetTransaction",

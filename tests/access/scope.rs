@@ -178,6 +178,16 @@ async fn a_stream_judges_each_command_by_its_own_method() {
             ..<_>::default()
         })),
     };
+    let set_aside = [
+        wire::command::Command::Authorize(<_>::default()),
+        wire::command::Command::Capture(<_>::default()),
+        wire::command::Command::VoidAuthorization(<_>::default()),
+    ]
+    .map(|command| wire::Command { command: Some(command) });
+    for command in set_aside {
+        callers.try_call(STREAM, &gateway, stream(vec![command.clone()])).await.unwrap();
+        assert_forbidden(callers.try_call(STREAM, &held, stream(vec![command])).await);
+    }
     let load = || wire::Command { command: Some(wire::command::Command::LoadOpeningBalance(<_>::default())) };
     callers.try_call(STREAM, &gateway, stream(vec![redeem()])).await.unwrap();
     callers.try_call(STREAM, &office, stream(vec![load()])).await.unwrap();

@@ -10,6 +10,7 @@ mod support;
 mod damage;
 mod forgery;
 mod freezes;
+mod holds;
 mod operator;
 mod order;
 mod partners;

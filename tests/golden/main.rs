@@ -11,6 +11,7 @@ mod support;
 mod directory;
 mod frames;
 mod freezes;
+mod holds;
 mod movements;
 mod operator;
 mod partners;

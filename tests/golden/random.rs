@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use crate::samples::{accrual_over_velocity, dictionary, encode, full_accrual, minimal_accrual, one_line_accrual};
 use crate::support::NOON;
 use tallystick::journal::record::{Entry, PreviousRecord, Record, decode};
-use tallystick::ledger::command::{Activity, Command, CommandKind, Enrolment, Granted, Loading, Redemption};
+use tallystick::ledger::authorization::{AuthorizationChange, AuthorizationChanges};
+use tallystick::ledger::command::{
+    Activity, AuthorizationOf, Capture, Command, CommandKind, Enrolment, Granted, Loading, Redemption, SettingAside,
+};
 use tallystick::ledger::decision::{
     BonusAward, CellUse, CounterChange, Decision, LotChange, LotKey, Movement, Outcome, Refusal, TierStanding,
     TotalsChange,
@@ -61,7 +64,54 @@ fn any_kind() -> impl Strategy<Value = CommandKind> {
     });
     let lots = prop::collection::btree_map(any_key(), units, 1..5);
     let loading = lots.prop_map(|lots| CommandKind::Load(Loading { lots: lots.into_iter().collect() }));
-    prop_oneof![redemption, activity, enrolment, loading, any_operation(), Just(CommandKind::Expire)]
+    let all = [redemption.boxed(), activity.boxed(), enrolment.boxed(), loading.boxed(), any_operation().boxed()];
+    let [redemption, activity, enrolment, loading, operation] = all;
+    prop_oneof![
+        redemption,
+        activity,
+        enrolment,
+        loading,
+        operation,
+        any_about_authorization(),
+        Just(CommandKind::Expire)
+    ]
+}
+
+fn any_about_authorization() -> impl Strategy<Value = CommandKind> {
+    let units = 1..=UNITS_MAX;
+    let of =
+        ("[a-z0-9-]{1,64}", any::<u64>(), any::<u8>(), any::<i64>()).prop_map(|(id, position, wallet, ends_at)| {
+            let (position, wallet, ends_at) = (Position(position), WalletId(wallet), TimestampNs(ends_at));
+            AuthorizationOf { transaction_id: id.into(), position, wallet, ends_at }
+        });
+    let seconds = prop::option::of(1..=2_592_000_u32);
+    let authorize = (any::<u8>(), units.clone(), seconds).prop_map(|(wallet, units, hold_seconds)| {
+        CommandKind::Authorize(SettingAside { wallet: WalletId(wallet), units, hold_seconds })
+    });
+    let capture = (of.clone(), units, any::<bool>())
+        .prop_map(|(of, units, is_final)| CommandKind::Capture(Capture { of, units, is_final }));
+    prop_oneof![authorize, capture, of.prop_map(CommandKind::Void)]
+}
+
+/// What follows from such a command that was granted, some numbers beside.
+fn decide_about_authorization(command: &Command, any: i64, decision: &mut Decision) {
+    let name = |transaction_id: &str| HeldName { partner: command.partner, transaction_id: transaction_id.into() };
+    let (captured, rest) = (any, any.rotate_left(7));
+    let own = match &command.kind {
+        CommandKind::Authorize(_) => Some(AuthorizationChange::Begins(name(&command.transaction_id), TimestampNs(any))),
+        CommandKind::Capture(capture) => {
+            decision.granted = -capture.units;
+            let (name, units, closes) = (name(&capture.of.transaction_id), capture.units, any % 2 == 0);
+            Some(AuthorizationChange::Captures { name, units, captured, rest, closes })
+        }
+        CommandKind::Void(of) => Some(AuthorizationChange::Voids { name: name(&of.transaction_id), captured, rest }),
+        _ => None,
+    };
+    let ended = (0..any.rem_euclid(3)).map(|number| HeldName { transaction_id: number.to_string().into(), ..name("") });
+    let ended: Vec<_> = ended.collect();
+    if own.is_some() || !ended.is_empty() {
+        decision.effects.authorizations = Some(Box::new(AuthorizationChanges { ended, own }));
+    }
 }
 
 fn any_operation() -> impl Strategy<Value = CommandKind> {
@@ -141,12 +191,12 @@ fn decided(kind: &CommandKind, refusal: Option<Refusal>, segments: Vec<(SymbolId
     let mut decision = Decision { account_known: true, program: ProgramVersion(7), ..Decision::default() };
     let may_be_refused = match kind {
         CommandKind::Operate(operation) => operation.order.held().is_none(),
-        other => !matches!(other, CommandKind::Expire),
+        other => !matches!(other, CommandKind::Void(_) | CommandKind::Expire),
     };
     let refusal = refusal.filter(|_| may_be_refused);
     decision.outcome = refusal.map_or(Outcome::Granted, Outcome::Refused);
     match kind {
-        CommandKind::Redeem(_) if refusal.is_some() => {
+        CommandKind::Redeem(_) | CommandKind::Authorize(_) if refusal.is_some() => {
             decision.effects.totals = TotalsChange::of_refused_redemption();
         }
         _ if refusal.is_some() => {}
@@ -165,7 +215,7 @@ fn decided(kind: &CommandKind, refusal: Option<Refusal>, segments: Vec<(SymbolId
 
 /// Names a member where a command can; now and then nobody.
 fn named(command: Command, any: i64) -> Command {
-    let can = matches!(command.kind, CommandKind::Redeem(_) | CommandKind::Act(_));
+    let can = matches!(command.kind, CommandKind::Redeem(_) | CommandKind::Authorize(_) | CommandKind::Act(_));
     let member = if can { MemberKey(any.unsigned_abs() % 3) } else { MemberKey::NONE };
     Command { member, ..command }
 }
@@ -197,13 +247,16 @@ fn any_later_entry() -> impl Strategy<Value = Entry> {
                 }
             }
             let may_open =
-                !is_refused && !matches!(kind, CommandKind::Redeem(_) | CommandKind::Operate(_) | CommandKind::Expire);
+                !is_refused && matches!(kind, CommandKind::Act(_) | CommandKind::Enrol(_) | CommandKind::Load(_));
             decision.effects.opens_account = opens && may_open;
             let account_id = if decision.effects.opens_account { "member-1" } else { "" };
             let transaction_id = if kind == CommandKind::Expire { String::new() } else { id };
             let command =
                 Command { account_id: account_id.into(), transaction_id, partner, kind, ..Command::default() };
             let command = named(command, balance);
+            if !is_refused {
+                decide_about_authorization(&command, balance, &mut decision);
+            }
             let (previous, account) = (PreviousRecord::At(Position(9)), AccountNumber(3));
             Entry { previous, account, posted_at: NOON, command, decision }
         },

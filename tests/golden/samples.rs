@@ -311,6 +311,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     .chain(crate::operator::records())
     .chain(crate::freezes::records())
     .chain(crate::partners::records())
+    .chain(crate::holds::records())
     .collect()
 }
 

@@ -70,6 +70,7 @@ fn entities() -> Vec<(&'static str, Entity)> {
     .chain(crate::operator::entities())
     .chain(crate::freezes::entities())
     .chain(crate::partners::entities())
+    .chain(crate::holds::entities())
     .collect()
 }
 

@@ -73,10 +73,10 @@ impl Model<'_> {
         Chunk { account, expires_at: self.death(at), issuer, from_minute, put_off, units }
     }
 
-    /// Units that are alive.
+    /// Units that are alive, and those that are set aside.
     pub fn balance(&self, account: usize, now: TimestampNs) -> i64 {
         let alive = self.chunks.iter().filter(|chunk| chunk.account == account && chunk.is_alive(now));
-        alive.map(|chunk| chunk.units).sum()
+        alive.map(|chunk| chunk.units).sum::<i64>() + self.aside(account)
     }
 
     /// Units that can be spent.
@@ -98,16 +98,29 @@ impl Model<'_> {
     /// Takes units that are alive, and for spending those that can be spent: the first to die first, of those that die
     /// together the first issuer's, then those that can be spent first.
     pub fn take(&mut self, account: usize, units: i64, now: TimestampNs, is_spent: bool) {
+        self.take_chunks(account, units, now, is_spent);
+    }
+
+    /// Takes units that can be spent, and gives them.
+    pub fn cut(&mut self, account: usize, units: i64, now: TimestampNs) -> Vec<Chunk> {
+        self.take_chunks(account, units, now, true)
+    }
+
+    fn take_chunks(&mut self, account: usize, units: i64, now: TimestampNs, is_spent: bool) -> Vec<Chunk> {
         let mut missing = units;
+        let mut cut = Vec::new();
         self.chunks.sort_by_key(|chunk| (chunk.expires_at, chunk.issuer, chunk.from_minute, chunk.put_off));
         let fits = |chunk: &&mut Chunk| if is_spent { chunk.is_spendable(now) } else { chunk.is_alive(now) };
         for chunk in self.chunks.iter_mut().filter(|chunk| chunk.account == account).filter(fits) {
             let taken = chunk.units.min(missing);
             chunk.units -= taken;
             missing -= taken;
+            cut.push(Chunk { units: taken, ..*chunk });
         }
         assert_eq!(missing, 0, "only what is there is taken");
         self.chunks.retain(|chunk| chunk.units > 0);
+        cut.retain(|chunk| chunk.units > 0);
+        cut
     }
 
     /// Takes a grant back from what is left of it, wherever its death was put off to; gives what could not be taken.

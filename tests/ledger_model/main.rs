@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod asides;
 mod late;
 mod lots;
 mod model;
@@ -42,6 +43,21 @@ enum Ask {
     },
     Redeem {
         units: i64,
+    },
+    /// Sets units aside, for so many minutes if it says so.
+    Authorize {
+        units: i64,
+        minutes: Option<i64>,
+    },
+    /// Burns of what was set aside so many steps before, if anything was.
+    Capture {
+        steps_back: usize,
+        units: i64,
+        is_last: bool,
+    },
+    /// Gives back what was set aside so many steps before, if anything was.
+    Void {
+        steps_back: usize,
     },
     Act {
         partner: usize,
@@ -96,6 +112,10 @@ fn any_ask() -> impl Strategy<Value = Ask> {
         2 => enrol,
         1 => load,
         1 => Just(Ask::Expire),
+        2 => (1..60_i64, prop::option::of(1..3_000_i64)).prop_map(|(units, minutes)| Ask::Authorize { units, minutes }),
+        3 => (1..9_usize, 1..30_i64, prop::bool::weighted(0.3))
+            .prop_map(|(steps_back, units, is_last)| Ask::Capture { steps_back, units, is_last }),
+        1 => (1..9_usize).prop_map(|steps_back| Ask::Void { steps_back }),
     ]
 }
 
@@ -118,6 +138,11 @@ fn really(real: &mut Real, index: usize, step: &Step, now: TimestampNs) -> Optio
         }
         Ask::Reverse { steps_back } => real.reverse(index.checked_sub(*steps_back)?, now),
         Ask::Redeem { units } => Some(real.redeem(account, *units, now)),
+        Ask::Authorize { units, minutes } => Some(real.authorize((index, account), *units, *minutes, now)),
+        Ask::Capture { steps_back, units, is_last } => {
+            real.end(index.checked_sub(*steps_back)?, Some((*units, *is_last)), now)
+        }
+        Ask::Void { steps_back } => real.end(index.checked_sub(*steps_back)?, None, now),
         Ask::Act { partner, kind, age_hours } => Some(real.act(account, *partner, *kind, before(*age_hours), now)),
         Ask::Enrol { joins, leaves } => Some(real.enrol(account, joins, leaves, now)),
         Ask::Load { lots } => Some(real.load(account, &dated(lots, now), now)),
@@ -135,6 +160,11 @@ fn naively(model: &mut Model<'_>, index: usize, step: &Step, now: TimestampNs) -
         }
         Ask::Reverse { steps_back } => model.reverse(index.checked_sub(*steps_back)?, now),
         Ask::Redeem { units } => Some(model.redeem(account, *units, now)),
+        Ask::Authorize { units, minutes } => Some(model.authorize((index, account), *units, *minutes, now)),
+        Ask::Capture { steps_back, units, is_last } => {
+            model.end(index.checked_sub(*steps_back)?, Some((*units, *is_last)), now)
+        }
+        Ask::Void { steps_back } => model.end(index.checked_sub(*steps_back)?, None, now),
         Ask::Act { partner, kind, age_hours } => {
             Some(model.act(index, account, *partner, *kind, before(*age_hours), now))
         }
@@ -171,11 +201,13 @@ fn compare(rules: &Rules, steps: &[Step]) {
     let mut now = NOON;
     for (index, step) in steps.iter().enumerate() {
         now = TimestampNs(now.0 + step.wait_minutes * 60 * NS_PER_SECOND);
+        model.settle(now);
         let expected = naively(&mut model, index, step, now);
         let got = really(&mut real, index, step, now);
         assert_eq!(expected, got, "step {index}: {step:?}\n{rules:#?}");
         for account in 0..ACCOUNTS.len() {
             assert_eq!(alive(&model, account, now), real.chunks(account, now), "step {index}: {step:?}\n{rules:#?}");
+            assert_eq!(model.asides_of(account), real.asides_of(account, now), "step {index}: {step:?}");
             let refused = model.refused_redemptions.iter().filter(|of| **of == account).count();
             let expected = (model.segments(account), i64::try_from(refused).expect("few"));
             assert_eq!(expected, real.profile(account), "step {index}: {step:?}");

@@ -13,6 +13,7 @@ use tallystick::ledger::decision::Refusal;
 use tallystick::ledger::program::{CalendarWindow, Stacking};
 use tallystick::ledger::types::TimestampNs;
 
+use crate::asides::Aside;
 use crate::lots::Chunk;
 use crate::rules::{
     ACCOUNTS, BRANDS, CapWords, Counts, DEPARTMENTS, Rule, Rules, SEGMENTS, TRIAL, VARIANTS, When, Whose,
@@ -108,6 +109,10 @@ pub struct Model<'a> {
     known: Vec<usize>,
     /// Accounts of redemptions that were refused.
     pub refused_redemptions: Vec<usize>,
+    /// What is set aside.
+    pub asides: Vec<Aside>,
+    /// Steps at which something was set aside, and until when.
+    pub begun: Vec<(usize, i64)>,
     /// What rounding left over of each account's last basket.
     left: BTreeMap<usize, Fraction>,
 }
@@ -115,8 +120,18 @@ pub struct Model<'a> {
 impl<'a> Model<'a> {
     pub fn new(rules: &'a Rules) -> Self {
         let zone = TimeZone::get(rules.zone).expect("the zone exists");
-        let (past, chunks, enrolled, known) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { rules, zone, past, chunks, enrolled, known, refused_redemptions: Vec::new(), left: BTreeMap::new() }
+        Self {
+            rules,
+            zone,
+            past: Vec::new(),
+            chunks: Vec::new(),
+            enrolled: Vec::new(),
+            known: Vec::new(),
+            refused_redemptions: Vec::new(),
+            asides: Vec::new(),
+            begun: Vec::new(),
+            left: BTreeMap::new(),
+        }
     }
 
     pub fn local(&self, at: TimestampNs) -> Zoned {
@@ -442,7 +457,7 @@ impl<'a> Model<'a> {
         let is_it = |(step, past): &&(usize, Past)| *step == original && past.is_basket && !past.taken_back;
         let past = self.past.iter().find(is_it)?.1.clone();
         let lives = past.lot.expires_at > now.0;
-        if lives && self.balance(past.account, now) < past.granted {
+        if lives && self.balance(past.account, now) - self.aside(past.account) < past.granted {
             return Some(Outcome::Refused(Refusal::InsufficientBalance));
         }
         let missing = self.take_own(&past.lot, now);

@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 
 use tallystick::cells::Cells;
+use tallystick::ledger::account::Account;
 use tallystick::ledger::command::{
-    Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Redemption, Reversal,
+    Activity, AuthorizationOf, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Redemption, Reversal,
 };
 use tallystick::ledger::decision::{CellUse, Decision, LotKey, Movement};
 use tallystick::ledger::digest::shard_digest;
@@ -34,7 +35,9 @@ pub struct Real {
     account: usize,
     /// Per step: what a reversal of it needs.
     granted: Vec<(usize, usize, Granted)>,
-    partners: [SymbolId; 2],
+    /// Per step: who set something aside, and what a capture of it needs.
+    pub begun: Vec<(usize, usize, AuthorizationOf)>,
+    pub partners: [SymbolId; 2],
     segments: [SymbolId; 3],
 }
 
@@ -51,6 +54,7 @@ impl Real {
             decision: Decision::default(),
             account: 0,
             granted: Vec::new(),
+            begun: Vec::new(),
             partners,
             segments,
         }
@@ -166,7 +170,7 @@ impl Real {
         Some(self.moved())
     }
 
-    fn moved(&self) -> Outcome {
+    pub fn moved(&self) -> Outcome {
         match self.decision.refusal() {
             Some(refusal) => Outcome::Refused(refusal),
             None => Outcome::Moved { units: self.decision.granted, balance: self.decision.balance_after },
@@ -218,10 +222,22 @@ impl Real {
 
     /// Decides and applies, as a worker does.
     fn run(&mut self, account: usize, now: TimestampNs, partner: SymbolId, kind: CommandKind) {
+        self.run_as("model", account, now, partner, kind);
+    }
+
+    /// The same under a stated id.
+    pub fn run_as(
+        &mut self,
+        transaction_id: &str,
+        account: usize,
+        now: TimestampNs,
+        partner: SymbolId,
+        kind: CommandKind,
+    ) {
         self.account = account;
         let command = Command {
             account_id: ACCOUNTS[account].into(),
-            transaction_id: "model".into(),
+            transaction_id: transaction_id.into(),
             partner,
             kind,
             ..Command::default()
@@ -266,8 +282,8 @@ impl Real {
     /// Accounts and partners add up to zero after every record, nothing is negative, and whatever was granted is left,
     /// burned, expired or taken back. What had died is posted, but for what this record itself granted dead.
     fn check_conserved(&self, changed: AccountNumber, now: TimestampNs) {
-        let held: i128 =
-            self.state.accounts().flat_map(|account| account.lots).map(|lot| i128::from(lot.remaining)).sum();
+        let units = |account: Account| account.holdings().map(|(_, units)| i128::from(units)).sum::<i128>();
+        let held: i128 = self.state.accounts().map(units).sum();
         let sides: Vec<_> = self.state.partners.issuers().map(|(_, partner)| partner).collect();
         let owed: i128 = sides.iter().map(|partner| partner.balance).sum();
         assert_eq!(held + owed, 0, "the shard balances");
@@ -279,8 +295,8 @@ impl Real {
         let account = self.state.account(changed).expect("it was opened");
         assert!(account.lots.iter().all(|lot| lot.remaining > 0) && account.counters.iter().all(|c| c.value > 0));
         for wallet in &account.wallets {
-            let lots = account.lots.iter().filter(|lot| lot.key.wallet == wallet.wallet);
-            let left: i64 = lots.map(|lot| lot.remaining).sum();
+            let own = account.holdings().filter(|(key, _)| key.wallet == wallet.wallet);
+            let left: i64 = own.map(|(_, units)| units).sum();
             assert_eq!(
                 wallet.granted,
                 left + wallet.redeemed + wallet.expired + wallet.reversed,
@@ -300,7 +316,8 @@ impl Real {
     /// The lots that are alive, in the model's words.
     pub fn chunks(&self, account: usize, now: TimestampNs) -> Vec<Chunk> {
         let number = self.state.find(ACCOUNTS[account]);
-        let lots = number.and_then(|number| self.state.account(number)).map_or_else(Vec::new, |found| found.lots);
+        let found = number.and_then(|number| self.state.account(number)).unwrap_or_default();
+        let lots = found.settled(now).into_owned().lots;
         let alive = lots.iter().filter(|lot| lot.key.expires_at > now);
         let chunk = |lot: &tallystick::ledger::account::Lot| Chunk {
             account,

@@ -141,6 +141,9 @@ pub struct Rules {
     pub late_limit_days: i64,
 }
 
+/// For how long units can be set aside: some die meanwhile.
+pub const HOLD_MINUTES: i64 = 2_500;
+
 impl Rules {
     fn conditions(&self) -> impl Iterator<Item = &When> {
         self.lines.iter().map(|rule| &rule.when).chain(self.bonuses.iter().map(|bonus| &bonus.when))
@@ -150,6 +153,7 @@ impl Rules {
     pub fn source(&self) -> String {
         let mut text = format!(
             "[program]\nname = \"model\"\ncurrency = \"EUR\"\ntime_zone = \"{}\"\nlate_limit_days = {}\n\
+             [redemption]\nhold_minutes = {HOLD_MINUTES}\n\
              [[wallets]]\nname = \"points\"\nbalance_max = {}\n\
              [earn]\nwallet = \"points\"\nunits = {}\nper_minor = {}\nrounding = \"{}\"\nrounded_per = \"{}\"\n\
              stacking = \"best-of\"\n",

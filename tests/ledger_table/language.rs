@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tallystick::clock::Clock;
 use tallystick::ledger::account::Account;
-use tallystick::ledger::command::{Activity, CommandKind, Enrolment, Loading, Redemption};
-use tallystick::ledger::decision::{LotKey, Movement, Refusal};
+use tallystick::ledger::authorization::{Authorization, AuthorizationChange};
+use tallystick::ledger::command::{Activity, CommandKind, Enrolment, Loading, Redemption, SettingAside};
+use tallystick::ledger::decision::{Decision, LotKey, Movement, Refusal};
 use tallystick::ledger::freeze::Subject;
 use tallystick::ledger::held::{HeldChange, HeldTransaction};
 use tallystick::ledger::operator::{Adjustment, OperatorOrder};
@@ -81,13 +82,31 @@ impl Runner<'_> {
                 let answer = edge.reverse_at(&id, original, stamp);
                 self.show(&answer)
             }
-            ["redeem" | "act" | "enrol" | "load", account, rest @ ..] => {
+            ["redeem" | "authorize" | "act" | "enrol" | "load", account, rest @ ..] => {
                 let options = options(rest);
                 let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
                 let edge = self.edge(options.get("by").copied().unwrap_or("north"));
                 let kind = self.kind(words[0], rest, &options, &edge);
                 let answer = edge.send_of(account, options.get("member").copied().unwrap_or(""), &id, kind);
                 self.show(&answer)
+            }
+            [verb @ ("capture" | "void"), original, rest @ ..] => {
+                let options = options(rest);
+                let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
+                let units = rest.first().and_then(|units| units.parse().ok());
+                let captures = units.filter(|_| *verb == "capture").map(|units| (units, rest.contains(&"final")));
+                let answer = self.edge(options.get("by").copied().unwrap_or("north")).end(&id, original, captures);
+                self.show(&answer)
+            }
+            ["aside", account] => self.account(account, |account, at| {
+                let show = |one: &Authorization| {
+                    format!("{} {} of {}", one.transaction_id, one.left(), one.captured + one.left())
+                };
+                let open = account.authorizations().iter().filter(|one| one.is_open(at)).map(show);
+                open.collect::<Vec<_>>().join(", ")
+            }),
+            ["available", account] => {
+                self.account(account, |account, at| account.available(WalletId(0), at).to_string())
             }
             ["release" | "reject", original, rest @ ..] => {
                 let options = options(rest);
@@ -228,6 +247,13 @@ impl Runner<'_> {
                 let units = words.first().and_then(|units| units.parse().ok()).expect("units");
                 CommandKind::Redeem(Redemption { wallet, units })
             }
+            "authorize" => {
+                let wallet = WalletId(options.get("wallet").map_or(0, |wallet| wallet.parse().expect("a wallet")));
+                let units = words.first().and_then(|units| units.parse().ok()).expect("units");
+                let seconds = options.get("hold").map(|hold| duration_ns(hold) / NS_PER_SECOND);
+                let hold_seconds = seconds.map(|seconds| u32::try_from(seconds).expect("a short time"));
+                CommandKind::Authorize(SettingAside { wallet, units, hold_seconds })
+            }
             "act" => CommandKind::Act(Activity {
                 kind: symbol(words.first().expect("a kind of activity")),
                 happened_at: TimestampNs(now.0 + options.get("printed").map_or(0, |by| duration_ns(by))),
@@ -264,6 +290,7 @@ impl Runner<'_> {
             let pending = (minute > at.0).then(|| format!(" pending {}h", (minute - at.0) / (3_600 * NS_PER_SECOND)));
             format!("{} {issuer}{until}{}", lot.remaining, pending.unwrap_or_default())
         };
+        let account = account.settled(at);
         account.lots.iter().filter(|lot| lot.key.is_alive(at)).map(show).collect::<Vec<_>>().join(", ")
     }
 
@@ -303,6 +330,9 @@ impl Runner<'_> {
             let joined = told(true).map(|names| format!("joined {names}"));
             let left = told(false).map(|names| format!("left {names}"));
             return format!("{again}{}", joined.into_iter().chain(left).collect::<Vec<_>>().join(", "));
+        }
+        if let Some(own) = decision.effects.authorizations.as_deref().and_then(|changes| changes.own.as_ref()) {
+            return format!("{again}{}", shown(own, decision, answer.posted_at));
         }
         if let Some(change) = decision.effects.identifier.as_deref() {
             return format!("{again}{}", if change.links { "linked" } else { "unlinked" });
@@ -355,6 +385,22 @@ impl Runner<'_> {
         let level = decision.tier.and_then(|standing| program.tiers.as_ref()?.at(standing.level));
         let level = level.map_or(String::new(), |level| format!(" at {}", level.name));
         decision.bonuses.iter().map(bonus).collect::<String>() + &level
+    }
+}
+
+/// `aside 5 for 60m`, `captured 3, 2 left`, `captured 3, 2 back`, `2 back`.
+fn shown(change: &AuthorizationChange, decision: &Decision, posted_at: TimestampNs) -> String {
+    match change {
+        AuthorizationChange::Begins(_, ends_at) => {
+            let taken = decision.effects.lots.iter().filter(|lot| lot.movement == Movement::SetAside);
+            let minutes = (ends_at.0 - posted_at.0) / (60 * NS_PER_SECOND);
+            format!("aside {} for {minutes}m", taken.map(|lot| -lot.delta).sum::<i64>())
+        }
+        AuthorizationChange::Captures { units, rest: 0, .. } => format!("captured {units}"),
+        AuthorizationChange::Captures { units, rest, closes, .. } => {
+            format!("captured {units}, {rest} {}", if *closes { "back" } else { "left" })
+        }
+        AuthorizationChange::Voids { rest, .. } => format!("{rest} back"),
     }
 }
 

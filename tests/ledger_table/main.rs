@@ -9,6 +9,9 @@
 //! quote  ...                               as accrue, without a trace
 //! reverse ID [id=T] [by=PARTNER]           what was taken back
 //! redeem ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1]
+//! authorize ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1] [hold=20m]   what is set aside, and for how long
+//! capture ID UNITS [final] | void ID       what is burned of an authorization, and what is left of it or back
+//! aside ACCOUNT | available ACCOUNT        what is set aside; what can be spent
 //! act ACCOUNT KIND [printed=-3d] ...       what was granted for an activity
 //! enrol ACCOUNT +SEGMENT -SEGMENT born=02-29 ...  which segments changed, or which birthday
 //! link ACCOUNT KIND:VALUE | unlink ACCOUNT KIND:VALUE   whether it points to the account from now on
@@ -39,6 +42,7 @@ mod budgets;
 mod caps;
 mod earning;
 mod freezes;
+mod holds;
 mod identifiers;
 mod language;
 mod members;
@@ -65,6 +69,7 @@ fn all_tables() -> Vec<Table> {
         caps::all_tables,
         earning::all_tables,
         freezes::all_tables,
+        holds::all_tables,
         identifiers::all_tables,
         members::all_tables,
         once::all_tables,

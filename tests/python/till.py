@@ -83,6 +83,27 @@ class Till:
         )
         return self.stub.Redeem(request, timeout=CALL_SECONDS_MAX).decision
 
+    def authorize(self, account_id, points, transaction_id=None):
+        request = ledger.AuthorizeRequest(
+            transaction_id=transaction_id or new_id(), account_id=account_id, points=points, hold_seconds=600
+        )
+        return self.stub.Authorize(request, timeout=CALL_SECONDS_MAX).decision
+
+    def capture(self, authorization_id, points, transaction_id=None, final=False):
+        request = ledger.CaptureRequest(
+            transaction_id=transaction_id or new_id(),
+            authorization_transaction_id=authorization_id,
+            points=points,
+            final_capture=final,
+        )
+        return self.stub.Capture(request, timeout=CALL_SECONDS_MAX).decision
+
+    def void(self, authorization_id, transaction_id=None):
+        request = ledger.VoidRequest(
+            transaction_id=transaction_id or new_id(), authorization_transaction_id=authorization_id
+        )
+        return self.stub.Void(request, timeout=CALL_SECONDS_MAX).decision
+
     def balance(self, account_id):
         return self.stub.GetBalance(ledger.GetBalanceRequest(account_id=account_id), timeout=CALL_SECONDS_MAX)
 
@@ -174,6 +195,34 @@ def beans_are_spent_all_or_none(till):
     equal("refusals counted", till.balance("member-spend").totals.refused_redemption_count, 1)
     entry = till.transaction(transaction_id)
     equal("the entry", (entry.kind, entry.redemption_points), (ledger.TRANSACTION_KIND_REDEMPTION, 5))
+
+
+def beans_are_set_aside_and_taken_in_parts(till):
+    is_granted("a breakfast", till.accrue(accrual("member-aside", *BREAKFAST)), BREAKFAST_BEANS, BREAKFAST_BEANS)
+    held_id, part_id = new_id(), new_id()
+    held = till.authorize("member-aside", 5, held_id)
+    equal("what is set aside", (held.authorized_points, held.remaining_points), (5, 5))
+    equal("for how long", held.hold_expire_time.seconds - held.posting_time.seconds, 600)
+    wallet = till.balance("member-aside").wallets[0]
+    equal("what is left", (wallet.available_points, wallet.set_aside_points), (BREAKFAST_BEANS - 5, 5))
+    part = till.capture(held_id, 2, part_id)
+    equal("a part is taken", (part.redeemed_points, part.remaining_points), (2, 3))
+    is_replay("the part again", till.capture(held_id, 2, part_id), part)
+    is_refused(
+        "more than is left",
+        till.capture(held_id, 4),
+        REFUSALS.REFUSAL_CODE_CAPTURE_EXCEEDS_AUTHORIZATION,
+        ADVICE.RETRY_ADVICE_NEVER,
+    )
+    last = till.capture(held_id, 1, final=True)
+    equal("the last part", (last.redeemed_points, last.returned_points), (1, 2))
+    is_refused("letting go", till.void(held_id), REFUSALS.REFUSAL_CODE_AUTHORIZATION_CLOSED, ADVICE.RETRY_ADVICE_NEVER)
+    status = till.transaction(held_id).authorization_status
+    equal("what became of it", (status.state, status.captured_points), (ledger.AUTHORIZATION_STATE_CAPTURED, 3))
+    other_id = new_id()
+    till.authorize("member-aside", 4, other_id)
+    equal("what comes back", till.void(other_id).returned_points, 4)
+    equal("the balance", till.balance("member-aside").wallets[0].available_points, BREAKFAST_BEANS - 3)
 
 
 def an_activity_earns(till):
@@ -438,6 +487,7 @@ STORY = [
     a_receipt_earns_once,
     a_purchase_is_taken_back_once,
     beans_are_spent_all_or_none,
+    beans_are_set_aside_and_taken_in_parts,
     an_activity_earns,
     a_member_is_enrolled_and_found,
     caps_hold_and_say_so,

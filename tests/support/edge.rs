@@ -89,7 +89,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn refused(refusal: Refusal) -> Self {
+    pub fn refused(refusal: Refusal) -> Self {
         let outcome = tallystick::ledger::decision::Outcome::Refused(refusal);
         Self {
             decision: Decision { outcome, ..Decision::default() },
@@ -144,7 +144,7 @@ pub struct Edge<'a> {
 }
 
 /// What the ids of a command came to.
-enum Claimed {
+pub enum Claimed {
     Granted,
     Answered(Pending),
 }
@@ -430,7 +430,7 @@ impl<'a> Edge<'a> {
     }
 
     /// The record of a transaction.
-    fn find(&self, partner: SymbolId, transaction_id: &str) -> Option<(ShardId, Position, Box<Entry>)> {
+    pub fn find(&self, partner: SymbolId, transaction_id: &str) -> Option<(ShardId, Position, Box<Entry>)> {
         let partner = self.engine.dictionary.text(partner).expect("the partner has a name");
         let key = self.engine.hasher.transaction(&partner, transaction_id);
         let found = self.engine.shared.ids.lookup(key).expect("the index can be read")?;
@@ -440,7 +440,7 @@ impl<'a> Edge<'a> {
         }
     }
 
-    fn claim_transaction(&self, command: &Command, key: IdKey) -> Claimed {
+    pub fn claim_transaction(&self, command: &Command, key: IdKey) -> Claimed {
         match self.claim(key) {
             Claim::Granted => Claimed::Granted,
             Claim::Committed(entry) => Claimed::Answered(Pending::Done(Box::new(self.again(command, entry.position)))),
@@ -487,7 +487,7 @@ impl<'a> Edge<'a> {
         self.submit(command, ids, stamp, deadline_ns)
     }
 
-    fn submit(
+    pub fn submit(
         &self,
         command: Command,
         ids: ClaimedIds,
@@ -524,11 +524,9 @@ impl<'a> Edge<'a> {
             return Answer::refused(Refusal::TransactionIdReused);
         };
         let Entry { account, posted_at, command: mut first, decision, .. } = *entry;
-        first.account_id = match command.kind {
-            // A reversal does not name the account.
-            CommandKind::Reverse(_) => String::new(),
-            _ => self.account_id(shard, account).into(),
-        };
+        // A reversal does not name the account.
+        let names_account = !command.account_id.is_empty();
+        first.account_id = if names_account { self.account_id(shard, account).into() } else { String::new() };
         match command.first_difference(&first) {
             Some(field) => Answer { differs: Some(field), ..Answer::refused(Refusal::TransactionIdReused) },
             None => Answer {
@@ -556,7 +554,7 @@ impl<'a> Edge<'a> {
         found
     }
 
-    fn account_id(&self, shard: ShardId, account: AccountNumber) -> Box<str> {
+    pub fn account_id(&self, shard: ShardId, account: AccountNumber) -> Box<str> {
         let (told, answer) = channel();
         let job = Job::AccountId(shard, account, Box::new(move |id| told.send(id).expect("the asker waits")));
         assert!(self.engine.submit(shard, job).is_ok(), "the worker takes the question");

@@ -7,6 +7,7 @@
 pub mod edge;
 pub mod forge;
 pub mod gated;
+pub mod holds;
 pub mod programs;
 pub mod rig;
 

@@ -259,6 +259,29 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
             let content = json!({ "kind": text(dictionary, linking.kind), "linked": linking.links });
             ("identifier", "identifier", content)
         }
+        CommandKind::Authorize(asked) => {
+            let expire_time = entry.authorization(view.position).and_then(|of| shown(of.ends_at));
+            let content = json!({
+                "points": asked.units,
+                "hold_seconds": asked.hold_seconds,
+                "expire_time": expire_time,
+            });
+            ("authorization", "authorization", content)
+        }
+        CommandKind::Capture(capture) => {
+            let content = json!({
+                "transaction_id": capture.of.transaction_id,
+                "position": capture.of.position.0,
+                "points": capture.units,
+                "final": capture.is_final,
+                "redemption_rate_bps": entry.decision.effects.redemption_rate_bps,
+            });
+            ("capture", "authorization", content)
+        }
+        CommandKind::Void(of) => {
+            let content = json!({ "transaction_id": of.transaction_id, "position": of.position.0 });
+            ("void", "authorization", content)
+        }
         CommandKind::Expire => ("expiry", "expiry", json!({})),
     };
     if let Some(fields) = line.as_object_mut() {
@@ -326,6 +349,8 @@ fn movement_name(movement: Movement) -> &'static str {
         Movement::Extend => "extend",
         Movement::Release => "release",
         Movement::Restore => "restore",
+        Movement::SetAside => "set_aside",
+        Movement::GiveBack => "give_back",
     }
 }
 

@@ -47,7 +47,13 @@ impl Kind {
             Some(command::Command::Enrol(_)) => Self::Enrolment,
             Some(command::Command::LoadOpeningBalance(_)) => Self::OpeningBalance,
             Some(command::Command::LinkIdentifier(_) | command::Command::UnlinkIdentifier(_)) => Self::Identifier,
-            Some(command::Command::Reverse(_)) | None => Self::Other,
+            Some(
+                command::Command::Reverse(_)
+                | command::Command::Authorize(_)
+                | command::Command::Capture(_)
+                | command::Command::VoidAuthorization(_),
+            )
+            | None => Self::Other,
         }
     }
 
@@ -159,6 +165,9 @@ fn transaction_id(command: &Command) -> &str {
         Some(command::Command::Accrue(request)) => &request.transaction_id,
         Some(command::Command::Reverse(request)) => &request.transaction_id,
         Some(command::Command::Redeem(request)) => &request.transaction_id,
+        Some(command::Command::Authorize(request)) => &request.transaction_id,
+        Some(command::Command::Capture(request)) => &request.transaction_id,
+        Some(command::Command::VoidAuthorization(request)) => &request.transaction_id,
         Some(command::Command::RecordActivity(request)) => &request.transaction_id,
         Some(command::Command::Enrol(request)) => &request.transaction_id,
         Some(command::Command::LoadOpeningBalance(request)) => &request.transaction_id,

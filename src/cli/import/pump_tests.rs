@@ -124,6 +124,15 @@ impl LedgerService for Moody {
     async fn redeem(&self, _: Request<RedeemRequest>) -> Result<Response<RedeemResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn authorize(&self, _: Request<AuthorizeRequest>) -> Result<Response<AuthorizeResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn capture(&self, _: Request<CaptureRequest>) -> Result<Response<CaptureResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn void(&self, _: Request<VoidRequest>) -> Result<Response<VoidResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn record_activity(
         &self,
         _: Request<RecordActivityRequest>,

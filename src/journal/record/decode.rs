@@ -7,10 +7,11 @@ use super::{
     Entry, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL, KIND_ACCRUAL,
     KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_FREEZE, KIND_ITEM, KIND_KEY_ISSUED, KIND_KEY_REVOKED,
     KIND_LINKING, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_PROGRAM_BY, KIND_PROPOSAL, KIND_REDEMPTION,
-    KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING,
-    KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_RELEASE,
-    KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_VERDICT, Opening, Parts, PreviousRecord, Publication, Record,
-    decode_freeze_change, decode_key_change, decode_proposal_change, has_subject, implied_lot, named_cells, operator,
+    KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_AUTHORIZATION,
+    KIND_REFUSED_CAPTURE, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION,
+    KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_VERDICT,
+    Opening, Parts, PreviousRecord, Publication, Record, decode_freeze_change, decode_key_change,
+    decode_proposal_change, has_subject, holds, implied_lot, named_cells, operator,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -39,6 +40,7 @@ use crate::limits;
 pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeError> {
     let mut reader = Reader::new(bytes);
     let record = match reader.byte()? {
+        kind if holds::is_kind(kind) => Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?)),
         kind @ (KIND_ACCRUAL..=KIND_EXPIRY
         | KIND_RELEASE..=KIND_REFUSED_ADJUSTMENT
         | KIND_LINKING
@@ -125,6 +127,7 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
         kind: asked,
         ..Command::default()
     };
+    holds::get_outcome(reader, &command, posted_at, &mut decision)?;
     let mut entry = Entry { previous, account, posted_at, command, decision };
     get_parts(reader, flags, &mut entry)?;
     match &entry.command.kind {
@@ -153,6 +156,8 @@ fn is_refused(kind: u8) -> bool {
             | KIND_REFUSED_RESTORATION
             | KIND_REFUSED_ADJUSTMENT
             | KIND_REFUSED_LINKING
+            | KIND_REFUSED_AUTHORIZATION
+            | KIND_REFUSED_CAPTURE
     )
 }
 
@@ -191,6 +196,7 @@ fn get_question(
             account_id: reader.id()?,
         }),
         KIND_EXPIRY => CommandKind::Expire,
+        kind if holds::is_kind(kind) => holds::get_question(kind, reader, posted_at)?,
         _ => CommandKind::Operate(Box::new(operator::get_operation(kind, reader)?)),
     })
 }
@@ -264,7 +270,8 @@ fn get_outcome(
             let Linking { links, kind, key, .. } = *linking;
             decision.effects.identifier = Some(Box::new(IdentifierChange { key, kind, links }));
         }
-        CommandKind::Expire => {}
+        // Read elsewhere, where the command's own id is at hand.
+        CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) | CommandKind::Expire => {}
     }
     Ok(())
 }
@@ -346,7 +353,8 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
         get_member(reader, entry)?;
     }
     if parts & Parts::NAMED_BY != 0 {
-        if matches!(entry.command.kind, CommandKind::Reverse(_) | CommandKind::Expire) {
+        let names_none = matches!(entry.command.kind, CommandKind::Reverse(_) | CommandKind::Expire);
+        if names_none || entry.command.kind.authorization().is_some() {
             return Err(DecodeError::Contradiction);
         }
         entry.command.named_by = Some(IdentifierKey(reader.array()?));
@@ -356,13 +364,14 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
     }
     if parts & Parts::REDEMPTION_RATE != 0 {
         let rate = reader.number()?;
-        let is_granted = entry.decision.refusal().is_none() && matches!(entry.command.kind, CommandKind::Redeem(_));
+        let burns = matches!(entry.command.kind, CommandKind::Redeem(_) | CommandKind::Capture(_));
+        let is_granted = entry.decision.refusal().is_none() && burns;
         if rate == 0 || !is_granted {
             return Err(DecodeError::Contradiction);
         }
         entry.decision.effects.redemption_rate_bps = rate;
     }
-    Ok(())
+    holds::get_ended(reader, parts, &mut entry.decision)
 }
 
 /// Whose credentials asked for what an operator asked, and confirmed it.
@@ -404,7 +413,9 @@ fn get_member(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), DecodeEr
     }
     let is_refused = entry.decision.refusal().is_some();
     match &mut entry.command.kind {
-        CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Redeem(_) => entry.command.member = member,
+        CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Redeem(_) | CommandKind::Authorize(_) => {
+            entry.command.member = member;
+        }
         CommandKind::Reverse(reversal) if !places.is_empty() => {
             name_member(&mut reversal.original.counters, &places, member)?;
         }
@@ -466,7 +477,7 @@ fn get_subject(reader: &mut Reader<'_>, taken: &mut CellUse) -> Result<(), Decod
 }
 
 /// The count of a part that is there.
-fn some(count: usize) -> Result<usize, DecodeError> {
+pub(super) fn some(count: usize) -> Result<usize, DecodeError> {
     if count > 0 { Ok(count) } else { Err(DecodeError::Contradiction) }
 }
 
@@ -611,7 +622,7 @@ fn offset_day(day: Day, offset: i64) -> Result<Day, DecodeError> {
     i32::try_from(sum).map(Day).map_err(|_| DecodeError::BadNumber)
 }
 
-fn flag(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
+pub(super) fn flag(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
     match reader.byte()? {
         0 => Ok(false),
         1 => Ok(true),

@@ -9,7 +9,7 @@ use super::{
     KIND_PROGRAM, KIND_PROGRAM_BY, KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY,
     KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL,
     KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record, encode_freeze_change, encode_key_change,
-    encode_proposal_change, has_subject, implied_lot, named_cells, named_counters, named_member, operator,
+    encode_proposal_change, has_subject, holds, implied_lot, named_cells, named_counters, named_member, operator,
 };
 use crate::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted};
@@ -78,6 +78,7 @@ fn kind_of(command: &Command, decision: &Decision) -> u8 {
         CommandKind::Load(_) => (KIND_LOADING, KIND_REFUSED_LOADING),
         CommandKind::Operate(operation) => operator::kinds_of(&operation.order),
         CommandKind::Link(_) => (KIND_LINKING, KIND_REFUSED_LINKING),
+        kind @ (CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_)) => holds::kinds_of(kind),
         // There is nothing that could be refused.
         CommandKind::Expire => (KIND_EXPIRY, KIND_EXPIRY),
     };
@@ -123,6 +124,9 @@ fn put_question(out: &mut Vec<u8>, kind: &CommandKind, posted_at: TimestampNs) {
             out.extend_from_slice(&linking.key.0);
             put_id(out, &linking.account_id);
         }
+        CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) => {
+            holds::put_question(out, kind, posted_at);
+        }
         CommandKind::Expire => {}
     }
 }
@@ -141,6 +145,9 @@ fn put_outcome(out: &mut Vec<u8>, command: &Command, decision: &Decision, posted
         }
         CommandKind::Operate(operation) if matches!(operation.order, OperatorOrder::Reject(_)) => {
             put_cells(out, &decision.cells);
+        }
+        CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) => {
+            holds::put_outcome(out, decision, posted_at);
         }
         CommandKind::Redeem(_)
         | CommandKind::Load(_)
@@ -173,6 +180,7 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
         set(Parts::HELD, change.begins_by().is_some());
         set(Parts::ENDS_HOLD, matches!(command.kind, CommandKind::Reverse(_)));
     }
+    set(Parts::ENDED, !holds::ended(decision).is_empty());
     set(Parts::NAMED_BY, command.named_by.is_some());
     set(Parts::REDEMPTION_RATE, decision.effects.redemption_rate_bps != 0);
     set(Parts::MEMBER, named_member(command, decision) != MemberKey::NONE);
@@ -265,6 +273,7 @@ fn put_profile_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision:
     if parts & Parts::REDEMPTION_RATE != 0 {
         put_unsigned(out, u64::from(decision.effects.redemption_rate_bps));
     }
+    holds::put_ended(out, decision);
 }
 
 fn flags_of(command: &Command, decision: &Decision, parts: u64) -> u8 {

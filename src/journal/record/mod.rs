@@ -8,6 +8,7 @@
 mod decode;
 mod encode;
 mod freeze;
+mod holds;
 mod keys;
 mod operator;
 mod proposals;
@@ -21,7 +22,8 @@ pub use proposals::{decode_proposal, decode_proposal_change, encode_proposal, en
 use crate::access::keys::KeyChange;
 use crate::access::proposals::ProposalChange;
 use crate::codec::{DecodeError, Reader, put_string, put_unsigned};
-use crate::ledger::command::{Command, CommandKind, Granted};
+use crate::ledger::authorization::AuthorizationChange;
+use crate::ledger::command::{AuthorizationOf, Command, CommandKind, Granted};
 use crate::ledger::decision::{CellUse, CounterChange, Decision, LotChange, LotKey, Movement};
 use crate::ledger::freeze::FreezeChange;
 use crate::ledger::held::HeldChange;
@@ -63,6 +65,11 @@ const KIND_THAW: u8 = 43;
 const KIND_PROGRAM_BY: u8 = 44;
 const KIND_PROPOSAL: u8 = 45;
 const KIND_VERDICT: u8 = 46;
+const KIND_AUTHORIZATION: u8 = 50;
+const KIND_REFUSED_AUTHORIZATION: u8 = 51;
+const KIND_CAPTURE: u8 = 52;
+const KIND_REFUSED_CAPTURE: u8 = 53;
+const KIND_VOID: u8 = 54;
 
 const FLAG_OPENS_ACCOUNT: u8 = 1;
 const FLAG_TERMINAL: u8 = 2;
@@ -106,10 +113,12 @@ impl Parts {
     const NAMED_BY: u64 = 16_384;
     /// Of what an operator asked: whose credentials asked for it and confirmed it.
     const SIGNED: u64 = 131_072;
-    /// The rate at which the partner of a redemption is paid for what it burned.
+    /// The rate at which the partner of a redemption or a capture is paid for what it burned.
     const REDEMPTION_RATE: u64 = 262_144;
+    /// Authorizations whose time had run out, and of which what was left is given back.
+    const ENDED: u64 = 1_048_576;
     /// All of them.
-    const ALL: u64 = 4_095 | Self::MEMBER | Self::NAMED_BY | Self::SIGNED | Self::REDEMPTION_RATE;
+    const ALL: u64 = 4_095 | Self::MEMBER | Self::NAMED_BY | Self::SIGNED | Self::REDEMPTION_RATE | Self::ENDED;
 }
 
 /// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any
@@ -144,6 +153,9 @@ fn implied_lot(command: &Command, decision: &Decision) -> Option<LotChange> {
         | CommandKind::Load(_)
         | CommandKind::Operate(_)
         | CommandKind::Link(_)
+        | CommandKind::Authorize(_)
+        | CommandKind::Capture(_)
+        | CommandKind::Void(_)
         | CommandKind::Expire => None,
     }
 }
@@ -337,6 +349,15 @@ impl Entry {
     pub fn rejectable(&self) -> Option<Granted> {
         let counters = self.decision.effects.counters.clone();
         self.held().map(|granted| Granted { counters, cells: self.taken_cells(), ..granted })
+    }
+
+    /// What a capture or a void of this entry has to know; `None` when it set nothing aside. The entry lies here.
+    #[must_use]
+    pub fn authorization(&self, position: Position) -> Option<AuthorizationOf> {
+        let own = self.decision.effects.authorizations.as_deref()?.own.as_ref()?;
+        let AuthorizationChange::Begins(name, ends_at) = own else { return None };
+        let (transaction_id, wallet, ends_at) = (name.transaction_id.clone(), self.decision.wallet, *ends_at);
+        Some(AuthorizationOf { transaction_id, position, wallet, ends_at })
     }
 
     /// The lots of a partner whose expiry this entry posts, but for those that were held.

@@ -100,7 +100,7 @@ fn get_restoration(reader: &mut Reader<'_>) -> Result<Restoration, DecodeError> 
     let expiry = Position(reader.unsigned()?);
     let expires_at = get_time(reader)?;
     let count = reader.count()?;
-    if count == 0 || count > limits::EXPIRED_LOTS_POSTED_MAX {
+    if count == 0 || count > limits::RESTORED_LOTS_MAX {
         return Err(DecodeError::BadNumber);
     }
     let lots = (0..count).map(|_| Ok((get_lot_key(reader)?, get_units(reader)?)));

@@ -57,7 +57,7 @@ pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, cont
     bounded.apply(shares, out);
     grant(partner, periods, context, out);
     bounded.count(shares, out);
-    lots::extend(account, day, context, out);
+    lots::extend(account, day, 0, context, out);
     profile::note_basket(account, day, left, program, out);
     tiers::note(standing, account, program, periods, out);
     out.effects.totals = TotalsChange::of_basket(&out.clips, out.over_velocity.is_some());

@@ -40,7 +40,7 @@ pub(super) fn decide(
     bounded.apply(&mut [], out);
     accrual::grant(partner, periods, context, out);
     bounded.count(&mut [], out);
-    lots::extend(account, day, context, out);
+    lots::extend(account, day, 0, context, out);
     tiers::note(standing, account, program, periods, out);
     out.effects.totals = TotalsChange::of_activity(&out.clips);
     bounds::check_balance(account, context, out);

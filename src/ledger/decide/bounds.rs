@@ -225,7 +225,7 @@ fn clip(source: SymbolId, is_budget: bool, room: Units, out: &mut Decision) {
 pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut Decision) {
     let balance_after = balance_after(account, out.wallet, context, out);
     out.balance_after = Units::try_from(balance_after).unwrap_or(Units::MAX);
-    let grants = || out.effects.lots.iter().filter(|lot| lot.movement.adds());
+    let grants = || out.effects.lots.iter().filter(|lot| lot.movement.enriches());
     let mut judged = None;
     let mut is_refused = balance_after > i128::from(balance_max(context.program, out.wallet));
     // Grants of one wallet lie together.
@@ -236,7 +236,8 @@ pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut 
         }
     }
     // What is granted dead is in no balance.
-    is_refused |= grants().any(|lot| !lot.key.is_alive(context.posted_at) && !lot_holds(account, &lot.key, out));
+    is_refused |=
+        grants().any(|lot| !lot.key.is_alive(context.posted_at) && !lot_holds(account, &lot.key, context, out));
     is_refused |= out
         .effects
         .counters
@@ -254,7 +255,7 @@ pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut 
 
 /// The balance of a wallet with what is granted. Loads and bonuses can be larger than any balance may be.
 fn balance_after(account: &Account, wallet: WalletId, context: &Context<'_>, out: &Decision) -> i128 {
-    let grants = out.effects.lots.iter().filter(|lot| lot.key.wallet == wallet && lot.movement.adds());
+    let grants = out.effects.lots.iter().filter(|lot| lot.key.wallet == wallet && lot.movement.enriches());
     let alive = grants.filter(|lot| lot.key.is_alive(context.posted_at)).map(|lot| i128::from(lot.delta));
     i128::from(account.balance(wallet, context.posted_at)) + alive.sum::<i128>()
 }
@@ -264,9 +265,11 @@ fn balance_max(program: &Program, wallet: WalletId) -> Units {
     program.wallets.get(usize::from(wallet.0)).map_or(0, |wallet| wallet.balance_max)
 }
 
-fn lot_holds(account: &Account, key: &LotKey, out: &Decision) -> bool {
+fn lot_holds(account: &Account, key: &LotKey, context: &Context<'_>, out: &Decision) -> bool {
     let held = account.lots.binary_search_by_key(key, |lot| lot.key).ok().and_then(|index| account.lots.get(index));
-    let held = held.map_or(0, |lot| i128::from(lot.remaining));
+    // What is set aside may come back; what has ended does so among the changes.
+    let open = account.set_aside_of(key, context.posted_at);
+    let held = held.map_or(0, |lot| i128::from(lot.remaining)) + i128::from(open);
     let changes = out.effects.lots.iter().filter(|change| change.key == *key);
     held + changes.map(|change| i128::from(change.delta)).sum::<i128>() <= i128::from(limits::UNITS_MAX)
 }

@@ -39,16 +39,21 @@ pub(super) fn redeem(
         out.outcome = Outcome::Refused(Refusal::AccountLimitReached);
         return;
     }
-    let acceptor = context.program.partners.as_deref().and_then(|partners| partners.find(command.partner));
-    out.effects.redemption_rate_bps = acceptor.map_or(0, |acceptor| acceptor.redemption_rate_bps);
+    out.effects.redemption_rate_bps = redemption_rate(command, context);
     out.granted = -redemption.units;
     out.balance_after = balance - redemption.units;
-    extend(account, context.program.zone.day(context.posted_at), context, out);
+    extend(account, context.program.zone.day(context.posted_at), 0, context, out);
+}
+
+/// What the partner of a command receives for each unit that it burns, in basis points of a minor unit.
+pub(super) fn redemption_rate(command: &Command, context: &Context<'_>) -> u32 {
+    let acceptor = context.program.partners.as_deref().and_then(|partners| partners.find(command.partner));
+    acceptor.map_or(0, |acceptor| acceptor.redemption_rate_bps)
 }
 
 /// Puts off the death of lots that die by inactivity, under the terms in force: what the account's other changes leave
-/// of them goes into lots that die later.
-pub(super) fn extend(account: &Account, day: Day, context: &Context<'_>, out: &mut Decision) {
+/// of them goes into lots that die later. So many changes more must fit the record.
+pub(super) fn extend(account: &Account, day: Day, reserved: usize, context: &Context<'_>, out: &mut Decision) {
     let terms = context.program.earn.terms;
     if !matches!(terms.expiry, Expiry::AfterInactivity(_)) {
         return;
@@ -60,17 +65,22 @@ pub(super) fn extend(account: &Account, day: Day, context: &Context<'_>, out: &m
             && !lot.key.is_held()
             && lot.key.is_alive(context.posted_at)
             && lot.key.expires_at < expires_at;
-        if !is_put_off || out.effects.lots.len() + 2 > limits::LOT_CHANGES_MAX {
+        if !is_put_off || out.effects.lots.len() + 2 + reserved > limits::LOT_CHANGES_MAX {
             continue;
         }
-        let taken = out.effects.lots.iter().filter(|change| change.key == lot.key).map(|change| change.delta);
-        let left = lot.remaining + taken.sum::<Units>();
+        let left = left(lot, out);
         if left > 0 {
             let to = LotKey { expires_at, ..lot.key };
             out.effects.lots.push(LotChange { key: lot.key, delta: -left, movement: Movement::Extend });
             out.effects.lots.push(LotChange { key: to, delta: left, movement: Movement::Extend });
         }
     }
+}
+
+/// What the decision's changes so far leave in a lot.
+pub(super) fn left(lot: &Lot, out: &Decision) -> Units {
+    let changes = out.effects.lots.iter().filter(|change| change.key == lot.key).map(|change| change.delta);
+    lot.remaining + changes.sum::<Units>()
 }
 
 /// Takes units of a wallet from lots that are alive, those that die first before others, beside what earlier changes
@@ -91,14 +101,12 @@ pub(super) fn take(
         let after = |lot: &&Lot| last.is_none_or(|(expires_at, last)| order(lot) > (expires_at, last.key));
         // What is held is accounted for by the transactions that are held, and by nothing else.
         let is_spendable = |lot: &&Lot| match movement {
-            Movement::Burn => lot.key.is_available(at),
+            Movement::Burn | Movement::SetAside => lot.key.is_available(at),
             _ => !lot.key.is_held(),
         };
         let Some(next) = account.alive(wallet, at).filter(is_spendable).filter(after).min_by_key(order) else { break };
         last = Some((next.key.expires_at, next));
-        let taken_before = out.effects.lots.iter().filter(|change| change.key == next.key).map(|change| change.delta);
-        let left = next.remaining + taken_before.sum::<Units>();
-        let taken = left.min(missing);
+        let taken = left(next, out).min(missing);
         if taken > 0 {
             out.effects.lots.push(LotChange { key: next.key, delta: -taken, movement });
             missing -= taken;

@@ -7,6 +7,7 @@ mod accrual;
 mod activity;
 mod bounds;
 mod cells;
+mod holds;
 mod lots;
 mod operator;
 mod partner;
@@ -53,7 +54,13 @@ fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out:
             out.outcome = Outcome::Refused(Refusal::IdentifierUnknown);
         }
         (CommandKind::Reverse(_), None) => out.outcome = Outcome::Refused(Refusal::OriginalUnknown),
-        (CommandKind::Redeem(_) | CommandKind::Operate(_) | CommandKind::Expire, None) => {
+        (CommandKind::Capture(_) | CommandKind::Void(_), None) => {
+            out.outcome = Outcome::Refused(Refusal::AuthorizationUnknown);
+        }
+        (
+            CommandKind::Redeem(_) | CommandKind::Authorize(_) | CommandKind::Operate(_) | CommandKind::Expire,
+            None,
+        ) => {
             out.outcome = Outcome::Refused(Refusal::AccountUnknown);
         }
         _ if context.frozen.is_some() => {
@@ -66,11 +73,16 @@ fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out:
             let unopened = Account::default();
             let account = found.unwrap_or(&unopened);
             lots::post_expiry(account, context.posted_at, out);
+            let settled = holds::post_ended(account, context.posted_at, out);
+            let account = settled.as_ref().unwrap_or(account);
             match kind {
                 CommandKind::Accrue(basket) => accrual::decide(account, command, basket, context, out),
                 CommandKind::Act(activity) => activity::decide(account, command, activity, context, out),
                 CommandKind::Reverse(reversal) => reversal::decide(account, command, reversal, context, out),
                 CommandKind::Redeem(redemption) => lots::redeem(account, command, redemption, context, out),
+                CommandKind::Authorize(asked) => note(holds::authorize(account, command, asked, context, out), out),
+                CommandKind::Capture(capture) => note(holds::capture(account, command, capture, context, out), out),
+                CommandKind::Void(of) => note(holds::void(account, command, of, context, out), out),
                 CommandKind::Load(loading) => lots::load(account, loading, context, out),
                 CommandKind::Link(linking) => profile::link(account, linking, context, out),
                 CommandKind::Enrol(enrolment) => profile::enrol(account, enrolment, context, out),
@@ -83,14 +95,20 @@ fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out:
     }
 }
 
-/// A refusal changes nothing; that a redemption was refused is counted.
+fn note(decided: Result<(), Refusal>, out: &mut Decision) {
+    if let Err(refusal) = decided {
+        out.outcome = Outcome::Refused(refusal);
+    }
+}
+
+/// A refusal changes nothing; that a redemption or an authorization was refused is counted.
 fn refuse(known: Option<&Account>, command: &Command, context: &Context<'_>, out: &mut Decision) {
     let (outcome, program, wallet) = (out.outcome, out.program, out.wallet);
     out.clear();
     (out.outcome, out.program, out.wallet) = (outcome, program, wallet);
     out.account_known = known.is_some();
     out.balance_after = known.map_or(0, |account| account.balance(wallet, context.posted_at));
-    if matches!(command.kind, CommandKind::Redeem(_)) && known.is_some() {
+    if matches!(command.kind, CommandKind::Redeem(_) | CommandKind::Authorize(_)) && known.is_some() {
         out.effects.totals = super::decision::TotalsChange::of_refused_redemption();
     }
 }

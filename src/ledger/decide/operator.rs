@@ -133,7 +133,8 @@ fn adjust(
     }
     let wanted: Units = -units;
     let balance = account.balance(wallet, context.posted_at);
-    if balance - account.held_units(wallet, context.posted_at) < wanted {
+    let out_of_reach = account.held_units(wallet, context.posted_at) + account.set_aside(wallet, context.posted_at);
+    if balance - out_of_reach < wanted {
         return Err(Refusal::InsufficientBalance);
     }
     if lots::take(account, wallet, wanted, Movement::Reverse, context.posted_at, out) > 0 {

@@ -13,7 +13,8 @@ use crate::ledger::types::{SymbolId, TimestampNs};
 #[inline]
 pub(super) fn refuses(kind: &CommandKind, partner: SymbolId, context: &Context<'_>) -> Option<Refusal> {
     let partners = context.program.partners.as_deref()?;
-    let needs_partner = !matches!(kind, CommandKind::Reverse(_) | CommandKind::Operate(_) | CommandKind::Expire);
+    let needs_partner =
+        !matches!(kind, CommandKind::Reverse(_) | CommandKind::Void(_) | CommandKind::Operate(_) | CommandKind::Expire);
     match partners.find(partner) {
         Some(partner) => judge(kind, partner, context).err(),
         None => needs_partner.then_some(Refusal::PartnerUnknown),
@@ -39,6 +40,12 @@ fn judge(kind: &CommandKind, partner: &Partner, context: &Context<'_>) -> Result
         CommandKind::Redeem(redemption) => {
             permitted(partner.may_burn(redemption.wallet, day(context.posted_at)), Refusal::BurnNotPermitted)
         }
+        CommandKind::Authorize(asked) => {
+            permitted(partner.may_burn(asked.wallet, day(context.posted_at)), Refusal::BurnNotPermitted)
+        }
+        CommandKind::Capture(capture) => {
+            permitted(partner.may_burn(capture.of.wallet, day(context.posted_at)), Refusal::BurnNotPermitted)
+        }
         // Nobody owes what another says.
         CommandKind::Load(loading) => {
             let is_own = loading.lots.iter().all(|(key, _)| key.issuer == partner.symbol);
@@ -48,6 +55,7 @@ fn judge(kind: &CommandKind, partner: &Partner, context: &Context<'_>) -> Result
         | CommandKind::Enrol(_)
         | CommandKind::Link(_)
         | CommandKind::Operate(_)
+        | CommandKind::Void(_)
         | CommandKind::Expire => Ok(()),
     }
 }

@@ -81,7 +81,7 @@ fn take_own(account: &Account, key: LotKey, units: Units, context: &Context<'_>,
         (is_put_off || *found == key) && LotKey { expires_at: key.expires_at, ..*found } == key
     };
     for lot in account.lots.iter().filter(|lot| is_own(&lot.key) && lot.key.is_alive(context.posted_at)) {
-        let taken = lot.remaining.min(missing);
+        let taken = lots::left(lot, out).min(missing);
         if taken > 0 && out.effects.lots.len() < limits::LOT_CHANGES_MAX {
             out.effects.lots.push(LotChange { key: lot.key, delta: -taken, movement: Movement::Reverse });
             missing -= taken;

@@ -6,6 +6,7 @@ use super::Unpacked;
 use super::lot_key::{get_lot_key, put_lot_key};
 use crate::codec::{DecodeError, Reader, put_id, put_signed, put_unsigned};
 use crate::ledger::account::{Account, Counter, Lot, MemberCounter, Profile, Totals, WalletTotals};
+use crate::ledger::authorization::Authorization;
 use crate::ledger::held::HeldTransaction;
 use crate::ledger::types::{Day, IdentifierKey, MemberKey, MonthDay, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
@@ -78,14 +79,17 @@ const PROFILE_MEMBERS: u8 = 8;
 const PROFILE_IDENTIFIERS: u8 = 16;
 /// Transactions are held.
 const PROFILE_HELD: u8 = 64;
+/// Units are set aside.
+const PROFILE_AUTHORIZATIONS: u8 = 128;
 /// All bits that say what a profile has.
-const PROFILE_BITS: u8 = 7 | PROFILE_MEMBERS | PROFILE_IDENTIFIERS | PROFILE_HELD;
+const PROFILE_BITS: u8 = 7 | PROFILE_MEMBERS | PROFILE_IDENTIFIERS | PROFILE_HELD | PROFILE_AUTHORIZATIONS;
 
 /// What a profile has beside segments: a set of bits, and then each thing.
 fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
     let held = profile.map_or(&[][..], |profile| &profile.held);
     let members = profile.map_or(&[][..], |profile| &profile.members);
     let identifiers = profile.map_or(&[][..], |profile| &profile.identifiers);
+    let authorizations = profile.map_or(&[][..], |profile| &profile.authorizations);
     let (birthday, last_basket_on, remainder) = match profile {
         None => (None, None, None),
         Some(profile) => (profile.birthday, profile.last_basket_on, profile.remainder),
@@ -93,7 +97,7 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
     let bit = |bit: u8, is_there: bool| if is_there { bit } else { 0 };
     let known = bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some());
     let known = known | bit(PROFILE_MEMBERS, !members.is_empty()) | bit(PROFILE_IDENTIFIERS, !identifiers.is_empty());
-    out.push(known | bit(PROFILE_HELD, !held.is_empty()));
+    out.push(known | bit(PROFILE_HELD, !held.is_empty()) | bit(PROFILE_AUTHORIZATIONS, !authorizations.is_empty()));
     if let Some(birthday) = birthday {
         out.extend_from_slice(&[birthday.month, birthday.day]);
     }
@@ -120,6 +124,9 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
     }
     if !held.is_empty() {
         put_held(out, held);
+    }
+    if !authorizations.is_empty() {
+        put_authorizations(out, authorizations);
     }
 }
 
@@ -154,6 +161,49 @@ fn get_held(reader: &mut Reader<'_>) -> Result<Vec<HeldTransaction>, DecodeError
     }
     let ascends = held.is_sorted_by(|a, b| (a.partner, &a.transaction_id) < (b.partner, &b.transaction_id));
     if ascends { Ok(held) } else { Err(DecodeError::Contradiction) }
+}
+
+/// What is set aside.
+fn put_authorizations(out: &mut Vec<u8>, authorizations: &[Authorization]) {
+    put_count(out, authorizations.len());
+    for one in authorizations {
+        put_unsigned(out, u64::from(one.partner.0));
+        put_id(out, &one.transaction_id);
+        put_signed(out, one.ends_at.0);
+        put_signed(out, one.captured);
+        put_count(out, one.lots.len());
+        for (key, units) in &one.lots {
+            put_lot_key(out, key);
+            put_signed(out, *units);
+        }
+    }
+}
+
+fn get_authorizations(reader: &mut Reader<'_>) -> Result<Vec<Authorization>, DecodeError> {
+    let count = reader.count()?;
+    if count == 0 || count > crate::limits::AUTHORIZATIONS_MAX {
+        return Err(DecodeError::BadNumber);
+    }
+    let mut authorizations = Vec::with_capacity(count);
+    for _ in 0..count {
+        let partner = SymbolId(reader.number()?);
+        let transaction_id = reader.id()?;
+        let (ends_at, captured) = (TimestampNs(reader.signed()?), reader.signed()?);
+        let lot_count = reader.count()?;
+        if lot_count > crate::limits::AUTHORIZED_LOTS_MAX {
+            return Err(DecodeError::BadNumber);
+        }
+        let lots = (0..lot_count).map(|_| Ok((get_lot_key(reader)?, reader.signed()?)));
+        let lots = lots.collect::<Result<Vec<_>, DecodeError>>()?;
+        // What is set aside is something, of one wallet.
+        let wallet = lots.first().ok_or(DecodeError::BadNumber)?.0.wallet;
+        if captured < 0 || lots.iter().any(|(key, units)| *units <= 0 || key.wallet != wallet) {
+            return Err(DecodeError::Contradiction);
+        }
+        authorizations.push(Authorization { partner, transaction_id, wallet, ends_at, captured, lots });
+    }
+    let ascends = authorizations.is_sorted_by(|a, b| (a.partner, &a.transaction_id) < (b.partner, &b.transaction_id));
+    if ascends { Ok(authorizations) } else { Err(DecodeError::Contradiction) }
 }
 
 /// Reads what [`put`] wrote.
@@ -238,6 +288,9 @@ fn get_profile(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), Dec
     }
     if bits & PROFILE_HELD != 0 {
         profile.held = get_held(reader)?;
+    }
+    if bits & PROFILE_AUTHORIZATIONS != 0 {
+        profile.authorizations = get_authorizations(reader)?;
     }
     Ok(())
 }

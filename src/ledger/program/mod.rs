@@ -74,6 +74,8 @@ pub struct Program {
     pub late_limit_ns: i64,
     /// A receipt dated further in the future than this is refused. Nanoseconds.
     pub future_skew_ns: i64,
+    /// Units stay set aside no longer than this. Nanoseconds.
+    pub hold_ns: i64,
     /// BLAKE3 of the source text.
     pub source_hash: [u8; 32],
 }

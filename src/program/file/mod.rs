@@ -43,6 +43,8 @@ pub(super) struct ProgramFile {
     pub(super) tiers: Option<TiersSection>,
     pub(super) experiments: Vec<ExperimentEntry>,
     pub(super) bonuses: Vec<BonusEntry>,
+    /// Of `[redemption]`: for how long units can be set aside.
+    pub(super) hold_minutes: i64,
     pub(super) expectations: Vec<Expectation>,
 }
 
@@ -240,6 +242,8 @@ impl ProgramFile {
         let partners = read_entries(&mut root, "partners", "[[partners]]", limits::PROGRAM_PARTNERS_MAX, |entry| {
             partners::read_partner(entry, &wallet_names)
         });
+        let hold_minutes =
+            root.table("redemption", "[redemption]").map_or(limits::HOLD_MINUTES_DEFAULT, read_redemption);
         // Caps, metrics, budgets and bonuses are counters, told apart by name in reasons and across versions.
         let mut counter_names = Names::default();
         let caps = read_entries(&mut root, "caps", "[[caps]]", limits::PROGRAM_CAPS_MAX, |entry| {
@@ -284,6 +288,7 @@ impl ProgramFile {
             tiers,
             experiments,
             bonuses,
+            hold_minutes,
             expectations,
         }
     }
@@ -365,6 +370,13 @@ fn read_header(mut section: TableReader<'_, '_>) -> Option<Header> {
         typical_basket_minor,
         first_reward_units: first_reward_units.map(At::into_inner),
     })
+}
+
+/// For how long units can be set aside.
+fn read_redemption(mut section: TableReader<'_, '_>) -> i64 {
+    let minutes = section.integer("hold_minutes", 1..=limits::HOLD_MINUTES_MAX);
+    section.finish();
+    minutes.map_or(limits::HOLD_MINUTES_DEFAULT, At::into_inner)
 }
 
 fn read_wallet(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<WalletEntry> {

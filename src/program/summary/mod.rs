@@ -16,6 +16,7 @@ use crate::ledger::program::{
     Wallet,
 };
 use crate::ledger::types::{Day, Units};
+use crate::limits;
 
 /// Rules, and bonuses, that are listed one by one.
 const LISTED_RULES_MAX: usize = 20;
@@ -336,10 +337,20 @@ fn terms(program: &Program) -> String {
     let days = if late_days == 1 { "day" } else { "days" };
     let seconds = if skew_seconds == 1 { "second" } else { "seconds" };
     format!(
-        "terms: {accounts}; receipts may be {} {days} late and {} {seconds} ahead",
+        "terms: {accounts}; receipts may be {} {days} late and {} {seconds} ahead{}",
         grouped(late_days, ','),
-        grouped(skew_seconds, ',')
+        grouped(skew_seconds, ','),
+        hold(program)
     )
+}
+
+/// For how long points can be set aside, where the file says something else than is usual.
+fn hold(program: &Program) -> String {
+    match program.hold_ns / 60_000_000_000 {
+        limits::HOLD_MINUTES_DEFAULT => String::new(),
+        1 => "; points are set aside for 1 minute at most".to_owned(),
+        minutes => format!("; points are set aside for {} minutes at most", grouped(minutes, ',')),
+    }
 }
 
 fn date(day: Day) -> String {

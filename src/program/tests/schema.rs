@@ -34,6 +34,9 @@ exclude = { department = ["FUEL"] }
 pending_days = 0
 expiry = { after_days = 60 }
 
+[redemption]
+hold_minutes = 45
+
 [[metrics]]
 name = "spent"
 measure = "eligible-amount"
@@ -145,6 +148,7 @@ fn of_number(place: &str, n: i64) -> Option<(&'static str, String)> {
         "/program/future_skew_seconds" => by("future_skew_seconds = 300"),
         "/program/typical_basket_minor" => by("typical_basket_minor = 1_000"),
         "/program/first_reward_units" => by("first_reward_units = 100"),
+        "/redemption/hold_minutes" => by("hold_minutes = 45"),
         "/wallets/scale" => by("scale = 0"),
         "/wallets/balance_max" => by("balance_max = 1_000"),
         "/earn/units" => ("wallet = \"points\"\nunits = 1", format!("wallet = \"points\"\nunits = {n}")),

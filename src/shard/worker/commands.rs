@@ -232,7 +232,7 @@ impl Worker {
                 self.used_ids.push((job.ids.subject, entry));
             }
             if let Some(receipt) = job.ids.freed {
-                self.used_ids.push((receipt, IdEntry { position, freed: true }));
+                self.used_ids.push((receipt, IdEntry { position, freed: job.command.kind.frees() }));
             }
             #[cfg(feature = "broken-variants")]
             if gives_room_back_early() {
@@ -296,6 +296,9 @@ pub fn event_time(command: &Command, posted_at: TimestampNs) -> TimestampNs {
         | CommandKind::Load(_)
         | CommandKind::Operate(_)
         | CommandKind::Link(_)
+        | CommandKind::Authorize(_)
+        | CommandKind::Capture(_)
+        | CommandKind::Void(_)
         | CommandKind::Expire => posted_at,
     }
 }

@@ -1,4 +1,4 @@
-//! The sweep: posts the expiry of lots that are dead, for accounts that have no record of their own to post it with.
+//! The sweep: posts the expiry of lots that are dead, and the end of authorizations whose time has run out, for accounts that have no record of their own to post it with.
 //!
 //! What must stay true:
 //! - a dead lot counts for nothing whether or not its expiry is posted, so the sweep may be late;
@@ -9,6 +9,7 @@
 use super::commands::Slot;
 use super::{Owned, Worker};
 use crate::journal::record::{EntryHeader, encode_entry};
+use crate::ledger::authorization::AuthorizationChange;
 use crate::ledger::command::{Command, CommandKind};
 use crate::ledger::decision::Decision;
 use crate::ledger::state::{Change, Context};
@@ -35,12 +36,20 @@ impl Default for Sweep {
 }
 
 impl Sweep {
-    /// Notes the death of a lot that was granted, or that came back.
+    /// Notes the death of a lot that was granted, that came back or was given back, and the end of an authorization.
     pub(super) fn note(&mut self, decision: &Decision) {
         for grant in decision.effects.lots.iter().filter(|lot| lot.movement.adds()) {
-            self.due = self.due.min(grant.key.expires_at);
-            self.due_next = self.due_next.min(grant.key.expires_at);
+            self.note_due(grant.key.expires_at);
         }
+        let changes = decision.effects.authorizations.as_deref();
+        if let Some(AuthorizationChange::Begins(_, ends_at)) = changes.and_then(|changes| changes.own.as_ref()) {
+            self.note_due(*ends_at);
+        }
+    }
+
+    fn note_due(&mut self, due: TimestampNs) {
+        self.due = self.due.min(due);
+        self.due_next = self.due_next.min(due);
     }
 }
 
@@ -79,8 +88,12 @@ impl Worker {
             self.unpacked.load(owned.state.id, number, packed);
             let account = &self.unpacked.account;
             let alive = account.lots.iter().filter(|lot| lot.key.is_alive(latest)).map(|lot| lot.key.expires_at);
-            self.sweep.due_next = alive.min().map_or(self.sweep.due_next, |due| due.min(self.sweep.due_next));
-            if account.lots.iter().any(|lot| !lot.key.is_alive(latest)) && !account.id.is_empty() {
+            let open = account.authorizations().iter().filter(|one| one.is_open(latest)).map(|one| one.ends_at);
+            self.sweep.due_next =
+                alive.chain(open).min().map_or(self.sweep.due_next, |due| due.min(self.sweep.due_next));
+            let is_over =
+                account.lots.iter().any(|lot| !lot.key.is_alive(latest)) || account.ended(latest).next().is_some();
+            if is_over && !account.id.is_empty() {
                 // An account with more dead lots than one record posts is looked at again.
                 posted += 1;
                 if !self.post_expiry(place, number, latest) {
@@ -99,7 +112,7 @@ impl Worker {
         self.sweep.next.is_some() && !self.shared.clock_is_input
     }
 
-    /// Posts the expiry of an account's dead lots; whether there may be more.
+    /// Posts the expiry of an account's dead lots and the end of its authorizations; whether there may be more.
     fn post_expiry(&mut self, place: usize, number: AccountNumber, at: TimestampNs) -> bool {
         let state = &mut self.shards[place].state;
         let Some(program) = self.programs.in_force(at).cloned() else { return false };
@@ -113,7 +126,7 @@ impl Worker {
         let decision = &mut self.sweep.decision;
         let context = Context { program: &program, posted_at: at, rooms: &[], frozen: None };
         state.decide_for(Some(number), &command, &context, &mut self.unpacked, decision);
-        let is_full = decision.effects.lots.len() == limits::EXPIRED_LOTS_POSTED_MAX;
+        let is_full = decision.effects.lots.len() >= limits::EXPIRED_LOTS_POSTED_MAX;
         let seq = state.seq.next();
         let previous = super::commands::previous_record(state, number, seq);
         let header = EntryHeader { previous, account: number, posted_at: at };
@@ -131,6 +144,9 @@ impl Worker {
             decision,
         };
         state.apply_unpacked(&change, &mut self.unpacked);
+        let decision = std::mem::take(&mut self.sweep.decision);
+        self.sweep.note(&decision);
+        self.sweep.decision = decision;
         self.open_pending
             .slots
             .push(Slot { batch: Slot::OWN, job: super::commands::index(self.open_pending.own.len()) });
