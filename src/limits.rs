@@ -88,6 +88,9 @@ pub const EXPIRED_LOTS_POSTED_MAX: usize = 64;
 pub const LOADED_LOTS_MAX: usize = 1_024;
 /// Transactions of one account that caps hold for review at a time.
 pub const HELD_TRANSACTIONS_MAX: usize = 1_024;
+/// Reversals of parts of one accrual; beyond them only the whole rest can be reversed. Each reversal reads the earlier
+/// ones of its accrual, one after the other.
+pub const REVERSALS_OF_ONE_MAX: usize = 256;
 /// Accounts with something held that one look at a shard goes over.
 pub const HELD_ACCOUNTS_LOOKED_AT_MAX: usize = 4_096;
 /// Longest reason code of an operator, in bytes.

@@ -13,9 +13,11 @@ use crate::codec::DecodeError;
 use crate::journal::Journal;
 use crate::journal::frame::{FrameView, Header, RecordView};
 use crate::journal::log::StoreJournal;
+use crate::journal::returned::undone;
 use crate::journal::record::{
     Entry, EntryHeader, Opening, PreviousRecord, Publication, Record, decode, encode_control, encode_entry,
 };
+use crate::journal::walk::Located;
 use crate::ledger::ENGINE_VERSION;
 use crate::ledger::command::{Basket, Command, CommandKind, Reversal};
 use crate::ledger::decision::{CellUse, Decision};
@@ -323,10 +325,21 @@ impl<'a> Judge<'a> {
         if !is_transaction(&original, entry.command.partner, &reversal.original_transaction_id) {
             return fail(format!("the record at position {position} is not the accrual that it reverses"));
         }
-        if original.granted().as_ref() != Some(&reversal.original) {
-            return fail(format!("what it takes back is not what the accrual at position {position} granted"));
+        let Some(program) = self.world.programs.get(original.decision.program).cloned() else {
+            return fail(format!("no version judged the accrual at position {position}"));
+        };
+        let earlier = reversal.part.as_deref().and_then(|part| part.earlier);
+        if earlier.is_some_and(|earlier| !(position..view.position).contains(&earlier)) {
+            return fail("the reversal that it goes on after does not lie between its accrual and itself".to_owned());
         }
-        Ok(())
+        let asked: Vec<_> = reversal.asked_lines().collect();
+        let located = Located { position, shard: view.shard, seq: Seq(0), record: Record::Entry(original) };
+        let undone = undone(self.journal, &self.world.dictionary, (&located, &program), earlier, &asked);
+        match undone {
+            Ok(Some(Ok((granted, part)))) if (&granted, &part) == (&reversal.original, &reversal.part) => Ok(()),
+            Err(error) => fail(format!("what was taken back of the accrual at position {position} before: {error}")),
+            _ => fail(format!("what it takes back is not what the accrual at position {position} granted")),
+        }
     }
 
     /// The earlier record of the same account that a command is about.

@@ -76,6 +76,14 @@ pub enum Refusal {
     EarnNotPermitted = 32,
     /// The partner does not take units of the wallet, or not now.
     BurnNotPermitted = 33,
+    /// The original has no such line, or the line does not come back by the measure that is stated.
+    LineUnknown = 46,
+    /// Less of a line is left than is to come back.
+    ReturnTooLarge = 47,
+    /// What the original earned is held for review, so that it comes back whole or not at all.
+    ReturnHeld = 48,
+    /// The original has come back in as many parts as there can be; only the whole rest still can.
+    ReturnLimitReached = 49,
 }
 
 /// What a caller does about a refusal.
@@ -91,7 +99,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -123,6 +131,10 @@ impl Refusal {
         Self::StoreUnknown,
         Self::EarnNotPermitted,
         Self::BurnNotPermitted,
+        Self::LineUnknown,
+        Self::ReturnTooLarge,
+        Self::ReturnHeld,
+        Self::ReturnLimitReached,
     ];
 
     /// The permanent number.
@@ -173,7 +185,11 @@ impl Refusal {
             | Self::PartnerUnknown
             | Self::StoreUnknown
             | Self::EarnNotPermitted
-            | Self::BurnNotPermitted => false,
+            | Self::BurnNotPermitted
+            | Self::LineUnknown
+            | Self::ReturnTooLarge
+            | Self::ReturnHeld
+            | Self::ReturnLimitReached => false,
         }
     }
 
@@ -191,7 +207,8 @@ impl Refusal {
             | Self::IdentifierTaken
             | Self::IdentifierUnknown
             | Self::PartnerUnknown
-            | Self::BurnNotPermitted => RetryAdvice::SameId,
+            | Self::BurnNotPermitted
+            | Self::ReturnHeld => RetryAdvice::SameId,
             Self::TransactionIdReused
             | Self::BalanceLimitExceeded
             | Self::InsufficientBalance
@@ -211,7 +228,10 @@ impl Refusal {
             | Self::NotRestorable
             | Self::AlreadyRestored
             | Self::StoreUnknown
-            | Self::EarnNotPermitted => RetryAdvice::Never,
+            | Self::EarnNotPermitted
+            | Self::LineUnknown
+            | Self::ReturnTooLarge
+            | Self::ReturnLimitReached => RetryAdvice::Never,
         }
     }
 
@@ -248,7 +268,11 @@ impl Refusal {
             | Self::PartnerUnknown
             | Self::StoreUnknown
             | Self::EarnNotPermitted
-            | Self::BurnNotPermitted => false,
+            | Self::BurnNotPermitted
+            | Self::LineUnknown
+            | Self::ReturnTooLarge
+            | Self::ReturnHeld
+            | Self::ReturnLimitReached => false,
         }
     }
 
@@ -289,6 +313,14 @@ impl Refusal {
             Self::StoreUnknown => "The partner has no such store, or the store no such terminal.",
             Self::EarnNotPermitted => "The partner may not issue these units at the time of the event.",
             Self::BurnNotPermitted => "The partner may not take units of this wallet now.",
+            Self::LineUnknown => "The original has no such line, or the line comes back by the other measure.",
+            Self::ReturnTooLarge => "Less of the line is left than is to come back.",
+            Self::ReturnHeld => {
+                "What the original earned is held for review: until then it comes back whole or not at all."
+            }
+            Self::ReturnLimitReached => {
+                "The original came back in as many parts as it can: only the whole rest is left to return."
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 //! or threads; a reader can learn the whole product here.
 //!
 //! Reading order: [`types`], [`program`] (the compiled rules), [`command`], [`decision`], [`account`], [`partner`],
-//! [`state`], [`digest`]; then [`operator`], [`held`] and [`freeze`], of what an operator decides.
+//! [`state`], [`digest`]; then [`refund`], of what comes back in parts, and [`operator`], [`held`] and [`freeze`], of what an
+//! operator decides.
 //!
 //! The invariants this room carries; tests and code cite them by number:
 //!
@@ -31,6 +32,7 @@ pub mod operator;
 pub mod packed;
 pub mod partner;
 pub mod program;
+pub mod refund;
 pub mod state;
 pub mod types;
 pub mod zone;

@@ -405,13 +405,18 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
     match &command.kind {
         CommandKind::Accrue(basket) => {
             let subject = receipt_key(hasher, dictionary, &partner, &basket.receipt());
-            ClaimedIds { transaction, subject, freed: None }
+            ClaimedIds { subject, ..ClaimedIds::alone(transaction) }
         }
-        CommandKind::Reverse(reversal) => ClaimedIds {
-            transaction,
-            subject: hasher.reversal(&partner, &reversal.original_transaction_id),
-            freed: Some(receipt_key(hasher, dictionary, &partner, &reversal.original.receipt)),
-        },
+        CommandKind::Reverse(reversal) => {
+            let is_last = reversal.is_last();
+            let receipt = || receipt_key(hasher, dictionary, &partner, &reversal.original.receipt);
+            ClaimedIds {
+                transaction,
+                subject: hasher.reversal(&partner, &reversal.original_transaction_id),
+                freed: is_last.then(receipt),
+                reopens: !is_last,
+            }
+        }
         CommandKind::Operate(operation) => {
             let subject = match &operation.order {
                 OperatorOrder::Release(original) => hasher.release(&partner, &original.transaction_id),
@@ -420,10 +425,10 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
                 OperatorOrder::Restore(restoration) => hasher.restoration(&partner, restoration.expiry),
                 OperatorOrder::Adjust(_) => transaction,
             };
-            ClaimedIds { transaction, subject, freed: None }
+            ClaimedIds { subject, ..ClaimedIds::alone(transaction) }
         }
         CommandKind::Link(linking) if linking.links => {
-            ClaimedIds { transaction, subject: linking.key.into(), freed: None }
+            ClaimedIds { subject: linking.key.into(), ..ClaimedIds::alone(transaction) }
         }
         CommandKind::Link(linking) => ClaimedIds { freed: Some(linking.key.into()), ..ClaimedIds::alone(transaction) },
         CommandKind::Redeem(_)
@@ -447,7 +452,9 @@ fn enter_ids(ids: &IdIndex, hasher: &IdHasher, dictionary: &Dictionary, position
     let taken = IdEntry { position, freed: false };
     ids.insert(keys.transaction, taken);
     if entry.decision.refusal().is_none() {
-        ids.insert(keys.subject, taken);
+        if keys.subject != keys.transaction {
+            ids.insert(keys.subject, IdEntry { position, freed: keys.reopens });
+        }
         if let Some(receipt) = keys.freed {
             ids.insert(receipt, IdEntry { position, freed: true });
         }

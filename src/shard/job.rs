@@ -28,13 +28,16 @@ pub struct ClaimedIds {
     pub subject: IdKey,
     /// The receipt that becomes free again when a reversal is durable.
     pub freed: Option<IdKey>,
+    /// The subject can be claimed again when the command is durable: an original of which something is left. Its entry
+    /// then tells the last reversal of it.
+    pub reopens: bool,
 }
 
 impl ClaimedIds {
     /// The claims of a command that is about nothing but itself.
     #[must_use]
     pub fn alone(transaction: IdKey) -> Self {
-        Self { transaction, subject: transaction, freed: None }
+        Self { transaction, subject: transaction, freed: None, reopens: false }
     }
 
     /// The claims, each once.
@@ -79,7 +82,7 @@ impl CommandJob {
             },
             account_hash: 0,
             stamp: TimestampNs(0),
-            ids: ClaimedIds { transaction: none, subject: none, freed: None },
+            ids: ClaimedIds::alone(none),
             deadline_ns: None,
             outcome: CommandOutcome::default(),
         }

@@ -4,6 +4,7 @@
 //! What must stay true: nothing here decides anything; a field that the ledger compares or decides is copied as it is.
 
 use super::lots::{LotMove, LotName};
+use super::returns::Asked;
 use super::ring::{Identifier, Ring, counter_name};
 use crate::codec::DecodeError;
 use crate::journal::dictionary::Dictionary;
@@ -60,10 +61,12 @@ pub enum Action {
         /// The purchase.
         purchase: Purchase,
     },
-    /// Take an accrual back.
+    /// Take an accrual back, or a part of it.
     Reverse {
         /// The transaction id of the accrual.
         original: Name,
+        /// What comes back of which lines; none for whatever is left.
+        lines: Vec<Asked>,
     },
     /// Burn units.
     Redeem {
@@ -300,8 +303,8 @@ impl Request {
             (Action::Accrue { purchase, .. }, Action::Accrue { purchase: theirs, .. }) => {
                 purchase.first_difference(theirs)
             }
-            (Action::Reverse { original }, Action::Reverse { original: theirs }) => {
-                (original != theirs).then(|| "original_transaction_id".to_owned())
+            (Action::Reverse { original, lines }, Action::Reverse { original: theirs, lines: their_lines }) => {
+                first(&[("original_transaction_id", original == theirs), ("lines", lines == their_lines)])
             }
             (
                 Action::Link { identifier, links, .. },
@@ -602,7 +605,10 @@ fn action_of(kind: &CommandKind, account: &Name, dictionary: &Dictionary, ring: 
         CommandKind::Accrue(basket) => {
             Action::Accrue { account: account.clone(), purchase: purchase_of(basket, dictionary) }
         }
-        CommandKind::Reverse(reversal) => Action::Reverse { original: reversal.original_transaction_id.clone() },
+        CommandKind::Reverse(reversal) => Action::Reverse {
+            original: reversal.original_transaction_id.clone(),
+            lines: reversal.asked_lines().map(|line| (line.line, line.quantity, line.amount_minor)).collect(),
+        },
         CommandKind::Redeem(redemption) => Action::Redeem {
             account: account.clone(),
             wallet: usize::from(redemption.wallet.0),

@@ -409,6 +409,10 @@ pub fn basket_units(
         return (exact.map(whole).sum(), 0);
     }
     let sum = remainder + exact.sum::<i128>();
+    if sum < 0 {
+        // What came back took more along than rounding had left over.
+        return (0, sum);
+    }
     (whole(sum), if rules.rounding == RoundingRule::Carry { sum % one } else { 0 })
 }
 

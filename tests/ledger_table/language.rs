@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tallystick::clock::Clock;
 use tallystick::ledger::account::Account;
-use tallystick::ledger::command::{Activity, CommandKind, Enrolment, Loading, Redemption};
+use tallystick::ledger::command::{Activity, CommandKind, Enrolment, Loading, Redemption, ReturnedLine};
 use tallystick::ledger::decision::{LotKey, Movement, Refusal};
 use tallystick::ledger::freeze::Subject;
 use tallystick::ledger::held::{HeldChange, HeldTransaction};
@@ -78,7 +78,8 @@ impl Runner<'_> {
                 let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
                 let edge = self.edge(options.get("by").copied().unwrap_or("north"));
                 let stamp = self.stamp(&options);
-                let answer = edge.reverse_at(&id, original, stamp);
+                let lines: Vec<_> = rest.iter().filter(|word| !word.contains('=')).map(|word| returned(word)).collect();
+                let answer = edge.begin_reverse(&id, original, &lines, stamp).wait().expect("the ledger answers");
                 self.show(&answer)
             }
             ["redeem" | "act" | "enrol" | "load", account, rest @ ..] => {
@@ -398,11 +399,25 @@ fn options<'a>(words: &[&'a str]) -> BTreeMap<&'a str, &'a str> {
     words.iter().filter_map(|word| word.split_once('=')).collect()
 }
 
+/// `GROCERY/Private:300`, or `GROCERY/Private:300x3` for so many pieces.
 fn line(word: &str) -> LineText {
     let (what, amount) = word.rsplit_once(':').unwrap_or(("", word));
     let (department, brand) = what.split_once('/').unwrap_or((what, ""));
-    let amount_minor = amount.parse().unwrap_or_else(|_| panic!("not an amount: {word:?}"));
-    LineText { department: department.to_owned(), brand: brand.to_owned(), ..LineText::of(amount_minor) }
+    let (amount, quantity) = amount.split_once('x').unwrap_or((amount, "1"));
+    let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("not an amount: {word:?}"));
+    let (department, brand) = (department.to_owned(), brand.to_owned());
+    LineText { department, brand, quantity: number(quantity), ..LineText::of(number(amount)) }
+}
+
+/// `0x2` for two pieces of the first line, `0@500` for an amount of it.
+fn returned(word: &str) -> ReturnedLine {
+    let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("nothing to return: {word:?}"));
+    let (line, quantity, amount_minor) = match (word.split_once('x'), word.split_once('@')) {
+        (Some((line, quantity)), _) => (line, number(quantity), 0),
+        (None, Some((line, amount))) => (line, 0, number(amount)),
+        _ => panic!("neither a quantity nor an amount: {word:?}"),
+    };
+    ReturnedLine { line: line.parse().expect("the place of a line"), quantity, amount_minor }
 }
 
 /// `+1d`, `-30m`, `2h`, `-5s`, `-1ns`.

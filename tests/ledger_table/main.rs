@@ -4,10 +4,10 @@
 //! the ids, the workers, the journal and back; when it ends, its journal is verified from empty. Commands:
 //!
 //! ```text
-//! accrue ACCOUNT [AMOUNT | DEPARTMENT:AMOUNT | DEPARTMENT/BRAND:AMOUNT]... [id=T] [receipt=R] [store=S] [terminal=L]
+//! accrue ACCOUNT [AMOUNT | AMOUNTxQUANTITY | DEPARTMENT:AMOUNT | DEPARTMENT/BRAND:AMOUNT]... [id=T] [receipt=R] [store=S] [terminal=L]
 //!        [cashier=C] [member=M] [by=PARTNER] [printed=-3d]   what was granted, and why not more
 //! quote  ...                               as accrue, without a trace
-//! reverse ID [id=T] [by=PARTNER]           what was taken back
+//! reverse ID [LINExQUANTITY | LINE@AMOUNT]... [id=T] [by=PARTNER]   what was taken back, of the lines or of all that is left
 //! redeem ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1]
 //! act ACCOUNT KIND [printed=-3d] ...       what was granted for an activity
 //! enrol ACCOUNT +SEGMENT -SEGMENT born=02-29 ...  which segments changed, or which birthday
@@ -46,6 +46,7 @@ mod once;
 mod operator;
 mod partners;
 mod profiles;
+mod refunds;
 mod rewards;
 mod rule_caps;
 mod shared;
@@ -71,6 +72,7 @@ fn all_tables() -> Vec<Table> {
         operator::all_tables,
         partners::all_tables,
         profiles::all_tables,
+        refunds::all_tables,
         rewards::all_tables,
         rule_caps::all_tables,
         shared::all_tables,
@@ -208,6 +210,7 @@ fn an_account_waits_for_a_bounded_number_of_reviews() {
 fn every_refusal_is_reached() {
     let mut reached: Reached = all_tables().iter().flat_map(check).collect();
     reached.extend(overload_and_stop());
+    reached.extend(refunds::in_many_parts());
     let missing: Vec<_> = Refusal::ALL.into_iter().filter(|refusal| !reached.contains(refusal)).collect();
     assert_eq!(missing, [], "no row reaches these");
 }

@@ -12,6 +12,7 @@ use super::{
     KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_VERDICT, Opening, Parts, PreviousRecord, Publication, Record,
     decode_freeze_change, decode_key_change, decode_proposal_change, has_subject, implied_lot, named_cells, operator,
 };
+use super::part::get_part;
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::command::{
@@ -169,6 +170,7 @@ fn get_question(
             original_transaction_id: reader.id()?,
             original_position: Position(reader.unsigned()?),
             original: Granted::default(),
+            part: None,
         }),
         KIND_REDEMPTION | KIND_REFUSED_REDEMPTION => {
             CommandKind::Redeem(Redemption { wallet: WalletId(reader.byte()?), units: get_units(reader)? })
@@ -361,6 +363,10 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
             return Err(DecodeError::Contradiction);
         }
         entry.decision.effects.redemption_rate_bps = rate;
+    }
+    if parts & Parts::RETURNED != 0 {
+        let CommandKind::Reverse(reversal) = &mut entry.command.kind else { return Err(DecodeError::Contradiction) };
+        reversal.part = Some(Box::new(get_part(reader)?));
     }
     Ok(())
 }

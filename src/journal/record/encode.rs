@@ -11,8 +11,9 @@ use super::{
     KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record, encode_freeze_change, encode_key_change,
     encode_proposal_change, has_subject, implied_lot, named_cells, named_counters, named_member, operator,
 };
+use super::part::put_part;
 use crate::codec::{put_id, put_signed, put_string, put_unsigned};
-use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted};
+use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted, Reversal};
 use crate::ledger::decision::{CellUse, CounterChange, Decision};
 use crate::ledger::held::HeldChange;
 use crate::ledger::operator::OperatorOrder;
@@ -179,6 +180,9 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     if let CommandKind::Operate(operation) = &command.kind {
         set(Parts::SIGNED, operation.remark.is_signed());
     }
+    if let CommandKind::Reverse(reversal) = &command.kind {
+        set(Parts::RETURNED, reversal.part.is_some());
+    }
     parts
 }
 
@@ -264,6 +268,9 @@ fn put_profile_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision:
     }
     if parts & Parts::REDEMPTION_RATE != 0 {
         put_unsigned(out, u64::from(decision.effects.redemption_rate_bps));
+    }
+    if let CommandKind::Reverse(Reversal { part: Some(part), .. }) = &command.kind {
+        put_part(out, part);
     }
 }
 

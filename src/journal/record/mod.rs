@@ -10,6 +10,7 @@ mod encode;
 mod freeze;
 mod keys;
 mod operator;
+mod part;
 mod proposals;
 
 pub use decode::decode;
@@ -108,8 +109,11 @@ impl Parts {
     const SIGNED: u64 = 131_072;
     /// The rate at which the partner of a redemption is paid for what it burned.
     const REDEMPTION_RATE: u64 = 262_144;
+    /// Which part of its original a reversal takes back.
+    const RETURNED: u64 = 4_194_304;
     /// All of them.
-    const ALL: u64 = 4_095 | Self::MEMBER | Self::NAMED_BY | Self::SIGNED | Self::REDEMPTION_RATE;
+    const ALL: u64 =
+        4_095 | Self::MEMBER | Self::NAMED_BY | Self::SIGNED | Self::REDEMPTION_RATE | Self::RETURNED;
 }
 
 /// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any
