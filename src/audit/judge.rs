@@ -325,6 +325,13 @@ impl<'a> Judge<'a> {
         if !is_transaction(&original, entry.command.partner, &reversal.original_transaction_id) {
             return fail(format!("the record at position {position} is not the accrual that it reverses"));
         }
+        if reversal.part.is_none() {
+            // The whole at once. Earlier versions left the remainder as it was; that form stays good.
+            return match original.granted() {
+                Some(granted) if granted == reversal.original => Ok(()),
+                _ => fail(format!("what it takes back is not what the accrual at position {position} granted")),
+            };
+        }
         let Some(program) = self.world.programs.get(original.decision.program).cloned() else {
             return fail(format!("no version judged the accrual at position {position}"));
         };
@@ -334,7 +341,7 @@ impl<'a> Judge<'a> {
         }
         let asked: Vec<_> = reversal.asked_lines().collect();
         let located = Located { position, shard: view.shard, seq: Seq(0), record: Record::Entry(original) };
-        let undone = undone(self.journal, &self.world.dictionary, (&located, &program), earlier, &asked);
+        let undone = undone(self.journal, &self.world.dictionary, (&located, &*program), earlier, &asked);
         match undone {
             Ok(Some(Ok((granted, part)))) if (&granted, &part) == (&reversal.original, &reversal.part) => Ok(()),
             Err(error) => fail(format!("what was taken back of the accrual at position {position} before: {error}")),

@@ -165,7 +165,7 @@ impl Edge {
                 let version = original.entry().map(|entry| entry.decision.program);
                 let program = engine.with_programs(|programs| version.and_then(|version| programs.get(version).cloned()));
                 let Some(program) = program else { return Ok(None) };
-                returned::undone(&*engine.journal, &engine.dictionary, (&original, &program), last, &asked)
+                returned::undone(&*engine.journal, &engine.dictionary, (&original, &*program), last, &asked)
             })
             .await?;
         undone.ok_or_else(|| Failure::internal(format_args!("no version judged the accrual at position {position}")))
@@ -222,16 +222,17 @@ fn difference_of(located: &Located, request: &wire::ReverseRequest) -> Option<&'
 
 /// The lines that are asked for, in the order of the basket. They have been checked.
 fn asked_lines(lines: &[wire::ReturnedLine]) -> Vec<ReturnedLine> {
-    let line = |place: &usize| {
-        let wire::ReturnedLine { line_index, quantity, amount_minor } = lines[*place];
-        ReturnedLine { line: u32::try_from(line_index).unwrap_or(u32::MAX), quantity, amount_minor }
+    let line = |line: &wire::ReturnedLine| ReturnedLine {
+        line: u32::try_from(line.line_index).unwrap_or(u32::MAX),
+        quantity: line.quantity,
+        amount_minor: line.amount_minor,
     };
-    places(lines).iter().map(line).collect()
+    places(lines).into_iter().filter_map(|place| lines.get(place)).map(line).collect()
 }
 
 /// The places of lines in a request, in the order of the basket.
 fn places(lines: &[wire::ReturnedLine]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..lines.len()).collect();
-    places.sort_by_key(|place| lines[*place].line_index);
+    places.sort_by_key(|place| lines.get(*place).map(|line| line.line_index));
     places
 }

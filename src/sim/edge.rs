@@ -602,7 +602,7 @@ fn undo(machine: &Machine, mut command: Command, subject: IdKey) -> Result<Resul
         return Err(Trouble::Broken(format!("a version judged the accrual at {position}")));
     };
     let asked: Vec<_> = reversal.asked_lines().collect();
-    let undone = undone(&*machine.journal, &machine.dictionary, (&original, &program), last, &asked);
+    let undone = undone(&*machine.journal, &machine.dictionary, (&original, &*program), last, &asked);
     match undone.map_err(|error| machine.judge(&error))? {
         Some(Ok((original, part))) => {
             (reversal.original, reversal.part) = (original, part);

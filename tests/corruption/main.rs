@@ -14,6 +14,7 @@ mod operator;
 mod order;
 mod partners;
 mod report;
+mod returns;
 mod rewards;
 mod windows;
 

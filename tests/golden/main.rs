@@ -17,6 +17,7 @@ mod partners;
 mod profiles;
 mod random;
 mod records;
+mod returns;
 mod samples;
 mod state;
 

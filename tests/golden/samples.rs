@@ -312,6 +312,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     .chain(crate::operator::records())
     .chain(crate::freezes::records())
     .chain(crate::partners::records())
+    .chain(crate::returns::records())
     .collect()
 }
 

@@ -15,4 +15,5 @@ mod process;
 mod programs;
 mod reads;
 mod redemptions;
+mod returns;
 mod scarcity;

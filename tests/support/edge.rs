@@ -385,7 +385,7 @@ impl<'a> Edge<'a> {
         let last = engine.shared.ids.lookup(subject).expect("the index can be read").map(|entry| entry.position);
         let programs = engine.programs();
         let program = programs.get(entry.decision.program).expect("a version judged it");
-        let undone = undone(&*engine.journal, &engine.dictionary, (&located, program), last, lines);
+        let undone = undone(&*engine.journal, &engine.dictionary, (&located, &**program), last, lines);
         match undone.expect("the journal can be read").expect("it is a granted accrual") {
             Ok((granted, part)) => {
                 let command = asked(account_id, found.position, granted, part);
