@@ -77,9 +77,13 @@ impl Once {
         if keys.subject != keys.transaction {
             self.take(keys.subject, place, || subject_of(&entry.command.kind).to_owned())?;
         }
-        let reopened = keys.reopens.then_some(keys.subject);
-        for freed in keys.freed.into_iter().chain(reopened).filter(|freed| self.is_ours(*freed)) {
-            self.uses.insert(freed, Use::Freed(place.position.0));
+        // Of an accrual of which something is left, more can be reversed.
+        let is_open = matches!(&entry.command.kind, CommandKind::Reverse(reversal) if !reversal.is_last());
+        let reopened = is_open.then_some(keys.subject);
+        for freed in [keys.freed, reopened].into_iter().flatten() {
+            if self.is_ours(freed) {
+                self.uses.insert(freed, Use::Freed(place.position.0));
+            }
         }
         Ok(())
     }

@@ -7,7 +7,10 @@ use super::dictionary::Dictionary;
 use super::walk::{Located, record_at};
 use super::{Journal, JournalError};
 use crate::codec::DecodeError;
+use crate::journal::record::Entry;
 use crate::ledger::command::{CommandKind, Granted, Part, ReturnedLine, Reversal};
+use crate::ledger::decision::Refusal;
+use crate::ledger::operator::OperatorOrder;
 use crate::ledger::program::Program;
 use crate::ledger::refund::{Standing, Unreturnable};
 use crate::ledger::types::Position;
@@ -32,6 +35,12 @@ pub fn undone(
     let (CommandKind::Accrue(basket), Some(granted)) = (&entry.command.kind, entry.granted()) else { return Ok(None) };
     let mut standing = Standing::whole(basket, &entry.decision, granted);
     let mut next = last;
+    if let Some(position) = last {
+        let found = record_at(journal, dictionary, position)?;
+        if found.as_ref().is_some_and(|found| takes_all_of(original, found)) {
+            return Ok(Some(Err(Unreturnable { refusal: Refusal::AlreadyReversed, field: None })));
+        }
+    }
     for _ in 0..=limits::REVERSALS_OF_ONE_MAX {
         let Some(position) = next else { break };
         let found = record_at(journal, dictionary, position)?;
@@ -45,6 +54,18 @@ pub fn undone(
         Some(position) => Err(contradiction(position)),
         None => Ok(Some(standing.part(program, asked))),
     }
+}
+
+/// Whether nothing of an accrual was left by the last record that took something of it back.
+#[must_use]
+pub fn takes_all_of(original: &Located, last: &Located) -> bool {
+    let rejects = |entry: &Entry| match &entry.command.kind {
+        CommandKind::Operate(operation) => {
+            matches!(&operation.order, OperatorOrder::Reject(held) if held.position == original.position)
+        }
+        _ => false,
+    };
+    reversal_of(original, last).is_some_and(Reversal::is_last) || last.entry().is_some_and(rejects)
 }
 
 /// The reversal that a record holds, if it took something of this accrual back.

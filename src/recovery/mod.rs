@@ -408,13 +408,11 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
             ClaimedIds { subject, ..ClaimedIds::alone(transaction) }
         }
         CommandKind::Reverse(reversal) => {
-            let is_last = reversal.is_last();
             let receipt = || receipt_key(hasher, dictionary, &partner, &reversal.original.receipt);
             ClaimedIds {
                 transaction,
                 subject: hasher.reversal(&partner, &reversal.original_transaction_id),
-                freed: is_last.then(receipt),
-                reopens: !is_last,
+                freed: reversal.is_last().then(receipt),
             }
         }
         CommandKind::Operate(operation) => {
@@ -452,9 +450,7 @@ fn enter_ids(ids: &IdIndex, hasher: &IdHasher, dictionary: &Dictionary, position
     let taken = IdEntry { position, freed: false };
     ids.insert(keys.transaction, taken);
     if entry.decision.refusal().is_none() {
-        if keys.subject != keys.transaction {
-            ids.insert(keys.subject, IdEntry { position, freed: keys.reopens });
-        }
+        ids.insert(keys.subject, taken);
         if let Some(receipt) = keys.freed {
             ids.insert(receipt, IdEntry { position, freed: true });
         }

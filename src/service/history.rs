@@ -17,6 +17,7 @@ use super::status::Failure;
 use super::{Edge, Patience, times, wire};
 use crate::journal::JournalError;
 use crate::journal::record::Entry;
+use crate::journal::returned;
 use crate::journal::walk::{self, Located};
 use crate::ledger::command::{Basket, CommandKind, Part};
 use crate::ledger::decision::{Decision, LotKey, Movement};
@@ -212,9 +213,10 @@ fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<w
             if entry.decision.refusal().is_none() {
                 let partner = engine.dictionary.text(entry.command.partner).unwrap_or_default();
                 let key = engine.hasher.reversal(&partner, &entry.command.transaction_id);
-                let reversed = engine.shared.ids.lookup(key).map_err(crate::shard::housekeeper::store_error)?;
-                transaction.reversal_transaction_id = id_of(engine, key)?;
-                transaction.fully_reversed = reversed.is_some_and(|entry| !entry.freed);
+                let last = look_up(engine, key)?;
+                let id = last.as_ref().and_then(|last| transaction_of(&last.record));
+                transaction.reversal_transaction_id = id.map_or_else(String::new, |(id, _)| id.to_owned());
+                transaction.fully_reversed = last.is_some_and(|last| returned::takes_all_of(located, &last));
             }
         }
         CommandKind::Reverse(reversal) => {

@@ -104,7 +104,6 @@ impl Intake<'_> {
             transaction: self.hasher.transaction(partner, request.transaction_id),
             subject: self.hasher.receipt(partner, receipt.0, receipt.1, business_day.0, receipt.2),
             freed: None,
-            reopens: false,
         };
         job.deadline_ns = caller.deadline_ns;
         let known = &RefCell::new(known);

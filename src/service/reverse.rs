@@ -115,10 +115,7 @@ impl Edge {
         let partner = &*caller.principal.partner;
         let receipt = receipt_key(&self.engine.hasher, &self.engine.dictionary, partner, &original.receipt);
         let subject_key = self.engine.hasher.reversal(partner, &request.original_transaction_id);
-        let subject = match self.claim(subject_key, patience).await? {
-            Claimed::Held(held) => held,
-            Claimed::Used(_) => return Ok(Started::Answered(self.refused(Refusal::AlreadyReversed, None))),
-        };
+        let subject = self.claim_again(subject_key, patience).await?;
         let reversal = match self.undone(located, subject_key, &request).await? {
             Ok((original, part)) => Reversal {
                 original_transaction_id: request.original_transaction_id.into_boxed_str(),
@@ -128,13 +125,8 @@ impl Edge {
             },
             Err(unreturnable) => return Ok(Started::Answered(self.unreturnable(&unreturnable, &request.lines))),
         };
-        let is_last = reversal.is_last();
-        let ids = ClaimedIds {
-            transaction: own_key,
-            subject: subject_key,
-            freed: is_last.then_some(receipt),
-            reopens: !is_last,
-        };
+        let freed = reversal.is_last().then_some(receipt);
+        let ids = ClaimedIds { transaction: own_key, subject: subject_key, freed };
         let command = Command {
             account_id: account_id.into(),
             transaction_id: request.transaction_id,
@@ -157,7 +149,7 @@ impl Edge {
         request: &wire::ReverseRequest,
     ) -> Result<Undone, Failure> {
         let position = original.position;
-        // What was reversed in parts is free to be claimed; its entry leads to the last of them.
+        // The last reversal of it, which leads to those before.
         let last = self.engine.shared.ids.lookup(subject)?.map(|entry| entry.position);
         let asked = asked_lines(&request.lines);
         let undone = self

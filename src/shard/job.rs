@@ -28,16 +28,13 @@ pub struct ClaimedIds {
     pub subject: IdKey,
     /// The receipt that becomes free again when a reversal is durable.
     pub freed: Option<IdKey>,
-    /// The subject can be claimed again when the command is durable: an original of which something is left. Its entry
-    /// then tells the last reversal of it.
-    pub reopens: bool,
 }
 
 impl ClaimedIds {
     /// The claims of a command that is about nothing but itself.
     #[must_use]
     pub fn alone(transaction: IdKey) -> Self {
-        Self { transaction, subject: transaction, freed: None, reopens: false }
+        Self { transaction, subject: transaction, freed: None }
     }
 
     /// The claims, each once.

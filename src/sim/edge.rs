@@ -552,7 +552,12 @@ fn claim_subject(
         return Ok(hand_over(machine, number, call, ids, *command));
     }
     let index = &machine.shared.ids;
-    match claim(machine, ids.subject)? {
+    let claimed = match &command.kind {
+        // What was taken back in part can be claimed again.
+        CommandKind::Reverse(_) => index.claim_again(ids.subject),
+        _ => claim(machine, ids.subject)?,
+    };
+    match claimed {
         Claim::TooMany => {
             index.release(transaction);
             Ok(refused(Refusal::Overloaded))
@@ -561,7 +566,6 @@ fn claim_subject(
             index.release(transaction);
             Ok(refused(match (&command.kind, &call.request.action) {
                 (CommandKind::Accrue(_), _) => Refusal::ReceiptAlreadyEarned,
-                (CommandKind::Reverse(_), _) => Refusal::AlreadyReversed,
                 (CommandKind::Link(_), _) => Refusal::IdentifierTaken,
                 (_, Action::Restore { .. }) => Refusal::AlreadyRestored,
                 (_, Action::Review { .. }) => Refusal::AlreadyReviewed,

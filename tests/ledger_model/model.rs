@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Zoned, civil};
 use siphasher::sip::SipHasher13;
 use tallystick::ledger::decision::Refusal;
-use tallystick::ledger::program::{CalendarWindow, Stacking};
+use tallystick::ledger::program::CalendarWindow;
 use tallystick::ledger::types::TimestampNs;
 
 use crate::lots::Chunk;

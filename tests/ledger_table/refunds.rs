@@ -203,10 +203,12 @@ tables! {
         accrue m1 60                                    -> 0
         accrue m1 90                                    -> 1
         balance m1                                      -> 2
-        reverse c 0x2                                   -> 0
-        reverse c                                       -> -1
-        accrue m1 50                                    -> 0
-        accrue m1 100                                   -> 2
+        # 0.30 of c with the half that was there before it are less than a unit, and are left over.
+        reverse c 0x2                                   -> -1
+        reverse c                                       -> 0
+        accrue m1 50                                    -> 1
+        accrue m1 100                                   -> 1
+        balance m1                                      -> 3
     "
 
     what_a_rule_gave_beyond_its_cap_goes_back_first(Setup::default(), [with("", DOUBLE)]) "

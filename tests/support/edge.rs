@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use tallystick::ids::{Claim, IdKey};
+use tallystick::ids::{Claim, IdIndex, IdKey};
 use tallystick::journal::Journal;
 use tallystick::journal::record::{Entry, Record, decode};
 use tallystick::journal::returned::undone;
@@ -377,10 +377,8 @@ impl<'a> Edge<'a> {
         };
         let account_id = self.account_id(located.shard, entry.account);
         let subject = engine.hasher.reversal(&partner, original_id);
-        match self.claim(subject) {
-            Claim::Granted => {}
-            Claim::Committed(_) => return refuse(Refusal::AlreadyReversed),
-            Claim::TooMany | Claim::InFlight => return refuse(Refusal::Overloaded),
+        if self.claim_by(subject, |ids| ids.claim_again(subject)) != Claim::Granted {
+            return refuse(Refusal::Overloaded);
         }
         let last = engine.shared.ids.lookup(subject).expect("the index can be read").map(|entry| entry.position);
         let programs = engine.programs();
@@ -486,9 +484,13 @@ impl<'a> Edge<'a> {
 
     /// Claims an id; while another caller holds it, waits.
     fn claim(&self, key: IdKey) -> Claim {
+        self.claim_by(key, |ids| ids.claim(key).expect("the index can be read"))
+    }
+
+    fn claim_by(&self, key: IdKey, claim: impl Fn(&IdIndex) -> Claim) -> Claim {
         let ids = &self.engine.shared.ids;
         loop {
-            match ids.claim(key).expect("the index can be read") {
+            match claim(ids) {
                 Claim::InFlight => {
                     let (told, ended) = channel();
                     let waiter = Box::new(move || {

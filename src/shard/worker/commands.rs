@@ -229,7 +229,7 @@ impl Worker {
         self.claimed_ids.extend(job.ids.claims());
         if job.outcome.refusal().is_none() {
             if job.ids.subject != job.ids.transaction {
-                self.used_ids.push((job.ids.subject, IdEntry { position, freed: job.ids.reopens }));
+                self.used_ids.push((job.ids.subject, entry));
             }
             if let Some(receipt) = job.ids.freed {
                 self.used_ids.push((receipt, IdEntry { position, freed: true }));
