@@ -293,7 +293,8 @@ impl Traffic {
         }
         match &mut changed.action {
             Action::Reverse { lines, .. } if dice.percent(40) => match lines.first_mut() {
-                Some(line) => line.0 += 1,
+                Some((_, 0, amount)) => *amount += 1,
+                Some((_, quantity, _)) => *quantity += 1,
                 None => lines.push((0, 1, 0)),
             },
             Action::Reverse { original, .. } => {
