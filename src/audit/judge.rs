@@ -13,10 +13,10 @@ use crate::codec::DecodeError;
 use crate::journal::Journal;
 use crate::journal::frame::{FrameView, Header, RecordView};
 use crate::journal::log::StoreJournal;
-use crate::journal::returned::undone;
 use crate::journal::record::{
     Entry, EntryHeader, Opening, PreviousRecord, Publication, Record, decode, encode_control, encode_entry,
 };
+use crate::journal::returned::undone;
 use crate::journal::walk::Located;
 use crate::ledger::ENGINE_VERSION;
 use crate::ledger::command::{Basket, Command, CommandKind, Reversal};
@@ -610,6 +610,7 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         same("the bonuses", recorded.bonuses == decided.bonuses),
         same("the levels", recorded.tier == decided.tier),
         same("the lots", recorded.effects.lots == decided.effects.lots),
+        same("the units owed", recorded.effects.owed == decided.effects.owed),
         same("the units held", recorded.effects.held == decided.effects.held),
         same("the identifiers", recorded.effects.identifier == decided.effects.identifier),
     ];

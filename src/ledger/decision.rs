@@ -580,6 +580,8 @@ pub struct Effects {
     pub held: Option<Box<HeldChange>>,
     /// What the partner receives per unit that it burns, in basis points of a minor unit; 0 where nothing says.
     pub redemption_rate_bps: u32,
+    /// A change to what the account owes in the decision's wallet, if there is one; not 0.
+    pub owed: Option<(WalletId, Units)>,
     /// Totals that move.
     pub totals: TotalsChange,
 }
@@ -647,6 +649,7 @@ impl Decision {
         self.variants.clear();
         self.effects.held = None;
         self.effects.redemption_rate_bps = 0;
+        self.effects.owed = None;
         self.effects.totals = TotalsChange::default();
         self.balance_after = 0;
     }

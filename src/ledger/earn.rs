@@ -169,7 +169,7 @@ pub fn basket_units(program: &Program, lines: impl Iterator<Item = (LineClass, i
 #[cfg(test)]
 mod tests {
     use super::super::program::{
-        AccountPolicy, Earn, LineRule, LineTable, Program, RoundedPer, Rounding, RuleIndex, Terms, Wallet,
+        AccountPolicy, Earn, LineRule, LineTable, Program, RoundedPer, Rounding, RuleIndex, Terms, Wallet, WhenSpent,
     };
     use super::super::types::{ProgramVersion, SymbolId, TimestampNs, WalletId};
     use super::super::zone::Zone;
@@ -206,6 +206,7 @@ mod tests {
             partners: None,
             has_cells: false,
             accounts: AccountPolicy::Implicit,
+            when_spent: WhenSpent::Refuse,
             late_limit_ns: 0,
             future_skew_ns: 0,
             source_hash: [0; 32],

@@ -310,6 +310,9 @@ impl ShardState {
                 account.change_held(change.decision, change.posted_at);
                 note_holding(&mut self.holding, change.account, account);
             }
+            if let Some((wallet, delta)) = effects.owed {
+                account.change_owed(wallet, delta);
+            }
             account.change_totals(change.decision.wallet, &effects.totals);
             unpacked.store(self.id, change.account, packed);
         } else if change.seq == packed.seq && change.position.is_some() {

@@ -77,7 +77,8 @@ pub(super) fn check_reversal(request: &wire::ReverseRequest, rules: Rules<'_>) -
 fn check_returned(fields: &mut Fields, lines: &[wire::ReturnedLine]) {
     if lines.len() > limits::BASKET_LINES_MAX {
         let most = limits::BASKET_LINES_MAX;
-        return fields.wrong(Path::Field("lines"), format!("It has {} lines; at most {most} are allowed.", lines.len()));
+        return fields
+            .wrong(Path::Field("lines"), format!("It has {} lines; at most {most} are allowed.", lines.len()));
     }
     let line_max = i64::try_from(limits::BASKET_LINES_MAX).expect("a basket is bounded") - 1;
     let mut known = std::collections::BTreeSet::new();

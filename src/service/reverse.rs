@@ -155,7 +155,8 @@ impl Edge {
         let undone = self
             .blocking(move |engine| {
                 let version = original.entry().map(|entry| entry.decision.program);
-                let program = engine.with_programs(|programs| version.and_then(|version| programs.get(version).cloned()));
+                let program =
+                    engine.with_programs(|programs| version.and_then(|version| programs.get(version).cloned()));
                 let Some(program) = program else { return Ok(None) };
                 returned::undone(&*engine.journal, &engine.dictionary, (&original, &*program), last, &asked)
             })

@@ -404,6 +404,8 @@ pub struct Verdict {
     pub identifier: Option<(Identifier, bool)>,
     /// The transaction whose units are held from now on, and the cap that holds them; or that is not held any more.
     pub held: Option<HeldWords>,
+    /// What the account owes more in the wallet, or less.
+    pub owed: i64,
     /// Name, period and change; the name of a member's has the member behind it.
     pub counters: Vec<(Name, i32, i64)>,
     /// The account is opened.
@@ -488,6 +490,7 @@ impl Verdict {
                 HeldChange::Begins(of, cap) => (name(of.partner), of.transaction_id.clone(), Some(name(*cap))),
                 HeldChange::Ends(of) => (name(of.partner), of.transaction_id.clone(), None),
             }),
+            owed: decision.effects.owed.map_or(0, |(_, delta)| delta),
             counters: counters
                 .map(|change| {
                     let counter = counter_name(&name(change.counter), &ring.member(change.member));

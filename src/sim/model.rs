@@ -18,7 +18,7 @@ use super::partners::{SidesModel, refusal_by_rules};
 use super::returns::Stands;
 use super::ring::{Identifier, Ring};
 use super::rooms::Rooms;
-use super::rules::{CellBound, Rules};
+use super::rules::{CellBound, Rules, SpentRule};
 use crate::journal::record::PreviousRecord;
 use crate::ledger::decision::{Movement, Refusal};
 
@@ -55,6 +55,8 @@ pub struct AccountModel {
     pub identifiers: BTreeSet<Identifier>,
     /// Transactions whose units are held, by partner and id: the cap, the lot, the units, and since when.
     pub held: BTreeMap<(Name, Name), (Name, LotName, i64, i64)>,
+    /// What it owes to later earnings, by wallet.
+    pub owed: BTreeMap<usize, i64>,
     /// What its last basket left over, and under which version, in the model's parts.
     pub remainder: Option<(u32, i128)>,
     /// By wallet.
@@ -297,7 +299,14 @@ impl Model {
         Ok(())
     }
 
+    /// What a command comes to, with the balance as it is shown.
     fn expect(&self, posting: &Posting) -> Result<Verdict, Broken> {
+        let verdict = self.expect_unshown(posting)?;
+        let rules = self.versions.get(verdict.program as usize - 1).map(|(_, rules)| rules);
+        Ok(shown(rules, self.account(&posting.account), verdict))
+    }
+
+    fn expect_unshown(&self, posting: &Posting) -> Result<Verdict, Broken> {
         let unopened = AccountModel::default();
         let before = self.account(&posting.account);
         let account = before.unwrap_or(&unopened);
@@ -599,6 +608,11 @@ impl Model {
                 None => drop(account.held.remove(&(partner, id))),
             }
         }
+        if verdict.owed != 0 {
+            let owed = account.owed.entry(verdict.wallet).or_default();
+            *owed += verdict.owed;
+            account.owed.retain(|_, owed| *owed != 0);
+        }
         for (segment, joined) in &verdict.segments {
             if *joined {
                 account.segments.insert(segment.clone());
@@ -619,6 +633,16 @@ impl Model {
         }
         self.accounts.entry(posting.account.clone()).or_default().push(account);
     }
+}
+
+/// A verdict with its balance as the rules have it shown: less what is owed, or not.
+#[must_use]
+pub fn shown(rules: Option<&Rules>, account: Option<&AccountModel>, verdict: Verdict) -> Verdict {
+    if rules.is_none_or(|rules| rules.when_spent != SpentRule::Negative) {
+        return verdict;
+    }
+    let owed = account.and_then(|account| account.owed.get(&verdict.wallet)).copied().unwrap_or(0);
+    Verdict { balance_after: verdict.balance_after - owed - verdict.owed, ..verdict }
 }
 
 /// What earns or burns with something frozen is refused on record, whatever else would be.

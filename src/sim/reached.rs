@@ -35,6 +35,12 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
     if posting.named_by.is_some() {
         report.reach("an account was named by an identifier");
     }
+    if verdict.owed < 0 {
+        report.reach("a debt was collected");
+    }
+    if verdict.balance_after < 0 {
+        report.reach("a balance below zero was shown");
+    }
     note_reviews(report, posting, model);
     note_returns(report, posting, model);
     note_caps(report, verdict, model);
@@ -88,6 +94,9 @@ fn note_returns(report: &mut SimReport, posting: &Posting, model: &Model) {
     if posting.decision.effects.remainder.is_some() {
         report.reach("what was carried came back");
     }
+    if posting.verdict.owed > 0 {
+        report.reach("a return left a debt");
+    }
 }
 
 /// Counts what a record shows of what is held.
@@ -105,7 +114,9 @@ fn note_reviews(report: &mut SimReport, posting: &Posting, model: &Model) {
                 report.reach("a reversal of what was held gave room back");
             }
         }
-        Action::Reverse { original, .. } if model.released.contains_key(&(posting.partner.clone(), original.clone())) => {
+        Action::Reverse { original, .. }
+            if model.released.contains_key(&(posting.partner.clone(), original.clone())) =>
+        {
             report.reach("what was released was reversed");
         }
         Action::Review { releases: true, .. } if verdict.lots.is_empty() => {

@@ -11,7 +11,7 @@ use super::judge::{Event, Lines, basket_units};
 use super::lots::{LotMove, expired, take, take_own};
 use super::model::{Broken, Model, must};
 use super::orders::give_back;
-use super::rules::{Measure, RoundingRule, Rules};
+use super::rules::{Measure, RoundingRule, Rules, SpentRule};
 use crate::ledger::decision::{Movement, Refusal};
 
 /// Lines that are asked for: the place, the quantity, and the amount of a line without one.
@@ -211,10 +211,12 @@ impl Model {
             let mut missing = take_own(account, &mut lots, granted, posted_at);
             // What has died of it is gone already.
             let gone = if granted.lot.is_alive(posted_at) { 0 } else { std::mem::take(&mut missing) };
-            if take(account, &mut lots, wallet, missing, Movement::Reverse, posted_at, &self.issuers) > 0 {
+            let lacking = take(account, &mut lots, wallet, missing, Movement::Reverse, posted_at, &self.issuers);
+            if lacking > 0 && rules.when_spent == SpentRule::Refuse {
                 return Ok(Verdict { refusal: Some(Refusal::InsufficientBalance), ..verdict });
             }
-            verdict.granted = gone - granted.units;
+            verdict.granted = gone + lacking - granted.units;
+            verdict.owed = lacking;
         }
         give_back(&part.undone, &mut verdict);
         if part.carried != 0 && bought.verdict.program == version {
@@ -300,9 +302,8 @@ fn lines_of(
     let verdict = &bought.verdict;
     let lines = verdict.lines.iter().zip(left);
     let eligible: i64 = lines.filter(|(line, _)| **line != Earning::Nothing).map(|(_, (_, amount))| amount).sum();
-    let counts = |rule: &u32| {
-        !away.contains(rule) && eligible >= rules.line_rules[*rule as usize].when.eligible_minor_min
-    };
+    let counts =
+        |rule: &u32| !away.contains(rule) && eligible >= rules.line_rules[*rule as usize].when.eligible_minor_min;
     let mut rest = purchase.clone();
     let mut judged: Lines = Vec::new();
     for (place, bought) in rest.lines.iter_mut().enumerate() {

@@ -426,4 +426,3 @@ fn returned(dice: &mut Dice, purchase: &Purchase) -> Vec<Asked> {
     }
     lines
 }
-

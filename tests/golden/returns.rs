@@ -5,8 +5,14 @@
 use crate::samples::{counter, full_accrual, lot_key, one_line_accrual, refused, reversal_of};
 use proptest::prelude::*;
 use tallystick::journal::record::{Entry, Record};
+use tallystick::ledger::account::{Account, Profile};
 use tallystick::ledger::command::{CommandKind, Granted, Part, ReturnedLine, Reversal};
-use tallystick::ledger::types::{Position, ProgramVersion};
+use tallystick::ledger::decision::{LotChange, Movement};
+use tallystick::ledger::packed::Packed;
+use tallystick::ledger::types::{AccountNumber, Position, ProgramVersion, Seq, ShardId, WalletId};
+use tallystick::snapshot::entity::Entity;
+
+use crate::support::NOON;
 
 fn returned(line: u32, quantity: i64, amount_minor: i64) -> ReturnedLine {
     ReturnedLine { line, quantity, amount_minor }
@@ -70,6 +76,36 @@ fn worthless() -> Entry {
     entry
 }
 
+/// Of 40 units 25 could be taken; the rest is owed.
+fn owing() -> Entry {
+    let mut entry = of_part(reversal_of(&full_accrual()), 40, first_part());
+    entry.decision.granted = -25;
+    entry.decision.effects.lots[0].delta = -25;
+    entry.decision.effects.owed = Some((WalletId(0), 15));
+    entry
+}
+
+/// An accrual of 150 units, of which 15 were owed.
+fn collecting() -> Entry {
+    let mut entry = one_line_accrual();
+    entry.decision.effects.lots.push(LotChange { key: lot_key(), delta: -15, movement: Movement::Reverse });
+    entry.decision.effects.owed = Some((WalletId(0), -15));
+    entry
+}
+
+/// An account that owes units of two wallets.
+pub fn entities() -> Vec<(&'static str, Entity)> {
+    let account = Account {
+        id: "member-9".into(),
+        seq: Seq(81),
+        position: Some(Position(1_000_000_021)),
+        opened_at: NOON,
+        profile: Some(Box::new(Profile { owed: vec![(WalletId(0), 15), (WalletId(2), 1_000)], ..Profile::default() })),
+        ..Account::default()
+    };
+    vec![("entity-account-owing", Entity::Account(ShardId(7), AccountNumber(11_721), Packed::new(&account)))]
+}
+
 pub fn records() -> Vec<(&'static str, Record)> {
     let record = |entry: Entry| Record::Entry(Box::new(entry));
     let mut not_taken = of_part(reversal_of(&full_accrual()), 40, first_part());
@@ -80,6 +116,8 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("record-return-settling", record(settling())),
         ("record-return-worthless", record(worthless())),
         ("record-return-refused", record(not_taken)),
+        ("record-return-owing", record(owing())),
+        ("record-accrual-collecting", record(collecting())),
     ]
 }
 

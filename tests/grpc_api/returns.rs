@@ -110,7 +110,8 @@ async fn of_parts_at_once_each_takes_what_the_others_left() {
             });
         }
         let answers: Vec<wire::Decision> = calls.join_all().await.into_iter().flatten().collect();
-        let taken: Vec<i64> = answers.iter().filter(|one| one.refusal.is_none()).map(|one| one.reversed_points).collect();
+        let taken: Vec<i64> =
+            answers.iter().filter(|one| one.refusal.is_none()).map(|one| one.reversed_points).collect();
         assert_eq!(taken, [10; 5], "five of twelve take a piece each");
         for refused in answers.iter().filter(|one| one.refusal.is_some()) {
             let code = refusal(refused);

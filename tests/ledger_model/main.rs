@@ -156,7 +156,7 @@ fn naively(model: &mut Model<'_>, index: usize, step: &Step, now: TimestampNs) -
         Ask::Enrol { joins, leaves } => Some(model.enrol(account, joins, leaves)),
         Ask::Load { lots } => Some(model.load(account, &dated(lots, now), now)),
         Ask::Expire if !model.knows(account) => Some(Outcome::Refused(Refusal::AccountUnknown)),
-        Ask::Expire => Some(Outcome::Moved { units: 0, balance: model.balance(account, now) }),
+        Ask::Expire => Some(Outcome::Moved { units: 0, balance: model.shown(account, now) }),
     }
 }
 
@@ -271,6 +271,7 @@ fn plain() -> Rules {
         lives: Lives::Ever,
         pending_days: 0,
         budgets: vec![(25, true)],
+        when_spent: "refuse",
         balance_max: 1_000,
         late_limit_days: 30,
     }

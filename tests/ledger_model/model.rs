@@ -111,13 +111,16 @@ pub struct Model<'a> {
     pub refused_redemptions: Vec<usize>,
     /// What rounding left over of each account's last basket.
     pub left: BTreeMap<usize, Fraction>,
+    /// What accounts owe to what they earn later.
+    pub owed: BTreeMap<usize, i64>,
 }
 
 impl<'a> Model<'a> {
     pub fn new(rules: &'a Rules) -> Self {
         let zone = TimeZone::get(rules.zone).expect("the zone exists");
         let (past, chunks, enrolled, known) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { rules, zone, past, chunks, enrolled, known, refused_redemptions: Vec::new(), left: BTreeMap::new() }
+        let (refused_redemptions, left, owed) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { rules, zone, past, chunks, enrolled, known, refused_redemptions, left, owed }
     }
 
     pub fn local(&self, at: TimestampNs) -> Zoned {
@@ -378,15 +381,18 @@ impl<'a> Model<'a> {
         }
         let lot = self.granted(account, partner, &local, granted);
         let gained = if lot.expires_at > now.0 { granted } else { 0 };
-        let balance = self.balance(account, now) + gained;
-        if balance > self.rules.balance_max {
+        let collected = gained.min(self.owed_by(account));
+        if self.balance(account, now) + gained - collected > self.rules.balance_max {
             return Outcome::Refused(Refusal::BalanceLimitExceeded);
         }
         let level = (!self.rules.tiers.is_empty())
             .then(|| (self.level(account, &local), self.spent(account, &local) + eligible));
         self.meet(account);
-        if granted > 0 {
-            self.chunks.push(lot);
+        if granted > collected {
+            self.chunks.push(Chunk { units: granted - collected, ..lot });
+        }
+        if collected > 0 {
+            *self.owed.entry(account).or_default() -= collected;
         }
         self.keep_alive(account, &local, now);
         if let Some(bought) = &mut bought {
@@ -407,6 +413,7 @@ impl<'a> Model<'a> {
             bought,
         };
         self.past.push((step, past));
+        let balance = self.shown(account, now);
         Outcome::Granted { earned, granted, over_velocity, clips, bonuses, level, balance }
     }
 
@@ -430,7 +437,7 @@ impl<'a> Model<'a> {
         }
         self.take(account, units, now, true);
         self.keep_alive(account, &self.local(now), now);
-        Outcome::Moved { units: -units, balance: self.balance(account, now) }
+        Outcome::Moved { units: -units, balance: self.shown(account, now) }
     }
 
     /// Joins and leaves, each list ascending.
@@ -454,8 +461,7 @@ impl<'a> Model<'a> {
 
     pub fn load(&mut self, account: usize, lots: &[(usize, i64, i64)], now: TimestampNs) -> Outcome {
         let alive = lots.iter().filter(|(_, expires_at, _)| *expires_at > now.0).map(|(_, _, units)| units);
-        let balance = self.balance(account, now) + alive.sum::<i64>();
-        if balance > self.rules.balance_max {
+        if self.balance(account, now) + alive.sum::<i64>() > self.rules.balance_max {
             return Outcome::Refused(Refusal::BalanceLimitExceeded);
         }
         self.meet(account);
@@ -468,6 +474,7 @@ impl<'a> Model<'a> {
             units: *units,
         };
         self.chunks.extend(lots.iter().map(chunk));
+        let balance = self.shown(account, now);
         Outcome::Moved { units: lots.iter().map(|(_, _, units)| units).sum(), balance }
     }
 

@@ -349,6 +349,12 @@ impl Real {
         }
     }
 
+    /// Whether an account owes something.
+    pub fn owes(&self, account: usize) -> bool {
+        let found = self.state.find(ACCOUNTS[account]).and_then(|number| self.state.account(number));
+        found.is_some_and(|found| found.owed(WalletId(0)) > 0)
+    }
+
     /// The lots that are alive, in the model's words.
     pub fn chunks(&self, account: usize, now: TimestampNs) -> Vec<Chunk> {
         let number = self.state.find(ACCOUNTS[account]);

@@ -129,7 +129,8 @@ impl Model<'_> {
 
     /// The units of what is left of a basket's lines, and what they leave over.
     pub fn units_of(&self, bought: &Bought, eligible: i64) -> (i64, Fraction) {
-        let is_there = |line: &usize| !bought.is_gone(*line) || (bought.lines[*line].2, bought.lines[*line].3) == (0, 0);
+        let is_there =
+            |line: &usize| !bought.is_gone(*line) || (bought.lines[*line].2, bought.lines[*line].3) == (0, 0);
         let lines = (0..bought.lines.len()).filter(is_there);
         let earning = lines.filter_map(|line| Some((bought.judged[line].as_ref()?, bought.rest(line))));
         let exact: Vec<Fraction> = earning
@@ -179,21 +180,34 @@ impl Model<'_> {
         let (account, units) = (past.account, self.past[place].1.granted - past.granted);
         let lot = Chunk { units, ..past.lot };
         let lives = lot.expires_at > now.0;
-        if lives && self.balance(account, now) < units {
+        let lacking = if lives { (units - self.balance(account, now)).max(0) } else { 0 };
+        if lacking > 0 && self.rules.when_spent == "refuse" {
             return Some(Outcome::Refused(Refusal::InsufficientBalance));
         }
         let missing = self.take_own(&lot, now);
         // What has died of it is gone already.
-        let taken = if lives { units } else { units - missing };
+        let taken = if lives { units - lacking } else { units - missing };
         if lives {
-            self.take(account, missing, now, false);
+            self.take(account, missing - lacking, now, false);
         }
+        *self.owed.entry(account).or_default() += lacking;
         self.past[place].1 = past;
         if self.rules.rounding == "carry" {
             let left = self.left.entry(account).or_insert(Fraction::ZERO);
             *left = left.plus(carried);
         }
-        Some(Outcome::Moved { units: -taken, balance: self.balance(account, now) })
+        Some(Outcome::Moved { units: -taken, balance: self.shown(account, now) })
+    }
+
+    /// What an account owes to what it earns later.
+    pub fn owed_by(&self, account: usize) -> i64 {
+        self.owed.get(&account).copied().unwrap_or(0)
+    }
+
+    /// The balance as it is shown.
+    pub fn shown(&self, account: usize, now: TimestampNs) -> i64 {
+        let less = if self.rules.when_spent == "negative" { self.owed_by(account) } else { 0 };
+        self.balance(account, now) - less
     }
 
     /// What still stands of a basket of which something came back; gives what its part in the remainder changes by.

@@ -81,6 +81,10 @@ fn play(case: &Case, seen: &Seen) -> Result<(), TestCaseError> {
     // What has died and what is forgotten by now is posted with any record.
     let _ = real.expire(*account, now);
     let (state, cells) = (digest_of(&real, *account), used(&real));
+    if real.owes(*account) {
+        // What is collected of a grant comes back as a debt, or out of units that the account was given meanwhile.
+        return Ok(());
+    }
     let bought = real.accrue(before.len(), *account, 0, lines, now, now);
     let Outcome::Granted { granted, over_velocity, clips, bonuses, .. } = bought else { return Ok(()) };
     let mut taken = Vec::new();

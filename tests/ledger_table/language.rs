@@ -12,6 +12,7 @@ use tallystick::ledger::decision::{LotKey, Movement, Refusal};
 use tallystick::ledger::freeze::Subject;
 use tallystick::ledger::held::{HeldChange, HeldTransaction};
 use tallystick::ledger::operator::{Adjustment, OperatorOrder};
+use tallystick::ledger::program::WhenSpent;
 use tallystick::ledger::types::{CellId, MonthDay, SymbolId, TimestampNs, WalletId};
 use tallystick::shard::freezing::FreezeDraft;
 
@@ -134,6 +135,7 @@ impl Runner<'_> {
                 let refused = account.totals.refused_redemptions;
                 format!("redeemed {} expired {} refused {refused}", wallet.redeemed, wallet.expired)
             }),
+            ["owed", account] => self.account(account, |account, _| account.owed(WalletId(0)).to_string()),
             ["balance", account] => self.account(account, |account, at| account.balance(WalletId(0), at).to_string()),
             ["totals", account] => self.account(account, |account, _| {
                 let (totals, wallet) = (account.totals, account.wallet_totals(WalletId(0)));
@@ -285,6 +287,20 @@ impl Runner<'_> {
 
     /// `12`, `12 of 20: daily -8`, `12: of-a-rule used up`, `0 of 5: over visits`, `refused X: field`; with `again` in front when repeated.
     fn show(&mut self, answer: &Answer) -> String {
+        let shown = self.show_units(answer);
+        let policy = self.ledger.engine.programs().latest().map(|program| program.when_spent);
+        if policy == Some(WhenSpent::Negative) && answer.refusal().is_none() && self.leaves_another_balance(answer) {
+            return format!("{shown} leaving {}", answer.decision.balance_after);
+        }
+        shown
+    }
+
+    /// Whether the balance is not what was granted alone.
+    fn leaves_another_balance(&self, answer: &Answer) -> bool {
+        answer.decision.effects.owed.is_some()
+    }
+
+    fn show_units(&mut self, answer: &Answer) -> String {
         let again = if answer.replayed { "again " } else { "" };
         let decision = &answer.decision;
         if let Some(refusal) = answer.refusal() {

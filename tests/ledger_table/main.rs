@@ -19,6 +19,7 @@
 //! adjust ACCOUNT UNITS [until=+5d]         a correction
 //! freeze SUBJECT | thaw SUBJECT           of north: account:ID, till:STORE/TERMINAL or cashier:ID
 //! held ACCOUNT                             what waits for an operator
+//! owed ACCOUNT                             what it owes to later earnings
 //! balance ACCOUNT | totals ACCOUNT         what the account holds; its lifetime totals
 //! lots ACCOUNT | ends ACCOUNT              what is alive, lot by lot; what was spent, died and was refused
 //! counter ACCOUNT NAME [printed=-3d]       a cap's or metric's counter in the period of that day

@@ -13,14 +13,20 @@ use tallystick::ledger::decision::Refusal;
 use tallystick::limits;
 
 const LARGE: &str = "[[bonuses]]\nname = \"large\"\nunits = 15\nwhen = { eligible_minor_min = 1000 }\nplaces = 1\n";
-const LARGE_TWICE: &str = "[[rules]]\nname = \"large-twice\"\nmultiplier = \"2\"\nwhen = { eligible_minor_min = 1000 }\n";
+const LARGE_TWICE: &str =
+    "[[rules]]\nname = \"large-twice\"\nmultiplier = \"2\"\nwhen = { eligible_minor_min = 1000 }\n";
 const DOUBLE: &str = "[[rules]]\nname = \"double\"\nmultiplier = \"2\"\n\
                       [[rules.caps]]\nname = \"double-a-day\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 5\n";
 const PIECES: &str = "[[rules]]\nname = \"pieces\"\nfixed_units = 3\nper = \"piece\"\n\
                       [[rules]]\nname = \"line\"\nfixed_units = 10\nper = \"line\"\n";
+const REVIEW: &str = "[[bonuses]]\nname = \"review\"\nunits = 5\non = { activity = \"review\" }\n";
 const WATCH: &str = "[[caps]]\nname = \"watch\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 5\nover = \"hold\"\n";
 const LEVELS: &str = "[tiers]\nmetric = \"spent\"\n\
                       [[tiers.levels]]\nname = \"silver\"\nthreshold = 1000\nmultiplier = \"1.5\"\n";
+
+fn spent(policy: &str, more: &str) -> (&'static str, String) {
+    with("", &format!("[refunds]\nwhen_spent = \"{policy}\"\n{more}"))
+}
 
 fn rounding(how: &str, per: &str) -> (&'static str, String) {
     let source = with("", "").1.replacen("rounding = \"floor\"", &format!("rounding = \"{how}\""), 1);
@@ -165,6 +171,55 @@ tables! {
         accrue m1 300                                   -> 3
         reverse a                                       -> -5
         balance m1                                      -> 0
+    "
+
+    what_is_lacking_is_owed_to_later_earnings(
+        Setup::default(), [spent("debt", &[REVIEW, programs::METRIC].concat())]
+    ) "
+        accrue m1 1000x10 id=a                          -> 10
+        redeem m1 8                                     -> -8
+        reverse a 0x3 id=v                              -> -2
+        reverse a 0x3 id=v                              -> again -2
+        owed m1                                         -> 1
+        balance m1                                      -> 0
+        redeem m1 1                                     -> refused InsufficientBalance
+        reverse a                                       -> 0
+        owed m1                                         -> 8
+        counter m1 spent                                -> 0
+        # What is earned is granted whole, and taken at once.
+        accrue m1 500 id=b                              -> 5
+        owed m1                                         -> 3
+        balance m1                                      -> 0
+        act m1 review                                   -> 5 (review 5)
+        owed m1                                         -> 0
+        balance m1                                      -> 2
+        # What is given is no earning, and what is taken back of a grant that was collected is owed again.
+        reverse b                                       -> -2
+        owed m1                                         -> 3
+        adjust m1 1                                     -> 1
+        balance m1                                      -> 1
+        totals m1 -> baskets 2 refused 0 reversals 3 granted 21 reversed 12 clipped 0
+    "
+
+    a_debt_can_be_shown_as_less_than_nothing(Setup::default(), [spent("negative", "")]) "
+        accrue m1 1000 id=a                             -> 10
+        redeem m1 8                                     -> -8
+        reverse a                                       -> -2 leaving -8
+        owed m1                                         -> 8
+        accrue m1 300                                   -> 3 leaving -5
+        redeem m1 1                                     -> refused InsufficientBalance
+        accrue m1 900                                   -> 9 leaving 4
+        owed m1                                         -> 0
+    "
+
+    what_is_held_or_dead_is_not_collected(Setup::default(), [spent("debt", WATCH)]) "
+        accrue m1 500 id=a                              -> 5
+        redeem m1 5                                     -> -5
+        reverse a                                       -> 0
+        accrue m1 900                                   -> 9 held by watch
+        owed m1                                         -> 5
+        accrue m1 300 printed=-1d                       -> 3
+        owed m1                                         -> 2
     "
 
     what_has_died_of_it_is_gone_already(Setup::default(), [with("expiry = { after_days = 1 }", "")]) "

@@ -330,9 +330,7 @@ fn original_as_json(reversal: &Reversal) -> Value {
         "granted_points": reversal.original.units,
     });
     if let Some(part) = reversal.part.as_deref() {
-        let line = |line: &ReturnedLine| {
-            json!({ "line_index": line.line, "quantity": line.quantity, "amount_minor": line.amount_minor })
-        };
+        let line = |line: &ReturnedLine| json!({ "line_index": line.line, "quantity": line.quantity, "amount_minor": line.amount_minor });
         original["returned_lines"] = part.lines.iter().map(line).collect();
         original["fully_reversed"] = part.is_last.into();
         original["earlier_position"] = part.earlier.map(|earlier| earlier.0).into();

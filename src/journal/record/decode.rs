@@ -3,6 +3,7 @@
 //! What must stay true: whatever the bytes are, the answer is a record or an error; a record has one form only, so that
 //! other bytes are never taken for the same record.
 
+use super::part::get_part;
 use super::{
     Entry, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL, KIND_ACCRUAL,
     KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_FREEZE, KIND_ITEM, KIND_KEY_ISSUED, KIND_KEY_REVOKED,
@@ -12,7 +13,6 @@ use super::{
     KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_VERDICT, Opening, Parts, PreviousRecord, Publication, Record,
     decode_freeze_change, decode_key_change, decode_proposal_change, has_subject, implied_lot, named_cells, operator,
 };
-use super::part::get_part;
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::command::{
@@ -367,6 +367,18 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
     if parts & Parts::RETURNED != 0 {
         let CommandKind::Reverse(reversal) = &mut entry.command.kind else { return Err(DecodeError::Contradiction) };
         reversal.part = Some(Box::new(get_part(reader)?));
+    }
+    if parts & Parts::OWED != 0 {
+        let delta: Units = reader.signed()?;
+        let fits = match &entry.command.kind {
+            CommandKind::Reverse(_) => delta > 0,
+            CommandKind::Accrue(_) | CommandKind::Act(_) => delta < 0,
+            _ => false,
+        };
+        if !fits || entry.decision.refusal().is_some() {
+            return Err(DecodeError::Contradiction);
+        }
+        entry.decision.effects.owed = Some((entry.decision.wallet, delta));
     }
     Ok(())
 }

@@ -111,9 +111,11 @@ impl Parts {
     const REDEMPTION_RATE: u64 = 262_144;
     /// Which part of its original a reversal takes back.
     const RETURNED: u64 = 4_194_304;
+    /// What the account owes more, or less, in the wallet of the decision.
+    const OWED: u64 = 8_388_608;
     /// All of them.
     const ALL: u64 =
-        4_095 | Self::MEMBER | Self::NAMED_BY | Self::SIGNED | Self::REDEMPTION_RATE | Self::RETURNED;
+        4_095 | Self::MEMBER | Self::NAMED_BY | Self::SIGNED | Self::REDEMPTION_RATE | Self::RETURNED | Self::OWED;
 }
 
 /// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any

@@ -56,11 +56,8 @@ impl<'a> Recorded<'a> {
     /// Decides the rest of the basket.
     pub fn remaining(&self, left: &[Left]) -> Remaining {
         let eligible_minor = self.eligible_minor(left);
-        let (granted, shares) = if self.decision.over_velocity.is_some() {
-            (0, Vec::new())
-        } else {
-            self.granted(left, eligible_minor)
-        };
+        let (granted, shares) =
+            if self.decision.over_velocity.is_some() { (0, Vec::new()) } else { self.granted(left, eligible_minor) };
         let rest = Rest { eligible_minor, granted, shares };
         let counters = self.decision.effects.counters.iter();
         let counters = counters.map(|change| self.counted(change, &rest).unwrap_or(change.delta)).collect();
@@ -213,9 +210,8 @@ impl<'a> Recorded<'a> {
         let mut with = self.units(&lines);
         let mut undivided = with;
         let share = |(place, capped): (usize, &CappedRule)| {
-            let counts = |line: &&LineLeft| {
-                line.class == LineClass::Rule(capped.rule) || line.beside.contains(&capped.rule)
-            };
+            let counts =
+                |line: &&LineLeft| line.class == LineClass::Rule(capped.rule) || line.beside.contains(&capped.rule);
             let own = lines.iter().filter(counts).map(|line| line.left.amount_minor);
             let mut share = Share { amount_minor: own.sum(), ..Share::default() };
             if lines.iter().any(|line| counts(&line)) {
