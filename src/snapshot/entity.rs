@@ -406,6 +406,7 @@ mod tests {
             }],
             members: vec![MemberCounter { member: MemberKey(u64::MAX - 1), counted: account.counters[0] }],
             identifiers: vec![(IdentifierKey([7; 16]), SymbolId(9))],
+            owed: vec![(WalletId(0), 4), (WalletId(3), 1)],
         }));
         let partner =
             PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };
