@@ -2,9 +2,9 @@
 //! Which part that is, [`crate::ledger::refund`] says from records alone; here it meets the account.
 //!
 //! What must stay true: what of the accrual's units is spent is taken from other lots that are alive, and what those lack
-//! is owed where the programme says so; what of them has
-//! died is gone already, and is not taken a second time; units whose death was put off have not died; what a cap holds
-//! for review comes back whole or not at all, so that the list of what is held says what is held.
+//! is owed where the programme says so; what of them has died is gone already, and is not taken a second time; units whose
+//! death was put off have not died; what a cap holds for review comes back whole or not at all, so that the list of what is
+//! held says what is held.
 
 use super::lots;
 use crate::ledger::account::Account;
