@@ -320,6 +320,8 @@ mod tests {
                     .collect(),
                 ..Decision::default()
             };
+            // What is owed, and what of it is collected.
+            decision.effects.owed = lots.last().map(|lot| (lot.key.wallet, lot.delta));
             decision.effects.lots = lots;
             let line = |amount_minor| Line { item_id: ItemId(0), item: Item::default(), quantity: 2, amount_minor };
             let basket = Basket {

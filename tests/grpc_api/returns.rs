@@ -173,6 +173,41 @@ async fn a_return_and_a_redemption_at_once_never_take_the_same_points() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_spent_is_owed_shown_and_collected() {
+    for (policy, below) in [("debt", 0), ("negative", 1)] {
+        let refunds = format!("[refunds]\nwhen_spent = \"{policy}\"\n\n[earn]");
+        let mut shop = Shop::open_under(&plain_program(&[("[earn]", &refunds)])).await;
+        shop.accrue(pieces("t1", "anna", 1)).await;
+        let spent = wire::RedeemRequest {
+            transaction_id: "s1".to_owned(),
+            account_id: "anna".to_owned(),
+            points: 8,
+            ..<_>::default()
+        };
+        assert_eq!(shop.ledger.redeem(spent).await.unwrap().into_inner().decision.unwrap().redeemed_points, 8);
+        let back = shop.reverse("r1", "t1").await;
+        assert_eq!((back.reversed_points, back.owed_points, back.balance_points), (2, 8, -8 * below), "{policy}");
+        let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), ..<_>::default() };
+        let balance = shop.ledger.get_balance(request).await.unwrap().into_inner().wallets.remove(0);
+        assert_eq!((balance.owed_points, balance.balance_points, balance.available_points), (8, -8 * below, 0));
+        // What is collected of a basket is told with it, and with its quote.
+        let quoted = wire::QuoteRequest {
+            account_id: "anna".to_owned(),
+            basket: Some(basket("t2", 300)),
+            ..<_>::default()
+        };
+        let quoted = shop.ledger.quote(quoted).await.unwrap().into_inner().decision.unwrap();
+        assert_eq!((quoted.granted_points, quoted.collected_points), (3, 3));
+        let earned = shop.accrue(accrual("t2", "anna", 300)).await;
+        let told = (earned.granted_points, earned.collected_points, earned.balance_points);
+        assert_eq!(told, (3, 3, -5 * below), "{policy}");
+        assert_eq!(transaction(&mut shop, "t2").await.decision.unwrap().collected_points, 3);
+        let earned = shop.accrue(accrual("t3", "anna", 900)).await;
+        assert_eq!((earned.collected_points, earned.balance_points), (5, 4), "{policy}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parts_travel_in_a_stream_behind_what_they_are_of() {
     let mut shop = Shop::open_under(&plain_program(&[])).await;
     let command = |kind| wire::Command { command: Some(kind) };
