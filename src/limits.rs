@@ -100,6 +100,9 @@ pub const HOLD_MINUTES_DEFAULT: i64 = 60;
 pub const HOLD_MINUTES_MAX: i64 = 43_200;
 /// The same in seconds, in which a caller states it.
 pub const HOLD_SECONDS_MAX: i64 = HOLD_MINUTES_MAX * 60;
+/// Reversals of parts of one accrual; beyond them only the whole rest can be reversed. Each reversal reads the earlier
+/// ones of its accrual, one after the other.
+pub const REVERSALS_OF_ONE_MAX: usize = 256;
 /// Accounts with something held that one look at a shard goes over.
 pub const HELD_ACCOUNTS_LOOKED_AT_MAX: usize = 4_096;
 /// Longest reason code of an operator, in bytes.

@@ -13,6 +13,7 @@ use support::{
     Ledger, ManualClock, NOON, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, programs, recover_store, verify_store,
 };
 use tallystick::journal::Journal;
+use tallystick::ledger::command::ReturnedLine;
 use tallystick::ledger::decision::Refusal;
 use tallystick::ledger::types::TimestampNs;
 use tallystick::recovery::recover_state;
@@ -56,7 +57,12 @@ fn play(ledger: &Ledger, seed: u64, range: std::ops::Range<u64>) -> Vec<Answer> 
         let accrue = Accrue { stamp, ..basket(&mut numbers, index, tallystick::clock::Clock::now(&*ledger.clock)) };
         answers.push(edge.accrue(&accrue));
         if numbers.below(5) == 0 {
-            answers.push(edge.reverse_at(&format!("v-{index}"), &format!("t-{}", numbers.below(index + 1)), stamp));
+            let original = format!("t-{}", numbers.below(index + 1));
+            // Every other time only the first line.
+            let piece = [ReturnedLine { line: 0, quantity: 1, amount_minor: 0 }];
+            let lines = if index % 2 == 0 { &piece[..] } else { &[] };
+            let reversed = edge.begin_reverse(&format!("v-{index}"), &original, lines, stamp);
+            answers.push(reversed.wait().expect("the ledger answers"));
         }
     }
     answers

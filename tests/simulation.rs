@@ -97,6 +97,15 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         "a reversal ended a hold",
         "what was released was reversed",
         "a release came when the units had died",
+        "a line was returned",
+        "everything came back in pieces",
+        "a basket was returned in part",
+        "a clipped basket was returned in part",
+        "a denied basket was returned in part",
+        "what was carried came back",
+        "a return left a debt",
+        "a debt was collected",
+        "a balance below zero was shown",
         "a rule's cap of an account struck",
         "a rule's cap of a member struck",
         "a rule's cap of a store struck",
@@ -138,8 +147,13 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         assert!(reached.contains_key(situation), "{situation} is missing from {reached:?}");
     }
     // What no simulated call can bring about: the edge's own refusals, and a limit that few accounts ever see.
-    let elsewhere =
-        [Refusal::InvalidCommand, Refusal::ShuttingDown, Refusal::NameLimitReached, Refusal::AccountLimitReached];
+    let elsewhere = [
+        Refusal::InvalidCommand,
+        Refusal::ShuttingDown,
+        Refusal::NameLimitReached,
+        Refusal::AccountLimitReached,
+        Refusal::ReturnLimitReached,
+    ];
     for refusal in Refusal::ALL.into_iter().filter(|refusal| !elsewhere.contains(refusal)) {
         assert!(reached.contains_key(refusal.sentence()), "{refusal:?} is missing from {reached:?}");
     }

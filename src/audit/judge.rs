@@ -16,6 +16,8 @@ use crate::journal::log::StoreJournal;
 use crate::journal::record::{
     Entry, EntryHeader, Opening, PreviousRecord, Publication, Record, decode, encode_control, encode_entry,
 };
+use crate::journal::returned::undone;
+use crate::journal::walk::Located;
 use crate::ledger::ENGINE_VERSION;
 use crate::ledger::command::{AuthorizationOf, Basket, Command, CommandKind, Reversal};
 use crate::ledger::decision::{CellUse, Decision};
@@ -326,10 +328,28 @@ impl<'a> Judge<'a> {
         if !is_transaction(&original, entry.command.partner, &reversal.original_transaction_id) {
             return fail(format!("the record at position {position} is not the accrual that it reverses"));
         }
-        if original.granted().as_ref() != Some(&reversal.original) {
-            return fail(format!("what it takes back is not what the accrual at position {position} granted"));
+        if reversal.part.is_none() {
+            // The whole at once. Earlier versions left the remainder as it was; that form stays good.
+            return match original.granted() {
+                Some(granted) if granted == reversal.original => Ok(()),
+                _ => fail(format!("what it takes back is not what the accrual at position {position} granted")),
+            };
         }
-        Ok(())
+        let Some(program) = self.world.programs.get(original.decision.program).cloned() else {
+            return fail(format!("no version judged the accrual at position {position}"));
+        };
+        let earlier = reversal.part.as_deref().and_then(|part| part.earlier);
+        if earlier.is_some_and(|earlier| !(position..view.position).contains(&earlier)) {
+            return fail("the reversal that it goes on after does not lie between its accrual and itself".to_owned());
+        }
+        let asked: Vec<_> = reversal.asked_lines().collect();
+        let located = Located { position, shard: view.shard, seq: Seq(0), record: Record::Entry(original) };
+        let undone = undone(self.journal, &self.world.dictionary, (&located, &*program), earlier, &asked);
+        match undone {
+            Ok(Some(Ok((granted, part)))) if (&granted, &part) == (&reversal.original, &reversal.part) => Ok(()),
+            Err(error) => fail(format!("what was taken back of the accrual at position {position} before: {error}")),
+            _ => fail(format!("what it takes back is not what the accrual at position {position} granted")),
+        }
     }
 
     /// The authorization that is captured or voided is there, and is what the command says.
@@ -614,6 +634,7 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         same("the bonuses", recorded.bonuses == decided.bonuses),
         same("the levels", recorded.tier == decided.tier),
         same("the lots", recorded.effects.lots == decided.effects.lots),
+        same("the units owed", recorded.effects.owed == decided.effects.owed),
         same("the units held", recorded.effects.held == decided.effects.held),
         same("the units set aside", recorded.effects.authorizations == decided.effects.authorizations),
         same("the identifiers", recorded.effects.identifier == decided.effects.identifier),

@@ -1,5 +1,5 @@
-//! That every id takes effect once: transaction ids per partner for ever, an accrual reversed once, a receipt once until
-//! a reversal frees it (invariant 2).
+//! That every id takes effect once: transaction ids per partner for ever, an accrual reversed once or in parts that follow
+//! each other, a receipt once until a reversal frees it (invariant 2).
 //!
 //! What must stay true: the memory is bounded; a history with more ids than fit is read again, each time for another
 //! part of the ids, which keyed hashes divide evenly.
@@ -10,7 +10,7 @@ use super::report::{Finding, FindingClass, Place};
 use crate::ids::{IdHasher, IdKey};
 use crate::journal::dictionary::Dictionary;
 use crate::journal::record::{Entry, Publication};
-use crate::ledger::command::CommandKind;
+use crate::ledger::command::{CommandKind, Reversal};
 use crate::ledger::operator::OperatorOrder;
 use crate::recovery::ids_of;
 
@@ -20,7 +20,8 @@ const IDS_PER_RECORD_MAX: u64 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     Taken(u64),
-    Freed,
+    /// By the record at this position.
+    Freed(u64),
 }
 
 /// The ids of one part, as far as the history has been read.
@@ -51,7 +52,7 @@ impl Once {
             return Ok(());
         }
         match self.uses.insert(key, Use::Taken(place.position.0)) {
-            None | Some(Use::Freed) => Ok(()),
+            None | Some(Use::Freed(_)) => Ok(()),
             Some(Use::Taken(before)) => Err(place.finding(
                 FindingClass::Once,
                 format!("{} was used before, by the record at position {before}", what()),
@@ -70,13 +71,46 @@ impl Once {
         if entry.decision.refusal().is_some() {
             return Ok(());
         }
+        if let CommandKind::Reverse(reversal) = &entry.command.kind {
+            self.check_earlier(keys.subject, reversal, place)?;
+        }
         if keys.subject != keys.transaction {
             self.take(keys.subject, place, || subject_of(&entry.command.kind).to_owned())?;
         }
-        if let Some(receipt) = keys.freed.filter(|receipt| entry.command.kind.frees() && self.is_ours(*receipt)) {
-            self.uses.insert(receipt, Use::Freed);
+        // Of an accrual of which something is left, more can be reversed.
+        let is_open = matches!(&entry.command.kind, CommandKind::Reverse(reversal) if !reversal.is_last());
+        let reopened = is_open.then_some(keys.subject);
+        let freed = keys.freed.filter(|_| entry.command.kind.frees());
+        for freed in [freed, reopened].into_iter().flatten() {
+            if self.is_ours(freed) {
+                self.uses.insert(freed, Use::Freed(place.position.0));
+            }
         }
         Ok(())
+    }
+
+    /// A reversal goes on where the one before it of the same accrual left off.
+    fn check_earlier(&self, subject: IdKey, reversal: &Reversal, place: Place) -> Result<(), Finding> {
+        if !self.is_ours(subject) {
+            return Ok(());
+        }
+        let says = reversal.part.as_deref().and_then(|part| part.earlier).map(|earlier| earlier.0);
+        let really = match self.uses.get(&subject) {
+            Some(Use::Freed(before)) => Some(*before),
+            // That it is not taken is looked at for all alike.
+            Some(Use::Taken(_)) => return Ok(()),
+            None => None,
+        };
+        if says == really {
+            return Ok(());
+        }
+        let name = |position: Option<u64>| position.map_or("none".to_owned(), |at| format!("the one at position {at}"));
+        let sentence = format!(
+            "of the reversals of the same accrual it goes on after {}, but the last before it is {}",
+            name(says),
+            name(really)
+        );
+        Err(place.finding(FindingClass::Once, sentence))
     }
 
     /// Enters the id of a publication that came through the wire.

@@ -310,6 +310,20 @@ impl IdIndex {
         claim
     }
 
+    /// Claims an id whether or not it was used: of something that is used again and again, by one after the other. Which
+    /// record used it last, [`IdIndex::lookup`] says while the claim is held. Never [`Claim::Committed`].
+    pub fn claim_again(&self, key: IdKey) -> Claim {
+        match self.claims.begin(key) {
+            Begin::InFlight => Claim::InFlight,
+            Begin::TooMany => Claim::TooMany,
+            Begin::Owned if self.committed.is_behind() => {
+                self.claims.finish(key);
+                Claim::TooMany
+            }
+            Begin::Owned => Claim::Granted,
+        }
+    }
+
     /// Claims several ids in their order, as [`IdIndex::claim`] does one: of equal ones the first is granted. The answers
     /// are by place, in [`Claiming::claims`].
     ///

@@ -100,6 +100,8 @@ pub struct Profile {
     pub held: Vec<HeldTransaction>,
     /// What partners have set aside, ascending by partner and id. At most [`limits::AUTHORIZATIONS_MAX`].
     pub authorizations: Vec<Authorization>,
+    /// Units that were spent before they were taken back, and are owed to later earnings: more than 0, ascending by wallet.
+    pub owed: Vec<(WalletId, Units)>,
 }
 
 /// The holder of balances.
@@ -141,6 +143,38 @@ impl Account {
     #[must_use]
     pub fn segments(&self) -> &[SymbolId] {
         self.profile.as_ref().map_or(&[], |profile| &profile.segments)
+    }
+
+    /// Units of a wallet that the account owes to what it earns later.
+    #[must_use]
+    pub fn owed(&self, wallet: WalletId) -> Units {
+        let owed = self.profile.as_ref().map_or(&[][..], |profile| &profile.owed);
+        owed.iter().find(|(of, _)| *of == wallet).map_or(0, |(_, units)| *units)
+    }
+
+    /// Changes what the account owes.
+    ///
+    /// # Panics
+    /// When it would owe less than nothing: the decision promised that it does not.
+    pub fn change_owed(&mut self, wallet: WalletId, delta: Units) {
+        let owed = &mut self.profile.get_or_insert_default().owed;
+        match owed.binary_search_by_key(&wallet, |(of, _)| *of) {
+            Ok(index) => {
+                let (_, units) = owed.get_mut(index).expect("the search returned its index");
+                *units += delta;
+                assert!((0..=limits::UNITS_MAX).contains(units), "what is owed is neither negative nor too large");
+                if *units == 0 {
+                    owed.remove(index);
+                }
+            }
+            Err(index) => {
+                assert!((0..=limits::UNITS_MAX).contains(&delta), "a debt begins with something owed");
+                if delta > 0 {
+                    owed.insert(index, (wallet, delta));
+                }
+            }
+        }
+        self.forget_empty_profile();
     }
 
     /// Identifiers that point to the account, each with its kind, ascending.
@@ -270,6 +304,7 @@ impl Account {
             && effects.segments.len() <= 2 * limits::SEGMENT_CHANGES_MAX
             && effects.held.as_deref().is_none_or(|change| self.accepts_held(change, effects))
             && self.accepts_authorizations(effects)
+            && effects.owed.is_none_or(|(wallet, delta)| in_range(self.owed(wallet), delta))
     }
 
     fn find_counter(&self, counter: SymbolId, period: i32) -> Result<usize, usize> {

@@ -6,7 +6,8 @@ use std::mem::discriminant;
 use super::decision::{CellUse, CounterChange, LotKey};
 use super::operator::{Operation, OperatorOrder};
 use super::types::{
-    Day, IdentifierKey, Item, ItemId, MemberKey, MonthDay, Position, SymbolId, TimestampNs, Units, WalletId,
+    Day, IdentifierKey, Item, ItemId, MemberKey, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, Units,
+    WalletId,
 };
 
 /// One request to the ledger on behalf of a partner.
@@ -33,7 +34,7 @@ pub struct Command {
 pub enum CommandKind {
     /// Grant what a basket earns.
     Accrue(Basket),
-    /// Take back a whole earlier accrual.
+    /// Take back an earlier accrual, or a part of it.
     Reverse(Reversal),
     /// Burn units.
     Redeem(Redemption),
@@ -182,15 +183,44 @@ pub struct Linking {
     pub account_id: Box<str>,
 }
 
-/// A request to take back a whole accrual, with what that accrual did, as its record says.
+/// A request to take back an accrual, or a part of it, with what that accrual did, as its record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reversal {
     /// The caller's id of the accrual.
     pub original_transaction_id: Box<str>,
     /// The position of the accrual's record.
     pub original_position: Position,
-    /// What the accrual changed, to be undone.
+    /// What the accrual changed, to be undone: of a part, what of it is to be undone now.
     pub original: Granted,
+    /// Which part of the accrual comes back; `None` for the whole of it at once.
+    pub part: Option<Box<Part>>,
+}
+
+/// Which part of an accrual comes back: see [`super::refund`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// The record of the reversal of the same accrual before this one, if there is one.
+    pub earlier: Option<Position>,
+    /// What comes back of which lines, ascending by line. At most [`crate::limits::BASKET_LINES_MAX`].
+    pub lines: Vec<ReturnedLine>,
+    /// The caller named no lines: whatever was left comes back.
+    pub is_rest: bool,
+    /// Nothing is left afterwards.
+    pub is_last: bool,
+    /// Where the version carries what rounding leaves over: that version, and what the account's remainder changes by;
+    /// not 0.
+    pub carried: Option<(ProgramVersion, i64)>,
+}
+
+/// What comes back of one line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReturnedLine {
+    /// The place of the line in its basket, from 0.
+    pub line: u32,
+    /// How many; 0 for a line without a quantity, which comes back by its amount.
+    pub quantity: i64,
+    /// For how much, in minor units. Of a line with a quantity this follows from how many.
+    pub amount_minor: i64,
 }
 
 /// What names a receipt: it earns once, for ever.
@@ -270,9 +300,10 @@ impl Command {
         }
         match (&self.kind, &other.kind) {
             (CommandKind::Accrue(ours), CommandKind::Accrue(theirs)) => ours.first_difference(theirs),
-            (CommandKind::Reverse(ours), CommandKind::Reverse(theirs)) => (ours.original_transaction_id
-                != theirs.original_transaction_id)
-                .then(|| "original_transaction_id".to_owned()),
+            (CommandKind::Reverse(ours), CommandKind::Reverse(theirs)) => first_of([
+                ("original_transaction_id", ours.original_transaction_id == theirs.original_transaction_id),
+                ("lines", ours.asked_lines().eq(theirs.asked_lines())),
+            ]),
             (CommandKind::Redeem(ours), CommandKind::Redeem(theirs)) => {
                 first_of([("wallet", ours.wallet == theirs.wallet), ("points", ours.units == theirs.units)])
             }
@@ -320,6 +351,36 @@ impl CommandKind {
             Self::Act(_) => "activity.member_id",
             _ => "member_id",
         }
+    }
+}
+
+impl Reversal {
+    /// Whether nothing is left of the accrual afterwards.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.part.as_deref().is_none_or(|part| part.is_last)
+    }
+
+    /// What comes back of which lines, as the caller asks for it: none for whatever is left.
+    pub fn asked_lines(&self) -> impl Iterator<Item = ReturnedLine> {
+        let named = self.part.as_deref().filter(|part| !part.is_rest).map_or(&[][..], |part| &part.lines);
+        named.iter().map(|line| line.asked())
+    }
+}
+
+impl Part {
+    /// What a caller asks for, before it is known what that comes to: nothing where no lines are named.
+    #[must_use]
+    pub fn asked(lines: Vec<ReturnedLine>) -> Option<Box<Self>> {
+        (!lines.is_empty()).then(|| Box::new(Self { lines, ..Self::default() }))
+    }
+}
+
+impl ReturnedLine {
+    /// As a caller asks for it: by the quantity, or by the amount of a line without one.
+    #[must_use]
+    pub fn asked(self) -> Self {
+        Self { amount_minor: if self.quantity > 0 { 0 } else { self.amount_minor }, ..self }
     }
 }
 

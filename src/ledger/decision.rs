@@ -85,6 +85,14 @@ pub enum Refusal {
     AuthorizationExpired = 42,
     /// Fewer units are set aside than are to be captured.
     CaptureExceedsAuthorization = 43,
+    /// The original has no such line, or the line does not come back by the measure that is stated.
+    LineUnknown = 46,
+    /// Less of a line is left than is to come back.
+    ReturnTooLarge = 47,
+    /// What the original earned is held for review, so that it comes back whole or not at all.
+    ReturnHeld = 48,
+    /// The original has come back in as many parts as there can be; only the whole rest still can.
+    ReturnLimitReached = 49,
 }
 
 /// What a caller does about a refusal.
@@ -100,7 +108,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 39] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -136,6 +144,10 @@ impl Refusal {
         Self::AuthorizationClosed,
         Self::AuthorizationExpired,
         Self::CaptureExceedsAuthorization,
+        Self::LineUnknown,
+        Self::ReturnTooLarge,
+        Self::ReturnHeld,
+        Self::ReturnLimitReached,
     ];
 
     /// The permanent number.
@@ -190,7 +202,11 @@ impl Refusal {
             | Self::AuthorizationUnknown
             | Self::AuthorizationClosed
             | Self::AuthorizationExpired
-            | Self::CaptureExceedsAuthorization => false,
+            | Self::CaptureExceedsAuthorization
+            | Self::LineUnknown
+            | Self::ReturnTooLarge
+            | Self::ReturnHeld
+            | Self::ReturnLimitReached => false,
         }
     }
 
@@ -209,7 +225,8 @@ impl Refusal {
             | Self::IdentifierUnknown
             | Self::PartnerUnknown
             | Self::BurnNotPermitted
-            | Self::AuthorizationUnknown => RetryAdvice::SameId,
+            | Self::AuthorizationUnknown
+            | Self::ReturnHeld => RetryAdvice::SameId,
             Self::TransactionIdReused
             | Self::BalanceLimitExceeded
             | Self::InsufficientBalance
@@ -232,7 +249,10 @@ impl Refusal {
             | Self::EarnNotPermitted
             | Self::AuthorizationClosed
             | Self::AuthorizationExpired
-            | Self::CaptureExceedsAuthorization => RetryAdvice::Never,
+            | Self::CaptureExceedsAuthorization
+            | Self::LineUnknown
+            | Self::ReturnTooLarge
+            | Self::ReturnLimitReached => RetryAdvice::Never,
         }
     }
 
@@ -273,7 +293,11 @@ impl Refusal {
             | Self::AuthorizationUnknown
             | Self::AuthorizationClosed
             | Self::AuthorizationExpired
-            | Self::CaptureExceedsAuthorization => false,
+            | Self::CaptureExceedsAuthorization
+            | Self::LineUnknown
+            | Self::ReturnTooLarge
+            | Self::ReturnHeld
+            | Self::ReturnLimitReached => false,
         }
     }
 
@@ -320,6 +344,14 @@ impl Refusal {
             Self::AuthorizationClosed => "The authorization was captured to its end, or voided, before.",
             Self::AuthorizationExpired => "The time of the authorization has run out.",
             Self::CaptureExceedsAuthorization => "Fewer units are set aside than are to be captured.",
+            Self::LineUnknown => "The original has no such line, or the line comes back by the other measure.",
+            Self::ReturnTooLarge => "Less of the line is left than is to come back.",
+            Self::ReturnHeld => {
+                "What the original earned is held for review: until then it comes back whole or not at all."
+            }
+            Self::ReturnLimitReached => {
+                "The original came back in as many parts as it can: only the whole rest is left to return."
+            }
         }
     }
 }
@@ -482,6 +514,8 @@ pub struct Effects {
     pub authorizations: Option<Box<AuthorizationChanges>>,
     /// What the partner receives per unit that it burns, in basis points of a minor unit; 0 where nothing says.
     pub redemption_rate_bps: u32,
+    /// A change to what the account owes in the decision's wallet, if there is one; not 0.
+    pub owed: Option<(WalletId, Units)>,
     /// Totals that move.
     pub totals: TotalsChange,
 }
@@ -550,6 +584,7 @@ impl Decision {
         self.effects.held = None;
         self.effects.authorizations = None;
         self.effects.redemption_rate_bps = 0;
+        self.effects.owed = None;
         self.effects.totals = TotalsChange::default();
         self.balance_after = 0;
     }
@@ -578,41 +613,4 @@ impl Decision {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_permanent_and_complete() {
-        // Numbers are given out in blocks, so there are gaps.
-        assert!(Refusal::ALL.is_sorted_by_key(|refusal| refusal.number()));
-        for refusal in Refusal::ALL {
-            assert_eq!(Refusal::from_number(refusal.number()), Some(refusal));
-            assert!(refusal.sentence().ends_with('.'));
-        }
-        assert_eq!(Refusal::from_number(0), None);
-        assert_eq!(Refusal::from_number(u8::MAX), None);
-    }
-
-    #[test]
-    fn a_refusal_that_is_remembered_asks_for_a_new_id() {
-        for refusal in Refusal::ALL {
-            if refusal.is_journaled() {
-                assert_eq!(refusal.retry(), RetryAdvice::NewId, "{refusal:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_passes_by_itself_consumed_nothing_and_asks_for_the_same_id() {
-        for refusal in Refusal::ALL.into_iter().filter(|refusal| refusal.is_transient()) {
-            assert!(!refusal.is_journaled(), "{refusal:?}");
-            assert_eq!(refusal.retry(), RetryAdvice::SameId, "{refusal:?}");
-        }
-    }
-
-    #[test]
-    fn a_command_that_no_waiting_mends_is_not_asked_for_again() {
-        assert_eq!(Refusal::InvalidCommand.retry(), RetryAdvice::Never);
-        assert!(!Refusal::OriginalUnknown.is_transient(), "the original has to come first");
-    }
-}
+mod tests;

@@ -148,7 +148,7 @@ fn u128_of(key: &IdentifierKey) -> i128 {
 
 /// Each thing that is known has a mark of its own before it.
 fn feed_profile(digester: &mut Digester, profile: &Profile) {
-    let Profile { segments: _, birthday, last_basket_on, remainder, members, identifiers, held, authorizations } =
+    let Profile { segments: _, birthday, last_basket_on, remainder, members, identifiers, held, authorizations, owed } =
         profile;
     if let Some(birthday) = birthday {
         digester.number(-2_i8).number(birthday.month).number(birthday.day);
@@ -166,6 +166,9 @@ fn feed_profile(digester: &mut Digester, profile: &Profile) {
         let counted = &member.counted;
         digester.number(-5_i8).number(member.member.0).number(counted.counter.0);
         digester.number(counted.period).number(counted.value).number(counted.retain_until.0);
+    }
+    for (wallet, units) in owed {
+        digester.number(-60_i8).number(wallet.0).number(*units);
     }
     for one in held {
         let HeldTransaction { partner, transaction_id, cap, lot, units, held_at } = one;

@@ -114,6 +114,10 @@ impl<'a> LineSums<'a> {
     pub fn units(&self) -> (Units, i64) {
         let rounding = self.program.earn.rounding;
         match self.program.earn.rounded_per {
+            // What came back took along more than what rounding had left over: the account owes parts of a unit.
+            RoundedPer::Basket if self.numerator < 0 => {
+                (0, i64::try_from(self.numerator).expect("what is owed is less than what was carried"))
+            }
             RoundedPer::Basket => {
                 let left = if rounding == Rounding::Carry { self.numerator % self.denominator } else { 0 };
                 let left = i64::try_from(left).expect("what is carried fits i64");
@@ -165,7 +169,7 @@ pub fn basket_units(program: &Program, lines: impl Iterator<Item = (LineClass, i
 #[cfg(test)]
 mod tests {
     use super::super::program::{
-        AccountPolicy, Earn, LineRule, LineTable, Program, RoundedPer, Rounding, RuleIndex, Terms, Wallet,
+        AccountPolicy, Earn, LineRule, LineTable, Program, RoundedPer, Rounding, RuleIndex, Terms, Wallet, WhenSpent,
     };
     use super::super::types::{ProgramVersion, SymbolId, TimestampNs, WalletId};
     use super::super::zone::Zone;
@@ -202,6 +206,7 @@ mod tests {
             partners: None,
             has_cells: false,
             accounts: AccountPolicy::Implicit,
+            when_spent: WhenSpent::Refuse,
             late_limit_ns: 0,
             future_skew_ns: 0,
             hold_ns: 0,

@@ -334,6 +334,7 @@ mod tests {
             original_transaction_id: "t".into(),
             original_position: Position(0),
             original: super::super::command::Granted::default(),
+            part: None,
         };
         let rows = [
             ("m1", basket(STORE, TILL, ANNA), Some(Refusal::AccountFrozen)),

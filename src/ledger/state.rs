@@ -313,6 +313,9 @@ impl ShardState {
             if effects.authorizations.is_some() {
                 account.change_authorizations(effects);
             }
+            if let Some((wallet, delta)) = effects.owed {
+                account.change_owed(wallet, delta);
+            }
             account.change_totals(change.decision.wallet, &effects.totals);
             unpacked.store(self.id, change.account, packed);
         } else if change.seq == packed.seq && change.position.is_some() {

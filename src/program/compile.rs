@@ -84,6 +84,7 @@ pub(super) fn build(
         partners: build_partners(file, symbol),
         has_cells: false,
         accounts: header.accounts,
+        when_spent: file.when_spent,
         late_limit_ns: header.late_limit_days * NS_PER_DAY,
         future_skew_ns: header.future_skew_seconds * NS_PER_SECOND,
         hold_ns: file.hold_minutes * NS_PER_MINUTE,

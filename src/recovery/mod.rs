@@ -405,13 +405,16 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
     match &command.kind {
         CommandKind::Accrue(basket) => {
             let subject = receipt_key(hasher, dictionary, &partner, &basket.receipt());
-            ClaimedIds { transaction, subject, freed: None }
+            ClaimedIds { subject, ..ClaimedIds::alone(transaction) }
         }
-        CommandKind::Reverse(reversal) => ClaimedIds {
-            transaction,
-            subject: hasher.reversal(&partner, &reversal.original_transaction_id),
-            freed: Some(receipt_key(hasher, dictionary, &partner, &reversal.original.receipt)),
-        },
+        CommandKind::Reverse(reversal) => {
+            let receipt = || receipt_key(hasher, dictionary, &partner, &reversal.original.receipt);
+            ClaimedIds {
+                transaction,
+                subject: hasher.reversal(&partner, &reversal.original_transaction_id),
+                freed: reversal.is_last().then(receipt),
+            }
+        }
         CommandKind::Operate(operation) => {
             let subject = match &operation.order {
                 OperatorOrder::Release(original) => hasher.release(&partner, &original.transaction_id),
@@ -420,10 +423,10 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
                 OperatorOrder::Restore(restoration) => hasher.restoration(&partner, restoration.expiry),
                 OperatorOrder::Adjust(_) => transaction,
             };
-            ClaimedIds { transaction, subject, freed: None }
+            ClaimedIds { subject, ..ClaimedIds::alone(transaction) }
         }
         CommandKind::Link(linking) if linking.links => {
-            ClaimedIds { transaction, subject: linking.key.into(), freed: None }
+            ClaimedIds { subject: linking.key.into(), ..ClaimedIds::alone(transaction) }
         }
         CommandKind::Link(linking) => ClaimedIds { freed: Some(linking.key.into()), ..ClaimedIds::alone(transaction) },
         // Of all that capture or void one authorization, the last is found.

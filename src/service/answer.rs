@@ -154,7 +154,10 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
             add_lines(&mut answer, judged, basket);
         }
         CommandKind::Act(_) | CommandKind::Load(_) => add_earnings(&mut answer, judged),
-        CommandKind::Reverse(_) => answer.reversed_points = -decision.granted,
+        CommandKind::Reverse(_) => {
+            answer.reversed_points = -decision.granted;
+            answer.owed_points = decision.effects.owed.map_or(0, |(_, delta)| delta);
+        }
         CommandKind::Redeem(_) => answer.redeemed_points = -decision.granted,
         CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) => {
             add_authorization(&mut answer, judged.kind, decision);
@@ -163,6 +166,7 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
         CommandKind::Enrol(_) | CommandKind::Link(_) | CommandKind::Expire => {}
     }
     answer.expired_points = expired_units(decision);
+    answer.collected_points = collected_units(decision);
     let variants = judged.program.into_iter().flat_map(|program| variants_of(program, decision));
     answer.variants.extend(variants.map(|(experiment, variant)| wire::ExperimentVariant {
         experiment: experiment.to_owned(),
@@ -182,6 +186,11 @@ pub(super) fn variants_of<'a>(
         let variant = experiment.variants.get(usize::from(*variant));
         (experiment.name.as_str(), variant.map_or("", |(name, _)| name))
     })
+}
+
+/// Units that were taken out of a grant because the account owed them.
+pub(super) fn collected_units(decision: &Decision) -> Units {
+    decision.effects.owed.map_or(0, |(_, delta)| delta.saturating_neg().max(0))
 }
 
 /// Units of the decision's wallet whose expiry it posts.

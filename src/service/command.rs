@@ -30,7 +30,7 @@ use super::lane::Answered;
 use super::status::Failure;
 use super::view::AccrualView;
 use super::{Edge, Life, Patience, REST, answer, wire};
-use crate::ids::{Claim, IdEntry, IdIndex, IdKey};
+use crate::ids::{Claim, IdEntry, IdError, IdIndex, IdKey};
 use crate::journal::record::{Entry, Record};
 use crate::journal::walk::{self, Located};
 use crate::ledger::command::{Basket, Command, CommandKind};
@@ -242,9 +242,26 @@ impl Edge {
 
     /// Claims an id, waiting for whoever holds it.
     pub(super) async fn claim(&self, key: IdKey, patience: Patience) -> Result<Claimed<'_>, Failure> {
+        self.claim_by(key, patience, |ids| ids.claim(key)).await
+    }
+
+    /// Claims an id that may have been used before, waiting for whoever holds it.
+    pub(super) async fn claim_again(&self, key: IdKey, patience: Patience) -> Result<Held<'_>, Failure> {
+        match self.claim_by(key, patience, |ids| Ok(ids.claim_again(key))).await? {
+            Claimed::Held(held) => Ok(held),
+            Claimed::Used(_) => Err(Failure::internal("an id that may be used again is not used up")),
+        }
+    }
+
+    async fn claim_by(
+        &self,
+        key: IdKey,
+        patience: Patience,
+        claim: impl Fn(&IdIndex) -> Result<Claim, IdError>,
+    ) -> Result<Claimed<'_>, Failure> {
         let ids = &self.engine.shared.ids;
         loop {
-            match ids.claim(key)? {
+            match claim(ids)? {
                 Claim::Granted => return Ok(Claimed::Held(Held { ids, key })),
                 Claim::Committed(entry) => return Ok(Claimed::Used(entry)),
                 Claim::InFlight => self.wait_for_claim(key).await.map(drop)?,

@@ -67,9 +67,37 @@ pub(super) fn check_reversal(request: &wire::ReverseRequest, rules: Rules<'_>) -
     if !request.transaction_id.is_empty() && request.transaction_id == request.original_transaction_id {
         fields.wrong(Path::Field("original_transaction_id"), "It must differ from the reversal's own transaction_id.");
     }
+    check_returned(&mut fields, &request.lines);
     let posting_at = check_posting_time(&mut fields, request.posting_time.as_ref(), rules);
     fields.finish()?;
     Ok(posting_at)
+}
+
+/// Checks which lines are to come back, as far as that can be said without the basket.
+fn check_returned(fields: &mut Fields, lines: &[wire::ReturnedLine]) {
+    if lines.len() > limits::BASKET_LINES_MAX {
+        let most = limits::BASKET_LINES_MAX;
+        return fields
+            .wrong(Path::Field("lines"), format!("It has {} lines; at most {most} are allowed.", lines.len()));
+    }
+    let line_max = i64::try_from(limits::BASKET_LINES_MAX).expect("a basket is bounded") - 1;
+    let mut known = std::collections::BTreeSet::new();
+    for (index, line) in lines.iter().enumerate() {
+        let path = |name| Path::EntryField("lines", index, name);
+        fields.number(path("line_index"), i64::from(line.line_index), 0, line_max);
+        fields.number(path("quantity"), line.quantity, 0, limits::LINE_QUANTITY_MAX);
+        fields.number(path("amount_minor"), line.amount_minor, 0, limits::LINE_AMOUNT_MINOR_MAX);
+        if !known.insert(line.line_index) {
+            fields.wrong(path("line_index"), "The line is stated twice.");
+        }
+        match (line.quantity, line.amount_minor) {
+            (0, 0) => fields.wrong(path("quantity"), "Either it or amount_minor is required."),
+            (1.., 1..) => {
+                fields.wrong(path("amount_minor"), "It must be 0 beside a quantity, from which the amount follows.");
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Checks the time at which a command counts as posted: there exactly where times come from the input.
@@ -382,11 +410,34 @@ mod tests {
             transaction_id: own.to_owned(),
             original_transaction_id: original.to_owned(),
             posting_time: None,
+            lines: Vec::new(),
         };
         assert_eq!(check_reversal(&request("r1", "t1"), SYSTEM), Ok(None));
         let both = ["transaction_id", "original_transaction_id"];
         assert_eq!(wrong_fields(check_reversal(&request("", ""), SYSTEM)), both);
         assert_eq!(wrong_fields(check_reversal(&request("t1", "t1"), SYSTEM)), ["original_transaction_id"]);
+    }
+
+    #[test]
+    fn lines_come_back_by_one_measure_and_each_once() {
+        let line = |line_index, quantity, amount_minor| wire::ReturnedLine { line_index, quantity, amount_minor };
+        let wrong = |lines: Vec<wire::ReturnedLine>| {
+            let (transaction_id, original_transaction_id) = ("r1".to_owned(), "t1".to_owned());
+            let request = wire::ReverseRequest { transaction_id, original_transaction_id, posting_time: None, lines };
+            match check_reversal(&request, SYSTEM) {
+                Ok(_) => Vec::new(),
+                failed => wrong_fields(failed),
+            }
+        };
+        assert!(wrong(vec![line(3, 2, 0), line(0, 0, 500)]).is_empty());
+        assert_eq!(wrong(vec![line(0, 0, 0)]), ["lines[0].quantity"]);
+        assert_eq!(wrong(vec![line(0, 1, 500)]), ["lines[0].amount_minor"]);
+        assert_eq!(wrong(vec![line(2, 1, 0), line(2, 1, 0)]), ["lines[1].line_index"]);
+        assert_eq!(wrong(vec![line(-1, 1, 0), line(1_024, 1, 0)]), ["lines[0].line_index", "lines[1].line_index"]);
+        let beyond = [line(0, limits::LINE_QUANTITY_MAX + 1, 0), line(1, 0, limits::LINE_AMOUNT_MINOR_MAX + 1)];
+        assert_eq!(wrong(beyond.to_vec()), ["lines[0].quantity", "lines[1].amount_minor"]);
+        let most = limits::BASKET_LINES_MAX;
+        assert_eq!(wrong(vec![line(0, 1, 0); most + 1]), ["lines"], "a flood of lines is not looked at one by one");
     }
 
     #[test]

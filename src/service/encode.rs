@@ -78,6 +78,7 @@ fn granted(decided: &Decided<'_>, basket: &Basket, out: &mut Vec<u8>) {
     if let Some(cap) = answer::held_by(program, decision) {
         message(out, 40, |out| text(out, 1, cap));
     }
+    int(out, 60, answer::collected_units(decision));
 }
 
 fn line_decision(out: &mut Vec<u8>, exact: &Exact<'_>, index: i64, given: &Line) {
@@ -319,6 +320,8 @@ mod tests {
                     .collect(),
                 ..Decision::default()
             };
+            // What is owed, and what of it is collected.
+            decision.effects.owed = lots.last().map(|lot| (lot.key.wallet, lot.delta));
             decision.effects.lots = lots;
             let line = |amount_minor| Line { item_id: ItemId(0), item: Item::default(), quantity: 2, amount_minor };
             let basket = Basket {

@@ -17,9 +17,10 @@ use super::status::Failure;
 use super::{Edge, Patience, times, wire};
 use crate::journal::JournalError;
 use crate::journal::record::Entry;
+use crate::journal::returned;
 use crate::journal::walk::{self, Located};
 use crate::ledger::authorization::AuthorizationChange;
-use crate::ledger::command::{Basket, CommandKind};
+use crate::ledger::command::{Basket, CommandKind, Part};
 use crate::ledger::decision::{Decision, LotKey, Movement};
 use crate::ledger::operator::{Operation, OperatorOrder};
 use crate::ledger::program::Program;
@@ -213,12 +214,16 @@ fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<w
             if entry.decision.refusal().is_none() {
                 let partner = engine.dictionary.text(entry.command.partner).unwrap_or_default();
                 let key = engine.hasher.reversal(&partner, &entry.command.transaction_id);
-                transaction.reversal_transaction_id = id_of(engine, key)?;
+                let last = look_up(engine, key)?;
+                let id = last.as_ref().and_then(|last| transaction_of(&last.record));
+                transaction.reversal_transaction_id = id.map_or_else(String::new, |(id, _)| id.to_owned());
+                transaction.fully_reversed = last.is_some_and(|last| returned::takes_all_of(located, &last));
             }
         }
         CommandKind::Reverse(reversal) => {
             transaction.kind = wire::TransactionKind::Reversal.into();
             transaction.original_transaction_id = reversal.original_transaction_id.to_string();
+            add_part(engine, &mut transaction, reversal.part.as_deref())?;
             let original = record_at(engine, reversal.original_position)?;
             original_version = original.as_ref().and_then(Located::entry).map(|original| original.decision.program);
         }
@@ -315,6 +320,22 @@ fn authorization_status(
         expire_time: Some(times::timestamp(of.ends_at)),
         last_transaction_id: last.map_or_else(String::new, |last| last.command.transaction_id.clone()),
     }))
+}
+
+/// Which part of its original a reversal took back.
+fn add_part(engine: &Engine, transaction: &mut wire::Transaction, part: Option<&Part>) -> Result<(), JournalError> {
+    let Some(part) = part else { return Ok(()) };
+    transaction.returned_lines.extend(part.lines.iter().map(|line| wire::ReturnedLine {
+        line_index: i32::try_from(line.line).expect("a basket's lines are bounded"),
+        quantity: line.quantity,
+        amount_minor: line.amount_minor,
+    }));
+    if let Some(earlier) = part.earlier {
+        let found = record_at(engine, earlier)?;
+        let id = found.as_ref().and_then(|found| transaction_of(&found.record));
+        transaction.earlier_reversal_transaction_id = id.map_or_else(String::new, |(id, _)| id.to_owned());
+    }
+    Ok(())
 }
 
 /// Whose units a redemption took, in the order in which it did.

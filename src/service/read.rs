@@ -18,7 +18,7 @@ use crate::access::table;
 use crate::ledger::account::Account;
 use crate::ledger::command::{Activity, Basket, CommandKind};
 use crate::ledger::decision::{LotKey, Refusal};
-use crate::ledger::program::{CapMeasure, CapSubject, MetricMeasure, Program};
+use crate::ledger::program::{CapMeasure, CapSubject, MetricMeasure, Program, WhenSpent};
 use crate::ledger::types::{MemberKey, SymbolId, TimestampNs, Units, WalletId};
 use crate::limits;
 use crate::shard::job::{AccountJob, AccountView, CommandOutcome, Job, QuoteJob};
@@ -264,9 +264,12 @@ fn wallet_balances(program: &Program, account: &Account, at: TimestampNs) -> Vec
     let balance = |id| {
         let totals = account.wallet_totals(id);
         let expiring = expiring_next(account, id, at);
+        let owed = account.owed(id);
+        let less = if program.when_spent == WhenSpent::Negative { owed } else { 0 };
         wire::WalletBalance {
             wallet: wallet_name(program, id).to_owned(),
-            balance_points: account.balance(id, at),
+            balance_points: account.balance(id, at).saturating_sub(less),
+            owed_points: owed,
             granted_points: totals.granted,
             reversed_points: totals.reversed,
             redeemed_points: totals.redeemed,

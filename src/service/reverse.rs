@@ -1,20 +1,24 @@
 //! The way of a reversal until a worker has it: its own id first, then the original.
 //!
 //! What must stay true: while a reversal waits for another transaction id, be it its own or the original's, it holds no
-//! claim; so two reversals of each other cannot wait for each other.
+//! claim; so two reversals of each other cannot wait for each other. What a part takes back is found out while the original
+//! is claimed, so that of two at once the second sees what the first has taken.
 
 use std::sync::Arc;
 
 use super::auth::{Caller, Principal};
 use super::command::{Claimed, Held, Ready, Started};
 use super::convert;
+use super::fields::Path;
 use super::intake::make_room;
 use super::status::Failure;
 use super::{Edge, Patience, wire};
 use crate::ids::IdKey;
+use crate::journal::returned::{self, Undone};
 use crate::journal::walk::Located;
-use crate::ledger::command::{Command, CommandKind, Granted, Reversal};
+use crate::ledger::command::{Command, CommandKind, ReturnedLine, Reversal};
 use crate::ledger::decision::Refusal;
+use crate::ledger::refund::Unreturnable;
 use crate::ledger::state::account_hash;
 use crate::ledger::types::{Position, TimestampNs};
 use crate::recovery::receipt_key;
@@ -106,24 +110,69 @@ impl Edge {
         let Some((entry, original)) = located.entry().and_then(|entry| Some((entry, entry.granted()?))) else {
             return Ok(Started::Answered(self.refused(Refusal::NotReversible, None)));
         };
-        let partner = &*caller.principal.partner;
-        let ids = ClaimedIds {
-            transaction: own_key,
-            subject: self.engine.hasher.reversal(partner, &request.original_transaction_id),
-            freed: Some(receipt_key(&self.engine.hasher, &self.engine.dictionary, partner, &original.receipt)),
-        };
         let original_version = Some(entry.decision.program);
         let account_id = self.account_id_of(&located, entry).await?;
-        let command = reversal_command(caller, request, account_id, position, original);
-        let subject = match self.claim(ids.subject, patience).await? {
-            Claimed::Held(held) => held,
-            Claimed::Used(_) => return Ok(Started::Answered(self.refused(Refusal::AlreadyReversed, None))),
+        let partner = &*caller.principal.partner;
+        let receipt = receipt_key(&self.engine.hasher, &self.engine.dictionary, partner, &original.receipt);
+        let subject_key = self.engine.hasher.reversal(partner, &request.original_transaction_id);
+        let subject = self.claim_again(subject_key, patience).await?;
+        let reversal = match self.undone(located, subject_key, &request).await? {
+            Ok((original, part)) => Reversal {
+                original_transaction_id: request.original_transaction_id.into_boxed_str(),
+                original_position: position,
+                original,
+                part,
+            },
+            Err(unreturnable) => return Ok(Started::Answered(self.unreturnable(&unreturnable, &request.lines))),
+        };
+        let freed = reversal.is_last().then_some(receipt);
+        let ids = ClaimedIds { transaction: own_key, subject: subject_key, freed };
+        let command = Command {
+            account_id: account_id.into(),
+            transaction_id: request.transaction_id,
+            partner: caller.principal.symbol,
+            kind: CommandKind::Reverse(reversal),
+            ..Command::default()
         };
         let account_hash = account_hash(&command.account_id);
         let mut job =
             CommandJob { command, account_hash, stamp, ids, deadline_ns: caller.deadline_ns, ..CommandJob::blank() };
         make_room(&mut job);
         self.hand_to_worker(Ready { job: Box::new(job), original_version }, [own, subject], patience).await
+    }
+
+    /// What a reversal takes back of an original that is claimed.
+    async fn undone(
+        &self,
+        original: Located,
+        subject: IdKey,
+        request: &wire::ReverseRequest,
+    ) -> Result<Undone, Failure> {
+        let position = original.position;
+        // The last reversal of it, which leads to those before.
+        let last = self.engine.shared.ids.lookup(subject)?.map(|entry| entry.position);
+        let asked = asked_lines(&request.lines);
+        let undone = self
+            .blocking(move |engine| {
+                let version = original.entry().map(|entry| entry.decision.program);
+                let program =
+                    engine.with_programs(|programs| version.and_then(|version| programs.get(version).cloned()));
+                let Some(program) = program else { return Ok(None) };
+                returned::undone(&*engine.journal, &engine.dictionary, (&original, &*program), last, &asked)
+            })
+            .await?;
+        undone.ok_or_else(|| Failure::internal(format_args!("no version judged the accrual at position {position}")))
+    }
+
+    /// Why lines cannot come back, counted, with the field that says so.
+    fn unreturnable(&self, unreturnable: &Unreturnable, lines: &[wire::ReturnedLine]) -> Box<wire::Decision> {
+        let mut decision = self.refused(unreturnable.refusal, None);
+        if let (Some(refusal), Some((place, field))) = (&mut decision.refusal, unreturnable.field) {
+            // The caller's own order.
+            let place = places(lines).get(place).copied().unwrap_or(place);
+            refusal.field = Path::EntryField("lines", place, field).to_string();
+        }
+        decision
     }
 
     /// The answer to a reversal whose transaction id is used already.
@@ -142,7 +191,7 @@ impl Edge {
                 return Ok(*self.refused(Refusal::OriginalUnknown, None));
             }
         }
-        let difference = difference_of(&located, &request.original_transaction_id);
+        let difference = difference_of(&located, &request);
         match (difference, located.entry()) {
             (None, Some(entry)) => self.repeated(&located, entry).await,
             (difference, _) => Ok(self.reused(difference.unwrap_or("command").to_owned())),
@@ -150,32 +199,33 @@ impl Edge {
     }
 }
 
-/// The field in which a record differs from the reversal of this original.
-fn difference_of(located: &Located, original_transaction_id: &str) -> Option<&'static str> {
+/// The field in which a record differs from a reversal that is asked for.
+fn difference_of(located: &Located, request: &wire::ReverseRequest) -> Option<&'static str> {
     match located.entry().map(|entry| &entry.command.kind) {
         Some(CommandKind::Reverse(stored)) => {
-            (*stored.original_transaction_id != *original_transaction_id).then_some("original_transaction_id")
+            if *stored.original_transaction_id != *request.original_transaction_id {
+                return Some("original_transaction_id");
+            }
+            let asked = asked_lines(&request.lines);
+            (!stored.asked_lines().eq(asked)).then_some("lines")
         }
         _ => Some("command"),
     }
 }
 
-fn reversal_command(
-    caller: &Caller,
-    request: wire::ReverseRequest,
-    account_id: Box<str>,
-    original_position: Position,
-    original: Granted,
-) -> Command {
-    Command {
-        account_id: account_id.into(),
-        transaction_id: request.transaction_id,
-        partner: caller.principal.symbol,
-        kind: CommandKind::Reverse(Reversal {
-            original_transaction_id: request.original_transaction_id.into_boxed_str(),
-            original_position,
-            original,
-        }),
-        ..Command::default()
-    }
+/// The lines that are asked for, in the order of the basket. They have been checked.
+fn asked_lines(lines: &[wire::ReturnedLine]) -> Vec<ReturnedLine> {
+    let line = |line: &wire::ReturnedLine| ReturnedLine {
+        line: u32::try_from(line.line_index).unwrap_or(u32::MAX),
+        quantity: line.quantity,
+        amount_minor: line.amount_minor,
+    };
+    places(lines).into_iter().filter_map(|place| lines.get(place)).map(line).collect()
+}
+
+/// The places of lines in a request, in the order of the basket.
+fn places(lines: &[wire::ReturnedLine]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..lines.len()).collect();
+    places.sort_by_key(|place| lines.get(*place).map(|line| line.line_index));
+    places
 }

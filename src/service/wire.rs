@@ -178,6 +178,10 @@ mod tests {
             (41, "AUTHORIZATION_CLOSED"),
             (42, "AUTHORIZATION_EXPIRED"),
             (43, "CAPTURE_EXCEEDS_AUTHORIZATION"),
+            (46, "LINE_UNKNOWN"),
+            (47, "RETURN_TOO_LARGE"),
+            (48, "RETURN_HELD"),
+            (49, "RETURN_LIMIT_REACHED"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");
@@ -337,6 +341,10 @@ mod tests {
             ("OpeningLot", "issuer", at_most.clone()),
             ("ReverseRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
             ("ReverseRequest", "original_transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
+            ("ReverseRequest", "lines", format!("at most {}, each", grouped(limits::BASKET_LINES_MAX))),
+            ("ReverseRequest", "lines", format!("up to {}", grouped(limits::REVERSALS_OF_ONE_MAX))),
+            ("ReturnedLine", "quantity", format!("0 to {},", grouped(limits::LINE_QUANTITY_MAX))),
+            ("ReturnedLine", "amount_minor", format!("0 to {}.", grouped(limits::LINE_AMOUNT_MINOR_MAX))),
             ("PublishProgramRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
             ("AccrueBatchRequest", "requests", format!("1 to {} accruals", grouped(limits::BATCH_COMMANDS_MAX))),
             ("CommandStreamRequest", "commands", format!("0 to {} commands", grouped(limits::BATCH_COMMANDS_MAX))),

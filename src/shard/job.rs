@@ -81,7 +81,7 @@ impl CommandJob {
             },
             account_hash: 0,
             stamp: TimestampNs(0),
-            ids: ClaimedIds { transaction: none, subject: none, freed: None },
+            ids: ClaimedIds::alone(none),
             deadline_ns: None,
             outcome: CommandOutcome::default(),
         }

@@ -5,9 +5,10 @@
 use super::facts::{Action, Name, Purchase};
 use super::lots::LotName;
 use super::machine::Machine;
+use super::returns::Asked;
 use crate::ledger::command::{
-    Activity, AuthorizationOf, Basket, Capture, CommandKind, Enrolment, Granted, Line, Linking, Loading, Redemption,
-    Reversal, SettingAside,
+    Activity, AuthorizationOf, Basket, Capture, CommandKind, Enrolment, Granted, Line, Linking, Loading, Part,
+    Redemption, ReturnedLine, Reversal, SettingAside,
 };
 use crate::ledger::decision::LotKey;
 use crate::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
@@ -26,14 +27,25 @@ pub(super) fn intern(machine: &Machine, text: &str) -> SymbolId {
     machine.dictionary.intern(text, &*machine.control).expect("a simulation has few strings")
 }
 
+/// Lines that come back.
+pub(super) fn lines_of(asked: &[Asked]) -> Vec<ReturnedLine> {
+    let line = |(line, quantity, amount_minor): &Asked| ReturnedLine {
+        line: *line,
+        quantity: *quantity,
+        amount_minor: *amount_minor,
+    };
+    asked.iter().map(line).collect()
+}
+
 /// What an action asks, as far as the client says it.
 pub(super) fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
     match action {
         Action::Accrue { purchase, .. } => CommandKind::Accrue(basket_of(machine, purchase)),
-        Action::Reverse { original } => CommandKind::Reverse(Reversal {
+        Action::Reverse { original, lines } => CommandKind::Reverse(Reversal {
             original_transaction_id: original.clone(),
             original_position: Position(0),
             original: Granted::default(),
+            part: Part::asked(lines_of(lines)),
         }),
         Action::Redeem { wallet, units, .. } => {
             let wallet = WalletId(u8::try_from(*wallet).expect("a simulation has few wallets"));

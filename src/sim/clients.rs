@@ -15,6 +15,7 @@ use super::judge::{Event, judge, judge_activity, judge_most};
 use super::model::{AccountModel, Broken, Model, must, overflows};
 use super::orders::{died, held_by};
 use super::partners::refusal_by_rules;
+use super::returns::{Asked, unreturnable};
 use crate::ledger::decision::{Decision, Refusal};
 
 /// What is known about a command that clients sent.
@@ -243,13 +244,23 @@ fn check_refusal(
             let (before, since) = events.split_at(since);
             before.last().is_some_and(|last| last.taken) || since.iter().any(|event| event.taken)
         }
-        (Refusal::AlreadyReversed, Action::Reverse { original }) => {
-            model.reversed.contains_key(&(request.partner.clone(), original.clone()))
+        (Refusal::AlreadyReversed, Action::Reverse { original, .. }) => {
+            model.is_gone(&(request.partner.clone(), original.clone()))
         }
-        (Refusal::OriginalUnknown, Action::Reverse { original } | Action::Review { original, .. }) => {
+        (Refusal::LineUnknown | Refusal::ReturnTooLarge, Action::Reverse { original, lines }) => {
+            let bought = model.posted(&request.partner, original);
+            bought.is_some_and(|bought| is_unreturnable(model, bought, lines, refusal))
+        }
+        (Refusal::ReturnHeld, Action::Reverse { original, lines }) => {
+            let key = (request.partner.clone(), original.clone());
+            let released = model.released.get(&key).and_then(|index| model.postings.get(*index));
+            let was_held = model.posted(&request.partner, original).is_some_and(|bought| held_by(bought).is_some());
+            was_held && !lines.is_empty() && released.is_none_or(|released| released.position >= begun.settled)
+        }
+        (Refusal::OriginalUnknown, Action::Reverse { original, .. } | Action::Review { original, .. }) => {
             model.posted(&request.partner, original).is_none_or(|posting| posting.position >= begun.settled)
         }
-        (Refusal::NotReversible, Action::Reverse { original }) => {
+        (Refusal::NotReversible, Action::Reverse { original, .. }) => {
             let of = (request.partner.clone(), original.clone());
             let posted = model.posted(&request.partner, original);
             model.publication_ids.contains_key(&of) || posted.is_some_and(|posting| !is_granted_accrual(posting))
@@ -291,6 +302,12 @@ fn check_refusal(
     let told = (difference, posted_at);
     must!(is_right, "{request:?} is not refused as {refusal:?} {told:?}; {begun:?}; posted: {posted:?}");
     Ok(verified)
+}
+
+/// Whether lines cannot come back for this reason: what is left only becomes less.
+fn is_unreturnable(model: &Model, bought: &Posting, lines: &[Asked], refusal: Refusal) -> bool {
+    let Action::Accrue { purchase, .. } = &bought.action else { return false };
+    unreturnable(purchase, &model.stands(bought).left, lines) == Some(refusal)
 }
 
 /// Refusals of what happens once, and of identifiers.

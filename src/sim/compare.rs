@@ -72,6 +72,14 @@ pub fn account(
     let is_same = held.iter().map(|(key, one)| (key, one)).eq(&model.held);
     must!(is_same, "of account {id} is held {:?}, not {held:?}", model.held);
     asides(found, model, dictionary)?;
+    let owed: Vec<(usize, i64)> = found
+        .profile
+        .iter()
+        .flat_map(|profile| &profile.owed)
+        .map(|(wallet, units)| (usize::from(wallet.0), *units))
+        .collect();
+    let is_same = owed.iter().map(|(wallet, units)| (wallet, units)).eq(&model.owed);
+    must!(is_same, "account {id} owes {:?}, not {owed:?}", model.owed);
     counters(found, model, dictionary, ring, late_limit_days)
 }
 

@@ -12,17 +12,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::asked::{intern, kind_of, member_of, operation_of};
+use super::asked::{intern, kind_of, lines_of, member_of, operation_of};
 use super::facts::{Action, Request};
 use super::machine::{Machine, Message, Trouble};
 use crate::ids::{Claim, IdEntry, IdKey};
 use crate::journal::Journal;
 use crate::journal::record::{Entry, Record, decode};
-use crate::ledger::command::{AuthorizationOf, Capture, Command, CommandKind, Granted, Reversal};
+use crate::journal::returned::undone;
+use crate::journal::walk::Located;
+use crate::ledger::command::{AuthorizationOf, Capture, Command, CommandKind, Granted, Part, Reversal};
 use crate::ledger::decision::{Decision, LotKey, Refusal};
 use crate::ledger::operator::{HeldOriginal, OperatorOrder, Restoration};
 use crate::ledger::state::{account_hash, shard_of};
-use crate::ledger::types::{IdentifierKey, Position, ShardId, TimestampNs, Units};
+use crate::ledger::types::{IdentifierKey, Position, Seq, ShardId, TimestampNs, Units};
 use crate::recovery::ids_of;
 use crate::shard::job::{AccountJob, AccountView, ClaimedIds, CommandJob, CommandOutcome, Job, QuoteJob};
 
@@ -256,7 +258,7 @@ impl Edge {
             }
             Stage::Begin => claim_transaction(machine, number, call),
             Stage::Claimed(transaction) => match &call.request.action {
-                Action::Reverse { original }
+                Action::Reverse { original, .. }
                 | Action::Review { original, .. }
                 | Action::Capture { original, .. }
                 | Action::Void { original } => {
@@ -455,10 +457,12 @@ fn find_dead(
 /// What is asked about a record that was found.
 fn about(action: &Action, position: Position, found: Found) -> Result<CommandKind, Trouble> {
     match (action, found) {
-        (Action::Reverse { original }, Found::Accrual(granted)) => Ok(CommandKind::Reverse(Reversal {
+        // What of it is taken back is found out once the original is claimed.
+        (Action::Reverse { original, lines }, Found::Accrual(granted)) => Ok(CommandKind::Reverse(Reversal {
             original_transaction_id: original.clone(),
             original_position: position,
             original: *granted,
+            part: Part::asked(lines_of(lines)),
         })),
         (Action::Review { original, releases, note }, Found::Held(granted)) => {
             let held = HeldOriginal { transaction_id: original.clone(), position, granted: *granted };
@@ -560,7 +564,12 @@ fn claim_subject(
         return Ok(hand_over(machine, number, call, ids, *command));
     }
     let index = &machine.shared.ids;
-    match claim(machine, ids.subject)? {
+    let claimed = match &command.kind {
+        // What was taken back in part can be claimed again.
+        CommandKind::Reverse(_) => index.claim_again(ids.subject),
+        _ => claim(machine, ids.subject)?,
+    };
+    match claimed {
         Claim::TooMany => {
             index.release(transaction);
             Ok(refused(Refusal::Overloaded))
@@ -569,7 +578,6 @@ fn claim_subject(
             index.release(transaction);
             Ok(refused(match (&command.kind, &call.request.action) {
                 (CommandKind::Accrue(_), _) => Refusal::ReceiptAlreadyEarned,
-                (CommandKind::Reverse(_), _) => Refusal::AlreadyReversed,
                 (CommandKind::Link(_), _) => Refusal::IdentifierTaken,
                 (_, Action::Restore { .. }) => Refusal::AlreadyRestored,
                 (_, Action::Review { .. }) => Refusal::AlreadyReviewed,
@@ -584,7 +592,40 @@ fn claim_subject(
             }
             Ok(if index.wait(ids.subject, waiter(machine, number)) { Next::Waits } else { Next::Again })
         }
-        Claim::Granted => Ok(hand_over(machine, number, call, ids, *command)),
+        Claim::Granted => match undo(machine, *command, ids.subject)? {
+            Ok(command) => {
+                let ids = ids_of(&machine.hasher, &machine.dictionary, &command);
+                Ok(hand_over(machine, number, call, ids, command))
+            }
+            Err(refusal) => {
+                ids.claims().for_each(|key| machine.shared.ids.release(key));
+                Ok(refused(refusal))
+            }
+        },
+    }
+}
+
+/// Completes a reversal whose original is claimed: what of it still stands, and what of that is taken back.
+fn undo(machine: &Machine, mut command: Command, subject: IdKey) -> Result<Result<Command, Refusal>, Trouble> {
+    let CommandKind::Reverse(reversal) = &mut command.kind else { return Ok(Ok(command)) };
+    let last = machine.shared.ids.lookup(subject).map_err(|error| machine.judge(&error))?;
+    let (position, last) = (reversal.original_position, last.map(|entry| entry.position));
+    let (shard, record) = read_record(machine, position)?;
+    let original = Located { position, shard, seq: Seq(0), record };
+    let version = original.entry().map(|entry| entry.decision.program);
+    let program = version.and_then(|version| machine.programs.get(version).cloned());
+    let Some(program) = program else {
+        return Err(Trouble::Broken(format!("a version judged the accrual at {position}")));
+    };
+    let asked: Vec<_> = reversal.asked_lines().collect();
+    let undone = undone(&*machine.journal, &machine.dictionary, (&original, &*program), last, &asked);
+    match undone.map_err(|error| machine.judge(&error))? {
+        Some(Ok((original, part))) => {
+            (reversal.original, reversal.part) = (original, part);
+            Ok(Ok(command))
+        }
+        Some(Err(wrong)) => Ok(Err(wrong.refusal)),
+        None => Err(Trouble::Broken(format!("the record at {position} is a granted accrual"))),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::holds::{AsideChange, AsideName};
 use super::lots::{LotMove, LotName};
+use super::returns::Asked;
 use super::ring::{Identifier, Ring, counter_name};
 use super::told::action_of;
 use crate::codec::DecodeError;
@@ -61,10 +62,12 @@ pub enum Action {
         /// The purchase.
         purchase: Purchase,
     },
-    /// Take an accrual back.
+    /// Take an accrual back, or a part of it.
     Reverse {
         /// The transaction id of the accrual.
         original: Name,
+        /// What comes back of which lines; none for whatever is left.
+        lines: Vec<Asked>,
     },
     /// Burn units.
     Redeem {
@@ -334,8 +337,8 @@ impl Request {
             (Action::Accrue { purchase, .. }, Action::Accrue { purchase: theirs, .. }) => {
                 purchase.first_difference(theirs)
             }
-            (Action::Reverse { original }, Action::Reverse { original: theirs }) => {
-                (original != theirs).then(|| "original_transaction_id".to_owned())
+            (Action::Reverse { original, lines }, Action::Reverse { original: theirs, lines: their_lines }) => {
+                first(&[("original_transaction_id", original == theirs), ("lines", lines == their_lines)])
             }
             (
                 Action::Link { identifier, links, .. },
@@ -454,6 +457,8 @@ pub struct Verdict {
     pub ended: Vec<AsideName>,
     /// What became of an authorization.
     pub aside: Option<(AsideName, AsideChange)>,
+    /// What the account owes more in the wallet, or less.
+    pub owed: i64,
     /// Name, period and change; the name of a member's has the member behind it.
     pub counters: Vec<(Name, i32, i64)>,
     /// The account is opened.
@@ -551,6 +556,7 @@ impl Verdict {
                 };
                 (words(own.name()), change)
             }),
+            owed: decision.effects.owed.map_or(0, |(_, delta)| delta),
             counters: counters
                 .map(|change| {
                     let counter = counter_name(&name(change.counter), &ring.member(change.member));

@@ -250,11 +250,17 @@ fn finish(
     lot.is_held = held_by.is_some();
     verdict.held = held_by.map(|cap| (event.partner.into(), event.transaction_id.into(), Some(cap)));
     let gained = if lot.is_alive(posted_at) { granted } else { 0 };
+    let owed = account.owed.get(&rules.earn_wallet).copied().unwrap_or(0);
+    let collected = if lot.is_held { 0 } else { owed.min(gained) };
     if granted > 0 {
-        verdict.lots.push(LotMove::new(lot, Movement::Grant, granted));
+        verdict.lots.push(LotMove::new(lot.clone(), Movement::Grant, granted));
+    }
+    if collected > 0 {
+        verdict.lots.push(LotMove::new(lot, Movement::Reverse, -collected));
+        verdict.owed = -collected;
     }
     extend(account, &mut verdict.lots, rules, event.date(), posted_at, event.issuers);
-    verdict.balance_after = account.balance(rules.earn_wallet, posted_at) + gained;
+    verdict.balance_after = account.balance(rules.earn_wallet, posted_at) + gained - collected;
     let own = variants_of(&rules.experiments, event.account_id);
     verdict.variants = own.into_iter().map(|variant| u8::try_from(variant).unwrap_or(u8::MAX)).collect();
     Ok(verdict)
@@ -409,6 +415,10 @@ pub fn basket_units(
         return (exact.map(whole).sum(), 0);
     }
     let sum = remainder + exact.sum::<i128>();
+    if sum < 0 {
+        // What came back took more along than rounding had left over.
+        return (0, sum);
+    }
     (whole(sum), if rules.rounding == RoundingRule::Carry { sum % one } else { 0 })
 }
 
@@ -568,6 +578,7 @@ mod tests {
             pending_days: 0,
             expiry: ExpiryRule::Never,
             budgets: vec![],
+            when_spent: crate::sim::rules::SpentRule::Refuse,
             partners: Vec::new(),
             late_limit_days: 30,
             future_skew_seconds: 60,

@@ -8,7 +8,7 @@
 //!
 //! [`machine`] is the ledger, [`edge`] the service's protocol in small, [`traffic`] what clients ask, [`clients`] what
 //! they hold the ledger to, [`model`], [`orders`], [`judge`], [`bounds`], [`rooms`], [`shares`], [`ladder`], [`lots`],
-//! [`freezes`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and [`steps`] the scheduler.
+//! [`freezes`], [`returns`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and [`steps`] the scheduler.
 //!
 //! What must stay true: a run depends on its seed and options alone: no clock, thread, address or hash order; a failure
 //! names the seed that shows it again.
@@ -34,6 +34,7 @@ pub mod orders;
 pub mod partners;
 pub mod questions;
 pub mod reached;
+pub mod returns;
 pub mod rewards;
 pub mod ring;
 pub mod rooms;

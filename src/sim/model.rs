@@ -13,12 +13,13 @@ use super::facts::{Action, Name, Posting, ReceiptName, Verdict};
 use super::freezes::{FreezeList, Frozen, expect_frozen};
 use super::holds::{Aside, AsideName, Endings};
 use super::judge::{Event, judge, judge_activity, judge_most, last_day_of, local_date};
-use super::lots::{Issuers, LotMove, LotName, expired, extend, take, take_own};
-use super::orders::{Links, give_back};
+use super::lots::{Issuers, LotMove, LotName, expired, extend, take};
+use super::orders::Links;
 use super::partners::{SidesModel, refusal_by_rules};
+use super::returns::Stands;
 use super::ring::{Identifier, Ring};
 use super::rooms::Rooms;
-use super::rules::{CellBound, Rules};
+use super::rules::{CellBound, Rules, SpentRule};
 use crate::journal::record::PreviousRecord;
 use crate::ledger::decision::{Movement, Refusal};
 
@@ -57,6 +58,8 @@ pub struct AccountModel {
     pub held: BTreeMap<(Name, Name), (Name, LotName, i64, i64)>,
     /// What is set aside, by partner and id.
     pub aside: BTreeMap<AsideName, Aside>,
+    /// What it owes to later earnings, by wallet.
+    pub owed: BTreeMap<usize, i64>,
     /// What its last basket left over, and under which version, in the model's parts.
     pub remainder: Option<(u32, i128)>,
     /// By wallet.
@@ -148,8 +151,10 @@ pub struct Model {
     pub publication_ids: BTreeMap<(Name, Name), u64>,
     /// What happened to each receipt, in order.
     pub receipts: BTreeMap<ReceiptName, Vec<ReceiptEvent>>,
-    /// Transactions that were taken back, by partner and id: the place in `postings` of the reversal or rejection.
+    /// Transactions that were taken back, by partner and id: the place in `postings` of the rejection or the last reversal.
     pub reversed: BTreeMap<(Name, Name), usize>,
+    /// What stands of accruals of which something was taken back.
+    pub returned: BTreeMap<(Name, Name), Stands>,
     /// Transactions whose units were released.
     pub released: BTreeMap<(Name, Name), usize>,
     /// What came back, by partner and the position of the record that had posted the death.
@@ -289,6 +294,7 @@ impl Model {
             posting.verdict
         );
         self.draw(&posting)?;
+        self.note_part(&posting)?;
         self.note_receipt(&posting)?;
         self.apply(&posting, left);
         let index = self.postings.len();
@@ -304,7 +310,14 @@ impl Model {
         Ok(())
     }
 
+    /// What a command comes to, with the balance as it is shown.
     fn expect(&self, posting: &Posting) -> Result<Verdict, Broken> {
+        let verdict = self.expect_unshown(posting)?;
+        let rules = self.versions.get(verdict.program as usize - 1).map(|(_, rules)| rules);
+        Ok(shown(rules, self.account(&posting.account), verdict))
+    }
+
+    fn expect_unshown(&self, posting: &Posting) -> Result<Verdict, Broken> {
         let unopened = AccountModel::default();
         let before = self.account(&posting.account);
         let account = &before.unwrap_or(&unopened).with_places(posting.posted_at);
@@ -349,7 +362,7 @@ impl Model {
         };
         match &posting.action {
             Action::Accrue { .. } | Action::Act { .. } => self.expect_grant(posting, &event),
-            Action::Reverse { original } => self.expect_reversal(posting, &event, original),
+            Action::Reverse { original, lines } => self.expect_reversal(posting, &event, (original, lines)),
             Action::Review { original, releases, .. } => {
                 self.expect_review(posting, &event, plain, (original, *releases))
             }
@@ -478,49 +491,6 @@ impl Model {
         Ok(verdict)
     }
 
-    /// A reversal gives everything back, but for what has died.
-    fn expect_reversal(&self, posting: &Posting, event: &Event<'_>, original: &Name) -> Result<Verdict, Broken> {
-        let Some(accrual) = self.posted(&posting.partner, original) else {
-            return Err(format!("the original of position {} was posted before", posting.position));
-        };
-        let undone = &accrual.verdict;
-        must!(
-            matches!(accrual.action, Action::Accrue { .. }) && undone.refusal.is_none(),
-            "the original of position {} is a granted accrual",
-            posting.position
-        );
-        let once = !self.reversed.contains_key(&(posting.partner.clone(), original.clone()));
-        must!(once, "the accrual {original} of {} is taken back once", posting.partner);
-        must!(accrual.account == posting.account, "the reversal at {} is of the same account", posting.position);
-        must!(accrual.frame < posting.frame, "an accrual is durable before it is taken back");
-        let Event { rules, version, account, posted_at, .. } = *event;
-        let mut granted = undone.lots.iter().find(|change| change.is(Movement::Grant)).cloned();
-        let key = (posting.partner.clone(), original.clone());
-        let is_held = account.held.contains_key(&key);
-        if let Some(granted) = granted.as_mut().filter(|_| !is_held) {
-            granted.lot.is_held = false;
-        }
-        let granted = granted.as_ref();
-        let wallet = granted.map_or(rules.earn_wallet, |change| change.lot.wallet);
-        let balance = account.balance(wallet, posted_at);
-        let mut verdict = Verdict { program: version, wallet, balance_after: balance, ..Verdict::default() };
-        let mut lots = expired(account, posted_at, &self.issuers);
-        if let Some(granted) = granted {
-            let mut missing = take_own(account, &mut lots, granted, posted_at);
-            // What has died of it is gone already.
-            let gone = if granted.lot.is_alive(posted_at) { 0 } else { std::mem::take(&mut missing) };
-            if take(account, &mut lots, wallet, missing, Movement::Reverse, posted_at, &self.issuers) > 0 {
-                return Ok(Verdict { refusal: Some(Refusal::InsufficientBalance), ..verdict });
-            }
-            verdict.granted = gone - granted.units;
-        }
-        give_back(undone, &mut verdict);
-        verdict.held = is_held.then_some((key.0, key.1, None));
-        verdict.balance_after += verdict.granted;
-        verdict.lots = lots;
-        Ok(verdict)
-    }
-
     /// The sum of all uses in any part of the journal that a crash could leave never exceeds the limit that the newest
     /// of them was judged by.
     ///
@@ -586,7 +556,11 @@ impl Model {
         // A rejection leaves the receipt used.
         let (receipt, taken) = match &posting.action {
             Action::Accrue { purchase, .. } => (purchase.receipt(&posting.partner), true),
-            Action::Reverse { original } => {
+            // A part leaves it used.
+            Action::Reverse { original, .. } if !self.is_gone(&(posting.partner.clone(), original.clone())) => {
+                return Ok(());
+            }
+            Action::Reverse { original, .. } => {
                 let original = self.posted(&posting.partner, original).map(|accrual| &accrual.action);
                 let Some(Action::Accrue { purchase, .. }) = original else {
                     return Err("a reversal has an accrual".to_owned());
@@ -661,6 +635,11 @@ impl Model {
             }
         }
         account.change_aside(verdict);
+        if verdict.owed != 0 {
+            let owed = account.owed.entry(verdict.wallet).or_default();
+            *owed += verdict.owed;
+            account.owed.retain(|_, owed| *owed != 0);
+        }
         for (segment, joined) in &verdict.segments {
             if *joined {
                 account.segments.insert(segment.clone());
@@ -681,4 +660,14 @@ impl Model {
         }
         self.accounts.entry(posting.account.clone()).or_default().push(account);
     }
+}
+
+/// A verdict with its balance as the rules have it shown: less what is owed, or not.
+#[must_use]
+pub fn shown(rules: Option<&Rules>, account: Option<&AccountModel>, verdict: Verdict) -> Verdict {
+    if rules.is_none_or(|rules| rules.when_spent != SpentRule::Negative) {
+        return verdict;
+    }
+    let owed = account.and_then(|account| account.owed.get(&verdict.wallet)).copied().unwrap_or(0);
+    Verdict { balance_after: verdict.balance_after - owed - verdict.owed, ..verdict }
 }

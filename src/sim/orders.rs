@@ -159,7 +159,7 @@ impl Model {
     pub(super) fn note_orders(&mut self, posting: &Posting, index: usize) {
         let key = |original: &Name| (posting.partner.clone(), original.clone());
         match &posting.action {
-            Action::Reverse { original } | Action::Review { original, releases: false, .. } => {
+            Action::Reverse { original, .. } | Action::Review { original, releases: false, .. } => {
                 self.reversed.insert(key(original), index);
             }
             Action::Review { original, .. } => {

@@ -13,7 +13,7 @@ use super::compare;
 use super::facts::{Action, Name, Verdict, uses_of};
 use super::judge::{Event, judge, judge_activity, judge_most};
 use super::life::Life;
-use super::model::{AccountModel, Broken, Model, must};
+use super::model::{AccountModel, Broken, Model, must, shown};
 use super::partners::refusal_by_rules;
 use super::rooms::Rooms;
 use super::watch::{Glance, limit_of};
@@ -180,7 +180,9 @@ impl Question {
             expected.ended = ended.into_iter().map(|(name, _)| name.clone()).collect();
             expected.opens_account = !is_open;
             expected.left = None;
-            if expected.balance_after <= balance_max && expected == found {
+            let fits = expected.balance_after <= balance_max;
+            let expected = shown(Some(rules), Some(account), expected);
+            if fits && expected == found {
                 clients.show(&self.account, *seq);
                 return Ok(());
             }

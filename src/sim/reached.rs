@@ -37,11 +37,18 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
     if posting.named_by.is_some() {
         report.reach("an account was named by an identifier");
     }
+    if verdict.owed < 0 {
+        report.reach("a debt was collected");
+    }
+    if verdict.balance_after < 0 {
+        report.reach("a balance below zero was shown");
+    }
     note_reviews(report, posting, model);
     note_asides(report, verdict);
     if posting.action == Action::Expire && !verdict.ended.is_empty() {
         report.reach("a sweep posted the end of an authorization");
     }
+    note_returns(report, posting, model);
     note_caps(report, verdict, model);
     note_terms(report, posting, model);
     note_rewards(report, posting, model);
@@ -73,6 +80,34 @@ fn kind_of(action: &Action) -> &'static str {
     }
 }
 
+/// Counts what a record shows of parts that come back.
+fn note_returns(report: &mut SimReport, posting: &Posting, model: &Model) {
+    let (Action::Reverse { original, lines }, None) = (&posting.action, posting.verdict.refusal) else { return };
+    let Some(bought) = model.posted(&posting.partner, original) else { return };
+    let Ok(part) = model.part_of(bought, lines) else { return };
+    let is_further = model.returned.contains_key(&(posting.partner.clone(), original.clone()));
+    if !lines.is_empty() {
+        report.reach("a line was returned");
+    }
+    if is_further && part.after.is_gone {
+        report.reach("everything came back in pieces");
+    }
+    if !part.after.is_gone {
+        let has_clips = bought.verdict.clips.iter().any(|(_, _, units)| *units > 0);
+        report.reach(match (has_clips, bought.verdict.over_velocity.is_some()) {
+            (true, _) => "a clipped basket was returned in part",
+            (false, true) => "a denied basket was returned in part",
+            (false, false) => "a basket was returned in part",
+        });
+    }
+    if posting.decision.effects.remainder.is_some() {
+        report.reach("what was carried came back");
+    }
+    if posting.verdict.owed > 0 {
+        report.reach("a return left a debt");
+    }
+}
+
 /// Counts what a record shows of what is held.
 fn note_reviews(report: &mut SimReport, posting: &Posting, model: &Model) {
     let verdict = &posting.verdict;
@@ -81,14 +116,16 @@ fn note_reviews(report: &mut SimReport, posting: &Posting, model: &Model) {
         report.reach(if of_activity { "an activity was held" } else { "a basket was held" });
     }
     match &posting.action {
-        Action::Reverse { original } if verdict.held.is_some() => {
+        Action::Reverse { original, .. } if verdict.held.is_some() => {
             report.reach("a reversal ended a hold");
             let posted = model.posted(&posting.partner, original);
             if posted.is_some_and(|posted| posted.uses.iter().any(|taken| taken.used > 0)) {
                 report.reach("a reversal of what was held gave room back");
             }
         }
-        Action::Reverse { original } if model.released.contains_key(&(posting.partner.clone(), original.clone())) => {
+        Action::Reverse { original, .. }
+            if model.released.contains_key(&(posting.partner.clone(), original.clone())) =>
+        {
             report.reach("what was released was reversed");
         }
         Action::Review { releases: true, .. } if verdict.lots.is_empty() => {
@@ -128,7 +165,7 @@ fn note_rewards(report: &mut SimReport, posting: &Posting, model: &Model) {
     if moves(Movement::Expire) > 0 && posting.action != Action::Expire {
         report.reach("a command posted what had died");
     }
-    if let (Action::Reverse { original }, true) = (&posting.action, is_granted) {
+    if let (Action::Reverse { original, .. }, true) = (&posting.action, is_granted) {
         let undone = model.posted(&posting.partner, original).map_or(0, |accrual| accrual.verdict.granted);
         if verdict.granted != -undone {
             report.reach("a reversal took nothing for what had died");
@@ -243,7 +280,7 @@ fn note_terms(report: &mut SimReport, posting: &Posting, model: &Model) {
     if verdict.lots.iter().any(|change| change.is(Movement::Extend)) {
         report.reach("the death of units was put off");
     }
-    if let Action::Reverse { original } = &posting.action
+    if let Action::Reverse { original, .. } = &posting.action
         && let Some(accrual) = model.posted(&posting.partner, original)
         && let Some(granted) = accrual.verdict.lots.iter().find(|change| change.is(Movement::Grant))
         && granted.lot.is_extended

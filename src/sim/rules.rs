@@ -190,6 +190,17 @@ pub struct CellBound {
     pub kept_days: i64,
 }
 
+/// What becomes of a return of units that were spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpentRule {
+    /// It is refused.
+    Refuse,
+    /// What is lacking is owed.
+    Debt,
+    /// The same, and shown as less than nothing.
+    Negative,
+}
+
 /// How a sum is rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoundingRule {
@@ -244,6 +255,8 @@ pub struct Rules {
     pub expiry: ExpiryRule,
     /// Budgets in the order of the file.
     pub budgets: Vec<BudgetRule>,
+    /// What becomes of a return of units that were spent.
+    pub when_spent: SpentRule,
     /// Partners in the order of the file; none where whoever asks is one.
     pub partners: Vec<PartnerRule>,
     /// How old a receipt may be, in days.
@@ -306,6 +319,7 @@ impl Rules {
             pending_days,
             expiry,
             budgets: draw_budgets(dice, today),
+            when_spent: *dice.pick(&[SpentRule::Refuse, SpentRule::Debt, SpentRule::Negative]),
             late_limit_days,
             future_skew_seconds: dice.number(0..600),
             partners: draw_partners(dice, today),
@@ -372,6 +386,11 @@ impl Rules {
             writeln!(out, "pending_days = {}", self.pending_days)?;
         }
         self.expiry.write(out)?;
+        match self.when_spent {
+            SpentRule::Refuse => {}
+            SpentRule::Debt => writeln!(out, "[refunds]\nwhen_spent = \"debt\"")?,
+            SpentRule::Negative => writeln!(out, "[refunds]\nwhen_spent = \"negative\"")?,
+        }
         for (index, rule) in self.line_rules.iter().enumerate() {
             write_line_rule(out, index, rule)?;
         }

@@ -16,7 +16,10 @@ pub(super) fn action_of(kind: &CommandKind, account: &Name, dictionary: &Diction
         CommandKind::Accrue(basket) => {
             Action::Accrue { account: account.clone(), purchase: purchase_of(basket, dictionary) }
         }
-        CommandKind::Reverse(reversal) => Action::Reverse { original: reversal.original_transaction_id.clone() },
+        CommandKind::Reverse(reversal) => Action::Reverse {
+            original: reversal.original_transaction_id.clone(),
+            lines: reversal.asked_lines().map(|line| (line.line, line.quantity, line.amount_minor)).collect(),
+        },
         CommandKind::Redeem(redemption) => Action::Redeem {
             account: account.clone(),
             wallet: usize::from(redemption.wallet.0),

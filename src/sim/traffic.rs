@@ -5,6 +5,7 @@
 use super::dice::Dice;
 use super::facts::{Action, Name, Purchase, PurchaseLine, Request};
 use super::lots::{LotName, NEVER};
+use super::returns::Asked;
 use super::rewards::{ACTIVITIES, SEGMENTS};
 use super::ring::{Identifier, MEMBERS, identifiers};
 use super::rules::{BRANDS, CATEGORIES, DEPARTMENTS};
@@ -275,11 +276,21 @@ impl Traffic {
         Action::Enrol { account: self.account(dice), joins, leaves }
     }
 
-    /// The reversal of something under a new id.
+    /// The reversal of something under a new id, or of a part of it; after a reversal mostly of what it has left.
     pub fn reversal(&mut self, dice: &mut Dice, of: &Request) -> Request {
-        let original = if dice.percent(3) { "never-seen".into() } else { of.transaction_id.clone() };
         let transaction_id = self.fresh_id(dice);
-        Request::new(of.partner.clone(), transaction_id, Action::Reverse { original })
+        let (original, lines) = match &of.action {
+            _ if dice.percent(3) => ("never-seen".into(), Vec::new()),
+            Action::Accrue { purchase, .. } if dice.percent(65) => {
+                (of.transaction_id.clone(), returned(dice, purchase))
+            }
+            Action::Reverse { original, lines } if dice.percent(80) => {
+                let lines = if dice.percent(50) { lines.clone() } else { Vec::new() };
+                (original.clone(), lines)
+            }
+            _ => (of.transaction_id.clone(), Vec::new()),
+        };
+        Request::new(of.partner.clone(), transaction_id, Action::Reverse { original, lines })
     }
 
     /// The receipt of an earlier accrual presented once more under a new id, mostly by another account.
@@ -304,7 +315,12 @@ impl Traffic {
             return changed;
         }
         match &mut changed.action {
-            Action::Reverse { original } => {
+            Action::Reverse { lines, .. } if dice.percent(40) => match lines.first_mut() {
+                Some((_, 0, amount)) => *amount += 1,
+                Some((_, quantity, _)) => *quantity += 1,
+                None => lines.push((0, 1, 0)),
+            },
+            Action::Reverse { original, .. } => {
                 *original = if dice.percent(50) { "another".into() } else { self.fresh_id(dice) };
             }
             Action::Accrue { account, purchase } => match dice.below(9) {
@@ -369,7 +385,8 @@ impl Traffic {
         }
         if dice.percent(10) {
             let original = of.transaction_id.clone();
-            (changed.action, changed.named_by, changed.member) = (Action::Reverse { original }, None, Name::default());
+            let action = Action::Reverse { original, lines: Vec::new() };
+            (changed.action, changed.named_by, changed.member) = (action, None, Name::default());
         }
         if changed.named_by.is_some()
             && let Some(account) = changed.action.account_mut()
@@ -423,4 +440,24 @@ fn lots(dice: &mut Dice, partner: &Name, now: i64) -> Vec<(LotName, i64)> {
     lots.sort();
     lots.dedup_by(|(later, _), (earlier, _)| later == earlier);
     lots
+}
+/// Some lines of a purchase, some of it or all; now and then more than there is.
+fn returned(dice: &mut Dice, purchase: &Purchase) -> Vec<Asked> {
+    let mut lines = Vec::new();
+    for (line, place) in purchase.lines.iter().zip(0..) {
+        if !dice.percent(40) {
+            continue;
+        }
+        let beyond = i64::from(dice.percent(4));
+        let some = |most: i64, dice: &mut Dice| if dice.percent(40) { most } else { dice.number(1..most.max(1) + 1) };
+        match (line.quantity, line.amount_minor) {
+            (0, 0) => {}
+            (0, amount) => lines.push((place, 0, some(amount, dice) + beyond)),
+            (quantity, _) => lines.push((place, some(quantity, dice) + beyond, 0)),
+        }
+    }
+    if dice.percent(2) {
+        lines.push((u32::try_from(purchase.lines.len()).expect("a basket is bounded"), 1, 0));
+    }
+    lines
 }

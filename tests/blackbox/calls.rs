@@ -19,7 +19,7 @@ pub fn basket(receipt_number: &str, receipt_time: Timestamp, amount_minor: i64) 
         receipt_number: receipt_number.to_owned(),
         receipt_time: Some(receipt_time),
         currency_code: "EUR".to_owned(),
-        lines: vec![wire::Line { sku: "espresso".to_owned(), quantity: 1, amount_minor, ..wire::Line::default() }],
+        lines: vec![wire::Line { sku: "espresso".to_owned(), quantity: 2, amount_minor, ..wire::Line::default() }],
         ..wire::Basket::default()
     }
 }
@@ -58,7 +58,14 @@ pub fn reversal(transaction_id: &str, original_transaction_id: &str) -> wire::Re
         transaction_id: transaction_id.to_owned(),
         original_transaction_id: original_transaction_id.to_owned(),
         posting_time: None,
+        lines: Vec::new(),
     }
+}
+
+/// The reversal of one piece of an accrual's first line.
+pub fn reversal_of_a_piece(transaction_id: &str, original_transaction_id: &str) -> wire::ReverseRequest {
+    let piece = wire::ReturnedLine { line_index: 0, quantity: 1, amount_minor: 0 };
+    wire::ReverseRequest { lines: vec![piece], ..reversal(transaction_id, original_transaction_id) }
 }
 
 /// An accrual as a command of a stream.

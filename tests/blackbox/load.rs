@@ -11,7 +11,7 @@ use tallystick::service::wire;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use super::calls::{accrual, accrue, asks_for_a_retry, id_of, reversal, reverse};
+use super::calls::{accrual, accrue, asks_for_a_retry, id_of, reversal, reversal_of_a_piece, reverse};
 use super::oracle::{Oracle, send};
 use super::{Clients, Random, Server};
 
@@ -199,7 +199,11 @@ impl Caller {
     }
 
     fn new_reversal_of(&self, original_id: &str, account_id: &str) -> wire::Command {
-        let command = reverse(reversal(&self.new_id("return"), original_id));
+        let id = self.new_id("return");
+        // Baskets are of two pieces: half of the returns are of one of them.
+        let is_part = id.bytes().last().is_some_and(|last| last % 2 == 0);
+        let request = if is_part { reversal_of_a_piece(&id, original_id) } else { reversal(&id, original_id) };
+        let command = reverse(request);
         self.load.oracle.ask(self.load.round, account_id, &command);
         command
     }

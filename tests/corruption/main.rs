@@ -15,6 +15,7 @@ mod operator;
 mod order;
 mod partners;
 mod report;
+mod returns;
 mod rewards;
 mod windows;
 

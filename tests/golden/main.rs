@@ -18,6 +18,7 @@ mod partners;
 mod profiles;
 mod random;
 mod records;
+mod returns;
 mod samples;
 mod state;
 

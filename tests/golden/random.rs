@@ -4,6 +4,7 @@
 
 use proptest::prelude::*;
 
+use crate::returns::any_return;
 use crate::samples::{accrual_over_velocity, dictionary, encode, full_accrual, minimal_accrual, one_line_accrual};
 use crate::support::NOON;
 use tallystick::journal::record::{Entry, PreviousRecord, Record, decode};
@@ -331,7 +332,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_record_comes_back_as_it_was(entry in prop_oneof![any_later_entry(), any_accrual()]) {
+    fn any_record_comes_back_as_it_was(entry in prop_oneof![any_later_entry(), any_accrual(), any_return()]) {
         let record = Record::Entry(Box::new(entry));
         let bytes = encode(&record);
         let decoded = decode(&bytes, &dictionary());
@@ -341,7 +342,7 @@ proptest! {
 
     #[test]
     fn whatever_decodes_is_encoded_as_it_was(
-        entry in prop_oneof![any_later_entry(), any_accrual()], at in any::<prop::sample::Index>(), flip in 1..=255_u8,
+        entry in prop_oneof![any_later_entry(), any_accrual(), any_return()], at in any::<prop::sample::Index>(), flip in 1..=255_u8,
     ) {
         let mut bytes = encode(&Record::Entry(Box::new(entry)));
         let at = at.index(bytes.len());

@@ -252,6 +252,7 @@ pub fn reversal_of(original: &Entry) -> Entry {
                 original_transaction_id: original.command.transaction_id.as_str().into(),
                 original_position: Position(1_000_000_000),
                 original: granted,
+                part: None,
             }),
             ..Command::default()
         },
@@ -312,6 +313,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     .chain(crate::freezes::records())
     .chain(crate::partners::records())
     .chain(crate::holds::records())
+    .chain(crate::returns::records())
     .collect()
 }
 

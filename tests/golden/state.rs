@@ -68,6 +68,7 @@ fn entities() -> Vec<(&'static str, Entity)> {
     .chain(crate::movements::entities())
     .chain(crate::profiles::entities())
     .chain(crate::operator::entities())
+    .chain(crate::returns::entities())
     .chain(crate::freezes::entities())
     .chain(crate::partners::entities())
     .chain(crate::holds::entities())

@@ -16,4 +16,5 @@ mod process;
 mod programs;
 mod reads;
 mod redemptions;
+mod returns;
 mod scarcity;

@@ -10,14 +10,13 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Zoned, civil};
 use siphasher::sip::SipHasher13;
 use tallystick::ledger::decision::Refusal;
-use tallystick::ledger::program::{CalendarWindow, Stacking};
+use tallystick::ledger::program::CalendarWindow;
 use tallystick::ledger::types::TimestampNs;
 
 use crate::asides::Aside;
 use crate::lots::Chunk;
-use crate::rules::{
-    ACCOUNTS, BRANDS, CapWords, Counts, DEPARTMENTS, Rule, Rules, SEGMENTS, TRIAL, VARIANTS, When, Whose,
-};
+use crate::returns::Bought;
+use crate::rules::{ACCOUNTS, CapWords, Counts, DEPARTMENTS, Rules, SEGMENTS, TRIAL, VARIANTS, When, Whose};
 use crate::support::NS_PER_DAY;
 
 /// What became of a step, in the model's words and in the ledger's.
@@ -45,37 +44,39 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
-/// A purchase or an activity that was accepted.
+/// A purchase or an activity that was accepted, as far as it stands.
 #[derive(Clone, Debug)]
-struct Past {
-    account: usize,
-    is_basket: bool,
+pub struct Past {
+    pub account: usize,
+    pub is_basket: bool,
     at: Zoned,
-    granted: i64,
-    eligible: i64,
+    pub granted: i64,
+    pub eligible: i64,
     /// Which budgets were in force.
     drew_on: Vec<bool>,
-    bonuses: Vec<usize>,
+    pub bonuses: Vec<usize>,
     issuer: usize,
     /// The store of a basket.
     store: Option<usize>,
-    lot: Chunk,
-    taken_back: bool,
+    pub lot: Chunk,
+    pub taken_back: bool,
+    /// The lines of a basket, and how they were judged.
+    pub bought: Option<Bought>,
 }
 
 /// A whole number of parts, of which so many make one.
 #[derive(Clone, Copy, Debug)]
-struct Fraction(i128, i128);
+pub struct Fraction(pub i128, pub i128);
 
 impl Fraction {
-    const ZERO: Self = Self(0, 1);
+    pub const ZERO: Self = Self(0, 1);
 
-    fn whole(number: i64) -> Self {
+    pub fn whole(number: i64) -> Self {
         Self(i128::from(number), 1)
     }
 
     /// So many ten-thousandths.
-    fn bps(number: i64) -> Self {
+    pub fn bps(number: i64) -> Self {
         Self(i128::from(number), 10_000).reduced()
     }
 
@@ -87,11 +88,11 @@ impl Fraction {
         if a == 0 { self } else { Self(self.0 / a, self.1 / a) }
     }
 
-    fn times(self, other: Self) -> Self {
+    pub fn times(self, other: Self) -> Self {
         Self(self.0 * other.0, self.1 * other.1).reduced()
     }
 
-    fn plus(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         Self(self.0 * other.1 + other.0 * self.1, self.1 * other.1).reduced()
     }
 }
@@ -102,7 +103,7 @@ pub type LineWords = (usize, usize, i64, i64);
 pub struct Model<'a> {
     pub rules: &'a Rules,
     pub zone: TimeZone,
-    past: Vec<(usize, Past)>,
+    pub past: Vec<(usize, Past)>,
     pub chunks: Vec<Chunk>,
     /// Joined or left, in the order in which it happened.
     enrolled: Vec<(usize, usize, bool)>,
@@ -114,7 +115,9 @@ pub struct Model<'a> {
     /// Steps at which something was set aside, and until when.
     pub begun: Vec<(usize, i64)>,
     /// What rounding left over of each account's last basket.
-    left: BTreeMap<usize, Fraction>,
+    pub left: BTreeMap<usize, Fraction>,
+    /// What accounts owe to what they earn later.
+    pub owed: BTreeMap<usize, i64>,
 }
 
 impl<'a> Model<'a> {
@@ -131,6 +134,7 @@ impl<'a> Model<'a> {
             asides: Vec::new(),
             begun: Vec::new(),
             left: BTreeMap::new(),
+            owed: BTreeMap::new(),
         }
     }
 
@@ -220,36 +224,12 @@ impl<'a> Model<'a> {
         u8::try_from(self.rules.tiers.iter().filter(|(threshold, _)| spent >= *threshold).count()).expect("few")
     }
 
-    /// Units of a line, unrounded; `None` for a line that is excluded.
-    fn line(&self, line: LineWords, holds: &dyn Fn(&When) -> bool, tier: Fraction) -> Option<Fraction> {
-        let (department, brand, amount, quantity) = line;
-        let (department, brand) = (DEPARTMENTS[department], BRANDS[brand]);
-        if self.rules.excluded_department == Some(department) {
-            return None;
-        }
-        let matches = |rule: &&Rule| rule.value == if rule.by_brand { brand } else { department };
-        let matching: Vec<&Rule> = self.rules.lines.iter().filter(matches).filter(|rule| holds(&rule.when)).collect();
-        let is = |rule: &Rule, stacking| rule.fixed.is_none() && rule.stacking == stacking;
-        let earns = Fraction(i128::from(amount) * i128::from(self.rules.units), i128::from(self.rules.per_minor));
-        let alone = matching.iter().filter(|rule| is(rule, Stacking::Exclusive));
-        if let Some(alone) = alone.max_by_key(|rule| (rule.priority, rule.multiplier)) {
-            return Some(earns.times(Fraction::bps(alone.multiplier)).times(tier));
-        }
-        let best = matching.iter().filter(|rule| is(rule, Stacking::BestOf)).map(|rule| rule.multiplier).max();
-        let added = matching.iter().filter(|rule| is(rule, Stacking::Add)).map(|rule| rule.multiplier - 10_000);
-        let sum = best.unwrap_or(10_000) + added.sum::<i64>();
-        let mut total = earns.times(Fraction::bps(sum.max(0))).times(tier);
-        for rule in matching.iter().filter(|rule| is(rule, Stacking::Multiply)) {
-            total = total.times(Fraction::bps(rule.multiplier));
-        }
-        for (units, per_piece) in matching.iter().filter_map(|rule| rule.fixed) {
-            total = total.plus(Fraction::whole(units * if per_piece { quantity } else { 1 }));
-        }
-        Some(total)
-    }
-
-    fn rounded(&self, exact: Fraction) -> i64 {
+    pub fn rounded(&self, exact: Fraction) -> i64 {
         let Fraction(parts, one) = exact;
+        if parts < 0 {
+            // What came back took more along than rounding had left over.
+            return 0;
+        }
         let (whole, rest) = (parts / one, parts % one);
         let up = match self.rules.rounding {
             "floor" | "carry" => false,
@@ -311,18 +291,19 @@ impl<'a> Model<'a> {
         let multiplier = level.checked_sub(1).map(|index| self.rules.tiers[usize::from(index)].1);
         let tier = Fraction::bps(multiplier.unwrap_or(10_000));
         let holds = |when: &When| self.holds(when, account, partner, &local, eligible);
-        let exact: Vec<Fraction> = lines.iter().filter_map(|line| self.line(*line, &holds, tier)).collect();
+        let judged = lines.iter().map(|line| self.judge_line(*line, &holds)).collect();
         let carries = self.rules.rounding == "carry";
         let before = self.left.get(&account).filter(|_| carries).copied().unwrap_or(Fraction::ZERO);
-        let sum = exact.iter().fold(before, |sum, exact| sum.plus(*exact));
-        let by_lines =
-            if self.rules.per_line { exact.iter().map(|exact| self.rounded(*exact)).sum() } else { self.rounded(sum) };
+        let bought = Bought::new(lines, judged, tier, before);
+        let (by_lines, left) = self.units_of(&bought, eligible);
         let bonuses = self.bonuses(None, account, partner, &local, eligible);
         let earned = by_lines + bonuses.iter().map(|index| self.rules.bonuses[*index].units).sum::<i64>();
         let store = Some(store_of(lines));
-        let outcome = self.accept(step, account, partner, store, at, now, Asked { earned, eligible, bonuses });
+        let asked = Asked { earned, eligible, bonuses, bought: Some(bought) };
+        let outcome = self.accept(step, account, partner, store, at, now, asked);
         if let (true, Outcome::Granted { over_velocity: false, .. }) = (carries, &outcome) {
-            self.left.insert(account, sum.plus(Fraction::whole(-by_lines)));
+            self.left.insert(account, left);
+            self.note_left(left);
         }
         outcome
     }
@@ -338,7 +319,7 @@ impl<'a> Model<'a> {
     ) -> Outcome {
         let bonuses = self.bonuses(Some(kind), account, partner, &self.local(at), 0);
         let earned = bonuses.iter().map(|index| self.rules.bonuses[*index].units).sum();
-        let asked = Asked { earned, eligible: 0, bonuses };
+        let asked = Asked { earned, eligible: 0, bonuses, bought: None };
         self.accept(step, account, partner, None, at, now, asked)
     }
 
@@ -379,7 +360,7 @@ impl<'a> Model<'a> {
             return Outcome::Refused(Refusal::ReceiptTooOld);
         }
         let local = self.local(at);
-        let Asked { earned, eligible, mut bonuses } = asked;
+        let Asked { earned, eligible, mut bonuses, mut bought } = asked;
         let (is_basket, of) = (store.is_some(), Whom { account, partner, store });
         // What happened in no store is no store's.
         let bounding = |declines: bool| {
@@ -394,11 +375,12 @@ impl<'a> Model<'a> {
             bonuses.clear();
         }
         let mut granted = if over_velocity { 0 } else { earned };
-        let mut clips = Vec::new();
+        let (mut clips, mut rooms) = (Vec::new(), Vec::new());
         let mut bound = |granted: &mut i64, room: i64| {
             assert!(room >= 0, "no cap and no budget is ever exceeded");
             if *granted > room {
                 clips.push(*granted - room);
+                rooms.push(room);
                 *granted = room;
             }
         };
@@ -414,17 +396,23 @@ impl<'a> Model<'a> {
         }
         let lot = self.granted(account, partner, &local, granted);
         let gained = if lot.expires_at > now.0 { granted } else { 0 };
-        let balance = self.balance(account, now) + gained;
-        if balance > self.rules.balance_max {
+        let collected = gained.min(self.owed_by(account));
+        if self.balance(account, now) + gained - collected > self.rules.balance_max {
             return Outcome::Refused(Refusal::BalanceLimitExceeded);
         }
         let level = (!self.rules.tiers.is_empty())
             .then(|| (self.level(account, &local), self.spent(account, &local) + eligible));
         self.meet(account);
-        if granted > 0 {
-            self.chunks.push(lot);
+        if granted > collected {
+            self.chunks.push(Chunk { units: granted - collected, ..lot });
+        }
+        if collected > 0 {
+            *self.owed.entry(account).or_default() -= collected;
         }
         self.keep_alive(account, &local, now);
+        if let Some(bought) = &mut bought {
+            (bought.rooms, bought.is_denied) = (rooms, over_velocity);
+        }
         let past = Past {
             account,
             is_basket,
@@ -437,8 +425,10 @@ impl<'a> Model<'a> {
             store,
             lot,
             taken_back: false,
+            bought,
         };
         self.past.push((step, past));
+        let balance = self.shown(account, now);
         Outcome::Granted { earned, granted, over_velocity, clips, bonuses, level, balance }
     }
 
@@ -452,26 +442,6 @@ impl<'a> Model<'a> {
         self.standing(|_| true).map(|past| past.eligible).sum()
     }
 
-    /// Whether there is an accrual of that step which stands; if so, what comes of taking it back.
-    pub fn reverse(&mut self, original: usize, now: TimestampNs) -> Option<Outcome> {
-        let is_it = |(step, past): &&(usize, Past)| *step == original && past.is_basket && !past.taken_back;
-        let past = self.past.iter().find(is_it)?.1.clone();
-        let lives = past.lot.expires_at > now.0;
-        if lives && self.balance(past.account, now) - self.aside(past.account) < past.granted {
-            return Some(Outcome::Refused(Refusal::InsufficientBalance));
-        }
-        let missing = self.take_own(&past.lot, now);
-        // What has died of it is gone already.
-        let units = if lives { past.granted } else { past.granted - missing };
-        if lives {
-            self.take(past.account, missing, now, false);
-        }
-        for (_, standing) in self.past.iter_mut().filter(|(step, _)| *step == original) {
-            standing.taken_back = true;
-        }
-        Some(Outcome::Moved { units: -units, balance: self.balance(past.account, now) })
-    }
-
     pub fn redeem(&mut self, account: usize, units: i64, now: TimestampNs) -> Outcome {
         if !self.known.contains(&account) {
             return Outcome::Refused(Refusal::AccountUnknown);
@@ -482,7 +452,7 @@ impl<'a> Model<'a> {
         }
         self.take(account, units, now, true);
         self.keep_alive(account, &self.local(now), now);
-        Outcome::Moved { units: -units, balance: self.balance(account, now) }
+        Outcome::Moved { units: -units, balance: self.shown(account, now) }
     }
 
     /// Joins and leaves, each list ascending.
@@ -506,8 +476,7 @@ impl<'a> Model<'a> {
 
     pub fn load(&mut self, account: usize, lots: &[(usize, i64, i64)], now: TimestampNs) -> Outcome {
         let alive = lots.iter().filter(|(_, expires_at, _)| *expires_at > now.0).map(|(_, _, units)| units);
-        let balance = self.balance(account, now) + alive.sum::<i64>();
-        if balance > self.rules.balance_max {
+        if self.balance(account, now) + alive.sum::<i64>() > self.rules.balance_max {
             return Outcome::Refused(Refusal::BalanceLimitExceeded);
         }
         self.meet(account);
@@ -520,6 +489,7 @@ impl<'a> Model<'a> {
             units: *units,
         };
         self.chunks.extend(lots.iter().map(chunk));
+        let balance = self.shown(account, now);
         Outcome::Moved { units: lots.iter().map(|(_, _, units)| units).sum(), balance }
     }
 
@@ -555,6 +525,7 @@ struct Asked {
     earned: i64,
     eligible: i64,
     bonuses: Vec<usize>,
+    bought: Option<Bought>,
 }
 
 /// What something counts for in a cap: whether it is a basket, units, and the eligible amount.

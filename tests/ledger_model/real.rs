@@ -7,13 +7,15 @@ use std::collections::BTreeSet;
 use tallystick::cells::Cells;
 use tallystick::ledger::account::Account;
 use tallystick::ledger::command::{
-    Activity, AuthorizationOf, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Redemption, Reversal,
+    Activity, AuthorizationOf, Basket, Command, CommandKind, Enrolment, Granted, Line, Loading, Redemption,
+    ReturnedLine, Reversal,
 };
 use tallystick::ledger::decision::{CellUse, Decision, LotKey, Movement};
 use tallystick::ledger::digest::shard_digest;
 use tallystick::ledger::draws;
 use tallystick::ledger::packed::Unpacked;
 use tallystick::ledger::program::Program;
+use tallystick::ledger::refund::Standing;
 use tallystick::ledger::state::{CellRoom, Change, Context, ShardState};
 use tallystick::ledger::types::{
     AccountNumber, CellId, Item, ItemId, Position, ShardId, SymbolId, TimestampNs, WalletId,
@@ -23,7 +25,38 @@ use tallystick::program::SymbolTable;
 
 use crate::lots::Chunk;
 use crate::model::{LineWords, Outcome, store_of};
+use crate::returns::number_of;
 use crate::rules::{ACCOUNTS, ACTIVITIES, BRANDS, DEPARTMENTS, PARTNERS, Rules, SEGMENTS, symbol};
+
+/// An accrual, with what has been taken back of it.
+struct Original {
+    step: usize,
+    account: usize,
+    basket: Basket,
+    decision: Decision,
+    reversals: Vec<Reversal>,
+}
+
+impl Original {
+    fn granted(&self) -> Granted {
+        Granted {
+            receipt: self.basket.receipt(),
+            lot: self.decision.granted_lot(),
+            units: self.decision.granted,
+            counters: self.decision.effects.counters.clone(),
+            cells: self.decision.cells.iter().filter(|cell| cell.used != 0).copied().collect(),
+        }
+    }
+
+    /// What still stands.
+    fn standing(&self) -> Standing<'_> {
+        let mut standing = Standing::whole(&self.basket, &self.decision, self.granted());
+        for (reversal, position) in self.reversals.iter().zip(1..) {
+            standing.take(reversal, Some(Position(position))).expect("it was taken back");
+        }
+        standing
+    }
+}
 
 pub struct Real {
     pub program: Program,
@@ -34,7 +67,7 @@ pub struct Real {
     /// The account of what was decided last.
     account: usize,
     /// Per step: what a reversal of it needs.
-    granted: Vec<(usize, usize, Granted)>,
+    granted: Vec<Original>,
     /// Per step: who set something aside, and what a capture of it needs.
     pub begun: Vec<(usize, usize, AuthorizationOf)>,
     pub partners: [SymbolId; 2],
@@ -70,19 +103,11 @@ impl Real {
         now: TimestampNs,
     ) -> Outcome {
         let kind = self.basket(step, lines, at);
-        let CommandKind::Accrue(basket) = &kind else { unreachable!("it is a basket") };
-        let receipt = basket.receipt();
+        let CommandKind::Accrue(basket) = kind.clone() else { unreachable!("it is a basket") };
         self.run(account, now, self.partners[partner], kind);
-        let decision = &self.decision;
-        if decision.refusal().is_none() {
-            let undo = Granted {
-                receipt,
-                lot: decision.granted_lot(),
-                units: decision.granted,
-                counters: decision.effects.counters.clone(),
-                cells: decision.cells.iter().filter(|cell| cell.used != 0).copied().collect(),
-            };
-            self.granted.push((step, account, undo));
+        if self.decision.refusal().is_none() {
+            let decision = self.decision.clone();
+            self.granted.push(Original { step, account, basket, decision, reversals: Vec::new() });
         }
         self.grant()
     }
@@ -151,23 +176,51 @@ impl Real {
         self.grant()
     }
 
-    pub fn reverse(&mut self, original: usize, now: TimestampNs) -> Option<Outcome> {
-        let index = self.granted.iter().position(|(step, ..)| *step == original)?;
-        let (_, account, undo) = self.granted[index].clone();
-        let cells = undo.cells.clone();
+    /// Takes these lines of an accrual back, each by a number of which how many follows, or all that is left.
+    pub fn reverse(&mut self, original: usize, lines: &[(usize, i64)], now: TimestampNs) -> Option<Outcome> {
+        let index = self.granted.iter().position(|accrual| accrual.step == original)?;
+        let accrual = &self.granted[index];
+        let returned = |(line, drawn): &(usize, i64)| {
+            let bought = accrual.basket.lines.get(*line);
+            let number = bought.map_or(1, |bought| number_of((0, 0, bought.amount_minor, bought.quantity), *drawn));
+            let is_counted = bought.is_none_or(|bought| bought.quantity > 0);
+            ReturnedLine {
+                line: u32::try_from(*line).expect("few lines"),
+                quantity: if is_counted { number } else { 0 },
+                amount_minor: if is_counted { 0 } else { number },
+            }
+        };
+        let asked: Vec<ReturnedLine> = lines.iter().map(returned).collect();
+        let (undo, part) = match accrual.standing().part(&self.program, &asked) {
+            Ok(undone) => undone,
+            Err(wrong) => return Some(Outcome::Refused(wrong.refusal)),
+        };
+        let (account, cells) = (accrual.account, undo.cells.clone());
         let reversal = Reversal {
             original_transaction_id: original.to_string().into(),
             original_position: Position(0),
             original: undo,
+            part,
         };
-        self.run(account, now, self.partners[0], CommandKind::Reverse(reversal));
+        self.run(account, now, self.partners[0], CommandKind::Reverse(reversal.clone()));
         if self.decision.refusal().is_none() {
-            self.granted.remove(index);
+            if reversal.is_last() {
+                self.granted.remove(index);
+            } else {
+                self.granted[index].reversals.push(reversal);
+            }
             for taken in cells {
                 self.cells.release(taken.cell, taken.used);
             }
         }
         Some(self.moved())
+    }
+
+    /// How many pieces of the lines of an accrual are left, and for how much; none where nothing of it is.
+    pub fn left_of(&self, original: usize) -> Vec<(i64, i64)> {
+        let found = self.granted.iter().find(|accrual| accrual.step == original);
+        let lines = found.map_or_else(Vec::new, |accrual| accrual.standing().lines().to_vec());
+        lines.iter().map(|left| (left.quantity, left.amount_minor)).collect()
     }
 
     pub fn moved(&self) -> Outcome {
@@ -311,6 +364,12 @@ impl Real {
             };
             assert!(dead.into_iter().all(|lot| granted(lot.key)), "what had died is posted");
         }
+    }
+
+    /// Whether an account owes something.
+    pub fn owes(&self, account: usize) -> bool {
+        let found = self.state.find(ACCOUNTS[account]).and_then(|number| self.state.account(number));
+        found.is_some_and(|found| found.owed(WalletId(0)) > 0)
     }
 
     /// The lots that are alive, in the model's words.

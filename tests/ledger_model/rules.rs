@@ -137,6 +137,8 @@ pub struct Rules {
     pub pending_days: u16,
     /// Limits, and whether the budget is in force only on the first two days.
     pub budgets: Vec<(i64, bool)>,
+    /// What becomes of a return of units that were spent.
+    pub when_spent: &'static str,
     pub balance_max: i64,
     pub late_limit_days: i64,
 }
@@ -166,8 +168,12 @@ impl Rules {
             if self.per_line { "line" } else { "basket" }
         );
         let mut add = |more: String| text.push_str(&more);
+        let when_spent = self.when_spent;
         if let Some(department) = self.excluded_department {
             add(format!("exclude = {{ department = [\"{department}\"] }}\n"));
+        }
+        if when_spent != "refuse" {
+            add(format!("[refunds]\nwhen_spent = \"{when_spent}\"\n"));
         }
         for (index, rule) in self.lines.iter().enumerate() {
             let attribute = if rule.by_brand { "brand" } else { "department" };
@@ -410,12 +416,13 @@ pub fn any_rules() -> impl Strategy<Value = Rules> {
         prop::collection::vec(any_bonus(), 0..4),
         (any_life(), prop_oneof![3 => Just(0_u16), 1 => Just(1), 1 => Just(3)]),
         prop::collection::vec((1..200_i64, any::<bool>()), 0..3),
-        prop_oneof![Just(1_000_000_i64), Just(80)],
+        (prop_oneof![Just(1_000_000_i64), Just(80)], prop_oneof![Just("refuse"), Just("debt"), Just("negative")]),
         prop_oneof![Just(0_i64), Just(3), Just(30)],
     );
     (earn, bounds).prop_map(|(earn, bounds)| {
         let (zone, units, per_minor, rounding, per_line, excluded_department) = earn;
-        let (mut lines, caps, has_metric, tiers, bonuses, terms, budgets, balance_max, late_limit_days) = bounds;
+        let (mut lines, caps, has_metric, tiers, bonuses, terms, budgets, (balance_max, when_spent), late_limit_days) =
+            bounds;
         let (lives, pending_days) = terms;
         let mut rounding = rounding;
         let multiply_count = lines.iter().filter(|rule: &&Rule| rule.stacking == Stacking::Multiply).count();
@@ -441,6 +448,7 @@ pub fn any_rules() -> impl Strategy<Value = Rules> {
             lives,
             pending_days,
             budgets,
+            when_spent,
             balance_max,
             late_limit_days,
         }

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use tallystick::clock::Clock;
 use tallystick::ledger::account::Account;
 use tallystick::ledger::authorization::{Authorization, AuthorizationChange};
-use tallystick::ledger::command::{Activity, CommandKind, Enrolment, Loading, Redemption, SettingAside};
+use tallystick::ledger::command::{Activity, CommandKind, Enrolment, Loading, Redemption, ReturnedLine, SettingAside};
 use tallystick::ledger::decision::{Decision, LotKey, Movement, Refusal};
 use tallystick::ledger::freeze::Subject;
 use tallystick::ledger::held::{HeldChange, HeldTransaction};
 use tallystick::ledger::operator::{Adjustment, OperatorOrder};
+use tallystick::ledger::program::WhenSpent;
 use tallystick::ledger::types::{CellId, MonthDay, SymbolId, TimestampNs, WalletId};
 use tallystick::shard::freezing::FreezeDraft;
 
@@ -79,7 +80,8 @@ impl Runner<'_> {
                 let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
                 let edge = self.edge(options.get("by").copied().unwrap_or("north"));
                 let stamp = self.stamp(&options);
-                let answer = edge.reverse_at(&id, original, stamp);
+                let lines: Vec<_> = rest.iter().filter(|word| !word.contains('=')).map(|word| returned(word)).collect();
+                let answer = edge.begin_reverse(&id, original, &lines, stamp).wait().expect("the ledger answers");
                 self.show(&answer)
             }
             ["redeem" | "authorize" | "act" | "enrol" | "load", account, rest @ ..] => {
@@ -152,6 +154,7 @@ impl Runner<'_> {
                 let refused = account.totals.refused_redemptions;
                 format!("redeemed {} expired {} refused {refused}", wallet.redeemed, wallet.expired)
             }),
+            ["owed", account] => self.account(account, |account, _| account.owed(WalletId(0)).to_string()),
             ["balance", account] => self.account(account, |account, at| account.balance(WalletId(0), at).to_string()),
             ["totals", account] => self.account(account, |account, _| {
                 let (totals, wallet) = (account.totals, account.wallet_totals(WalletId(0)));
@@ -311,6 +314,20 @@ impl Runner<'_> {
 
     /// `12`, `12 of 20: daily -8`, `12: of-a-rule used up`, `0 of 5: over visits`, `refused X: field`; with `again` in front when repeated.
     fn show(&mut self, answer: &Answer) -> String {
+        let shown = self.show_units(answer);
+        let policy = self.ledger.engine.programs().latest().map(|program| program.when_spent);
+        if policy == Some(WhenSpent::Negative) && answer.refusal().is_none() && self.leaves_another_balance(answer) {
+            return format!("{shown} leaving {}", answer.decision.balance_after);
+        }
+        shown
+    }
+
+    /// Whether the balance is not what was granted alone.
+    fn leaves_another_balance(&self, answer: &Answer) -> bool {
+        answer.decision.effects.owed.is_some()
+    }
+
+    fn show_units(&mut self, answer: &Answer) -> String {
         let again = if answer.replayed { "again " } else { "" };
         let decision = &answer.decision;
         if let Some(refusal) = answer.refusal() {
@@ -444,11 +461,25 @@ fn options<'a>(words: &[&'a str]) -> BTreeMap<&'a str, &'a str> {
     words.iter().filter_map(|word| word.split_once('=')).collect()
 }
 
+/// `GROCERY/Private:300`, or `GROCERY/Private:300x3` for so many pieces.
 fn line(word: &str) -> LineText {
     let (what, amount) = word.rsplit_once(':').unwrap_or(("", word));
     let (department, brand) = what.split_once('/').unwrap_or((what, ""));
-    let amount_minor = amount.parse().unwrap_or_else(|_| panic!("not an amount: {word:?}"));
-    LineText { department: department.to_owned(), brand: brand.to_owned(), ..LineText::of(amount_minor) }
+    let (amount, quantity) = amount.split_once('x').unwrap_or((amount, "1"));
+    let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("not an amount: {word:?}"));
+    let (department, brand) = (department.to_owned(), brand.to_owned());
+    LineText { department, brand, quantity: number(quantity), ..LineText::of(number(amount)) }
+}
+
+/// `0x2` for two pieces of the first line, `0@500` for an amount of it.
+fn returned(word: &str) -> ReturnedLine {
+    let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("nothing to return: {word:?}"));
+    let (line, quantity, amount_minor) = match (word.split_once('x'), word.split_once('@')) {
+        (Some((line, quantity)), _) => (line, number(quantity), 0),
+        (None, Some((line, amount))) => (line, 0, number(amount)),
+        _ => panic!("neither a quantity nor an amount: {word:?}"),
+    };
+    ReturnedLine { line: line.parse().expect("the place of a line"), quantity, amount_minor }
 }
 
 /// `+1d`, `-30m`, `2h`, `-5s`, `-1ns`.

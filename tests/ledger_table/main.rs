@@ -4,10 +4,10 @@
 //! the ids, the workers, the journal and back; when it ends, its journal is verified from empty. Commands:
 //!
 //! ```text
-//! accrue ACCOUNT [AMOUNT | DEPARTMENT:AMOUNT | DEPARTMENT/BRAND:AMOUNT]... [id=T] [receipt=R] [store=S] [terminal=L]
+//! accrue ACCOUNT [AMOUNT | AMOUNTxQUANTITY | DEPARTMENT:AMOUNT | DEPARTMENT/BRAND:AMOUNT]... [id=T] [receipt=R] [store=S] [terminal=L]
 //!        [cashier=C] [member=M] [by=PARTNER] [printed=-3d]   what was granted, and why not more
 //! quote  ...                               as accrue, without a trace
-//! reverse ID [id=T] [by=PARTNER]           what was taken back
+//! reverse ID [LINExQUANTITY | LINE@AMOUNT]... [id=T] [by=PARTNER]   what was taken back, of the lines or of all that is left
 //! redeem ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1]
 //! authorize ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1] [hold=20m]   what is set aside, and for how long
 //! capture ID UNITS [final] | void ID       what is burned of an authorization, and what is left of it or back
@@ -22,6 +22,7 @@
 //! adjust ACCOUNT UNITS [until=+5d]         a correction
 //! freeze SUBJECT | thaw SUBJECT           of north: account:ID, till:STORE/TERMINAL or cashier:ID
 //! held ACCOUNT                             what waits for an operator
+//! owed ACCOUNT                             what it owes to later earnings
 //! balance ACCOUNT | totals ACCOUNT         what the account holds; its lifetime totals
 //! lots ACCOUNT | ends ACCOUNT              what is alive, lot by lot; what was spent, died and was refused
 //! counter ACCOUNT NAME [printed=-3d]       a cap's or metric's counter in the period of that day
@@ -50,6 +51,7 @@ mod once;
 mod operator;
 mod partners;
 mod profiles;
+mod refunds;
 mod rewards;
 mod rule_caps;
 mod shared;
@@ -76,6 +78,7 @@ fn all_tables() -> Vec<Table> {
         operator::all_tables,
         partners::all_tables,
         profiles::all_tables,
+        refunds::all_tables,
         rewards::all_tables,
         rule_caps::all_tables,
         shared::all_tables,
@@ -213,6 +216,7 @@ fn an_account_waits_for_a_bounded_number_of_reviews() {
 fn every_refusal_is_reached() {
     let mut reached: Reached = all_tables().iter().flat_map(check).collect();
     reached.extend(overload_and_stop());
+    reached.extend(refunds::in_many_parts());
     let missing: Vec<_> = Refusal::ALL.into_iter().filter(|refusal| !reached.contains(refusal)).collect();
     assert_eq!(missing, [], "no row reaches these");
 }

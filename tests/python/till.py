@@ -58,9 +58,11 @@ def accrual(account_id, *lines, transaction_id=None, receipt_number=None):
     )
 
 
-def reversal(original_id, transaction_id=None):
-    """A request to take a transaction back."""
-    return ledger.ReverseRequest(transaction_id=transaction_id or new_id(), original_transaction_id=original_id)
+def reversal(original_id, transaction_id=None, lines=()):
+    """A request to take a transaction back, or some lines of it: index and quantity."""
+    returned = [ledger.ReturnedLine(line_index=index, quantity=quantity) for index, quantity in lines]
+    transaction_id = transaction_id or new_id()
+    return ledger.ReverseRequest(transaction_id=transaction_id, original_transaction_id=original_id, lines=returned)
 
 
 class Till:
@@ -346,6 +348,35 @@ def a_purchase_is_taken_back_once(till):
     is_granted("the receipt after the return", again, BREAKFAST_BEANS, BREAKFAST_BEANS)
 
 
+def goods_come_back_one_by_one(till):
+    two_croissants = ledger.Line(sku="croissant", category="pastry", quantity=2, amount_minor=500)
+    bought = accrual("member-exchange", MELANGE, two_croissants)
+    # 4.30 once and 5.00 twice are 14.30; with one croissant less they are 9.30.
+    is_granted("the purchase", till.accrue(bought), 14, 14)
+    one = reversal(bought.transaction_id, lines=[(1, 1)])
+    first = till.reverse(one)
+    equal("what a croissant takes back", first.reversed_points, 14 - BREAKFAST_BEANS)
+    equal("what is left then", first.balance_points, BREAKFAST_BEANS)
+    is_replay("the croissant again", till.reverse(one), first)
+    other = reversal(bought.transaction_id, one.transaction_id, lines=[(1, 2)])
+    code = REFUSALS.REFUSAL_CODE_TRANSACTION_ID_REUSED
+    is_refused("another number of them", till.reverse(other), code, ADVICE.RETRY_ADVICE_NEW_ID, "lines")
+
+    too_many = till.reverse(reversal(bought.transaction_id, lines=[(1, 2)]))
+    code = REFUSALS.REFUSAL_CODE_RETURN_TOO_LARGE
+    is_refused("more croissants than are left", too_many, code, ADVICE.RETRY_ADVICE_NEVER, "lines[0].quantity")
+    holds("something is left", not till.transaction(bought.transaction_id).fully_reversed)
+
+    rest = reversal(bought.transaction_id)
+    equal("what the rest takes back", till.reverse(rest).reversed_points, BREAKFAST_BEANS)
+    original = till.transaction(bought.transaction_id)
+    holds("nothing is left", original.fully_reversed)
+    equal("what came back last", original.reversal_transaction_id, rest.transaction_id)
+    last = till.transaction(rest.transaction_id)
+    equal("what came back before", last.earlier_reversal_transaction_id, one.transaction_id)
+    equal("which lines", [(line.line_index, line.quantity) for line in last.returned_lines], [(0, 1), (1, 1)])
+
+
 def caps_hold_and_say_so(till):
     for visit in range(1, 6):
         decision = till.accrue(accrual("member-often", ESPRESSO))
@@ -486,6 +517,7 @@ STORY = [
     an_id_is_not_used_for_something_else,
     a_receipt_earns_once,
     a_purchase_is_taken_back_once,
+    goods_come_back_one_by_one,
     beans_are_spent_all_or_none,
     beans_are_set_aside_and_taken_in_parts,
     an_activity_earns,

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use tallystick::ids::{Claim, IdKey};
+use tallystick::ids::{Claim, IdIndex, IdKey};
 use tallystick::journal::Journal;
 use tallystick::journal::record::{Entry, Record, decode};
-use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Linking, Reversal};
+use tallystick::journal::returned::undone;
+use tallystick::journal::walk::record_at;
+use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Linking, Part, ReturnedLine, Reversal};
 use tallystick::ledger::decision::{Decision, Refusal};
 use tallystick::ledger::operator::{HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
 use tallystick::ledger::state::account_hash;
@@ -322,14 +324,26 @@ impl<'a> Edge<'a> {
 
     #[track_caller]
     pub fn reverse_at(&self, transaction_id: &str, original: &str, stamp: Option<TimestampNs>) -> Answer {
-        self.begin_reverse(transaction_id, original, stamp).wait().expect("the ledger answers")
+        self.begin_reverse(transaction_id, original, &[], stamp).wait().expect("the ledger answers")
     }
 
-    /// Asks for a reversal.
-    pub fn begin_reverse(&self, transaction_id: &str, original_id: &str, stamp: Option<TimestampNs>) -> Pending {
+    /// Asks for a reversal of some lines and waits for its answer.
+    #[track_caller]
+    pub fn give_back(&self, transaction_id: &str, original: &str, lines: &[ReturnedLine]) -> Answer {
+        self.begin_reverse(transaction_id, original, lines, None).wait().expect("the ledger answers")
+    }
+
+    /// Asks for a reversal of some lines, or of whatever is left.
+    pub fn begin_reverse(
+        &self,
+        transaction_id: &str,
+        original_id: &str,
+        lines: &[ReturnedLine],
+        stamp: Option<TimestampNs>,
+    ) -> Pending {
         let engine = self.engine;
         let partner = engine.dictionary.text(self.partner).expect("the partner has a name");
-        let asked = |account_id: Box<str>, original_position, original| Command {
+        let asked = |account_id: Box<str>, original_position, original, part| Command {
             account_id: account_id.into(),
             transaction_id: transaction_id.into(),
             partner: self.partner,
@@ -337,11 +351,12 @@ impl<'a> Edge<'a> {
                 original_transaction_id: original_id.into(),
                 original_position,
                 original,
+                part,
             }),
             ..Command::default()
         };
         // What names the command is known before what it undoes is.
-        let unresolved = asked(Box::default(), Position(0), Default::default());
+        let unresolved = asked(Box::default(), Position(0), Default::default(), Part::asked(lines.to_vec()));
         let transaction = engine.hasher.transaction(&partner, transaction_id);
         match self.claim_transaction(&unresolved, transaction) {
             Claimed::Granted => {}
@@ -355,14 +370,33 @@ impl<'a> Edge<'a> {
         let Some(found) = engine.shared.ids.lookup(original_key).expect("the index can be read") else {
             return refuse(Refusal::OriginalUnknown);
         };
-        let Some((shard, Record::Entry(entry))) = self.read(found.position) else {
+        let located = record_at(&*engine.journal, &engine.dictionary, found.position).expect("the journal can be read");
+        let located = located.expect("an id leads to a record");
+        let Some(entry) = located.entry().filter(|entry| entry.granted().is_some()) else {
             return refuse(Refusal::NotReversible);
         };
-        let Some(granted) = entry.granted() else { return refuse(Refusal::NotReversible) };
-        let account_id = self.account_id(shard, entry.account);
-        let command = asked(account_id, found.position, granted);
-        let ids = ids_of(&engine.hasher, &engine.dictionary, &command);
-        self.claim_subject_and_submit(command, ids, Refusal::AlreadyReversed, stamp, None)
+        let account_id = self.account_id(located.shard, entry.account);
+        let subject = engine.hasher.reversal(&partner, original_id);
+        if self.claim_by(subject, |ids| ids.claim_again(subject)) != Claim::Granted {
+            return refuse(Refusal::Overloaded);
+        }
+        let last = engine.shared.ids.lookup(subject).expect("the index can be read").map(|entry| entry.position);
+        let programs = engine.programs();
+        let program = programs.get(entry.decision.program).expect("a version judged it");
+        let undone = undone(&*engine.journal, &engine.dictionary, (&located, &**program), last, lines);
+        match undone.expect("the journal can be read").expect("it is a granted accrual") {
+            Ok((granted, part)) => {
+                let command = asked(account_id, found.position, granted, part);
+                let ids = ids_of(&engine.hasher, &engine.dictionary, &command);
+                self.submit(command, ids, stamp, None)
+            }
+            Err(wrong) => {
+                engine.shared.ids.release(subject);
+                engine.shared.ids.release(transaction);
+                let differs = wrong.field.map(|(place, field)| format!("lines[{place}].{field}"));
+                Pending::Done(Box::new(Answer { differs, ..Answer::refused(wrong.refusal) }))
+            }
+        }
     }
 
     /// Releases or rejects what is held of a transaction, and waits for the answer.
@@ -450,9 +484,13 @@ impl<'a> Edge<'a> {
 
     /// Claims an id; while another caller holds it, waits.
     fn claim(&self, key: IdKey) -> Claim {
+        self.claim_by(key, |ids| ids.claim(key).expect("the index can be read"))
+    }
+
+    fn claim_by(&self, key: IdKey, claim: impl Fn(&IdIndex) -> Claim) -> Claim {
         let ids = &self.engine.shared.ids;
         loop {
-            match ids.claim(key).expect("the index can be read") {
+            match claim(ids) {
                 Claim::InFlight => {
                     let (told, ended) = channel();
                     let waiter = Box::new(move || {

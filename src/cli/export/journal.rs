@@ -17,7 +17,7 @@ use crate::journal::Journal;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::RecordView;
 use crate::journal::record::{Entry, PreviousRecord, Record};
-use crate::ledger::command::{Basket, CommandKind};
+use crate::ledger::command::{Basket, CommandKind, ReturnedLine, Reversal};
 use crate::ledger::decision::{Decision, LotKey, Movement, Refusal};
 use crate::ledger::freeze::{FreezeChange, Subject};
 use crate::ledger::held::HeldChange;
@@ -223,14 +223,7 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
     });
     let (kind, what, content) = match &entry.command.kind {
         CommandKind::Accrue(basket) => ("accrual", "basket", basket_as_json(dictionary, basket)),
-        CommandKind::Reverse(reversal) => {
-            let content = json!({
-                "transaction_id": reversal.original_transaction_id,
-                "position": reversal.original_position.0,
-                "granted_points": reversal.original.units,
-            });
-            ("reversal", "original", content)
-        }
+        CommandKind::Reverse(reversal) => ("reversal", "original", original_as_json(reversal)),
         CommandKind::Redeem(redemption) => {
             let rate_bps = entry.decision.effects.redemption_rate_bps;
             let content = json!({ "points": redemption.units, "redemption_rate_bps": rate_bps });
@@ -352,6 +345,22 @@ fn movement_name(movement: Movement) -> &'static str {
         Movement::SetAside => "set_aside",
         Movement::GiveBack => "give_back",
     }
+}
+
+/// What a reversal takes back. Of a part, the lines are those that come back with it.
+fn original_as_json(reversal: &Reversal) -> Value {
+    let mut original = json!({
+        "transaction_id": reversal.original_transaction_id,
+        "position": reversal.original_position.0,
+        "granted_points": reversal.original.units,
+    });
+    if let Some(part) = reversal.part.as_deref() {
+        let line = |line: &ReturnedLine| json!({ "line_index": line.line, "quantity": line.quantity, "amount_minor": line.amount_minor });
+        original["returned_lines"] = part.lines.iter().map(line).collect();
+        original["fully_reversed"] = part.is_last.into();
+        original["earlier_position"] = part.earlier.map(|earlier| earlier.0).into();
+    }
+    original
 }
 
 fn basket_as_json(dictionary: &Dictionary, basket: &Basket) -> Value {

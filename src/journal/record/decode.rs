@@ -3,6 +3,7 @@
 //! What must stay true: whatever the bytes are, the answer is a record or an error; a record has one form only, so that
 //! other bytes are never taken for the same record.
 
+use super::part::get_part;
 use super::{
     Entry, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL, KIND_ACCRUAL,
     KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_FREEZE, KIND_ITEM, KIND_KEY_ISSUED, KIND_KEY_REVOKED,
@@ -174,6 +175,7 @@ fn get_question(
             original_transaction_id: reader.id()?,
             original_position: Position(reader.unsigned()?),
             original: Granted::default(),
+            part: None,
         }),
         KIND_REDEMPTION | KIND_REFUSED_REDEMPTION => {
             CommandKind::Redeem(Redemption { wallet: WalletId(reader.byte()?), units: get_units(reader)? })
@@ -370,6 +372,22 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
             return Err(DecodeError::Contradiction);
         }
         entry.decision.effects.redemption_rate_bps = rate;
+    }
+    if parts & Parts::RETURNED != 0 {
+        let CommandKind::Reverse(reversal) = &mut entry.command.kind else { return Err(DecodeError::Contradiction) };
+        reversal.part = Some(Box::new(get_part(reader)?));
+    }
+    if parts & Parts::OWED != 0 {
+        let delta: Units = reader.signed()?;
+        let fits = match &entry.command.kind {
+            CommandKind::Reverse(_) => delta > 0,
+            CommandKind::Accrue(_) | CommandKind::Act(_) => delta < 0,
+            _ => false,
+        };
+        if !fits || entry.decision.refusal().is_some() {
+            return Err(DecodeError::Contradiction);
+        }
+        entry.decision.effects.owed = Some((entry.decision.wallet, delta));
     }
     holds::get_ended(reader, parts, &mut entry.decision)
 }

@@ -3,6 +3,7 @@
 //! What must stay true: nothing is allocated but to grow the buffer; what is written is what `decode` reads, field by
 //! field.
 
+use super::part::put_part;
 use super::{
     EntryHeader, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL,
     KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LINKING, KIND_LOADING, KIND_OPENING,
@@ -12,7 +13,7 @@ use super::{
     encode_proposal_change, has_subject, holds, implied_lot, named_cells, named_counters, named_member, operator,
 };
 use crate::codec::{put_id, put_signed, put_string, put_unsigned};
-use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted};
+use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted, Reversal};
 use crate::ledger::decision::{CellUse, CounterChange, Decision};
 use crate::ledger::held::HeldChange;
 use crate::ledger::operator::OperatorOrder;
@@ -187,6 +188,10 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     if let CommandKind::Operate(operation) = &command.kind {
         set(Parts::SIGNED, operation.remark.is_signed());
     }
+    if let CommandKind::Reverse(reversal) = &command.kind {
+        set(Parts::RETURNED, reversal.part.is_some());
+    }
+    set(Parts::OWED, decision.effects.owed.is_some());
     parts
 }
 
@@ -274,6 +279,12 @@ fn put_profile_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision:
         put_unsigned(out, u64::from(decision.effects.redemption_rate_bps));
     }
     holds::put_ended(out, decision);
+    if let CommandKind::Reverse(Reversal { part: Some(part), .. }) = &command.kind {
+        put_part(out, part);
+    }
+    if let Some((_, delta)) = decision.effects.owed {
+        put_signed(out, delta);
+    }
 }
 
 fn flags_of(command: &Command, decision: &Decision, parts: u64) -> u8 {

@@ -11,6 +11,7 @@ mod freeze;
 mod holds;
 mod keys;
 mod operator;
+mod part;
 mod proposals;
 
 pub use decode::decode;
@@ -117,8 +118,19 @@ impl Parts {
     const REDEMPTION_RATE: u64 = 262_144;
     /// Authorizations whose time had run out, and of which what was left is given back.
     const ENDED: u64 = 1_048_576;
+    /// Which part of its original a reversal takes back.
+    const RETURNED: u64 = 4_194_304;
+    /// What the account owes more, or less, in the wallet of the decision.
+    const OWED: u64 = 8_388_608;
     /// All of them.
-    const ALL: u64 = 4_095 | Self::MEMBER | Self::NAMED_BY | Self::SIGNED | Self::REDEMPTION_RATE | Self::ENDED;
+    const ALL: u64 = 4_095
+        | Self::MEMBER
+        | Self::NAMED_BY
+        | Self::SIGNED
+        | Self::REDEMPTION_RATE
+        | Self::ENDED
+        | Self::RETURNED
+        | Self::OWED;
 }
 
 /// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any

@@ -56,6 +56,7 @@ pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, cont
     let bounded = Bounded { eligible_minor, ..bounded };
     bounded.apply(shares, out);
     grant(partner, periods, context, out);
+    lots::collect(account, context, out);
     bounded.count(shares, out);
     lots::extend(account, day, 0, context, out);
     profile::note_basket(account, day, left, program, out);

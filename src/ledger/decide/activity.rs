@@ -39,6 +39,7 @@ pub(super) fn decide(
     let bounded = Bounded { account, basket: None, command, periods, eligible_minor: 0, context };
     bounded.apply(&mut [], out);
     accrual::grant(partner, periods, context, out);
+    lots::collect(account, context, out);
     bounded.count(&mut [], out);
     lots::extend(account, day, 0, context, out);
     tiers::note(standing, account, program, periods, out);

@@ -6,7 +6,7 @@ use super::rule_caps::{self, Share};
 use super::{cells, tiers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
-use crate::ledger::decision::{Clip, CounterChange, Decision, LotKey, Outcome, Refusal};
+use crate::ledger::decision::{Clip, CounterChange, Decision, LotChange, LotKey, Movement, Outcome, Refusal};
 use crate::ledger::draws;
 use crate::ledger::held::{HeldChange, HeldName};
 use crate::ledger::program::{
@@ -253,9 +253,11 @@ pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut 
     }
 }
 
-/// The balance of a wallet with what is granted. Loads and bonuses can be larger than any balance may be.
+/// The balance of a wallet with what is granted, less what is collected of it. Loads and bonuses can be larger than any
+/// balance may be.
 fn balance_after(account: &Account, wallet: WalletId, context: &Context<'_>, out: &Decision) -> i128 {
-    let grants = out.effects.lots.iter().filter(|lot| lot.key.wallet == wallet && lot.movement.enriches());
+    let moves = |lot: &&LotChange| lot.movement.enriches() || lot.movement == Movement::Reverse;
+    let grants = out.effects.lots.iter().filter(|lot| lot.key.wallet == wallet).filter(moves);
     let alive = grants.filter(|lot| lot.key.is_alive(context.posted_at)).map(|lot| i128::from(lot.delta));
     i128::from(account.balance(wallet, context.posted_at)) + alive.sum::<i128>()
 }

@@ -115,6 +115,21 @@ pub(super) fn take(
     missing
 }
 
+/// Takes what the account owes out of what it is granted. For every bound and counter that is granted all the same. What
+/// is held, or granted dead, is not there to be taken.
+pub(super) fn collect(account: &Account, context: &Context<'_>, out: &mut Decision) {
+    let owed = account.owed(out.wallet);
+    if owed == 0 || out.effects.held.is_some() {
+        return;
+    }
+    let grant = out.effects.lots.iter().find(|change| change.movement == Movement::Grant).copied();
+    if let Some(grant) = grant.filter(|grant| grant.key.is_alive(context.posted_at)) {
+        let delta = -grant.delta.min(owed);
+        out.effects.lots.push(LotChange { delta, movement: Movement::Reverse, ..grant });
+        out.effects.owed = Some((out.wallet, delta));
+    }
+}
+
 /// Grants the lots of an opening balance.
 pub(super) fn load(account: &Account, loading: &Loading, context: &Context<'_>, out: &mut Decision) {
     let mut granted: Units = 0;

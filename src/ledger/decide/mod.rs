@@ -19,7 +19,7 @@ mod tiers;
 use super::account::Account;
 use super::command::{Command, CommandKind, Linking};
 use super::decision::{Decision, Outcome, Refusal};
-use super::program::AccountPolicy;
+use super::program::{AccountPolicy, WhenSpent};
 use super::state::Context;
 use super::types::TimestampNs;
 
@@ -38,6 +38,10 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
     }
     if let Outcome::Refused(_) = out.outcome {
         refuse(known, command, context, out);
+    }
+    if context.program.when_spent == WhenSpent::Negative {
+        let owed = known.map_or(0, |account| account.owed(out.wallet));
+        out.balance_after -= owed + out.effects.owed.map_or(0, |(_, delta)| delta);
     }
 }
 

@@ -1,7 +1,10 @@
-//! Taking back a whole accrual: its lot, the room in caps and budgets, the metrics. Later decisions stand.
+//! Taking back an accrual, or a part of it: its lot, the room in caps and budgets, the metrics. Later decisions stand.
+//! Which part that is, [`crate::ledger::refund`] says from records alone; here it meets the account.
 //!
-//! What must stay true: what of the accrual's units is spent is taken from other lots that are alive; what of them has
-//! died is gone already, and is not taken a second time; units whose death was put off have not died.
+//! What must stay true: what of the accrual's units is spent is taken from other lots that are alive, and what those lack
+//! is owed where the programme says so; what of them has died is gone already, and is not taken a second time; units whose
+//! death was put off have not died; what a cap holds for review comes back whole or not at all, so that the list of what is
+//! held says what is held.
 
 use super::lots;
 use crate::ledger::account::Account;
@@ -10,8 +13,9 @@ use crate::ledger::decision::{
     CellUse, CounterChange, Decision, LotChange, LotKey, Movement, Outcome, Refusal, TotalsChange,
 };
 use crate::ledger::held::{HeldChange, HeldName};
+use crate::ledger::program::WhenSpent;
 use crate::ledger::state::Context;
-use crate::ledger::types::Units;
+use crate::ledger::types::{ProgramVersion, Units};
 use crate::limits;
 
 pub(super) fn decide(
@@ -22,21 +26,46 @@ pub(super) fn decide(
     out: &mut Decision,
 ) {
     let original = &reversal.original;
+    if !reversal.is_last() && account.holds(command.partner, &reversal.original_transaction_id) {
+        out.outcome = Outcome::Refused(Refusal::ReturnHeld);
+        return;
+    }
     if let Some(key) = original.lot {
         let key = if key.is_held() { end_hold(account, command, reversal, key, out) } else { key };
         out.wallet = key.wallet;
         let missing = take_own(account, key, original.units, context, out);
-        if !key.is_alive(context.posted_at) {
-            out.granted = missing - original.units;
-        } else if lots::take(account, key.wallet, missing, Movement::Reverse, context.posted_at, out) == 0 {
-            out.granted = -original.units;
+        if key.is_alive(context.posted_at) {
+            let lacking = lots::take(account, key.wallet, missing, Movement::Reverse, context.posted_at, out);
+            if lacking > 0 && context.program.when_spent == WhenSpent::Refuse {
+                out.outcome = Outcome::Refused(Refusal::InsufficientBalance);
+                return;
+            }
+            out.granted = lacking - original.units;
+            out.effects.owed = (lacking > 0).then_some((key.wallet, lacking));
         } else {
-            out.outcome = Outcome::Refused(Refusal::InsufficientBalance);
-            return;
+            out.granted = missing - original.units;
         }
     }
     give_back(original, context, out);
+    if let Some((version, carried)) = reversal.part.as_deref().and_then(|part| part.carried) {
+        give_back_carried(account, version, carried, context, out);
+    }
     out.balance_after = account.balance(out.wallet, context.posted_at) + out.granted;
+}
+
+/// Takes out of the account's remainder what came back, as long as the version that carries it is in force: any other
+/// drops it. An account that has used more of it since owes the difference to its next baskets.
+fn give_back_carried(
+    account: &Account,
+    version: ProgramVersion,
+    carried: i64,
+    context: &Context<'_>,
+    out: &mut Decision,
+) {
+    if version == context.program.version {
+        let before = super::profile::remainder(account, context.program);
+        out.effects.remainder = Some(before.saturating_add(carried));
+    }
 }
 
 /// Where the units of a transaction that was held are now: still held, which ends with this, or released. (What was

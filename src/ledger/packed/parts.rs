@@ -8,7 +8,9 @@ use crate::codec::{DecodeError, Reader, put_id, put_signed, put_unsigned};
 use crate::ledger::account::{Account, Counter, Lot, MemberCounter, Profile, Totals, WalletTotals};
 use crate::ledger::authorization::Authorization;
 use crate::ledger::held::HeldTransaction;
-use crate::ledger::types::{Day, IdentifierKey, MemberKey, MonthDay, ProgramVersion, SymbolId, TimestampNs, WalletId};
+use crate::ledger::types::{
+    Day, IdentifierKey, MemberKey, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId,
+};
 
 /// Whether the account has what the first format cannot say.
 pub(super) fn has_more(account: &Account) -> bool {
@@ -79,10 +81,13 @@ const PROFILE_MEMBERS: u8 = 8;
 const PROFILE_IDENTIFIERS: u8 = 16;
 /// Transactions are held.
 const PROFILE_HELD: u8 = 64;
+/// Units are owed.
+const PROFILE_OWED: u8 = 32;
 /// Units are set aside.
 const PROFILE_AUTHORIZATIONS: u8 = 128;
 /// All bits that say what a profile has.
-const PROFILE_BITS: u8 = 7 | PROFILE_MEMBERS | PROFILE_IDENTIFIERS | PROFILE_HELD | PROFILE_AUTHORIZATIONS;
+const PROFILE_BITS: u8 =
+    7 | PROFILE_MEMBERS | PROFILE_IDENTIFIERS | PROFILE_OWED | PROFILE_HELD | PROFILE_AUTHORIZATIONS;
 
 /// What a profile has beside segments: a set of bits, and then each thing.
 fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
@@ -97,7 +102,9 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
     let bit = |bit: u8, is_there: bool| if is_there { bit } else { 0 };
     let known = bit(1, birthday.is_some()) | bit(2, last_basket_on.is_some()) | bit(4, remainder.is_some());
     let known = known | bit(PROFILE_MEMBERS, !members.is_empty()) | bit(PROFILE_IDENTIFIERS, !identifiers.is_empty());
-    out.push(known | bit(PROFILE_HELD, !held.is_empty()) | bit(PROFILE_AUTHORIZATIONS, !authorizations.is_empty()));
+    let owed = profile.map_or(&[][..], |profile| &profile.owed);
+    let known = known | bit(PROFILE_HELD, !held.is_empty()) | bit(PROFILE_OWED, !owed.is_empty());
+    out.push(known | bit(PROFILE_AUTHORIZATIONS, !authorizations.is_empty()));
     if let Some(birthday) = birthday {
         out.extend_from_slice(&[birthday.month, birthday.day]);
     }
@@ -127,6 +134,13 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
     }
     if !authorizations.is_empty() {
         put_authorizations(out, authorizations);
+    }
+    if !owed.is_empty() {
+        put_count(out, owed.len());
+        for (wallet, units) in owed {
+            out.push(wallet.0);
+            put_signed(out, *units);
+        }
     }
 }
 
@@ -291,6 +305,16 @@ fn get_profile(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), Dec
     }
     if bits & PROFILE_AUTHORIZATIONS != 0 {
         profile.authorizations = get_authorizations(reader)?;
+    }
+    if bits & PROFILE_OWED != 0 {
+        for _ in 0..reader.count()? {
+            profile.owed.push((WalletId(reader.byte()?), reader.signed()?));
+        }
+        let is_owed = |(_, units): &(WalletId, Units)| (1..=crate::limits::UNITS_MAX).contains(units);
+        let ascends = profile.owed.is_sorted_by(|one, next| one.0 < next.0);
+        if profile.owed.is_empty() || !ascends || !profile.owed.iter().all(is_owed) {
+            return Err(DecodeError::Contradiction);
+        }
     }
     Ok(())
 }

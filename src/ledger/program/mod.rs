@@ -70,6 +70,8 @@ pub struct Program {
     pub has_cells: bool,
     /// What a command for an unknown account does.
     pub accounts: AccountPolicy,
+    /// What becomes of a reversal whose units were spent.
+    pub when_spent: WhenSpent,
     /// A receipt older than this when it is presented is refused. Nanoseconds.
     pub late_limit_ns: i64,
     /// A receipt dated further in the future than this is refused. Nanoseconds.
@@ -344,6 +346,18 @@ pub enum AccountPolicy {
     Implicit,
     /// It is refused.
     Enrolled,
+}
+
+/// What becomes of a reversal of units that were spent, where the account has too few others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenSpent {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// What the account lacks, it owes to what it earns later.
+    Debt,
+    /// The same, and its balance is shown as that much less.
+    Negative,
 }
 
 impl Program {

@@ -17,7 +17,8 @@ use super::suggest::nearest;
 use super::table::{At, TableReader};
 use super::timezone;
 use crate::ledger::program::{
-    AccountPolicy, Attribute, CalendarWindow, CapMeasure, CapSubject, Expiry, MetricMeasure, Over, RoundedPer, Rounding,
+    AccountPolicy, Attribute, CalendarWindow, CapMeasure, CapSubject, Expiry, MetricMeasure, Over, RoundedPer,
+    Rounding, WhenSpent,
 };
 use crate::ledger::types::Day;
 use crate::limits;
@@ -36,6 +37,7 @@ pub(super) struct ProgramFile {
     pub(super) wallets: Vec<WalletEntry>,
     pub(super) partners: Vec<PartnerEntry>,
     pub(super) earn: Option<EarnSection>,
+    pub(super) when_spent: WhenSpent,
     pub(super) rules: Vec<RuleEntry>,
     pub(super) caps: Vec<CapEntry>,
     pub(super) metrics: Vec<MetricEntry>,
@@ -244,6 +246,7 @@ impl ProgramFile {
         });
         let hold_minutes =
             root.table("redemption", "[redemption]").map_or(limits::HOLD_MINUTES_DEFAULT, read_redemption);
+        let when_spent = root.table("refunds", "[refunds]").and_then(read_refunds).unwrap_or_default();
         // Caps, metrics, budgets and bonuses are counters, told apart by name in reasons and across versions.
         let mut counter_names = Names::default();
         let caps = read_entries(&mut root, "caps", "[[caps]]", limits::PROGRAM_CAPS_MAX, |entry| {
@@ -281,6 +284,7 @@ impl ProgramFile {
             wallets,
             partners,
             earn,
+            when_spent,
             rules,
             caps,
             metrics,
@@ -377,6 +381,14 @@ fn read_redemption(mut section: TableReader<'_, '_>) -> i64 {
     let minutes = section.integer("hold_minutes", 1..=limits::HOLD_MINUTES_MAX);
     section.finish();
     minutes.map_or(limits::HOLD_MINUTES_DEFAULT, At::into_inner)
+}
+
+fn read_refunds(mut section: TableReader<'_, '_>) -> Option<WhenSpent> {
+    section.require(&["when_spent"]);
+    let policies = [("refuse", WhenSpent::Refuse), ("debt", WhenSpent::Debt), ("negative", WhenSpent::Negative)];
+    let when_spent = section.word("when_spent", &policies).map(At::into_inner);
+    section.finish();
+    when_spent
 }
 
 fn read_wallet(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<WalletEntry> {

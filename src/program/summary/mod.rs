@@ -13,7 +13,7 @@ use super::table::{decimal, grouped};
 use crate::ledger::program::{
     AccountPolicy, Attribute, BPS_ONE, Bonus, Budget, CalendarWindow, Cap, CapMeasure, CapSubject, CappedRule, Expiry,
     LineEffect, LineRule, Metric, MetricMeasure, Over, Program, RoundedPer, Rounding, Stacking, TierLadder, Trigger,
-    Wallet,
+    Wallet, WhenSpent,
 };
 use crate::ledger::types::{Day, Units};
 use crate::limits;
@@ -43,6 +43,7 @@ pub fn summary(program: &Program) -> Vec<String> {
     lines.extend(partners::lines(program));
     lines.extend(pending(program));
     lines.extend(expiry(program));
+    lines.extend(refunds(program));
     lines.push(terms(program));
     lines
 }
@@ -213,6 +214,16 @@ fn expiry(program: &Program) -> Option<String> {
             Some(format!("expiry: {name} die at the end of the first {month:02}-{day:02} behind their day"))
         }
     }
+}
+
+/// "returns: what was spent and cannot be taken back is owed to what is earned later".
+fn refunds(program: &Program) -> Option<String> {
+    let shown = match program.when_spent {
+        WhenSpent::Refuse => return None,
+        WhenSpent::Debt => "",
+        WhenSpent::Negative => "; the balance is shown as that much below zero",
+    };
+    Some(format!("returns: what was spent and cannot be taken back is owed to what is earned later{shown}"))
 }
 
 fn pending(program: &Program) -> Option<String> {

@@ -53,13 +53,14 @@ fn every_programme_that_is_delivered_is_clean_and_names_the_schema() {
 }
 
 /// Tables of a programme file with a key that none of them has, and where the schema describes them.
-const TABLES: [(&str, &str); 27] = [
+const TABLES: [(&str, &str); 28] = [
     ("zzzzzzzzzz = 1", ""),
     ("program = { zzzzzzzzzz = 1 }", "/properties/program"),
     ("wallets = [{ zzzzzzzzzz = 1 }]", "/properties/wallets/items"),
     ("earn = { zzzzzzzzzz = 1 }", "/properties/earn"),
     ("earn = { exclude = { zzzzzzzzzz = 1 } }", "/properties/earn/properties/exclude"),
     ("earn = { expiry = { zzzzzzzzzz = 1 } }", "/properties/earn/properties/expiry/oneOf/1"),
+    ("refunds = { zzzzzzzzzz = 1 }", "/properties/refunds"),
     ("partners = [{ zzzzzzzzzz = 1 }]", "/properties/partners/items"),
     ("partners = [{ stores = [{ zzzzzzzzzz = 1 }] }]", "/properties/partners/items/properties/stores/items"),
     ("partners = [{ earns = [{ zzzzzzzzzz = 1 }] }]", "/properties/partners/items/properties/earns/items"),

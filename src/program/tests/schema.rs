@@ -37,6 +37,9 @@ expiry = { after_days = 60 }
 [redemption]
 hold_minutes = 45
 
+[refunds]
+when_spent = "debt"
+
 [[metrics]]
 name = "spent"
 measure = "eligible-amount"
@@ -391,6 +394,10 @@ fn the_schema_and_the_reader_take_the_same_names_words_and_counts() {
         (currency("US"), false),
         (currency("USDX"), false),
         (currency("usd"), false),
+        (("when_spent = \"debt\"", "when_spent = \"negative\"".to_owned()), true),
+        (("when_spent = \"debt\"", "when_spent = \"refuse\"".to_owned()), true),
+        (("when_spent = \"debt\"", "when_spent = \"forgive\"".to_owned()), false),
+        (("when_spent = \"debt\"\n", String::new()), false),
         (("window = \"month\"\nrolling = 2\nlimit", "window = \"mnth\"\nrolling = 2\nlimit".to_owned()), false),
         (("expiry = { after_days = 60 }", "expiry = { after_days = 60, inactive_days = 3 }".to_owned()), false),
         (("expiry = { after_days = 60 }", "expiry = \"never\"".to_owned()), true),
