@@ -152,7 +152,7 @@ impl Telling<'_> {
         }
         for award in &decision.bonuses {
             let points = ("points", self.words.units(&decision.wallet, award.points));
-            self.say(Sentence::Bonus, &[points, ("bonus", self.name(&award.bonus))]);
+            self.say(Sentence::Bonus, &[points, ("bonus", self.name(&award.name))]);
         }
     }
 
