@@ -176,6 +176,13 @@ pub const BACKGROUND_INTERVAL_NS: i64 = 2_000_000;
 /// A worker to which nothing has come for so long takes steps one after the other.
 pub const BACKGROUND_QUIET_NS: i64 = 50_000_000;
 
+/// Languages of a programme file.
+pub const PROGRAM_LANGUAGES_MAX: usize = 32;
+/// Bytes of the tag of a language that a caller asks for.
+pub const LANGUAGE_TAG_BYTES_MAX: usize = 35;
+/// Bytes of a sentence, a name or a ground in the words of a programme file.
+pub const SENTENCE_BYTES_MAX: usize = 512;
+
 /// Transactions on one page of a statement.
 pub const PAGE_SIZE_MAX: usize = 500;
 /// Transactions on a page when the caller names no size.

@@ -48,7 +48,7 @@ fn loaded_server(folder: &Path) -> Server {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 41] = [
+    let commands: [&[&str]; 42] = [
         &[],
         &["serve"],
         &["demo"],
@@ -65,6 +65,7 @@ fn every_command_explains_itself() {
         &["program", "check"],
         &["program", "publish"],
         &["program", "show"],
+        &["why"],
         &["operator"],
         &["operator", "list"],
         &["operator", "release"],

@@ -140,4 +140,11 @@ impl LedgerService for Echo {
     ) -> Result<Response<wire::ListTransactionsResponse>, Status> {
         nothing()
     }
+
+    async fn explain_transaction(
+        &self,
+        _: Request<wire::ExplainTransactionRequest>,
+    ) -> Result<Response<wire::ExplainTransactionResponse>, Status> {
+        nothing()
+    }
 }

@@ -27,6 +27,7 @@ pub mod settlement;
 pub mod sim;
 pub mod status;
 pub mod store;
+mod why;
 
 use std::process::ExitCode;
 
@@ -63,6 +64,8 @@ pub enum Command {
     Keys(keys::KeysArgs),
     /// Settle what waits for a second person
     Proposals(proposals::ProposalsArgs),
+    /// Say why a transaction was decided as it was
+    Why(why::WhyArgs),
     /// Say what partners have issued and taken, and how far budgets are used
     Settlement(settlement::SettlementArgs),
     /// Verify the history of a data directory
@@ -99,6 +102,7 @@ pub fn run() -> ExitCode {
         Command::Operator(args) => operator::run(args, &out),
         Command::Keys(args) => keys::run(args, &out),
         Command::Proposals(args) => proposals::run(args, &out),
+        Command::Why(args) => why::run(&args, &out),
         Command::Settlement(args) => settlement::run(args, &out),
         Command::Audit(args) => audit::run(args, &out),
         Command::Demo(args) => demo::run(args, &out),

@@ -5,6 +5,7 @@
 //! be used for further checks is returned all the same. What must stay true: every key of the table is either asked
 //! for or reported by [`TableReader::finish`]; whatever is unfit has been reported when a getter returns.
 
+use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
 
 use toml::Spanned;
@@ -361,6 +362,64 @@ impl<'a, 's> TableReader<'a, 's> {
                 }
             }
         }
+    }
+
+    /// Each entry of a table whose keys are the author's and whose values are tables, at most `count_max`.
+    pub(super) fn each_entry_table(
+        self,
+        noun: &'static str,
+        count_max: usize,
+        mut read: impl FnMut(At<String>, TableReader<'_, 's>),
+    ) {
+        for (index, (key, value)) in self.table.iter().enumerate() {
+            if index == count_max {
+                let message = format!("{} may have at most {count_max} entries", self.noun);
+                self.problems.push(Finding::error(&key.span(), message));
+                return;
+            }
+            match value.get_ref() {
+                DeValue::Table(table) => {
+                    let key = At::new(key.span(), key.get_ref().clone().into_owned());
+                    read(key, TableReader::new(table, value.span(), noun, self.problems));
+                }
+                other => {
+                    let message = format!("{noun} is a table, not {}", kind(other));
+                    self.problems.push(Finding::error(&value.span(), message));
+                }
+            }
+        }
+    }
+
+    /// The entries of a table whose keys are the author's and whose values are texts, of 1 to `bytes_max` bytes. A key
+    /// that is not known is reported with the message and hint that `unknown` gives for it.
+    pub(super) fn each_entry_text(
+        self,
+        bytes_max: usize,
+        is_known: impl Fn(&str) -> bool,
+        unknown: impl Fn(&str) -> (String, Option<String>),
+    ) -> HashMap<String, String> {
+        let mut texts = HashMap::new();
+        for (key, value) in self.table {
+            let name = key.get_ref().as_ref();
+            if !is_known(name) {
+                let (message, hint) = unknown(name);
+                let finding = Finding::error(&key.span(), message);
+                self.problems.push(match hint {
+                    Some(hint) => finding.hint(hint),
+                    None => finding,
+                });
+            }
+            let DeValue::String(text) = value.get_ref() else {
+                let message = format!("`{name}` must be a string, not {}", kind(value.get_ref()));
+                self.problems.push(Finding::error(&value.span(), message));
+                continue;
+            };
+            if !(1..=bytes_max).contains(&text.len()) {
+                self.problems.push(length_problem(name, &value.span(), text.len(), &(1..=bytes_max)));
+            }
+            texts.insert(name.to_owned(), text.clone().into_owned());
+        }
+        texts
     }
 
     /// Reports the keys that nothing asked for.

@@ -136,4 +136,13 @@ impl LedgerService for Service {
         let caller = Caller::of(&request)?;
         Ok(Response::new(self.edge.transactions(&caller, request.into_inner()).await?))
     }
+
+    async fn explain_transaction(
+        &self,
+        request: Request<wire::ExplainTransactionRequest>,
+    ) -> Result<Response<wire::ExplainTransactionResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.edge.explain(&caller, request.into_inner()).await?))
+    }
 }

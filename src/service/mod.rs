@@ -2,8 +2,9 @@
 //!
 //! Reading order: `auth` (who calls), `raw`, `view` and `parse` (accruals as they lie in a request), `fields`, `times`,
 //! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
-//! and the workers), `reverse`, `holds`, `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream` (more of the same), `answer` and
-//! `encode` (decisions onto the wire), `sight`, `read` and `history` (balances and transactions), `ledger`, `account`, `program`,
+//! and the workers), `reverse`, `holds`, `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream`
+//! (more of the same), `answer` and `encode` (decisions onto the wire), `sight`, `read`, `history` and `explain` (balances and
+//! transactions, and why), `ledger`, `account`, `program`,
 //! `admin`, `access`, `settlement`, `fraud` with its `desk` and `approval` (the services), `status` (how a call fails), `deadline`
 //! (until when a caller waits), `patience` (until when one is waited for), `connections` (how many at a time).
 //!
@@ -23,6 +24,7 @@ mod convert;
 pub mod deadline;
 mod desk;
 mod encode;
+mod explain;
 mod fields;
 mod fraud;
 pub mod health;

@@ -20,10 +20,11 @@ const ACCRUE_BATCH: &str = "/tallystick.v1.LedgerService/AccrueBatch";
 const REVERSE: &str = "/tallystick.v1.LedgerService/Reverse";
 const STREAM: &str = "/tallystick.v1.LedgerService/CommandStream";
 const GET: &str = "/tallystick.v1.LedgerService/GetTransaction";
+const EXPLAIN: &str = "/tallystick.v1.LedgerService/ExplainTransaction";
 const LIST: &str = "/tallystick.v1.LedgerService/ListTransactions";
 
 /// The methods that this file tries.
-const TRIED: [&str; 8] = [QUOTE, QUOTE_BATCH, ACCRUE, ACCRUE_BATCH, REVERSE, STREAM, GET, LIST];
+const TRIED: [&str; 9] = [QUOTE, QUOTE_BATCH, ACCRUE, ACCRUE_BATCH, REVERSE, STREAM, GET, EXPLAIN, LIST];
 
 #[test]
 fn every_method_that_reaches_into_stores_is_tried() {

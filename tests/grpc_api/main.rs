@@ -8,6 +8,7 @@ mod accounts;
 mod admin;
 mod commands;
 mod deadlines;
+mod explain;
 mod holds;
 mod identifiers;
 mod many;

@@ -154,6 +154,12 @@ impl LedgerService for Moody {
     ) -> Result<Response<ListTransactionsResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn explain_transaction(
+        &self,
+        _: Request<ExplainTransactionRequest>,
+    ) -> Result<Response<ExplainTransactionResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 /// A source of numbered commands that remembers its answers.

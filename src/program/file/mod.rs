@@ -9,6 +9,7 @@ mod partners;
 mod rewards;
 mod rules;
 mod when;
+mod words;
 
 use std::collections::HashMap;
 
@@ -16,6 +17,7 @@ use super::problem::{Finding, Problems};
 use super::suggest::nearest;
 use super::table::{At, TableReader};
 use super::timezone;
+use super::words::Words;
 use crate::ledger::program::{
     AccountPolicy, Attribute, CalendarWindow, CapMeasure, CapSubject, Expiry, MetricMeasure, Over, RoundedPer,
     Rounding, WhenSpent,
@@ -48,6 +50,7 @@ pub(super) struct ProgramFile {
     /// Of `[redemption]`: for how long units can be set aside.
     pub(super) hold_minutes: i64,
     pub(super) expectations: Vec<Expectation>,
+    pub(super) words: Words,
 }
 
 /// `[program]`.
@@ -278,6 +281,9 @@ impl ProgramFile {
         let expectations = read_entries(&mut root, "expect", "[[expect]]", usize::MAX, |entry| {
             expect::read_expectation(entry, &rule_names, &known)
         });
+        let names = [&wallet_names, &counter_names, &rule_names, &experiment_names];
+        let named = words::Named { names, levels: &levels };
+        let words = root.table("words", "[words]").map(|section| words::read_words(section, &named));
         root.finish();
         Self {
             header,
@@ -294,6 +300,7 @@ impl ProgramFile {
             bonuses,
             hold_minutes,
             expectations,
+            words: words.unwrap_or_default(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod partners;
 mod properties;
 mod references;
 mod schema;
+mod words;
 
 use super::*;
 use crate::ledger::program::{

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::*;
+use crate::program::words::Sentence;
 
 /// A file with a place for every bound; the rows below replace one value in it.
 const FILE: &str = r#"[program]
@@ -231,6 +232,7 @@ fn of_text(place: &str, text: &str) -> Option<(&'static str, String)> {
         | "/when/partners"
         | "/when/segments"
         | "/when/not_segments" => when(&list()),
+        _ if place.starts_with("/words/") => ("[[expect]]", format!("[words.en]\n{key} = \"{text}\"\n[[expect]]")),
         // What names something else in the file is judged by whether that is there.
         "/when/tiers" | "/when/experiment" | "/expect/tier" | "/expect/variant" => return None,
         _ => panic!("there is no row for the lengths of {place}"),
@@ -311,6 +313,7 @@ fn the_schema_and_the_reader_take_the_same_numbers_and_lengths() {
     let (mut numbers, mut texts) = (Vec::new(), Vec::new());
     collect(&sides.schema, "", &mut numbers, &mut texts);
     collect(&sides.schema["$defs"]["when"], "/when", &mut numbers, &mut texts);
+    collect(&sides.schema["$defs"]["words"], "/words", &mut numbers, &mut texts);
     let mut seen = BTreeSet::new();
     for (place, least, most) in &numbers {
         let (least, most) = (least.unwrap_or_else(|| panic!("{place}")), most.unwrap_or_else(|| panic!("{place}")));
@@ -361,6 +364,12 @@ fn the_schema_and_the_reader_take_the_same_names_words_and_counts() {
         let all = vec!["{ amount_minor = 0 }"; count].join(", ");
         expecting(&format!("lines = [{all}]\nunits = 0"))
     };
+    let words = |text: &str| ("[[expect]]", format!("[words.{text}\n[[expect]]"));
+    let whole = |tag: &str| {
+        let sentences = Sentence::ALL.iter().map(|sentence| format!("{} = \"x\"\n", sentence.key()));
+        words(&format!("{tag}]\n{}", sentences.collect::<String>()))
+    };
+    let named = |name: &str, text: &str| words(&format!("en]\nnames = {{ {name} = \"{text}\" }}"));
     let multiplier = |text: &str| ("multiplier = \"3\"", format!("multiplier = \"{text}\""));
     let currency = |text: &str| ("currency = \"USD\"", format!("currency = \"{text}\""));
     // The rules' own caps count too, which no schema can say.
@@ -408,6 +417,19 @@ fn the_schema_and_the_reader_take_the_same_names_words_and_counts() {
         (basket("variant = []"), false),
         (basket("held = \"none\""), true),
         (basket("held = [\"none\"]"), false),
+        (words("en]"), true),
+        (words("en]\nearnt = \"x\""), false),
+        (words("de]\nearned = \"x\""), false),
+        (whole("de"), true),
+        (whole("pt-BR"), true),
+        (whole("pt-br"), false),
+        (whole("german"), false),
+        (named("cap", "x"), true),
+        (named("cap", ""), false),
+        (named("cap", &"x".repeat(512)), true),
+        (named("cap", &"x".repeat(513)), false),
+        (words("en]\nrefusals = { not_held = \"x\" }"), true),
+        (words("en]\nrefusals = { not_held = 1 }"), false),
         (("window = \"day\"\nrolling = 4", "window = \"dya\"".to_owned()), false),
     ];
     for (change, expected) in rows {

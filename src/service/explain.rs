@@ -1,0 +1,220 @@
+//! Why a transaction was decided as it was, in words.
+//!
+//! What must stay true: everything said is read from what the same caller is told of the transaction; the words are those of
+//! the version that judged it.
+
+use std::sync::Arc;
+
+use super::auth::Caller;
+use super::fields::{Fields, Path};
+use super::status::Failure;
+use super::{Edge, wire};
+use crate::ledger::decision::Refusal;
+use crate::ledger::types::ProgramVersion;
+use crate::limits;
+use crate::program::words::{Sentence, Speaker, Words, decimals};
+use crate::service::wire::TransactionKind;
+
+impl Edge {
+    /// A transaction of the caller's partner in words.
+    pub(super) async fn explain(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: wire::ExplainTransactionRequest,
+    ) -> Result<wire::ExplainTransactionResponse, Failure> {
+        let wire::ExplainTransactionRequest { transaction_id, language } = request;
+        let mut fields = Fields::default();
+        fields.text(Path::Field("transaction_id"), &transaction_id, 1, limits::TRANSACTION_ID_BYTES_MAX);
+        fields.text(Path::Field("language"), &language, 0, limits::LANGUAGE_TAG_BYTES_MAX);
+        fields.finish()?;
+        let asked = wire::GetTransactionRequest { transaction_id };
+        let transaction = self.transaction(caller, asked).await?;
+        self.blocking(move |engine| {
+            let version = transaction.decision.as_ref().map_or(0, |decision| decision.program_version);
+            let version = u32::try_from(version).ok().filter(|version| *version > 0).map(ProgramVersion);
+            let words = version.and_then(|version| {
+                let index = usize::try_from(version.0).ok()?.checked_sub(1)?;
+                let source = engine.with_publications(|all| all.get(index).map(|(_, one)| one.source.clone()))?;
+                Some(Words::of(&source))
+            });
+            let words = words.unwrap_or_default();
+            let speaker = words.speak(&language);
+            let sentences = Telling { words: &words, speaker, transaction: &transaction, told: Vec::new() }.tell();
+            let language = speaker.tag().to_owned();
+            Ok(wire::ExplainTransactionResponse { transaction_id: transaction.transaction_id, language, sentences })
+        })
+        .await
+    }
+}
+
+/// A transaction that is being told.
+struct Telling<'a> {
+    words: &'a Words,
+    speaker: Speaker<'a>,
+    transaction: &'a wire::Transaction,
+    told: Vec<String>,
+}
+
+impl Telling<'_> {
+    fn say(&mut self, sentence: Sentence, filled: &[(&str, String)]) {
+        self.told.push(self.speaker.say(sentence, filled));
+    }
+
+    fn name(&self, name: &str) -> String {
+        self.speaker.name(name)
+    }
+
+    fn tell(mut self) -> Vec<String> {
+        let Some(decision) = &self.transaction.decision else { return self.told };
+        if let Some(refusal) = &decision.refusal {
+            let ground = Refusal::ALL.into_iter().find(|ground| i32::from(ground.number()) == refusal.code);
+            let reason = ground.map_or_else(|| refusal.message.clone(), |ground| self.speaker.refusal(ground));
+            self.say(Sentence::Refused, &[("reason", reason)]);
+            return self.told;
+        }
+        self.tell_outcome(decision);
+        self.tell_lines(decision);
+        self.tell_bounds(decision);
+        self.tell_standing(decision);
+        self.told
+    }
+
+    /// What happened.
+    fn tell_outcome(&mut self, decision: &wire::Decision) {
+        let units = |units: i64| ("points", self.words.units(&decision.wallet, units));
+        let wallet = ("wallet", self.name(&decision.wallet));
+        let original = ("original", self.transaction.original_transaction_id.clone());
+        let program = ("program", self.words.program.clone());
+        let version = ("version", decision.program_version.to_string());
+        match self.transaction.kind() {
+            TransactionKind::Accrual | TransactionKind::Activity if decision.granted_points > 0 => {
+                self.say(Sentence::Earned, &[units(decision.granted_points), wallet, program, version]);
+            }
+            TransactionKind::Accrual | TransactionKind::Activity => {
+                self.say(Sentence::EarnedNothing, &[wallet, program, version]);
+            }
+            TransactionKind::Redemption => {
+                self.say(Sentence::Redeemed, &[units(decision.redeemed_points), wallet]);
+            }
+            TransactionKind::Authorization => {
+                self.say(Sentence::Authorized, &[units(decision.authorized_points), wallet]);
+            }
+            TransactionKind::Capture => {
+                self.say(Sentence::Captured, &[units(decision.redeemed_points), wallet, original]);
+            }
+            TransactionKind::Void => {
+                self.say(Sentence::Voided, &[units(decision.returned_points), wallet, original]);
+            }
+            TransactionKind::Reversal => {
+                self.say(Sentence::Reversed, &[units(decision.reversed_points), wallet, original]);
+            }
+            TransactionKind::Release => {
+                self.say(Sentence::Released, &[units(decision.released_points), wallet, original]);
+            }
+            TransactionKind::Rejection => {
+                self.say(Sentence::Rejected, &[units(decision.reversed_points), wallet, original]);
+            }
+            TransactionKind::Restoration => {
+                self.say(Sentence::Restored, &[units(decision.restored_points), wallet]);
+            }
+            TransactionKind::Adjustment => {
+                let remark = self.transaction.remark.as_ref();
+                let reason = remark.map_or_else(String::new, |remark| self.name(&remark.reason_code));
+                self.say(Sentence::Adjusted, &[units(self.transaction.adjustment_points), wallet, ("reason", reason)]);
+            }
+            TransactionKind::OpeningBalance => {
+                self.say(Sentence::Loaded, &[units(decision.granted_points), wallet]);
+            }
+            TransactionKind::Enrolment | TransactionKind::Identifier => self.say(Sentence::Changed, &[]),
+            TransactionKind::Expiry | TransactionKind::Unspecified => {}
+        }
+        self.tell_debts(decision);
+        if decision.expired_points > 0 {
+            let wallet = ("wallet", self.name(&decision.wallet));
+            self.say(
+                Sentence::Expired,
+                &[("points", self.words.units(&decision.wallet, decision.expired_points)), wallet],
+            );
+        }
+    }
+
+    /// What is owed from now on, and what of it was collected.
+    fn tell_debts(&mut self, decision: &wire::Decision) {
+        for (sentence, units) in
+            [(Sentence::Owed, decision.owed_points), (Sentence::Collected, decision.collected_points)]
+        {
+            if units > 0 {
+                let points = ("points", self.words.units(&decision.wallet, units));
+                self.say(sentence, &[points, ("wallet", self.name(&decision.wallet))]);
+            }
+        }
+    }
+
+    /// What each line came to, the level by which it was judged, and bonuses.
+    fn tell_lines(&mut self, decision: &wire::Decision) {
+        let scale = self.words.scale(&decision.wallet);
+        for line in &decision.line_decisions {
+            let number = ("line", (i64::from(line.line_index) + 1).to_string());
+            let points = ("points", decimals(i128::from(line.exact_micropoints), 6 + scale, scale));
+            let rules = [&line.rule].into_iter().filter(|rule| !rule.is_empty()).chain(&line.further_rules);
+            let rules: Vec<String> = rules.map(|rule| self.name(rule)).collect();
+            if !line.eligible {
+                self.say(Sentence::LineExcluded, &[number]);
+            } else if rules.is_empty() {
+                self.say(Sentence::Line, &[number, points]);
+            } else {
+                let multiplier = decimals(i128::from(line.multiplier_bps), 4, 0);
+                let filled = [number, points, ("rule", rules.join(" + ")), ("multiplier", multiplier)];
+                self.say(Sentence::LineByRule, &filled);
+            }
+        }
+        let level = decision.tier.as_ref().map_or("", |tier| tier.level.as_str());
+        if !level.is_empty() && !decision.line_decisions.is_empty() {
+            self.say(Sentence::Level, &[("level", self.name(level))]);
+        }
+        for award in &decision.bonuses {
+            let points = ("points", self.words.units(&decision.wallet, award.points));
+            self.say(Sentence::Bonus, &[points, ("bonus", self.name(&award.name))]);
+        }
+    }
+
+    /// What was withheld, denied or held.
+    fn tell_bounds(&mut self, decision: &wire::Decision) {
+        for clip in &decision.clips {
+            let points = ("points", self.words.units(&decision.wallet, clip.clipped_points));
+            let name = self.name(&clip.name);
+            if clip.source() == wire::ClipSource::Budget {
+                self.say(Sentence::OverBudget, &[points, ("budget", name)]);
+            } else if clip.clipped_points == 0 {
+                self.say(Sentence::RuleCapped, &[("cap", name), ("rule", self.name(&clip.rule))]);
+            } else {
+                self.say(Sentence::Capped, &[points, ("cap", name)]);
+            }
+        }
+        if let Some(denial) = &decision.velocity_denial {
+            let (cap, period) = (self.name(&denial.cap), denial.period.clone());
+            let limit = denial.limit_count.to_string();
+            self.say(Sentence::Denied, &[("cap", cap), ("period", period), ("limit", limit)]);
+        }
+        if let Some(held) = &decision.held_for_review {
+            self.say(Sentence::Held, &[("cap", self.name(&held.cap))]);
+        }
+    }
+
+    /// How the account stands afterwards.
+    fn tell_standing(&mut self, decision: &wire::Decision) {
+        if let Some(tier) = &decision.tier {
+            if tier.next_level.is_empty() {
+                self.say(Sentence::HighestLevel, &[("level", self.name(&tier.reached_level))]);
+            } else {
+                let (metric, level) = (self.name(&self.words.metric), self.name(&tier.next_level));
+                let missing = tier.missing_value.to_string();
+                self.say(Sentence::NextLevel, &[("missing", missing), ("metric", metric), ("level", level)]);
+            }
+        }
+        if !decision.wallet.is_empty() {
+            let points = ("points", self.words.units(&decision.wallet, decision.balance_points));
+            self.say(Sentence::Balance, &[points, ("wallet", self.name(&decision.wallet))]);
+        }
+    }
+}
