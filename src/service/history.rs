@@ -233,21 +233,8 @@ fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<w
             transaction.redemption_rate_bps = i64::from(entry.decision.effects.redemption_rate_bps);
             transaction.burned_shares = burned_shares(engine, &entry.decision);
         }
-        CommandKind::Authorize(asked) => {
-            transaction.kind = wire::TransactionKind::Authorization.into();
-            transaction.authorization_points = asked.units;
-            transaction.authorization_status = authorization_status(engine, located, entry)?;
-        }
-        CommandKind::Capture(capture) => {
-            transaction.kind = wire::TransactionKind::Capture.into();
-            transaction.original_transaction_id = capture.of.transaction_id.to_string();
-            transaction.redemption_points = capture.units;
-            transaction.redemption_rate_bps = i64::from(entry.decision.effects.redemption_rate_bps);
-            transaction.burned_shares = burned_shares(engine, &entry.decision);
-        }
-        CommandKind::Void(of) => {
-            transaction.kind = wire::TransactionKind::Void.into();
-            transaction.original_transaction_id = of.transaction_id.to_string();
+        CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) => {
+            add_about_authorization(engine, located, entry, &mut transaction)?;
         }
         CommandKind::Act(activity) => {
             transaction.kind = wire::TransactionKind::Activity.into();
@@ -285,6 +272,34 @@ fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<w
     }
     transaction.decision = Some(answer::of_entry(located, entry, program.as_deref(), original_version));
     Ok(transaction)
+}
+
+/// What is said of an authorization, a capture or a void.
+fn add_about_authorization(
+    engine: &Engine,
+    located: &Located,
+    entry: &Entry,
+    transaction: &mut wire::Transaction,
+) -> Result<(), JournalError> {
+    if let Some(of) = entry.command.kind.authorization() {
+        transaction.original_transaction_id = of.transaction_id.to_string();
+    }
+    let kind = match &entry.command.kind {
+        CommandKind::Authorize(asked) => {
+            transaction.authorization_points = asked.units;
+            transaction.authorization_status = authorization_status(engine, located, entry)?;
+            wire::TransactionKind::Authorization
+        }
+        CommandKind::Capture(capture) => {
+            transaction.redemption_points = capture.units;
+            transaction.redemption_rate_bps = i64::from(entry.decision.effects.redemption_rate_bps);
+            transaction.burned_shares = burned_shares(engine, &entry.decision);
+            wire::TransactionKind::Capture
+        }
+        _ => wire::TransactionKind::Void,
+    };
+    transaction.kind = kind.into();
+    Ok(())
 }
 
 /// What became of an authorization: the last capture or void of it says so, or else its time. `None` for one that was
