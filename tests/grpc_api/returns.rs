@@ -191,11 +191,8 @@ async fn what_was_spent_is_owed_shown_and_collected() {
         let balance = shop.ledger.get_balance(request).await.unwrap().into_inner().wallets.remove(0);
         assert_eq!((balance.owed_points, balance.balance_points, balance.available_points), (8, -8 * below, 0));
         // What is collected of a basket is told with it, and with its quote.
-        let quoted = wire::QuoteRequest {
-            account_id: "anna".to_owned(),
-            basket: Some(basket("t2", 300)),
-            ..<_>::default()
-        };
+        let quoted =
+            wire::QuoteRequest { account_id: "anna".to_owned(), basket: Some(basket("t2", 300)), ..<_>::default() };
         let quoted = shop.ledger.quote(quoted).await.unwrap().into_inner().decision.unwrap();
         assert_eq!((quoted.granted_points, quoted.collected_points), (3, 3));
         let earned = shop.accrue(accrual("t2", "anna", 300)).await;
