@@ -72,6 +72,27 @@ fn an_id_is_granted_once_and_again_after_it_was_given_back() {
 }
 
 #[test]
+fn what_is_used_can_be_claimed_again_by_one_after_the_other() {
+    let (index, _) = open(&Arc::default(), &SMALL);
+    assert_eq!(index.claim_again(key(1)), Claim::Granted);
+    assert_eq!(index.claim_again(key(1)), Claim::InFlight);
+    index.commit(key(1), used(4));
+    assert_eq!(index.claim(key(1)).unwrap(), Claim::Committed(used(4)), "for all others it is used up");
+    assert_eq!(index.claim_again(key(1)), Claim::Granted);
+    assert_eq!(index.lookup(key(1)).unwrap(), Some(used(4)), "who used it last is known while it is claimed");
+    index.commit(key(1), used(6));
+    // However many ids come after it, the last use stays known.
+    (2..200).for_each(|number| {
+        use_id(&index, number, number + 10);
+        settle_down(&index, number).unwrap();
+    });
+    assert_eq!(index.claim_again(key(1)), Claim::Granted);
+    assert_eq!(index.lookup(key(1)).unwrap(), Some(used(6)));
+    index.release(key(1));
+    assert_eq!(index.stats().claim_count, 0);
+}
+
+#[test]
 fn a_released_id_is_free() {
     let (index, _) = open(&Arc::default(), &SMALL);
     assert_eq!(index.claim(key(1)).unwrap(), Claim::Granted);

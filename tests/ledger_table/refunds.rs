@@ -266,6 +266,15 @@ tables! {
         balance m1                                      -> 3
     "
 
+    a_cap_of_a_rule_clips_the_rest_too(Setup::default(), [with("", DOUBLE)]) "
+        accrue m1 400 400 400 id=a                      -> 17 of 24: double-a-day -7
+        reverse a 2x1                                   -> -4
+        counter m1 double-a-day                         -> 5
+        reverse a 1x1                                   -> -5
+        counter m1 double-a-day                         -> 4
+        reverse a                                       -> -8
+    "
+
     what_a_rule_gave_beyond_its_cap_goes_back_first(Setup::default(), [with("", DOUBLE)]) "
         accrue m1 400 400 id=a                          -> 13 of 16: double-a-day -3
         reverse a 1x1                                   -> -5
