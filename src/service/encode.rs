@@ -78,7 +78,7 @@ fn granted(decided: &Decided<'_>, basket: &Basket, out: &mut Vec<u8>) {
     if let Some(cap) = answer::held_by(program, decision) {
         message(out, 40, |out| text(out, 1, cap));
     }
-    int(out, 60, answer::collected_units(decision));
+    int(out, 64, answer::collected_units(decision));
 }
 
 fn line_decision(out: &mut Vec<u8>, exact: &Exact<'_>, index: i64, given: &Line) {
