@@ -95,7 +95,7 @@ async fn every_kind_of_transaction_is_told() {
             ],
         ),
         ("r-1", &["100 Beauty Points were spent.", "The balance was 39 Beauty Points then."]),
-        ("r-2", &["It was refused: The account has fewer points than are to be taken."]),
+        ("r-2", &["It was refused: The account has fewer units than are to be taken."]),
         (
             "u-2",
             &["10 Beauty Points were taken back with the transaction b-2.", "The balance was 29 Beauty Points then."],

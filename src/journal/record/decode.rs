@@ -373,6 +373,7 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
         }
         entry.decision.effects.redemption_rate_bps = rate;
     }
+    holds::get_ended(reader, parts, &mut entry.decision)?;
     if parts & Parts::RETURNED != 0 {
         let CommandKind::Reverse(reversal) = &mut entry.command.kind else { return Err(DecodeError::Contradiction) };
         reversal.part = Some(Box::new(get_part(reader)?));
@@ -389,7 +390,7 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
         }
         entry.decision.effects.owed = Some((entry.decision.wallet, delta));
     }
-    holds::get_ended(reader, parts, &mut entry.decision)
+    Ok(())
 }
 
 /// Whose credentials asked for what an operator asked, and confirmed it.
