@@ -6,10 +6,12 @@ use crate::samples::{counter, full_accrual, lot_key, one_line_accrual, refused, 
 use proptest::prelude::*;
 use tallystick::journal::record::{Entry, Record};
 use tallystick::ledger::account::{Account, Profile};
+use tallystick::ledger::authorization::AuthorizationChanges;
 use tallystick::ledger::command::{CommandKind, Granted, Part, ReturnedLine, Reversal};
 use tallystick::ledger::decision::{LotChange, Movement};
+use tallystick::ledger::held::HeldName;
 use tallystick::ledger::packed::Packed;
-use tallystick::ledger::types::{AccountNumber, Position, ProgramVersion, Seq, ShardId, WalletId};
+use tallystick::ledger::types::{AccountNumber, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId};
 use tallystick::snapshot::entity::Entity;
 
 use crate::support::NOON;
@@ -121,13 +123,14 @@ pub fn records() -> Vec<(&'static str, Record)> {
     ]
 }
 
-/// A reversal of any part.
+/// A reversal of any part, perhaps after the end of authorizations, and with some of it owed.
 pub fn any_return() -> impl Strategy<Value = Entry> {
     let line = (0..1_024_u32, 0..1_000_i64, 0..1_000_000_i64);
     let lines = prop::collection::btree_map(0..1_024_u32, line, 1..20);
     let carried = prop::option::of((1..u32::MAX, any::<i64>()));
     let shape = (prop::option::of(0..1_u64 << 40), any::<bool>(), any::<bool>(), carried);
-    (lines, shape, 0..150_i64, prop::option::of(any::<i64>())).prop_map(|(lines, shape, units, remainder)| {
+    let beside = (prop::option::of(any::<i64>()), 0..3_u8, prop::option::of(1..1_000_i64));
+    (lines, shape, 0..150_i64, beside).prop_map(|(lines, shape, units, (remainder, ended_count, owed))| {
         let (earlier, is_rest, is_last, carried) = shape;
         let lines = lines.into_iter().map(|(line, (_, quantity, amount))| returned(line, quantity, amount.max(1)));
         // A reversal that names no lines leaves nothing, and one that says no more than that has no part.
@@ -137,6 +140,12 @@ pub fn any_return() -> impl Strategy<Value = Entry> {
         let part = Part { earlier, lines: lines.collect(), is_rest, is_last, carried };
         let mut entry = of_part(reversal_of(&full_accrual()), units, part);
         entry.decision.effects.remainder = remainder;
+        entry.decision.effects.owed = owed.map(|units| (entry.decision.wallet, units));
+        let name = |number: u8| HeldName { partner: SymbolId(3), transaction_id: number.to_string().into() };
+        let ended: Vec<_> = (0..ended_count).map(name).collect();
+        if !ended.is_empty() {
+            entry.decision.effects.authorizations = Some(Box::new(AuthorizationChanges { ended, own: None }));
+        }
         entry
     })
 }
