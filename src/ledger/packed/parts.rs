@@ -85,11 +85,8 @@ const PROFILE_HELD: u8 = 64;
 const PROFILE_OWED: u8 = 32;
 /// Units are set aside.
 const PROFILE_AUTHORIZATIONS: u8 = 128;
-/// All bits that say what a profile has.
-const PROFILE_BITS: u8 =
-    7 | PROFILE_MEMBERS | PROFILE_IDENTIFIERS | PROFILE_OWED | PROFILE_HELD | PROFILE_AUTHORIZATIONS;
 
-/// What a profile has beside segments: a set of bits, and then each thing.
+/// What a profile has beside segments: a set of bits, of which each has its meaning, and then each thing.
 fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
     let held = profile.map_or(&[][..], |profile| &profile.held);
     let members = profile.map_or(&[][..], |profile| &profile.members);
@@ -271,9 +268,6 @@ fn get_profile(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), Dec
         profile.segments.push(SymbolId(reader.number()?));
     }
     let bits = reader.byte()?;
-    if bits & !PROFILE_BITS != 0 {
-        return Err(DecodeError::UnknownTag);
-    }
     if bits & 1 != 0 {
         profile.birthday = Some(MonthDay { month: reader.byte()?, day: reader.byte()? });
     }

@@ -304,7 +304,7 @@ impl Speaker<'_> {
     pub fn say(&self, sentence: Sentence, filled: &[(&str, String)]) -> String {
         let value = |place: &str| {
             let found = filled.iter().find(|(name, _)| *name == place);
-            found.unwrap_or_else(|| panic!("{place} of {} is filled", sentence.key())).1.as_str()
+            found.expect("each place of a sentence is filled").1.as_str()
         };
         match self.language.and_then(|language| language.sentences.get(&sentence)) {
             Some(template) => template.fill(value),
