@@ -183,8 +183,13 @@ pub const LANGUAGE_TAG_BYTES_MAX: usize = 35;
 /// Bytes of a sentence, a name or a ground in the words of a programme file.
 pub const SENTENCE_BYTES_MAX: usize = 512;
 
+/// Versions of the programme whose words are kept ready.
+pub const WORDBOOK_VERSIONS_MAX: usize = 8;
+
 /// Transactions on one page of a statement.
 pub const PAGE_SIZE_MAX: usize = 500;
+/// Records of an account that one page looks at, beside those that it lists.
+pub const PAGE_WALK_MAX: usize = 2_000;
 /// Transactions on a page when the caller names no size.
 pub const PAGE_SIZE_DEFAULT: usize = 50;
 

@@ -48,7 +48,7 @@ fn loaded_server(folder: &Path) -> Server {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 42] = [
+    let commands: [&[&str]; 51] = [
         &[],
         &["serve"],
         &["demo"],
@@ -66,6 +66,15 @@ fn every_command_explains_itself() {
         &["program", "publish"],
         &["program", "show"],
         &["why"],
+        &["desk"],
+        &["desk", "balance"],
+        &["desk", "statement"],
+        &["desk", "transaction"],
+        &["desk", "redeem"],
+        &["desk", "authorize"],
+        &["desk", "capture"],
+        &["desk", "void"],
+        &["desk", "reverse"],
         &["operator"],
         &["operator", "list"],
         &["operator", "release"],

@@ -119,6 +119,7 @@ pub const TABLE: &[Row] = &[
     row("/tallystick.v1.LedgerService/GetBalance", PARTNER_OR_AUDITOR, Reach::Everywhere),
     row("/tallystick.v1.LedgerService/GetTransaction", PARTNER, Reach::Transactions),
     row("/tallystick.v1.LedgerService/ListTransactions", PARTNER_OR_AUDITOR, Reach::Transactions),
+    row("/tallystick.v1.LedgerService/ListRelatedTransactions", PARTNER, Reach::Transactions),
     row("/tallystick.v1.LedgerService/ExplainTransaction", PARTNER, Reach::Transactions),
     ENROL,
     row("/tallystick.v1.AccountService/UpdateAccount", PARTNER, Reach::Partner),

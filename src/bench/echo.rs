@@ -141,6 +141,13 @@ impl LedgerService for Echo {
         nothing()
     }
 
+    async fn list_related_transactions(
+        &self,
+        _: Request<wire::ListRelatedTransactionsRequest>,
+    ) -> Result<Response<wire::ListRelatedTransactionsResponse>, Status> {
+        nothing()
+    }
+
     async fn explain_transaction(
         &self,
         _: Request<wire::ExplainTransactionRequest>,

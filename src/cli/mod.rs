@@ -9,7 +9,9 @@ pub mod backup;
 pub mod bench;
 pub mod client;
 pub mod completions;
+mod decision;
 pub mod demo;
+mod desk;
 pub mod error;
 pub mod errors;
 pub mod exit;
@@ -58,6 +60,8 @@ pub enum Command {
     Export(export::ExportArgs),
     /// Check, publish and show programme files
     Program(program::ProgramArgs),
+    /// Serve a customer by hand: balances, statements, payments with points, returns
+    Desk(desk::DeskArgs),
     /// Decide by hand: release or reject what caps hold, bring back points that died, correct balances
     Operator(operator::OperatorArgs),
     /// Issue, replace, revoke and list keys
@@ -99,6 +103,7 @@ pub fn run() -> ExitCode {
         Command::Import(args) => import::run(args, &out),
         Command::Export(args) => export::run(args, &out),
         Command::Program(args) => program::run(args, &out),
+        Command::Desk(args) => desk::run(args, &out),
         Command::Operator(args) => operator::run(args, &out),
         Command::Keys(args) => keys::run(args, &out),
         Command::Proposals(args) => proposals::run(args, &out),

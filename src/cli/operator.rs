@@ -7,12 +7,13 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::client::{Server, ServerArgs, call, parse_time, runtime, shown_time, to_wire};
-use super::error::{CliError, Exit};
+use super::decision::{answered, decide, derived_id, say};
+use super::error::CliError;
 use super::fraud::{self, FreezeArgs, FreezesArgs, ReceiptsArgs, VelocityArgs};
 use super::output::{Output, grouped};
 use super::proposals::say_pending;
 use crate::service::wire::{
-    AdjustBalanceRequest, Decision, HeldTransaction, ListHeldRequest, RejectHeldRequest, ReleaseHeldRequest, Remark,
+    AdjustBalanceRequest, HeldTransaction, ListHeldRequest, RejectHeldRequest, ReleaseHeldRequest, Remark,
     RestoreExpiredRequest,
 };
 
@@ -223,74 +224,6 @@ fn unexpire(args: UnexpireArgs, out: &Output) -> Result<(), CliError> {
     })
 }
 
-/// An id that follows from what a command is about: whoever repeats the command repeats its id. Longer ones are cut to
-/// a hash, for ids are bounded.
-fn derived_id(verb: &str, of: &str) -> String {
-    let id = format!("{verb}-{of}");
-    if id.len() <= crate::limits::TRANSACTION_ID_BYTES_MAX {
-        return id;
-    }
-    let hash = blake3::hash(of.as_bytes()).to_hex();
-    format!("{verb}-{}", &hash.as_str()[..32])
-}
-
-/// The decision of an answer, or what its failure means.
-fn answered(
-    server: &Server,
-    what: &str,
-    answer: Result<Option<Decision>, tonic::Status>,
-) -> Result<Decision, CliError> {
-    let decision = answer.map_err(|status| server.failure(what, &status))?;
-    decision.ok_or_else(|| CliError::new(Exit::Unavailable, format!("{what}: the server answered without a decision")))
-}
-
-/// Sends a command, and says what came of it.
-fn decide(
-    server: &ServerArgs,
-    what: &str,
-    out: &Output,
-    send: impl AsyncFnOnce(Server) -> Result<Decision, CliError>,
-) -> Result<(), CliError> {
-    let server = Server::new(server)?;
-    say(&runtime()?.block_on(send(server))?, what, out)
-}
-
-/// Says what came of a command.
-fn say(decision: &Decision, what: &str, out: &Output) -> Result<(), CliError> {
-    if let Some(refusal) = &decision.refusal {
-        let field = if refusal.field.is_empty() { String::new() } else { format!(" ({} differs)", refusal.field) };
-        let error = CliError::new(Exit::BadData, format!("{what} was refused: {}{field}", refusal.message));
-        return Err(error.hint(format!("`tallystick errors show {}` says what to do", refusal.code)));
-    }
-    let moved = [
-        (decision.released_points, "released"),
-        (decision.restored_points, "brought back"),
-        (decision.granted_points, "granted"),
-        (decision.reversed_points, "taken"),
-    ];
-    let moved: Vec<String> = moved
-        .into_iter()
-        .filter(|(points, _)| *points != 0)
-        .map(|(points, verb)| format!("{} {} {verb}", grouped(points), decision.wallet))
-        .collect();
-    let moved = if moved.is_empty() { "nothing was left to move".to_owned() } else { moved.join(", ") };
-    let again = if decision.replayed { ", as before" } else { "" };
-    let balance = grouped(decision.balance_points);
-    let position = decision.position.unwrap_or_default();
-    out.line(format_args!("{moved}{again}; the balance is {balance} (position {position})"))?;
-    out.object(&json!({
-        "replayed": decision.replayed,
-        "wallet": decision.wallet,
-        "released_points": decision.released_points,
-        "restored_points": decision.restored_points,
-        "granted_points": decision.granted_points,
-        "reversed_points": decision.reversed_points,
-        "balance_points": decision.balance_points,
-        "position": decision.position,
-        "posting_time": shown_time(decision.posting_time.as_ref()),
-    }))
-}
-
 fn list(args: &ListArgs, out: &Output) -> Result<(), CliError> {
     let server = Server::new(&args.server)?;
     let held = runtime()?.block_on(all_held(&server, args.account.as_deref().unwrap_or_default()))?;
@@ -340,19 +273,4 @@ fn as_json(held: &HeldTransaction) -> Value {
         "expire_time": shown_time(held.expire_time.as_ref()),
         "available_time": shown_time(held.available_time.as_ref()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_derived_id_is_the_same_again_and_fits() {
-        assert_eq!(derived_id("release", "sale-17"), "release-sale-17");
-        let long = "x".repeat(crate::limits::TRANSACTION_ID_BYTES_MAX);
-        let id = derived_id("unexpire", &long);
-        assert_eq!(id, derived_id("unexpire", &long));
-        assert!(id.len() <= crate::limits::TRANSACTION_ID_BYTES_MAX);
-        assert_ne!(id, derived_id("unexpire", &format!("{long}y")));
-    }
 }

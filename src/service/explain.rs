@@ -3,7 +3,7 @@
 //! What must stay true: everything said is read from what the same caller is told of the transaction; the words are those of
 //! the version that judged it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::auth::Caller;
 use super::fields::{Fields, Path};
@@ -14,6 +14,7 @@ use crate::ledger::types::ProgramVersion;
 use crate::limits;
 use crate::program::words::{Sentence, Speaker, Words, decimals};
 use crate::service::wire::TransactionKind;
+use crate::shard::engine::Engine;
 
 impl Edge {
     /// A transaction of the caller's partner in words.
@@ -29,21 +30,54 @@ impl Edge {
         fields.finish()?;
         let asked = wire::GetTransactionRequest { transaction_id };
         let transaction = self.transaction(caller, asked).await?;
+        let book = self.words.clone();
         self.blocking(move |engine| {
             let version = transaction.decision.as_ref().map_or(0, |decision| decision.program_version);
             let version = u32::try_from(version).ok().filter(|version| *version > 0).map(ProgramVersion);
-            let words = version.and_then(|version| {
-                let index = usize::try_from(version.0).ok()?.checked_sub(1)?;
-                let source = engine.with_publications(|all| all.get(index).map(|(_, one)| one.source.clone()))?;
-                Some(Words::of(&source))
-            });
-            let words = words.unwrap_or_default();
+            let words = version.and_then(|version| book.words(engine, version)).unwrap_or_default();
             let speaker = words.speak(&language);
             let sentences = Telling { words: &words, speaker, transaction: &transaction, told: Vec::new() }.tell();
             let language = speaker.tag().to_owned();
             Ok(wire::ExplainTransactionResponse { transaction_id: transaction.transaction_id, language, sentences })
         })
         .await
+    }
+}
+
+/// The words of the versions that were asked for last, the latest at the end.
+#[derive(Debug, Default)]
+pub(super) struct Wordbook(Mutex<Vec<(ProgramVersion, Arc<Words>)>>);
+
+impl Wordbook {
+    /// The words of a version; `None` if there is no such version.
+    fn words(&self, engine: &Engine, version: ProgramVersion) -> Option<Arc<Words>> {
+        if let Some(words) = self.kept(version) {
+            return Some(words);
+        }
+        // Read without the lock: whoever asks for another version does not wait for it.
+        let index = usize::try_from(version.0).ok()?.checked_sub(1)?;
+        let source = engine.with_publications(|all| all.get(index).map(|(_, one)| one.source.clone()))?;
+        let words = Arc::new(Words::of(&source));
+        self.keep(version, words.clone());
+        Some(words)
+    }
+
+    fn kept(&self, version: ProgramVersion) -> Option<Arc<Words>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = all.iter().position(|(kept, _)| *kept == version)?;
+        let found = all.remove(index);
+        let words = found.1.clone();
+        all.push(found);
+        Some(words)
+    }
+
+    fn keep(&self, version: ProgramVersion, words: Arc<Words>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(kept, _)| *kept != version);
+        if all.len() == limits::WORDBOOK_VERSIONS_MAX {
+            all.remove(0);
+        }
+        all.push((version, words));
     }
 }
 
@@ -216,5 +250,23 @@ impl Telling<'_> {
             let points = ("points", self.words.units(&decision.wallet, decision.balance_points));
             self.say(Sentence::Balance, &[points, ("wallet", self.name(&decision.wallet))]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_that_were_asked_for_last_are_kept() {
+        let book = Wordbook::default();
+        let most = u32::try_from(limits::WORDBOOK_VERSIONS_MAX).unwrap();
+        (1..=most).for_each(|version| book.keep(ProgramVersion(version), Arc::default()));
+        assert!(book.kept(ProgramVersion(1)).is_some());
+        book.keep(ProgramVersion(most + 1), Arc::default());
+        assert!(book.kept(ProgramVersion(2)).is_none(), "the one that nobody asked for the longest");
+        assert!(book.kept(ProgramVersion(1)).is_some() && book.kept(ProgramVersion(most + 1)).is_some());
+        book.keep(ProgramVersion(1), Arc::default());
+        assert_eq!(book.0.lock().unwrap().len(), limits::WORDBOOK_VERSIONS_MAX);
     }
 }

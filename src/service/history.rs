@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use prost::Message;
+use prost_types::Timestamp;
 
 use super::answer;
 use super::auth::{Caller, Principal};
@@ -24,7 +25,7 @@ use crate::ledger::command::{Basket, CommandKind, Part};
 use crate::ledger::decision::{Decision, LotKey, Movement};
 use crate::ledger::operator::{Operation, OperatorOrder};
 use crate::ledger::program::Program;
-use crate::ledger::types::{Position, SymbolId};
+use crate::ledger::types::{Position, SymbolId, TimestampNs};
 use crate::limits;
 use crate::shard::engine::Engine;
 use crate::shard::job::AccountView;
@@ -36,11 +37,21 @@ impl Edge {
         caller: &Caller,
         request: wire::GetTransactionRequest,
     ) -> Result<wire::Transaction, Failure> {
-        let mut fields = Fields::default();
         let id = request.transaction_id;
+        let mut fields = Fields::default();
         fields.text(Path::Field("transaction_id"), &id, 1, limits::TRANSACTION_ID_BYTES_MAX);
         fields.finish()?;
-        let key = self.engine.hasher.transaction(&caller.principal.partner, &id);
+        let (account_id, located) = self.own_transaction(caller, &id).await?;
+        self.blocking(move |engine| transaction(engine, &account_id, &located)).await
+    }
+
+    /// The record of a transaction of the caller's partner that the caller may see, and its account's id.
+    pub(super) async fn own_transaction(
+        self: &Arc<Self>,
+        caller: &Caller,
+        transaction_id: &str,
+    ) -> Result<(String, Located), Failure> {
+        let key = self.engine.hasher.transaction(&caller.principal.partner, transaction_id);
         let found = self.blocking(move |engine| look_up(engine, key)).await?;
         let principal = caller.principal.clone();
         let Some(located) = found else {
@@ -58,7 +69,7 @@ impl Edge {
             .await?;
         let entry = located.entry().filter(|_| is_seen).ok_or(Failure::TransactionUnknown)?;
         let account_id = self.account_id_of(&located, entry).await?;
-        self.blocking(move |engine| transaction(engine, &account_id, &located)).await
+        Ok((account_id, located))
     }
 
     /// A page of an account's transactions, newest first.
@@ -69,6 +80,7 @@ impl Edge {
     ) -> Result<wire::ListTransactionsResponse, Failure> {
         self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
         check_account_id(&request.account_id)?;
+        let within = Span::of(request.start_time.as_ref(), request.end_time.as_ref())?;
         let size = page_size(request.page_size)?;
         let token = if request.page_token.is_empty() { None } else { Some(position_of(&request.page_token)?) };
         let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
@@ -77,21 +89,45 @@ impl Edge {
         }
         let principal = caller.principal.clone();
         let listed =
-            self.blocking(move |engine| list(engine, &principal, &view, token, size)).await?.ok_or_else(bad_token)?;
+            self.blocking(move |engine| list(engine, &principal, &view, (token, within), size)).await?.ok_or_else(bad_token)?;
         Ok(listed)
     }
 }
 
-fn bad_token() -> Failure {
+/// What a statement covers, by posting time.
+#[derive(Clone, Copy)]
+struct Span {
+    from: TimestampNs,
+    /// Exclusive.
+    until: TimestampNs,
+}
+
+impl Span {
+    fn of(start: Option<&Timestamp>, end: Option<&Timestamp>) -> Result<Self, Failure> {
+        let instant = |field, time: Option<&Timestamp>, unset| match time {
+            None => Ok(unset),
+            Some(time) => times::instant(time)
+                .ok_or_else(|| Failure::field(field, "It must lie between the years 1678 and 2261.")),
+        };
+        let from = instant("start_time", start, TimestampNs(i64::MIN))?;
+        let until = instant("end_time", end, TimestampNs(i64::MAX))?;
+        if from >= until {
+            return Err(Failure::field("end_time", "It must lie after start_time."));
+        }
+        Ok(Self { from, until })
+    }
+}
+
+pub(super) fn bad_token() -> Failure {
     Failure::field("page_token", "It is not a token that this server gave for this list.")
 }
 
 /// A position as a page token. That it belongs to the list is checked when it is read.
-fn token_of(position: Position) -> String {
+pub(super) fn token_of(position: Position) -> String {
     format!("{:016x}", position.0)
 }
 
-fn position_of(token: &str) -> Result<Position, Failure> {
+pub(super) fn position_of(token: &str) -> Result<Position, Failure> {
     let digits = token.len() == 16 && token.bytes().all(|byte| byte.is_ascii_hexdigit());
     let number = digits.then(|| u64::from_str_radix(token, 16).ok()).flatten();
     number.map(Position).ok_or_else(bad_token)
@@ -125,7 +161,7 @@ fn reaches(engine: &Engine, principal: &Principal, located: &Located) -> bool {
 }
 
 /// As [`reaches`], and reversals where their originals are. Reads the store for these.
-fn is_in_reach(engine: &Engine, principal: &Principal, located: &Located) -> Result<bool, JournalError> {
+pub(super) fn is_in_reach(engine: &Engine, principal: &Principal, located: &Located) -> Result<bool, JournalError> {
     match located.entry().map(|entry| &entry.command.kind) {
         Some(CommandKind::Reverse(reversal)) if principal.held().is_some() => {
             let original = record_at(engine, reversal.original_position)?;
@@ -142,7 +178,7 @@ fn look_up(engine: &Engine, key: crate::ids::IdKey) -> Result<Option<Located>, J
 }
 
 /// Whether a record may be shown to a principal.
-fn may_see(principal: &Principal, located: &Located) -> bool {
+pub(super) fn may_see(principal: &Principal, located: &Located) -> bool {
     // What the ledger posted by itself is nobody's command, and part of every statement.
     let may_see =
         |entry: &Entry| entry.command.partner == principal.symbol || matches!(entry.command.kind, CommandKind::Expire);
@@ -154,7 +190,7 @@ fn list(
     engine: &Engine,
     principal: &Principal,
     view: &AccountView,
-    token: Option<Position>,
+    (token, within): (Option<Position>, Span),
     size: usize,
 ) -> Result<Option<wire::ListTransactionsResponse>, JournalError> {
     let Some(start) = token.or(view.account.position) else { return Ok(Some(Default::default())) };
@@ -164,19 +200,27 @@ fn list(
         _ => return Ok(None),
     };
     let mut page = wire::ListTransactionsResponse::default();
-    let mut bytes = 0;
-    let mut looked_at = 0;
+    let (mut bytes, mut looked_at, mut passed) = (0, 0, 0);
     while let Some(located) = next.take() {
+        // An account's posting times never go back.
+        let posted_at = located.entry().map_or(within.from, |entry| entry.posted_at);
+        if posted_at < within.from {
+            break;
+        }
         // Records that are left out count too, so that a page costs a bounded time.
-        if looked_at == size || bytes >= limits::PAGE_BYTES_TARGET {
+        if looked_at == size || passed == limits::PAGE_WALK_MAX || bytes >= limits::PAGE_BYTES_TARGET {
             page.next_page_token = token_of(located.position);
             break;
         }
-        looked_at += 1;
-        if may_see(principal, &located) && is_in_reach(engine, principal, &located)? {
-            let transaction = transaction(engine, &view.account.id, &located)?;
-            bytes += transaction.encoded_len();
-            page.transactions.push(transaction);
+        if posted_at >= within.until {
+            passed += 1;
+        } else {
+            looked_at += 1;
+            if may_see(principal, &located) && is_in_reach(engine, principal, &located)? {
+                let transaction = transaction(engine, &view.account.id, &located)?;
+                bytes += transaction.encoded_len();
+                page.transactions.push(transaction);
+            }
         }
         next = walk::previous(&*engine.journal, &engine.dictionary, &located)?;
     }
@@ -185,7 +229,7 @@ fn list(
 
 /// Whether a record is one of the account's: it is, if the account's number is right. Numbers are per shard and belong
 /// to an account for ever; the account's own newest record tells its number.
-fn belongs_to(engine: &Engine, located: &Located, view: &AccountView) -> Result<bool, JournalError> {
+pub(super) fn belongs_to(engine: &Engine, located: &Located, view: &AccountView) -> Result<bool, JournalError> {
     let Some(newest) = view.account.position else { return Ok(false) };
     if located.position == newest {
         return Ok(true);
@@ -197,7 +241,7 @@ fn belongs_to(engine: &Engine, located: &Located, view: &AccountView) -> Result<
 }
 
 /// A record in the words of the contract. Reads the store for the reversal, and of a reversal for the original.
-fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<wire::Transaction, JournalError> {
+pub(super) fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<wire::Transaction, JournalError> {
     let entry = located.entry().expect("the caller looked");
     let program = engine.with_programs(|programs| programs.get(entry.decision.program).cloned());
     let mut transaction = wire::Transaction {

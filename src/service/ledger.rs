@@ -137,6 +137,15 @@ impl LedgerService for Service {
         Ok(Response::new(self.edge.transactions(&caller, request.into_inner()).await?))
     }
 
+    async fn list_related_transactions(
+        &self,
+        request: Request<wire::ListRelatedTransactionsRequest>,
+    ) -> Result<Response<wire::ListRelatedTransactionsResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.edge.related(&caller, request.into_inner()).await?))
+    }
+
     async fn explain_transaction(
         &self,
         request: Request<wire::ExplainTransactionRequest>,

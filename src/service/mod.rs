@@ -44,6 +44,7 @@ pub mod patience;
 mod program;
 pub mod raw;
 mod read;
+mod related;
 mod reverse;
 mod round;
 mod settlement;
@@ -144,6 +145,7 @@ pub struct Edge {
     claims: Arc<desk::Claims>,
     lane: Arc<Lane>,
     gate: Arc<Gate>,
+    words: Arc<explain::Wordbook>,
 }
 
 /// The calls under way.
@@ -189,7 +191,8 @@ impl Edge {
         let exports = Arc::new(Semaphore::new(limits::EXPORTS_MAX));
         let backups = Arc::new(Semaphore::new(1));
         let (claims, lane) = (Arc::default(), Lane::new(engine.clone()));
-        Self { engine, about: Arc::new(about), life, calls: Arc::default(), exports, backups, claims, lane, gate }
+        let (about, words) = (Arc::new(about), Arc::default());
+        Self { engine, about, life, calls: Arc::default(), exports, backups, claims, lane, gate, words }
     }
 
     /// The edge for a further thread.
@@ -205,6 +208,7 @@ impl Edge {
             claims: self.claims.clone(),
             lane: Lane::new(self.engine.clone()),
             gate: self.gate.clone(),
+            words: self.words.clone(),
         }
     }
 

@@ -36,10 +36,11 @@ const STREAMS: [&str; 3] = [
 ];
 
 /// Methods whose single answers may be large: batches and lists.
-const LARGE_ANSWERS: [&str; 12] = [
+const LARGE_ANSWERS: [&str; 13] = [
     "/tallystick.v1.LedgerService/AccrueBatch",
     "/tallystick.v1.LedgerService/QuoteBatch",
     "/tallystick.v1.LedgerService/ListTransactions",
+    "/tallystick.v1.LedgerService/ListRelatedTransactions",
     "/tallystick.v1.OperatorService/ListHeld",
     "/tallystick.v1.ProgramService/GetProgram",
     "/tallystick.v1.ProgramService/ListPrograms",

@@ -362,6 +362,7 @@ mod tests {
             ("Line", "amount_minor", format!("0 to {}.", grouped(limits::LINE_AMOUNT_MINOR_MAX))),
             ("LineDecision", "multiplier_bps", format!("0 to {};", grouped(limits::MULTIPLIER_BPS_MAX))),
             ("ListTransactionsRequest", "page_size", page.clone()),
+            ("ListRelatedTransactionsRequest", "page_size", page.clone()),
             ("ListHeldRequest", "page_size", page.clone()),
             ("ReleaseHeldRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
             ("Remark", "reason_code", bytes(1, limits::REASON_CODE_BYTES_MAX)),

@@ -20,7 +20,7 @@ use crate::metrics::{Histogram, Tally, is_sampled};
 
 /// The methods that calls are counted for, as the last part of their path; the last stands for all others: health
 /// checks, reflection, and what does not exist.
-pub const METHODS: [&str; 49] = [
+pub const METHODS: [&str; 50] = [
     "Accrue",
     "AccrueBatch",
     "CommandStream",
@@ -35,6 +35,7 @@ pub const METHODS: [&str; 49] = [
     "GetBalance",
     "GetTransaction",
     "ListTransactions",
+    "ListRelatedTransactions",
     "ExplainTransaction",
     "Enrol",
     "UpdateAccount",

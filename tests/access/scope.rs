@@ -21,10 +21,11 @@ const REVERSE: &str = "/tallystick.v1.LedgerService/Reverse";
 const STREAM: &str = "/tallystick.v1.LedgerService/CommandStream";
 const GET: &str = "/tallystick.v1.LedgerService/GetTransaction";
 const EXPLAIN: &str = "/tallystick.v1.LedgerService/ExplainTransaction";
+const RELATED: &str = "/tallystick.v1.LedgerService/ListRelatedTransactions";
 const LIST: &str = "/tallystick.v1.LedgerService/ListTransactions";
 
 /// The methods that this file tries.
-const TRIED: [&str; 9] = [QUOTE, QUOTE_BATCH, ACCRUE, ACCRUE_BATCH, REVERSE, STREAM, GET, EXPLAIN, LIST];
+const TRIED: [&str; 10] = [QUOTE, QUOTE_BATCH, ACCRUE, ACCRUE_BATCH, REVERSE, STREAM, GET, EXPLAIN, RELATED, LIST];
 
 #[test]
 fn every_method_that_reaches_into_stores_is_tried() {
@@ -84,6 +85,18 @@ impl Callers {
         let request = wire::GetTransactionRequest { transaction_id: id.to_owned() };
         let answer = self.ledger.get_transaction(with_key(key, request)).await?;
         Ok(answer.into_inner().transaction.unwrap())
+    }
+
+    /// What else happened to a transaction: the ids.
+    async fn related(&mut self, key: &str, id: &str) -> Result<Vec<String>, Status> {
+        let request = wire::ListRelatedTransactionsRequest { transaction_id: id.to_owned(), ..<_>::default() };
+        let answer = self.ledger.list_related_transactions(with_key(key, request)).await?.into_inner();
+        Ok(answer.related.into_iter().map(|one| one.transaction.unwrap().transaction_id).collect())
+    }
+
+    async fn explain(&mut self, key: &str, id: &str) -> Result<Vec<String>, Status> {
+        let request = wire::ExplainTransactionRequest { transaction_id: id.to_owned(), ..<_>::default() };
+        Ok(self.ledger.explain_transaction(with_key(key, request)).await?.into_inner().sentences)
     }
 
     async fn list(&mut self, key: &str) -> Vec<String> {
@@ -216,13 +229,21 @@ async fn what_one_may_not_see_looks_like_what_does_not_exist() {
         let same = |status: &Status| (status.code(), status.message().to_owned(), status.details().to_vec());
         assert_eq!(same(hidden.as_ref().unwrap_err()), same(&unknown), "{id}");
         assert_refused(hidden, Code::NotFound, "TRANSACTION_UNKNOWN");
+        assert_eq!(same(&callers.explain(key, id).await.unwrap_err()), same(&unknown), "{id}");
+        assert_eq!(same(&callers.related(key, id).await.unwrap_err()), same(&unknown), "{id}");
     }
+    // What the two baskets of one partner earned lies in one lot; of what moved it, each sees what it may see.
+    callers.accrue(&south, accrual("b1", "m1", 500)).await;
+    assert_eq!(callers.related(&office, "a1").await.unwrap(), ["v1", "a2"]);
+    assert_eq!(callers.related(&here, "a1").await.unwrap(), ["v1"]);
+    assert!(callers.related(&there, "a2").await.unwrap().is_empty());
+    assert!(!callers.explain(&here, "a1").await.unwrap().is_empty());
     assert_eq!(callers.list(&office).await, ["v1", "a2", "a1"]);
     assert_eq!(callers.list(&here).await, ["v1", "a1"]);
     assert_eq!(callers.list(&there).await, ["a2"]);
-    assert!(callers.list(&south).await.is_empty());
+    assert_eq!(callers.list(&south).await, ["b1"]);
     let auditor = callers.house.key(Grant::of_role(Role::Auditor)).await;
-    assert_eq!(callers.list(&auditor).await, ["v1", "a2", "a1"], "an auditor sees all partners");
+    assert_eq!(callers.list(&auditor).await, ["b1", "v1", "a2", "a1"], "an auditor sees all partners");
 
     // Reversals: those of others are unknown, in the same words, also when the reversal was made before.
     let nothing = callers.reverse(&there, "w0", "never").await;

@@ -264,7 +264,7 @@ async fn check_statement(clients: &Clients, account_id: &str, history: &[&Asked]
     loop {
         let account_id = account_id.to_owned();
         let request =
-            wire::ListTransactionsRequest { account_identifier: None, account_id, page_size: 500, page_token };
+            wire::ListTransactionsRequest { account_id, page_size: 500, page_token, ..<_>::default() };
         let response = clients.ledger.clone().list_transactions(request).await;
         let page = response.expect("an account with a history has a statement").into_inner();
         listed.extend(page.transactions.into_iter().map(|transaction| transaction.transaction_id));

@@ -19,3 +19,4 @@ mod reads;
 mod redemptions;
 mod returns;
 mod scarcity;
+mod statements;

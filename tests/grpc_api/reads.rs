@@ -198,10 +198,10 @@ async fn pages(shop: &mut Shop, account_id: &str, page_size: i32) -> Vec<Vec<Str
     let mut page_token = String::new();
     loop {
         let request = wire::ListTransactionsRequest {
-            account_identifier: None,
             account_id: account_id.to_owned(),
             page_size,
             page_token,
+            ..<_>::default()
         };
         let page = shop.ledger.list_transactions(request).await.unwrap().into_inner();
         pages.push(page.transactions.iter().map(|one| one.transaction_id.clone()).collect());

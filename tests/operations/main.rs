@@ -3,12 +3,15 @@
 
 #[path = "../blackbox/mod.rs"]
 mod blackbox;
+#[path = "../harness/mod.rs"]
+mod harness;
 #[path = "../grpc_api/support.rs"]
 #[allow(dead_code, reason = "every test file uses a part of this support of its own")]
 mod support;
 
 mod backups;
 mod configuration;
+mod desk;
 mod logs;
 mod manager;
 mod metrics;

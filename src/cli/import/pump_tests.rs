@@ -154,6 +154,12 @@ impl LedgerService for Moody {
     ) -> Result<Response<ListTransactionsResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn list_related_transactions(
+        &self,
+        _: Request<ListRelatedTransactionsRequest>,
+    ) -> Result<Response<ListRelatedTransactionsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn explain_transaction(
         &self,
         _: Request<ExplainTransactionRequest>,

@@ -1,0 +1,200 @@
+//! Statements between two times, and what else happened to a transaction and to its points.
+
+use tallystick::config::{ClockMode, Config};
+use tallystick::service::wire::{self, PointsMovementKind, TransactionRelation};
+
+use crate::support::*;
+
+const DAY: i64 = 86_400;
+
+async fn shop_of_history() -> Shop {
+    let config = Config { clock: Some(ClockMode::Input), program: Some(program_file(&plain_program(&[]))), ..config() };
+    Shop::open_with(config).await
+}
+
+/// Buys for so many points, so many days after 1970.
+async fn buy(shop: &mut Shop, id: &str, points: i64, day: i64) {
+    let mut request = accrual(id, "anna", points * 100);
+    request.posting_time = time(day * DAY);
+    request.basket.as_mut().unwrap().receipt_time = None;
+    assert_eq!(shop.accrue(request).await.granted_points, points);
+}
+
+async fn listed(shop: &mut Shop, start: Option<i64>, end: Option<i64>, page_size: i32) -> Vec<Vec<String>> {
+    let mut pages = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = wire::ListTransactionsRequest {
+            account_id: "anna".to_owned(),
+            page_size,
+            page_token,
+            start_time: start.and_then(|day| time(day * DAY)),
+            end_time: end.and_then(|day| time(day * DAY)),
+            ..<_>::default()
+        };
+        let page = shop.ledger.list_transactions(request).await.unwrap().into_inner();
+        pages.push(page.transactions.into_iter().map(|one| one.transaction_id).collect());
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return pages;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_covers_what_was_posted_between_two_times() {
+    let mut shop = shop_of_history().await;
+    for day in 1..=6 {
+        buy(&mut shop, &format!("t{day}"), 1, day).await;
+    }
+    let rows: [(Option<i64>, Option<i64>, &[&str]); 6] = [
+        (None, None, &["t6", "t5", "t4", "t3", "t2", "t1"]),
+        (Some(3), None, &["t6", "t5", "t4", "t3"]),
+        (None, Some(3), &["t2", "t1"]),
+        (Some(2), Some(5), &["t4", "t3", "t2"]),
+        (Some(7), None, &[]),
+        (None, Some(1), &[]),
+    ];
+    for (start, end, expected) in rows {
+        for page_size in [1, 2, 500] {
+            let pages = listed(&mut shop, start, end, page_size).await;
+            let within = usize::try_from(page_size).unwrap();
+            assert!(pages.iter().all(|page| page.len() <= within), "{pages:?}");
+            assert_eq!(pages.concat(), expected, "{start:?} to {end:?} by {page_size}");
+        }
+    }
+    let wrong = [(Some(2), Some(2), "end_time"), (Some(3), Some(2), "end_time"), (Some(i64::MAX / DAY), None, "start_time")];
+    for (start, end, field) in wrong {
+        let request = wire::ListTransactionsRequest {
+            account_id: "anna".to_owned(),
+            start_time: start.and_then(|day| time(day * DAY)),
+            end_time: end.and_then(|day| time(day * DAY)),
+            ..<_>::default()
+        };
+        let status = shop.ledger.list_transactions(request).await.unwrap_err();
+        assert_eq!(wrong_fields(&status), [field]);
+    }
+}
+
+async fn related(shop: &mut Shop, id: &str, page_size: i32) -> Vec<wire::RelatedTransaction> {
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request =
+            wire::ListRelatedTransactionsRequest { transaction_id: id.to_owned(), page_size, page_token };
+        let page = shop.ledger.list_related_transactions(request).await.unwrap().into_inner();
+        all.extend(page.related);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return all;
+        }
+    }
+}
+
+/// What was found: id, relation and movements, the newest first.
+fn told(related: &[wire::RelatedTransaction]) -> Vec<(String, TransactionRelation, Vec<(PointsMovementKind, i64)>)> {
+    let one = |one: &wire::RelatedTransaction| {
+        let moved = one.movements.iter().map(|moved| {
+            assert_eq!(moved.wallet, "points");
+            (moved.kind(), moved.points)
+        });
+        (one.transaction.as_ref().unwrap().transaction_id.clone(), one.relation(), moved.collect())
+    };
+    related.iter().map(one).collect()
+}
+
+/// Two baskets whose points lie in one lot, of which some are spent, some are paid in two steps, and one basket comes
+/// back; and one that has nothing to do with them.
+async fn shop_with_a_history() -> Shop {
+    let mut shop = shop_of_history().await;
+    let redeem = |day: i64| wire::RedeemRequest {
+        transaction_id: "spent".to_owned(),
+        account_id: "anna".to_owned(),
+        points: 3,
+        posting_time: time(day * DAY),
+        ..<_>::default()
+    };
+    buy(&mut shop, "first", 10, 1).await;
+    buy(&mut shop, "second", 5, 1).await;
+    shop.ledger.redeem(redeem(1)).await.unwrap();
+    let authorize = wire::AuthorizeRequest {
+        transaction_id: "aside".to_owned(),
+        account_id: "anna".to_owned(),
+        points: 4,
+        posting_time: time(DAY),
+        ..<_>::default()
+    };
+    shop.ledger.authorize(authorize).await.unwrap();
+    for (id, points, final_capture) in [("paid-1", 1, false), ("paid-2", 2, true)] {
+        let request = wire::CaptureRequest {
+            transaction_id: id.to_owned(),
+            authorization_transaction_id: "aside".to_owned(),
+            points,
+            final_capture,
+            posting_time: time(DAY),
+        };
+        let decision = shop.ledger.capture(request).await.unwrap().into_inner().decision.unwrap();
+        assert_eq!(decision.redeemed_points, points);
+    }
+    let request = wire::ReverseRequest { posting_time: time(DAY), ..reversal("back", "second") };
+    shop.ledger.reverse(request).await.unwrap();
+    let refused = wire::RedeemRequest { transaction_id: "too-much".to_owned(), points: 1_000, ..redeem(1) };
+    shop.ledger.redeem(refused).await.unwrap();
+    shop
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_to_a_transaction_is_told_with_its_points() {
+    use PointsMovementKind::{Burned, GivenBack, Granted, Reversed, SetAside};
+    use TransactionRelation::{FollowUp, Original, SameLots, Sibling};
+
+    let mut shop = shop_with_a_history().await;
+    let entry = |id: &str, relation, moved: &[(PointsMovementKind, i64)]| (id.to_owned(), relation, moved.to_vec());
+    let aside = entry("aside", SameLots, &[(SetAside, -4)]);
+    let paid = |relation| {
+        [
+            entry("paid-2", relation, &[(GivenBack, 3), (Burned, -2)]),
+            entry("paid-1", relation, &[(GivenBack, 1), (Burned, -1)]),
+        ]
+    };
+    let back = |relation| entry("back", relation, &[(Reversed, -5)]);
+    let spent = entry("spent", SameLots, &[(Burned, -3)]);
+    let [first, second] = [("first", 10), ("second", 5)].map(|(id, points)| entry(id, SameLots, &[(Granted, points)]));
+
+    let [paid_2, paid_1] = paid(SameLots);
+    let expected = vec![back(SameLots), paid_2.clone(), paid_1.clone(), aside.clone(), spent.clone(), second.clone()];
+    assert_eq!(told(&related(&mut shop, "first", 0).await), expected);
+    let expected = vec![back(FollowUp), paid_2, paid_1, aside.clone(), spent.clone(), first.clone()];
+    assert_eq!(told(&related(&mut shop, "second", 2).await), expected, "in pages");
+
+    let [paid_2, paid_1] = paid(FollowUp);
+    let expected =
+        vec![back(SameLots), paid_2, paid_1.clone(), spent.clone(), second.clone(), first.clone()];
+    assert_eq!(told(&related(&mut shop, "aside", 1).await), expected);
+    let authorization = (aside.0, Original, aside.2);
+    let sibling = (paid_1.0, Sibling, paid_1.2);
+    let expected = vec![back(SameLots), sibling, authorization, spent, second.clone(), first];
+    assert_eq!(told(&related(&mut shop, "paid-2", 0).await), expected);
+    let of_the_return = told(&related(&mut shop, "back", 0).await);
+    assert_eq!(of_the_return.iter().find(|one| one.0 == "second"), Some(&(second.0, Original, second.2)));
+    assert_eq!(related(&mut shop, "too-much", 0).await, [], "a refusal moves nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relations_are_asked_for_by_an_id_that_there_is_and_a_token_of_its_own() {
+    let mut shop = shop_with_a_history().await;
+    let request = wire::ListRelatedTransactionsRequest { transaction_id: "first".to_owned(), ..<_>::default() };
+    let wrong = [
+        (wire::ListRelatedTransactionsRequest { page_size: -1, ..request.clone() }, "page_size"),
+        (wire::ListRelatedTransactionsRequest { page_token: "7".to_owned(), ..request.clone() }, "page_token"),
+        (wire::ListRelatedTransactionsRequest { page_token: "f".repeat(16), ..request.clone() }, "page_token"),
+        (wire::ListRelatedTransactionsRequest::default(), "transaction_id"),
+    ];
+    for (request, field) in wrong {
+        let status = shop.ledger.list_related_transactions(request).await.unwrap_err();
+        assert_eq!(wrong_fields(&status), [field]);
+    }
+    let unknown = wire::ListRelatedTransactionsRequest { transaction_id: "nobody".to_owned(), ..request };
+    let status = shop.ledger.list_related_transactions(unknown).await.unwrap_err();
+    assert_eq!(reason(&status), "TRANSACTION_UNKNOWN");
+}

@@ -1,0 +1,174 @@
+//! The service desk: the commands that the documentation gives for what customers ask, run as they stand there.
+
+use std::fs;
+
+use prost_types::Timestamp;
+use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
+use tallystick::service::wire::{self, account_service_client::AccountServiceClient};
+use tonic::transport::Channel;
+
+use crate::harness::{Server, text, wait_for};
+use crate::support::{basket, line, now_seconds};
+use crate::{harness, read};
+
+const PROGRAM: &str = r#"
+[program]
+name = "shirts"
+currency = "EUR"
+time_zone = "Europe/Vienna"
+
+[[wallets]]
+name = "points"
+
+[earn]
+wallet = "points"
+units = 1
+per_minor = 100
+rounding = "floor"
+rounded_per = "basket"
+stacking = "best-of"
+
+[[rules]]
+name = "silk-triple"
+match = { category = ["silk"] }
+multiplier = "3"
+
+[redemption]
+hold_minutes = 60
+
+[[caps]]
+name = "large-days"
+measure = "units"
+window = "day"
+limit = 300
+over = "hold"
+"#;
+
+/// The commands of the section, in its order.
+fn documented() -> Vec<Vec<String>> {
+    let page = read("docs/operations.md");
+    let section = page.split("\n## ").find(|section| section.starts_with("The service desk\n")).unwrap();
+    let lines = section.lines().filter(|line| line.starts_with("tallystick "));
+    lines.map(|line| words(line).split_off(1)).collect()
+}
+
+/// A command line's words; double quotes hold some together.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (index, part) in line.split('"').enumerate() {
+        if index % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
+struct History {
+    ledger: LedgerServiceClient<Channel>,
+    account: AccountServiceClient<Channel>,
+}
+
+impl History {
+    async fn buy(&mut self, id: &str, lines: Vec<wire::Line>) -> wire::Decision {
+        let request = wire::AccrueRequest {
+            transaction_id: id.to_owned(),
+            account_id: "member-7".to_owned(),
+            basket: Some(wire::Basket { lines, ..basket(id, 100) }),
+            ..<_>::default()
+        };
+        self.ledger.accrue(request).await.unwrap().into_inner().decision.unwrap()
+    }
+
+    /// A shirt and two of silk, a payment that broke off, a purchase that is held for review, and a card.
+    async fn make(&mut self) {
+        let two = wire::Line { quantity: 2, ..line("silk", 9_000) };
+        let sale = self.buy("sale-17", vec![line("cotton", 3_000), two]).await;
+        assert_eq!(sale.granted_points, 300);
+        let payment = wire::AuthorizeRequest {
+            transaction_id: "payment-18".to_owned(),
+            account_id: "member-7".to_owned(),
+            points: 20,
+            ..<_>::default()
+        };
+        self.ledger.authorize(payment).await.unwrap();
+        let held = self.buy("sale-19", vec![line("cotton", 1_000)]).await;
+        assert_eq!(held.held_for_review.unwrap().cap, "large-days");
+        let card = wire::LinkIdentifierRequest {
+            transaction_id: "card-1".to_owned(),
+            account_id: "member-7".to_owned(),
+            identifier: Some(wire::AccountIdentifier { kind: "card".to_owned(), value: "4711".to_owned() }),
+            ..<_>::default()
+        };
+        self.account.link_identifier(card).await.unwrap();
+    }
+
+    /// Points that die in a second.
+    async fn give_old_points(&mut self) {
+        let soon = Timestamp { seconds: now_seconds() + 2, nanos: 0 };
+        let opening = wire::LoadOpeningBalanceRequest {
+            transaction_id: "opening".to_owned(),
+            account_id: "member-7".to_owned(),
+            lots: vec![wire::OpeningLot { points: 33, expire_time: Some(soon), ..<_>::default() }],
+            ..<_>::default()
+        };
+        let opening = self.account.load_opening_balance(opening).await.unwrap().into_inner().decision.unwrap();
+        assert_eq!(opening.granted_points, 33, "{opening:?}");
+    }
+}
+
+#[test]
+fn every_question_of_the_documentation_is_answered_by_its_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shirts.toml");
+    fs::write(&file, PROGRAM).unwrap();
+    let server = Server::start(folder.path(), &["--program", text(&file)]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut history = runtime.block_on(async {
+        let channel = Channel::from_shared(server.url.clone()).unwrap().connect().await.unwrap();
+        let mut history =
+            History { ledger: LedgerServiceClient::new(channel.clone()), account: AccountServiceClient::new(channel) };
+        history.make().await;
+        history
+    });
+    let expected: [&[&str]; 12] = [
+        &["310 points, of which 280 can be spent now", "10 held for review", "20 set aside for payments", "lot of 280 by"],
+        &["310 points, of which 280 can be spent now"],
+        &["accrual  sale-17  300 points granted", "authorization  payment-18  20 points set aside", "opening balance"],
+        &["silk-triple", "Line 2"],
+        &["granted 300 points"],
+        &["line 2: 2 × silk-1 for 9,000", "same lots: ", "payment-18"],
+        &["135 points taken"],
+        &["20 points given back"],
+        &["sale-19", "held by large-days"],
+        &["10 points released"],
+        &["33 points brought back"],
+        &["50 points granted"],
+    ];
+    let commands = documented();
+    assert_eq!(commands.len(), expected.len(), "{commands:?}");
+    for (mut command, said) in commands.into_iter().zip(expected) {
+        if command.iter().any(|word| word == "unexpire") {
+            runtime.block_on(history.give_old_points());
+            let posted_at = wait_for("their death to be posted", || {
+                let statement = server.run(&["desk", "statement", "member-7", "--json"]).expect(0).object();
+                let expiry = &statement["transactions"][0];
+                (expiry["kind"] == "expiry").then(|| expiry["decision"]["position"].to_string())
+            });
+            let place = command.iter().position(|word| word == "--position").unwrap() + 1;
+            command[place] = posted_at;
+        }
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        let ran = server.run(&words).expect(0);
+        for part in said {
+            assert!(ran.stdout.contains(part), "{command:?} does not say {part:?}:\n{}", ran.stdout);
+        }
+        // Sent again it is answered again, and with one object if that is wanted.
+        let object = harness::run(words.iter().chain(&["--json", "--server", server.url.as_str()])).expect(0).object();
+        if let Some(replayed) = object.get("replayed") {
+            assert_eq!(replayed, true, "{command:?}");
+        }
+    }
+    server.stop();
+}
