@@ -9,6 +9,7 @@
 
 mod blackbox;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -112,20 +113,26 @@ async fn finished(mut callers: JoinSet<()>) {
     blackbox::within_time("the callers of a dead server", blackbox::END_WITHIN, all).await;
 }
 
-/// All baskets are of one day, so a balance is what is left of the day's cap: never over it, and reached to the last
-/// point by every basket that was clipped.
+/// All baskets are of one day, so what an account was granted and has not given back is never over the day's cap, and
+/// reaches it to the last point with every basket that was clipped, whatever was spent meanwhile.
 fn check_daily_cap(oracle: &Oracle) {
-    let mut clipped_count = 0;
-    for asked in oracle.all() {
+    let mut all = oracle.all();
+    all.sort_by_key(|asked| asked.answer.as_ref().and_then(|decision| decision.position));
+    let mut counted: BTreeMap<String, i64> = BTreeMap::new();
+    let (mut clipped_count, mut captured_count) = (0, 0);
+    for asked in &all {
         let Some(decision) = asked.effect() else { continue };
-        assert!(decision.balance_points <= DAILY_POINTS, "over the cap: {decision:?}");
+        let points = counted.entry(asked.account_id.clone()).or_default();
+        *points += decision.granted_points - decision.reversed_points;
+        assert!(*points <= DAILY_POINTS, "over the cap: {decision:?}");
         if !decision.clips.is_empty() {
             clipped_count += 1;
-            assert_eq!(decision.balance_points, DAILY_POINTS, "clipped, though there was room: {decision:?}");
+            assert_eq!(*points, DAILY_POINTS, "clipped, though there was room: {decision:?}");
         }
+        captured_count += i64::from(matches!(asked.command.command, Some(wire::command::Command::Capture(_))));
     }
-    println!("{clipped_count} baskets were clipped");
-    assert!(clipped_count > 0, "the load reaches the cap");
+    println!("{clipped_count} baskets were clipped, {captured_count} payments captured");
+    assert!(clipped_count > 0 && captured_count > 0, "the load reaches the cap, and pays");
 }
 
 /// Seven points at a time do not divide the budget: the last grant is clipped.

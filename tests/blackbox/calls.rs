@@ -78,11 +78,51 @@ pub fn reverse(request: wire::ReverseRequest) -> wire::Command {
     wire::Command { command: Some(wire::command::Command::Reverse(request)) }
 }
 
+/// A redemption.
+pub fn redeem(transaction_id: &str, account_id: &str, points: i64) -> wire::Command {
+    let (transaction_id, account_id) = (transaction_id.to_owned(), account_id.to_owned());
+    let request = wire::RedeemRequest { transaction_id, account_id, points, ..<_>::default() };
+    wire::Command { command: Some(wire::command::Command::Redeem(request)) }
+}
+
+/// An authorization.
+pub fn authorize(transaction_id: &str, account_id: &str, points: i64) -> wire::Command {
+    let (transaction_id, account_id) = (transaction_id.to_owned(), account_id.to_owned());
+    let request = wire::AuthorizeRequest { transaction_id, account_id, points, ..<_>::default() };
+    wire::Command { command: Some(wire::command::Command::Authorize(request)) }
+}
+
+/// A capture of an authorization.
+pub fn capture(transaction_id: &str, authorization: &str, points: i64, is_final: bool) -> wire::Command {
+    let request = wire::CaptureRequest {
+        transaction_id: transaction_id.to_owned(),
+        authorization_transaction_id: authorization.to_owned(),
+        points,
+        final_capture: is_final,
+        posting_time: None,
+    };
+    wire::Command { command: Some(wire::command::Command::Capture(request)) }
+}
+
+/// The void of an authorization.
+pub fn void(transaction_id: &str, authorization: &str) -> wire::Command {
+    let request = wire::VoidRequest {
+        transaction_id: transaction_id.to_owned(),
+        authorization_transaction_id: authorization.to_owned(),
+        posting_time: None,
+    };
+    wire::Command { command: Some(wire::command::Command::Void(request)) }
+}
+
 /// The caller's id of a command.
 pub fn id_of(command: &wire::Command) -> &str {
     match command.command.as_ref().expect("every command of these tests says what to do") {
         wire::command::Command::Accrue(request) => &request.transaction_id,
         wire::command::Command::Reverse(request) => &request.transaction_id,
+        wire::command::Command::Redeem(request) => &request.transaction_id,
+        wire::command::Command::Authorize(request) => &request.transaction_id,
+        wire::command::Command::Capture(request) => &request.transaction_id,
+        wire::command::Command::Void(request) => &request.transaction_id,
         other => panic!("no such command is sent here: {other:?}"),
     }
 }

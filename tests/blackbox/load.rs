@@ -11,7 +11,9 @@ use tallystick::service::wire;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use super::calls::{accrual, accrue, asks_for_a_retry, id_of, reversal, reversal_of_a_piece, reverse};
+use super::calls::{
+    accrual, accrue, asks_for_a_retry, authorize, capture, id_of, redeem, reversal, reversal_of_a_piece, reverse, void,
+};
 use super::oracle::{Oracle, send};
 use super::{Clients, Random, Server};
 
@@ -122,10 +124,13 @@ impl Caller {
 
     /// One command at a time; now and then the same one twice at once, or the reversal of another caller's.
     async fn one(&mut self) -> Result<(), Status> {
-        let command = match self.random.below(8) {
-            0 => self.new_reversal().unwrap_or_else(|| self.new_accrual()),
-            _ => self.new_accrual(),
+        let command = match self.random.below(16) {
+            0 | 1 => self.new_reversal(),
+            2 => Some(self.new_spending()),
+            3 | 4 => self.new_end(),
+            _ => None,
         };
+        let command = command.unwrap_or_else(|| self.new_accrual());
         if self.random.one_in(8) {
             let mut other = self.clients.clone();
             let (first, second) = tokio::join!(
@@ -190,6 +195,29 @@ impl Caller {
         let command = accrue(request);
         self.load.oracle.ask(self.load.round, &account_id, &command);
         command
+    }
+
+    /// Spends points at once, or sets them aside.
+    fn new_spending(&mut self) -> wire::Command {
+        let account_id = format!("member-{}", self.random.below(self.load.account_count));
+        let points = 1 + self.random.below(40) as i64;
+        let id = self.new_id("payment");
+        let command =
+            if self.random.one_in(3) { redeem(&id, &account_id, points) } else { authorize(&id, &account_id, points) };
+        self.load.oracle.ask(self.load.round, &account_id, &command);
+        command
+    }
+
+    /// Captures or voids something that was set aside, be it by us or by another caller, be it ended already or not.
+    fn new_end(&mut self) -> Option<wire::Command> {
+        let (authorization, account_id) = self.load.oracle.authorization(self.random.next())?;
+        let id = self.new_id("end");
+        let command = match self.random.below(3) {
+            0 => void(&id, &authorization),
+            choice => capture(&id, &authorization, 1 + self.random.below(25) as i64, choice == 1),
+        };
+        self.load.oracle.ask(self.load.round, &account_id, &command);
+        Some(command)
     }
 
     /// Takes back something that was answered, be it ours or another caller's, be it taken back already or not.

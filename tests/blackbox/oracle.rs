@@ -51,6 +51,8 @@ struct Known {
     asked: BTreeMap<String, Asked>,
     /// Accruals that had an effect, each with its account; some may be reversed by now.
     reversible: Vec<(String, String)>,
+    /// Authorizations that had an effect, each with its account; some may have ended by now.
+    set_aside: Vec<(String, String)>,
 }
 
 impl Oracle {
@@ -74,7 +76,7 @@ impl Oracle {
             return;
         }
         let mut known = self.lock();
-        let Known { asked, reversible } = &mut *known;
+        let Known { asked, reversible, set_aside } = &mut *known;
         let asked = asked.get_mut(transaction_id).expect("every command is noted before it is sent");
         let is_original = !decision.replayed && decision.position.is_some();
         assert!(
@@ -84,19 +86,23 @@ impl Oracle {
         asked.was_original |= is_original;
         let decision = wire::Decision { replayed: false, ..decision };
         match &asked.answer {
-            None => {
-                let is_accrual = matches!(asked.command.command, Some(wire::command::Command::Accrue(_)));
-                if is_accrual && decision.refusal.is_none() {
-                    reversible.push((transaction_id.to_owned(), asked.account_id.clone()));
-                }
-                asked.answer = Some(decision);
+            Some(first) if first.position.is_some() => {
+                assert_eq!(*first, decision, "{transaction_id} was answered differently the second time");
             }
-            Some(first) if first.position.is_none() => {
-                // It left nothing behind, so it was judged anew; for the commands of these tests alike.
+            Some(first) if !may_change(first) => {
+                // It left nothing behind, so it was judged anew.
                 let code = |decision: &wire::Decision| decision.refusal.as_ref().map(wire::Refusal::code);
                 assert_eq!(code(first), code(&decision), "{transaction_id} was refused, and now on another ground");
             }
-            Some(first) => assert_eq!(*first, decision, "{transaction_id} was answered differently the second time"),
+            _ => {
+                let found = (transaction_id.to_owned(), asked.account_id.clone());
+                match &asked.command.command {
+                    Some(wire::command::Command::Accrue(_)) if decision.refusal.is_none() => reversible.push(found),
+                    Some(wire::command::Command::Authorize(_)) if decision.refusal.is_none() => set_aside.push(found),
+                    _ => {}
+                }
+                asked.answer = Some(decision);
+            }
         }
     }
 
@@ -127,9 +133,12 @@ impl Oracle {
 
     /// One of the accruals that had an effect, with its account; it may be reversed already.
     pub fn reversible(&self, any: u64) -> Option<(String, String)> {
-        let reversible = &self.lock().reversible;
-        let place = usize::try_from(any).unwrap_or(0).checked_rem(reversible.len())?;
-        reversible.get(place).cloned()
+        one_of(&self.lock().reversible, any)
+    }
+
+    /// One of the authorizations that had an effect, with its account; it may have ended already.
+    pub fn authorization(&self, any: u64) -> Option<(String, String)> {
+        one_of(&self.lock().set_aside, any)
     }
 
     /// Whether an answer said that the command is on record.
@@ -209,6 +218,20 @@ impl Oracle {
     }
 }
 
+fn one_of(all: &[(String, String)], any: u64) -> Option<(String, String)> {
+    let place = usize::try_from(any).unwrap_or(0).checked_rem(all.len())?;
+    all.get(place).cloned()
+}
+
+/// Whether a refusal that left nothing behind rests on something that other commands change.
+fn may_change(refused: &wire::Decision) -> bool {
+    use wire::RefusalCode::{AccountLimitReached, AccountUnknown, CaptureExceedsAuthorization, InsufficientBalance};
+    let code = refused.refusal.as_ref().map(wire::Refusal::code);
+    [AccountLimitReached, AccountUnknown, CaptureExceedsAuthorization, InsufficientBalance]
+        .into_iter()
+        .any(|passing| code == Some(passing))
+}
+
 fn decision_of(asked: &Asked) -> &wire::Decision {
     asked.answer.as_ref().expect("only answered commands are looked at here")
 }
@@ -231,7 +254,7 @@ fn check_continuity(account_id: &str, history: &[&Asked]) -> i64 {
     let mut balance = 0;
     for asked in history {
         let decision = decision_of(asked);
-        balance += decision.granted_points - decision.reversed_points;
+        balance += decision.granted_points - decision.reversed_points - decision.redeemed_points;
         let id = id_of(&asked.command);
         assert_eq!(decision.balance_points, balance, "{id} does not follow from what came before on {account_id}");
     }
@@ -248,6 +271,10 @@ async fn check_balance(clients: &Clients, account_id: &str, history: &[&Asked], 
     assert_eq!(wallet.balance_points, balance, "balance of {account_id}");
     assert_eq!(wallet.granted_points, sum(|decision| decision.granted_points), "points granted to {account_id}");
     assert_eq!(wallet.reversed_points, sum(|decision| decision.reversed_points), "points taken from {account_id}");
+    assert_eq!(wallet.redeemed_points, sum(|decision| decision.redeemed_points), "points spent of {account_id}");
+    let set_aside: i64 = history.iter().map(|asked| set_aside_by(asked)).sum();
+    let seen = (wallet.set_aside_points, wallet.available_points);
+    assert_eq!(seen, (set_aside, balance - set_aside), "what {account_id} has set aside, and what it can spend");
     let accruals = history.iter().filter(|asked| {
         matches!(asked.command.command, Some(wire::command::Command::Accrue(_))) && asked.effect().is_some()
     });
@@ -255,6 +282,16 @@ async fn check_balance(clients: &Clients, account_id: &str, history: &[&Asked], 
     assert_eq!(totals.basket_count, accruals.count() as i64, "baskets of {account_id}");
     let last = decision_of(history[history.len() - 1]).position;
     assert_eq!(Some(stated.position), last, "position of the last change of {account_id}");
+}
+
+/// Points that a command set aside, or below 0 took from what was.
+fn set_aside_by(asked: &Asked) -> i64 {
+    let decision = decision_of(asked);
+    match asked.command.command {
+        Some(wire::command::Command::Capture(_)) => -decision.redeemed_points - decision.returned_points,
+        Some(wire::command::Command::Void(_)) => -decision.returned_points,
+        _ => decision.authorized_points,
+    }
 }
 
 /// The statement lists exactly the commands that were answered, newest first.
@@ -310,6 +347,18 @@ pub async fn send(oracle: &Oracle, clients: &mut Clients, command: &wire::Comman
         }
         wire::command::Command::Reverse(request) => {
             clients.ledger.reverse(request).await.map(|response| response.into_inner().decision)
+        }
+        wire::command::Command::Redeem(request) => {
+            clients.ledger.redeem(request).await.map(|response| response.into_inner().decision)
+        }
+        wire::command::Command::Authorize(request) => {
+            clients.ledger.authorize(request).await.map(|response| response.into_inner().decision)
+        }
+        wire::command::Command::Capture(request) => {
+            clients.ledger.capture(request).await.map(|response| response.into_inner().decision)
+        }
+        wire::command::Command::Void(request) => {
+            clients.ledger.void(request).await.map(|response| response.into_inner().decision)
         }
         other => panic!("the oracle keeps no account of {other:?}"),
     };
