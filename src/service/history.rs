@@ -69,7 +69,7 @@ impl Edge {
             .await?;
         let entry = located.entry().filter(|_| is_seen).ok_or(Failure::TransactionUnknown)?;
         let account_id = self.account_id_of(&located, entry).await?;
-        Ok((account_id, located))
+        Ok((account_id.into_string(), located))
     }
 
     /// A page of an account's transactions, newest first.
@@ -88,8 +88,10 @@ impl Edge {
             return Err(Failure::AccountUnknown);
         }
         let principal = caller.principal.clone();
-        let listed =
-            self.blocking(move |engine| list(engine, &principal, &view, (token, within), size)).await?.ok_or_else(bad_token)?;
+        let listed = self
+            .blocking(move |engine| list(engine, &principal, &view, (token, within), size))
+            .await?
+            .ok_or_else(bad_token)?;
         Ok(listed)
     }
 }
@@ -241,7 +243,11 @@ pub(super) fn belongs_to(engine: &Engine, located: &Located, view: &AccountView)
 }
 
 /// A record in the words of the contract. Reads the store for the reversal, and of a reversal for the original.
-pub(super) fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<wire::Transaction, JournalError> {
+pub(super) fn transaction(
+    engine: &Engine,
+    account_id: &str,
+    located: &Located,
+) -> Result<wire::Transaction, JournalError> {
     let entry = located.entry().expect("the caller looked");
     let program = engine.with_programs(|programs| programs.get(entry.decision.program).cloned());
     let mut transaction = wire::Transaction {

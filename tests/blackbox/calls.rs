@@ -111,7 +111,7 @@ pub fn void(transaction_id: &str, authorization: &str) -> wire::Command {
         authorization_transaction_id: authorization.to_owned(),
         posting_time: None,
     };
-    wire::Command { command: Some(wire::command::Command::Void(request)) }
+    wire::Command { command: Some(wire::command::Command::VoidAuthorization(request)) }
 }
 
 /// The caller's id of a command.
@@ -122,7 +122,7 @@ pub fn id_of(command: &wire::Command) -> &str {
         wire::command::Command::Redeem(request) => &request.transaction_id,
         wire::command::Command::Authorize(request) => &request.transaction_id,
         wire::command::Command::Capture(request) => &request.transaction_id,
-        wire::command::Command::Void(request) => &request.transaction_id,
+        wire::command::Command::VoidAuthorization(request) => &request.transaction_id,
         other => panic!("no such command is sent here: {other:?}"),
     }
 }

@@ -289,7 +289,7 @@ fn set_aside_by(asked: &Asked) -> i64 {
     let decision = decision_of(asked);
     match asked.command.command {
         Some(wire::command::Command::Capture(_)) => -decision.redeemed_points - decision.returned_points,
-        Some(wire::command::Command::Void(_)) => -decision.returned_points,
+        Some(wire::command::Command::VoidAuthorization(_)) => -decision.returned_points,
         _ => decision.authorized_points,
     }
 }
@@ -300,8 +300,7 @@ async fn check_statement(clients: &Clients, account_id: &str, history: &[&Asked]
     let mut listed = Vec::new();
     loop {
         let account_id = account_id.to_owned();
-        let request =
-            wire::ListTransactionsRequest { account_id, page_size: 500, page_token, ..<_>::default() };
+        let request = wire::ListTransactionsRequest { account_id, page_size: 500, page_token, ..<_>::default() };
         let response = clients.ledger.clone().list_transactions(request).await;
         let page = response.expect("an account with a history has a statement").into_inner();
         listed.extend(page.transactions.into_iter().map(|transaction| transaction.transaction_id));
@@ -357,7 +356,7 @@ pub async fn send(oracle: &Oracle, clients: &mut Clients, command: &wire::Comman
         wire::command::Command::Capture(request) => {
             clients.ledger.capture(request).await.map(|response| response.into_inner().decision)
         }
-        wire::command::Command::Void(request) => {
+        wire::command::Command::VoidAuthorization(request) => {
             clients.ledger.void(request).await.map(|response| response.into_inner().decision)
         }
         other => panic!("the oracle keeps no account of {other:?}"),

@@ -63,7 +63,8 @@ async fn a_statement_covers_what_was_posted_between_two_times() {
             assert_eq!(pages.concat(), expected, "{start:?} to {end:?} by {page_size}");
         }
     }
-    let wrong = [(Some(2), Some(2), "end_time"), (Some(3), Some(2), "end_time"), (Some(i64::MAX / DAY), None, "start_time")];
+    let wrong =
+        [(Some(2), Some(2), "end_time"), (Some(3), Some(2), "end_time"), (Some(i64::MAX / DAY), None, "start_time")];
     for (start, end, field) in wrong {
         let request = wire::ListTransactionsRequest {
             account_id: "anna".to_owned(),
@@ -80,8 +81,7 @@ async fn related(shop: &mut Shop, id: &str, page_size: i32) -> Vec<wire::Related
     let mut all = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request =
-            wire::ListRelatedTransactionsRequest { transaction_id: id.to_owned(), page_size, page_token };
+        let request = wire::ListRelatedTransactionsRequest { transaction_id: id.to_owned(), page_size, page_token };
         let page = shop.ledger.list_related_transactions(request).await.unwrap().into_inner();
         all.extend(page.related);
         page_token = page.next_page_token;
@@ -168,8 +168,7 @@ async fn what_happened_to_a_transaction_is_told_with_its_points() {
     assert_eq!(told(&related(&mut shop, "second", 2).await), expected, "in pages");
 
     let [paid_2, paid_1] = paid(FollowUp);
-    let expected =
-        vec![back(SameLots), paid_2, paid_1.clone(), spent.clone(), second.clone(), first.clone()];
+    let expected = vec![back(SameLots), paid_2, paid_1.clone(), spent.clone(), second.clone(), first.clone()];
     assert_eq!(told(&related(&mut shop, "aside", 1).await), expected);
     let authorization = (aside.0, Original, aside.2);
     let sibling = (paid_1.0, Sibling, paid_1.2);

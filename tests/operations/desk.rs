@@ -133,9 +133,18 @@ fn every_question_of_the_documentation_is_answered_by_its_command() {
         history
     });
     let expected: [&[&str]; 12] = [
-        &["310 points, of which 280 can be spent now", "10 held for review", "20 set aside for payments", "lot of 280 by"],
+        &[
+            "310 points, of which 280 can be spent now",
+            "10 held for review",
+            "20 set aside for payments",
+            "lot of 280 by",
+        ],
         &["310 points, of which 280 can be spent now"],
-        &["accrual  sale-17  300 points granted", "authorization  payment-18  20 points set aside", "opening balance"],
+        &[
+            "accrual  sale-17  300 points granted",
+            "authorization  payment-18  20 points set aside",
+            "identifier  card-1",
+        ],
         &["silk-triple", "Line 2"],
         &["granted 300 points"],
         &["line 2: 2 × silk-1 for 9,000", "same lots: ", "payment-18"],
@@ -151,11 +160,16 @@ fn every_question_of_the_documentation_is_answered_by_its_command() {
     for (mut command, said) in commands.into_iter().zip(expected) {
         if command.iter().any(|word| word == "unexpire") {
             runtime.block_on(history.give_old_points());
-            let posted_at = wait_for("their death to be posted", || {
-                let statement = server.run(&["desk", "statement", "member-7", "--json"]).expect(0).object();
-                let expiry = &statement["transactions"][0];
-                (expiry["kind"] == "expiry").then(|| expiry["decision"]["position"].to_string())
+            wait_for("points to die", || {
+                let balance = server.run(&["desk", "balance", "member-7", "--json"]).expect(0).object();
+                (balance["wallets"][0]["expired_points"] == 33).then_some(())
             });
+            // It is posted with the next record, unless the ledger did so by itself.
+            runtime.block_on(history.buy("sale-20", vec![line("cotton", 100)]));
+            let statement = server.run(&["desk", "statement", "member-7", "--json"]).expect(0).object();
+            let posted = statement["transactions"].as_array().unwrap().iter().map(|one| &one["decision"]);
+            let posted = posted.into_iter().find(|decision| decision["expired_points"] == 33).unwrap();
+            let posted_at = posted["position"].to_string();
             let place = command.iter().position(|word| word == "--position").unwrap() + 1;
             command[place] = posted_at;
         }

@@ -303,9 +303,10 @@ fn transaction_json(transaction: &Transaction) -> Value {
 }
 
 fn basket_json(basket: &Basket) -> Value {
-    let lines = basket.lines.iter().map(|line| {
-        json!({ "sku": line.sku, "quantity": line.quantity, "amount_minor": line.amount_minor })
-    });
+    let lines = basket
+        .lines
+        .iter()
+        .map(|line| json!({ "sku": line.sku, "quantity": line.quantity, "amount_minor": line.amount_minor }));
     json!({
         "store_id": basket.store_id,
         "receipt_number": basket.receipt_number,
