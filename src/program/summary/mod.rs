@@ -13,7 +13,7 @@ use super::table::{decimal, grouped};
 use crate::ledger::program::{
     AccountPolicy, Attribute, BPS_ONE, Bonus, Budget, CalendarWindow, Cap, CapMeasure, CapSubject, CappedRule, Expiry,
     LineEffect, LineRule, Metric, MetricMeasure, Over, Program, RoundedPer, Rounding, Stacking, TierLadder, Trigger,
-    Wallet, WhenSpent,
+    Wallet, WhenReturned, WhenSpent,
 };
 use crate::ledger::types::{Day, Units};
 use crate::limits;
@@ -44,6 +44,7 @@ pub fn summary(program: &Program) -> Vec<String> {
     lines.extend(pending(program));
     lines.extend(expiry(program));
     lines.extend(refunds(program));
+    lines.extend(returned(program));
     lines.push(terms(program));
     lines
 }
@@ -224,6 +225,17 @@ fn refunds(program: &Program) -> Option<String> {
         WhenSpent::Negative => "; the balance is shown as that much below zero",
     };
     Some(format!("returns: what was spent and cannot be taken back is owed to what is earned later{shown}"))
+}
+
+/// "returns: points that should have died meanwhile live for 30 full days more".
+fn returned(program: &Program) -> Option<String> {
+    match program.when_returned {
+        WhenReturned::AsWas => None,
+        WhenReturned::Extend(days) => Some(format!(
+            "returns: what was redeemed and comes back after its death lives until the end of {} behind that day",
+            full_days(days)
+        )),
+    }
 }
 
 fn pending(program: &Program) -> Option<String> {
