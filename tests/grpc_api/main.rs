@@ -10,6 +10,7 @@ mod commands;
 mod deadlines;
 mod explain;
 mod holds;
+mod unburns;
 mod identifiers;
 mod many;
 mod operator;
