@@ -357,13 +357,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The burn that a reversal gives back is there, and so much of it was left as the reversal says.
-    fn check_burn(
-        &self,
-        view: &RecordView<'_>,
-        entry: &Entry,
-        unburn: &Unburn,
-        place: Place,
-    ) -> Result<(), Finding> {
+    fn check_burn(&self, view: &RecordView<'_>, entry: &Entry, unburn: &Unburn, place: Place) -> Result<(), Finding> {
         let fail = |sentence: String| Err(place.finding(FindingClass::Reversal, sentence));
         let position = unburn.original_position;
         let original = self.original(view, entry, position, place)?;
@@ -408,8 +402,7 @@ impl<'a> Judge<'a> {
         place: Place,
     ) -> Result<Box<Entry>, Finding> {
         let fail = |what: &str| {
-            let does =
-                if entry.command.kind.continues().is_some() { "it reverses" } else { "it is about" };
+            let does = if entry.command.kind.continues().is_some() { "it reverses" } else { "it is about" };
             let sentence = format!("{does} position {position}, {what}");
             Err(place.finding(FindingClass::Reversal, sentence))
         };

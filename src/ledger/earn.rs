@@ -169,8 +169,8 @@ pub fn basket_units(program: &Program, lines: impl Iterator<Item = (LineClass, i
 #[cfg(test)]
 mod tests {
     use super::super::program::{
-        AccountPolicy, Earn, LineRule, LineTable, Program, RoundedPer, Rounding, RuleIndex, Terms, Wallet, WhenReturned,
-        WhenSpent,
+        AccountPolicy, Earn, LineRule, LineTable, Program, RoundedPer, Rounding, RuleIndex, Terms, Wallet,
+        WhenReturned, WhenSpent,
     };
     use super::super::types::{ProgramVersion, SymbolId, TimestampNs, WalletId};
     use super::super::zone::Zone;

@@ -264,7 +264,8 @@ fn check_refusal(
         (Refusal::NotReversible, Action::Reverse { original, .. }) => {
             let of = (request.partner.clone(), original.clone());
             let posted = model.posted(&request.partner, original);
-            model.publication_ids.contains_key(&of) || posted.is_some_and(|posting| !is_granted_accrual(posting) && burned_by(posting).is_empty())
+            model.publication_ids.contains_key(&of)
+                || posted.is_some_and(|posting| !is_granted_accrual(posting) && burned_by(posting).is_empty())
         }
         (_, Action::Review { .. } | Action::Restore { .. } | Action::Link { .. }) | (Refusal::IdentifierUnknown, _)
             if is_about_once(refusal) =>
@@ -306,12 +307,7 @@ fn check_refusal(
 }
 
 /// Whether something cannot come back for this reason: what is left only becomes less.
-fn is_unreturnable(
-    model: &Model,
-    bought: &Posting,
-    (lines, units): (&[Asked], Option<i64>),
-    refusal: Refusal,
-) -> bool {
+fn is_unreturnable(model: &Model, bought: &Posting, (lines, units): (&[Asked], Option<i64>), refusal: Refusal) -> bool {
     if !burned_by(bought).is_empty() {
         let left = model.left_of_burn(&(bought.partner.clone(), bought.transaction_id.clone()));
         return match refusal {

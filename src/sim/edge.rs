@@ -20,7 +20,9 @@ use crate::ids::{Claim, IdEntry, IdKey};
 use crate::journal::Journal;
 use crate::journal::record::{Entry, Record, decode};
 use crate::journal::walk::Located;
-use crate::ledger::command::{AuthorizationOf, Capture, AskedReversal, Command, CommandKind, Granted, Part, Reversal, Unburn};
+use crate::ledger::command::{
+    AskedReversal, AuthorizationOf, Capture, Command, CommandKind, Granted, Part, Reversal, Unburn,
+};
 use crate::ledger::decision::{Decision, LotKey, Refusal};
 use crate::ledger::operator::{HeldOriginal, OperatorOrder, Restoration};
 use crate::ledger::state::{account_hash, shard_of};

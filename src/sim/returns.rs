@@ -11,8 +11,8 @@ use super::judge::{Event, Lines, basket_units};
 use super::lots::{LotMove, expired, take, take_own};
 use super::model::{Broken, Model, must};
 use super::orders::give_back;
-use super::unburns::burned_by;
 use super::rules::{Measure, RoundingRule, Rules, SpentRule};
+use super::unburns::burned_by;
 use crate::ledger::decision::{Movement, Refusal};
 
 /// Lines that are asked for: the place, the quantity, and the amount of a line without one.

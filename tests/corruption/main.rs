@@ -11,13 +11,13 @@ mod damage;
 mod forgery;
 mod freezes;
 mod holds;
-mod unburns;
 mod operator;
 mod order;
 mod partners;
 mod report;
 mod returns;
 mod rewards;
+mod unburns;
 mod windows;
 
 use std::sync::{Arc, OnceLock};

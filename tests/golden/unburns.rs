@@ -51,11 +51,8 @@ fn returned(unburn: Unburn) -> Entry {
 }
 
 pub fn records() -> Vec<(&'static str, Record)> {
-    let refused = Decision {
-        outcome: Outcome::Refused(Refusal::BalanceLimitExceeded),
-        balance_after: 70,
-        ..Decision::default()
-    };
+    let refused =
+        Decision { outcome: Outcome::Refused(Refusal::BalanceLimitExceeded), balance_after: 70, ..Decision::default() };
     let record = |entry: Entry| Record::Entry(Box::new(entry));
     vec![
         ("record-unburn", record(returned(whole()))),

@@ -137,13 +137,14 @@ fn pieces_are_the_whole_and_leave_nothing_behind() {
     );
     let seen = Seen::default();
     let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
-    let outcome = TestRunner::new(config).run(&strategy, |(mut rules, before, account, per_mille, captures, pieces)| {
-        // Spending puts death off, and that the member was there is not taken back.
-        if let Lives::SinceLast(days) = rules.lives {
-            rules.lives = Lives::Days(days);
-        }
-        play(&Case { rules, before, account, per_mille, captures, pieces }, &seen)
-    });
+    let outcome =
+        TestRunner::new(config).run(&strategy, |(mut rules, before, account, per_mille, captures, pieces)| {
+            // Spending puts death off, and that the member was there is not taken back.
+            if let Lives::SinceLast(days) = rules.lives {
+                rules.lives = Lives::Days(days);
+            }
+            play(&Case { rules, before, account, per_mille, captures, pieces }, &seen)
+        });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
     let Seen { in_pieces, of_several_lots, of_captures, of_several_issuers } = seen;
     let counts = [in_pieces, of_several_lots, of_captures, of_several_issuers].map(|count| count.get());

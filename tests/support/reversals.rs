@@ -73,9 +73,8 @@ impl Edge<'_> {
         };
         let located = record_at(&*engine.journal, &engine.dictionary, found.position).expect("the journal can be read");
         let located = located.expect("an id leads to a record");
-        let is_reversible = |entry: &&tallystick::journal::record::Entry| {
-            entry.granted().is_some() || !entry.burned().is_empty()
-        };
+        let is_reversible =
+            |entry: &&tallystick::journal::record::Entry| entry.granted().is_some() || !entry.burned().is_empty();
         let Some(entry) = located.entry().filter(is_reversible) else { return refuse(Refusal::NotReversible) };
         let account_id = self.account_id(located.shard, entry.account);
         let subject = engine.hasher.reversal(&partner, original_id);
@@ -150,9 +149,7 @@ impl Edge<'_> {
         };
         match asked.first_difference(&entry.command.kind) {
             None => Answer::first(entry.decision, position, entry.posted_at),
-            Some(field) => {
-                Answer { differs: Some(field.to_owned()), ..Answer::refused(Refusal::TransactionIdReused) }
-            }
+            Some(field) => Answer { differs: Some(field.to_owned()), ..Answer::refused(Refusal::TransactionIdReused) },
         }
     }
 }

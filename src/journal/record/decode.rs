@@ -10,9 +10,9 @@ use super::{
     KIND_LINKING, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_PROGRAM_BY, KIND_PROPOSAL, KIND_REDEMPTION,
     KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_AUTHORIZATION,
     KIND_REFUSED_CAPTURE, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION,
-    KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_REFUSED_UNBURN, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_VERDICT,
-    Opening, Parts, PreviousRecord, Publication, Record, decode_freeze_change, decode_key_change,
-    decode_proposal_change, has_subject, holds, implied_lot, named_cells, operator, unburn,
+    KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_REFUSED_UNBURN, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL,
+    KIND_THAW, KIND_VERDICT, Opening, Parts, PreviousRecord, Publication, Record, decode_freeze_change,
+    decode_key_change, decode_proposal_change, has_subject, holds, implied_lot, named_cells, operator, unburn,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -41,7 +41,9 @@ use crate::limits;
 pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeError> {
     let mut reader = Reader::new(bytes);
     let record = match reader.byte()? {
-        kind if holds::is_kind(kind) || unburn::is_kind(kind) => Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?)),
+        kind if holds::is_kind(kind) || unburn::is_kind(kind) => {
+            Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?))
+        }
         kind @ (KIND_ACCRUAL..=KIND_EXPIRY
         | KIND_RELEASE..=KIND_REFUSED_ADJUSTMENT
         | KIND_LINKING
@@ -361,10 +363,8 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
         get_member(reader, entry)?;
     }
     if parts & Parts::NAMED_BY != 0 {
-        let names_none = matches!(
-            entry.command.kind,
-            CommandKind::Reverse(_) | CommandKind::Unburn(_) | CommandKind::Expire
-        );
+        let names_none =
+            matches!(entry.command.kind, CommandKind::Reverse(_) | CommandKind::Unburn(_) | CommandKind::Expire);
         if names_none || entry.command.kind.authorization().is_some() {
             return Err(DecodeError::Contradiction);
         }

@@ -58,15 +58,8 @@ pub(super) fn get_question(reader: &mut Reader<'_>) -> Result<Unburn, DecodeErro
     }
     let lots = (0..count).map(|_| Ok((get_lot_key(reader)?, get_units(reader)?)));
     let lots = lots.collect::<Result<Vec<_>, DecodeError>>()?;
-    let unburn = Unburn {
-        original_transaction_id,
-        original_position,
-        earlier,
-        lots,
-        redemption_rate_bps,
-        is_rest,
-        is_last,
-    };
+    let unburn =
+        Unburn { original_transaction_id, original_position, earlier, lots, redemption_rate_bps, is_rest, is_last };
     if fits(&unburn) { Ok(unburn) } else { Err(DecodeError::Contradiction) }
 }
 

@@ -260,7 +260,8 @@ impl ProgramFile {
         let partners = read_entries(&mut root, "partners", "[[partners]]", limits::PROGRAM_PARTNERS_MAX, |entry| {
             partners::read_partner(entry, &wallet_names)
         });
-        let redemption = root.table("redemption", "[redemption]").map_or_else(RedemptionSection::default, read_redemption);
+        let redemption =
+            root.table("redemption", "[redemption]").map_or_else(RedemptionSection::default, read_redemption);
         let when_spent = root.table("refunds", "[refunds]").and_then(read_refunds).unwrap_or_default();
         // Caps, metrics, budgets and bonuses are counters, told apart by name in reasons and across versions.
         let mut counter_names = Names::default();
