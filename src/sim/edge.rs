@@ -19,14 +19,13 @@ use super::undo::undo;
 use crate::ids::{Claim, IdEntry, IdKey};
 use crate::journal::Journal;
 use crate::journal::record::{Entry, Record, decode};
-use crate::journal::walk::Located;
 use crate::ledger::command::{
     AskedReversal, AuthorizationOf, Capture, Command, CommandKind, Granted, Part, Reversal, Unburn,
 };
 use crate::ledger::decision::{Decision, LotKey, Refusal};
 use crate::ledger::operator::{HeldOriginal, OperatorOrder, Restoration};
 use crate::ledger::state::{account_hash, shard_of};
-use crate::ledger::types::{IdentifierKey, Position, Seq, ShardId, TimestampNs, Units};
+use crate::ledger::types::{IdentifierKey, Position, ShardId, TimestampNs, Units};
 use crate::recovery::ids_of;
 use crate::shard::job::{AccountJob, AccountView, ClaimedIds, CommandJob, CommandOutcome, Job, QuoteJob};
 

@@ -197,12 +197,15 @@ fn money(minor: i64, program: &Program) -> String {
     format!("{} {}", decimal(i128::from(minor), decimals, decimals), program.currency)
 }
 
-fn expiry(program: &Program) -> Option<String> {
-    let name = &earning_wallet(program).name;
-    let full_days = |days: u16| match days {
+fn full_days(days: u16) -> String {
+    match days {
         1 => "1 full day".to_owned(),
         _ => format!("{} full days", grouped(i64::from(days), ',')),
-    };
+    }
+}
+
+fn expiry(program: &Program) -> Option<String> {
+    let name = &earning_wallet(program).name;
     match program.earn.terms.expiry {
         Expiry::Never => None,
         Expiry::AfterDays(days) => {
@@ -227,7 +230,7 @@ fn refunds(program: &Program) -> Option<String> {
     Some(format!("returns: what was spent and cannot be taken back is owed to what is earned later{shown}"))
 }
 
-/// "returns: points that should have died meanwhile live for 30 full days more".
+/// "returns: what was redeemed and comes back after its death lives until the end of 30 full days behind that day".
 fn returned(program: &Program) -> Option<String> {
     match program.when_returned {
         WhenReturned::AsWas => None,
