@@ -62,7 +62,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
 }
 
 /// Any request to give burned units back.
-pub fn any_unburn(key: impl Strategy<Value = LotKey> + Clone) -> impl Strategy<Value = CommandKind> {
+pub fn any_unburn(key: impl Strategy<Value = LotKey>) -> impl Strategy<Value = CommandKind> {
     let earlier = prop::option::of((any::<u64>(), 1..UNITS_MAX / 8));
     let lots = prop::collection::vec((key, 1..UNITS_MAX / 8), 1..5);
     ("[a-z0-9-]{1,64}", any::<u64>(), earlier, lots, any::<u32>(), 0..3_u8).prop_map(

@@ -4,6 +4,7 @@
 //! What must stay true: what is compared is the whole state of the shard, as a digest, but for the numbers of records.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -56,19 +57,25 @@ struct Case {
     rules: Rules,
     before: Vec<Step>,
     account: usize,
+    /// Lots that the account has besides: whose, for how many hours, how many units.
+    lots: BTreeMap<(usize, i64), i64>,
     per_mille: i64,
     captures: bool,
     pieces: Vec<i64>,
 }
 
 fn play(case: &Case, seen: &Seen) -> Result<(), TestCaseError> {
-    let Case { rules, before, account, per_mille, captures, pieces } = case;
+    let Case { rules, before, account, lots, per_mille, captures, pieces } = case;
     let mut real = Real::new(rules);
     let mut now = NOON;
     for (index, step) in before.iter().enumerate() {
         now = TimestampNs(now.0 + step.wait_minutes * 60 * NS_PER_SECOND);
         really(&mut real, index, step, now);
     }
+    let dated =
+        |((issuer, hours), units): (&(usize, i64), &i64)| (*issuer, now.0 + hours * 3_600 * NS_PER_SECOND, *units);
+    let dated: Vec<_> = lots.iter().map(dated).collect();
+    let _ = real.load(*account, &dated, now);
     // What has died and what has run out by now is posted with any record.
     let _ = real.expire(*account, now);
     let held = real.state.find(ACCOUNTS[*account]).and_then(|number| real.state.account(number));
@@ -131,6 +138,7 @@ fn pieces_are_the_whole_and_leave_nothing_behind() {
         any_rules(),
         prop::collection::vec(any_step(), 0..12),
         0..ACCOUNTS.len(),
+        prop::collection::btree_map((0..2_usize, 1..100_i64), 1..60_i64, 1..5),
         1..=1_000_i64,
         any::<bool>(),
         prop::collection::vec(1..60_i64, 0..6),
@@ -138,16 +146,16 @@ fn pieces_are_the_whole_and_leave_nothing_behind() {
     let seen = Seen::default();
     let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
     let outcome =
-        TestRunner::new(config).run(&strategy, |(mut rules, before, account, per_mille, captures, pieces)| {
+        TestRunner::new(config).run(&strategy, |(mut rules, before, account, lots, per_mille, captures, pieces)| {
             // Spending puts death off, and that the member was there is not taken back.
             if let Lives::SinceLast(days) = rules.lives {
                 rules.lives = Lives::Days(days);
             }
-            play(&Case { rules, before, account, per_mille, captures, pieces }, &seen)
+            play(&Case { rules, before, account, lots, per_mille, captures, pieces }, &seen)
         });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
     let Seen { in_pieces, of_several_lots, of_captures, of_several_issuers } = seen;
     let counts = [in_pieces, of_several_lots, of_captures, of_several_issuers].map(|count| count.get());
     println!("in pieces, of several lots, of captures, of several issuers: {counts:?}");
-    assert!(counts.iter().all(|count| count * 100 >= CASES), "each is reached in one of a hundred cases: {counts:?}");
+    assert!(counts.iter().all(|count| count * 10 >= CASES), "each is reached in one of ten cases: {counts:?}");
 }
