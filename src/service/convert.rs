@@ -414,7 +414,7 @@ mod tests {
             transaction_id: own.to_owned(),
             original_transaction_id: original.to_owned(),
             posting_time: None,
-            lines: Vec::new(),
+            ..<_>::default()
         };
         assert_eq!(check_reversal(&request("r1", "t1"), SYSTEM), Ok(None));
         let both = ["transaction_id", "original_transaction_id"];
