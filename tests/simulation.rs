@@ -142,6 +142,13 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         "the time of an authorization ran out",
         "what was given back died at once",
         "a sweep posted the end of an authorization",
+        "a redemption was reversed",
+        "a capture was reversed",
+        "a burn was reversed in part",
+        "a burn came back whole in pieces",
+        "several lots came back",
+        "burned units died when they came back",
+        "burned units lived on when they came back",
     ];
     for situation in situations {
         assert!(reached.contains_key(situation), "{situation} is missing from {reached:?}");

@@ -17,9 +17,10 @@ use crate::journal::record::{
     Entry, EntryHeader, Opening, PreviousRecord, Publication, Record, decode, encode_control, encode_entry,
 };
 use crate::journal::returned::undone;
+use crate::journal::unburned::unburned;
 use crate::journal::walk::Located;
 use crate::ledger::ENGINE_VERSION;
-use crate::ledger::command::{AuthorizationOf, Basket, Command, CommandKind, Reversal};
+use crate::ledger::command::{AuthorizationOf, Basket, Command, CommandKind, Reversal, Unburn};
 use crate::ledger::decision::{CellUse, Decision};
 use crate::ledger::draws::{self, Draw};
 use crate::ledger::freeze::FreezeChange;
@@ -260,6 +261,9 @@ impl<'a> Judge<'a> {
         if let CommandKind::Reverse(reversal) = &entry.command.kind {
             self.check_original(view, &entry, reversal, place)?;
         }
+        if let CommandKind::Unburn(unburn) = &entry.command.kind {
+            self.check_burn(view, &entry, unburn, place)?;
+        }
         if let CommandKind::Operate(operation) = &entry.command.kind {
             self.check_operation(view, &entry, &operation.order, place)?;
         }
@@ -352,6 +356,26 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// The burn that a reversal gives back is there, and so much of it was left as the reversal says.
+    fn check_burn(&self, view: &RecordView<'_>, entry: &Entry, unburn: &Unburn, place: Place) -> Result<(), Finding> {
+        let fail = |sentence: String| Err(place.finding(FindingClass::Reversal, sentence));
+        let position = unburn.original_position;
+        let original = self.original(view, entry, position, place)?;
+        if !is_transaction(&original, entry.command.partner, &unburn.original_transaction_id) {
+            return fail(format!("the record at position {position} is not the burn that it reverses"));
+        }
+        let earlier = unburn.earlier.map(|(earlier, _)| earlier);
+        if earlier.is_some_and(|earlier| !(position..view.position).contains(&earlier)) {
+            return fail("the reversal that it goes on after does not lie between its burn and itself".to_owned());
+        }
+        let located = Located { position, shard: view.shard, seq: Seq(0), record: Record::Entry(original) };
+        match unburned(self.journal, &self.world.dictionary, &located, earlier, unburn.asked_units()) {
+            Ok(Some(Ok(left))) if left == *unburn => Ok(()),
+            Err(error) => fail(format!("what came back of the burn at position {position} before: {error}")),
+            _ => fail(format!("what it gives back is not what the record at position {position} burned")),
+        }
+    }
+
     /// The authorization that is captured or voided is there, and is what the command says.
     fn check_authorization(
         &self,
@@ -378,8 +402,7 @@ impl<'a> Judge<'a> {
         place: Place,
     ) -> Result<Box<Entry>, Finding> {
         let fail = |what: &str| {
-            let does =
-                if matches!(entry.command.kind, CommandKind::Reverse(_)) { "it reverses" } else { "it is about" };
+            let does = if entry.command.kind.continues().is_some() { "it reverses" } else { "it is about" };
             let sentence = format!("{does} position {position}, {what}");
             Err(place.finding(FindingClass::Reversal, sentence))
         };
@@ -590,6 +613,10 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
         CommandKind::Capture(_) | CommandKind::Void(_) => {
             let of = command.kind.authorization();
             of.is_some_and(|of| (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&of.transaction_id.len()))
+        }
+        CommandKind::Unburn(unburn) => {
+            let id_fits = (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&unburn.original_transaction_id.len());
+            id_fits && unburn.lots.iter().all(|(key, _)| is_known(&key.issuer))
         }
         CommandKind::Reverse(_) | CommandKind::Redeem(_) | CommandKind::Authorize(_) | CommandKind::Expire => true,
     };

@@ -10,7 +10,7 @@ use super::report::{Finding, FindingClass, Place};
 use crate::ids::{IdHasher, IdKey};
 use crate::journal::dictionary::Dictionary;
 use crate::journal::record::{Entry, Publication};
-use crate::ledger::command::{CommandKind, Reversal};
+use crate::ledger::command::{CommandKind, Continues};
 use crate::ledger::operator::OperatorOrder;
 use crate::recovery::ids_of;
 
@@ -71,14 +71,15 @@ impl Once {
         if entry.decision.refusal().is_some() {
             return Ok(());
         }
-        if let CommandKind::Reverse(reversal) = &entry.command.kind {
-            self.check_earlier(keys.subject, reversal, place)?;
+        let continues = entry.command.kind.continues();
+        if let Some(continues) = continues {
+            self.check_earlier(keys.subject, continues, place)?;
         }
         if keys.subject != keys.transaction {
             self.take(keys.subject, place, || subject_of(&entry.command.kind).to_owned())?;
         }
-        // Of an accrual of which something is left, more can be reversed.
-        let is_open = matches!(&entry.command.kind, CommandKind::Reverse(reversal) if !reversal.is_last());
+        // Of what something is left of, more can be reversed.
+        let is_open = continues.is_some_and(|continues| !continues.is_last);
         let reopened = is_open.then_some(keys.subject);
         let freed = keys.freed.filter(|_| entry.command.kind.frees());
         for freed in [freed, reopened].into_iter().flatten() {
@@ -89,12 +90,12 @@ impl Once {
         Ok(())
     }
 
-    /// A reversal goes on where the one before it of the same accrual left off.
-    fn check_earlier(&self, subject: IdKey, reversal: &Reversal, place: Place) -> Result<(), Finding> {
+    /// A reversal goes on where the one before it of the same transaction left off.
+    fn check_earlier(&self, subject: IdKey, continues: Continues, place: Place) -> Result<(), Finding> {
         if !self.is_ours(subject) {
             return Ok(());
         }
-        let says = reversal.part.as_deref().and_then(|part| part.earlier).map(|earlier| earlier.0);
+        let says = continues.earlier.map(|earlier| earlier.0);
         let really = match self.uses.get(&subject) {
             Some(Use::Freed(before)) => Some(*before),
             // That it is not taken is looked at for all alike.
@@ -106,7 +107,7 @@ impl Once {
         }
         let name = |position: Option<u64>| position.map_or("none".to_owned(), |at| format!("the one at position {at}"));
         let sentence = format!(
-            "of the reversals of the same accrual it goes on after {}, but the last before it is {}",
+            "of the reversals of the same transaction it goes on after {}, but the last before it is {}",
             name(says),
             name(really)
         );
@@ -133,6 +134,7 @@ impl Once {
 fn subject_of(kind: &CommandKind) -> &'static str {
     match kind {
         CommandKind::Reverse(_) => "the accrual that is reversed",
+        CommandKind::Unburn(_) => "the burn that is reversed",
         CommandKind::Operate(operation) => match operation.order {
             OperatorOrder::Release(_) => "what was held and is released",
             OperatorOrder::Restore(_) => "the expiry that is taken back",

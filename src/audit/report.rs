@@ -168,6 +168,8 @@ pub struct KindCounts {
     pub captures: u64,
     /// Voids: units that were set aside were given back.
     pub voids: u64,
+    /// Reversals of redemptions and captures: units that were burned came back.
+    pub returns: u64,
     /// Activities, those that earned nothing included.
     pub activities: u64,
     /// Changes of what is known of accounts.
@@ -206,6 +208,7 @@ impl KindCounts {
             (CommandKind::Accrue(_), true) => &mut self.refused_accruals,
             (CommandKind::Reverse(_), false) => &mut self.reversals,
             (CommandKind::Reverse(_), true) => &mut self.refused_reversals,
+            (CommandKind::Unburn(_), false) => &mut self.returns,
             (CommandKind::Redeem(_), false) => &mut self.redemptions,
             (CommandKind::Redeem(_), true) => &mut self.refused_redemptions,
             (CommandKind::Act(_), false) => &mut self.activities,
@@ -224,7 +227,8 @@ impl KindCounts {
                 | CommandKind::Link(_)
                 | CommandKind::Authorize(_)
                 | CommandKind::Capture(_)
-                | CommandKind::Void(_),
+                | CommandKind::Void(_)
+                | CommandKind::Unburn(_),
                 true,
             ) => &mut self.other_refusals,
             (CommandKind::Expire, _) => &mut self.expiries,

@@ -16,6 +16,7 @@ pub mod record;
 pub mod returned;
 pub mod search;
 pub mod size;
+pub mod unburned;
 pub mod walk;
 
 use std::ops::ControlFlow;

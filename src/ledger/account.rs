@@ -62,8 +62,8 @@ pub struct Totals {
     pub refused_redemptions: i64,
 }
 
-/// Lifetime totals of one wallet of an account. They only grow, but for what expired; granted − reversed is what was
-/// earned for good.
+/// Lifetime totals of one wallet of an account. They only grow, but for what expired or was burned and came back; granted −
+/// reversed is what was earned for good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WalletTotals {
     /// The wallet.
@@ -74,7 +74,7 @@ pub struct WalletTotals {
     pub reversed: Units,
     /// Units withheld by caps and budgets.
     pub clipped: Units,
-    /// Units burned by redemptions.
+    /// Units burned by redemptions, less those that came back.
     pub redeemed: Units,
     /// Units whose expiry was posted, less those that came back.
     pub expired: Units,
@@ -320,7 +320,7 @@ impl Account {
         let totals = self.wallet_totals_mut(key.wallet);
         let (total, units) = match movement {
             Movement::Grant => (&mut totals.granted, delta),
-            Movement::Burn => (&mut totals.redeemed, -delta),
+            Movement::Burn | Movement::Unburn => (&mut totals.redeemed, -delta),
             Movement::Expire => (&mut totals.expired, -delta),
             Movement::Reverse => (&mut totals.reversed, -delta),
             Movement::Extend | Movement::Release | Movement::SetAside | Movement::GiveBack => (&mut totals.granted, 0),

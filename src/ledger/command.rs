@@ -5,6 +5,8 @@ use std::mem::discriminant;
 
 use super::decision::{CellUse, CounterChange, LotKey};
 use super::operator::{Operation, OperatorOrder};
+pub use super::unburn::Unburn;
+
 use super::types::{
     Day, IdentifierKey, Item, ItemId, MemberKey, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, Units,
     WalletId,
@@ -54,6 +56,8 @@ pub enum CommandKind {
     Capture(Capture),
     /// Give back what is set aside.
     Void(AuthorizationOf),
+    /// Give back units that were burned.
+    Unburn(Unburn),
     /// Post the expiry of lots that are dead, and the end of authorizations whose time has run out. Sent by the ledger
     /// itself, under no id.
     #[default]
@@ -337,6 +341,10 @@ impl Command {
             (CommandKind::Void(ours), CommandKind::Void(theirs)) => {
                 first_of([("authorization_transaction_id", ours.transaction_id == theirs.transaction_id)])
             }
+            (CommandKind::Unburn(ours), CommandKind::Unburn(theirs)) => first_of([
+                ("original_transaction_id", ours.original_transaction_id == theirs.original_transaction_id),
+                ("points", ours.asked_units() == theirs.asked_units()),
+            ]),
             (CommandKind::Expire, CommandKind::Expire) => None,
             _ => Some("command".to_owned()),
         }
@@ -365,6 +373,67 @@ impl Reversal {
     pub fn asked_lines(&self) -> impl Iterator<Item = ReturnedLine> {
         let named = self.part.as_deref().filter(|part| !part.is_rest).map_or(&[][..], |part| &part.lines);
         named.iter().map(|line| line.asked())
+    }
+}
+
+/// What a caller asks of a reversal, whatever kind of transaction that takes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskedReversal<'a> {
+    /// The caller's id of what is to be reversed.
+    pub original_transaction_id: &'a str,
+    /// Lines of a basket that come back, in its order.
+    pub lines: &'a [ReturnedLine],
+    /// Units of a burn that come back.
+    pub units: Option<Units>,
+}
+
+impl AskedReversal<'_> {
+    /// The first field, as the wire names it, in which this differs from a command with the same transaction id.
+    #[must_use]
+    pub fn first_difference(&self, stored: &CommandKind) -> Option<&'static str> {
+        let (original, has_same_lines, units) = match stored {
+            CommandKind::Reverse(stored) => {
+                let has_same_lines = stored.asked_lines().eq(self.lines.iter().copied());
+                (&stored.original_transaction_id, has_same_lines, None)
+            }
+            CommandKind::Unburn(stored) => {
+                (&stored.original_transaction_id, self.lines.is_empty(), stored.asked_units())
+            }
+            _ => return Some("command"),
+        };
+        let fields = [
+            ("original_transaction_id", **original == *self.original_transaction_id),
+            ("lines", has_same_lines),
+            ("points", units == self.units),
+        ];
+        fields.into_iter().find(|(_, is_same)| !is_same).map(|(field, _)| field)
+    }
+}
+
+/// What a reversal says of those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Continues {
+    /// The reversal of the same transaction before it.
+    pub earlier: Option<Position>,
+    /// Nothing is left to be reversed after it.
+    pub is_last: bool,
+}
+
+impl CommandKind {
+    /// What a reversal says of those before it; `None` for everything else.
+    #[must_use]
+    pub fn continues(&self) -> Option<Continues> {
+        match self {
+            Self::Reverse(reversal) => {
+                let earlier = reversal.part.as_deref().and_then(|part| part.earlier);
+                Some(Continues { earlier, is_last: reversal.is_last() })
+            }
+            Self::Unburn(unburn) => {
+                let earlier = unburn.earlier.map(|(position, _)| position);
+                Some(Continues { earlier, is_last: unburn.is_last })
+            }
+            _ => None,
+        }
     }
 }
 

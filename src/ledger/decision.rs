@@ -28,11 +28,11 @@ pub enum Refusal {
     ProgramNotInForce = 6,
     /// The grant would lift the balance above the wallet's maximum.
     BalanceLimitExceeded = 7,
-    /// There is no accrual with the id that is to be reversed.
+    /// There is no transaction with the id that is to be reversed.
     OriginalUnknown = 8,
-    /// The accrual was reversed before.
+    /// Nothing is left of the transaction: it was reversed before.
     AlreadyReversed = 9,
-    /// The transaction exists but is not an accrual that was granted.
+    /// The transaction exists but is neither an accrual nor a burn that was granted.
     NotReversible = 10,
     /// In a data directory whose clock is its input: the stamp is earlier than one already posted.
     PostingTimeRegressed = 11,
@@ -85,9 +85,9 @@ pub enum Refusal {
     AuthorizationExpired = 42,
     /// Fewer units are set aside than are to be captured.
     CaptureExceedsAuthorization = 43,
-    /// The original has no such line, or the line does not come back by the measure that is stated.
+    /// The original has no such line, or does not come back by the measure that is stated.
     LineUnknown = 46,
-    /// Less of a line is left than is to come back.
+    /// Less of the original, or of a line of it, is left than is to come back.
     ReturnTooLarge = 47,
     /// What the original earned is held for review, so that it comes back whole or not at all.
     ReturnHeld = 48,
@@ -315,8 +315,8 @@ impl Refusal {
             Self::ProgramNotInForce => "No version of the programme was in force at the receipt's time.",
             Self::BalanceLimitExceeded => "The grant would lift the balance above the wallet's maximum.",
             Self::OriginalUnknown => "There is no transaction with the id that is to be reversed.",
-            Self::AlreadyReversed => "The accrual was reversed before.",
-            Self::NotReversible => "The transaction exists but is not a granted accrual.",
+            Self::AlreadyReversed => "The transaction was reversed before, and nothing is left of it.",
+            Self::NotReversible => "The transaction exists but is neither an accrual nor a burn that was granted.",
             Self::PostingTimeRegressed => "The posting time is earlier than one already posted.",
             Self::Overloaded => "The server has more work than it can queue; nothing was consumed.",
             Self::DeadlineExpired => "The deadline had passed before the command was decided; nothing was consumed.",
@@ -344,8 +344,8 @@ impl Refusal {
             Self::AuthorizationClosed => "The authorization was captured to its end, or voided, before.",
             Self::AuthorizationExpired => "The time of the authorization has run out.",
             Self::CaptureExceedsAuthorization => "Fewer units are set aside than are to be captured.",
-            Self::LineUnknown => "The original has no such line, or the line comes back by the other measure.",
-            Self::ReturnTooLarge => "Less of the line is left than is to come back.",
+            Self::LineUnknown => "The original has no such line, or does not come back by the measure that is stated.",
+            Self::ReturnTooLarge => "Less is left than is to come back.",
             Self::ReturnHeld => {
                 "What the original earned is held for review: until then it comes back whole or not at all."
             }
@@ -544,7 +544,7 @@ pub struct Decision {
     pub bonuses: Vec<BonusAward>,
     /// Units before velocity, caps and budgets, bonuses included.
     pub earned: Units,
-    /// Units granted, or come back; negative for a reversal, a rejection, a redemption or a capture.
+    /// Units granted, or come back, those that die at once included; negative for a reversal, a rejection, a redemption or a capture.
     pub granted: Units,
     /// The velocity cap that turned the earnings to nothing, if one did.
     pub over_velocity: Option<SymbolId>,

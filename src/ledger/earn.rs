@@ -169,7 +169,8 @@ pub fn basket_units(program: &Program, lines: impl Iterator<Item = (LineClass, i
 #[cfg(test)]
 mod tests {
     use super::super::program::{
-        AccountPolicy, Earn, LineRule, LineTable, Program, RoundedPer, Rounding, RuleIndex, Terms, Wallet, WhenSpent,
+        AccountPolicy, Earn, LineRule, LineTable, Program, RoundedPer, Rounding, RuleIndex, Terms, Wallet,
+        WhenReturned, WhenSpent,
     };
     use super::super::types::{ProgramVersion, SymbolId, TimestampNs, WalletId};
     use super::super::zone::Zone;
@@ -207,6 +208,7 @@ mod tests {
             has_cells: false,
             accounts: AccountPolicy::Implicit,
             when_spent: WhenSpent::Refuse,
+            when_returned: WhenReturned::AsWas,
             late_limit_ns: 0,
             future_skew_ns: 0,
             hold_ns: 0,

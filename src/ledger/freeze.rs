@@ -153,6 +153,7 @@ impl Freezes {
             CommandKind::Accrue(basket) => Some(basket),
             CommandKind::Act(_) | CommandKind::Redeem(_) | CommandKind::Authorize(_) | CommandKind::Capture(_) => None,
             CommandKind::Reverse(_)
+            | CommandKind::Unburn(_)
             | CommandKind::Enrol(_)
             | CommandKind::Load(_)
             | CommandKind::Operate(_)

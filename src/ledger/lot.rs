@@ -27,11 +27,13 @@ pub enum Movement {
     SetAside = 7,
     /// Units that were set aside go back to their lot: to stay there, or to be burned or to die at once.
     GiveBack = 8,
+    /// Units that were burned come back: to stay, or to die at once.
+    Unburn = 9,
 }
 
 impl Movement {
     /// All movements, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Grant,
         Self::Burn,
         Self::Expire,
@@ -41,6 +43,7 @@ impl Movement {
         Self::Restore,
         Self::SetAside,
         Self::GiveBack,
+        Self::Unburn,
     ];
 
     /// Whether a lot has more afterwards.
@@ -52,7 +55,7 @@ impl Movement {
     /// Whether the account has more afterwards.
     #[must_use]
     pub fn enriches(self) -> bool {
-        matches!(self, Self::Grant | Self::Restore)
+        matches!(self, Self::Grant | Self::Restore | Self::Unburn)
     }
 
     /// Whether units go to or from what the account has set aside: they are the account's, and their issuer's, as before.

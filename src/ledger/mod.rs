@@ -37,6 +37,7 @@ pub mod program;
 pub mod refund;
 pub mod state;
 pub mod types;
+pub mod unburn;
 pub mod zone;
 
 /// The version of the deciding code. A change that makes any past command decide differently raises it, and the old

@@ -17,7 +17,7 @@ pub struct Funding {
     pub issued: i128,
     /// Of units taken back.
     pub reversed: i128,
-    /// Of units burned.
+    /// Of units burned, less those that came back.
     pub redeemed: i128,
     /// Of units that expired, less those that came back.
     pub expired: i128,
@@ -32,7 +32,7 @@ pub struct PartnerAccount {
     pub issued: i128,
     /// Units taken back by reversals, rejections and adjustments.
     pub reversed: i128,
-    /// Units burned by redemptions, whoever took them.
+    /// Units burned by redemptions, whoever took them, less those that came back.
     pub redeemed: i128,
     /// Units that expired, less those that came back.
     pub expired: i128,
@@ -57,7 +57,7 @@ impl PartnerAccount {
         let Funding { issued, reversed, redeemed, expired } = &mut self.funding;
         let (sum, sign, funding) = match change.movement {
             Movement::Grant => (&mut self.issued, 1, issued),
-            Movement::Burn => (&mut self.redeemed, -1, redeemed),
+            Movement::Burn | Movement::Unburn => (&mut self.redeemed, -1, redeemed),
             Movement::Expire | Movement::Restore => (&mut self.expired, -1, expired),
             Movement::Reverse => (&mut self.reversed, -1, reversed),
             Movement::Extend | Movement::Release | Movement::SetAside | Movement::GiveBack => return,
@@ -100,7 +100,7 @@ pub struct BurnKey {
 /// What one partner burned of another's units in one shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BurnAccount {
-    /// Units burned.
+    /// Units burned, less those that came back.
     pub units: i128,
     /// The same, each weighted with the acceptor's redemption rate when it was burned: basis points of a minor unit.
     pub redemption: i128,
@@ -156,8 +156,9 @@ impl PartnerAccounts {
                 issuer.seq = seq;
                 of_side().for_each(|same| issuer.change(same));
             }
-            let burned = of_side().filter(|same| same.movement == Movement::Burn).map(|same| -i128::from(same.delta));
-            let burned: i128 = burned.sum();
+            // Less than nothing where burned units come back: from the partner with which they were burned.
+            let moves = |same: &&LotChange| matches!(same.movement, Movement::Burn | Movement::Unburn);
+            let burned: i128 = of_side().filter(moves).map(|same| -i128::from(same.delta)).sum();
             if burned != 0 {
                 let key = BurnKey { acceptor, issuer: lot.key.issuer, wallet: lot.key.wallet };
                 let account = self.burns.entry(key).or_default();
@@ -299,6 +300,33 @@ mod tests {
         let before = all.clone();
         all.change(Seq(3), south, 4_000, &[lot(1, 5_000, -25, Movement::Burn)]);
         assert_eq!(all, before);
+    }
+
+    #[test]
+    fn what_comes_back_is_given_back_where_it_was_taken() {
+        let (north, south) = (SymbolId(1), SymbolId(2));
+        let mut all = PartnerAccounts::default();
+        all.change(Seq(1), north, 0, &[lot(1, 5_000, 30, Movement::Grant)]);
+        all.change(Seq(2), south, 0, &[lot(2, 6_000, 20, Movement::Grant)]);
+        let before = (all.issuer(north, WALLET).funding, all.issuer(south, WALLET).funding);
+        let burn = [lot(1, 5_000, -25, Movement::Burn), lot(2, 6_000, -15, Movement::Burn)];
+        all.change(Seq(3), south, 4_000, &burn);
+        let some = [lot(2, 6_000, 15, Movement::Unburn), lot(1, 5_000, 5, Movement::Unburn)];
+        all.change(Seq(4), south, 4_000, &some);
+        let burns = |all: &PartnerAccounts| -> Vec<_> {
+            all.burns().map(|(key, burn)| (key.issuer, burn.units, burn.redemption)).collect()
+        };
+        assert_eq!(burns(&all), [(north, 20, 80_000), (south, 0, 0)]);
+        assert!(all.is_whole() && all.issuers().all(|(_, issuer)| issuer.outstanding() == -issuer.balance));
+        // What comes back dead dies at once.
+        let rest = [lot(1, 5_000, 20, Movement::Unburn), lot(1, 5_000, -20, Movement::Expire)];
+        all.change(Seq(5), south, 4_000, &rest);
+        assert_eq!(burns(&all), [(north, 0, 0), (south, 0, 0)]);
+        let of_north = all.issuer(north, WALLET);
+        assert_eq!((of_north.redeemed, of_north.expired, of_north.outstanding()), (0, 20, 10));
+        assert_eq!(all.issuer(south, WALLET).funding, before.1);
+        assert_eq!(of_north.funding, Funding { expired: 100_000, ..before.0 });
+        assert!(all.is_whole());
     }
 
     #[test]

@@ -85,9 +85,10 @@ pub(super) fn build(
         has_cells: false,
         accounts: header.accounts,
         when_spent: file.when_spent,
+        when_returned: file.redemption.when_returned,
         late_limit_ns: header.late_limit_days * NS_PER_DAY,
         future_skew_ns: header.future_skew_seconds * NS_PER_SECOND,
-        hold_ns: file.hold_minutes * NS_PER_MINUTE,
+        hold_ns: file.redemption.hold_minutes * NS_PER_MINUTE,
         source_hash: *blake3::hash(source.as_bytes()).as_bytes(),
     };
     program.has_cells = program.draws_on_cells();

@@ -415,6 +415,10 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
                 freed: reversal.is_last().then(receipt),
             }
         }
+        CommandKind::Unburn(unburn) => {
+            let subject = hasher.reversal(&partner, &unburn.original_transaction_id);
+            ClaimedIds { subject, ..ClaimedIds::alone(transaction) }
+        }
         CommandKind::Operate(operation) => {
             let subject = match &operation.order {
                 OperatorOrder::Release(original) => hasher.release(&partner, &original.transaction_id),

@@ -114,6 +114,7 @@ fn stated_event(kind: &CommandKind) -> Option<TimestampNs> {
         CommandKind::Accrue(basket) => Some(basket.receipt_at),
         CommandKind::Act(activity) => Some(activity.happened_at),
         CommandKind::Reverse(_)
+        | CommandKind::Unburn(_)
         | CommandKind::Redeem(_)
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)
@@ -159,6 +160,7 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
             answer.owed_points = decision.effects.owed.map_or(0, |(_, delta)| delta);
         }
         CommandKind::Redeem(_) => answer.redeemed_points = -decision.granted,
+        CommandKind::Unburn(_) => answer.returned_points = decision.granted,
         CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) => {
             add_authorization(&mut answer, judged.kind, decision);
         }

@@ -68,6 +68,10 @@ pub(super) fn check_reversal(request: &wire::ReverseRequest, rules: Rules<'_>) -
         fields.wrong(Path::Field("original_transaction_id"), "It must differ from the reversal's own transaction_id.");
     }
     check_returned(&mut fields, &request.lines);
+    fields.number(Path::Field("points"), request.points, 0, limits::UNITS_MAX);
+    if request.points != 0 && !request.lines.is_empty() {
+        fields.wrong(Path::Field("points"), "It must be 0 beside lines: a transaction comes back by one or the other.");
+    }
     let posting_at = check_posting_time(&mut fields, request.posting_time.as_ref(), rules);
     fields.finish()?;
     Ok(posting_at)
@@ -410,7 +414,7 @@ mod tests {
             transaction_id: own.to_owned(),
             original_transaction_id: original.to_owned(),
             posting_time: None,
-            lines: Vec::new(),
+            ..<_>::default()
         };
         assert_eq!(check_reversal(&request("r1", "t1"), SYSTEM), Ok(None));
         let both = ["transaction_id", "original_transaction_id"];
@@ -423,7 +427,7 @@ mod tests {
         let line = |line_index, quantity, amount_minor| wire::ReturnedLine { line_index, quantity, amount_minor };
         let wrong = |lines: Vec<wire::ReturnedLine>| {
             let (transaction_id, original_transaction_id) = ("r1".to_owned(), "t1".to_owned());
-            let request = wire::ReverseRequest { transaction_id, original_transaction_id, posting_time: None, lines };
+            let request = wire::ReverseRequest { transaction_id, original_transaction_id, lines, ..<_>::default() };
             match check_reversal(&request, SYSTEM) {
                 Ok(_) => Vec::new(),
                 failed => wrong_fields(failed),

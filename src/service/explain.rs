@@ -139,6 +139,9 @@ impl Telling<'_> {
             TransactionKind::Void => {
                 self.say(Sentence::Voided, &[units(decision.returned_points), wallet, original]);
             }
+            TransactionKind::Reversal if decision.returned_points > 0 => {
+                self.say(Sentence::Unburned, &[units(decision.returned_points), wallet, original]);
+            }
             TransactionKind::Reversal => {
                 self.say(Sentence::Reversed, &[units(decision.reversed_points), wallet, original]);
             }

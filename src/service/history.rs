@@ -19,6 +19,7 @@ use super::{Edge, Patience, times, wire};
 use crate::journal::JournalError;
 use crate::journal::record::Entry;
 use crate::journal::returned;
+use crate::journal::unburned::unburn_of;
 use crate::journal::walk::{self, Located};
 use crate::ledger::authorization::AuthorizationChange;
 use crate::ledger::command::{Basket, CommandKind, Part};
@@ -277,11 +278,17 @@ pub(super) fn transaction(
             let original = record_at(engine, reversal.original_position)?;
             original_version = original.as_ref().and_then(Located::entry).map(|original| original.decision.program);
         }
+        CommandKind::Unburn(unburn) => {
+            transaction.kind = wire::TransactionKind::Reversal.into();
+            transaction.original_transaction_id = unburn.original_transaction_id.to_string();
+            add_earlier(engine, &mut transaction, unburn.earlier.map(|(earlier, _)| earlier))?;
+        }
         CommandKind::Redeem(redemption) => {
             transaction.kind = wire::TransactionKind::Redemption.into();
             transaction.redemption_points = redemption.units;
             transaction.redemption_rate_bps = i64::from(entry.decision.effects.redemption_rate_bps);
             transaction.burned_shares = burned_shares(engine, &entry.decision);
+            add_returned(engine, located, entry, &mut transaction)?;
         }
         CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) => {
             add_about_authorization(engine, located, entry, &mut transaction)?;
@@ -344,6 +351,7 @@ fn add_about_authorization(
             transaction.redemption_points = capture.units;
             transaction.redemption_rate_bps = i64::from(entry.decision.effects.redemption_rate_bps);
             transaction.burned_shares = burned_shares(engine, &entry.decision);
+            add_returned(engine, located, entry, transaction)?;
             wire::TransactionKind::Capture
         }
         _ => wire::TransactionKind::Void,
@@ -395,10 +403,37 @@ fn add_part(engine: &Engine, transaction: &mut wire::Transaction, part: Option<&
         quantity: line.quantity,
         amount_minor: line.amount_minor,
     }));
-    if let Some(earlier) = part.earlier {
-        let found = record_at(engine, earlier)?;
-        let id = found.as_ref().and_then(|found| transaction_of(&found.record));
-        transaction.earlier_reversal_transaction_id = id.map_or_else(String::new, |(id, _)| id.to_owned());
+    add_earlier(engine, transaction, part.earlier)
+}
+
+/// The reversal before one.
+fn add_earlier(
+    engine: &Engine,
+    transaction: &mut wire::Transaction,
+    earlier: Option<Position>,
+) -> Result<(), JournalError> {
+    let Some(earlier) = earlier else { return Ok(()) };
+    let found = record_at(engine, earlier)?;
+    let id = found.as_ref().and_then(|found| transaction_of(&found.record));
+    transaction.earlier_reversal_transaction_id = id.map_or_else(String::new, |(id, _)| id.to_owned());
+    Ok(())
+}
+
+/// What of a burn has come back.
+fn add_returned(
+    engine: &Engine,
+    located: &Located,
+    entry: &Entry,
+    transaction: &mut wire::Transaction,
+) -> Result<(), JournalError> {
+    let partner = engine.dictionary.text(entry.command.partner).unwrap_or_default();
+    let last = look_up(engine, engine.hasher.reversal(&partner, &entry.command.transaction_id))?;
+    let Some(last) = last.filter(|_| entry.decision.refusal().is_none()) else { return Ok(()) };
+    let id = transaction_of(&last.record).map(|(id, _)| id.to_owned());
+    transaction.reversal_transaction_id = id.unwrap_or_default();
+    if let Some(unburn) = unburn_of(located, &last) {
+        transaction.returned_points = unburn.returned();
+        transaction.fully_reversed = unburn.is_last;
     }
     Ok(())
 }

@@ -117,6 +117,7 @@ impl Asked {
 fn original_of(kind: &CommandKind) -> Option<Position> {
     match kind {
         CommandKind::Reverse(reversal) => Some(reversal.original_position),
+        CommandKind::Unburn(unburn) => Some(unburn.original_position),
         CommandKind::Operate(operation) => match &operation.order {
             OperatorOrder::Release(held) | OperatorOrder::Reject(held) => Some(held.position),
             OperatorOrder::Restore(restoration) => Some(restoration.expiry),
@@ -145,6 +146,7 @@ impl Moved {
             Movement::Restore => PointsMovementKind::Restored,
             Movement::SetAside => PointsMovementKind::SetAside,
             Movement::GiveBack => PointsMovementKind::GivenBack,
+            Movement::Unburn => PointsMovementKind::Unburned,
         };
         let wallet = program.map_or("", |program| wallet_name(program, self.wallet)).to_owned();
         wire::PointsMovement { wallet, kind: kind.into(), points: self.units }

@@ -14,15 +14,43 @@ use super::intake::make_room;
 use super::status::Failure;
 use super::{Edge, Patience, wire};
 use crate::ids::IdKey;
+use crate::journal::record::Entry;
 use crate::journal::returned::{self, Undone};
+use crate::journal::unburned::unburned;
 use crate::journal::walk::Located;
-use crate::ledger::command::{Command, CommandKind, ReturnedLine, Reversal};
+use crate::ledger::command::{AskedReversal, Command, CommandKind, ReturnedLine, Reversal};
 use crate::ledger::decision::Refusal;
 use crate::ledger::refund::Unreturnable;
 use crate::ledger::state::account_hash;
 use crate::ledger::types::{Position, TimestampNs};
-use crate::recovery::receipt_key;
-use crate::shard::job::{ClaimedIds, CommandJob};
+use crate::recovery::ids_of;
+use crate::shard::job::CommandJob;
+
+/// What of an original a reversal gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reversible {
+    /// What an accrual granted.
+    Accrual,
+    /// What a redemption or a capture burned.
+    Burn,
+}
+
+impl Reversible {
+    /// `None` for what cannot be reversed.
+    fn of(entry: &Entry) -> Option<Self> {
+        let burns = || (!entry.burned().is_empty()).then_some(Self::Burn);
+        entry.granted().map(|_| Self::Accrual).or_else(burns)
+    }
+}
+
+/// Where the original of a reversal lies.
+fn original_of(kind: &CommandKind) -> Option<Position> {
+    match kind {
+        CommandKind::Reverse(reversal) => Some(reversal.original_position),
+        CommandKind::Unburn(unburn) => Some(unburn.original_position),
+        _ => None,
+    }
+}
 
 /// The original of a reversal.
 pub(super) enum Original {
@@ -107,38 +135,90 @@ impl Edge {
         if !self.may_reach(&caller.principal, &located) {
             return Ok(Started::Answered(self.refused(Refusal::OriginalUnknown, None)));
         }
-        let Some((entry, original)) = located.entry().and_then(|entry| Some((entry, entry.granted()?))) else {
+        let Some((entry, reversible)) = located.entry().and_then(|entry| Some((entry, Reversible::of(entry)?))) else {
             return Ok(Started::Answered(self.refused(Refusal::NotReversible, None)));
         };
-        let original_version = Some(entry.decision.program);
+        let original_version = (reversible == Reversible::Accrual).then_some(entry.decision.program);
         let account_id = self.account_id_of(&located, entry).await?;
         let partner = &*caller.principal.partner;
-        let receipt = receipt_key(&self.engine.hasher, &self.engine.dictionary, partner, &original.receipt);
         let subject_key = self.engine.hasher.reversal(partner, &request.original_transaction_id);
         let subject = self.claim_again(subject_key, patience).await?;
-        let reversal = match self.undone(located, subject_key, &request).await? {
-            Ok((original, part)) => Reversal {
-                original_transaction_id: request.original_transaction_id.into_boxed_str(),
-                original_position: position,
-                original,
-                part,
-            },
-            Err(unreturnable) => return Ok(Started::Answered(self.unreturnable(&unreturnable, &request.lines))),
+        let kind = match reversible {
+            Reversible::Accrual => self.reversal(located, subject_key, &request).await?,
+            Reversible::Burn => self.unburn(located, subject_key, &request).await?,
         };
-        let freed = reversal.is_last().then_some(receipt);
-        let ids = ClaimedIds { transaction: own_key, subject: subject_key, freed };
+        let kind = match kind {
+            Ok(kind) => kind,
+            Err(refused) => return Ok(Started::Answered(refused)),
+        };
         let command = Command {
             account_id: account_id.into(),
             transaction_id: request.transaction_id,
             partner: caller.principal.symbol,
-            kind: CommandKind::Reverse(reversal),
+            kind,
             ..Command::default()
         };
+        let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
+        assert_eq!((ids.transaction, ids.subject), (own_key, subject_key), "what is claimed is what is entered");
         let account_hash = account_hash(&command.account_id);
         let mut job =
             CommandJob { command, account_hash, stamp, ids, deadline_ns: caller.deadline_ns, ..CommandJob::blank() };
         make_room(&mut job);
         self.hand_to_worker(Ready { job: Box::new(job), original_version }, [own, subject], patience).await
+    }
+
+    /// The command that takes back what is asked for of an accrual that is claimed, or why that cannot come back.
+    async fn reversal(
+        &self,
+        original: Located,
+        subject: IdKey,
+        request: &wire::ReverseRequest,
+    ) -> Result<Result<CommandKind, Box<wire::Decision>>, Failure> {
+        if request.points != 0 {
+            return Ok(Err(self.not_returned(Refusal::LineUnknown, "points")));
+        }
+        let original_position = original.position;
+        Ok(match self.undone(original, subject, request).await? {
+            Ok((original, part)) => Ok(CommandKind::Reverse(Reversal {
+                original_transaction_id: request.original_transaction_id.as_str().into(),
+                original_position,
+                original,
+                part,
+            })),
+            Err(unreturnable) => Err(self.unreturnable(&unreturnable, &request.lines)),
+        })
+    }
+
+    /// The command that gives back what is asked for of a burn that is claimed, or why that cannot come back.
+    async fn unburn(
+        &self,
+        original: Located,
+        subject: IdKey,
+        request: &wire::ReverseRequest,
+    ) -> Result<Result<CommandKind, Box<wire::Decision>>, Failure> {
+        if !request.lines.is_empty() {
+            return Ok(Err(self.not_returned(Refusal::LineUnknown, "lines[0].line_index")));
+        }
+        let last = self.engine.shared.ids.lookup(subject)?.map(|entry| entry.position);
+        let asked = (request.points != 0).then_some(request.points);
+        let position = original.position;
+        let left = self
+            .blocking(move |engine| unburned(&*engine.journal, &engine.dictionary, &original, last, asked))
+            .await?
+            .ok_or_else(|| Failure::internal(format_args!("the record at position {position} burned nothing")))?;
+        Ok(left.map(CommandKind::Unburn).map_err(|refusal| match refusal {
+            Refusal::ReturnTooLarge => self.not_returned(refusal, "points"),
+            _ => self.refused(refusal, None),
+        }))
+    }
+
+    /// Why something cannot come back, counted, with the field that says so.
+    fn not_returned(&self, refusal: Refusal, field: &str) -> Box<wire::Decision> {
+        let mut decision = self.refused(refusal, None);
+        if let Some(refusal) = &mut decision.refusal {
+            refusal.field = field.to_owned();
+        }
+        decision
     }
 
     /// What a reversal takes back of an original that is claimed.
@@ -184,9 +264,9 @@ impl Edge {
     ) -> Result<wire::Decision, Failure> {
         let located = self.record(position).await?;
         if principal.held().is_some()
-            && let Some(CommandKind::Reverse(reversal)) = located.entry().map(|entry| &entry.command.kind)
+            && let Some(position) = located.entry().and_then(|entry| original_of(&entry.command.kind))
         {
-            let original = self.record(reversal.original_position).await?;
+            let original = self.record(position).await?;
             if !self.may_reach(principal, &original) {
                 return Ok(*self.refused(Refusal::OriginalUnknown, None));
             }
@@ -201,16 +281,12 @@ impl Edge {
 
 /// The field in which a record differs from a reversal that is asked for.
 fn difference_of(located: &Located, request: &wire::ReverseRequest) -> Option<&'static str> {
-    match located.entry().map(|entry| &entry.command.kind) {
-        Some(CommandKind::Reverse(stored)) => {
-            if *stored.original_transaction_id != *request.original_transaction_id {
-                return Some("original_transaction_id");
-            }
-            let asked = asked_lines(&request.lines);
-            (!stored.asked_lines().eq(asked)).then_some("lines")
-        }
-        _ => Some("command"),
-    }
+    let asked = AskedReversal {
+        original_transaction_id: &request.original_transaction_id,
+        lines: &asked_lines(&request.lines),
+        units: (request.points != 0).then_some(request.points),
+    };
+    located.entry().map_or(Some("command"), |entry| asked.first_difference(&entry.command.kind))
 }
 
 /// The lines that are asked for, in the order of the basket. They have been checked.

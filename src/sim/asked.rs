@@ -41,7 +41,7 @@ pub(super) fn lines_of(asked: &[Asked]) -> Vec<ReturnedLine> {
 pub(super) fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
     match action {
         Action::Accrue { purchase, .. } => CommandKind::Accrue(basket_of(machine, purchase)),
-        Action::Reverse { original, lines } => CommandKind::Reverse(Reversal {
+        Action::Reverse { original, lines, .. } => CommandKind::Reverse(Reversal {
             original_transaction_id: original.clone(),
             original_position: Position(0),
             original: Granted::default(),

@@ -16,6 +16,7 @@ use super::model::{AccountModel, Broken, Model, must, overflows};
 use super::orders::{died, held_by};
 use super::partners::refusal_by_rules;
 use super::returns::{Asked, unreturnable};
+use super::unburns::burned_by;
 use crate::ledger::decision::{Decision, Refusal};
 
 /// What is known about a command that clients sent.
@@ -247,11 +248,11 @@ fn check_refusal(
         (Refusal::AlreadyReversed, Action::Reverse { original, .. }) => {
             model.is_gone(&(request.partner.clone(), original.clone()))
         }
-        (Refusal::LineUnknown | Refusal::ReturnTooLarge, Action::Reverse { original, lines }) => {
-            let bought = model.posted(&request.partner, original);
-            bought.is_some_and(|bought| is_unreturnable(model, bought, lines, refusal))
+        (Refusal::LineUnknown | Refusal::ReturnTooLarge, Action::Reverse { original, lines, units }) => {
+            let found = model.posted(&request.partner, original);
+            found.is_some_and(|found| is_unreturnable(model, found, (lines, *units), refusal))
         }
-        (Refusal::ReturnHeld, Action::Reverse { original, lines }) => {
+        (Refusal::ReturnHeld, Action::Reverse { original, lines, .. }) => {
             let key = (request.partner.clone(), original.clone());
             let released = model.released.get(&key).and_then(|index| model.postings.get(*index));
             let was_held = model.posted(&request.partner, original).is_some_and(|bought| held_by(bought).is_some());
@@ -263,7 +264,8 @@ fn check_refusal(
         (Refusal::NotReversible, Action::Reverse { original, .. }) => {
             let of = (request.partner.clone(), original.clone());
             let posted = model.posted(&request.partner, original);
-            model.publication_ids.contains_key(&of) || posted.is_some_and(|posting| !is_granted_accrual(posting))
+            model.publication_ids.contains_key(&of)
+                || posted.is_some_and(|posting| !is_granted_accrual(posting) && burned_by(posting).is_empty())
         }
         (_, Action::Review { .. } | Action::Restore { .. } | Action::Link { .. }) | (Refusal::IdentifierUnknown, _)
             if is_about_once(refusal) =>
@@ -304,9 +306,19 @@ fn check_refusal(
     Ok(verified)
 }
 
-/// Whether lines cannot come back for this reason: what is left only becomes less.
-fn is_unreturnable(model: &Model, bought: &Posting, lines: &[Asked], refusal: Refusal) -> bool {
+/// Whether something cannot come back for this reason: what is left only becomes less.
+fn is_unreturnable(model: &Model, bought: &Posting, (lines, units): (&[Asked], Option<i64>), refusal: Refusal) -> bool {
+    if !burned_by(bought).is_empty() {
+        let left = model.left_of_burn(&(bought.partner.clone(), bought.transaction_id.clone()));
+        return match refusal {
+            Refusal::LineUnknown => !lines.is_empty(),
+            _ => units.is_some_and(|units| units > left),
+        };
+    }
     let Action::Accrue { purchase, .. } = &bought.action else { return false };
+    if units.is_some() {
+        return refusal == Refusal::LineUnknown;
+    }
     unreturnable(purchase, &model.stands(bought).left, lines) == Some(refusal)
 }
 

@@ -15,16 +15,17 @@ use std::sync::Arc;
 use super::asked::{intern, kind_of, lines_of, member_of, operation_of};
 use super::facts::{Action, Request};
 use super::machine::{Machine, Message, Trouble};
+use super::undo::undo;
 use crate::ids::{Claim, IdEntry, IdKey};
 use crate::journal::Journal;
 use crate::journal::record::{Entry, Record, decode};
-use crate::journal::returned::undone;
-use crate::journal::walk::Located;
-use crate::ledger::command::{AuthorizationOf, Capture, Command, CommandKind, Granted, Part, Reversal};
+use crate::ledger::command::{
+    AskedReversal, AuthorizationOf, Capture, Command, CommandKind, Granted, Part, Reversal, Unburn,
+};
 use crate::ledger::decision::{Decision, LotKey, Refusal};
 use crate::ledger::operator::{HeldOriginal, OperatorOrder, Restoration};
 use crate::ledger::state::{account_hash, shard_of};
-use crate::ledger::types::{IdentifierKey, Position, Seq, ShardId, TimestampNs, Units};
+use crate::ledger::types::{IdentifierKey, Position, ShardId, TimestampNs, Units};
 use crate::recovery::ids_of;
 use crate::shard::job::{AccountJob, AccountView, ClaimedIds, CommandJob, CommandOutcome, Job, QuoteJob};
 
@@ -84,6 +85,8 @@ enum Stage {
 enum Found {
     /// An accrual that is to be reversed.
     Accrual(Box<Granted>),
+    /// A burn that is to be reversed.
+    Burn,
     /// A transaction whose units are held.
     Held(Box<Granted>),
     /// An authorization.
@@ -375,7 +378,15 @@ fn compare(machine: &Machine, request: &Request, entry: Entry, position: Positio
     // A reversal does not name the account.
     let account_id = request.action.account().cloned().unwrap_or_else(|| entry.command.account_id.as_str().into());
     let asked = command_of(machine, request, account_id, kind);
-    match entry.command.first_difference(&asked) {
+    let difference = match &request.action {
+        Action::Reverse { original, lines, units } if entry.command.kind.continues().is_some() => {
+            let (lines, units) = (&*lines_of(lines), *units);
+            let asked = AskedReversal { original_transaction_id: original, lines, units };
+            asked.first_difference(&entry.command.kind).map(str::to_owned)
+        }
+        _ => entry.command.first_difference(&asked),
+    };
+    match difference {
         Some(field) => {
             Answer::Refused { refusal: Refusal::TransactionIdReused, difference: Some(field), posted_at: None }
         }
@@ -411,6 +422,7 @@ fn find_original(
     let found = match &record {
         Record::Entry(found) if ends => found.authorization(entry.position).map(Found::Authorization),
         Record::Entry(entry) => match releases {
+            None if !entry.burned().is_empty() => Some(Found::Burn),
             None => entry.granted().map(|granted| Found::Accrual(Box::new(granted))),
             Some(true) => entry.held().map(|granted| Found::Held(Box::new(granted))),
             Some(false) => entry.rejectable().map(|granted| Found::Held(Box::new(granted))),
@@ -458,11 +470,16 @@ fn find_dead(
 fn about(action: &Action, position: Position, found: Found) -> Result<CommandKind, Trouble> {
     match (action, found) {
         // What of it is taken back is found out once the original is claimed.
-        (Action::Reverse { original, lines }, Found::Accrual(granted)) => Ok(CommandKind::Reverse(Reversal {
+        (Action::Reverse { original, lines, .. }, Found::Accrual(granted)) => Ok(CommandKind::Reverse(Reversal {
             original_transaction_id: original.clone(),
             original_position: position,
             original: *granted,
             part: Part::asked(lines_of(lines)),
+        })),
+        (Action::Reverse { original, .. }, Found::Burn) => Ok(CommandKind::Unburn(Unburn {
+            original_transaction_id: original.clone(),
+            original_position: position,
+            ..Unburn::default()
         })),
         (Action::Review { original, releases, note }, Found::Held(granted)) => {
             let held = HeldOriginal { transaction_id: original.clone(), position, granted: *granted };
@@ -566,7 +583,7 @@ fn claim_subject(
     let index = &machine.shared.ids;
     let claimed = match &command.kind {
         // What was taken back in part can be claimed again.
-        CommandKind::Reverse(_) => index.claim_again(ids.subject),
+        CommandKind::Reverse(_) | CommandKind::Unburn(_) => index.claim_again(ids.subject),
         _ => claim(machine, ids.subject)?,
     };
     match claimed {
@@ -592,7 +609,7 @@ fn claim_subject(
             }
             Ok(if index.wait(ids.subject, waiter(machine, number)) { Next::Waits } else { Next::Again })
         }
-        Claim::Granted => match undo(machine, *command, ids.subject)? {
+        Claim::Granted => match undo(machine, &call.request.action, *command, ids.subject)? {
             Ok(command) => {
                 let ids = ids_of(&machine.hasher, &machine.dictionary, &command);
                 Ok(hand_over(machine, number, call, ids, command))
@@ -602,30 +619,6 @@ fn claim_subject(
                 Ok(refused(refusal))
             }
         },
-    }
-}
-
-/// Completes a reversal whose original is claimed: what of it still stands, and what of that is taken back.
-fn undo(machine: &Machine, mut command: Command, subject: IdKey) -> Result<Result<Command, Refusal>, Trouble> {
-    let CommandKind::Reverse(reversal) = &mut command.kind else { return Ok(Ok(command)) };
-    let last = machine.shared.ids.lookup(subject).map_err(|error| machine.judge(&error))?;
-    let (position, last) = (reversal.original_position, last.map(|entry| entry.position));
-    let (shard, record) = read_record(machine, position)?;
-    let original = Located { position, shard, seq: Seq(0), record };
-    let version = original.entry().map(|entry| entry.decision.program);
-    let program = version.and_then(|version| machine.programs.get(version).cloned());
-    let Some(program) = program else {
-        return Err(Trouble::Broken(format!("a version judged the accrual at {position}")));
-    };
-    let asked: Vec<_> = reversal.asked_lines().collect();
-    let undone = undone(&*machine.journal, &machine.dictionary, (&original, &*program), last, &asked);
-    match undone.map_err(|error| machine.judge(&error))? {
-        Some(Ok((original, part))) => {
-            (reversal.original, reversal.part) = (original, part);
-            Ok(Ok(command))
-        }
-        Some(Err(wrong)) => Ok(Err(wrong.refusal)),
-        None => Err(Trouble::Broken(format!("the record at {position} is a granted accrual"))),
     }
 }
 
@@ -656,7 +649,7 @@ fn ask_account_id(machine: &mut Machine, number: u64, shard: ShardId, entry: &En
 }
 
 /// Reads a durable record.
-fn read_record(machine: &Machine, position: Position) -> Result<(ShardId, Record), Trouble> {
+pub(super) fn read_record(machine: &Machine, position: Position) -> Result<(ShardId, Record), Trouble> {
     let found = find_record(machine, position)?;
     found.ok_or_else(|| Trouble::Broken(format!("there is a record at {position}")))
 }

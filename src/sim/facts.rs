@@ -62,12 +62,14 @@ pub enum Action {
         /// The purchase.
         purchase: Purchase,
     },
-    /// Take an accrual back, or a part of it.
+    /// Take an accrual or a burn back, or a part of it.
     Reverse {
-        /// The transaction id of the accrual.
+        /// The transaction id of the accrual, the redemption or the capture.
         original: Name,
         /// What comes back of which lines; none for whatever is left.
         lines: Vec<Asked>,
+        /// How many burned units come back; none for whatever is left.
+        units: Option<i64>,
     },
     /// Burn units.
     Redeem {
@@ -337,9 +339,14 @@ impl Request {
             (Action::Accrue { purchase, .. }, Action::Accrue { purchase: theirs, .. }) => {
                 purchase.first_difference(theirs)
             }
-            (Action::Reverse { original, lines }, Action::Reverse { original: theirs, lines: their_lines }) => {
-                first(&[("original_transaction_id", original == theirs), ("lines", lines == their_lines)])
-            }
+            (
+                Action::Reverse { original, lines, units },
+                Action::Reverse { original: theirs, lines: their_lines, units: their_units },
+            ) => first(&[
+                ("original_transaction_id", original == theirs),
+                ("lines", lines == their_lines),
+                ("points", units == their_units),
+            ]),
             (
                 Action::Link { identifier, links, .. },
                 Action::Link { identifier: their_identifier, links: they_link, .. },

@@ -579,6 +579,7 @@ mod tests {
             expiry: ExpiryRule::Never,
             budgets: vec![],
             when_spent: crate::sim::rules::SpentRule::Refuse,
+            when_returned: crate::sim::rules::ReturnedRule::AsWas,
             partners: Vec::new(),
             late_limit_days: 30,
             future_skew_seconds: 60,

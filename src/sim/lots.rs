@@ -115,7 +115,8 @@ impl ExpiryRule {
     }
 
     /// The instant from which units of this day are dead.
-    fn dies(self, time_zone: &str, day: Date) -> i64 {
+    #[must_use]
+    pub fn dies(self, time_zone: &str, day: Date) -> i64 {
         match self {
             Self::Never => NEVER,
             Self::AfterDays(days) | Self::Inactive(days) => midnight(time_zone, later(day, days + 1)),

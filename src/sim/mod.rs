@@ -43,6 +43,8 @@ pub mod shares;
 pub mod steps;
 mod told;
 pub mod traffic;
+pub mod unburns;
+mod undo;
 pub mod watch;
 
 use std::collections::BTreeMap;

@@ -26,7 +26,7 @@ use crate::ledger::decision::{Movement, Refusal};
 /// What was expected and is not so.
 pub type Broken = String;
 
-/// A wallet's lifetime: granted, taken back, withheld, burned, expired.
+/// A wallet's lifetime: granted, taken back, withheld, burned and not come back, expired.
 pub type WalletLife = [i64; 5];
 
 /// An account, as it is after one of its records.
@@ -155,6 +155,8 @@ pub struct Model {
     pub reversed: BTreeMap<(Name, Name), usize>,
     /// What stands of accruals of which something was taken back.
     pub returned: BTreeMap<(Name, Name), Stands>,
+    /// Burned units that came back, by partner and id of the burn.
+    pub unburned: BTreeMap<(Name, Name), i64>,
     /// Transactions whose units were released.
     pub released: BTreeMap<(Name, Name), usize>,
     /// What came back, by partner and the position of the record that had posted the death.
@@ -295,6 +297,7 @@ impl Model {
         );
         self.draw(&posting)?;
         self.note_part(&posting)?;
+        self.note_unburn(&posting);
         self.note_receipt(&posting)?;
         self.apply(&posting, left);
         let index = self.postings.len();
@@ -362,7 +365,10 @@ impl Model {
         };
         match &posting.action {
             Action::Accrue { .. } | Action::Act { .. } => self.expect_grant(posting, &event),
-            Action::Reverse { original, lines } => self.expect_reversal(posting, &event, (original, lines)),
+            Action::Reverse { units, .. } if self.burn_of(posting).is_some() => {
+                self.expect_unburn(posting, &event, plain, *units)
+            }
+            Action::Reverse { original, lines, .. } => self.expect_reversal(posting, &event, (original, lines)),
             Action::Review { original, releases, .. } => {
                 self.expect_review(posting, &event, plain, (original, *releases))
             }
@@ -556,6 +562,7 @@ impl Model {
         // A rejection leaves the receipt used.
         let (receipt, taken) = match &posting.action {
             Action::Accrue { purchase, .. } => (purchase.receipt(&posting.partner), true),
+            Action::Reverse { .. } if self.burn_of(posting).is_some() => return Ok(()),
             // A part leaves it used.
             Action::Reverse { original, .. } if !self.is_gone(&(posting.partner.clone(), original.clone())) => {
                 return Ok(());
@@ -581,7 +588,9 @@ impl Model {
     }
 
     fn apply(&mut self, posting: &Posting, left: Option<i128>) {
-        let rules = self.versions.get(posting.verdict.program as usize - 1).map(|(_, rules)| rules);
+        // What comes back does so at the rate at which it was burned.
+        let program = self.burn_of(posting).map_or(posting.verdict.program, |burn| burn.verdict.program);
+        let rules = self.versions.get(program as usize - 1).map(|(_, rules)| rules);
         self.sides.add(posting, rules);
         let verdict = &posting.verdict;
         let mut account = self.account(&posting.account).cloned().unwrap_or_default();
@@ -612,6 +621,10 @@ impl Model {
             if change.is(Movement::Restore) {
                 partner[4] -= i128::from(change.units);
                 life[4] -= change.units;
+            }
+            if change.is(Movement::Unburn) {
+                partner[3] -= i128::from(change.units);
+                life[3] -= change.units;
             }
             let Some((of_wallet, of_partner)) = places.get(usize::from(change.movement)).copied() else { continue };
             partner[of_partner] += i128::from(change.units.abs());

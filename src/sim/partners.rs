@@ -185,7 +185,7 @@ pub struct SidesModel {
 }
 
 impl SidesModel {
-    /// Adds what a posting moved under these rules.
+    /// Adds what a posting moved under these rules: of a reversal, those of its original.
     pub fn add(&mut self, posting: &Posting, rules: Option<&Rules>) {
         let redemption =
             rules.and_then(|rules| rules.partner(&posting.partner)).map_or(0, |partner| partner.redemption);
@@ -198,15 +198,16 @@ impl SidesModel {
                 (Movement::Burn, 2, 1),
                 (Movement::Expire, 3, 1),
                 (Movement::Restore, 3, -1),
+                (Movement::Unburn, 2, -1),
             ];
             let Some((_, place, sign)) = places.iter().find(|(movement, ..)| change.is(*movement)) else { continue };
             let sums = self.funding.entry((posting.shard, issuer.clone(), wallet)).or_default();
             sums[*place] += sign * units * i128::from(change.lot.funding);
-            if change.is(Movement::Burn) {
+            if *place == 2 {
                 let key = (posting.shard, posting.partner.clone(), issuer.clone(), wallet);
                 let burned = self.burns.entry(key).or_default();
-                burned[0] += units;
-                burned[1] += units * i128::from(redemption);
+                burned[0] += sign * units;
+                burned[1] += sign * units * i128::from(redemption);
             }
         }
     }

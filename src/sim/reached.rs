@@ -11,6 +11,7 @@ use super::holds::AsideChange;
 use super::lots::LotMove;
 use super::model::Model;
 use super::rules::{Measure, Rules, Window};
+use super::unburns;
 use crate::ledger::decision::Movement;
 
 /// Counts what a record shows.
@@ -49,6 +50,7 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
         report.reach("a sweep posted the end of an authorization");
     }
     note_returns(report, posting, model);
+    unburns::note(report, posting, model);
     note_caps(report, verdict, model);
     note_terms(report, posting, model);
     note_rewards(report, posting, model);
@@ -61,7 +63,7 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
 fn kind_of(action: &Action) -> &'static str {
     match action {
         Action::Accrue { .. } => "a purchase earned or was judged",
-        Action::Reverse { .. } => "an accrual was reversed",
+        Action::Reverse { .. } => "something was reversed",
         Action::Redeem { .. } => "units were redeemed",
         Action::Act { .. } => "an activity was judged",
         Action::Enrol { .. } => "an account was enrolled",
@@ -82,7 +84,7 @@ fn kind_of(action: &Action) -> &'static str {
 
 /// Counts what a record shows of parts that come back.
 fn note_returns(report: &mut SimReport, posting: &Posting, model: &Model) {
-    let (Action::Reverse { original, lines }, None) = (&posting.action, posting.verdict.refusal) else { return };
+    let (Action::Reverse { original, lines, .. }, None) = (&posting.action, posting.verdict.refusal) else { return };
     let Some(bought) = model.posted(&posting.partner, original) else { return };
     let Ok(part) = model.part_of(bought, lines) else { return };
     let is_further = model.returned.contains_key(&(posting.partner.clone(), original.clone()));
@@ -165,7 +167,8 @@ fn note_rewards(report: &mut SimReport, posting: &Posting, model: &Model) {
     if moves(Movement::Expire) > 0 && posting.action != Action::Expire {
         report.reach("a command posted what had died");
     }
-    if let (Action::Reverse { original, .. }, true) = (&posting.action, is_granted) {
+    if let (Action::Reverse { original, .. }, None, true) = (&posting.action, model.burn_of(posting), is_granted) {
+        report.reach("an accrual was reversed");
         let undone = model.posted(&posting.partner, original).map_or(0, |accrual| accrual.verdict.granted);
         if verdict.granted != -undone {
             report.reach("a reversal took nothing for what had died");

@@ -12,6 +12,7 @@ use super::lots::{LotMove, expired, take, take_own};
 use super::model::{Broken, Model, must};
 use super::orders::give_back;
 use super::rules::{Measure, RoundingRule, Rules, SpentRule};
+use super::unburns::burned_by;
 use crate::ledger::decision::{Movement, Refusal};
 
 /// Lines that are asked for: the place, the quantity, and the amount of a line without one.
@@ -230,10 +231,11 @@ impl Model {
 
     /// Remembers what stands after a reversal.
     pub(super) fn note_part(&mut self, posting: &Posting) -> Result<(), Broken> {
-        let (Action::Reverse { original, lines }, None) = (&posting.action, posting.verdict.refusal) else {
+        let (Action::Reverse { original, lines, .. }, None) = (&posting.action, posting.verdict.refusal) else {
             return Ok(());
         };
-        let Some(bought) = self.posted(&posting.partner, original) else { return Ok(()) };
+        let bought = self.posted(&posting.partner, original);
+        let Some(bought) = bought.filter(|bought| burned_by(bought).is_empty()) else { return Ok(()) };
         let after = self.part_of(bought, lines)?.after;
         self.returned.insert((posting.partner.clone(), original.clone()), after);
         Ok(())
@@ -244,8 +246,11 @@ impl Model {
     pub fn is_gone(&self, of: &(Name, Name)) -> bool {
         match self.returned.get(of) {
             Some(stands) => stands.is_gone,
-            // Rejected.
-            None => self.reversed.contains_key(of),
+            None => match self.posted(&of.0, &of.1).map(burned_by) {
+                Some(burned) if !burned.is_empty() => self.left_of_burn(of) == 0,
+                // Rejected.
+                _ => self.reversed.contains_key(of),
+            },
         }
     }
 }

@@ -190,6 +190,15 @@ pub struct CellBound {
     pub kept_days: i64,
 }
 
+/// What becomes of burned units that come back after their death.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReturnedRule {
+    /// They die at once.
+    AsWas,
+    /// They live for so many full days behind the day of the return.
+    Extend(i64),
+}
+
 /// What becomes of a return of units that were spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpentRule {
@@ -257,6 +266,8 @@ pub struct Rules {
     pub budgets: Vec<BudgetRule>,
     /// What becomes of a return of units that were spent.
     pub when_spent: SpentRule,
+    /// What becomes of burned units that come back after their death.
+    pub when_returned: ReturnedRule,
     /// Partners in the order of the file; none where whoever asks is one.
     pub partners: Vec<PartnerRule>,
     /// How old a receipt may be, in days.
@@ -320,6 +331,7 @@ impl Rules {
             expiry,
             budgets: draw_budgets(dice, today),
             when_spent: *dice.pick(&[SpentRule::Refuse, SpentRule::Debt, SpentRule::Negative]),
+            when_returned: *dice.pick(&[ReturnedRule::AsWas, ReturnedRule::Extend(0), ReturnedRule::Extend(3)]),
             late_limit_days,
             future_skew_seconds: dice.number(0..600),
             partners: draw_partners(dice, today),
@@ -369,6 +381,9 @@ impl Rules {
             writeln!(out, "[[wallets]]\nname = \"{name}\"\nbalance_max = {balance_max}")?;
         }
         writeln!(out, "[redemption]\nhold_minutes = {}", self.hold_minutes)?;
+        if let ReturnedRule::Extend(days) = self.when_returned {
+            writeln!(out, "when_returned = \"extend\"\nextend_days = {days}")?;
+        }
         let (wallet, _) = self.wallets[self.earn_wallet];
         writeln!(out, "[earn]\nwallet = \"{wallet}\"\nunits = {}\nper_minor = {}", self.units, self.per_minor)?;
         let rounding = match self.rounding {

@@ -19,6 +19,12 @@ pub(super) fn action_of(kind: &CommandKind, account: &Name, dictionary: &Diction
         CommandKind::Reverse(reversal) => Action::Reverse {
             original: reversal.original_transaction_id.clone(),
             lines: reversal.asked_lines().map(|line| (line.line, line.quantity, line.amount_minor)).collect(),
+            units: None,
+        },
+        CommandKind::Unburn(unburn) => Action::Reverse {
+            original: unburn.original_transaction_id.clone(),
+            lines: Vec::new(),
+            units: unburn.asked_units(),
         },
         CommandKind::Redeem(redemption) => Action::Redeem {
             account: account.clone(),

@@ -279,18 +279,25 @@ impl Traffic {
     /// The reversal of something under a new id, or of a part of it; after a reversal mostly of what it has left.
     pub fn reversal(&mut self, dice: &mut Dice, of: &Request) -> Request {
         let transaction_id = self.fresh_id(dice);
-        let (original, lines) = match &of.action {
-            _ if dice.percent(3) => ("never-seen".into(), Vec::new()),
-            Action::Accrue { purchase, .. } if dice.percent(65) => {
-                (of.transaction_id.clone(), returned(dice, purchase))
+        let own = || of.transaction_id.clone();
+        let (original, lines, mut units) = match &of.action {
+            _ if dice.percent(3) => ("never-seen".into(), Vec::new(), None),
+            Action::Accrue { purchase, .. } if dice.percent(65) => (own(), returned(dice, purchase), None),
+            Action::Redeem { units, .. } | Action::Capture { units, .. } if dice.percent(65) => {
+                let piece = if dice.percent(8) { units + dice.number(1..9) } else { dice.number(1..units + 1) };
+                (own(), Vec::new(), Some(piece))
             }
-            Action::Reverse { original, lines } if dice.percent(80) => {
+            Action::Reverse { original, lines, units } if dice.percent(80) => {
                 let lines = if dice.percent(50) { lines.clone() } else { Vec::new() };
-                (original.clone(), lines)
+                (original.clone(), lines, units.filter(|_| dice.percent(50)))
             }
-            _ => (of.transaction_id.clone(), Vec::new()),
+            _ => (own(), Vec::new(), None),
         };
-        Request::new(of.partner.clone(), transaction_id, Action::Reverse { original, lines })
+        if dice.percent(1) {
+            // Units of what may be a basket.
+            units = units.or(Some(1));
+        }
+        Request::new(of.partner.clone(), transaction_id, Action::Reverse { original, lines, units })
     }
 
     /// The receipt of an earlier accrual presented once more under a new id, mostly by another account.
@@ -315,6 +322,7 @@ impl Traffic {
             return changed;
         }
         match &mut changed.action {
+            Action::Reverse { units: Some(units), .. } if dice.percent(50) => *units += 1,
             Action::Reverse { lines, .. } if dice.percent(40) => match lines.first_mut() {
                 Some((_, 0, amount)) => *amount += 1,
                 Some((_, quantity, _)) => *quantity += 1,
@@ -385,7 +393,7 @@ impl Traffic {
         }
         if dice.percent(10) {
             let original = of.transaction_id.clone();
-            let action = Action::Reverse { original, lines: Vec::new() };
+            let action = Action::Reverse { original, lines: Vec::new(), units: None };
             (changed.action, changed.named_by, changed.member) = (action, None, Name::default());
         }
         if changed.named_by.is_some()

@@ -58,7 +58,7 @@ pub fn reversal(transaction_id: &str, original_transaction_id: &str) -> wire::Re
         transaction_id: transaction_id.to_owned(),
         original_transaction_id: original_transaction_id.to_owned(),
         posting_time: None,
-        lines: Vec::new(),
+        ..<_>::default()
     }
 }
 

@@ -17,6 +17,7 @@ mod partners;
 mod report;
 mod returns;
 mod rewards;
+mod unburns;
 mod windows;
 
 use std::sync::{Arc, OnceLock};

@@ -21,6 +21,7 @@ mod records;
 mod returns;
 mod samples;
 mod state;
+mod unburns;
 
 use std::path::PathBuf;
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use crate::returns::any_return;
 use crate::samples::{accrual_over_velocity, dictionary, encode, full_accrual, minimal_accrual, one_line_accrual};
 use crate::support::NOON;
+use crate::unburns::any_unburn;
 use tallystick::journal::record::{Entry, PreviousRecord, Record, decode};
 use tallystick::ledger::authorization::{AuthorizationChange, AuthorizationChanges};
 use tallystick::ledger::command::{
@@ -74,6 +75,7 @@ fn any_kind() -> impl Strategy<Value = CommandKind> {
         loading,
         operation,
         any_about_authorization(),
+        any_unburn(any_key()),
         Just(CommandKind::Expire)
     ]
 }
@@ -202,6 +204,10 @@ fn decided(kind: &CommandKind, refusal: Option<Refusal>, segments: Vec<(SymbolId
         }
         _ if refusal.is_some() => {}
         CommandKind::Redeem(redemption) => decision.granted = -redemption.units,
+        CommandKind::Unburn(unburn) => {
+            decision.granted = unburn.units();
+            decision.effects.redemption_rate_bps = unburn.redemption_rate_bps;
+        }
         CommandKind::Enrol(enrolment) => {
             (decision.effects.segments, decision.effects.birthday) = (segments, enrolment.birthday);
         }

@@ -20,3 +20,4 @@ mod redemptions;
 mod returns;
 mod scarcity;
 mod statements;
+mod unburns;

@@ -216,7 +216,7 @@ pub fn reversal(own: &str, original: &str) -> wire::ReverseRequest {
         transaction_id: own.to_owned(),
         original_transaction_id: original.to_owned(),
         posting_time: None,
-        lines: Vec::new(),
+        ..<_>::default()
     }
 }
 

@@ -14,6 +14,7 @@ mod model;
 mod real;
 mod returns;
 mod rules;
+mod unburns;
 mod whole;
 
 use lots::Chunk;

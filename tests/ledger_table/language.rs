@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tallystick::clock::Clock;
 use tallystick::ledger::account::Account;
 use tallystick::ledger::authorization::{Authorization, AuthorizationChange};
-use tallystick::ledger::command::{Activity, CommandKind, Enrolment, Loading, Redemption, ReturnedLine, SettingAside};
+use tallystick::ledger::command::{
+    Activity, AskedReversal, CommandKind, Enrolment, Loading, Redemption, ReturnedLine, SettingAside,
+};
 use tallystick::ledger::decision::{Decision, LotKey, Movement, Refusal};
 use tallystick::ledger::freeze::Subject;
 use tallystick::ledger::held::{HeldChange, HeldTransaction};
@@ -80,8 +82,11 @@ impl Runner<'_> {
                 let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
                 let edge = self.edge(options.get("by").copied().unwrap_or("north"));
                 let stamp = self.stamp(&options);
-                let lines: Vec<_> = rest.iter().filter(|word| !word.contains('=')).map(|word| returned(word)).collect();
-                let answer = edge.begin_reverse(&id, original, &lines, stamp).wait().expect("the ledger answers");
+                let plain = rest.iter().filter(|word| !word.contains('='));
+                let units = plain.clone().find_map(|word| word.parse::<i64>().ok());
+                let lines: Vec<_> = plain.filter(|_| units.is_none()).map(|word| returned(word)).collect();
+                let asked = AskedReversal { original_transaction_id: original, lines: &lines, units };
+                let answer = edge.begin_reversal(&id, &asked, stamp).wait().expect("the ledger answers");
                 self.show(&answer)
             }
             ["redeem" | "authorize" | "act" | "enrol" | "load", account, rest @ ..] => {
@@ -364,6 +369,10 @@ impl Runner<'_> {
         };
         if answer.verb == "release" {
             return format!("{again}released {}", moved(Movement::Release));
+        }
+        if moved(Movement::Unburn) > 0 {
+            assert_eq!(moved(Movement::Unburn), decision.granted);
+            return format!("{again}{} back", decision.granted);
         }
         if answer.verb == "restore" {
             assert_eq!(moved(Movement::Restore), decision.granted);

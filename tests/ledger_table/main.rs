@@ -8,6 +8,7 @@
 //!        [cashier=C] [member=M] [by=PARTNER] [printed=-3d]   what was granted, and why not more
 //! quote  ...                               as accrue, without a trace
 //! reverse ID [LINExQUANTITY | LINE@AMOUNT]... [id=T] [by=PARTNER]   what was taken back, of the lines or of all that is left
+//! reverse ID [UNITS]                      what comes back of a redemption or a capture, of so many units or of all that are left
 //! redeem ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1]
 //! authorize ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1] [hold=20m]   what is set aside, and for how long
 //! capture ID UNITS [final] | void ID       what is burned of an authorization, and what is left of it or back
@@ -57,6 +58,7 @@ mod rule_caps;
 mod shared;
 mod spending;
 mod times;
+mod unburns;
 
 use language::{Reached, Table, check, plain};
 use support::edge::{Accrue, Pending};
@@ -84,6 +86,7 @@ fn all_tables() -> Vec<Table> {
         shared::all_tables,
         spending::all_tables,
         times::all_tables,
+        unburns::all_tables,
     ];
     themes.iter().flat_map(|tables| tables()).collect()
 }

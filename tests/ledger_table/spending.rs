@@ -26,7 +26,8 @@ tables! {
         balance m1                                      -> 0
         ends m1                                         -> redeemed 10 expired 0 refused 3
         accrue m1 100 id=b                              -> refused TransactionIdReused: command
-        reverse b                                       -> refused NotReversible
+        reverse b                                       -> 4 back
+        # What was refused has burned nothing.
         reverse a                                       -> refused NotReversible
     "
 

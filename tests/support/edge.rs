@@ -10,9 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use tallystick::ids::{Claim, IdIndex, IdKey};
 use tallystick::journal::Journal;
 use tallystick::journal::record::{Entry, Record, decode};
-use tallystick::journal::returned::undone;
-use tallystick::journal::walk::record_at;
-use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Linking, Part, ReturnedLine, Reversal};
+use tallystick::ledger::command::{Basket, Command, CommandKind, Line, Linking};
 use tallystick::ledger::decision::{Decision, Refusal};
 use tallystick::ledger::operator::{HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
 use tallystick::ledger::state::account_hash;
@@ -104,6 +102,12 @@ impl Answer {
         }
     }
 
+    /// The first answer, given again.
+    pub fn first(decision: Decision, position: Position, posted_at: TimestampNs) -> Self {
+        let position = Some(position);
+        Self { decision, position, seq: Seq(0), posted_at, replayed: true, differs: None, verb: "" }
+    }
+
     fn of(outcome: CommandOutcome) -> Self {
         let CommandOutcome { decision, position, seq, posted_at, .. } = outcome;
         Self { decision, position, seq, posted_at, replayed: false, differs: None, verb: "" }
@@ -133,7 +137,7 @@ impl Pending {
         }
     }
 
-    fn refused(refusal: Refusal) -> Self {
+    pub fn refused(refusal: Refusal) -> Self {
         Self::Done(Box::new(Answer::refused(refusal)))
     }
 }
@@ -317,88 +321,6 @@ impl<'a> Edge<'a> {
     }
 
     /// Asks for a reversal and waits for its answer.
-    #[track_caller]
-    pub fn reverse(&self, transaction_id: &str, original_transaction_id: &str) -> Answer {
-        self.reverse_at(transaction_id, original_transaction_id, None)
-    }
-
-    #[track_caller]
-    pub fn reverse_at(&self, transaction_id: &str, original: &str, stamp: Option<TimestampNs>) -> Answer {
-        self.begin_reverse(transaction_id, original, &[], stamp).wait().expect("the ledger answers")
-    }
-
-    /// Asks for a reversal of some lines and waits for its answer.
-    #[track_caller]
-    pub fn give_back(&self, transaction_id: &str, original: &str, lines: &[ReturnedLine]) -> Answer {
-        self.begin_reverse(transaction_id, original, lines, None).wait().expect("the ledger answers")
-    }
-
-    /// Asks for a reversal of some lines, or of whatever is left.
-    pub fn begin_reverse(
-        &self,
-        transaction_id: &str,
-        original_id: &str,
-        lines: &[ReturnedLine],
-        stamp: Option<TimestampNs>,
-    ) -> Pending {
-        let engine = self.engine;
-        let partner = engine.dictionary.text(self.partner).expect("the partner has a name");
-        let asked = |account_id: Box<str>, original_position, original, part| Command {
-            account_id: account_id.into(),
-            transaction_id: transaction_id.into(),
-            partner: self.partner,
-            kind: CommandKind::Reverse(Reversal {
-                original_transaction_id: original_id.into(),
-                original_position,
-                original,
-                part,
-            }),
-            ..Command::default()
-        };
-        // What names the command is known before what it undoes is.
-        let unresolved = asked(Box::default(), Position(0), Default::default(), Part::asked(lines.to_vec()));
-        let transaction = engine.hasher.transaction(&partner, transaction_id);
-        match self.claim_transaction(&unresolved, transaction) {
-            Claimed::Granted => {}
-            Claimed::Answered(answer) => return answer,
-        }
-        let refuse = |refusal| {
-            engine.shared.ids.release(transaction);
-            Pending::refused(refusal)
-        };
-        let original_key = engine.hasher.transaction(&partner, original_id);
-        let Some(found) = engine.shared.ids.lookup(original_key).expect("the index can be read") else {
-            return refuse(Refusal::OriginalUnknown);
-        };
-        let located = record_at(&*engine.journal, &engine.dictionary, found.position).expect("the journal can be read");
-        let located = located.expect("an id leads to a record");
-        let Some(entry) = located.entry().filter(|entry| entry.granted().is_some()) else {
-            return refuse(Refusal::NotReversible);
-        };
-        let account_id = self.account_id(located.shard, entry.account);
-        let subject = engine.hasher.reversal(&partner, original_id);
-        if self.claim_by(subject, |ids| ids.claim_again(subject)) != Claim::Granted {
-            return refuse(Refusal::Overloaded);
-        }
-        let last = engine.shared.ids.lookup(subject).expect("the index can be read").map(|entry| entry.position);
-        let programs = engine.programs();
-        let program = programs.get(entry.decision.program).expect("a version judged it");
-        let undone = undone(&*engine.journal, &engine.dictionary, (&located, &**program), last, lines);
-        match undone.expect("the journal can be read").expect("it is a granted accrual") {
-            Ok((granted, part)) => {
-                let command = asked(account_id, found.position, granted, part);
-                let ids = ids_of(&engine.hasher, &engine.dictionary, &command);
-                self.submit(command, ids, stamp, None)
-            }
-            Err(wrong) => {
-                engine.shared.ids.release(subject);
-                engine.shared.ids.release(transaction);
-                let differs = wrong.field.map(|(place, field)| format!("lines[{place}].{field}"));
-                Pending::Done(Box::new(Answer { differs, ..Answer::refused(wrong.refusal) }))
-            }
-        }
-    }
-
     /// Releases or rejects what is held of a transaction, and waits for the answer.
     #[track_caller]
     pub fn review(&self, transaction_id: &str, original_id: &str, is_release: bool) -> Answer {
@@ -483,11 +405,11 @@ impl<'a> Edge<'a> {
     }
 
     /// Claims an id; while another caller holds it, waits.
-    fn claim(&self, key: IdKey) -> Claim {
+    pub fn claim(&self, key: IdKey) -> Claim {
         self.claim_by(key, |ids| ids.claim(key).expect("the index can be read"))
     }
 
-    fn claim_by(&self, key: IdKey, claim: impl Fn(&IdIndex) -> Claim) -> Claim {
+    pub fn claim_by(&self, key: IdKey, claim: impl Fn(&IdIndex) -> Claim) -> Claim {
         let ids = &self.engine.shared.ids;
         loop {
             match claim(ids) {
@@ -567,15 +489,7 @@ impl<'a> Edge<'a> {
         first.account_id = if names_account { self.account_id(shard, account).into() } else { String::new() };
         match command.first_difference(&first) {
             Some(field) => Answer { differs: Some(field), ..Answer::refused(Refusal::TransactionIdReused) },
-            None => Answer {
-                decision,
-                position: Some(position),
-                seq: Seq(0),
-                posted_at,
-                replayed: true,
-                differs: None,
-                verb: "",
-            },
+            None => Answer::first(decision, position, posted_at),
         }
     }
 

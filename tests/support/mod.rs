@@ -9,6 +9,7 @@ pub mod forge;
 pub mod gated;
 pub mod holds;
 pub mod programs;
+pub mod reversals;
 pub mod rig;
 
 use std::sync::atomic::{AtomicI64, Ordering};

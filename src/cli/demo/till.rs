@@ -156,7 +156,7 @@ impl Till {
             transaction_id: transaction_id.to_owned(),
             original_transaction_id: original.to_owned(),
             posting_time: Some(at(seconds)),
-            lines: Vec::new(),
+            ..<_>::default()
         };
         let response = self.clients.ledger.clone().reverse(call(request)).await.map_err(self.failed("a reversal"))?;
         Ok(decided(response.into_inner().decision))

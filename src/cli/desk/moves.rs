@@ -91,6 +91,15 @@ pub(super) struct ReverseArgs {
     /// Only for so many minor units (cents), of a line that was bought without a quantity: 3=199
     #[arg(long = "line-amount", value_name = "LINE=AMOUNT", value_parser = parse_line, requires = "transaction_id")]
     line_amounts: Vec<(i32, i64)>,
+    /// Only so many points, of a redemption or a capture
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(i64).range(1..),
+        requires = "transaction_id",
+        conflicts_with_all = ["lines", "line_amounts"]
+    )]
+    points: Option<i64>,
     /// The id of this command; the same id takes effect once. Made from the transaction if not given; a part of it needs
     /// one
     #[arg(long, value_name = "ID")]
@@ -188,6 +197,7 @@ pub(super) fn reverse(args: ReverseArgs, out: &Output) -> Result<(), CliError> {
         transaction_id: args.transaction_id.unwrap_or_else(|| derived_id("reverse", &args.transaction)),
         original_transaction_id: args.transaction,
         lines: lines.collect(),
+        points: args.points.unwrap_or_default(),
         posting_time: args.send.posting_time.map(to_wire),
     };
     decide(&args.send.server, "the reversal", out, async move |server| {

@@ -17,7 +17,7 @@ use crate::journal::Journal;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::RecordView;
 use crate::journal::record::{Entry, PreviousRecord, Record};
-use crate::ledger::command::{Basket, CommandKind, ReturnedLine, Reversal};
+use crate::ledger::command::{Basket, CommandKind, ReturnedLine, Reversal, Unburn};
 use crate::ledger::decision::{Decision, LotKey, Movement, Refusal};
 use crate::ledger::freeze::{FreezeChange, Subject};
 use crate::ledger::held::HeldChange;
@@ -224,6 +224,7 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
     let (kind, what, content) = match &entry.command.kind {
         CommandKind::Accrue(basket) => ("accrual", "basket", basket_as_json(dictionary, basket)),
         CommandKind::Reverse(reversal) => ("reversal", "original", original_as_json(reversal)),
+        CommandKind::Unburn(unburn) => ("reversal", "original", burn_as_json(dictionary, unburn)),
         CommandKind::Redeem(redemption) => {
             let rate_bps = entry.decision.effects.redemption_rate_bps;
             let content = json!({ "points": redemption.units, "redemption_rate_bps": rate_bps });
@@ -344,6 +345,7 @@ fn movement_name(movement: Movement) -> &'static str {
         Movement::Restore => "restore",
         Movement::SetAside => "set_aside",
         Movement::GiveBack => "give_back",
+        Movement::Unburn => "unburn",
     }
 }
 
@@ -361,6 +363,20 @@ fn original_as_json(reversal: &Reversal) -> Value {
         original["earlier_position"] = part.earlier.map(|earlier| earlier.0).into();
     }
     original
+}
+
+/// What a reversal gives back of what was burned.
+fn burn_as_json(dictionary: &Dictionary, unburn: &Unburn) -> Value {
+    let lots = unburn.lots.iter().map(|(key, units)| lot_as_json(dictionary, key, *units));
+    json!({
+        "transaction_id": unburn.original_transaction_id,
+        "position": unburn.original_position.0,
+        "returned_points": unburn.units(),
+        "lots": lots.collect::<Vec<_>>(),
+        "redemption_rate_bps": unburn.redemption_rate_bps,
+        "fully_reversed": unburn.is_last,
+        "earlier_position": unburn.earlier.map(|(earlier, _)| earlier.0),
+    })
 }
 
 fn basket_as_json(dictionary: &Dictionary, basket: &Basket) -> Value {

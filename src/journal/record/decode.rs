@@ -10,9 +10,9 @@ use super::{
     KIND_LINKING, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_PROGRAM_BY, KIND_PROPOSAL, KIND_REDEMPTION,
     KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_AUTHORIZATION,
     KIND_REFUSED_CAPTURE, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION,
-    KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_VERDICT,
-    Opening, Parts, PreviousRecord, Publication, Record, decode_freeze_change, decode_key_change,
-    decode_proposal_change, has_subject, holds, implied_lot, named_cells, operator,
+    KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_REFUSED_UNBURN, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL,
+    KIND_THAW, KIND_VERDICT, Opening, Parts, PreviousRecord, Publication, Record, decode_freeze_change,
+    decode_key_change, decode_proposal_change, has_subject, holds, implied_lot, named_cells, operator, unburn,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -41,7 +41,9 @@ use crate::limits;
 pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeError> {
     let mut reader = Reader::new(bytes);
     let record = match reader.byte()? {
-        kind if holds::is_kind(kind) => Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?)),
+        kind if holds::is_kind(kind) || unburn::is_kind(kind) => {
+            Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?))
+        }
         kind @ (KIND_ACCRUAL..=KIND_EXPIRY
         | KIND_RELEASE..=KIND_REFUSED_ADJUSTMENT
         | KIND_LINKING
@@ -159,6 +161,7 @@ fn is_refused(kind: u8) -> bool {
             | KIND_REFUSED_LINKING
             | KIND_REFUSED_AUTHORIZATION
             | KIND_REFUSED_CAPTURE
+            | KIND_REFUSED_UNBURN
     )
 }
 
@@ -199,6 +202,7 @@ fn get_question(
         }),
         KIND_EXPIRY => CommandKind::Expire,
         kind if holds::is_kind(kind) => holds::get_question(kind, reader, posted_at)?,
+        kind if unburn::is_kind(kind) => CommandKind::Unburn(unburn::get_question(reader)?),
         _ => CommandKind::Operate(Box::new(operator::get_operation(kind, reader)?)),
     })
 }
@@ -255,6 +259,10 @@ fn get_outcome(
         }
         CommandKind::Reverse(reversal) => get_reversal_effects(reader, &reversal.original, decision)?,
         CommandKind::Redeem(redemption) => decision.granted = -redemption.units,
+        CommandKind::Unburn(unburn) => {
+            decision.granted = unburn.units();
+            decision.effects.redemption_rate_bps = unburn.redemption_rate_bps;
+        }
         CommandKind::Enrol(_) => {
             let count = reader.count()?;
             for _ in 0..count {
@@ -355,7 +363,8 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
         get_member(reader, entry)?;
     }
     if parts & Parts::NAMED_BY != 0 {
-        let names_none = matches!(entry.command.kind, CommandKind::Reverse(_) | CommandKind::Expire);
+        let names_none =
+            matches!(entry.command.kind, CommandKind::Reverse(_) | CommandKind::Unburn(_) | CommandKind::Expire);
         if names_none || entry.command.kind.authorization().is_some() {
             return Err(DecodeError::Contradiction);
         }

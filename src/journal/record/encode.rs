@@ -9,8 +9,9 @@ use super::{
     KIND_ACCRUAL, KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_ITEM, KIND_LINKING, KIND_LOADING, KIND_OPENING,
     KIND_PROGRAM, KIND_PROGRAM_BY, KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY,
     KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL,
-    KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record, encode_freeze_change, encode_key_change,
-    encode_proposal_change, has_subject, holds, implied_lot, named_cells, named_counters, named_member, operator,
+    KIND_REFUSED_UNBURN, KIND_REVERSAL, KIND_SYMBOL, KIND_UNBURN, Parts, PreviousRecord, Record, encode_freeze_change,
+    encode_key_change, encode_proposal_change, has_subject, holds, implied_lot, named_cells, named_counters,
+    named_member, operator, unburn,
 };
 use crate::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted, Reversal};
@@ -79,6 +80,7 @@ fn kind_of(command: &Command, decision: &Decision) -> u8 {
         CommandKind::Load(_) => (KIND_LOADING, KIND_REFUSED_LOADING),
         CommandKind::Operate(operation) => operator::kinds_of(&operation.order),
         CommandKind::Link(_) => (KIND_LINKING, KIND_REFUSED_LINKING),
+        CommandKind::Unburn(_) => (KIND_UNBURN, KIND_REFUSED_UNBURN),
         kind @ (CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_)) => holds::kinds_of(kind),
         // There is nothing that could be refused.
         CommandKind::Expire => (KIND_EXPIRY, KIND_EXPIRY),
@@ -128,6 +130,7 @@ fn put_question(out: &mut Vec<u8>, kind: &CommandKind, posted_at: TimestampNs) {
         CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) => {
             holds::put_question(out, kind, posted_at);
         }
+        CommandKind::Unburn(unburn) => unburn::put_question(out, unburn),
         CommandKind::Expire => {}
     }
 }
@@ -151,6 +154,7 @@ fn put_outcome(out: &mut Vec<u8>, command: &Command, decision: &Decision, posted
             holds::put_outcome(out, decision, posted_at);
         }
         CommandKind::Redeem(_)
+        | CommandKind::Unburn(_)
         | CommandKind::Load(_)
         | CommandKind::Operate(_)
         | CommandKind::Link(_)
@@ -183,7 +187,8 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     }
     set(Parts::ENDED, !holds::ended(decision).is_empty());
     set(Parts::NAMED_BY, command.named_by.is_some());
-    set(Parts::REDEMPTION_RATE, decision.effects.redemption_rate_bps != 0);
+    let states_rate = matches!(command.kind, CommandKind::Unburn(_));
+    set(Parts::REDEMPTION_RATE, decision.effects.redemption_rate_bps != 0 && !states_rate);
     set(Parts::MEMBER, named_member(command, decision) != MemberKey::NONE);
     if let CommandKind::Operate(operation) = &command.kind {
         set(Parts::SIGNED, operation.remark.is_signed());

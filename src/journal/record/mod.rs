@@ -13,6 +13,7 @@ mod keys;
 mod operator;
 mod part;
 mod proposals;
+mod unburn;
 
 pub use decode::decode;
 pub use encode::{encode_control, encode_entry};
@@ -71,6 +72,8 @@ const KIND_REFUSED_AUTHORIZATION: u8 = 51;
 const KIND_CAPTURE: u8 = 52;
 const KIND_REFUSED_CAPTURE: u8 = 53;
 const KIND_VOID: u8 = 54;
+const KIND_UNBURN: u8 = 55;
+const KIND_REFUSED_UNBURN: u8 = 56;
 
 const FLAG_OPENS_ACCOUNT: u8 = 1;
 const FLAG_TERMINAL: u8 = 2;
@@ -160,6 +163,10 @@ fn implied_lot(command: &Command, decision: &Decision) -> Option<LotChange> {
             let key = reversal.original.lot?;
             Some(LotChange { key, delta: -reversal.original.units, movement: Movement::Reverse })
         }
+        CommandKind::Unburn(unburn) => match unburn.lots.as_slice() {
+            [(key, units)] => Some(LotChange { key: *key, delta: *units, movement: Movement::Unburn }),
+            _ => None,
+        },
         CommandKind::Redeem(_)
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)
@@ -370,6 +377,14 @@ impl Entry {
         let AuthorizationChange::Begins(name, ends_at) = own else { return None };
         let (transaction_id, wallet, ends_at) = (name.transaction_id.clone(), self.decision.wallet, *ends_at);
         Some(AuthorizationOf { transaction_id, position, wallet, ends_at })
+    }
+
+    /// What this entry burned, by lot, in the order in which it did; nothing where it burned none.
+    #[must_use]
+    pub fn burned(&self) -> Vec<(LotKey, Units)> {
+        let burns = matches!(self.command.kind, CommandKind::Redeem(_) | CommandKind::Capture(_));
+        let lots = self.decision.effects.lots.iter().filter(|lot| burns && lot.movement == Movement::Burn);
+        lots.map(|lot| (lot.key, lot.delta.saturating_neg())).collect()
     }
 
     /// The lots of a partner whose expiry this entry posts, but for those that were held.

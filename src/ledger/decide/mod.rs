@@ -15,6 +15,7 @@ mod profile;
 mod reversal;
 mod rule_caps;
 mod tiers;
+mod unburn;
 
 use super::account::Account;
 use super::command::{Command, CommandKind, Linking};
@@ -57,7 +58,7 @@ fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out:
         (CommandKind::Link(linking), None) if !linking.links => {
             out.outcome = Outcome::Refused(Refusal::IdentifierUnknown);
         }
-        (CommandKind::Reverse(_), None) => out.outcome = Outcome::Refused(Refusal::OriginalUnknown),
+        (CommandKind::Reverse(_) | CommandKind::Unburn(_), None) => out.outcome = Outcome::Refused(Refusal::OriginalUnknown),
         (CommandKind::Capture(_) | CommandKind::Void(_), None) => {
             out.outcome = Outcome::Refused(Refusal::AuthorizationUnknown);
         }
@@ -87,6 +88,7 @@ fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out:
                 CommandKind::Authorize(asked) => note(holds::authorize(account, command, asked, context, out), out),
                 CommandKind::Capture(capture) => note(holds::capture(account, command, capture, context, out), out),
                 CommandKind::Void(of) => note(holds::void(account, command, of, context, out), out),
+                CommandKind::Unburn(unburn) => unburn::decide(account, unburn, context, out),
                 CommandKind::Load(loading) => lots::load(account, loading, context, out),
                 CommandKind::Link(linking) => profile::link(account, linking, context, out),
                 CommandKind::Enrol(enrolment) => profile::enrol(account, enrolment, context, out),

@@ -13,8 +13,14 @@ use crate::ledger::types::{SymbolId, TimestampNs};
 #[inline]
 pub(super) fn refuses(kind: &CommandKind, partner: SymbolId, context: &Context<'_>) -> Option<Refusal> {
     let partners = context.program.partners.as_deref()?;
-    let needs_partner =
-        !matches!(kind, CommandKind::Reverse(_) | CommandKind::Void(_) | CommandKind::Operate(_) | CommandKind::Expire);
+    let needs_partner = !matches!(
+        kind,
+        CommandKind::Reverse(_)
+            | CommandKind::Unburn(_)
+            | CommandKind::Void(_)
+            | CommandKind::Operate(_)
+            | CommandKind::Expire
+    );
     match partners.find(partner) {
         Some(partner) => judge(kind, partner, context).err(),
         None => needs_partner.then_some(Refusal::PartnerUnknown),
@@ -52,6 +58,7 @@ fn judge(kind: &CommandKind, partner: &Partner, context: &Context<'_>) -> Result
             permitted(is_own, Refusal::EarnNotPermitted)
         }
         CommandKind::Reverse(_)
+        | CommandKind::Unburn(_)
         | CommandKind::Enrol(_)
         | CommandKind::Link(_)
         | CommandKind::Operate(_)

@@ -72,6 +72,8 @@ pub struct Program {
     pub accounts: AccountPolicy,
     /// What becomes of a reversal whose units were spent.
     pub when_spent: WhenSpent,
+    /// What becomes of burned units that come back after their death.
+    pub when_returned: WhenReturned,
     /// A receipt older than this when it is presented is refused. Nanoseconds.
     pub late_limit_ns: i64,
     /// A receipt dated further in the future than this is refused. Nanoseconds.
@@ -358,6 +360,16 @@ pub enum WhenSpent {
     Debt,
     /// The same, and its balance is shown as that much less.
     Negative,
+}
+
+/// What becomes of units that were burned and come back when they should have died meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenReturned {
+    /// They die at once.
+    #[default]
+    AsWas,
+    /// They live for so many full days after the day on which they come back, and die at the midnight that follows.
+    Extend(u16),
 }
 
 impl Program {

@@ -20,7 +20,7 @@ use super::timezone;
 use super::words::Words;
 use crate::ledger::program::{
     AccountPolicy, Attribute, CalendarWindow, CapMeasure, CapSubject, Expiry, MetricMeasure, Over, RoundedPer,
-    Rounding, WhenSpent,
+    Rounding, WhenReturned, WhenSpent,
 };
 use crate::ledger::types::Day;
 use crate::limits;
@@ -31,6 +31,20 @@ pub(super) use partners::{PartnerEntry, RightEntry, StoreEntry};
 pub(super) use rewards::{BonusEntry, TiersSection, TriggerEntry};
 pub(super) use rules::{EffectEntry, RuleEntry};
 pub(super) use when::WhenEntry;
+
+/// `[redemption]`.
+#[derive(Debug)]
+pub(super) struct RedemptionSection {
+    /// For how long units can be set aside.
+    pub(super) hold_minutes: i64,
+    pub(super) when_returned: WhenReturned,
+}
+
+impl Default for RedemptionSection {
+    fn default() -> Self {
+        Self { hold_minutes: limits::HOLD_MINUTES_DEFAULT, when_returned: WhenReturned::default() }
+    }
+}
 
 /// A whole file. `program` and `earn` are `None` only when a problem says why.
 #[derive(Debug)]
@@ -47,8 +61,7 @@ pub(super) struct ProgramFile {
     pub(super) tiers: Option<TiersSection>,
     pub(super) experiments: Vec<ExperimentEntry>,
     pub(super) bonuses: Vec<BonusEntry>,
-    /// Of `[redemption]`: for how long units can be set aside.
-    pub(super) hold_minutes: i64,
+    pub(super) redemption: RedemptionSection,
     pub(super) expectations: Vec<Expectation>,
     pub(super) words: Words,
 }
@@ -247,8 +260,8 @@ impl ProgramFile {
         let partners = read_entries(&mut root, "partners", "[[partners]]", limits::PROGRAM_PARTNERS_MAX, |entry| {
             partners::read_partner(entry, &wallet_names)
         });
-        let hold_minutes =
-            root.table("redemption", "[redemption]").map_or(limits::HOLD_MINUTES_DEFAULT, read_redemption);
+        let redemption =
+            root.table("redemption", "[redemption]").map_or_else(RedemptionSection::default, read_redemption);
         let when_spent = root.table("refunds", "[refunds]").and_then(read_refunds).unwrap_or_default();
         // Caps, metrics, budgets and bonuses are counters, told apart by name in reasons and across versions.
         let mut counter_names = Names::default();
@@ -298,7 +311,7 @@ impl ProgramFile {
             tiers,
             experiments,
             bonuses,
-            hold_minutes,
+            redemption,
             expectations,
             words: words.unwrap_or_default(),
         }
@@ -383,11 +396,29 @@ fn read_header(mut section: TableReader<'_, '_>) -> Option<Header> {
     })
 }
 
-/// For how long units can be set aside.
-fn read_redemption(mut section: TableReader<'_, '_>) -> i64 {
+/// For how long units can be set aside, and what becomes of burned ones that come back after their death.
+fn read_redemption(mut section: TableReader<'_, '_>) -> RedemptionSection {
     let minutes = section.integer("hold_minutes", 1..=limits::HOLD_MINUTES_MAX);
+    let when_returned = section.word("when_returned", &[("as_was", false), ("extend", true)]);
+    let days = section.integer("extend_days", 0..=limits::EXPIRY_DAYS_MAX);
+    let extends = when_returned.as_ref().is_some_and(|word| *word.get_ref());
+    match (&when_returned, &days) {
+        (Some(word), None) if extends && !section.has("extend_days") => {
+            let finding = Finding::error(&word.span(), "`when_returned = \"extend\"` does not say for how long");
+            section.problems.push(finding.hint("write for how many full days behind the return: extend_days = 30"));
+        }
+        (_, Some(days)) if !extends => {
+            let finding = Finding::error(&days.span(), "`extend_days` is for `when_returned = \"extend\"` alone");
+            section.problems.push(finding.hint("leave it out, or write when_returned = \"extend\""));
+        }
+        _ => {}
+    }
     section.finish();
-    minutes.map_or(limits::HOLD_MINUTES_DEFAULT, At::into_inner)
+    let days = days.filter(|_| extends).map(|days| u16::try_from(days.into_inner()).expect("the days were checked"));
+    RedemptionSection {
+        hold_minutes: minutes.map_or(limits::HOLD_MINUTES_DEFAULT, At::into_inner),
+        when_returned: days.map_or(WhenReturned::AsWas, WhenReturned::Extend),
+    }
 }
 
 fn read_refunds(mut section: TableReader<'_, '_>) -> Option<WhenSpent> {

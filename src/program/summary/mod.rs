@@ -13,7 +13,7 @@ use super::table::{decimal, grouped};
 use crate::ledger::program::{
     AccountPolicy, Attribute, BPS_ONE, Bonus, Budget, CalendarWindow, Cap, CapMeasure, CapSubject, CappedRule, Expiry,
     LineEffect, LineRule, Metric, MetricMeasure, Over, Program, RoundedPer, Rounding, Stacking, TierLadder, Trigger,
-    Wallet, WhenSpent,
+    Wallet, WhenReturned, WhenSpent,
 };
 use crate::ledger::types::{Day, Units};
 use crate::limits;
@@ -44,6 +44,7 @@ pub fn summary(program: &Program) -> Vec<String> {
     lines.extend(pending(program));
     lines.extend(expiry(program));
     lines.extend(refunds(program));
+    lines.extend(returned(program));
     lines.push(terms(program));
     lines
 }
@@ -196,12 +197,15 @@ fn money(minor: i64, program: &Program) -> String {
     format!("{} {}", decimal(i128::from(minor), decimals, decimals), program.currency)
 }
 
-fn expiry(program: &Program) -> Option<String> {
-    let name = &earning_wallet(program).name;
-    let full_days = |days: u16| match days {
+fn full_days(days: u16) -> String {
+    match days {
         1 => "1 full day".to_owned(),
         _ => format!("{} full days", grouped(i64::from(days), ',')),
-    };
+    }
+}
+
+fn expiry(program: &Program) -> Option<String> {
+    let name = &earning_wallet(program).name;
     match program.earn.terms.expiry {
         Expiry::Never => None,
         Expiry::AfterDays(days) => {
@@ -224,6 +228,17 @@ fn refunds(program: &Program) -> Option<String> {
         WhenSpent::Negative => "; the balance is shown as that much below zero",
     };
     Some(format!("returns: what was spent and cannot be taken back is owed to what is earned later{shown}"))
+}
+
+/// "returns: what was redeemed and comes back after its death lives until the end of 30 full days behind that day".
+fn returned(program: &Program) -> Option<String> {
+    match program.when_returned {
+        WhenReturned::AsWas => None,
+        WhenReturned::Extend(days) => Some(format!(
+            "returns: what was redeemed and comes back after its death lives until the end of {} behind that day",
+            full_days(days)
+        )),
+    }
 }
 
 fn pending(program: &Program) -> Option<String> {

@@ -507,4 +507,19 @@ pub(super) const ROWS: &[Row] = &[
         "channel = \"app\"\nbirthday = \"30.04.\"",
         "94:12: error: \"30.04.\" is no birthday\n  hint: write month and day, for example birthday = \"04-30\"",
     ),
+    (
+        "[[bonuses]]",
+        "[redemption]\nwhen_returned = \"extend\"\n\n[[bonuses]]",
+        "72:17: error: `when_returned = \"extend\"` does not say for how long\n  hint: write for how many full days behind the return: extend_days = 30",
+    ),
+    (
+        "[[bonuses]]",
+        "[redemption]\nextend_days = 3\n\n[[bonuses]]",
+        "72:15: error: `extend_days` is for `when_returned = \"extend\"` alone\n  hint: leave it out, or write when_returned = \"extend\"",
+    ),
+    (
+        "[[bonuses]]",
+        "[redemption]\nwhen_returned = \"extnd\"\n\n[[bonuses]]",
+        "72:17: error: `when_returned` must be one of \"as_was\", \"extend\", not \"extnd\"\n  hint: did you mean \"extend\"?",
+    ),
 ];

@@ -53,7 +53,7 @@ fn every_programme_that_is_delivered_is_clean_and_names_the_schema() {
 }
 
 /// Tables of a programme file with a key that none of them has, and where the schema describes them.
-const TABLES: [(&str, &str); 30] = [
+const TABLES: [(&str, &str); 31] = [
     ("zzzzzzzzzz = 1", ""),
     ("words = { en = { zzzzzzzzzz = 1 } }", "/$defs/words"),
     ("words = { de = { zzzzzzzzzz = 1 } }", "/$defs/words"),
@@ -62,6 +62,7 @@ const TABLES: [(&str, &str); 30] = [
     ("earn = { zzzzzzzzzz = 1 }", "/properties/earn"),
     ("earn = { exclude = { zzzzzzzzzz = 1 } }", "/properties/earn/properties/exclude"),
     ("earn = { expiry = { zzzzzzzzzz = 1 } }", "/properties/earn/properties/expiry/oneOf/1"),
+    ("redemption = { zzzzzzzzzz = 1 }", "/properties/redemption"),
     ("refunds = { zzzzzzzzzz = 1 }", "/properties/refunds"),
     ("partners = [{ zzzzzzzzzz = 1 }]", "/properties/partners/items"),
     ("partners = [{ stores = [{ zzzzzzzzzz = 1 }] }]", "/properties/partners/items/properties/stores/items"),

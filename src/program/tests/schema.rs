@@ -37,6 +37,8 @@ expiry = { after_days = 60 }
 
 [redemption]
 hold_minutes = 45
+when_returned = "extend"
+extend_days = 7
 
 [refunds]
 when_spent = "debt"
@@ -153,6 +155,7 @@ fn of_number(place: &str, n: i64) -> Option<(&'static str, String)> {
         "/program/typical_basket_minor" => by("typical_basket_minor = 1_000"),
         "/program/first_reward_units" => by("first_reward_units = 100"),
         "/redemption/hold_minutes" => by("hold_minutes = 45"),
+        "/redemption/extend_days" => by("extend_days = 7"),
         "/wallets/scale" => by("scale = 0"),
         "/wallets/balance_max" => by("balance_max = 1_000"),
         "/earn/units" => ("wallet = \"points\"\nunits = 1", format!("wallet = \"points\"\nunits = {n}")),
@@ -407,6 +410,11 @@ fn the_schema_and_the_reader_take_the_same_names_words_and_counts() {
         (("when_spent = \"debt\"", "when_spent = \"refuse\"".to_owned()), true),
         (("when_spent = \"debt\"", "when_spent = \"forgive\"".to_owned()), false),
         (("when_spent = \"debt\"\n", String::new()), false),
+        (("when_returned = \"extend\"\nextend_days = 7", "when_returned = \"as_was\"".to_owned()), true),
+        (("when_returned = \"extend\"\nextend_days = 7", "when_returned = \"never\"".to_owned()), false),
+        (("when_returned = \"extend\"\nextend_days = 7", "when_returned = \"extend\"".to_owned()), false),
+        (("when_returned = \"extend\"\nextend_days = 7", "extend_days = 7".to_owned()), false),
+        (("when_returned = \"extend\"\nextend_days = 7", String::new()), true),
         (("window = \"month\"\nrolling = 2\nlimit", "window = \"mnth\"\nrolling = 2\nlimit".to_owned()), false),
         (("expiry = { after_days = 60 }", "expiry = { after_days = 60, inactive_days = 3 }".to_owned()), false),
         (("expiry = { after_days = 60 }", "expiry = \"never\"".to_owned()), true),

@@ -55,6 +55,8 @@ pub enum Sentence {
     Voided,
     /// A transaction was taken back, or a part of it.
     Reversed,
+    /// What was burned came back, or a part of it.
+    Unburned,
     /// What was held was released.
     Released,
     /// What was held was rejected.
@@ -86,7 +88,7 @@ pub enum Sentence {
 /// A sentence: its key in the file, the places that it may have, and the built-in text.
 struct Row(Sentence, &'static str, &'static [&'static str], &'static str);
 
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 31] = [
     Row(
         Sentence::Earned,
         "earned",
@@ -143,6 +145,12 @@ const ROWS: [Row; 30] = [
         "reversed",
         &["points", "wallet", "original"],
         "{points} {wallet} were taken back with the transaction {original}.",
+    ),
+    Row(
+        Sentence::Unburned,
+        "unburned",
+        &["points", "wallet", "original"],
+        "{points} {wallet} that {original} had spent came back.",
     ),
     Row(
         Sentence::Released,

@@ -291,6 +291,7 @@ pub fn event_time(command: &Command, posted_at: TimestampNs) -> TimestampNs {
         CommandKind::Accrue(basket) => basket.receipt_at.min(posted_at),
         CommandKind::Act(activity) => activity.happened_at.min(posted_at),
         CommandKind::Reverse(_)
+        | CommandKind::Unburn(_)
         | CommandKind::Redeem(_)
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)

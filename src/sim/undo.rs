@@ -1,0 +1,61 @@
+//! What a reversal takes back, once its original is claimed: as the service finds it out.
+//!
+//! What must stay true: nothing is decided here that the service decides otherwise; a refusal changes nothing.
+
+use super::edge::read_record;
+use super::facts::Action;
+use super::machine::{Machine, Trouble};
+use crate::ids::IdKey;
+use crate::journal::returned::undone;
+use crate::journal::unburned::unburned;
+use crate::journal::walk::Located;
+use crate::ledger::command::{Command, CommandKind};
+use crate::ledger::decision::Refusal;
+use crate::ledger::types::Seq;
+
+/// Completes a reversal whose original is claimed: what of it still stands, and what of that comes back.
+pub(super) fn undo(
+    machine: &Machine,
+    action: &Action,
+    mut command: Command,
+    subject: IdKey,
+) -> Result<Result<Command, Refusal>, Trouble> {
+    let Action::Reverse { lines, units, .. } = action else { return Ok(Ok(command)) };
+    let position = match &command.kind {
+        CommandKind::Reverse(reversal) => reversal.original_position,
+        CommandKind::Unburn(unburn) => unburn.original_position,
+        _ => return Err(Trouble::Broken("a reversal reverses".to_owned())),
+    };
+    let last = machine.shared.ids.lookup(subject).map_err(|error| machine.judge(&error))?;
+    let last = last.map(|entry| entry.position);
+    let (shard, record) = read_record(machine, position)?;
+    let original = Located { position, shard, seq: Seq(0), record };
+    match &mut command.kind {
+        CommandKind::Unburn(_) if !lines.is_empty() => return Ok(Err(Refusal::LineUnknown)),
+        CommandKind::Unburn(unburn) => {
+            let left = unburned(&*machine.journal, &machine.dictionary, &original, last, *units);
+            match left.map_err(|error| machine.judge(&error))? {
+                Some(Ok(left)) => *unburn = left,
+                Some(Err(refusal)) => return Ok(Err(refusal)),
+                None => return Err(Trouble::Broken(format!("the record at {position} burned something"))),
+            }
+        }
+        _ if units.is_some() => return Ok(Err(Refusal::LineUnknown)),
+        CommandKind::Reverse(reversal) => {
+            let version = original.entry().map(|entry| entry.decision.program);
+            let program = version.and_then(|version| machine.programs.get(version).cloned());
+            let Some(program) = program else {
+                return Err(Trouble::Broken(format!("a version judged the accrual at {position}")));
+            };
+            let asked: Vec<_> = reversal.asked_lines().collect();
+            let undone = undone(&*machine.journal, &machine.dictionary, (&original, &*program), last, &asked);
+            match undone.map_err(|error| machine.judge(&error))? {
+                Some(Ok((original, part))) => (reversal.original, reversal.part) = (original, part),
+                Some(Err(wrong)) => return Ok(Err(wrong.refusal)),
+                None => return Err(Trouble::Broken(format!("the record at {position} is a granted accrual"))),
+            }
+        }
+        _ => {}
+    }
+    Ok(Ok(command))
+}

@@ -1,0 +1,82 @@
+//! One of every record about burned units that come back.
+
+use proptest::prelude::*;
+
+use crate::movements::{change, entry, mortal};
+use crate::samples::lot_key;
+use tallystick::journal::record::{Entry, Record};
+use tallystick::ledger::command::{CommandKind, Unburn};
+use tallystick::ledger::decision::{Decision, Effects, LotKey, Movement, Outcome, Refusal};
+use tallystick::ledger::types::{Position, WalletId};
+use tallystick::limits::UNITS_MAX;
+
+const REDEMPTION: &str = "018f3c5e-7a10-7000-8000-0000000005d1";
+
+/// Ninety units at once, all of one lot.
+fn whole() -> Unburn {
+    Unburn {
+        original_transaction_id: REDEMPTION.into(),
+        original_position: Position(1_000_000_001),
+        earlier: None,
+        lots: vec![(lot_key(), 90)],
+        redemption_rate_bps: 0,
+        is_rest: true,
+        is_last: true,
+    }
+}
+
+/// Twenty-five units after others: of two lots, one of which has died.
+fn piece() -> Unburn {
+    Unburn {
+        earlier: Some((Position(1_000_000_007), 60)),
+        lots: vec![(lot_key(), 10), (mortal(3, -1), 15)],
+        redemption_rate_bps: 4_500,
+        is_rest: false,
+        is_last: false,
+        ..whole()
+    }
+}
+
+fn returned(unburn: Unburn) -> Entry {
+    let mut lots = Vec::new();
+    for (key, units) in &unburn.lots {
+        lots.push(change(*key, *units, Movement::Unburn));
+        if key.expires_at != LotKey::NEVER && *key == mortal(3, -1) {
+            lots.push(change(*key, -units, Movement::Expire));
+        }
+    }
+    let effects = Effects { lots, redemption_rate_bps: unburn.redemption_rate_bps, ..Effects::default() };
+    let decision = Decision { granted: unburn.units(), effects, balance_after: 1_234, ..Decision::default() };
+    entry(CommandKind::Unburn(unburn), decision)
+}
+
+pub fn records() -> Vec<(&'static str, Record)> {
+    let refused =
+        Decision { outcome: Outcome::Refused(Refusal::BalanceLimitExceeded), balance_after: 70, ..Decision::default() };
+    let record = |entry: Entry| Record::Entry(Box::new(entry));
+    vec![
+        ("record-unburn", record(returned(whole()))),
+        ("record-unburn-piece", record(returned(piece()))),
+        ("record-unburn-refused", record(entry(CommandKind::Unburn(piece()), refused))),
+    ]
+}
+
+/// Any request to give burned units back.
+pub fn any_unburn(key: impl Strategy<Value = LotKey>) -> impl Strategy<Value = CommandKind> {
+    let earlier = prop::option::of((any::<u64>(), 1..UNITS_MAX / 8));
+    let lots = prop::collection::vec((key, 1..UNITS_MAX / 8), 1..5);
+    ("[a-z0-9-]{1,64}", any::<u64>(), earlier, lots, any::<u32>(), 0..3_u8).prop_map(
+        |(id, position, earlier, lots, redemption_rate_bps, end)| {
+            let unheld = |(key, units): (LotKey, i64)| (LotKey { wallet: WalletId(1), ..key.released() }, units);
+            CommandKind::Unburn(Unburn {
+                original_transaction_id: id.into(),
+                original_position: Position(position),
+                earlier: earlier.map(|(position, units)| (Position(position >> 1), units)),
+                lots: lots.into_iter().map(unheld).collect(),
+                redemption_rate_bps,
+                is_rest: end == 2,
+                is_last: end > 0,
+            })
+        },
+    )
+}
