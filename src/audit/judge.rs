@@ -16,6 +16,7 @@ use crate::journal::log::StoreJournal;
 use crate::journal::record::{
     Entry, EntryHeader, Opening, PreviousRecord, Publication, Record, decode, encode_control, encode_entry,
 };
+use crate::journal::refunded::refund;
 use crate::journal::returned::undone;
 use crate::journal::walk::Located;
 use crate::ledger::ENGINE_VERSION;
@@ -23,6 +24,7 @@ use crate::ledger::command::{AuthorizationOf, Basket, Command, CommandKind, Reve
 use crate::ledger::decision::{CellUse, Decision};
 use crate::ledger::draws::{self, Draw};
 use crate::ledger::freeze::FreezeChange;
+use crate::ledger::money::Refund;
 use crate::ledger::operator::{Operation, OperatorOrder, Remark};
 use crate::ledger::packed::Packed;
 use crate::ledger::partner::PartnerAccounts;
@@ -260,6 +262,9 @@ impl<'a> Judge<'a> {
         if let CommandKind::Reverse(reversal) = &entry.command.kind {
             self.check_original(view, &entry, reversal, place)?;
         }
+        if let CommandKind::Refund(refund) = &entry.command.kind {
+            self.check_refund(view, &entry, refund, place)?;
+        }
         if let CommandKind::Operate(operation) = &entry.command.kind {
             self.check_operation(view, &entry, &operation.order, place)?;
         }
@@ -352,6 +357,31 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// The top-up that a refund gives back is there, and so much of it is left.
+    fn check_refund(
+        &self,
+        view: &RecordView<'_>,
+        entry: &Entry,
+        stated: &Refund,
+        place: Place,
+    ) -> Result<(), Finding> {
+        let fail = |sentence: String| Err(place.finding(FindingClass::Reversal, sentence));
+        let position = stated.original_position;
+        let original = self.original(view, entry, position, place)?;
+        if original.command.partner != entry.command.partner {
+            return fail(format!("the record at position {position} is not the top-up that it refunds"));
+        }
+        if stated.earlier.is_some_and(|earlier| !(position..view.position).contains(&earlier)) {
+            return fail("the refund that it goes on after does not lie between its top-up and itself".to_owned());
+        }
+        let located = Located { position, shard: view.shard, seq: Seq(0), record: Record::Entry(original) };
+        match refund(self.journal, &self.world.dictionary, &located, stated.earlier, stated.asked()) {
+            Ok(Some(Ok(refund))) if refund == *stated => Ok(()),
+            Err(error) => fail(format!("what was refunded of the top-up at position {position} before: {error}")),
+            _ => fail(format!("what it gives back is not what is left of the top-up at position {position}")),
+        }
+    }
+
     /// The authorization that is captured or voided is there, and is what the command says.
     fn check_authorization(
         &self,
@@ -378,8 +408,10 @@ impl<'a> Judge<'a> {
         place: Place,
     ) -> Result<Box<Entry>, Finding> {
         let fail = |what: &str| {
-            let does =
-                if matches!(entry.command.kind, CommandKind::Reverse(_)) { "it reverses" } else { "it is about" };
+            let does = match entry.command.kind {
+                CommandKind::Reverse(_) => "it reverses",
+                _ => "it is about",
+            };
             let sentence = format!("{does} position {position}, {what}");
             Err(place.finding(FindingClass::Reversal, sentence))
         };
@@ -591,7 +623,13 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
             let of = command.kind.authorization();
             of.is_some_and(|of| (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&of.transaction_id.len()))
         }
-        CommandKind::Reverse(_) | CommandKind::Redeem(_) | CommandKind::Authorize(_) | CommandKind::Expire => true,
+        // That its units and its payment fit, decoding has seen to.
+        CommandKind::TopUp(top_up) => is_known(&top_up.store) && is_known(&top_up.terminal),
+        CommandKind::Reverse(_)
+        | CommandKind::Refund(_)
+        | CommandKind::Redeem(_)
+        | CommandKind::Authorize(_)
+        | CommandKind::Expire => true,
     };
     if id_fits && kind_fits && is_known(&command.partner) {
         return Ok(());
@@ -626,6 +664,7 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         number("what is granted", recorded.granted, decided.granted),
         number("what is earned", recorded.earned, decided.earned),
         number("the balance", recorded.balance_after, decided.balance_after),
+        number("what can be refunded", recorded.refundable, decided.refundable),
         number("the wallet", i64::from(recorded.wallet.0), i64::from(decided.wallet.0)),
         same("the rules of the lines", recorded.lines == decided.lines),
         same("the clips", recorded.clips == decided.clips && recorded.over_velocity == decided.over_velocity),

@@ -10,8 +10,9 @@ use super::report::{Finding, FindingClass, Place};
 use crate::ids::{IdHasher, IdKey};
 use crate::journal::dictionary::Dictionary;
 use crate::journal::record::{Entry, Publication};
-use crate::ledger::command::{CommandKind, Reversal};
+use crate::ledger::command::CommandKind;
 use crate::ledger::operator::OperatorOrder;
+use crate::ledger::types::Position;
 use crate::recovery::ids_of;
 
 /// Ids that one record can use.
@@ -71,14 +72,23 @@ impl Once {
         if entry.decision.refusal().is_some() {
             return Ok(());
         }
-        if let CommandKind::Reverse(reversal) = &entry.command.kind {
-            self.check_earlier(keys.subject, reversal, place)?;
+        match &entry.command.kind {
+            CommandKind::Reverse(reversal) => {
+                let earlier = reversal.part.as_deref().and_then(|part| part.earlier);
+                self.check_earlier(keys.subject, earlier, place)?;
+            }
+            CommandKind::Refund(refund) => self.check_earlier(keys.subject, refund.earlier, place)?,
+            _ => {}
         }
         if keys.subject != keys.transaction {
             self.take(keys.subject, place, || subject_of(&entry.command.kind).to_owned())?;
         }
-        // Of an accrual of which something is left, more can be reversed.
-        let is_open = matches!(&entry.command.kind, CommandKind::Reverse(reversal) if !reversal.is_last());
+        // Of an original of which something is left, more can be reversed.
+        let is_open = match &entry.command.kind {
+            CommandKind::Reverse(reversal) => !reversal.is_last(),
+            CommandKind::Refund(refund) => !refund.is_last(),
+            _ => false,
+        };
         let reopened = is_open.then_some(keys.subject);
         let freed = keys.freed.filter(|_| entry.command.kind.frees());
         for freed in [freed, reopened].into_iter().flatten() {
@@ -89,12 +99,12 @@ impl Once {
         Ok(())
     }
 
-    /// A reversal goes on where the one before it of the same accrual left off.
-    fn check_earlier(&self, subject: IdKey, reversal: &Reversal, place: Place) -> Result<(), Finding> {
+    /// A reversal goes on where the one before it of the same original left off.
+    fn check_earlier(&self, subject: IdKey, earlier: Option<Position>, place: Place) -> Result<(), Finding> {
         if !self.is_ours(subject) {
             return Ok(());
         }
-        let says = reversal.part.as_deref().and_then(|part| part.earlier).map(|earlier| earlier.0);
+        let says = earlier.map(|earlier| earlier.0);
         let really = match self.uses.get(&subject) {
             Some(Use::Freed(before)) => Some(*before),
             // That it is not taken is looked at for all alike.
@@ -106,7 +116,7 @@ impl Once {
         }
         let name = |position: Option<u64>| position.map_or("none".to_owned(), |at| format!("the one at position {at}"));
         let sentence = format!(
-            "of the reversals of the same accrual it goes on after {}, but the last before it is {}",
+            "of the reversals of the same original it goes on after {}, but the last before it is {}",
             name(says),
             name(really)
         );
@@ -133,6 +143,7 @@ impl Once {
 fn subject_of(kind: &CommandKind) -> &'static str {
     match kind {
         CommandKind::Reverse(_) => "the accrual that is reversed",
+        CommandKind::Refund(_) => "the top-up that is refunded",
         CommandKind::Operate(operation) => match operation.order {
             OperatorOrder::Release(_) => "what was held and is released",
             OperatorOrder::Restore(_) => "the expiry that is taken back",

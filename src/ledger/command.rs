@@ -4,6 +4,7 @@
 use std::mem::discriminant;
 
 use super::decision::{CellUse, CounterChange, LotKey};
+use super::money::{Refund, TopUp};
 use super::operator::{Operation, OperatorOrder};
 use super::types::{
     Day, IdentifierKey, Item, ItemId, MemberKey, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, Units,
@@ -54,6 +55,10 @@ pub enum CommandKind {
     Capture(Capture),
     /// Give back what is set aside.
     Void(AuthorizationOf),
+    /// Grant money that was paid in.
+    TopUp(TopUp),
+    /// Give money that was paid in back to where it came from.
+    Refund(Box<Refund>),
     /// Post the expiry of lots that are dead, and the end of authorizations whose time has run out. Sent by the ledger
     /// itself, under no id.
     #[default]
@@ -337,6 +342,17 @@ impl Command {
             (CommandKind::Void(ours), CommandKind::Void(theirs)) => {
                 first_of([("authorization_transaction_id", ours.transaction_id == theirs.transaction_id)])
             }
+            (CommandKind::TopUp(ours), CommandKind::TopUp(theirs)) => first_of([
+                ("wallet", ours.wallet == theirs.wallet),
+                ("amount_minor", ours.units == theirs.units),
+                ("source", ours.source == theirs.source),
+                ("store_id", ours.store == theirs.store),
+                ("terminal_id", ours.terminal == theirs.terminal),
+            ]),
+            (CommandKind::Refund(ours), CommandKind::Refund(theirs)) => first_of([
+                ("original_transaction_id", ours.original_transaction_id == theirs.original_transaction_id),
+                ("points", ours.asked() == theirs.asked()),
+            ]),
             (CommandKind::Expire, CommandKind::Expire) => None,
             _ => Some("command".to_owned()),
         }

@@ -415,6 +415,11 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
                 freed: reversal.is_last().then(receipt),
             }
         }
+        // As a reversal: what is left follows from the last of them.
+        CommandKind::Refund(refund) => {
+            let subject = hasher.reversal(&partner, &refund.original_transaction_id);
+            ClaimedIds { subject, ..ClaimedIds::alone(transaction) }
+        }
         CommandKind::Operate(operation) => {
             let subject = match &operation.order {
                 OperatorOrder::Release(original) => hasher.release(&partner, &original.transaction_id),
@@ -436,6 +441,7 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
         }
         CommandKind::Redeem(_)
         | CommandKind::Authorize(_)
+        | CommandKind::TopUp(_)
         | CommandKind::Act(_)
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)

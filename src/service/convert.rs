@@ -68,6 +68,10 @@ pub(super) fn check_reversal(request: &wire::ReverseRequest, rules: Rules<'_>) -
         fields.wrong(Path::Field("original_transaction_id"), "It must differ from the reversal's own transaction_id.");
     }
     check_returned(&mut fields, &request.lines);
+    fields.number(Path::Field("points"), request.points, 0, limits::UNITS_MAX);
+    if request.points > 0 && !request.lines.is_empty() {
+        fields.wrong(Path::Field("points"), "It must be 0 beside lines.");
+    }
     let posting_at = check_posting_time(&mut fields, request.posting_time.as_ref(), rules);
     fields.finish()?;
     Ok(posting_at)

@@ -11,6 +11,7 @@ use super::command::{Claimed, Held, Ready, Started};
 use super::convert;
 use super::fields::Path;
 use super::intake::make_room;
+use super::refund::asked_points;
 use super::status::Failure;
 use super::{Edge, Patience, wire};
 use crate::ids::IdKey;
@@ -107,6 +108,12 @@ impl Edge {
         if !self.may_reach(&caller.principal, &located) {
             return Ok(Started::Answered(self.refused(Refusal::OriginalUnknown, None)));
         }
+        if located.entry().is_some_and(|entry| entry.top_up().is_some()) {
+            return self.start_refund(caller, request, (stamp, own, own_key), located, patience).await;
+        }
+        if request.points > 0 && located.entry().is_some_and(|entry| entry.granted().is_some()) {
+            return Err(Failure::field("points", "It must be 0: a basket comes back by its lines."));
+        }
         let Some((entry, original)) = located.entry().and_then(|entry| Some((entry, entry.granted()?))) else {
             return Ok(Started::Answered(self.refused(Refusal::NotReversible, None)));
         };
@@ -183,10 +190,13 @@ impl Edge {
         request: wire::ReverseRequest,
     ) -> Result<wire::Decision, Failure> {
         let located = self.record(position).await?;
-        if principal.held().is_some()
-            && let Some(CommandKind::Reverse(reversal)) = located.entry().map(|entry| &entry.command.kind)
-        {
-            let original = self.record(reversal.original_position).await?;
+        let original = match located.entry().map(|entry| &entry.command.kind) {
+            Some(CommandKind::Reverse(reversal)) => Some(reversal.original_position),
+            Some(CommandKind::Refund(refund)) => Some(refund.original_position),
+            _ => None,
+        };
+        if let Some(original) = original.filter(|_| principal.held().is_some()) {
+            let original = self.record(original).await?;
             if !self.may_reach(principal, &original) {
                 return Ok(*self.refused(Refusal::OriginalUnknown, None));
             }
@@ -207,7 +217,15 @@ fn difference_of(located: &Located, request: &wire::ReverseRequest) -> Option<&'
                 return Some("original_transaction_id");
             }
             let asked = asked_lines(&request.lines);
-            (!stored.asked_lines().eq(asked)).then_some("lines")
+            let lines = (!stored.asked_lines().eq(asked)).then_some("lines");
+            lines.or((request.points != 0).then_some("points"))
+        }
+        Some(CommandKind::Refund(stored)) => {
+            if *stored.original_transaction_id != *request.original_transaction_id {
+                return Some("original_transaction_id");
+            }
+            let lines = (!request.lines.is_empty()).then_some("lines");
+            lines.or((stored.asked() != asked_points(request)).then_some("points"))
         }
         _ => Some("command"),
     }

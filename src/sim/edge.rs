@@ -15,16 +15,17 @@ use std::sync::Arc;
 use super::asked::{intern, kind_of, lines_of, member_of, operation_of};
 use super::facts::{Action, Request};
 use super::machine::{Machine, Message, Trouble};
+use super::money::GoneBack;
+use super::undone::undo;
 use crate::ids::{Claim, IdEntry, IdKey};
 use crate::journal::Journal;
 use crate::journal::record::{Entry, Record, decode};
-use crate::journal::returned::undone;
-use crate::journal::walk::Located;
 use crate::ledger::command::{AuthorizationOf, Capture, Command, CommandKind, Granted, Part, Reversal};
 use crate::ledger::decision::{Decision, LotKey, Refusal};
+use crate::ledger::money::Refund;
 use crate::ledger::operator::{HeldOriginal, OperatorOrder, Restoration};
 use crate::ledger::state::{account_hash, shard_of};
-use crate::ledger::types::{IdentifierKey, Position, Seq, ShardId, TimestampNs, Units};
+use crate::ledger::types::{IdentifierKey, Position, ShardId, TimestampNs, Units};
 use crate::recovery::ids_of;
 use crate::shard::job::{AccountJob, AccountView, ClaimedIds, CommandJob, CommandOutcome, Job, QuoteJob};
 
@@ -88,6 +89,8 @@ enum Found {
     Held(Box<Granted>),
     /// An authorization.
     Authorization(AuthorizationOf),
+    /// A top-up that is to be refunded.
+    TopUp,
     /// Lots that died.
     Dead(Vec<(LotKey, Units)>),
 }
@@ -259,6 +262,7 @@ impl Edge {
             Stage::Begin => claim_transaction(machine, number, call),
             Stage::Claimed(transaction) => match &call.request.action {
                 Action::Reverse { original, .. }
+                | Action::Refund(GoneBack { original, .. })
                 | Action::Review { original, .. }
                 | Action::Capture { original, .. }
                 | Action::Void { original } => {
@@ -410,6 +414,9 @@ fn find_original(
     };
     let found = match &record {
         Record::Entry(found) if ends => found.authorization(entry.position).map(Found::Authorization),
+        Record::Entry(found) if matches!(call.request.action, Action::Refund(_)) => {
+            found.top_up().map(|_| Found::TopUp)
+        }
         Record::Entry(entry) => match releases {
             None => entry.granted().map(|granted| Found::Accrual(Box::new(granted))),
             Some(true) => entry.held().map(|granted| Found::Held(Box::new(granted))),
@@ -464,6 +471,10 @@ fn about(action: &Action, position: Position, found: Found) -> Result<CommandKin
             original: *granted,
             part: Part::asked(lines_of(lines)),
         })),
+        (Action::Refund(GoneBack { original, units }), Found::TopUp) => {
+            let asked = Refund::asked_of(original.clone(), *units);
+            Ok(CommandKind::Refund(Box::new(Refund { original_position: position, ..asked })))
+        }
         (Action::Review { original, releases, note }, Found::Held(granted)) => {
             let held = HeldOriginal { transaction_id: original.clone(), position, granted: *granted };
             let order = if *releases { OperatorOrder::Release(held) } else { OperatorOrder::Reject(held) };
@@ -566,7 +577,7 @@ fn claim_subject(
     let index = &machine.shared.ids;
     let claimed = match &command.kind {
         // What was taken back in part can be claimed again.
-        CommandKind::Reverse(_) => index.claim_again(ids.subject),
+        CommandKind::Reverse(_) | CommandKind::Refund(_) => index.claim_again(ids.subject),
         _ => claim(machine, ids.subject)?,
     };
     match claimed {
@@ -605,30 +616,6 @@ fn claim_subject(
     }
 }
 
-/// Completes a reversal whose original is claimed: what of it still stands, and what of that is taken back.
-fn undo(machine: &Machine, mut command: Command, subject: IdKey) -> Result<Result<Command, Refusal>, Trouble> {
-    let CommandKind::Reverse(reversal) = &mut command.kind else { return Ok(Ok(command)) };
-    let last = machine.shared.ids.lookup(subject).map_err(|error| machine.judge(&error))?;
-    let (position, last) = (reversal.original_position, last.map(|entry| entry.position));
-    let (shard, record) = read_record(machine, position)?;
-    let original = Located { position, shard, seq: Seq(0), record };
-    let version = original.entry().map(|entry| entry.decision.program);
-    let program = version.and_then(|version| machine.programs.get(version).cloned());
-    let Some(program) = program else {
-        return Err(Trouble::Broken(format!("a version judged the accrual at {position}")));
-    };
-    let asked: Vec<_> = reversal.asked_lines().collect();
-    let undone = undone(&*machine.journal, &machine.dictionary, (&original, &*program), last, &asked);
-    match undone.map_err(|error| machine.judge(&error))? {
-        Some(Ok((original, part))) => {
-            (reversal.original, reversal.part) = (original, part);
-            Ok(Ok(command))
-        }
-        Some(Err(wrong)) => Ok(Err(wrong.refusal)),
-        None => Err(Trouble::Broken(format!("the record at {position} is a granted accrual"))),
-    }
-}
-
 fn hand_over(machine: &mut Machine, number: u64, call: &mut Call, ids: ClaimedIds, command: Command) -> Next {
     let shard = shard_of(&command.account_id, machine.identity.shard_count);
     let job = Box::new(CommandJob {
@@ -656,7 +643,7 @@ fn ask_account_id(machine: &mut Machine, number: u64, shard: ShardId, entry: &En
 }
 
 /// Reads a durable record.
-fn read_record(machine: &Machine, position: Position) -> Result<(ShardId, Record), Trouble> {
+pub(super) fn read_record(machine: &Machine, position: Position) -> Result<(ShardId, Record), Trouble> {
     let found = find_record(machine, position)?;
     found.ok_or_else(|| Trouble::Broken(format!("there is a record at {position}")))
 }

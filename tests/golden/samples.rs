@@ -313,6 +313,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     .chain(crate::freezes::records())
     .chain(crate::partners::records())
     .chain(crate::holds::records())
+    .chain(crate::money::records())
     .chain(crate::returns::records())
     .collect()
 }

@@ -86,7 +86,7 @@ pub struct Answer {
     pub replayed: bool,
     /// The field in which a used id differs.
     pub differs: Option<String>,
-    /// What an operator asked for; empty for all other commands.
+    /// What was asked for, where the decision alone does not say it; else empty.
     pub verb: &'static str,
 }
 
@@ -133,7 +133,7 @@ impl Pending {
         }
     }
 
-    fn refused(refusal: Refusal) -> Self {
+    pub fn refused(refusal: Refusal) -> Self {
         Self::Done(Box::new(Answer::refused(refusal)))
     }
 }
@@ -487,7 +487,7 @@ impl<'a> Edge<'a> {
         self.claim_by(key, |ids| ids.claim(key).expect("the index can be read"))
     }
 
-    fn claim_by(&self, key: IdKey, claim: impl Fn(&IdIndex) -> Claim) -> Claim {
+    pub fn claim_by(&self, key: IdKey, claim: impl Fn(&IdIndex) -> Claim) -> Claim {
         let ids = &self.engine.shared.ids;
         loop {
             match claim(ids) {
@@ -505,7 +505,7 @@ impl<'a> Edge<'a> {
         }
     }
 
-    fn claim_subject_and_submit(
+    pub fn claim_subject_and_submit(
         &self,
         command: Command,
         ids: ClaimedIds,

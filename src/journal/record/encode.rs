@@ -10,7 +10,8 @@ use super::{
     KIND_PROGRAM, KIND_PROGRAM_BY, KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY,
     KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL,
     KIND_REVERSAL, KIND_SYMBOL, Parts, PreviousRecord, Record, encode_freeze_change, encode_key_change,
-    encode_proposal_change, has_subject, holds, implied_lot, named_cells, named_counters, named_member, operator,
+    encode_proposal_change, has_subject, holds, implied_lot, money, named_cells, named_counters, named_member,
+    operator,
 };
 use crate::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted, Reversal};
@@ -61,6 +62,7 @@ pub fn encode_entry(out: &mut Vec<u8>, header: &EntryHeader, command: &Command, 
         CommandKind::Operate(operation) => operator::put_held(out, &operation.order, header.posted_at),
         _ => {}
     }
+    money::put_outcome(out, &command.kind, decision);
     if decision.refusal().is_none() {
         put_outcome(out, command, decision, header.posted_at);
     }
@@ -80,6 +82,7 @@ fn kind_of(command: &Command, decision: &Decision) -> u8 {
         CommandKind::Operate(operation) => operator::kinds_of(&operation.order),
         CommandKind::Link(_) => (KIND_LINKING, KIND_REFUSED_LINKING),
         kind @ (CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_)) => holds::kinds_of(kind),
+        kind @ (CommandKind::TopUp(_) | CommandKind::Refund(_)) => money::kinds_of(kind),
         // There is nothing that could be refused.
         CommandKind::Expire => (KIND_EXPIRY, KIND_EXPIRY),
     };
@@ -128,6 +131,7 @@ fn put_question(out: &mut Vec<u8>, kind: &CommandKind, posted_at: TimestampNs) {
         CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) => {
             holds::put_question(out, kind, posted_at);
         }
+        CommandKind::TopUp(_) | CommandKind::Refund(_) => money::put_question(out, kind),
         CommandKind::Expire => {}
     }
 }
@@ -154,6 +158,8 @@ fn put_outcome(out: &mut Vec<u8>, command: &Command, decision: &Decision, posted
         | CommandKind::Load(_)
         | CommandKind::Operate(_)
         | CommandKind::Link(_)
+        | CommandKind::TopUp(_)
+        | CommandKind::Refund(_)
         | CommandKind::Expire => {}
     }
 }

@@ -10,6 +10,7 @@ mod encode;
 mod freeze;
 mod holds;
 mod keys;
+mod money;
 mod operator;
 mod part;
 mod proposals;
@@ -28,6 +29,7 @@ use crate::ledger::command::{AuthorizationOf, Command, CommandKind, Granted};
 use crate::ledger::decision::{CellUse, CounterChange, Decision, LotChange, LotKey, Movement};
 use crate::ledger::freeze::FreezeChange;
 use crate::ledger::held::HeldChange;
+use crate::ledger::money::TopUp;
 use crate::ledger::types::{
     AccountNumber, Item, ItemId, MemberKey, Position, ProgramVersion, SymbolId, TimestampNs, Units,
 };
@@ -71,6 +73,10 @@ const KIND_REFUSED_AUTHORIZATION: u8 = 51;
 const KIND_CAPTURE: u8 = 52;
 const KIND_REFUSED_CAPTURE: u8 = 53;
 const KIND_VOID: u8 = 54;
+const KIND_TOP_UP: u8 = 60;
+const KIND_REFUSED_TOP_UP: u8 = 61;
+const KIND_REFUND: u8 = 62;
+const KIND_REFUSED_REFUND: u8 = 63;
 
 const FLAG_OPENS_ACCOUNT: u8 = 1;
 const FLAG_TERMINAL: u8 = 2;
@@ -168,6 +174,8 @@ fn implied_lot(command: &Command, decision: &Decision) -> Option<LotChange> {
         | CommandKind::Authorize(_)
         | CommandKind::Capture(_)
         | CommandKind::Void(_)
+        | CommandKind::TopUp(_)
+        | CommandKind::Refund(_)
         | CommandKind::Expire => None,
     }
 }
@@ -370,6 +378,15 @@ impl Entry {
         let AuthorizationChange::Begins(name, ends_at) = own else { return None };
         let (transaction_id, wallet, ends_at) = (name.transaction_id.clone(), self.decision.wallet, *ends_at);
         Some(AuthorizationOf { transaction_id, position, wallet, ends_at })
+    }
+
+    /// What was paid in, and the lot that gained it; `None` when this is no granted top-up.
+    #[must_use]
+    pub fn top_up(&self) -> Option<(&TopUp, LotKey)> {
+        match &self.command.kind {
+            CommandKind::TopUp(top_up) => Some((top_up, self.decision.granted_lot()?)),
+            _ => None,
+        }
     }
 
     /// The lots of a partner whose expiry this entry posts, but for those that were held.

@@ -13,8 +13,14 @@ use crate::ledger::types::{SymbolId, TimestampNs};
 #[inline]
 pub(super) fn refuses(kind: &CommandKind, partner: SymbolId, context: &Context<'_>) -> Option<Refusal> {
     let partners = context.program.partners.as_deref()?;
-    let needs_partner =
-        !matches!(kind, CommandKind::Reverse(_) | CommandKind::Void(_) | CommandKind::Operate(_) | CommandKind::Expire);
+    let needs_partner = !matches!(
+        kind,
+        CommandKind::Reverse(_)
+            | CommandKind::Refund(_)
+            | CommandKind::Void(_)
+            | CommandKind::Operate(_)
+            | CommandKind::Expire
+    );
     match partners.find(partner) {
         Some(partner) => judge(kind, partner, context).err(),
         None => needs_partner.then_some(Refusal::PartnerUnknown),
@@ -46,12 +52,18 @@ fn judge(kind: &CommandKind, partner: &Partner, context: &Context<'_>) -> Result
         CommandKind::Capture(capture) => {
             permitted(partner.may_burn(capture.of.wallet, day(context.posted_at)), Refusal::BurnNotPermitted)
         }
+        CommandKind::TopUp(asked) => {
+            let has_place = asked.store == SymbolId::EMPTY || partner.has_place(asked.store, asked.terminal);
+            permitted(has_place, Refusal::StoreUnknown)?;
+            permitted(partner.may_earn(asked.wallet, day(context.posted_at)), Refusal::EarnNotPermitted)
+        }
         // Nobody owes what another says.
         CommandKind::Load(loading) => {
             let is_own = loading.lots.iter().all(|(key, _)| key.issuer == partner.symbol);
             permitted(is_own, Refusal::EarnNotPermitted)
         }
         CommandKind::Reverse(_)
+        | CommandKind::Refund(_)
         | CommandKind::Enrol(_)
         | CommandKind::Link(_)
         | CommandKind::Operate(_)

@@ -55,6 +55,10 @@ pub enum Sentence {
     Voided,
     /// A transaction was taken back, or a part of it.
     Reversed,
+    /// Money was paid in.
+    ToppedUp,
+    /// Money that was paid in went back to where it came from.
+    Refunded,
     /// What was held was released.
     Released,
     /// What was held was rejected.
@@ -86,7 +90,7 @@ pub enum Sentence {
 /// A sentence: its key in the file, the places that it may have, and the built-in text.
 struct Row(Sentence, &'static str, &'static [&'static str], &'static str);
 
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 32] = [
     Row(
         Sentence::Earned,
         "earned",
@@ -143,6 +147,18 @@ const ROWS: [Row; 30] = [
         "reversed",
         &["points", "wallet", "original"],
         "{points} {wallet} were taken back with the transaction {original}.",
+    ),
+    Row(
+        Sentence::ToppedUp,
+        "topped_up",
+        &["points", "wallet", "source"],
+        "{points} {wallet} were paid in by {source}.",
+    ),
+    Row(
+        Sentence::Refunded,
+        "refunded",
+        &["points", "wallet", "original", "source"],
+        "{points} {wallet} of the top-up {original} went back to {source}.",
     ),
     Row(
         Sentence::Released,
