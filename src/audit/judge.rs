@@ -358,13 +358,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The top-up that a refund gives back is there, and so much of it is left.
-    fn check_refund(
-        &self,
-        view: &RecordView<'_>,
-        entry: &Entry,
-        stated: &Refund,
-        place: Place,
-    ) -> Result<(), Finding> {
+    fn check_refund(&self, view: &RecordView<'_>, entry: &Entry, stated: &Refund, place: Place) -> Result<(), Finding> {
         let fail = |sentence: String| Err(place.finding(FindingClass::Reversal, sentence));
         let position = stated.original_position;
         let original = self.original(view, entry, position, place)?;

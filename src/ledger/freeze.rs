@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use super::command::{Basket, Command, CommandKind};
+use super::command::{Command, CommandKind};
 use super::decision::Refusal;
 use super::digest::Digester;
 use super::types::{Position, SymbolId, TimestampNs};
@@ -267,7 +267,7 @@ impl Freezes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::command::{Activity, AuthorizationOf, Capture, Redemption, Reversal, SettingAside};
+    use super::super::command::{Activity, AuthorizationOf, Basket, Capture, Redemption, Reversal, SettingAside};
     use super::*;
 
     const SHOP: SymbolId = SymbolId(1);

@@ -415,6 +415,7 @@ mod tests {
             original_transaction_id: original.to_owned(),
             posting_time: None,
             lines: Vec::new(),
+            points: 0,
         };
         assert_eq!(check_reversal(&request("r1", "t1"), SYSTEM), Ok(None));
         let both = ["transaction_id", "original_transaction_id"];
@@ -427,7 +428,8 @@ mod tests {
         let line = |line_index, quantity, amount_minor| wire::ReturnedLine { line_index, quantity, amount_minor };
         let wrong = |lines: Vec<wire::ReturnedLine>| {
             let (transaction_id, original_transaction_id) = ("r1".to_owned(), "t1".to_owned());
-            let request = wire::ReverseRequest { transaction_id, original_transaction_id, posting_time: None, lines };
+            let named = wire::ReverseRequest { transaction_id, original_transaction_id, ..<_>::default() };
+            let request = wire::ReverseRequest { lines, ..named };
             match check_reversal(&request, SYSTEM) {
                 Ok(_) => Vec::new(),
                 failed => wrong_fields(failed),

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::auth::Caller;
 use super::command::{Claimed, Ready, Started};
+use super::fields::Path;
 use super::intake::{make_room, member_key};
 use super::order_fields::{self, Stated};
-use super::fields::Path;
 use super::status::Failure;
 use super::{Edge, Patience, batch, identifiers, wire};
 use crate::journal::dictionary::DictionaryFull;
@@ -128,9 +128,6 @@ impl Edge {
         mut order: Order,
         patience: Patience,
     ) -> Result<Started, Failure> {
-        if let Order::TopUp(request) = &order {
-            caller.check_place(&request.store_id, &request.terminal_id)?;
-        }
         let mut named_by = None;
         let mut is_unresolved = false;
         if let Some(identifier) = order.named_by() {
@@ -141,6 +138,9 @@ impl Edge {
             *order.account_id_mut() = resolved.as_deref().unwrap_or(identifiers::NOBODY).to_owned();
         }
         let stated = self.with_rules(|rules| order_fields::check(&order, rules))?;
+        if let Order::TopUp(request) = &order {
+            caller.check_place(&request.store_id, &request.terminal_id)?;
+        }
         self.check_deadline(caller)?;
         let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
         let leaves_time_open = stated.event_at.is_none();
@@ -215,7 +215,8 @@ impl Edge {
             }
             Order::TopUp(request) => {
                 let wallet = self.wallet(&request.wallet, stamp)?;
-                let place = self.name(&request.store_id).and_then(|store| Ok((store, self.name(&request.terminal_id)?)));
+                let place =
+                    self.name(&request.store_id).and_then(|store| Ok((store, self.name(&request.terminal_id)?)));
                 let (units, source) = (request.amount_minor, request.source.as_str().into());
                 place.map(|(store, terminal)| CommandKind::TopUp(TopUp { wallet, units, source, store, terminal }))
             }

@@ -103,9 +103,7 @@ pub(super) fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
             store: intern(machine, &paid.place[0]),
             terminal: intern(machine, &paid.place[1]),
         }),
-        Action::Refund(asked) => {
-            CommandKind::Refund(Box::new(Refund::asked_of(asked.original.clone(), asked.units)))
-        }
+        Action::Refund(asked) => CommandKind::Refund(Box::new(Refund::asked_of(asked.original.clone(), asked.units))),
         Action::Expire => CommandKind::Expire,
     }
 }

@@ -248,10 +248,7 @@ fn check_refusal(
             model.is_gone(&(request.partner.clone(), original.clone()))
         }
         (
-            Refusal::OriginalUnknown
-            | Refusal::NotReversible
-            | Refusal::AlreadyReversed
-            | Refusal::RefundTooLarge,
+            Refusal::OriginalUnknown | Refusal::NotReversible | Refusal::AlreadyReversed | Refusal::RefundTooLarge,
             Action::Refund(asked),
         ) => model.may_refuse_refund(&request.partner, asked, refusal, begun.settled),
         (Refusal::LineUnknown | Refusal::ReturnTooLarge, Action::Reverse { original, lines }) => {

@@ -205,9 +205,7 @@ impl Model {
         let left = posted.and_then(|paid| self.left_of(paid)).map(|(_, left)| left);
         match refusal {
             Refusal::OriginalUnknown => posted.is_none_or(|posting| posting.position >= settled),
-            Refusal::NotReversible => {
-                self.publication_ids.contains_key(&of) || (posted.is_some() && left.is_none())
-            }
+            Refusal::NotReversible => self.publication_ids.contains_key(&of) || (posted.is_some() && left.is_none()),
             Refusal::AlreadyReversed => left == Some(0),
             // What is left only becomes less.
             Refusal::RefundTooLarge => left.zip(asked.units).is_some_and(|(left, units)| units > left),

@@ -203,8 +203,7 @@ pub struct SidesModel {
 impl SidesModel {
     /// Adds what a posting moved under these rules.
     pub fn add(&mut self, posting: &Posting, rules: Option<&Rules>) {
-        let redemption =
-            rules.and_then(|rules| rules.partner(&posting.partner)).map(|partner| partner.redemption);
+        let redemption = rules.and_then(|rules| rules.partner(&posting.partner)).map(|partner| partner.redemption);
         for change in &posting.verdict.lots {
             let units = i128::from(change.units.abs());
             let (issuer, wallet) = (&change.lot.issuer, change.lot.wallet);

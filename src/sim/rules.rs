@@ -307,7 +307,11 @@ impl Rules {
         Self {
             effective_at,
             time_zone: TIME_ZONES[if dice.percent(60) { 0 } else { dice.index(TIME_ZONES.len()) }],
-            wallets: vec![("points", balance_max), ("stars", 1_000_000), ("cash", *dice.pick(&[500, 5_000, 1_000_000]))],
+            wallets: vec![
+                ("points", balance_max),
+                ("stars", 1_000_000),
+                ("cash", *dice.pick(&[500, 5_000, 1_000_000])),
+            ],
             top_ups: *dice.pick(&[(1, 1_000_000), (10, 300), (50, 2_000)]),
             earn_wallet: usize::from(dice.percent(20)),
             units: dice.number(1..6),

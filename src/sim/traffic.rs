@@ -171,7 +171,10 @@ impl Traffic {
                     note: "".into(),
                 }
             }
-            26.. => Action::TopUp(PaidIn::draw(dice, self.account(dice))),
+            26.. => {
+                let account = self.account(dice);
+                Action::TopUp(PaidIn::draw(dice, account))
+            }
             24..26 => Action::Authorize {
                 account: self.account(dice),
                 wallet: wallet(dice),

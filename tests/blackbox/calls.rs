@@ -59,6 +59,7 @@ pub fn reversal(transaction_id: &str, original_transaction_id: &str) -> wire::Re
         original_transaction_id: original_transaction_id.to_owned(),
         posting_time: None,
         lines: Vec::new(),
+        points: 0,
     }
 }
 

@@ -72,7 +72,12 @@ fn back(entry: &mut Entry) -> &mut Refund {
 type Row = (&'static str, fn(&Entry) -> bool, fn(&mut Entry), FindingClass);
 
 const ROWS: [Row; 9] = [
-    ("more is granted than was paid in", is_top_up, |entry| entry.decision.effects.lots[0].delta += 1, FindingClass::Decision),
+    (
+        "more is granted than was paid in",
+        is_top_up,
+        |entry| entry.decision.effects.lots[0].delta += 1,
+        FindingClass::Decision,
+    ),
     ("more is paid in than may be", is_top_up, |entry| paid(entry).units = 5_001, FindingClass::Decision),
     (
         "money that dies",
@@ -80,7 +85,12 @@ const ROWS: [Row; 9] = [
         |entry| entry.decision.effects.lots[0].key.expires_at.0 = entry.posted_at.0 + 1,
         FindingClass::Decision,
     ),
-    ("less is taken than went back", is_part, |entry| entry.decision.effects.lots[0].delta += 1, FindingClass::Decision),
+    (
+        "less is taken than went back",
+        is_part,
+        |entry| entry.decision.effects.lots[0].delta += 1,
+        FindingClass::Decision,
+    ),
     ("more went back", is_part, |entry| back(entry).units += 1, FindingClass::Reversal),
     ("more is left", is_part, |entry| back(entry).left += 1, FindingClass::Reversal),
     ("to another payment", is_part, |entry| back(entry).source = "card-2".into(), FindingClass::Reversal),

@@ -23,13 +23,7 @@ fn lot() -> LotKey {
 }
 
 fn top_up() -> TopUp {
-    TopUp {
-        wallet: WalletId(1),
-        units: 2_500,
-        source: "psp-7f31".into(),
-        store: SymbolId(40),
-        terminal: SymbolId(41),
-    }
+    TopUp { wallet: WalletId(1), units: 2_500, source: "psp-7f31".into(), store: SymbolId(40), terminal: SymbolId(41) }
 }
 
 fn refund(is_rest: bool) -> Refund {

@@ -217,6 +217,7 @@ pub fn reversal(own: &str, original: &str) -> wire::ReverseRequest {
         original_transaction_id: original.to_owned(),
         posting_time: None,
         lines: Vec::new(),
+        points: 0,
     }
 }
 

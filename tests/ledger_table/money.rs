@@ -37,7 +37,8 @@ burns = [{ wallet = \"cash\" }]
 ";
 const EXPIRES: &str = "expiry = { after_days = 1 }";
 const INACTIVE: &str = "expiry = { inactive_days = 1 }";
-const BY_CARD: &str = "[[rules]]\nname = \"stored\"\nmultiplier = \"2\"\nwhen = { payment_methods = [\"stored-value\"] }\n";
+const BY_CARD: &str =
+    "[[rules]]\nname = \"stored\"\nmultiplier = \"2\"\nwhen = { payment_methods = [\"stored-value\"] }\n";
 
 tables! {
     money_is_paid_in_within_limits(Setup::default(), [cash("", "")]) "

@@ -37,9 +37,7 @@ impl Edge<'_> {
         };
         let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
         let pending = match self.claim_transaction(&command, ids.transaction) {
-            Claimed::Granted => {
-                self.claim_subject_and_submit(command, ids, Refusal::ReceiptAlreadyEarned, None, None)
-            }
+            Claimed::Granted => self.claim_subject_and_submit(command, ids, Refusal::ReceiptAlreadyEarned, None, None),
             Claimed::Answered(answer) => answer,
         };
         pending.wait().expect("the ledger answers")

@@ -157,6 +157,7 @@ impl Till {
             original_transaction_id: original.to_owned(),
             posting_time: Some(at(seconds)),
             lines: Vec::new(),
+            points: 0,
         };
         let response = self.clients.ledger.clone().reverse(call(request)).await.map_err(self.failed("a reversal"))?;
         Ok(decided(response.into_inner().decision))

@@ -19,11 +19,11 @@ use super::suggest::nearest;
 use super::table::{At, TableReader};
 use super::timezone;
 use super::words::Words;
+use crate::ledger::money::MoneyTerms;
 use crate::ledger::program::{
     AccountPolicy, Attribute, CalendarWindow, CapMeasure, CapSubject, Expiry, MetricMeasure, Over, RoundedPer,
     Rounding, WhenSpent,
 };
-use crate::ledger::money::MoneyTerms;
 use crate::ledger::types::Day;
 use crate::limits;
 

@@ -29,11 +29,8 @@ pub(super) fn read_money(entry: &mut TableReader<'_, '_>, balance_max: i64) -> O
     let top_up_min = least.as_ref().map_or(1, |least| *least.get_ref());
     let top_up_max = most.as_ref().map_or(balance_max, |most| *most.get_ref());
     if let Some(bound) = most.as_ref().or(least.as_ref()).filter(|_| top_up_min > top_up_max) {
-        let message = format!(
-            "at least {} are to be paid in at once, and at most {}",
-            stated(top_up_min),
-            stated(top_up_max)
-        );
+        let message =
+            format!("at least {} are to be paid in at once, and at most {}", stated(top_up_min), stated(top_up_max));
         entry.problems.push(Finding::error(&bound.span(), message));
     }
     if let Some(most) = most.as_ref().filter(|_| top_up_max > balance_max) {

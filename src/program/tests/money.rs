@@ -82,7 +82,11 @@ const ROWS: &[Row] = &[
          15:14: error: only money is paid in, and the wallet is one of points\n  \
          hint: leave it out, or write kind = \"money\"",
     ),
-    ("top_up_max = 20_000", "top_up_max = 499", "15:14: error: at least 500 are to be paid in at once, and at most 499"),
+    (
+        "top_up_max = 20_000",
+        "top_up_max = 499",
+        "15:14: error: at least 500 are to be paid in at once, and at most 499",
+    ),
     (
         "top_up_min = 500\ntop_up_max = 20_000",
         "top_up_min = 50_001",
@@ -93,7 +97,11 @@ const ROWS: &[Row] = &[
         "top_up_max = 50_001",
         "15:14: warning: 50_001 can never be paid in at once: the wallet holds at most 50_000",
     ),
-    ("top_up_min = 500", "top_up_min = 0", "14:14: error: `top_up_min` is 0, but must be from 1 to 1_000_000_000_000_000_000"),
+    (
+        "top_up_min = 500",
+        "top_up_min = 0",
+        "14:14: error: `top_up_min` is 0, but must be from 1 to 1_000_000_000_000_000_000",
+    ),
 ];
 
 #[test]
