@@ -111,6 +111,8 @@ pub const REASON_CODE_BYTES_MAX: usize = 64;
 pub const NOTE_BYTES_MAX: usize = 512;
 /// Longest name of an operator, in bytes.
 pub const OPERATOR_BYTES_MAX: usize = 128;
+/// Longest name of a payment that money was paid in with, in bytes.
+pub const TOP_UP_SOURCE_BYTES_MAX: usize = 64;
 /// Segments that one command has an account join, and leave.
 pub const SEGMENT_CHANGES_MAX: usize = 256;
 /// Counters of single members that one account keeps.

@@ -9,9 +9,10 @@ use std::fmt::Write as _;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use tallystick::ledger::account::Account;
-use tallystick::ledger::command::{Activity, Basket, Command, CommandKind, Enrolment, Line};
+use tallystick::ledger::command::{Activity, Basket, Command, CommandKind, Enrolment, Line, Redemption};
 use tallystick::ledger::decision::{Decision, Outcome};
 use tallystick::ledger::draws;
+use tallystick::ledger::money::{Refund, TopUp};
 use tallystick::ledger::packed::Unpacked;
 use tallystick::ledger::program::{LineClass, Program};
 use tallystick::ledger::state::{CellRoom, Change, Context, ShardState};
@@ -131,7 +132,7 @@ impl Shop {
         let level = decision.tier.and_then(|tier| ladder?.at(tier.level)).map(|level| format!("{}, ", level.name));
         let mut told = level.unwrap_or_default();
         write!(told, "{}", decision.granted).expect("a string takes it");
-        if decision.granted != decision.earned {
+        if decision.granted != decision.earned && decision.earned > 0 {
             write!(told, " of {}", decision.earned).expect("a string takes it");
         }
         if !reasons.is_empty() {
@@ -193,6 +194,24 @@ impl Visit<'_> {
         self.shop.run(self.member, self.at, CommandKind::Act(Activity { kind, happened_at: self.at, channel }))
     }
 
+    /// Pays money in; the second wallet is the one that holds it.
+    fn loads(self, units: Units) -> String {
+        let top_up = TopUp { wallet: WalletId(1), units, source: "bank-card".into(), ..TopUp::default() };
+        self.shop.run(self.member, self.at, CommandKind::TopUp(top_up))
+    }
+
+    /// Pays so much from it.
+    fn pays(self, units: Units) -> String {
+        self.shop.run(self.member, self.at, CommandKind::Redeem(Redemption { wallet: WalletId(1), units }))
+    }
+
+    /// Gets so much of what was loaded back, of which that is all.
+    fn gets_back(self, units: Units) -> String {
+        let lot = self.shop.program.money_lot(WalletId(1), SymbolId(0));
+        let refund = Refund { units, lot, ..Refund::asked_of("t".into(), None) };
+        self.shop.run(self.member, self.at, CommandKind::Refund(Box::new(refund)))
+    }
+
     fn joins(self, segments: &[&str]) -> String {
         let mut joins: Vec<SymbolId> = segments.iter().map(|segment| self.shop.symbol(segment)).collect();
         joins.sort_unstable();
@@ -218,6 +237,41 @@ fn a_morning_and_two_tastings_in_the_coffee_shop() {
     let told = shop.at("2026-07-13T10:00:00", "anna").buys(&cakes);
     assert_eq!(told, "40 of 150: house-specials; bounded by daily-beans");
     assert_eq!(shop.balance("anna", "2026-07-13T12:00:00"), 9 + 2 + 20 + 20 + 40);
+}
+
+#[test]
+fn a_year_of_stars_and_a_loaded_card() {
+    let mut shop = Shop::open("stars");
+    let latte = [ware("category", "drinks", 575)];
+    // Her first latte, paid with a bank card: five stars and the welcome.
+    assert_eq!(shop.at("2026-01-12T08:00:00", "maya").paying_by("bank-card").buys(&latte), "30: welcome");
+    // She loads the card in the app. The money is no star; the activity that the app records beside it is.
+    assert_eq!(shop.at("2026-01-12T20:00:00", "maya").loads(499), "refused: TopUpTooSmall");
+    assert_eq!(shop.at("2026-01-12T20:00:00", "maya").loads(20_001), "refused: TopUpTooLarge");
+    assert_eq!(shop.at("2026-01-12T20:00:00", "maya").loads(5_000), "5000");
+    assert_eq!(shop.at("2026-01-12T20:00:01", "maya").does("top-up"), "10: loaded-the-card");
+    assert_eq!(shop.at("2026-01-20T20:00:00", "maya").loads(5_000), "5000");
+    assert_eq!(shop.at("2026-01-20T20:00:01", "maya").does("top-up"), "0", "once a month");
+    assert_eq!(shop.balance("maya", "2026-01-21T00:00:00"), 40);
+    // Paid from the card the same latte earns twice as much.
+    assert_eq!(shop.at("2026-01-21T08:00:00", "maya").pays(575), "-575");
+    let told = shop.at("2026-01-21T08:00:00", "maya").paying_by("stored-value").buys(&latte);
+    assert_eq!(told, "11: paid-from-the-card");
+    // A party for the office, twice: a day has 500 stars, and with them she is gold.
+    let party = [ware("category", "drinks", 30_000)];
+    let told = shop.at("2026-02-02T08:00:00", "maya").paying_by("stored-value").buys(&party);
+    assert_eq!(told, "500 of 600: paid-from-the-card; bounded by stars-a-day");
+    let told = shop.at("2026-02-03T08:00:00", "maya").paying_by("stored-value").buys(&latte);
+    assert_eq!(told, "gold, 13: paid-from-the-card");
+    // Half a year without a visit: the stars are gone, to the last one. The money is all there.
+    assert_eq!(shop.balance("maya", "2026-08-02T12:00:00"), 564);
+    assert_eq!(shop.balance("maya", "2026-08-03T12:00:00"), 0);
+    let later = shop.instant("2031-01-01T00:00:00");
+    assert_eq!(shop.account("maya").balance(WalletId(1), later), 10_000 - 575);
+    // What she has not spent she gets back, and not a cent more.
+    assert_eq!(shop.at("2026-09-01T08:00:00", "maya").gets_back(9_426), "refused: InsufficientBalance");
+    assert_eq!(shop.at("2026-09-01T08:00:00", "maya").gets_back(5_000), "-5000");
+    assert_eq!(shop.account("maya").balance(WalletId(1), later), 4_425);
 }
 
 #[test]

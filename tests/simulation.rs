@@ -149,6 +149,11 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         "several lots came back",
         "burned units died when they came back",
         "burned units lived on when they came back",
+        "money was paid in",
+        "money was spent",
+        "a part of what was paid in went back",
+        "what was left of a top-up went back",
+        "what was spent could not go back",
     ];
     for situation in situations {
         assert!(reached.contains_key(situation), "{situation} is missing from {reached:?}");

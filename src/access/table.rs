@@ -9,7 +9,7 @@ use super::grant::Role::{Administrator, Auditor, BackOffice, Gateway, Operator, 
 /// How far a credential that is held to stores reaches with a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// To baskets of its stores and terminals.
+    /// To baskets and top-ups of its stores and terminals.
     Basket,
     /// To originals of its stores; others are as if they did not exist.
     Original,
@@ -56,7 +56,7 @@ const fn row(path: &'static str, roles: &'static [Role], reach: Reach) -> Row {
     Row { path, roles, reach }
 }
 
-/// Quotes, accruals and reversals: all that a till needs.
+/// Quotes, accruals, top-ups and reversals: all that a till needs.
 const CHECKOUT: &[Role] = &[Till, Gateway, BackOffice];
 /// Everything else that a partner does.
 const PARTNER: &[Role] = &[Gateway, BackOffice];
@@ -87,6 +87,8 @@ pub const REVERSE: Row = row("/tallystick.v1.LedgerService/Reverse", CHECKOUT, R
 pub const REDEEM: Row = row("/tallystick.v1.LedgerService/Redeem", PARTNER, Reach::Partner);
 /// The row of authorizations.
 pub const AUTHORIZE: Row = row("/tallystick.v1.LedgerService/Authorize", PARTNER, Reach::Partner);
+/// The row of top-ups.
+pub const TOP_UP: Row = row("/tallystick.v1.LedgerService/TopUp", CHECKOUT, Reach::Basket);
 /// The row of captures.
 pub const CAPTURE: Row = row("/tallystick.v1.LedgerService/Capture", PARTNER, Reach::Partner);
 /// The row of voids.
@@ -115,6 +117,7 @@ pub const TABLE: &[Row] = &[
     AUTHORIZE,
     CAPTURE,
     VOID,
+    TOP_UP,
     RECORD_ACTIVITY,
     row("/tallystick.v1.LedgerService/GetBalance", PARTNER_OR_AUDITOR, Reach::Everywhere),
     row("/tallystick.v1.LedgerService/GetTransaction", PARTNER, Reach::Transactions),
@@ -190,9 +193,9 @@ mod tests {
     }
 
     #[test]
-    fn a_till_quotes_accrues_and_reverses_and_nothing_else() {
+    fn a_till_quotes_accrues_takes_money_in_and_reverses_and_nothing_else() {
         let methods: Vec<&str> = TABLE.iter().filter(|row| row.roles.contains(&Till)).map(|row| row.method()).collect();
-        assert_eq!(methods, ["Accrue", "Quote", "AccrueBatch", "QuoteBatch", "Reverse"]);
+        assert_eq!(methods, ["Accrue", "Quote", "AccrueBatch", "QuoteBatch", "Reverse", "TopUp"]);
         for row in TABLE.iter().filter(|row| row.roles.contains(&Till)) {
             assert!([Reach::Basket, Reach::Original].contains(&row.reach), "{}", row.path);
         }

@@ -16,6 +16,7 @@ use crate::journal::log::StoreJournal;
 use crate::journal::record::{
     Entry, EntryHeader, Opening, PreviousRecord, Publication, Record, decode, encode_control, encode_entry,
 };
+use crate::journal::refunded::refund;
 use crate::journal::returned::undone;
 use crate::journal::unburned::unburned;
 use crate::journal::walk::Located;
@@ -24,6 +25,7 @@ use crate::ledger::command::{AuthorizationOf, Basket, Command, CommandKind, Reve
 use crate::ledger::decision::{CellUse, Decision};
 use crate::ledger::draws::{self, Draw};
 use crate::ledger::freeze::FreezeChange;
+use crate::ledger::money::Refund;
 use crate::ledger::operator::{Operation, OperatorOrder, Remark};
 use crate::ledger::packed::Packed;
 use crate::ledger::partner::PartnerAccounts;
@@ -264,6 +266,9 @@ impl<'a> Judge<'a> {
         if let CommandKind::Unburn(unburn) = &entry.command.kind {
             self.check_burn(view, &entry, unburn, place)?;
         }
+        if let CommandKind::Refund(refund) = &entry.command.kind {
+            self.check_refund(view, &entry, refund, place)?;
+        }
         if let CommandKind::Operate(operation) = &entry.command.kind {
             self.check_operation(view, &entry, &operation.order, place)?;
         }
@@ -373,6 +378,25 @@ impl<'a> Judge<'a> {
             Ok(Some(Ok(left))) if left == *unburn => Ok(()),
             Err(error) => fail(format!("what came back of the burn at position {position} before: {error}")),
             _ => fail(format!("what it gives back is not what the record at position {position} burned")),
+        }
+    }
+
+    /// The top-up that a refund gives back is there, and so much of it is left.
+    fn check_refund(&self, view: &RecordView<'_>, entry: &Entry, stated: &Refund, place: Place) -> Result<(), Finding> {
+        let fail = |sentence: String| Err(place.finding(FindingClass::Reversal, sentence));
+        let position = stated.original_position;
+        let original = self.original(view, entry, position, place)?;
+        if original.command.partner != entry.command.partner {
+            return fail(format!("the record at position {position} is not the top-up that it refunds"));
+        }
+        if stated.earlier.is_some_and(|earlier| !(position..view.position).contains(&earlier)) {
+            return fail("the refund that it goes on after does not lie between its top-up and itself".to_owned());
+        }
+        let located = Located { position, shard: view.shard, seq: Seq(0), record: Record::Entry(original) };
+        match refund(self.journal, &self.world.dictionary, &located, stated.earlier, stated.asked()) {
+            Ok(Some(Ok(refund))) if refund == *stated => Ok(()),
+            Err(error) => fail(format!("what was refunded of the top-up at position {position} before: {error}")),
+            _ => fail(format!("what it gives back is not what is left of the top-up at position {position}")),
         }
     }
 
@@ -618,7 +642,13 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
             let id_fits = (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&unburn.original_transaction_id.len());
             id_fits && unburn.lots.iter().all(|(key, _)| is_known(&key.issuer))
         }
-        CommandKind::Reverse(_) | CommandKind::Redeem(_) | CommandKind::Authorize(_) | CommandKind::Expire => true,
+        // That its units and its payment fit, decoding has seen to.
+        CommandKind::TopUp(top_up) => is_known(&top_up.store) && is_known(&top_up.terminal),
+        CommandKind::Reverse(_)
+        | CommandKind::Refund(_)
+        | CommandKind::Redeem(_)
+        | CommandKind::Authorize(_)
+        | CommandKind::Expire => true,
     };
     if id_fits && kind_fits && is_known(&command.partner) {
         return Ok(());
@@ -653,6 +683,7 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         number("what is granted", recorded.granted, decided.granted),
         number("what is earned", recorded.earned, decided.earned),
         number("the balance", recorded.balance_after, decided.balance_after),
+        number("what can be refunded", recorded.refundable, decided.refundable),
         number("the wallet", i64::from(recorded.wallet.0), i64::from(decided.wallet.0)),
         same("the rules of the lines", recorded.lines == decided.lines),
         same("the clips", recorded.clips == decided.clips && recorded.over_velocity == decided.over_velocity),

@@ -135,6 +135,7 @@ fn subject_of(kind: &CommandKind) -> &'static str {
     match kind {
         CommandKind::Reverse(_) => "the accrual that is reversed",
         CommandKind::Unburn(_) => "the burn that is reversed",
+        CommandKind::Refund(_) => "the top-up that is refunded",
         CommandKind::Operate(operation) => match operation.order {
             OperatorOrder::Release(_) => "what was held and is released",
             OperatorOrder::Restore(_) => "the expiry that is taken back",

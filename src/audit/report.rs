@@ -170,6 +170,10 @@ pub struct KindCounts {
     pub voids: u64,
     /// Reversals of redemptions and captures: units that were burned came back.
     pub returns: u64,
+    /// Granted top-ups: money was paid in.
+    pub top_ups: u64,
+    /// Granted refunds: money went back to where it came from.
+    pub refunds: u64,
     /// Activities, those that earned nothing included.
     pub activities: u64,
     /// Changes of what is known of accounts.
@@ -219,6 +223,8 @@ impl KindCounts {
             (CommandKind::Authorize(_), false) => &mut self.authorizations,
             (CommandKind::Capture(_), false) => &mut self.captures,
             (CommandKind::Void(_), false) => &mut self.voids,
+            (CommandKind::TopUp(_), false) => &mut self.top_ups,
+            (CommandKind::Refund(_), false) => &mut self.refunds,
             (
                 CommandKind::Act(_)
                 | CommandKind::Enrol(_)
@@ -228,7 +234,9 @@ impl KindCounts {
                 | CommandKind::Authorize(_)
                 | CommandKind::Capture(_)
                 | CommandKind::Void(_)
-                | CommandKind::Unburn(_),
+                | CommandKind::Unburn(_)
+                | CommandKind::TopUp(_)
+                | CommandKind::Refund(_),
                 true,
             ) => &mut self.other_refusals,
             (CommandKind::Expire, _) => &mut self.expiries,
@@ -246,7 +254,8 @@ impl KindCounts {
     pub fn total(&self) -> u64 {
         let earned_and_burned = self.accruals + self.reversals + self.redemptions + self.activities + self.loadings;
         let set_aside = self.authorizations + self.captures + self.voids;
-        let accepted = earned_and_burned + set_aside + self.enrolments + self.operations + self.linkings;
+        let paid = self.top_ups + self.refunds;
+        let accepted = earned_and_burned + set_aside + paid + self.enrolments + self.operations + self.linkings;
         let defined = self.symbols + self.items + self.programs + self.keys + self.freezes + self.proposals;
         accepted + self.expiries + self.openings + defined + self.refusals()
     }

@@ -105,6 +105,10 @@ impl LedgerService for Echo {
         nothing()
     }
 
+    async fn top_up(&self, _: Request<wire::TopUpRequest>) -> Result<Response<wire::TopUpResponse>, Status> {
+        nothing()
+    }
+
     async fn capture(&self, _: Request<wire::CaptureRequest>) -> Result<Response<wire::CaptureResponse>, Status> {
         nothing()
     }

@@ -13,6 +13,7 @@ pub mod frame;
 pub mod leaf;
 pub mod log;
 pub mod record;
+pub mod refunded;
 pub mod returned;
 pub mod search;
 pub mod size;

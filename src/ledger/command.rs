@@ -4,6 +4,7 @@
 use std::mem::discriminant;
 
 use super::decision::{CellUse, CounterChange, LotKey};
+use super::money::{Refund, TopUp};
 use super::operator::{Operation, OperatorOrder};
 pub use super::unburn::Unburn;
 
@@ -58,6 +59,10 @@ pub enum CommandKind {
     Void(AuthorizationOf),
     /// Give back units that were burned.
     Unburn(Unburn),
+    /// Grant money that was paid in.
+    TopUp(TopUp),
+    /// Give money that was paid in back to where it came from.
+    Refund(Box<Refund>),
     /// Post the expiry of lots that are dead, and the end of authorizations whose time has run out. Sent by the ledger
     /// itself, under no id.
     #[default]
@@ -345,6 +350,17 @@ impl Command {
                 ("original_transaction_id", ours.original_transaction_id == theirs.original_transaction_id),
                 ("points", ours.asked_units() == theirs.asked_units()),
             ]),
+            (CommandKind::TopUp(ours), CommandKind::TopUp(theirs)) => first_of([
+                ("wallet", ours.wallet == theirs.wallet),
+                ("amount_minor", ours.units == theirs.units),
+                ("source", ours.source == theirs.source),
+                ("store_id", ours.store == theirs.store),
+                ("terminal_id", ours.terminal == theirs.terminal),
+            ]),
+            (CommandKind::Refund(ours), CommandKind::Refund(theirs)) => first_of([
+                ("original_transaction_id", ours.original_transaction_id == theirs.original_transaction_id),
+                ("points", ours.asked() == theirs.asked()),
+            ]),
             (CommandKind::Expire, CommandKind::Expire) => None,
             _ => Some("command".to_owned()),
         }
@@ -399,6 +415,7 @@ impl AskedReversal<'_> {
             CommandKind::Unburn(stored) => {
                 (&stored.original_transaction_id, self.lines.is_empty(), stored.asked_units())
             }
+            CommandKind::Refund(stored) => (&stored.original_transaction_id, self.lines.is_empty(), stored.asked()),
             _ => return Some("command"),
         };
         let fields = [
@@ -432,6 +449,18 @@ impl CommandKind {
                 let earlier = unburn.earlier.map(|(position, _)| position);
                 Some(Continues { earlier, is_last: unburn.is_last })
             }
+            Self::Refund(refund) => Some(Continues { earlier: refund.earlier, is_last: refund.is_last() }),
+            _ => None,
+        }
+    }
+
+    /// Where the record lies that a reversal takes back; `None` for everything else.
+    #[must_use]
+    pub fn reversed(&self) -> Option<Position> {
+        match self {
+            Self::Reverse(reversal) => Some(reversal.original_position),
+            Self::Unburn(unburn) => Some(unburn.original_position),
+            Self::Refund(refund) => Some(refund.original_position),
             _ => None,
         }
     }

@@ -93,6 +93,14 @@ pub enum Refusal {
     ReturnHeld = 48,
     /// The original has come back in as many parts as there can be; only the whole rest still can.
     ReturnLimitReached = 49,
+    /// Less is paid in than the wallet takes at once.
+    TopUpTooSmall = 60,
+    /// More is paid in than the wallet takes at once.
+    TopUpTooLarge = 61,
+    /// The wallet is none of money.
+    WalletNotMoney = 62,
+    /// Less of the top-up is left than is to go back.
+    RefundTooLarge = 63,
 }
 
 /// What a caller does about a refusal.
@@ -108,7 +116,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 43] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -148,6 +156,10 @@ impl Refusal {
         Self::ReturnTooLarge,
         Self::ReturnHeld,
         Self::ReturnLimitReached,
+        Self::TopUpTooSmall,
+        Self::TopUpTooLarge,
+        Self::WalletNotMoney,
+        Self::RefundTooLarge,
     ];
 
     /// The permanent number.
@@ -206,7 +218,11 @@ impl Refusal {
             | Self::LineUnknown
             | Self::ReturnTooLarge
             | Self::ReturnHeld
-            | Self::ReturnLimitReached => false,
+            | Self::ReturnLimitReached
+            | Self::TopUpTooSmall
+            | Self::TopUpTooLarge
+            | Self::WalletNotMoney
+            | Self::RefundTooLarge => false,
         }
     }
 
@@ -252,7 +268,11 @@ impl Refusal {
             | Self::CaptureExceedsAuthorization
             | Self::LineUnknown
             | Self::ReturnTooLarge
-            | Self::ReturnLimitReached => RetryAdvice::Never,
+            | Self::ReturnLimitReached
+            | Self::TopUpTooSmall
+            | Self::TopUpTooLarge
+            | Self::WalletNotMoney
+            | Self::RefundTooLarge => RetryAdvice::Never,
         }
     }
 
@@ -297,7 +317,11 @@ impl Refusal {
             | Self::LineUnknown
             | Self::ReturnTooLarge
             | Self::ReturnHeld
-            | Self::ReturnLimitReached => false,
+            | Self::ReturnLimitReached
+            | Self::TopUpTooSmall
+            | Self::TopUpTooLarge
+            | Self::WalletNotMoney
+            | Self::RefundTooLarge => false,
         }
     }
 
@@ -352,6 +376,10 @@ impl Refusal {
             Self::ReturnLimitReached => {
                 "The original came back in as many parts as it can: only the whole rest is left to return."
             }
+            Self::TopUpTooSmall => "Less is paid in than the wallet takes at once.",
+            Self::TopUpTooLarge => "More is paid in than the wallet takes at once.",
+            Self::WalletNotMoney => "The wallet is none of money: nothing can be paid in.",
+            Self::RefundTooLarge => "Less of the top-up is left than is to go back.",
         }
     }
 }
@@ -544,7 +572,8 @@ pub struct Decision {
     pub bonuses: Vec<BonusAward>,
     /// Units before velocity, caps and budgets, bonuses included.
     pub earned: Units,
-    /// Units granted, or come back, those that die at once included; negative for a reversal, a rejection, a redemption or a capture.
+    /// Units granted, or come back, those that die at once included; negative for a reversal, a rejection, a redemption, a
+    /// capture or a refund.
     pub granted: Units,
     /// The velocity cap that turned the earnings to nothing, if one did.
     pub over_velocity: Option<SymbolId>,
@@ -556,6 +585,9 @@ pub struct Decision {
     pub effects: Effects,
     /// The wallet's balance after the command.
     pub balance_after: Units,
+    /// Of the refund of a top-up: what of it could go back after this decision, as far as the money is there. Of one that
+    /// is refused for want of money too.
+    pub refundable: Units,
 }
 
 impl Decision {
@@ -587,6 +619,7 @@ impl Decision {
         self.effects.owed = None;
         self.effects.totals = TotalsChange::default();
         self.balance_after = 0;
+        self.refundable = 0;
     }
 
     /// The lot that the command's grant went to.

@@ -191,7 +191,13 @@ mod tests {
             name: "test".to_owned(),
             currency: "USD".to_owned(),
             zone: Zone::utc(),
-            wallets: vec![Wallet { name: "points".to_owned(), symbol: SymbolId(1), scale: 0, balance_max: UNITS_MAX }],
+            wallets: vec![Wallet {
+                name: "points".to_owned(),
+                symbol: SymbolId(1),
+                scale: 0,
+                balance_max: UNITS_MAX,
+                money: None,
+            }],
             earn: Earn { wallet: WalletId(0), units, per_minor, rounding, rounded_per, terms: Terms::default() },
             lines: LineTable {
                 rules: vec![rule("double", 20_000), rule("quarter more", 12_500), rule("nothing", 0)],

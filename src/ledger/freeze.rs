@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use super::command::{Basket, Command, CommandKind};
+use super::command::{Command, CommandKind};
 use super::decision::Refusal;
 use super::digest::Digester;
 use super::types::{Position, SymbolId, TimestampNs};
@@ -149,9 +149,14 @@ impl Freezes {
     /// Why a command is refused for a freeze at a posting time, the account's first.
     #[must_use]
     pub fn refusal(&self, command: &Command, at: TimestampNs) -> Option<Refusal> {
-        let basket = match &command.kind {
-            CommandKind::Accrue(basket) => Some(basket),
-            CommandKind::Act(_) | CommandKind::Redeem(_) | CommandKind::Authorize(_) | CommandKind::Capture(_) => None,
+        let place = match &command.kind {
+            CommandKind::Accrue(basket) => Some((basket.store, basket.terminal, basket.cashier)),
+            CommandKind::TopUp(top_up) => Some((top_up.store, top_up.terminal, SymbolId::EMPTY)),
+            CommandKind::Act(_)
+            | CommandKind::Redeem(_)
+            | CommandKind::Authorize(_)
+            | CommandKind::Capture(_)
+            | CommandKind::Refund(_) => None,
             CommandKind::Reverse(_)
             | CommandKind::Unburn(_)
             | CommandKind::Enrol(_)
@@ -164,11 +169,11 @@ impl Freezes {
         if self.holds_at(self.accounts.get(command.account_id.as_str()), at) {
             return Some(Refusal::AccountFrozen);
         }
-        let Basket { store, terminal, cashier, .. } = basket?;
-        if self.holds_at(self.terminals.get(&[command.partner, *store, *terminal]), at) {
+        let (store, terminal, cashier) = place?;
+        if self.holds_at(self.terminals.get(&[command.partner, store, terminal]), at) {
             return Some(Refusal::TerminalFrozen);
         }
-        let is_frozen = self.holds_at(self.cashiers.get(&[command.partner, *cashier]), at);
+        let is_frozen = self.holds_at(self.cashiers.get(&[command.partner, cashier]), at);
         is_frozen.then_some(Refusal::CashierFrozen)
     }
 
@@ -263,7 +268,7 @@ impl Freezes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::command::{Activity, AuthorizationOf, Capture, Redemption, Reversal, SettingAside};
+    use super::super::command::{Activity, AuthorizationOf, Basket, Capture, Redemption, Reversal, SettingAside};
     use super::*;
 
     const SHOP: SymbolId = SymbolId(1);

@@ -2,8 +2,8 @@
 //! or threads; a reader can learn the whole product here.
 //!
 //! Reading order: [`types`], [`program`] (the compiled rules), [`command`], [`decision`], [`account`], [`partner`],
-//! [`state`], [`digest`]; then [`authorization`], of what is set aside, and [`refund`], of what comes back in parts; then
-//! [`operator`], [`held`] and [`freeze`], of what an operator decides.
+//! [`state`], [`digest`]; then [`authorization`], of what is set aside, and [`refund`], of what comes back in parts; [`money`], of what is
+//! paid in; then [`operator`], [`held`] and [`freeze`], of what an operator decides.
 //!
 //! The invariants this room carries; tests and code cite them by number:
 //!
@@ -30,6 +30,7 @@ pub mod earn;
 pub mod freeze;
 pub mod held;
 pub mod lot;
+pub mod money;
 pub mod operator;
 pub mod packed;
 pub mod partner;

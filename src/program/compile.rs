@@ -47,6 +47,7 @@ pub(super) fn build(
         symbol: symbol(&wallet.name),
         scale: u8::try_from(wallet.scale).expect("the scale was checked"),
         balance_max: wallet.balance_max,
+        money: wallet.money,
     });
     let caps = file.caps.iter().map(|cap| build_cap(cap, symbol));
     let metrics = file.metrics.iter().map(|metric| Metric {

@@ -99,7 +99,7 @@ pub fn unfit(source: &str, error: &AppendError) -> Problem {
     let path: &[&str] = match error {
         AppendError::CurrencyChanged { .. } => &["program", "currency"],
         AppendError::LateLimitRaised { .. } => &["program", "late_limit_days"],
-        AppendError::WalletChanged { .. } => &["wallets"],
+        AppendError::WalletChanged { .. } | AppendError::WalletKindChanged { .. } => &["wallets"],
         AppendError::CounterChanged { .. } => &["caps"],
         AppendError::Full | AppendError::NotNext { .. } | AppendError::NotLater { .. } => &[],
     };

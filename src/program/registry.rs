@@ -57,6 +57,16 @@ pub enum AppendError {
         /// Its scale so far.
         scale: u8,
     },
+    /// A wallet of points would hold money, or the other way round.
+    #[error("wallet number {number}, {name:?}, stays one of {kind}")]
+    WalletKindChanged {
+        /// The wallet's place in the file, from 1.
+        number: usize,
+        /// Its name.
+        name: String,
+        /// What it holds so far.
+        kind: &'static str,
+    },
     /// Receipts would be let in for windows of which counters are forgotten already.
     #[error(
         "`late_limit_days` is {got}, but may not be raised above the {latest} of version {version}: counters of caps \
@@ -153,6 +163,10 @@ fn check_same_units(earlier: &Program, program: &Program) -> Result<(), AppendEr
         let new = program.wallets.get(index);
         if new.is_none_or(|new| (&new.name, new.scale) != (&old.name, old.scale)) {
             return Err(AppendError::WalletChanged { number: index + 1, name: old.name.clone(), scale: old.scale });
+        }
+        if new.is_some_and(|new| new.money.is_some() != old.money.is_some()) {
+            let kind = if old.money.is_some() { "money" } else { "points" };
+            return Err(AppendError::WalletKindChanged { number: index + 1, name: old.name.clone(), kind });
         }
     }
     Ok(())

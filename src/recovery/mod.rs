@@ -419,6 +419,11 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
             let subject = hasher.reversal(&partner, &unburn.original_transaction_id);
             ClaimedIds { subject, ..ClaimedIds::alone(transaction) }
         }
+        // As a reversal: what is left follows from the last of them.
+        CommandKind::Refund(refund) => {
+            let subject = hasher.reversal(&partner, &refund.original_transaction_id);
+            ClaimedIds { subject, ..ClaimedIds::alone(transaction) }
+        }
         CommandKind::Operate(operation) => {
             let subject = match &operation.order {
                 OperatorOrder::Release(original) => hasher.release(&partner, &original.transaction_id),
@@ -440,6 +445,7 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
         }
         CommandKind::Redeem(_)
         | CommandKind::Authorize(_)
+        | CommandKind::TopUp(_)
         | CommandKind::Act(_)
         | CommandKind::Enrol(_)
         | CommandKind::Load(_)

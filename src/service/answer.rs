@@ -123,6 +123,8 @@ fn stated_event(kind: &CommandKind) -> Option<TimestampNs> {
         | CommandKind::Authorize(_)
         | CommandKind::Capture(_)
         | CommandKind::Void(_)
+        | CommandKind::TopUp(_)
+        | CommandKind::Refund(_)
         | CommandKind::Expire => None,
     }
 }
@@ -143,6 +145,10 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
         answer.shard = Some(i32::from(place.shard.0));
         answer.sequence = Some(signed(place.seq.0));
     }
+    if let CommandKind::Refund(refund) = judged.kind {
+        answer.refundable_points = decision.refundable;
+        answer.refund_source = if decision.refusal().is_none() { refund.source.to_string() } else { String::new() };
+    }
     if let Some(refusal) = decision.refusal() {
         let mut refusal = refusal_of(refusal, judged.place.is_some());
         refusal.retry_delay = refusal.retry_delay.or_else(|| wait_for_receipt(judged));
@@ -159,6 +165,8 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
             answer.reversed_points = -decision.granted;
             answer.owed_points = decision.effects.owed.map_or(0, |(_, delta)| delta);
         }
+        CommandKind::TopUp(_) => answer.granted_points = decision.granted,
+        CommandKind::Refund(_) => answer.reversed_points = -decision.granted,
         CommandKind::Redeem(_) => answer.redeemed_points = -decision.granted,
         CommandKind::Unburn(_) => answer.returned_points = decision.granted,
         CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) => {
@@ -253,7 +261,7 @@ pub(super) fn tier_bps(program: &Program, decision: &Decision) -> Option<i64> {
 fn version_of(judged: &Judged<'_>) -> i32 {
     let consulted = judged.program.map(|program| program.version);
     let version = match judged.kind {
-        CommandKind::Reverse(_) => consulted.and(judged.original_version),
+        CommandKind::Reverse(_) | CommandKind::Refund(_) => consulted.and(judged.original_version),
         _ => consulted,
     };
     version.map_or(0, |version| i32::try_from(version.0).expect("versions are bounded"))

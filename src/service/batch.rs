@@ -142,6 +142,9 @@ impl Edge {
             Some(wire::command::Command::Authorize(request)) => {
                 self.start_order(caller, Order::Authorize(request), patience).await
             }
+            Some(wire::command::Command::TopUp(request)) => {
+                self.start_order(caller, Order::TopUp(request), patience).await
+            }
             Some(wire::command::Command::Capture(request)) => {
                 self.start_ending(caller, Ending::Capture(request), patience).await
             }
@@ -185,6 +188,10 @@ pub(super) fn check_command(caller: &Caller, command: &wire::Command) -> Result<
         Some(Command::Reverse(_)) => caller.check_row(&table::REVERSE),
         Some(Command::Redeem(_)) => caller.check_row(&table::REDEEM),
         Some(Command::Authorize(_)) => caller.check_row(&table::AUTHORIZE),
+        Some(Command::TopUp(request)) => {
+            caller.check_row(&table::TOP_UP)?;
+            caller.check_place(&request.store_id, &request.terminal_id)
+        }
         Some(Command::Capture(_)) => caller.check_row(&table::CAPTURE),
         Some(Command::VoidAuthorization(_)) => caller.check_row(&table::VOID),
         Some(Command::RecordActivity(_)) => caller.check_row(&table::RECORD_ACTIVITY),

@@ -356,6 +356,7 @@ impl Edge {
     pub(super) async fn decision_of(&self, located: &Located, entry: &Entry) -> Result<wire::Decision, Failure> {
         let original = match &entry.command.kind {
             CommandKind::Reverse(reversal) => Some(self.record(reversal.original_position).await?),
+            CommandKind::Refund(refund) => Some(self.record(refund.original_position).await?),
             _ => None,
         };
         let original_version = original.as_ref().and_then(Located::entry).map(|original| original.decision.program);

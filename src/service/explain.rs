@@ -142,6 +142,14 @@ impl Telling<'_> {
             TransactionKind::Reversal if decision.returned_points > 0 => {
                 self.say(Sentence::Unburned, &[units(decision.returned_points), wallet, original]);
             }
+            TransactionKind::TopUp => {
+                let source = ("source", self.transaction.top_up_source.clone());
+                self.say(Sentence::ToppedUp, &[units(decision.granted_points), wallet, source]);
+            }
+            TransactionKind::Reversal if !decision.refund_source.is_empty() => {
+                let source = ("source", decision.refund_source.clone());
+                self.say(Sentence::Refunded, &[units(decision.reversed_points), wallet, original, source]);
+            }
             TransactionKind::Reversal => {
                 self.say(Sentence::Reversed, &[units(decision.reversed_points), wallet, original]);
             }

@@ -18,12 +18,14 @@ use super::status::Failure;
 use super::{Edge, Patience, times, wire};
 use crate::journal::JournalError;
 use crate::journal::record::Entry;
+use crate::journal::refunded;
 use crate::journal::returned;
 use crate::journal::unburned::unburn_of;
 use crate::journal::walk::{self, Located};
 use crate::ledger::authorization::AuthorizationChange;
 use crate::ledger::command::{Basket, CommandKind, Part};
 use crate::ledger::decision::{Decision, LotKey, Movement};
+use crate::ledger::money::{Refund, TopUp};
 use crate::ledger::operator::{Operation, OperatorOrder};
 use crate::ledger::program::Program;
 use crate::ledger::types::{Position, SymbolId, TimestampNs};
@@ -157,6 +159,9 @@ fn reaches(engine: &Engine, principal: &Principal, located: &Located) -> bool {
         Some(CommandKind::Accrue(basket)) => {
             engine.dictionary.text(basket.store).is_some_and(|store| grant.covers_store(&store))
         }
+        Some(CommandKind::TopUp(top_up)) => {
+            engine.dictionary.text(top_up.store).is_some_and(|store| grant.covers_store(&store))
+        }
         // What the ledger posted by itself belongs to every statement; anything else belongs to no store.
         Some(CommandKind::Expire) => true,
         _ => false,
@@ -165,13 +170,13 @@ fn reaches(engine: &Engine, principal: &Principal, located: &Located) -> bool {
 
 /// As [`reaches`], and reversals where their originals are. Reads the store for these.
 pub(super) fn is_in_reach(engine: &Engine, principal: &Principal, located: &Located) -> Result<bool, JournalError> {
-    match located.entry().map(|entry| &entry.command.kind) {
-        Some(CommandKind::Reverse(reversal)) if principal.held().is_some() => {
-            let original = record_at(engine, reversal.original_position)?;
-            Ok(original.is_some_and(|original| reaches(engine, principal, &original)))
-        }
-        _ => Ok(reaches(engine, principal, located)),
+    let reversed = located.entry().and_then(|entry| entry.command.kind.reversed());
+    let Some(original) = reversed else { return Ok(reaches(engine, principal, located)) };
+    if principal.held().is_none() {
+        return Ok(true);
     }
+    let original = record_at(engine, original)?;
+    Ok(original.is_some_and(|original| reaches(engine, principal, &original)))
 }
 
 /// The record that used an id.
@@ -281,7 +286,8 @@ pub(super) fn transaction(
         CommandKind::Unburn(unburn) => {
             transaction.kind = wire::TransactionKind::Reversal.into();
             transaction.original_transaction_id = unburn.original_transaction_id.to_string();
-            add_earlier(engine, &mut transaction, unburn.earlier.map(|(earlier, _)| earlier))?;
+            let earlier = unburn.earlier.map(|(earlier, _)| earlier);
+            transaction.earlier_reversal_transaction_id = earlier_id(engine, earlier)?;
         }
         CommandKind::Redeem(redemption) => {
             transaction.kind = wire::TransactionKind::Redemption.into();
@@ -292,6 +298,15 @@ pub(super) fn transaction(
         }
         CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) => {
             add_about_authorization(engine, located, entry, &mut transaction)?;
+        }
+        CommandKind::TopUp(top_up) => add_top_up(engine, located, entry, top_up, &mut transaction)?,
+        CommandKind::Refund(refund) => {
+            transaction.kind = wire::TransactionKind::Reversal.into();
+            transaction.original_transaction_id = refund.original_transaction_id.to_string();
+            transaction.top_up_source = refund.source.to_string();
+            transaction.earlier_reversal_transaction_id = earlier_id(engine, refund.earlier)?;
+            let original = record_at(engine, refund.original_position)?;
+            original_version = original.as_ref().and_then(Located::entry).map(|original| original.decision.program);
         }
         CommandKind::Act(activity) => {
             transaction.kind = wire::TransactionKind::Activity.into();
@@ -403,20 +418,16 @@ fn add_part(engine: &Engine, transaction: &mut wire::Transaction, part: Option<&
         quantity: line.quantity,
         amount_minor: line.amount_minor,
     }));
-    add_earlier(engine, transaction, part.earlier)
+    transaction.earlier_reversal_transaction_id = earlier_id(engine, part.earlier)?;
+    Ok(())
 }
 
-/// The reversal before one.
-fn add_earlier(
-    engine: &Engine,
-    transaction: &mut wire::Transaction,
-    earlier: Option<Position>,
-) -> Result<(), JournalError> {
-    let Some(earlier) = earlier else { return Ok(()) };
+/// The id of an earlier reversal; empty where there is none.
+fn earlier_id(engine: &Engine, earlier: Option<Position>) -> Result<String, JournalError> {
+    let Some(earlier) = earlier else { return Ok(String::new()) };
     let found = record_at(engine, earlier)?;
     let id = found.as_ref().and_then(|found| transaction_of(&found.record));
-    transaction.earlier_reversal_transaction_id = id.map_or_else(String::new, |(id, _)| id.to_owned());
-    Ok(())
+    Ok(id.map_or_else(String::new, |(id, _)| id.to_owned()))
 }
 
 /// What of a burn has come back.
@@ -435,6 +446,31 @@ fn add_returned(
         transaction.returned_points = unburn.returned();
         transaction.fully_reversed = unburn.is_last;
     }
+    Ok(())
+}
+
+/// What is said of a top-up, and of what went back of it.
+fn add_top_up(
+    engine: &Engine,
+    located: &Located,
+    entry: &Entry,
+    top_up: &TopUp,
+    transaction: &mut wire::Transaction,
+) -> Result<(), JournalError> {
+    transaction.kind = wire::TransactionKind::TopUp.into();
+    transaction.top_up_amount_minor = top_up.units;
+    transaction.top_up_source = top_up.source.to_string();
+    transaction.top_up_store_id = text(engine, top_up.store);
+    transaction.top_up_terminal_id = text(engine, top_up.terminal);
+    if entry.decision.refusal().is_some() {
+        return Ok(());
+    }
+    let partner = engine.dictionary.text(entry.command.partner).unwrap_or_default();
+    let last = look_up(engine, engine.hasher.reversal(&partner, &entry.command.transaction_id))?;
+    let id = last.as_ref().and_then(|last| transaction_of(&last.record));
+    transaction.reversal_transaction_id = id.map_or_else(String::new, |(id, _)| id.to_owned());
+    let refund = last.as_ref().and_then(|last| refunded::refund_of(located, last));
+    transaction.fully_reversed = refund.is_some_and(Refund::is_last);
     Ok(())
 }
 

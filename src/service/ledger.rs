@@ -99,6 +99,13 @@ impl LedgerService for Service {
         Ok(Response::new(wire::VoidResponse { decision: Some(decision) }))
     }
 
+    async fn top_up(&self, request: Request<wire::TopUpRequest>) -> Result<Response<wire::TopUpResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let decision = self.edge.order(&caller, Order::TopUp(request.into_inner())).await?;
+        Ok(Response::new(wire::TopUpResponse { decision: Some(decision) }))
+    }
+
     async fn record_activity(
         &self,
         request: Request<wire::RecordActivityRequest>,

@@ -44,6 +44,7 @@ pub mod patience;
 mod program;
 pub mod raw;
 mod read;
+mod refund;
 mod related;
 mod reverse;
 mod round;

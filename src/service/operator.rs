@@ -16,6 +16,7 @@ use super::command::{Claimed, Held, Ready, Started, record_at};
 use super::history::available_time;
 use super::intake::make_room;
 use super::operator_fields::{Asked, Expiry, Stated, Subject, check};
+use super::orders::MONEY_NEVER_EXPIRES;
 use super::read::{check_account_id, page_size};
 use super::reverse::Original;
 use super::status::Failure;
@@ -144,7 +145,7 @@ impl Edge {
         let stated = self.with_rules(|rules| check(asked, rules))?;
         let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
         check_end(&stated.subject, stamp)?;
-        self.wallet(&request.wallet, stamp)?;
+        self.adjusted_wallet(&request.wallet, stamp, request.expire_time.is_some())?;
         let asked_for = AskedFor { act: Act::Adjust, transaction_id: &request.transaction_id };
         let pending = Some(self.propose(caller, asked_for, request.encode_to_vec()).await?);
         Ok(wire::AdjustBalanceResponse { decision: None, pending })
@@ -235,12 +236,21 @@ impl Edge {
                 self.resolve_restoration(caller, &stated.account_id, position, *expires_at).await
             }
             Subject::Adjust { wallet, points, expires_at } => {
-                let wallet = self.wallet(wallet, stamp)?;
+                let wallet = self.adjusted_wallet(wallet, stamp, expires_at.is_some())?;
                 let adjustment = Adjustment { wallet, units: *points, expires_at: *expires_at };
                 let account_id = stated.account_id.as_str().into();
                 Ok(Resolved::Found(account_id, OperatorOrder::Adjust(adjustment)))
             }
         }
+    }
+
+    /// The wallet of a correction, which states an end or none.
+    fn adjusted_wallet(&self, name: &str, stamp: TimestampNs, has_end: bool) -> Result<WalletId, Failure> {
+        let wallet = self.wallet(name, stamp)?;
+        if has_end && self.holds_money(wallet, stamp) {
+            return Err(Failure::field("expire_time", MONEY_NEVER_EXPIRES));
+        }
+        Ok(wallet)
     }
 
     async fn resolve_review(&self, id: &str, position: Position, is_release: bool) -> Result<Resolved, Failure> {

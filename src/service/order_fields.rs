@@ -39,6 +39,15 @@ pub(super) fn check(order: &Order, rules: Rules<'_>) -> Result<Stated, Failure> 
             fields.text(Path::Field("member_id"), &request.member_id, 0, limits::MEMBER_ID_BYTES_MAX);
             fields.number(Path::Field("hold_seconds"), request.hold_seconds, 0, limits::HOLD_SECONDS_MAX);
         }
+        Order::TopUp(request) => {
+            fields.number(Path::Field("amount_minor"), request.amount_minor, 1, limits::UNITS_MAX);
+            fields.text(Path::Field("source"), &request.source, 1, limits::TOP_UP_SOURCE_BYTES_MAX);
+            fields.text(Path::Field("store_id"), &request.store_id, 0, limits::SYMBOL_BYTES_MAX);
+            fields.text(Path::Field("terminal_id"), &request.terminal_id, 0, limits::SYMBOL_BYTES_MAX);
+            if request.store_id.is_empty() && !request.terminal_id.is_empty() {
+                fields.wrong(Path::Field("store_id"), "It is required beside a terminal.");
+            }
+        }
         Order::Record(request) => event_at = check_activity(&mut fields, request.activity.as_ref()),
         Order::Enrol(request) => {
             check_segments(&mut fields, &request.join_segments, &request.leave_segments);
@@ -73,6 +82,7 @@ fn head(order: &Order) -> (&str, &str, Option<&prost_types::Timestamp>) {
     match order {
         Order::Redeem(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
         Order::Authorize(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
+        Order::TopUp(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
         Order::Record(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
         Order::Enrol(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
         Order::Update(request) => (&request.transaction_id, &request.account_id, request.posting_time.as_ref()),
@@ -208,6 +218,9 @@ mod tests {
         assert_eq!(wrong(&Order::Redeem(wire::RedeemRequest::default())), ["transaction_id", "account_id", "points"]);
         let endless = wire::AuthorizeRequest { hold_seconds: -1, ..wire::AuthorizeRequest::default() };
         assert_eq!(wrong(&Order::Authorize(endless)), ["transaction_id", "account_id", "points", "hold_seconds"]);
+        let placeless = wire::TopUpRequest { terminal_id: "till-1".to_owned(), ..wire::TopUpRequest::default() };
+        let all = ["transaction_id", "account_id", "amount_minor", "source", "store_id"];
+        assert_eq!(wrong(&Order::TopUp(placeless)), all);
         let record = Order::Record(wire::RecordActivityRequest::default());
         assert_eq!(wrong(&record), ["transaction_id", "account_id", "activity"]);
         assert_eq!(wrong(&Order::Enrol(wire::EnrolRequest::default())), ["transaction_id", "account_id"]);

@@ -1,5 +1,5 @@
-//! The way of the commands that claim no other id than their own: redemptions, authorizations, activities, enrolments and opening
-//! balances.
+//! The way of the commands that claim no other id than their own: redemptions, authorizations, top-ups, activities,
+//! enrolments and opening balances.
 //!
 //! What must stay true: a request with any wrong field leaves no name behind; the transaction id is judged before
 //! anything else about a well-formed command (invariant 2); a claim is dropped when its holder is dropped, until a
@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::auth::Caller;
 use super::command::{Claimed, Ready, Started};
+use super::fields::Path;
 use super::intake::{make_room, member_key};
 use super::order_fields::{self, Stated};
 use super::status::Failure;
@@ -16,16 +17,21 @@ use super::{Edge, Patience, batch, identifiers, wire};
 use crate::journal::dictionary::DictionaryFull;
 use crate::ledger::command::{Activity, Command, CommandKind, Enrolment, Linking, Loading, Redemption, SettingAside};
 use crate::ledger::decision::{LotKey, Refusal};
+use crate::ledger::money::TopUp;
 use crate::ledger::state::account_hash;
 use crate::ledger::types::{MonthDay, Position, SymbolId, TimestampNs, WalletId};
 use crate::recovery::ids_of;
 use crate::shard::job::CommandJob;
+
+/// What is said of a time at which money is to end.
+pub(super) const MONEY_NEVER_EXPIRES: &str = "It must be unset: the wallet holds money, which never expires.";
 
 /// A command as it was asked for.
 #[derive(Clone, Debug)]
 pub(super) enum Order {
     Redeem(wire::RedeemRequest),
     Authorize(wire::AuthorizeRequest),
+    TopUp(wire::TopUpRequest),
     Record(wire::RecordActivityRequest),
     Enrol(wire::EnrolRequest),
     Update(wire::UpdateAccountRequest),
@@ -39,6 +45,7 @@ impl Order {
         match self {
             Self::Redeem(request) => &request.transaction_id,
             Self::Authorize(request) => &request.transaction_id,
+            Self::TopUp(request) => &request.transaction_id,
             Self::Record(request) => &request.transaction_id,
             Self::Enrol(request) => &request.transaction_id,
             Self::Update(request) => &request.transaction_id,
@@ -52,6 +59,7 @@ impl Order {
         match self {
             Self::Redeem(request) => &request.account_id,
             Self::Authorize(request) => &request.account_id,
+            Self::TopUp(request) => &request.account_id,
             Self::Record(request) => &request.account_id,
             Self::Enrol(request) => &request.account_id,
             Self::Update(request) => &request.account_id,
@@ -77,6 +85,7 @@ impl Order {
         match self {
             Self::Redeem(request) => &mut request.account_id,
             Self::Authorize(request) => &mut request.account_id,
+            Self::TopUp(request) => &mut request.account_id,
             Self::Record(request) => &mut request.account_id,
             Self::Enrol(request) => &mut request.account_id,
             Self::Update(request) => &mut request.account_id,
@@ -91,6 +100,7 @@ impl Order {
         match self {
             Self::Redeem(request) => request.account_identifier.take(),
             Self::Authorize(request) => request.account_identifier.take(),
+            Self::TopUp(request) => request.account_identifier.take(),
             Self::Record(request) => request.account_identifier.take(),
             Self::Update(request) => request.account_identifier.take(),
             Self::Load(request) => request.account_identifier.take(),
@@ -128,6 +138,9 @@ impl Edge {
             *order.account_id_mut() = resolved.as_deref().unwrap_or(identifiers::NOBODY).to_owned();
         }
         let stated = self.with_rules(|rules| order_fields::check(&order, rules))?;
+        if let Order::TopUp(request) = &order {
+            caller.check_place(&request.store_id, &request.terminal_id)?;
+        }
         self.check_deadline(caller)?;
         let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
         let leaves_time_open = stated.event_at.is_none();
@@ -200,6 +213,13 @@ impl Edge {
                 let hold_seconds = u32::try_from(request.hold_seconds).ok().filter(|seconds| *seconds > 0);
                 Ok(CommandKind::Authorize(SettingAside { wallet, units: request.points, hold_seconds }))
             }
+            Order::TopUp(request) => {
+                let wallet = self.wallet(&request.wallet, stamp)?;
+                let place =
+                    self.name(&request.store_id).and_then(|store| Ok((store, self.name(&request.terminal_id)?)));
+                let (units, source) = (request.amount_minor, request.source.as_str().into());
+                place.map(|(store, terminal)| CommandKind::TopUp(TopUp { wallet, units, source, store, terminal }))
+            }
             Order::Record(request) => {
                 let activity = request.activity.as_ref().expect("the check requires an activity");
                 self.activity(activity, stated.event_at.unwrap_or(stamp)).map(CommandKind::Act)
@@ -214,6 +234,11 @@ impl Edge {
             }
             Order::Load(request) => {
                 let wallet = self.wallet(&request.wallet, stamp)?;
+                let ends = request.lots.iter().position(|lot| lot.expire_time.is_some());
+                if let Some(index) = ends.filter(|_| self.holds_money(wallet, stamp)) {
+                    let path = Path::EntryField("lots", index, "expire_time");
+                    return Err(Failure::field(path.to_string(), MONEY_NEVER_EXPIRES));
+                }
                 let own = caller.principal.symbol;
                 self.lots(wallet, own, &request.lots).map(|lots| CommandKind::Load(Loading { lots }))
             }
@@ -252,6 +277,14 @@ impl Edge {
         });
         let wallet = found.and_then(|index| u8::try_from(index).ok()).map(WalletId);
         wallet.ok_or_else(|| Failure::field("wallet", "The programme has no wallet of this name."))
+    }
+
+    /// Whether a wallet holds money in the programme that is going to judge.
+    pub(super) fn holds_money(&self, wallet: WalletId, stamp: TimestampNs) -> bool {
+        self.engine.with_programs(|programs| {
+            let program = programs.in_force(stamp).or_else(|| programs.latest());
+            program.is_some_and(|program| program.money(wallet).is_some())
+        })
     }
 
     fn activity(&self, activity: &wire::Activity, happened_at: TimestampNs) -> Result<Activity, DictionaryFull> {

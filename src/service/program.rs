@@ -337,6 +337,7 @@ fn publish_failure(error: PublishError, source: &str) -> Failure {
         PublishError::Unfit(
             unfit @ (AppendError::CurrencyChanged { .. }
             | AppendError::WalletChanged { .. }
+            | AppendError::WalletKindChanged { .. }
             | AppendError::LateLimitRaised { .. }
             | AppendError::CounterChanged { .. }),
         ) => Failure::ProgramInvalid(vec![violation(&program::unfit(source, &unfit))]),

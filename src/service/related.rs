@@ -116,14 +116,12 @@ impl Asked {
 /// The record that a command names as what it is about.
 fn original_of(kind: &CommandKind) -> Option<Position> {
     match kind {
-        CommandKind::Reverse(reversal) => Some(reversal.original_position),
-        CommandKind::Unburn(unburn) => Some(unburn.original_position),
         CommandKind::Operate(operation) => match &operation.order {
             OperatorOrder::Release(held) | OperatorOrder::Reject(held) => Some(held.position),
             OperatorOrder::Restore(restoration) => Some(restoration.expiry),
             OperatorOrder::Adjust(_) => None,
         },
-        kind => kind.authorization().map(|of| of.position),
+        kind => kind.reversed().or_else(|| kind.authorization().map(|of| of.position)),
     }
 }
 

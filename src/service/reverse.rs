@@ -43,15 +43,6 @@ impl Reversible {
     }
 }
 
-/// Where the original of a reversal lies.
-fn original_of(kind: &CommandKind) -> Option<Position> {
-    match kind {
-        CommandKind::Reverse(reversal) => Some(reversal.original_position),
-        CommandKind::Unburn(unburn) => Some(unburn.original_position),
-        _ => None,
-    }
-}
-
 /// The original of a reversal.
 pub(super) enum Original {
     /// The record that used the id.
@@ -134,6 +125,9 @@ impl Edge {
         let located = self.record(position).await?;
         if !self.may_reach(&caller.principal, &located) {
             return Ok(Started::Answered(self.refused(Refusal::OriginalUnknown, None)));
+        }
+        if located.entry().is_some_and(|entry| entry.top_up().is_some()) {
+            return self.start_refund(caller, request, (stamp, own, own_key), located, patience).await;
         }
         let Some((entry, reversible)) = located.entry().and_then(|entry| Some((entry, Reversible::of(entry)?))) else {
             return Ok(Started::Answered(self.refused(Refusal::NotReversible, None)));
@@ -264,7 +258,7 @@ impl Edge {
     ) -> Result<wire::Decision, Failure> {
         let located = self.record(position).await?;
         if principal.held().is_some()
-            && let Some(position) = located.entry().and_then(|entry| original_of(&entry.command.kind))
+            && let Some(position) = located.entry().and_then(|entry| entry.command.kind.reversed())
         {
             let original = self.record(position).await?;
             if !self.may_reach(principal, &original) {

@@ -11,6 +11,7 @@ use crate::ledger::command::{
     Redemption, ReturnedLine, Reversal, SettingAside,
 };
 use crate::ledger::decision::LotKey;
+use crate::ledger::money::{Refund, TopUp};
 use crate::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
 use crate::ledger::types::{Day, Item, MemberKey, Position, SymbolId, TimestampNs, WalletId};
 
@@ -95,6 +96,14 @@ pub(super) fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
         Action::Void { original } => {
             CommandKind::Void(AuthorizationOf { transaction_id: original.clone(), ..AuthorizationOf::default() })
         }
+        Action::TopUp(paid) => CommandKind::TopUp(TopUp {
+            wallet: WalletId(u8::try_from(paid.wallet).expect("a simulation has few wallets")),
+            units: paid.units,
+            source: paid.source.clone(),
+            store: intern(machine, &paid.place[0]),
+            terminal: intern(machine, &paid.place[1]),
+        }),
+        Action::Refund(asked) => CommandKind::Refund(Box::new(Refund::asked_of(asked.original.clone(), asked.units))),
         Action::Expire => CommandKind::Expire,
     }
 }

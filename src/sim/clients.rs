@@ -248,6 +248,10 @@ fn check_refusal(
         (Refusal::AlreadyReversed, Action::Reverse { original, .. }) => {
             model.is_gone(&(request.partner.clone(), original.clone()))
         }
+        (
+            Refusal::OriginalUnknown | Refusal::NotReversible | Refusal::AlreadyReversed | Refusal::RefundTooLarge,
+            Action::Refund(asked),
+        ) => model.may_refuse_refund(&request.partner, asked, refusal, begun.settled),
         (Refusal::LineUnknown | Refusal::ReturnTooLarge, Action::Reverse { original, lines, units }) => {
             let found = model.posted(&request.partner, original);
             found.is_some_and(|found| is_unreturnable(model, found, (lines, *units), refusal))
@@ -417,6 +421,10 @@ fn is_right_by_rules(
     let unopened = AccountModel::default();
     if let Action::Load { lots, .. } = &request.action {
         return Ok(overflows(rules, &unopened, lots, posted_at));
+    }
+    if let Action::TopUp(paid) = &request.action {
+        let paid = [(rules.money_lot(&request.partner), paid.units)];
+        return Ok(overflows(rules, &unopened, &paid, posted_at));
     }
     let (account, issuers, partner) = (&unopened, &model.issuers, &*request.partner);
     let account_id = request.action.account().map_or("", |account| &**account);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use super::asked::{intern, kind_of, lines_of, member_of, operation_of};
 use super::facts::{Action, Request};
 use super::machine::{Machine, Message, Trouble};
+use super::money::GoneBack;
 use super::undo::undo;
 use crate::ids::{Claim, IdEntry, IdKey};
 use crate::journal::Journal;
@@ -23,6 +24,7 @@ use crate::ledger::command::{
     AskedReversal, AuthorizationOf, Capture, Command, CommandKind, Granted, Part, Reversal, Unburn,
 };
 use crate::ledger::decision::{Decision, LotKey, Refusal};
+use crate::ledger::money::Refund;
 use crate::ledger::operator::{HeldOriginal, OperatorOrder, Restoration};
 use crate::ledger::state::{account_hash, shard_of};
 use crate::ledger::types::{IdentifierKey, Position, ShardId, TimestampNs, Units};
@@ -91,6 +93,8 @@ enum Found {
     Held(Box<Granted>),
     /// An authorization.
     Authorization(AuthorizationOf),
+    /// A top-up that is to be refunded.
+    TopUp,
     /// Lots that died.
     Dead(Vec<(LotKey, Units)>),
 }
@@ -262,6 +266,7 @@ impl Edge {
             Stage::Begin => claim_transaction(machine, number, call),
             Stage::Claimed(transaction) => match &call.request.action {
                 Action::Reverse { original, .. }
+                | Action::Refund(GoneBack { original, .. })
                 | Action::Review { original, .. }
                 | Action::Capture { original, .. }
                 | Action::Void { original } => {
@@ -421,6 +426,9 @@ fn find_original(
     };
     let found = match &record {
         Record::Entry(found) if ends => found.authorization(entry.position).map(Found::Authorization),
+        Record::Entry(found) if matches!(call.request.action, Action::Refund(_)) => {
+            found.top_up().map(|_| Found::TopUp)
+        }
         Record::Entry(entry) => match releases {
             None if !entry.burned().is_empty() => Some(Found::Burn),
             None => entry.granted().map(|granted| Found::Accrual(Box::new(granted))),
@@ -481,6 +489,10 @@ fn about(action: &Action, position: Position, found: Found) -> Result<CommandKin
             original_position: position,
             ..Unburn::default()
         })),
+        (Action::Refund(GoneBack { original, units }), Found::TopUp) => {
+            let asked = Refund::asked_of(original.clone(), *units);
+            Ok(CommandKind::Refund(Box::new(Refund { original_position: position, ..asked })))
+        }
         (Action::Review { original, releases, note }, Found::Held(granted)) => {
             let held = HeldOriginal { transaction_id: original.clone(), position, granted: *granted };
             let order = if *releases { OperatorOrder::Release(held) } else { OperatorOrder::Reject(held) };
@@ -583,7 +595,7 @@ fn claim_subject(
     let index = &machine.shared.ids;
     let claimed = match &command.kind {
         // What was taken back in part can be claimed again.
-        CommandKind::Reverse(_) | CommandKind::Unburn(_) => index.claim_again(ids.subject),
+        CommandKind::Reverse(_) | CommandKind::Unburn(_) | CommandKind::Refund(_) => index.claim_again(ids.subject),
         _ => claim(machine, ids.subject)?,
     };
     match claimed {

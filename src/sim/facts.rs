@@ -5,6 +5,7 @@
 
 use super::holds::{AsideChange, AsideName};
 use super::lots::{LotMove, LotName};
+use super::money::{GoneBack, PaidIn, first_difference};
 use super::returns::Asked;
 use super::ring::{Identifier, Ring, counter_name};
 use super::told::action_of;
@@ -176,6 +177,10 @@ pub enum Action {
         /// The transaction id of the authorization.
         original: Name,
     },
+    /// Pay money in.
+    TopUp(PaidIn),
+    /// Have money that was paid in go back.
+    Refund(GoneBack),
     /// Post what has died. No client asks for it: the ledger does it by itself.
     Expire,
 }
@@ -194,9 +199,13 @@ impl Action {
             | Self::Adjust { account, .. }
             | Self::Authorize { account, .. }
             | Self::Link { account, .. } => Some(account),
-            Self::Reverse { .. } | Self::Review { .. } | Self::Capture { .. } | Self::Void { .. } | Self::Expire => {
-                None
-            }
+            Self::TopUp(paid) => Some(&paid.account),
+            Self::Reverse { .. }
+            | Self::Refund(_)
+            | Self::Review { .. }
+            | Self::Capture { .. }
+            | Self::Void { .. }
+            | Self::Expire => None,
         }
     }
 
@@ -212,9 +221,8 @@ impl Action {
             | Self::Adjust { account, .. }
             | Self::Authorize { account, .. }
             | Self::Link { account, .. } => Some(account),
-            Self::Reverse { .. } | Self::Review { .. } | Self::Capture { .. } | Self::Void { .. } | Self::Expire => {
-                None
-            }
+            Self::TopUp(paid) => Some(&mut paid.account),
+            _ => None,
         }
     }
 
@@ -366,7 +374,7 @@ impl Request {
             (Action::Void { original }, Action::Void { original: of }) => {
                 first(&[("authorization_transaction_id", original == of)])
             }
-            (ours, theirs) => difference_of_orders(ours, theirs),
+            (ours, theirs) => first_difference(ours, theirs).unwrap_or_else(|| difference_of_orders(ours, theirs)),
         }
     }
 }
@@ -468,6 +476,8 @@ pub struct Verdict {
     pub owed: i64,
     /// Name, period and change; the name of a member's has the member behind it.
     pub counters: Vec<(Name, i32, i64)>,
+    /// What of a top-up could go back afterwards.
+    pub refundable: i64,
     /// The account is opened.
     pub opens_account: bool,
     /// Baskets, baskets over velocity, reversals, refused redemptions, units clipped.
@@ -570,6 +580,7 @@ impl Verdict {
                     (counter, change.period, change.delta)
                 })
                 .collect(),
+            refundable: decision.refundable,
             opens_account: decision.effects.opens_account,
             totals: [
                 totals.baskets,

@@ -141,18 +141,26 @@ impl FreezeList {
     /// Why an action is refused at a posting time.
     #[must_use]
     pub fn refusal(&self, partner: &Name, account: &Name, action: &Action, at: i64) -> Option<Refusal> {
-        let burns = matches!(action, Action::Redeem { .. } | Action::Authorize { .. } | Action::Capture { .. });
-        let earns = matches!(action, Action::Accrue { .. } | Action::Act { .. });
+        let burns = matches!(
+            action,
+            Action::Redeem { .. } | Action::Authorize { .. } | Action::Capture { .. } | Action::Refund(_)
+        );
+        let earns = matches!(action, Action::Accrue { .. } | Action::Act { .. } | Action::TopUp(_));
         if !(earns || burns) || self.0.is_empty() {
             return None;
         }
         if self.holds(&Frozen::Account(account.clone()), at) {
             return Some(Refusal::AccountFrozen);
         }
-        let Action::Accrue { purchase, .. } = action else { return None };
-        if self.holds(&Frozen::Terminal(partner.clone(), purchase.store.clone(), purchase.terminal.clone()), at) {
+        let (store, terminal) = match action {
+            Action::Accrue { purchase, .. } => (&purchase.store, &purchase.terminal),
+            Action::TopUp(paid) => (&paid.place[0], &paid.place[1]),
+            _ => return None,
+        };
+        if self.holds(&Frozen::Terminal(partner.clone(), store.clone(), terminal.clone()), at) {
             return Some(Refusal::TerminalFrozen);
         }
+        let Action::Accrue { purchase, .. } = action else { return None };
         let is_frozen = self.holds(&Frozen::Cashier(partner.clone(), purchase.cashier.clone()), at);
         is_frozen.then_some(Refusal::CashierFrozen)
     }

@@ -547,6 +547,7 @@ mod tests {
             effective_at: 0,
             time_zone: "UTC",
             wallets: vec![("points", 1_000)],
+            top_ups: (1, 1_000),
             earn_wallet: 0,
             units: 1,
             per_minor: 100,

@@ -531,8 +531,10 @@ fn check_ids(ids: &IdIndex, model: &Model, identity: &Identity, sampled: &[usize
         let found = look(key, &posting.transaction_id)?.map(|entry| (entry.position.0, entry.freed));
         must!(found == Some((posting.position, false)), "the index knows {posting:?}, not {found:?}");
         let own = (posting.partner.clone(), posting.transaction_id.clone());
+        let refunded = model.refunds.get(&own).map(|(index, _)| index);
+        let taken_back = model.reversed.get(&own).or(refunded);
         let done = [
-            (hasher.reversal(&own.0, &own.1), model.reversed.get(&own), "taken back"),
+            (hasher.reversal(&own.0, &own.1), taken_back, "taken back"),
             (hasher.release(&own.0, &own.1), model.released.get(&own), "released"),
             (
                 hasher.restoration(&own.0, Position(posting.position)),

@@ -148,7 +148,7 @@ pub fn granted_lot(rules: &Rules, issuer: &str, earned_at: i64) -> LotName {
     LotName {
         wallet: rules.earn_wallet,
         issuer: issuer.into(),
-        funding: rules.funding_of(issuer),
+        funding: rules.funding_of(issuer, rules.earn_wallet),
         available_from,
         is_extended: matches!(rules.expiry, ExpiryRule::Inactive(_)),
         dies: rules.expiry.dies(rules.time_zone, day),

@@ -8,7 +8,7 @@
 //!
 //! [`machine`] is the ledger, [`edge`] the service's protocol in small, [`traffic`] what clients ask, [`clients`] what
 //! they hold the ledger to, [`model`], [`orders`], [`judge`], [`bounds`], [`rooms`], [`shares`], [`ladder`], [`lots`],
-//! [`freezes`], [`returns`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and [`steps`] the scheduler.
+//! [`freezes`], [`money`], [`returns`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and [`steps`] the scheduler.
 //!
 //! What must stay true: a run depends on its seed and options alone: no clock, thread, address or hash order; a failure
 //! names the seed that shows it again.
@@ -30,6 +30,7 @@ pub mod life;
 pub mod lots;
 pub mod machine;
 pub mod model;
+pub mod money;
 pub mod orders;
 pub mod partners;
 pub mod questions;

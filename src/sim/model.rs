@@ -14,6 +14,7 @@ use super::freezes::{FreezeList, Frozen, expect_frozen};
 use super::holds::{Aside, AsideName, Endings};
 use super::judge::{Event, judge, judge_activity, judge_most, last_day_of, local_date};
 use super::lots::{Issuers, LotMove, LotName, expired, extend, take};
+use super::money::Refunds;
 use super::orders::Links;
 use super::partners::{SidesModel, refusal_by_rules};
 use super::returns::Stands;
@@ -103,7 +104,7 @@ fn load(plain: Verdict, rules: &Rules, account: &AccountModel, lots: &[(LotName,
     }
     let units: i64 = lots.iter().map(|(_, units)| units).sum();
     let balance_after = held + alive_units(lots, wallet, at);
-    let funded = |lot: &LotName| LotName { funding: rules.funding_of(&lot.issuer), ..lot.clone() };
+    let funded = |lot: &LotName| LotName { funding: rules.funding_of(&lot.issuer, lot.wallet), ..lot.clone() };
     let moves = lots.iter().map(|(lot, units)| LotMove::new(funded(lot), Movement::Grant, *units));
     let lots = plain.lots.iter().cloned().chain(moves).collect();
     Verdict { wallet, earned: units, granted: units, balance_after, lots, ..plain }
@@ -163,6 +164,8 @@ pub struct Model {
     pub restored: BTreeMap<(Name, u64), usize>,
     /// The last capture or void of each authorization.
     pub ended: Endings,
+    /// The last refund of each top-up.
+    pub refunds: Refunds,
     /// What became of identifiers.
     pub links: Links,
     /// What the hashes of the data directory stand for.
@@ -304,6 +307,7 @@ impl Model {
         if posting.verdict.refusal.is_none() {
             self.note_orders(&posting, index);
             self.note_ending(&posting, index);
+            self.note_refund(&posting, index);
         }
         if !is_own {
             self.by_id.insert(key, index);
@@ -394,6 +398,8 @@ impl Model {
                 self.expect_ending(posting, &event, plain, (original, Some((*units, *is_last))))
             }
             Action::Void { original } => self.expect_ending(posting, &event, plain, (original, None)),
+            Action::TopUp(paid) => Ok(self.expect_top_up(&event, plain, paid)),
+            Action::Refund(asked) => self.expect_refund(posting, &event, plain, asked),
             Action::Load { lots, .. } => Ok(load(plain, rules, account, lots, posted_at)),
             Action::Enrol { joins, leaves, .. } => {
                 let joined = joins.iter().filter(|segment| !account.segments.contains(*segment));

@@ -115,6 +115,7 @@ impl Model {
         let Event { rules, account, posted_at, .. } = *event;
         if units > 0 {
             let terms = granted_lot(rules, event.partner, posted_at);
+            let terms = LotName { funding: rules.funding_of(event.partner, wallet), ..terms };
             let lot = match dies {
                 None => LotName { wallet, available_from: 0, ..terms },
                 Some(dies) => LotName { wallet, available_from: 0, is_extended: false, dies, ..terms },

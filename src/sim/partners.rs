@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 use super::dice::Dice;
 use super::facts::{Action, Name, Posting};
 use super::judge::{period, refusal_by_time};
-use super::rules::{Rules, Window, date_of};
+use super::money::refusal_of_top_up;
+use super::rules::{CASH, Rules, Window, date_of};
 use crate::ledger::decision::{Movement, Refusal};
 
 /// A right: the wallet, and the first and last local day.
@@ -52,7 +53,7 @@ pub fn draw_partners(dice: &mut Dice, today: i32) -> Vec<PartnerRule> {
         }
         let mut rights = || {
             let mut rights = Vec::new();
-            for wallet in 0..2 {
+            for wallet in 0..=CASH {
                 if is_free {
                     rights.push((wallet, None));
                 } else if !dice.percent(20) {
@@ -96,15 +97,24 @@ pub fn write_partners(out: &mut String, rules: &Rules) -> std::fmt::Result {
     Ok(())
 }
 
+impl PartnerRule {
+    fn has_place(&self, store: &str, terminal: &str) -> bool {
+        let has = |(of, terminals): &(&str, Vec<&str>)| {
+            *of == store && (terminals.is_empty() || terminals.contains(&terminal))
+        };
+        self.stores.iter().any(has)
+    }
+}
+
 impl Rules {
     fn partner(&self, name: &str) -> Option<&PartnerRule> {
         self.partners.iter().find(|partner| partner.name == name)
     }
 
-    /// What a partner pays for a unit that it issues under these rules.
+    /// What a partner pays for a unit of a wallet that it issues under these rules.
     #[must_use]
-    pub fn funding_of(&self, name: &str) -> u32 {
-        self.partner(name).map_or(0, |partner| partner.funding)
+    pub fn funding_of(&self, name: &str, wallet: usize) -> u32 {
+        self.partner(name).map_or(0, |partner| Self::worth(wallet, partner.funding))
     }
 
     fn permits(&self, rights: &[RightRule], wallet: usize, at: i64) -> bool {
@@ -129,6 +139,7 @@ pub fn refusal_by_rules(
     let is_exempt = matches!(
         action,
         Action::Reverse { .. }
+            | Action::Refund(_)
             | Action::Review { .. }
             | Action::Restore { .. }
             | Action::Adjust { .. }
@@ -136,9 +147,10 @@ pub fn refusal_by_rules(
             | Action::Expire
     );
     if rules.partners.is_empty() || is_exempt {
-        return frozen.or(by_time);
+        return frozen.or(by_time).or_else(|| refusal_of_top_up(rules, action));
     }
-    refusal_of_partner(rules, partner, action, by_time, (happened_at, posted_at)).or(frozen)
+    let refusal = refusal_of_partner(rules, partner, action, by_time, (happened_at, posted_at));
+    refusal.or(frozen).or_else(|| refusal_of_top_up(rules, action))
 }
 
 /// As [`refusal_by_rules`], where the rules declare partners and the action is a partner's.
@@ -156,13 +168,17 @@ fn refusal_of_partner(
     let may_earn = rules.permits(&found.earns, rules.earn_wallet, happened_at);
     match action {
         Action::Accrue { purchase, .. } => {
-            let has = |(store, terminals): &(&str, Vec<&str>)| {
-                **store == *purchase.store && (terminals.is_empty() || terminals.contains(&&*purchase.terminal))
-            };
-            if !found.stores.iter().any(has) {
+            if !found.has_place(&purchase.store, &purchase.terminal) {
                 return Some(Refusal::StoreUnknown);
             }
             (!may_earn).then_some(Refusal::EarnNotPermitted)
+        }
+        Action::TopUp(paid) => {
+            let [store, terminal] = &paid.place;
+            if !store.is_empty() && !found.has_place(store, terminal) {
+                return Some(Refusal::StoreUnknown);
+            }
+            (!rules.permits(&found.earns, paid.wallet, posted_at)).then_some(Refusal::EarnNotPermitted)
         }
         Action::Act { .. } => (!may_earn).then_some(Refusal::EarnNotPermitted),
         Action::Redeem { wallet, .. } | Action::Authorize { wallet, .. } | Action::Capture { wallet, .. } => {
@@ -187,8 +203,7 @@ pub struct SidesModel {
 impl SidesModel {
     /// Adds what a posting moved under these rules: of a reversal, those of its original.
     pub fn add(&mut self, posting: &Posting, rules: Option<&Rules>) {
-        let redemption =
-            rules.and_then(|rules| rules.partner(&posting.partner)).map_or(0, |partner| partner.redemption);
+        let redemption = rules.and_then(|rules| rules.partner(&posting.partner)).map(|partner| partner.redemption);
         for change in &posting.verdict.lots {
             let units = i128::from(change.units.abs());
             let (issuer, wallet) = (&change.lot.issuer, change.lot.wallet);
@@ -207,7 +222,7 @@ impl SidesModel {
                 let key = (posting.shard, posting.partner.clone(), issuer.clone(), wallet);
                 let burned = self.burns.entry(key).or_default();
                 burned[0] += sign * units;
-                burned[1] += sign * units * i128::from(redemption);
+                burned[1] += sign * units * i128::from(redemption.map_or(0, |rate| Rules::worth(wallet, rate)));
             }
         }
     }

@@ -10,7 +10,8 @@ use super::facts::{Action, Posting, Verdict};
 use super::holds::AsideChange;
 use super::lots::LotMove;
 use super::model::Model;
-use super::rules::{Measure, Rules, Window};
+use super::money::GoneBack;
+use super::rules::{CASH, Measure, Rules, Window};
 use super::unburns;
 use crate::ledger::decision::Movement;
 
@@ -46,6 +47,7 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
     }
     note_reviews(report, posting, model);
     note_asides(report, verdict);
+    note_money(report, posting);
     if posting.action == Action::Expire && !verdict.ended.is_empty() {
         report.reach("a sweep posted the end of an authorization");
     }
@@ -78,6 +80,9 @@ fn kind_of(action: &Action) -> &'static str {
         Action::Authorize { .. } => "units were set aside",
         Action::Capture { .. } => "units that were set aside were captured",
         Action::Void { .. } => "an authorization was voided",
+        Action::TopUp(_) => "money was paid in",
+        Action::Refund(GoneBack { units: Some(_), .. }) => "a part of what was paid in went back",
+        Action::Refund(_) => "what was left of a top-up went back",
         Action::Expire => "a sweep posted what had died",
     }
 }
@@ -133,6 +138,16 @@ fn note_reviews(report: &mut SimReport, posting: &Posting, model: &Model) {
         Action::Review { releases: true, .. } if verdict.lots.is_empty() => {
             report.reach("a release came when the units had died");
         }
+        _ => {}
+    }
+}
+
+/// Counts what a record shows of money.
+fn note_money(report: &mut SimReport, posting: &Posting) {
+    let is_money = posting.verdict.wallet == CASH;
+    match (&posting.action, posting.verdict.refusal) {
+        (Action::Redeem { .. } | Action::Capture { .. }, None) if is_money => report.reach("money was spent"),
+        (Action::Refund(_), Some(_)) => report.reach("what was spent could not go back"),
         _ => {}
     }
 }

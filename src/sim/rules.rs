@@ -26,6 +26,9 @@ pub const BRANDS: [&str; 3] = ["Private", "National", ""];
 /// See [`DEPARTMENTS`].
 pub const CATEGORIES: [&str; 3] = ["fresh", "frozen", ""];
 
+/// The wallet that holds money.
+pub const CASH: usize = 2;
+
 /// Zones with and without summer time, one half an hour off.
 const TIME_ZONES: [&str; 4] = ["UTC", "America/New_York", "Asia/Kolkata", "Pacific/Apia"];
 
@@ -232,6 +235,8 @@ pub struct Rules {
     pub time_zone: &'static str,
     /// Wallets: name and largest balance.
     pub wallets: Vec<(&'static str, i64)>,
+    /// The least and the most that is paid in to the wallet [`CASH`] at once.
+    pub top_ups: (i64, i64),
     /// Which wallet gains.
     pub earn_wallet: usize,
     /// Units …
@@ -313,7 +318,12 @@ impl Rules {
         Self {
             effective_at,
             time_zone: TIME_ZONES[if dice.percent(60) { 0 } else { dice.index(TIME_ZONES.len()) }],
-            wallets: vec![("points", balance_max), ("stars", 1_000_000)],
+            wallets: vec![
+                ("points", balance_max),
+                ("stars", 1_000_000),
+                ("cash", *dice.pick(&[500, 5_000, 1_000_000])),
+            ],
+            top_ups: *dice.pick(&[(1, 1_000_000), (10, 300), (50, 2_000)]),
             earn_wallet: usize::from(dice.percent(20)),
             units: dice.number(1..6),
             per_minor: *dice.pick(&[1, 7, 40, 100, 250]),
@@ -379,6 +389,10 @@ impl Rules {
         writeln!(out, "future_skew_seconds = {}", self.future_skew_seconds)?;
         for (name, balance_max) in &self.wallets {
             writeln!(out, "[[wallets]]\nname = \"{name}\"\nbalance_max = {balance_max}")?;
+            if *name == "cash" {
+                let (least, most) = self.top_ups;
+                writeln!(out, "kind = \"money\"\ntop_up_min = {least}\ntop_up_max = {most}")?;
+            }
         }
         writeln!(out, "[redemption]\nhold_minutes = {}", self.hold_minutes)?;
         if let ReturnedRule::Extend(days) = self.when_returned {

@@ -3,6 +3,7 @@
 //! What must stay true: nothing is decided here; a field that a record states is copied as it is.
 
 use super::facts::{Action, Name, Purchase, PurchaseLine, lot_name_of, name_of};
+use super::money::{GoneBack, PaidIn};
 use super::ring::Ring;
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::command::CommandKind;
@@ -55,6 +56,16 @@ pub(super) fn action_of(kind: &CommandKind, account: &Name, dictionary: &Diction
             is_last: capture.is_final,
         },
         CommandKind::Void(of) => Action::Void { original: of.transaction_id.clone() },
+        CommandKind::TopUp(top_up) => Action::TopUp(PaidIn {
+            account,
+            wallet: usize::from(top_up.wallet.0),
+            units: top_up.units,
+            source: top_up.source.clone(),
+            place: [top_up.store, top_up.terminal].map(|symbol| name_of(dictionary, symbol)),
+        }),
+        CommandKind::Refund(refund) => {
+            Action::Refund(GoneBack { original: refund.original_transaction_id.clone(), units: refund.asked() })
+        }
         CommandKind::Expire => Action::Expire,
         CommandKind::Load(loading) => Action::Load {
             account: account.clone(),

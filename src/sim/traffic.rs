@@ -5,10 +5,11 @@
 use super::dice::Dice;
 use super::facts::{Action, Name, Purchase, PurchaseLine, Request};
 use super::lots::{LotName, NEVER};
+use super::money::{GoneBack, PaidIn};
 use super::returns::Asked;
 use super::rewards::{ACTIVITIES, SEGMENTS};
 use super::ring::{Identifier, MEMBERS, identifiers};
-use super::rules::{BRANDS, CATEGORIES, DEPARTMENTS};
+use super::rules::{BRANDS, CASH, CATEGORIES, DEPARTMENTS};
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
 const NS_PER_DAY: i64 = 86_400 * NS_PER_SECOND;
@@ -157,7 +158,7 @@ impl Traffic {
             // So that a commit has several frames.
             return self.accrual(dice, now);
         }
-        let action = match dice.below(26) {
+        let action = match dice.below(29) {
             0..12 => return self.accrual(dice, now),
             20..22 => {
                 let grants = dice.percent(50);
@@ -170,9 +171,13 @@ impl Traffic {
                     note: "".into(),
                 }
             }
-            24.. => Action::Authorize {
+            26.. => {
+                let account = self.account(dice);
+                Action::TopUp(PaidIn::draw(dice, account))
+            }
+            24..26 => Action::Authorize {
                 account: self.account(dice),
-                wallet: usize::from(dice.percent(15)),
+                wallet: wallet(dice),
                 units: if dice.percent(80) { dice.number(1..40) } else { dice.number(1..4_000) },
                 hold_seconds: dice.percent(50).then(|| *dice.pick(&[1, 60, 1_800, 90_000])),
             },
@@ -183,7 +188,7 @@ impl Traffic {
             }
             12..16 => {
                 let units = if dice.percent(70) { dice.number(1..40) } else { dice.number(1..4_000) };
-                Action::Redeem { account: self.account(dice), wallet: usize::from(dice.percent(15)), units }
+                Action::Redeem { account: self.account(dice), wallet: wallet(dice), units }
             }
             16..18 => self.activity(dice, now),
             18 => self.enrolment(dice),
@@ -279,6 +284,25 @@ impl Traffic {
     /// The reversal of something under a new id, or of a part of it; after a reversal mostly of what it has left.
     pub fn reversal(&mut self, dice: &mut Dice, of: &Request) -> Request {
         let transaction_id = self.fresh_id(dice);
+        let back = match &of.action {
+            Action::TopUp(paid) => {
+                let units = dice.percent(70).then(|| dice.number(1..paid.units.max(1) + 2));
+                Some(GoneBack { original: of.transaction_id.clone(), units })
+            }
+            Action::Refund(before) => {
+                let units = before.units.filter(|_| dice.percent(60));
+                Some(GoneBack { original: before.original.clone(), units })
+            }
+            // What is no top-up cannot go back.
+            _ if dice.percent(3) => Some(GoneBack { original: of.transaction_id.clone(), units: None }),
+            _ => None,
+        };
+        if let Some(mut back) = back {
+            if dice.percent(3) {
+                back.original = "never-seen".into();
+            }
+            return Request::new(of.partner.clone(), transaction_id, Action::Refund(back));
+        }
         let own = || of.transaction_id.clone();
         let (original, lines, mut units) = match &of.action {
             _ if dice.percent(3) => ("never-seen".into(), Vec::new(), None),
@@ -344,7 +368,7 @@ impl Traffic {
             },
             Action::Redeem { account, wallet, units } => match dice.below(3) {
                 0 => *account = self.account(dice),
-                1 => *wallet = 1 - *wallet,
+                1 => *wallet = (*wallet + 1) % 3,
                 _ => *units += 1,
             },
             Action::Act { account, kind, happened_at, channel } => match dice.below(4) {
@@ -379,7 +403,7 @@ impl Traffic {
             },
             Action::Authorize { account, wallet, units, hold_seconds } => match dice.below(4) {
                 0 => *account = self.account(dice),
-                1 => *wallet = 1 - *wallet,
+                1 => *wallet = (*wallet + 1) % 3,
                 2 => *units += 1,
                 _ => *hold_seconds = Some(hold_seconds.unwrap_or(0) + 7),
             },
@@ -389,6 +413,12 @@ impl Traffic {
                 _ => *is_last = !*is_last,
             },
             Action::Void { original } => *original = "another".into(),
+            Action::TopUp(paid) => {
+                let account = self.account(dice);
+                paid.change(dice, account);
+            }
+            Action::Refund(asked) if dice.percent(40) => asked.original = "another".into(),
+            Action::Refund(asked) => asked.units = Some(asked.units.unwrap_or(0) + 1),
             Action::Expire => {}
         }
         if dice.percent(10) {
@@ -421,6 +451,15 @@ impl Request {
             }
             self.named_by = Some(identifier);
         }
+    }
+}
+
+/// A wallet that is spent from: mostly the first.
+fn wallet(dice: &mut Dice) -> usize {
+    match dice.below(100) {
+        0..15 => 1,
+        15..40 => CASH,
+        _ => 0,
     }
 }
 

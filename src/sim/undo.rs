@@ -6,12 +6,13 @@ use super::edge::read_record;
 use super::facts::Action;
 use super::machine::{Machine, Trouble};
 use crate::ids::IdKey;
+use crate::journal::refunded::refund;
 use crate::journal::returned::undone;
 use crate::journal::unburned::unburned;
 use crate::journal::walk::Located;
 use crate::ledger::command::{Command, CommandKind};
 use crate::ledger::decision::Refusal;
-use crate::ledger::types::Seq;
+use crate::ledger::types::{Position, Seq};
 
 /// Completes a reversal whose original is claimed: what of it still stands, and what of that comes back.
 pub(super) fn undo(
@@ -20,11 +21,10 @@ pub(super) fn undo(
     mut command: Command,
     subject: IdKey,
 ) -> Result<Result<Command, Refusal>, Trouble> {
-    let Action::Reverse { lines, units, .. } = action else { return Ok(Ok(command)) };
-    let position = match &command.kind {
-        CommandKind::Reverse(reversal) => reversal.original_position,
-        CommandKind::Unburn(unburn) => unburn.original_position,
-        _ => return Err(Trouble::Broken("a reversal reverses".to_owned())),
+    let Some(position) = command.kind.reversed() else { return Ok(Ok(command)) };
+    let (lines, units) = match action {
+        Action::Reverse { lines, units, .. } => (&lines[..], *units),
+        _ => (&[][..], None),
     };
     let last = machine.shared.ids.lookup(subject).map_err(|error| machine.judge(&error))?;
     let last = last.map(|entry| entry.position);
@@ -33,11 +33,11 @@ pub(super) fn undo(
     match &mut command.kind {
         CommandKind::Unburn(_) if !lines.is_empty() => return Ok(Err(Refusal::LineUnknown)),
         CommandKind::Unburn(unburn) => {
-            let left = unburned(&*machine.journal, &machine.dictionary, &original, last, *units);
+            let left = unburned(&*machine.journal, &machine.dictionary, &original, last, units);
             match left.map_err(|error| machine.judge(&error))? {
                 Some(Ok(left)) => *unburn = left,
                 Some(Err(refusal)) => return Ok(Err(refusal)),
-                None => return Err(Trouble::Broken(format!("the record at {position} burned something"))),
+                None => return Err(missing(position, "burn")),
             }
         }
         _ if units.is_some() => return Ok(Err(Refusal::LineUnknown)),
@@ -52,10 +52,22 @@ pub(super) fn undo(
             match undone.map_err(|error| machine.judge(&error))? {
                 Some(Ok((original, part))) => (reversal.original, reversal.part) = (original, part),
                 Some(Err(wrong)) => return Ok(Err(wrong.refusal)),
-                None => return Err(Trouble::Broken(format!("the record at {position} is a granted accrual"))),
+                None => return Err(missing(position, "accrual")),
+            }
+        }
+        CommandKind::Refund(stated) => {
+            let found = refund(&*machine.journal, &machine.dictionary, &original, last, stated.asked());
+            match found.map_err(|error| machine.judge(&error))? {
+                Some(Ok(found)) => **stated = found,
+                Some(Err(refusal)) => return Ok(Err(refusal)),
+                None => return Err(missing(position, "top-up")),
             }
         }
         _ => {}
     }
     Ok(Ok(command))
+}
+
+fn missing(position: Position, what: &str) -> Trouble {
+    Trouble::Broken(format!("the record at {position} is a granted {what}"))
 }

@@ -16,6 +16,7 @@ mod freezes;
 mod keys;
 mod limits;
 mod matrix;
+mod money;
 mod process;
 mod review;
 mod scope;

@@ -24,8 +24,12 @@ const EXPLAIN: &str = "/tallystick.v1.LedgerService/ExplainTransaction";
 const RELATED: &str = "/tallystick.v1.LedgerService/ListRelatedTransactions";
 const LIST: &str = "/tallystick.v1.LedgerService/ListTransactions";
 
-/// The methods that this file tries.
-const TRIED: [&str; 10] = [QUOTE, QUOTE_BATCH, ACCRUE, ACCRUE_BATCH, REVERSE, STREAM, GET, EXPLAIN, RELATED, LIST];
+/// What the file about money tries.
+const TOP_UP: &str = "/tallystick.v1.LedgerService/TopUp";
+
+/// The methods that this file tries, and that one.
+const TRIED: [&str; 11] =
+    [QUOTE, QUOTE_BATCH, ACCRUE, ACCRUE_BATCH, REVERSE, STREAM, GET, EXPLAIN, RELATED, LIST, TOP_UP];
 
 #[test]
 fn every_method_that_reaches_into_stores_is_tried() {
@@ -196,6 +200,7 @@ async fn a_stream_judges_each_command_by_its_own_method() {
         wire::command::Command::Authorize(<_>::default()),
         wire::command::Command::Capture(<_>::default()),
         wire::command::Command::VoidAuthorization(<_>::default()),
+        wire::command::Command::TopUp(<_>::default()),
     ]
     .map(|command| wire::Command { command: Some(command) });
     for command in set_aside {

@@ -11,6 +11,7 @@ mod damage;
 mod forgery;
 mod freezes;
 mod holds;
+mod money;
 mod operator;
 mod order;
 mod partners;

@@ -12,6 +12,7 @@ mod directory;
 mod frames;
 mod freezes;
 mod holds;
+mod money;
 mod movements;
 mod operator;
 mod partners;

@@ -18,6 +18,7 @@ use tallystick::ledger::decision::{
     TotalsChange,
 };
 use tallystick::ledger::held::{HeldChange, HeldName};
+use tallystick::ledger::money::{Refund, TopUp};
 use tallystick::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
 use tallystick::ledger::program::{BonusIndex, RuleIndex};
 use tallystick::ledger::types::{
@@ -76,6 +77,7 @@ fn any_kind() -> impl Strategy<Value = CommandKind> {
         operation,
         any_about_authorization(),
         any_unburn(any_key()),
+        any_about_money(),
         Just(CommandKind::Expire)
     ]
 }
@@ -94,6 +96,33 @@ fn any_about_authorization() -> impl Strategy<Value = CommandKind> {
     let capture = (of.clone(), units, any::<bool>())
         .prop_map(|(of, units, is_final)| CommandKind::Capture(Capture { of, units, is_final }));
     prop_oneof![authorize, capture, of.prop_map(CommandKind::Void)]
+}
+
+fn any_about_money() -> impl Strategy<Value = CommandKind> {
+    let (units, source) = (1..=UNITS_MAX, "[a-z0-9 é-]{1,30}");
+    let top_up = (any::<u8>(), units.clone(), source, any::<u32>(), any::<u32>()).prop_map(
+        |(wallet, units, source, store, terminal)| {
+            let (store, terminal) = (SymbolId(store), SymbolId(terminal));
+            CommandKind::TopUp(TopUp { wallet: WalletId(wallet), units, source: source.into(), store, terminal })
+        },
+    );
+    let earlier = prop::option::of((0..u64::MAX / 2).prop_map(Position));
+    let left = prop::option::of(0..=UNITS_MAX);
+    let refund = ("[a-z0-9-]{1,64}", any::<u64>(), earlier, units, left, any_key(), source).prop_map(
+        |(id, position, earlier, units, left, lot, source)| {
+            CommandKind::Refund(Box::new(Refund {
+                original_transaction_id: id.into(),
+                original_position: Position(position),
+                earlier,
+                is_rest: left.is_none(),
+                units,
+                left: left.unwrap_or(0),
+                lot,
+                source: source.into(),
+            }))
+        },
+    );
+    prop_oneof![top_up, refund]
 }
 
 /// What follows from such a command that was granted, some numbers beside.
@@ -198,6 +227,9 @@ fn decided(kind: &CommandKind, refusal: Option<Refusal>, segments: Vec<(SymbolId
     };
     let refusal = refusal.filter(|_| may_be_refused);
     decision.outcome = refusal.map_or(Outcome::Granted, Outcome::Refused);
+    if let CommandKind::Refund(refund) = kind {
+        decision.refundable = refund.left / 2;
+    }
     match kind {
         CommandKind::Redeem(_) | CommandKind::Authorize(_) if refusal.is_some() => {
             decision.effects.totals = TotalsChange::of_refused_redemption();
@@ -207,6 +239,10 @@ fn decided(kind: &CommandKind, refusal: Option<Refusal>, segments: Vec<(SymbolId
         CommandKind::Unburn(unburn) => {
             decision.granted = unburn.units();
             decision.effects.redemption_rate_bps = unburn.redemption_rate_bps;
+        }
+        CommandKind::TopUp(top_up) => decision.granted = top_up.units,
+        CommandKind::Refund(refund) => {
+            (decision.granted, decision.effects.totals) = (-refund.units, TotalsChange::of_reversal());
         }
         CommandKind::Enrol(enrolment) => {
             (decision.effects.segments, decision.effects.birthday) = (segments, enrolment.birthday);
@@ -253,8 +289,11 @@ fn any_later_entry() -> impl Strategy<Value = Entry> {
                     decide_operation(&operation.order, partner, &mut decision);
                 }
             }
-            let may_open =
-                !is_refused && matches!(kind, CommandKind::Act(_) | CommandKind::Enrol(_) | CommandKind::Load(_));
+            let may_open = !is_refused
+                && matches!(
+                    kind,
+                    CommandKind::Act(_) | CommandKind::Enrol(_) | CommandKind::Load(_) | CommandKind::TopUp(_)
+                );
             decision.effects.opens_account = opens && may_open;
             let account_id = if decision.effects.opens_account { "member-1" } else { "" };
             let transaction_id = if kind == CommandKind::Expire { String::new() } else { id };

@@ -314,6 +314,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     .chain(crate::partners::records())
     .chain(crate::holds::records())
     .chain(crate::unburns::records())
+    .chain(crate::money::records())
     .chain(crate::returns::records())
     .collect()
 }

@@ -91,8 +91,11 @@ async fn related(shop: &mut Shop, id: &str, page_size: i32) -> Vec<wire::Related
     }
 }
 
+/// An id, what it is to the one that was asked about, and what it moved.
+type Told = (String, TransactionRelation, Vec<(PointsMovementKind, i64)>);
+
 /// What was found: id, relation and movements, the newest first.
-fn told(related: &[wire::RelatedTransaction]) -> Vec<(String, TransactionRelation, Vec<(PointsMovementKind, i64)>)> {
+fn told(related: &[wire::RelatedTransaction]) -> Vec<Told> {
     let one = |one: &wire::RelatedTransaction| {
         let moved = one.movements.iter().map(|moved| {
             assert_eq!(moved.wallet, "points");

@@ -14,6 +14,7 @@ use tallystick::ledger::command::{
 use tallystick::ledger::decision::{Decision, LotKey, Movement, Refusal};
 use tallystick::ledger::freeze::Subject;
 use tallystick::ledger::held::{HeldChange, HeldTransaction};
+use tallystick::ledger::money::TopUp;
 use tallystick::ledger::operator::{Adjustment, OperatorOrder};
 use tallystick::ledger::program::WhenSpent;
 use tallystick::ledger::types::{CellId, MonthDay, SymbolId, TimestampNs, WalletId};
@@ -89,13 +90,14 @@ impl Runner<'_> {
                 let answer = edge.begin_reversal(&id, &asked, stamp).wait().expect("the ledger answers");
                 self.show(&answer)
             }
-            ["redeem" | "authorize" | "act" | "enrol" | "load", account, rest @ ..] => {
+            ["redeem" | "authorize" | "topup" | "act" | "enrol" | "load", account, rest @ ..] => {
                 let options = options(rest);
                 let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
                 let edge = self.edge(options.get("by").copied().unwrap_or("north"));
                 let kind = self.kind(words[0], rest, &options, &edge);
                 let answer = edge.send_of(account, options.get("member").copied().unwrap_or(""), &id, kind);
-                self.show(&answer)
+                let verb = if words[0] == "topup" { "topup" } else { "" };
+                self.show(&Answer { verb, ..answer })
             }
             [verb @ ("capture" | "void"), original, rest @ ..] => {
                 let options = options(rest);
@@ -105,6 +107,18 @@ impl Runner<'_> {
                 let answer = self.edge(options.get("by").copied().unwrap_or("north")).end(&id, original, captures);
                 self.show(&answer)
             }
+            ["refund", original, rest @ ..] => {
+                let options = options(rest);
+                let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
+                let units = rest.first().and_then(|units| units.parse().ok());
+                let answer = self.edge(options.get("by").copied().unwrap_or("north")).refund(&id, original, units);
+                self.show(&answer)
+            }
+            ["cash", account] => self.account(account, |account, at| {
+                let mut money = account.clone();
+                money.lots.retain(|lot| lot.key.wallet == WalletId(1));
+                format!("{}: {}", account.balance(WalletId(1), at), self.lots(&money, at)).trim_end().to_owned()
+            }),
             ["aside", account] => self.account(account, |account, at| {
                 let show = |one: &Authorization| {
                     format!("{} {} of {}", one.transaction_id, one.left(), one.captured + one.left())
@@ -136,7 +150,8 @@ impl Runner<'_> {
                 let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
                 let until = options.get("until").map(|by| TimestampNs(self.ledger.clock.now().0 + duration_ns(by)));
                 let units = units.parse().expect("units");
-                let adjustment = Adjustment { wallet: WalletId(0), units, expires_at: until };
+                let wallet = WalletId(options.get("wallet").map_or(0, |wallet| wallet.parse().expect("a wallet")));
+                let adjustment = Adjustment { wallet, units, expires_at: until };
                 let answer = self.edge("north").operate(&id, account, OperatorOrder::Adjust(adjustment));
                 self.show(&answer)
             }
@@ -262,6 +277,13 @@ impl Runner<'_> {
                 let hold_seconds = seconds.map(|seconds| u32::try_from(seconds).expect("a short time"));
                 CommandKind::Authorize(SettingAside { wallet, units, hold_seconds })
             }
+            "topup" => {
+                let wallet = WalletId(options.get("wallet").map_or(1, |wallet| wallet.parse().expect("a wallet")));
+                let units = words.first().and_then(|units| units.parse().ok()).expect("units");
+                let source = options.get("source").copied().unwrap_or("card-1").into();
+                let place = |key| symbol(options.get(key).copied().unwrap_or(""));
+                CommandKind::TopUp(TopUp { wallet, units, source, store: place("store"), terminal: place("terminal") })
+            }
             "act" => CommandKind::Act(Activity {
                 kind: symbol(words.first().expect("a kind of activity")),
                 happened_at: TimestampNs(now.0 + options.get("printed").map_or(0, |by| duration_ns(by))),
@@ -339,7 +361,11 @@ impl Runner<'_> {
             self.reached.insert(refusal);
             assert_eq!(answer.position.is_some(), refusal.is_journaled() && decision.account_known, "{refusal:?}");
             let differs = answer.differs.as_ref().map_or(String::new(), |field| format!(": {field}"));
-            return format!("{again}refused {refusal:?}{differs}");
+            let can = match decision.refundable {
+                0 => String::new(),
+                units => format!(", {units} can"),
+            };
+            return format!("{again}refused {refusal:?}{differs}{can}");
         }
         let name = |symbol: SymbolId| self.ledger.engine.dictionary.text(symbol).expect("a name has a text");
         if !decision.effects.segments.is_empty() {
@@ -378,7 +404,10 @@ impl Runner<'_> {
             assert_eq!(moved(Movement::Restore), decision.granted);
             return format!("{again}restored {}", decision.granted);
         }
-        if answer.verb == "adjust" {
+        if answer.verb == "refund" {
+            return format!("{again}{}, {} more can", decision.granted, decision.refundable);
+        }
+        if matches!(answer.verb, "adjust" | "topup") {
             return format!("{again}{}", decision.granted);
         }
         let held = decision.effects.held.as_deref().and_then(HeldChange::begins_by);

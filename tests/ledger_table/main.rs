@@ -12,6 +12,9 @@
 //! redeem ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1]
 //! authorize ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1] [hold=20m]   what is set aside, and for how long
 //! capture ID UNITS [final] | void ID       what is burned of an authorization, and what is left of it or back
+//! topup ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1] [source=S] [store=S] [terminal=L]   what was paid in
+//! refund ID [UNITS] [id=T]                 what went back of a top-up, and what more could
+//! cash ACCOUNT                             the balance of the second wallet, and its lots
 //! aside ACCOUNT | available ACCOUNT        what is set aside; what can be spent
 //! act ACCOUNT KIND [printed=-3d] ...       what was granted for an activity
 //! enrol ACCOUNT +SEGMENT -SEGMENT born=02-29 ...  which segments changed, or which birthday
@@ -20,7 +23,7 @@
 //! load ACCOUNT UNITS[/ISSUER][@2d] ...     an opening balance, lot by lot
 //! release ID | reject ID [id=T]            what is held of a transaction, decided by an operator
 //! restore ACCOUNT ID until=+5d [by=PARTNER]  what died with a transaction
-//! adjust ACCOUNT UNITS [until=+5d]         a correction
+//! adjust ACCOUNT UNITS [until=+5d] [wallet=1]   a correction
 //! freeze SUBJECT | thaw SUBJECT           of north: account:ID, till:STORE/TERMINAL or cashier:ID
 //! held ACCOUNT                             what waits for an operator
 //! owed ACCOUNT                             what it owes to later earnings
@@ -48,6 +51,7 @@ mod holds;
 mod identifiers;
 mod language;
 mod members;
+mod money;
 mod once;
 mod operator;
 mod partners;
@@ -76,6 +80,7 @@ fn all_tables() -> Vec<Table> {
         holds::all_tables,
         identifiers::all_tables,
         members::all_tables,
+        money::all_tables,
         once::all_tables,
         operator::all_tables,
         partners::all_tables,

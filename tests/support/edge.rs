@@ -84,7 +84,7 @@ pub struct Answer {
     pub replayed: bool,
     /// The field in which a used id differs.
     pub differs: Option<String>,
-    /// What an operator asked for; empty for all other commands.
+    /// What was asked for, where the decision alone does not say it; else empty.
     pub verb: &'static str,
 }
 
@@ -427,7 +427,7 @@ impl<'a> Edge<'a> {
         }
     }
 
-    fn claim_subject_and_submit(
+    pub fn claim_subject_and_submit(
         &self,
         command: Command,
         ids: ClaimedIds,

@@ -8,6 +8,7 @@ pub mod edge;
 pub mod forge;
 pub mod gated;
 pub mod holds;
+pub mod money;
 pub mod programs;
 pub mod reversals;
 pub mod rig;

@@ -276,6 +276,26 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
             let content = json!({ "transaction_id": of.transaction_id, "position": of.position.0 });
             ("void", "authorization", content)
         }
+        CommandKind::TopUp(top_up) => {
+            let content = json!({
+                "amount_minor": top_up.units,
+                "source": top_up.source,
+                "store_id": text(dictionary, top_up.store),
+                "terminal_id": text(dictionary, top_up.terminal),
+            });
+            ("top_up", "top_up", content)
+        }
+        CommandKind::Refund(refund) => {
+            let content = json!({
+                "transaction_id": refund.original_transaction_id,
+                "position": refund.original_position.0,
+                "earlier_position": refund.earlier.map(|earlier| earlier.0),
+                "points": refund.units,
+                "left_points": refund.left,
+                "source": refund.source,
+            });
+            ("refund", "original", content)
+        }
         CommandKind::Expire => ("expiry", "expiry", json!({})),
     };
     if let Some(fields) = line.as_object_mut() {

@@ -50,6 +50,7 @@ impl Kind {
             Some(
                 command::Command::Reverse(_)
                 | command::Command::Authorize(_)
+                | command::Command::TopUp(_)
                 | command::Command::Capture(_)
                 | command::Command::VoidAuthorization(_),
             )
@@ -166,6 +167,7 @@ fn transaction_id(command: &Command) -> &str {
         Some(command::Command::Reverse(request)) => &request.transaction_id,
         Some(command::Command::Redeem(request)) => &request.transaction_id,
         Some(command::Command::Authorize(request)) => &request.transaction_id,
+        Some(command::Command::TopUp(request)) => &request.transaction_id,
         Some(command::Command::Capture(request)) => &request.transaction_id,
         Some(command::Command::VoidAuthorization(request)) => &request.transaction_id,
         Some(command::Command::RecordActivity(request)) => &request.transaction_id,

@@ -127,6 +127,9 @@ impl LedgerService for Moody {
     async fn authorize(&self, _: Request<AuthorizeRequest>) -> Result<Response<AuthorizeResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn top_up(&self, _: Request<TopUpRequest>) -> Result<Response<TopUpResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn capture(&self, _: Request<CaptureRequest>) -> Result<Response<CaptureResponse>, Status> {
         Err(Status::unimplemented(""))
     }

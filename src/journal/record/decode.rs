@@ -10,9 +10,10 @@ use super::{
     KIND_LINKING, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_PROGRAM_BY, KIND_PROPOSAL, KIND_REDEMPTION,
     KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_AUTHORIZATION,
     KIND_REFUSED_CAPTURE, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION,
-    KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_REFUSED_UNBURN, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL,
-    KIND_THAW, KIND_VERDICT, Opening, Parts, PreviousRecord, Publication, Record, decode_freeze_change,
-    decode_key_change, decode_proposal_change, has_subject, holds, implied_lot, named_cells, operator, unburn,
+    KIND_REFUSED_REFUND, KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_REFUSED_TOP_UP, KIND_REFUSED_UNBURN,
+    KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_TOP_UP, KIND_VERDICT, Opening, Parts, PreviousRecord,
+    Publication, Record, decode_freeze_change, decode_key_change, decode_proposal_change, has_subject, holds,
+    implied_lot, money, named_cells, operator, unburn,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -41,7 +42,7 @@ use crate::limits;
 pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeError> {
     let mut reader = Reader::new(bytes);
     let record = match reader.byte()? {
-        kind if holds::is_kind(kind) || unburn::is_kind(kind) => {
+        kind if holds::is_kind(kind) || unburn::is_kind(kind) || money::is_kind(kind) => {
             Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?))
         }
         kind @ (KIND_ACCRUAL..=KIND_EXPIRY
@@ -86,7 +87,7 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
         KIND_ACCRUAL => FLAG_OPENS_ACCOUNT | FLAG_TERMINAL | FLAG_CASHIER | FLAG_LOT | FLAG_OVER_VELOCITY | FLAG_MORE,
         KIND_REFUSED_ACCRUAL => FLAG_TERMINAL | FLAG_CASHIER | FLAG_MORE,
         KIND_ACTIVITY => FLAG_OPENS_ACCOUNT | FLAG_LOT | FLAG_OVER_VELOCITY | FLAG_MORE,
-        KIND_ENROLMENT | KIND_LOADING | KIND_LINKING => FLAG_OPENS_ACCOUNT | FLAG_MORE,
+        KIND_ENROLMENT | KIND_LOADING | KIND_LINKING | KIND_TOP_UP => FLAG_OPENS_ACCOUNT | FLAG_MORE,
         _ => FLAG_MORE,
     };
     if flags & !possible != 0 {
@@ -122,6 +123,7 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
         CommandKind::Operate(operation) => operator::get_held(reader, &mut operation.order, posted_at)?,
         _ => {}
     }
+    money::get_outcome(reader, &asked, &mut decision)?;
     get_outcome(reader, flags, partner, &asked, posted_at, &mut decision)?;
     let command = Command {
         account_id: account_id.into(),
@@ -162,6 +164,8 @@ fn is_refused(kind: u8) -> bool {
             | KIND_REFUSED_AUTHORIZATION
             | KIND_REFUSED_CAPTURE
             | KIND_REFUSED_UNBURN
+            | KIND_REFUSED_TOP_UP
+            | KIND_REFUSED_REFUND
     )
 }
 
@@ -203,6 +207,7 @@ fn get_question(
         KIND_EXPIRY => CommandKind::Expire,
         kind if holds::is_kind(kind) => holds::get_question(kind, reader, posted_at)?,
         kind if unburn::is_kind(kind) => CommandKind::Unburn(unburn::get_question(reader)?),
+        kind if money::is_kind(kind) => money::get_question(kind, reader)?,
         _ => CommandKind::Operate(Box::new(operator::get_operation(kind, reader)?)),
     })
 }
@@ -282,6 +287,7 @@ fn get_outcome(
         }
         // Read elsewhere, where the command's own id is at hand.
         CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_) | CommandKind::Expire => {}
+        CommandKind::TopUp(_) | CommandKind::Refund(_) => {}
     }
     Ok(())
 }
@@ -363,8 +369,10 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
         get_member(reader, entry)?;
     }
     if parts & Parts::NAMED_BY != 0 {
-        let names_none =
-            matches!(entry.command.kind, CommandKind::Reverse(_) | CommandKind::Unburn(_) | CommandKind::Expire);
+        let names_none = matches!(
+            entry.command.kind,
+            CommandKind::Reverse(_) | CommandKind::Unburn(_) | CommandKind::Refund(_) | CommandKind::Expire
+        );
         if names_none || entry.command.kind.authorization().is_some() {
             return Err(DecodeError::Contradiction);
         }

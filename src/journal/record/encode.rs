@@ -10,7 +10,7 @@ use super::{
     KIND_PROGRAM, KIND_PROGRAM_BY, KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY,
     KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL,
     KIND_REFUSED_UNBURN, KIND_REVERSAL, KIND_SYMBOL, KIND_UNBURN, Parts, PreviousRecord, Record, encode_freeze_change,
-    encode_key_change, encode_proposal_change, has_subject, holds, implied_lot, named_cells, named_counters,
+    encode_key_change, encode_proposal_change, has_subject, holds, implied_lot, money, named_cells, named_counters,
     named_member, operator, unburn,
 };
 use crate::codec::{put_id, put_signed, put_string, put_unsigned};
@@ -62,6 +62,7 @@ pub fn encode_entry(out: &mut Vec<u8>, header: &EntryHeader, command: &Command, 
         CommandKind::Operate(operation) => operator::put_held(out, &operation.order, header.posted_at),
         _ => {}
     }
+    money::put_outcome(out, &command.kind, decision);
     if decision.refusal().is_none() {
         put_outcome(out, command, decision, header.posted_at);
     }
@@ -82,6 +83,7 @@ fn kind_of(command: &Command, decision: &Decision) -> u8 {
         CommandKind::Link(_) => (KIND_LINKING, KIND_REFUSED_LINKING),
         CommandKind::Unburn(_) => (KIND_UNBURN, KIND_REFUSED_UNBURN),
         kind @ (CommandKind::Authorize(_) | CommandKind::Capture(_) | CommandKind::Void(_)) => holds::kinds_of(kind),
+        kind @ (CommandKind::TopUp(_) | CommandKind::Refund(_)) => money::kinds_of(kind),
         // There is nothing that could be refused.
         CommandKind::Expire => (KIND_EXPIRY, KIND_EXPIRY),
     };
@@ -131,6 +133,7 @@ fn put_question(out: &mut Vec<u8>, kind: &CommandKind, posted_at: TimestampNs) {
             holds::put_question(out, kind, posted_at);
         }
         CommandKind::Unburn(unburn) => unburn::put_question(out, unburn),
+        CommandKind::TopUp(_) | CommandKind::Refund(_) => money::put_question(out, kind),
         CommandKind::Expire => {}
     }
 }
@@ -158,6 +161,8 @@ fn put_outcome(out: &mut Vec<u8>, command: &Command, decision: &Decision, posted
         | CommandKind::Load(_)
         | CommandKind::Operate(_)
         | CommandKind::Link(_)
+        | CommandKind::TopUp(_)
+        | CommandKind::Refund(_)
         | CommandKind::Expire => {}
     }
 }

@@ -10,6 +10,7 @@ mod encode;
 mod freeze;
 mod holds;
 mod keys;
+mod money;
 mod operator;
 mod part;
 mod proposals;
@@ -29,6 +30,7 @@ use crate::ledger::command::{AuthorizationOf, Command, CommandKind, Granted};
 use crate::ledger::decision::{CellUse, CounterChange, Decision, LotChange, LotKey, Movement};
 use crate::ledger::freeze::FreezeChange;
 use crate::ledger::held::HeldChange;
+use crate::ledger::money::TopUp;
 use crate::ledger::types::{
     AccountNumber, Item, ItemId, MemberKey, Position, ProgramVersion, SymbolId, TimestampNs, Units,
 };
@@ -74,6 +76,10 @@ const KIND_REFUSED_CAPTURE: u8 = 53;
 const KIND_VOID: u8 = 54;
 const KIND_UNBURN: u8 = 55;
 const KIND_REFUSED_UNBURN: u8 = 56;
+const KIND_TOP_UP: u8 = 60;
+const KIND_REFUSED_TOP_UP: u8 = 61;
+const KIND_REFUND: u8 = 62;
+const KIND_REFUSED_REFUND: u8 = 63;
 
 const FLAG_OPENS_ACCOUNT: u8 = 1;
 const FLAG_TERMINAL: u8 = 2;
@@ -175,6 +181,8 @@ fn implied_lot(command: &Command, decision: &Decision) -> Option<LotChange> {
         | CommandKind::Authorize(_)
         | CommandKind::Capture(_)
         | CommandKind::Void(_)
+        | CommandKind::TopUp(_)
+        | CommandKind::Refund(_)
         | CommandKind::Expire => None,
     }
 }
@@ -385,6 +393,15 @@ impl Entry {
         let burns = matches!(self.command.kind, CommandKind::Redeem(_) | CommandKind::Capture(_));
         let lots = self.decision.effects.lots.iter().filter(|lot| burns && lot.movement == Movement::Burn);
         lots.map(|lot| (lot.key, lot.delta.saturating_neg())).collect()
+    }
+
+    /// What was paid in, and the lot that gained it; `None` when this is no granted top-up.
+    #[must_use]
+    pub fn top_up(&self) -> Option<(&TopUp, LotKey)> {
+        match &self.command.kind {
+            CommandKind::TopUp(top_up) => Some((top_up, self.decision.granted_lot()?)),
+            _ => None,
+        }
     }
 
     /// The lots of a partner whose expiry this entry posts, but for those that were held.

@@ -154,7 +154,7 @@ pub(super) fn grant(partner: SymbolId, periods: Periods, context: &Context<'_>, 
     }
     let program = context.program;
     let key = program.earn.terms.lot(&program.zone, out.wallet, partner, periods.day());
-    let key = LotKey { funding_rate_bps: program.funding_rate_bps(partner), ..key };
+    let key = LotKey { funding_rate_bps: program.funding_rate_bps(partner, key.wallet), ..key };
     let key = if out.effects.held.is_some() { key.held() } else { key };
     out.effects.lots.push(LotChange { key, delta: out.granted, movement: Movement::Grant });
 }

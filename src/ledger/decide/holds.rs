@@ -109,7 +109,7 @@ pub(super) fn capture(
     let captured = authorization.captured.saturating_add(asked.units);
     let name = name(command.partner, &asked.of.transaction_id);
     change(AuthorizationChange::Captures { name, units: asked.units, captured, rest, closes }, out);
-    out.effects.redemption_rate_bps = lots::redemption_rate(command, context);
+    out.effects.redemption_rate_bps = lots::redemption_rate(command, out.wallet, context);
     out.granted = -asked.units;
     out.balance_after = balance - asked.units - died;
     Ok(())

@@ -39,16 +39,15 @@ pub(super) fn redeem(
         out.outcome = Outcome::Refused(Refusal::AccountLimitReached);
         return;
     }
-    out.effects.redemption_rate_bps = redemption_rate(command, context);
+    out.effects.redemption_rate_bps = redemption_rate(command, redemption.wallet, context);
     out.granted = -redemption.units;
     out.balance_after = balance - redemption.units;
     extend(account, context.program.zone.day(context.posted_at), 0, context, out);
 }
 
 /// What the partner of a command receives for each unit that it burns, in basis points of a minor unit.
-pub(super) fn redemption_rate(command: &Command, context: &Context<'_>) -> u32 {
-    let acceptor = context.program.partners.as_deref().and_then(|partners| partners.find(command.partner));
-    acceptor.map_or(0, |acceptor| acceptor.redemption_rate_bps)
+pub(super) fn redemption_rate(command: &Command, wallet: WalletId, context: &Context<'_>) -> u32 {
+    context.program.redemption_rate_bps(command.partner, wallet)
 }
 
 /// Puts off the death of lots that die by inactivity, under the terms in force: what the account's other changes leave
@@ -136,7 +135,11 @@ pub(super) fn load(account: &Account, loading: &Loading, context: &Context<'_>, 
     for (key, units) in &loading.lots {
         out.wallet = key.wallet;
         granted = granted.saturating_add(*units);
-        let key = LotKey { funding_rate_bps: context.program.funding_rate_bps(key.issuer), ..*key };
+        let program = context.program;
+        let key = match program.money(key.wallet) {
+            Some(_) => program.money_lot(key.wallet, key.issuer),
+            None => LotKey { funding_rate_bps: program.funding_rate_bps(key.issuer, key.wallet), ..*key },
+        };
         out.effects.lots.push(LotChange { key, delta: *units, movement: Movement::Grant });
     }
     (out.earned, out.granted) = (granted, granted);

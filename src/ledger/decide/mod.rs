@@ -9,6 +9,7 @@ mod bounds;
 mod cells;
 mod holds;
 mod lots;
+mod money;
 mod operator;
 mod partner;
 mod profile;
@@ -49,7 +50,7 @@ pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Conte
 /// Decides what the partner may ask for.
 fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out: &mut Decision) {
     match (&command.kind, known) {
-        (CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Load(_) | CommandKind::Link(Linking { links: true, .. }), None)
+        (CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Load(_) | CommandKind::TopUp(_) | CommandKind::Link(Linking { links: true, .. }), None)
             // Without an id nobody in particular is meant, which only a quote does: an account without history.
             if context.program.accounts == AccountPolicy::Enrolled && !command.account_id.is_empty() =>
         {
@@ -58,7 +59,9 @@ fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out:
         (CommandKind::Link(linking), None) if !linking.links => {
             out.outcome = Outcome::Refused(Refusal::IdentifierUnknown);
         }
-        (CommandKind::Reverse(_) | CommandKind::Unburn(_), None) => out.outcome = Outcome::Refused(Refusal::OriginalUnknown),
+        (CommandKind::Reverse(_) | CommandKind::Unburn(_) | CommandKind::Refund(_), None) => {
+            out.outcome = Outcome::Refused(Refusal::OriginalUnknown);
+        }
         (CommandKind::Capture(_) | CommandKind::Void(_), None) => {
             out.outcome = Outcome::Refused(Refusal::AuthorizationUnknown);
         }
@@ -89,6 +92,8 @@ fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out:
                 CommandKind::Capture(capture) => note(holds::capture(account, command, capture, context, out), out),
                 CommandKind::Void(of) => note(holds::void(account, command, of, context, out), out),
                 CommandKind::Unburn(unburn) => unburn::decide(account, unburn, context, out),
+                CommandKind::TopUp(asked) => note(money::top_up(account, command, asked, context, out), out),
+                CommandKind::Refund(asked) => note(money::refund(account, asked, context, out), out),
                 CommandKind::Load(loading) => lots::load(account, loading, context, out),
                 CommandKind::Link(linking) => profile::link(account, linking, context, out),
                 CommandKind::Enrol(enrolment) => profile::enrol(account, enrolment, context, out),
@@ -109,9 +114,9 @@ fn note(decided: Result<(), Refusal>, out: &mut Decision) {
 
 /// A refusal changes nothing; that a redemption or an authorization was refused is counted.
 fn refuse(known: Option<&Account>, command: &Command, context: &Context<'_>, out: &mut Decision) {
-    let (outcome, program, wallet) = (out.outcome, out.program, out.wallet);
+    let (outcome, program, wallet, refundable) = (out.outcome, out.program, out.wallet, out.refundable);
     out.clear();
-    (out.outcome, out.program, out.wallet) = (outcome, program, wallet);
+    (out.outcome, out.program, out.wallet, out.refundable) = (outcome, program, wallet, refundable);
     out.account_known = known.is_some();
     out.balance_after = known.map_or(0, |account| account.balance(wallet, context.posted_at));
     if matches!(command.kind, CommandKind::Redeem(_) | CommandKind::Authorize(_)) && known.is_some() {

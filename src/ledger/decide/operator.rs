@@ -121,9 +121,11 @@ fn adjust(
     if units > 0 {
         let (program, today) = (context.program, context.program.zone.day(context.posted_at));
         let terms = program.earn.terms.lot(&program.zone, wallet, command.partner, today);
-        let terms = LotKey { funding_rate_bps: program.funding_rate_bps(command.partner), ..terms };
+        let terms = LotKey { funding_rate_bps: program.funding_rate_bps(command.partner, wallet), ..terms };
         // An operator's word is not pending; a stated end is not put off.
         let key = match expires_at {
+            // Money has no end, whoever grants it.
+            _ if program.money(wallet).is_some() => program.money_lot(wallet, command.partner),
             None => LotKey { available_from_minute: 0, ..terms },
             Some(expires_at) => LotKey { available_from_minute: 0, is_extended: false, expires_at, ..terms },
         };

@@ -17,6 +17,7 @@ pub(super) fn refuses(kind: &CommandKind, partner: SymbolId, context: &Context<'
         kind,
         CommandKind::Reverse(_)
             | CommandKind::Unburn(_)
+            | CommandKind::Refund(_)
             | CommandKind::Void(_)
             | CommandKind::Operate(_)
             | CommandKind::Expire
@@ -52,6 +53,11 @@ fn judge(kind: &CommandKind, partner: &Partner, context: &Context<'_>) -> Result
         CommandKind::Capture(capture) => {
             permitted(partner.may_burn(capture.of.wallet, day(context.posted_at)), Refusal::BurnNotPermitted)
         }
+        CommandKind::TopUp(asked) => {
+            let has_place = asked.store == SymbolId::EMPTY || partner.has_place(asked.store, asked.terminal);
+            permitted(has_place, Refusal::StoreUnknown)?;
+            permitted(partner.may_earn(asked.wallet, day(context.posted_at)), Refusal::EarnNotPermitted)
+        }
         // Nobody owes what another says.
         CommandKind::Load(loading) => {
             let is_own = loading.lots.iter().all(|(key, _)| key.issuer == partner.symbol);
@@ -59,6 +65,7 @@ fn judge(kind: &CommandKind, partner: &Partner, context: &Context<'_>) -> Result
         }
         CommandKind::Reverse(_)
         | CommandKind::Unburn(_)
+        | CommandKind::Refund(_)
         | CommandKind::Enrol(_)
         | CommandKind::Link(_)
         | CommandKind::Operate(_)

@@ -24,6 +24,7 @@ pub use windows::{CalendarWindow, Periods, Run};
 
 use super::decision::CellUse;
 use super::draws::around;
+use super::money::{FACE_VALUE_BPS, MoneyTerms};
 use super::types::{CellId, Day, ProgramVersion, SymbolId, TimestampNs, Units, WalletId};
 use super::zone::Zone;
 use crate::limits::UNITS_MAX;
@@ -95,6 +96,8 @@ pub struct Wallet {
     pub scale: u8,
     /// A command that would lift an account's balance above this is refused. At most [`crate::limits::UNITS_MAX`].
     pub balance_max: Units,
+    /// Set where the wallet holds money, in minor units of the currency: what may be paid in.
+    pub money: Option<MoneyTerms>,
 }
 
 /// `units` for every `per_minor` minor units of eligible amount, times the line's multiplier, rounded once.
@@ -397,11 +400,24 @@ impl Program {
         in_force.map(move |budget| (budget, budget.cell(posted)))
     }
 
-    /// What a partner pays per unit that it issues now, in basis points of a minor unit.
+    /// What a partner pays per unit of a wallet that it issues now, in basis points of a minor unit: of money its face
+    /// value.
     #[must_use]
-    pub fn funding_rate_bps(&self, partner: SymbolId) -> u32 {
+    pub fn funding_rate_bps(&self, partner: SymbolId, wallet: WalletId) -> u32 {
+        self.rate_bps(partner, wallet, |partner| partner.funding_rate_bps)
+    }
+
+    /// What a partner receives per unit of a wallet that it takes now, in basis points of a minor unit: of money its face
+    /// value.
+    #[must_use]
+    pub fn redemption_rate_bps(&self, partner: SymbolId, wallet: WalletId) -> u32 {
+        self.rate_bps(partner, wallet, |partner| partner.redemption_rate_bps)
+    }
+
+    fn rate_bps(&self, partner: SymbolId, wallet: WalletId, of_points: impl Fn(&Partner) -> u32) -> u32 {
         let found = self.partners.as_deref().and_then(|partners| partners.find(partner));
-        found.map_or(0, |partner| partner.funding_rate_bps)
+        let is_money = || self.money(wallet).is_some();
+        found.map_or(0, |partner| if is_money() { FACE_VALUE_BPS } else { of_points(partner) })
     }
 
     /// Whether a cell is of a cap that holds what goes beyond it.

@@ -9,6 +9,7 @@ mod cells;
 mod conditions;
 mod expectations;
 mod held;
+mod money;
 mod overlaps;
 mod partners;
 mod rule_caps;
@@ -37,6 +38,7 @@ pub(super) fn check_entries(file: &ProgramFile, problems: &mut Problems<'_>) {
     check_small_caps(file, problems);
     rule_caps::check(file, problems);
     cells::check(file, problems);
+    money::check(file, problems);
     partners::check(file, problems);
 }
 

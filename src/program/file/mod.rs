@@ -5,6 +5,7 @@
 
 mod expect;
 mod experiments;
+mod money;
 mod partners;
 mod rewards;
 mod rules;
@@ -18,6 +19,7 @@ use super::suggest::nearest;
 use super::table::{At, TableReader};
 use super::timezone;
 use super::words::Words;
+use crate::ledger::money::MoneyTerms;
 use crate::ledger::program::{
     AccountPolicy, Attribute, CalendarWindow, CapMeasure, CapSubject, Expiry, MetricMeasure, Over, RoundedPer,
     Rounding, WhenReturned, WhenSpent,
@@ -89,6 +91,8 @@ pub(super) struct WalletEntry {
     pub(super) name: At<String>,
     pub(super) scale: i64,
     pub(super) balance_max: i64,
+    /// Set where it holds money.
+    pub(super) money: Option<MoneyTerms>,
 }
 
 /// `[earn]`.
@@ -437,8 +441,9 @@ fn read_wallet(mut entry: TableReader<'_, '_>, names: &mut Names) -> Option<Wall
     }
     let scale = entry.integer("scale", 0..=i64::from(limits::WALLET_SCALE_MAX)).map_or(0, At::into_inner);
     let balance_max = entry.integer("balance_max", 1..=limits::UNITS_MAX).map_or(limits::UNITS_MAX, At::into_inner);
+    let money = money::read_money(&mut entry, balance_max);
     entry.finish();
-    Some(WalletEntry { name: name?, scale, balance_max })
+    Some(WalletEntry { name: name?, scale, balance_max, money })
 }
 
 fn read_earn(mut section: TableReader<'_, '_>, wallet_names: &Names) -> Option<EarnSection> {

@@ -4,6 +4,7 @@ mod broken;
 mod broken_caps;
 mod broken_language;
 mod language;
+mod money;
 mod partners;
 mod properties;
 mod references;

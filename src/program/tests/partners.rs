@@ -75,7 +75,10 @@ fn a_coalition_is_good_and_the_preview_tells_of_it() {
     }
     let partners = compiled.partners.as_deref().unwrap();
     let north = partners.iter().find(|partner| partner.name == "North").unwrap();
-    assert_eq!((partners.find(north.symbol), compiled.funding_rate_bps(north.symbol)), (Some(north), 5_000));
+    assert_eq!(
+        (partners.find(north.symbol), compiled.funding_rate_bps(north.symbol, compiled.earn.wallet)),
+        (Some(north), 5_000)
+    );
 }
 
 #[test]

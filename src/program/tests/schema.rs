@@ -25,6 +25,11 @@ name = "points"
 scale = 0
 balance_max = 1_000
 
+[[wallets]]
+name = "cash"
+kind = "money"
+top_up_min = 5
+
 [earn]
 wallet = "points"
 units = 1
@@ -158,6 +163,8 @@ fn of_number(place: &str, n: i64) -> Option<(&'static str, String)> {
         "/redemption/extend_days" => by("extend_days = 7"),
         "/wallets/scale" => by("scale = 0"),
         "/wallets/balance_max" => by("balance_max = 1_000"),
+        "/wallets/top_up_min" => by("top_up_min = 5"),
+        "/wallets/top_up_max" => ("top_up_min = 5", format!("top_up_max = {n}")),
         "/earn/units" => ("wallet = \"points\"\nunits = 1", format!("wallet = \"points\"\nunits = {n}")),
         "/earn/per_minor" => by("per_minor = 1_000_000"),
         "/earn/pending_days" => {
@@ -331,7 +338,7 @@ fn the_schema_and_the_reader_take_the_same_numbers_and_lengths() {
         }
         seen.insert(place);
     }
-    assert!(seen.len() >= 39, "{}", seen.len());
+    assert!(seen.len() >= 41, "{}", seen.len());
     for (place, least, most) in &texts {
         let (least, most) = (least.unwrap_or(0), most.unwrap_or_else(|| panic!("{place}")));
         for (length, expected) in [(least - 1, false), (least, true), (most, true), (most + 1, false)] {
@@ -348,7 +355,7 @@ fn the_schema_and_the_reader_take_the_same_names_words_and_counts() {
     let sides = Sides::new();
     let name = |length: usize| ("name = \"cap\"", format!("name = \"{}\"", "n".repeat(length)));
     let wallets = |count: usize| {
-        let more = (1..count).map(|n| format!("[[wallets]]\nname = \"w{n}\"\n")).collect::<String>();
+        let more = (2..count).map(|n| format!("[[wallets]]\nname = \"w{n}\"\n")).collect::<String>();
         ("[earn]", format!("{more}[earn]"))
     };
     let many = |count: usize, section: &str, keys: &str| {
@@ -390,6 +397,8 @@ fn the_schema_and_the_reader_take_the_same_names_words_and_counts() {
         (("name = \"cap\"", "name = \"Cap\"".to_owned()), false),
         (wallets(32), true),
         (wallets(33), false),
+        (("kind = \"money\"", "kind = \"gold\"".to_owned()), false),
+        (("kind = \"money\"\ntop_up_min = 5", "kind = \"points\"".to_owned()), true),
         (metrics(16), true),
         (metrics(17), false),
         (experiments(16), true),

@@ -57,6 +57,10 @@ pub enum Sentence {
     Reversed,
     /// What was burned came back, or a part of it.
     Unburned,
+    /// Money was paid in.
+    ToppedUp,
+    /// Money that was paid in went back to where it came from.
+    Refunded,
     /// What was held was released.
     Released,
     /// What was held was rejected.
@@ -88,7 +92,7 @@ pub enum Sentence {
 /// A sentence: its key in the file, the places that it may have, and the built-in text.
 struct Row(Sentence, &'static str, &'static [&'static str], &'static str);
 
-const ROWS: [Row; 31] = [
+const ROWS: [Row; 33] = [
     Row(
         Sentence::Earned,
         "earned",
@@ -151,6 +155,18 @@ const ROWS: [Row; 31] = [
         "unburned",
         &["points", "wallet", "original"],
         "{points} {wallet} that {original} had spent came back.",
+    ),
+    Row(
+        Sentence::ToppedUp,
+        "topped_up",
+        &["points", "wallet", "source"],
+        "{points} {wallet} were paid in by {source}.",
+    ),
+    Row(
+        Sentence::Refunded,
+        "refunded",
+        &["points", "wallet", "original", "source"],
+        "{points} {wallet} of the top-up {original} went back to {source}.",
     ),
     Row(
         Sentence::Released,

@@ -300,6 +300,8 @@ pub fn event_time(command: &Command, posted_at: TimestampNs) -> TimestampNs {
         | CommandKind::Authorize(_)
         | CommandKind::Capture(_)
         | CommandKind::Void(_)
+        | CommandKind::TopUp(_)
+        | CommandKind::Refund(_)
         | CommandKind::Expire => posted_at,
     }
 }
