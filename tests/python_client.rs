@@ -1,5 +1,6 @@
 //! A client that shares no code with the server: Python, grpcio, and stubs generated from the published contract. It
-//! tells a till's story, loads a quarter of grocery baskets and compares every account, and runs the README's example.
+//! tells a till's story and a day in a department store, loads a quarter of grocery baskets and compares every account, and
+//! runs the README's example.
 //!
 //! What must stay true: what the README shows is what is run, but for the address.
 #![cfg(all(feature = "server", feature = "rocksdb"))]
@@ -108,6 +109,19 @@ async fn the_example_in_the_readme_runs() {
     let told = run(&site, &mut python.command(&script)).await;
     assert_eq!(told, "5 granted, balance 5\n", "a croissant of 2.80 counts double");
     assert_eq!(server.terminate().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_day_in_a_department_store_goes_as_the_story_says() {
+    let page = fs::read_to_string(repository().join("docs/store-day.md")).expect("the story can be read");
+    let site = Site::new().with_program(only_block(&page, "toml"));
+    let python = Python::prepare(&site).await;
+    let server = site.start().await;
+    let mut day = python.command(&repository().join("tests/python/store_day.py"));
+    let told = run(&site, day.arg(server.address().to_string())).await;
+    assert_eq!(told, only_block(&page, "text"));
+    assert_eq!(server.terminate().await.code, Some(0));
+    verify_directory(site.data());
 }
 
 /// The one fenced block of a language in a text.

@@ -84,8 +84,8 @@ mod tests {
     #[test]
     fn what_was_burned_last_comes_back_first() {
         let burned = [(lot(1), 5), (lot(2), 3), (lot(3), 4)];
-        type Row = (i64, i64, &'static [(i64, i64)]);
-        let rows: [Row; 6] = [
+        type Row<'a> = (Units, Units, &'a [(i64, Units)]);
+        let rows: [Row<'_>; 6] = [
             (0, 12, &[(3, 4), (2, 3), (1, 5)]),
             (0, 4, &[(3, 4)]),
             (0, 1, &[(3, 1)]),

@@ -81,7 +81,7 @@ impl History {
         self.ledger.accrue(request).await.unwrap().into_inner().decision.unwrap()
     }
 
-    /// A shirt and two of silk, a payment that broke off, a purchase that is held for review, and a card.
+    /// A shirt and two of silk, a payment that broke off, one at once, a purchase that is held for review, and a card.
     async fn make(&mut self) {
         let two = wire::Line { quantity: 2, ..line("silk", 9_000) };
         let sale = self.buy("sale-17", vec![line("cotton", 3_000), two]).await;
@@ -93,6 +93,13 @@ impl History {
             ..<_>::default()
         };
         self.ledger.authorize(payment).await.unwrap();
+        let redemption = wire::RedeemRequest {
+            transaction_id: "redemption-21".to_owned(),
+            account_id: "member-7".to_owned(),
+            points: 15,
+            ..<_>::default()
+        };
+        self.ledger.redeem(redemption).await.unwrap();
         let held = self.buy("sale-19", vec![line("cotton", 1_000)]).await;
         assert_eq!(held.held_for_review.unwrap().cap, "large-days");
         let card = wire::LinkIdentifierRequest {
@@ -104,7 +111,7 @@ impl History {
         self.account.link_identifier(card).await.unwrap();
     }
 
-    /// Points that die in a second.
+    /// Points that die soon.
     async fn give_old_points(&mut self) {
         let soon = Timestamp { seconds: now_seconds() + 2, nanos: 0 };
         let opening = wire::LoadOpeningBalanceRequest {
@@ -132,14 +139,14 @@ fn every_question_of_the_documentation_is_answered_by_its_command() {
         history.make().await;
         history
     });
-    let expected: [&[&str]; 12] = [
+    let expected: [&[&str]; 13] = [
         &[
-            "310 points, of which 280 can be spent now",
+            "295 points, of which 265 can be spent now",
             "10 held for review",
             "20 set aside for payments",
             "lot of 280 by",
         ],
-        &["310 points, of which 280 can be spent now"],
+        &["295 points, of which 265 can be spent now"],
         &[
             "accrual  sale-17  300 points granted",
             "authorization  payment-18  20 points set aside",
@@ -150,6 +157,7 @@ fn every_question_of_the_documentation_is_answered_by_its_command() {
         &["line 2: 2 × silk-1 for 9,000", "same lots: ", "payment-18"],
         &["135 points taken"],
         &["20 points given back"],
+        &["15 points given back"],
         &["sale-19", "held by large-days"],
         &["10 points released"],
         &["33 points brought back"],
