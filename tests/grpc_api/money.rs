@@ -1,6 +1,7 @@
 //! Stored value through the wire: what is told of what is paid in, spent and given back, and that nothing goes back twice
 //! however many ask.
 
+use tallystick::config::Config;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
 use tallystick::service::wire::operator_service_client::OperatorServiceClient;
 use tallystick::service::wire::{self, RefusalCode, TransactionKind};
