@@ -1,6 +1,7 @@
 //! Stored value through the wire: what is told of what is paid in, spent and given back, and that nothing goes back twice
 //! however many ask.
 
+use tallystick::config::Config;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
 use tallystick::service::wire::operator_service_client::OperatorServiceClient;
 use tallystick::service::wire::{self, RefusalCode, TransactionKind};
@@ -124,7 +125,7 @@ async fn what_was_paid_in_and_went_back_is_told_and_outlives_a_restart() {
     cafe.top_up(top_up("t1", 2_000)).await;
     cafe.refund("r1", "t1", 500).await;
     cafe.refund("r2", "t1", 0).await;
-    let mut cafe = Cafe(cafe.0.reopen(config()).await);
+    let mut cafe = Cafe(cafe.0.reopen(Config { program: Some(program_file(&program())), ..config() }).await);
     let paid = cafe.transaction("t1").await;
     assert_eq!(
         (paid.kind(), paid.top_up_amount_minor, &*paid.top_up_source),
