@@ -44,7 +44,13 @@ impl Judge<'_> {
     }
 
     /// The burn that a reversal gives back is there, and so much of it was left as the reversal says.
-    pub(super) fn check_burn(&self, view: &RecordView<'_>, entry: &Entry, unburn: &Unburn, place: Place) -> Result<(), Finding> {
+    pub(super) fn check_burn(
+        &self,
+        view: &RecordView<'_>,
+        entry: &Entry,
+        unburn: &Unburn,
+        place: Place,
+    ) -> Result<(), Finding> {
         let fail = |sentence: String| Err(place.finding(FindingClass::Reversal, sentence));
         let position = unburn.original_position;
         let original = self.original(view, entry, position, place)?;
@@ -64,7 +70,13 @@ impl Judge<'_> {
     }
 
     /// The top-up that a refund gives back is there, and so much of it is left.
-    pub(super) fn check_refund(&self, view: &RecordView<'_>, entry: &Entry, stated: &Refund, place: Place) -> Result<(), Finding> {
+    pub(super) fn check_refund(
+        &self,
+        view: &RecordView<'_>,
+        entry: &Entry,
+        stated: &Refund,
+        place: Place,
+    ) -> Result<(), Finding> {
         let fail = |sentence: String| Err(place.finding(FindingClass::Reversal, sentence));
         let position = stated.original_position;
         let original = self.original(view, entry, position, place)?;
