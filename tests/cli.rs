@@ -48,7 +48,7 @@ fn loaded_server(folder: &Path) -> Server {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 51] = [
+    let commands: [&[&str]; 52] = [
         &[],
         &["serve"],
         &["demo"],
@@ -71,6 +71,7 @@ fn every_command_explains_itself() {
         &["desk", "statement"],
         &["desk", "transaction"],
         &["desk", "redeem"],
+        &["desk", "top-up"],
         &["desk", "authorize"],
         &["desk", "capture"],
         &["desk", "void"],

@@ -182,6 +182,10 @@ mod tests {
             (47, "RETURN_TOO_LARGE"),
             (48, "RETURN_HELD"),
             (49, "RETURN_LIMIT_REACHED"),
+            (60, "TOP_UP_TOO_SMALL"),
+            (61, "TOP_UP_TOO_LARGE"),
+            (62, "WALLET_NOT_MONEY"),
+            (63, "REFUND_TOO_LARGE"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");

@@ -125,5 +125,5 @@ fn a_refund_of_what_had_gone_back_already_is_found() {
     forge.write(&store);
     let found = first_finding(&store, "a part is passed over");
     assert_eq!((found.position, found.class), (position, FindingClass::Once), "{found}");
-    assert!(found.sentence.contains("of the reversals of the same original"), "{}", found.sentence);
+    assert!(found.sentence.contains("of the reversals of the same transaction"), "{}", found.sentence);
 }

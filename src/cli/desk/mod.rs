@@ -8,7 +8,7 @@ mod reads;
 
 use clap::Subcommand;
 
-use self::moves::{AuthorizeArgs, CaptureArgs, RedeemArgs, ReverseArgs, VoidArgs};
+use self::moves::{AuthorizeArgs, CaptureArgs, RedeemArgs, ReverseArgs, TopUpArgs, VoidArgs};
 use self::reads::{BalanceArgs, StatementArgs, TransactionArgs};
 use super::error::CliError;
 use super::output::Output;
@@ -31,6 +31,8 @@ enum DeskWhat {
     Transaction(TransactionArgs),
     /// Burn points
     Redeem(RedeemArgs),
+    /// Take money in, to a wallet that holds money
+    TopUp(TopUpArgs),
     /// Set points aside for a payment that follows
     Authorize(AuthorizeArgs),
     /// Burn points that were set aside
@@ -72,6 +74,7 @@ pub fn run(args: DeskArgs, out: &Output) -> Result<(), CliError> {
         DeskWhat::Statement(args) => reads::statement(&args, out),
         DeskWhat::Transaction(args) => reads::transaction(&args, out),
         DeskWhat::Redeem(args) => moves::redeem(args, out),
+        DeskWhat::TopUp(args) => moves::top_up(args, out),
         DeskWhat::Authorize(args) => moves::authorize(args, out),
         DeskWhat::Capture(args) => moves::capture(args, out),
         DeskWhat::Void(args) => moves::void(args, out),

@@ -6,7 +6,7 @@ use crate::cli::decision::{answered, decide, derived_id};
 use crate::cli::error::CliError;
 use crate::cli::output::Output;
 use crate::service::wire::{
-    AuthorizeRequest, CaptureRequest, RedeemRequest, ReturnedLine, ReverseRequest, VoidRequest,
+    AuthorizeRequest, CaptureRequest, RedeemRequest, ReturnedLine, ReverseRequest, TopUpRequest, VoidRequest,
 };
 
 /// What every command that moves points has.
@@ -41,6 +41,26 @@ struct SpendArgs {
 pub(super) struct RedeemArgs {
     #[command(flatten)]
     spend: SpendArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TopUpArgs {
+    #[command(flatten)]
+    who: WhoArgs,
+    /// How much, in minor units (cents)
+    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    amount: i64,
+    /// What names the payment that the money came from, such as a reference of the payment provider; never a card number
+    #[arg(long, value_name = "REFERENCE")]
+    source: String,
+    /// The wallet, one of money
+    #[arg(long, value_name = "NAME")]
+    wallet: String,
+    /// The id of this command; the same id takes effect once
+    #[arg(long, value_name = "ID")]
+    transaction_id: String,
+    #[command(flatten)]
+    send: SendArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -91,7 +111,7 @@ pub(super) struct ReverseArgs {
     /// Only for so many minor units (cents), of a line that was bought without a quantity: 3=199
     #[arg(long = "line-amount", value_name = "LINE=AMOUNT", value_parser = parse_line, requires = "transaction_id")]
     line_amounts: Vec<(i32, i64)>,
-    /// Only so many points, of a redemption or a capture
+    /// Only so many points, of a redemption, a capture or a top-up
     #[arg(
         long,
         value_name = "N",
@@ -134,6 +154,27 @@ pub(super) fn redeem(args: RedeemArgs, out: &Output) -> Result<(), CliError> {
     decide(&send.server, "the redemption", out, async move |server| {
         let answer = server.connect().await?.ledger.redeem(call(request)).await;
         answered(&server, "the redemption", answer.map(|answer| answer.into_inner().decision))
+    })
+}
+
+/// Takes money in.
+pub(super) fn top_up(args: TopUpArgs, out: &Output) -> Result<(), CliError> {
+    let TopUpArgs { who, amount, source, wallet, transaction_id, send } = args;
+    let (account_id, account_identifier) = who.to_wire();
+    let posting_time = send.posting_time.map(to_wire);
+    let request = TopUpRequest {
+        transaction_id,
+        account_id,
+        account_identifier,
+        wallet,
+        amount_minor: amount,
+        source,
+        posting_time,
+        ..TopUpRequest::default()
+    };
+    decide(&send.server, "the top-up", out, async move |server| {
+        let answer = server.connect().await?.ledger.top_up(call(request)).await;
+        answered(&server, "the top-up", answer.map(|answer| answer.into_inner().decision))
     })
 }
 
