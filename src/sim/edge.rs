@@ -384,7 +384,9 @@ fn compare(machine: &Machine, request: &Request, entry: Entry, position: Positio
     let account_id = request.action.account().cloned().unwrap_or_else(|| entry.command.account_id.as_str().into());
     let asked = command_of(machine, request, account_id, kind);
     let difference = match &request.action {
-        Action::Reverse { original, lines, units } if entry.command.kind.continues().is_some() => {
+        Action::Reverse { original, lines, units }
+            if matches!(entry.command.kind, CommandKind::Reverse(_) | CommandKind::Unburn(_)) =>
+        {
             let (lines, units) = (&*lines_of(lines), *units);
             let asked = AskedReversal { original_transaction_id: original, lines, units };
             asked.first_difference(&entry.command.kind).map(str::to_owned)

@@ -144,7 +144,7 @@ fn every_question_of_the_documentation_is_answered_by_its_command() {
             "295 points, of which 265 can be spent now",
             "10 held for review",
             "20 set aside for payments",
-            "lot of 280 by",
+            "lot of 265 by",
         ],
         &["295 points, of which 265 can be spent now"],
         &[
