@@ -28,7 +28,7 @@ fn a_seed_shows_the_same_again() {
 #[test]
 fn what_the_simulation_is_meant_to_reach_is_reached() {
     let mut reached = std::collections::BTreeMap::new();
-    for seed in 1..=60 {
+    for seed in 1..=100 {
         let report = run(seed, &SimOptions::default()).unwrap_or_else(|failure| panic!("{failure}"));
         for (what, count) in report.reached {
             *reached.entry(what).or_insert(0) += count;

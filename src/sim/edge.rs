@@ -259,7 +259,7 @@ impl Edge {
     fn step(&mut self, machine: &mut Machine, number: u64, call: &mut Call) -> Result<Next, Trouble> {
         match std::mem::replace(&mut call.stage, Stage::Begin) {
             Stage::Begin if call.request.named_by.is_some() && call.named.is_none() => resolve(machine, number, call),
-            Stage::Begin if call.stamp >= machine.publish_gate => {
+            Stage::Begin if !machine.may_stamp(call.stamp) => {
                 self.at_gate.push(number);
                 Ok(Next::Waits)
             }

@@ -332,7 +332,6 @@ impl Machine {
     /// The claims of the command, when the queue is full.
     pub fn submit_command(&mut self, shard: ShardId, job: Box<CommandJob>) -> Result<(), ClaimedIds> {
         let call = job.ticket;
-        self.latest_stamp = self.latest_stamp.max(job.stamp.0);
         let worker = worker_of(shard, self.stations.len());
         let waiting = self.stations[worker].jobs.iter().map(|(_, job)| job.weight()).sum::<usize>();
         if waiting > 0
@@ -549,6 +548,13 @@ impl Machine {
     #[must_use]
     pub fn is_publishing(&self) -> bool {
         self.publishing.is_some() || self.freezing.is_some() || self.is_proposing
+    }
+
+    /// Announces the stamp of a command, and looks whether the gate lets it pass, as `Engine::may_stamp` does: a change that
+    /// begins while the command waits for a claim lies behind it.
+    pub fn may_stamp(&mut self, stamp: i64) -> bool {
+        self.latest_stamp = self.latest_stamp.max(stamp);
+        stamp < self.publish_gate
     }
 
     /// Shuts the gate and journals a freeze or a thaw, as `Engine::change_freezes` does. False when it does not fit; then
