@@ -44,7 +44,6 @@ pub mod patience;
 mod program;
 pub mod raw;
 mod read;
-mod refund;
 mod related;
 mod reverse;
 mod round;

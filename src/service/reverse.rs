@@ -15,6 +15,7 @@ use super::status::Failure;
 use super::{Edge, Patience, wire};
 use crate::ids::IdKey;
 use crate::journal::record::Entry;
+use crate::journal::refunded;
 use crate::journal::returned::{self, Undone};
 use crate::journal::unburned::unburned;
 use crate::journal::walk::Located;
@@ -33,13 +34,16 @@ enum Reversible {
     Accrual,
     /// What a redemption or a capture burned.
     Burn,
+    /// Money that was paid in.
+    TopUp,
 }
 
 impl Reversible {
     /// `None` for what cannot be reversed.
     fn of(entry: &Entry) -> Option<Self> {
         let burns = || (!entry.burned().is_empty()).then_some(Self::Burn);
-        entry.granted().map(|_| Self::Accrual).or_else(burns)
+        let is_paid_in = || entry.top_up().map(|_| Self::TopUp);
+        entry.granted().map(|_| Self::Accrual).or_else(burns).or_else(is_paid_in)
     }
 }
 
@@ -126,13 +130,10 @@ impl Edge {
         if !self.may_reach(&caller.principal, &located) {
             return Ok(Started::Answered(self.refused(Refusal::OriginalUnknown, None)));
         }
-        if located.entry().is_some_and(|entry| entry.top_up().is_some()) {
-            return self.start_refund(caller, request, (stamp, own, own_key), located, patience).await;
-        }
         let Some((entry, reversible)) = located.entry().and_then(|entry| Some((entry, Reversible::of(entry)?))) else {
             return Ok(Started::Answered(self.refused(Refusal::NotReversible, None)));
         };
-        let original_version = (reversible == Reversible::Accrual).then_some(entry.decision.program);
+        let original_version = (reversible != Reversible::Burn).then_some(entry.decision.program);
         let account_id = self.account_id_of(&located, entry).await?;
         let partner = &*caller.principal.partner;
         let subject_key = self.engine.hasher.reversal(partner, &request.original_transaction_id);
@@ -140,6 +141,7 @@ impl Edge {
         let kind = match reversible {
             Reversible::Accrual => self.reversal(located, subject_key, &request).await?,
             Reversible::Burn => self.unburn(located, subject_key, &request).await?,
+            Reversible::TopUp => self.refund(located, subject_key, &request).await?,
         };
         let kind = match kind {
             Ok(kind) => kind,
@@ -202,6 +204,29 @@ impl Edge {
             .ok_or_else(|| Failure::internal(format_args!("the record at position {position} burned nothing")))?;
         Ok(left.map(CommandKind::Unburn).map_err(|refusal| match refusal {
             Refusal::ReturnTooLarge => self.not_returned(refusal, "points"),
+            _ => self.refused(refusal, None),
+        }))
+    }
+
+    /// The command that gives back what is asked for of a top-up that is claimed, or why that cannot go back.
+    async fn refund(
+        &self,
+        original: Located,
+        subject: IdKey,
+        request: &wire::ReverseRequest,
+    ) -> Result<Result<CommandKind, Box<wire::Decision>>, Failure> {
+        if !request.lines.is_empty() {
+            return Ok(Err(self.not_returned(Refusal::LineUnknown, "lines[0].line_index")));
+        }
+        let last = self.engine.shared.ids.lookup(subject)?.map(|entry| entry.position);
+        let asked = (request.points != 0).then_some(request.points);
+        let position = original.position;
+        let left = self
+            .blocking(move |engine| refunded::refund(&*engine.journal, &engine.dictionary, &original, last, asked))
+            .await?
+            .ok_or_else(|| Failure::internal(format_args!("the record at position {position} took no money in")))?;
+        Ok(left.map(|refund| CommandKind::Refund(Box::new(refund))).map_err(|refusal| match refusal {
+            Refusal::RefundTooLarge => self.not_returned(refusal, "points"),
             _ => self.refused(refusal, None),
         }))
     }
