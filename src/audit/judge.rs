@@ -20,7 +20,7 @@ use crate::journal::returned::undone;
 use crate::journal::unburned::unburned;
 use crate::journal::walk::Located;
 use crate::ledger::ENGINE_VERSION;
-use crate::ledger::command::{AuthorizationOf, Basket, Command, CommandKind, Reversal, Unburn};
+use crate::ledger::command::{AskedReversal, AuthorizationOf, Basket, Command, CommandKind, Reversal, Unburn};
 use crate::ledger::decision::{CellUse, Decision};
 use crate::ledger::draws::{self, Draw};
 use crate::ledger::freeze::FreezeChange;
@@ -369,7 +369,13 @@ impl<'a> Judge<'a> {
             return fail("the reversal that it goes on after does not lie between its burn and itself".to_owned());
         }
         let located = Located { position, shard: view.shard, seq: Seq(0), record: Record::Entry(original) };
-        match unburned(self.journal, &self.world.dictionary, &located, earlier, unburn.asked_units()) {
+        let asked = AskedReversal {
+            original_transaction_id: &unburn.original_transaction_id,
+            lines: &[],
+            units: unburn.asked_units(),
+            quantity: unburn.asked_quantity(),
+        };
+        match unburned(self.journal, &self.world.dictionary, &located, earlier, &asked) {
             Ok(Some(Ok(left))) if left == *unburn => Ok(()),
             Err(error) => fail(format!("what came back of the burn at position {position} before: {error}")),
             _ => fail(format!("what it gives back is not what the record at position {position} burned")),

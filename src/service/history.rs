@@ -231,11 +231,16 @@ fn transaction(engine: &Engine, account_id: &str, located: &Located) -> Result<w
         CommandKind::Unburn(unburn) => {
             transaction.kind = wire::TransactionKind::Reversal.into();
             transaction.original_transaction_id = unburn.original_transaction_id.to_string();
+            transaction.reward_quantity = unburn.reward.as_ref().map_or(0, |back| back.quantity);
             add_earlier(engine, &mut transaction, unburn.earlier.map(|(earlier, _)| earlier))?;
         }
         CommandKind::Redeem(redemption) => {
             transaction.kind = wire::TransactionKind::Redemption.into();
             transaction.redemption_points = redemption.units;
+            if let Some(asked) = redemption.reward {
+                transaction.reward = text(engine, asked.reward);
+                transaction.reward_quantity = asked.quantity;
+            }
             transaction.redemption_rate_bps = i64::from(entry.decision.effects.redemption_rate_bps);
             transaction.burned_shares = burned_shares(engine, &entry.decision);
             add_returned(engine, located, entry, &mut transaction)?;

@@ -182,6 +182,11 @@ mod tests {
             (47, "RETURN_TOO_LARGE"),
             (48, "RETURN_HELD"),
             (49, "RETURN_LIMIT_REACHED"),
+            (50, "REWARD_UNKNOWN"),
+            (51, "REWARD_OUT_OF_STOCK"),
+            (52, "REWARD_TIER_REQUIRED"),
+            (53, "REWARD_NOT_OFFERED"),
+            (54, "REWARD_PRICE_DIFFERS"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");

@@ -49,7 +49,7 @@ pub(super) fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
         }),
         Action::Redeem { wallet, units, .. } => {
             let wallet = WalletId(u8::try_from(*wallet).expect("a simulation has few wallets"));
-            CommandKind::Redeem(Redemption { wallet, units: *units })
+            CommandKind::Redeem(Redemption { wallet, units: *units, reward: None })
         }
         Action::Act { kind, happened_at, channel, .. } => CommandKind::Act(Activity {
             kind: intern(machine, kind),

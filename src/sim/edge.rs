@@ -381,7 +381,7 @@ fn compare(machine: &Machine, request: &Request, entry: Entry, position: Positio
     let difference = match &request.action {
         Action::Reverse { original, lines, units } if entry.command.kind.continues().is_some() => {
             let (lines, units) = (&*lines_of(lines), *units);
-            let asked = AskedReversal { original_transaction_id: original, lines, units };
+            let asked = AskedReversal { original_transaction_id: original, lines, units, quantity: None };
             asked.first_difference(&entry.command.kind).map(str::to_owned)
         }
         _ => entry.command.first_difference(&asked),

@@ -2,6 +2,7 @@
 //!
 //! What must stay true: nothing is decided here that the service decides otherwise; a refusal changes nothing.
 
+use super::asked::lines_of;
 use super::edge::read_record;
 use super::facts::Action;
 use super::machine::{Machine, Trouble};
@@ -9,7 +10,7 @@ use crate::ids::IdKey;
 use crate::journal::returned::undone;
 use crate::journal::unburned::unburned;
 use crate::journal::walk::Located;
-use crate::ledger::command::{Command, CommandKind};
+use crate::ledger::command::{AskedReversal, Command, CommandKind};
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::Seq;
 
@@ -31,12 +32,18 @@ pub(super) fn undo(
     let (shard, record) = read_record(machine, position)?;
     let original = Located { position, shard, seq: Seq(0), record };
     match &mut command.kind {
-        CommandKind::Unburn(_) if !lines.is_empty() => return Ok(Err(Refusal::LineUnknown)),
         CommandKind::Unburn(unburn) => {
-            let left = unburned(&*machine.journal, &machine.dictionary, &original, last, *units);
+            let lines = &*lines_of(lines);
+            let asked = AskedReversal {
+                original_transaction_id: &unburn.original_transaction_id,
+                lines,
+                units: *units,
+                quantity: None,
+            };
+            let left = unburned(&*machine.journal, &machine.dictionary, &original, last, &asked);
             match left.map_err(|error| machine.judge(&error))? {
                 Some(Ok(left)) => *unburn = left,
-                Some(Err(refusal)) => return Ok(Err(refusal)),
+                Some(Err((refusal, _))) => return Ok(Err(refusal)),
                 None => return Err(Trouble::Broken(format!("the record at {position} burned something"))),
             }
         }

@@ -10,6 +10,7 @@ pub mod gated;
 pub mod holds;
 pub mod programs;
 pub mod reversals;
+pub mod rewards;
 pub mod rig;
 
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -45,7 +45,7 @@ impl Page {
 }
 
 /// All pages, in the order of their numbers.
-pub const PAGES: [Page; 63] = [
+pub const PAGES: [Page; 68] = [
     page(1, "ACCOUNT_UNKNOWN", include_str!("../../../docs/errors/0001-account-unknown.md")),
     page(2, "TRANSACTION_ID_REUSED", include_str!("../../../docs/errors/0002-transaction-id-reused.md")),
     page(3, "RECEIPT_ALREADY_EARNED", include_str!("../../../docs/errors/0003-receipt-already-earned.md")),
@@ -89,6 +89,11 @@ pub const PAGES: [Page; 63] = [
     page(47, "RETURN_TOO_LARGE", include_str!("../../../docs/errors/0047-return-too-large.md")),
     page(48, "RETURN_HELD", include_str!("../../../docs/errors/0048-return-held.md")),
     page(49, "RETURN_LIMIT_REACHED", include_str!("../../../docs/errors/0049-return-limit-reached.md")),
+    page(50, "REWARD_UNKNOWN", include_str!("../../../docs/errors/0050-reward-unknown.md")),
+    page(51, "REWARD_OUT_OF_STOCK", include_str!("../../../docs/errors/0051-reward-out-of-stock.md")),
+    page(52, "REWARD_TIER_REQUIRED", include_str!("../../../docs/errors/0052-reward-tier-required.md")),
+    page(53, "REWARD_NOT_OFFERED", include_str!("../../../docs/errors/0053-reward-not-offered.md")),
+    page(54, "REWARD_PRICE_DIFFERS", include_str!("../../../docs/errors/0054-reward-price-differs.md")),
     page(1001, "INVALID_REQUEST", include_str!("../../../docs/errors/1001-invalid-request.md")),
     page(1002, "CREDENTIAL_INVALID", include_str!("../../../docs/errors/1002-credential-invalid.md")),
     page(1003, "NOT_PERMITTED", include_str!("../../../docs/errors/1003-not-permitted.md")),
