@@ -56,6 +56,10 @@ pub const PROGRAM_CAPS_MAX: usize = 64;
 pub const PROGRAM_METRICS_MAX: usize = 16;
 /// Budgets of one programme.
 pub const PROGRAM_BUDGETS_MAX: usize = 64;
+/// Rewards of a programme's catalogue.
+pub const PROGRAM_REWARDS_MAX: usize = 512;
+/// How many of a reward one redemption takes.
+pub const REWARD_QUANTITY_MAX: i64 = 1_000_000;
 /// Warning levels of one budget.
 pub const BUDGET_WARNINGS_MAX: usize = 8;
 /// Partners of one programme.

@@ -202,7 +202,11 @@ impl Visit<'_> {
 
     /// Pays so much from it.
     fn pays(self, units: Units) -> String {
-        self.shop.run(self.member, self.at, CommandKind::Redeem(Redemption { wallet: WalletId(1), units }))
+        self.shop.run(
+            self.member,
+            self.at,
+            CommandKind::Redeem(Redemption { wallet: WalletId(1), units, reward: None }),
+        )
     }
 
     /// Gets so much of what was loaded back, of which that is all.

@@ -165,6 +165,11 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         Refusal::NameLimitReached,
         Refusal::AccountLimitReached,
         Refusal::ReturnLimitReached,
+        Refusal::RewardUnknown,
+        Refusal::RewardOutOfStock,
+        Refusal::RewardTierRequired,
+        Refusal::RewardNotOffered,
+        Refusal::RewardPriceDiffers,
     ];
     for refusal in Refusal::ALL.into_iter().filter(|refusal| !elsewhere.contains(refusal)) {
         assert!(reached.contains_key(refusal.sentence()), "{refusal:?} is missing from {reached:?}");

@@ -23,7 +23,7 @@ use crate::journal::returned::undone;
 use crate::journal::unburned::unburned;
 use crate::journal::walk::Located;
 use crate::ledger::ENGINE_VERSION;
-use crate::ledger::command::{AuthorizationOf, Basket, Command, CommandKind, Reversal, Unburn};
+use crate::ledger::command::{AskedReversal, AuthorizationOf, Basket, Command, CommandKind, Reversal, Unburn};
 use crate::ledger::decision::{CellUse, Decision};
 use crate::ledger::draws::{self, Draw};
 use crate::ledger::freeze::FreezeChange;

@@ -9,11 +9,11 @@ use super::walk::{Located, record_at};
 use super::{Journal, JournalError};
 use crate::codec::DecodeError;
 use crate::journal::record::Entry;
-use crate::ledger::command::{CommandKind, Unburn};
-use crate::ledger::decision::Refusal;
+use crate::ledger::command::{AskedReversal, CommandKind, RewardsBack, Unburn};
+use crate::ledger::decision::{CellUse, Refusal};
 use crate::ledger::types::{Position, Units};
 
-/// What a reversal of so many burned units gives back, or of whatever is left. `last` is where the last reversal of the same
+/// What a reversal of burned units gives back: so many, so many rewards, or whatever is left. `last` is where the last reversal of the same
 /// burn lies. `None` when the original burned nothing.
 ///
 /// # Errors
@@ -23,8 +23,8 @@ pub fn unburned(
     dictionary: &Dictionary,
     original: &Located,
     last: Option<Position>,
-    asked: Option<Units>,
-) -> Result<Option<Result<Unburn, Refusal>>, JournalError> {
+    asked: &AskedReversal<'_>,
+) -> Result<Option<Result<Unburn, Unreturned>>, JournalError> {
     let Some(entry) = original.entry() else { return Ok(None) };
     let burned = entry.burned();
     let all: Units = burned.iter().map(|(_, units)| *units).sum();
@@ -43,22 +43,57 @@ pub fn unburned(
     };
     let returned = earlier.map_or(0, |(_, returned)| returned);
     let left = all - returned;
-    let units = asked.unwrap_or(left);
-    if left == 0 {
-        return Ok(Some(Err(Refusal::AlreadyReversed)));
-    }
-    if units > left {
-        return Ok(Some(Err(Refusal::ReturnTooLarge)));
-    }
+    let (units, reward) = match measured(entry, all, left, asked) {
+        Ok(measured) => measured,
+        Err(unreturned) => return Ok(Some(Err(unreturned))),
+    };
     Ok(Some(Ok(Unburn {
         original_transaction_id: entry.command.transaction_id.as_str().into(),
         original_position: original.position,
         earlier,
         lots: Unburn::piece(&burned, returned, units),
         redemption_rate_bps: entry.decision.effects.redemption_rate_bps,
-        is_rest: asked.is_none(),
+        reward,
+        is_rest: asked.units.is_none() && asked.quantity.is_none(),
         is_last: units == left,
     })))
+}
+
+/// Why a burn does not come back as is asked: the refusal, and the field at fault.
+pub type Unreturned = (Refusal, Option<&'static str>);
+
+/// The units that come back of a burn of which so many are left, and the rewards with them. What was burned for rewards
+/// comes back with whole ones.
+fn measured(
+    entry: &Entry,
+    all: Units,
+    left: Units,
+    asked: &AskedReversal<'_>,
+) -> Result<(Units, Option<RewardsBack>), Unreturned> {
+    if !asked.lines.is_empty() {
+        return Err((Refusal::LineUnknown, Some("lines[0].line_index")));
+    }
+    let reward = match &entry.command.kind {
+        CommandKind::Redeem(redemption) => redemption.reward,
+        _ => None,
+    };
+    let (wrong, field) = match reward {
+        Some(_) => (asked.units.map(|_| "points"), "quantity"),
+        None => (asked.quantity.map(|_| "quantity"), "points"),
+    };
+    if let Some(wrong) = wrong {
+        return Err((Refusal::LineUnknown, Some(wrong)));
+    }
+    if left == 0 {
+        return Err((Refusal::AlreadyReversed, None));
+    }
+    let price = reward.map_or(1, |reward| all / reward.quantity.max(1)).max(1);
+    let count = reward.map_or(asked.units, |_| asked.quantity).unwrap_or(left / price);
+    if count > left / price {
+        return Err((Refusal::ReturnTooLarge, Some(field)));
+    }
+    let cells = || entry.decision.cells.iter().map(|taken| CellUse { used: count, ..*taken }).collect();
+    Ok((count * price, reward.map(|_| RewardsBack { quantity: count, cells: cells() })))
 }
 
 /// The reversal that a record holds, if it gave something of this burn back.

@@ -6,7 +6,7 @@ use std::mem::discriminant;
 use super::decision::{CellUse, CounterChange, LotKey};
 use super::money::{Refund, TopUp};
 use super::operator::{Operation, OperatorOrder};
-pub use super::unburn::Unburn;
+pub use super::unburn::{RewardsBack, Unburn};
 
 use super::types::{
     Day, IdentifierKey, Item, ItemId, MemberKey, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, Units,
@@ -112,6 +112,19 @@ pub struct Redemption {
     pub wallet: WalletId,
     /// 1 to [`crate::limits::UNITS_MAX`].
     pub units: Units,
+    /// The reward that they are for, if they are for one.
+    pub reward: Option<RewardAsked>,
+}
+
+/// A reward that is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RewardAsked {
+    /// Its name.
+    pub reward: SymbolId,
+    /// How many. 1 to [`crate::limits::REWARD_QUANTITY_MAX`].
+    pub quantity: i64,
+    /// The caller stated the units; else they follow from the programme.
+    pub states_units: bool,
 }
 
 /// A request to set units of a wallet aside, in the order in which they would be burned.
@@ -283,6 +296,7 @@ impl CommandKind {
     pub fn returns_to(&self) -> &[CellUse] {
         match self {
             Self::Reverse(reversal) => &reversal.original.cells,
+            Self::Unburn(unburn) => unburn.reward.as_ref().map_or(&[], |reward| &reward.cells),
             Self::Operate(operation) => match &operation.order {
                 OperatorOrder::Reject(original) => &original.granted.cells,
                 OperatorOrder::Release(_) | OperatorOrder::Restore(_) | OperatorOrder::Adjust(_) => &[],
@@ -313,9 +327,7 @@ impl Command {
                 ("original_transaction_id", ours.original_transaction_id == theirs.original_transaction_id),
                 ("lines", ours.asked_lines().eq(theirs.asked_lines())),
             ]),
-            (CommandKind::Redeem(ours), CommandKind::Redeem(theirs)) => {
-                first_of([("wallet", ours.wallet == theirs.wallet), ("points", ours.units == theirs.units)])
-            }
+            (CommandKind::Redeem(ours), CommandKind::Redeem(theirs)) => ours.first_difference(theirs),
             (CommandKind::Act(ours), CommandKind::Act(theirs)) => first_of([
                 ("activity.kind", ours.kind == theirs.kind),
                 ("activity.activity_time", ours.happened_at == theirs.happened_at),
@@ -349,6 +361,7 @@ impl Command {
             (CommandKind::Unburn(ours), CommandKind::Unburn(theirs)) => first_of([
                 ("original_transaction_id", ours.original_transaction_id == theirs.original_transaction_id),
                 ("points", ours.asked_units() == theirs.asked_units()),
+                ("quantity", ours.asked_quantity() == theirs.asked_quantity()),
             ]),
             (CommandKind::TopUp(ours), CommandKind::TopUp(theirs)) => first_of([
                 ("wallet", ours.wallet == theirs.wallet),
@@ -378,6 +391,23 @@ impl CommandKind {
     }
 }
 
+impl Redemption {
+    /// What a reward costs is the programme's word, unless the caller states it.
+    fn first_difference(&self, other: &Self) -> Option<String> {
+        let (Some(ours), Some(theirs)) = (self.reward, other.reward) else {
+            let has_reward = self.reward.is_some() == other.reward.is_some();
+            let same = [("wallet", self.wallet == other.wallet), ("points", self.units == other.units)];
+            return first_of([("reward", has_reward)]).or_else(|| first_of(same));
+        };
+        let has_same_units = !ours.states_units || self.units == other.units;
+        first_of([
+            ("reward", ours.reward == theirs.reward),
+            ("quantity", ours.quantity == theirs.quantity),
+            ("points", ours.states_units == theirs.states_units && has_same_units),
+        ])
+    }
+}
+
 impl Reversal {
     /// Whether nothing is left of the accrual afterwards.
     #[must_use]
@@ -401,27 +431,33 @@ pub struct AskedReversal<'a> {
     pub lines: &'a [ReturnedLine],
     /// Units of a burn that come back.
     pub units: Option<Units>,
+    /// Rewards that come back.
+    pub quantity: Option<i64>,
 }
 
 impl AskedReversal<'_> {
     /// The first field, as the wire names it, in which this differs from a command with the same transaction id.
     #[must_use]
     pub fn first_difference(&self, stored: &CommandKind) -> Option<&'static str> {
-        let (original, has_same_lines, units) = match stored {
+        let (original, has_same_lines, (units, quantity)) = match stored {
             CommandKind::Reverse(stored) => {
                 let has_same_lines = stored.asked_lines().eq(self.lines.iter().copied());
-                (&stored.original_transaction_id, has_same_lines, None)
+                (&stored.original_transaction_id, has_same_lines, (None, None))
             }
             CommandKind::Unburn(stored) => {
-                (&stored.original_transaction_id, self.lines.is_empty(), stored.asked_units())
+                let measures = (stored.asked_units(), stored.asked_quantity());
+                (&stored.original_transaction_id, self.lines.is_empty(), measures)
             }
-            CommandKind::Refund(stored) => (&stored.original_transaction_id, self.lines.is_empty(), stored.asked()),
+            CommandKind::Refund(stored) => {
+                (&stored.original_transaction_id, self.lines.is_empty(), (stored.asked(), None))
+            }
             _ => return Some("command"),
         };
         let fields = [
             ("original_transaction_id", **original == *self.original_transaction_id),
             ("lines", has_same_lines),
             ("points", units == self.units),
+            ("quantity", quantity == self.quantity),
         ];
         fields.into_iter().find(|(_, is_same)| !is_same).map(|(field, _)| field)
     }

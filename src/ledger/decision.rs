@@ -93,6 +93,16 @@ pub enum Refusal {
     ReturnHeld = 48,
     /// The original has come back in as many parts as there can be; only the whole rest still can.
     ReturnLimitReached = 49,
+    /// The programme has no reward of this name.
+    RewardUnknown = 50,
+    /// Fewer of the reward are left than are asked for.
+    RewardOutOfStock = 51,
+    /// The account does not have the level that the reward asks for.
+    RewardTierRequired = 52,
+    /// The reward cannot be had today.
+    RewardNotOffered = 53,
+    /// The reward costs another number of units than is stated.
+    RewardPriceDiffers = 54,
     /// Less is paid in than the wallet takes at once.
     TopUpTooSmall = 60,
     /// More is paid in than the wallet takes at once.
@@ -116,7 +126,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 48] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -156,6 +166,11 @@ impl Refusal {
         Self::ReturnTooLarge,
         Self::ReturnHeld,
         Self::ReturnLimitReached,
+        Self::RewardUnknown,
+        Self::RewardOutOfStock,
+        Self::RewardTierRequired,
+        Self::RewardNotOffered,
+        Self::RewardPriceDiffers,
         Self::TopUpTooSmall,
         Self::TopUpTooLarge,
         Self::WalletNotMoney,
@@ -185,7 +200,8 @@ impl Refusal {
             | Self::AccountLimitReached
             | Self::AccountFrozen
             | Self::TerminalFrozen
-            | Self::CashierFrozen => true,
+            | Self::CashierFrozen
+            | Self::RewardTierRequired => true,
             Self::AccountUnknown
             | Self::TransactionIdReused
             | Self::ReceiptAlreadyEarned
@@ -219,6 +235,10 @@ impl Refusal {
             | Self::ReturnTooLarge
             | Self::ReturnHeld
             | Self::ReturnLimitReached
+            | Self::RewardUnknown
+            | Self::RewardOutOfStock
+            | Self::RewardNotOffered
+            | Self::RewardPriceDiffers
             | Self::TopUpTooSmall
             | Self::TopUpTooLarge
             | Self::WalletNotMoney
@@ -242,14 +262,19 @@ impl Refusal {
             | Self::PartnerUnknown
             | Self::BurnNotPermitted
             | Self::AuthorizationUnknown
-            | Self::ReturnHeld => RetryAdvice::SameId,
+            | Self::ReturnHeld
+            | Self::RewardUnknown
+            | Self::RewardOutOfStock
+            | Self::RewardNotOffered
+            | Self::RewardPriceDiffers => RetryAdvice::SameId,
             Self::TransactionIdReused
             | Self::BalanceLimitExceeded
             | Self::InsufficientBalance
             | Self::AccountLimitReached
             | Self::AccountFrozen
             | Self::TerminalFrozen
-            | Self::CashierFrozen => RetryAdvice::NewId,
+            | Self::CashierFrozen
+            | Self::RewardTierRequired => RetryAdvice::NewId,
             Self::ReceiptAlreadyEarned
             | Self::ReceiptTooOld
             | Self::AlreadyReversed
@@ -318,6 +343,11 @@ impl Refusal {
             | Self::ReturnTooLarge
             | Self::ReturnHeld
             | Self::ReturnLimitReached
+            | Self::RewardUnknown
+            | Self::RewardOutOfStock
+            | Self::RewardTierRequired
+            | Self::RewardNotOffered
+            | Self::RewardPriceDiffers
             | Self::TopUpTooSmall
             | Self::TopUpTooLarge
             | Self::WalletNotMoney
@@ -376,6 +406,11 @@ impl Refusal {
             Self::ReturnLimitReached => {
                 "The original came back in as many parts as it can: only the whole rest is left to return."
             }
+            Self::RewardUnknown => "There is no such reward in the programme.",
+            Self::RewardOutOfStock => "There are not so many of the reward left.",
+            Self::RewardTierRequired => "The account has not reached the level that the reward asks for.",
+            Self::RewardNotOffered => "The reward is not offered today.",
+            Self::RewardPriceDiffers => "The reward costs another number of points.",
             Self::TopUpTooSmall => "Less is paid in than the wallet takes at once.",
             Self::TopUpTooLarge => "More is paid in than the wallet takes at once.",
             Self::WalletNotMoney => "The wallet is none of money: nothing can be paid in.",

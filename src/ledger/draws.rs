@@ -27,7 +27,12 @@ pub struct Draw {
 /// Whether a command can draw on cells under this programme at all.
 #[must_use]
 pub fn may_draw(program: &Program, command: &Command) -> bool {
-    matches!(command.kind, CommandKind::Accrue(_) | CommandKind::Act(_)) && program.has_cells
+    let draws = match &command.kind {
+        CommandKind::Accrue(_) | CommandKind::Act(_) => true,
+        CommandKind::Redeem(redemption) => redemption.reward.is_some(),
+        _ => false,
+    };
+    draws && program.has_cells
 }
 
 /// Lists the cells that a command may draw on, each once. A reversal gives back to those of its original instead.
@@ -39,6 +44,13 @@ pub fn list(program: &Program, command: &Command, posted_at: TimestampNs, out: &
     let (basket, happened_at, trigger) = match &command.kind {
         CommandKind::Accrue(basket) => (Some(basket), basket.receipt_at, Trigger::Basket),
         CommandKind::Act(activity) => (None, activity.happened_at, Trigger::Activity(activity.kind)),
+        CommandKind::Redeem(redemption) => {
+            let reward = redemption.reward.and_then(|asked| program.reward(asked.reward));
+            if let Some((reward, stock)) = reward.and_then(|reward| Some((reward, reward.stock?))) {
+                list_around(reward.cell(), EVER, stock, program, posted_at, out);
+            }
+            return;
+        }
         _ => return,
     };
     // What an activity earns is no rule's.

@@ -210,6 +210,7 @@ mod tests {
             caps: vec![],
             metrics: vec![],
             budgets: vec![],
+            rewards: vec![],
             partners: None,
             has_cells: false,
             accounts: AccountPolicy::Implicit,

@@ -3,7 +3,7 @@
 //! What must stay true: a request states all that it gives back, lot by lot, and what had come back before; so it can be
 //! decided, and decided again, without the record of the burn.
 
-use super::decision::LotKey;
+use super::decision::{CellUse, LotKey};
 use super::types::{Position, Units};
 
 /// A request to give back units that an earlier redemption or capture burned, all of them or some, with what that did as
@@ -21,10 +21,21 @@ pub struct Unburn {
     pub lots: Vec<(LotKey, Units)>,
     /// What the partner was paid for each unit when it was burned, in basis points of a minor unit.
     pub redemption_rate_bps: u32,
+    /// The rewards that come back with them, where they were burned for some.
+    pub reward: Option<RewardsBack>,
     /// The caller named no units: whatever was left comes back.
     pub is_rest: bool,
     /// Nothing is left afterwards.
     pub is_last: bool,
+}
+
+/// Rewards that come back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RewardsBack {
+    /// How many, more than 0.
+    pub quantity: i64,
+    /// What of the stock's cell that is; nothing where there are as many as are wanted.
+    pub cells: Vec<CellUse>,
 }
 
 impl Unburn {
@@ -40,10 +51,16 @@ impl Unburn {
         self.earlier.map_or(0, |(_, returned)| returned).saturating_add(self.units())
     }
 
-    /// What comes back, as the caller asks for it: nothing for whatever is left.
+    /// The units that come back, as the caller asks for them: nothing for whatever is left, and for rewards.
     #[must_use]
     pub fn asked_units(&self) -> Option<Units> {
-        (!self.is_rest).then(|| self.units())
+        (!self.is_rest && self.reward.is_none()).then(|| self.units())
+    }
+
+    /// The rewards that come back, as the caller asks for them: nothing for whatever is left.
+    #[must_use]
+    pub fn asked_quantity(&self) -> Option<i64> {
+        self.reward.as_ref().filter(|_| !self.is_rest).map(|reward| reward.quantity)
     }
 
     /// So many units of what was burned, from its end, behind those that have come back: so that pieces that return

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::file::{
     BonusEntry, BudgetEntry, CapEntry, EarnSection, EffectEntry, ExperimentEntry, PartnerEntry, ProgramFile,
-    RightEntry, RuleEntry, StoreEntry, TiersSection, TriggerEntry, WhenEntry,
+    RewardEntry, RightEntry, RuleEntry, StoreEntry, TiersSection, TriggerEntry, WhenEntry,
 };
 use super::problem::Finding;
 use super::symbols::{Symbols, SymbolsFull};
@@ -15,8 +15,8 @@ use super::table::At;
 use super::timezone;
 use crate::ledger::program::{
     Attribute, AttributeEntry, Bonus, Budget, Cap, CappedRule, Conditions, Earn, Experiment, LineEffect, LineRule,
-    LineTable, Metric, OwnAverage, Partner, PartnerStore, PartnerTable, Program, Right, RuleIndex, Run, Stacking,
-    Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
+    LineTable, Metric, OwnAverage, Partner, PartnerStore, PartnerTable, Program, Reward, Right, RuleIndex, Run,
+    Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
 };
 use crate::ledger::types::{Day, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
@@ -82,6 +82,7 @@ pub(super) fn build(
         caps: caps.collect(),
         metrics: metrics.collect(),
         budgets: file.budgets.iter().map(budget).collect(),
+        rewards: file.rewards.iter().map(|reward| build_reward(file, earn, reward, symbol)).collect(),
         partners: build_partners(file, symbol),
         has_cells: false,
         accounts: header.accounts,
@@ -117,6 +118,7 @@ fn intern_all<'f>(
     mentioned.extend(file.caps_of_rules().map(|(_, cap)| &cap.name));
     mentioned.extend(file.metrics.iter().map(|metric| &metric.name));
     mentioned.extend(file.budgets.iter().map(|budget| &budget.name));
+    mentioned.extend(file.rewards.iter().map(|reward| &reward.name));
     mentioned.extend(file.budgets.iter().filter_map(|budget| budget.partner.as_ref()));
     mentioned.extend(file.partners.iter().flat_map(PartnerEntry::names));
     mentioned.sort_by_key(|text| text.span().start);
@@ -130,16 +132,21 @@ fn intern_all<'f>(
     Ok(numbers)
 }
 
+/// The wallet of a name that was checked.
+fn wallet_id(file: &ProgramFile, name: &str) -> WalletId {
+    let wallet = file.wallets.iter().position(|wallet| wallet.name.get_ref() == name);
+    WalletId(wallet.and_then(|index| u8::try_from(index).ok()).expect("the wallet was checked"))
+}
+
 /// The partners that the file declares.
 fn build_partners(file: &ProgramFile, symbol: impl Fn(&At<String>) -> SymbolId) -> Option<Box<PartnerTable>> {
     if file.partners.is_empty() {
         return None;
     }
     let right = |right: &RightEntry| {
-        let wallet = file.wallets.iter().position(|wallet| wallet.name.get_ref() == right.wallet.get_ref());
-        let wallet = wallet.and_then(|index| u8::try_from(index).ok()).expect("the wallet was checked");
+        let wallet = wallet_id(file, right.wallet.get_ref());
         let day = |day: &Option<At<Day>>| day.as_ref().map(|day| *day.get_ref());
-        Right { wallet: WalletId(wallet), from: day(&right.from), until: day(&right.until) }
+        Right { wallet, from: day(&right.from), until: day(&right.until) }
     };
     let store = |store: &StoreEntry| PartnerStore {
         store: symbol(&store.name),
@@ -171,10 +178,9 @@ fn build_cap(cap: &CapEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> Cap {
 }
 
 fn build_earn(file: &ProgramFile, earn: &EarnSection) -> Earn {
-    let wallet = file.wallets.iter().position(|wallet| wallet.name.get_ref() == earn.wallet.get_ref());
-    let wallet = wallet.and_then(|index| u8::try_from(index).ok()).expect("the wallet was checked");
+    let wallet = wallet_id(file, earn.wallet.get_ref());
     Earn {
-        wallet: WalletId(wallet),
+        wallet,
         units: *earn.units.get_ref(),
         per_minor: *earn.per_minor.get_ref(),
         rounding: earn.rounding,
@@ -294,6 +300,30 @@ fn build_bonus(bonus: &BonusEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> 
         units: *bonus.units.get_ref(),
         limit: bonus.limit,
         places: bonus.places,
+    }
+}
+
+fn build_reward(
+    file: &ProgramFile,
+    earn: &EarnSection,
+    reward: &RewardEntry,
+    symbol: impl Fn(&At<String>) -> SymbolId,
+) -> Reward {
+    let wallet = reward.wallet.as_ref().unwrap_or(&earn.wallet).get_ref();
+    let levels = file.tiers.as_ref().map_or(&[][..], |tiers| &tiers.levels);
+    let level = reward.tier.as_ref().map_or(0, |tier| {
+        let place = levels.iter().position(|level| level.name.get_ref() == tier.get_ref());
+        place.expect("the level was checked") + 1
+    });
+    Reward {
+        name: reward.name.get_ref().clone(),
+        symbol: symbol(&reward.name),
+        wallet: wallet_id(file, wallet),
+        price: *reward.price.get_ref(),
+        stock: reward.stock,
+        level: u8::try_from(level).expect("a ladder has few levels"),
+        from: reward.from,
+        until: reward.until,
     }
 }
 

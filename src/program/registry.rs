@@ -225,7 +225,7 @@ fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
     program.caps.iter().map(of_cap).chain(caps_of_rules(program)).chain(metrics).chain(limited)
 }
 
-/// What the cells of a programme count: budgets, the places of bonuses, and caps that accounts share.
+/// What the cells of a programme count: budgets, the places of bonuses, the stock of rewards, and caps that accounts share.
 fn cells(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
     let (whole, ever) = (CapSubject::Programme, CalendarWindow::Lifetime);
     let budget = move |budget: &Budget| (Counted::Budget(budget.partner), whole, budget.run.window);
@@ -234,7 +234,9 @@ fn cells(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
     let places = places.map(move |bonus| (bonus.name.as_str(), (Counted::Places, whole, ever)));
     let shared = program.caps.iter().filter(|cap| cap.subject.is_shared());
     let shared_of_rules = caps_of_rules(program).filter(|(_, (_, subject, _))| subject.is_shared());
-    budgets.chain(places).chain(shared.map(of_cap)).chain(shared_of_rules)
+    let stocks = program.rewards.iter().filter(|reward| reward.stock.is_some());
+    let stocks = stocks.map(move |reward| (reward.name.as_str(), (Counted::Stock, whole, ever)));
+    budgets.chain(places).chain(stocks).chain(shared.map(of_cap)).chain(shared_of_rules)
 }
 
 /// What the caps of rules count: a rule's share, whichever rule of the version it is.
@@ -271,6 +273,7 @@ enum Counted {
     /// Of all partners, or of one.
     Budget(Option<SymbolId>),
     Places,
+    Stock,
     RuleUnits,
     RuleBaskets,
     RuleAmount,

@@ -152,6 +152,9 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
     if let Some(refusal) = decision.refusal() {
         let mut refusal = refusal_of(refusal, judged.place.is_some());
         refusal.retry_delay = refusal.retry_delay.or_else(|| wait_for_receipt(judged));
+        if decision.refusal() == Some(Refusal::RewardTierRequired) {
+            refusal.required_tier = required_tier(judged);
+        }
         answer.refusal = Some(refusal);
         return answer;
     }
@@ -471,7 +474,16 @@ pub(super) fn refusal_of(refusal: Refusal, journaled: bool) -> wire::Refusal {
         },
         field: String::new(),
         field_violations: Vec::new(),
+        required_tier: String::new(),
     }
+}
+
+/// The level that the reward of a refused redemption asks for.
+fn required_tier(judged: &Judged<'_>) -> String {
+    let CommandKind::Redeem(redemption) = judged.kind else { return String::new() };
+    let asked = redemption.reward.zip(judged.program);
+    let level = asked.and_then(|(asked, program)| program.tiers.as_ref()?.at(program.reward(asked.reward)?.level));
+    level.map_or_else(String::new, |level| level.name.clone())
 }
 
 /// How long what comes from the future has to wait until it is not refused for that.

@@ -69,6 +69,11 @@ pub(super) fn check_reversal(request: &wire::ReverseRequest, rules: Rules<'_>) -
     }
     check_returned(&mut fields, &request.lines);
     fields.number(Path::Field("points"), request.points, 0, limits::UNITS_MAX);
+    fields.number(Path::Field("quantity"), request.quantity, 0, limits::REWARD_QUANTITY_MAX);
+    if request.quantity != 0 && (request.points != 0 || !request.lines.is_empty()) {
+        let sentence = "It must be 0 beside lines or points: a transaction comes back by one measure.";
+        fields.wrong(Path::Field("quantity"), sentence);
+    }
     if request.points != 0 && !request.lines.is_empty() {
         fields.wrong(Path::Field("points"), "It must be 0 beside lines: a transaction comes back by one or the other.");
     }

@@ -286,12 +286,17 @@ pub(super) fn transaction(
         CommandKind::Unburn(unburn) => {
             transaction.kind = wire::TransactionKind::Reversal.into();
             transaction.original_transaction_id = unburn.original_transaction_id.to_string();
+            transaction.reward_quantity = unburn.reward.as_ref().map_or(0, |back| back.quantity);
             let earlier = unburn.earlier.map(|(earlier, _)| earlier);
             transaction.earlier_reversal_transaction_id = earlier_id(engine, earlier)?;
         }
         CommandKind::Redeem(redemption) => {
             transaction.kind = wire::TransactionKind::Redemption.into();
             transaction.redemption_points = redemption.units;
+            if let Some(asked) = redemption.reward {
+                transaction.reward = text(engine, asked.reward);
+                transaction.reward_quantity = asked.quantity;
+            }
             transaction.redemption_rate_bps = i64::from(entry.decision.effects.redemption_rate_bps);
             transaction.burned_shares = burned_shares(engine, &entry.decision);
             add_returned(engine, located, entry, &mut transaction)?;

@@ -31,8 +31,15 @@ pub(super) fn check(order: &Order, rules: Rules<'_>) -> Result<Stated, Failure> 
     let mut event_at = None;
     match order {
         Order::Redeem(request) => {
-            fields.number(Path::Field("points"), request.points, 1, limits::UNITS_MAX);
+            let is_for_reward = !request.reward.is_empty();
+            fields.number(Path::Field("points"), request.points, i64::from(!is_for_reward), limits::UNITS_MAX);
             fields.text(Path::Field("member_id"), &request.member_id, 0, limits::MEMBER_ID_BYTES_MAX);
+            fields.text(Path::Field("reward"), &request.reward, 0, limits::SYMBOL_BYTES_MAX);
+            let quantity_max = if is_for_reward { limits::REWARD_QUANTITY_MAX } else { 0 };
+            fields.number(Path::Field("quantity"), request.quantity, 0, quantity_max);
+            if is_for_reward && !request.wallet.is_empty() {
+                fields.wrong(Path::Field("wallet"), "It must be empty beside a reward, which has its wallet.");
+            }
         }
         Order::Authorize(request) => {
             fields.number(Path::Field("points"), request.points, 1, limits::UNITS_MAX);

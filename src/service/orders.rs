@@ -15,11 +15,15 @@ use super::order_fields::{self, Stated};
 use super::status::Failure;
 use super::{Edge, Patience, batch, identifiers, wire};
 use crate::journal::dictionary::DictionaryFull;
-use crate::ledger::command::{Activity, Command, CommandKind, Enrolment, Linking, Loading, Redemption, SettingAside};
+use crate::ledger::command::{
+    Activity, Command, CommandKind, Enrolment, Linking, Loading, Redemption, RewardAsked, SettingAside,
+};
 use crate::ledger::decision::{LotKey, Refusal};
 use crate::ledger::money::TopUp;
+use crate::ledger::program::Reward;
 use crate::ledger::state::account_hash;
 use crate::ledger::types::{MonthDay, Position, SymbolId, TimestampNs, WalletId};
+use crate::limits;
 use crate::recovery::ids_of;
 use crate::shard::job::CommandJob;
 
@@ -178,6 +182,9 @@ impl Edge {
         if must_exist && self.view(&command.account_id, patience).await?.is_none() {
             return Ok(Started::Answered(self.refused(Refusal::AccountUnknown, Some(&command))));
         }
+        if self.is_unknown_reward(&command.kind, stamp) {
+            return Ok(Started::Answered(self.refused(Refusal::RewardUnknown, Some(&command))));
+        }
         let subject = match ids.subject == ids.transaction {
             true => None,
             false => match self.claim(ids.subject, patience).await? {
@@ -204,9 +211,10 @@ impl Edge {
         stamp: TimestampNs,
     ) -> Result<Result<CommandKind, DictionaryFull>, Failure> {
         let kind = match order {
+            Order::Redeem(request) if !request.reward.is_empty() => Ok(self.reward(request, stamp)),
             Order::Redeem(request) => {
                 let wallet = self.wallet(&request.wallet, stamp)?;
-                Ok(CommandKind::Redeem(Redemption { wallet, units: request.points }))
+                Ok(CommandKind::Redeem(Redemption { wallet, units: request.points, reward: None }))
             }
             Order::Authorize(request) => {
                 let wallet = self.wallet(&request.wallet, stamp)?;
@@ -246,6 +254,32 @@ impl Edge {
             Order::Unlink(request) => self.linking(false, request.identifier.as_ref(), order.account_id()),
         };
         Ok(kind)
+    }
+
+    /// A redemption for a reward, at the price of the programme that is going to judge unless it is stated. What the
+    /// programme does not have costs nothing, and is refused once it is known that the id is not used.
+    fn reward(&self, request: &wire::RedeemRequest, stamp: TimestampNs) -> CommandKind {
+        let name = self.engine.dictionary.find(&request.reward).unwrap_or(SymbolId::EMPTY);
+        let (quantity, states_units) = (request.quantity.max(1), request.points > 0);
+        let found = self.reward_of(name, stamp);
+        let cost = found.as_ref().map_or(0, |reward| reward.cost(quantity).unwrap_or(limits::UNITS_MAX));
+        CommandKind::Redeem(Redemption {
+            wallet: found.map_or(WalletId(0), |reward| reward.wallet),
+            units: if states_units { request.points } else { cost },
+            reward: Some(RewardAsked { reward: name, quantity, states_units }),
+        })
+    }
+
+    fn reward_of(&self, name: SymbolId, stamp: TimestampNs) -> Option<Reward> {
+        self.engine.with_programs(|programs| {
+            let program = programs.in_force(stamp).or_else(|| programs.latest())?;
+            program.reward(name).cloned()
+        })
+    }
+
+    fn is_unknown_reward(&self, kind: &CommandKind, stamp: TimestampNs) -> bool {
+        let CommandKind::Redeem(Redemption { reward: Some(asked), .. }) = kind else { return false };
+        self.reward_of(asked.reward, stamp).is_none()
     }
 
     fn linking(

@@ -170,8 +170,9 @@ impl Edge {
         subject: IdKey,
         request: &wire::ReverseRequest,
     ) -> Result<Result<CommandKind, Box<wire::Decision>>, Failure> {
-        if request.points != 0 {
-            return Ok(Err(self.not_returned(Refusal::LineUnknown, "points")));
+        let measures = [("points", request.points), ("quantity", request.quantity)];
+        if let Some((field, _)) = measures.into_iter().find(|(_, number)| *number != 0) {
+            return Ok(Err(self.not_returned(Refusal::LineUnknown, field)));
         }
         let original_position = original.position;
         Ok(match self.undone(original, subject, request).await? {
@@ -192,20 +193,18 @@ impl Edge {
         subject: IdKey,
         request: &wire::ReverseRequest,
     ) -> Result<Result<CommandKind, Box<wire::Decision>>, Failure> {
-        if !request.lines.is_empty() {
-            return Ok(Err(self.not_returned(Refusal::LineUnknown, "lines[0].line_index")));
-        }
         let last = self.engine.shared.ids.lookup(subject)?.map(|entry| entry.position);
-        let asked = (request.points != 0).then_some(request.points);
+        let asked = request.clone();
         let position = original.position;
         let left = self
-            .blocking(move |engine| unburned(&*engine.journal, &engine.dictionary, &original, last, asked))
+            .blocking(move |engine| {
+                let lines = asked_lines(&asked.lines);
+                unburned(&*engine.journal, &engine.dictionary, &original, last, &asked_of(&asked, &lines))
+            })
             .await?
             .ok_or_else(|| Failure::internal(format_args!("the record at position {position} burned nothing")))?;
-        Ok(left.map(CommandKind::Unburn).map_err(|refusal| match refusal {
-            Refusal::ReturnTooLarge => self.not_returned(refusal, "points"),
-            _ => self.refused(refusal, None),
-        }))
+        let refused = |(refusal, field): (Refusal, Option<&str>)| self.not_returned(refusal, field.unwrap_or_default());
+        Ok(left.map(CommandKind::Unburn).map_err(refused))
     }
 
     /// The command that gives back what is asked for of a top-up that is claimed, or why that cannot go back.
@@ -300,12 +299,19 @@ impl Edge {
 
 /// The field in which a record differs from a reversal that is asked for.
 fn difference_of(located: &Located, request: &wire::ReverseRequest) -> Option<&'static str> {
-    let asked = AskedReversal {
-        original_transaction_id: &request.original_transaction_id,
-        lines: &asked_lines(&request.lines),
-        units: (request.points != 0).then_some(request.points),
-    };
+    let lines = asked_lines(&request.lines);
+    let asked = asked_of(request, &lines);
     located.entry().map_or(Some("command"), |entry| asked.first_difference(&entry.command.kind))
+}
+
+/// What is asked for, with the lines in the order of the basket.
+fn asked_of<'a>(request: &'a wire::ReverseRequest, lines: &'a [ReturnedLine]) -> AskedReversal<'a> {
+    AskedReversal {
+        original_transaction_id: &request.original_transaction_id,
+        lines,
+        units: (request.points != 0).then_some(request.points),
+        quantity: (request.quantity != 0).then_some(request.quantity),
+    }
 }
 
 /// The lines that are asked for, in the order of the basket. They have been checked.

@@ -2,6 +2,7 @@
 //!
 //! What must stay true: nothing is decided here; a field that a client states is passed on as it is.
 
+use super::catalogue::taking;
 use super::facts::{Action, Name, Purchase};
 use super::lots::LotName;
 use super::machine::Machine;
@@ -38,8 +39,8 @@ pub(super) fn lines_of(asked: &[Asked]) -> Vec<ReturnedLine> {
     asked.iter().map(line).collect()
 }
 
-/// What an action asks, as far as the client says it.
-pub(super) fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
+/// What an action asks, as far as the client says it, and what the edge knows at its stamp.
+pub(super) fn kind_of(machine: &Machine, action: &Action, stamp: i64) -> CommandKind {
     match action {
         Action::Accrue { purchase, .. } => CommandKind::Accrue(basket_of(machine, purchase)),
         Action::Reverse { original, lines, .. } => CommandKind::Reverse(Reversal {
@@ -50,8 +51,9 @@ pub(super) fn kind_of(machine: &Machine, action: &Action) -> CommandKind {
         }),
         Action::Redeem { wallet, units, .. } => {
             let wallet = WalletId(u8::try_from(*wallet).expect("a simulation has few wallets"));
-            CommandKind::Redeem(Redemption { wallet, units: *units })
+            CommandKind::Redeem(Redemption { wallet, units: *units, reward: None })
         }
+        Action::Take(wanted) => taking(machine, wanted, stamp),
         Action::Act { kind, happened_at, channel, .. } => CommandKind::Act(Activity {
             kind: intern(machine, kind),
             happened_at: TimestampNs(*happened_at),

@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::catalogue::{Wanted, rewards_of};
 use super::edge::Answer;
 use super::facts::{Action, Name, Posting, Request};
 use super::judge::{Event, judge, judge_activity, judge_most};
 use super::model::{AccountModel, Broken, Model, must, overflows};
 use super::orders::{died, held_by};
 use super::partners::refusal_by_rules;
-use super::returns::{Asked, unreturnable};
+use super::returns::unreturnable;
 use super::unburns::burned_by;
 use crate::ledger::decision::{Decision, Refusal};
 
@@ -41,6 +42,8 @@ pub struct Begun {
     pub deadline_ns: Option<i64>,
     /// The data directory takes its time from the input.
     pub clock_is_input: bool,
+    /// What of the stock that it is about could not be taken when it was decided, if that was seen.
+    pub taken: Option<i64>,
     /// When the latest freeze or thaw took effect that somebody had been told of, or that was in force at the start.
     pub latest_freeze: Option<i64>,
 }
@@ -252,9 +255,9 @@ fn check_refusal(
             Refusal::OriginalUnknown | Refusal::NotReversible | Refusal::AlreadyReversed | Refusal::RefundTooLarge,
             Action::Refund(asked),
         ) => model.may_refuse_refund(&request.partner, asked, refusal, begun.settled),
-        (Refusal::LineUnknown | Refusal::ReturnTooLarge, Action::Reverse { original, lines, units }) => {
+        (Refusal::LineUnknown | Refusal::ReturnTooLarge, Action::Reverse { original, .. }) => {
             let found = model.posted(&request.partner, original);
-            found.is_some_and(|found| is_unreturnable(model, found, (lines, *units), refusal))
+            found.is_some_and(|found| is_unreturnable(model, found, &request.action, refusal))
         }
         (Refusal::ReturnHeld, Action::Reverse { original, lines, .. }) => {
             let key = (request.partner.clone(), original.clone());
@@ -291,6 +294,13 @@ fn check_refusal(
             let when = (begun.settled, posted_at);
             asked.is_some_and(|asked| model.may_refuse_ending(&request.partner, asked, refusal, when))
         }
+        (
+            Refusal::RewardUnknown
+            | Refusal::RewardNotOffered
+            | Refusal::RewardPriceDiffers
+            | Refusal::RewardOutOfStock,
+            Action::Take(wanted),
+        ) => model.may_refuse_reward(wanted, refusal, (begun.stamp, posted_at), begun.taken),
         (Refusal::Overloaded, _) => true,
         (Refusal::DeadlineExpired, _) => begun.deadline_ns.is_some(),
         (Refusal::PostingTimeRegressed, _) => {
@@ -298,7 +308,10 @@ fn check_refusal(
         }
         (
             Refusal::AccountUnknown,
-            Action::Redeem { account, .. } | Action::Adjust { account, .. } | Action::Authorize { account, .. },
+            Action::Redeem { account, .. }
+            | Action::Take(Wanted { account, .. })
+            | Action::Adjust { account, .. }
+            | Action::Authorize { account, .. },
         ) if request.named_by.is_none() => {
             let opened = model.accounts.get(account).and_then(|states| states.first());
             opened.is_none_or(|first| first.position >= begun.settled)
@@ -311,16 +324,23 @@ fn check_refusal(
 }
 
 /// Whether something cannot come back for this reason: what is left only becomes less.
-fn is_unreturnable(model: &Model, bought: &Posting, (lines, units): (&[Asked], Option<i64>), refusal: Refusal) -> bool {
+fn is_unreturnable(model: &Model, bought: &Posting, asked: &Action, refusal: Refusal) -> bool {
+    let Action::Reverse { lines, units, rewards, .. } = asked else { return false };
     if !burned_by(bought).is_empty() {
         let left = model.left_of_burn(&(bought.partner.clone(), bought.transaction_id.clone()));
         return match refusal {
-            Refusal::LineUnknown => !lines.is_empty(),
-            _ => units.is_some_and(|units| units > left),
+            Refusal::LineUnknown => {
+                let wrong = if rewards_of(bought).is_some() { units } else { rewards };
+                !lines.is_empty() || wrong.is_some()
+            }
+            _ => {
+                let price = rewards_of(bought).map_or(1, |(_, price)| price);
+                units.or(rewards.map(|count| count * price)).is_some_and(|units| units > left)
+            }
         };
     }
     let Action::Accrue { purchase, .. } = &bought.action else { return false };
-    if units.is_some() {
+    if units.or(*rewards).is_some() {
         return refusal == Refusal::LineUnknown;
     }
     unreturnable(purchase, &model.stands(bought).left, lines) == Some(refusal)

@@ -13,6 +13,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::asked::{intern, kind_of, lines_of, member_of, operation_of};
+use super::catalogue::is_known;
 use super::facts::{Action, Request};
 use super::machine::{Machine, Message, Trouble};
 use super::money::GoneBack;
@@ -179,7 +180,7 @@ impl Edge {
             member: member_of(machine, member),
             account_id: account.into(),
             partner: intern(machine, partner),
-            kind: kind_of(machine, action),
+            kind: kind_of(machine, action, stamp),
             stamp: TimestampNs(stamp),
             outcome: CommandOutcome::default(),
             reply: Some(Box::new(move |job| outbox.push(Message::Quote(number, job)))),
@@ -273,10 +274,14 @@ impl Edge {
                     let original = original.clone();
                     find_original(machine, number, call, transaction, &original)
                 }
+                Action::Take(wanted) if !is_known(machine, wanted, call.stamp) => {
+                    machine.shared.ids.release(transaction);
+                    Ok(refused(Refusal::RewardUnknown))
+                }
                 Action::Restore { expiry, .. } => find_dead(machine, number, call, transaction, Position(*expiry)),
                 action => {
                     let account = call.named.clone().or_else(|| action.account().cloned()).unwrap_or_default();
-                    let kind = kind_of(machine, action);
+                    let kind = kind_of(machine, action, call.stamp);
                     let command = command_of(machine, &call.request, account, kind);
                     call.stage = Stage::Ready(transaction, Box::new(command));
                     Ok(Next::Again)
@@ -295,7 +300,7 @@ impl Edge {
         match std::mem::replace(&mut call.stage, Stage::Begin) {
             Stage::Comparing(mut entry, position) => {
                 entry.command.account_id = id.into();
-                let answer = compare(machine, &call.request, *entry, position);
+                let answer = compare(machine, (&call.request, call.stamp), *entry, position);
                 self.calls.remove(&number);
                 self.told.push_back((number, Told::Command(answer)));
                 Ok(())
@@ -378,17 +383,17 @@ fn answer_again(machine: &mut Machine, number: u64, call: &mut Call, entry: IdEn
     Ok(Next::Waits)
 }
 
-fn compare(machine: &Machine, request: &Request, entry: Entry, position: Position) -> Answer {
-    let kind = kind_of(machine, &request.action);
+fn compare(machine: &Machine, (request, stamp): (&Request, i64), entry: Entry, position: Position) -> Answer {
+    let kind = kind_of(machine, &request.action, stamp);
     // A reversal does not name the account.
     let account_id = request.action.account().cloned().unwrap_or_else(|| entry.command.account_id.as_str().into());
     let asked = command_of(machine, request, account_id, kind);
     let difference = match &request.action {
-        Action::Reverse { original, lines, units }
+        Action::Reverse { original, lines, units, rewards }
             if matches!(entry.command.kind, CommandKind::Reverse(_) | CommandKind::Unburn(_)) =>
         {
             let (lines, units) = (&*lines_of(lines), *units);
-            let asked = AskedReversal { original_transaction_id: original, lines, units };
+            let asked = AskedReversal { original_transaction_id: original, lines, units, quantity: *rewards };
             asked.first_difference(&entry.command.kind).map(str::to_owned)
         }
         _ => entry.command.first_difference(&asked),

@@ -3,6 +3,7 @@
 //!
 //! What must stay true: nothing here decides anything; a field that the ledger compares or decides is copied as it is.
 
+use super::catalogue::Wanted;
 use super::holds::{AsideChange, AsideName};
 use super::lots::{LotMove, LotName};
 use super::money::{GoneBack, PaidIn, first_difference};
@@ -71,6 +72,8 @@ pub enum Action {
         lines: Vec<Asked>,
         /// How many burned units come back; none for whatever is left.
         units: Option<i64>,
+        /// How many rewards come back; none for whatever is left.
+        rewards: Option<i64>,
     },
     /// Burn units.
     Redeem {
@@ -81,6 +84,8 @@ pub enum Action {
         /// Units.
         units: i64,
     },
+    /// Burn units for a reward.
+    Take(Wanted),
     /// Grant what an activity earns.
     Act {
         /// The account.
@@ -200,6 +205,7 @@ impl Action {
             | Self::Authorize { account, .. }
             | Self::Link { account, .. } => Some(account),
             Self::TopUp(paid) => Some(&paid.account),
+            Self::Take(wanted) => Some(&wanted.account),
             Self::Reverse { .. }
             | Self::Refund(_)
             | Self::Review { .. }
@@ -222,6 +228,7 @@ impl Action {
             | Self::Authorize { account, .. }
             | Self::Link { account, .. } => Some(account),
             Self::TopUp(paid) => Some(&mut paid.account),
+            Self::Take(wanted) => Some(&mut wanted.account),
             _ => None,
         }
     }
@@ -232,7 +239,7 @@ impl Action {
         match self {
             Self::Accrue { .. } => Some("basket.member_id"),
             Self::Act { .. } => Some("activity.member_id"),
-            Self::Redeem { .. } | Self::Authorize { .. } => Some("member_id"),
+            Self::Redeem { .. } | Self::Take(_) | Self::Authorize { .. } => Some("member_id"),
             _ => None,
         }
     }
@@ -348,12 +355,13 @@ impl Request {
                 purchase.first_difference(theirs)
             }
             (
-                Action::Reverse { original, lines, units },
-                Action::Reverse { original: theirs, lines: their_lines, units: their_units },
+                Action::Reverse { original, lines, units, rewards },
+                Action::Reverse { original: theirs, lines: their_lines, units: their_units, rewards: their_rewards },
             ) => first(&[
                 ("original_transaction_id", original == theirs),
                 ("lines", lines == their_lines),
                 ("points", units == their_units),
+                ("quantity", rewards == their_rewards),
             ]),
             (
                 Action::Link { identifier, links, .. },
@@ -371,6 +379,10 @@ impl Request {
                 ("points", units == many),
                 ("final_capture", is_last == last),
             ]),
+            (Action::Take(ours), Action::Take(theirs)) => ours.first_difference(theirs),
+            (Action::Take(_), Action::Redeem { .. }) | (Action::Redeem { .. }, Action::Take(_)) => {
+                first(&[("reward", false)])
+            }
             (Action::Void { original }, Action::Void { original: of }) => {
                 first(&[("authorization_transaction_id", original == of)])
             }

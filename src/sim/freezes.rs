@@ -143,7 +143,11 @@ impl FreezeList {
     pub fn refusal(&self, partner: &Name, account: &Name, action: &Action, at: i64) -> Option<Refusal> {
         let burns = matches!(
             action,
-            Action::Redeem { .. } | Action::Authorize { .. } | Action::Capture { .. } | Action::Refund(_)
+            Action::Redeem { .. }
+                | Action::Take(_)
+                | Action::Authorize { .. }
+                | Action::Capture { .. }
+                | Action::Refund(_)
         );
         let earns = matches!(action, Action::Accrue { .. } | Action::Act { .. } | Action::TopUp(_));
         if !(earns || burns) || self.0.is_empty() {
@@ -177,7 +181,7 @@ pub(super) fn expect_frozen(
     let Some(account) = account else {
         return Err(format!("nothing is on record of an account that is not there, at {}", posting.position));
     };
-    let is_redemption = matches!(posting.action, Action::Redeem { .. } | Action::Authorize { .. });
+    let is_redemption = matches!(posting.action, Action::Redeem { .. } | Action::Take(_) | Action::Authorize { .. });
     Ok(facts::Verdict {
         refusal: Some(refusal),
         program: version,

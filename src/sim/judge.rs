@@ -579,6 +579,7 @@ mod tests {
             pending_days: 0,
             expiry: ExpiryRule::Never,
             budgets: vec![],
+            rewards: vec![],
             when_spent: crate::sim::rules::SpentRule::Refuse,
             when_returned: crate::sim::rules::ReturnedRule::AsWas,
             partners: Vec::new(),

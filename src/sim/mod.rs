@@ -7,7 +7,7 @@
 //! every answer, record and recovered state is held to them.
 //!
 //! [`machine`] is the ledger, [`edge`] the service's protocol in small, [`traffic`] what clients ask, [`clients`] what
-//! they hold the ledger to, [`model`], [`orders`], [`judge`], [`bounds`], [`rooms`], [`shares`], [`ladder`], [`lots`],
+//! they hold the ledger to, [`model`], [`orders`], [`judge`], [`bounds`], [`catalogue`], [`rooms`], [`shares`], [`ladder`], [`lots`],
 //! [`freezes`], [`money`], [`returns`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and [`steps`] the scheduler.
 //!
 //! What must stay true: a run depends on its seed and options alone: no clock, thread, address or hash order; a failure
@@ -17,6 +17,7 @@ pub mod asked;
 pub mod bounds;
 #[cfg(feature = "broken-variants")]
 pub mod broken;
+pub mod catalogue;
 pub mod clients;
 pub mod compare;
 pub mod dice;

@@ -369,9 +369,7 @@ impl Model {
         };
         match &posting.action {
             Action::Accrue { .. } | Action::Act { .. } => self.expect_grant(posting, &event),
-            Action::Reverse { units, .. } if self.burn_of(posting).is_some() => {
-                self.expect_unburn(posting, &event, plain, *units)
-            }
+            Action::Reverse { .. } if self.burn_of(posting).is_some() => self.expect_unburn(posting, &event, plain),
             Action::Reverse { original, lines, .. } => self.expect_reversal(posting, &event, (original, lines)),
             Action::Review { original, releases, .. } => {
                 self.expect_review(posting, &event, plain, (original, *releases))
@@ -385,6 +383,10 @@ impl Model {
             Action::Redeem { wallet, units, .. } => {
                 must!(before.is_some(), "only an account that is there is redeemed from, at {}", posting.position);
                 Ok(self.redeem(plain, rules, account, *wallet, *units, posted_at))
+            }
+            Action::Take(wanted) => {
+                must!(before.is_some(), "only an account that is there takes a reward, at {}", posting.position);
+                self.expect_take(posting, &event, plain, wanted)
             }
             Action::Authorize { wallet, units, hold_seconds, .. } => {
                 must!(
@@ -416,7 +418,7 @@ impl Model {
         }
     }
 
-    fn redeem(
+    pub(super) fn redeem(
         &self,
         plain: Verdict,
         rules: &Rules,

@@ -181,6 +181,9 @@ fn refusal_of_partner(
             (!rules.permits(&found.earns, paid.wallet, posted_at)).then_some(Refusal::EarnNotPermitted)
         }
         Action::Act { .. } => (!may_earn).then_some(Refusal::EarnNotPermitted),
+        Action::Take(wanted) => {
+            (!rules.permits(&found.burns, wanted.wallet(), posted_at)).then_some(Refusal::BurnNotPermitted)
+        }
         Action::Redeem { wallet, .. } | Action::Authorize { wallet, .. } | Action::Capture { wallet, .. } => {
             (!rules.permits(&found.burns, *wallet, posted_at)).then_some(Refusal::BurnNotPermitted)
         }

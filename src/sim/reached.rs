@@ -67,6 +67,7 @@ fn kind_of(action: &Action) -> &'static str {
         Action::Accrue { .. } => "a purchase earned or was judged",
         Action::Reverse { .. } => "something was reversed",
         Action::Redeem { .. } => "units were redeemed",
+        Action::Take(_) => "units were redeemed for a reward",
         Action::Act { .. } => "an activity was judged",
         Action::Enrol { .. } => "an account was enrolled",
         Action::Load { .. } => "an opening balance was loaded",

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use jiff::civil::Date;
 
 use super::bounds::{CapRule, draw_caps, draw_rule_caps, write_cap};
+use super::catalogue::{RewardRule, draw_rewards, write_catalogue};
 use super::dice::Dice;
 use super::ladder::{Shape, draw_levels, write_ladder};
 use super::lots::ExpiryRule;
@@ -269,6 +270,8 @@ pub struct Rules {
     pub expiry: ExpiryRule,
     /// Budgets in the order of the file.
     pub budgets: Vec<BudgetRule>,
+    /// Rewards in the order of the file.
+    pub rewards: Vec<RewardRule>,
     /// What becomes of a return of units that were spent.
     pub when_spent: SpentRule,
     /// What becomes of burned units that come back after their death.
@@ -340,6 +343,7 @@ impl Rules {
             pending_days,
             expiry,
             budgets: draw_budgets(dice, today),
+            rewards: draw_rewards(dice, has_levels, today),
             when_spent: *dice.pick(&[SpentRule::Refuse, SpentRule::Debt, SpentRule::Negative]),
             when_returned: *dice.pick(&[ReturnedRule::AsWas, ReturnedRule::Extend(0), ReturnedRule::Extend(3)]),
             late_limit_days,
@@ -354,7 +358,7 @@ impl Rules {
         self.caps.iter().chain(self.line_rules.iter().flat_map(|rule| &rule.caps))
     }
 
-    /// What bounds a cell: of a budget, a shared cap or the places of a bonus. `cell` begins with the name in the file.
+    /// What bounds a cell: of a budget, a shared cap, the places of a bonus or the stock of a reward. `cell` begins with the name in the file.
     #[must_use]
     pub fn bound_of(&self, cell: &str) -> Option<CellBound> {
         let name = cell.split('|').next()?;
@@ -367,7 +371,8 @@ impl Rules {
             CellBound { limit: cap.limit, together: cap.together(), holds, kept_days }
         });
         budget.or(cap).or_else(|| {
-            let limit = self.bonuses.iter().find(|bonus| bonus.name == name)?.places?;
+            let places = self.bonuses.iter().find(|bonus| bonus.name == name).and_then(|bonus| bonus.places);
+            let limit = places.or_else(|| self.reward(name).and_then(|reward| reward.stock))?;
             Some(CellBound { limit, together: Windows { count: 1, step: 1 }, holds: false, kept_days })
         })
     }
@@ -432,6 +437,7 @@ impl Rules {
         }
         write_ladder(out, &self.ladder, &self.levels)?;
         write_rewards(out, &self.experiments, &self.bonuses)?;
+        write_catalogue(out, self)?;
         for budget in &self.budgets {
             writeln!(out, "[[budgets]]\nname = \"{}\"\nunits = {}", budget.name, budget.units)?;
             if budget.window != Window::Lifetime {
@@ -567,6 +573,7 @@ mod tests {
             let program = compiled.unwrap_or_else(|problems| panic!("{source}\n{problems:?}"));
             assert_eq!(program.budgets.len(), rules.budgets.len());
             assert_eq!(program.caps.len(), rules.caps.len());
+            assert_eq!(program.rewards.len(), rules.rewards.len());
         }
     }
 

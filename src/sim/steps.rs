@@ -3,16 +3,19 @@
 //! What must stay true: one step does one thing that production's threads could do next; a step that finds nothing to
 //! do costs nothing but its turn.
 
+use std::collections::BTreeMap;
+
 use super::clients::{Begun, Verified};
 use super::dice::Dice;
 use super::edge::{Answer, Told};
-use super::facts::{Action, Posting, Request};
+use super::facts::{Action, Posting, Request, name_of};
 use super::freezes::Frozen;
 use super::life::{Life, Simulation};
 use super::machine::{Machine, Message, Trouble};
 use super::model::Broken;
 use super::questions::Question;
 use super::rules::{Rules, Window};
+use crate::ledger::command::{CommandKind, Redemption};
 use crate::ledger::decision::Movement;
 use crate::ledger::types::{SymbolId, TimestampNs};
 use crate::shard::freezing::FreezeDraft;
@@ -160,12 +163,16 @@ impl Simulation {
     /// A worker does its next job; afterwards the cells are looked at.
     fn decide(&mut self, life: &mut Life, worker: usize) -> Result<(), Trouble> {
         let Some((call, job)) = life.machine.next_job(worker) else { return Ok(()) };
+        let mut wanted = Vec::new();
         match job {
             Job::Commands(batch) => {
                 for job in &batch.jobs {
                     let (call, account) = (job.ticket, job.command.account_id.clone());
                     self.note(|| format!("worker {worker} decides call {call} on {account}"));
                     life.decided.entry(account.into()).or_default().push(call);
+                    if let CommandKind::Redeem(Redemption { reward: Some(asked), .. }) = &job.command.kind {
+                        wanted.push((call, asked.reward));
+                    }
                 }
                 if batch.jobs.len() > 1 {
                     self.report.reach("several commands were decided in one batch");
@@ -196,6 +203,14 @@ impl Simulation {
             }
         });
         seen?;
+        // What a stock has given, or waits for, only grows while one batch is decided.
+        let glance = if wanted.is_empty() || life.watch.is_blind() { BTreeMap::new() } else { life.watch.glance() };
+        for (call, reward) in wanted {
+            let seen = glance.get(&name_of(&life.machine.dictionary, reward));
+            if let Some((_, begun)) = self.clients.calls.get_mut(&call) {
+                begun.taken = (!life.watch.is_blind()).then(|| seen.map_or(0, |seen| seen.taken));
+            }
+        }
         Ok(())
     }
 
@@ -363,7 +378,7 @@ impl Simulation {
             let stamp = if clock_is_input { all.now - all.dice.number(0..NS_PER_SECOND) } else { all.now };
             let settled = life.machine.progress.settled().0;
             let latest_freeze = life.machine.latest_freeze;
-            let begun = Begun { settled, stamp, deadline_ns, clock_is_input, latest_freeze };
+            let begun = Begun { settled, stamp, deadline_ns, clock_is_input, taken: None, latest_freeze };
             all.clients.begin(call, index, begun);
             let request = all.clients.known[index].request.clone();
             all.note(|| {

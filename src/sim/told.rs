@@ -2,11 +2,12 @@
 //!
 //! What must stay true: nothing is decided here; a field that a record states is copied as it is.
 
+use super::catalogue::Wanted;
 use super::facts::{Action, Name, Purchase, PurchaseLine, lot_name_of, name_of};
 use super::money::{GoneBack, PaidIn};
 use super::ring::Ring;
 use crate::journal::dictionary::Dictionary;
-use crate::ledger::command::CommandKind;
+use crate::ledger::command::{CommandKind, Redemption};
 use crate::ledger::operator::OperatorOrder;
 use crate::ledger::types::SymbolId;
 
@@ -21,12 +22,20 @@ pub(super) fn action_of(kind: &CommandKind, account: &Name, dictionary: &Diction
             original: reversal.original_transaction_id.clone(),
             lines: reversal.asked_lines().map(|line| (line.line, line.quantity, line.amount_minor)).collect(),
             units: None,
+            rewards: None,
         },
         CommandKind::Unburn(unburn) => Action::Reverse {
             original: unburn.original_transaction_id.clone(),
             lines: Vec::new(),
             units: unburn.asked_units(),
+            rewards: unburn.asked_quantity(),
         },
+        CommandKind::Redeem(Redemption { units, reward: Some(asked), .. }) => Action::Take(Wanted {
+            account,
+            reward: name_of(dictionary, asked.reward),
+            quantity: asked.quantity,
+            stated: asked.states_units.then_some(*units),
+        }),
         CommandKind::Redeem(redemption) => Action::Redeem {
             account: account.clone(),
             wallet: usize::from(redemption.wallet.0),

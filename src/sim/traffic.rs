@@ -2,6 +2,7 @@
 //!
 //! What must stay true: an id that is drawn here as new was never drawn before.
 
+use super::catalogue::Wanted;
 use super::dice::Dice;
 use super::facts::{Action, Name, Purchase, PurchaseLine, Request};
 use super::lots::{LotName, NEVER};
@@ -158,7 +159,7 @@ impl Traffic {
             // So that a commit has several frames.
             return self.accrual(dice, now);
         }
-        let action = match dice.below(27) {
+        let action = match dice.below(29) {
             0..12 => return self.accrual(dice, now),
             20..22 => {
                 let grants = dice.percent(50);
@@ -171,7 +172,11 @@ impl Traffic {
                     note: "".into(),
                 }
             }
-            26.. => {
+            27.. => {
+                let account = self.account(dice);
+                Action::Take(Wanted::draw(dice, account))
+            }
+            26 => {
                 let account = self.account(dice);
                 Action::TopUp(PaidIn::draw(dice, account))
             }
@@ -304,24 +309,36 @@ impl Traffic {
             return Request::new(of.partner.clone(), transaction_id, Action::Refund(back));
         }
         let own = || of.transaction_id.clone();
-        let (original, lines, mut units) = match &of.action {
-            _ if dice.percent(3) => ("never-seen".into(), Vec::new(), None),
-            Action::Accrue { purchase, .. } if dice.percent(65) => (own(), returned(dice, purchase), None),
-            Action::Redeem { units, .. } | Action::Capture { units, .. } if dice.percent(65) => {
-                let piece = if dice.percent(8) { units + dice.number(1..9) } else { dice.number(1..units + 1) };
-                (own(), Vec::new(), Some(piece))
+        let (mut units, mut rewards) = (None, None);
+        let (original, lines) = match &of.action {
+            _ if dice.percent(3) => ("never-seen".into(), Vec::new()),
+            Action::Accrue { purchase, .. } if dice.percent(65) => (own(), returned(dice, purchase)),
+            Action::Redeem { units: all, .. } | Action::Capture { units: all, .. } if dice.percent(65) => {
+                let over = dice.percent(8);
+                units = Some(if over { all + dice.number(1..9) } else { dice.number(1..all + 1) });
+                (own(), Vec::new())
             }
-            Action::Reverse { original, lines, units } if dice.percent(80) => {
+            Action::Take(wanted) if dice.percent(65) => {
+                let over = if dice.percent(8) { 3 } else { 1 };
+                rewards = Some(dice.number(1..wanted.quantity + over));
+                (own(), Vec::new())
+            }
+            Action::Reverse { original, lines, units: before, rewards: taken } if dice.percent(80) => {
                 let lines = if dice.percent(50) { lines.clone() } else { Vec::new() };
-                (original.clone(), lines, units.filter(|_| dice.percent(50)))
+                units = before.filter(|_| dice.percent(50));
+                rewards = taken.filter(|_| dice.percent(50));
+                (original.clone(), lines)
             }
-            _ => (own(), Vec::new(), None),
+            _ => (own(), Vec::new()),
         };
         if dice.percent(1) {
             // Units of what may be a basket.
             units = units.or(Some(1));
         }
-        Request::new(of.partner.clone(), transaction_id, Action::Reverse { original, lines, units })
+        if dice.percent(1) {
+            rewards = rewards.or(Some(1));
+        }
+        Request::new(of.partner.clone(), transaction_id, Action::Reverse { original, lines, units, rewards })
     }
 
     /// The receipt of an earlier accrual presented once more under a new id, mostly by another account.
@@ -346,7 +363,11 @@ impl Traffic {
             return changed;
         }
         match &mut changed.action {
-            Action::Reverse { units: Some(units), .. } if dice.percent(50) => *units += 1,
+            Action::Reverse { units: Some(count), .. } | Action::Reverse { rewards: Some(count), .. }
+                if dice.percent(50) =>
+            {
+                *count += 1;
+            }
             Action::Reverse { lines, .. } if dice.percent(40) => match lines.first_mut() {
                 Some((_, 0, amount)) => *amount += 1,
                 Some((_, quantity, _)) => *quantity += 1,
@@ -413,6 +434,10 @@ impl Traffic {
                 _ => *is_last = !*is_last,
             },
             Action::Void { original } => *original = "another".into(),
+            Action::Take(wanted) => {
+                let account = self.account(dice);
+                wanted.change(dice, account);
+            }
             Action::TopUp(paid) => {
                 let account = self.account(dice);
                 paid.change(dice, account);
@@ -423,7 +448,7 @@ impl Traffic {
         }
         if dice.percent(10) {
             let original = of.transaction_id.clone();
-            let action = Action::Reverse { original, lines: Vec::new(), units: None };
+            let action = Action::Reverse { original, lines: Vec::new(), units: None, rewards: None };
             (changed.action, changed.named_by, changed.member) = (action, None, Name::default());
         }
         if changed.named_by.is_some()

@@ -3,6 +3,7 @@
 //! What must stay true: nothing of `ledger` is called; what had come back before is told from the whole history.
 
 use super::SimReport;
+use super::catalogue::rewards_of;
 use super::facts::{Action, Name, Posting, Verdict};
 use super::judge::{Event, local_date};
 use super::lots::{ExpiryRule, LotMove, LotName};
@@ -13,7 +14,7 @@ use crate::ledger::decision::{Movement, Refusal};
 /// What a posting burned, by lot, in the order in which it did.
 #[must_use]
 pub fn burned_by(posting: &Posting) -> Vec<(LotName, i64)> {
-    let burns = matches!(posting.action, Action::Redeem { .. } | Action::Capture { .. });
+    let burns = matches!(posting.action, Action::Redeem { .. } | Action::Take(_) | Action::Capture { .. });
     let lots = posting.verdict.lots.iter().filter(|change| burns && change.is(Movement::Burn));
     lots.map(|change| (change.lot.clone(), -change.units)).collect()
 }
@@ -73,8 +74,8 @@ impl Model {
         posting: &Posting,
         event: &Event<'_>,
         plain: Verdict,
-        units: Option<i64>,
     ) -> Result<Verdict, Broken> {
+        let Action::Reverse { units, rewards, .. } = &posting.action else { return Err("it is a reversal".to_owned()) };
         let Some(burn) = self.burn_of(posting) else { return Err("a burn comes back".to_owned()) };
         must!(burn.account == posting.account, "the reversal at {} is of the same account", posting.position);
         let key = (burn.partner.clone(), burn.transaction_id.clone());
@@ -84,6 +85,10 @@ impl Model {
             "a burn and what came back of it are durable before more comes back"
         );
         let left = self.left_of_burn(&key);
+        let price = rewards_of(burn).map(|(_, price)| price);
+        must!(rewards.is_none() || price.is_some(), "the burn {key:?} was for rewards");
+        must!(units.is_none() || price.is_none(), "the burn {key:?} was for no rewards");
+        let units = units.or(rewards.zip(price).map(|(count, price)| count * price));
         must!(left > 0 && units.unwrap_or(1) <= left, "{units:?} of the burn {key:?} are left, not {left}");
         let Event { rules, account, posted_at, .. } = *event;
         let piece = self.piece_of(burn, units);
@@ -105,7 +110,9 @@ impl Model {
                 lots.push(LotMove::new(lot, Movement::Expire, -units));
             }
         }
-        Ok(Verdict { wallet, granted, balance_after, lots, ..plain })
+        let count = price.map_or(0, |price| granted / price);
+        let taken = burn.verdict.taken.iter().map(|(cell, _)| (cell.clone(), -count)).collect();
+        Ok(Verdict { wallet, granted, balance_after, lots, taken, ..plain })
     }
 
     /// Remembers what has come back of a burn.
@@ -128,6 +135,7 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
     }
     report.reach(match burn.action {
         Action::Capture { .. } => "a capture was reversed",
+        Action::Take(_) => "a reward came back",
         _ => "a redemption was reversed",
     });
     let key = (burn.partner.clone(), burn.transaction_id.clone());

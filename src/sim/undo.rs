@@ -2,6 +2,7 @@
 //!
 //! What must stay true: nothing is decided here that the service decides otherwise; a refusal changes nothing.
 
+use super::asked::lines_of;
 use super::edge::read_record;
 use super::facts::Action;
 use super::machine::{Machine, Trouble};
@@ -10,7 +11,7 @@ use crate::journal::refunded::refund;
 use crate::journal::returned::undone;
 use crate::journal::unburned::unburned;
 use crate::journal::walk::Located;
-use crate::ledger::command::{Command, CommandKind};
+use crate::ledger::command::{AskedReversal, Command, CommandKind};
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::{Position, Seq};
 
@@ -22,25 +23,27 @@ pub(super) fn undo(
     subject: IdKey,
 ) -> Result<Result<Command, Refusal>, Trouble> {
     let Some(position) = command.kind.reversed() else { return Ok(Ok(command)) };
-    let (lines, units) = match action {
-        Action::Reverse { lines, units, .. } => (&lines[..], *units),
-        _ => (&[][..], None),
+    let (lines, units, quantity) = match action {
+        Action::Reverse { lines, units, rewards, .. } => (&lines[..], *units, *rewards),
+        _ => (&[][..], None, None),
     };
     let last = machine.shared.ids.lookup(subject).map_err(|error| machine.judge(&error))?;
     let last = last.map(|entry| entry.position);
     let (shard, record) = read_record(machine, position)?;
     let original = Located { position, shard, seq: Seq(0), record };
     match &mut command.kind {
-        CommandKind::Unburn(_) if !lines.is_empty() => return Ok(Err(Refusal::LineUnknown)),
         CommandKind::Unburn(unburn) => {
-            let left = unburned(&*machine.journal, &machine.dictionary, &original, last, units);
+            let lines = &*lines_of(lines);
+            let asked =
+                AskedReversal { original_transaction_id: &unburn.original_transaction_id, lines, units, quantity };
+            let left = unburned(&*machine.journal, &machine.dictionary, &original, last, &asked);
             match left.map_err(|error| machine.judge(&error))? {
                 Some(Ok(left)) => *unburn = left,
-                Some(Err(refusal)) => return Ok(Err(refusal)),
+                Some(Err((refusal, _))) => return Ok(Err(refusal)),
                 None => return Err(missing(position, "burn")),
             }
         }
-        _ if units.is_some() => return Ok(Err(Refusal::LineUnknown)),
+        _ if units.or(quantity).is_some() => return Ok(Err(Refusal::LineUnknown)),
         CommandKind::Reverse(reversal) => {
             let version = original.entry().map(|entry| entry.decision.program);
             let program = version.and_then(|version| machine.programs.get(version).cloned());

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::catalogue::situation_of;
 use super::facts::{Action, Name, Posting, Use, cell_name_of};
 use super::model::{Broken, Model, must};
 use super::rules::CellBound;
@@ -222,8 +223,10 @@ pub fn situations(posting: &Posting, model: &Model) -> Vec<&'static str> {
     let has_places = |cell: &str| {
         rules.is_some_and(|rules| rules.bonuses.iter().any(|bonus| bonus.name == cell && bonus.places.is_some()))
     };
+    let has_stock = |cell: &str| rules.is_some_and(|rules| rules.reward(cell).is_some());
     let is_clipped = |cell: &str| posting.verdict.clips.iter().any(|(name, _, _)| cell.split('|').next() == Some(name));
     let of_use = |taken: &Use| match (taken.cell.contains('|'), has_places(&taken.cell), taken.used < 0) {
+        _ if has_stock(&taken.cell) => situation_of(taken.used, taken.room),
         (true, _, true) => "units went back to a shared cap",
         (true, ..) if is_clipped(&taken.cell) => "a shared cap clipped",
         (true, ..) => "a shared cap was drawn on",

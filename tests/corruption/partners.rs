@@ -42,7 +42,7 @@ fn make_original() -> MemoryStore {
     // A name that is known by now, so that a forged basket can have it.
     let elsewhere = Accrue { store: "s2".to_owned(), ..Accrue::simple("m1", "b", 1_000) };
     assert!(edge.accrue(&elsewhere).refusal().is_some());
-    let redemption = CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 4 });
+    let redemption = CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 4, reward: None });
     assert_eq!(edge.send("m1", "c", redemption).granted(), -4);
     assert_intact(&store, ledger.stop().digest);
     store

@@ -71,7 +71,7 @@ fn make_original() -> MemoryStore {
     };
     let review =
         |happened_at| CommandKind::Act(Activity { kind: number("review"), happened_at, channel: SymbolId::EMPTY });
-    let redeem = |units| CommandKind::Redeem(Redemption { wallet: WalletId(0), units });
+    let redeem = |units| CommandKind::Redeem(Redemption { wallet: WalletId(0), units, reward: None });
     let segment = number("staff");
     let at = TimestampNs(NOON.0 + NS_PER_DAY);
     assert_eq!((send(1, review(at)).granted, send(1, review(at)).granted), (5, 0));
@@ -267,7 +267,7 @@ type Altered = (&'static str, fn(&Entry) -> bool, fn(&mut Entry));
 fn a_command_that_is_altered_with_its_decision_is_found_by_what_follows() {
     let rows: [Altered; 3] = [
         ("a redemption of a unit less", is_first_redemption, |entry| {
-            entry.command.kind = CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 19 });
+            entry.command.kind = CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 19, reward: None });
             let decision = &mut entry.decision;
             (decision.granted, decision.balance_after) = (-19, decision.balance_after + 1);
             decision.effects.lots[1].delta += 1;

@@ -26,7 +26,9 @@ fn make_original() -> MemoryStore {
     let ledger = ledger.with_program(&programs::program("", "", ""));
     let edge = ledger.edge();
     assert_eq!(edge.accrue(&Accrue::simple("m1", "x", 3_000)).granted(), 30);
-    let redeem = |id: &str, units| edge.send("m1", id, CommandKind::Redeem(Redemption { wallet: WalletId(0), units }));
+    let redeem = |id: &str, units| {
+        edge.send("m1", id, CommandKind::Redeem(Redemption { wallet: WalletId(0), units, reward: None }))
+    };
     assert_eq!(redeem("r", 20).granted(), -20);
     assert_eq!(redeem("q", 3).granted(), -3);
     assert_eq!(edge.unburn("one", "r", Some(5)).granted(), 5);

@@ -58,7 +58,7 @@ pub fn rated_redemption(lots: Vec<LotChange>, redemption_rate_bps: u32) -> Entry
         balance_after: 12,
         ..Decision::default()
     };
-    entry(CommandKind::Redeem(Redemption { wallet: WalletId(1), units }), decision)
+    entry(CommandKind::Redeem(Redemption { wallet: WalletId(1), units, reward: None }), decision)
 }
 
 /// Burned from three lots, beside one that has died.
@@ -78,14 +78,14 @@ fn redemption() -> Entry {
         balance_after: 1_234,
         ..Decision::default()
     };
-    entry(CommandKind::Redeem(Redemption { wallet: WalletId(1), units: 90 }), decision)
+    entry(CommandKind::Redeem(Redemption { wallet: WalletId(1), units: 90, reward: None }), decision)
 }
 
 fn refused_redemption() -> Entry {
     let totals = TotalsChange::of_refused_redemption();
     let effects = Effects { totals, ..Effects::default() };
     let decision = Decision { effects, ..refused(Refusal::InsufficientBalance) };
-    entry(CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 71 }), decision)
+    entry(CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 71, reward: None }), decision)
 }
 
 fn activity_command() -> CommandKind {

@@ -74,7 +74,7 @@ fn redemption_that_puts_off() -> Entry {
         balance_after: 10,
         ..Decision::default()
     };
-    entry(CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 90 }), decision)
+    entry(CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 90, reward: None }), decision)
 }
 
 /// An accrual of a member, of whom the day's cap and the metric count.

@@ -55,7 +55,7 @@ fn any_symbols() -> impl Strategy<Value = Vec<SymbolId>> {
 fn any_kind() -> impl Strategy<Value = CommandKind> {
     let units = 1..=UNITS_MAX;
     let redemption = (any::<u8>(), units.clone())
-        .prop_map(|(wallet, units)| CommandKind::Redeem(Redemption { wallet: WalletId(wallet), units }));
+        .prop_map(|(wallet, units)| CommandKind::Redeem(Redemption { wallet: WalletId(wallet), units, reward: None }));
     let activity = (any::<u32>(), any::<i64>(), any::<u32>()).prop_map(|(kind, happened_at, channel)| {
         let happened_at = TimestampNs(happened_at);
         CommandKind::Act(Activity { kind: SymbolId(kind), happened_at, channel: SymbolId(channel) })

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use crate::movements::{change, entry, mortal};
 use crate::samples::lot_key;
 use tallystick::journal::record::{Entry, Record};
-use tallystick::ledger::command::{CommandKind, Unburn};
-use tallystick::ledger::decision::{Decision, Effects, LotKey, Movement, Outcome, Refusal};
-use tallystick::ledger::types::{Position, WalletId};
+use tallystick::ledger::command::{CommandKind, Redemption, RewardAsked, RewardsBack, Unburn};
+use tallystick::ledger::decision::{CellUse, Decision, Effects, LotKey, Movement, Outcome, Refusal};
+use tallystick::ledger::types::{CellId, Position, SymbolId, WalletId};
 use tallystick::limits::UNITS_MAX;
 
 const REDEMPTION: &str = "018f3c5e-7a10-7000-8000-0000000005d1";
@@ -20,6 +20,7 @@ fn whole() -> Unburn {
         earlier: None,
         lots: vec![(lot_key(), 90)],
         redemption_rate_bps: 0,
+        reward: None,
         is_rest: true,
         is_last: true,
     }
@@ -50,6 +51,29 @@ fn returned(unburn: Unburn) -> Entry {
     entry(CommandKind::Unburn(unburn), decision)
 }
 
+fn of_stock(used: i64) -> CellUse {
+    CellUse { cell: CellId::whole(SymbolId(19)), version: 7, room_before: 12, used, retain_until: CellUse::FOR_EVER }
+}
+
+/// Two of a reward with a stock.
+fn rewarded() -> Entry {
+    let asked = RewardAsked { reward: SymbolId(19), quantity: 2, states_units: false };
+    let redemption = Redemption { wallet: WalletId(0), units: 90, reward: Some(asked) };
+    let effects = Effects { lots: vec![change(lot_key(), -90, Movement::Burn)], ..Effects::default() };
+    let cells = vec![of_stock(2)];
+    let decision = Decision { granted: -90, effects, cells, balance_after: 1_234, ..Decision::default() };
+    entry(CommandKind::Redeem(redemption), decision)
+}
+
+/// One of them comes back.
+fn reward_back() -> Entry {
+    let reward = Some(RewardsBack { quantity: 1, cells: vec![of_stock(1)] });
+    let unburn = Unburn { lots: vec![(lot_key(), 45)], reward, is_rest: false, is_last: false, ..whole() };
+    let mut entry = returned(unburn);
+    entry.decision.cells = vec![CellUse { version: 9, room_before: 3, ..of_stock(-1) }];
+    entry
+}
+
 pub fn records() -> Vec<(&'static str, Record)> {
     let refused =
         Decision { outcome: Outcome::Refused(Refusal::BalanceLimitExceeded), balance_after: 70, ..Decision::default() };
@@ -57,6 +81,8 @@ pub fn records() -> Vec<(&'static str, Record)> {
     vec![
         ("record-unburn", record(returned(whole()))),
         ("record-unburn-piece", record(returned(piece()))),
+        ("record-redemption-reward", record(rewarded())),
+        ("record-unburn-reward", record(reward_back())),
         ("record-unburn-refused", record(entry(CommandKind::Unburn(piece()), refused))),
     ]
 }
@@ -74,6 +100,7 @@ pub fn any_unburn(key: impl Strategy<Value = LotKey>) -> impl Strategy<Value = C
                 earlier: earlier.map(|(position, units)| (Position(position >> 1), units)),
                 lots: lots.into_iter().map(unheld).collect(),
                 redemption_rate_bps,
+                reward: None,
                 is_rest: end == 2,
                 is_last: end > 0,
             })

@@ -6,6 +6,7 @@ mod support;
 
 mod accounts;
 mod admin;
+mod catalogue;
 mod commands;
 mod deadlines;
 mod explain;

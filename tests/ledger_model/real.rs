@@ -231,7 +231,7 @@ impl Real {
     }
 
     pub fn redeem(&mut self, account: usize, units: i64, now: TimestampNs) -> Outcome {
-        let redemption = Redemption { wallet: WalletId(0), units };
+        let redemption = Redemption { wallet: WalletId(0), units, reward: None };
         self.run(account, now, self.partners[1], CommandKind::Redeem(redemption));
         self.moved()
     }

@@ -108,6 +108,7 @@ fn play(case: &Case, seen: &Seen) -> Result<(), TestCaseError> {
             earlier: (returned > 0).then_some((Position(8), returned)),
             lots: Unburn::piece(&burned, returned, piece),
             redemption_rate_bps,
+            reward: None,
             is_rest: false,
             is_last: returned + piece == units,
         };

@@ -85,9 +85,19 @@ impl Runner<'_> {
                 let stamp = self.stamp(&options);
                 let plain = rest.iter().filter(|word| !word.contains('='));
                 let units = plain.clone().find_map(|word| word.parse::<i64>().ok());
+                let quantity = options.get("rewards").map(|count| count.parse().expect("a number"));
                 let lines: Vec<_> = plain.filter(|_| units.is_none()).map(|word| returned(word)).collect();
-                let asked = AskedReversal { original_transaction_id: original, lines: &lines, units };
+                let asked = AskedReversal { original_transaction_id: original, lines: &lines, units, quantity };
                 let answer = edge.begin_reversal(&id, &asked, stamp).wait().expect("the ledger answers");
+                self.show(&answer)
+            }
+            ["take", account, reward, rest @ ..] => {
+                let options = options(rest);
+                let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
+                let edge = self.edge(options.get("by").copied().unwrap_or("north"));
+                let quantity = rest.iter().find_map(|word| word.parse().ok()).unwrap_or(1);
+                let stated = options.get("points").map(|points| points.parse().expect("units"));
+                let answer = edge.take(account, &id, reward, quantity, stated);
                 self.show(&answer)
             }
             ["redeem" | "authorize" | "topup" | "act" | "enrol" | "load", account, rest @ ..] => {
@@ -268,7 +278,7 @@ impl Runner<'_> {
             "redeem" => {
                 let wallet = WalletId(options.get("wallet").map_or(0, |wallet| wallet.parse().expect("a wallet")));
                 let units = words.first().and_then(|units| units.parse().ok()).expect("units");
-                CommandKind::Redeem(Redemption { wallet, units })
+                CommandKind::Redeem(Redemption { wallet, units, reward: None })
             }
             "authorize" => {
                 let wallet = WalletId(options.get("wallet").map_or(0, |wallet| wallet.parse().expect("a wallet")));

@@ -9,6 +9,8 @@
 //! quote  ...                               as accrue, without a trace
 //! reverse ID [LINExQUANTITY | LINE@AMOUNT]... [id=T] [by=PARTNER]   what was taken back, of the lines or of all that is left
 //! reverse ID [UNITS]                      what comes back of a redemption or a capture, of so many units or of all that are left
+//! reverse ID rewards=2                     the same of a redemption for rewards
+//! take ACCOUNT REWARD [COUNT] [points=9]   a redemption for a reward
 //! redeem ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1]
 //! authorize ACCOUNT UNITS [id=T] [by=PARTNER] [wallet=1] [hold=20m]   what is set aside, and for how long
 //! capture ID UNITS [final] | void ID       what is burned of an authorization, and what is left of it or back
@@ -45,6 +47,7 @@ mod support;
 mod accounts;
 mod budgets;
 mod caps;
+mod catalogue;
 mod earning;
 mod freezes;
 mod holds;
@@ -75,6 +78,7 @@ fn all_tables() -> Vec<Table> {
         accounts::all_tables,
         budgets::all_tables,
         caps::all_tables,
+        catalogue::all_tables,
         earning::all_tables,
         freezes::all_tables,
         holds::all_tables,

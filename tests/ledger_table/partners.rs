@@ -113,7 +113,7 @@ fn a_snapshot_that_does_not_know_who_burned_what_is_not_used() {
     let edge = ledger.edge();
     let basket = Accrue { store: "s-1".to_owned(), ..Accrue::simple("m1", "a", 1_000) };
     assert_eq!(edge.accrue(&basket).granted(), 10);
-    let redemption = Redemption { wallet: WalletId(0), units: 4 };
+    let redemption = Redemption { wallet: WalletId(0), units: 4, reward: None };
     assert_eq!(edge.send("m1", "b", CommandKind::Redeem(redemption)).granted(), -4);
     ledger.engine.snapshot().expect("a snapshot can be taken");
     let digest = ledger.stop().digest;

@@ -199,7 +199,7 @@ fn what_came_back_outlives_a_snapshot_and_a_restart() {
     let ledger = ledger.with_program(&with("", RIGHTS).1);
     let edge = ledger.edge();
     assert_eq!(edge.accrue(&Accrue::simple("m1", "x", 2_000)).granted(), 20);
-    let redeem = CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 9 });
+    let redeem = CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 9, reward: None });
     assert_eq!(edge.send("m1", "r", redeem).granted(), -9);
     assert_eq!(edge.unburn("v1", "r", Some(2)).granted(), 2);
     ledger.engine.snapshot().expect("the ledger runs");

@@ -11,6 +11,7 @@ pub mod holds;
 pub mod money;
 pub mod programs;
 pub mod reversals;
+pub mod rewards;
 pub mod rig;
 
 use std::sync::atomic::{AtomicI64, Ordering};

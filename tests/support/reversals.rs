@@ -31,7 +31,7 @@ impl Edge<'_> {
     /// Asks for so many units of a burn, or whatever is left of it, and waits for the answer.
     #[track_caller]
     pub fn unburn(&self, transaction_id: &str, original: &str, units: Option<i64>) -> Answer {
-        let asked = AskedReversal { original_transaction_id: original, lines: &[], units };
+        let asked = AskedReversal { original_transaction_id: original, lines: &[], units, quantity: None };
         self.begin_reversal(transaction_id, &asked, None).wait().expect("the ledger answers")
     }
 
@@ -43,7 +43,7 @@ impl Edge<'_> {
         lines: &[ReturnedLine],
         stamp: Option<TimestampNs>,
     ) -> Pending {
-        let asked = AskedReversal { original_transaction_id: original_id, lines, units: None };
+        let asked = AskedReversal { original_transaction_id: original_id, lines, units: None, quantity: None };
         self.begin_reversal(transaction_id, &asked, stamp)
     }
 
@@ -113,14 +113,11 @@ impl Edge<'_> {
         let last = engine.shared.ids.lookup(subject).expect("the index can be read").map(|entry| entry.position);
         let entry = located.entry().expect("it was looked at");
         if !entry.burned().is_empty() {
-            if !asked.lines.is_empty() {
-                return Err(refused(Refusal::LineUnknown, Some("lines[0].line_index".to_owned())));
-            }
-            let left = unburned(&*engine.journal, &engine.dictionary, located, last, asked.units);
+            let left = unburned(&*engine.journal, &engine.dictionary, located, last, asked);
             let left = left.expect("the journal can be read").expect("it burned something");
-            return left.map(CommandKind::Unburn).map_err(|refusal| {
-                refused(refusal, (refusal == Refusal::ReturnTooLarge).then(|| "points".to_owned()))
-            });
+            return left
+                .map(CommandKind::Unburn)
+                .map_err(|(refusal, field)| refused(refusal, field.map(str::to_owned)));
         }
         if asked.units.is_some() {
             return Err(refused(Refusal::LineUnknown, Some("points".to_owned())));

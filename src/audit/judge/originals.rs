@@ -62,7 +62,13 @@ impl Judge<'_> {
             return fail("the reversal that it goes on after does not lie between its burn and itself".to_owned());
         }
         let located = Located { position, shard: view.shard, seq: Seq(0), record: Record::Entry(original) };
-        match unburned(self.journal, &self.world.dictionary, &located, earlier, unburn.asked_units()) {
+        let asked = AskedReversal {
+            original_transaction_id: &unburn.original_transaction_id,
+            lines: &[],
+            units: unburn.asked_units(),
+            quantity: unburn.asked_quantity(),
+        };
+        match unburned(self.journal, &self.world.dictionary, &located, earlier, &asked) {
             Ok(Some(Ok(left))) if left == *unburn => Ok(()),
             Err(error) => fail(format!("what came back of the burn at position {position} before: {error}")),
             _ => fail(format!("what it gives back is not what the record at position {position} burned")),

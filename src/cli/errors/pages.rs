@@ -45,7 +45,7 @@ impl Page {
 }
 
 /// All pages, in the order of their numbers.
-pub const PAGES: [Page; 67] = [
+pub const PAGES: [Page; 72] = [
     page(1, "ACCOUNT_UNKNOWN", include_str!("../../../docs/errors/0001-account-unknown.md")),
     page(2, "TRANSACTION_ID_REUSED", include_str!("../../../docs/errors/0002-transaction-id-reused.md")),
     page(3, "RECEIPT_ALREADY_EARNED", include_str!("../../../docs/errors/0003-receipt-already-earned.md")),
@@ -89,6 +89,11 @@ pub const PAGES: [Page; 67] = [
     page(47, "RETURN_TOO_LARGE", include_str!("../../../docs/errors/0047-return-too-large.md")),
     page(48, "RETURN_HELD", include_str!("../../../docs/errors/0048-return-held.md")),
     page(49, "RETURN_LIMIT_REACHED", include_str!("../../../docs/errors/0049-return-limit-reached.md")),
+    page(50, "REWARD_UNKNOWN", include_str!("../../../docs/errors/0050-reward-unknown.md")),
+    page(51, "REWARD_OUT_OF_STOCK", include_str!("../../../docs/errors/0051-reward-out-of-stock.md")),
+    page(52, "REWARD_TIER_REQUIRED", include_str!("../../../docs/errors/0052-reward-tier-required.md")),
+    page(53, "REWARD_NOT_OFFERED", include_str!("../../../docs/errors/0053-reward-not-offered.md")),
+    page(54, "REWARD_PRICE_DIFFERS", include_str!("../../../docs/errors/0054-reward-price-differs.md")),
     page(60, "TOP_UP_TOO_SMALL", include_str!("../../../docs/errors/0060-top-up-too-small.md")),
     page(61, "TOP_UP_TOO_LARGE", include_str!("../../../docs/errors/0061-top-up-too-large.md")),
     page(62, "WALLET_NOT_MONEY", include_str!("../../../docs/errors/0062-wallet-not-money.md")),

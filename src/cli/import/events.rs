@@ -91,7 +91,7 @@ impl RedemptionReader {
             wallet: String::new(),
             points: self.points,
             posting_time: self.posts_at_event_time.then_some(time),
-            member_id: String::new(),
+            ..RedeemRequest::default()
         };
         Ok(Some(FileRedemption { line: self.rows.line(), time, request }))
     }
@@ -157,6 +157,7 @@ impl EventSource {
                 points: self.rows.number(POINTS, 1, limits::UNITS_MAX)?,
                 posting_time,
                 member_id: self.rows.optional(MEMBER, limits::MEMBER_ID_BYTES_MAX)?,
+                ..RedeemRequest::default()
             })),
             "link" => Ok(command::Command::LinkIdentifier(LinkIdentifierRequest {
                 transaction_id,

@@ -184,9 +184,11 @@ fn get_question(
             original: Granted::default(),
             part: None,
         }),
-        KIND_REDEMPTION | KIND_REFUSED_REDEMPTION => {
-            CommandKind::Redeem(Redemption { wallet: WalletId(reader.byte()?), units: get_units(reader)? })
-        }
+        KIND_REDEMPTION | KIND_REFUSED_REDEMPTION => CommandKind::Redeem(Redemption {
+            wallet: WalletId(reader.byte()?),
+            units: get_units(reader)?,
+            reward: None,
+        }),
         KIND_ACTIVITY | KIND_REFUSED_ACTIVITY => CommandKind::Act(Activity {
             kind: SymbolId(reader.number()?),
             happened_at: TimestampNs(posted_at.0.wrapping_add(reader.signed()?)),
@@ -406,6 +408,9 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
             return Err(DecodeError::Contradiction);
         }
         entry.decision.effects.owed = Some((entry.decision.wallet, delta));
+    }
+    if parts & Parts::REWARD != 0 {
+        unburn::get_reward(reader, entry)?;
     }
     Ok(())
 }

@@ -202,6 +202,7 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
         set(Parts::RETURNED, reversal.part.is_some());
     }
     set(Parts::OWED, decision.effects.owed.is_some());
+    set(Parts::REWARD, unburn::has_reward(&command.kind));
     parts
 }
 
@@ -295,6 +296,7 @@ fn put_profile_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision:
     if let Some((_, delta)) = decision.effects.owed {
         put_signed(out, delta);
     }
+    unburn::put_reward(out, &command.kind, decision);
 }
 
 fn flags_of(command: &Command, decision: &Decision, parts: u64) -> u8 {

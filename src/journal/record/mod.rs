@@ -131,6 +131,8 @@ impl Parts {
     const RETURNED: u64 = 4_194_304;
     /// What the account owes more, or less, in the wallet of the decision.
     const OWED: u64 = 8_388_608;
+    /// The reward that a redemption is for, or the rewards that come back.
+    const REWARD: u64 = 16_777_216;
     /// All of them.
     const ALL: u64 = 4_095
         | Self::MEMBER
@@ -139,7 +141,8 @@ impl Parts {
         | Self::REDEMPTION_RATE
         | Self::ENDED
         | Self::RETURNED
-        | Self::OWED;
+        | Self::OWED
+        | Self::REWARD;
 }
 
 /// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any
@@ -195,7 +198,7 @@ fn has_subject(taken: &CellUse) -> bool {
 /// The cells of which the subjects are stated: those of what takes back are those of its original.
 fn named_cells<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CellUse] {
     match &command.kind {
-        CommandKind::Reverse(_) | CommandKind::Operate(_) => command.kind.returns_to(),
+        CommandKind::Reverse(_) | CommandKind::Unburn(_) | CommandKind::Operate(_) => command.kind.returns_to(),
         _ => &decision.cells,
     }
 }

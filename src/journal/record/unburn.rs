@@ -1,14 +1,16 @@
-//! The reversal of a redemption or a capture, as bytes: both sides.
+//! The reversal of a redemption or a capture, and rewards that are taken and come back, as bytes: both sides.
 //!
 //! What must stay true: what is written is what is read, field by field; a record of this kind says by itself what comes
 //! back, and what had come back before.
 
-use super::decode::{get_units, some};
-use super::{KIND_REFUSED_UNBURN, KIND_UNBURN};
+use super::decode::{flag, get_cells, get_units, some};
+use super::encode::put_cells;
+use super::{Entry, KIND_REFUSED_UNBURN, KIND_UNBURN};
 use crate::codec::{DecodeError, Reader, put_id, put_signed, put_unsigned};
-use crate::ledger::command::Unburn;
+use crate::ledger::command::{CommandKind, RewardAsked, RewardsBack, Unburn};
+use crate::ledger::decision::{CellUse, Decision};
 use crate::ledger::packed::{get_lot_key, put_lot_key};
-use crate::ledger::types::{Position, Units};
+use crate::ledger::types::{Position, SymbolId, Units};
 use crate::limits;
 
 /// Whatever was left was asked for.
@@ -58,8 +60,16 @@ pub(super) fn get_question(reader: &mut Reader<'_>) -> Result<Unburn, DecodeErro
     }
     let lots = (0..count).map(|_| Ok((get_lot_key(reader)?, get_units(reader)?)));
     let lots = lots.collect::<Result<Vec<_>, DecodeError>>()?;
-    let unburn =
-        Unburn { original_transaction_id, original_position, earlier, lots, redemption_rate_bps, is_rest, is_last };
+    let unburn = Unburn {
+        original_transaction_id,
+        original_position,
+        earlier,
+        lots,
+        redemption_rate_bps,
+        reward: None,
+        is_rest,
+        is_last,
+    };
     if fits(&unburn) { Ok(unburn) } else { Err(DecodeError::Contradiction) }
 }
 
@@ -76,4 +86,72 @@ fn returned_by(unburn: &Unburn) -> Option<Units> {
     let before = unburn.earlier.map_or(Some(0), |(_, returned)| Some(returned));
     let all = unburn.lots.iter().try_fold(before?, |sum, (_, units)| sum.checked_add(*units))?;
     (all <= limits::UNITS_MAX).then_some(all)
+}
+
+/// Whether the record of a command tells of rewards.
+pub(super) fn has_reward(kind: &CommandKind) -> bool {
+    match kind {
+        CommandKind::Redeem(redemption) => redemption.reward.is_some(),
+        CommandKind::Unburn(unburn) => unburn.reward.is_some(),
+        _ => false,
+    }
+}
+
+/// Appends what a record tells of rewards, if it does.
+pub(super) fn put_reward(out: &mut Vec<u8>, kind: &CommandKind, decision: &Decision) {
+    match kind {
+        CommandKind::Redeem(redemption) => {
+            let Some(asked) = redemption.reward else { return };
+            put_unsigned(out, u64::from(asked.reward.0));
+            put_signed(out, asked.quantity);
+            out.push(u8::from(asked.states_units));
+        }
+        CommandKind::Unburn(unburn) => {
+            let Some(back) = &unburn.reward else { return };
+            put_signed(out, back.quantity);
+            put_cells(out, &back.cells);
+        }
+        _ => return,
+    }
+    if decision.refusal().is_none() {
+        put_cells(out, &decision.cells);
+    }
+}
+
+/// Reads what a record tells of rewards.
+pub(super) fn get_reward(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), DecodeError> {
+    let in_range = |quantity: i64| (1..=limits::REWARD_QUANTITY_MAX).contains(&quantity);
+    let mut returned = None;
+    match &mut entry.command.kind {
+        CommandKind::Redeem(redemption) => {
+            let asked = RewardAsked {
+                reward: SymbolId(reader.number()?),
+                quantity: reader.signed()?,
+                states_units: flag(reader)?,
+            };
+            if !in_range(asked.quantity) || asked.reward == SymbolId::EMPTY {
+                return Err(DecodeError::BadNumber);
+            }
+            redemption.reward = Some(asked);
+        }
+        CommandKind::Unburn(unburn) => {
+            let back = RewardsBack { quantity: reader.signed()?, cells: get_cells(reader)? };
+            if !in_range(back.quantity) {
+                return Err(DecodeError::BadNumber);
+            }
+            returned = Some(back.cells.clone());
+            unburn.reward = Some(back);
+        }
+        _ => return Err(DecodeError::Contradiction),
+    }
+    if entry.decision.refusal().is_none() {
+        let cells = get_cells(reader)?;
+        let name = |cells: &[CellUse]| cells.iter().map(|taken| taken.cell).collect::<Vec<_>>();
+        let fits = returned.is_none_or(|returned| name(&returned) == name(&cells));
+        if cells.len() > 1 || !fits {
+            return Err(DecodeError::Contradiction);
+        }
+        entry.decision.cells = cells;
+    }
+    Ok(())
 }

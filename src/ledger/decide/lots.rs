@@ -30,6 +30,10 @@ pub(super) fn redeem(
     out: &mut Decision,
 ) {
     out.wallet = redemption.wallet;
+    if let Err(refusal) = super::catalogue::take(account, redemption, context, out) {
+        out.outcome = Outcome::Refused(refusal);
+        return;
+    }
     let balance = account.balance(out.wallet, context.posted_at);
     if account.available(out.wallet, context.posted_at) < redemption.units {
         out.outcome = Outcome::Refused(Refusal::InsufficientBalance);

@@ -6,6 +6,7 @@
 mod accrual;
 mod activity;
 mod bounds;
+mod catalogue;
 mod cells;
 mod holds;
 mod lots;

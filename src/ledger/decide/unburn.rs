@@ -3,7 +3,7 @@
 //! What must stay true: units come back with their issuer, their funding and their death; what should have died meanwhile
 //! dies at once, or lives as long as the programme says; nothing is put off, and nothing that is owed is collected.
 
-use super::bounds;
+use super::{bounds, catalogue};
 use crate::ledger::account::Account;
 use crate::ledger::command::Unburn;
 use crate::ledger::decision::{Decision, LotChange, LotKey, Movement, Outcome, Refusal};
@@ -30,6 +30,7 @@ pub(super) fn decide(account: &Account, unburn: &Unburn, context: &Context<'_>, 
         out.outcome = Outcome::Refused(Refusal::AccountLimitReached);
         return;
     }
+    catalogue::give_back(unburn.reward.as_ref(), context, out);
     bounds::check_balance(account, context, out);
 }
 

@@ -5,6 +5,7 @@
 //! rule that cannot match costs nothing; no lookup depends on the order of a hash map.
 
 mod bonuses;
+mod catalogue;
 mod conditions;
 mod lines;
 mod partners;
@@ -13,6 +14,7 @@ mod tiers;
 mod windows;
 
 pub use bonuses::{Bonus, BonusIndex, Trigger};
+pub use catalogue::Reward;
 pub use conditions::{BirthdayWithin, Conditions, Facts, OwnAverage, Weekdays};
 pub use lines::{
     Attribute, AttributeEntry, CappedRule, LineClass, LineEffect, LineRule, LineTable, RuleIndex, Stacking,
@@ -65,6 +67,8 @@ pub struct Program {
     pub metrics: Vec<Metric>,
     /// Bounds on the whole programme, or on what one partner grants, in the order in which they clip.
     pub budgets: Vec<Budget>,
+    /// What members can have for their units, in the order of the file.
+    pub rewards: Vec<Reward>,
     /// The partners; `None` where the file declares none, and anybody with a credential is one.
     pub partners: Option<Box<PartnerTable>>,
     /// Whether commands can draw on shared cells: see [`Program::draws_on_cells`].
@@ -382,6 +386,12 @@ impl Program {
         self.bonuses.get(usize::from(index.0))
     }
 
+    /// The reward of this name.
+    #[must_use]
+    pub fn reward(&self, name: SymbolId) -> Option<&Reward> {
+        self.rewards.iter().find(|reward| reward.symbol == name)
+    }
+
     /// The budgets that a command of a partner posted at this instant draws on, in order, with the cell of each.
     pub fn budgets_at(
         &self,
@@ -431,11 +441,13 @@ impl Program {
         self.caps.iter().chain(self.lines.capped.iter().flat_map(|capped| &capped.caps))
     }
 
-    /// Whether a shared cap, a budget or places make commands draw on shared cells.
+    /// Whether a shared cap, a budget, places or a stock make commands draw on shared cells.
     #[must_use]
     pub fn draws_on_cells(&self) -> bool {
         let has_shared_cap = self.all_caps().any(|cap| cap.subject.is_shared());
-        has_shared_cap || !self.budgets.is_empty() || self.bonuses.iter().any(|bonus| bonus.places.is_some())
+        let has_places = self.bonuses.iter().any(|bonus| bonus.places.is_some());
+        let has_stock = self.rewards.iter().any(|reward| reward.stock.is_some());
+        has_shared_cap || !self.budgets.is_empty() || has_places || has_stock
     }
 }
 

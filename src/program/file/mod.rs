@@ -3,6 +3,7 @@
 //! What must stay true: a value in one of these structures has been reported if it is unfit by itself; what concerns
 //! several entries together is judged in `check`. The reference for authors is `docs/programs.md`.
 
+mod catalogue;
 mod expect;
 mod experiments;
 mod money;
@@ -27,6 +28,7 @@ use crate::ledger::program::{
 use crate::ledger::types::Day;
 use crate::limits;
 
+pub(super) use catalogue::RewardEntry;
 pub(super) use expect::{Event, Expectation, Given, NOTHING_HELD};
 pub(super) use experiments::ExperimentEntry;
 pub(super) use partners::{PartnerEntry, RightEntry, StoreEntry};
@@ -63,6 +65,7 @@ pub(super) struct ProgramFile {
     pub(super) tiers: Option<TiersSection>,
     pub(super) experiments: Vec<ExperimentEntry>,
     pub(super) bonuses: Vec<BonusEntry>,
+    pub(super) rewards: Vec<RewardEntry>,
     pub(super) redemption: RedemptionSection,
     pub(super) expectations: Vec<Expectation>,
     pub(super) words: Words,
@@ -282,6 +285,9 @@ impl ProgramFile {
             Some(section) => rewards::read_tiers(section, &counter_names, &metrics),
             None => (None, Vec::new()),
         };
+        let rewards = read_entries(&mut root, "rewards", "[[rewards]]", limits::PROGRAM_REWARDS_MAX, |entry| {
+            catalogue::read_reward(entry, &mut counter_names, &wallet_names, &levels)
+        });
         let mut experiment_names = Names::default();
         let count_max = limits::PROGRAM_EXPERIMENTS_MAX;
         let experiments = read_entries(&mut root, "experiments", "[[experiments]]", count_max, |entry| {
@@ -315,6 +321,7 @@ impl ProgramFile {
             tiers,
             experiments,
             bonuses,
+            rewards,
             redemption,
             expectations,
             words: words.unwrap_or_default(),

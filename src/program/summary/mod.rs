@@ -12,8 +12,8 @@ pub use outlook::Outlook;
 use super::table::{decimal, grouped};
 use crate::ledger::program::{
     AccountPolicy, Attribute, BPS_ONE, Bonus, Budget, CalendarWindow, Cap, CapMeasure, CapSubject, CappedRule, Expiry,
-    LineEffect, LineRule, Metric, MetricMeasure, Over, Program, RoundedPer, Rounding, Stacking, TierLadder, Trigger,
-    Wallet, WhenReturned, WhenSpent,
+    LineEffect, LineRule, Metric, MetricMeasure, Over, Program, Reward, RoundedPer, Rounding, Stacking, TierLadder,
+    Trigger, Wallet, WhenReturned, WhenSpent,
 };
 use crate::ledger::types::{Day, Units};
 use crate::limits;
@@ -41,6 +41,7 @@ pub fn summary(program: &Program) -> Vec<String> {
     lines.extend(program.caps.iter().map(|cap| cap_line(cap, program, wallet)));
     lines.extend(program.metrics.iter().map(metric_line));
     lines.extend(program.budgets.iter().map(|budget| budget_line(budget, program, wallet)));
+    lines.extend(rewards(program));
     lines.extend(partners::lines(program));
     lines.extend(pending(program));
     lines.extend(expiry(program));
@@ -186,6 +187,28 @@ fn bonus_line(bonus: &Bonus, program: &Program, wallet: &Wallet) -> String {
     let when = conditions::words(&bonus.when, program);
     let places = bonus.places.map_or_else(String::new, |places| format!("; {} times in all", grouped(places, ',')));
     format!("bonus {}: {} for {trigger}{when}{limit}{places}", bonus.name, units_in(wallet, bonus.units))
+}
+
+/// "reward mug: 500 points; 20 in all; from level gold".
+fn rewards(program: &Program) -> Vec<String> {
+    let line = |reward: &Reward| {
+        let wallet = program.wallets.get(usize::from(reward.wallet.0)).expect("a reward costs units of a wallet");
+        let stock = reward.stock.map_or_else(String::new, |stock| format!("; {} in all", grouped(stock, ',')));
+        let days = match (reward.from, reward.until) {
+            (None, None) => String::new(),
+            (Some(from), None) => format!("; from {} on", date(from)),
+            (None, Some(until)) => format!("; until {}", date(until)),
+            (Some(from), Some(until)) => format!("; from {} until {}", date(from), date(until)),
+        };
+        let level = program.tiers.as_ref().and_then(|ladder| ladder.at(reward.level));
+        let level = level.map_or_else(String::new, |level| format!("; from level {}", level.name));
+        format!("reward {}: {}{stock}{level}{days}", reward.name, units_in(wallet, reward.price))
+    };
+    let mut lines: Vec<String> = program.rewards.iter().take(LISTED_RULES_MAX).map(line).collect();
+    if program.rewards.len() > LISTED_RULES_MAX {
+        lines.push(format!("and {} more rewards", program.rewards.len() - LISTED_RULES_MAX));
+    }
+    lines
 }
 
 fn levels(program: &Program, ladder: &TierLadder) -> Vec<String> {

@@ -522,4 +522,34 @@ pub(super) const ROWS: &[Row] = &[
         "[redemption]\nwhen_returned = \"extnd\"\n\n[[bonuses]]",
         "72:17: error: `when_returned` must be one of \"as_was\", \"extend\", not \"extnd\"\n  hint: did you mean \"extend\"?",
     ),
+    (
+        "[[bonuses]]",
+        "[[rewards]]\nname = \"mug\"\nprice = 0\n\n[[bonuses]]",
+        "73:9: error: `price` is 0, but must be from 1 to 1_000_000_000_000_000_000",
+    ),
+    (
+        "[[bonuses]]",
+        "[[rewards]]\nname = \"mug\"\nprice = 5\ntier = \"gld\"\n\n[[bonuses]]",
+        "74:8: error: there is no level \"gld\"\n  hint: did you mean \"gold\"?",
+    ),
+    (
+        "[[bonuses]]",
+        "[[rewards]]\nname = \"mug\"\nprice = 5\nwallet = \"starz\"\n\n[[bonuses]]",
+        "74:10: error: there is no wallet \"starz\"\n  hint: did you mean \"stars\"?",
+    ),
+    (
+        "[[bonuses]]",
+        "[[rewards]]\nname = \"mug\"\nprice = 5\n\n[[rewards]]\nname = \"mug\"\nprice = 6\n\n[[bonuses]]",
+        "76:8: error: the name `mug` is taken by the reward on line 72",
+    ),
+    (
+        "[[bonuses]]",
+        "[[rewards]]\nname = \"mug\"\nprice = 5\nfrom = 2026-06-02\nuntil = 2026-06-01\n\n[[bonuses]]",
+        "75:9: error: the reward ends on 2026-06-01, before it begins on 2026-06-02",
+    ),
+    (
+        "[[bonuses]]",
+        "[[rewards]]\nnam = \"mug\"\nprice = 5\n\n[[bonuses]]",
+        "71:1: error: [[rewards]] lacks `name`\n72:1: error: [[rewards]] has no key `nam`\n  hint: did you mean `name`?",
+    ),
 ];

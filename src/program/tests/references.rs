@@ -53,7 +53,7 @@ fn every_programme_that_is_delivered_is_clean_and_names_the_schema() {
 }
 
 /// Tables of a programme file with a key that none of them has, and where the schema describes them.
-const TABLES: [(&str, &str); 31] = [
+const TABLES: [(&str, &str); 32] = [
     ("zzzzzzzzzz = 1", ""),
     ("words = { en = { zzzzzzzzzz = 1 } }", "/$defs/words"),
     ("words = { de = { zzzzzzzzzz = 1 } }", "/$defs/words"),
@@ -81,6 +81,7 @@ const TABLES: [(&str, &str); 31] = [
     ("bonuses = [{ limit = { zzzzzzzzzz = 1 } }]", "/properties/bonuses/items/properties/limit"),
     ("tiers = { zzzzzzzzzz = 1 }", "/properties/tiers"),
     ("tiers = { levels = [{ zzzzzzzzzz = 1 }] }", "/properties/tiers/properties/levels/items"),
+    ("rewards = [{ zzzzzzzzzz = 1 }]", "/properties/rewards/items"),
     ("caps = [{ zzzzzzzzzz = 1 }]", "/properties/caps/items"),
     ("metrics = [{ zzzzzzzzzz = 1 }]", "/properties/metrics/items"),
     ("budgets = [{ zzzzzzzzzz = 1 }]", "/properties/budgets/items"),

@@ -101,6 +101,11 @@ on = { activity = "review" }
 limit = { times = 2, per = "week" }
 places = 9
 
+[[rewards]]
+name = "mug"
+price = 11
+stock = 12
+
 [[caps]]
 name = "cap"
 measure = "units"
@@ -160,6 +165,8 @@ fn of_number(place: &str, n: i64) -> Option<(&'static str, String)> {
         "/program/typical_basket_minor" => by("typical_basket_minor = 1_000"),
         "/program/first_reward_units" => by("first_reward_units = 100"),
         "/redemption/hold_minutes" => by("hold_minutes = 45"),
+        "/rewards/price" => by("price = 11"),
+        "/rewards/stock" => by("stock = 12"),
         "/redemption/extend_days" => by("extend_days = 7"),
         "/wallets/scale" => by("scale = 0"),
         "/wallets/balance_max" => by("balance_max = 1_000"),

@@ -1,0 +1,101 @@
+//! Rewards through the wire: price, stock and level; and that the last one is had by exactly one of many.
+
+use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
+use tallystick::service::wire::{self, RefusalCode};
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic::transport::Channel;
+
+use crate::support::*;
+
+type Ledger = LedgerServiceClient<Channel>;
+
+const REWARDS: &str = "[[metrics]]\nname = \"spent-ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n\n\
+                       [tiers]\nmetric = \"spent-ever\"\nlevels = [{ name = \"gold\", threshold = 100_000_000 }]\n\n\
+                       [[rewards]]\nname = \"mug\"\nprice = 5\nstock = 1\n\n\
+                       [[rewards]]\nname = \"gem\"\nprice = 5\ntier = \"gold\"\n\n[earn]";
+
+fn reward(transaction_id: &str, account_id: &str, reward: &str) -> wire::RedeemRequest {
+    wire::RedeemRequest {
+        transaction_id: transaction_id.to_owned(),
+        account_id: account_id.to_owned(),
+        reward: reward.to_owned(),
+        ..wire::RedeemRequest::default()
+    }
+}
+
+async fn redeem(ledger: &mut Ledger, request: wire::RedeemRequest) -> wire::Decision {
+    ledger.redeem(request).await.unwrap().into_inner().decision.unwrap()
+}
+
+async fn reverse(ledger: &mut Ledger, request: wire::ReverseRequest) -> wire::Decision {
+    ledger.reverse(request).await.unwrap().into_inner().decision.unwrap()
+}
+
+async fn shop() -> Shop {
+    Shop::open_under(&plain_program(&[("[earn]", REWARDS)])).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reward_is_told_with_what_it_costs() {
+    let mut shop = shop().await;
+    shop.accrue(accrual("t1", "anna", 3_000)).await;
+    let ledger = &mut shop.ledger;
+    let gem = redeem(ledger, reward("g", "anna", "gem")).await;
+    assert_eq!((refusal(&gem), gem.refusal.unwrap().required_tier.as_str()), (RefusalCode::RewardTierRequired, "gold"));
+    assert_eq!(refusal(&redeem(ledger, reward("x", "anna", "mugg")).await), RefusalCode::RewardUnknown);
+    let other = wire::RedeemRequest { points: 4, ..reward("x", "anna", "mug") };
+    assert_eq!(refusal(&redeem(ledger, other).await), RefusalCode::RewardPriceDiffers);
+    let one = redeem(ledger, reward("r", "anna", "mug")).await;
+    assert_eq!((one.redeemed_points, one.balance_points), (5, 25));
+    assert!(redeem(ledger, reward("r", "anna", "mug")).await.replayed);
+    assert_eq!(refusal(&redeem(ledger, reward("s", "anna", "mug")).await), RefusalCode::RewardOutOfStock);
+    let request = wire::GetTransactionRequest { transaction_id: "r".to_owned() };
+    let found = ledger.get_transaction(request).await.unwrap().into_inner().transaction.unwrap();
+    assert_eq!((found.reward.as_str(), found.reward_quantity, found.redemption_points), ("mug", 1, 5));
+    let points = reverse(ledger, wire::ReverseRequest { points: 5, ..reversal("v", "r") }).await;
+    assert_eq!(points.refusal.unwrap().field, "points");
+    assert_eq!(reverse(ledger, wire::ReverseRequest { quantity: 1, ..reversal("v", "r") }).await.returned_points, 5);
+    // What is there again can be had.
+    assert_eq!(redeem(ledger, reward("s", "anna", "mug")).await.redeemed_points, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_named() {
+    let mut shop = shop().await;
+    let request = wire::RedeemRequest { wallet: "points".to_owned(), points: -1, ..reward("r", "anna", "mug") };
+    let status = shop.ledger.redeem(request).await.unwrap_err();
+    assert_eq!((status.code(), wrong_fields(&status)), (Code::InvalidArgument, vec!["points".into(), "wallet".into()]));
+    let request = wire::RedeemRequest { quantity: 1, ..reward("r", "anna", "") };
+    let status = shop.ledger.redeem(request).await.unwrap_err();
+    assert_eq!(wrong_fields(&status), ["points", "quantity"]);
+}
+
+/// Sixty-four callers want the last one: exactly one gets it, and who gives it back leaves it for one of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_one_is_had_by_one_of_sixty_four() {
+    let mut shop = shop().await;
+    for number in 0..64 {
+        shop.accrue(accrual(&format!("t{number}"), &format!("m{number}"), 10_000)).await;
+    }
+    let mut connections = Vec::new();
+    for _ in 0..8 {
+        connections.push(LedgerServiceClient::new(connect(&shop.running).await));
+    }
+    for round in 0..10 {
+        let mut calls = JoinSet::new();
+        for number in 0..64 {
+            let mut ledger: Ledger = connections[number % connections.len()].clone();
+            let request = reward(&format!("r{round}-{number}"), &format!("m{number}"), "mug");
+            calls.spawn(async move { (number, redeem(&mut ledger, request).await) });
+        }
+        let answers = calls.join_all().await;
+        let (had, others): (Vec<_>, Vec<_>) = answers.iter().partition(|(_, answer)| answer.refusal.is_none());
+        assert_eq!((had.len(), others.len()), (1, 63), "round {round}");
+        assert!(others.iter().all(|(_, answer)| refusal(answer) == RefusalCode::RewardOutOfStock));
+        let (winner, _) = had[0];
+        let back = reversal(&format!("v{round}"), &format!("r{round}-{winner}"));
+        assert_eq!(reverse(&mut shop.ledger, back).await.returned_points, 5);
+        assert_eq!(shop.balance(&format!("m{winner}")).await, 100, "round {round}");
+    }
+}
