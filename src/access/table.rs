@@ -120,6 +120,7 @@ pub const TABLE: &[Row] = &[
     TOP_UP,
     RECORD_ACTIVITY,
     row("/tallystick.v1.LedgerService/GetBalance", PARTNER_OR_AUDITOR, Reach::Everywhere),
+    row("/tallystick.v1.LedgerService/ListRewards", PARTNER, Reach::Everywhere),
     row("/tallystick.v1.LedgerService/GetTransaction", PARTNER, Reach::Transactions),
     row("/tallystick.v1.LedgerService/ListTransactions", PARTNER_OR_AUDITOR, Reach::Transactions),
     row("/tallystick.v1.LedgerService/ListRelatedTransactions", PARTNER, Reach::Transactions),

@@ -145,6 +145,13 @@ impl LedgerService for Echo {
         nothing()
     }
 
+    async fn list_rewards(
+        &self,
+        _: Request<wire::ListRewardsRequest>,
+    ) -> Result<Response<wire::ListRewardsResponse>, Status> {
+        nothing()
+    }
+
     async fn list_related_transactions(
         &self,
         _: Request<wire::ListRelatedTransactionsRequest>,

@@ -125,6 +125,15 @@ impl LedgerService for Service {
         Ok(Response::new(self.edge.balance(&caller, request.into_inner()).await?))
     }
 
+    async fn list_rewards(
+        &self,
+        request: Request<wire::ListRewardsRequest>,
+    ) -> Result<Response<wire::ListRewardsResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(self.edge.rewards(&caller, request.into_inner()).await?))
+    }
+
     async fn get_transaction(
         &self,
         request: Request<wire::GetTransactionRequest>,

@@ -18,6 +18,7 @@ mod answer;
 mod approval;
 pub mod auth;
 mod batch;
+mod catalogue;
 mod command;
 pub mod connections;
 mod convert;

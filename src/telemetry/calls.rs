@@ -20,7 +20,7 @@ use crate::metrics::{Histogram, Tally, is_sampled};
 
 /// The methods that calls are counted for, as the last part of their path; the last stands for all others: health
 /// checks, reflection, and what does not exist.
-pub const METHODS: [&str; 51] = [
+pub const METHODS: [&str; 52] = [
     "Accrue",
     "AccrueBatch",
     "CommandStream",
@@ -34,6 +34,7 @@ pub const METHODS: [&str; 51] = [
     "TopUp",
     "RecordActivity",
     "GetBalance",
+    "ListRewards",
     "GetTransaction",
     "ListTransactions",
     "ListRelatedTransactions",

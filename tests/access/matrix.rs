@@ -29,6 +29,7 @@ const EXPECTED: [(&str, &str); 50] = [
     ("LedgerService/TopUp", "TGB-----"),
     ("LedgerService/RecordActivity", "-GB-----"),
     ("LedgerService/GetBalance", "-GB--U--"),
+    ("LedgerService/ListRewards", "-GB-----"),
     ("LedgerService/GetTransaction", "-GB-----"),
     ("LedgerService/ListTransactions", "-GB--U--"),
     ("LedgerService/ListRelatedTransactions", "-GB-----"),

@@ -31,7 +31,7 @@ fn make_original() -> MemoryStore {
     assert_eq!(edge.top_up("m1", "b", 1, 2_000).granted(), 2_000);
     assert_eq!(edge.refund("r1", "a", Some(300)).granted(), -300);
     assert_eq!(edge.refund("r2", "a", None).granted(), -700);
-    let spent = CommandKind::Redeem(Redemption { wallet: WalletId(1), units: 1_500 });
+    let spent = CommandKind::Redeem(Redemption { wallet: WalletId(1), units: 1_500, reward: None });
     assert_eq!(edge.send("m1", "s", spent).granted(), -1_500);
     assert_eq!(edge.refund("r3", "b", None).refusal(), Some(Refusal::InsufficientBalance));
     assert_intact(&store, ledger.stop().digest);

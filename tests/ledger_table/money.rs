@@ -197,7 +197,7 @@ fn a_basket_that_is_paid_with_money_earns_by_its_payment_method() {
     let ledger = ledger.with_program(&cash("", BY_CARD).1);
     let edge = ledger.edge();
     assert_eq!(edge.top_up("m1", "a", 1, 1_000).decision.granted, 1_000);
-    let paid = CommandKind::Redeem(Redemption { wallet: WalletId(1), units: 900 });
+    let paid = CommandKind::Redeem(Redemption { wallet: WalletId(1), units: 900, reward: None });
     assert_eq!(edge.send("m1", "p", paid).granted(), -900);
     for (id, payment_method, points) in [("card", "card", 9), ("stored", "stored-value", 18)] {
         let mut basket = edge.basket(&Accrue::simple("m1", id, 900)).expect("a basket");
@@ -264,7 +264,7 @@ proptest! {
                     }
                 }
                 1 if balance > 0 => {
-                    let asked = CommandKind::Redeem(Redemption { wallet: WalletId(1), units });
+                    let asked = CommandKind::Redeem(Redemption { wallet: WalletId(1), units, reward: None });
                     let answer = edge.send("m1", &id, asked);
                     prop_assert_eq!(answer.refusal().is_none(), units <= balance);
                     if units <= balance {

@@ -40,7 +40,24 @@ struct SpendArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct RedeemArgs {
     #[command(flatten)]
-    spend: SpendArgs,
+    who: WhoArgs,
+    /// How many points; for a reward, what it costs if it is to cost just that
+    #[arg(value_parser = clap::value_parser!(i64).range(1..), required_unless_present = "reward")]
+    points: Option<i64>,
+    /// The wallet; the first of the programme if not given
+    #[arg(long, value_name = "NAME", default_value = "", conflicts_with = "reward")]
+    wallet: String,
+    /// The reward that they are for, by its name in the programme
+    #[arg(long, value_name = "NAME")]
+    reward: Option<String>,
+    /// How many of the reward; one if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), requires = "reward")]
+    quantity: Option<i64>,
+    /// The id of this command; the same id takes effect once
+    #[arg(long, value_name = "ID")]
+    transaction_id: String,
+    #[command(flatten)]
+    send: SendArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -120,6 +137,15 @@ pub(super) struct ReverseArgs {
         conflicts_with_all = ["lines", "line_amounts"]
     )]
     points: Option<i64>,
+    /// Only so many of the rewards that a redemption was for
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(i64).range(1..),
+        requires = "transaction_id",
+        conflicts_with_all = ["lines", "line_amounts", "points"]
+    )]
+    quantity: Option<i64>,
     /// The id of this command; the same id takes effect once. Made from the transaction if not given; a part of it needs
     /// one
     #[arg(long, value_name = "ID")]
@@ -139,16 +165,17 @@ fn parse_line(text: &str) -> Result<(i32, i64), String> {
 
 /// Burns points.
 pub(super) fn redeem(args: RedeemArgs, out: &Output) -> Result<(), CliError> {
-    let SpendArgs { who, points, wallet, transaction_id, send } = args.spend;
+    let RedeemArgs { who, points, wallet, reward, quantity, transaction_id, send } = args;
     let (account_id, account_identifier) = who.to_wire();
-    let posting_time = send.posting_time.map(to_wire);
     let request = RedeemRequest {
         transaction_id,
         account_id,
         account_identifier,
         wallet,
-        points,
-        posting_time,
+        points: points.unwrap_or_default(),
+        reward: reward.unwrap_or_default(),
+        quantity: quantity.unwrap_or_default(),
+        posting_time: send.posting_time.map(to_wire),
         ..RedeemRequest::default()
     };
     decide(&send.server, "the redemption", out, async move |server| {
@@ -235,6 +262,7 @@ pub(super) fn reverse(args: ReverseArgs, out: &Output) -> Result<(), CliError> {
     let lines = pieces.chain(amounts);
     let lines = lines.map(|(line_index, quantity, amount_minor)| ReturnedLine { line_index, quantity, amount_minor });
     let request = ReverseRequest {
+        quantity: args.quantity.unwrap_or_default(),
         transaction_id: args.transaction_id.unwrap_or_else(|| derived_id("reverse", &args.transaction)),
         original_transaction_id: args.transaction,
         lines: lines.collect(),

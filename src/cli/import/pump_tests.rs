@@ -157,6 +157,9 @@ impl LedgerService for Moody {
     ) -> Result<Response<ListTransactionsResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn list_rewards(&self, _: Request<ListRewardsRequest>) -> Result<Response<ListRewardsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn list_related_transactions(
         &self,
         _: Request<ListRelatedTransactionsRequest>,

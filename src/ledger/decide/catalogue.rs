@@ -3,11 +3,10 @@
 //! What must stay true: a reward is had for exactly what it costs in the version in force, by who has its level, on its
 //! days; the last one can be had, and not one more (invariant 6).
 
-use super::{cells, tiers};
+use super::cells;
 use crate::ledger::account::Account;
 use crate::ledger::command::{Redemption, RewardsBack};
 use crate::ledger::decision::{CellUse, Decision, Refusal};
-use crate::ledger::program::Periods;
 use crate::ledger::state::Context;
 
 /// Takes what a redemption is for, if it is for a reward.
@@ -20,12 +19,10 @@ pub(super) fn take(
     let Some(asked) = redemption.reward else { return Ok(()) };
     let reward = context.program.reward(asked.reward).ok_or(Refusal::RewardUnknown)?;
     out.wallet = reward.wallet;
-    let periods = Periods::at(&context.program.zone, context.posted_at);
-    if !reward.is_offered(periods.day()) {
+    if !reward.is_offered(context.program.zone.day(context.posted_at)) {
         return Err(Refusal::RewardNotOffered);
     }
-    let level = tiers::standing(account, context.program, periods).map_or(0, |standing| standing.level);
-    if level < reward.level {
+    if super::level_of(account, context.program, context.posted_at) < reward.level {
         return Err(Refusal::RewardTierRequired);
     }
     if reward.wallet != redemption.wallet || reward.cost(asked.quantity) != Some(redemption.units) {

@@ -22,7 +22,7 @@ mod unburn;
 use super::account::Account;
 use super::command::{Command, CommandKind, Linking};
 use super::decision::{Decision, Outcome, Refusal};
-use super::program::{AccountPolicy, WhenSpent};
+use super::program::{AccountPolicy, Periods, Program, WhenSpent};
 use super::state::Context;
 use super::types::TimestampNs;
 
@@ -105,6 +105,13 @@ fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out:
             }
         }
     }
+}
+
+/// The level of an account at an instant, from 1; 0 for below the first, and where the programme has none.
+#[must_use]
+pub fn level_of(account: &Account, program: &Program, at: TimestampNs) -> u8 {
+    let periods = Periods::at(&program.zone, at);
+    tiers::standing(account, program, periods).map_or(0, |standing| standing.level)
 }
 
 fn note(decided: Result<(), Refusal>, out: &mut Decision) {
