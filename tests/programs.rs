@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use tallystick::ledger::account::Account;
-use tallystick::ledger::command::{Activity, Basket, Command, CommandKind, Enrolment, Line, Redemption};
+use tallystick::ledger::command::{Activity, Basket, Command, CommandKind, Enrolment, Line, Redemption, RewardAsked};
 use tallystick::ledger::decision::{Decision, Outcome};
 use tallystick::ledger::draws;
 use tallystick::ledger::money::{Refund, TopUp};
@@ -216,6 +216,15 @@ impl Visit<'_> {
         self.shop.run(self.member, self.at, CommandKind::Refund(Box::new(refund)))
     }
 
+    /// Takes so many of a reward.
+    fn takes(self, quantity: i64, reward: &str) -> String {
+        let symbol = self.shop.symbol(reward);
+        let found = self.shop.program.reward(symbol).expect("the catalogue has it");
+        let (wallet, units) = (found.wallet, found.cost(quantity).expect("it is no fortune"));
+        let reward = Some(RewardAsked { reward: symbol, quantity, states_units: false });
+        self.shop.run(self.member, self.at, CommandKind::Redeem(Redemption { wallet, units, reward }))
+    }
+
     fn joins(self, segments: &[&str]) -> String {
         let mut joins: Vec<SymbolId> = segments.iter().map(|segment| self.shop.symbol(segment)).collect();
         joins.sort_unstable();
@@ -267,8 +276,16 @@ fn a_year_of_stars_and_a_loaded_card() {
     assert_eq!(told, "500 of 600: paid-from-the-card; bounded by stars-a-day");
     let told = shop.at("2026-02-03T08:00:00", "maya").paying_by("stored-value").buys(&latte);
     assert_eq!(told, "gold, 13: paid-from-the-card");
+    // Stars for a cup and a drink, which are not there for everybody, nor for ever.
+    assert_eq!(shop.at("2026-02-03T08:01:00", "maya").takes(1, "tasting-for-two"), "refused: InsufficientBalance");
+    assert_eq!(shop.at("2026-02-03T08:02:00", "leo").takes(1, "two-dollars-off"), "refused: AccountUnknown");
+    assert_eq!(shop.at("2026-02-03T08:03:00", "leo").buys(&latte), "30: welcome");
+    assert_eq!(shop.at("2026-02-03T08:04:00", "leo").takes(1, "tasting-for-two"), "refused: RewardTierRequired");
+    assert_eq!(shop.at("2027-02-03T08:04:00", "maya").takes(1, "tasting-for-two"), "refused: RewardNotOffered");
+    assert_eq!(shop.at("2026-02-03T08:05:00", "maya").takes(2_501, "city-cup"), "refused: RewardOutOfStock");
+    assert_eq!(shop.at("2026-02-03T08:06:00", "maya").takes(1, "city-cup"), "-400");
     // Half a year without a visit: the stars are gone, to the last one. The money is all there.
-    assert_eq!(shop.balance("maya", "2026-08-02T12:00:00"), 564);
+    assert_eq!(shop.balance("maya", "2026-08-02T12:00:00"), 164);
     assert_eq!(shop.balance("maya", "2026-08-03T12:00:00"), 0);
     let later = shop.instant("2031-01-01T00:00:00");
     assert_eq!(shop.account("maya").balance(WalletId(1), later), 10_000 - 575);

@@ -127,6 +127,11 @@ impl Telling<'_> {
             TransactionKind::Accrual | TransactionKind::Activity => {
                 self.say(Sentence::EarnedNothing, &[wallet, program, version]);
             }
+            TransactionKind::Redemption if !self.transaction.reward.is_empty() => {
+                let count = ("count", self.transaction.reward_quantity.to_string());
+                let reward = ("reward", self.name(&self.transaction.reward));
+                self.say(Sentence::Rewarded, &[units(decision.redeemed_points), wallet, count, reward]);
+            }
             TransactionKind::Redemption => {
                 self.say(Sentence::Redeemed, &[units(decision.redeemed_points), wallet]);
             }

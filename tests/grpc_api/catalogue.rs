@@ -71,6 +71,44 @@ async fn what_is_wrong_is_named() {
     assert_eq!(wrong_fields(&status), ["points", "quantity"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_catalogue_says_what_is_left_and_what_is_missing() {
+    use RefusalCode::{InsufficientBalance, RewardNotOffered, RewardOutOfStock, RewardTierRequired};
+    let tree = "[[rewards]]\nname = \"tree\"\nprice = 40\nfrom = 2017-12-01\nuntil = 2017-12-31\n\n[earn]";
+    let source = plain_program(&[("[earn]", REWARDS)]).replacen("[earn]", tree, 1);
+    let mut shop = Shop::open_under(&source).await;
+    shop.accrue(accrual("t1", "anna", 3_000)).await;
+    let list = async |shop: &mut Shop, account_id: &str| {
+        let request = wire::ListRewardsRequest { account_id: account_id.to_owned(), ..Default::default() };
+        shop.ledger.list_rewards(request).await.map(tonic::Response::into_inner)
+    };
+    let nobody = list(&mut shop, "").await.unwrap();
+    let said = |listed: &wire::ListRewardsResponse| -> Vec<(String, Option<i64>, Vec<RefusalCode>, i64)> {
+        let one = |reward: &wire::Reward| {
+            (reward.name.clone(), reward.left, reward.obstacles().collect(), reward.missing_points)
+        };
+        listed.rewards.iter().map(one).collect()
+    };
+    let row =
+        |name: &str, left, obstacles: &[RefusalCode], missing| (name.to_owned(), left, obstacles.to_vec(), missing);
+    let tree = |obstacles: &[RefusalCode], missing| row("tree", None, obstacles, missing);
+    assert_eq!(said(&nobody), [row("mug", Some(1), &[], 0), row("gem", None, &[], 0), tree(&[RewardNotOffered], 0)]);
+    assert_eq!(nobody.program_version, 1);
+    let mug = &nobody.rewards[0];
+    assert_eq!((mug.wallet.as_str(), mug.price_points, mug.stock, mug.tier.as_str()), ("points", 5, Some(1), ""));
+    assert_eq!(nobody.rewards[1].tier, "gold");
+    assert_eq!(nobody.rewards[2].start_date, Some(wire::Date { year: 2017, month: 12, day: 1 }));
+    redeem(&mut shop.ledger, reward("r", "anna", "mug")).await;
+    let anna = list(&mut shop, "anna").await.unwrap();
+    let expected = [
+        row("mug", Some(0), &[RewardOutOfStock], 0),
+        row("gem", None, &[RewardTierRequired], 0),
+        tree(&[RewardNotOffered, InsufficientBalance], 15),
+    ];
+    assert_eq!(said(&anna), expected);
+    assert_eq!(list(&mut shop, "nobody").await.unwrap_err().code(), Code::NotFound);
+}
+
 /// Sixty-four callers want the last one: exactly one gets it, and who gives it back leaves it for one of the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_one_is_had_by_one_of_sixty_four() {

@@ -5,6 +5,7 @@
 //! checked in well under a second; a programme that passes cannot make the sum of a basket leave its range.
 
 mod arithmetic;
+mod catalogue;
 mod cells;
 mod conditions;
 mod expectations;
@@ -28,6 +29,7 @@ pub(super) fn check_entries(file: &ProgramFile, problems: &mut Problems<'_>) {
     if let Some(earn) = &file.earn {
         check_repeated_exclusions(earn, problems);
         arithmetic::check_largest_basket(earn, file, problems);
+        catalogue::check(file, earn, problems);
     }
     arithmetic::check_multiplier_max(file, problems);
     check_rules_without_effect(&file.rules, problems);

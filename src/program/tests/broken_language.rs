@@ -549,6 +549,11 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "[[bonuses]]",
+        "[[wallets]]\nname = \"tiny\"\nbalance_max = 5\n\n[[rewards]]\nname = \"mug\"\nprice = 9\nwallet = \"tiny\"\n\n[[bonuses]]",
+        "77:9: error: reward `mug` costs 9, but wallet `tiny` holds at most 5\n  hint: nobody could ever have it",
+    ),
+    (
+        "[[bonuses]]",
         "[[rewards]]\nnam = \"mug\"\nprice = 5\n\n[[bonuses]]",
         "71:1: error: [[rewards]] lacks `name`\n72:1: error: [[rewards]] has no key `nam`\n  hint: did you mean `name`?",
     ),

@@ -47,6 +47,8 @@ pub enum Sentence {
     Held,
     /// Points were burned.
     Redeemed,
+    /// Points were burned for a reward.
+    Rewarded,
     /// Points were set aside.
     Authorized,
     /// What was set aside was spent, or a part of it.
@@ -92,7 +94,7 @@ pub enum Sentence {
 /// A sentence: its key in the file, the places that it may have, and the built-in text.
 struct Row(Sentence, &'static str, &'static [&'static str], &'static str);
 
-const ROWS: [Row; 33] = [
+const ROWS: [Row; 34] = [
     Row(
         Sentence::Earned,
         "earned",
@@ -131,6 +133,12 @@ const ROWS: [Row; 33] = [
     ),
     Row(Sentence::Held, "held", &["cap"], "It cannot be spent until it was looked at: it goes beyond {cap}."),
     Row(Sentence::Redeemed, "redeemed", &["points", "wallet"], "{points} {wallet} were spent."),
+    Row(
+        Sentence::Rewarded,
+        "rewarded",
+        &["points", "wallet", "count", "reward"],
+        "{points} {wallet} were spent on {count} of {reward}.",
+    ),
     Row(Sentence::Authorized, "authorized", &["points", "wallet"], "{points} {wallet} were set aside."),
     Row(
         Sentence::Captured,
