@@ -41,7 +41,7 @@ pub mod types;
 pub mod unburn;
 pub mod zone;
 
-pub use decide::level_of;
+pub use decide::{level_of, periods_of, standing_of};
 
 /// The version of the deciding code. A change that makes any past command decide differently raises it, and the old
 /// code stays reachable for re-deciding old frames.

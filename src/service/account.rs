@@ -16,9 +16,9 @@ use super::status::Failure;
 use super::wire::server::account_service_server::AccountService;
 use super::{Edge, Patience, Service, times, wire};
 use crate::ledger::account::Account;
-use crate::ledger::decision::TierStanding;
 use crate::ledger::program::Program;
 use crate::ledger::types::TimestampNs;
+use crate::ledger::{periods_of, standing_of};
 
 #[tonic::async_trait]
 impl AccountService for Service {
@@ -118,9 +118,8 @@ impl Edge {
 /// Where an account stands on the programme's ladder, if it has one.
 fn tier(program: &Program, account: &Account, at: TimestampNs) -> Option<wire::AccountTier> {
     let ladder = program.tiers.as_ref()?;
-    let period = ladder.window.period(&program.zone, at);
-    let qualifying = account.rolling(ladder.metric, period, ladder.window.step(), ladder.rolling);
-    let standing = TierStanding { level: ladder.level(qualifying), qualifying };
+    let period = periods_of(account, program, at).of(ladder.window);
+    let standing = standing_of(account, program, at)?;
     let metric = program.metrics.iter().find(|metric| metric.symbol == ladder.metric);
     Some(wire::AccountTier {
         wallet: wallet_name(program, program.earn.wallet).to_owned(),

@@ -12,7 +12,7 @@ use crate::ledger::command::{Basket, Command, CommandKind};
 use crate::ledger::decision::{Clip, Decision, Movement, Refusal, TierStanding};
 use crate::ledger::earn::LineSums;
 use crate::ledger::operator::OperatorOrder;
-use crate::ledger::program::{BPS_ONE, LineClass, Program, RuleIndex, TierLadder};
+use crate::ledger::program::{BPS_ONE, LineClass, Periods, Program, RuleIndex, TierLadder};
 use crate::ledger::types::{Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
 use crate::service::status;
 use crate::shard::job::{CommandJob, CommandOutcome};
@@ -456,7 +456,8 @@ pub(super) fn velocity_denial(program: &Program, symbol: SymbolId, receipt_at: T
     let Some(cap) = program.caps.iter().find(|cap| cap.symbol == symbol) else {
         return wire::VelocityDenial::default();
     };
-    let period = cap.window.period(&program.zone, receipt_at);
+    // The window of a cap is nobody's own.
+    let period = Periods::at(&program.zone, receipt_at).of(cap.window);
     wire::VelocityDenial { cap: cap.name.clone(), period: times::period(cap.window, period), limit_count: cap.limit }
 }
 

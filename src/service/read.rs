@@ -18,6 +18,7 @@ use crate::access::table;
 use crate::ledger::account::Account;
 use crate::ledger::command::{Activity, Basket, CommandKind};
 use crate::ledger::decision::{LotKey, Refusal};
+use crate::ledger::periods_of;
 use crate::ledger::program::{CapMeasure, CapSubject, MetricMeasure, Program, WhenSpent};
 use crate::ledger::types::{MemberKey, SymbolId, TimestampNs, Units, WalletId};
 use crate::limits;
@@ -307,8 +308,9 @@ fn totals(account: &Account) -> wire::AccountTotals {
 
 /// The account's own caps, then the metrics, in the windows that contain the instant.
 fn counters(program: &Program, account: &Account, at: TimestampNs) -> Vec<wire::CounterState> {
+    let periods = periods_of(account, program, at);
     let caps = program.all_caps().filter(|cap| cap.subject == CapSubject::Account).map(|cap| {
-        let period = cap.window.period(&program.zone, at);
+        let period = periods.of(cap.window);
         let unit = match cap.measure {
             CapMeasure::Units => wire::CounterUnit::Points,
             CapMeasure::EarningBaskets => wire::CounterUnit::Baskets,
@@ -331,8 +333,9 @@ fn metrics<'a>(
     account: &'a Account,
     at: TimestampNs,
 ) -> impl Iterator<Item = wire::CounterState> + 'a {
+    let periods = periods_of(account, program, at);
     program.metrics.iter().map(move |metric| {
-        let period = metric.window.period(&program.zone, at);
+        let period = periods.of(metric.window);
         let unit = match metric.measure {
             MetricMeasure::EligibleAmount => wire::CounterUnit::AmountMinor,
             MetricMeasure::Units => wire::CounterUnit::Points,

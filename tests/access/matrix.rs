@@ -15,7 +15,7 @@ use crate::support::{House, assert_forbidden, assert_nobody, call, grant, usual}
 
 /// What each may call, written down a second time: a letter for each role, in the order of [`Role::ALL`], and at the end
 /// one for an operator who acts for a partner: its service desk.
-const EXPECTED: [(&str, &str); 50] = [
+const EXPECTED: [(&str, &str); 51] = [
     ("LedgerService/Quote", "TGB-----"),
     ("LedgerService/QuoteBatch", "TGB-----"),
     ("LedgerService/Accrue", "TGB-----"),

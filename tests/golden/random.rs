@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::returns::any_return;
 use crate::samples::{accrual_over_velocity, dictionary, encode, full_accrual, minimal_accrual, one_line_accrual};
 use crate::support::NOON;
-use crate::unburns::any_unburn;
+use crate::unburns::{any_reward, any_unburn, of_stock};
 use tallystick::journal::record::{Entry, PreviousRecord, Record, decode};
 use tallystick::ledger::authorization::{AuthorizationChange, AuthorizationChanges};
 use tallystick::ledger::command::{
@@ -54,8 +54,10 @@ fn any_symbols() -> impl Strategy<Value = Vec<SymbolId>> {
 
 fn any_kind() -> impl Strategy<Value = CommandKind> {
     let units = 1..=UNITS_MAX;
-    let redemption = (any::<u8>(), units.clone())
-        .prop_map(|(wallet, units)| CommandKind::Redeem(Redemption { wallet: WalletId(wallet), units, reward: None }));
+    let redemption =
+        (any::<u8>(), units.clone(), prop::option::of(any_reward())).prop_map(|(wallet, units, reward)| {
+            CommandKind::Redeem(Redemption { wallet: WalletId(wallet), units, reward })
+        });
     let activity = (any::<u32>(), any::<i64>(), any::<u32>()).prop_map(|(kind, happened_at, channel)| {
         let happened_at = TimestampNs(happened_at);
         CommandKind::Act(Activity { kind: SymbolId(kind), happened_at, channel: SymbolId(channel) })
@@ -235,10 +237,17 @@ fn decided(kind: &CommandKind, refusal: Option<Refusal>, segments: Vec<(SymbolId
             decision.effects.totals = TotalsChange::of_refused_redemption();
         }
         _ if refusal.is_some() => {}
-        CommandKind::Redeem(redemption) => decision.granted = -redemption.units,
+        CommandKind::Redeem(redemption) => {
+            decision.granted = -redemption.units;
+            let with_stock = redemption.reward.filter(|asked| asked.quantity % 2 == 0);
+            decision.cells = with_stock.iter().map(|asked| of_stock(asked.reward, asked.quantity)).collect();
+        }
         CommandKind::Unburn(unburn) => {
             decision.granted = unburn.units();
             decision.effects.redemption_rate_bps = unburn.redemption_rate_bps;
+            let back = unburn.reward.iter().flat_map(|back| &back.cells);
+            decision.cells =
+                back.map(|taken| CellUse { version: 11, room_before: 3, used: -taken.used, ..*taken }).collect();
         }
         CommandKind::TopUp(top_up) => decision.granted = top_up.units,
         CommandKind::Refund(refund) => {

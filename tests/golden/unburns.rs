@@ -8,11 +8,13 @@ use tallystick::journal::record::{Entry, Record};
 use tallystick::ledger::command::{CommandKind, Redemption, RewardAsked, RewardsBack, Unburn};
 use tallystick::ledger::decision::{CellUse, Decision, Effects, LotKey, Movement, Outcome, Refusal};
 use tallystick::ledger::types::{CellId, Position, SymbolId, WalletId};
-use tallystick::limits::UNITS_MAX;
+use tallystick::limits::{REWARD_QUANTITY_MAX, UNITS_MAX};
 
 const REDEMPTION: &str = "018f3c5e-7a10-7000-8000-0000000005d1";
 
 /// Ninety units at once, all of one lot.
+const MUG: SymbolId = SymbolId(19);
+
 fn whole() -> Unburn {
     Unburn {
         original_transaction_id: REDEMPTION.into(),
@@ -51,26 +53,27 @@ fn returned(unburn: Unburn) -> Entry {
     entry(CommandKind::Unburn(unburn), decision)
 }
 
-fn of_stock(used: i64) -> CellUse {
-    CellUse { cell: CellId::whole(SymbolId(19)), version: 7, room_before: 12, used, retain_until: CellUse::FOR_EVER }
+/// So many of a reward's stock.
+pub fn of_stock(reward: SymbolId, used: i64) -> CellUse {
+    CellUse { cell: CellId::whole(reward), version: 7, room_before: 12, used, retain_until: CellUse::FOR_EVER }
 }
 
 /// Two of a reward with a stock.
 fn rewarded() -> Entry {
-    let asked = RewardAsked { reward: SymbolId(19), quantity: 2, states_units: false };
+    let asked = RewardAsked { reward: MUG, quantity: 2, states_units: false };
     let redemption = Redemption { wallet: WalletId(0), units: 90, reward: Some(asked) };
     let effects = Effects { lots: vec![change(lot_key(), -90, Movement::Burn)], ..Effects::default() };
-    let cells = vec![of_stock(2)];
+    let cells = vec![of_stock(MUG, 2)];
     let decision = Decision { granted: -90, effects, cells, balance_after: 1_234, ..Decision::default() };
     entry(CommandKind::Redeem(redemption), decision)
 }
 
 /// One of them comes back.
 fn reward_back() -> Entry {
-    let reward = Some(RewardsBack { quantity: 1, cells: vec![of_stock(1)] });
+    let reward = Some(RewardsBack { quantity: 1, cells: vec![of_stock(MUG, 1)] });
     let unburn = Unburn { lots: vec![(lot_key(), 45)], reward, is_rest: false, is_last: false, ..whole() };
     let mut entry = returned(unburn);
-    entry.decision.cells = vec![CellUse { version: 9, room_before: 3, ..of_stock(-1) }];
+    entry.decision.cells = vec![CellUse { version: 9, room_before: 3, ..of_stock(MUG, -1) }];
     entry
 }
 
@@ -87,12 +90,26 @@ pub fn records() -> Vec<(&'static str, Record)> {
     ]
 }
 
+/// Any reward that is asked for.
+pub fn any_reward() -> impl Strategy<Value = RewardAsked> {
+    (1..=u32::MAX, 1..=REWARD_QUANTITY_MAX, any::<bool>()).prop_map(|(reward, quantity, states_units)| RewardAsked {
+        reward: SymbolId(reward),
+        quantity,
+        states_units,
+    })
+}
+
 /// Any request to give burned units back.
 pub fn any_unburn(key: impl Strategy<Value = LotKey>) -> impl Strategy<Value = CommandKind> {
     let earlier = prop::option::of((any::<u64>(), 1..UNITS_MAX / 8));
     let lots = prop::collection::vec((key, 1..UNITS_MAX / 8), 1..5);
-    ("[a-z0-9-]{1,64}", any::<u64>(), earlier, lots, any::<u32>(), 0..3_u8).prop_map(
-        |(id, position, earlier, lots, redemption_rate_bps, end)| {
+    let back = (any_reward(), any::<bool>()).prop_map(|(asked, has_stock)| RewardsBack {
+        quantity: asked.quantity,
+        cells: has_stock.then(|| of_stock(asked.reward, asked.quantity)).into_iter().collect(),
+    });
+    let reward = prop::option::of(back);
+    ("[a-z0-9-]{1,64}", any::<u64>(), earlier, lots, any::<u32>(), reward, 0..3_u8).prop_map(
+        |(id, position, earlier, lots, redemption_rate_bps, reward, end)| {
             let unheld = |(key, units): (LotKey, i64)| (LotKey { wallet: WalletId(1), ..key.released() }, units);
             CommandKind::Unburn(Unburn {
                 original_transaction_id: id.into(),
@@ -100,7 +117,7 @@ pub fn any_unburn(key: impl Strategy<Value = LotKey>) -> impl Strategy<Value = C
                 earlier: earlier.map(|(position, units)| (Position(position >> 1), units)),
                 lots: lots.into_iter().map(unheld).collect(),
                 redemption_rate_bps,
-                reward: None,
+                reward,
                 is_rest: end == 2,
                 is_last: end > 0,
             })

@@ -1,5 +1,6 @@
 //! What is known of an account beside its points: when it was opened, its segments, its level, what it had elsewhere.
 
+use tallystick::config::{ClockMode, Config};
 use tallystick::service::wire::{self, RefusalCode};
 use tonic::Code;
 
@@ -144,6 +145,57 @@ async fn every_decision_says_how_far_the_next_level_is() {
     let [tier] = tiers.as_slice() else { panic!("{tiers:?}") };
     assert_eq!((tier.wallet.as_str(), tier.metric.as_str()), ("points", "yearly-spend"));
     assert_eq!(tier.standing, Some(standing("gold", "gold", 50_300, "", 0)));
+}
+
+/// What a read shows is what the next basket is judged by: a level that is kept, and years that begin when the account was
+/// opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_tells_the_level_and_the_years_that_judge() {
+    const DAY: i64 = 86_400;
+    let source = plain_program(&[])
+        + r#"
+[[metrics]]
+name = "spent-a-day"
+measure = "eligible-amount"
+window = "day"
+
+[[metrics]]
+name = "spent-since-joining"
+measure = "eligible-amount"
+window = "anniversary"
+
+[tiers]
+metric = "spent-a-day"
+keep = 1
+
+[[tiers.levels]]
+name = "gold"
+threshold = 10_000
+"#;
+    let config = Config { clock: Some(ClockMode::Input), program: Some(program_file(&source)), ..config() };
+    let mut shop = Shop::open_with(config).await;
+    // Day, amount, the level that judges, what counts of the own year.
+    let rows = [
+        (10, 10_000, "", "year 1", 10_000),
+        (11, 100, "gold", "year 1", 10_100),
+        (12, 100, "", "year 1", 10_200),
+        (374, 10_000, "", "year 1", 20_200),
+        (375, 700, "gold", "year 2", 700),
+    ];
+    for (day, amount_minor, level, year, value) in rows {
+        let mut request = accrual(&format!("t{day}"), "anna", amount_minor);
+        request.posting_time = time(day * DAY + 43_200);
+        request.basket.as_mut().unwrap().receipt_time = None;
+        let decision = shop.accrue(request).await;
+        assert_eq!(decision.tier.unwrap().level, level, "day {day}");
+        let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), ..Default::default() };
+        let counters = shop.ledger.get_balance(request).await.unwrap().into_inner().counters;
+        let own = counters.iter().find(|counter| counter.name == "spent-since-joining").unwrap();
+        assert_eq!((own.period.as_str(), own.value), (year, value), "day {day}");
+    }
+    // Today's 700 are no gold; yesterday's are, and they are kept for a day.
+    let tier = account(&mut shop).await.tiers.remove(0).standing.unwrap();
+    assert_eq!((tier.level.as_str(), tier.qualifying_value), ("gold", 700));
 }
 
 #[tokio::test(flavor = "multi_thread")]

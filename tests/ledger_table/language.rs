@@ -16,7 +16,7 @@ use tallystick::ledger::freeze::Subject;
 use tallystick::ledger::held::{HeldChange, HeldTransaction};
 use tallystick::ledger::money::TopUp;
 use tallystick::ledger::operator::{Adjustment, OperatorOrder};
-use tallystick::ledger::program::WhenSpent;
+use tallystick::ledger::program::{Periods, WhenSpent};
 use tallystick::ledger::types::{CellId, MonthDay, SymbolId, TimestampNs, WalletId};
 use tallystick::shard::freezing::FreezeDraft;
 
@@ -345,7 +345,8 @@ impl Runner<'_> {
         let symbol = engine.dictionary.find(name).expect("the counter has a number");
         let cap = program.all_caps().find(|cap| cap.symbol == symbol).map(|cap| cap.window);
         let metric = program.metrics.iter().find(|metric| metric.symbol == symbol).map(|metric| metric.window);
-        let period = cap.or(metric).expect("a cap or a metric").period(&program.zone, at);
+        let period = cap.or(metric).expect("a cap or a metric");
+        let period = Periods::at(&program.zone, at).of(period);
         self.account(account, |account, _| account.counter(symbol, period).to_string())
     }
 

@@ -21,7 +21,7 @@ mod unburn;
 
 use super::account::Account;
 use super::command::{Command, CommandKind, Linking};
-use super::decision::{Decision, Outcome, Refusal};
+use super::decision::{Decision, Outcome, Refusal, TierStanding};
 use super::program::{AccountPolicy, Periods, Program, WhenSpent};
 use super::state::Context;
 use super::types::TimestampNs;
@@ -107,11 +107,23 @@ fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out:
     }
 }
 
+/// The periods that contain an instant, for an account: its own years begin when it was opened.
+#[must_use]
+pub fn periods_of(account: &Account, program: &Program, at: TimestampNs) -> Periods {
+    let (day, minute) = program.zone.day_and_minute(at);
+    Periods::on(day, minute).of_account(accrual::opened_on(account, day, program))
+}
+
+/// Where an account stands on the ladder at an instant; `None` where the programme has none.
+#[must_use]
+pub fn standing_of(account: &Account, program: &Program, at: TimestampNs) -> Option<TierStanding> {
+    tiers::standing(account, program, periods_of(account, program, at))
+}
+
 /// The level of an account at an instant, from 1; 0 for below the first, and where the programme has none.
 #[must_use]
 pub fn level_of(account: &Account, program: &Program, at: TimestampNs) -> u8 {
-    let periods = Periods::at(&program.zone, at);
-    tiers::standing(account, program, periods).map_or(0, |standing| standing.level)
+    standing_of(account, program, at).map_or(0, |standing| standing.level)
 }
 
 fn note(decided: Result<(), Refusal>, out: &mut Decision) {

@@ -123,12 +123,6 @@ impl Periods {
 }
 
 impl CalendarWindow {
-    /// The period that contains the instant: see [`Periods::of`].
-    #[must_use]
-    pub fn period(self, zone: &Zone, at: TimestampNs) -> i32 {
-        Periods::at(zone, at).of(self)
-    }
-
     /// What the numbers of two periods that follow each other differ by.
     #[must_use]
     pub fn step(self) -> i32 {
