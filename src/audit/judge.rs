@@ -515,11 +515,11 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
             let id_fits = (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&unburn.original_transaction_id.len());
             id_fits && unburn.lots.iter().all(|(key, _)| is_known(&key.issuer))
         }
+        CommandKind::Redeem(redemption) => redemption.reward.is_none_or(|asked| is_known(&asked.reward)),
         // That its units and its payment fit, decoding has seen to.
         CommandKind::TopUp(top_up) => is_known(&top_up.store) && is_known(&top_up.terminal),
         CommandKind::Reverse(_)
         | CommandKind::Refund(_)
-        | CommandKind::Redeem(_)
         | CommandKind::Authorize(_)
         | CommandKind::Expire => true,
     };

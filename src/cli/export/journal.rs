@@ -227,7 +227,11 @@ fn entry_as_json(world: &World, view: &RecordView<'_>, entry: &Entry) -> Value {
         CommandKind::Unburn(unburn) => ("reversal", "original", burn_as_json(dictionary, unburn)),
         CommandKind::Redeem(redemption) => {
             let rate_bps = entry.decision.effects.redemption_rate_bps;
-            let content = json!({ "points": redemption.units, "redemption_rate_bps": rate_bps });
+            let mut content = json!({ "points": redemption.units, "redemption_rate_bps": rate_bps });
+            if let Some(asked) = redemption.reward {
+                content["reward"] = json!(text(dictionary, asked.reward));
+                content["quantity"] = asked.quantity.into();
+            }
             ("redemption", "redemption", content)
         }
         CommandKind::Act(activity) => {
@@ -388,7 +392,7 @@ fn original_as_json(reversal: &Reversal) -> Value {
 /// What a reversal gives back of what was burned.
 fn burn_as_json(dictionary: &Dictionary, unburn: &Unburn) -> Value {
     let lots = unburn.lots.iter().map(|(key, units)| lot_as_json(dictionary, key, *units));
-    json!({
+    let mut original = json!({
         "transaction_id": unburn.original_transaction_id,
         "position": unburn.original_position.0,
         "returned_points": unburn.units(),
@@ -396,7 +400,11 @@ fn burn_as_json(dictionary: &Dictionary, unburn: &Unburn) -> Value {
         "redemption_rate_bps": unburn.redemption_rate_bps,
         "fully_reversed": unburn.is_last,
         "earlier_position": unburn.earlier.map(|(earlier, _)| earlier.0),
-    })
+    });
+    if let Some(back) = &unburn.reward {
+        original["returned_quantity"] = back.quantity.into();
+    }
+    original
 }
 
 fn basket_as_json(dictionary: &Dictionary, basket: &Basket) -> Value {
