@@ -68,6 +68,7 @@ fn every_command_explains_itself() {
         &["why"],
         &["desk"],
         &["desk", "balance"],
+        &["desk", "rewards"],
         &["desk", "statement"],
         &["desk", "transaction"],
         &["desk", "redeem"],

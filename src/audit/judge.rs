@@ -518,10 +518,7 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
         CommandKind::Redeem(redemption) => redemption.reward.is_none_or(|asked| is_known(&asked.reward)),
         // That its units and its payment fit, decoding has seen to.
         CommandKind::TopUp(top_up) => is_known(&top_up.store) && is_known(&top_up.terminal),
-        CommandKind::Reverse(_)
-        | CommandKind::Refund(_)
-        | CommandKind::Authorize(_)
-        | CommandKind::Expire => true,
+        CommandKind::Reverse(_) | CommandKind::Refund(_) | CommandKind::Authorize(_) | CommandKind::Expire => true,
     };
     if id_fits && kind_fits && is_known(&command.partner) {
         return Ok(());

@@ -53,6 +53,9 @@ async fn a_reward_is_told_with_what_it_costs() {
     let request = wire::GetTransactionRequest { transaction_id: "r".to_owned() };
     let found = ledger.get_transaction(request).await.unwrap().into_inner().transaction.unwrap();
     assert_eq!((found.reward.as_str(), found.reward_quantity, found.redemption_points), ("mug", 1, 5));
+    let why = wire::ExplainTransactionRequest { transaction_id: "r".to_owned(), ..Default::default() };
+    let sentences = ledger.explain_transaction(why).await.unwrap().into_inner().sentences;
+    assert_eq!(sentences[0], "5 points were spent on 1 of mug.");
     let points = reverse(ledger, wire::ReverseRequest { points: 5, ..reversal("v", "r") }).await;
     assert_eq!(points.refusal.unwrap().field, "points");
     assert_eq!(reverse(ledger, wire::ReverseRequest { quantity: 1, ..reversal("v", "r") }).await.returned_points, 5);

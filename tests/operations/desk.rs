@@ -33,6 +33,15 @@ name = "silk-triple"
 match = { category = ["silk"] }
 multiplier = "3"
 
+[[rewards]]
+name = "cotton-bag"
+price = 150
+stock = 20
+
+[[rewards]]
+name = "silk-scarf"
+price = 900
+
 [redemption]
 hold_minutes = 60
 
@@ -139,7 +148,7 @@ fn every_question_of_the_documentation_is_answered_by_its_command() {
         history.make().await;
         history
     });
-    let expected: [&[&str]; 13] = [
+    let expected: [&[&str]; 14] = [
         &[
             "295 points, of which 265 can be spent now",
             "10 held for review",
@@ -147,6 +156,7 @@ fn every_question_of_the_documentation_is_answered_by_its_command() {
             "lot of 265 by",
         ],
         &["295 points, of which 265 can be spent now"],
+        &["cotton-bag: 150 points, 20 left\n", "silk-scarf: 900 points; 635 points are missing\n"],
         &[
             "accrual  sale-17  300 points granted",
             "authorization  payment-18  20 points set aside",

@@ -5,11 +5,13 @@
 
 mod moves;
 mod reads;
+mod rewards;
 
 use clap::Subcommand;
 
 use self::moves::{AuthorizeArgs, CaptureArgs, RedeemArgs, ReverseArgs, TopUpArgs, VoidArgs};
 use self::reads::{BalanceArgs, StatementArgs, TransactionArgs};
+use self::rewards::RewardsArgs;
 use super::error::CliError;
 use super::output::Output;
 use crate::service::wire::AccountIdentifier;
@@ -25,6 +27,8 @@ pub struct DeskArgs {
 enum DeskWhat {
     /// Say what an account has, what can be spent of it, and what dies next
     Balance(BalanceArgs),
+    /// List what there is to have for points, and on demand what an account lacks for it
+    Rewards(RewardsArgs),
     /// List what happened to an account, newest first
     Statement(StatementArgs),
     /// Show one transaction, and on demand what else happened to it and to its points
@@ -71,6 +75,7 @@ impl WhoArgs {
 pub fn run(args: DeskArgs, out: &Output) -> Result<(), CliError> {
     match args.what {
         DeskWhat::Balance(args) => reads::balance(&args, out),
+        DeskWhat::Rewards(args) => rewards::list(&args, out),
         DeskWhat::Statement(args) => reads::statement(&args, out),
         DeskWhat::Transaction(args) => reads::transaction(&args, out),
         DeskWhat::Redeem(args) => moves::redeem(args, out),
