@@ -158,7 +158,7 @@ impl Traffic {
             // So that a commit has several frames.
             return self.accrual(dice, now);
         }
-        let action = match dice.below(29) {
+        let action = match dice.below(27) {
             0..12 => return self.accrual(dice, now),
             20..22 => {
                 let grants = dice.percent(50);
@@ -450,7 +450,7 @@ impl Request {
 fn wallet(dice: &mut Dice) -> usize {
     match dice.below(100) {
         0..15 => 1,
-        15..40 => CASH,
+        15..26 => CASH,
         _ => 0,
     }
 }

@@ -16,6 +16,7 @@ mod profile;
 mod reversal;
 mod rule_caps;
 mod tiers;
+mod vouchers;
 
 use super::account::Account;
 use super::command::{Command, CommandKind, Linking};
