@@ -124,7 +124,7 @@ async fn what_was_paid_in_and_went_back_is_told_and_outlives_a_restart() {
     cafe.top_up(top_up("t1", 2_000)).await;
     cafe.refund("r1", "t1", 500).await;
     cafe.refund("r2", "t1", 0).await;
-    let mut cafe = Cafe(cafe.0.reopen(config()).await);
+    let mut cafe = Cafe(cafe.0.reopen(Config { program: Some(program_file(&program())), ..config() }).await);
     let paid = cafe.transaction("t1").await;
     assert_eq!(
         (paid.kind(), paid.top_up_amount_minor, &*paid.top_up_source),

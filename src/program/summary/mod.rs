@@ -33,6 +33,7 @@ pub fn summary(program: &Program) -> Vec<String> {
         format!("{}: amounts in {}, days and years in {}", program.name, program.currency, program.zone.name()),
         rate(program),
     ];
+    lines.extend(stored_value(program));
     lines.extend(not_eligible(program));
     lines.extend(rules(program));
     lines.extend(bonuses(program, wallet));
@@ -50,6 +51,23 @@ pub fn summary(program: &Program) -> Vec<String> {
 
 fn earning_wallet(program: &Program) -> &Wallet {
     program.wallets.get(usize::from(program.earn.wallet.0)).expect("a programme earns into one of its wallets")
+}
+
+/// "wallet card: money; 5.00 to 200.00 EUR are paid in at once, and at most 1,000.00 are held".
+fn stored_value(program: &Program) -> Vec<String> {
+    let decimals = currency_decimals(&program.currency);
+    let amount = |units: Units| decimal(i128::from(units), decimals, decimals);
+    let held = |wallet: &Wallet| match wallet.balance_max {
+        limits::UNITS_MAX => String::new(),
+        most => format!(", and at most {} are held", amount(most)),
+    };
+    let line = |wallet: &Wallet| {
+        let terms = wallet.money?;
+        let (least, most) = (amount(terms.top_up_min), amount(terms.top_up_max));
+        let currency = &program.currency;
+        Some(format!("wallet {}: money; {least} to {most} {currency} are paid in at once{}", wallet.name, held(wallet)))
+    };
+    program.wallets.iter().filter_map(line).collect()
 }
 
 /// "earn: 1 point per 1.00 USD, rounded down once per basket; up to 2 points with double".
@@ -407,6 +425,20 @@ mod tests {
         wallets = [{ name = "miles" }]
         earn = { wallet = "miles", units = 1, per_minor = 200, rounding = "half-even", stacking = "best-of" }
     "#;
+
+    #[test]
+    fn money_that_is_paid_in() {
+        let shop = r#"
+            program = { name = "shop", currency = "EUR", time_zone = "Europe/Vienna", late_limit_days = 1 }
+            wallets = [
+                { name = "stars" },
+                { name = "card", kind = "money", scale = 2, balance_max = 100000, top_up_min = 500, top_up_max = 20000 },
+            ]
+            earn = { wallet = "stars", units = 1, per_minor = 200, rounding = "floor", stacking = "best-of" }
+        "#;
+        let told = "wallet card: money; 5.00 to 200.00 EUR are paid in at once, and at most 1,000.00 are held";
+        assert_eq!(summary_of(shop).lines().nth(2), Some(told));
+    }
 
     #[test]
     fn a_plain_programme() {
