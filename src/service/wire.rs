@@ -97,6 +97,7 @@ mod tests {
             channel: "store".to_owned(),
             payment_method: "card".to_owned(),
             member_id: String::new(),
+            voucher_codes: Vec::new(),
         };
         AccrueRequest {
             account_identifier: None,

@@ -147,5 +147,6 @@ pub(super) fn basket_of(machine: &Machine, purchase: &Purchase) -> Basket {
         channel: SymbolId::EMPTY,
         payment_method: SymbolId::EMPTY,
         lines: lines.collect(),
+        vouchers: Vec::new(),
     }
 }

@@ -82,6 +82,9 @@ pub(super) fn action_of(kind: &CommandKind, account: &Name, dictionary: &Diction
                     let (expiry, dies) = (restoration.expiry.0, restoration.expires_at.0);
                     Action::Restore { account, expiry, dies, note }
                 }
+                OperatorOrder::IssueVoucher(_) | OperatorOrder::CancelVoucher(_) => {
+                    unreachable!("no simulated client asks for vouchers by hand")
+                }
                 OperatorOrder::Adjust(adjustment) => Action::Adjust {
                     account,
                     wallet: usize::from(adjustment.wallet.0),

@@ -367,6 +367,7 @@ impl<'a> Edge<'a> {
             OperatorOrder::Reject(_) => ("reject", Refusal::AlreadyReviewed),
             OperatorOrder::Restore(_) => ("restore", Refusal::AlreadyRestored),
             OperatorOrder::Adjust(_) => ("adjust", Refusal::InvalidCommand),
+            OperatorOrder::IssueVoucher(_) | OperatorOrder::CancelVoucher(_) => ("voucher", Refusal::InvalidCommand),
         };
         let remark = Remark { reason_code: "tested".into(), note: "".into(), operator: "ada".into(), ..<_>::default() };
         let command = Command {

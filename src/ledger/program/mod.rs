@@ -10,6 +10,7 @@ mod lines;
 mod partners;
 mod terms;
 mod tiers;
+mod vouchers;
 mod windows;
 
 pub use bonuses::{Bonus, BonusIndex, Trigger};
@@ -20,6 +21,7 @@ pub use lines::{
 pub use partners::{Partner, PartnerStore, PartnerTable, Right};
 pub use terms::{Expiry, Terms};
 pub use tiers::{TierLadder, TierLevel};
+pub use vouchers::{Validity, VoucherIndex, VoucherKind, Worth};
 pub use windows::{CalendarWindow, Periods, Run};
 
 use super::decision::CellUse;
@@ -53,6 +55,8 @@ pub struct Program {
     pub lines: LineTable,
     /// What baskets and activities earn beside their lines, in the order of the file.
     pub bonuses: Vec<Bonus>,
+    /// Kinds of voucher, in the order of the file.
+    pub vouchers: Vec<VoucherKind>,
     /// The ladder that accounts climb, if there is one.
     pub tiers: Option<TierLadder>,
     /// Experiments, at most [`crate::limits::PROGRAM_EXPERIMENTS_MAX`].
@@ -380,6 +384,12 @@ impl Program {
     #[must_use]
     pub fn bonus(&self, index: BonusIndex) -> Option<&Bonus> {
         self.bonuses.get(usize::from(index.0))
+    }
+
+    /// The kind of voucher with this index.
+    #[must_use]
+    pub fn voucher(&self, index: VoucherIndex) -> Option<&VoucherKind> {
+        self.vouchers.get(usize::from(index.0))
     }
 
     /// The budgets that a command of a partner posted at this instant draws on, in order, with the cell of each.
