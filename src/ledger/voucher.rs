@@ -1,7 +1,7 @@
 //! Vouchers: what a member may use once, with a later basket, from one instant to another.
 //!
-//! What must stay true: a voucher ends once: it is used by a basket, cancelled, or over by time; what is over or ended is
-//! remembered for a while, so that a till learns why it is not taken; a code is good in its own account and nowhere else.
+//! What must stay true: a voucher ends once: it is used by a basket, cancelled, or over by time; what ended is remembered
+//! for a while, so that a till learns why it is not taken; a code is good in its own account and nowhere else.
 
 use super::account::Account;
 use super::decision::Effects;

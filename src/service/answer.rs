@@ -67,8 +67,9 @@ pub(super) fn of_quote(outcome: &CommandOutcome, kind: &CommandKind) -> wire::De
         place: None,
     });
     decision.posting_time = Some(times::timestamp(outcome.posted_at));
-    // Nothing is given by a quote, so that nothing has a code.
-    decision.vouchers.iter_mut().for_each(|note| note.voucher_code.clear());
+    // Nothing is given by a quote, so that what would be given has no code.
+    let given = decision.vouchers.iter_mut().filter(|note| note.event() == wire::VoucherEvent::Given);
+    given.for_each(|note| note.voucher_code.clear());
     decision
 }
 

@@ -55,9 +55,6 @@ pub(super) fn check_quote(request: &wire::QuoteRequest, rules: Rules<'_>) -> Res
     fields.text(Path::Field("account_id"), &request.account_id, 0, limits::ACCOUNT_ID_BYTES_MAX);
     let basket = request.basket.as_ref().map(BasketView::from);
     let times = check_basket(&mut fields, basket.as_ref(), rules, 0);
-    if basket.is_some_and(|basket| !basket.voucher_codes.is_empty()) {
-        fields.wrong(Path::Field("basket.voucher_codes"), "It must be empty in a quote.");
-    }
     fields.finish()?;
     Ok(times)
 }

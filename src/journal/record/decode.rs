@@ -6,14 +6,14 @@
 use super::part::get_part;
 use super::{
     Entry, FLAG_CASHIER, FLAG_LOT, FLAG_MORE, FLAG_OPENS_ACCOUNT, FLAG_OVER_VELOCITY, FLAG_TERMINAL, KIND_ACCRUAL,
-    KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_FREEZE, KIND_ITEM, KIND_KEY_ISSUED,
-    KIND_KEY_REVOKED, KIND_LINKING, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_PROGRAM_BY, KIND_PROPOSAL,
-    KIND_REDEMPTION, KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_AUTHORIZATION,
+    KIND_ACTIVITY, KIND_ENROLMENT, KIND_EXPIRY, KIND_FREEZE, KIND_ITEM, KIND_KEY_ISSUED, KIND_KEY_REVOKED,
+    KIND_LINKING, KIND_LOADING, KIND_OPENING, KIND_PROGRAM, KIND_PROGRAM_BY, KIND_PROPOSAL, KIND_REDEMPTION,
+    KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_AUTHORIZATION,
     KIND_REFUSED_CAPTURE, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION,
     KIND_REFUSED_REFUND, KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_REFUSED_TOP_UP, KIND_REFUSED_UNBURN,
-    KIND_REFUSED_VOUCHER, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_TOP_UP, KIND_VERDICT,
-    Opening, Parts, PreviousRecord, Publication, Record, decode_freeze_change, decode_key_change,
-    decode_proposal_change, has_subject, holds, implied_lot, money, named_cells, operator, unburn, vouchers,
+    KIND_REFUSED_VOUCHER, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_TOP_UP, KIND_VERDICT, Opening,
+    Parts, PreviousRecord, Publication, Record, decode_freeze_change, decode_key_change, decode_proposal_change,
+    has_subject, holds, implied_lot, money, named_cells, operator, unburn, vouchers,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -42,7 +42,7 @@ use crate::limits;
 pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeError> {
     let mut reader = Reader::new(bytes);
     let record = match reader.byte()? {
-        kind if holds::is_kind(kind) || unburn::is_kind(kind) || money::is_kind(kind) => {
+        kind if holds::is_kind(kind) || unburn::is_kind(kind) || money::is_kind(kind) || vouchers::is_kind(kind) => {
             Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?))
         }
         kind @ (KIND_ACCRUAL..=KIND_EXPIRY

@@ -18,6 +18,11 @@ const GIVEN_BACK: u8 = 1;
 const CANCELLED: u8 = 2;
 const KEPT: u8 = 3;
 
+/// Whether a record of this kind is about an operation about vouchers.
+pub(super) fn is_kind(kind: u8) -> bool {
+    matches!(kind, KIND_VOUCHER | KIND_REFUSED_VOUCHER | KIND_CANCELLED_VOUCHER)
+}
+
 /// The kinds of the records of an operation about vouchers: granted, and refused.
 pub(super) fn kinds_of(order: &OperatorOrder) -> (u8, u8) {
     match order {

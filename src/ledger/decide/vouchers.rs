@@ -51,10 +51,10 @@ fn find(account: &Account, code: VoucherCode, issuer: SymbolId, at: TimestampNs)
 
 /// Gives the vouchers of the bonuses that were earned; none where a cap denied the command or holds what it was granted.
 pub(super) fn give(account: &Account, command: &Command, context: &Context<'_>, out: &mut Decision) {
-    if out.over_velocity.is_some() || out.effects.held.is_some() {
+    let program = context.program;
+    if program.vouchers.is_empty() || out.over_velocity.is_some() || out.effects.held.is_some() {
         return;
     }
-    let program = context.program;
     let mut number = 0;
     for place in 0..out.bonuses.len() {
         let bonus = out.bonuses.get(place).and_then(|award| program.bonus(award.bonus));
