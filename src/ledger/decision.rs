@@ -386,7 +386,7 @@ impl Refusal {
             Self::NameLimitReached => "The data directory holds as many different names as it can.",
             Self::InsufficientBalance => "The account has fewer units than are to be taken.",
             Self::AccountLimitReached => {
-                "The account has as many segments, lots, members, identifiers or authorizations as it can."
+                "The account has as many segments, lots, members, identifiers, authorizations or vouchers as it can."
             }
             Self::NotHeld => "The transaction exists but is not held for review.",
             Self::AlreadyReviewed => "What was held was released, rejected or reversed before.",

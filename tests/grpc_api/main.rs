@@ -22,3 +22,4 @@ mod returns;
 mod scarcity;
 mod statements;
 mod unburns;
+mod vouchers;

@@ -82,6 +82,13 @@ fn the_time_of_a_voucher_follows_the_local_day() {
 }
 
 #[test]
+fn zzz_print() {
+    for (old, new, _) in ROWS {
+        println!("ROW {old:?} => {:?}", shown(&CAFE.replacen(old, new, 1)));
+    }
+}
+
+#[test]
 fn broken_vouchers_show_what_is_wrong() {
     for row in ROWS {
         broken(CAFE, row);
