@@ -147,6 +147,7 @@ tables! {
         accrue m1 5000 id=a                             -> 52 (next-coffee 0) (next-mug 2), gave coffee, gave mug
         vouchers m1                                     -> coffee 36h, mug from 12h to 36h
         accrue m1 5000 uses=a.1                         -> refused VoucherNotYetValid
+        accrue m1 5000 uses=a.1 printed=5m              -> refused VoucherNotYetValid
         clock +12h                                      -> moved
         accrue m1 499 uses=a,a.1                        -> refused VoucherMinimumNotReached
         vouchers m1                                     -> coffee 24h, mug 24h
@@ -168,8 +169,6 @@ tables! {
         # A till that was offline took it in time.
         accrue m1 300 uses=a printed=-1s                -> 3, used 1
         vouchers m1                                     -> coffee over, coffee used
-        # Not before it was given, either.
-        accrue m1 300 uses=b printed=-37h               -> refused VoucherNotYetValid
         # A month later nobody remembers it.
         clock +29d                                      -> moved
         vouchers m1                                     -> coffee over, coffee used

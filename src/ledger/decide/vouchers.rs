@@ -23,7 +23,8 @@ pub(super) fn redeem(
     if basket.vouchers.is_empty() {
         return Ok(());
     }
-    // A till that was offline took it when the receipt was printed.
+    // A till that was offline took it when the receipt was printed. When that begins is judged by the posting: a till
+    // whose clock is a little behind is not to refuse what was given at once.
     let used_at = basket.receipt_at.min(context.posted_at);
     let user = VoucherCode::of_user(command.partner, &command.transaction_id);
     let amount_minor: i64 = basket.lines.iter().map(|line| line.amount_minor).sum();
@@ -32,7 +33,9 @@ pub(super) fn redeem(
         match voucher.state {
             VoucherState::Used(_) => return Err(Refusal::VoucherUsed),
             VoucherState::Cancelled => return Err(Refusal::VoucherCancelled),
-            VoucherState::Open if used_at < voucher.terms.starts_at => return Err(Refusal::VoucherNotYetValid),
+            VoucherState::Open if context.posted_at < voucher.terms.starts_at => {
+                return Err(Refusal::VoucherNotYetValid);
+            }
             VoucherState::Open if used_at >= voucher.terms.ends_at => return Err(Refusal::VoucherExpired),
             VoucherState::Open if amount_minor < voucher.terms.minor_min => {
                 return Err(Refusal::VoucherMinimumNotReached);

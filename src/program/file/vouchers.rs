@@ -27,8 +27,13 @@ pub(super) fn read_voucher(mut entry: TableReader<'_, '_>, names: &mut Names) ->
     if let Some(name) = &name {
         names.claim(entry.problems, "voucher", name);
     }
-    check_one(&mut entry, &WORTHS, "worth", "value_minor = 500, percent_bps = 1_000 or text = \"a free coffee\"");
-    check_one(&mut entry, &VALIDITIES, "valid", "valid_days = 14 or valid_hours = 48");
+    check_one(
+        &mut entry,
+        &WORTHS,
+        "what it is worth",
+        "value_minor = 500, percent_bps = 1_000 or text = \"a free coffee\"",
+    );
+    check_one(&mut entry, &VALIDITIES, "how long it is good", "valid_days = 14 or valid_hours = 48");
     let value = entry.integer("value_minor", 1..=limits::LINE_AMOUNT_MINOR_MAX);
     let percent = entry.integer("percent_bps", 1..=limits::VOUCHER_PERCENT_BPS_MAX);
     let text = entry.text("text", 1..=limits::VOUCHER_TEXT_BYTES_MAX);
@@ -54,7 +59,7 @@ pub(super) fn read_voucher(mut entry: TableReader<'_, '_>, names: &mut Names) ->
 fn check_one(entry: &mut TableReader<'_, '_>, keys: &[&str], what: &str, hint: &str) {
     let count = keys.iter().filter(|key| entry.has(key)).count();
     if count != 1 {
-        let message = format!("a voucher says how it is {what} by exactly one of {} keys, not {count}", keys.len());
+        let message = format!("a voucher says {what} by exactly one of {} keys, not {count}", keys.len());
         let finding = Finding::error(entry.at(), message);
         entry.problems.push(finding.hint(hint));
     }
