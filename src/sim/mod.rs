@@ -46,6 +46,7 @@ mod told;
 pub mod traffic;
 pub mod unburns;
 mod undo;
+pub mod vouchers;
 pub mod watch;
 
 use std::collections::BTreeMap;
