@@ -115,6 +115,20 @@ pub const REASON_CODE_BYTES_MAX: usize = 64;
 pub const NOTE_BYTES_MAX: usize = 512;
 /// Longest name of an operator, in bytes.
 pub const OPERATOR_BYTES_MAX: usize = 128;
+/// Vouchers that one account has, those that ended lately included.
+pub const VOUCHERS_MAX: usize = 64;
+/// Vouchers that one transaction gives.
+pub const VOUCHERS_OF_ONE_MAX: u8 = 8;
+/// Vouchers that one basket uses.
+pub const VOUCHER_CODES_MAX: usize = 4;
+/// For so many days after its end a voucher is remembered.
+pub const VOUCHER_KEPT_DAYS: i64 = 30;
+/// Kinds of voucher of one programme.
+pub const PROGRAM_VOUCHERS_MAX: usize = 32;
+/// The most that a voucher takes off, in basis points: all of it.
+pub const VOUCHER_PERCENT_BPS_MAX: i64 = 10_000;
+/// Longest text of a voucher's worth, in bytes.
+pub const VOUCHER_TEXT_BYTES_MAX: usize = 128;
 /// Longest name of a payment that money was paid in with, in bytes.
 pub const TOP_UP_SOURCE_BYTES_MAX: usize = 64;
 /// Segments that one command has an account join, and leave.

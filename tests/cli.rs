@@ -83,6 +83,8 @@ fn every_command_explains_itself() {
         &["operator", "reject"],
         &["operator", "unexpire"],
         &["operator", "adjust"],
+        &["operator", "give-voucher"],
+        &["operator", "cancel-voucher"],
         &["proposals"],
         &["proposals", "list"],
         &["proposals", "confirm"],

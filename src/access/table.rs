@@ -136,6 +136,8 @@ pub const TABLE: &[Row] = &[
     row("/tallystick.v1.OperatorService/RejectHeld", &[Operator], Reach::Desk),
     row("/tallystick.v1.OperatorService/RestoreExpired", &[Operator], Reach::Desk),
     row("/tallystick.v1.OperatorService/AdjustBalance", &[Operator], Reach::Desk),
+    row("/tallystick.v1.OperatorService/IssueVoucher", &[Operator], Reach::Desk),
+    row("/tallystick.v1.OperatorService/CancelVoucher", &[Operator], Reach::Desk),
     row("/tallystick.v1.FraudService/Freeze", &[Operator], Reach::Ledger),
     row("/tallystick.v1.FraudService/Thaw", &[Operator], Reach::Ledger),
     row("/tallystick.v1.FraudService/ListFreezes", DESK_READERS, Reach::Ledger),

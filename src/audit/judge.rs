@@ -354,7 +354,7 @@ impl<'a> Judge<'a> {
                     return fail(format!("what comes back is not what died with the record at position {position}"));
                 }
             }
-            OperatorOrder::Adjust(_) => {}
+            OperatorOrder::Adjust(_) | OperatorOrder::IssueVoucher(_) | OperatorOrder::CancelVoucher(_) => {}
         }
         Ok(())
     }
@@ -565,6 +565,7 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         same("the units owed", recorded.effects.owed == decided.effects.owed),
         same("the units held", recorded.effects.held == decided.effects.held),
         same("the units set aside", recorded.effects.authorizations == decided.effects.authorizations),
+        same("the vouchers", recorded.effects.vouchers == decided.effects.vouchers),
         same("the identifiers", recorded.effects.identifier == decided.effects.identifier),
     ];
     fields.into_iter().flatten().next().unwrap_or_else(|| "its effects are not what they should be".to_owned())

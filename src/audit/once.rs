@@ -139,7 +139,7 @@ fn subject_of(kind: &CommandKind) -> &'static str {
         CommandKind::Operate(operation) => match operation.order {
             OperatorOrder::Release(_) => "what was held and is released",
             OperatorOrder::Restore(_) => "the expiry that is taken back",
-            OperatorOrder::Reject(_) | OperatorOrder::Adjust(_) => "what was held and is rejected",
+            _ => "what was held and is rejected",
         },
         _ => "the receipt",
     }

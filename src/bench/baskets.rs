@@ -120,6 +120,7 @@ fn basket(assortment: &Assortment, random: &mut fastrand::Rng) -> wire::Basket {
         channel: String::new(),
         payment_method: String::new(),
         member_id: String::new(),
+        voucher_codes: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::{Server, ServerArgs, runtime, shown_time};
 use super::error::{CliError, Exit};
 use super::output::{Output, grouped};
-use crate::service::wire::Decision;
+use crate::service::wire::{Decision, VoucherEvent, VoucherNote};
 
 /// An id that follows from what a command is about: whoever repeats the command repeats its id. Longer ones are cut to
 /// a hash, for ids are bounded.
@@ -82,7 +82,33 @@ fn movements(decision: &Decision) -> impl Iterator<Item = (i64, &'static str, &'
 /// What a decision moved, as people read it.
 pub(super) fn moved(decision: &Decision) -> Vec<String> {
     let shown = |(points, _, verb)| format!("{} {} {verb}", grouped(points), decision.wallet);
-    movements(decision).map(shown).collect()
+    let vouchers = decision.vouchers.iter().map(|note| {
+        let name = if note.voucher.is_empty() { String::new() } else { format!("{} ", note.voucher) };
+        format!("voucher {name}{} {}", note.voucher_code, event(note))
+    });
+    movements(decision).map(shown).chain(vouchers).collect()
+}
+
+/// What became of a voucher, in a word.
+fn event(note: &VoucherNote) -> &'static str {
+    match note.event() {
+        VoucherEvent::Given => "given",
+        VoucherEvent::Used => "used",
+        VoucherEvent::GivenBack => "good again",
+        VoucherEvent::Cancelled => "cancelled",
+        VoucherEvent::Kept => "stays used",
+        VoucherEvent::Unspecified => "changed",
+    }
+}
+
+fn voucher_as_json(note: &VoucherNote) -> Value {
+    json!({
+        "voucher_code": note.voucher_code,
+        "event": event(note),
+        "voucher": note.voucher,
+        "start_time": shown_time(note.start_time.as_ref()),
+        "expire_time": shown_time(note.expire_time.as_ref()),
+    })
 }
 
 /// A decision as scripts read it.
@@ -106,6 +132,9 @@ pub(super) fn as_json(decision: &Decision) -> Value {
     });
     for (points, key, _) in movements(decision) {
         value[key] = points.into();
+    }
+    if !decision.vouchers.is_empty() {
+        value["vouchers"] = decision.vouchers.iter().map(voucher_as_json).collect();
     }
     value
 }

@@ -13,8 +13,8 @@ use super::fraud::{self, FreezeArgs, FreezesArgs, ReceiptsArgs, VelocityArgs};
 use super::output::{Output, grouped};
 use super::proposals::say_pending;
 use crate::service::wire::{
-    AdjustBalanceRequest, HeldTransaction, ListHeldRequest, RejectHeldRequest, ReleaseHeldRequest, Remark,
-    RestoreExpiredRequest,
+    AdjustBalanceRequest, CancelVoucherRequest, HeldTransaction, IssueVoucherRequest, ListHeldRequest,
+    RejectHeldRequest, ReleaseHeldRequest, Remark, RestoreExpiredRequest,
 };
 
 /// Entries of a page that is asked for.
@@ -39,6 +39,10 @@ enum OperatorWhat {
     Unexpire(UnexpireArgs),
     /// Grant points without a purchase, or take some
     Adjust(AdjustArgs),
+    /// Give an account a voucher of the programme
+    GiveVoucher(GiveVoucherArgs),
+    /// Cancel a voucher that nobody has used
+    CancelVoucher(CancelVoucherArgs),
     /// Freeze an account, a terminal or a cashier: it earns and burns nothing from now on
     Freeze(FreezeArgs),
     /// End a freeze
@@ -134,6 +138,36 @@ struct AdjustArgs {
     transaction_id: String,
 }
 
+#[derive(Debug, clap::Args)]
+struct GiveVoucherArgs {
+    /// The account
+    account: String,
+    /// The voucher's name in the programme in force
+    voucher: String,
+    #[command(flatten)]
+    remark: RemarkArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The id of this command; the same id takes effect once
+    #[arg(long, value_name = "ID")]
+    transaction_id: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct CancelVoucherArgs {
+    /// The account
+    account: String,
+    /// The voucher's code
+    code: String,
+    #[command(flatten)]
+    remark: RemarkArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The id of this command; the same id takes effect once. Made from the code if not given
+    #[arg(long, value_name = "ID")]
+    transaction_id: Option<String>,
+}
+
 impl RemarkArgs {
     fn to_wire(&self) -> Option<Remark> {
         let Self { reason, note, operator, .. } = self;
@@ -191,6 +225,8 @@ pub fn run(args: OperatorArgs, out: &Output) -> Result<(), CliError> {
             };
             adjust(&args.server, request, out)
         }
+        OperatorWhat::GiveVoucher(args) => give_voucher(args, out),
+        OperatorWhat::CancelVoucher(args) => cancel_voucher(args, out),
     }
 }
 
@@ -205,6 +241,34 @@ fn adjust(args: &ServerArgs, request: AdjustBalanceRequest, out: &Output) -> Res
         return Ok(());
     }
     say(&answered(&server, what, Ok(answer.decision))?, what, out)
+}
+
+fn give_voucher(args: GiveVoucherArgs, out: &Output) -> Result<(), CliError> {
+    let request = IssueVoucherRequest {
+        transaction_id: args.transaction_id,
+        account_id: args.account,
+        voucher: args.voucher,
+        remark: args.remark.to_wire(),
+        posting_time: args.remark.posting_time.map(to_wire),
+    };
+    decide(&args.server, "the voucher", out, async move |server| {
+        let answer = server.connect().await?.operator.issue_voucher(call(request)).await;
+        answered(&server, "the voucher", answer.map(|answer| answer.into_inner().decision))
+    })
+}
+
+fn cancel_voucher(args: CancelVoucherArgs, out: &Output) -> Result<(), CliError> {
+    let request = CancelVoucherRequest {
+        transaction_id: args.transaction_id.unwrap_or_else(|| derived_id("cancel-voucher", &args.code)),
+        account_id: args.account,
+        voucher_code: args.code,
+        remark: args.remark.to_wire(),
+        posting_time: args.remark.posting_time.map(to_wire),
+    };
+    decide(&args.server, "the cancellation", out, async move |server| {
+        let answer = server.connect().await?.operator.cancel_voucher(call(request)).await;
+        answered(&server, "the cancellation", answer.map(|answer| answer.into_inner().decision))
+    })
 }
 
 fn unexpire(args: UnexpireArgs, out: &Output) -> Result<(), CliError> {

@@ -9,6 +9,7 @@ use super::held::HeldTransaction;
 use super::types::{
     Day, IdentifierKey, MemberKey, MonthDay, Position, ProgramVersion, Seq, SymbolId, TimestampNs, Units, WalletId,
 };
+use super::voucher::Voucher;
 use super::zone::utc_day;
 use crate::limits;
 
@@ -102,6 +103,8 @@ pub struct Profile {
     pub authorizations: Vec<Authorization>,
     /// Units that were spent before they were taken back, and are owed to later earnings: more than 0, ascending by wallet.
     pub owed: Vec<(WalletId, Units)>,
+    /// Vouchers, those that ended lately included, ascending by code. At most [`limits::VOUCHERS_MAX`].
+    pub vouchers: Vec<Voucher>,
 }
 
 /// The holder of balances.
@@ -305,6 +308,7 @@ impl Account {
             && effects.held.as_deref().is_none_or(|change| self.accepts_held(change, effects))
             && self.accepts_authorizations(effects)
             && effects.owed.is_none_or(|(wallet, delta)| in_range(self.owed(wallet), delta))
+            && self.accepts_vouchers(effects, posted_at)
     }
 
     fn find_counter(&self, counter: SymbolId, period: i32) -> Result<usize, usize> {

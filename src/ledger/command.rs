@@ -12,6 +12,7 @@ use super::types::{
     Day, IdentifierKey, Item, ItemId, MemberKey, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, Units,
     WalletId,
 };
+use super::voucher::VoucherCode;
 
 /// One request to the ledger on behalf of a partner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,6 +91,8 @@ pub struct Basket {
     pub payment_method: SymbolId,
     /// 1 to [`crate::limits::BASKET_LINES_MAX`] lines.
     pub lines: Vec<Line>,
+    /// Vouchers that it uses, ascending. At most [`crate::limits::VOUCHER_CODES_MAX`].
+    pub vouchers: Vec<VoucherCode>,
 }
 
 /// One line of a basket.
@@ -299,7 +302,11 @@ impl CommandKind {
             Self::Unburn(unburn) => unburn.reward.as_ref().map_or(&[], |reward| &reward.cells),
             Self::Operate(operation) => match &operation.order {
                 OperatorOrder::Reject(original) => &original.granted.cells,
-                OperatorOrder::Release(_) | OperatorOrder::Restore(_) | OperatorOrder::Adjust(_) => &[],
+                OperatorOrder::Release(_)
+                | OperatorOrder::Restore(_)
+                | OperatorOrder::Adjust(_)
+                | OperatorOrder::IssueVoucher(_)
+                | OperatorOrder::CancelVoucher(_) => &[],
             },
             _ => &[],
         }
@@ -544,6 +551,7 @@ impl Basket {
             ("basket.receipt_time", self.receipt_at == other.receipt_at),
             ("basket.channel", self.channel == other.channel),
             ("basket.payment_method", self.payment_method == other.payment_method),
+            ("basket.voucher_codes", self.vouchers == other.vouchers),
             ("basket.lines", self.lines.len() == other.lines.len()),
         ];
         if let Some(field) = first_of(fields) {

@@ -7,6 +7,7 @@ use super::authorization::AuthorizationChanges;
 use super::held::HeldChange;
 use super::program::{BonusIndex, LineClass, RuleIndex};
 use super::types::{CellId, Day, IdentifierKey, MemberKey, MonthDay, ProgramVersion, SymbolId, Units, WalletId};
+use super::voucher::{VoucherChange, VoucherCode};
 
 pub use super::lot::{LotChange, LotKey, Movement};
 
@@ -111,6 +112,18 @@ pub enum Refusal {
     WalletNotMoney = 62,
     /// Less of the top-up is left than is to go back.
     RefundTooLarge = 63,
+    /// The account has no voucher with the code.
+    VoucherUnknown = 64,
+    /// The voucher was used before.
+    VoucherUsed = 65,
+    /// The time of the voucher is over.
+    VoucherExpired = 66,
+    /// The voucher can be used only later.
+    VoucherNotYetValid = 67,
+    /// The basket is smaller than the voucher asks for.
+    VoucherMinimumNotReached = 68,
+    /// The voucher was cancelled.
+    VoucherCancelled = 69,
 }
 
 /// What a caller does about a refusal.
@@ -126,7 +139,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 54] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -175,6 +188,12 @@ impl Refusal {
         Self::TopUpTooLarge,
         Self::WalletNotMoney,
         Self::RefundTooLarge,
+        Self::VoucherUnknown,
+        Self::VoucherUsed,
+        Self::VoucherExpired,
+        Self::VoucherNotYetValid,
+        Self::VoucherMinimumNotReached,
+        Self::VoucherCancelled,
     ];
 
     /// The permanent number.
@@ -242,7 +261,13 @@ impl Refusal {
             | Self::TopUpTooSmall
             | Self::TopUpTooLarge
             | Self::WalletNotMoney
-            | Self::RefundTooLarge => false,
+            | Self::RefundTooLarge
+            | Self::VoucherUnknown
+            | Self::VoucherUsed
+            | Self::VoucherExpired
+            | Self::VoucherNotYetValid
+            | Self::VoucherMinimumNotReached
+            | Self::VoucherCancelled => false,
         }
     }
 
@@ -266,7 +291,8 @@ impl Refusal {
             | Self::RewardUnknown
             | Self::RewardOutOfStock
             | Self::RewardNotOffered
-            | Self::RewardPriceDiffers => RetryAdvice::SameId,
+            | Self::RewardPriceDiffers
+            | Self::VoucherNotYetValid => RetryAdvice::SameId,
             Self::TransactionIdReused
             | Self::BalanceLimitExceeded
             | Self::InsufficientBalance
@@ -297,7 +323,12 @@ impl Refusal {
             | Self::TopUpTooSmall
             | Self::TopUpTooLarge
             | Self::WalletNotMoney
-            | Self::RefundTooLarge => RetryAdvice::Never,
+            | Self::RefundTooLarge
+            | Self::VoucherUnknown
+            | Self::VoucherUsed
+            | Self::VoucherExpired
+            | Self::VoucherMinimumNotReached
+            | Self::VoucherCancelled => RetryAdvice::Never,
         }
     }
 
@@ -351,7 +382,13 @@ impl Refusal {
             | Self::TopUpTooSmall
             | Self::TopUpTooLarge
             | Self::WalletNotMoney
-            | Self::RefundTooLarge => false,
+            | Self::RefundTooLarge
+            | Self::VoucherUnknown
+            | Self::VoucherUsed
+            | Self::VoucherExpired
+            | Self::VoucherNotYetValid
+            | Self::VoucherMinimumNotReached
+            | Self::VoucherCancelled => false,
         }
     }
 
@@ -379,7 +416,7 @@ impl Refusal {
             Self::NameLimitReached => "The data directory holds as many different names as it can.",
             Self::InsufficientBalance => "The account has fewer units than are to be taken.",
             Self::AccountLimitReached => {
-                "The account has as many segments, lots, members, identifiers or authorizations as it can."
+                "The account has as many segments, lots, members, identifiers, authorizations or vouchers as it can."
             }
             Self::NotHeld => "The transaction exists but is not held for review.",
             Self::AlreadyReviewed => "What was held was released, rejected or reversed before.",
@@ -415,6 +452,12 @@ impl Refusal {
             Self::TopUpTooLarge => "More is paid in than the wallet takes at once.",
             Self::WalletNotMoney => "The wallet is none of money: nothing can be paid in.",
             Self::RefundTooLarge => "Less of the top-up is left than is to go back.",
+            Self::VoucherUnknown => "The account has no voucher with this code.",
+            Self::VoucherUsed => "The voucher was used before.",
+            Self::VoucherExpired => "The time of the voucher is over.",
+            Self::VoucherNotYetValid => "The voucher can be used only from a later time on.",
+            Self::VoucherMinimumNotReached => "The basket is smaller than the voucher asks for.",
+            Self::VoucherCancelled => "The voucher was cancelled.",
         }
     }
 }
@@ -579,6 +622,8 @@ pub struct Effects {
     pub redemption_rate_bps: u32,
     /// A change to what the account owes in the decision's wallet, if there is one; not 0.
     pub owed: Option<(WalletId, Units)>,
+    /// What becomes of vouchers: first what the basket uses.
+    pub vouchers: Vec<(VoucherCode, VoucherChange)>,
     /// Totals that move.
     pub totals: TotalsChange,
 }
@@ -652,6 +697,7 @@ impl Decision {
         self.effects.authorizations = None;
         self.effects.redemption_rate_bps = 0;
         self.effects.owed = None;
+        self.effects.vouchers.clear();
         self.effects.totals = TotalsChange::default();
         self.balance_after = 0;
         self.refundable = 0;

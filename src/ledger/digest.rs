@@ -11,6 +11,7 @@ use super::held::HeldTransaction;
 use super::partner::Funding;
 use super::state::ShardState;
 use super::types::IdentifierKey;
+use super::voucher::{Voucher, VoucherCode, VoucherState};
 
 /// A BLAKE3 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,10 +147,24 @@ fn u128_of(key: &IdentifierKey) -> i128 {
     i128::from_le_bytes(key.0)
 }
 
+fn u80_of(code: VoucherCode) -> i128 {
+    code.0.iter().fold(0, |bits, byte| bits << 8 | i128::from(*byte))
+}
+
 /// Each thing that is known has a mark of its own before it.
 fn feed_profile(digester: &mut Digester, profile: &Profile) {
-    let Profile { segments: _, birthday, last_basket_on, remainder, members, identifiers, held, authorizations, owed } =
-        profile;
+    let Profile {
+        segments: _,
+        birthday,
+        last_basket_on,
+        remainder,
+        members,
+        identifiers,
+        held,
+        authorizations,
+        owed,
+        vouchers,
+    } = profile;
     if let Some(birthday) = birthday {
         digester.number(-2_i8).number(birthday.month).number(birthday.day);
     }
@@ -169,6 +184,16 @@ fn feed_profile(digester: &mut Digester, profile: &Profile) {
     }
     for (wallet, units) in owed {
         digester.number(-60_i8).number(wallet.0).number(*units);
+    }
+    for Voucher { code, terms, state } in vouchers {
+        digester.number(-61_i8).number(u80_of(*code)).number(terms.issuer.0).number(terms.kind.0);
+        digester.number(terms.minor_min);
+        digester.number(terms.starts_at.0).number(terms.ends_at.0);
+        match state {
+            VoucherState::Open => digester.number(0),
+            VoucherState::Used(user) => digester.number(1).number(u80_of(*user)),
+            VoucherState::Cancelled => digester.number(2),
+        };
     }
     for one in held {
         let HeldTransaction { partner, transaction_id, cap, lot, units, held_at } = one;

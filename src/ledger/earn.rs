@@ -204,6 +204,7 @@ mod tests {
                 ..LineTable::default()
             },
             bonuses: vec![],
+            vouchers: vec![],
             tiers: None,
             experiments: vec![],
             keeps_last_basket: false,

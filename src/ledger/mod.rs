@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`types`], [`program`] (the compiled rules), [`command`], [`decision`], [`account`], [`partner`],
 //! [`state`], [`digest`]; then [`authorization`], of what is set aside, and [`refund`], of what comes back in parts; [`money`], of what is
-//! paid in; then [`operator`], [`held`] and [`freeze`], of what an operator decides.
+//! paid in, and [`voucher`]; then [`operator`], [`held`] and [`freeze`], of what an operator decides.
 //!
 //! The invariants this room carries; tests and code cite them by number:
 //!
@@ -39,6 +39,7 @@ pub mod refund;
 pub mod state;
 pub mod types;
 pub mod unburn;
+pub mod voucher;
 pub mod zone;
 
 pub use decide::{level_of, periods_of, standing_of};

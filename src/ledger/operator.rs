@@ -6,7 +6,8 @@
 
 use super::command::Granted;
 use super::decision::LotKey;
-use super::types::{Position, TimestampNs, Units, WalletId};
+use super::types::{Position, SymbolId, TimestampNs, Units, WalletId};
+use super::voucher::VoucherCode;
 
 /// Something that an operator asks, in the name of a partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,10 @@ pub enum OperatorOrder {
     Restore(Restoration),
     /// Units are granted or taken.
     Adjust(Adjustment),
+    /// A voucher of this name in the programme is given.
+    IssueVoucher(SymbolId),
+    /// A voucher can be used no longer.
+    CancelVoucher(VoucherCode),
 }
 
 /// A transaction whose units a cap holds back, as its record says.
@@ -88,7 +93,7 @@ impl OperatorOrder {
     pub fn held(&self) -> Option<&HeldOriginal> {
         match self {
             Self::Release(original) | Self::Reject(original) => Some(original),
-            Self::Restore(_) | Self::Adjust(_) => None,
+            Self::Restore(_) | Self::Adjust(_) | Self::IssueVoucher(_) | Self::CancelVoucher(_) => None,
         }
     }
 }
@@ -110,6 +115,12 @@ impl Operation {
                 let wallet = (ours.wallet != theirs.wallet).then_some("wallet");
                 let points = (ours.units != theirs.units).then_some("points");
                 wallet.or(points).or((ours.expires_at != theirs.expires_at).then_some("expire_time"))
+            }
+            (OperatorOrder::IssueVoucher(ours), OperatorOrder::IssueVoucher(theirs)) => {
+                (ours != theirs).then_some("voucher")
+            }
+            (OperatorOrder::CancelVoucher(ours), OperatorOrder::CancelVoucher(theirs)) => {
+                (ours != theirs).then_some("voucher_code")
             }
             _ => Some("command"),
         };

@@ -302,6 +302,7 @@ impl ShardState {
                 account.change_lot(lot);
             }
             account.forget_counters(change.posted_at);
+            account.forget_vouchers(change.posted_at);
             for counter in &effects.counters {
                 account.change_counter(counter, change.posted_at);
             }
@@ -315,6 +316,9 @@ impl ShardState {
             }
             if let Some((wallet, delta)) = effects.owed {
                 account.change_owed(wallet, delta);
+            }
+            if !effects.vouchers.is_empty() {
+                account.change_vouchers(effects);
             }
             account.change_totals(change.decision.wallet, &effects.totals);
             unpacked.store(self.id, change.account, packed);

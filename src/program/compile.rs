@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::file::{
     BonusEntry, BudgetEntry, CapEntry, EarnSection, EffectEntry, ExperimentEntry, PartnerEntry, ProgramFile,
-    RewardEntry, RightEntry, RuleEntry, StoreEntry, TiersSection, TriggerEntry, WhenEntry,
+    RewardEntry, RightEntry, RuleEntry, StoreEntry, TiersSection, TriggerEntry, VoucherEntry, WhenEntry,
 };
 use super::problem::Finding;
 use super::symbols::{Symbols, SymbolsFull};
@@ -16,7 +16,7 @@ use super::timezone;
 use crate::ledger::program::{
     Attribute, AttributeEntry, Bonus, Budget, Cap, CappedRule, Conditions, Earn, Experiment, LineEffect, LineRule,
     LineTable, Metric, OwnAverage, Partner, PartnerStore, PartnerTable, Program, Reward, Right, RuleIndex, Run,
-    Stacking, Terms, TierLadder, TierLevel, Trigger, Wallet, Weekdays,
+    Stacking, Terms, TierLadder, TierLevel, Trigger, VoucherIndex, VoucherKind, Wallet, Weekdays,
 };
 use crate::ledger::types::{Day, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
@@ -75,7 +75,8 @@ pub(super) fn build(
         wallets: wallets.collect(),
         earn: build_earn(file, earn),
         lines: build_lines(file, earn, symbol),
-        bonuses: file.bonuses.iter().map(|bonus| build_bonus(bonus, symbol)).collect(),
+        bonuses: file.bonuses.iter().map(|bonus| build_bonus(file, bonus, symbol)).collect(),
+        vouchers: file.vouchers.iter().map(|voucher| build_voucher(voucher, symbol)).collect(),
         experiments: file.experiments.iter().map(build_experiment).collect(),
         keeps_last_basket: file.conditions().any(WhenEntry::asks_for_last_basket),
         tiers: file.tiers.as_ref().map(|tiers| build_tiers(file, tiers, symbol)),
@@ -114,6 +115,7 @@ fn intern_all<'f>(
             mentioned.push(kind);
         }
     }
+    mentioned.extend(file.vouchers.iter().map(|voucher| &voucher.name));
     mentioned.extend(file.caps.iter().map(|cap| &cap.name));
     mentioned.extend(file.caps_of_rules().map(|(_, cap)| &cap.name));
     mentioned.extend(file.metrics.iter().map(|metric| &metric.name));
@@ -288,8 +290,25 @@ fn build_experiment(experiment: &ExperimentEntry) -> Experiment {
     Experiment { name: experiment.name.get_ref().clone(), variants: variants.collect() }
 }
 
-fn build_bonus(bonus: &BonusEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> Bonus {
+fn build_voucher(voucher: &VoucherEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> VoucherKind {
+    VoucherKind {
+        name: voucher.name.get_ref().clone(),
+        symbol: symbol(&voucher.name),
+        worth: voucher.worth.clone(),
+        starts_next_day: voucher.starts_next_day,
+        validity: voucher.validity,
+        minor_min: voucher.minor_min,
+    }
+}
+
+fn build_bonus(file: &ProgramFile, bonus: &BonusEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> Bonus {
+    let voucher = bonus.voucher.as_ref().map(|name| {
+        let index = file.vouchers.iter().position(|voucher| voucher.name.get_ref() == name.get_ref());
+        let index = index.and_then(|index| u8::try_from(index).ok()).expect("the voucher was checked");
+        VoucherIndex(index)
+    });
     Bonus {
+        voucher,
         name: bonus.name.get_ref().clone(),
         symbol: symbol(&bonus.name),
         trigger: match &bonus.trigger {

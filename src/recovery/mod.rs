@@ -430,7 +430,9 @@ pub fn ids_of(hasher: &IdHasher, dictionary: &Dictionary, command: &crate::ledge
                 // Whoever rejects takes back whole, as a reversal does: one excludes the other.
                 OperatorOrder::Reject(original) => hasher.reversal(&partner, &original.transaction_id),
                 OperatorOrder::Restore(restoration) => hasher.restoration(&partner, restoration.expiry),
-                OperatorOrder::Adjust(_) => transaction,
+                OperatorOrder::Adjust(_) | OperatorOrder::IssueVoucher(_) | OperatorOrder::CancelVoucher(_) => {
+                    transaction
+                }
             };
             ClaimedIds { subject, ..ClaimedIds::alone(transaction) }
         }

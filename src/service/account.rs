@@ -16,8 +16,9 @@ use super::status::Failure;
 use super::wire::server::account_service_server::AccountService;
 use super::{Edge, Patience, Service, times, wire};
 use crate::ledger::account::Account;
-use crate::ledger::program::Program;
+use crate::ledger::program::{Program, Worth};
 use crate::ledger::types::TimestampNs;
+use crate::ledger::voucher::{Voucher, VoucherState};
 use crate::ledger::{periods_of, standing_of};
 
 #[tonic::async_trait]
@@ -101,6 +102,10 @@ impl Edge {
         let mut identifier_kinds: Vec<String> = account.identifiers().iter().map(|(_, kind)| text(*kind)).collect();
         identifier_kinds.sort_unstable();
         let program = view.program.as_deref();
+        // Those of other partners are as if they did not exist.
+        let sees_all = caller.principal.sees_all_partners();
+        let is_own = |voucher: &&Voucher| sees_all || voucher.terms.issuer == caller.principal.symbol;
+        let own = account.vouchers().iter().filter(is_own).filter(|voucher| voucher.is_kept(view.read_at));
         Ok(wire::GetAccountResponse {
             identifier_kinds,
             account_id: request.account_id,
@@ -111,7 +116,32 @@ impl Edge {
             program_version: program.map_or(0, version_number),
             read_time: Some(times::timestamp(view.read_at)),
             birthday_known: account.profile.as_ref().is_some_and(|profile| profile.birthday.is_some()),
+            vouchers: own.map(|voucher| voucher_of(voucher, program, text(voucher.terms.kind), view.read_at)).collect(),
         })
+    }
+}
+
+/// A voucher in the words of the contract.
+fn voucher_of(voucher: &Voucher, program: Option<&Program>, name: String, at: TimestampNs) -> wire::AccountVoucher {
+    let kind = program.and_then(|program| program.vouchers.iter().find(|kind| kind.symbol == voucher.terms.kind));
+    let state = match voucher.state {
+        VoucherState::Used(_) => wire::VoucherState::Used,
+        VoucherState::Cancelled => wire::VoucherState::Cancelled,
+        VoucherState::Open if at >= voucher.terms.ends_at => wire::VoucherState::Expired,
+        VoucherState::Open => wire::VoucherState::Open,
+    };
+    wire::AccountVoucher {
+        voucher_code: voucher.code.to_string(),
+        voucher: name,
+        state: state.into(),
+        start_time: Some(times::timestamp(voucher.terms.starts_at)),
+        expire_time: Some(times::timestamp(voucher.terms.ends_at)),
+        basket_minor_min: voucher.terms.minor_min,
+        worth: kind.map(|kind| match &kind.worth {
+            Worth::Value(minor) => wire::account_voucher::Worth::ValueMinor(*minor),
+            Worth::Percent(bps) => wire::account_voucher::Worth::PercentBps(*bps),
+            Worth::Text(text) => wire::account_voucher::Worth::Text(text.clone()),
+        }),
     }
 }
 

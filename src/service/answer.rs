@@ -14,6 +14,7 @@ use crate::ledger::earn::LineSums;
 use crate::ledger::operator::OperatorOrder;
 use crate::ledger::program::{BPS_ONE, LineClass, Periods, Program, RuleIndex, TierLadder};
 use crate::ledger::types::{Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
+use crate::ledger::voucher::VoucherChange;
 use crate::service::status;
 use crate::shard::job::{CommandJob, CommandOutcome};
 
@@ -66,6 +67,9 @@ pub(super) fn of_quote(outcome: &CommandOutcome, kind: &CommandKind) -> wire::De
         place: None,
     });
     decision.posting_time = Some(times::timestamp(outcome.posted_at));
+    // Nothing is given by a quote, so that what would be given has no code.
+    let given = decision.vouchers.iter_mut().filter(|note| note.event() == wire::VoucherEvent::Given);
+    given.for_each(|note| note.voucher_code.clear());
     decision
 }
 
@@ -178,6 +182,7 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
         CommandKind::Operate(operation) => add_operation(&mut answer, &operation.order, decision),
         CommandKind::Enrol(_) | CommandKind::Link(_) | CommandKind::Expire => {}
     }
+    answer.vouchers = vouchers_of(judged.program, decision).collect();
     answer.expired_points = expired_units(decision);
     answer.collected_points = collected_units(decision);
     let variants = judged.program.into_iter().flat_map(|program| variants_of(program, decision));
@@ -198,6 +203,34 @@ pub(super) fn variants_of<'a>(
     program.experiments.iter().zip(&decision.variants).map(|(experiment, variant)| {
         let variant = experiment.variants.get(usize::from(*variant));
         (experiment.name.as_str(), variant.map_or("", |(name, _)| name))
+    })
+}
+
+/// What becomes of vouchers.
+pub(super) fn vouchers_of<'a>(
+    program: Option<&'a Program>,
+    decision: &'a Decision,
+) -> impl Iterator<Item = wire::VoucherNote> {
+    let kind_of = move |symbol| program.and_then(|program| program.vouchers.iter().find(|kind| kind.symbol == symbol));
+    decision.effects.vouchers.iter().map(move |(code, change)| {
+        let note = wire::VoucherNote { voucher_code: code.to_string(), ..wire::VoucherNote::default() };
+        let event = match change {
+            VoucherChange::Given(terms) => {
+                return wire::VoucherNote {
+                    event: wire::VoucherEvent::Given.into(),
+                    voucher: kind_of(terms.kind).map_or_else(String::new, |kind| kind.name.clone()),
+                    start_time: Some(times::timestamp(terms.starts_at)),
+                    expire_time: Some(times::timestamp(terms.ends_at)),
+                    basket_minor_min: terms.minor_min,
+                    ..note
+                };
+            }
+            VoucherChange::Used(_) => wire::VoucherEvent::Used,
+            VoucherChange::GivenBack => wire::VoucherEvent::GivenBack,
+            VoucherChange::Cancelled => wire::VoucherEvent::Cancelled,
+            VoucherChange::Kept => wire::VoucherEvent::Kept,
+        };
+        wire::VoucherNote { event: event.into(), ..note }
     })
 }
 
@@ -313,6 +346,7 @@ fn add_operation(answer: &mut wire::Decision, order: &OperatorOrder, decision: &
             answer.released_points = gains.map(|lot| lot.delta).sum();
         }
         OperatorOrder::Restore(_) => answer.restored_points = decision.granted,
+        OperatorOrder::IssueVoucher(_) | OperatorOrder::CancelVoucher(_) => {}
         OperatorOrder::Reject(_) | OperatorOrder::Adjust(_) => {
             answer.granted_points = decision.granted.max(0);
             answer.reversed_points = decision.granted.saturating_neg().max(0);

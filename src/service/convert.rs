@@ -14,6 +14,7 @@ use super::wire;
 use crate::journal::dictionary::{Definitions, Dictionary, DictionaryFull};
 use crate::ledger::command::{Basket, Line};
 use crate::ledger::types::{Day, Item, ItemId, SymbolId, TimestampNs};
+use crate::ledger::voucher::VoucherCode;
 use crate::limits;
 
 /// What the check of a request needs to know of the server.
@@ -151,6 +152,7 @@ fn check_basket(
     fields.text(Path::Field("basket.channel"), basket.channel, 0, symbol);
     fields.text(Path::Field("basket.payment_method"), basket.payment_method, 0, symbol);
     fields.text(Path::Field("basket.member_id"), basket.member_id, 0, limits::MEMBER_ID_BYTES_MAX);
+    check_codes(fields, basket.voucher_codes);
     if basket.lines.is_empty() || basket.lines.len() > limits::BASKET_LINES_MAX {
         let (count, most) = (basket.lines.len(), limits::BASKET_LINES_MAX);
         fields.wrong(Path::Field("basket.lines"), format!("There are {count}, but must be 1 to {most}."));
@@ -160,6 +162,24 @@ fn check_basket(
         }
     }
     Times { receipt_at, business_day, posting_at: None }
+}
+
+fn check_codes(fields: &mut Fields, codes: &[String]) {
+    let most = limits::VOUCHER_CODES_MAX;
+    if codes.len() > most {
+        let description = format!("There are {}, but at most {most} are allowed.", codes.len());
+        return fields.wrong(Path::Field("basket.voucher_codes"), description);
+    }
+    for (index, text) in codes.iter().enumerate() {
+        let path = Path::Entry("basket.voucher_codes", index);
+        match VoucherCode::parse(text) {
+            None => fields.wrong(path, "It is no code of a voucher: these have 16 letters and digits."),
+            code if codes.iter().take(index).any(|other| VoucherCode::parse(other) == code) => {
+                fields.wrong(path, "The code is stated twice.");
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 fn check_currency(fields: &mut Fields, code: &str, rules: Rules<'_>) {
@@ -293,6 +313,9 @@ pub(super) fn fill_basket(
     out.receipt_number.push_str(basket.receipt_number);
     out.business_day = business_day;
     out.receipt_at = receipt_at;
+    out.vouchers.clear();
+    out.vouchers.extend(basket.voucher_codes.iter().filter_map(|text| VoucherCode::parse(text)));
+    out.vouchers.sort_unstable();
     Ok(())
 }
 

@@ -79,6 +79,9 @@ fn granted(decided: &Decided<'_>, basket: &Basket, out: &mut Vec<u8>) {
         message(out, 40, |out| text(out, 1, cap));
     }
     int(out, 64, answer::collected_units(decision));
+    for note in answer::vouchers_of(Some(program), decision) {
+        message(out, 72, |out| note.encode(out).expect("a vector has room"));
+    }
 }
 
 fn line_decision(out: &mut Vec<u8>, exact: &Exact<'_>, index: i64, given: &Line) {
@@ -242,6 +245,7 @@ mod tests {
             trigger: Trigger::Basket,
             when: Conditions::default(),
             units: 50,
+            voucher: None,
             limit: None,
             places: None,
         };

@@ -176,15 +176,36 @@ impl Telling<'_> {
                 self.say(Sentence::Loaded, &[units(decision.granted_points), wallet]);
             }
             TransactionKind::Enrolment | TransactionKind::Identifier => self.say(Sentence::Changed, &[]),
+            // The vouchers themselves are told.
+            TransactionKind::Voucher | TransactionKind::VoucherCancellation => {}
             TransactionKind::Expiry | TransactionKind::Unspecified => {}
         }
         self.tell_debts(decision);
+        self.tell_vouchers(decision);
         if decision.expired_points > 0 {
             let wallet = ("wallet", self.name(&decision.wallet));
             self.say(
                 Sentence::Expired,
                 &[("points", self.words.units(&decision.wallet, decision.expired_points)), wallet],
             );
+        }
+    }
+
+    /// What becomes of vouchers.
+    fn tell_vouchers(&mut self, decision: &wire::Decision) {
+        for note in &decision.vouchers {
+            let code = ("code", note.voucher_code.clone());
+            match note.event() {
+                wire::VoucherEvent::Given => {
+                    let voucher = ("voucher", self.name(&note.voucher));
+                    self.say(Sentence::VoucherGiven, &[voucher, code]);
+                }
+                wire::VoucherEvent::Used => self.say(Sentence::VoucherUsed, &[code]),
+                wire::VoucherEvent::GivenBack => self.say(Sentence::VoucherGivenBack, &[code]),
+                wire::VoucherEvent::Cancelled => self.say(Sentence::VoucherCancelled, &[code]),
+                wire::VoucherEvent::Kept => self.say(Sentence::VoucherKept, &[code]),
+                wire::VoucherEvent::Unspecified => {}
+            }
         }
     }
 
@@ -222,7 +243,7 @@ impl Telling<'_> {
         if !level.is_empty() && !decision.line_decisions.is_empty() {
             self.say(Sentence::Level, &[("level", self.name(level))]);
         }
-        for award in &decision.bonuses {
+        for award in decision.bonuses.iter().filter(|award| award.points > 0) {
             let points = ("points", self.words.units(&decision.wallet, award.points));
             self.say(Sentence::Bonus, &[points, ("bonus", self.name(&award.name))]);
         }

@@ -530,6 +530,8 @@ fn add_operation(transaction: &mut wire::Transaction, operation: &Operation) {
             transaction.adjustment_points = adjustment.units;
             wire::TransactionKind::Adjustment
         }
+        OperatorOrder::IssueVoucher(_) => wire::TransactionKind::Voucher,
+        OperatorOrder::CancelVoucher(_) => wire::TransactionKind::VoucherCancellation,
     };
     transaction.kind = kind.into();
 }
@@ -580,6 +582,7 @@ fn wire_basket(engine: &Engine, basket: &Basket, program: Option<&Program>) -> w
         payment_method: text(engine, basket.payment_method),
         // Of a member only a hash is on record.
         member_id: String::new(),
+        voucher_codes: basket.vouchers.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -87,6 +87,28 @@ impl OperatorService for Service {
         let caller = Caller::of(&request)?;
         Ok(Response::new(self.edge.adjust(&caller, request.into_inner()).await?))
     }
+
+    async fn issue_voucher(
+        &self,
+        request: Request<wire::IssueVoucherRequest>,
+    ) -> Result<Response<wire::IssueVoucherResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let signed = Signed::by(&caller);
+        let decision = self.edge.operate(&caller, Asked::IssueVoucher(request.into_inner()), signed).await?;
+        Ok(Response::new(wire::IssueVoucherResponse { decision: Some(decision) }))
+    }
+
+    async fn cancel_voucher(
+        &self,
+        request: Request<wire::CancelVoucherRequest>,
+    ) -> Result<Response<wire::CancelVoucherResponse>, Status> {
+        let _call = self.edge.enter()?;
+        let caller = Caller::of(&request)?;
+        let signed = Signed::by(&caller);
+        let decision = self.edge.operate(&caller, Asked::CancelVoucher(request.into_inner()), signed).await?;
+        Ok(Response::new(wire::CancelVoucherResponse { decision: Some(decision) }))
+    }
 }
 
 /// Whose credentials a command bears.
@@ -241,7 +263,23 @@ impl Edge {
                 let account_id = stated.account_id.as_str().into();
                 Ok(Resolved::Found(account_id, OperatorOrder::Adjust(adjustment)))
             }
+            Subject::IssueVoucher(name) => {
+                let kind = self.voucher_kind(name, stamp)?;
+                Ok(Resolved::Found(stated.account_id.as_str().into(), OperatorOrder::IssueVoucher(kind)))
+            }
+            Subject::CancelVoucher(code) => {
+                Ok(Resolved::Found(stated.account_id.as_str().into(), OperatorOrder::CancelVoucher(*code)))
+            }
         }
+    }
+
+    /// The voucher of a name in the programme that is going to judge.
+    fn voucher_kind(&self, name: &str, stamp: TimestampNs) -> Result<SymbolId, Failure> {
+        let found = self.engine.with_programs(|programs| {
+            let program = programs.in_force(stamp).or_else(|| programs.latest())?;
+            program.vouchers.iter().find(|kind| kind.name == name).map(|kind| kind.symbol)
+        });
+        found.ok_or_else(|| Failure::field("voucher", "The programme has no voucher of this name."))
     }
 
     /// The wallet of a correction, which states an end or none.
@@ -416,7 +454,7 @@ fn check_end(subject: &Subject, stamp: TimestampNs) -> Result<(), Failure> {
     let end = match subject {
         Subject::Restore(_, expires_at) => Some(*expires_at),
         Subject::Adjust { expires_at, .. } => *expires_at,
-        Subject::Release(_) | Subject::Reject(_) => None,
+        Subject::Release(_) | Subject::Reject(_) | Subject::IssueVoucher(_) | Subject::CancelVoucher(_) => None,
     };
     match end {
         Some(end) if end <= stamp => Err(Failure::field("expire_time", "It must be later than the posting.")),

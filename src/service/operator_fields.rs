@@ -8,6 +8,7 @@ use super::status::Failure;
 use super::wire;
 use crate::ledger::operator::Remark;
 use crate::ledger::types::{Position, TimestampNs};
+use crate::ledger::voucher::VoucherCode;
 use crate::limits;
 
 /// Something that an operator asks, as it came.
@@ -17,6 +18,8 @@ pub(super) enum Asked {
     Reject(wire::RejectHeldRequest),
     Restore(wire::RestoreExpiredRequest),
     Adjust(wire::AdjustBalanceRequest),
+    IssueVoucher(wire::IssueVoucherRequest),
+    CancelVoucher(wire::CancelVoucherRequest),
 }
 
 /// What a request states, checked.
@@ -37,6 +40,8 @@ pub(super) enum Subject {
     Reject(String),
     Restore(Expiry, TimestampNs),
     Adjust { wallet: String, points: i64, expires_at: Option<TimestampNs> },
+    IssueVoucher(String),
+    CancelVoucher(VoucherCode),
 }
 
 /// What names an expiry.
@@ -78,6 +83,20 @@ pub(super) fn check(asked: Asked, rules: Rules<'_>) -> Result<Stated, Failure> {
                 fields.wrong(Path::Field("expire_time"), "It must be unset where points are taken.");
             }
             let subject = Some(Subject::Adjust { wallet: request.wallet, points: request.points, expires_at });
+            (request.transaction_id, Some(request.account_id), request.remark, request.posting_time, subject)
+        }
+        Asked::IssueVoucher(request) => {
+            fields.text(Path::Field("voucher"), &request.voucher, 1, limits::SYMBOL_BYTES_MAX);
+            let subject = Some(Subject::IssueVoucher(request.voucher));
+            (request.transaction_id, Some(request.account_id), request.remark, request.posting_time, subject)
+        }
+        Asked::CancelVoucher(request) => {
+            let code = VoucherCode::parse(&request.voucher_code);
+            if code.is_none() {
+                let path = Path::Field("voucher_code");
+                fields.wrong(path, "It is no code of a voucher: these have 16 letters and digits.");
+            }
+            let subject = code.map(Subject::CancelVoucher);
             (request.transaction_id, Some(request.account_id), request.remark, request.posting_time, subject)
         }
     };

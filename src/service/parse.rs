@@ -340,6 +340,7 @@ mod tests {
                 channel,
                 payment_method,
                 member_id,
+                voucher_codes: Vec::new(),
             }
         })
     }

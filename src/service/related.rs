@@ -119,7 +119,7 @@ fn original_of(kind: &CommandKind) -> Option<Position> {
         CommandKind::Operate(operation) => match &operation.order {
             OperatorOrder::Release(held) | OperatorOrder::Reject(held) => Some(held.position),
             OperatorOrder::Restore(restoration) => Some(restoration.expiry),
-            OperatorOrder::Adjust(_) => None,
+            OperatorOrder::Adjust(_) | OperatorOrder::IssueVoucher(_) | OperatorOrder::CancelVoucher(_) => None,
         },
         kind => kind.reversed().or_else(|| kind.authorization().map(|of| of.position)),
     }

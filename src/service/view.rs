@@ -36,6 +36,7 @@ pub(super) struct BasketView<'a> {
     pub channel: &'a str,
     pub payment_method: &'a str,
     pub member_id: &'a str,
+    pub voucher_codes: &'a [String],
     /// The bytes that hold store, terminal and cashier and nothing else, where there are such.
     pub place_bytes: Option<&'a [u8]>,
 }
@@ -80,6 +81,7 @@ impl<'a> From<&'a wire::Basket> for BasketView<'a> {
             channel: &basket.channel,
             payment_method: &basket.payment_method,
             member_id: &basket.member_id,
+            voucher_codes: &basket.voucher_codes,
             place_bytes: None,
         }
     }

@@ -97,6 +97,7 @@ mod tests {
             channel: "store".to_owned(),
             payment_method: "card".to_owned(),
             member_id: String::new(),
+            voucher_codes: Vec::new(),
         };
         AccrueRequest {
             account_identifier: None,
@@ -191,6 +192,12 @@ mod tests {
             (61, "TOP_UP_TOO_LARGE"),
             (62, "WALLET_NOT_MONEY"),
             (63, "REFUND_TOO_LARGE"),
+            (64, "VOUCHER_UNKNOWN"),
+            (65, "VOUCHER_USED"),
+            (66, "VOUCHER_EXPIRED"),
+            (67, "VOUCHER_NOT_YET_VALID"),
+            (68, "VOUCHER_MINIMUM_NOT_REACHED"),
+            (69, "VOUCHER_CANCELLED"),
         ];
         for (number, name) in rows {
             let code = RefusalCode::try_from(number).expect("a number once given stays");
@@ -382,6 +389,9 @@ mod tests {
             ("FreezableTerminal", "partner", bytes(1, limits::SYMBOL_BYTES_MAX)),
             ("ListFreezesRequest", "page_size", page.clone()),
             ("ListProposalsRequest", "page_size", page.clone()),
+            ("IssueVoucherRequest", "transaction_id", bytes(1, limits::TRANSACTION_ID_BYTES_MAX)),
+            ("Basket", "voucher_codes", format!("at most {}, each", limits::VOUCHER_CODES_MAX)),
+            ("AccountVoucher", "percent_bps", format!("1 to {}.", grouped(limits::VOUCHER_PERCENT_BPS_MAX))),
             ("AdjustBalanceRequest", "points", format!("at most {} either way", grouped(limits::UNITS_MAX))),
             ("ListProgramsRequest", "page_size", page.clone()),
             ("ListKeysRequest", "page_size", page),

@@ -7,6 +7,7 @@ use super::facts::{Action, Name, Purchase};
 use super::lots::LotName;
 use super::machine::Machine;
 use super::returns::Asked;
+use super::vouchers::ByHand;
 use crate::ledger::command::{
     Activity, AuthorizationOf, Basket, Capture, CommandKind, Enrolment, Granted, Line, Linking, Loading, Part,
     Redemption, ReturnedLine, Reversal, SettingAside,
@@ -15,6 +16,7 @@ use crate::ledger::decision::LotKey;
 use crate::ledger::money::{Refund, TopUp};
 use crate::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
 use crate::ledger::types::{Day, Item, MemberKey, Position, SymbolId, TimestampNs, WalletId};
+use crate::ledger::voucher::VoucherCode;
 
 /// A member, as the ledger names it.
 pub(super) fn member_of(machine: &Machine, member: &str) -> MemberKey {
@@ -106,8 +108,23 @@ pub(super) fn kind_of(machine: &Machine, action: &Action, stamp: i64) -> Command
             terminal: intern(machine, &paid.place[1]),
         }),
         Action::Refund(asked) => CommandKind::Refund(Box::new(Refund::asked_of(asked.original.clone(), asked.units))),
+        Action::Voucher(ByHand { what, note, .. }) => operation_of(
+            note,
+            match what {
+                Ok(name) => OperatorOrder::IssueVoucher(intern(machine, name)),
+                Err(code) => OperatorOrder::CancelVoucher(code_of(code)),
+            },
+        ),
         Action::Expire => CommandKind::Expire,
     }
+}
+
+/// A code as the ledger has it.
+///
+/// # Panics
+/// When it is none: clients state codes alone.
+fn code_of(code: &str) -> VoucherCode {
+    VoucherCode::parse(code).expect("clients state codes")
 }
 
 /// What an operator asks, with the remark that a record needs.
@@ -149,5 +166,6 @@ pub(super) fn basket_of(machine: &Machine, purchase: &Purchase) -> Basket {
         channel: SymbolId::EMPTY,
         payment_method: SymbolId::EMPTY,
         lines: lines.collect(),
+        vouchers: purchase.vouchers.iter().map(|code| code_of(code)).collect(),
     }
 }

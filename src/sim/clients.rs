@@ -18,6 +18,7 @@ use super::orders::{died, held_by};
 use super::partners::refusal_by_rules;
 use super::returns::unreturnable;
 use super::unburns::burned_by;
+use super::vouchers::ByHand;
 use crate::ledger::decision::{Decision, Refusal};
 
 /// What is known about a command that clients sent.
@@ -301,6 +302,15 @@ fn check_refusal(
             | Refusal::RewardOutOfStock,
             Action::Take(wanted),
         ) => model.may_refuse_reward(wanted, refusal, (begun.stamp, posted_at), begun.taken),
+        (refusal, action) if is_about_vouchers(refusal) => posted_at.is_some_and(|posted_at| {
+            let owners = |identifier| model.owners_since(identifier, begun.settled).into_iter().flatten().cloned();
+            let accounts: Vec<Name> = match &request.named_by {
+                Some(identifier) => owners(identifier).collect(),
+                None => action.account().cloned().into_iter().collect(),
+            };
+            let of = (&request.partner, &*accounts);
+            model.may_refuse_vouchers(of, action, refusal, (begun.settled, posted_at))
+        }),
         (Refusal::Overloaded, _) => true,
         (Refusal::DeadlineExpired, _) => begun.deadline_ns.is_some(),
         (Refusal::PostingTimeRegressed, _) => {
@@ -311,7 +321,8 @@ fn check_refusal(
             Action::Redeem { account, .. }
             | Action::Take(Wanted { account, .. })
             | Action::Adjust { account, .. }
-            | Action::Authorize { account, .. },
+            | Action::Authorize { account, .. }
+            | Action::Voucher(ByHand { account, .. }),
         ) if request.named_by.is_none() => {
             let opened = model.accounts.get(account).and_then(|states| states.first());
             opened.is_none_or(|first| first.position >= begun.settled)
@@ -344,6 +355,18 @@ fn is_unreturnable(model: &Model, bought: &Posting, asked: &Action, refusal: Ref
         return refusal == Refusal::LineUnknown;
     }
     unreturnable(purchase, &model.stands(bought).left, lines) == Some(refusal)
+}
+
+fn is_about_vouchers(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::VoucherUnknown
+            | Refusal::VoucherUsed
+            | Refusal::VoucherExpired
+            | Refusal::VoucherNotYetValid
+            | Refusal::VoucherMinimumNotReached
+            | Refusal::VoucherCancelled
+    )
 }
 
 /// Refusals of what happens once, and of identifiers.

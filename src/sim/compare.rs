@@ -72,6 +72,7 @@ pub fn account(
     let is_same = held.iter().map(|(key, one)| (key, one)).eq(&model.held);
     must!(is_same, "of account {id} is held {:?}, not {held:?}", model.held);
     asides(found, model, dictionary)?;
+    super::vouchers::compare(found, model, dictionary)?;
     let owed: Vec<(usize, i64)> = found
         .profile
         .iter()

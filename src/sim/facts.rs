@@ -7,9 +7,11 @@ use super::catalogue::Wanted;
 use super::holds::{AsideChange, AsideName};
 use super::lots::{LotMove, LotName};
 use super::money::{GoneBack, PaidIn, first_difference};
+use super::orders::difference_of_orders;
 use super::returns::Asked;
 use super::ring::{Identifier, Ring, counter_name};
 use super::told::action_of;
+use super::vouchers::{self, ByHand, VoucherWords};
 use crate::codec::DecodeError;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::RecordView;
@@ -52,6 +54,8 @@ pub struct Purchase {
     pub receipt_at: i64,
     /// At least one.
     pub lines: Vec<PurchaseLine>,
+    /// Codes of vouchers that it uses, ascending.
+    pub vouchers: Vec<Name>,
 }
 
 /// What a command asks.
@@ -186,6 +190,8 @@ pub enum Action {
     TopUp(PaidIn),
     /// Have money that was paid in go back.
     Refund(GoneBack),
+    /// Give a voucher, or cancel one.
+    Voucher(ByHand),
     /// Post what has died. No client asks for it: the ledger does it by itself.
     Expire,
 }
@@ -206,6 +212,7 @@ impl Action {
             | Self::Link { account, .. } => Some(account),
             Self::TopUp(paid) => Some(&paid.account),
             Self::Take(wanted) => Some(&wanted.account),
+            Self::Voucher(asked) => Some(&asked.account),
             Self::Reverse { .. }
             | Self::Refund(_)
             | Self::Review { .. }
@@ -229,6 +236,7 @@ impl Action {
             | Self::Link { account, .. } => Some(account),
             Self::TopUp(paid) => Some(&mut paid.account),
             Self::Take(wanted) => Some(&mut wanted.account),
+            Self::Voucher(asked) => Some(&mut asked.account),
             _ => None,
         }
     }
@@ -301,6 +309,8 @@ impl Purchase {
             "business_date"
         } else if self.receipt_at != other.receipt_at {
             "receipt_time"
+        } else if self.vouchers != other.vouchers {
+            "voucher_codes"
         } else if self.lines.len() != other.lines.len() {
             "lines"
         } else {
@@ -386,32 +396,11 @@ impl Request {
             (Action::Void { original }, Action::Void { original: of }) => {
                 first(&[("authorization_transaction_id", original == of)])
             }
-            (ours, theirs) => first_difference(ours, theirs).unwrap_or_else(|| difference_of_orders(ours, theirs)),
+            (ours, theirs) => first_difference(ours, theirs)
+                .or_else(|| vouchers::first_difference(ours, theirs))
+                .unwrap_or_else(|| difference_of_orders(ours, theirs)),
         }
     }
-}
-
-/// The field in which what an operator asks differs.
-fn difference_of_orders(ours: &Action, theirs: &Action) -> Option<String> {
-    let (fields, note, their_note) = match (ours, theirs) {
-        (
-            Action::Review { original, releases, note },
-            Action::Review { original: of, releases: they_release, note: their_note },
-        ) if releases == they_release => (vec![("original_transaction_id", original == of)], note, their_note),
-        (
-            Action::Restore { expiry, dies, note, .. },
-            Action::Restore { expiry: of, dies: die, note: their_note, .. },
-        ) => (vec![("expiry", expiry == of), ("expire_time", dies == die)], note, their_note),
-        (
-            Action::Adjust { wallet, units, dies, note, .. },
-            Action::Adjust { wallet: of, units: many, dies: die, note: their_note, .. },
-        ) => {
-            (vec![("wallet", wallet == of), ("points", units == many), ("expire_time", dies == die)], note, their_note)
-        }
-        _ => return Some("command".to_owned()),
-    };
-    let all = fields.into_iter().chain([("remark.note", note == their_note)]);
-    all.into_iter().find(|(_, is_same)| !is_same).map(|(field, _)| field.to_owned())
 }
 
 /// What a line earned by.
@@ -490,6 +479,8 @@ pub struct Verdict {
     pub counters: Vec<(Name, i32, i64)>,
     /// What of a top-up could go back afterwards.
     pub refundable: i64,
+    /// What becomes of vouchers, by their codes.
+    pub vouchers: Vec<(Name, VoucherWords)>,
     /// The account is opened.
     pub opens_account: bool,
     /// Baskets, baskets over velocity, reversals, refused redemptions, units clipped.
@@ -593,6 +584,7 @@ impl Verdict {
                 })
                 .collect(),
             refundable: decision.refundable,
+            vouchers: vouchers::words_of(decision, name),
             opens_account: decision.effects.opens_account,
             totals: [
                 totals.baskets,

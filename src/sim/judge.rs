@@ -576,6 +576,7 @@ mod tests {
             levels: vec![],
             experiments: vec![],
             bonuses: vec![],
+            vouchers: vec![],
             pending_days: 0,
             expiry: ExpiryRule::Never,
             budgets: vec![],

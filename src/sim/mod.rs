@@ -47,6 +47,7 @@ mod told;
 pub mod traffic;
 pub mod unburns;
 mod undo;
+pub mod vouchers;
 pub mod watch;
 
 use std::collections::BTreeMap;

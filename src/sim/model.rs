@@ -13,14 +13,15 @@ use super::facts::{Action, Name, Posting, ReceiptName, Verdict};
 use super::freezes::{FreezeList, Frozen, expect_frozen};
 use super::holds::{Aside, AsideName, Endings};
 use super::judge::{Event, judge, judge_activity, judge_most, last_day_of, local_date};
-use super::lots::{Issuers, LotMove, LotName, expired, extend, take};
+use super::lots::{Issuers, LotName, expired, extend, take};
 use super::money::Refunds;
-use super::orders::Links;
+use super::orders::{Links, load};
 use super::partners::{SidesModel, refusal_by_rules};
 use super::returns::Stands;
 use super::ring::{Identifier, Ring};
 use super::rooms::Rooms;
 use super::rules::{CellBound, Rules, SpentRule};
+use super::vouchers::VoucherModel;
 use crate::journal::record::PreviousRecord;
 use crate::ledger::decision::{Movement, Refusal};
 
@@ -65,6 +66,8 @@ pub struct AccountModel {
     pub remainder: Option<(u32, i128)>,
     /// By wallet.
     pub wallets: BTreeMap<usize, WalletLife>,
+    /// Vouchers by their codes, as long as they are remembered.
+    pub vouchers: BTreeMap<Name, VoucherModel>,
 }
 
 impl AccountModel {
@@ -94,23 +97,7 @@ pub struct ReceiptEvent {
     pub taken: bool,
 }
 
-/// Lots from elsewhere, or a refusal where a wallet cannot hold them.
-fn load(plain: Verdict, rules: &Rules, account: &AccountModel, lots: &[(LotName, i64)], at: i64) -> Verdict {
-    let wallet = lots.last().map_or(0, |(lot, _)| lot.wallet);
-    let held = account.balance(wallet, at);
-    if overflows(rules, account, lots, at) {
-        let refusal = Some(Refusal::BalanceLimitExceeded);
-        return Verdict { refusal, wallet, balance_after: held, lots: Vec::new(), ..plain };
-    }
-    let units: i64 = lots.iter().map(|(_, units)| units).sum();
-    let balance_after = held + alive_units(lots, wallet, at);
-    let funded = |lot: &LotName| LotName { funding: rules.funding_of(&lot.issuer, lot.wallet), ..lot.clone() };
-    let moves = lots.iter().map(|(lot, units)| LotMove::new(funded(lot), Movement::Grant, *units));
-    let lots = plain.lots.iter().cloned().chain(moves).collect();
-    Verdict { wallet, earned: units, granted: units, balance_after, lots, ..plain }
-}
-
-fn alive_units(lots: &[(LotName, i64)], wallet: usize, at: i64) -> i64 {
+pub(super) fn alive_units(lots: &[(LotName, i64)], wallet: usize, at: i64) -> i64 {
     lots.iter().filter(|(lot, _)| lot.wallet == wallet && lot.is_alive(at)).map(|(_, units)| units).sum()
 }
 
@@ -319,7 +306,7 @@ impl Model {
 
     /// What a command comes to, with the balance as it is shown.
     fn expect(&self, posting: &Posting) -> Result<Verdict, Broken> {
-        let verdict = self.expect_unshown(posting)?;
+        let verdict = self.with_vouchers(posting, self.expect_unshown(posting)?)?;
         let rules = self.versions.get(verdict.program as usize - 1).map(|(_, rules)| rules);
         Ok(shown(rules, self.account(&posting.account), verdict))
     }
@@ -402,6 +389,7 @@ impl Model {
             Action::Void { original } => self.expect_ending(posting, &event, plain, (original, None)),
             Action::TopUp(paid) => Ok(self.expect_top_up(&event, plain, paid)),
             Action::Refund(asked) => self.expect_refund(posting, &event, plain, asked),
+            Action::Voucher(asked) => self.expect_by_hand(posting, plain, asked),
             Action::Load { lots, .. } => Ok(load(plain, rules, account, lots, posted_at)),
             Action::Enrol { joins, leaves, .. } => {
                 let joined = joins.iter().filter(|segment| !account.segments.contains(*segment));
@@ -656,6 +644,7 @@ impl Model {
             }
         }
         account.change_aside(verdict);
+        account.change_vouchers(verdict, posting.posted_at);
         if verdict.owed != 0 {
             let owed = account.owed.entry(verdict.wallet).or_default();
             *owed += verdict.owed;

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use super::facts::{Action, Name, Posting, Verdict};
 use super::judge::Event;
 use super::lots::{LotMove, LotName, granted_lot, take};
-use super::model::{Broken, Model, must, overflows};
+use super::model::{AccountModel, Broken, Model, alive_units, must, overflows};
 use super::ring::Identifier;
+use super::rules::Rules;
 use crate::ledger::decision::{Movement, Refusal};
 
 /// What became of an identifier.
@@ -39,6 +40,45 @@ pub fn died(posting: &Posting, partner: &str) -> Vec<(LotName, i64)> {
 pub fn held_by(posting: &Posting) -> Option<&LotMove> {
     let begins = posting.verdict.held.as_ref().is_some_and(|(_, _, cap)| cap.is_some());
     posting.verdict.lots.iter().find(|change| begins && change.is(Movement::Grant))
+}
+
+/// The field in which what an operator asks differs.
+pub(super) fn difference_of_orders(ours: &Action, theirs: &Action) -> Option<String> {
+    let (fields, note, their_note) = match (ours, theirs) {
+        (
+            Action::Review { original, releases, note },
+            Action::Review { original: of, releases: they_release, note: their_note },
+        ) if releases == they_release => (vec![("original_transaction_id", original == of)], note, their_note),
+        (
+            Action::Restore { expiry, dies, note, .. },
+            Action::Restore { expiry: of, dies: die, note: their_note, .. },
+        ) => (vec![("expiry", expiry == of), ("expire_time", dies == die)], note, their_note),
+        (
+            Action::Adjust { wallet, units, dies, note, .. },
+            Action::Adjust { wallet: of, units: many, dies: die, note: their_note, .. },
+        ) => {
+            (vec![("wallet", wallet == of), ("points", units == many), ("expire_time", dies == die)], note, their_note)
+        }
+        _ => return Some("command".to_owned()),
+    };
+    let all = fields.into_iter().chain([("remark.note", note == their_note)]);
+    all.into_iter().find(|(_, is_same)| !is_same).map(|(field, _)| field.to_owned())
+}
+
+/// Lots from elsewhere, or a refusal where a wallet cannot hold them.
+pub(super) fn load(plain: Verdict, rules: &Rules, account: &AccountModel, lots: &[(LotName, i64)], at: i64) -> Verdict {
+    let wallet = lots.last().map_or(0, |(lot, _)| lot.wallet);
+    let held = account.balance(wallet, at);
+    if overflows(rules, account, lots, at) {
+        let refusal = Some(Refusal::BalanceLimitExceeded);
+        return Verdict { refusal, wallet, balance_after: held, lots: Vec::new(), ..plain };
+    }
+    let units: i64 = lots.iter().map(|(_, units)| units).sum();
+    let balance_after = held + alive_units(lots, wallet, at);
+    let funded = |lot: &LotName| LotName { funding: rules.funding_of(&lot.issuer, lot.wallet), ..lot.clone() };
+    let moves = lots.iter().map(|(lot, units)| LotMove::new(funded(lot), Movement::Grant, *units));
+    let lots = plain.lots.iter().cloned().chain(moves).collect();
+    Verdict { wallet, earned: units, granted: units, balance_after, lots, ..plain }
 }
 
 impl Model {

@@ -143,6 +143,7 @@ pub fn refusal_by_rules(
             | Action::Review { .. }
             | Action::Restore { .. }
             | Action::Adjust { .. }
+            | Action::Voucher(_)
             | Action::Void { .. }
             | Action::Expire
     );

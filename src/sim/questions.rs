@@ -104,6 +104,10 @@ impl Question {
         let posted_at = job.outcome.posted_at.0;
         must!(posted_at >= self.stamp, "a quote is for now or later");
         let found = Verdict::of(&job.outcome.decision, &life.machine.dictionary, &model.ring);
+        let refused_voucher = |partner: &Name, action: &Action, account: &AccountModel| match action {
+            Action::Accrue { purchase, .. } => account.refusal_of_vouchers(partner, purchase, posted_at),
+            _ => None,
+        };
         let uses = uses_of(&job.outcome.decision, &life.machine.dictionary);
         let (Some((partner, member, action)), Some((_, glance))) = (&self.quote, &self.decided) else {
             return Err("a quote is about something".to_owned());
@@ -155,6 +159,12 @@ impl Question {
         if found.refusal.is_some() {
             let mut nearest = None;
             for (_, _, account) in &states {
+                if let Some(refusal) = refused_voucher(partner, action, account) {
+                    if found.refusal == Some(refusal) {
+                        return Ok(());
+                    }
+                    continue;
+                }
                 let expected = judge_most(&about(account), judge)?;
                 if found.refusal == Some(Refusal::BalanceLimitExceeded) && expected.balance_after > balance_max {
                     return Ok(());
@@ -174,12 +184,18 @@ impl Question {
         }
         let mut nearest = None;
         for (seq, is_open, account) in &states {
+            if refused_voucher(partner, action, account).is_some() {
+                continue;
+            }
             let mut rooms = Rooms::new(&uses);
             let mut expected = judge(&about(account), Some(&mut rooms))?;
             let ended = account.ended(posted_at, issuers);
             expected.ended = ended.into_iter().map(|(name, _)| name.clone()).collect();
             expected.opens_account = !is_open;
             expected.left = None;
+            let number = life.machine.dictionary.find(partner).map_or(0, |symbol| symbol.0);
+            let of = (&**partner, number);
+            expected.vouchers = account.vouchers_of_grant(rules, of, ("", action), posted_at, &expected);
             let fits = expected.balance_after <= balance_max;
             let expected = shown(Some(rules), Some(account), expected);
             if fits && expected == found {

@@ -56,7 +56,7 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
     note_caps(report, verdict, model);
     note_terms(report, posting, model);
     note_rewards(report, posting, model);
-    for situation in super::watch::situations(posting, model) {
+    for situation in super::watch::situations(posting, model).into_iter().chain(super::vouchers::situations(posting)) {
         report.reach(situation);
     }
 }
@@ -82,6 +82,7 @@ fn kind_of(action: &Action) -> &'static str {
         Action::Capture { .. } => "units that were set aside were captured",
         Action::Void { .. } => "an authorization was voided",
         Action::TopUp(_) => "money was paid in",
+        Action::Voucher(_) => "vouchers were given or cancelled by hand",
         Action::Refund(GoneBack { units: Some(_), .. }) => "a part of what was paid in went back",
         Action::Refund(_) => "what was left of a top-up went back",
         Action::Expire => "a sweep posted what had died",

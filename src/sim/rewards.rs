@@ -11,6 +11,7 @@ use siphasher::sip::SipHasher13;
 use super::dice::Dice;
 use super::ladder::LEVELS;
 use super::rules::Window;
+use super::vouchers::VoucherRule;
 
 /// Segments that accounts join.
 pub const SEGMENTS: [&str; 3] = ["staff", "student", "gold-card"];
@@ -72,6 +73,8 @@ pub struct BonusRule {
     pub activity: Option<&'static str>,
     /// Units.
     pub units: i64,
+    /// The place of the voucher that it gives; its units may then be none.
+    pub voucher: Option<usize>,
     /// At most so often in the window that the name says.
     pub limit: Option<(Window, i64)>,
     /// At most so often over all accounts.
@@ -140,7 +143,12 @@ impl WhenRule {
 }
 
 /// Some bonuses.
-pub fn draw_bonuses(dice: &mut Dice, has_levels: bool, experiment_count: usize) -> Vec<BonusRule> {
+pub fn draw_bonuses(
+    dice: &mut Dice,
+    has_levels: bool,
+    experiment_count: usize,
+    voucher_count: usize,
+) -> Vec<BonusRule> {
     let candidates = [
         ("welcome-lifetime", None, Some(Window::Lifetime)),
         ("basket-a-week", None, Some(Window::Week)),
@@ -158,7 +166,9 @@ pub fn draw_bonuses(dice: &mut Dice, has_levels: bool, experiment_count: usize) 
             let limit = window.map(|window| (window, dice.number(1..4)));
             let when = WhenRule::draw(dice, activity.is_none(), has_levels, experiment_count);
             let places = name.starts_with("first-").then(|| dice.number(1..12));
-            bonuses.push(BonusRule { name, activity, units: dice.number(1..40), limit, places, when });
+            let voucher = (voucher_count > 0 && dice.percent(50)).then(|| dice.index(voucher_count));
+            let units = if voucher.is_some() && dice.percent(50) { 0 } else { dice.number(1..40) };
+            bonuses.push(BonusRule { name, activity, units, voucher, limit, places, when });
         }
     }
     bonuses
@@ -168,14 +178,24 @@ pub fn draw_bonuses(dice: &mut Dice, has_levels: bool, experiment_count: usize) 
 ///
 /// # Errors
 /// Never: writing to a string does not fail.
-pub fn write_rewards(out: &mut String, experiments: &[Experiment], bonuses: &[BonusRule]) -> std::fmt::Result {
+pub fn write_rewards(
+    out: &mut String,
+    experiments: &[Experiment],
+    (bonuses, vouchers): (&[BonusRule], &[VoucherRule]),
+) -> std::fmt::Result {
     for (name, variants) in experiments {
         let variant = |(name, percent): &(&str, u64)| format!("{{ name = \"{name}\", percent = {percent} }}");
         let variants: Vec<String> = variants.iter().map(variant).collect();
         writeln!(out, "[[experiments]]\nname = \"{name}\"\nvariants = [{}]", variants.join(", "))?;
     }
     for bonus in bonuses {
-        writeln!(out, "[[bonuses]]\nname = \"{}\"\nunits = {}", bonus.name, bonus.units)?;
+        writeln!(out, "[[bonuses]]\nname = \"{}\"", bonus.name)?;
+        if bonus.units > 0 {
+            writeln!(out, "units = {}", bonus.units)?;
+        }
+        if let Some(voucher) = bonus.voucher.and_then(|place| vouchers.get(place)) {
+            writeln!(out, "voucher = \"{}\"", voucher.name)?;
+        }
         match bonus.activity {
             Some(kind) => writeln!(out, "on = {{ activity = \"{kind}\" }}")?,
             None => writeln!(out, "on = \"basket\"")?,

@@ -16,6 +16,7 @@ use super::lots::ExpiryRule;
 use super::partners::{PartnerRule, draw_partners, write_partners};
 use super::rewards::{BonusRule, EXPERIMENTS, Experiment, WhenRule, draw_bonuses, write_rewards};
 use super::rooms::Windows;
+use super::vouchers::{VoucherRule, draw_vouchers, write_vouchers};
 
 /// What a line carries, in the order in which rules look at it.
 pub const ATTRIBUTES: [&str; 5] = ["sku", "category", "department", "brand", "margin_class"];
@@ -262,6 +263,8 @@ pub struct Rules {
     pub levels: Vec<(i64, i64)>,
     /// Bonuses in the order of the file.
     pub bonuses: Vec<BonusRule>,
+    /// Vouchers in the order of the file.
+    pub vouchers: Vec<VoucherRule>,
     /// The first of [`EXPERIMENTS`].
     pub experiments: Vec<Experiment>,
     /// Full days behind the day of the event after which units can be spent.
@@ -317,6 +320,7 @@ impl Rules {
             // What is pending must not die before it can be spent.
             *days = (*days).max(pending_days + 1);
         }
+        let vouchers = draw_vouchers(dice);
         let balance_max = if dice.percent(25) { dice.number(40..400) } else { 1_000_000_000 };
         Self {
             effective_at,
@@ -337,7 +341,8 @@ impl Rules {
             caps: draw_caps(dice),
             metrics,
             ladder,
-            bonuses: draw_bonuses(dice, has_levels, experiments.len()),
+            bonuses: draw_bonuses(dice, has_levels, experiments.len(), vouchers.len()),
+            vouchers,
             experiments,
             levels,
             pending_days,
@@ -436,8 +441,9 @@ impl Rules {
             writeln!(out, "[[metrics]]\nname = \"{name}\"\nmeasure = \"{measure}\"\nwindow = \"{window}\"")?;
         }
         write_ladder(out, &self.ladder, &self.levels)?;
-        write_rewards(out, &self.experiments, &self.bonuses)?;
         write_catalogue(out, self)?;
+        write_rewards(out, &self.experiments, (&self.bonuses, &self.vouchers))?;
+        write_vouchers(out, &self.vouchers)?;
         for budget in &self.budgets {
             writeln!(out, "[[budgets]]\nname = \"{}\"\nunits = {}", budget.name, budget.units)?;
             if budget.window != Window::Lifetime {

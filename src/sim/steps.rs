@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::clients::{Begun, Verified};
 use super::dice::Dice;
 use super::edge::{Answer, Told};
-use super::facts::{Action, Posting, Request, name_of};
+use super::facts::{Action, Name, Posting, Request, name_of};
 use super::freezes::Frozen;
 use super::life::{Life, Simulation};
 use super::machine::{Machine, Message, Trouble};
@@ -318,6 +318,7 @@ impl Simulation {
             (32..40, Some(of)) => self.traffic.reversal(dice, &of),
             (40..44, Some(of)) => self.at_the_till(&of),
             (24..32, Some(of)) => self.at_the_desk(&of),
+            (18..24, _) => self.with_vouchers(),
             _ => self.traffic.anything(dice, now),
         };
         let deadline = self.dice.percent(3).then(|| self.monotonic_ns + self.dice.number(0..200_000));
@@ -342,6 +343,35 @@ impl Simulation {
             Some((partner, id)) if dice.percent(90) => self.traffic.review(dice, &partner, &id),
             _ if dice.percent(30) => self.traffic.review(dice, &of.partner, &of.transaction_id),
             _ => self.traffic.anything(dice, now),
+        }
+    }
+
+    /// What is done with the vouchers of an account, which its member knows; where it has none, an operator may give one.
+    fn with_vouchers(&mut self) -> Request {
+        let (dice, now) = (&mut self.dice, self.now);
+        let account = self.traffic.account(dice);
+        let known = self.model.account(&account).map_or_else(Vec::new, |found| found.vouchers.iter().collect());
+        if known.is_empty() || dice.percent(20) {
+            return self.traffic.gift(dice);
+        }
+        let (_, voucher) = dice.pick(&known);
+        let issuer = voucher.issuer.clone();
+        let own = known.iter().filter(|(_, voucher)| voucher.issuer == issuer);
+        let codes: Vec<_> = own.map(|(code, _)| (*code).clone()).collect();
+        let count = if dice.percent(80) { 1 } else { 1 + dice.index(4) };
+        let first = dice.index(codes.len());
+        let codes = codes.into_iter().skip(first).take(count).collect();
+        self.traffic.use_of(dice, now, &account, (&issuer, codes))
+    }
+
+    /// Vouchers of an account, for a question; now and then one that nobody has.
+    fn codes_of(&mut self, account: &str) -> Vec<Name> {
+        let dice = &mut self.dice;
+        let known = self.model.account(account).map_or_else(Vec::new, |found| found.vouchers.keys().collect());
+        match dice.below(10) {
+            0 => vec!["0123456789ABCDEF".into()],
+            1..4 if !known.is_empty() => vec![(*dice.pick(&known)).clone()],
+            _ => Vec::new(),
         }
     }
 
@@ -395,7 +425,10 @@ impl Simulation {
             let call = all.next_call;
             all.next_call += 1;
             let (account, stamp) = (all.traffic.account(&mut all.dice), all.now);
-            let quote = all.dice.percent(50).then(|| all.traffic.question(&mut all.dice, stamp));
+            let mut quote = all.dice.percent(50).then(|| all.traffic.question(&mut all.dice, stamp));
+            if let Some((_, _, Action::Accrue { purchase, .. })) = &mut quote {
+                purchase.vouchers = all.codes_of(&account);
+            }
             let shown = all.clients.shown.get(&account).copied().unwrap_or(0);
             match &quote {
                 Some((partner, member, action)) => {

@@ -6,6 +6,7 @@ use super::catalogue::Wanted;
 use super::facts::{Action, Name, Purchase, PurchaseLine, lot_name_of, name_of};
 use super::money::{GoneBack, PaidIn};
 use super::ring::Ring;
+use super::vouchers::ByHand;
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::command::{CommandKind, Redemption};
 use crate::ledger::operator::OperatorOrder;
@@ -91,6 +92,12 @@ pub(super) fn action_of(kind: &CommandKind, account: &Name, dictionary: &Diction
                     let (expiry, dies) = (restoration.expiry.0, restoration.expires_at.0);
                     Action::Restore { account, expiry, dies, note }
                 }
+                OperatorOrder::IssueVoucher(kind) => {
+                    Action::Voucher(ByHand { account, what: Ok(name_of(dictionary, *kind)), note })
+                }
+                OperatorOrder::CancelVoucher(code) => {
+                    Action::Voucher(ByHand { account, what: Err(code.to_string().into()), note })
+                }
                 OperatorOrder::Adjust(adjustment) => Action::Adjust {
                     account,
                     wallet: usize::from(adjustment.wallet.0),
@@ -131,5 +138,6 @@ fn purchase_of(basket: &crate::ledger::command::Basket, dictionary: &Dictionary)
         business_day: basket.business_day.0,
         receipt_at: basket.receipt_at.0,
         lines: lines.collect(),
+        vouchers: basket.vouchers.iter().map(|code| code.to_string().into()).collect(),
     }
 }

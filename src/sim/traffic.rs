@@ -11,6 +11,7 @@ use super::returns::Asked;
 use super::rewards::{ACTIVITIES, SEGMENTS};
 use super::ring::{Identifier, MEMBERS, identifiers};
 use super::rules::{BRANDS, CASH, CATEGORIES, DEPARTMENTS};
+use super::vouchers::ByHand;
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
 const NS_PER_DAY: i64 = 86_400 * NS_PER_SECOND;
@@ -99,6 +100,7 @@ impl Traffic {
             business_day: i32::try_from(day).expect("simulated days are near"),
             receipt_at,
             lines: (0..line_count).map(|_| self.line(dice)).collect(),
+            vouchers: Vec::new(),
         }
     }
 
@@ -251,6 +253,36 @@ impl Traffic {
         Request::new(partner.clone(), self.fresh_id(dice), action)
     }
 
+    /// A voucher that is given by hand.
+    pub fn gift(&mut self, dice: &mut Dice) -> Request {
+        let name = *dice.pick(&["coffee", "three-off", "mug", "cake"]);
+        let asked = ByHand { account: self.account(dice), what: Ok(name.into()), note: "".into() };
+        Request::new(self.partner(dice), self.fresh_id(dice), Action::Voucher(asked))
+    }
+
+    /// What is done with vouchers of an account: mostly they are used, some are cancelled.
+    pub fn use_of(
+        &mut self,
+        dice: &mut Dice,
+        now: i64,
+        account: &Name,
+        (issuer, codes): (&Name, Vec<Name>),
+    ) -> Request {
+        let partner = if dice.percent(95) { issuer.clone() } else { self.partner(dice) };
+        let account = if dice.percent(97) { account.clone() } else { self.account(dice) };
+        let transaction_id = self.fresh_id(dice);
+        let action = match codes.first() {
+            Some(code) if dice.percent(20) => {
+                Action::Voucher(ByHand { account, what: Err(code.clone()), note: "".into() })
+            }
+            _ => {
+                let purchase = Purchase { vouchers: codes, ..self.purchase(dice, now) };
+                Action::Accrue { account, purchase }
+            }
+        };
+        Request::new(partner, transaction_id, action)
+    }
+
     /// A purchase or an activity to be asked about.
     pub fn question(&mut self, dice: &mut Dice, now: i64) -> (Name, Name, Action) {
         let account = Name::default();
@@ -376,6 +408,9 @@ impl Traffic {
             Action::Reverse { original, .. } => {
                 *original = if dice.percent(50) { "another".into() } else { self.fresh_id(dice) };
             }
+            Action::Accrue { purchase, .. } if !purchase.vouchers.is_empty() && dice.percent(30) => {
+                purchase.vouchers.pop();
+            }
             Action::Accrue { account, purchase } => match dice.below(9) {
                 0 => *account = self.account(dice),
                 1 => purchase.cashier = "robin".into(),
@@ -441,6 +476,10 @@ impl Traffic {
             Action::TopUp(paid) => {
                 let account = self.account(dice);
                 paid.change(dice, account);
+            }
+            Action::Voucher(asked) => {
+                let account = self.account(dice);
+                asked.change(dice, account);
             }
             Action::Refund(asked) if dice.percent(40) => asked.original = "another".into(),
             Action::Refund(asked) => asked.units = Some(asked.units.unwrap_or(0) + 1),

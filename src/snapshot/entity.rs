@@ -416,6 +416,7 @@ mod tests {
                 lots: vec![(account.lots[0].key, 6)],
             }],
             owed: vec![(WalletId(0), 4), (WalletId(3), 1)],
+            vouchers: Vec::new(),
         }));
         let partner =
             PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };

@@ -20,7 +20,7 @@ use crate::metrics::{Histogram, Tally, is_sampled};
 
 /// The methods that calls are counted for, as the last part of their path; the last stands for all others: health
 /// checks, reflection, and what does not exist.
-pub const METHODS: [&str; 52] = [
+pub const METHODS: [&str; 54] = [
     "Accrue",
     "AccrueBatch",
     "CommandStream",
@@ -58,6 +58,8 @@ pub const METHODS: [&str; 52] = [
     "RejectHeld",
     "RestoreExpired",
     "AdjustBalance",
+    "IssueVoucher",
+    "CancelVoucher",
     "CreateKey",
     "RotateKey",
     "RevokeKey",

@@ -22,3 +22,4 @@ mod review;
 mod scope;
 mod tls;
 mod tokens;
+mod vouchers;

@@ -15,7 +15,7 @@ use crate::support::{House, assert_forbidden, assert_nobody, call, grant, usual}
 
 /// What each may call, written down a second time: a letter for each role, in the order of [`Role::ALL`], and at the end
 /// one for an operator who acts for a partner: its service desk.
-const EXPECTED: [(&str, &str); 51] = [
+const EXPECTED: [(&str, &str); 53] = [
     ("LedgerService/Quote", "TGB-----"),
     ("LedgerService/QuoteBatch", "TGB-----"),
     ("LedgerService/Accrue", "TGB-----"),
@@ -45,6 +45,8 @@ const EXPECTED: [(&str, &str); 51] = [
     ("OperatorService/RejectHeld", "-------D"),
     ("OperatorService/RestoreExpired", "-------D"),
     ("OperatorService/AdjustBalance", "-------D"),
+    ("OperatorService/IssueVoucher", "-------D"),
+    ("OperatorService/CancelVoucher", "-------D"),
     ("FraudService/Freeze", "----O---"),
     ("FraudService/Thaw", "----O---"),
     ("FraudService/ListFreezes", "----OU--"),

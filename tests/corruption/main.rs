@@ -20,6 +20,7 @@ mod report;
 mod returns;
 mod rewards;
 mod unburns;
+mod vouchers;
 mod windows;
 
 use std::sync::{Arc, OnceLock};

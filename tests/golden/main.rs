@@ -23,6 +23,7 @@ mod returns;
 mod samples;
 mod state;
 mod unburns;
+mod vouchers;
 
 use std::path::PathBuf;
 

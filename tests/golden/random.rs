@@ -24,6 +24,7 @@ use tallystick::ledger::program::{BonusIndex, RuleIndex};
 use tallystick::ledger::types::{
     AccountNumber, Day, MemberKey, MonthDay, Position, ProgramVersion, SymbolId, TimestampNs, WalletId,
 };
+use tallystick::ledger::voucher::VoucherCode;
 use tallystick::limits::UNITS_MAX;
 
 fn any_key() -> impl Strategy<Value = LotKey> {
@@ -188,7 +189,9 @@ fn any_operation() -> impl Strategy<Value = CommandKind> {
             OperatorOrder::Reject(original)
         }),
         restoration.prop_map(OperatorOrder::Restore),
-        adjustment.prop_map(OperatorOrder::Adjust)
+        adjustment.prop_map(OperatorOrder::Adjust),
+        any::<u32>().prop_map(|kind| OperatorOrder::IssueVoucher(SymbolId(kind))),
+        any::<[u8; 10]>().prop_map(|code| OperatorOrder::CancelVoucher(VoucherCode(code)))
     ];
     let signed = prop_oneof![Just((String::new(), String::new())), ("key:[0-9a-f]{16}", "(key:[0-9a-f]{16})?")];
     let told = (order, "[a-z]{1,64}", ".{0,128}", ".{1,32}", signed);
@@ -217,6 +220,7 @@ fn decide_operation(order: &OperatorOrder, partner: SymbolId, decision: &mut Dec
         }
         OperatorOrder::Adjust(adjustment) => decision.granted = adjustment.units,
         OperatorOrder::Release(_) | OperatorOrder::Restore(_) => {}
+        OperatorOrder::IssueVoucher(_) | OperatorOrder::CancelVoucher(_) => {}
     }
 }
 
@@ -224,7 +228,9 @@ fn decide_operation(order: &OperatorOrder, partner: SymbolId, decision: &mut Dec
 fn decided(kind: &CommandKind, refusal: Option<Refusal>, segments: Vec<(SymbolId, bool)>) -> Decision {
     let mut decision = Decision { account_known: true, program: ProgramVersion(7), ..Decision::default() };
     let may_be_refused = match kind {
-        CommandKind::Operate(operation) => operation.order.held().is_none(),
+        CommandKind::Operate(operation) => {
+            operation.order.held().is_none() && !matches!(operation.order, OperatorOrder::CancelVoucher(_))
+        }
         other => !matches!(other, CommandKind::Void(_) | CommandKind::Expire),
     };
     let refusal = refusal.filter(|_| may_be_refused);
@@ -386,7 +392,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_record_comes_back_as_it_was(entry in prop_oneof![any_later_entry(), any_accrual(), any_return()]) {
+    fn any_record_comes_back_as_it_was(entry in prop_oneof![any_later_entry(), any_accrual(), any_return(), crate::vouchers::any_accrual()]) {
         let record = Record::Entry(Box::new(entry));
         let bytes = encode(&record);
         let decoded = decode(&bytes, &dictionary());
@@ -396,7 +402,7 @@ proptest! {
 
     #[test]
     fn whatever_decodes_is_encoded_as_it_was(
-        entry in prop_oneof![any_later_entry(), any_accrual(), any_return()], at in any::<prop::sample::Index>(), flip in 1..=255_u8,
+        entry in prop_oneof![any_later_entry(), any_accrual(), any_return(), crate::vouchers::any_accrual()], at in any::<prop::sample::Index>(), flip in 1..=255_u8,
     ) {
         let mut bytes = encode(&Record::Entry(Box::new(entry)));
         let at = at.index(bytes.len());

@@ -316,6 +316,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     .chain(crate::unburns::records())
     .chain(crate::money::records())
     .chain(crate::returns::records())
+    .chain(crate::vouchers::records())
     .collect()
 }
 

@@ -72,6 +72,7 @@ fn entities() -> Vec<(&'static str, Entity)> {
     .chain(crate::freezes::entities())
     .chain(crate::partners::entities())
     .chain(crate::holds::entities())
+    .chain(crate::vouchers::entities())
     .collect()
 }
 

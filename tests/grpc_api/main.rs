@@ -23,3 +23,4 @@ mod returns;
 mod scarcity;
 mod statements;
 mod unburns;
+mod vouchers;

@@ -18,7 +18,8 @@ use crate::support::*;
 /// Holds what goes beyond 60 points a day, and a third basket.
 fn watchful() -> String {
     let caps = "\n[[caps]]\nname = \"watch\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 60\nover = \"hold\"\n";
-    format!("{}{caps}", plain_program(&[]))
+    let voucher = "\n[[vouchers]]\nname = \"five-off\"\nvalue_minor = 500\nvalid_days = 30\n";
+    format!("{}{caps}{voucher}", plain_program(&[]))
 }
 
 async fn desk(shop: &Shop) -> OperatorServiceClient<Channel> {
@@ -313,7 +314,7 @@ async fn every_example_of_the_guide_works() {
         .filter(|line| line.starts_with("tallystick operator "))
         .map(|line| line.split('#').next().unwrap_or_default().trim())
         .partition(|line| !is_of_fraud_desk(line));
-    assert_eq!((lines.len(), of_fraud.len()), (8, 7), "{lines:#?} {of_fraud:#?}");
+    assert_eq!((lines.len(), of_fraud.len()), (10, 7), "{lines:#?} {of_fraud:#?}");
 
     let config = Config { clock: Some(ClockMode::Input), program: Some(program_file(&watchful())), ..config() };
     let mut shop = Shop::open_with(config).await;
@@ -341,23 +342,33 @@ async fn every_example_of_the_guide_works() {
         assert_eq!(decision.expired_points, 9);
         expired.push(decision.position.unwrap());
     }
-    let mut said = Vec::new();
+    let (mut said, mut code) = (Vec::new(), String::new());
     for (line, after) in lines.iter().zip(10..) {
         let words: Vec<String> = words(line)
             .into_iter()
             .skip(1)
-            .map(|word| if word == "41" { expired[0].to_string() } else { word })
+            .map(|word| match word.as_str() {
+                "41" => expired[0].to_string(),
+                "7K3M9QX2B5DFG8HJ" => code.clone(),
+                _ => word,
+            })
             .collect();
         let (status, printed) = run(&shop, &words, begin + after);
         assert_eq!(status, 0, "{line}\n{printed}");
         let answer: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        if let Some(voucher) = answer["vouchers"].as_array().and_then(|vouchers| vouchers.first()) {
+            code = voucher["voucher_code"].as_str().unwrap().to_owned();
+            said.push(format!("voucher {}", voucher["event"]));
+            continue;
+        }
         said.push(match answer["held"].as_array() {
             Some(held) => format!("{} held", held.len()),
             None => format!("balance {}", answer["balance_points"]),
         });
     }
     let balances = ["balance 100", "balance 70", "balance 79", "balance 88", "balance 138", "balance 118"];
-    assert_eq!(said, [&["2 held", "2 held"], &balances[..]].concat());
+    let vouchers = ["voucher \"given\"", "voucher \"cancelled\""];
+    assert_eq!(said, [&["2 held", "2 held"], &balances[..], &vouchers].concat());
     // Again: as before, and a review of what is reviewed is refused.
     let words_of = |line: &str| words(line).into_iter().skip(1).collect::<Vec<_>>();
     let (status, printed) = run(&shop, &words_of(lines[2]), begin + 30);

@@ -263,6 +263,7 @@ impl Rules {
                 trigger: trigger.unwrap_or(Trigger::Basket),
                 when: conditions(&bonus.when, symbols),
                 units: bonus.units,
+                voucher: None,
                 limit: bonus.limit,
                 places: bonus.places,
             }

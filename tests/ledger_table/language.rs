@@ -22,6 +22,7 @@ use tallystick::shard::freezing::FreezeDraft;
 
 use crate::support::edge::{Accrue, Answer, Edge, LineText};
 use crate::support::{Ledger, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, programs};
+use crate::vouchers;
 
 pub type Reached = BTreeSet<Refusal>;
 
@@ -165,8 +166,17 @@ impl Runner<'_> {
                 let answer = self.edge("north").operate(&id, account, OperatorOrder::Adjust(adjustment));
                 self.show(&answer)
             }
+            [verb @ ("issue" | "cancel"), account, what, rest @ ..] => {
+                let options = options(rest);
+                let id = options.get("id").map_or_else(|| format!("row-{}", self.row), |id| (*id).to_owned());
+                let edge = self.edge(options.get("by").copied().unwrap_or("north"));
+                self.show(&vouchers::operate(&edge, verb, account, what, &id))
+            }
+            ["vouchers", account] => {
+                self.account(account, |account, at| vouchers::listed(account, at, |kind| self.name(kind)))
+            }
             ["held", account] => self.account(account, |account, _| {
-                let name = |symbol| self.ledger.engine.dictionary.text(symbol).expect("a cap has a name");
+                let name = |symbol| self.name(symbol);
                 let show = |one: &HeldTransaction| format!("{} {} by {}", one.transaction_id, one.units, name(one.cap));
                 account.held().iter().map(show).collect::<Vec<_>>().join(", ")
             }),
@@ -238,6 +248,10 @@ impl Runner<'_> {
         }
     }
 
+    fn name(&self, symbol: SymbolId) -> String {
+        self.ledger.engine.dictionary.text(symbol).expect("a name has a text").to_string()
+    }
+
     fn edge(&self, partner: &str) -> Edge<'_> {
         Edge::new(&self.ledger.engine, partner)
     }
@@ -263,6 +277,7 @@ impl Runner<'_> {
             member: text("member", String::new()),
             receipt_at: Some(TimestampNs(now.0 + options.get("printed").map_or(0, |by| duration_ns(by)))),
             lines: words.iter().filter(|word| !word.contains('=')).map(|word| line(word)).collect(),
+            vouchers: vouchers::codes(&self.edge("north"), options.get("uses")),
             stamp: self.stamp(&options),
             deadline_ns: options.get("deadline").map(|by| self.ledger.clock.monotonic_ns() + duration_ns(by)),
         };
@@ -378,7 +393,7 @@ impl Runner<'_> {
             };
             return format!("{again}refused {refusal:?}{differs}{can}");
         }
-        let name = |symbol: SymbolId| self.ledger.engine.dictionary.text(symbol).expect("a name has a text");
+        let name = |symbol| self.name(symbol);
         if !decision.effects.segments.is_empty() {
             let told = |joins| {
                 let told = decision.effects.segments.iter().filter(move |(_, joined)| *joined == joins);
@@ -423,7 +438,7 @@ impl Runner<'_> {
         }
         let held = decision.effects.held.as_deref().and_then(HeldChange::begins_by);
         let held = held.map_or(String::new(), |cap| format!(" held by {}", name(cap)));
-        let rewards = self.rewards(answer) + &held;
+        let rewards = self.rewards(answer) + &held + &vouchers::told(decision, name);
         if decision.granted < 0 || (decision.granted == decision.earned && decision.clips.is_empty()) {
             return format!("{again}{}{rewards}", decision.granted);
         }

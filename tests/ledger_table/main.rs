@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! accrue ACCOUNT [AMOUNT | AMOUNTxQUANTITY | DEPARTMENT:AMOUNT | DEPARTMENT/BRAND:AMOUNT]... [id=T] [receipt=R] [store=S] [terminal=L]
-//!        [cashier=C] [member=M] [by=PARTNER] [printed=-3d]   what was granted, and why not more
+//!        [cashier=C] [member=M] [by=PARTNER] [printed=-3d] [uses=ID,ID.1]   what was granted, and why not more
 //! quote  ...                               as accrue, without a trace
 //! reverse ID [LINExQUANTITY | LINE@AMOUNT]... [id=T] [by=PARTNER]   what was taken back, of the lines or of all that is left
 //! reverse ID [UNITS]                      what comes back of a redemption or a capture, of so many units or of all that are left
@@ -27,6 +27,8 @@
 //! restore ACCOUNT ID until=+5d [by=PARTNER]  what died with a transaction
 //! adjust ACCOUNT UNITS [until=+5d] [wallet=1]   a correction
 //! freeze SUBJECT | thaw SUBJECT           of north: account:ID, till:STORE/TERMINAL or cashier:ID
+//! issue ACCOUNT VOUCHER [id=T] | cancel ACCOUNT ID[.1] [id=T]   a voucher by hand; one that a transaction gave
+//! vouchers ACCOUNT                         its vouchers, and for how long each is good
 //! held ACCOUNT                             what waits for an operator
 //! owed ACCOUNT                             what it owes to later earnings
 //! balance ACCOUNT | totals ACCOUNT         what the account holds; its lifetime totals
@@ -66,6 +68,7 @@ mod shared;
 mod spending;
 mod times;
 mod unburns;
+mod vouchers;
 
 use language::{Reached, Table, check, plain};
 use support::edge::{Accrue, Pending};
@@ -96,6 +99,7 @@ fn all_tables() -> Vec<Table> {
         spending::all_tables,
         times::all_tables,
         unburns::all_tables,
+        vouchers::all_tables,
     ];
     themes.iter().flat_map(|tables| tables()).collect()
 }

@@ -8,6 +8,9 @@ first thing that is not as it should be ends the program.
 
 import sys
 
+from tallystick.v1 import account_service_pb2 as accounts
+from tallystick.v1 import account_service_pb2_grpc
+from tallystick.v1 import decision_pb2 as decision
 from tallystick.v1 import ledger_service_pb2 as ledger
 from tallystick.v1 import ledger_service_pb2_grpc
 
@@ -20,7 +23,7 @@ SHOES = ledger.Line(sku="shoes", department="shoes", quantity=1, amount_minor=80
 LUNCH = ledger.Line(sku="lunch", department="restaurant", quantity=1, amount_minor=12_50)
 
 
-def basket(number, *lines, paid="card"):
+def basket(number, *lines, paid="card", voucher_codes=()):
     return ledger.Basket(
         store_id="main-street",
         terminal_id="till-1",
@@ -28,6 +31,7 @@ def basket(number, *lines, paid="card"):
         currency_code="EUR",
         payment_method=paid,
         lines=lines,
+        voucher_codes=voucher_codes,
     )
 
 
@@ -46,6 +50,7 @@ class Store:
 
     def __init__(self, channel):
         self.stub = ledger_service_pb2_grpc.LedgerServiceStub(channel)
+        self.accounts = account_service_pb2_grpc.AccountServiceStub(channel)
 
     def ask(self, method, request):
         return getattr(self.stub, method)(request, timeout=CALL_SECONDS_MAX)
@@ -53,6 +58,10 @@ class Store:
     def buy(self, number, *lines, **how):
         request = ledger.AccrueRequest(transaction_id=number, account_id=ACCOUNT, basket=basket(number, *lines, **how))
         return decided(self.ask("Accrue", request))
+
+    def vouchers(self):
+        request = accounts.GetAccountRequest(account_id=ACCOUNT)
+        return self.accounts.GetAccount(request, timeout=CALL_SECONDS_MAX).vouchers
 
     def wallet(self, name):
         balance = self.ask("GetBalance", ledger.GetBalanceRequest(account_id=ACCOUNT, wallet=name))
@@ -80,7 +89,8 @@ def afternoon(store):
     rest = ledger.Line()
     rest.CopyFrom(SHOES)
     rest.amount_minor -= worth
-    earned = store.buy("sale-2", rest).granted_points
+    bought = store.buy("sale-2", rest)
+    earned = bought.granted_points
     request = ledger.CaptureRequest(
         transaction_id="pay-1-taken", authorization_transaction_id="pay-1", points=points, final_capture=True
     )
@@ -88,6 +98,13 @@ def afternoon(store):
     print(
         f"  She pays {euros(rest.amount_minor)} by card, which earns {earned} points; "
         f"the {taken.redeemed_points} are taken, and {taken.balance_points} are left."
+    )
+    (given,) = bought.vouchers
+    (voucher,) = store.vouchers()
+    equal("the code", voucher.voucher_code, given.voucher_code)
+    print(
+        f"  With it comes a voucher, {given.voucher}: {euros(voucher.value_minor)} off "
+        f"a basket of {euros(given.basket_minor_min)} or more."
     )
 
 
@@ -98,18 +115,32 @@ def lunch(store):
     before = store.wallet("points").balance_points
     loaded = decided(store.ask("TopUp", request))
     equal("points after a top-up", store.wallet("points").balance_points, before)
+    (voucher,) = store.vouchers()
     print(
         f"She loads {euros(loaded.granted_points)} on her gift card, which earns nothing, "
-        f"and pays lunch for {euros(LUNCH.amount_minor)} with it."
+        f"and has lunch for {euros(LUNCH.amount_minor)}."
     )
+    rest = ledger.Line()
+    rest.CopyFrom(LUNCH)
+    rest.amount_minor -= voucher.value_minor
+    how = {"paid": "gift-card", "voucher_codes": [voucher.voucher_code]}
+    quote = ledger.QuoteRequest(account_id=ACCOUNT, basket=basket("", rest, **how))
+    (note,) = decided(store.ask("Quote", quote)).vouchers
+    equal("what would become of the voucher", note.event, decision.VOUCHER_EVENT_USED)
     request = ledger.RedeemRequest(
-        transaction_id="pay-2", account_id=ACCOUNT, wallet="gift-card", points=LUNCH.amount_minor
+        transaction_id="pay-2", account_id=ACCOUNT, wallet="gift-card", points=rest.amount_minor
     )
     left = decided(store.ask("Redeem", request)).balance_points
-    earned = store.buy("sale-3", LUNCH, paid="gift-card")
+    earned = store.buy("sale-3", rest, **how)
+    equal("the voucher's state", store.vouchers()[0].state, accounts.VOUCHER_STATE_USED)
     print(
-        f"  {euros(left)} are left on the card, and lunch earned {earned.granted_points} points: {earned.balance_points}."
+        f"  Her voucher takes {euros(voucher.value_minor)} off, and she pays {euros(rest.amount_minor)} with the card: "
+        f"{euros(left)} are left on it, and lunch earned {earned.granted_points} points: {earned.balance_points}."
     )
+    again = ledger.AccrueRequest(transaction_id="sale-4", account_id=ACCOUNT, basket=basket("sale-4", LUNCH, **how))
+    refusal = store.ask("Accrue", again).decision.refusal
+    equal("the refusal", refusal.code, decision.REFUSAL_CODE_VOUCHER_USED)
+    print(f"  A second till does not take the voucher: {refusal.message}")
 
 
 def evening(store):
@@ -127,7 +158,7 @@ def evening(store):
         for one in follow_ups
     )
     print(f"  What has become of the first purchase: {told}.")
-    request = ledger.ReverseRequest(transaction_id="refund-1", original_transaction_id="load-1", points=7_50)
+    request = ledger.ReverseRequest(transaction_id="refund-1", original_transaction_id="load-1", points=10_50)
     refund = decided(store.ask("Reverse", request))
     print(
         f"The gift card is given up, and {euros(refund.reversed_points)} go back to where they came from: "

@@ -15,6 +15,7 @@ use tallystick::ledger::decision::{Decision, Refusal};
 use tallystick::ledger::operator::{HeldOriginal, Operation, OperatorOrder, Remark, Restoration};
 use tallystick::ledger::state::account_hash;
 use tallystick::ledger::types::{AccountNumber, Item, MemberKey, Position, Seq, ShardId, SymbolId, TimestampNs};
+use tallystick::ledger::voucher::VoucherCode;
 use tallystick::ledger::zone::utc_day;
 use tallystick::limits;
 use tallystick::recovery::ids_of;
@@ -54,6 +55,8 @@ pub struct Accrue {
     pub receipt: String,
     pub receipt_at: Option<TimestampNs>,
     pub lines: Vec<LineText>,
+    /// Vouchers that it uses, ascending.
+    pub vouchers: Vec<VoucherCode>,
     /// The importer's stamp, where the clock is the input.
     pub stamp: Option<TimestampNs>,
     pub deadline_ns: Option<i64>,
@@ -202,6 +205,7 @@ impl<'a> Edge<'a> {
             business_day: utc_day(receipt_at),
             receipt_at,
             lines: accrue.lines.iter().map(|line| self.line(line)).collect::<Result<_, _>>()?,
+            vouchers: accrue.vouchers.clone(),
             ..Basket::default()
         })
     }
@@ -367,6 +371,7 @@ impl<'a> Edge<'a> {
             OperatorOrder::Reject(_) => ("reject", Refusal::AlreadyReviewed),
             OperatorOrder::Restore(_) => ("restore", Refusal::AlreadyRestored),
             OperatorOrder::Adjust(_) => ("adjust", Refusal::InvalidCommand),
+            OperatorOrder::IssueVoucher(_) | OperatorOrder::CancelVoucher(_) => ("voucher", Refusal::InvalidCommand),
         };
         let remark = Remark { reason_code: "tested".into(), note: "".into(), operator: "ada".into(), ..<_>::default() };
         let command = Command {

@@ -45,7 +45,7 @@ impl Page {
 }
 
 /// All pages, in the order of their numbers.
-pub const PAGES: [Page; 72] = [
+pub const PAGES: [Page; 78] = [
     page(1, "ACCOUNT_UNKNOWN", include_str!("../../../docs/errors/0001-account-unknown.md")),
     page(2, "TRANSACTION_ID_REUSED", include_str!("../../../docs/errors/0002-transaction-id-reused.md")),
     page(3, "RECEIPT_ALREADY_EARNED", include_str!("../../../docs/errors/0003-receipt-already-earned.md")),
@@ -98,6 +98,12 @@ pub const PAGES: [Page; 72] = [
     page(61, "TOP_UP_TOO_LARGE", include_str!("../../../docs/errors/0061-top-up-too-large.md")),
     page(62, "WALLET_NOT_MONEY", include_str!("../../../docs/errors/0062-wallet-not-money.md")),
     page(63, "REFUND_TOO_LARGE", include_str!("../../../docs/errors/0063-refund-too-large.md")),
+    page(64, "VOUCHER_UNKNOWN", include_str!("../../../docs/errors/0064-voucher-unknown.md")),
+    page(65, "VOUCHER_USED", include_str!("../../../docs/errors/0065-voucher-used.md")),
+    page(66, "VOUCHER_EXPIRED", include_str!("../../../docs/errors/0066-voucher-expired.md")),
+    page(67, "VOUCHER_NOT_YET_VALID", include_str!("../../../docs/errors/0067-voucher-not-yet-valid.md")),
+    page(68, "VOUCHER_MINIMUM_NOT_REACHED", include_str!("../../../docs/errors/0068-voucher-minimum-not-reached.md")),
+    page(69, "VOUCHER_CANCELLED", include_str!("../../../docs/errors/0069-voucher-cancelled.md")),
     page(1001, "INVALID_REQUEST", include_str!("../../../docs/errors/1001-invalid-request.md")),
     page(1002, "CREDENTIAL_INVALID", include_str!("../../../docs/errors/1002-credential-invalid.md")),
     page(1003, "NOT_PERMITTED", include_str!("../../../docs/errors/1003-not-permitted.md")),

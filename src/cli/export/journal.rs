@@ -24,6 +24,7 @@ use crate::ledger::held::HeldChange;
 use crate::ledger::operator::{HeldOriginal, Operation, OperatorOrder, Remark};
 use crate::ledger::program::{LineClass, Program};
 use crate::ledger::types::{Day, Item, Position, ShardId, SymbolId};
+use crate::ledger::voucher::{VoucherChange, VoucherCode};
 use crate::replay::World;
 use crate::service::wire::RefusalCode;
 
@@ -328,6 +329,10 @@ fn operation_as_json(dictionary: &Dictionary, operation: &Operation) -> (&'stati
             let content = json!({ "points": adjustment.units, "expire_time": adjustment.expires_at.and_then(shown) });
             ("adjustment", "adjustment", content)
         }
+        OperatorOrder::IssueVoucher(kind) => ("voucher", "voucher", json!({ "voucher": text(dictionary, *kind) })),
+        OperatorOrder::CancelVoucher(code) => {
+            ("voucher_cancellation", "voucher", json!({ "voucher_code": code.to_string() }))
+        }
     };
     if let Some(fields) = content.as_object_mut() {
         fields.insert("reason_code".to_owned(), reason_code.to_string().into());
@@ -426,7 +431,25 @@ fn basket_as_json(dictionary: &Dictionary, basket: &Basket) -> Value {
         "channel": text(dictionary, basket.channel),
         "payment_method": text(dictionary, basket.payment_method),
         "lines": lines.collect::<Vec<_>>(),
+        "voucher_codes": basket.vouchers.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
+}
+
+/// What became of a voucher.
+fn voucher_as_json(dictionary: &Dictionary, code: VoucherCode, change: &VoucherChange) -> Value {
+    let change = match change {
+        VoucherChange::Given(terms) => json!({
+            "given": text(dictionary, terms.kind),
+            "start_time": shown(terms.starts_at),
+            "expire_time": shown(terms.ends_at),
+            "basket_minor_min": terms.minor_min,
+        }),
+        VoucherChange::Used(_) => json!("used"),
+        VoucherChange::GivenBack => json!("given_back"),
+        VoucherChange::Cancelled => json!("cancelled"),
+        VoucherChange::Kept => json!("kept"),
+    };
+    json!({ "voucher_code": code.to_string(), "change": change })
 }
 
 fn refusal_name(refusal: Refusal) -> String {
@@ -459,6 +482,8 @@ fn decision_as_json(dictionary: &Dictionary, program: Option<&Program>, decision
     });
     let segments = decision.effects.segments.iter();
     let segments = segments.map(|(name, joins)| json!({ "name": text(dictionary, *name), "joins": joins }));
+    let vouchers = decision.effects.vouchers.iter();
+    let vouchers = vouchers.map(|(code, change)| voucher_as_json(dictionary, *code, change));
     let clips = decision.clips.iter().map(
         |clip| json!({ "name": text(dictionary, clip.source), "is_budget": clip.is_budget, "points": clip.units }),
     );
@@ -491,5 +516,6 @@ fn decision_as_json(dictionary: &Dictionary, program: Option<&Program>, decision
         "tier": decision.tier.map(|tier| json!({ "level": tier.level, "qualifying_value": tier.qualifying })),
         "lots": lots.collect::<Vec<_>>(),
         "segments": segments.collect::<Vec<_>>(),
+        "vouchers": vouchers.collect::<Vec<_>>(),
     })
 }

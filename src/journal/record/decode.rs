@@ -11,9 +11,9 @@ use super::{
     KIND_REFUSED_ACCRUAL, KIND_REFUSED_ACTIVITY, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_AUTHORIZATION,
     KIND_REFUSED_CAPTURE, KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION,
     KIND_REFUSED_REFUND, KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_REFUSED_TOP_UP, KIND_REFUSED_UNBURN,
-    KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_TOP_UP, KIND_VERDICT, Opening, Parts, PreviousRecord,
-    Publication, Record, decode_freeze_change, decode_key_change, decode_proposal_change, has_subject, holds,
-    implied_lot, money, named_cells, operator, unburn,
+    KIND_REFUSED_VOUCHER, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_TOP_UP, KIND_VERDICT, Opening,
+    Parts, PreviousRecord, Publication, Record, decode_freeze_change, decode_key_change, decode_proposal_change,
+    has_subject, holds, implied_lot, money, named_cells, operator, unburn, vouchers,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -42,7 +42,7 @@ use crate::limits;
 pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeError> {
     let mut reader = Reader::new(bytes);
     let record = match reader.byte()? {
-        kind if holds::is_kind(kind) || unburn::is_kind(kind) || money::is_kind(kind) => {
+        kind if holds::is_kind(kind) || unburn::is_kind(kind) || money::is_kind(kind) || vouchers::is_kind(kind) => {
             Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?))
         }
         kind @ (KIND_ACCRUAL..=KIND_EXPIRY
@@ -166,6 +166,7 @@ fn is_refused(kind: u8) -> bool {
             | KIND_REFUSED_UNBURN
             | KIND_REFUSED_TOP_UP
             | KIND_REFUSED_REFUND
+            | KIND_REFUSED_VOUCHER
     )
 }
 
@@ -412,7 +413,7 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
     if parts & Parts::REWARD != 0 {
         unburn::get_reward(reader, entry)?;
     }
-    Ok(())
+    vouchers::get_parts(reader, parts, entry)
 }
 
 /// Whose credentials asked for what an operator asked, and confirmed it.
@@ -554,9 +555,8 @@ fn get_basket(
         let item = dictionary.item(item_id).ok_or(DecodeError::UnknownReference)?;
         lines.push(Line { item_id, item, quantity: reader.number()?, amount_minor: reader.number()? });
     }
-    let (channel, payment_method) = (SymbolId::EMPTY, SymbolId::EMPTY);
     let receipt_number = receipt_number.into();
-    Ok(Basket { store, terminal, cashier, receipt_number, business_day, receipt_at, channel, payment_method, lines })
+    Ok(Basket { store, terminal, cashier, receipt_number, business_day, receipt_at, lines, ..Basket::default() })
 }
 
 fn get_accrual(

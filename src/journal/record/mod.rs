@@ -15,6 +15,7 @@ mod operator;
 mod part;
 mod proposals;
 mod unburn;
+mod vouchers;
 
 pub use decode::decode;
 pub use encode::{encode_control, encode_entry};
@@ -80,6 +81,9 @@ const KIND_TOP_UP: u8 = 60;
 const KIND_REFUSED_TOP_UP: u8 = 61;
 const KIND_REFUND: u8 = 62;
 const KIND_REFUSED_REFUND: u8 = 63;
+const KIND_VOUCHER: u8 = 64;
+const KIND_REFUSED_VOUCHER: u8 = 65;
+const KIND_CANCELLED_VOUCHER: u8 = 66;
 
 const FLAG_OPENS_ACCOUNT: u8 = 1;
 const FLAG_TERMINAL: u8 = 2;
@@ -133,6 +137,10 @@ impl Parts {
     const OWED: u64 = 8_388_608;
     /// The reward that a redemption is for, or the rewards that come back.
     const REWARD: u64 = 16_777_216;
+    /// The vouchers that the basket names.
+    const NAMED_VOUCHERS: u64 = 1 << 28;
+    /// What becomes of vouchers besides.
+    const VOUCHERS: u64 = 1 << 29;
     /// All of them.
     const ALL: u64 = 4_095
         | Self::MEMBER
@@ -142,7 +150,9 @@ impl Parts {
         | Self::ENDED
         | Self::RETURNED
         | Self::OWED
-        | Self::REWARD;
+        | Self::REWARD
+        | Self::NAMED_VOUCHERS
+        | Self::VOUCHERS;
 }
 
 /// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any

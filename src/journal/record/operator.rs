@@ -6,7 +6,8 @@
 use super::decode::{get_cells, get_counters, get_units};
 use super::encode::{put_cells, put_counters};
 use super::{
-    KIND_ADJUSTMENT, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_RESTORATION, KIND_REJECTION, KIND_RELEASE, KIND_RESTORATION,
+    KIND_ADJUSTMENT, KIND_CANCELLED_VOUCHER, KIND_REFUSED_ADJUSTMENT, KIND_REFUSED_RESTORATION, KIND_REFUSED_VOUCHER,
+    KIND_REJECTION, KIND_RELEASE, KIND_RESTORATION, KIND_VOUCHER, vouchers,
 };
 use crate::codec::{DecodeError, Reader, put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::Granted;
@@ -25,6 +26,7 @@ pub(super) fn kinds_of(order: &OperatorOrder) -> (u8, u8) {
         OperatorOrder::Reject(_) => (KIND_REJECTION, KIND_REJECTION),
         OperatorOrder::Restore(_) => (KIND_RESTORATION, KIND_REFUSED_RESTORATION),
         OperatorOrder::Adjust(_) => (KIND_ADJUSTMENT, KIND_REFUSED_ADJUSTMENT),
+        OperatorOrder::IssueVoucher(_) | OperatorOrder::CancelVoucher(_) => vouchers::kinds_of(order),
     }
 }
 
@@ -56,6 +58,8 @@ pub(super) fn put_operation(out: &mut Vec<u8>, operation: &Operation) {
                 out.extend_from_slice(&expires_at.0.to_le_bytes());
             }
         }
+        OperatorOrder::IssueVoucher(kind) => put_unsigned(out, u64::from(kind.0)),
+        OperatorOrder::CancelVoucher(code) => out.extend_from_slice(&code.0),
     }
 }
 
@@ -79,6 +83,7 @@ pub(super) fn get_operation(kind: u8, reader: &mut Reader<'_>) -> Result<Operati
             if kind == KIND_RELEASE { OperatorOrder::Release(original) } else { OperatorOrder::Reject(original) }
         }
         KIND_RESTORATION | KIND_REFUSED_RESTORATION => OperatorOrder::Restore(get_restoration(reader)?),
+        KIND_VOUCHER | KIND_REFUSED_VOUCHER | KIND_CANCELLED_VOUCHER => vouchers::get_order(kind, reader)?,
         _ => {
             let wallet = WalletId(reader.byte()?);
             let units = reader.signed()?;
@@ -134,7 +139,7 @@ pub(super) fn get_held(
     let (original, gives_back) = match order {
         OperatorOrder::Release(original) => (original, false),
         OperatorOrder::Reject(original) => (original, true),
-        OperatorOrder::Restore(_) | OperatorOrder::Adjust(_) => return Ok(()),
+        _ => return Ok(()),
     };
     let granted = &mut original.granted;
     granted.units = get_units(reader)?;
@@ -171,7 +176,7 @@ pub(super) fn get_effects(
             decision.effects.totals = TotalsChange::of_reversal();
         }
         OperatorOrder::Adjust(adjustment) => decision.granted = adjustment.units,
-        OperatorOrder::Release(_) | OperatorOrder::Restore(_) => {}
+        _ => {}
     }
     Ok(())
 }
@@ -181,7 +186,7 @@ pub(super) fn granted_by_lots(order: &OperatorOrder, decision: &Decision) -> Uni
     let moved = match order {
         OperatorOrder::Reject(_) => Movement::Reverse,
         OperatorOrder::Restore(_) => Movement::Restore,
-        OperatorOrder::Release(_) | OperatorOrder::Adjust(_) => return decision.granted,
+        _ => return decision.granted,
     };
     let lots = decision.effects.lots.iter().filter(|lot| lot.movement == moved && lot.key.wallet == decision.wallet);
     lots.fold(0, |sum: Units, lot| sum.saturating_add(lot.delta))

@@ -2,7 +2,7 @@
 
 use super::bounds::{self, Bounded};
 use super::rule_caps::{self, Share};
-use super::{cells, lots, profile, tiers};
+use super::{cells, lots, profile, tiers, vouchers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
 use crate::ledger::decision::{BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, TotalsChange};
@@ -16,6 +16,10 @@ pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, cont
     let (partner, account_id) = (command.partner, &*command.account_id);
     let program = context.program;
     if let Err(refusal) = super::check_event_time(basket.receipt_at, context) {
+        out.outcome = Outcome::Refused(refusal);
+        return;
+    }
+    if let Err(refusal) = vouchers::redeem(account, command, basket, context, out) {
         out.outcome = Outcome::Refused(refusal);
         return;
     }
@@ -56,6 +60,7 @@ pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, cont
     let bounded = Bounded { eligible_minor, ..bounded };
     bounded.apply(shares, out);
     grant(partner, periods, context, out);
+    vouchers::give(account, command, context, out);
     lots::collect(account, context, out);
     bounded.count(shares, out);
     lots::extend(account, day, 0, context, out);

@@ -1,7 +1,7 @@
 //! Something that a member did besides buying: it earns the bonuses that its kind triggers.
 
 use super::bounds::{self, Bounded};
-use super::{accrual, lots, profile, tiers};
+use super::{accrual, lots, profile, tiers, vouchers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Activity, Command};
 use crate::ledger::decision::{Decision, Outcome, TotalsChange};
@@ -39,6 +39,7 @@ pub(super) fn decide(
     let bounded = Bounded { account, basket: None, command, periods, eligible_minor: 0, context };
     bounded.apply(&mut [], out);
     accrual::grant(partner, periods, context, out);
+    vouchers::give(account, command, context, out);
     lots::collect(account, context, out);
     bounded.count(&mut [], out);
     lots::extend(account, day, 0, context, out);

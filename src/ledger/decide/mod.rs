@@ -18,6 +18,7 @@ mod reversal;
 mod rule_caps;
 mod tiers;
 mod unburn;
+mod vouchers;
 
 use super::account::Account;
 use super::command::{Command, CommandKind, Linking};

@@ -4,7 +4,7 @@
 //! back what a reversal gives back, but for the receipt; what comes back does so with its issuer and its funding; taking
 //! never goes below zero.
 
-use super::{bounds, lots, reversal};
+use super::{bounds, lots, reversal, vouchers};
 use crate::ledger::account::Account;
 use crate::ledger::command::Command;
 use crate::ledger::decision::{Decision, LotChange, LotKey, Movement, Outcome, Refusal};
@@ -25,6 +25,8 @@ pub(super) fn decide(
         OperatorOrder::Reject(original) => reject(account, command, original, context, out),
         OperatorOrder::Restore(restoration) => restore(account, command, restoration, context, out),
         OperatorOrder::Adjust(adjustment) => adjust(account, command, adjustment, context, out),
+        OperatorOrder::IssueVoucher(kind) => vouchers::issue(account, command, *kind, context, out),
+        OperatorOrder::CancelVoucher(code) => vouchers::cancel(account, command, *code, context, out),
     };
     if let Err(refusal) = decided {
         out.outcome = Outcome::Refused(refusal);

@@ -6,7 +6,7 @@
 //! death was put off have not died; what a cap holds for review comes back whole or not at all, so that the list of what is
 //! held says what is held.
 
-use super::lots;
+use super::{lots, vouchers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Command, Granted, Reversal};
 use crate::ledger::decision::{
@@ -47,6 +47,9 @@ pub(super) fn decide(
         }
     }
     give_back(original, context, out);
+    if reversal.is_last() {
+        vouchers::take_back(account, command, &reversal.original_transaction_id, context, out);
+    }
     if let Some((version, carried)) = reversal.part.as_deref().and_then(|part| part.carried) {
         give_back_carried(account, version, carried, context, out);
     }

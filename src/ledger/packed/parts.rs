@@ -11,6 +11,7 @@ use crate::ledger::held::HeldTransaction;
 use crate::ledger::types::{
     Day, IdentifierKey, MemberKey, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId,
 };
+use crate::ledger::voucher::{Voucher, VoucherCode, VoucherState, VoucherTerms};
 
 /// Whether the account has what the first format cannot say.
 pub(super) fn has_more(account: &Account) -> bool {
@@ -86,6 +87,9 @@ const PROFILE_OWED: u8 = 32;
 /// Units are set aside.
 const PROFILE_AUTHORIZATIONS: u8 = 128;
 
+/// Of the bits of the extension: the account has vouchers.
+const EXTENSION_VOUCHERS: u8 = 1;
+
 /// What a profile has beside segments: a set of bits, of which each has its meaning, and then each thing.
 fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
     let held = profile.map_or(&[][..], |profile| &profile.held);
@@ -139,6 +143,65 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
             put_signed(out, *units);
         }
     }
+    put_extension(out, profile);
+}
+
+/// What follows the profile of an account that has more than its bits can say: nothing where there is none of it.
+fn put_extension(out: &mut Vec<u8>, profile: Option<&Profile>) {
+    let vouchers = profile.map_or(&[][..], |profile| &profile.vouchers);
+    if vouchers.is_empty() {
+        return;
+    }
+    out.push(EXTENSION_VOUCHERS);
+    put_count(out, vouchers.len());
+    for Voucher { code, terms, state } in vouchers {
+        out.extend_from_slice(&code.0);
+        put_unsigned(out, u64::from(terms.issuer.0));
+        put_unsigned(out, u64::from(terms.kind.0));
+        put_signed(out, terms.starts_at.0);
+        put_signed(out, terms.ends_at.0);
+        put_signed(out, terms.minor_min);
+        match state {
+            VoucherState::Open => out.push(0),
+            VoucherState::Used(user) => {
+                out.push(1);
+                out.extend_from_slice(&user.0);
+            }
+            VoucherState::Cancelled => out.push(2),
+        }
+    }
+}
+
+fn get_extension(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), DecodeError> {
+    if reader.remaining() == 0 {
+        return Ok(());
+    }
+    if reader.byte()? != EXTENSION_VOUCHERS {
+        return Err(DecodeError::UnknownTag);
+    }
+    let count = reader.count()?;
+    if count == 0 || count > crate::limits::VOUCHERS_MAX {
+        return Err(DecodeError::BadNumber);
+    }
+    for _ in 0..count {
+        let code = VoucherCode(reader.array()?);
+        let terms = VoucherTerms {
+            issuer: SymbolId(reader.number()?),
+            kind: SymbolId(reader.number()?),
+            starts_at: TimestampNs(reader.signed()?),
+            ends_at: TimestampNs(reader.signed()?),
+            minor_min: reader.signed()?,
+        };
+        let state = match reader.byte()? {
+            0 => VoucherState::Open,
+            1 => VoucherState::Used(VoucherCode(reader.array()?)),
+            2 => VoucherState::Cancelled,
+            _ => return Err(DecodeError::UnknownTag),
+        };
+        profile.vouchers.push(Voucher { code, terms, state });
+    }
+    let ascends = profile.vouchers.is_sorted_by(|one, next| one.code < next.code);
+    if ascends { Ok(()) } else { Err(DecodeError::Contradiction) }
 }
 
 /// Transactions that are held for review.
@@ -310,7 +373,7 @@ fn get_profile(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), Dec
             return Err(DecodeError::Contradiction);
         }
     }
-    Ok(())
+    get_extension(reader, profile)
 }
 
 fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {

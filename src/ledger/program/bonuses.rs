@@ -1,6 +1,6 @@
 //! What a basket or an activity earns beside its lines: fixed units under conditions, as often as stated.
 
-use super::{CalendarWindow, Conditions};
+use super::{CalendarWindow, Conditions, VoucherIndex};
 use crate::ledger::types::{SymbolId, Units};
 
 /// Index into [`super::Program::bonuses`], in the order of the file.
@@ -27,8 +27,10 @@ pub struct Bonus {
     pub trigger: Trigger,
     /// What must hold.
     pub when: Conditions,
-    /// 1 to [`crate::limits::UNITS_MAX`].
+    /// 1 to [`crate::limits::UNITS_MAX`], or 0 where it gives a voucher alone.
     pub units: Units,
+    /// The voucher that it gives, if it gives one.
+    pub voucher: Option<VoucherIndex>,
     /// At most so often per account and window; `None` for as often as it comes.
     pub limit: Option<(CalendarWindow, i64)>,
     /// At most so often over all accounts, first come first served; `None` for as often as it comes.

@@ -11,6 +11,7 @@ mod lines;
 mod partners;
 mod terms;
 mod tiers;
+mod vouchers;
 mod windows;
 
 pub use bonuses::{Bonus, BonusIndex, Trigger};
@@ -22,6 +23,7 @@ pub use lines::{
 pub use partners::{Partner, PartnerStore, PartnerTable, Right};
 pub use terms::{Expiry, Terms};
 pub use tiers::{TierLadder, TierLevel};
+pub use vouchers::{Validity, VoucherIndex, VoucherKind, Worth};
 pub use windows::{CalendarWindow, Periods, Run};
 
 use super::decision::CellUse;
@@ -55,6 +57,8 @@ pub struct Program {
     pub lines: LineTable,
     /// What baskets and activities earn beside their lines, in the order of the file.
     pub bonuses: Vec<Bonus>,
+    /// Kinds of voucher, in the order of the file.
+    pub vouchers: Vec<VoucherKind>,
     /// The ladder that accounts climb, if there is one.
     pub tiers: Option<TierLadder>,
     /// Experiments, at most [`crate::limits::PROGRAM_EXPERIMENTS_MAX`].
@@ -390,6 +394,12 @@ impl Program {
     #[must_use]
     pub fn reward(&self, name: SymbolId) -> Option<&Reward> {
         self.rewards.iter().find(|reward| reward.symbol == name)
+    }
+
+    /// The kind of voucher with this index.
+    #[must_use]
+    pub fn voucher(&self, index: VoucherIndex) -> Option<&VoucherKind> {
+        self.vouchers.get(usize::from(index.0))
     }
 
     /// The budgets that a command of a partner posted at this instant draws on, in order, with the cell of each.

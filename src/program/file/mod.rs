@@ -10,6 +10,7 @@ mod money;
 mod partners;
 mod rewards;
 mod rules;
+mod vouchers;
 mod when;
 mod words;
 
@@ -34,6 +35,7 @@ pub(super) use experiments::ExperimentEntry;
 pub(super) use partners::{PartnerEntry, RightEntry, StoreEntry};
 pub(super) use rewards::{BonusEntry, TiersSection, TriggerEntry};
 pub(super) use rules::{EffectEntry, RuleEntry};
+pub(super) use vouchers::VoucherEntry;
 pub(super) use when::WhenEntry;
 
 /// `[redemption]`.
@@ -66,6 +68,7 @@ pub(super) struct ProgramFile {
     pub(super) experiments: Vec<ExperimentEntry>,
     pub(super) bonuses: Vec<BonusEntry>,
     pub(super) rewards: Vec<RewardEntry>,
+    pub(super) vouchers: Vec<VoucherEntry>,
     pub(super) redemption: RedemptionSection,
     pub(super) expectations: Vec<Expectation>,
     pub(super) words: Words,
@@ -293,13 +296,17 @@ impl ProgramFile {
         let experiments = read_entries(&mut root, "experiments", "[[experiments]]", count_max, |entry| {
             experiments::read_experiment(entry, &mut experiment_names)
         });
+        let mut voucher_names = Names::default();
+        let vouchers = read_entries(&mut root, "vouchers", "[[vouchers]]", limits::PROGRAM_VOUCHERS_MAX, |entry| {
+            vouchers::read_voucher(entry, &mut voucher_names)
+        });
         let known = when::Known { levels: &levels, metrics: &metrics, experiments: &experiments };
         let mut rule_names = Names::default();
         let rules = read_entries(&mut root, "rules", "[[rules]]", limits::PROGRAM_RULES_MAX, |entry| {
             rules::read_rule(entry, &mut rule_names, &mut counter_names, &known)
         });
         let bonuses = read_entries(&mut root, "bonuses", "[[bonuses]]", limits::PROGRAM_BONUSES_MAX, |entry| {
-            rewards::read_bonus(entry, &mut rule_names, &mut counter_names, &known)
+            rewards::read_bonus(entry, &mut rule_names, &mut counter_names, (&known, &voucher_names))
         });
         let expectations = read_entries(&mut root, "expect", "[[expect]]", usize::MAX, |entry| {
             expect::read_expectation(entry, &rule_names, &known)
@@ -322,6 +329,7 @@ impl ProgramFile {
             experiments,
             bonuses,
             rewards,
+            vouchers,
             redemption,
             expectations,
             words: words.unwrap_or_default(),

@@ -23,6 +23,7 @@ pub(in crate::program) enum TriggerEntry {
 pub(in crate::program) struct BonusEntry {
     pub(in crate::program) name: At<String>,
     pub(in crate::program) units: At<i64>,
+    pub(in crate::program) voucher: Option<At<String>>,
     pub(in crate::program) trigger: TriggerEntry,
     pub(in crate::program) when: Option<WhenEntry>,
     pub(in crate::program) limit: Option<(CalendarWindow, i64)>,
@@ -58,9 +59,14 @@ pub(super) fn read_bonus(
     mut entry: TableReader<'_, '_>,
     rule_names: &mut Names,
     counter_names: &mut Names,
-    known: &Known<'_>,
+    (known, vouchers): (&Known<'_>, &Names),
 ) -> Option<BonusEntry> {
-    entry.require(&["name", "units"]);
+    let voucher = entry.text("voucher", 0..=usize::MAX);
+    if let Some(voucher) = &voucher {
+        vouchers.check_known(entry.problems, "voucher", voucher);
+    }
+    // A bonus that gives a voucher may give it alone.
+    entry.require(if voucher.is_some() { &["name"] } else { &["name", "units"] });
     let name = entry.name("name");
     if let Some(name) = &name {
         // Among counters for its limit, and among rules for the reasons of a decision: one complaint is enough.
@@ -86,7 +92,13 @@ pub(super) fn read_bonus(
         return None;
     }
     let trigger = trigger.unwrap_or(TriggerEntry::Basket);
-    Some(BonusEntry { name: name?, units: units?, trigger, when, limit, places })
+    let name = name?;
+    let units = match (units, &voucher) {
+        (Some(units), _) => units,
+        (None, Some(voucher)) => At::new(voucher.span(), 0),
+        (None, None) => return None,
+    };
+    Some(BonusEntry { name, units, voucher, trigger, when, limit, places })
 }
 
 /// `on = "basket"` or `on = { activity = "review" }`.

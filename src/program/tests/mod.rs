@@ -9,6 +9,7 @@ mod partners;
 mod properties;
 mod references;
 mod schema;
+mod vouchers;
 mod words;
 
 use super::*;

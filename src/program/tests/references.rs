@@ -53,7 +53,7 @@ fn every_programme_that_is_delivered_is_clean_and_names_the_schema() {
 }
 
 /// Tables of a programme file with a key that none of them has, and where the schema describes them.
-const TABLES: [(&str, &str); 32] = [
+const TABLES: [(&str, &str); 33] = [
     ("zzzzzzzzzz = 1", ""),
     ("words = { en = { zzzzzzzzzz = 1 } }", "/$defs/words"),
     ("words = { de = { zzzzzzzzzz = 1 } }", "/$defs/words"),
@@ -79,6 +79,7 @@ const TABLES: [(&str, &str); 32] = [
     ("bonuses = [{ when = { zzzzzzzzzz = 1 } }]", "/$defs/when"),
     ("bonuses = [{ on = { zzzzzzzzzz = 1 } }]", "/properties/bonuses/items/properties/on/oneOf/1"),
     ("bonuses = [{ limit = { zzzzzzzzzz = 1 } }]", "/properties/bonuses/items/properties/limit"),
+    ("vouchers = [{ zzzzzzzzzz = 1 }]", "/properties/vouchers/items"),
     ("tiers = { zzzzzzzzzz = 1 }", "/properties/tiers"),
     ("tiers = { levels = [{ zzzzzzzzzz = 1 }] }", "/properties/tiers/properties/levels/items"),
     ("rewards = [{ zzzzzzzzzz = 1 }]", "/properties/rewards/items"),
@@ -153,6 +154,7 @@ fn the_schema_knows_the_words_that_the_reader_knows() {
             "rules = [{ caps = [{ subject = \"zzzzzzzzzz\" }] }]",
             "/properties/rules/items/properties/caps/items/properties/subject",
         ),
+        ("vouchers = [{ starts = \"zzzzzzzzzz\" }]", "/properties/vouchers/items/properties/starts"),
         ("caps = [{ measure = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/measure"),
         ("rules = [{ when = { birthday = \"zzzzzzzzzz\" } }]", "/$defs/when/properties/birthday"),
         ("caps = [{ subject = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/subject"),

@@ -106,6 +106,16 @@ name = "mug"
 price = 11
 stock = 12
 
+[[bonuses]]
+name = "next"
+voucher = "coffee"
+
+[[vouchers]]
+name = "coffee"
+value_minor = 300
+valid_days = 14
+basket_minor_min = 500
+
 [[caps]]
 name = "cap"
 measure = "units"
@@ -187,6 +197,11 @@ fn of_number(place: &str, n: i64) -> Option<(&'static str, String)> {
         "/bonuses/units" => by("units = 5"),
         "/bonuses/limit/times" => by("times = 2"),
         "/bonuses/places" => by("places = 9"),
+        "/vouchers/value_minor" => by("value_minor = 300"),
+        "/vouchers/percent_bps" => ("value_minor = 300", format!("percent_bps = {n}")),
+        "/vouchers/valid_days" => by("valid_days = 14"),
+        "/vouchers/valid_hours" => ("valid_days = 14", format!("valid_hours = {n}")),
+        "/vouchers/basket_minor_min" => by("basket_minor_min = 500"),
         "/tiers/rolling" => ("rolling = 2\nkeep", format!("rolling = {n}\nkeep")),
         "/tiers/keep" => by("keep = 1"),
         "/tiers/grace_days" => by("grace_days = 3"),
@@ -228,6 +243,7 @@ fn of_text(place: &str, text: &str) -> Option<(&'static str, String)> {
     Some(match place {
         "/program/name" => ("name = \"ranges\"", format!("name = \"{text}\"")),
         "/bonuses/on/activity" => ("activity = \"review\"", format!("activity = \"{text}\"")),
+        "/vouchers/text" => ("value_minor = 300", format!("text = \"{text}\"")),
         "/expect/name" => ("name = \"nothing\"", format!("name = \"{text}\"")),
         "/expect/activity" => expecting(&format!("activity = \"{text}\"\nunits = 0")),
         "/expect/segments" => basket(&list()),

@@ -63,6 +63,16 @@ pub enum Sentence {
     ToppedUp,
     /// Money that was paid in went back to where it came from.
     Refunded,
+    /// A voucher was given.
+    VoucherGiven,
+    /// A voucher was used.
+    VoucherUsed,
+    /// A voucher can be used again.
+    VoucherGivenBack,
+    /// A voucher was cancelled.
+    VoucherCancelled,
+    /// A voucher that came with what came back had been used.
+    VoucherKept,
     /// What was held was released.
     Released,
     /// What was held was rejected.
@@ -94,7 +104,7 @@ pub enum Sentence {
 /// A sentence: its key in the file, the places that it may have, and the built-in text.
 struct Row(Sentence, &'static str, &'static [&'static str], &'static str);
 
-const ROWS: [Row; 34] = [
+const ROWS: [Row; 39] = [
     Row(
         Sentence::Earned,
         "earned",
@@ -176,6 +186,16 @@ const ROWS: [Row; 34] = [
         &["points", "wallet", "original", "source"],
         "{points} {wallet} of the top-up {original} went back to {source}.",
     ),
+    Row(
+        Sentence::VoucherGiven,
+        "voucher_given",
+        &["voucher", "code"],
+        "The voucher {voucher} was given, with the code {code}.",
+    ),
+    Row(Sentence::VoucherUsed, "voucher_used", &["code"], "The voucher {code} was used."),
+    Row(Sentence::VoucherGivenBack, "voucher_given_back", &["code"], "The voucher {code} can be used again."),
+    Row(Sentence::VoucherCancelled, "voucher_cancelled", &["code"], "The voucher {code} was cancelled."),
+    Row(Sentence::VoucherKept, "voucher_kept", &["code"], "The voucher {code} had been used, and stays so."),
     Row(
         Sentence::Released,
         "released",
