@@ -14,6 +14,7 @@ mod identifiers;
 mod many;
 mod money;
 mod operator;
+mod pending;
 mod process;
 mod programs;
 mod reads;
