@@ -12,6 +12,7 @@ mod explain;
 mod holds;
 mod identifiers;
 mod many;
+mod midnight;
 mod money;
 mod operator;
 mod pending;
