@@ -8,11 +8,12 @@ mod conduct;
 mod connection;
 mod frames;
 mod guarded;
+mod opened;
 mod security;
 pub mod threads;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::service::auth::AccessLayer;
 use crate::service::health::health_service;
 use crate::service::patience::PatienceLayer;
-use crate::service::{About, CopyStore, Edge, LastRecovery, Life, add_services, wire};
+use crate::service::{About, Edge, LastRecovery, Life, add_services, wire};
 use crate::shard::engine::{Engine, EngineOptions};
 use crate::shard::publishing::{Draft, PublishError};
 use crate::store::checked::CheckedStore;
@@ -42,6 +43,7 @@ use crate::telemetry::http::Listening;
 #[cfg(feature = "otel")]
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{Sources, Standing, Telemetry, manager};
+pub use opened::{OpenedStore, open_store};
 use threads::{Admission, OnFault, Serving, Threads, edge_threads};
 pub use threads::{EDGE_THREADS, runtime, serve_bare};
 
@@ -120,55 +122,6 @@ pub enum ServeError {
     Fault(String),
 }
 
-/// A store with what is reported about it.
-pub struct OpenedStore {
-    /// The store.
-    pub store: Arc<dyn Store>,
-    /// Path of the data directory; empty for a store in memory.
-    pub path: String,
-    /// Bytes of the journal, about.
-    pub journal_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// Makes a copy of the store; `None` where nothing is kept.
-    pub copy_store: Option<Box<CopyStore>>,
-}
-
-impl OpenedStore {
-    /// A store in memory.
-    #[must_use]
-    pub fn in_memory(store: Arc<dyn Store>) -> Self {
-        Self { store, path: String::new(), journal_bytes: Box::new(|| 0), copy_store: None }
-    }
-}
-
-/// Opens the data directory that the configuration names, with the faults that it asks for.
-///
-/// # Errors
-/// When the directory cannot be made or used, or is damaged.
-#[cfg(feature = "rocksdb")]
-pub fn open_store(config: &Config) -> Result<OpenedStore, ServeError> {
-    use crate::store::faults::FaultyStore;
-    use crate::store::rocks::{RocksOptions, RocksStore};
-    let rocks = Arc::new(RocksStore::open(&config.data, &RocksOptions::default())?);
-    let path = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()).display().to_string();
-    let (measured, copied) = (rocks.clone(), rocks.clone());
-    let journal_bytes = Box::new(move || measured.approximate_journal_bytes().unwrap_or(0));
-    let copy_store = Box::new(move |to: &Path, mark: Option<&[u8]>| copied.checkpoint_with_mark(to, mark));
-    let store: Arc<dyn Store> = match config.faults {
-        Some(plan) => Arc::new(FaultyStore::new(rocks, plan)),
-        None => rocks,
-    };
-    Ok(OpenedStore { store, path, journal_bytes, copy_store: Some(copy_store) })
-}
-
-/// Without the feature there is nothing to open.
-///
-/// # Errors
-/// Always.
-#[cfg(not(feature = "rocksdb"))]
-pub fn open_store(_: &Config) -> Result<OpenedStore, ServeError> {
-    Err(ServeError::NoStore)
-}
-
 /// Listens on the address that the configuration names.
 ///
 /// # Errors
@@ -240,7 +193,19 @@ pub async fn start(config: &Config, listener: TcpListener) -> Result<Running, Se
 /// # Errors
 /// When anything on the way fails; then nothing is left running.
 pub async fn start_on(config: &Config, opened: OpenedStore, listener: TcpListener) -> Result<Running, ServeError> {
-    let clock: SharedClock = Arc::new(SystemClock::new());
+    start_by(config, opened, listener, Arc::new(SystemClock::new())).await
+}
+
+/// Starts a server that goes by a clock of the caller's. Must be called within a runtime.
+///
+/// # Errors
+/// When anything on the way fails; then nothing is left running.
+pub async fn start_by(
+    config: &Config,
+    opened: OpenedStore,
+    listener: TcpListener,
+    clock: SharedClock,
+) -> Result<Running, ServeError> {
     let for_files = config.clone();
     let files = Arc::new(blocking(move || security::Files::read(&for_files)).await?);
     let life = Arc::new(watch::channel(Life::Serving).0);
@@ -679,7 +644,7 @@ fn prepare(config: &Config, engine: &Arc<Engine>) -> Result<SymbolId, ServeError
     }
 }
 
-fn read_program(path: &Path) -> Result<String, ServeError> {
+fn read_program(path: &std::path::Path) -> Result<String, ServeError> {
     std::fs::read_to_string(path).map_err(|source| ServeError::ProgramFile { path: path.to_path_buf(), source })
 }
 

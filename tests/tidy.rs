@@ -264,6 +264,37 @@ fn the_rules_of_rooms_name_rooms_that_exist() {
     }
 }
 
+/// Room → rooms below it on the map that it names all the same, and why; `docs/architecture.md` says so too.
+const NAMES_BELOW: [(&str, &[&str], &str); 2] = [
+    (
+        "recovery",
+        &["shard", "sim"],
+        "what a command claims is the shard's to say; the switch breaks recovery on purpose",
+    ),
+    ("shard", &["sim"], "the switch breaks the shard on purpose"),
+];
+
+/// The map has every room in an order in which each knows only those above it.
+#[test]
+fn the_map_shows_every_room_below_those_that_it_knows() {
+    let map = read(&root().join("docs/architecture.md"));
+    let (_, table) = map.split_once("\n## Rooms\n").expect("the map has its section");
+    let (table, _) = table.split_once("\n## ").expect("another section follows");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let rooms: Vec<&str> = rows.map(|(room, _)| room).collect();
+    let sources = sources();
+    let there = sources.iter().map(|source| room_of(&source.path)).filter(|room| !["lib", "main"].contains(room));
+    let (shown, there): (BTreeSet<&str>, BTreeSet<&str>) = (rooms.iter().copied().collect(), there.collect());
+    assert_eq!(shown, there, "the rooms of docs/architecture.md, and those of src");
+    assert_eq!(rooms.len(), shown.len(), "each is shown once");
+    let place = |room: &str| rooms.iter().position(|known| *known == room);
+    for (room, allowed, _) in MAY_NAME {
+        let excused = NAMES_BELOW.iter().find(|(known, ..)| *known == room).map_or(&[][..], |(_, below, _)| *below);
+        let below: Vec<_> = allowed.iter().filter(|named| place(named) > place(room)).collect();
+        assert_eq!(below, excused.iter().collect::<Vec<_>>(), "{room} knows rooms below it on the map");
+    }
+}
+
 /// What may be said only in some places: a text, the beginnings of the paths where it may stand, and why.
 const ONLY_IN: [(&str, &[&str], &str); 18] = [
     ("Instant::now", &["clock.rs"], "time is read in one place, so that nothing else depends on when it runs"),

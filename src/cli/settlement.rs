@@ -107,17 +107,13 @@ fn print_report(report: &GetSettlementReportResponse, out: &Output) -> Result<()
     out.line(out.paint(Style::Bold, &format!("{at}{posted}")))?;
     for standing in &report.standings {
         let PartnerStanding { issued_points, reversed_points, burned_points, expired_points, .. } = *standing;
-        let held = if standing.held_points == 0 {
-            String::new()
-        } else {
-            format!(", {} of them held for review", grouped(standing.held_points))
-        };
+        let kept = kept(standing.pending_points, standing.held_points);
         let paid = match standing.issued_amount_bps {
             0 => String::new(),
             amount => format!("; pays {} minor units", whole_units(amount)),
         };
         out.line(format_args!(
-            "{} {}: {} issued, {} reversed, {} burned, {} expired, {} outstanding{held}{paid}",
+            "{} {}: {} issued, {} reversed, {} burned, {} expired, {} outstanding{kept}{paid}",
             standing.partner,
             standing.wallet,
             grouped(issued_points),
@@ -138,6 +134,14 @@ fn print_report(report: &GetSettlementReportResponse, out: &Output) -> Result<()
     Ok(())
 }
 
+/// What of the outstanding points cannot be spent: what waits for its time, and what waits for an operator.
+fn kept(pending: i64, held: i64) -> String {
+    let parts = [(pending - held, "pending"), (held, "held for review")];
+    let parts = parts.into_iter().filter(|(points, _)| *points != 0);
+    let parts: Vec<String> = parts.map(|(points, what)| format!("{} {what}", grouped(points))).collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
 /// Basis points of a minor unit as minor units, with as many decimals as it takes.
 fn whole_units(amount_bps: i64) -> String {
     let (whole, rest) = (amount_bps / 10_000, amount_bps % 10_000);
@@ -156,6 +160,7 @@ fn report_as_json(report: &GetSettlementReportResponse) -> Value {
             "burned_points": standing.burned_points,
             "expired_points": standing.expired_points,
             "outstanding_points": standing.outstanding_points,
+            "pending_points": standing.pending_points,
             "held_points": standing.held_points,
             "issued_amount_bps": standing.issued_amount_bps,
             "reversed_amount_bps": standing.reversed_amount_bps,
@@ -225,6 +230,19 @@ fn budgets(args: &BudgetsArgs, out: &Output) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_spent_is_told_only_where_there_is_any() {
+        let rows = [
+            ((0, 0), ""),
+            ((1_500, 0), " (1,500 pending)"),
+            ((20, 20), " (20 held for review)"),
+            ((25, 20), " (5 pending, 20 held for review)"),
+        ];
+        for ((pending, held), said) in rows {
+            assert_eq!(kept(pending, held), said);
+        }
+    }
 
     #[test]
     fn amounts_have_the_decimals_that_they_take() {

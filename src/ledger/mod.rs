@@ -34,6 +34,7 @@ pub mod money;
 pub mod operator;
 pub mod packed;
 pub mod partner;
+pub mod pending;
 pub mod program;
 pub mod refund;
 pub mod state;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::decision::{Effects, LotChange, Movement};
+use super::pending::Pending;
 use super::state::ShardState;
 use super::types::{AccountNumber, Seq, SymbolId, TimestampNs, Units, WalletId};
 
@@ -208,6 +209,8 @@ pub struct Standing {
     pub accounts: PartnerAccounts,
     /// Units that are held for review, by issuer and wallet.
     pub held: BTreeMap<(SymbolId, WalletId), i128>,
+    /// Units that wait for their time.
+    pub pending: Pending,
 }
 
 impl Standing {
@@ -215,7 +218,8 @@ impl Standing {
     #[must_use]
     pub fn of(shard: &ShardState) -> Self {
         let posted_at = (shard.seq > Seq(0)).then_some(shard.posted_at);
-        let mut standing = Self { seq: shard.seq, posted_at, accounts: shard.partners.clone(), held: BTreeMap::new() };
+        let (accounts, pending) = (shard.partners.clone(), shard.pending().clone());
+        let mut standing = Self { seq: shard.seq, posted_at, accounts, held: BTreeMap::new(), pending };
         for (_, account) in shard.holding(AccountNumber(0)) {
             for lot in account.lots.iter().filter(|lot| lot.key.is_held()) {
                 standing.hold(lot.key.issuer, lot.key.wallet, lot.remaining);
@@ -231,8 +235,12 @@ impl Standing {
         }
         (self.seq, self.posted_at) = (seq, Some(posted_at));
         self.accounts.change(seq, partner, effects.redemption_rate_bps, &effects.lots);
-        for lot in effects.lots.iter().filter(|lot| lot.key.is_held()) {
-            self.hold(lot.key.issuer, lot.key.wallet, lot.delta);
+        self.pending.reach(posted_at);
+        for lot in &effects.lots {
+            if lot.key.is_held() {
+                self.hold(lot.key.issuer, lot.key.wallet, lot.delta);
+            }
+            self.pending.count(&lot.key, lot.delta, posted_at);
         }
     }
 
@@ -251,6 +259,14 @@ impl Standing {
         for (side, held) in &other.held {
             *self.held.entry(*side).or_default() += held;
         }
+        self.pending.add(&other.pending);
+    }
+
+    /// Units of an issuer's wallet that cannot be spent at the latest posting: pending, or held for review.
+    #[must_use]
+    pub fn pending(&self, issuer: SymbolId, wallet: WalletId) -> i128 {
+        let held = self.held.get(&(issuer, wallet)).copied().unwrap_or_default();
+        held + self.posted_at.map_or(0, |at| self.pending.of(issuer, wallet, at))
     }
 }
 

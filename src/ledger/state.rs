@@ -19,6 +19,7 @@ use super::decide;
 use super::decision::{Decision, Refusal};
 use super::packed::{Packed, Unpacked};
 use super::partner::PartnerAccounts;
+use super::pending::Pending;
 use super::program::Program;
 use super::types::{AccountNumber, CellId, Day, Position, Seq, ShardId, SymbolId, TimestampNs, Units};
 
@@ -83,6 +84,8 @@ pub struct ShardState {
     pub partners: PartnerAccounts,
     /// The accounts of which something is held for review: what follows from them, for finding them.
     holding: BTreeSet<AccountNumber>,
+    /// What waits for its time in the accounts' lots: what follows from them, for adding up.
+    pending: Pending,
 }
 
 /// Where an account is, with enough of its id's hash that others are hardly ever looked at.
@@ -145,6 +148,7 @@ impl ShardState {
             by_id: HashTable::new(),
             partners: PartnerAccounts::default(),
             holding: BTreeSet::new(),
+            pending: Pending::default(),
         }
     }
 
@@ -290,6 +294,7 @@ impl ShardState {
             assert!(change.posted_at >= self.posted_at, "a shard's time never goes back");
             self.seq = change.seq;
             self.posted_at = change.posted_at;
+            self.pending.reach(change.posted_at);
         }
         let index = usize::try_from(change.account.0).expect("an account number is an index");
         let packed = self.accounts.get_mut(index).expect("a record names an account that was opened");
@@ -300,6 +305,7 @@ impl ShardState {
             account.position = change.position;
             for lot in &effects.lots {
                 account.change_lot(lot);
+                self.pending.count(&lot.key, lot.delta, self.posted_at);
             }
             account.forget_counters(change.posted_at);
             account.forget_vouchers(change.posted_at);
@@ -371,6 +377,7 @@ impl ShardState {
         if account.has_more() {
             note_holding(&mut self.holding, number, &account.unpack());
         }
+        account.each_lot(|key, units| self.pending.count(key, units, self.posted_at));
         *place = account;
         let hash = kept(account_hash);
         let respread = |other: &Place| Place::spread(other.hash);
@@ -381,6 +388,12 @@ impl ShardState {
     pub fn holding(&self, from: AccountNumber) -> impl Iterator<Item = (AccountNumber, Account)> {
         let found = |number: &AccountNumber| Some((*number, self.account(*number)?));
         self.holding.range(from..).filter_map(found)
+    }
+
+    /// What waits for its time, of all accounts.
+    #[must_use]
+    pub fn pending(&self) -> &Pending {
+        &self.pending
     }
 
     /// The first place that no account has filled, if a snapshot and its replay left one.

@@ -193,6 +193,7 @@ pub fn wire_report(
             expired_points: stated(account.expired),
             outstanding_points: stated(account.outstanding()),
             held_points: stated(sum.held.get(&(*issuer, *id)).copied().unwrap_or_default()),
+            pending_points: stated(sum.pending(*issuer, *id)),
             issued_amount_bps: stated(account.funding.issued),
             reversed_amount_bps: stated(account.funding.reversed),
             burned_amount_bps: stated(account.funding.redeemed),

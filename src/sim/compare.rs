@@ -13,6 +13,7 @@ use crate::journal::dictionary::Dictionary;
 use crate::ledger::account::{Account, WalletTotals};
 use crate::ledger::digest::shard_digest;
 use crate::ledger::partner::Funding;
+use crate::ledger::pending::Pending;
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{CellId, Position};
 use crate::replay::World;
@@ -194,7 +195,19 @@ fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model, late_li
     let expected: Vec<_> = expected.map(|(key, side)| (key.clone(), *side)).collect();
     must!(partners == expected, "shard {} has the partners {expected:?}, not {partners:?}", shard.id);
     sides(shard, dictionary, model)?;
+    pending(shard)?;
     balanced(shard)
+}
+
+/// What waits for its time, as it is added up, is what the accounts' lots say.
+fn pending(shard: &ShardState) -> Result<(), Broken> {
+    let (mut added_up, mut found) = (shard.pending().clone(), Pending::default());
+    added_up.reach(shard.posted_at);
+    for account in shard.accounts() {
+        account.lots.iter().for_each(|lot| found.count(&lot.key, lot.remaining, shard.posted_at));
+    }
+    must!(added_up == found, "in shard {} wait {found:?}, not {added_up:?}", shard.id);
+    Ok(())
 }
 
 /// What partners pay and receive, and who burned whose units; it adds up to what the sub-accounts say.

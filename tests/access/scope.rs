@@ -221,6 +221,7 @@ async fn what_one_may_not_see_looks_like_what_does_not_exist() {
     let here = callers.house.key(grant(Role::BackOffice, "north", &["store-1"])).await;
     let there = callers.house.key(grant(Role::BackOffice, "north", &["store-2"])).await;
     let south = callers.house.key(grant(Role::BackOffice, "south", &[])).await;
+    let southern = callers.house.key(grant(Role::Gateway, "south", &[])).await;
     callers.accrue(&here, at(accrual("a1", "m1", 500), "store-1", "t")).await;
     callers.accrue(&there, at(accrual("a2", "m1", 500), "store-2", "t")).await;
     callers.reverse(&here, "v1", "a1").await;
@@ -239,6 +240,15 @@ async fn what_one_may_not_see_looks_like_what_does_not_exist() {
     }
     // What the two baskets of one partner earned lies in one lot; of what moved it, each sees what it may see.
     callers.accrue(&south, accrual("b1", "m1", 500)).await;
+    let spent = wire::RedeemRequest {
+        transaction_id: "s1".to_owned(),
+        account_id: "m1".to_owned(),
+        points: 10,
+        ..<_>::default()
+    };
+    let spent = callers.ledger.redeem(with_key(&southern, spent)).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!(spent.redeemed_points, 10, "points of both partners");
+    assert_eq!(callers.related(&southern, "b1").await.unwrap(), ["s1"]);
     assert_eq!(callers.related(&office, "a1").await.unwrap(), ["v1", "a2"]);
     assert_eq!(callers.related(&here, "a1").await.unwrap(), ["v1"]);
     assert!(callers.related(&there, "a2").await.unwrap().is_empty());
@@ -246,9 +256,9 @@ async fn what_one_may_not_see_looks_like_what_does_not_exist() {
     assert_eq!(callers.list(&office).await, ["v1", "a2", "a1"]);
     assert_eq!(callers.list(&here).await, ["v1", "a1"]);
     assert_eq!(callers.list(&there).await, ["a2"]);
-    assert_eq!(callers.list(&south).await, ["b1"]);
+    assert_eq!(callers.list(&south).await, ["s1", "b1"]);
     let auditor = callers.house.key(Grant::of_role(Role::Auditor)).await;
-    assert_eq!(callers.list(&auditor).await, ["b1", "v1", "a2", "a1"], "an auditor sees all partners");
+    assert_eq!(callers.list(&auditor).await, ["s1", "b1", "v1", "a2", "a1"], "an auditor sees all partners");
 
     // Reversals: those of others are unknown, in the same words, also when the reversal was made before.
     let nothing = callers.reverse(&there, "w0", "never").await;

@@ -176,6 +176,64 @@ async fn a_reversal_names_lines_or_an_amount_as_its_original_has_them() {
     }
 }
 
+/// Money that is paid in earns nothing, whatever the rules; the activity that the till records beside it earns by its bonus,
+/// and stays when the money goes back, until an operator takes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_top_up_earns_nothing_and_the_activity_beside_it_earns_by_its_bonus() {
+    let bonuses = "\n[[bonuses]]\nname = \"thanks\"\nunits = 25\non = { activity = \"top-up\" }\n\
+                   limit = { times = 1, per = \"month\" }\n\n[[bonuses]]\nname = \"thanks-50\"\nunits = 60\n\
+                   on = { activity = \"top-up-50\" }\n\n[[bonuses]]\nname = \"first-basket\"\nunits = 7\n\
+                   when = { nth_basket = 1 }\n\n[[metrics]]\nname = \"yearly-spend\"\n\
+                   measure = \"eligible-amount\"\nwindow = \"year\"\n";
+    let mut cafe = Cafe(Shop::open_under(&(program() + bonuses)).await);
+    let points = async |cafe: &mut Cafe| {
+        let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), ..<_>::default() };
+        let answer = cafe.0.ledger.get_balance(request).await.unwrap().into_inner();
+        let moved = answer.counters.iter().map(|counter| counter.value).sum::<i64>();
+        let counted = (&*answer.wallets[0].wallet, answer.counters.len(), moved);
+        assert_eq!(counted, ("points", 1, 0), "no metric counts money");
+        (answer.wallets[0].granted_points, answer.wallets[0].balance_points, answer.totals.unwrap().basket_count)
+    };
+    let activity = |id: &str, kind: &str| wire::RecordActivityRequest {
+        transaction_id: id.to_owned(),
+        account_id: "anna".to_owned(),
+        activity: Some(wire::Activity { kind: kind.to_owned(), ..<_>::default() }),
+        ..<_>::default()
+    };
+    let act = async |cafe: &mut Cafe, id: &str, kind: &str| {
+        cafe.0.ledger.record_activity(activity(id, kind)).await.unwrap().into_inner().decision.unwrap()
+    };
+    for id in ["t1", "t2"] {
+        assert_eq!(cafe.top_up(top_up(id, 5_000)).await.granted_points, 5_000);
+    }
+    assert_eq!(points(&mut cafe).await, (0, 0, 0));
+    let earned = act(&mut cafe, "a1", "top-up").await;
+    assert_eq!((earned.granted_points, &*earned.wallet, earned.balance_points), (25, "points", 25));
+    assert_eq!(earned.line_decisions.len(), 0);
+    assert!(act(&mut cafe, "a1", "top-up").await.replayed);
+    assert_eq!(act(&mut cafe, "a2", "top-up").await.granted_points, 0, "once a month");
+    assert_eq!(act(&mut cafe, "a3", "top-up-50").await.granted_points, 60);
+    assert_eq!(act(&mut cafe, "a4", "top-up-70").await.granted_points, 0, "the programme knows no such step");
+    assert_eq!(points(&mut cafe).await, (85, 85, 0));
+    // What goes back leaves what the activity earned.
+    assert_eq!(cafe.refund("r1", "t1", 0).await.reversed_points, 5_000);
+    assert_eq!(points(&mut cafe).await, (85, 85, 0));
+    assert_eq!(refusal(&cafe.refund("r3", "a3", 0).await), RefusalCode::NotReversible);
+    let correction = wire::AdjustBalanceRequest {
+        transaction_id: "d1".to_owned(),
+        account_id: "anna".to_owned(),
+        points: -60,
+        remark: Some(wire::Remark { reason_code: "top-up-went-back".to_owned(), ..<_>::default() }),
+        ..<_>::default()
+    };
+    let mut desk = OperatorServiceClient::new(connect(&cafe.0.running).await);
+    desk.adjust_balance(correction).await.unwrap();
+    assert_eq!(points(&mut cafe).await, (85, 25, 0));
+    assert_eq!(cafe.money().await.balance_points, 5_000);
+    // The first basket is still to come.
+    assert_eq!(cafe.0.accrue(accrual("b1", "anna", 300)).await.granted_points, 10);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_states_an_end_for_money() {
     let cafe = Cafe::open().await;

@@ -83,6 +83,8 @@ async fn related(shop: &mut Shop, id: &str, page_size: i32) -> Vec<wire::Related
     loop {
         let request = wire::ListRelatedTransactionsRequest { transaction_id: id.to_owned(), page_size, page_token };
         let page = shop.ledger.list_related_transactions(request).await.unwrap().into_inner();
+        let within = usize::try_from(page_size).unwrap();
+        assert!(within == 0 || page.related.len() <= within, "{} on a page of {within}", page.related.len());
         all.extend(page.related);
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -107,7 +109,7 @@ fn told(related: &[wire::RelatedTransaction]) -> Vec<Told> {
 }
 
 /// Two baskets whose points lie in one lot, of which some are spent, some are paid in two steps, and one basket comes
-/// back; and one that has nothing to do with them.
+/// back; and what has nothing to do with them: points of another lot of the same wallet, and a refusal.
 async fn shop_with_a_history() -> Shop {
     let mut shop = shop_of_history().await;
     let redeem = |day: i64| wire::RedeemRequest {
@@ -143,6 +145,15 @@ async fn shop_with_a_history() -> Shop {
     shop.ledger.reverse(request).await.unwrap();
     let refused = wire::RedeemRequest { transaction_id: "too-much".to_owned(), points: 1_000, ..redeem(1) };
     shop.ledger.redeem(refused).await.unwrap();
+    let other = wire::LoadOpeningBalanceRequest {
+        transaction_id: "other".to_owned(),
+        account_id: "anna".to_owned(),
+        lots: vec![wire::OpeningLot { points: 9, expire_time: time(90 * DAY), ..<_>::default() }],
+        posting_time: time(DAY),
+        ..<_>::default()
+    };
+    let other = shop.account.load_opening_balance(other).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!(other.granted_points, 9);
     shop
 }
 
@@ -180,6 +191,43 @@ async fn what_happened_to_a_transaction_is_told_with_its_points() {
     let of_the_return = told(&related(&mut shop, "back", 0).await);
     assert_eq!(of_the_return.iter().find(|one| one.0 == "second"), Some(&(second.0, Original, second.2)));
     assert_eq!(related(&mut shop, "too-much", 0).await, [], "a refusal moves nothing");
+    assert_eq!(related(&mut shop, "other", 0).await, [], "nothing else moved its lot");
+}
+
+/// However long a history is, a page looks at a bounded part of it, and goes on from there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_finds_nothing_ends_and_goes_on() {
+    const BASKETS: i64 = 2_500;
+    let mut shop = shop_of_history().await;
+    buy(&mut shop, "old", 1, 1).await;
+    let lots = vec![wire::OpeningLot { points: 9, expire_time: time(90 * DAY), ..<_>::default() }];
+    let apart = wire::LoadOpeningBalanceRequest {
+        transaction_id: "apart".to_owned(),
+        account_id: "anna".to_owned(),
+        lots,
+        posting_time: time(2 * DAY),
+        ..<_>::default()
+    };
+    shop.account.load_opening_balance(apart).await.unwrap();
+    let later = |number: i64| {
+        let mut request = accrual(&format!("later-{number}"), "anna", 100);
+        request.posting_time = time(3 * DAY);
+        request.basket.as_mut().unwrap().receipt_time = None;
+        request
+    };
+    let requests = (0..BASKETS).map(later).collect();
+    let answer = shop.ledger.accrue_batch(wire::AccrueBatchRequest { requests }).await.unwrap().into_inner();
+    assert!(answer.decisions.iter().all(|decision| decision.granted_points == 1));
+
+    // A statement of the time before: two thousand are passed over, then the rest, and what was asked for.
+    assert_eq!(listed(&mut shop, None, Some(3), 0).await, [vec![], vec!["apart".to_owned(), "old".to_owned()]]);
+    // Nothing is related to the loading, and it takes two pages to say so.
+    let mut request = wire::ListRelatedTransactionsRequest { transaction_id: "apart".to_owned(), ..<_>::default() };
+    let first = shop.ledger.list_related_transactions(request.clone()).await.unwrap().into_inner();
+    assert!(first.related.is_empty() && !first.next_page_token.is_empty(), "{first:?}");
+    request.page_token = first.next_page_token;
+    let second = shop.ledger.list_related_transactions(request).await.unwrap().into_inner();
+    assert!(second.related.is_empty() && second.next_page_token.is_empty(), "{second:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

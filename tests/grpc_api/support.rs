@@ -1,10 +1,12 @@
 //! A server to talk to, and short ways to say what a till says.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 
 use prost_types::Timestamp;
+use tallystick::clock::{Clock, SharedClock, SystemClock};
 use tallystick::config::Config;
+use tallystick::ledger::types::TimestampNs;
 use tallystick::server::{self, OpenedStore, Running};
 use tallystick::service::wire::account_service_client::AccountServiceClient;
 use tallystick::service::wire::admin_service_client::AdminServiceClient;
@@ -113,11 +115,17 @@ impl Shop {
         Self::open_on(Arc::new(MemoryStore::new()), config).await
     }
 
-    pub async fn open_on(store: Arc<dyn Store>, mut config: Config) -> Self {
+    pub async fn open_on(store: Arc<dyn Store>, config: Config) -> Self {
+        Self::open_by(store, config, Arc::new(SystemClock::new())).await
+    }
+
+    /// With a clock of the test's.
+    pub async fn open_by(store: Arc<dyn Store>, mut config: Config, clock: SharedClock) -> Self {
         let file = program_file(PROGRAM);
         config.program.get_or_insert(file.clone());
         let listener = server::listen(&config).unwrap();
-        let running = server::start_on(&config, OpenedStore::in_memory(store.clone()), listener).await.unwrap();
+        let opened = OpenedStore::in_memory(store.clone());
+        let running = server::start_by(&config, opened, listener, clock).await.unwrap();
         let _ = std::fs::remove_file(file);
         let channel = connect(&running).await;
         Self {
@@ -231,6 +239,36 @@ pub fn wrong_fields(status: &Status) -> Vec<String> {
     let details = status.get_error_details();
     let request = details.bad_request().unwrap_or_else(|| panic!("{status:?} names no fields"));
     request.field_violations.iter().map(|violation| violation.field.clone()).collect()
+}
+
+/// The machine's clock, which a test puts forward.
+pub struct Hands {
+    machine: SystemClock,
+    ahead_ns: AtomicI64,
+}
+
+impl Hands {
+    /// At noon of the first day of March 2030.
+    pub fn new() -> Arc<Self> {
+        let hands = Self { machine: SystemClock::new(), ahead_ns: AtomicI64::new(0) };
+        hands.set(1_898_596_800 * 1_000_000_000);
+        Arc::new(hands)
+    }
+
+    /// Puts the clock to an instant, in nanoseconds since 1970; it goes on from there.
+    pub fn set(&self, at_ns: i64) {
+        self.ahead_ns.store(at_ns - self.machine.now().0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Hands {
+    fn now(&self) -> TimestampNs {
+        TimestampNs(self.machine.now().0 + self.ahead_ns.load(Ordering::SeqCst))
+    }
+
+    fn monotonic_ns(&self) -> i64 {
+        self.machine.monotonic_ns()
+    }
 }
 
 /// A store in memory whose synced writes wait while the gate is closed.

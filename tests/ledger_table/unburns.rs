@@ -16,8 +16,8 @@ use tallystick::ledger::types::WalletId;
 const EXPIRES: &str = "expiry = { after_days = 1 }";
 /// Units live for a day after the last thing that the member did.
 const INACTIVE: &str = "expiry = { inactive_days = 1 }";
-/// What comes back too late lives for two days more.
-const EXTENDS: &str = "[redemption]\nwhen_returned = \"extend\"\nextend_days = 1\n";
+/// What comes back too late lives for three days more.
+const EXTENDS: &str = "[redemption]\nwhen_returned = \"extend\"\nextend_days = 2\n";
 /// North pays for its units, and is paid for what it takes until the tables' day; south likewise, for ever.
 const RIGHTS: &str = "
 [[partners]]
@@ -123,11 +123,11 @@ tables! {
         lots m1                                         -> 5 north 36h
         clock +36h                                      -> moved
         reverse r 2                                     -> 2 back
-        lots m1                                         -> 2 north 48h
+        lots m1                                         -> 2 north 72h
         reverse r                                       -> 3 back
-        lots m1                                         -> 5 north 48h
+        lots m1                                         -> 5 north 72h
         ends m1                                         -> redeemed 0 expired 5 refused 0
-        clock +48h                                      -> moved
+        clock +72h                                      -> moved
         balance m1                                      -> 0
     "
 

@@ -204,3 +204,71 @@ fn every_question_of_the_documentation_is_answered_by_its_command() {
     }
     server.stop();
 }
+
+/// What an option says reaches the server: each of these would tell something else without it.
+#[test]
+fn every_option_of_the_desk_has_its_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shirts.toml");
+    let card = "[[wallets]]\nname = \"card\"\nkind = \"money\"\n\n[earn]";
+    fs::write(&file, PROGRAM.replacen("[earn]", card, 1)).unwrap();
+    let server = Server::start(folder.path(), &["--clock", "input", "--program", text(&file)]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // A line without a quantity for 30 points, and what a cap holds.
+    runtime.block_on(async {
+        let channel = Channel::from_shared(server.url.clone()).unwrap().connect().await.unwrap();
+        let mut ledger = LedgerServiceClient::new(channel);
+        for (id, amount_minor) in [("b1", 3_000), ("b2", 40_000)] {
+            let lines = vec![wire::Line { quantity: 0, ..line("cotton", amount_minor) }];
+            let request = wire::AccrueRequest {
+                transaction_id: id.to_owned(),
+                account_id: "member-7".to_owned(),
+                basket: Some(wire::Basket { lines, receipt_time: None, ..basket(id, 100) }),
+                posting_time: Some(Timestamp { seconds: 1_767_261_600, nanos: 0 }),
+                ..<_>::default()
+            };
+            let earned = ledger.accrue(request).await.unwrap().into_inner().decision.unwrap();
+            assert_eq!(earned.granted_points, amount_minor / 100, "{earned:?}");
+        }
+    });
+    let ran = |arguments: &str, day: u8| {
+        let time = format!("2026-01-0{day}T10:00:00Z");
+        let arguments: Vec<&str> = std::iter::once("desk").chain(arguments.split(' ')).collect();
+        let posted = ["--posting-time", &time, "--json"];
+        server.run(&[&arguments[..], &posted].concat()).expect(0).object()
+    };
+    let points = |answer: &serde_json::Value, name: &str| answer[name].as_i64().unwrap();
+
+    let said = server.run(&["desk", "balance", "member-7"]).expect(0).stdout;
+    assert!(said.contains("400 held for review") && !said.contains("cannot be spent yet"), "{said}");
+    // Without an id of their own, returns of two redemptions are two.
+    for id in ["r1", "r2"] {
+        ran(&format!("redeem member-7 5 --transaction-id {id}"), 2);
+    }
+    for id in ["r1", "r2"] {
+        assert_eq!(points(&ran(&format!("reverse {id}"), 3), "returned_points"), 5);
+    }
+    ran("redeem member-7 6 --transaction-id r3", 3);
+    assert_eq!(points(&ran("reverse r3 --points 4 --transaction-id v3", 3), "returned_points"), 4);
+    assert_eq!(points(&ran("reverse b1 --line-amount 1=1000 --transaction-id v1", 3), "reversed_points"), 10);
+    let held = ran("authorize member-7 8 --seconds 90 --transaction-id a1", 4);
+    assert_eq!(held["hold_expire_time"], "2026-01-04T10:01:30Z", "{held}");
+    assert_eq!(points(&ran("capture a1 3 --final --transaction-id c1", 4), "remaining_points"), 0);
+    ran("top-up member-7 500 --source psp-9 --wallet card --transaction-id m1", 5);
+    let why = server.run(&["why", "m1"]).expect(0).stdout;
+    assert!(why.contains("500 card were paid in by psp-9"), "{why}");
+
+    let statement = |options: &[&str]| {
+        let answer = server.run(&[&["desk", "statement", "member-7", "--json"], options].concat()).expect(0).object();
+        let listed = answer["transactions"].as_array().unwrap().iter();
+        let ids: Vec<String> = listed.map(|one| one["transaction_id"].as_str().unwrap().to_owned()).collect();
+        (ids.join(" "), answer["complete"].as_bool().unwrap())
+    };
+    let second = ["--from", "2026-01-02T00:00:00Z", "--until", "2026-01-03T00:00:00Z"];
+    assert_eq!(statement(&second), ("r2 r1".to_owned(), true));
+    assert_eq!(statement(&second[2..]), ("r2 r1 b2 b1".to_owned(), true));
+    assert_eq!(statement(&["--from", "2026-01-04T00:00:00Z"]), ("m1 c1 a1".to_owned(), true));
+    assert_eq!(statement(&["--limit", "2"]), ("m1 c1".to_owned(), false));
+    assert_eq!(statement(&["--limit", "0", "--from", "2026-01-05T00:00:00Z"]), (String::new(), false));
+    server.stop();
+}

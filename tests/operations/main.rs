@@ -12,6 +12,7 @@ mod support;
 mod backups;
 mod configuration;
 mod desk;
+mod export;
 mod logs;
 mod manager;
 mod metrics;

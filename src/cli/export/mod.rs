@@ -39,7 +39,11 @@ enum ExportWhat {
     /// The columns of the CSV are account_id, baskets, earned, redeemed, expired, balance, clipped, refused_baskets,
     /// refused_redemptions, and one for each metric of the programme. The figures are those of the first wallet; earned
     /// is what was granted less what was taken back, and expired what had died by the instant, whether or not its
-    /// expiry is posted. JSON has all wallets.
+    /// expiry is posted.
+    ///
+    /// With --all-wallets five columns of every wallet follow, each named WALLET.COLUMN: balance, pending (what cannot be
+    /// spent yet), available (what can be spent now), set_aside (what partners may capture) and owed (what later earnings
+    /// pay off first). Money counts minor units. JSON has all of it for all wallets.
     Accounts(AccountsArgs),
     /// Every record of a data directory's journal, as one JSON object a line
     ///
@@ -69,6 +73,10 @@ struct AccountsArgs {
     /// Leave out accounts that were only enrolled: without a basket, a redemption (accepted or refused) or any points
     #[arg(long)]
     with_transactions: bool,
+    /// In CSV, behind the metrics, also what every wallet has, money too: what is pending, can be spent, is set aside, is
+    /// owed
+    #[arg(long)]
+    all_wallets: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -219,7 +227,7 @@ fn show(progress: &mut Progress, step: &ExportProgress) {
 
 fn write_table(table: &Table, args: &AccountsArgs, to: &mut dyn Write) -> io::Result<()> {
     match args.format {
-        Format::Csv | Format::Parquet => table.write_csv(to, &args.account_column),
+        Format::Csv | Format::Parquet => table.write_csv(to, &args.account_column, args.all_wallets),
         Format::Json => table.write_json(to, &args.account_column),
     }
 }

@@ -19,7 +19,22 @@ struct Figures {
     expired: i64,
     balance: i64,
     clipped: i64,
+    pending: i64,
+    available: i64,
+    set_aside: i64,
+    owed: i64,
 }
+
+/// What the CSV tells of every wallet when asked: the ends of the columns' names, and their figures.
+type Told = (&'static str, fn(&Figures) -> i64);
+
+const OF_EVERY_WALLET: [Told; 5] = [
+    ("balance", |figures| figures.balance),
+    ("pending", |figures| figures.pending),
+    ("available", |figures| figures.available),
+    ("set_aside", |figures| figures.set_aside),
+    ("owed", |figures| figures.owed),
+];
 
 /// One account. Wallets and metrics stand in the order of the table's names.
 #[derive(Clone, Debug)]
@@ -81,6 +96,10 @@ impl Table {
                 expired: wallet.expired_points,
                 balance: wallet.balance_points,
                 clipped: wallet.clipped_points,
+                pending: wallet.pending_points,
+                available: wallet.available_points,
+                set_aside: wallet.set_aside_points,
+                owed: wallet.owed_points,
             };
             set(&mut wallets, place_of(&mut self.wallet_names, &wallet.wallet), figures);
         }
@@ -112,11 +131,12 @@ impl Table {
         self.rows.len()
     }
 
-    /// Writes CSV: the first wallet's figures, where earned is granted less reversed, and one column a metric.
+    /// Writes CSV: the first wallet's figures, where earned is granted less reversed, and one column a metric; then, if they
+    /// are asked for, the columns of every wallet, which have a dot that no metric has.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write_csv(&self, to: &mut dyn Write, account_column: &str) -> io::Result<()> {
+    pub fn write_csv(&self, to: &mut dyn Write, account_column: &str, has_all_wallets: bool) -> io::Result<()> {
         let mut csv = csv::Writer::from_writer(to);
         let columns = [
             "baskets",
@@ -128,7 +148,14 @@ impl Table {
             "refused_baskets",
             "refused_redemptions",
         ];
+        let told = if has_all_wallets { &OF_EVERY_WALLET[..] } else { &[] };
         let names = self.metric_names.iter().map(String::as_str);
+        let of_wallets: Vec<String> = self
+            .wallet_names
+            .iter()
+            .flat_map(|wallet| told.iter().map(move |(column, _)| format!("{wallet}.{column}")))
+            .collect();
+        let names = names.chain(of_wallets.iter().map(String::as_str));
         csv.write_record(std::iter::once(account_column).chain(columns).chain(names))?;
         for row in &self.rows {
             let wallet = row.wallets.first().copied().unwrap_or_default();
@@ -143,7 +170,9 @@ impl Table {
                 row.totals.refused_redemption_count,
             ];
             csv.write_field(&*row.account_id)?;
-            for figure in figures.into_iter().chain(self.metrics(row)) {
+            let wallets = (0..self.wallet_names.len()).map(|place| row.wallets.get(place).copied().unwrap_or_default());
+            let of_wallets = wallets.flat_map(|wallet| told.iter().map(move |(_, figure)| figure(&wallet)));
+            for figure in figures.into_iter().chain(self.metrics(row)).chain(of_wallets) {
                 csv.write_field(figure.to_string())?;
             }
             csv.write_record(None::<&[u8]>)?;
@@ -185,6 +214,10 @@ impl Table {
                 "expired": figures.expired,
                 "balance": figures.balance,
                 "clipped": figures.clipped,
+                "pending": figures.pending,
+                "available": figures.available,
+                "set_aside": figures.set_aside,
+                "owed": figures.owed,
             })
         });
         let metrics: Map<String, Value> =
@@ -236,13 +269,42 @@ mod tests {
     #[test]
     fn the_csv_is_sorted_and_quoted() {
         let mut bytes = Vec::new();
-        table().write_csv(&mut bytes, "household_id").unwrap();
+        table().write_csv(&mut bytes, "household_id", false).unwrap();
         assert_eq!(
             String::from_utf8(bytes).unwrap(),
             "household_id,baskets,earned,redeemed,expired,balance,clipped,refused_baskets,refused_redemptions,spent\n\
              9,3,4,0,0,4,7,1,0,0\n\
              10,3,3,0,0,3,7,1,0,40\n\
              \"a,b\",3,5,0,0,5,7,1,0,1\n"
+        );
+    }
+
+    #[test]
+    fn every_wallet_has_its_columns_behind_the_metrics() {
+        let mut table = table();
+        let wallet = |name: &str, balance_points| WalletBalance {
+            wallet: name.to_owned(),
+            balance_points,
+            pending_points: 1,
+            available_points: balance_points - 4,
+            set_aside_points: 3,
+            owed_points: 5,
+            ..WalletBalance::default()
+        };
+        let wallets = vec![wallet("points", 20), wallet("card", 1_000)];
+        table.push(&AccountRow { account_id: "11".to_owned(), wallets, ..AccountRow::default() });
+        table.sort();
+        let mut bytes = Vec::new();
+        table.write_csv(&mut bytes, "account_id", true).unwrap();
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            "account_id,baskets,earned,redeemed,expired,balance,clipped,refused_baskets,refused_redemptions,spent,\
+             points.balance,points.pending,points.available,points.set_aside,points.owed,\
+             card.balance,card.pending,card.available,card.set_aside,card.owed\n\
+             9,3,4,0,0,4,7,1,0,0,4,0,0,0,0,0,0,0,0,0\n\
+             10,3,3,0,0,3,7,1,0,40,3,0,0,0,0,0,0,0,0,0\n\
+             11,0,0,0,0,20,0,0,0,0,20,1,16,3,5,1000,1,996,3,5\n\
+             \"a,b\",3,5,0,0,5,7,1,0,1,5,0,0,0,0,0,0,0,0,0\n"
         );
     }
 
@@ -266,7 +328,7 @@ mod tests {
     #[test]
     fn an_export_of_nothing_has_a_header() {
         let mut bytes = Vec::new();
-        Table::default().write_csv(&mut bytes, "account_id").unwrap();
+        Table::default().write_csv(&mut bytes, "account_id", true).unwrap();
         assert_eq!(
             String::from_utf8(bytes).unwrap(),
             "account_id,baskets,earned,redeemed,expired,balance,clipped,refused_baskets,refused_redemptions\n"

@@ -13,7 +13,8 @@ pub use lot_key::{get_lot_key, put_lot_key};
 use std::ops::Range;
 
 use super::account::{Account, Profile};
-use super::types::{AccountNumber, Position, Seq, ShardId};
+use super::decision::LotKey;
+use super::types::{AccountNumber, Position, Seq, ShardId, Units};
 use crate::codec::{DecodeError, Reader, id_is, put_id, put_unsigned};
 
 /// The format of what a snapshot writes.
@@ -143,6 +144,19 @@ impl Packed {
             parts::get(reader, has_more, out)
         };
         read(&mut reader).expect("what is packed can be unpacked");
+    }
+
+    /// Looks at each lot, without unpacking anything else.
+    ///
+    /// # Panics
+    /// Never: only what can be unpacked is packed.
+    pub fn each_lot(&self, look: impl FnMut(&LotKey, Units)) {
+        if self.is_vacant() {
+            return;
+        }
+        let id = id_range(&self.bytes).expect("what is packed begins with an id");
+        let body = self.bytes.get(id.end..).unwrap_or_default();
+        parts::each_lot(&mut Reader::new(body), look).expect("what is packed can be unpacked");
     }
 
     /// Appends what a snapshot writes of the account.
