@@ -48,7 +48,7 @@ fn loaded_server(folder: &Path) -> Server {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands: [&[&str]; 52] = [
+    let commands: [&[&str]; 54] = [
         &[],
         &["serve"],
         &["demo"],

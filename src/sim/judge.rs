@@ -602,6 +602,7 @@ mod tests {
             receipt_number: "1".into(),
             business_day: 0,
             receipt_at: 0,
+            vouchers: vec![],
             lines: lines.iter().map(line).collect(),
         }
     }
