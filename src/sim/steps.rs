@@ -345,6 +345,10 @@ impl Simulation {
             let one = *dice.pick(&concerned);
             return self.traffic.whole_reversal(dice, &one.partner, &one.transaction_id);
         }
+        if self.model.account(&account).is_none() && dice.percent(90) {
+            // Nobody gives anything to somebody unknown.
+            return self.traffic.anything(dice, now);
+        }
         if known.is_empty() || dice.percent(20) {
             return self.traffic.gift(dice);
         }
