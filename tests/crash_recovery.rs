@@ -10,7 +10,7 @@ use tallystick::sim::{SimOptions, run};
 /// Short, with one life until the power goes, and nothing else that fails.
 fn workload(power_loss_at_sync: Option<u64>) -> SimOptions {
     SimOptions {
-        step_count: 2_500,
+        step_count: 3_000,
         crash_count_min: 0,
         with_disk_faults: false,
         power_loss_at_sync,

@@ -351,6 +351,19 @@ impl Simulation {
         let (dice, now) = (&mut self.dice, self.now);
         let account = self.traffic.account(dice);
         let known = self.model.account(&account).map_or_else(Vec::new, |found| found.vouchers.iter().collect());
+        let recent = &self.model.postings[self.model.postings.len().saturating_sub(400)..];
+        let concerned = |posting: &&Posting| {
+            matches!(posting.action, Action::Accrue { .. }) && !posting.verdict.vouchers.is_empty()
+        };
+        let concerned: Vec<&Posting> = recent.iter().filter(concerned).collect();
+        if !concerned.is_empty() && dice.percent(35) {
+            let one = *dice.pick(&concerned);
+            return self.traffic.whole_reversal(dice, &one.partner, &one.transaction_id);
+        }
+        if self.model.account(&account).is_none() && dice.percent(90) {
+            // Nobody gives anything to somebody unknown.
+            return self.traffic.anything(dice, now);
+        }
         if known.is_empty() || dice.percent(20) {
             return self.traffic.gift(dice);
         }

@@ -253,6 +253,12 @@ impl Traffic {
         Request::new(partner.clone(), self.fresh_id(dice), action)
     }
 
+    /// The reversal of whatever is left of a transaction.
+    pub fn whole_reversal(&mut self, dice: &mut Dice, partner: &Name, original: &Name) -> Request {
+        let action = Action::Reverse { original: original.clone(), lines: Vec::new(), units: None };
+        Request::new(partner.clone(), self.fresh_id(dice), action)
+    }
+
     /// A voucher that is given by hand.
     pub fn gift(&mut self, dice: &mut Dice) -> Request {
         let name = *dice.pick(&["coffee", "three-off", "mug", "cake"]);

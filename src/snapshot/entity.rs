@@ -359,6 +359,7 @@ mod tests {
     use crate::ledger::decision::LotKey;
     use crate::ledger::held::HeldTransaction;
     use crate::ledger::types::{IdentifierKey, MemberKey, MonthDay, ProgramVersion};
+    use crate::ledger::voucher::{Voucher, VoucherCode, VoucherState, VoucherTerms};
 
     #[test]
     fn entities_come_back_as_they_were() {
@@ -416,7 +417,14 @@ mod tests {
                 lots: vec![(account.lots[0].key, 6)],
             }],
             owed: vec![(WalletId(0), 4), (WalletId(3), 1)],
-            vouchers: Vec::new(),
+            vouchers: vec![
+                Voucher { code: VoucherCode([3; 10]), terms: VoucherTerms::default(), state: VoucherState::Cancelled },
+                Voucher {
+                    code: VoucherCode([4; 10]),
+                    terms: VoucherTerms { issuer: SymbolId(3), ends_at: TimestampNs(9), ..VoucherTerms::default() },
+                    state: VoucherState::Used(VoucherCode([5; 10])),
+                },
+            ],
         }));
         let partner =
             PartnerAccount { balance: -12, issued: 14, reversed: 2, seq: Seq(9), ..PartnerAccount::default() };
