@@ -1,7 +1,7 @@
 //! The pure domain: what a command means and what it changes. No input or output, async, clock, randomness, logging
 //! or threads; a reader can learn the whole product here.
 //!
-//! Reading order: [`types`], [`program`] (the compiled rules), [`command`], [`decision`], [`account`], [`partner`],
+//! Reading order: [`types`], [`program`] (the compiled rules), [`command`], [`decision`], [`refusal`], [`account`], [`partner`],
 //! [`state`], [`digest`]; then [`authorization`], of what is set aside, and [`refund`], of what comes back in parts; [`money`], of what is
 //! paid in, and [`voucher`]; then [`operator`], [`held`] and [`freeze`], of what an operator decides.
 //!
@@ -9,7 +9,7 @@
 //!
 //! 1. *Survives.* A reply leaves only after the frame that holds its record is synced. (Kept by `shard`.)
 //! 2. *Once.* A transaction id takes effect at most once, a receipt earns at most once. (Kept by `ids`.)
-//! 3. *Definite.* Every refusal says whether it was journaled and what to do: [`decision::Refusal`].
+//! 3. *Definite.* Every refusal says whether it was journaled and what to do: [`refusal::Refusal`].
 //! 4. *Balanced.* What an account gains, a partner sub-account of the same shard loses; no lot is negative.
 //! 5. *Deterministic.* [`state::ShardState::decide`] is a function of its arguments; replay gives the same digest.
 //! 6. *Exact caps.* A cap or budget is never exceeded by one unit, and its last unit can be granted.
@@ -37,6 +37,7 @@ pub mod partner;
 pub mod pending;
 pub mod program;
 pub mod refund;
+pub mod refusal;
 pub mod state;
 pub mod types;
 pub mod unburn;

@@ -255,7 +255,7 @@ impl Traffic {
 
     /// The reversal of whatever is left of a transaction.
     pub fn whole_reversal(&mut self, dice: &mut Dice, partner: &Name, original: &Name) -> Request {
-        let action = Action::Reverse { original: original.clone(), lines: Vec::new(), units: None };
+        let action = Action::Reverse { original: original.clone(), lines: Vec::new(), units: None, rewards: None };
         Request::new(partner.clone(), self.fresh_id(dice), action)
     }
 
