@@ -36,9 +36,10 @@ const STREAMS: [&str; 3] = [
 ];
 
 /// Methods whose single answers may be large: batches and lists.
-const LARGE_ANSWERS: [&str; 13] = [
+const LARGE_ANSWERS: [&str; 14] = [
     "/tallystick.v1.LedgerService/AccrueBatch",
     "/tallystick.v1.LedgerService/QuoteBatch",
+    "/tallystick.v1.LedgerService/ListRewards",
     "/tallystick.v1.LedgerService/ListTransactions",
     "/tallystick.v1.LedgerService/ListRelatedTransactions",
     "/tallystick.v1.OperatorService/ListHeld",

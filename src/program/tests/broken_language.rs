@@ -535,7 +535,7 @@ pub(super) const ROWS: &[Row] = &[
     (
         "[[bonuses]]",
         "[[rewards]]\nname = \"mug\"\nprice = 5\nwallet = \"starz\"\n\n[[bonuses]]",
-        "74:10: error: there is no wallet \"starz\"\n  hint: did you mean \"stars\"?",
+        "74:10: error: there is no wallet \"starz\"\n  hint: the wallets of this file: points",
     ),
     (
         "[[bonuses]]",

@@ -103,6 +103,7 @@ places = 9
 
 [[rewards]]
 name = "mug"
+wallet = "cash"
 price = 11
 stock = 12
 
