@@ -17,6 +17,8 @@ use crate::clock::{Clock, SystemClock};
 
 /// How long a child may take to become ready, or to stop: recovery of tens of millions of records included.
 const LIMIT_NS: i64 = 1_800_000_000_000;
+/// How long a line that it writes once it is ready is waited for.
+const LINE_LIMIT_NS: i64 = 10_000_000_000;
 /// How often it is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// Length of a clock tick, as `/proc` counts them on Linux.
@@ -29,8 +31,17 @@ pub struct Process {
     /// Where it listens.
     pub target: Target,
     log: PathBuf,
+    /// Where in the log its own lines begin: those before are of processes that have ended.
+    log_begin: usize,
     /// From its start until it was ready.
     pub start_ns: i64,
+}
+
+/// The last whole line that begins so, behind a place in a log.
+fn own_line(log: &[u8], begin: usize, beginning: &str) -> Option<String> {
+    let own = String::from_utf8_lossy(log.get(begin..)?);
+    let (whole, _) = own.rsplit_once('\n')?;
+    whole.lines().rfind(|line| line.starts_with(beginning)).map(str::to_owned)
 }
 
 /// What the operating system accounts to a process.
@@ -63,6 +74,7 @@ impl Process {
         let failed = |error| BenchError::file("writing", &log, error);
         let log_file = File::options().create(true).append(true).open(&log).map_err(failed)?;
         let log_copy = log_file.try_clone().map_err(failed)?;
+        let log_begin = usize::try_from(log_file.metadata().map_err(failed)?.len()).unwrap_or(usize::MAX);
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TALLYSTICK_")) {
             command.env_remove(name);
@@ -71,7 +83,7 @@ impl Process {
         let clock = SystemClock::new();
         let child = command.stdin(Stdio::null()).stdout(log_file).stderr(log_copy).spawn();
         let child = child.map_err(|error| BenchError::file("starting", program, error))?;
-        let mut process = Self { child, target: Target::default(), log, start_ns: 0 };
+        let mut process = Self { child, target: Target::default(), log, log_begin, start_ns: 0 };
         process.target = Target::plain(process.wait_until_ready(&clock, &ready)?);
         process.start_ns = clock.monotonic_ns();
         Ok(process)
@@ -122,11 +134,21 @@ impl Process {
         }
     }
 
-    /// The last line of the log that begins so.
+    /// The last line that the process has written that begins so. It is waited for, for a while: who is ready says so
+    /// before it writes what it has to say of its start.
     #[must_use]
     pub fn last_line(&self, beginning: &str) -> Option<String> {
-        let log = fs::read_to_string(&self.log).ok()?;
-        log.lines().rfind(|line| line.starts_with(beginning)).map(str::to_owned)
+        let clock = SystemClock::new();
+        let limit_ns = clock.monotonic_ns().saturating_add(LINE_LIMIT_NS);
+        loop {
+            if let Some(line) = own_line(&fs::read(&self.log).ok()?, self.log_begin, beginning) {
+                return Some(line);
+            }
+            if clock.monotonic_ns() >= limit_ns {
+                return None;
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
     }
 
     /// Waits until the process has hardly used a processor for a moment, so that what it does after one run is not
@@ -226,5 +248,26 @@ fn usage_in(folder: &str) -> Usage {
         resident_peak_bytes: number(&status, "VmHWM:") * 1_024,
         written_bytes: number(&io, "write_bytes:"),
         processor_ns: ticks * TICK_NS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_process_that_has_ended_is_not_taken_for_its_own() {
+        let earlier = "recovered  1 records\n";
+        let rows = [
+            ("", None),
+            ("tallystick 1\nrecov", None),
+            ("tallystick 1\nrecovered  2 rec", None),
+            ("tallystick 1\nrecovered  2 records\n", Some("recovered  2 records")),
+            ("recovered  2 records\nlistening", Some("recovered  2 records")),
+        ];
+        for (own, expected) in rows {
+            let log = format!("{earlier}{own}");
+            assert_eq!(own_line(log.as_bytes(), earlier.len(), "recovered").as_deref(), expected, "{own:?}");
+        }
     }
 }

@@ -18,7 +18,6 @@ use crate::ledger::command::{CommandKind, Redemption, RewardAsked};
 use crate::ledger::decision::Refusal;
 use crate::ledger::program::Reward;
 use crate::ledger::types::{SymbolId, TimestampNs, WalletId};
-use crate::limits;
 
 /// Rewards, with their wallets and the least level that may have them.
 pub const REWARDS: [(&str, usize, usize); 4] = [("mug", 0, 0), ("cake", 0, 0), ("gem", 0, 1), ("hat", 1, 0)];
@@ -145,7 +144,7 @@ pub(super) fn is_known(machine: &Machine, wanted: &Wanted, stamp: i64) -> bool {
 pub(super) fn taking(machine: &Machine, wanted: &Wanted, stamp: i64) -> CommandKind {
     let reward = intern(machine, &wanted.reward);
     let found = found_by_edge(machine, reward, stamp);
-    let cost = found.as_ref().map_or(0, |found| found.cost(wanted.quantity).unwrap_or(limits::UNITS_MAX));
+    let cost = found.as_ref().map_or(0, |found| found.cost(wanted.quantity).expect("simulated rewards are cheap"));
     CommandKind::Redeem(Redemption {
         wallet: found.map_or(WalletId(0), |found| found.wallet),
         units: wanted.stated.unwrap_or(cost),
