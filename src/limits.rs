@@ -72,6 +72,10 @@ pub const PARTNER_RIGHTS_MAX: usize = 64;
 pub const PARTNER_RATE_BPS_MAX: i64 = 1_000_000_000;
 /// Bonuses of one programme.
 pub const PROGRAM_BONUSES_MAX: usize = 1_024;
+/// Stamp cards of a programme.
+pub const PROGRAM_STAMPS_MAX: usize = 16;
+/// Stamps that make a card full.
+pub const STAMP_CARD_SIZE_MAX: i64 = 1_000;
 /// Levels of a ladder. A set of them is a word of 64 bits, with one bit for accounts below the first.
 pub const PROGRAM_TIERS_MAX: usize = 32;
 /// Experiments of one programme.
@@ -231,6 +235,7 @@ const _: () = assert!(
     "what has ended and an opening balance fit one record"
 );
 const _: () = assert!(PROGRAM_WALLETS_MAX <= 256, "a wallet's index is a byte");
+const _: () = assert!(PROGRAM_STAMPS_MAX <= 256, "a stamp card's index is a byte");
 const _: () = assert!(PROGRAM_NAME_BYTES_MAX <= SYMBOL_BYTES_MAX, "names are interned");
 const _: () = assert!(LATE_LIMIT_DAYS_DEFAULT <= LATE_LIMIT_DAYS_MAX, "the default must be allowed");
 const _: () = assert!(FUTURE_SKEW_SECONDS_DEFAULT <= FUTURE_SKEW_SECONDS_MAX, "the default must be allowed");

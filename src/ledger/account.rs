@@ -299,7 +299,10 @@ impl Account {
             is_first && sum.is_some_and(|sum| sum >= 0 || is_late)
         };
         // A forged record must not ask for the square of a long list either.
-        let count_max = limits::PROGRAM_CAPS_MAX + limits::PROGRAM_METRICS_MAX + limits::PROGRAM_BONUSES_MAX;
+        let count_max = limits::PROGRAM_CAPS_MAX
+            + limits::PROGRAM_METRICS_MAX
+            + limits::PROGRAM_BONUSES_MAX
+            + 2 * limits::PROGRAM_STAMPS_MAX;
         effects.lots.len() <= limits::LOT_CHANGES_MAX
             && effects.lots.iter().enumerate().all(lot_fits)
             && effects.counters.len() <= count_max

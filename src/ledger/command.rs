@@ -6,6 +6,7 @@ use std::mem::discriminant;
 use super::decision::{CellUse, CounterChange, LotKey};
 use super::money::{Refund, TopUp};
 use super::operator::{Operation, OperatorOrder};
+use super::stamps::CardVouchers;
 pub use super::unburn::{RewardsBack, Unburn};
 
 use super::types::{
@@ -274,6 +275,9 @@ pub struct Granted {
     pub counters: Vec<CounterChange>,
     /// Cells that were drawn on.
     pub cells: Vec<CellUse>,
+    /// Vouchers that were given for full stamp cards, ascending by number: those that are to be counted as given no longer,
+    /// as far as they are cancelled.
+    pub stamps: Vec<CardVouchers>,
 }
 
 impl CommandKind {

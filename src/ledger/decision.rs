@@ -6,6 +6,7 @@
 use super::authorization::AuthorizationChanges;
 use super::held::HeldChange;
 use super::program::{BonusIndex, LineClass, RuleIndex};
+use super::stamps::StampOutcome;
 use super::types::{CellId, Day, IdentifierKey, MemberKey, MonthDay, ProgramVersion, SymbolId, Units, WalletId};
 use super::voucher::{VoucherChange, VoucherCode};
 
@@ -200,6 +201,8 @@ pub struct Decision {
     pub variants: Vec<u8>,
     /// Bonuses that the command earned, in the order of the programme.
     pub bonuses: Vec<BonusAward>,
+    /// Stamps that the basket counted, in the order of the programme's cards.
+    pub stamps: Vec<StampOutcome>,
     /// Units before velocity, caps and budgets, bonuses included.
     pub earned: Units,
     /// Units granted, or come back, those that die at once included; negative for a reversal, a rejection, a redemption, a
@@ -231,6 +234,7 @@ impl Decision {
         self.stacked.clear();
         self.tier = None;
         self.bonuses.clear();
+        self.stamps.clear();
         self.earned = 0;
         self.granted = 0;
         self.over_velocity = None;

@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`types`], [`program`] (the compiled rules), [`command`], [`decision`], [`refusal`], [`account`], [`partner`],
 //! [`state`], [`digest`]; then [`authorization`], of what is set aside, and [`refund`], of what comes back in parts; [`money`], of what is
-//! paid in, and [`voucher`]; then [`operator`], [`held`] and [`freeze`], of what an operator decides.
+//! paid in, [`voucher`], and [`stamps`]; then [`operator`], [`held`] and [`freeze`], of what an operator decides.
 //!
 //! The invariants this room carries; tests and code cite them by number:
 //!
@@ -38,6 +38,7 @@ pub mod pending;
 pub mod program;
 pub mod refund;
 pub mod refusal;
+pub mod stamps;
 pub mod state;
 pub mod types;
 pub mod unburn;

@@ -12,6 +12,7 @@
 //! - nothing here looks at an account, a cell or a clock: the same records give the same part for ever.
 
 mod remaining;
+mod stamps;
 
 use super::command::{Basket, Granted, Line, Part, ReturnedLine, Reversal};
 use super::decision::{CounterChange, Decision, Refusal};
@@ -190,6 +191,8 @@ impl<'a> Standing<'a> {
     fn less(&self, target: &Remaining) -> Granted {
         let taken = |left: i64, target: i64| left - target.min(left);
         let mut undone = self.granted.clone();
+        // Vouchers go with the last part.
+        undone.stamps.clear();
         undone.units = taken(undone.units, target.units);
         for (change, target) in undone.counters.iter_mut().zip(&target.counters) {
             change.delta = taken(change.delta, *target);

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::file::{
     BonusEntry, BudgetEntry, CapEntry, EarnSection, EffectEntry, ExperimentEntry, PartnerEntry, ProgramFile,
-    RewardEntry, RightEntry, RuleEntry, StoreEntry, TiersSection, TriggerEntry, VoucherEntry, WhenEntry,
+    FullCard, RewardEntry, RightEntry, RuleEntry, StampEntry, StoreEntry, TiersSection, TriggerEntry, VoucherEntry, WhenEntry,
 };
 use super::problem::Finding;
 use super::symbols::{Symbols, SymbolsFull};
@@ -16,7 +16,7 @@ use super::timezone;
 use crate::ledger::program::{
     Attribute, AttributeEntry, Bonus, Budget, Cap, CappedRule, Conditions, Earn, Experiment, LineEffect, LineRule,
     LineTable, Metric, OwnAverage, Partner, PartnerStore, PartnerTable, Program, Reward, Right, RuleIndex, Run,
-    Stacking, Terms, TierLadder, TierLevel, Trigger, VoucherIndex, VoucherKind, Wallet, Weekdays,
+    Stacking, StampCard, StampReward, Terms, TierLadder, TierLevel, Trigger, VoucherIndex, VoucherKind, Wallet, Weekdays,
 };
 use crate::ledger::types::{Day, ProgramVersion, SymbolId, TimestampNs, WalletId};
 
@@ -77,6 +77,7 @@ pub(super) fn build(
         lines: build_lines(file, earn, symbol),
         bonuses: file.bonuses.iter().map(|bonus| build_bonus(file, bonus, symbol)).collect(),
         vouchers: file.vouchers.iter().map(|voucher| build_voucher(voucher, symbol)).collect(),
+        stamps: file.stamps.iter().map(|card| build_stamps(file, card, symbol)).collect(),
         experiments: file.experiments.iter().map(build_experiment).collect(),
         keeps_last_basket: file.conditions().any(WhenEntry::asks_for_last_basket),
         tiers: file.tiers.as_ref().map(|tiers| build_tiers(file, tiers, symbol)),
@@ -116,6 +117,8 @@ fn intern_all<'f>(
         }
     }
     mentioned.extend(file.vouchers.iter().map(|voucher| &voucher.name));
+    mentioned.extend(file.stamps.iter().flat_map(|card| [&card.name, &card.given]));
+    mentioned.extend(file.stamps.iter().flat_map(StampEntry::values));
     mentioned.extend(file.caps.iter().map(|cap| &cap.name));
     mentioned.extend(file.caps_of_rules().map(|(_, cap)| &cap.name));
     mentioned.extend(file.metrics.iter().map(|metric| &metric.name));
@@ -248,12 +251,7 @@ fn multiply_max(table: &LineTable) -> u32 {
 }
 
 fn build_conditions(when: &WhenEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> Conditions {
-    let sorted = |names: &[At<String>]| {
-        let mut symbols: Vec<SymbolId> = names.iter().map(&symbol).collect();
-        symbols.sort_unstable();
-        symbols.dedup();
-        symbols
-    };
+    let sorted = |names: &[At<String>]| sorted(names, &symbol);
     let number = |stated: &Option<At<i64>>| stated.as_ref().map_or(0, |stated| *stated.get_ref());
     Conditions {
         from: when.from.as_ref().map(|day| *day.get_ref()),
@@ -281,6 +279,14 @@ fn build_conditions(when: &WhenEntry, symbol: impl Fn(&At<String>) -> SymbolId) 
     }
 }
 
+/// The numbers of strings, ascending, each once.
+fn sorted(names: &[At<String>], symbol: impl Fn(&At<String>) -> SymbolId) -> Vec<SymbolId> {
+    let mut symbols: Vec<SymbolId> = names.iter().map(symbol).collect();
+    symbols.sort_unstable();
+    symbols.dedup();
+    symbols
+}
+
 fn build_experiment(experiment: &ExperimentEntry) -> Experiment {
     let mut below = 0;
     let variants = experiment.variants.iter().map(|(name, percent)| {
@@ -301,14 +307,32 @@ fn build_voucher(voucher: &VoucherEntry, symbol: impl Fn(&At<String>) -> SymbolI
     }
 }
 
+/// The voucher of a name that was checked.
+fn voucher_index(file: &ProgramFile, name: &At<String>) -> VoucherIndex {
+    let index = file.vouchers.iter().position(|voucher| voucher.name.get_ref() == name.get_ref());
+    VoucherIndex(index.and_then(|index| u8::try_from(index).ok()).expect("the voucher was checked"))
+}
+
+fn build_stamps(file: &ProgramFile, card: &StampEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> StampCard {
+    StampCard {
+        name: card.name.get_ref().clone(),
+        symbol: symbol(&card.name),
+        given: symbol(&card.given),
+        of: card.matched.as_ref().map(|(attribute, values)| (*attribute, sorted(values, &symbol))),
+        when: card.when.as_ref().map_or_else(Conditions::default, |when| build_conditions(when, &symbol)),
+        counts: card.counts,
+        size: card.count,
+        reward: match &card.reward {
+            FullCard::Units(units) => StampReward::Units(*units.get_ref()),
+            FullCard::Voucher(name) => StampReward::Voucher(voucher_index(file, name)),
+        },
+        window: card.window,
+    }
+}
+
 fn build_bonus(file: &ProgramFile, bonus: &BonusEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> Bonus {
-    let voucher = bonus.voucher.as_ref().map(|name| {
-        let index = file.vouchers.iter().position(|voucher| voucher.name.get_ref() == name.get_ref());
-        let index = index.and_then(|index| u8::try_from(index).ok()).expect("the voucher was checked");
-        VoucherIndex(index)
-    });
     Bonus {
-        voucher,
+        voucher: bonus.voucher.as_ref().map(|name| voucher_index(file, name)),
         name: bonus.name.get_ref().clone(),
         symbol: symbol(&bonus.name),
         trigger: match &bonus.trigger {

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::ledger::program::{Budget, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Program};
+use crate::ledger::program::{
+    Budget, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Program, StampsCounted,
+};
 use crate::ledger::types::{ProgramVersion, SymbolId, TimestampNs};
 use crate::limits::PROGRAM_VERSIONS_MAX;
 
@@ -207,7 +209,7 @@ fn changed<'p, 'e, M: PartialEq, E: Iterator<Item = (&'e str, M)>>(
 /// What a counter means: what it counts, of whom, and the window.
 type Meaning = (Counted, CapSubject, CalendarWindow);
 
-/// What the counters of a programme count: a cap's or a metric's measure or the uses of a bonus.
+/// What the counters of a programme count: a cap's or a metric's measure, the uses of a bonus or the stamps of a card.
 fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
     let metrics = program.metrics.iter().map(|metric| {
         let counted = match metric.measure {
@@ -222,7 +224,9 @@ fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
         let (window, _) = bonus.limit?;
         Some((bonus.name.as_str(), (Counted::Bonus, CapSubject::Account, window)))
     });
-    program.caps.iter().map(of_cap).chain(caps_of_rules(program)).chain(metrics).chain(limited)
+    let cards = program.stamps.iter();
+    let cards = cards.map(|card| (card.name.as_str(), (Counted::Stamps(card.counts), CapSubject::Account, card.window)));
+    program.caps.iter().map(of_cap).chain(caps_of_rules(program)).chain(metrics).chain(limited).chain(cards)
 }
 
 /// What the cells of a programme count: budgets, the places of bonuses, the stock of rewards, and caps that accounts share.
@@ -270,6 +274,7 @@ enum Counted {
     Baskets,
     EligibleAmount,
     Bonus,
+    Stamps(StampsCounted),
     /// Of all partners, or of one.
     Budget(Option<SymbolId>),
     Places,

@@ -390,6 +390,21 @@ impl<'a, 's> TableReader<'a, 's> {
         }
     }
 
+    /// The entries of a table whose keys are the author's and whose values are whole numbers.
+    pub(super) fn each_entry_number(self, mut read: impl FnMut(At<String>, At<i64>)) {
+        for (key, value) in self.table {
+            let name = key.get_ref().as_ref();
+            let digits = if let DeValue::Integer(digits) = value.get_ref() { Some(digits) } else { None };
+            let number = digits.and_then(|digits| i64::from_str_radix(digits.as_str(), digits.radix()).ok());
+            let Some(number) = number else {
+                let message = format!("`{name}` must be a whole number, not {}", kind(value.get_ref()));
+                self.problems.push(Finding::error(&value.span(), message));
+                continue;
+            };
+            read(At::new(key.span(), name.to_owned()), At::new(value.span(), number));
+        }
+    }
+
     /// The entries of a table whose keys are the author's and whose values are texts, of 1 to `bytes_max` bytes. A key
     /// that is not known is reported with the message and hint that `unknown` gives for it.
     pub(super) fn each_entry_text(

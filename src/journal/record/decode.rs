@@ -13,7 +13,7 @@ use super::{
     KIND_REFUSED_REFUND, KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_REFUSED_TOP_UP, KIND_REFUSED_UNBURN,
     KIND_REFUSED_VOUCHER, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_TOP_UP, KIND_VERDICT, Opening,
     Parts, PreviousRecord, Publication, Record, decode_freeze_change, decode_key_change, decode_proposal_change,
-    has_subject, holds, implied_lot, money, named_cells, operator, unburn, vouchers,
+    has_subject, holds, implied_lot, money, named_cells, operator, stamps, unburn, vouchers,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -413,7 +413,8 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
     if parts & Parts::REWARD != 0 {
         unburn::get_reward(reader, entry)?;
     }
-    vouchers::get_parts(reader, parts, entry)
+    vouchers::get_parts(reader, parts, entry)?;
+    stamps::get_part(reader, parts, entry)
 }
 
 /// Whose credentials asked for what an operator asked, and confirmed it.
@@ -617,7 +618,8 @@ fn get_granted(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Grante
         return Err(DecodeError::BadNumber);
     }
     let lot = if flag(reader)? { Some(get_lot_key(reader)?) } else { None };
-    Ok(Granted { receipt, lot, units, counters: get_counters(reader, posted_at)?, cells: get_cells(reader)? })
+    let (counters, cells) = (get_counters(reader, posted_at)?, get_cells(reader)?);
+    Ok(Granted { receipt, lot, units, counters, cells, ..Granted::default() })
 }
 
 pub(super) fn get_counters(reader: &mut Reader<'_>, posted_at: TimestampNs) -> Result<Vec<CounterChange>, DecodeError> {

@@ -11,7 +11,7 @@ use super::{
     KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL,
     KIND_REFUSED_UNBURN, KIND_REVERSAL, KIND_SYMBOL, KIND_UNBURN, Parts, PreviousRecord, Record, encode_freeze_change,
     encode_key_change, encode_proposal_change, has_subject, holds, implied_lot, money, named_cells, named_counters,
-    named_member, operator, unburn, vouchers,
+    named_member, operator, stamps, unburn, vouchers,
 };
 use crate::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted, Reversal};
@@ -69,6 +69,7 @@ pub fn encode_entry(out: &mut Vec<u8>, header: &EntryHeader, command: &Command, 
     if parts != 0 {
         put_parts(out, parts, command, decision);
         vouchers::put_parts(out, parts, &command.kind, decision, header.posted_at);
+        stamps::put_part(out, parts, &command.kind, decision);
     }
 }
 
@@ -204,7 +205,7 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     }
     set(Parts::OWED, decision.effects.owed.is_some());
     set(Parts::REWARD, unburn::has_reward(&command.kind));
-    parts | vouchers::parts_of(&command.kind, decision)
+    parts | vouchers::parts_of(&command.kind, decision) | stamps::parts_of(&command.kind, decision)
 }
 
 fn put_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision: &Decision) {

@@ -14,6 +14,7 @@ mod money;
 mod operator;
 mod part;
 mod proposals;
+mod stamps;
 mod unburn;
 mod vouchers;
 
@@ -32,6 +33,7 @@ use crate::ledger::decision::{CellUse, CounterChange, Decision, LotChange, LotKe
 use crate::ledger::freeze::FreezeChange;
 use crate::ledger::held::HeldChange;
 use crate::ledger::money::TopUp;
+use crate::ledger::stamps::card_vouchers;
 use crate::ledger::types::{
     AccountNumber, Item, ItemId, MemberKey, Position, ProgramVersion, SymbolId, TimestampNs, Units,
 };
@@ -141,6 +143,8 @@ impl Parts {
     const NAMED_VOUCHERS: u64 = 1 << 28;
     /// What becomes of vouchers besides.
     const VOUCHERS: u64 = 1 << 29;
+    /// What the basket counted on stamp cards, or the vouchers of cards that a reversal's original gave.
+    const STAMPS: u64 = 1 << 30;
     /// All of them.
     const ALL: u64 = 4_095
         | Self::MEMBER
@@ -152,7 +156,8 @@ impl Parts {
         | Self::OWED
         | Self::REWARD
         | Self::NAMED_VOUCHERS
-        | Self::VOUCHERS;
+        | Self::VOUCHERS
+        | Self::STAMPS;
 }
 
 /// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any
@@ -373,6 +378,7 @@ impl Entry {
             units: self.decision.granted,
             counters: self.decision.effects.counters.clone(),
             cells: self.taken_cells(),
+            stamps: card_vouchers(&self.decision),
         })
     }
 

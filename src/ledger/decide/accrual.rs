@@ -2,7 +2,7 @@
 
 use super::bounds::{self, Bounded};
 use super::rule_caps::{self, Share};
-use super::{cells, lots, profile, tiers, vouchers};
+use super::{cells, lots, profile, stamps, tiers, vouchers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
 use crate::ledger::decision::{BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, TotalsChange};
@@ -56,11 +56,17 @@ pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, cont
     facts.eligible_minor = eligible_minor;
     out.earned = earned;
     award_bonuses(account, Trigger::Basket, periods, &facts, context, out);
+    if !program.stamps.is_empty() {
+        stamps::count(account, basket, periods, &facts, context, out);
+    }
 
     let bounded = Bounded { eligible_minor, ..bounded };
     bounded.apply(shares, out);
     grant(partner, periods, context, out);
-    vouchers::give(account, command, context, out);
+    let given = vouchers::give(account, command, context, out);
+    if !out.stamps.is_empty() {
+        stamps::give(account, command, given, context, out);
+    }
     lots::collect(account, context, out);
     bounded.count(shares, out);
     lots::extend(account, day, 0, context, out);

@@ -3,7 +3,7 @@
 //! What must stay true: no bound is exceeded by one unit, and the last unit can be granted (invariant 6).
 
 use super::rule_caps::{self, Share};
-use super::{cells, tiers};
+use super::{cells, stamps, tiers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
 use crate::ledger::decision::{Clip, CounterChange, Decision, LotChange, LotKey, Movement, Outcome, Refusal};
@@ -155,6 +155,9 @@ impl Bounded<'_> {
                 self.push_counter((bonus.symbol, MemberKey::NONE), window, 0, 1, out);
             }
         }
+        if !out.stamps.is_empty() {
+            stamps::note(self, out);
+        }
         self.take_from_cells(shares, out);
     }
 
@@ -196,7 +199,7 @@ impl Bounded<'_> {
     }
 
     /// Moves a counter that is looked at for so many windows more.
-    fn push_counter(
+    pub(super) fn push_counter(
         &self,
         (counter, member): (SymbolId, MemberKey),
         window: CalendarWindow,

@@ -16,6 +16,7 @@ mod partner;
 mod profile;
 mod reversal;
 mod rule_caps;
+mod stamps;
 mod tiers;
 mod unburn;
 mod vouchers;

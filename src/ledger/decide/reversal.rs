@@ -14,6 +14,7 @@ use crate::ledger::decision::{
 };
 use crate::ledger::held::{HeldChange, HeldName};
 use crate::ledger::program::WhenSpent;
+use crate::ledger::stamps;
 use crate::ledger::state::Context;
 use crate::ledger::types::{ProgramVersion, Units};
 use crate::limits;
@@ -48,7 +49,10 @@ pub(super) fn decide(
     }
     give_back(original, context, out);
     if reversal.is_last() {
-        vouchers::take_back(account, command, &reversal.original_transaction_id, context, out);
+        let original_id = &*reversal.original_transaction_id;
+        vouchers::take_back(account, command, original_id, context, out);
+        let (vouchers, counters) = (&out.effects.vouchers, &mut out.effects.counters);
+        stamps::keep_given(original, (command.partner, original_id), vouchers, counters);
     }
     if let Some((version, carried)) = reversal.part.as_deref().and_then(|part| part.carried) {
         give_back_carried(account, version, carried, context, out);

@@ -53,12 +53,13 @@ fn find(account: &Account, code: VoucherCode, issuer: SymbolId, at: TimestampNs)
 }
 
 /// Gives the vouchers of the bonuses that were earned; none where a cap denied the command or holds what it was granted.
-pub(super) fn give(account: &Account, command: &Command, context: &Context<'_>, out: &mut Decision) {
+/// Returns how many it gave.
+pub(super) fn give(account: &Account, command: &Command, context: &Context<'_>, out: &mut Decision) -> u8 {
     let program = context.program;
-    if program.vouchers.is_empty() || out.over_velocity.is_some() || out.effects.held.is_some() {
-        return;
-    }
     let mut number = 0;
+    if program.vouchers.is_empty() || out.over_velocity.is_some() || out.effects.held.is_some() {
+        return number;
+    }
     for place in 0..out.bonuses.len() {
         let bonus = out.bonuses.get(place).and_then(|award| program.bonus(award.bonus));
         let kind = bonus.and_then(|bonus| bonus.voucher).and_then(|index| program.voucher(index));
@@ -69,6 +70,7 @@ pub(super) fn give(account: &Account, command: &Command, context: &Context<'_>, 
             number += 1;
         }
     }
+    number
 }
 
 /// Gives a voucher that an operator asks for.
@@ -85,7 +87,7 @@ pub(super) fn issue(
 }
 
 /// Puts a voucher into the account, if there is room for one more.
-fn put(
+pub(super) fn put(
     account: &Account,
     (command, number): (&Command, u8),
     kind: &VoucherKind,

@@ -9,6 +9,7 @@ mod catalogue;
 mod conditions;
 mod lines;
 mod partners;
+mod stamps;
 mod terms;
 mod tiers;
 mod vouchers;
@@ -21,6 +22,7 @@ pub use lines::{
     Attribute, AttributeEntry, CappedRule, LineClass, LineEffect, LineRule, LineTable, RuleIndex, Stacking,
 };
 pub use partners::{Partner, PartnerStore, PartnerTable, Right};
+pub use stamps::{StampCard, StampIndex, StampReward, StampsCounted};
 pub use terms::{Expiry, Terms};
 pub use tiers::{TierLadder, TierLevel};
 pub use vouchers::{Validity, VoucherIndex, VoucherKind, Worth};
@@ -59,6 +61,8 @@ pub struct Program {
     pub bonuses: Vec<Bonus>,
     /// Kinds of voucher, in the order of the file.
     pub vouchers: Vec<VoucherKind>,
+    /// Stamp cards, in the order of the file. At most [`crate::limits::PROGRAM_STAMPS_MAX`].
+    pub stamps: Vec<StampCard>,
     /// The ladder that accounts climb, if there is one.
     pub tiers: Option<TierLadder>,
     /// Experiments, at most [`crate::limits::PROGRAM_EXPERIMENTS_MAX`].
@@ -400,6 +404,12 @@ impl Program {
     #[must_use]
     pub fn voucher(&self, index: VoucherIndex) -> Option<&VoucherKind> {
         self.vouchers.get(usize::from(index.0))
+    }
+
+    /// The stamp card with this index.
+    #[must_use]
+    pub fn stamp_card(&self, index: StampIndex) -> Option<&StampCard> {
+        self.stamps.get(usize::from(index.0))
     }
 
     /// The budgets that a command of a partner posted at this instant draws on, in order, with the cell of each.

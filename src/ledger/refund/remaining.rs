@@ -9,6 +9,7 @@
 //! gives what the record says, or more.
 
 use super::Left;
+use super::stamps::StampsLeft;
 use crate::ledger::command::{Basket, Line};
 use crate::ledger::decision::{BonusAward, Clip, CounterChange, Decision, LineOutcome};
 use crate::ledger::earn::LineSums;
@@ -35,9 +36,11 @@ pub(super) struct Remaining {
 }
 
 /// The rest of a basket as far as bounds look at it.
-struct Rest {
+struct Rest<'a> {
     eligible_minor: i64,
     granted: Units,
+    /// What each stamp card keeps.
+    stamps: Vec<StampsLeft<'a>>,
     /// What each rule with caps gives, in the order of the programme; empty where none counts.
     shares: Vec<Share>,
 }
@@ -58,7 +61,8 @@ impl<'a> Recorded<'a> {
         let eligible_minor = self.eligible_minor(left);
         let (granted, shares) =
             if self.decision.over_velocity.is_some() { (0, Vec::new()) } else { self.granted(left, eligible_minor) };
-        let rest = Rest { eligible_minor, granted, shares };
+        let stamps = self.stamps_left(left, eligible_minor).collect();
+        let rest = Rest { eligible_minor, granted, stamps, shares };
         let counters = self.decision.effects.counters.iter();
         let counters = counters.map(|change| self.counted(change, &rest).unwrap_or(change.delta)).collect();
         let taken = self.decision.cells.iter().filter(|cell| cell.used != 0);
@@ -91,7 +95,12 @@ impl<'a> Recorded<'a> {
         }
         let whole = self.whole();
         let bonuses = self.decision.bonuses.iter().fold(0, |sum: Units, award| sum.saturating_add(award.units));
-        let units = i128::from(self.decision.earned.saturating_sub(bonuses));
+        let of_cards = self.decision.stamps.iter().map(|outcome| {
+            let card = self.program.stamp_card(outcome.card);
+            card.map_or(0, |card| card.units(outcome.rewards))
+        });
+        let fixed = of_cards.fold(bonuses, Units::saturating_add);
+        let units = i128::from(self.decision.earned.saturating_sub(fixed));
         let after = i128::from(self.decision.effects.remainder.unwrap_or(0));
         let exact = self.exact(&whole);
         units * self.sums(0).denominator() + after - exact
@@ -160,7 +169,9 @@ impl<'a> Recorded<'a> {
         let awards = self.decision.bonuses.iter().filter(|award| self.stands(award, eligible_minor));
         let bonuses = awards.fold(0, |sum: Units, award| sum.saturating_add(award.units));
         let lines = self.lines(left, eligible_minor, &|_| false);
-        let mut granted = self.units(&lines).saturating_add(bonuses);
+        let of_cards = self.stamps_left(left, eligible_minor).map(|card| card.units());
+        let fixed = of_cards.fold(bonuses, Units::saturating_add);
+        let mut granted = self.units(&lines).saturating_add(fixed);
         let (of_rules, others) = self.clips();
         let mut shares = Vec::new();
         if !self.program.lines.capped.is_empty() {
@@ -232,18 +243,19 @@ impl<'a> Recorded<'a> {
     }
 
     /// What is to be left in a counter of what the whole basket counted; `None` for one that the programme does not have.
-    fn counted(&self, change: &CounterChange, rest: &Rest) -> Option<i64> {
+    fn counted(&self, change: &CounterChange, rest: &Rest<'_>) -> Option<i64> {
         let metric = self.program.metrics.iter().find(|metric| metric.symbol == change.counter);
         let counted = metric.map(|metric| match metric.measure {
             MetricMeasure::EligibleAmount => rest.eligible_minor,
             MetricMeasure::Units => rest.granted,
             MetricMeasure::Baskets => 1,
         });
-        counted.or_else(|| self.drawn(change.counter, rest))
+        let of_card = || rest.stamps.iter().find_map(|card| card.counted(change.counter));
+        counted.or_else(of_card).or_else(|| self.drawn(change.counter, rest))
     }
 
     /// The same of a cap, a budget, or the uses of a bonus.
-    fn drawn(&self, name: SymbolId, rest: &Rest) -> Option<i64> {
+    fn drawn(&self, name: SymbolId, rest: &Rest<'_>) -> Option<i64> {
         let program = self.program;
         if let Some(cap) = program.caps.iter().find(|cap| cap.symbol == name) {
             return Some(measured(cap, rest.granted, rest.eligible_minor));
@@ -271,7 +283,7 @@ struct LineLeft {
 
 /// Whether a basket of this eligible amount reaches the threshold of conditions. (What the account's own average made of
 /// it then is not asked again.)
-fn reaches(when: &Conditions, eligible_minor: i64) -> bool {
+pub(super) fn reaches(when: &Conditions, eligible_minor: i64) -> bool {
     eligible_minor >= when.eligible_minor_min
 }
 

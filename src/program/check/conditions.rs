@@ -17,6 +17,11 @@ pub(super) fn check(file: &ProgramFile, problems: &mut Problems<'_>) {
             check_when(&format!("rule `{}`", rule.name.get_ref()), when, problems);
         }
     }
+    for card in &file.stamps {
+        if let Some(when) = &card.when {
+            check_when(&format!("stamp card `{}`", card.name.get_ref()), when, problems);
+        }
+    }
     for bonus in &file.bonuses {
         let Some(when) = &bonus.when else { continue };
         let whose = format!("bonus `{}`", bonus.name.get_ref());

@@ -145,7 +145,7 @@ fn baskets_before(expectation: &Expectation, basket_number: i64) -> i64 {
     basket_number - i64::from(matches!(expectation.event, Event::Basket(_)))
 }
 
-/// The counters that make the level and the average; `None` where both cannot be.
+/// The counters that make the level, the average and what is on cards; `None` where both cannot be.
 fn counters(
     expectation: &Expectation,
     program: &Program,
@@ -185,6 +185,11 @@ fn counters(
             let period = Periods::at(&program.zone, at).of(ladder.window);
             counters.push(Counter { counter: ladder.metric, period, value: reached.threshold, retain_until });
         }
+    }
+    for (card, stamps) in &expectation.given.stamps {
+        let Some(card) = program.stamp_card(*card).filter(|_| *stamps > 0) else { continue };
+        let period = Periods::at(&program.zone, at).of(card.window);
+        counters.push(Counter { counter: card.symbol, period, value: *stamps, retain_until });
     }
     counters.sort_unstable_by_key(|counter| (counter.counter, counter.period));
     Some(counters)
@@ -247,7 +252,7 @@ fn compare(
     }
 }
 
-/// The names of the rules and bonuses that counted, ascending.
+/// The names of the rules and bonuses that counted and of the cards that became full, ascending.
 fn counted(program: &Program, decision: &Decision) -> Vec<String> {
     let by_class = decision.lines.iter().filter_map(|line| match line.class {
         LineClass::Rule(rule) => Some(rule),
@@ -256,7 +261,9 @@ fn counted(program: &Program, decision: &Decision) -> Vec<String> {
     let rules = by_class.chain(decision.stacked.iter().map(|(_, rule)| *rule));
     let rules = rules.filter_map(|rule| program.lines.rule(rule)).map(|rule| rule.name.clone());
     let bonuses = decision.bonuses.iter().filter_map(|award| program.bonus(award.bonus));
-    let mut names: Vec<String> = rules.chain(bonuses.map(|bonus| bonus.name.clone())).collect();
+    let full = decision.stamps.iter().filter(|outcome| outcome.rewards > 0);
+    let full = full.filter_map(|outcome| program.stamp_card(outcome.card)).map(|card| card.name.clone());
+    let mut names: Vec<String> = rules.chain(bonuses.map(|bonus| bonus.name.clone())).chain(full).collect();
     names.sort();
     names.dedup();
     names
@@ -288,6 +295,11 @@ fn explain(program: &Program, command: &Command, decision: &Decision) -> String 
     parts.extend(level.map(|level| format!("level `{}`", level.name)));
     let bonuses = decision.bonuses.iter().filter_map(|award| Some((award, program.bonus(award.bonus)?)));
     parts.extend(bonuses.map(|(award, bonus)| format!("bonus `{}`: {}", bonus.name, stated(award.units))));
+    let cards = decision.stamps.iter().filter_map(|outcome| Some((outcome, program.stamp_card(outcome.card)?)));
+    parts.extend(cards.map(|(outcome, card)| {
+        let (counted, rewards) = (stated(outcome.counted), stated(outcome.rewards));
+        format!("stamp card `{}`: {counted} counted, {rewards} times full", card.name)
+    }));
     if parts.is_empty() { "no bonus counts".to_owned() } else { parts.join("; ") }
 }
 
@@ -303,8 +315,7 @@ struct KnownFacts<'f> {
 
 impl<'f> KnownFacts<'f> {
     fn of(file: &'f ProgramFile) -> Self {
-        let rules = file.rules.iter().map(|rule| &rule.when);
-        let conditions: Vec<&WhenEntry> = rules.chain(file.bonuses.iter().map(|bonus| &bonus.when)).flatten().collect();
+        let conditions: Vec<&WhenEntry> = file.conditions().collect();
         let names = |list: &dyn Fn(&'f WhenEntry) -> &'f [At<String>]| {
             let names = conditions.iter().flat_map(|when| list(when)).map(|name| name.get_ref().as_str());
             names.collect::<Vec<_>>()

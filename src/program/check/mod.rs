@@ -14,6 +14,7 @@ mod money;
 mod overlaps;
 mod partners;
 mod rule_caps;
+mod stamps;
 
 pub(super) use expectations::check_expectations;
 
@@ -42,6 +43,7 @@ pub(super) fn check_entries(file: &ProgramFile, problems: &mut Problems<'_>) {
     cells::check(file, problems);
     money::check(file, problems);
     partners::check(file, problems);
+    stamps::check(file, problems);
 }
 
 fn key_of(attribute: Attribute) -> &'static str {
@@ -77,14 +79,16 @@ fn check_rules_without_effect(rules: &[RuleEntry], problems: &mut Problems<'_>) 
     }
 }
 
-/// Warns of caps on units that always clip a bonus, or a rule's fixed units.
+/// Warns of caps on units that always clip a bonus, a full stamp card or a rule's fixed units.
 fn check_small_caps(file: &ProgramFile, problems: &mut Problems<'_>) {
     let bonuses = file.bonuses.iter().map(|bonus| ("bonus", &bonus.name, *bonus.units.get_ref()));
     let rules = file.rules.iter().filter_map(|rule| match &rule.effect {
         EffectEntry::Fixed { units, .. } => Some(("rule", &rule.name, *units.get_ref())),
         EffectEntry::Multiplier(_) => None,
     });
-    let Some((noun, name, units)) = bonuses.chain(rules).max_by_key(|(_, _, units)| *units) else { return };
+    let cards = file.stamps.iter();
+    let cards = cards.filter_map(|card| card.units().map(|units| ("stamp card", &card.name, *units.get_ref())));
+    let Some((noun, name, units)) = bonuses.chain(rules).chain(cards).max_by_key(|(_, _, units)| *units) else { return };
     for cap in file.caps.iter().filter(|cap| cap.measure == CapMeasure::Units) {
         let limit = *cap.limit.get_ref();
         if limit > 0 && limit < units {

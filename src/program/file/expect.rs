@@ -3,8 +3,9 @@
 //! What must stay true: an expectation states an event that could happen: lines or an activity, never both.
 
 use super::when::{Known, level_number, month_day, read_variants};
-use super::{ATTRIBUTE_KEYS, Names};
+use super::{ATTRIBUTE_KEYS, Names, StampEntry};
 use crate::ledger::decision::Refusal;
+use crate::ledger::program::StampIndex;
 use crate::ledger::types::MonthDay;
 use crate::limits;
 use crate::program::problem::Finding;
@@ -55,6 +56,8 @@ pub(in crate::program) struct Given {
     pub(in crate::program) own_average: Option<At<i64>>,
     /// Experiments and the account's variant of each, by their places in the file; one for an experiment at most.
     pub(in crate::program) variants: Vec<(u8, u8)>,
+    /// The stamps on cards that are not full.
+    pub(in crate::program) stamps: Vec<(StampIndex, i64)>,
 }
 
 /// One line of an expectation's basket.
@@ -79,7 +82,7 @@ const BASKET_NUMBER_MAX: i64 = 1_000_000_000;
 pub(super) fn read_expectation(
     mut entry: TableReader<'_, '_>,
     rule_names: &Names,
-    known: &Known<'_>,
+    (known, cards): (&Known<'_>, &[StampEntry]),
 ) -> Option<Expectation> {
     entry.require(&["name", "units"]);
     let name = entry.text("name", 1..=limits::SYMBOL_BYTES_MAX);
@@ -103,7 +106,8 @@ pub(super) fn read_expectation(
     }
     let because = read_because(&mut entry, rule_names);
     let held = entry.text("held", 1..=limits::PROGRAM_NAME_BYTES_MAX);
-    let given = read_given(&mut entry, activity.is_some(), known);
+    let mut given = read_given(&mut entry, activity.is_some(), known);
+    given.stamps = read_on_cards(&mut entry, cards);
     entry.finish();
     let event = match activity {
         Some(kind) => Event::Activity(kind),
@@ -155,6 +159,7 @@ fn read_given(entry: &mut TableReader<'_, '_>, is_activity: bool, known: &Known<
         days_since_last_basket,
         own_average,
         variants: read_own_variants(entry, known),
+        stamps: Vec::new(),
     }
 }
 
@@ -192,6 +197,36 @@ fn read_own_variants(entry: &mut TableReader<'_, '_>, known: &Known<'_>) -> Vec<
         }
     }
     variants
+}
+
+/// `stamps = { coffee = 9 }`: what is on cards before the event.
+fn read_on_cards(entry: &mut TableReader<'_, '_>, cards: &[StampEntry]) -> Vec<(StampIndex, i64)> {
+    let Some(table) = entry.table("stamps", "`stamps`") else { return Vec::new() };
+    let mut found = Vec::new();
+    let mut strangers = Vec::new();
+    table.each_entry_number(|name, stamps| {
+        let place = cards.iter().position(|card| card.name.get_ref() == name.get_ref());
+        let card = place.and_then(|place| Some((u8::try_from(place).ok()?, cards.get(place)?)));
+        match card {
+            Some((index, card)) if (0..card.count).contains(stamps.get_ref()) => {
+                found.push((StampIndex(index), *stamps.get_ref()));
+            }
+            Some((_, card)) => {
+                let message = format!("a card of {} that is not full has from 0 to {}", card.count, card.count - 1);
+                strangers.push(Finding::error(&stamps.span(), message));
+            }
+            None => {
+                let finding = Finding::error(&name.span(), format!("there is no stamp card {:?}", name.get_ref()));
+                let known = cards.iter().map(|card| card.name.get_ref().as_str());
+                strangers.push(match nearest(name.get_ref(), known) {
+                    Some(near) => finding.hint(format!("did you mean \"{near}\"?")),
+                    None => finding,
+                });
+            }
+        }
+    });
+    strangers.into_iter().for_each(|finding| entry.problems.push(finding));
+    found
 }
 
 /// `because = ["double"]`: an empty list says that nothing counts.

@@ -10,6 +10,7 @@ mod money;
 mod partners;
 mod rewards;
 mod rules;
+mod stamps;
 mod vouchers;
 mod when;
 mod words;
@@ -35,6 +36,7 @@ pub(super) use experiments::ExperimentEntry;
 pub(super) use partners::{PartnerEntry, RightEntry, StoreEntry};
 pub(super) use rewards::{BonusEntry, TiersSection, TriggerEntry};
 pub(super) use rules::{EffectEntry, RuleEntry};
+pub(super) use stamps::{FullCard, StampEntry};
 pub(super) use vouchers::VoucherEntry;
 pub(super) use when::WhenEntry;
 
@@ -69,6 +71,7 @@ pub(super) struct ProgramFile {
     pub(super) bonuses: Vec<BonusEntry>,
     pub(super) rewards: Vec<RewardEntry>,
     pub(super) vouchers: Vec<VoucherEntry>,
+    pub(super) stamps: Vec<StampEntry>,
     pub(super) redemption: RedemptionSection,
     pub(super) expectations: Vec<Expectation>,
     pub(super) words: Words,
@@ -273,7 +276,7 @@ impl ProgramFile {
         let redemption =
             root.table("redemption", "[redemption]").map_or_else(RedemptionSection::default, read_redemption);
         let when_spent = root.table("refunds", "[refunds]").and_then(read_refunds).unwrap_or_default();
-        // Caps, metrics, budgets and bonuses are counters, told apart by name in reasons and across versions.
+        // Caps, metrics, budgets, bonuses and stamp cards are counters, told apart by name in reasons and across versions.
         let mut counter_names = Names::default();
         let caps = read_entries(&mut root, "caps", "[[caps]]", limits::PROGRAM_CAPS_MAX, |entry| {
             read_cap(entry, CapOwner::Programme, &mut counter_names)
@@ -308,8 +311,11 @@ impl ProgramFile {
         let bonuses = read_entries(&mut root, "bonuses", "[[bonuses]]", limits::PROGRAM_BONUSES_MAX, |entry| {
             rewards::read_bonus(entry, &mut rule_names, &mut counter_names, (&known, &voucher_names))
         });
+        let stamps = read_entries(&mut root, "stamps", "[[stamps]]", limits::PROGRAM_STAMPS_MAX, |entry| {
+            stamps::read_stamps(entry, &mut rule_names, &mut counter_names, (&known, &voucher_names))
+        });
         let expectations = read_entries(&mut root, "expect", "[[expect]]", usize::MAX, |entry| {
-            expect::read_expectation(entry, &rule_names, &known)
+            expect::read_expectation(entry, &rule_names, (&known, &stamps))
         });
         let names = [&wallet_names, &counter_names, &rule_names, &experiment_names];
         let named = words::Named { names, levels: &levels };
@@ -330,6 +336,7 @@ impl ProgramFile {
             bonuses,
             rewards,
             vouchers,
+            stamps,
             redemption,
             expectations,
             words: words.unwrap_or_default(),
@@ -343,10 +350,11 @@ impl ProgramFile {
         self.rules.iter().flat_map(|rule| rule.caps.iter().map(move |cap| (rule, cap)))
     }
 
-    /// The conditions of all rules and bonuses.
+    /// The conditions of all rules, bonuses and stamp cards.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &WhenEntry> {
         let rules = self.rules.iter().filter_map(|rule| rule.when.as_ref());
-        rules.chain(self.bonuses.iter().filter_map(|bonus| bonus.when.as_ref()))
+        let bonuses = self.bonuses.iter().filter_map(|bonus| bonus.when.as_ref());
+        rules.chain(bonuses).chain(self.stamps.iter().filter_map(|card| card.when.as_ref()))
     }
 }
 

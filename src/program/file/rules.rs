@@ -74,7 +74,7 @@ pub(super) fn read_rule(
         names.claim(entry.problems, "rule", name);
     }
     let states_match = entry.has("match");
-    let matched = entry.table("match", "`match`").and_then(read_match);
+    let matched = entry.table("match", "`match`").and_then(|table| read_match(table, "match"));
     let effect = read_effect(&mut entry);
     let stacking = entry.word("stacking", &STACKINGS);
     let is_fixed = matches!(effect, Some(EffectEntry::Fixed { .. }));
@@ -104,14 +104,18 @@ pub(super) fn read_rule(
     Some(RuleEntry { name: name?, matched, effect, stacking, priority, when, caps })
 }
 
-fn read_match(mut table: TableReader<'_, '_>) -> Option<(Attribute, Vec<At<String>>)> {
+/// The lines that a rule is about, or another table under this key: one attribute and its values.
+pub(super) fn read_match(mut table: TableReader<'_, '_>, key: &str) -> Option<(Attribute, Vec<At<String>>)> {
     let stated_count = ATTRIBUTE_KEYS.iter().filter(|(key, _)| table.has(key)).count();
     let lists = read_attributes(&mut table);
     if stated_count != 1 {
-        let message = format!("`match` must name exactly one attribute, not {stated_count}");
+        let message = format!("`{key}` must name exactly one attribute, not {stated_count}");
         let finding = Finding::error(table.at(), message);
         table.problems.push(match stated_count {
-            0 => finding.hint("for example: match = { brand = [\"House\"] }; without `match` every line counts"),
+            0 => {
+                finding.hint(format!("for example: {key} = {{ brand = [\"House\"] }}; without `{key}` every line counts"))
+            }
+            _ if key != "match" => finding.hint("values of several attributes are not counted together"),
             _ => finding.hint("write a rule for each attribute: of several that match a line, the best counts"),
         });
     }
