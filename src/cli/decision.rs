@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::{Server, ServerArgs, runtime, shown_time};
 use super::error::{CliError, Exit};
 use super::output::{Output, grouped};
-use crate::service::wire::{Decision, VoucherEvent, VoucherNote};
+use crate::service::wire::{Decision, StampOutcome, VoucherEvent, VoucherNote};
 
 /// An id that follows from what a command is about: whoever repeats the command repeats its id. Longer ones are cut to
 /// a hash, for ids are bounded.
@@ -86,7 +86,24 @@ pub(super) fn moved(decision: &Decision) -> Vec<String> {
         let name = if note.voucher.is_empty() { String::new() } else { format!("{} ", note.voucher) };
         format!("voucher {name}{} {}", note.voucher_code, event(note))
     });
-    movements(decision).map(shown).chain(vouchers).collect()
+    movements(decision).map(shown).chain(vouchers).chain(decision.stamps.iter().map(shown_card)).collect()
+}
+
+/// What was counted on a stamp card, as people read it.
+fn shown_card(outcome: &StampOutcome) -> String {
+    let StampOutcome { name, counted, on_card, card_size, rewards } = outcome;
+    let full = if *rewards > 0 { format!(", {} given for full ones", grouped(*rewards)) } else { String::new() };
+    format!("{} for the card {name} ({} of {card_size}{full})", grouped(*counted), grouped(*on_card))
+}
+
+fn stamps_as_json(outcome: &StampOutcome) -> Value {
+    json!({
+        "name": outcome.name,
+        "counted": outcome.counted,
+        "on_card": outcome.on_card,
+        "card_size": outcome.card_size,
+        "rewards": outcome.rewards,
+    })
 }
 
 /// What became of a voucher, in a word.
@@ -135,6 +152,9 @@ pub(super) fn as_json(decision: &Decision) -> Value {
     }
     if !decision.vouchers.is_empty() {
         value["vouchers"] = decision.vouchers.iter().map(voucher_as_json).collect();
+    }
+    if !decision.stamps.is_empty() {
+        value["stamps"] = decision.stamps.iter().map(stamps_as_json).collect();
     }
     value
 }

@@ -17,6 +17,7 @@ use super::wire::server::account_service_server::AccountService;
 use super::{Edge, Patience, Service, times, wire};
 use crate::ledger::account::Account;
 use crate::ledger::program::{Program, Worth};
+use crate::ledger::stamps::on_cards;
 use crate::ledger::types::TimestampNs;
 use crate::ledger::voucher::{Voucher, VoucherState};
 use crate::ledger::{periods_of, standing_of};
@@ -106,7 +107,9 @@ impl Edge {
         let sees_all = caller.principal.sees_all_partners();
         let is_own = |voucher: &&Voucher| sees_all || voucher.terms.issuer == caller.principal.symbol;
         let own = account.vouchers().iter().filter(is_own).filter(|voucher| voucher.is_kept(view.read_at));
+        let cards = program.into_iter().flat_map(|program| stamps(program, account, view.read_at));
         Ok(wire::GetAccountResponse {
+            stamps: cards.collect(),
             identifier_kinds,
             account_id: request.account_id,
             open_time: Some(times::timestamp(account.opened_at)),
@@ -143,6 +146,17 @@ fn voucher_of(voucher: &Voucher, program: Option<&Program>, name: String, at: Ti
             Worth::Text(text) => wire::account_voucher::Worth::Text(text.clone()),
         }),
     }
+}
+
+/// What is on the cards of the programme.
+fn stamps(program: &Program, account: &Account, at: TimestampNs) -> Vec<wire::AccountStamps> {
+    let cards = on_cards(account, program, periods_of(account, program, at));
+    let shown = cards.map(|(card, on_card)| wire::AccountStamps {
+        name: card.name.clone(),
+        on_card,
+        card_size: i32::try_from(card.size).expect("a card is small"),
+    });
+    shown.collect()
 }
 
 /// Where an account stands on the programme's ladder, if it has one.

@@ -183,6 +183,7 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
         CommandKind::Enrol(_) | CommandKind::Link(_) | CommandKind::Expire => {}
     }
     answer.vouchers = vouchers_of(judged.program, decision).collect();
+    answer.stamps = judged.program.into_iter().flat_map(|program| stamps_of(program, decision)).collect();
     answer.expired_points = expired_units(decision);
     answer.collected_points = collected_units(decision);
     let variants = judged.program.into_iter().flat_map(|program| variants_of(program, decision));
@@ -203,6 +204,23 @@ pub(super) fn variants_of<'a>(
     program.experiments.iter().zip(&decision.variants).map(|(experiment, variant)| {
         let variant = experiment.variants.get(usize::from(*variant));
         (experiment.name.as_str(), variant.map_or("", |(name, _)| name))
+    })
+}
+
+/// What a basket counts on the stamp cards of a programme.
+pub(super) fn stamps_of<'a>(
+    program: &'a Program,
+    decision: &'a Decision,
+) -> impl Iterator<Item = wire::StampOutcome> + use<'a> {
+    decision.stamps.iter().filter_map(|outcome| {
+        let card = program.stamp_card(outcome.card)?;
+        Some(wire::StampOutcome {
+            name: card.name.clone(),
+            counted: outcome.counted,
+            on_card: outcome.on_card(card),
+            card_size: i32::try_from(card.size).expect("a card is small"),
+            rewards: outcome.rewards,
+        })
     })
 }
 

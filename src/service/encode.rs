@@ -82,6 +82,9 @@ fn granted(decided: &Decided<'_>, basket: &Basket, out: &mut Vec<u8>) {
     for note in answer::vouchers_of(Some(program), decision) {
         message(out, 72, |out| note.encode(out).expect("a vector has room"));
     }
+    for outcome in answer::stamps_of(program, decision) {
+        message(out, 73, |out| outcome.encode(out).expect("a vector has room"));
+    }
 }
 
 fn line_decision(out: &mut Vec<u8>, exact: &Exact<'_>, index: i64, given: &Line) {

@@ -221,7 +221,7 @@ impl Telling<'_> {
         }
     }
 
-    /// What each line came to, the level by which it was judged, and bonuses.
+    /// What each line came to, the level by which it was judged, bonuses, and stamp cards.
     fn tell_lines(&mut self, decision: &wire::Decision) {
         let scale = self.words.scale(&decision.wallet);
         for line in &decision.line_decisions {
@@ -246,6 +246,16 @@ impl Telling<'_> {
         for award in decision.bonuses.iter().filter(|award| award.points > 0) {
             let points = ("points", self.words.units(&decision.wallet, award.points));
             self.say(Sentence::Bonus, &[points, ("bonus", self.name(&award.name))]);
+        }
+        for outcome in &decision.stamps {
+            let card = ("card", self.name(&outcome.name));
+            let number = |place, number: i64| (place, number.to_string());
+            let (stamps, on_card) = (number("stamps", outcome.counted), number("on_card", outcome.on_card));
+            let size = number("size", i64::from(outcome.card_size));
+            self.say(Sentence::Stamped, &[stamps, card.clone(), on_card, size]);
+            if outcome.rewards > 0 {
+                self.say(Sentence::CardFull, &[card, number("count", outcome.rewards)]);
+            }
         }
     }
 

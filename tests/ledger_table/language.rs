@@ -22,7 +22,7 @@ use tallystick::shard::freezing::FreezeDraft;
 
 use crate::support::edge::{Accrue, Answer, Edge, LineText};
 use crate::support::{Ledger, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, programs};
-use crate::vouchers;
+use crate::{stamps, vouchers};
 
 pub type Reached = BTreeSet<Refusal>;
 
@@ -174,6 +174,10 @@ impl Runner<'_> {
             }
             ["vouchers", account] => {
                 self.account(account, |account, at| vouchers::listed(account, at, |kind| self.name(kind)))
+            }
+            ["cards", account] => {
+                let program = self.ledger.engine.programs().latest().expect("there is a programme").clone();
+                self.account(account, |account, at| stamps::listed(account, &program, at))
             }
             ["held", account] => self.account(account, |account, _| {
                 let name = |symbol| self.name(symbol);
@@ -465,7 +469,7 @@ impl Runner<'_> {
         };
         let level = decision.tier.and_then(|standing| program.tiers.as_ref()?.at(standing.level));
         let level = level.map_or(String::new(), |level| format!(" at {}", level.name));
-        decision.bonuses.iter().map(bonus).collect::<String>() + &level
+        decision.bonuses.iter().map(bonus).collect::<String>() + &level + &stamps::told(decision, program)
     }
 }
 

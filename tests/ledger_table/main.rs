@@ -29,6 +29,7 @@
 //! freeze SUBJECT | thaw SUBJECT           of north: account:ID, till:STORE/TERMINAL or cashier:ID
 //! issue ACCOUNT VOUCHER [id=T] | cancel ACCOUNT ID[.1] [id=T]   a voucher by hand; one that a transaction gave
 //! vouchers ACCOUNT                         its vouchers, and for how long each is good
+//! cards ACCOUNT                            what is on its stamp cards, of how many
 //! held ACCOUNT                             what waits for an operator
 //! owed ACCOUNT                             what it owes to later earnings
 //! balance ACCOUNT | totals ACCOUNT         what the account holds; its lifetime totals
@@ -66,6 +67,7 @@ mod rewards;
 mod rule_caps;
 mod shared;
 mod spending;
+mod stamps;
 mod times;
 mod unburns;
 mod vouchers;
@@ -97,6 +99,7 @@ fn all_tables() -> Vec<Table> {
         rule_caps::all_tables,
         shared::all_tables,
         spending::all_tables,
+        stamps::all_tables,
         times::all_tables,
         unburns::all_tables,
         vouchers::all_tables,

@@ -473,6 +473,12 @@ fn decision_as_json(dictionary: &Dictionary, program: Option<&Program>, decision
         let name = program.and_then(|program| program.bonus(award.bonus)).map(|bonus| bonus.name.as_str());
         json!({ "name": name, "points": award.units })
     });
+    let stamps = decision.stamps.iter().map(|outcome| {
+        let name = program.and_then(|program| program.stamp_card(outcome.card)).map(|card| card.name.as_str());
+        let (before, given) = (outcome.stamps_before, outcome.given_before);
+        let (counted, rewards) = (outcome.counted, outcome.rewards);
+        json!({ "name": name, "before": before, "given_before": given, "counted": counted, "rewards": rewards })
+    });
     let lots = decision.effects.lots.iter().map(|change| {
         let mut lot = lot_as_json(dictionary, &change.key, change.delta);
         if let Some(fields) = lot.as_object_mut() {
@@ -513,6 +519,7 @@ fn decision_as_json(dictionary: &Dictionary, program: Option<&Program>, decision
         "counters": counters.collect::<Vec<_>>(),
         "further_rules": stacked.collect::<Vec<_>>(),
         "bonuses": bonuses.collect::<Vec<_>>(),
+        "stamps": stamps.collect::<Vec<_>>(),
         "tier": decision.tier.map(|tier| json!({ "level": tier.level, "qualifying_value": tier.qualifying })),
         "lots": lots.collect::<Vec<_>>(),
         "segments": segments.collect::<Vec<_>>(),

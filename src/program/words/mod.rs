@@ -35,6 +35,10 @@ pub enum Sentence {
     Level,
     /// A bonus was earned.
     Bonus,
+    /// Stamps were counted on a card.
+    Stamped,
+    /// A card was full, and gave something.
+    CardFull,
     /// A cap withheld points.
     Capped,
     /// A rule did not count, for its own cap was used up.
@@ -104,7 +108,7 @@ pub enum Sentence {
 /// A sentence: its key in the file, the places that it may have, and the built-in text.
 struct Row(Sentence, &'static str, &'static [&'static str], &'static str);
 
-const ROWS: [Row; 39] = [
+const ROWS: [Row; 41] = [
     Row(
         Sentence::Earned,
         "earned",
@@ -127,6 +131,13 @@ const ROWS: [Row; 39] = [
     Row(Sentence::LineExcluded, "line_excluded", &["line"], "Line {line} is not eligible."),
     Row(Sentence::Level, "level", &["level"], "It was judged at the level {level}."),
     Row(Sentence::Bonus, "bonus", &["points", "bonus"], "{points} of it for {bonus}."),
+    Row(
+        Sentence::Stamped,
+        "stamped",
+        &["stamps", "card", "on_card", "size"],
+        "Stamps for {card}: {stamps}; on the card now: {on_card} of {size}.",
+    ),
+    Row(Sentence::CardFull, "card_full", &["card", "count"], "Full cards of {card}: {count}."),
     Row(Sentence::Capped, "capped", &["points", "cap"], "{points} more were withheld: {cap} allows no more."),
     Row(Sentence::RuleCapped, "rule_capped", &["cap", "rule"], "{rule} did not count: {cap} is used up."),
     Row(
