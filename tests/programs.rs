@@ -8,17 +8,24 @@ use std::fmt::Write as _;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use tallystick::journal::record::{Entry, PreviousRecord};
 use tallystick::ledger::account::Account;
-use tallystick::ledger::command::{Activity, Basket, Command, CommandKind, Enrolment, Line, Redemption, RewardAsked};
+use tallystick::ledger::command::{
+    Activity, Basket, Command, CommandKind, Enrolment, Line, Redemption, ReturnedLine, Reversal, RewardAsked,
+};
 use tallystick::ledger::decision::{Decision, Outcome};
 use tallystick::ledger::draws;
 use tallystick::ledger::money::{Refund, TopUp};
 use tallystick::ledger::packed::Unpacked;
 use tallystick::ledger::program::{LineClass, Program};
+use tallystick::ledger::periods_of;
+use tallystick::ledger::refund::Standing;
+use tallystick::ledger::stamps::on_cards;
 use tallystick::ledger::state::{CellRoom, Change, Context, ShardState};
 use tallystick::ledger::types::{
-    CellId, Item, ItemId, ProgramVersion, ShardId, SymbolId, TimestampNs, Units, WalletId,
+    CellId, Item, ItemId, Position, ProgramVersion, ShardId, SymbolId, TimestampNs, Units, WalletId,
 };
+use tallystick::ledger::voucher::{VoucherChange, VoucherCode};
 use tallystick::program::{SymbolTable, Symbols, compile};
 
 /// A line of a basket: one attribute, pieces, and the amount of all of them.
@@ -35,6 +42,8 @@ struct Shop {
     state: ShardState,
     /// Uses and units of each budget.
     used: BTreeMap<CellId, (u64, Units)>,
+    /// What was bought, each under the number of its receipt.
+    bought: Vec<Entry>,
 }
 
 impl Shop {
@@ -45,7 +54,7 @@ impl Shop {
         let mut symbols = SymbolTable::new();
         let program = compile(&source, ProgramVersion(1), TimestampNs(0), &mut symbols)
             .unwrap_or_else(|problems| panic!("{problems:?}"));
-        Self { program, symbols, state: ShardState::new(ShardId(0)), used: BTreeMap::new() }
+        Self { program, symbols, state: ShardState::new(ShardId(0)), used: BTreeMap::new(), bought: Vec::new() }
     }
 
     fn symbol(&mut self, text: &str) -> SymbolId {
@@ -62,7 +71,7 @@ impl Shop {
     /// Somebody is there at a local time.
     fn at<'s>(&'s mut self, local: &str, member: &'s str) -> Visit<'s> {
         let at = self.instant(local);
-        Visit { shop: self, member, at, store: "", channel: "", payment_method: "" }
+        Visit { shop: self, member, at, store: "", channel: "", payment_method: "", voucher: None }
     }
 
     fn account(&self, member: &str) -> Account {
@@ -74,11 +83,18 @@ impl Shop {
         self.account(member).balance(WalletId(0), self.instant(local))
     }
 
+    /// What is on the cards of a member: `ten-coffees 3, eight-mornings 1`.
+    fn cards(&self, member: &str, local: &str) -> String {
+        let account = self.account(member);
+        let cards = on_cards(&account, &self.program, periods_of(&account, &self.program, self.instant(local)));
+        cards.map(|(card, stamps)| format!("{} {stamps}", card.name)).collect::<Vec<_>>().join(", ")
+    }
+
     /// Decides a command now, applies it if it is granted, and says what came of it.
     fn run(&mut self, member: &str, at: TimestampNs, kind: CommandKind) -> String {
         let command = Command {
             account_id: member.to_owned(),
-            transaction_id: "t".to_owned(),
+            transaction_id: format!("t{}", self.bought.len()),
             partner: SymbolId(0),
             kind,
             ..Command::default()
@@ -112,7 +128,10 @@ impl Shop {
         };
         assert!(self.state.accepts(&change, &mut Unpacked::default()), "what is decided can be applied");
         self.state.apply(&change);
-        self.told(&decision)
+        let told = self.told(&decision);
+        let account = self.state.find(member).expect("it is open");
+        self.bought.push(Entry { previous: PreviousRecord::None, account, posted_at: at, command, decision });
+        told
     }
 
     /// `9`, `9: pastry-double`, `51 of 150: house-specials; daily-beans`, with a level in front where there is one.
@@ -143,6 +162,20 @@ impl Shop {
         if !clips.is_empty() {
             write!(told, "; bounded by {}", clips.join(", ")).expect("a string takes it");
         }
+        for outcome in decision.stamps.iter().filter(|outcome| outcome.rewards > 0) {
+            let card = self.program.stamp_card(outcome.card).expect("it is the programme's");
+            write!(told, "; {} is full", card.name).expect("a string takes it");
+        }
+        for (_, change) in &decision.effects.vouchers {
+            let what = match change {
+                VoucherChange::Given(_) => "a voucher is given",
+                VoucherChange::Used(_) => "a voucher is used",
+                VoucherChange::GivenBack => "a voucher is good again",
+                VoucherChange::Cancelled => "a voucher is cancelled",
+                VoucherChange::Kept => "a voucher stays used",
+            };
+            write!(told, "; {what}").expect("a string takes it");
+        }
         told
     }
 }
@@ -155,9 +188,43 @@ struct Visit<'s> {
     store: &'static str,
     channel: &'static str,
     payment_method: &'static str,
+    voucher: Option<VoucherCode>,
 }
 
 impl Visit<'_> {
+    /// With the first voucher that can be used.
+    fn with_a_voucher(self) -> Self {
+        let account = self.shop.account(self.member);
+        let found = account.vouchers().iter().find(|voucher| voucher.is_usable(self.at));
+        Self { voucher: found.map(|voucher| voucher.code), ..self }
+    }
+
+    /// Brings so many pieces of the first line of a purchase back, counted from the last one; all that was bought for none.
+    fn brings_back(self, quantity: i64, purchases_ago: usize) -> String {
+        let index = self.shop.bought.len() - 1 - purchases_ago;
+        let entry = self.shop.bought[index].clone();
+        let CommandKind::Accrue(basket) = &entry.command.kind else { panic!("only purchases come back") };
+        let granted = entry.granted().expect("it was granted");
+        let mut standing = Standing::whole(basket, &entry.decision, granted);
+        for earlier in self.shop.bought.iter().filter(|earlier| earlier.account == entry.account) {
+            if let CommandKind::Reverse(reversal) = &earlier.command.kind
+                && *reversal.original_transaction_id == *entry.command.transaction_id
+            {
+                standing.take(reversal, Some(Position(0))).expect("no more came back than there was");
+            }
+        }
+        let asked = ReturnedLine { line: 0, quantity, amount_minor: 0 };
+        let asked: Vec<_> = Some(asked).into_iter().filter(|_| quantity > 0).collect();
+        let (original, part) = standing.part(&self.shop.program, &asked).expect("so much is there");
+        let reversal = Reversal {
+            original_transaction_id: entry.command.transaction_id.as_str().into(),
+            original_position: Position(0),
+            original,
+            part,
+        };
+        self.shop.run(self.member, self.at, CommandKind::Reverse(reversal))
+    }
+
     fn through(self, channel: &'static str) -> Self {
         Self { channel, ..self }
     }
@@ -185,7 +252,8 @@ impl Visit<'_> {
         let lines = lines.collect();
         let [store, channel, payment_method] =
             [self.store, self.channel, self.payment_method].map(|text| shop.symbol(text));
-        let basket = Basket { store, channel, payment_method, receipt_at: self.at, lines, ..Basket::default() };
+        let vouchers = self.voucher.into_iter().collect();
+        let basket = Basket { store, channel, payment_method, receipt_at: self.at, lines, vouchers, ..Basket::default() };
         shop.run(self.member, self.at, CommandKind::Accrue(basket))
     }
 
@@ -469,4 +537,49 @@ fn wednesdays_levels_campaigns_and_sixty_days_at_the_grocer() {
     }
     let fourth = shop.at("2017-03-07T15:00:00", "household-2").buys(&groceries(100));
     assert_eq!(fourth, "0 of 1; bounded by daily-baskets");
+}
+
+#[test]
+fn ten_coffees_and_eight_mornings_at_the_coffee_bar() {
+    let mut shop = Shop::open("stamp-card");
+    let coffees = |quantity: i64| [Ware("category", "coffee", quantity, 300 * quantity)];
+    let pastry = [ware("category", "pastry", 250)];
+    // A Saturday: four coffees for friends. The afternoon is no morning.
+    assert_eq!(shop.at("2026-03-07T15:00:00", "lea").buys(&coffees(4)), "12");
+    assert_eq!(shop.cards("lea", "2026-03-07T15:00:00"), "ten-coffees 4, eight-mornings 0");
+    // A working week: a coffee and a pastry each morning. The sixth is the tenth coffee.
+    for day in 9..=13 {
+        let told = shop.at(&format!("2026-03-{day:02}T08:00:00"), "lea").buys(&[&coffees(1)[..], &pastry].concat());
+        assert_eq!(told, "5");
+    }
+    assert_eq!(shop.cards("lea", "2026-03-13T12:00:00"), "ten-coffees 9, eight-mornings 5");
+    let told = shop.at("2026-03-16T09:59:59", "lea").buys(&coffees(3));
+    assert_eq!(told, "9; ten-coffees is full; a voucher is given");
+    // Two were over, and are on the next card already.
+    assert_eq!(shop.cards("lea", "2026-03-16T10:00:00"), "ten-coffees 2, eight-mornings 6");
+    // The free coffee is no stamp, but the morning is one: she had a pastry with it.
+    let free = [Ware("category", "coffee", 1, 0), Ware("category", "pastry", 1, 250)];
+    let told = shop.at("2026-03-17T08:00:00", "lea").with_a_voucher().buys(&free);
+    assert_eq!(told, "2; a voucher is used");
+    assert_eq!(shop.cards("lea", "2026-03-17T08:00:00"), "ten-coffees 2, eight-mornings 7");
+    let told = shop.at("2026-03-18T08:00:00", "lea").buys(&pastry);
+    assert_eq!(told, "27; eight-mornings is full");
+    // The pastry was yesterday's: the morning goes, and with it the beans that it made.
+    assert_eq!(shop.at("2026-03-18T08:10:00", "lea").brings_back(0, 0), "-27");
+    assert_eq!(shop.cards("lea", "2026-03-18T08:10:00"), "ten-coffees 2, eight-mornings 7");
+    let told = shop.at("2026-03-19T08:00:00", "lea").buys(&pastry);
+    assert_eq!(told, "27; eight-mornings is full");
+    // In April the card of mornings is a new one; that of coffees waits.
+    assert_eq!(shop.cards("lea", "2026-04-01T00:00:00"), "ten-coffees 2, eight-mornings 0");
+
+    // The office orders twenty-three, and has one too many.
+    let told = shop.at("2026-03-20T11:00:00", "office").buys(&coffees(23));
+    assert_eq!(told, "69; ten-coffees is full; a voucher is given; a voucher is given");
+    assert_eq!(shop.at("2026-03-20T11:30:00", "office").brings_back(1, 0), "-3");
+    assert_eq!(shop.cards("office", "2026-03-20T12:00:00"), "ten-coffees 2, eight-mornings 0");
+    // One of the free coffees is had; then all that is left comes back. The one that was had stays counted.
+    let told = shop.at("2026-03-21T11:00:00", "office").with_a_voucher().buys(&pastry);
+    assert_eq!(told, "2; a voucher is used");
+    let told = shop.at("2026-03-21T12:00:00", "office").brings_back(0, 2);
+    assert_eq!(told, "-66; a voucher is cancelled; a voucher stays used");
 }

@@ -205,6 +205,7 @@ mod tests {
             },
             bonuses: vec![],
             vouchers: vec![],
+            stamps: vec![],
             tiers: None,
             experiments: vec![],
             keeps_last_basket: false,

@@ -309,6 +309,7 @@ pub fn bound(
                 verdict.over_velocity = Some(cap.name.into());
                 verdict.granted = 0;
                 verdict.bonuses.clear();
+                verdict.stamps.clear();
                 verdict.clips.clear();
                 break;
             }

@@ -10,6 +10,7 @@ use super::money::{GoneBack, PaidIn, first_difference};
 use super::orders::difference_of_orders;
 use super::returns::Asked;
 use super::ring::{Identifier, Ring, counter_name};
+use super::stamps::Stamped;
 use super::told::action_of;
 use super::vouchers::{self, ByHand, VoucherWords};
 use crate::codec::DecodeError;
@@ -455,6 +456,8 @@ pub struct Verdict {
     pub stacked: Vec<(u32, u32)>,
     /// Places of the bonuses in the file, with their units.
     pub bonuses: Vec<(usize, i64)>,
+    /// What was counted on stamp cards.
+    pub stamps: Vec<Stamped>,
     /// The level that judged, and the ladder's metric afterwards.
     pub level: Option<(u8, i64)>,
     /// Lots that change. What has died comes first, in the order of its names.
@@ -555,6 +558,7 @@ impl Verdict {
             taken: decision.cells.iter().map(|cell| (cell_name_of(dictionary, cell.cell), cell.used)).collect(),
             stacked: decision.stacked.iter().map(|(line, rule)| (*line, rule.0)).collect(),
             bonuses: decision.bonuses.iter().map(|award| (usize::from(award.bonus.0), award.units)).collect(),
+            stamps: super::stamps::words_of(decision),
             level: decision.tier.map(|standing| (standing.level, standing.qualifying)),
             lots,
             variants: decision.variants.clone(),

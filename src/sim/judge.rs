@@ -17,6 +17,7 @@ use super::rewards::{WhenRule, variants_of};
 use super::rooms::Rooms;
 use super::rules::{BudgetRule, Effect, LineRule, Measure, RoundingRule, Rules, Together, Window};
 use super::shares::{self, Judged, Share};
+use super::stamps;
 use crate::ledger::decision::{Movement, Refusal};
 
 /// Per line, what it earns by and the rules that count beside that.
@@ -115,7 +116,8 @@ impl Event<'_> {
     }
 
     /// Whether conditions hold. `eligible` is the basket's eligible amount.
-    fn holds(&self, when: &WhenRule, eligible: i64) -> bool {
+    #[must_use]
+    pub fn holds(&self, when: &WhenRule, eligible: i64) -> bool {
         let weekday = local_date(self.rules.time_zone, self.happened_at).weekday().to_monday_zero_offset();
         let is_in = |segment: &&str| self.account.segments.contains(*segment);
         let number = self.account.totals[0] + 1;
@@ -176,6 +178,7 @@ pub fn judge(event: &Event<'_>, purchase: &Purchase, mut rooms: Option<&mut Room
     verdict.stacked =
         (0..).zip(&lines).flat_map(|(line, (_, beside))| beside.iter().map(move |rule| (line, *rule))).collect();
     verdict.lines = lines.into_iter().map(|(earning, _)| earning).collect();
+    stamps::count(event, purchase, spent, &mut verdict);
     let mut verdict = finish(event, Some(basket), rooms, &mut shares, verdict)?;
     let is_over = verdict.over_velocity.is_some();
     (verdict.totals[0], verdict.totals[1]) = (1, i64::from(is_over));
@@ -236,7 +239,9 @@ fn finish(
         rooms.end()?;
         draw(event, basket, shares, &mut verdict);
     }
+    stamps::give(event, held_by.is_some(), &mut verdict);
     verdict.counters = counted(event, basket, shares, &verdict);
+    verdict.counters.extend(stamps::counted(event, &verdict));
     let granted = verdict.granted;
     let spent = basket.map_or(0, |basket| basket.spent);
     let (level, before) = event.standing();
@@ -516,6 +521,7 @@ fn days_since_epoch(date: Date) -> i32 {
 #[must_use]
 pub fn last_day_of(name: &str, period: i32) -> i32 {
     let name = name.split('@').next().unwrap_or(name);
+    let name = name.trim_end_matches(".given");
     let ahead = windows_ahead(name);
     let last_of_month = |year: i32, month: i32| {
         let year = i16::try_from(year).expect("simulated years are near");
@@ -577,6 +583,7 @@ mod tests {
             experiments: vec![],
             bonuses: vec![],
             vouchers: vec![],
+            cards: vec![],
             pending_days: 0,
             expiry: ExpiryRule::Never,
             budgets: vec![],

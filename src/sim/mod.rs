@@ -8,7 +8,7 @@
 //!
 //! [`machine`] is the ledger, [`edge`] the service's protocol in small, [`traffic`] what clients ask, [`clients`] what
 //! they hold the ledger to, [`model`], [`orders`], [`judge`], [`bounds`], [`catalogue`], [`rooms`], [`shares`], [`ladder`], [`lots`],
-//! [`freezes`], [`money`], [`returns`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and [`steps`] the scheduler.
+//! [`freezes`], [`money`], [`stamps`], [`returns`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and [`steps`] the scheduler.
 //!
 //! What must stay true: a run depends on its seed and options alone: no clock, thread, address or hash order; a failure
 //! names the seed that shows it again.
@@ -42,6 +42,7 @@ pub mod ring;
 pub mod rooms;
 pub mod rules;
 pub mod shares;
+pub mod stamps;
 pub mod steps;
 mod told;
 pub mod traffic;

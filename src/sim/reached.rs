@@ -56,6 +56,7 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
     note_caps(report, verdict, model);
     note_terms(report, posting, model);
     note_rewards(report, posting, model);
+    super::stamps::situations(posting, None).into_iter().for_each(|situation| report.reach(situation));
     for situation in super::watch::situations(posting, model).into_iter().chain(super::vouchers::situations(posting)) {
         report.reach(situation);
     }
@@ -112,6 +113,9 @@ fn note_returns(report: &mut SimReport, posting: &Posting, model: &Model) {
     if posting.decision.effects.remainder.is_some() {
         report.reach("what was carried came back");
     }
+    let judged_by = rules_of(model, &bought.verdict);
+    let of_cards = judged_by.map(|rules| super::stamps::situations(posting, Some((rules, bought, &part.after))));
+    of_cards.into_iter().flatten().for_each(|situation| report.reach(situation));
     if posting.verdict.owed > 0 {
         report.reach("a return left a debt");
     }

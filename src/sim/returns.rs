@@ -52,6 +52,8 @@ struct Rest {
     units: i64,
     /// What the rules with caps give, in the order of the file: the rule, its units, the amount of its lines.
     shares: Vec<(u32, i64, i64)>,
+    /// What stands on cards, and of what they gave.
+    cards: Vec<(Name, i64)>,
 }
 
 impl Stands {
@@ -267,7 +269,8 @@ fn judge_rest(
     let whole: Vec<(i64, i64)> = purchase.lines.iter().map(|line| (line.quantity, line.amount_minor)).collect();
     let (eligible, units, left_over) = lines_of(rules, bought, purchase, left, remainder, &[]);
     let bonuses = verdict.bonuses.iter().filter(|(place, _)| stands(rules, *place, eligible));
-    let mut granted = units + bonuses.map(|(_, units)| units).sum::<i64>();
+    let (cards, of_cards) = super::stamps::rest(rules, bought, purchase, left, eligible);
+    let mut granted = units + bonuses.map(|(_, units)| units).sum::<i64>() + of_cards;
     let mut shares = shares_of(rules, bought, purchase, left, remainder);
     let mut rooms: Vec<(u32, i64)> =
         shares_of(rules, bought, purchase, &whole, remainder).iter().map(|(rule, units, _)| (*rule, *units)).collect();
@@ -292,7 +295,7 @@ fn judge_rest(
         *units = (*units).min(undivided);
         undivided -= *units;
     }
-    (Rest { eligible, units: granted, shares }, left_over)
+    (Rest { eligible, units: granted, shares, cards }, left_over)
 }
 
 /// The eligible amount of what is left, its units without the rules that are away, and what is left over.
@@ -377,6 +380,9 @@ fn counts(rules: &Rules, bought: &Posting, rest: &Rest, name: &str) -> i64 {
         Measure::EligibleAmount if units > 0 => amount,
         Measure::EligibleAmount => 0,
     };
+    if let Some((_, left)) = rest.cards.iter().find(|(card, _)| **card == *name) {
+        return *left;
+    }
     if let Some(metric) = rules.metrics.iter().find(|metric| metric.name == name) {
         return match metric.measure {
             Measure::EligibleAmount => rest.eligible,

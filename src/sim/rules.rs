@@ -16,6 +16,7 @@ use super::lots::ExpiryRule;
 use super::partners::{PartnerRule, draw_partners, write_partners};
 use super::rewards::{BonusRule, EXPERIMENTS, Experiment, WhenRule, draw_bonuses, write_rewards};
 use super::rooms::Windows;
+use super::stamps::{CardRule, draw_cards, write_cards};
 use super::vouchers::{VoucherRule, draw_vouchers, write_vouchers};
 
 /// What a line carries, in the order in which rules look at it.
@@ -265,6 +266,8 @@ pub struct Rules {
     pub bonuses: Vec<BonusRule>,
     /// Vouchers in the order of the file.
     pub vouchers: Vec<VoucherRule>,
+    /// Stamp cards in the order of the file.
+    pub cards: Vec<CardRule>,
     /// The first of [`EXPERIMENTS`].
     pub experiments: Vec<Experiment>,
     /// Full days behind the day of the event after which units can be spent.
@@ -321,6 +324,8 @@ impl Rules {
             *days = (*days).max(pending_days + 1);
         }
         let vouchers = draw_vouchers(dice);
+        // By dice of their own, so that the rest is what it was without them.
+        let cards = draw_cards(&mut dice.clone(), has_levels, experiments.len(), vouchers.len());
         let balance_max = if dice.percent(25) { dice.number(40..400) } else { 1_000_000_000 };
         Self {
             effective_at,
@@ -343,6 +348,7 @@ impl Rules {
             ladder,
             bonuses: draw_bonuses(dice, has_levels, experiments.len(), vouchers.len()),
             vouchers,
+            cards,
             experiments,
             levels,
             pending_days,
@@ -444,6 +450,7 @@ impl Rules {
         write_catalogue(out, self)?;
         write_rewards(out, &self.experiments, (&self.bonuses, &self.vouchers))?;
         write_vouchers(out, &self.vouchers)?;
+        write_cards(out, &self.cards, &self.vouchers)?;
         for budget in &self.budgets {
             writeln!(out, "[[budgets]]\nname = \"{}\"\nunits = {}", budget.name, budget.units)?;
             if budget.window != Window::Lifetime {
@@ -580,6 +587,7 @@ mod tests {
             assert_eq!(program.budgets.len(), rules.budgets.len());
             assert_eq!(program.caps.len(), rules.caps.len());
             assert_eq!(program.rewards.len(), rules.rewards.len());
+            assert_eq!(program.stamps.len(), rules.cards.len());
         }
     }
 

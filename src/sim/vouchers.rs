@@ -19,7 +19,8 @@ use crate::ledger::voucher::{VoucherChange, VoucherState};
 
 const NS_PER_HOUR: i64 = 3_600_000_000_000;
 const KEPT_HOURS: i64 = 30 * 24;
-const MOST_OF_ONE: u8 = 8;
+/// Vouchers that one transaction gives.
+pub const MOST_OF_ONE: u8 = 8;
 const MOST: usize = 64;
 /// What stands for a transaction that used vouchers has this number.
 const USER: u8 = 255;
@@ -264,7 +265,9 @@ impl AccountModel {
         }
     }
 
-    fn has_room(&self, more: usize, at: i64) -> bool {
+    /// Whether there is room for one more after so many.
+    #[must_use]
+    pub fn has_room(&self, more: usize, at: i64) -> bool {
         self.vouchers.values().filter(|voucher| voucher.is_kept(at)).count() + more < MOST
     }
 
@@ -296,6 +299,11 @@ impl AccountModel {
                 changes.push((code, VoucherWords::Given(rules.voucher(rule, partner, posted_at))));
                 given += 1;
             }
+        }
+        for rule in super::stamps::vouchers(rules, verdict) {
+            let code = code_of(number, transaction_id, given);
+            changes.push((code, VoucherWords::Given(rules.voucher(rule, partner, posted_at))));
+            given += 1;
         }
         changes
     }
@@ -358,8 +366,16 @@ impl Model {
             }
             (Action::Reverse { original, lines, .. }, _) => {
                 let bought = self.posted(partner, original).filter(|_| self.burn_of(posting).is_none());
-                match bought.map(|bought| self.part_of(bought, lines)).transpose()? {
-                    Some(part) if part.after.is_gone => take_back(account, posting, original),
+                let part = bought.map(|bought| self.part_of(bought, lines)).transpose()?;
+                match bought.zip(part) {
+                    Some((bought, part)) if part.after.is_gone => {
+                        let changes = take_back(account, posting, original);
+                        let judged_by = self.versions.get(bought.verdict.program as usize - 1);
+                        if let Some((_, rules)) = judged_by {
+                            super::stamps::keep_given(rules, bought, &changes, &mut verdict);
+                        }
+                        changes
+                    }
                     _ => Vec::new(),
                 }
             }

@@ -6,6 +6,7 @@
 mod conditions;
 mod outlook;
 mod partners;
+mod stamps;
 
 pub use outlook::Outlook;
 
@@ -24,7 +25,7 @@ const LISTED_RULES_MAX: usize = 20;
 /// Decimal places that a multiplier in basis points adds to a number.
 const BPS_DECIMALS: u32 = 4;
 
-/// The programme in words, one fact a line: the rate, what is not eligible, rules, bonuses, levels, caps, metrics,
+/// The programme in words, one fact a line: the rate, what is not eligible, rules, bonuses, stamp cards, levels, caps, metrics,
 /// budgets, terms.
 #[must_use]
 pub fn summary(program: &Program) -> Vec<String> {
@@ -37,6 +38,7 @@ pub fn summary(program: &Program) -> Vec<String> {
     lines.extend(not_eligible(program));
     lines.extend(rules(program));
     lines.extend(bonuses(program, wallet));
+    lines.extend(program.stamps.iter().map(|card| stamps::line(card, program, wallet)));
     lines.extend(program.tiers.iter().flat_map(|ladder| levels(program, ladder)));
     lines.extend(program.caps.iter().map(|cap| cap_line(cap, program, wallet)));
     lines.extend(program.metrics.iter().map(metric_line));

@@ -75,7 +75,7 @@ const SECTIONS_AND_KEYS: &[Row] = &[
         "[program]",
         "colour = \"red\"\n[program]",
         "1:1: error: the file has no key `colour`\n  \
-         hint: what it may have: program, wallets, earn, partners, redemption, refunds, caps, metrics, budgets, tiers, rewards, experiments, vouchers, rules, bonuses, expect, words",
+         hint: what it may have: program, wallets, earn, partners, redemption, refunds, caps, metrics, budgets, tiers, rewards, experiments, vouchers, rules, bonuses, stamps, expect, words",
     ),
     ("limit = 200\n", "", "22:1: error: [[caps]] lacks `limit`"),
     (

@@ -258,12 +258,12 @@ pub(super) const ROWS: &[Row] = &[
     (
         "name = \"review\"\nunits = 5",
         "name = \"summer\"\nunits = 5",
-        "78:8: error: the name `summer` is taken by the rule on line 45\n102:12: error: there is no rule or bonus \"review\"",
+        "78:8: error: the name `summer` is taken by the rule on line 45\n102:12: error: there is no rule, bonus or stamp card \"review\"",
     ),
     (
         "name = \"review\"\nunits = 5",
         "name = \"spent\"\nunits = 5",
-        "78:8: error: the name `spent` is taken by the metric on line 21\n102:12: error: there is no rule or bonus \"review\"",
+        "78:8: error: the name `spent` is taken by the metric on line 21\n102:12: error: there is no rule, bonus or stamp card \"review\"",
     ),
     (
         "limit = 200",
@@ -318,7 +318,7 @@ pub(super) const ROWS: &[Row] = &[
     (
         "because = [\"welcome\", \"produce-wednesday\"]",
         "because = [\"welcme\"]",
-        "96:12: error: there is no rule or bonus \"welcme\"\n  hint: did you mean \"welcome\"?",
+        "96:12: error: there is no rule, bonus or stamp card \"welcme\"\n  hint: did you mean \"welcome\"?",
     ),
     (
         "because = [\"review\"]",

@@ -9,6 +9,7 @@ mod partners;
 mod properties;
 mod references;
 mod schema;
+mod stamps;
 mod vouchers;
 mod words;
 

@@ -53,7 +53,7 @@ fn every_programme_that_is_delivered_is_clean_and_names_the_schema() {
 }
 
 /// Tables of a programme file with a key that none of them has, and where the schema describes them.
-const TABLES: [(&str, &str); 33] = [
+const TABLES: [(&str, &str); 35] = [
     ("zzzzzzzzzz = 1", ""),
     ("words = { en = { zzzzzzzzzz = 1 } }", "/$defs/words"),
     ("words = { de = { zzzzzzzzzz = 1 } }", "/$defs/words"),
@@ -80,6 +80,8 @@ const TABLES: [(&str, &str); 33] = [
     ("bonuses = [{ on = { zzzzzzzzzz = 1 } }]", "/properties/bonuses/items/properties/on/oneOf/1"),
     ("bonuses = [{ limit = { zzzzzzzzzz = 1 } }]", "/properties/bonuses/items/properties/limit"),
     ("vouchers = [{ zzzzzzzzzz = 1 }]", "/properties/vouchers/items"),
+    ("stamps = [{ zzzzzzzzzz = 1 }]", "/properties/stamps/items"),
+    ("stamps = [{ of = { zzzzzzzzzz = 1 } }]", "/properties/stamps/items/properties/of"),
     ("tiers = { zzzzzzzzzz = 1 }", "/properties/tiers"),
     ("tiers = { levels = [{ zzzzzzzzzz = 1 }] }", "/properties/tiers/properties/levels/items"),
     ("rewards = [{ zzzzzzzzzz = 1 }]", "/properties/rewards/items"),
@@ -155,6 +157,8 @@ fn the_schema_knows_the_words_that_the_reader_knows() {
             "/properties/rules/items/properties/caps/items/properties/subject",
         ),
         ("vouchers = [{ starts = \"zzzzzzzzzz\" }]", "/properties/vouchers/items/properties/starts"),
+        ("stamps = [{ counts = \"zzzzzzzzzz\" }]", "/properties/stamps/items/properties/counts"),
+        ("stamps = [{ window = \"zzzzzzzzzz\" }]", "/properties/stamps/items/properties/window"),
         ("caps = [{ measure = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/measure"),
         ("rules = [{ when = { birthday = \"zzzzzzzzzz\" } }]", "/$defs/when/properties/birthday"),
         ("caps = [{ subject = \"zzzzzzzzzz\" }]", "/properties/caps/items/properties/subject"),

@@ -117,6 +117,13 @@ value_minor = 300
 valid_days = 14
 basket_minor_min = 500
 
+[[stamps]]
+name = "card"
+of = { brand = ["Own"] }
+counts = "items"
+count = 44
+units = 55
+
 [[caps]]
 name = "cap"
 measure = "units"
@@ -203,6 +210,8 @@ fn of_number(place: &str, n: i64) -> Option<(&'static str, String)> {
         "/vouchers/valid_days" => by("valid_days = 14"),
         "/vouchers/valid_hours" => ("valid_days = 14", format!("valid_hours = {n}")),
         "/vouchers/basket_minor_min" => by("basket_minor_min = 500"),
+        "/stamps/count" => by("count = 44"),
+        "/stamps/units" => by("units = 55"),
         "/tiers/rolling" => ("rolling = 2\nkeep", format!("rolling = {n}\nkeep")),
         "/tiers/keep" => by("keep = 1"),
         "/tiers/grace_days" => by("grace_days = 3"),
@@ -257,6 +266,7 @@ fn of_text(place: &str, text: &str) -> Option<(&'static str, String)> {
         }
         _ if place.starts_with("/earn/exclude/") => ("department = [\"FUEL\"]", list()),
         _ if place.starts_with("/rules/match/") => ("brand = [\"Own\"]", list()),
+        _ if place.starts_with("/stamps/of/") => ("of = { brand = [\"Own\"] }", format!("of = {{ {} }}", list())),
         _ if place.starts_with("/expect/lines/") => {
             expecting(&format!("lines = [{{ amount_minor = 0, {key} = \"{text}\" }}]\nunits = 0"))
         }
@@ -389,6 +399,7 @@ fn the_schema_and_the_reader_take_the_same_names_words_and_counts() {
     let caps = |count| many(count, "caps", "measure = \"units\"\nwindow = \"day\"\nlimit = 1_000");
     let metrics = |count: usize| many(count - 1, "metrics", "measure = \"units\"\nwindow = \"day\"");
     let experiments = |count| many(count, "experiments", "variants = [{ name = \"a\", percent = 100 }]");
+    let cards = |count| many(count, "stamps", "count = 3\nunits = 5");
     let levels = |count: usize| {
         let level = |n: usize| format!("{{ name = \"l{n}\", threshold = {} }}", n + 1);
         let all = (0..count).map(level).collect::<Vec<_>>().join(", ");
@@ -458,6 +469,16 @@ fn the_schema_and_the_reader_take_the_same_names_words_and_counts() {
         (basket("variant = []"), false),
         (basket("held = \"none\""), true),
         (basket("held = [\"none\"]"), false),
+        (basket("stamps = { card = 43 }"), true),
+        (basket("stamps = { card = 1_000 }"), false),
+        (basket("stamps = { card = \"one\" }"), false),
+        (("units = 55", "voucher = \"coffee\"".to_owned()), true),
+        (("units = 55", "units = 55\nvoucher = \"coffee\"".to_owned()), false),
+        (("count = 44\nunits = 55", "count = 44".to_owned()), false),
+        (("counts = \"items\"", "counts = \"baskets\"\nwindow = \"month\"".to_owned()), true),
+        (("counts = \"items\"", "counts = \"lines\"".to_owned()), false),
+        (cards(16), true),
+        (cards(17), false),
         (words("en]"), true),
         (words("en]\nearnt = \"x\""), false),
         (words("de]\nearned = \"x\""), false),
