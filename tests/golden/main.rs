@@ -21,6 +21,7 @@ mod random;
 mod records;
 mod returns;
 mod samples;
+mod stamps;
 mod state;
 mod unburns;
 mod vouchers;

@@ -392,7 +392,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_record_comes_back_as_it_was(entry in prop_oneof![any_later_entry(), any_accrual(), any_return(), crate::vouchers::any_accrual()]) {
+    fn any_record_comes_back_as_it_was(entry in prop_oneof![any_later_entry(), any_accrual(), any_return(), crate::vouchers::any_accrual(), crate::stamps::any_stamped()]) {
         let record = Record::Entry(Box::new(entry));
         let bytes = encode(&record);
         let decoded = decode(&bytes, &dictionary());
@@ -402,7 +402,7 @@ proptest! {
 
     #[test]
     fn whatever_decodes_is_encoded_as_it_was(
-        entry in prop_oneof![any_later_entry(), any_accrual(), any_return(), crate::vouchers::any_accrual()], at in any::<prop::sample::Index>(), flip in 1..=255_u8,
+        entry in prop_oneof![any_later_entry(), any_accrual(), any_return(), crate::vouchers::any_accrual(), crate::stamps::any_stamped()], at in any::<prop::sample::Index>(), flip in 1..=255_u8,
     ) {
         let mut bytes = encode(&Record::Entry(Box::new(entry)));
         let at = at.index(bytes.len());

@@ -152,11 +152,12 @@ fn the_sizes_that_the_documentation_states_are_those_of_the_golden_bytes() {
 
 #[test]
 fn granted_parts_of_an_accrual_are_what_its_reversal_undoes() {
-    let Granted { receipt, units, lot, counters, cells } = full_accrual().granted().expect("it was granted");
+    let Granted { receipt, units, lot, counters, cells, stamps } = full_accrual().granted().expect("it was granted");
     let number = "4711000000000042".into();
     let day = Day(17_225);
     assert_eq!(receipt, Receipt { store: SymbolId(3), terminal: SymbolId(4), business_day: day, number });
     assert_eq!((units, lot, counters.len(), cells.len()), (150, Some(lot_key()), 4, 1));
+    assert!(stamps.is_empty());
     assert_eq!(refused_accrual().granted(), None);
     assert_eq!(reversal_of(&full_accrual()).granted(), None);
 }

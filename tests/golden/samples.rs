@@ -317,6 +317,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     .chain(crate::money::records())
     .chain(crate::returns::records())
     .chain(crate::vouchers::records())
+    .chain(crate::stamps::records())
     .collect()
 }
 

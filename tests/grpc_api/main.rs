@@ -23,6 +23,7 @@ mod reads;
 mod redemptions;
 mod returns;
 mod scarcity;
+mod stamps;
 mod statements;
 mod unburns;
 mod vouchers;

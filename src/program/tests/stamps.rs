@@ -157,7 +157,7 @@ const ROWS: &[Row] = &[
     (
         "of = { category = [\"coffee\", \"tea\"] }",
         "of = { }",
-        "24:6: error: `of` must name exactly one attribute, not 0\n  hint: for example: of = { brand = [\"House\"] }; without `of` every line counts",
+        "24:6: error: `of` must name exactly one attribute, not 0\n  hint: for example: of = { brand = [\"House\"] }; without `of` every line counts\n38:12: error: there is no stamp card \"ten-coffees\"",
     ),
     (
         "when = { eligible_minor_min = 500 }",
