@@ -171,7 +171,17 @@ fn a_server_that_is_not_there_is_unavailable() {
 #[test]
 fn a_programme_file_is_checked_without_a_server() {
     let folder = folder();
-    for name in ["basic", "coffee-shop", "grocery", "craft-shop", "beauty", "engagement", "profit-minded", "stamp-card", "stars"] {
+    for name in [
+        "basic",
+        "coffee-shop",
+        "grocery",
+        "craft-shop",
+        "beauty",
+        "engagement",
+        "profit-minded",
+        "stamp-card",
+        "stars",
+    ] {
         let path = repository(&format!("deploy/programs/{name}.toml"));
         let ran = run(["program", "check", text(&path)]).expect(0);
         assert!(ran.stdout.contains("can be published; 0 errors"), "{}", ran.stdout);

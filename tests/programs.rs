@@ -17,8 +17,8 @@ use tallystick::ledger::decision::{Decision, Outcome};
 use tallystick::ledger::draws;
 use tallystick::ledger::money::{Refund, TopUp};
 use tallystick::ledger::packed::Unpacked;
-use tallystick::ledger::program::{LineClass, Program};
 use tallystick::ledger::periods_of;
+use tallystick::ledger::program::{LineClass, Program};
 use tallystick::ledger::refund::Standing;
 use tallystick::ledger::stamps::on_cards;
 use tallystick::ledger::state::{CellRoom, Change, Context, ShardState};
@@ -29,6 +29,7 @@ use tallystick::ledger::voucher::{VoucherChange, VoucherCode};
 use tallystick::program::{SymbolTable, Symbols, compile};
 
 /// A line of a basket: one attribute, pieces, and the amount of all of them.
+#[derive(Clone, Copy)]
 struct Ware(&'static str, &'static str, i64, i64);
 
 fn ware(attribute: &'static str, value: &'static str, amount_minor: i64) -> Ware {
@@ -253,7 +254,8 @@ impl Visit<'_> {
         let [store, channel, payment_method] =
             [self.store, self.channel, self.payment_method].map(|text| shop.symbol(text));
         let vouchers = self.voucher.into_iter().collect();
-        let basket = Basket { store, channel, payment_method, receipt_at: self.at, lines, vouchers, ..Basket::default() };
+        let basket =
+            Basket { store, channel, payment_method, receipt_at: self.at, lines, vouchers, ..Basket::default() };
         shop.run(self.member, self.at, CommandKind::Accrue(basket))
     }
 

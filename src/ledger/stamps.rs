@@ -34,10 +34,7 @@ impl StampOutcome {
     /// The stamps on the card afterwards: see [`StampCard::on_card`].
     #[must_use]
     pub fn on_card(&self, card: &StampCard) -> i64 {
-        card.on_card(
-            self.stamps_before.saturating_add(self.counted),
-            self.given_before.saturating_add(self.rewards),
-        )
+        card.on_card(self.stamps_before.saturating_add(self.counted), self.given_before.saturating_add(self.rewards))
     }
 }
 
@@ -92,7 +89,11 @@ pub fn card_vouchers(decision: &Decision) -> Vec<CardVouchers> {
 pub fn counts_as_stated(decision: &Decision) -> bool {
     let mut counters = decision.effects.counters.iter().rev();
     let mut moves = |delta: i64| counters.next().is_some_and(|change| change.delta == delta);
-    decision.stamps.iter().rev().all(|outcome| (outcome.rewards == 0 || moves(outcome.rewards)) && moves(outcome.counted))
+    decision
+        .stamps
+        .iter()
+        .rev()
+        .all(|outcome| (outcome.rewards == 0 || moves(outcome.rewards)) && moves(outcome.counted))
 }
 
 /// Leaves in the counters of rewards what stays given when a basket comes back: what is cancelled of the vouchers of a card

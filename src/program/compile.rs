@@ -6,8 +6,8 @@
 use hashbrown::HashMap;
 
 use super::file::{
-    BonusEntry, BudgetEntry, CapEntry, EarnSection, EffectEntry, ExperimentEntry, PartnerEntry, ProgramFile,
-    FullCard, RewardEntry, RightEntry, RuleEntry, StampEntry, StoreEntry, TiersSection, TriggerEntry, VoucherEntry, WhenEntry,
+    BonusEntry, BudgetEntry, CapEntry, EarnSection, EffectEntry, ExperimentEntry, FullCard, PartnerEntry, ProgramFile,
+    RewardEntry, RightEntry, RuleEntry, StampEntry, StoreEntry, TiersSection, TriggerEntry, VoucherEntry, WhenEntry,
 };
 use super::problem::Finding;
 use super::symbols::{Symbols, SymbolsFull};
@@ -16,7 +16,8 @@ use super::timezone;
 use crate::ledger::program::{
     Attribute, AttributeEntry, Bonus, Budget, Cap, CappedRule, Conditions, Earn, Experiment, LineEffect, LineRule,
     LineTable, Metric, OwnAverage, Partner, PartnerStore, PartnerTable, Program, Reward, Right, RuleIndex, Run,
-    Stacking, StampCard, StampReward, Terms, TierLadder, TierLevel, Trigger, VoucherIndex, VoucherKind, Wallet, Weekdays,
+    Stacking, StampCard, StampReward, Terms, TierLadder, TierLevel, Trigger, VoucherIndex, VoucherKind, Wallet,
+    Weekdays,
 };
 use crate::ledger::types::{Day, ProgramVersion, SymbolId, TimestampNs, WalletId};
 

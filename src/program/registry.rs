@@ -225,7 +225,8 @@ fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
         Some((bonus.name.as_str(), (Counted::Bonus, CapSubject::Account, window)))
     });
     let cards = program.stamps.iter();
-    let cards = cards.map(|card| (card.name.as_str(), (Counted::Stamps(card.counts), CapSubject::Account, card.window)));
+    let cards =
+        cards.map(|card| (card.name.as_str(), (Counted::Stamps(card.counts), CapSubject::Account, card.window)));
     program.caps.iter().map(of_cap).chain(caps_of_rules(program)).chain(metrics).chain(limited).chain(cards)
 }
 

@@ -248,7 +248,7 @@ impl Telling<'_> {
             self.say(Sentence::Bonus, &[points, ("bonus", self.name(&award.name))]);
         }
         for outcome in &decision.stamps {
-            let card = ("card", self.name(&outcome.name));
+            let card = ("stamp_card", self.name(&outcome.name));
             let number = |place, number: i64| (place, number.to_string());
             let (stamps, on_card) = (number("stamps", outcome.counted), number("on_card", outcome.on_card));
             let size = number("size", i64::from(outcome.card_size));

@@ -103,9 +103,10 @@ impl CardRule {
     fn stamps(&self, purchase: &Purchase, lines: &[Earning], left: &[(i64, i64)]) -> i64 {
         let mut stamps = 0;
         for (place, line) in purchase.lines.iter().enumerate() {
-            let is_listed = self.of.as_ref().is_none_or(|(attribute, values)| {
-                values.iter().any(|value| **value == *line.attributes[*attribute])
-            });
+            let is_listed = self
+                .of
+                .as_ref()
+                .is_none_or(|(attribute, values)| values.iter().any(|value| **value == *line.attributes[*attribute]));
             let is_free = line.amount_minor == 0;
             if is_listed && !is_free && lines[place] != Earning::Nothing && left[place] != (0, 0) {
                 stamps = if self.by_basket { 1 } else { stamps + left[place].0 };

@@ -58,7 +58,9 @@ async fn a_card_fills_with_purchases_and_empties_with_returns() {
     assert_eq!(stored.decision.unwrap().stamps, full.stamps);
     let request = wire::ExplainTransactionRequest { transaction_id: "t4".to_owned(), ..<_>::default() };
     let sentences = shop.ledger.explain_transaction(request).await.unwrap().into_inner().sentences;
-    for sentence in ["Stamps for visits: 1; on the card now: 0 of 3.", "Full cards of visits: 1.", "Full cards of large: 1."] {
+    for sentence in
+        ["Stamps for visits: 1; on the card now: 0 of 3.", "Full cards of visits: 1.", "Full cards of large: 1."]
+    {
         assert!(sentences.iter().any(|told| told == sentence), "{sentence} is missing from {sentences:?}");
     }
 

@@ -53,12 +53,18 @@ impl Reads {
         });
         let limited = program.bonuses.iter().filter_map(|bonus| Some((bonus.symbol, periods.of(bonus.limit?.0))));
         let climbed = program.tiers.iter().map(|ladder| (ladder.metric, periods.of(ladder.window)));
+        let cards = program.stamps.iter().flat_map(|card| {
+            let period = periods.of(card.window);
+            [(card.symbol, period), (card.given, period)]
+        });
         let of_rules = program.lines.rules.iter().filter_map(|rule| rule.when.as_deref());
         let conditions: Vec<&Conditions> = of_rules.chain(program.bonuses.iter().map(|bonus| &bonus.when)).collect();
+        let of_cards = program.stamps.iter().map(|card| &card.when);
+        let conditions: Vec<&Conditions> = conditions.into_iter().chain(of_cards).collect();
         let averaged = conditions.iter().filter_map(|when| Some((when.own_average?.metric, 0)));
         Self {
             account,
-            counters: caps.chain(limited).chain(climbed).chain(averaged).collect(),
+            counters: caps.chain(limited).chain(climbed).chain(averaged).chain(cards).collect(),
             basket_number: conditions.iter().any(|when| when.every_nth_basket > 0 || when.own_average.is_some()),
             last_basket: program.keeps_last_basket,
             segments: conditions.iter().any(|when| !when.segments.is_empty() || !when.not_segments.is_empty()),

@@ -14,6 +14,7 @@ mod model;
 mod real;
 mod returns;
 mod rules;
+mod stamps;
 mod unburns;
 mod whole;
 
@@ -301,6 +302,7 @@ fn plain() -> Rules {
         has_metric: true,
         tiers: vec![],
         bonuses: vec![],
+        cards: vec![],
         lives: Lives::Ever,
         pending_days: 0,
         budgets: vec![(25, true)],

@@ -17,6 +17,7 @@ use crate::asides::Aside;
 use crate::lots::Chunk;
 use crate::returns::Bought;
 use crate::rules::{ACCOUNTS, CapWords, Counts, DEPARTMENTS, Rules, SEGMENTS, TRIAL, VARIANTS, When, Whose};
+use crate::stamps::Stamped;
 use crate::support::NS_PER_DAY;
 
 /// What became of a step, in the model's words and in the ledger's.
@@ -49,7 +50,7 @@ pub enum Outcome {
 pub struct Past {
     pub account: usize,
     pub is_basket: bool,
-    at: Zoned,
+    pub at: Zoned,
     pub granted: i64,
     pub eligible: i64,
     /// Which budgets were in force.
@@ -62,6 +63,8 @@ pub struct Past {
     pub taken_back: bool,
     /// The lines of a basket, and how they were judged.
     pub bought: Option<Bought>,
+    /// What it counts on cards, as far as it stands.
+    pub stamped: Vec<Stamped>,
 }
 
 /// A whole number of parts, of which so many make one.
@@ -143,7 +146,7 @@ impl<'a> Model<'a> {
     }
 
     /// Names the window that contains a local time.
-    fn window(window: CalendarWindow, at: civil::DateTime) -> String {
+    pub fn window(window: CalendarWindow, at: civil::DateTime) -> String {
         let monday = at.date().checked_sub(Span::new().days(at.date().weekday().to_monday_zero_offset()));
         match window {
             CalendarWindow::Hour => format!("{} {}", at.date(), at.hour()),
@@ -239,7 +242,7 @@ impl<'a> Model<'a> {
         i64::try_from(whole + i128::from(up)).expect("small")
     }
 
-    fn standing(&self, of: impl Fn(&Past) -> bool) -> impl Iterator<Item = &Past> {
+    pub fn standing(&self, of: impl Fn(&Past) -> bool) -> impl Iterator<Item = &Past> {
         self.past.iter().map(|(_, past)| past).filter(move |past| !past.taken_back && of(past))
     }
 
@@ -297,9 +300,11 @@ impl<'a> Model<'a> {
         let bought = Bought::new(lines, judged, tier, before);
         let (by_lines, left) = self.units_of(&bought, eligible);
         let bonuses = self.bonuses(None, account, partner, &local, eligible);
-        let earned = by_lines + bonuses.iter().map(|index| self.rules.bonuses[*index].units).sum::<i64>();
+        let stamped = self.stamped(account, &bought, &local, &holds);
+        let of_cards = self.units_of_cards(&stamped);
+        let earned = by_lines + bonuses.iter().map(|index| self.rules.bonuses[*index].units).sum::<i64>() + of_cards;
         let store = Some(store_of(lines));
-        let asked = Asked { earned, eligible, bonuses, bought: Some(bought) };
+        let asked = Asked { earned, eligible, bonuses, bought: Some(bought), stamped };
         let outcome = self.accept(step, account, partner, store, at, now, asked);
         if let (true, Outcome::Granted { over_velocity: false, .. }) = (carries, &outcome) {
             self.left.insert(account, left);
@@ -319,7 +324,7 @@ impl<'a> Model<'a> {
     ) -> Outcome {
         let bonuses = self.bonuses(Some(kind), account, partner, &self.local(at), 0);
         let earned = bonuses.iter().map(|index| self.rules.bonuses[*index].units).sum();
-        let asked = Asked { earned, eligible: 0, bonuses, bought: None };
+        let asked = Asked { earned, eligible: 0, bonuses, bought: None, stamped: Vec::new() };
         self.accept(step, account, partner, None, at, now, asked)
     }
 
@@ -360,7 +365,7 @@ impl<'a> Model<'a> {
             return Outcome::Refused(Refusal::ReceiptTooOld);
         }
         let local = self.local(at);
-        let Asked { earned, eligible, mut bonuses, mut bought } = asked;
+        let Asked { earned, eligible, mut bonuses, mut bought, mut stamped } = asked;
         let (is_basket, of) = (store.is_some(), Whom { account, partner, store });
         // What happened in no store is no store's.
         let bounding = |declines: bool| {
@@ -373,6 +378,7 @@ impl<'a> Model<'a> {
         });
         if over_velocity {
             bonuses.clear();
+            stamped.clear();
         }
         let mut granted = if over_velocity { 0 } else { earned };
         let (mut clips, mut rooms) = (Vec::new(), Vec::new());
@@ -426,6 +432,7 @@ impl<'a> Model<'a> {
             lot,
             taken_back: false,
             bought,
+            stamped,
         };
         self.past.push((step, past));
         let balance = self.shown(account, now);
@@ -526,6 +533,7 @@ struct Asked {
     eligible: i64,
     bonuses: Vec<usize>,
     bought: Option<Bought>,
+    stamped: Vec<Stamped>,
 }
 
 /// What something counts for in a cap: whether it is a basket, units, and the eligible amount.

@@ -45,6 +45,7 @@ impl Original {
             units: self.decision.granted,
             counters: self.decision.effects.counters.clone(),
             cells: self.decision.cells.iter().filter(|cell| cell.used != 0).copied().collect(),
+            ..Granted::default()
         }
     }
 

@@ -15,8 +15,8 @@ use crate::rules::{BRANDS, DEPARTMENTS, Rule, When};
 /// A basket, as it was bought and judged.
 #[derive(Clone, Debug)]
 pub struct Bought {
-    lines: Vec<LineWords>,
-    judged: Vec<Option<Judged>>,
+    pub lines: Vec<LineWords>,
+    pub judged: Vec<Option<Judged>>,
     tier: Fraction,
     /// What earlier baskets had left over.
     before: Fraction,
@@ -65,7 +65,7 @@ impl Bought {
     }
 
     /// Quantity and amount of a line that are left.
-    fn rest(&self, line: usize) -> (i64, i64) {
+    pub fn rest(&self, line: usize) -> (i64, i64) {
         let ((_, _, amount, quantity), (pieces, worth)) = (self.lines[line], self.returned[line]);
         (quantity - pieces, amount - worth)
     }
@@ -220,7 +220,9 @@ impl Model<'_> {
         let carried = if bought.is_denied { Fraction::ZERO } else { left_over.plus(before.times(Fraction::whole(-1))) };
         past.bonuses.retain(|bonus| eligible >= self.rules.bonuses[*bonus].when.eligible_min);
         let bonuses: i64 = past.bonuses.iter().map(|bonus| self.rules.bonuses[*bonus].units).sum();
-        let granted = bought.rooms.iter().fold(units + bonuses, |granted, room| granted.min(*room));
+        self.restamp(&mut past.stamped, bought, eligible, is_last);
+        let earned = units + bonuses + self.units_of_cards(&past.stamped);
+        let granted = bought.rooms.iter().fold(earned, |granted, room| granted.min(*room));
         past.granted = if bought.is_denied || is_last { 0 } else { granted.min(past.granted) };
         past.eligible = eligible;
         past.taken_back = is_last;

@@ -10,6 +10,8 @@ use tallystick::ledger::program::{
 use tallystick::ledger::types::{ProgramVersion, SymbolId, TimestampNs};
 use tallystick::program::{SymbolTable, Symbols, compile};
 
+use crate::stamps::{CardWords, any_card};
+
 pub const DEPARTMENTS: [&str; 3] = ["", "GROCERY", "FRESH"];
 pub const BRANDS: [&str; 3] = ["", "Own", "Other"];
 pub const ACCOUNTS: [&str; 3] = ["m1", "m2", "m3"];
@@ -132,6 +134,7 @@ pub struct Rules {
     /// Thresholds, ascending, and multipliers in ten-thousandths. They need the metric.
     pub tiers: Vec<(i64, i64)>,
     pub bonuses: Vec<BonusRule>,
+    pub cards: Vec<CardWords>,
     pub lives: Lives,
     /// Full days behind the one on which units were earned, after which they can be spent.
     pub pending_days: u16,
@@ -148,7 +151,9 @@ pub const HOLD_MINUTES: i64 = 2_500;
 
 impl Rules {
     fn conditions(&self) -> impl Iterator<Item = &When> {
-        self.lines.iter().map(|rule| &rule.when).chain(self.bonuses.iter().map(|bonus| &bonus.when))
+        let lines = self.lines.iter().map(|rule| &rule.when);
+        let bonuses = self.bonuses.iter().map(|bonus| &bonus.when);
+        lines.chain(bonuses).chain(self.cards.iter().map(|card| &card.when))
     }
 
     /// The part that every version of the file's language has said.
@@ -269,6 +274,7 @@ impl Rules {
             }
         };
         program.bonuses = self.bonuses.iter().enumerate().map(bonus).collect();
+        program.stamps = self.cards.iter().enumerate().map(|(index, card)| card.made(index, symbols)).collect();
         program.has_cells = program.draws_on_cells();
         program.keeps_last_basket = self.conditions().any(|when| when.days_since != (None, None));
         program
@@ -279,6 +285,7 @@ impl Rules {
         let mut turned = self.clone();
         turned.lines.reverse();
         turned.bonuses.reverse();
+        turned.cards.reverse();
         turned
     }
 }
@@ -287,7 +294,7 @@ pub fn symbol(symbols: &mut SymbolTable, text: &str) -> SymbolId {
     symbols.intern(text).expect("there is room")
 }
 
-fn conditions(when: &When, symbols: &mut SymbolTable) -> Conditions {
+pub fn conditions(when: &When, symbols: &mut SymbolTable) -> Conditions {
     let mut named = |name: Option<&str>| name.map(|name| symbol(symbols, name)).into_iter().collect();
     Conditions {
         weekdays: Weekdays(when.weekdays.iter().fold(0, |set, day| set | 1 << day)),
@@ -306,7 +313,7 @@ fn conditions(when: &When, symbols: &mut SymbolTable) -> Conditions {
     }
 }
 
-fn any_when(of_basket: bool) -> impl Strategy<Value = When> {
+pub fn any_when(of_basket: bool) -> impl Strategy<Value = When> {
     let amounts = if of_basket { 1_500_i64 } else { 1 };
     let nth = if of_basket { 4_i64 } else { 1 };
     let seldom = |strategy: std::ops::Range<usize>| prop::option::weighted(0.2, strategy);
@@ -414,7 +421,7 @@ pub fn any_rules() -> impl Strategy<Value = Rules> {
         prop::collection::vec(any_cap(), 0..4),
         any::<bool>(),
         tiers,
-        prop::collection::vec(any_bonus(), 0..4),
+        (prop::collection::vec(any_bonus(), 0..4), prop::collection::vec(any_card(), 0..3)),
         (any_life(), prop_oneof![3 => Just(0_u16), 1 => Just(1), 1 => Just(3)]),
         prop::collection::vec((1..200_i64, any::<bool>()), 0..3),
         (prop_oneof![Just(1_000_000_i64), Just(80)], prop_oneof![Just("refuse"), Just("debt"), Just("negative")]),
@@ -422,8 +429,9 @@ pub fn any_rules() -> impl Strategy<Value = Rules> {
     );
     (earn, bounds).prop_map(|(earn, bounds)| {
         let (zone, units, per_minor, rounding, per_line, excluded_department) = earn;
-        let (mut lines, caps, has_metric, tiers, bonuses, terms, budgets, (balance_max, when_spent), late_limit_days) =
+        let (mut lines, caps, has_metric, tiers, beside, terms, budgets, (balance_max, when_spent), late_limit_days) =
             bounds;
+        let (bonuses, cards) = beside;
         let (lives, pending_days) = terms;
         let mut rounding = rounding;
         let multiply_count = lines.iter().filter(|rule: &&Rule| rule.stacking == Stacking::Multiply).count();
@@ -446,6 +454,7 @@ pub fn any_rules() -> impl Strategy<Value = Rules> {
             has_metric,
             tiers,
             bonuses,
+            cards,
             lives,
             pending_days,
             budgets,

@@ -88,7 +88,9 @@ fn check_small_caps(file: &ProgramFile, problems: &mut Problems<'_>) {
     });
     let cards = file.stamps.iter();
     let cards = cards.filter_map(|card| card.units().map(|units| ("stamp card", &card.name, *units.get_ref())));
-    let Some((noun, name, units)) = bonuses.chain(rules).chain(cards).max_by_key(|(_, _, units)| *units) else { return };
+    let Some((noun, name, units)) = bonuses.chain(rules).chain(cards).max_by_key(|(_, _, units)| *units) else {
+        return;
+    };
     for cap in file.caps.iter().filter(|cap| cap.measure == CapMeasure::Units) {
         let limit = *cap.limit.get_ref();
         if limit > 0 && limit < units {

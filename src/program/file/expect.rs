@@ -235,7 +235,8 @@ fn read_because(entry: &mut TableReader<'_, '_>, rule_names: &Names) -> Option<A
     let mut names = Vec::with_capacity(listed.len());
     for name in listed {
         if !rule_names.bearers.contains_key(name.get_ref()) {
-            let finding = Finding::error(&name.span(), format!("there is no rule, bonus or stamp card {:?}", name.get_ref()));
+            let finding =
+                Finding::error(&name.span(), format!("there is no rule, bonus or stamp card {:?}", name.get_ref()));
             let known = rule_names.bearers.keys().map(String::as_str);
             let mut known: Vec<&str> = known.collect();
             known.sort_unstable();

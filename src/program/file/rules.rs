@@ -112,9 +112,8 @@ pub(super) fn read_match(mut table: TableReader<'_, '_>, key: &str) -> Option<(A
         let message = format!("`{key}` must name exactly one attribute, not {stated_count}");
         let finding = Finding::error(table.at(), message);
         table.problems.push(match stated_count {
-            0 => {
-                finding.hint(format!("for example: {key} = {{ brand = [\"House\"] }}; without `{key}` every line counts"))
-            }
+            0 => finding
+                .hint(format!("for example: {key} = {{ brand = [\"House\"] }}; without `{key}` every line counts")),
             _ if key != "match" => finding.hint("values of several attributes are not counted together"),
             _ => finding.hint("write a rule for each attribute: of several that match a line, the best counts"),
         });

@@ -87,7 +87,7 @@ fn read_reward(entry: &mut TableReader<'_, '_>, vouchers: &Names) -> Option<Full
             false => "a stamp card does not say what a full one gives",
         };
         let finding = Finding::error(entry.at(), message);
-        entry.problems.push(finding.hint("units = 100 are granted, voucher = \"free-coffee\" gives a voucher"));
+        entry.problems.push(finding.hint("units = 100 are granted, voucher = \"free-cup\" gives a voucher"));
     }
     let units = entry.integer("units", 1..=limits::EARN_RATE_PART_MAX);
     let voucher = entry.text("voucher", 0..=usize::MAX);

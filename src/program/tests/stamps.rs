@@ -99,7 +99,8 @@ fn a_later_version_keeps_what_a_card_counts() {
         programs.append(compiled(bare).0.into()).unwrap();
         let later = Program { version: ProgramVersion(2), effective_at: TimestampNs(9), ..compiled(&next).0 };
         let error = programs.append(later.into()).err().map(|error| error.to_string());
-        let told = culprit.map(|name| format!("\"{name}\" counts something else in version 1; give the new counter another name"));
+        let told = culprit
+            .map(|name| format!("\"{name}\" counts something else in version 1; give the new counter another name"));
         assert_eq!(error, told, "{old} -> {new}");
     }
 }
@@ -120,14 +121,18 @@ const ROWS: &[Row] = &[
     (
         "voucher = \"coffee\"",
         "voucher = \"coffee\"\nunits = 5",
-        "22:1: error: a full card gives `units` or a `voucher`, not both\n  hint: units = 100 are granted, voucher = \"free-coffee\" gives a voucher",
+        "22:1: error: a full card gives `units` or a `voucher`, not both\n  hint: units = 100 are granted, voucher = \"free-cup\" gives a voucher",
     ),
     (
         "units = 40\n",
         "",
-        "28:1: error: a stamp card does not say what a full one gives\n  hint: units = 100 are granted, voucher = \"free-coffee\" gives a voucher\n37:29: error: there is no stamp card \"visits\"",
+        "28:1: error: a stamp card does not say what a full one gives\n  hint: units = 100 are granted, voucher = \"free-cup\" gives a voucher\n37:29: error: there is no stamp card \"visits\"",
     ),
-    ("count = 10", "count = 0", "25:9: error: `count` is 0, but must be from 1 to 1_000\n38:26: error: a card of 1 that is not full has from 0 to 0"),
+    (
+        "count = 10",
+        "count = 0",
+        "25:9: error: `count` is 0, but must be from 1 to 1_000\n38:26: error: a card of 1 that is not full has from 0 to 0",
+    ),
     ("count = 10\n", "", "22:1: error: [[stamps]] lacks `count`\n37:12: error: there is no stamp card \"ten-coffees\""),
     (
         "name = \"visits\"",

@@ -134,10 +134,10 @@ const ROWS: [Row; 41] = [
     Row(
         Sentence::Stamped,
         "stamped",
-        &["stamps", "card", "on_card", "size"],
-        "Stamps for {card}: {stamps}; on the card now: {on_card} of {size}.",
+        &["stamps", "stamp_card", "on_card", "size"],
+        "Stamps for {stamp_card}: {stamps}; on the card now: {on_card} of {size}.",
     ),
-    Row(Sentence::CardFull, "card_full", &["card", "count"], "Full cards of {card}: {count}."),
+    Row(Sentence::CardFull, "card_full", &["stamp_card", "count"], "Full cards of {stamp_card}: {count}."),
     Row(Sentence::Capped, "capped", &["points", "cap"], "{points} more were withheld: {cap} allows no more."),
     Row(Sentence::RuleCapped, "rule_capped", &["cap", "rule"], "{rule} did not count: {cap} is used up."),
     Row(
