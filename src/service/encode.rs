@@ -201,8 +201,9 @@ mod tests {
     };
     use crate::ledger::program::{
         BPS_ONE, Bonus, BonusIndex, CalendarWindow, Cap, CappedRule, Conditions, LineEffect, LineRule, RuleIndex,
-        Stacking, TierLadder, TierLevel, Trigger,
+        Stacking, StampCard, StampIndex, StampReward, StampsCounted, TierLadder, TierLevel, Trigger,
     };
+    use crate::ledger::stamps::StampOutcome;
     use crate::ledger::types::{Item, ItemId, Position, ProgramVersion, Seq, ShardId, SymbolId, WalletId};
     use crate::limits;
     use crate::program::{SAMPLE, Symbols, SymbolsFull, compile};
@@ -253,6 +254,18 @@ mod tests {
             places: None,
         };
         program.bonuses = vec![bonus("welcome".to_owned()), bonus(long("b"))];
+        let card = |name: String| StampCard {
+            name,
+            symbol: SymbolId(3),
+            given: SymbolId(4),
+            of: None,
+            when: Conditions::default(),
+            counts: StampsCounted::Items,
+            size: 10,
+            reward: StampReward::Units(5),
+            window: CalendarWindow::Lifetime,
+        };
+        program.stamps = vec![card("coffee".to_owned()), card(long("k"))];
         let level = |name: String, threshold, multiplier_bps| TierLevel { name, threshold, multiplier_bps };
         program.tiers = Some(TierLadder {
             metric: SymbolId(2),
@@ -291,6 +304,20 @@ mod tests {
         (prop::collection::vec(award, 0..4), prop::option::of(standing), prop::collection::vec(change, 0..4))
     }
 
+    /// What was counted on cards, one that the programme does not have among them.
+    fn any_stamps() -> impl Strategy<Value = Vec<StampOutcome>> {
+        let numbers = (0..3_u8, 0..1_000_i64, 0..100_i64, 1..20_i64, 0..3_i64);
+        let outcome = numbers.prop_map(|(card, stamps_before, given_before, counted, rewards)| StampOutcome {
+            card: StampIndex(card),
+            stamps_before,
+            given_before,
+            counted,
+            rewards,
+            are_vouchers: false,
+        });
+        prop::collection::vec(outcome, 0..3)
+    }
+
     /// A finished job whose every part is arbitrary, whether or not a worker would bring it about.
     fn any_job() -> impl Strategy<Value = CommandJob> {
         let class =
@@ -301,9 +328,9 @@ mod tests {
         let place = (prop::option::of(0..u64::MAX / 4), 0..4_096_u16, 1..u64::MAX / 4);
         let clips = prop::collection::vec((0..40_u32, any::<bool>(), any::<i64>()), 0..4);
         let rest = (clips, prop::option::of(0..40_u32), any::<bool>());
-        let gain = (any_stacked(), any_gain());
+        let gain = (any_stacked(), any_gain(), any_stamps());
         (lines, numbers, times, place, rest, gain).prop_map(|(lines, numbers, times, place, rest, gain)| {
-            let (stacked, (bonuses, tier, lots)) = gain;
+            let (stacked, (bonuses, tier, lots), stamps) = gain;
             let mut decision = Decision {
                 outcome: if rest.2 { Outcome::Granted } else { Outcome::Refused(Refusal::BalanceLimitExceeded) },
                 program: ProgramVersion(3),
@@ -312,6 +339,7 @@ mod tests {
                 stacked,
                 tier,
                 bonuses,
+                stamps,
                 earned: numbers.0,
                 granted: numbers.1,
                 balance_after: numbers.2,
