@@ -277,7 +277,7 @@ pub struct Granted {
     pub cells: Vec<CellUse>,
     /// Vouchers that were given for full stamp cards, ascending by number: those that are to be counted as given no longer,
     /// as far as they are cancelled.
-    pub stamps: Vec<CardVouchers>,
+    pub stamps: Box<[CardVouchers]>,
 }
 
 impl CommandKind {

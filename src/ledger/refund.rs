@@ -192,7 +192,7 @@ impl<'a> Standing<'a> {
         let taken = |left: i64, target: i64| left - target.min(left);
         let mut undone = self.granted.clone();
         // Vouchers go with the last part.
-        undone.stamps.clear();
+        undone.stamps = Box::default();
         undone.units = taken(undone.units, target.units);
         for (change, target) in undone.counters.iter_mut().zip(&target.counters) {
             change.delta = taken(change.delta, *target);

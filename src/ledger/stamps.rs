@@ -64,7 +64,10 @@ pub fn on_cards<'p>(
 /// The vouchers that a decision gave for full cards. Those of bonuses come first, then those of cards; the counters of cards
 /// are the last that the decision moves, each card's stamps before its rewards.
 #[must_use]
-pub fn card_vouchers(decision: &Decision) -> Vec<CardVouchers> {
+pub fn card_vouchers(decision: &Decision) -> Box<[CardVouchers]> {
+    if decision.stamps.is_empty() {
+        return Box::default();
+    }
     let is_given = |change: &VoucherChange| matches!(change, VoucherChange::Given(_));
     let given = decision.effects.vouchers.iter().filter(|(_, change)| is_given(change)).count();
     let mut next = u8::try_from(given).unwrap_or(u8::MAX);
@@ -81,7 +84,7 @@ pub fn card_vouchers(decision: &Decision) -> Vec<CardVouchers> {
         }
     }
     found.reverse();
-    found
+    found.into()
 }
 
 /// Whether the last counters that a decision moves are those of its cards.

@@ -120,7 +120,7 @@ const ROWS: [Row; 9] = [
         "a last part that takes the reward of a voucher that was used",
         "rb2",
         |entry| {
-            reversal(entry).original.stamps.clear();
+            reversal(entry).original.stamps = Box::default();
             let given = reversal(entry).original.counters.last().copied().expect("it is that of the rewards");
             let counters = &mut entry.decision.effects.counters;
             counters.retain(|change| change.counter != given.counter);

@@ -61,10 +61,7 @@ pub(super) fn get_part(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -
             is_granted && ascends && entry.decision.over_velocity.is_none() && counts_as_stated(&entry.decision)
         }
         CommandKind::Reverse(reversal) => {
-            let cards = &mut reversal.original.stamps;
-            for _ in 0..count {
-                cards.push(get_card(reader)?);
-            }
+            reversal.original.stamps = (0..count).map(|_| get_card(reader)).collect::<Result<_, _>>()?;
             if is_granted {
                 let by = (entry.command.partner, &*reversal.original_transaction_id);
                 let effects = &mut entry.decision.effects;
