@@ -6,7 +6,8 @@
 
 use crate::language::*;
 use crate::support::edge::{Accrue, Edge, LineText};
-use crate::support::{Ledger, NS_PER_SECOND, Setup, assert_intact};
+use crate::support::{Ledger, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact};
+use crate::vouchers::operate;
 use proptest::prelude::*;
 use tallystick::clock::Clock;
 use tallystick::ledger::account::Account;
@@ -17,6 +18,7 @@ use tallystick::ledger::program::Program;
 use tallystick::ledger::stamps::on_cards;
 use tallystick::ledger::types::{SymbolId, TimestampNs};
 use tallystick::ledger::voucher::{VoucherCode, VoucherState};
+use tallystick::limits;
 
 /// `, coffee 3/10`, and `, coffee 0/10 full` where the basket got a reward, `full 2` where it got two.
 pub fn told(decision: &Decision, program: &Program) -> String {
@@ -444,5 +446,32 @@ fn a_whole_return_leaves_no_trace() {
     edge.reverse("r", "c");
     let after = edge.account("m1").expect("it is there").account;
     assert_eq!((&before.lots, &before.counters, &before.profile), (&after.lots, &after.counters, &after.profile));
+    assert_intact(&store, ledger.stop().digest);
+}
+
+/// An account that is full of vouchers gets none for a full card; what is due, it gets with a stamp when there is room again.
+#[test]
+fn a_voucher_for_which_there_is_no_room_is_due_later() {
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&cards(&[FREE]).1);
+    let edge = ledger.edge();
+    edge.accrue(&Accrue::simple("m1", "first", 100));
+    for index in 0..limits::VOUCHERS_MAX {
+        assert_eq!(operate(&edge, "issue", "m1", "cup", &format!("by-hand-{index}")).refusal(), None);
+    }
+    let coffees = |id: &str, quantity: i64| {
+        let lines = vec![LineText { department: "COFFEE".into(), quantity, ..LineText::of(600) }];
+        edge.accrue(&Accrue { lines, ..Accrue::simple("m1", id, 0) }).decision
+    };
+    let told = |decision: &Decision| {
+        let [outcome] = decision.stamps[..] else { panic!("{decision:?}") };
+        (outcome.stamps_before + outcome.counted, outcome.given_before + outcome.rewards)
+    };
+    assert_eq!(told(&coffees("a", 9)), (9, 0));
+    ledger.clock.advance(NS_PER_DAY * (10 + limits::VOUCHER_KEPT_DAYS));
+    // A basket that counts nothing gives nothing.
+    assert!(edge.accrue(&Accrue::simple("m1", "later", 100)).decision.effects.vouchers.is_empty());
+    let due = coffees("b", 1);
+    assert_eq!((told(&due), due.effects.vouchers.len()), ((10, 2), 2));
     assert_intact(&store, ledger.stop().digest);
 }
