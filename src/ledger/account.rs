@@ -44,6 +44,17 @@ pub struct MemberCounter {
     pub counted: Counter,
 }
 
+impl Counter {
+    /// A number by which counters are ordered: by their names, and then by their periods.
+    fn order(counter: SymbolId, period: i32) -> u64 {
+        const SIGN: u32 = 1 << 31;
+        u64::from(counter.0) << 32 | u64::from(period.cast_unsigned() ^ SIGN)
+    }
+}
+
+/// So few counters are all looked at: that is sooner done than a search, which has to guess.
+const COUNTERS_LOOKED_AT: usize = 16;
+
 impl MemberCounter {
     fn key(&self) -> (MemberKey, SymbolId, i32) {
         (self.member, self.counted.counter, self.counted.period)
@@ -312,7 +323,15 @@ impl Account {
     }
 
     fn find_counter(&self, counter: SymbolId, period: i32) -> Result<usize, usize> {
-        self.counters.binary_search_by_key(&(counter, period), |entry| (entry.counter, entry.period))
+        let wanted = Counter::order(counter, period);
+        let order = |entry: &Counter| Counter::order(entry.counter, entry.period);
+        let place = if self.counters.len() <= COUNTERS_LOOKED_AT {
+            self.counters.iter().map(|entry| usize::from(order(entry) < wanted)).sum()
+        } else {
+            self.counters.partition_point(|entry| order(entry) < wanted)
+        };
+        let is_there = self.counters.get(place).is_some_and(|entry| order(entry) == wanted);
+        if is_there { Ok(place) } else { Err(place) }
     }
 
     /// Adds to (or takes from) a lot, and to the totals of its wallet.
