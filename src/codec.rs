@@ -38,21 +38,28 @@ const OF_A_WORD: u64 = 1 << 56;
 
 /// Appends an unsigned integer, seven bits a byte, low bits first (LEB128).
 #[inline]
-pub fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
+pub fn put_unsigned(out: &mut Vec<u8>, value: u64) {
     if value < 0x80 {
         out.push(value as u8);
-    } else if value < OF_A_WORD {
+    } else {
+        put_long(out, value);
+    }
+}
+
+/// An integer of more than one byte.
+fn put_long(out: &mut Vec<u8>, mut value: u64) {
+    if value < OF_A_WORD {
         let length = (63 - value.leading_zeros()) / 7 + 1;
         let goes_on = GOES_ON & ((1 << (8 * (length - 1))) - 1);
         out.extend_from_slice(&(scattered(value) | goes_on).to_le_bytes());
         out.truncate(out.len() - (8 - length as usize));
-    } else {
-        while value >= 0x80 {
-            out.push((value & 0x7f) as u8 | 0x80);
-            value >>= 7;
-        }
-        out.push(value as u8);
+        return;
     }
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
 }
 
 /// 56 bits, seven to a byte.
@@ -70,6 +77,7 @@ fn gathered(bytes: u64) -> u64 {
 }
 
 /// Appends a signed integer, zigzag, then as an unsigned one.
+#[inline]
 pub fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_unsigned(out, ((value << 1) ^ (value >> 63)) as u64);
 }
@@ -241,7 +249,7 @@ impl<'a> Reader<'a> {
         self.unsigned_by_bytes()
     }
 
-    /// Near the end of what is read, and for integers of more than eight bytes.
+    /// Near the end of what is read, and for integers of more than eight bytes, such as instants.
     fn unsigned_by_bytes(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
@@ -262,6 +270,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] or [`DecodeError::BadNumber`].
+    #[inline]
     pub fn number<T: TryFrom<u64>>(&mut self) -> Result<T, DecodeError> {
         T::try_from(self.unsigned()?).map_err(|_| DecodeError::BadNumber)
     }
@@ -270,6 +279,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] or [`DecodeError::BadNumber`].
+    #[inline]
     pub fn signed(&mut self) -> Result<i64, DecodeError> {
         let value = self.unsigned()?;
         Ok(((value >> 1) as i64) ^ -((value & 1) as i64))

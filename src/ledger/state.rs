@@ -309,9 +309,7 @@ impl ShardState {
             }
             account.forget_counters(change.posted_at);
             account.forget_vouchers(change.posted_at);
-            for counter in &effects.counters {
-                account.change_counter(counter, change.posted_at);
-            }
+            account.change_counters(&effects.counters, change.posted_at);
             account.change_profile(effects, change.decision.program);
             if effects.held.is_some() {
                 account.change_held(change.decision, change.posted_at);

@@ -15,7 +15,7 @@ use std::ops::Range;
 use super::account::{Account, Profile};
 use super::decision::LotKey;
 use super::types::{AccountNumber, Position, Seq, ShardId, Units};
-use crate::codec::{DecodeError, Reader, id_is, put_id, put_unsigned};
+use crate::codec::{DecodeError, Reader, id_is, put_id, put_signed, put_unsigned};
 
 /// The format of what a snapshot writes.
 pub const FORMAT: u8 = 1;
@@ -109,10 +109,13 @@ impl Packed {
         bytes.clear();
         let has_more = parts::has_more(account);
         bytes.push(if has_more { FORMAT_WITH_MORE } else { FORMAT });
-        // An account keeps its id.
-        match self.bytes.get(1..).and_then(|known| Reader::new(known).skip_id().ok()) {
+        // An account keeps its id, and when it was opened.
+        match self.bytes.get(1..).and_then(opening) {
             Some(known) => bytes.extend_from_slice(known),
-            None => put_id(bytes, &account.id),
+            None => {
+                put_id(bytes, &account.id);
+                put_signed(bytes, account.opened_at.0);
+            }
         }
         parts::put(bytes, account, has_more);
         if self.bytes.capacity() < bytes.len() {
@@ -209,6 +212,14 @@ impl Packed {
 
 fn place(position: Option<Position>) -> u64 {
     position.map_or(0, |position| position.0 + 1)
+}
+
+/// The bytes of the id and of when the account was opened, which come after the format.
+fn opening(bytes: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(bytes);
+    reader.skip_id().ok()?;
+    reader.unsigned().ok()?;
+    bytes.get(..bytes.len() - reader.remaining())
 }
 
 /// Where the id lies, which comes after the format.

@@ -40,9 +40,8 @@ fn get_counter(reader: &mut Reader<'_>) -> Result<Counter, DecodeError> {
     })
 }
 
-/// Appends everything but id and last record.
+/// Appends everything but id, opening and last record.
 pub(super) fn put(out: &mut Vec<u8>, account: &Account, has_more: bool) {
-    put_signed(out, account.opened_at.0);
     put_count(out, account.lots.len());
     for lot in &account.lots {
         put_lot_key(out, &lot.key);
