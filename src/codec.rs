@@ -31,8 +31,30 @@ pub enum DecodeError {
     Contradiction,
 }
 
+/// The topmost bit of each byte of a word: of an integer's bytes all but the last have it.
+const GOES_ON: u64 = 0x8080_8080_8080_8080;
+/// Integers below this are at most eight bytes, which are made and taken apart at once.
+const OF_A_WORD: u64 = 1 << 56;
+
 /// Appends an unsigned integer, seven bits a byte, low bits first (LEB128).
-pub fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
+#[inline]
+pub fn put_unsigned(out: &mut Vec<u8>, value: u64) {
+    if value < 0x80 {
+        out.push(value as u8);
+    } else {
+        put_long(out, value);
+    }
+}
+
+/// An integer of more than one byte.
+fn put_long(out: &mut Vec<u8>, mut value: u64) {
+    if value < OF_A_WORD {
+        let length = (63 - value.leading_zeros()) / 7 + 1;
+        let goes_on = GOES_ON & ((1 << (8 * (length - 1))) - 1);
+        out.extend_from_slice(&(scattered(value) | goes_on).to_le_bytes());
+        out.truncate(out.len() - (8 - length as usize));
+        return;
+    }
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -40,7 +62,22 @@ pub fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// 56 bits, seven to a byte.
+fn scattered(value: u64) -> u64 {
+    let halves = (value & 0x0fff_ffff) | ((value & 0x00ff_ffff_f000_0000) << 4);
+    let quarters = (halves & 0x0000_3fff_0000_3fff) | ((halves & 0x0fff_c000_0fff_c000) << 2);
+    (quarters & 0x007f_007f_007f_007f) | ((quarters & 0x3f80_3f80_3f80_3f80) << 1)
+}
+
+/// The inverse of [`scattered`].
+fn gathered(bytes: u64) -> u64 {
+    let quarters = (bytes & 0x007f_007f_007f_007f) | ((bytes & 0x7f00_7f00_7f00_7f00) >> 1);
+    let halves = (quarters & 0x0000_3fff_0000_3fff) | ((quarters & 0x3fff_0000_3fff_0000) >> 2);
+    (halves & 0x0fff_ffff) | ((halves & 0x0fff_ffff_0000_0000) >> 4)
+}
+
 /// Appends a signed integer, zigzag, then as an unsigned one.
+#[inline]
 pub fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_unsigned(out, ((value << 1) ^ (value >> 63)) as u64);
 }
@@ -195,7 +232,25 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] or [`DecodeError::BadNumber`].
+    #[inline]
     pub fn unsigned(&mut self) -> Result<u64, DecodeError> {
+        // How long the next integer is cannot be foretold, so nothing branches on it.
+        if let Some(word) = self.rest.first_chunk().map(|word| u64::from_le_bytes(*word)) {
+            let ends = !word & GOES_ON;
+            if ends != 0 {
+                // Up to the end of its last byte.
+                let bytes = word & (ends ^ (ends - 1));
+                let bits = ends.trailing_zeros() + 1;
+                let is_shortest = bits == 8 || bytes >> (bits - 8) != 0;
+                self.rest = self.rest.get(bits as usize / 8..).ok_or(DecodeError::Truncated)?;
+                return if is_shortest { Ok(gathered(bytes)) } else { Err(DecodeError::BadNumber) };
+            }
+        }
+        self.unsigned_by_bytes()
+    }
+
+    /// Near the end of what is read, and for integers of more than eight bytes, such as instants.
+    fn unsigned_by_bytes(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -215,6 +270,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] or [`DecodeError::BadNumber`].
+    #[inline]
     pub fn number<T: TryFrom<u64>>(&mut self) -> Result<T, DecodeError> {
         T::try_from(self.unsigned()?).map_err(|_| DecodeError::BadNumber)
     }
@@ -223,6 +279,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] or [`DecodeError::BadNumber`].
+    #[inline]
     pub fn signed(&mut self) -> Result<i64, DecodeError> {
         let value = self.unsigned()?;
         Ok(((value >> 1) as i64) ^ -((value & 1) as i64))
@@ -254,6 +311,37 @@ impl<'a> Reader<'a> {
         let mut id = String::new();
         self.id_into(&mut id)?;
         Ok(id.into())
+    }
+
+    /// An id that [`put_id`] wrote, in place of what `out` holds, which is likely to be this text: then nothing has to be
+    /// made of it.
+    ///
+    /// # Errors
+    /// As [`Reader::id_into`].
+    pub fn likely_id_into(&mut self, likely: &str, out: &mut String) -> Result<(), DecodeError> {
+        if !id_is(self.rest, likely) {
+            return self.id_into(out);
+        }
+        out.clear();
+        out.push_str(likely);
+        self.skip_id().map(|_| ())
+    }
+
+    /// The bytes of an id that [`put_id`] wrote, whatever they say.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] or [`DecodeError::BadNumber`].
+    pub fn skip_id(&mut self) -> Result<&'a [u8], DecodeError> {
+        let from = self.rest;
+        match self.unsigned()? {
+            TAG_UUID => self.bytes(16).map(|_| ())?,
+            TAG_DECIMAL => self.unsigned().map(|_| ())?,
+            tag => {
+                let length = usize::try_from(tag - TAG_LENGTH_OFFSET).map_err(|_| DecodeError::BadNumber)?;
+                self.bytes(length)?;
+            }
+        }
+        from.get(..from.len() - self.rest.len()).ok_or(DecodeError::Truncated)
     }
 
     /// An id that [`put_id`] wrote, in place of what `out` holds.

@@ -428,7 +428,7 @@ impl<'a> Judge<'a> {
         let sum = |world: &mut World| {
             let shard = &world.shards[index];
             let held = shard.packed(number).map_or(0, |packed| {
-                world.unpacked.load(shard.id, number, packed);
+                world.unpacked.load(shard.id, number, packed, "");
                 world.unpacked.account.holdings().map(|(_, units)| i128::from(units)).sum()
             });
             let owed: i128 = sides.iter().map(|(issuer, wallet)| shard.partners.issuer(*issuer, *wallet).balance).sum();

@@ -15,6 +15,8 @@ mod crossings;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
+use smallvec::SmallVec;
+
 use crate::ledger::decision::CellUse;
 use crate::ledger::digest::Digester;
 use crate::ledger::draws::Draw;
@@ -77,7 +79,8 @@ pub struct Cells {
 
 /// Cells held by one command: nobody else sees or changes them until this is dropped.
 pub struct Held<'a> {
-    stripes: [Option<MutexGuard<'a, Stripe>>; STRIPE_COUNT],
+    /// The stripes that are locked, ascending. Most commands need one.
+    stripes: SmallVec<[(usize, MutexGuard<'a, Stripe>); 2]>,
 }
 
 fn stripe_of(cell: CellId) -> usize {
@@ -90,11 +93,12 @@ impl Cells {
     ///
     /// # Panics
     /// When another holder panicked.
-    pub fn hold(&self, cells: impl Iterator<Item = CellId> + Clone) -> Held<'_> {
-        let mut stripes = [const { None }; STRIPE_COUNT];
-        for (index, place) in stripes.iter_mut().enumerate() {
-            if cells.clone().any(|cell| stripe_of(cell) == index) {
-                *place = Some(self.stripes[index].lock().expect("no holder panics"));
+    pub fn hold(&self, cells: impl Iterator<Item = CellId>) -> Held<'_> {
+        let needed = cells.fold(0_u32, |needed, cell| needed | 1 << stripe_of(cell));
+        let mut stripes = SmallVec::new();
+        for (index, stripe) in self.stripes.iter().enumerate() {
+            if needed & 1 << index != 0 {
+                stripes.push((index, stripe.lock().expect("no holder panics")));
             }
         }
         Held { stripes }
@@ -178,7 +182,9 @@ impl Cells {
 
 impl Held<'_> {
     fn get_mut(&mut self, cell: CellId) -> &mut Cell {
-        let stripe = self.stripes[stripe_of(cell)].as_mut().expect("only cells that were taken hold of are used");
+        let wanted = stripe_of(cell);
+        let held = self.stripes.iter_mut().find(|(index, _)| *index == wanted);
+        let (_, stripe) = held.expect("only cells that were taken hold of are used");
         stripe.entry(cell).or_default()
     }
 

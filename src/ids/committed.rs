@@ -272,20 +272,14 @@ impl Committed {
         self.read().oldest_generation()
     }
 
-    /// Forgets the oldest generation in memory if it is durable and memory holds more than it should.
-    pub(super) fn drop_oldest_written(&self) -> bool {
+    /// Forgets the oldest generation in memory if it is durable and memory holds more than it should. Its memory is the
+    /// caller's to give back.
+    pub(super) fn drop_oldest_written(&self) -> Option<Arc<Sealed>> {
         if !self.may_drop_oldest(&self.read()) {
-            return false;
+            return None;
         }
         let mut lists = self.write();
-        if !self.may_drop_oldest(&lists) {
-            return false;
-        }
-        let oldest = lists.sealed.pop_front();
-        // Memory is given back without the lock.
-        drop(lists);
-        drop(oldest);
-        true
+        if self.may_drop_oldest(&lists) { lists.sealed.pop_front() } else { None }
     }
 
     fn may_drop_oldest(&self, lists: &Lists) -> bool {
@@ -409,7 +403,11 @@ mod tests {
         let mut writer = RunWriter::new(plan, generation.id_count);
         assert!(writer.prepare_step());
         let partitions = 0..committed.shape().partition_count();
-        partitions.flat_map(|index| generation.sorted_partition(index)).for_each(|slot| writer.push(slot));
+        let mut sorted = Vec::new();
+        for index in partitions {
+            generation.sort_partition(index, &mut sorted);
+            sorted.iter().for_each(|slot| writer.push(*slot));
+        }
         committed.add_run(writer.finish_step(store).unwrap().unwrap());
         (number, covered)
     }
@@ -427,7 +425,7 @@ mod tests {
         committed.insert(key(1), 4);
         assert_eq!(lookup(1), Some(8), "an older entry in a newer generation does not win");
         write_oldest(&committed, &store);
-        assert!(committed.drop_oldest_written());
+        assert!(committed.drop_oldest_written().is_some());
         assert_eq!(lookup(1), Some(8), "nor one in memory over a newer one on disk");
         committed.insert(key(1), 20);
         assert_eq!(lookup(1), Some(20));
@@ -455,16 +453,16 @@ mod tests {
         let committed = committed(2, 1, 3);
         (0..6).for_each(|number| committed.insert(key(number), number));
         assert_eq!(committed.unwritten_count(), 2);
-        assert!(!committed.drop_oldest_written(), "nothing is durable yet");
+        assert!(committed.drop_oldest_written().is_none(), "nothing is durable yet");
         write_oldest(&committed, &store);
         assert_eq!((committed.unwritten_count(), committed.oldest_generation()), (1, 0));
-        assert!(committed.drop_oldest_written());
+        assert!(committed.drop_oldest_written().is_some());
         assert_eq!(committed.oldest_generation(), 1);
-        assert!(!committed.drop_oldest_written(), "the next is not durable");
+        assert!(committed.drop_oldest_written().is_none(), "the next is not durable");
         write_oldest(&committed, &store);
-        assert!(committed.drop_oldest_written());
+        assert!(committed.drop_oldest_written().is_some());
         assert_eq!(committed.counts(), Counts { memory_ids: 2, disk_ids: 4, runs: 2 });
-        assert!(!committed.drop_oldest_written(), "the active generation stays");
+        assert!(committed.drop_oldest_written().is_none(), "the active generation stays");
         assert!((0..6).all(|number| committed.lookup(&store, key(number)).unwrap() == Some(number)));
     }
 

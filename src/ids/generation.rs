@@ -70,12 +70,12 @@ impl Shape {
 
     /// The tables of one generation.
     pub(super) fn tables(&self) -> Vec<Table> {
-        (0..self.partition_count).map(|_| self.table()).collect()
+        (0..self.partition_count).map(|_| self.table(None)).collect()
     }
 
-    /// An empty table for one partition.
-    pub(super) fn table(&self) -> Table {
-        Table::new(self.slots_per_partition)
+    /// An empty table for one partition; in memory that was used before, if there is any: fresh memory is slow to touch.
+    pub(super) fn table(&self, used: Option<Table>) -> Table {
+        used.map_or_else(|| Table::new(self.slots_per_partition), Table::emptied)
     }
 
     /// The first bits of the key, so that partitions in order hold keys in order.
@@ -105,6 +105,13 @@ impl Table {
     fn new(slot_count: usize) -> Self {
         assert!(slot_count >= 2, "a table keeps one slot vacant");
         Self { slots: vec![Slot { key: IdKey([0; 16]), packed: VACANT }; slot_count].into_boxed_slice(), used_count: 0 }
+    }
+
+    /// The table with nothing in it.
+    fn emptied(mut self) -> Self {
+        self.slots.iter_mut().for_each(|slot| slot.packed = VACANT);
+        self.used_count = 0;
+        self
     }
 
     /// Where the search for a key begins.
@@ -257,12 +264,16 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    /// The ids of one partition in the order of their keys.
-    pub(super) fn sorted_partition(&self, index: usize) -> Vec<Slot> {
-        let slots = self.tables[index].slots.iter();
-        let mut sorted: Vec<Slot> = slots.filter(|slot| slot.packed != VACANT).copied().collect();
+    /// Puts the ids of one partition, in the order of their keys, in place of what `sorted` holds.
+    pub(super) fn sort_partition(&self, index: usize, sorted: &mut Vec<Slot>) {
+        sorted.clear();
+        sorted.extend(self.tables[index].slots.iter().filter(|slot| slot.packed != VACANT));
         sorted.sort_unstable();
-        sorted
+    }
+
+    /// The memory of its tables, for a generation to come.
+    pub(super) fn into_tables(self) -> Vec<Table> {
+        self.tables
     }
 
     /// The packed entry of a key.
@@ -325,7 +336,13 @@ mod tests {
         let active = Active::new(3, shape.tables());
         (0..450).for_each(|number| assert!(active.put(&shape, key(number), number)));
         let sealed = active.seal(Position(40));
-        let all: Vec<Slot> = (0..4).flat_map(|partition| sealed.sorted_partition(partition)).collect();
+        let mut sorted = Vec::new();
+        let all: Vec<Slot> = (0..4)
+            .flat_map(|partition| {
+                sealed.sort_partition(partition, &mut sorted);
+                sorted.clone()
+            })
+            .collect();
         assert_eq!((all.len(), sealed.id_count, sealed.covered), (450, 450, Position(40)));
         assert!(all.is_sorted_by(|a, b| a.key < b.key));
         assert!(all.iter().all(|slot| key(slot.packed) == slot.key));

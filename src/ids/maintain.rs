@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::bloom::Layout;
 use super::committed::Committed;
 use super::format::{Footer, delete_run};
-use super::generation::{Sealed, Table};
+use super::generation::{Sealed, Slot, Table};
 use super::merge::Merge;
 use super::run::Run;
 use super::writer::RunWriter;
@@ -33,6 +33,10 @@ pub(super) struct Work {
     fan_in: usize,
     /// Tables of the next generation that are ready.
     spare: Vec<Table>,
+    /// Tables of a generation whose memory is free again.
+    used: Vec<Table>,
+    /// Memory to sort a partition in.
+    sorted: Vec<Slot>,
     writing: Option<Writing>,
     merges: Vec<Merge>,
 }
@@ -49,13 +53,23 @@ pub(super) struct Parts<'a> {
 impl Work {
     /// Nothing in progress.
     pub(super) fn new(next_run_id: u64, fan_in: usize) -> Self {
-        Self { next_run_id, fan_in, spare: Vec::new(), writing: None, merges: Vec::new() }
+        Self {
+            next_run_id,
+            fan_in,
+            spare: Vec::new(),
+            used: Vec::new(),
+            sorted: Vec::new(),
+            writing: None,
+            merges: Vec::new(),
+        }
     }
 
     /// One step of what is most urgent. Callers wait for a spare generation, then for memory; lookups only get slower
     /// when merges wait, so those come last, unless runs pile up.
     pub(super) fn step(&mut self, parts: Parts<'_>) -> Result<Step, IdError> {
-        if parts.committed.drop_oldest_written() {
+        if let Some(dropped) = parts.committed.drop_oldest_written() {
+            // A lookup that holds on to it takes the memory along.
+            self.used = Arc::try_unwrap(dropped).map_or_else(|_| Vec::new(), Sealed::into_tables);
             return Ok(Step::DroppedGeneration);
         }
         if !parts.committed.has_spare() {
@@ -80,7 +94,7 @@ impl Work {
         let shape = committed.shape();
         let mut touched_slots = 0;
         while self.spare.len() < shape.partition_count() && touched_slots < ID_STEP_ENTRIES_MAX {
-            self.spare.push(shape.table());
+            self.spare.push(shape.table(self.used.pop()));
             touched_slots += shape.slots_per_partition();
         }
         if self.spare.len() == shape.partition_count() {
@@ -107,7 +121,8 @@ impl Work {
             self.writing = Some(Writing { generation, prepared: false, next_partition: 0, writer });
         }
         let writing = self.writing.as_mut().expect("set just above");
-        let Some(run) = writing.step(parts.store, parts.committed.shape().partition_count())? else {
+        let partition_count = parts.committed.shape().partition_count();
+        let Some(run) = writing.step(parts.store, partition_count, &mut self.sorted)? else {
             return Ok(Some(Step::WroteEntries));
         };
         self.writing = None;
@@ -158,7 +173,12 @@ impl Work {
 }
 
 impl Writing {
-    fn step(&mut self, store: &dyn Store, partition_count: usize) -> Result<Option<Run>, IdError> {
+    fn step(
+        &mut self,
+        store: &dyn Store,
+        partition_count: usize,
+        sorted: &mut Vec<Slot>,
+    ) -> Result<Option<Run>, IdError> {
         if !self.prepared {
             self.prepared = self.writer.prepare_step();
             return Ok(None);
@@ -168,9 +188,9 @@ impl Writing {
         }
         let mut entry_count = 0;
         while self.next_partition < partition_count && entry_count < ID_STEP_ENTRIES_MAX {
-            let sorted = self.generation.sorted_partition(self.next_partition);
+            self.generation.sort_partition(self.next_partition, sorted);
             entry_count += sorted.len();
-            sorted.into_iter().for_each(|slot| self.writer.push(slot));
+            sorted.iter().for_each(|slot| self.writer.push(*slot));
             self.next_partition += 1;
         }
         self.writer.write_blocks(store)?;

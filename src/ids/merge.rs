@@ -5,6 +5,7 @@
 //! - a freeing is dropped only where nothing older can be left that it must hide: the merge includes the oldest run, the
 //!   freeing was settled when the newest input was sealed, and no generation of the inputs is in memory any more.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::IdError;
@@ -18,11 +19,16 @@ use crate::ledger::types::Position;
 use crate::limits::ID_STEP_ENTRIES_MAX;
 use crate::store::Store;
 
-/// Reads one run from its first entry to its last, holding one block.
+/// Blocks of an input that are read together.
+const BLOCKS_AHEAD: usize = 32;
+
+/// Reads one run from its first entry to its last, holding a few blocks.
 struct Cursor {
     run: Arc<Run>,
     next_block: usize,
     block: Option<Block>,
+    /// The blocks from the next one on that were read already.
+    ahead: VecDeque<Block>,
     /// The next entry within the block.
     entry_index: usize,
     last_key: Option<IdKey>,
@@ -38,6 +44,7 @@ impl Cursor {
             run,
             next_block: 0,
             block: None,
+            ahead: VecDeque::new(),
             entry_index: 0,
             last_key: None,
             taken_count: 0,
@@ -67,7 +74,10 @@ impl Cursor {
             }
             return Ok(None);
         }
-        let block = self.run.block(store, self.next_block)?;
+        if self.ahead.is_empty() {
+            self.ahead = self.run.blocks(store, self.next_block, BLOCKS_AHEAD)?;
+        }
+        let block = self.ahead.pop_front();
         let block = block.ok_or_else(|| damaged(footer.run_id, "it vanished while it was merged"))?;
         let first = block.entry(0);
         if first.map(|slot| slot.key) <= self.last_key {

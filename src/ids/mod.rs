@@ -67,7 +67,8 @@ const PARTITIONS_MAX: usize = 1 << 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdOptions {
     /// Ids kept in memory once they are on disk too. The active generation, its spare and up to
-    /// [`crate::limits::ID_UNWRITTEN_GENERATIONS_MAX`] generations on their way to disk come on top.
+    /// [`crate::limits::ID_UNWRITTEN_GENERATIONS_MAX`] generations on their way to disk come on top, and the memory of one
+    /// that is used again.
     pub memory_ids_max: u64,
     /// Ids of one generation; 32 bytes of memory each.
     pub segment_ids: u64,

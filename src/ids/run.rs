@@ -9,6 +9,7 @@
 //! - a run's blocks are deleted only after the run has left the list and is marked as retired. A reader that still
 //!   holds it and misses a block sees the mark and starts again from the new list.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -124,11 +125,41 @@ impl Run {
             }
             return Err(damaged(run_id, format!("block {index} is missing")));
         };
+        self.decode(index, stored_index, value).map(Some)
+    }
+
+    fn decode(&self, index: usize, stored_index: u32, value: Vec<u8>) -> Result<Block, IdError> {
+        let run_id = self.footer.run_id;
         let block = Block::decode(run_id, stored_index, value)?;
         if block.entry(0).map(|slot| slot.key.high()) != self.fences.get(index).copied() {
             return Err(damaged(run_id, format!("block {index} does not start where its fence says")));
         }
-        Ok(Some(block))
+        Ok(block)
+    }
+
+    /// Reads and checks some blocks that follow each other, from one on: in one go, where one by one each would be a read of
+    /// the disk. Fewer than asked for at the end of the run, or where one is missing.
+    pub(super) fn blocks(&self, store: &dyn Store, from: usize, count_max: usize) -> Result<VecDeque<Block>, IdError> {
+        let run_id = self.footer.run_id;
+        let end = (self.footer.block_count as usize).min(from + count_max);
+        let mut blocks = VecDeque::with_capacity(end.saturating_sub(from));
+        let stored_index = |index: usize| u32::try_from(index).expect("blocks are counted in 32 bits");
+        let (mut next, mut failed) = (from, None);
+        store.scan(Space::Ids, &store_key(run_id, stored_index(from)), Direction::Forward, &mut |key, value| {
+            if next == end || *key != store_key(run_id, stored_index(next)) {
+                return ControlFlow::Break(());
+            }
+            match self.decode(next, stored_index(next), value.to_vec()) {
+                Ok(block) => blocks.push_back(block),
+                Err(error) => {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            next += 1;
+            if next == end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        failed.map_or(Ok(blocks), Err)
     }
 
     /// Marks that the run has left the list and its blocks are about to go.

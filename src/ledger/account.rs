@@ -44,6 +44,17 @@ pub struct MemberCounter {
     pub counted: Counter,
 }
 
+impl Counter {
+    /// A number by which counters are ordered: by their names, and then by their periods.
+    fn order(counter: SymbolId, period: i32) -> u64 {
+        const SIGN: u32 = 1 << 31;
+        u64::from(counter.0) << 32 | u64::from(period.cast_unsigned() ^ SIGN)
+    }
+}
+
+/// So few counters are all looked at: that is sooner done than a search, which has to guess.
+const COUNTERS_LOOKED_AT: usize = 16;
+
 impl MemberCounter {
     fn key(&self) -> (MemberKey, SymbolId, i32) {
         (self.member, self.counted.counter, self.counted.period)
@@ -229,6 +240,17 @@ impl Account {
         counted.fold(0, |sum: i64, kept| sum.saturating_add(kept.counted.value))
     }
 
+    /// Whether a counter would become too large by a change.
+    #[must_use]
+    pub fn overflows(&self, changes: &[CounterChange]) -> bool {
+        // Hardly ever: the largest of all tells of each that there is room.
+        let most = self.counters.iter().map(|counter| counter.value).max().unwrap_or(0);
+        let may_not_fit = |held: i64, change: &CounterChange| held.saturating_add(change.delta) > limits::UNITS_MAX;
+        let is_own = |change: &CounterChange| change.member == MemberKey::NONE;
+        let suspects = changes.iter().filter(|change| !is_own(change) || may_not_fit(most, change));
+        suspects.into_iter().any(|change| may_not_fit(self.counted(change), change))
+    }
+
     /// The value of the counter that a change moves.
     #[must_use]
     pub fn counted(&self, change: &CounterChange) -> i64 {
@@ -315,7 +337,15 @@ impl Account {
     }
 
     fn find_counter(&self, counter: SymbolId, period: i32) -> Result<usize, usize> {
-        self.counters.binary_search_by_key(&(counter, period), |entry| (entry.counter, entry.period))
+        let wanted = Counter::order(counter, period);
+        let order = |entry: &Counter| Counter::order(entry.counter, entry.period);
+        let place = if self.counters.len() <= COUNTERS_LOOKED_AT {
+            self.counters.iter().map(|entry| usize::from(order(entry) < wanted)).sum()
+        } else {
+            self.counters.partition_point(|entry| order(entry) < wanted)
+        };
+        let is_there = self.counters.get(place).is_some_and(|entry| order(entry) == wanted);
+        if is_there { Ok(place) } else { Err(place) }
     }
 
     /// Adds to (or takes from) a lot, and to the totals of its wallet.
@@ -352,18 +382,33 @@ impl Account {
         }
     }
 
-    /// Moves a counter. A very late reversal takes off what has not been forgotten: later accruals may have kept the
+    /// Moves counters. A very late reversal takes off what has not been forgotten: later accruals may have kept the
     /// counter, or it is gone.
     ///
     /// # Panics
-    /// When the counter would become negative: the decision promised that it does not.
-    pub fn change_counter(&mut self, change: &CounterChange, posted_at: TimestampNs) {
-        let is_late = change.retain_until < utc_day(posted_at);
-        if change.member != MemberKey::NONE {
-            self.change_member(change, is_late);
-            return;
+    /// When a counter would become negative: the decision promised that it does not.
+    pub fn change_counters(&mut self, changes: &[CounterChange], posted_at: TimestampNs) {
+        let today = utc_day(posted_at);
+        // Changes mostly come in the order in which the counters are kept.
+        let mut next = 0;
+        for change in changes {
+            let is_late = change.retain_until < today;
+            if change.member == MemberKey::NONE {
+                next = self.change_counter(change, is_late, next) + 1;
+            } else {
+                self.change_member(change, is_late);
+            }
         }
-        match self.find_counter(change.counter, change.period) {
+    }
+
+    /// Moves a counter of the whole account, which is likely to lie at a place; where it does.
+    fn change_counter(&mut self, change: &CounterChange, is_late: bool, likely: usize) -> usize {
+        let is_it = |entry: &Counter| (entry.counter, entry.period) == (change.counter, change.period);
+        let found = match self.counters.get(likely).is_some_and(is_it) {
+            true => Ok(likely),
+            false => self.find_counter(change.counter, change.period),
+        };
+        match found {
             Ok(index) => {
                 let entry = self.counters.get_mut(index).expect("the search returned its index");
                 entry.value += change.delta;
@@ -380,18 +425,12 @@ impl Account {
             Err(index) => {
                 assert!((0..=limits::UNITS_MAX).contains(&change.delta), "a counter begins with a gain");
                 if change.delta > 0 {
-                    self.counters.insert(
-                        index,
-                        Counter {
-                            counter: change.counter,
-                            period: change.period,
-                            value: change.delta,
-                            retain_until: change.retain_until,
-                        },
-                    );
+                    let CounterChange { counter, period, delta, retain_until, .. } = *change;
+                    self.counters.insert(index, Counter { counter, period, value: delta, retain_until });
                 }
             }
         }
+        found.unwrap_or_else(|index| index)
     }
 
     fn change_member(&mut self, change: &CounterChange, is_late: bool) {
@@ -520,21 +559,21 @@ mod tests {
     #[test]
     fn a_late_reversal_takes_off_a_counter_that_a_later_accrual_kept() {
         let mut account = Account::default();
-        account.change_counter(&change(10, 3), TimestampNs(0));
-        account.change_counter(&change(5, 5), TimestampNs(2 * NS_PER_DAY));
-        account.change_counter(&change(-10, 3), TimestampNs(4 * NS_PER_DAY));
+        account.change_counters(&[change(10, 3)], TimestampNs(0));
+        account.change_counters(&[change(5, 5)], TimestampNs(2 * NS_PER_DAY));
+        account.change_counters(&[change(-10, 3)], TimestampNs(4 * NS_PER_DAY));
         assert_eq!(account.counter(SPENT, 0), 5);
     }
 
     #[test]
     fn a_late_reversal_of_a_forgotten_counter_changes_nothing() {
         let mut account = Account::default();
-        account.change_counter(&change(10, 3), TimestampNs(0));
+        account.change_counters(&[change(10, 3)], TimestampNs(0));
         account.forget_counters(TimestampNs(4 * NS_PER_DAY));
-        account.change_counter(&change(-10, 3), TimestampNs(4 * NS_PER_DAY));
+        account.change_counters(&[change(-10, 3)], TimestampNs(4 * NS_PER_DAY));
         assert_eq!(account.counters, []);
-        account.change_counter(&change(5, 9), TimestampNs(4 * NS_PER_DAY));
-        account.change_counter(&change(-10, 3), TimestampNs(4 * NS_PER_DAY));
+        account.change_counters(&[change(5, 9)], TimestampNs(4 * NS_PER_DAY));
+        account.change_counters(&[change(-10, 3)], TimestampNs(4 * NS_PER_DAY));
         assert_eq!(account.counters, []);
     }
 }

@@ -237,7 +237,7 @@ impl ShardState {
     ) {
         let found = number.and_then(|number| Some((number, self.packed(number)?)));
         if let Some((number, packed)) = found {
-            unpacked.load(self.id, number, packed);
+            unpacked.load(self.id, number, packed, &command.account_id);
         }
         decide::decide(found.map(|_| &unpacked.account), command, context, out);
     }
@@ -268,7 +268,7 @@ impl ShardState {
         if change.seq <= packed.seq {
             return true;
         }
-        unpacked.load(self.id, change.account, packed);
+        unpacked.load(self.id, change.account, packed, change.account_id);
         unpacked.account.accepts(&change.decision.effects, change.posted_at)
     }
 
@@ -299,7 +299,7 @@ impl ShardState {
         let index = usize::try_from(change.account.0).expect("an account number is an index");
         let packed = self.accounts.get_mut(index).expect("a record names an account that was opened");
         if change.seq > packed.seq {
-            unpacked.load(self.id, change.account, packed);
+            unpacked.load(self.id, change.account, packed, change.account_id);
             let account = &mut unpacked.account;
             account.seq = change.seq;
             account.position = change.position;
@@ -309,9 +309,7 @@ impl ShardState {
             }
             account.forget_counters(change.posted_at);
             account.forget_vouchers(change.posted_at);
-            for counter in &effects.counters {
-                account.change_counter(counter, change.posted_at);
-            }
+            account.change_counters(&effects.counters, change.posted_at);
             account.change_profile(effects, change.decision.program);
             if effects.held.is_some() {
                 account.change_held(change.decision, change.posted_at);

@@ -23,7 +23,15 @@ pub struct Zone {
     name: String,
     /// Ascending by `from_seconds`; the first is in force for all earlier instants too. Never empty.
     transitions: Vec<Transition>,
+    /// The place of the transition in force where each [`STEP_SECONDS`] begin, the first of them with the second
+    /// transition: so that no search is needed, but a step or two. Where there is one transition there are none.
+    steps: Vec<u16>,
 }
+
+/// Seven weeks: shorter than offsets are in force, by far most of them.
+const STEP_SECONDS: i64 = 1 << 22;
+/// Enough for thousands of years. Behind them the way from one transition to the next is gone.
+const STEPS_MAX: i64 = 1 << 16;
 
 impl Zone {
     /// A zone from its transitions.
@@ -34,7 +42,8 @@ impl Zone {
     pub fn new(name: &str, transitions: Vec<Transition>) -> Self {
         assert!(!transitions.is_empty(), "a zone has at least one offset");
         assert!(transitions.is_sorted_by(|a, b| a.from_seconds < b.from_seconds), "transitions ascend");
-        Self { name: name.to_owned(), transitions }
+        let steps = steps(&transitions);
+        Self { name: name.to_owned(), transitions, steps }
     }
 
     /// UTC.
@@ -85,7 +94,14 @@ impl Zone {
 
     /// The place of the segment that contains an instant.
     fn segment_at(&self, seconds: i64) -> usize {
-        self.transitions.partition_point(|transition| transition.from_seconds <= seconds).saturating_sub(1)
+        let Some(second) = self.transitions.get(1).filter(|second| second.from_seconds <= seconds) else { return 0 };
+        let step = usize::try_from(seconds.abs_diff(second.from_seconds) / STEP_SECONDS.unsigned_abs());
+        let step = step.ok().and_then(|step| self.steps.get(step)).or(self.steps.last());
+        let mut index = step.map_or(0, |index| usize::from(*index));
+        while self.transitions.get(index + 1).is_some_and(|next| next.from_seconds <= seconds) {
+            index += 1;
+        }
+        index
     }
 
     fn segment(&self, index: usize) -> &Transition {
@@ -97,6 +113,21 @@ impl Zone {
     pub fn year(&self, at: TimestampNs) -> i32 {
         year_of_day(self.day(at))
     }
+}
+
+/// See [`Zone::steps`].
+///
+/// # Panics
+/// When there are more transitions than a zone has hours of its history: a fault of the compiler of programmes.
+fn steps(transitions: &[Transition]) -> Vec<u16> {
+    let [_, second, .., last] = transitions else {
+        // From the second transition on it is in force, if there is one.
+        return transitions.get(1).map(|_| 1).into_iter().collect();
+    };
+    let count = (last.from_seconds.saturating_sub(second.from_seconds) / STEP_SECONDS + 1).min(STEPS_MAX);
+    let begins = (0..count).map(|step| second.from_seconds + step * STEP_SECONDS);
+    let in_force = |at| transitions.partition_point(|transition| transition.from_seconds <= at) - 1;
+    begins.map(|at| u16::try_from(in_force(at)).expect("a zone changes its offset a few hundred times")).collect()
 }
 
 /// The UTC day that contains the instant.
@@ -120,11 +151,17 @@ pub fn year_of_day(day: Day) -> i32 {
 }
 
 /// The month of a day, 1 to 12. After Hinnant, `civil_from_days`.
+///
+/// # Panics
+/// Never: a month is a small number.
 #[must_use]
 pub fn month_of_day(day: Day) -> u8 {
-    let year = year_of_day(day);
-    let month = (1..=12).rev().find(|month| first_day_of_month(year, *month) <= day);
-    u8::try_from(month.unwrap_or(1)).expect("a month is a small number")
+    let day_of_era = (i64::from(day.0) + 719_468).rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Of a year that begins in March.
+    let month = (5 * day_of_year + 2) / 153;
+    u8::try_from(if month < 10 { month + 3 } else { month - 9 }).expect("a month is a small number")
 }
 
 /// The month and the day of the month of a day.
@@ -179,6 +216,7 @@ pub fn last_day_of_year(year: i32) -> Day {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn ns(seconds: i64) -> TimestampNs {
         TimestampNs(seconds * NS_PER_SECOND)
@@ -206,6 +244,26 @@ mod tests {
         }
         assert_eq!(first_day_of_month(2017, 3), Day(17_226));
         assert_eq!(first_day_of_month(1970, 1), Day(0));
+    }
+
+    proptest! {
+        #[test]
+        fn the_offset_in_force_is_found_wherever_transitions_lie(
+            first in -4_000_000_000_i64..0,
+            gaps in prop::collection::vec(1_i64..80_000_000, 0..40),
+            near in prop::collection::vec((0..42_usize, -2_i64..3), 1..20),
+        ) {
+            let mut at = first;
+            let starts = gaps.iter().map(|gap| { at += gap; at });
+            let starts: Vec<i64> = std::iter::once(i64::MIN).chain(starts).collect();
+            let transitions = starts.iter().map(|from_seconds| Transition { from_seconds: *from_seconds, offset_seconds: 0 });
+            let zone = Zone::new("somewhere", transitions.collect());
+            for (index, by) in near {
+                let seconds = starts.get(index).copied().unwrap_or(at + 1_000_000_000).saturating_add(by);
+                let searched = starts.partition_point(|from| *from <= seconds).saturating_sub(1);
+                prop_assert_eq!(zone.segment_at(seconds), searched);
+            }
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use rocksdb::{
     WriteBatch, WriteOptions, properties,
 };
 
-use super::directory::{DataDirectory, create_directory, sync_directory};
+use super::directory::{DataDirectory, create_directory, sync_directory, takes_direct_writes};
 use super::mark::MarkFile;
 use super::{Batch, Direction, Durability, Op, Space, Store, StoreError, Visit};
 
@@ -238,7 +238,11 @@ impl Store for RocksStore {
 fn open_database(path: &Path, options: &RocksOptions, may_create: bool) -> Result<DB, StoreError> {
     let cache = Cache::new_lru_cache(options.block_cache_bytes);
     let families = families(options, &cache);
-    DB::open_cf_descriptors(&database_options(options, may_create), path.join(DATABASE_DIRECTORY), families)
+    let mut database = database_options(options, may_create);
+    // What is written out is seldom read soon: in the page cache it would take memory and be copied once more, which costs
+    // more than all else about writing out.
+    database.set_use_direct_io_for_flush_and_compaction(takes_direct_writes(path));
+    DB::open_cf_descriptors(&database, path.join(DATABASE_DIRECTORY), families)
         .map_err(|error| translate(path, OPENING, &error))
 }
 

@@ -241,11 +241,7 @@ pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut 
     // What is granted dead is in no balance.
     is_refused |=
         grants().any(|lot| !lot.key.is_alive(context.posted_at) && !lot_holds(account, &lot.key, context, out));
-    is_refused |= out
-        .effects
-        .counters
-        .iter()
-        .any(|change| account.counted(change).saturating_add(change.delta) > limits::UNITS_MAX);
+    is_refused |= account.overflows(&out.effects.counters);
     if is_refused {
         out.outcome = Outcome::Refused(Refusal::BalanceLimitExceeded);
     } else if (out.effects.held.is_some() && account.held().len() >= limits::HELD_TRANSACTIONS_MAX)

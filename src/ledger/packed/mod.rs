@@ -15,7 +15,7 @@ use std::ops::Range;
 use super::account::{Account, Profile};
 use super::decision::LotKey;
 use super::types::{AccountNumber, Position, Seq, ShardId, Units};
-use crate::codec::{DecodeError, Reader, id_is, put_id, put_unsigned};
+use crate::codec::{DecodeError, Reader, id_is, put_id, put_signed, put_unsigned};
 
 /// The format of what a snapshot writes.
 pub const FORMAT: u8 = 1;
@@ -102,14 +102,21 @@ impl Packed {
         self.bytes.capacity()
     }
 
-    /// Packs an account in place of what is here; `bytes` is memory to work with.
+    /// Packs an account in place of what is here, which is the same account or nothing; `bytes` is memory to work with.
     pub fn put(&mut self, account: &Account, bytes: &mut Vec<u8>) {
         self.seq = account.seq;
         self.place = place(account.position);
         bytes.clear();
         let has_more = parts::has_more(account);
         bytes.push(if has_more { FORMAT_WITH_MORE } else { FORMAT });
-        put_id(bytes, &account.id);
+        // An account keeps its id, and when it was opened.
+        match self.bytes.get(1..).and_then(opening) {
+            Some(known) => bytes.extend_from_slice(known),
+            None => {
+                put_id(bytes, &account.id);
+                put_signed(bytes, account.opened_at.0);
+            }
+        }
         parts::put(bytes, account, has_more);
         if self.bytes.capacity() < bytes.len() {
             self.bytes = Vec::with_capacity(bytes.len().next_multiple_of(STEP_BYTES));
@@ -122,15 +129,15 @@ impl Packed {
     #[must_use]
     pub fn unpack(&self) -> Account {
         let mut unpacked = Unpacked::default();
-        self.unpack_into(&mut unpacked);
+        self.unpack_into("", &mut unpacked);
         unpacked.account
     }
 
-    /// Unpacks into memory that is used again.
+    /// Unpacks into memory that is used again. `likely_id` is what the account's id is likely to be.
     ///
     /// # Panics
     /// Never: only what can be unpacked is packed.
-    pub fn unpack_into(&self, out: &mut Unpacked) {
+    pub fn unpack_into(&self, likely_id: &str, out: &mut Unpacked) {
         out.account.seq = self.seq;
         out.account.position = self.position();
         let mut reader = Reader::new(&self.bytes);
@@ -140,7 +147,7 @@ impl Packed {
         }
         let mut read = |reader: &mut Reader<'_>| -> Result<(), DecodeError> {
             let has_more = reader.byte()? == FORMAT_WITH_MORE;
-            reader.id_into(&mut out.account.id)?;
+            reader.likely_id_into(likely_id, &mut out.account.id)?;
             parts::get(reader, has_more, out)
         };
         read(&mut reader).expect("what is packed can be unpacked");
@@ -207,6 +214,14 @@ fn place(position: Option<Position>) -> u64 {
     position.map_or(0, |position| position.0 + 1)
 }
 
+/// The bytes of the id and of when the account was opened, which come after the format.
+fn opening(bytes: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(bytes);
+    reader.skip_id().ok()?;
+    reader.unsigned().ok()?;
+    bytes.get(..bytes.len() - reader.remaining())
+}
+
 /// Where the id lies, which comes after the format.
 fn id_range(value: &[u8]) -> Result<Range<usize>, DecodeError> {
     let mut reader = Reader::new(value);
@@ -230,11 +245,11 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    /// Unpacks the account of a place, unless it is what was unpacked last.
-    pub fn load(&mut self, shard: ShardId, number: AccountNumber, packed: &Packed) {
+    /// Unpacks the account of a place, unless it is what was unpacked last. `likely_id` is what its id is likely to be.
+    pub fn load(&mut self, shard: ShardId, number: AccountNumber, packed: &Packed, likely_id: &str) {
         // An account without a record may have come to its place since.
         if packed.seq == Seq(0) || self.of != Some((shard, number, packed.seq)) {
-            packed.unpack_into(self);
+            packed.unpack_into(likely_id, self);
             self.of = Some((shard, number, packed.seq));
         }
     }
@@ -246,14 +261,21 @@ impl Unpacked {
     }
 
     fn clear(&mut self) {
-        let Account { id, opened_at, lots, counters, totals, wallets, profile, .. } = &mut self.account;
+        let Account { id, opened_at, lots, counters, totals, wallets, .. } = &mut self.account;
         id.clear();
         *opened_at = super::types::TimestampNs(0);
         lots.clear();
         counters.clear();
         *totals = super::account::Totals::default();
         wallets.clear();
-        self.spare_profile = profile.take().or(self.spare_profile.take());
+        self.forget_profile();
+    }
+
+    /// Keeps a profile's memory for an account that has one.
+    fn forget_profile(&mut self) {
+        if let Some(profile) = self.account.profile.take() {
+            self.spare_profile = Some(profile);
+        }
     }
 
     /// A profile to fill in.

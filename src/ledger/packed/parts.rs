@@ -40,9 +40,8 @@ fn get_counter(reader: &mut Reader<'_>) -> Result<Counter, DecodeError> {
     })
 }
 
-/// Appends everything but id and last record.
+/// Appends everything but id, opening and last record.
 pub(super) fn put(out: &mut Vec<u8>, account: &Account, has_more: bool) {
-    put_signed(out, account.opened_at.0);
     put_count(out, account.lots.len());
     for lot in &account.lots {
         put_lot_key(out, &lot.key);
@@ -320,16 +319,18 @@ pub(super) fn get(reader: &mut Reader<'_>, has_more: bool, out: &mut Unpacked) -
             ..WalletTotals::default()
         });
     }
-    let mut profile = out.profile();
-    let account = &mut out.account;
-    if has_more {
-        account.totals.refused_redemptions = reader.signed()?;
-        for totals in &mut account.wallets {
-            totals.redeemed = reader.signed()?;
-            totals.expired = reader.signed()?;
-        }
-        get_profile(reader, &mut profile)?;
+    if !has_more {
+        out.forget_profile();
+        return Ok(());
     }
+    account.totals.refused_redemptions = reader.signed()?;
+    for totals in &mut account.wallets {
+        totals.redeemed = reader.signed()?;
+        totals.expired = reader.signed()?;
+    }
+    let mut profile = out.profile();
+    get_profile(reader, &mut profile)?;
+    let account = &mut out.account;
     match *profile == Profile::default() {
         true => out.spare_profile = Some(profile),
         false => account.profile = Some(profile),

@@ -49,8 +49,8 @@ pub struct Periods {
     day: Day,
     hour: u8,
     year: i32,
-    /// Full years since the account was opened, and when the last of them was full.
-    anniversary: (i32, Day),
+    /// When the account was opened; this day for none.
+    opened_on: Day,
 }
 
 impl Periods {
@@ -68,16 +68,21 @@ impl Periods {
     #[must_use]
     pub fn on(day: Day, minute: u16) -> Self {
         let hour = u8::try_from(minute / 60).expect("a day has 24 hours");
-        Self { day, hour, year: year_of_day(day), anniversary: (0, day) }
+        Self { day, hour, year: year_of_day(day), opened_on: day }
     }
 
     /// The same periods for an account that was opened on this local day.
     #[must_use]
     pub fn of_account(self, opened_on: Day) -> Self {
-        let (opened_year, returns) = (year_of_day(opened_on), month_day_of(opened_on));
+        Self { opened_on, ..self }
+    }
+
+    /// Full years since the account was opened, and when the last of them was full. Hardly any programme asks.
+    fn anniversary(self) -> (i32, Day) {
+        let (opened_year, returns) = (year_of_day(self.opened_on), month_day_of(self.opened_on));
         let began = |year| day_in_year(returns, year);
         let year = if began(self.year) <= self.day { self.year } else { self.year - 1 };
-        Self { anniversary: (year - opened_year, began(year)), ..self }
+        (year - opened_year, began(year))
     }
 
     /// The local day.
@@ -96,7 +101,7 @@ impl Periods {
             CalendarWindow::Week => self.day.0 - i32::from(weekday(self.day)),
             CalendarWindow::Month => self.year * 12 + i32::from(month_of_day(self.day)) - 1,
             CalendarWindow::Year => self.year,
-            CalendarWindow::Anniversary => self.anniversary.0,
+            CalendarWindow::Anniversary => self.anniversary().0,
             CalendarWindow::Lifetime => 0,
         }
     }
@@ -105,7 +110,7 @@ impl Periods {
     #[must_use]
     pub fn first_day(self, window: CalendarWindow) -> Day {
         match window {
-            CalendarWindow::Anniversary => self.anniversary.1,
+            CalendarWindow::Anniversary => self.anniversary().1,
             CalendarWindow::Lifetime => Day(i32::MIN),
             _ => Day(window.last_day(self.of(window) - window.step()).0 + 1),
         }
@@ -116,7 +121,7 @@ impl Periods {
     #[must_use]
     pub fn last_day(self, window: CalendarWindow, ahead: i32) -> Day {
         match window {
-            CalendarWindow::Anniversary => Day(self.anniversary.1.0.saturating_add(366 * (ahead + 1))),
+            CalendarWindow::Anniversary => Day(self.anniversary().1.0.saturating_add(366 * (ahead + 1))),
             _ => window.last_day(self.of(window).saturating_add(ahead.saturating_mul(window.step()))),
         }
     }

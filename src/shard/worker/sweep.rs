@@ -85,7 +85,7 @@ impl Worker {
             };
             looked_at += 1;
             let number = AccountNumber(super::commands::index(index));
-            self.unpacked.load(owned.state.id, number, packed);
+            self.unpacked.load(owned.state.id, number, packed, "");
             let account = &self.unpacked.account;
             let alive = account.lots.iter().filter(|lot| lot.key.is_alive(latest)).map(|lot| lot.key.expires_at);
             let open = account.authorizations().iter().filter(|one| one.is_open(latest)).map(|one| one.ends_at);
