@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn chunks_carry_the_whole_filter() {
-        let bloom = filled(60_000);
+        let bloom = filled(40_000);
         assert_eq!(bloom.chunk_count(), 2, "the test wants a last chunk that is not full");
         let mut loaded = Bloom::with_lines(Layout::Ordered, bloom.line_count());
         for index in 0..bloom.chunk_count() {

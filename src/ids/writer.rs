@@ -191,14 +191,14 @@ mod tests {
     #[test]
     fn a_large_filter_is_written_in_several_steps() {
         let store = TestStore::default();
-        let mut writer = RunWriter::new(PLAN, 2_000_000);
+        let mut writer = RunWriter::new(PLAN, 1_333_000);
         assert!(writer.prepare_step());
         writer.push(slot(1));
         let mut step_count = 1;
         while writer.finish_step(&store).unwrap().is_none() {
             step_count += 1;
         }
-        // 2,000,000 ids at 16 bits are 62 chunks of 64 KiB, and the fences take one more.
+        // 1,333,000 ids at 24 bits are 62 chunks of 64 KiB, and the fences take one more.
         assert_eq!(step_count, 3);
         assert_eq!(run::open(&store).unwrap().runs.len(), 1);
     }

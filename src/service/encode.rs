@@ -9,7 +9,6 @@ use prost::Message;
 
 use super::answer::{self, Exact, NamedStanding, clip_rule, clip_source, further_rule, rule_name, signed, wallet_name};
 use super::times;
-use crate::codec::put_unsigned;
 use crate::ledger::command::{Basket, CommandKind, Line};
 use crate::ledger::decision::Clip;
 use crate::ledger::program::{LineClass, Program};
@@ -139,9 +138,12 @@ pub(super) fn item_header_bytes(length: usize) -> usize {
     1 + prost::encoding::encoded_len_varint(length as u64)
 }
 
-/// Base 128 varints are what records are written in as well.
-fn varint(out: &mut Vec<u8>, value: u64) {
-    put_unsigned(out, value);
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(u8::try_from(value & 0x7f).expect("seven bits") | 0x80);
+        value >>= 7;
+    }
+    out.push(u8::try_from(value).expect("seven bits"));
 }
 
 /// A number that is left out when it is 0.
