@@ -110,29 +110,6 @@ fn probe(directory: &Path) -> io::Result<()> {
     written.and(removed)
 }
 
-/// Whether files in a directory can be written past the page cache. Not every file system can: memory has none to pass.
-#[must_use]
-pub fn takes_direct_writes(directory: &Path) -> bool {
-    let path = directory.join(PROBE_FILE);
-    let takes = open_direct(&path).is_ok();
-    // It may not have been made at all, and an empty file that stays behind harms nobody.
-    let _ = fs::remove_file(&path);
-    takes
-}
-
-#[cfg(target_os = "linux")]
-fn open_direct(path: &Path) -> io::Result<()> {
-    use rustix::fs::{Mode, OFlags, open};
-    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::DIRECT;
-    open(path, flags, Mode::RUSR | Mode::WUSR)?;
-    Ok(())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open_direct(_: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,14 +122,6 @@ mod tests {
         assert_eq!(claimed.path(), path);
         assert!(path.is_dir());
         assert!(!path.join(PROBE_FILE).exists(), "the probe leaves nothing behind");
-    }
-
-    #[test]
-    fn whether_direct_writes_are_taken_is_found_without_leaving_anything() {
-        let root = tempfile::tempdir().unwrap();
-        let _ = takes_direct_writes(root.path());
-        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
-        assert!(!takes_direct_writes(&root.path().join("missing")));
     }
 
     #[test]

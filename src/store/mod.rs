@@ -13,6 +13,8 @@
 //! reader of the journal, is listed in `rocks.rs`.
 
 pub mod checked;
+#[cfg(feature = "rocksdb")]
+mod direct;
 pub mod directory;
 pub mod faults;
 pub mod mark;

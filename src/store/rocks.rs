@@ -27,7 +27,8 @@ use rocksdb::{
     WriteBatch, WriteOptions, properties,
 };
 
-use super::directory::{DataDirectory, create_directory, sync_directory, takes_direct_writes};
+use super::direct::takes_direct_writes;
+use super::directory::{DataDirectory, create_directory, sync_directory};
 use super::mark::MarkFile;
 use super::{Batch, Direction, Durability, Op, Space, Store, StoreError, Visit};
 
