@@ -199,7 +199,13 @@ impl Race {
             self.clock.set(dies_at.max(self.clock.now().0) + NS_PER_DAY / 2);
             // The ledger has no clock: it posts what died once something comes later, here in every shard.
             for other in 0..16 {
-                self.shop.accrue(accrual(&format!("o-{round}-{other}"), &format!("other-{other}"), 100)).await;
+                let mut bought = accrual(&format!("o-{round}-{other}"), &format!("other-{other}"), 100);
+                bought.basket.as_mut().unwrap().receipt_time = time(self.clock.now().0.div_euclid(1_000 * NS_PER_MS));
+                assert_eq!(
+                    self.shop.accrue(bought).await.granted_points,
+                    1,
+                    "it is no late receipt, which moves nothing"
+                );
             }
             for number in 0..ACCOUNTS {
                 let told = self.told(number, dies_at, &answers);
