@@ -14,6 +14,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
 use super::committer::{Committed, Committer, Defined, Progress, Submitted};
+use super::committing::CommitThread;
 use super::control::Control;
 use super::freezing::FreezeLog;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
@@ -203,11 +204,17 @@ impl Engine {
             })
             .collect();
         let committer = {
-            let (clock, failed) = (clock.clone(), failed.clone());
-            let on_failure = on_failure.clone();
-            let metrics = metrics.clone();
-            let body = move || commit_loop(committer, &submitted, &notices, &clock, &metrics, &failed, &on_failure);
-            spawn("committer".to_owned()).spawn(body).expect("threads are to be had")
+            let thread = CommitThread {
+                committer,
+                submitted,
+                notices,
+                queues: queues.clone(),
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+                failed: failed.clone(),
+                on_failure: on_failure.clone(),
+            };
+            spawn("committer".to_owned()).spawn(move || thread.run()).expect("threads are to be had")
         };
         let housekeeper = {
             let keeper = Housekeeper::new(
@@ -423,7 +430,7 @@ impl Drop for Engine {
 }
 
 /// The worker number that tells the committer to stop.
-const STOP: usize = usize::MAX;
+pub(super) const STOP: usize = usize::MAX;
 
 fn opening(epoch: u64, identity: &Identity, at: TimestampNs) -> Record {
     Record::Opening(Opening {
@@ -445,47 +452,6 @@ fn deal(shards: Vec<ShardState>, seqs: Vec<crate::ledger::types::Seq>, worker_co
         dealt[place].1.push(seq);
     }
     dealt
-}
-
-fn commit_loop(
-    mut committer: Committer,
-    submitted: &Receiver<Submitted>,
-    notices: &[Sender<Committed>],
-    clock: &SharedClock,
-    metrics: &Metrics,
-    failed: &AtomicBool,
-    on_failure: &OnFailure,
-) {
-    let mut gathered = Vec::new();
-    let mut committed = Vec::new();
-    let mut stop = false;
-    while !stop {
-        let Ok(first) = submitted.recv() else { return };
-        let mut bytes = 0;
-        for one in std::iter::once(first).chain(submitted.try_iter()) {
-            if one.worker == Some(STOP) {
-                stop = true;
-                break;
-            }
-            bytes += one.chunk.as_ref().map_or(0, crate::journal::chunk::Chunk::byte_count);
-            gathered.push(one);
-            if bytes >= limits::COMMIT_BYTES_MAX {
-                break;
-            }
-        }
-        metrics.commit_began_ns.set(clock.monotonic_ns().max(1));
-        let made = committer.commit(&mut gathered, clock.now(), &mut committed);
-        metrics.commit_began_ns.set(0);
-        if let Err(error) = made {
-            failed.store(true, Ordering::Release);
-            on_failure(&error);
-            return;
-        }
-        for one in committed.drain(..) {
-            // A worker that is gone has nobody left to answer.
-            let _ = notices[one.worker].send(one);
-        }
-    }
 }
 
 struct WorkerThread {
