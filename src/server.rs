@@ -31,6 +31,7 @@ use crate::recovery::identity::{Identity, IdentityError};
 use crate::recovery::speed::ReplaySpeed;
 use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::service::auth::AccessLayer;
+use crate::service::express::ExpressLayer;
 use crate::service::health::health_service;
 use crate::service::patience::PatienceLayer;
 use crate::service::{About, Edge, LastRecovery, Life, add_services, wire};
@@ -252,7 +253,9 @@ pub async fn start_by(
         routes.add_service(health_service(life.subscribe()));
         add_reflection(&mut routes)?;
         let (watched, access, patience) = (watched.clone(), access.clone(), patience.clone());
-        servings.push(Serving { routes: routes.routes(), access, patience, watched, beside: Box::pin(edge.carry()) });
+        let beside = Box::pin(edge.carry());
+        let (routes, express) = (routes.routes(), ExpressLayer::new(edge));
+        servings.push(Serving { routes, express, access, patience, watched, beside });
     }
     let on_fault: OnFault = {
         let (life, failure) = (life.clone(), failure.clone());

@@ -183,9 +183,9 @@ struct Turn(Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireErro
 pin_project! {
     /// A call that has no answer yet.
     pub(super) struct Called<F> {
-        // None where there is no room for its answer.
-        #[pin]
-        inner: Option<F>,
+        // None where there is no room for its answer. In memory of its own: the transport moves a call about before it asks
+        // for the answer.
+        inner: Option<Pin<Box<F>>>,
         // Of a call with a large answer, until it is its turn.
         waiting: Option<Turn>,
         open: Option<Open>,
@@ -195,7 +195,7 @@ pin_project! {
 impl<F> Called<F> {
     pub(super) fn new(begin: impl FnOnce() -> F, conduct: Arc<Conduct>, is_large: bool) -> Self {
         conduct.open_call();
-        let inner = conduct.has_room().then(begin);
+        let inner = conduct.has_room().then(|| Box::pin(begin()));
         let waiting = (is_large && inner.is_some()).then(|| Turn(Box::pin(conduct.turns.clone().acquire_owned())));
         Self { inner, waiting, open: Some(Open { conduct, turn: None, is_answered: false }) }
     }
@@ -213,9 +213,9 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Called<F
                 open.turn = turn;
             }
         }
-        let response = match this.inner.as_pin_mut() {
+        let response = match this.inner {
             Some(inner) => {
-                let Ok(response) = ready!(inner.poll(cx));
+                let Ok(response) = ready!(inner.as_mut().poll(cx));
                 response
             }
             None => overloaded(),

@@ -24,6 +24,7 @@ use crate::metrics::ConnectionMeter;
 use crate::service::auth::AccessLayer;
 use crate::service::connections::{self, Incoming, Room};
 use crate::service::deadline::DeadlineLayer;
+use crate::service::express::ExpressLayer;
 use crate::service::patience::PatienceLayer;
 use crate::telemetry::calls::CallLayer;
 
@@ -39,6 +40,8 @@ pub type OnFault = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct Serving {
     /// The services.
     pub routes: Routes,
+    /// The way past them of the calls that tills make all day.
+    pub express: ExpressLayer,
     /// Judges the calls.
     pub access: AccessLayer,
     /// Waits for what they bring.
@@ -143,7 +146,7 @@ async fn serve(serving: Serving, incoming: Incoming, terms: Terms, orders: watch
     };
     let mut beside = tokio::spawn(serving.beside);
     // The watch is outside, so that it sees the calls whose time was up.
-    let judged = serving.patience.layer(serving.access.layer(serving.routes));
+    let judged = serving.patience.layer(serving.access.layer(serving.express.layer(serving.routes)));
     let service = serving.watched.layer(DeadlineLayer.layer(judged));
     tokio::select! {
         () = connection::serve_all(incoming, service, terms, reached(Order::Finish)) => {}
@@ -186,6 +189,7 @@ pub fn serve_bare(listener: TcpListener, routes: &Routes, on_ready: impl FnOnce(
         let bounds = Bounds::default();
         let serving = || Serving {
             routes: routes.clone(),
+            express: ExpressLayer::off(),
             access: AccessLayer::off(),
             patience: PatienceLayer::new(Duration::from_millis(bounds.request_ms_max)),
             watched: CallLayer::off(),

@@ -12,7 +12,7 @@ use axum::http::{Request as HttpRequest, Response};
 use bytes::Buf;
 use hyper::body::Body;
 use pin_project_lite::pin_project;
-use tonic::{Request, Status};
+use tonic::{Extensions, Request, Status};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -41,7 +41,12 @@ pub struct Caller {
 impl Caller {
     /// The caller of a request.
     pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Failure> {
-        let caller = request.extensions().get::<Self>().cloned();
+        Self::among(request.extensions())
+    }
+
+    /// The caller among the extensions of a request.
+    pub(super) fn among(extensions: &Extensions) -> Result<Self, Failure> {
+        let caller = extensions.get::<Self>().cloned();
         caller.ok_or_else(|| Failure::internal("a request came past the authenticator"))
     }
 

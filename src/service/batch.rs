@@ -3,15 +3,18 @@
 //! What must stay true: a message that cannot be decoded is refused before any of it is started. For many see also
 //! [`super::round`].
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
+use tokio::sync::oneshot;
 
 use super::auth::Caller;
-use super::command::{Started, received};
+use super::command::Started;
 use super::holds::Ending;
-use super::lane::Answered;
+use super::intake::LeftOpen;
+use super::lane::{Answered, Told};
 use super::orders::Order;
 use super::round::Starting;
 use super::status::Failure;
@@ -20,13 +23,39 @@ use super::{Edge, Patience, answer, encode, parse, wire};
 use crate::access::table;
 use crate::ledger::decision::Refusal;
 use crate::limits;
+use crate::shard::job::CommandJob;
 
 /// Room for a decision of one line.
 const DECISION_BYTES_EXPECTED: usize = 128;
 
+/// An accrual that was let in.
+pub(super) enum Begun {
+    /// It is on its way to a worker, or comes back.
+    Entered(oneshot::Receiver<Told>),
+    /// It has to wait for something before, or is answered without a worker.
+    Detained(Detained),
+}
+
+/// An answer that takes its time. It lies in memory of its own, so that a call that only waits for its worker takes up
+/// little.
+pub(super) type Detained = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
 impl Edge {
     /// Decides an `AccrueRequest` and encodes an `AccrueResponse`.
     pub(super) async fn accrue_one(self: &Arc<Self>, caller: &Caller, request: &Bytes) -> Result<Bytes, Failure> {
+        let answered = match self.begin_one(caller, request)? {
+            Begun::Entered(told) => match told.await {
+                Ok(Told::Answered(answered)) => answered,
+                Ok(Told::Detained(job, left_open)) => self.detained(caller, job, left_open).await,
+                Err(_) => Err(Failure::OutcomeUnknown),
+            },
+            Begun::Detained(answer) => answer.await,
+        };
+        Ok(in_response(&answered?))
+    }
+
+    /// Reads an `AccrueRequest` and puts it on its way.
+    pub(super) fn begin_one(self: &Arc<Self>, caller: &Caller, request: &Bytes) -> Result<Begun, Failure> {
         if self.lane.is_full() {
             return Err(Failure::Overloaded);
         }
@@ -36,24 +65,28 @@ impl Edge {
             Err(parse::Unusual) => {
                 decoded = decode(request)?;
                 if decoded.account_identifier.is_some() {
-                    let decision = self.start_named(caller, decoded, Patience::None).await?.answer().await?;
-                    return Ok(in_response(&decision));
+                    let (edge, caller) = (self.clone(), caller.clone());
+                    return Ok(Begun::Detained(Box::pin(async move {
+                        edge.start_named(&caller, decoded, Patience::None).await?.answer().await
+                    })));
                 }
                 AccrualView::from(&decoded)
             }
         };
         let mut job = self.lane.spare();
-        let decision = match self.prepare_accrual(caller, &view, &self.moment(), &mut job)? {
-            None => self.refused(Refusal::NameLimitReached, None).encode_to_vec(),
-            Some(_) if self.claim_straight(&job)? => {
-                let (ticket, answer) = self.lane.expect_answer(None);
-                job.ticket = ticket;
-                self.lane.send(job);
-                received(answer).await?
+        Ok(match self.prepare_accrual(caller, &view, &self.moment(), &mut job)? {
+            Some(left_open) => Begun::Entered(self.lane.enter(job, left_open)),
+            None => {
+                let refused = Ok(self.refused(Refusal::NameLimitReached, None).encode_to_vec());
+                Begun::Detained(Box::pin(std::future::ready(refused)))
             }
-            Some(left_open) => self.start_prepared(caller, job, left_open, Patience::None).await?.answer().await?,
-        };
-        Ok(in_response(&decision))
+        })
+    }
+
+    /// Takes the long way with an accrual that the lane gave back.
+    pub(super) fn detained(self: &Arc<Self>, caller: &Caller, job: Box<CommandJob>, left_open: LeftOpen) -> Detained {
+        let (edge, caller) = (self.clone(), caller.clone());
+        Box::pin(async move { edge.start_prepared(&caller, job, left_open, Patience::None).await?.answer().await })
     }
 
     /// Decides every item of an `AccrueBatchRequest` and encodes an `AccrueBatchResponse`; the outer failure is one of

@@ -1,6 +1,6 @@
 //! The way of one command: check, name, stamp, claim, hand to the worker, answer.
 //!
-//! Nearly every command goes the straight way ([`Edge::claim_straight`], and for many at once [`super::round`]): its ids
+//! Nearly every command goes the straight way ([`super::lane`], and for those of one message [`super::round`]): its ids
 //! are free and it is ready for a worker without having waited for anything. One whose ids are held by another command,
 //! or were used, takes the long way ([`Edge::start_prepared`]), and waits.
 //!
@@ -151,21 +151,6 @@ impl Edge {
             clock_is_input: self.engine.identity.clock_is_input,
         };
         intake.prepare(caller, request, moment, &mut self.lane.names(), job)
-    }
-
-    /// Claims the ids of a prepared accrual, if that needs no waiting: whether the job owns them now.
-    pub(super) fn claim_straight(&self, job: &CommandJob) -> Result<bool, Failure> {
-        let ids = &self.engine.shared.ids;
-        // What was used, or is held by another, is judged on the long way.
-        if !self.engine.may_stamp(job.stamp) || ids.claim(job.ids.transaction)? != Claim::Granted {
-            return Ok(false);
-        }
-        let transaction = Held { ids, key: job.ids.transaction };
-        if ids.claim(job.ids.subject)? != Claim::Granted {
-            return Ok(false);
-        }
-        transaction.hand_over();
-        Ok(true)
     }
 
     /// Checks, names, stamps and starts an accrual, waiting for whatever it has to wait for.

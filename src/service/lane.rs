@@ -1,13 +1,12 @@
-//! A lane: what lies between the calls of one runtime thread and the workers. Commands of many calls leave together, one
-//! batch for each worker, once the calls that are ready have had their turn; the answers to a batch come back together
-//! and wake the thread once.
+//! A lane: what lies between the calls of one runtime thread and the workers. Accruals of many calls claim their ids and
+//! leave together, one batch for each worker, once the calls that are ready have had their turn; the answers to a batch come
+//! back together and wake the thread once.
 //!
 //! What must stay true:
-//! - commands leave in the order in which they were put in, so that whoever starts commands one after the other has
-//!   them decided in that order;
+//! - accruals claim and leave in the order in which they were put in;
 //! - every command put in is answered once: by its worker, as overloaded if the worker has no room, or as unknown if
-//!   the ledger has failed;
-//! - a command that is refused here has its claims dropped.
+//!   the ledger has failed; or it is given back to whoever put it in, because it has to wait for something;
+//! - a command that is refused or given back here has its claims dropped.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,8 +15,10 @@ use tokio::sync::{Notify, oneshot};
 
 use super::command::finished;
 use super::encode;
+use super::intake::LeftOpen;
 use super::names::NameCache;
 use super::status::Failure;
+use crate::ids::{Claim, Claiming, IdKey};
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::ProgramVersion;
 use crate::limits;
@@ -28,10 +29,37 @@ use crate::shard::queue::Rank;
 /// A decision in the encoding of the wire, or why there is none.
 pub(super) type Answered = Result<Vec<u8>, Failure>;
 
+/// What becomes of an accrual that was put in.
+pub(super) enum Told {
+    /// It is answered.
+    Answered(Answered),
+    /// Its ids are used, or held by others: it claims them by itself, waiting for whatever it has to wait for.
+    Detained(Box<CommandJob>, LeftOpen),
+}
+
 /// Whom to answer.
-struct Waiter {
-    original_version: Option<ProgramVersion>,
-    answer: oneshot::Sender<Answered>,
+enum Waiter {
+    /// Whoever handed a command to its worker.
+    Command(oneshot::Sender<Answered>, Option<ProgramVersion>),
+    /// Whoever put an accrual in.
+    Accrual(oneshot::Sender<Told>, LeftOpen),
+}
+
+impl Waiter {
+    fn original_version(&self) -> Option<ProgramVersion> {
+        match self {
+            Self::Command(_, version) => *version,
+            Self::Accrual(..) => None,
+        }
+    }
+
+    /// Whoever asked may have gone; what was decided stands.
+    fn tell(self, answered: Answered) {
+        match self {
+            Self::Command(answer, _) => drop(answer.send(answered)),
+            Self::Accrual(told, _) => drop(told.send(Told::Answered(answered))),
+        }
+    }
 }
 
 /// Jobs whose memory is kept for further ones.
@@ -40,8 +68,8 @@ const SPARES_MAX: usize = 8_192;
 #[derive(Default)]
 struct Desk {
     spares: Vec<Box<CommandJob>>,
-    /// Commands that have not left, by worker.
-    outgoing: Vec<Vec<Box<CommandJob>>>,
+    /// Accruals that have not claimed their ids.
+    entered: Vec<Box<CommandJob>>,
     /// By ticket.
     waiters: Slab<Waiter>,
 }
@@ -58,9 +86,13 @@ pub(super) struct Lane {
 impl Lane {
     /// A lane to the workers of an engine. Somebody must [`Lane::run`] it.
     pub(super) fn new(engine: Arc<Engine>) -> Arc<Self> {
-        let outgoing = (0..engine.worker_count()).map(|_| Vec::new()).collect();
-        let desk = Mutex::new(Desk { spares: Vec::new(), outgoing, waiters: Slab::new() });
-        Arc::new(Self { engine, desk, names: Mutex::default(), arrived: Mutex::new(Vec::new()), bell: Notify::new() })
+        Arc::new(Self {
+            engine,
+            desk: Mutex::default(),
+            names: Mutex::default(),
+            arrived: Mutex::default(),
+            bell: Notify::new(),
+        })
     }
 
     /// Nothing panics while it holds the lock, so poison is passed over.
@@ -98,28 +130,30 @@ impl Lane {
         desk.spares.extend(jobs.drain(..room.min(jobs.len())));
     }
 
-    /// A ticket for a command that is going to be sent, and where its answer will be.
+    /// A ticket for a command that is going to be handed over, and where its answer will be.
     pub(super) fn expect_answer(&self, original_version: Option<ProgramVersion>) -> (u64, oneshot::Receiver<Answered>) {
         let (answer, answered) = oneshot::channel();
-        let ticket = self.desk().waiters.insert(Waiter { original_version, answer });
+        let ticket = self.desk().waiters.insert(Waiter::Command(answer, original_version));
         (ticket as u64, answered)
     }
 
-    /// Puts a command in, with its claims. It leaves soon.
-    pub(super) fn send(&self, job: Box<CommandJob>) {
-        let worker = self.engine.worker_of(job.account_hash);
+    /// Puts an accrual in, without claims. It claims them and leaves soon.
+    pub(super) fn enter(&self, mut job: Box<CommandJob>, left_open: LeftOpen) -> oneshot::Receiver<Told> {
+        let (tell, told) = oneshot::channel();
         let mut desk = self.desk();
-        let outgoing = &mut desk.outgoing[worker];
-        outgoing.push(job);
-        let count = outgoing.len();
+        job.ticket = desk.waiters.insert(Waiter::Accrual(tell, left_open)) as u64;
+        desk.entered.push(job);
+        let count = desk.entered.len();
         drop(desk);
-        if count == 1 || count == limits::WORKER_BATCH_COMMANDS_MAX {
+        if count == 1 {
             self.bell.notify_one();
         }
+        told
     }
 
     /// Takes part in the runtime until the task is dropped.
     pub(super) async fn run(self: Arc<Self>) {
+        let mut leaving = Leaving::new(self.engine.worker_count());
         loop {
             self.bell.notified().await;
             let arrived = std::mem::take(&mut *self.arrived.lock().unwrap_or_else(PoisonError::into_inner));
@@ -127,20 +161,58 @@ impl Lane {
                 self.answer(&batch);
                 self.give_back(&mut batch.jobs);
             }
-            for worker in 0..self.engine.worker_count() {
-                self.flush(worker);
-            }
+            // Nothing is waited for between claiming and handing over, so no claim is left behind.
+            self.let_leave(&mut leaving);
         }
     }
 
-    fn flush(self: &Arc<Self>, worker: usize) {
-        let mut jobs = std::mem::take(&mut self.desk().outgoing[worker]);
-        while jobs.len() > limits::WORKER_BATCH_COMMANDS_MAX {
-            let rest = jobs.split_off(limits::WORKER_BATCH_COMMANDS_MAX);
-            self.hand_over(worker, std::mem::replace(&mut jobs, rest));
+    /// Claims the ids of the accruals that were put in, in their order, and hands them over.
+    fn let_leave(self: &Arc<Self>, leaving: &mut Leaving) {
+        let mut entered = std::mem::take(&mut self.desk().entered);
+        let mut jobs = entered.drain(..);
+        while !jobs.as_slice().is_empty() {
+            let count = jobs.as_slice().len().min(limits::CLAIM_WINDOW_COMMANDS);
+            let claimed = leaving.claim(&self.engine, &jobs.as_slice()[..count]);
+            for (place, job) in jobs.by_ref().take(count).enumerate() {
+                match &claimed {
+                    Err(failure) => self.fail(&job, failure),
+                    Ok(()) if leaving.has_claimed[place] => {
+                        let worker = self.engine.worker_of(job.account_hash);
+                        leaving.by_worker[worker].push(job);
+                    }
+                    Ok(()) => self.detain(job),
+                }
+            }
+            self.hand_over_where(leaving, |count| {
+                count + limits::CLAIM_WINDOW_COMMANDS > limits::WORKER_BATCH_COMMANDS_MAX
+            });
         }
-        if !jobs.is_empty() {
-            self.hand_over(worker, jobs);
+        drop(jobs);
+        self.hand_over_where(leaving, |count| count > 0);
+        let mut desk = self.desk();
+        if desk.entered.is_empty() {
+            // Its memory is used again.
+            desk.entered = entered;
+        }
+    }
+
+    fn hand_over_where(self: &Arc<Self>, leaving: &mut Leaving, is_time: impl Fn(usize) -> bool) {
+        for (worker, jobs) in leaving.by_worker.iter_mut().enumerate().filter(|(_, jobs)| is_time(jobs.len())) {
+            self.hand_over(worker, std::mem::take(jobs));
+        }
+    }
+
+    /// Gives an accrual back to whoever put it in.
+    fn detain(&self, job: Box<CommandJob>) {
+        if let Some(Waiter::Accrual(told, left_open)) = self.take_waiter(job.ticket) {
+            // Whoever asked may have gone; nothing was claimed.
+            drop(told.send(Told::Detained(job, left_open)));
+        }
+    }
+
+    fn fail(&self, job: &CommandJob, failure: &Failure) {
+        if let Some(waiter) = self.take_waiter(job.ticket) {
+            waiter.tell(Err(failure.clone()));
         }
     }
 
@@ -151,10 +223,7 @@ impl Lane {
         let failure = if refusal == Refusal::Overloaded { Failure::Overloaded } else { Failure::ShuttingDown };
         for job in batch.take_back() {
             job.ids.claims().for_each(|key| self.engine.shared.ids.release(key));
-            if let Some(waiter) = self.take_waiter(job.ticket) {
-                // Whoever asked may have gone.
-                let _ = waiter.answer.send(Err(failure.clone()));
-            }
+            self.fail(&job, &failure);
         }
     }
 
@@ -162,17 +231,54 @@ impl Lane {
         for job in &batch.jobs {
             let Some(waiter) = self.take_waiter(job.ticket) else { continue };
             let mut bytes = Vec::with_capacity(DECISION_BYTES_RESERVED);
-            let answered = finished(job, waiter.original_version, &mut bytes).map(|()| bytes);
+            let answered = finished(job, waiter.original_version(), &mut bytes).map(|()| bytes);
             if answered.is_ok() {
                 self.engine.metrics.decided(&job.outcome);
             }
-            // Whoever asked may have gone; the command stands.
-            let _ = waiter.answer.send(answered);
+            waiter.tell(answered);
         }
     }
 
     fn take_waiter(&self, ticket: u64) -> Option<Waiter> {
         self.desk().waiters.try_remove(usize::try_from(ticket).ok()?)
+    }
+}
+
+/// Accruals on their way out.
+struct Leaving {
+    /// Those that have claimed their ids, by worker.
+    by_worker: Vec<Vec<Box<CommandJob>>>,
+    keys: Vec<IdKey>,
+    claiming: Claiming,
+    /// Of the last window, by place.
+    has_claimed: Vec<bool>,
+}
+
+impl Leaving {
+    fn new(worker_count: usize) -> Self {
+        let by_worker = (0..worker_count).map(|_| Vec::new()).collect();
+        Self { by_worker, keys: Vec::new(), claiming: Claiming::default(), has_claimed: Vec::new() }
+    }
+
+    /// Claims the ids of the accruals of a window; of one that cannot have both at once, none.
+    fn claim(&mut self, engine: &Engine, window: &[Box<CommandJob>]) -> Result<(), Failure> {
+        self.has_claimed.clear();
+        let latest = window.iter().map(|job| job.stamp).max();
+        if latest.is_some_and(|stamp| !engine.may_stamp(stamp)) {
+            self.has_claimed.resize(window.len(), false);
+            return Ok(());
+        }
+        let ids = &engine.shared.ids;
+        self.keys.clear();
+        self.keys.extend(window.iter().flat_map(|job| [job.ids.transaction, job.ids.subject]));
+        ids.claim_many(&self.keys, &mut self.claiming)?;
+        for (keys, claims) in self.keys.chunks(2).zip(self.claiming.claims().chunks(2)) {
+            let has_claimed = claims.iter().all(|claim| *claim == Claim::Granted);
+            self.has_claimed.push(has_claimed);
+            let in_vain = keys.iter().zip(claims).filter(|(_, claim)| !has_claimed && **claim == Claim::Granted);
+            in_vain.for_each(|(key, _)| ids.release(*key));
+        }
+        Ok(())
     }
 }
 

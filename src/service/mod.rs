@@ -26,6 +26,7 @@ pub mod deadline;
 mod desk;
 mod encode;
 mod explain;
+pub mod express;
 mod fields;
 mod fraud;
 pub mod health;

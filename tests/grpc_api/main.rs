@@ -23,6 +23,7 @@ mod reads;
 mod redemptions;
 mod returns;
 mod scarcity;
+mod shapes;
 mod stamps;
 mod statements;
 mod unburns;
