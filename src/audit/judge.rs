@@ -560,6 +560,7 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         same("the uses of budgets", recorded.cells == decided.cells),
         same("the counters", recorded.effects.counters == decided.effects.counters),
         same("the bonuses", recorded.bonuses == decided.bonuses),
+        same("the stamps", recorded.stamps == decided.stamps),
         same("the levels", recorded.tier == decided.tier),
         same("the lots", recorded.effects.lots == decided.effects.lots),
         same("the units owed", recorded.effects.owed == decided.effects.owed),

@@ -112,11 +112,11 @@ pub(super) fn around(run: Run, cell: CellId) -> impl Iterator<Item = CellId> {
     periods.map(move |later| CellId { period: cell.period.saturating_add(later), ..cell })
 }
 
-/// How long a counter of a window that ends on this local day is kept.
+/// How long a counter of a window that ends on this local day is kept: as long as any version lets in what falls into it.
 #[must_use]
 pub(super) fn after_late_limit(last: Day, program: &Program, posted_at: TimestampNs) -> Day {
     // Two days more than the late limit cover the zone's offset and the partial day.
-    let late_days = program.late_limit_ns / NS_PER_DAY + 2;
+    let late_days = program.counters_kept_ns(posted_at) / NS_PER_DAY + 2;
     let last = last.0.max(utc_day(posted_at).0);
     Day(last.saturating_add(i32::try_from(late_days).unwrap_or(i32::MAX)))
 }

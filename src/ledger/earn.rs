@@ -219,6 +219,7 @@ mod tests {
             when_spent: WhenSpent::Refuse,
             when_returned: WhenReturned::AsWas,
             late_limit_ns: 0,
+            earlier: None,
             future_skew_ns: 0,
             hold_ns: 0,
             source_hash: [0; 32],

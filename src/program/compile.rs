@@ -92,6 +92,7 @@ pub(super) fn build(
         when_spent: file.when_spent,
         when_returned: file.redemption.when_returned,
         late_limit_ns: header.late_limit_days * NS_PER_DAY,
+        earlier: None,
         future_skew_ns: header.future_skew_seconds * NS_PER_SECOND,
         hold_ns: file.redemption.hold_minutes * NS_PER_MINUTE,
         source_hash: *blake3::hash(source.as_bytes()).as_bytes(),

@@ -7,7 +7,7 @@
 //! The reference for authors is `docs/programs.md`.
 //!
 //! What must stay true: a file with an error never becomes a programme and changes no dictionary; compiling depends on
-//! its arguments and the time-zone release of this binary only; every bound is in [`crate::limits`].
+//! its arguments and the time-zone release of this binary only; a file that was published once compiles for ever; every bound is in [`crate::limits`].
 #![deny(clippy::float_arithmetic, clippy::as_conversions, clippy::cast_possible_truncation)]
 
 mod check;
@@ -83,7 +83,30 @@ pub fn compile(
     effective_at: TimestampNs,
     symbols: &mut dyn Symbols,
 ) -> Result<Program, Vec<Problem>> {
-    let mut problems = Problems::new(source);
+    compile_with(Problems::new(source), source, version, effective_at, symbols)
+}
+
+/// Compiles a file that was published before, perhaps by an earlier release: what is asked of files only since then is not
+/// asked of it, for its version has judged, and the data directory has to open.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_published(
+    source: &str,
+    version: ProgramVersion,
+    effective_at: TimestampNs,
+    symbols: &mut dyn Symbols,
+) -> Result<Program, Vec<Problem>> {
+    compile_with(Problems::of_published(source), source, version, effective_at, symbols)
+}
+
+fn compile_with<'s>(
+    mut problems: Problems<'s>,
+    source: &'s str,
+    version: ProgramVersion,
+    effective_at: TimestampNs,
+    symbols: &mut dyn Symbols,
+) -> Result<Program, Vec<Problem>> {
     let Some(examined) = examine(source, &mut problems).filter(|_| !problems.has_errors()) else {
         return Err(problems.into_sorted());
     };

@@ -1,7 +1,8 @@
 //! What is wrong with a programme file, and where: collected while the file is read, located when all is known.
 //!
 //! What must stay true: every problem points into the file; their number is bounded, however broken the file is; an
-//! error that is not shown still counts as an error.
+//! error that is not shown still counts as an error; what a later release asks of files is no error of one that was published
+//! before.
 
 use std::fmt;
 use std::ops::Range;
@@ -69,15 +70,23 @@ pub(super) struct Finding {
     severity: Severity,
     message: String,
     hint: Option<String>,
+    /// Whether it was asked later than files could be published, so that files that were are as they are.
+    came_later: bool,
 }
 
 impl Finding {
     pub(super) fn error(at: &Range<usize>, message: impl Into<String>) -> Self {
-        Self { start: at.start, severity: Severity::Error, message: message.into(), hint: None }
+        Self { start: at.start, severity: Severity::Error, message: message.into(), hint: None, came_later: false }
     }
 
     pub(super) fn warning(at: &Range<usize>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(at, message) }
+    }
+
+    /// An error of a file that is to be published, and a warning about one that was published before.
+    pub(super) fn came_later(mut self) -> Self {
+        self.came_later = true;
+        self
     }
 
     pub(super) fn has_hint(&self) -> bool {
@@ -111,6 +120,8 @@ pub(super) struct Problems<'s> {
     warnings: Vec<Finding>,
     hidden_errors_count: usize,
     hidden_warnings_count: usize,
+    /// Whether the file was published before, perhaps when less was asked of files.
+    is_published: bool,
 }
 
 impl<'s> Problems<'s> {
@@ -124,10 +135,19 @@ impl<'s> Problems<'s> {
             warnings: Vec::new(),
             hidden_errors_count: 0,
             hidden_warnings_count: 0,
+            is_published: false,
         }
     }
 
+    /// Of a source that was published before.
+    pub(super) fn of_published(source: &'s str) -> Self {
+        Self { is_published: true, ..Self::new(source) }
+    }
+
     pub(super) fn push(&mut self, mut finding: Finding) {
+        if finding.came_later && self.is_published {
+            finding.severity = Severity::Warning;
+        }
         let (kept, hidden_count) = match finding.severity {
             Severity::Error => (&mut self.errors, &mut self.hidden_errors_count),
             Severity::Warning => (&mut self.warnings, &mut self.hidden_warnings_count),

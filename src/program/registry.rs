@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::ledger::program::{
-    Budget, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Program, StampsCounted,
+    Budget, CalendarWindow, Cap, CapMeasure, CapSubject, EarlierLimit, MetricMeasure, Program, StampsCounted,
 };
 use crate::ledger::types::{ProgramVersion, SymbolId, TimestampNs};
 use crate::limits::PROGRAM_VERSIONS_MAX;
@@ -103,8 +103,12 @@ impl Programs {
     ///
     /// # Errors
     /// When the version cannot follow those that are there; nothing is changed then.
-    pub fn append(&mut self, program: Arc<Program>) -> Result<(), AppendError> {
+    pub fn append(&mut self, mut program: Arc<Program>) -> Result<(), AppendError> {
         self.check_next(&program)?;
+        let earlier = self.latest().and_then(|latest| earlier_limit(latest, &program));
+        if program.earlier != earlier {
+            Arc::make_mut(&mut program).earlier = earlier;
+        }
         self.versions.push(program);
         Ok(())
     }
@@ -174,15 +178,27 @@ fn check_same_units(earlier: &Program, program: &Program) -> Result<(), AppendEr
     Ok(())
 }
 
-/// Counters are kept for as long as the version that counted lets receipts in, and a window may reach over from one
-/// version into the next. A longer limit would let a receipt in after its window's counter is forgotten, and what the
-/// cap granted in that window would be granted again (invariant 6). Limits never grow, so the latest is the smallest.
+/// Counters are kept for as long as the version that counted, and those before it, let receipts in, and a window may reach
+/// over from one version into the next. A longer limit would let a receipt in after its window's counter is forgotten, and
+/// what the cap granted in that window would be granted again (invariant 6). Limits never grow, so the latest is the smallest.
 fn check_late_limit(latest: &Program, program: &Program) -> Result<(), AppendError> {
     if program.late_limit_ns <= latest.late_limit_ns {
         return Ok(());
     }
     let days = |program: &Program| program.late_limit_ns / NS_PER_DAY;
     Err(AppendError::LateLimitRaised { version: latest.version, latest: days(latest), got: days(program) })
+}
+
+/// What the versions before a new one let in for longer than it does: receipts from before its effective time, which they
+/// judge. A window may hold such receipts and later ones, and whatever version counts in it keeps its counter for all of them.
+fn earlier_limit(latest: &Program, program: &Program) -> Option<EarlierLimit> {
+    let late_limit_ns = latest.counters_kept_ns(program.effective_at);
+    if late_limit_ns <= program.late_limit_ns {
+        return None;
+    }
+    let of_latest = TimestampNs(program.effective_at.0.saturating_add(latest.late_limit_ns));
+    let until = latest.earlier.map_or(of_latest, |earlier| earlier.until.max(of_latest));
+    Some(EarlierLimit { late_limit_ns, until })
 }
 
 /// Counters keep their meaning: a name that any earlier version gave to a cap, a metric or a bonus counts the same in the
@@ -452,6 +468,32 @@ mod tests {
         let error = programs.append(version(3, 300)).unwrap_err();
         assert_eq!(error, AppendError::LateLimitRaised { version: ProgramVersion(2), latest: 3, got: 30 });
         programs.append(version_of(&lower, 3, 300)).unwrap();
+    }
+
+    #[test]
+    fn counters_are_kept_for_receipts_of_earlier_versions() {
+        const DAY: i64 = NS_PER_DAY;
+        let lasting = |days: i64| SOURCE.replacen("\"UTC\"", &format!("\"UTC\"\nlate_limit_days = {days}"), 1);
+        let mut programs = Programs::new();
+        // 30 days, again 30, then 3 from the 10th day on, and 1 from the 11th on.
+        for (days, number, from) in [(30, 1, 0), (30, 2, 5), (3, 3, 10), (1, 4, 11)] {
+            programs.append(version_of(&lasting(days), number, from * DAY)).unwrap();
+        }
+        let rows = [
+            (1, 0, 30),
+            (1, 99, 30),
+            (2, 34, 30),
+            (3, 39, 30),
+            (3, 40, 3),
+            (4, 39, 30),
+            // The 11th day's receipts of version 3 were all in by the 14th.
+            (4, 40, 1),
+        ];
+        for (number, day, expected) in rows {
+            let program = programs.get(ProgramVersion(number)).unwrap();
+            let got = program.counters_kept_ns(TimestampNs(day * DAY)) / DAY;
+            assert_eq!(got, expected, "version {number} on day {day}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::ledger::state::{Change, ShardState};
 use crate::ledger::types::{Position, Seq, ShardId, SymbolId, TimestampNs};
 use crate::ledger::zone::utc_day;
 use crate::program::registry::Programs;
-use crate::program::{Symbols, SymbolsFull, compile};
+use crate::program::{self, Symbols, SymbolsFull};
 
 /// All state that the journal determines.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Symbols for KnownSymbols<'_> {
 /// When the source does not compile or names strings that the journal has not defined.
 pub fn compile_published(publication: &Publication, dictionary: &Dictionary) -> Result<Arc<Program>, DecodeError> {
     let symbols = &mut KnownSymbols(dictionary);
-    compile(&publication.source, publication.version, publication.effective_at, symbols)
+    program::compile_published(&publication.source, publication.version, publication.effective_at, symbols)
         .map(Arc::new)
         .map_err(|_| DecodeError::Contradiction)
 }
@@ -252,4 +252,34 @@ pub fn digest_of_shards(
 #[must_use]
 pub fn record_error(view: &RecordView<'_>, fault: DecodeError) -> JournalError {
     JournalError::Record { position: view.position, from: view.offset, to: view.offset + view.bytes.len(), fault }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::types::ProgramVersion;
+    use crate::program::SymbolTable;
+
+    /// The file lacks sentences that no file could have when it was published.
+    #[test]
+    fn a_version_that_was_published_before_more_was_asked_of_files_opens() {
+        let source = include_str!("../../tests/golden/program-before-stamps.toml");
+        let (version, effective_at, mut symbols) = (ProgramVersion(1), TimestampNs(5), SymbolTable::new());
+        program::compile_published(source, version, effective_at, &mut symbols).unwrap();
+        let mut world = World::new(1);
+        for (number, text) in (1..).map_while(|number| Some((number, symbols.text(SymbolId(number))?))) {
+            world.dictionary.restore_symbol(SymbolId(number), text).unwrap();
+        }
+        let publication = Publication {
+            version,
+            effective_at,
+            posted_at: TimestampNs(4),
+            partner: SymbolId::EMPTY,
+            transaction_id: Box::default(),
+            source: source.into(),
+            actor: Box::default(),
+        };
+        world.restore_publication(Position(0), publication).unwrap();
+        assert_eq!(world.programs.in_force(effective_at).unwrap().stamps.len(), 0);
+    }
 }

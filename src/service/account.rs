@@ -1,14 +1,14 @@
 //! `AccountService`: each method counts its call, takes the caller, and hands over; and what is read of an account
 //! beside its balances.
 //!
-//! What must stay true: a read shows only what is durable.
+//! What must stay true: a read shows only what is durable, and nothing that tells a partner of the others (invariant 9).
 
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
 use super::answer::{named_standing, signed, wallet_name};
-use super::auth::Caller;
+use super::auth::{Caller, Principal};
 use super::orders::Order;
 use super::read::{check_account_id, version_number};
 use super::sight::Sight;
@@ -16,9 +16,9 @@ use super::status::Failure;
 use super::wire::server::account_service_server::AccountService;
 use super::{Edge, Patience, Service, times, wire};
 use crate::ledger::account::Account;
-use crate::ledger::program::{Program, Worth};
+use crate::ledger::program::{Program, StampCard, Worth};
 use crate::ledger::stamps::on_cards;
-use crate::ledger::types::TimestampNs;
+use crate::ledger::types::{SymbolId, TimestampNs};
 use crate::ledger::voucher::{Voucher, VoucherState};
 use crate::ledger::{periods_of, standing_of};
 
@@ -107,7 +107,7 @@ impl Edge {
         let sees_all = caller.principal.sees_all_partners();
         let is_own = |voucher: &&Voucher| sees_all || voucher.terms.issuer == caller.principal.symbol;
         let own = account.vouchers().iter().filter(is_own).filter(|voucher| voucher.is_kept(view.read_at));
-        let cards = program.into_iter().flat_map(|program| stamps(program, account, view.read_at));
+        let cards = program.into_iter().flat_map(|program| stamps(program, account, view.read_at, &caller.principal));
         Ok(wire::GetAccountResponse {
             stamps: cards.collect(),
             identifier_kinds,
@@ -148,15 +148,26 @@ fn voucher_of(voucher: &Voucher, program: Option<&Program>, name: String, at: Ti
     }
 }
 
-/// What is on the cards of the programme.
-fn stamps(program: &Program, account: &Account, at: TimestampNs) -> Vec<wire::AccountStamps> {
+/// What is on the cards of the programme that a caller may know of.
+fn stamps(program: &Program, account: &Account, at: TimestampNs, caller: &Principal) -> Vec<wire::AccountStamps> {
     let cards = on_cards(account, program, periods_of(account, program, at));
-    let shown = cards.map(|(card, on_card)| wire::AccountStamps {
+    let shown = cards.filter(|(card, _)| is_shown(card, program, caller)).map(|(card, on_card)| wire::AccountStamps {
         name: card.name.clone(),
         on_card,
         card_size: i32::try_from(card.size).expect("a card is small"),
     });
     shown.collect()
+}
+
+/// A card on which only baskets of other partners can count would tell how often a member bought there.
+fn is_shown(card: &StampCard, program: &Program, caller: &Principal) -> bool {
+    if caller.sees_all_partners() {
+        return true;
+    }
+    let own = program.partners.as_deref().and_then(|partners| partners.find(caller.symbol));
+    let is_own = |store: &SymbolId| own.is_none_or(|own| own.stores.iter().any(|known| known.store == *store));
+    let (partners, stores) = (&card.when.partners, &card.when.stores);
+    (partners.is_empty() || partners.contains(&caller.symbol)) && (stores.is_empty() || stores.iter().any(is_own))
 }
 
 /// Where an account stands on the programme's ladder, if it has one.

@@ -157,7 +157,8 @@ where
     fn poll(this: &mut Option<Self>, cx: &mut Context<'_>) -> Poll<Result<Way<B>, Failure>> {
         let Some(arriving) = this else { unreachable!("a call that has gone on does not arrive") };
         while !(arriving.message.is_some() && arriving.request.body().is_end_stream()) {
-            let came = ready!(Pin::new(arriving.request.body_mut()).poll_frame(cx)).map(|came| came.map_err(Into::into));
+            let came =
+                ready!(Pin::new(arriving.request.body_mut()).poll_frame(cx)).map(|came| came.map_err(Into::into));
             match (came, &arriving.message) {
                 (Some(Ok(frame)), None) if frame.data_ref().is_some_and(is_one_message) => {
                     arriving.message = frame.into_data().ok();
@@ -175,9 +176,7 @@ where
 
     /// Hands the call to the routes, with what came of its body.
     fn go_on(this: &mut Option<Self>, came: Came) -> Way<B> {
-        let Some(Self { request, message, mut routes, .. }) = this.take() else {
-            unreachable!("a call goes on once")
-        };
+        let Some(Self { request, message, mut routes, .. }) = this.take() else { unreachable!("a call goes on once") };
         let message = message.map(|bytes| Some(Ok(Frame::data(bytes))));
         let came = message.into_iter().chain([came]).collect();
         Way::Routed(routes.call(request.map(|rest| Body::new(Resumed { came, rest }))))

@@ -8,6 +8,7 @@ use super::facts::{Name, cell_name_of, lot_name_of, name_of};
 use super::holds::Aside;
 use super::model::{AccountModel, Broken, Model, must};
 use super::ring::{Ring, counter_name};
+use super::rules::Rules;
 use crate::cells::{Cell, Cells};
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::account::{Account, WalletTotals};
@@ -22,8 +23,8 @@ const NS_PER_DAY: i64 = 86_400_000_000_000;
 
 /// An account is as the model says it was after the same record.
 ///
-/// Counters: each that the account has is right, and each that a receipt could still touch is there. `late_limit_days`
-/// is how old a receipt may be.
+/// Counters: each that the account has is right, and each that a receipt could still touch is there, by what the versions
+/// say of how old one may be.
 ///
 /// # Errors
 /// What was expected.
@@ -32,7 +33,7 @@ pub fn account(
     model: &AccountModel,
     dictionary: &Dictionary,
     ring: &Ring,
-    late_limit_days: i64,
+    versions: &[(u64, Rules)],
 ) -> Result<(), Broken> {
     let id = &found.id;
     must!(found.seq.0 == model.seq, "account {id} stands at record {}, not {}", model.seq, found.seq);
@@ -82,7 +83,7 @@ pub fn account(
         .collect();
     let is_same = owed.iter().map(|(wallet, units)| (wallet, units)).eq(&model.owed);
     must!(is_same, "account {id} owes {:?}, not {owed:?}", model.owed);
-    counters(found, model, dictionary, ring, late_limit_days)
+    counters(found, model, dictionary, ring, versions)
 }
 
 /// What is set aside.
@@ -103,7 +104,7 @@ fn counters(
     model: &AccountModel,
     dictionary: &Dictionary,
     ring: &Ring,
-    late_limit_days: i64,
+    versions: &[(u64, Rules)],
 ) -> Result<(), Broken> {
     let id = &found.id;
     let mut seen: Vec<(Name, i32)> = Vec::new();
@@ -123,7 +124,7 @@ fn counters(
     }
     let today = model.posted_at.div_euclid(NS_PER_DAY);
     for (key, (value, last_day)) in &model.counters {
-        let can_be_touched = i64::from(*last_day) + late_limit_days >= today;
+        let can_be_touched = can_be_touched(versions, i64::from(*last_day), today);
         must!(
             *value == 0 || !can_be_touched || seen.contains(key),
             "counter {} of account {id} still counts {value} in period {} on day {today}",
@@ -132,6 +133,14 @@ fn counters(
         );
     }
     Ok(())
+}
+
+/// Whether a receipt may still come that falls into a window with this last day: one of a version's time, until the next takes
+/// effect, for as long as it says.
+fn can_be_touched(versions: &[(u64, Rules)], last_day: i64, today: i64) -> bool {
+    let ends = versions.iter().skip(1).map(|(_, next)| next.effective_at.div_euclid(NS_PER_DAY));
+    let mut judged = versions.iter().zip(ends.chain([i64::MAX]));
+    judged.any(|((_, rules), end)| last_day.min(end) + rules.late_limit_days >= today)
 }
 
 /// All shards and cells are as the model says, and per wallet everything adds up to zero.
@@ -143,10 +152,9 @@ pub fn state<'a>(
     cells: &Cells,
     dictionary: &Dictionary,
     model: &Model,
-    late_limit_days: i64,
 ) -> Result<(), Broken> {
     for shard in shards {
-        one_shard(shard, dictionary, model, late_limit_days)?;
+        one_shard(shard, dictionary, model)?;
     }
     let today = model.shards.values().map(|(_, posted_at, _)| posted_at.div_euclid(NS_PER_DAY)).max();
     for (id, cell) in cells.copy() {
@@ -161,7 +169,7 @@ pub fn state<'a>(
     Ok(())
 }
 
-fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model, late_limit_days: i64) -> Result<(), Broken> {
+fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model) -> Result<(), Broken> {
     let nothing = (0, i64::MIN, Vec::new());
     let (seq, posted_at, opened) = model.shards.get(&shard.id.0).unwrap_or(&nothing);
     must!(
@@ -176,7 +184,7 @@ fn one_shard(shard: &ShardState, dictionary: &Dictionary, model: &Model, late_li
     must!(ids == expected, "shard {} has the accounts {expected:?}, not {ids:?}", shard.id);
     for found in shard.accounts() {
         let Some(known) = model.account(&found.id) else { return Err(format!("no account {}", found.id)) };
-        account(&found, known, dictionary, &model.ring, late_limit_days)?;
+        account(&found, known, dictionary, &model.ring, &model.versions)?;
         must!(
             found.position == Some(Position(known.position)),
             "account {}'s last record lies at {}, not at {:?}",

@@ -69,6 +69,7 @@ pub struct Simulation {
     pub(super) traffic: Traffic,
     pub(super) model: Model,
     pub(super) report: SimReport,
+    /// The late limit of the next version: it never rises.
     pub(super) late_limit_days: i64,
     /// What every version's ladder looks at.
     pub(super) ladder: Shape,
@@ -270,7 +271,7 @@ impl Simulation {
         self.report.clean_stop_count += 1;
         self.note(|| "stopped in order".to_owned());
         let (shards, shared, dictionary, programs) = life.machine.stop();
-        compare::state(shards.iter(), &shared.cells, &dictionary, &self.model, self.late_limit_days)?;
+        compare::state(shards.iter(), &shared.cells, &dictionary, &self.model)?;
         let digest =
             shared.freezes.look(|freezes| world_digest(&shards, &shared.cells, &dictionary, &programs, freezes));
         let replayed = self.shadow.digest();
@@ -468,7 +469,7 @@ impl Simulation {
     /// What was recovered is what was acknowledged.
     fn check_recovered(&mut self, recovered: &Recovered, ids_max: usize) -> Result<(), Trouble> {
         let world = &recovered.world;
-        compare::state(world.shards.iter(), &world.cells, &world.dictionary, &self.model, self.late_limit_days)?;
+        compare::state(world.shards.iter(), &world.cells, &world.dictionary, &self.model)?;
         let same =
             world.digest() == self.shadow.digest() && (world.end, world.hash) == (self.shadow.end, self.shadow.hash);
         if !same {

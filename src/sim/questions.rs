@@ -69,7 +69,6 @@ impl Question {
         life: &Life,
         model: &Model,
         clients: &mut Clients,
-        late_limit_days: i64,
     ) -> Result<(), Broken> {
         let seen = self.seen(life, model)?;
         let account = &self.account;
@@ -83,7 +82,7 @@ impl Question {
         let Some(state) = model.account_at(account, found).filter(|state| state.seq == found) else {
             return Err(format!("record {found} of account {account} is durable"));
         };
-        compare::account(&view.account, state, &life.machine.dictionary, &model.ring, late_limit_days)?;
+        compare::account(&view.account, state, &life.machine.dictionary, &model.ring, &model.versions)?;
         let position = Some(Position(state.position));
         must!(
             view.account.position == position,

@@ -293,9 +293,9 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Rules for a version that takes effect at the instant. `late_limit_days` and the shape of the ladder are the same for
-    /// all versions of a simulation: a limit that rises, or a ladder that looks further back, would reach counters that may
-    /// be forgotten already.
+    /// Rules for a version that takes effect at the instant. `late_limit_days` never rises, and the shape of the ladder is
+    /// the same for all versions of a simulation: a limit that rises, or a ladder that looks further back, would reach counters
+    /// that may be forgotten already.
     pub fn draw(dice: &mut Dice, effective_at: i64, late_limit_days: i64, ladder: Shape, today: i32) -> Self {
         let metrics = draw_metrics(dice, &ladder);
         let has_ladder_metric = metrics.iter().any(|metric| metric.name == ladder.metric);

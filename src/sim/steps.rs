@@ -288,8 +288,7 @@ impl Simulation {
             Told::Account(view) => {
                 let question = taken(life, call)?;
                 self.report.read_count += 1;
-                let late_limit_days = self.late_limit_days;
-                question.check_read(view.as_deref(), life, &self.model, &mut self.clients, late_limit_days)?;
+                question.check_read(view.as_deref(), life, &self.model, &mut self.clients)?;
             }
             Told::Overloaded => drop(taken(life, call)?),
         }
@@ -486,6 +485,11 @@ impl Simulation {
                 return Ok(());
             }
             let today = super::judge::period(Window::Day, "UTC", all.now);
+            // By dice of their own, so that the rest is what it was without them.
+            let mut dice = all.dice.clone();
+            if !all.model.versions.is_empty() && dice.percent(30) {
+                all.late_limit_days = dice.number(0..all.late_limit_days + 1);
+            }
             let rules = Rules::draw(&mut all.dice, effective_at, all.late_limit_days, all.ladder, today);
             let source = rules.source(all.sources.len() as u64);
             all.sources.insert(source.clone(), rules);

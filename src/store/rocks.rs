@@ -242,9 +242,11 @@ fn open_database(path: &Path, options: &RocksOptions, may_create: bool) -> Resul
     let mut database = database_options(options, may_create);
     // What is written out is seldom read soon: in the page cache it would take memory and be copied once more, which costs
     // more than all else about writing out.
-    database.set_use_direct_io_for_flush_and_compaction(takes_direct_writes(path));
-    DB::open_cf_descriptors(&database, path.join(DATABASE_DIRECTORY), families)
-        .map_err(|error| translate(path, OPENING, &error))
+    let own = path.join(DATABASE_DIRECTORY);
+    // The database may lie on a file system of its own. Where it is about to be made it lies on that of the data directory.
+    let probed = if own.is_dir() { &own } else { path };
+    database.set_use_direct_io_for_flush_and_compaction(takes_direct_writes(probed));
+    DB::open_cf_descriptors(&database, &own, families).map_err(|error| translate(path, OPENING, &error))
 }
 
 /// The column families of all spaces, and the one that RocksDB insists on.

@@ -18,7 +18,7 @@ use tonic::transport::Channel;
 
 use crate::certificates::Root;
 use crate::process::{Server, good, path, run};
-use crate::shop::{accrual, line, refusal, reversal};
+use crate::shop::{accrual, line, program_file, refusal, reversal};
 use crate::support::{House, config, grant, with_key};
 
 const MARKET: &str = "harbour-market";
@@ -310,6 +310,41 @@ async fn a_brand_sees_its_own_side_and_of_accounts_what_it_deals_in() {
             assert_eq!((answer.code(), answer.message()), (unknown.code(), unknown.message()), "{partner}");
             assert_eq!(answer.details(), unknown.details(), "{partner}");
         }
+    }
+}
+
+/// How often a member bought at one brand is nothing that another may read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_brand_sees_its_own_cards_and_those_of_all() {
+    let card = |name: &str, when: &str| {
+        format!("\n[[stamps]]\nname = \"{name}\"\ncounts = \"baskets\"\ncount = 10\nunits = 5\n{when}\n")
+    };
+    let file = std::fs::read_to_string(repository("deploy/programs/coalition.toml")).unwrap();
+    let cards = [
+        card("everywhere", ""),
+        card("market", &format!("when = {{ partners = [\"{MARKET}\"] }}")),
+        card("both", &format!("when = {{ partners = [\"{MARKET}\", \"{PHARMACY}\"] }}")),
+        card("one-store", "when = { stores = [\"harbour-1\"] }"),
+    ];
+    let config = Config { program: Some(program_file(&(file + &cards.concat()))), ..config() };
+    let mut coalition = Coalition::open(House::open_on(Arc::new(MemoryStore::new()), config).await).await;
+    let [market, pharmacy, cinema] =
+        [coalition.gateway(MARKET).await, coalition.gateway(PHARMACY).await, coalition.gateway(CINEMA).await];
+    let bought = coalition.accrue(&market, bought("m-1", "ada", "harbour-1", "bread", 12_000)).await;
+    assert_eq!(bought.stamps.len(), 4);
+    let auditor = coalition.house.key(Grant { partner: "".into(), ..grant(Role::Auditor, "", &[]) }).await;
+    let rows: [(&str, &[&str]); 4] = [
+        (&market, &["everywhere", "market", "both", "one-store"]),
+        (&pharmacy, &["everywhere", "both"]),
+        (&cinema, &["everywhere"]),
+        (&auditor, &["everywhere", "market", "both", "one-store"]),
+    ];
+    for (key, expected) in rows {
+        let request = wire::GetAccountRequest { account_id: "ada".to_owned(), ..<_>::default() };
+        let seen = coalition.account.get_account(with_key(key, request)).await.unwrap().into_inner().stamps;
+        let names: Vec<_> = seen.iter().map(|card| card.name.as_str()).collect();
+        assert_eq!(names, expected);
+        assert!(seen.iter().all(|card| card.on_card == 1));
     }
 }
 

@@ -151,3 +151,13 @@ fn stamps_that_were_not_counted_like_this_are_found() {
         assert_eq!((found.position, found.class), (position, class), "{what}: {found}");
     }
 }
+
+#[test]
+fn what_is_wrong_with_stamps_is_named() {
+    let store = original();
+    let mut forge = Forge::open(&store);
+    forge.alter(|entry| is(entry, "a"), |entry| entry.decision.stamps[0].stamps_before += 1);
+    forge.write(&store);
+    let found = first_finding(&store, "more stamps before").to_string();
+    assert!(found.contains("the stamps are not what they should be"), "{found}");
+}

@@ -54,10 +54,9 @@ fn shapes(message: &[u8]) -> Vec<(&'static str, Pieces)> {
     let (first, last) = whole.split_at(whole.len() / 2);
     let bytes = whole.chunks(1).collect::<Vec<_>>();
     let mut with_trailers = Pieces::of(&[&whole]);
-    with_trailers.left.push_back(Frame::trailers(HeaderMap::from_iter([(
-        "x-till".parse().unwrap(),
-        "7".parse().unwrap(),
-    )])));
+    with_trailers
+        .left
+        .push_back(Frame::trailers(HeaderMap::from_iter([("x-till".parse().unwrap(), "7".parse().unwrap())])));
     vec![
         ("in one piece", Pieces::of(&[&whole])),
         ("with its end apart", Pieces { ends_apart: true, ..Pieces::of(&[&whole]) }),

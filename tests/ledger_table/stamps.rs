@@ -6,13 +6,13 @@
 
 use crate::language::*;
 use crate::support::edge::{Accrue, Edge, LineText};
-use crate::support::{Ledger, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact};
+use crate::support::{Ledger, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, programs};
 use crate::vouchers::operate;
 use proptest::prelude::*;
 use tallystick::clock::Clock;
 use tallystick::ledger::account::Account;
 use tallystick::ledger::command::ReturnedLine;
-use tallystick::ledger::decision::Decision;
+use tallystick::ledger::decision::{Decision, Refusal};
 use tallystick::ledger::periods_of;
 use tallystick::ledger::program::Program;
 use tallystick::ledger::stamps::on_cards;
@@ -55,6 +55,11 @@ const NO_CIGARS: &str = "exclude = { department = [\"CIGARS\"] }\n";
 
 fn cards(pieces: &[&str]) -> (&'static str, String) {
     with(NO_CIGARS, &pieces.concat())
+}
+
+/// The card of coffees, which ends with the day.
+fn of_a_day() -> String {
+    COFFEE.replacen("count", "window = \"day\"\ncount", 1)
 }
 
 /// The card of coffees with another size, or other text in another place.
@@ -166,6 +171,13 @@ tables! {
         accrue m1 COFFEE:300                            -> 3, coffee 0/4 full, gave cup
     "
 
+    a_voucher_that_an_operator_cancelled_counts_as_given(Setup::default(), [cards(&[FREE])]) "
+        accrue m1 COFFEE:1200x4 id=a                    -> 12, coffee 0/4 full, gave cup
+        cancel m1 a                                     -> 0, cancelled 1
+        reverse a                                       -> -12
+        cards m1                                        -> coffee -4/4
+    "
+
     a_voucher_that_is_over_is_cancelled_and_one_that_is_forgotten_counts(Setup::default(), [cards(&[FREE])]) "
         accrue m1 COFFEE:1200x4 id=a                    -> 12, coffee 0/4 full, gave cup
         accrue m1 COFFEE:1200x4 id=b                    -> 12, coffee 0/4 full, gave cup
@@ -236,7 +248,7 @@ tables! {
     "
 
     a_card_that_is_not_full_when_its_window_ends_is_lost(
-        Setup::default(), [cards(&[&COFFEE.replacen("count", "window = \"day\"\ncount", 1)])]
+        Setup::default(), [cards(&[&of_a_day()])]
     ) "
         accrue m1 COFFEE:900x3 id=a                     -> 9, coffee 3/4
         clock +1d                                       -> moved
@@ -250,6 +262,19 @@ tables! {
         reverse b                                       -> -53
         accrue m1 COFFEE:300 printed=-1d                -> 53, coffee 0/4 full
         cards m1                                        -> coffee 1/4
+    "
+
+    a_reward_is_given_once_though_the_late_limit_is_lowered(
+        Setup::default(), [cards(&[&of_a_day()]), ("second", programs::program("late_limit_days = 1", "", &of_a_day()))]
+    ) "
+        accrue m1 COFFEE:900x3                          -> 9, coffee 3/4
+        publish second in 2h                            -> published
+        clock +3h                                       -> moved
+        accrue m1 COFFEE:300                            -> 53, coffee 0/4 full
+        clock +5d                                       -> moved
+        accrue m1 CAKE:300                              -> 3
+        accrue m1 COFFEE:300 printed=-122h              -> 3, coffee 1/4
+        accrue m1 COFFEE:900x3 printed=-122h            -> 59, coffee 0/4 full
     "
 
     a_new_version_judges_with_its_own_size(
@@ -473,5 +498,33 @@ fn a_voucher_for_which_there_is_no_room_is_due_later() {
     assert!(edge.accrue(&Accrue::simple("m1", "later", 100)).decision.effects.vouchers.is_empty());
     let due = coffees("b", 1);
     assert_eq!((told(&due), due.effects.vouchers.len()), ((10, 2), 2));
+    assert_intact(&store, ledger.stop().digest);
+}
+
+/// A new version that needs fewer stamps makes rewards due for all that were ever collected: more than any account holds.
+#[test]
+fn rewards_beyond_all_bounds_are_refused() {
+    let cards = |count: i64, units: i64| -> String {
+        let card = |number| format!("[[stamps]]\nname = \"card-{number}\"\ncount = {count}\nunits = {units}\n");
+        let ladder = "[[metrics]]\nname = \"collected\"\nmeasure = \"units\"\nwindow = \"lifetime\"\n\
+                      [tiers]\nmetric = \"collected\"\nlevels = [{ name = \"top\", threshold = 5 }]\n";
+        (0..10).map(card).chain([ladder.to_owned()]).collect()
+    };
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&with("", &cards(1_000, 1)).1);
+    let edge = ledger.edge();
+    let quantity = limits::LINE_QUANTITY_MAX;
+    let basket = |id: &str| {
+        let lines = vec![LineText { quantity, ..LineText::of(1) }; limits::BASKET_LINES_MAX];
+        Accrue { lines, ..Accrue::simple("m1", id, 0) }
+    };
+    for index in 0..100 {
+        assert_eq!(edge.accrue(&basket(&format!("t{index}"))).refusal(), None);
+    }
+    let effective_at = TimestampNs(ledger.clock.now().0 + NS_PER_SECOND);
+    ledger.publish(&with("", &cards(1, 90_000)).1, effective_at);
+    ledger.clock.advance(2 * NS_PER_SECOND);
+    let beyond = Some(Refusal::BalanceLimitExceeded);
+    assert_eq!((edge.quote(&basket("q")).refusal(), edge.accrue(&basket("more")).refusal()), (beyond, beyond));
     assert_intact(&store, ledger.stop().digest);
 }

@@ -3,7 +3,13 @@
 //! What must stay true: the receipt's time picks the version, and the order of posting decides.
 
 use crate::language::*;
-use crate::support::{Setup, programs};
+use crate::support::edge::Accrue;
+use crate::support::{Ledger, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, programs};
+use tallystick::clock::Clock;
+use tallystick::ledger::types::TimestampNs;
+
+const OF_MEMBERS: &str = "[[caps]]\nname = \"daily-of-each\"\nmeasure = \"units\"\nsubject = \"member\"\n\
+                          window = \"day\"\nlimit = 20\n";
 
 tables! {
     a_receipt_is_late_after_thirty_days_and_early_after_five_minutes(Setup::default(), [plain()]) "
@@ -44,6 +50,33 @@ tables! {
         accrue m1 100 printed=-1h                       -> 2
     "
 
+    a_limit_that_is_lowered_forgets_nothing_that_older_receipts_need(
+        Setup::default(), [with("", DAILY), ("short", programs::program("late_limit_days = 1", "", DAILY))]
+    ) "
+        publish short in 2h                             -> published
+        clock +3h                                       -> moved
+        accrue m1 2000                                  -> 20
+        clock +5d                                       -> moved
+        accrue m1 100                                   -> 1
+        # Printed an hour before the new limit held: that day has no room left.
+        accrue m1 500 printed=-122h                     -> 0 of 5: daily -5
+        accrue m1 500 printed=-118h                     -> refused ReceiptTooOld
+        clock +25d                                      -> moved
+        accrue m1 500 printed=-722h                     -> refused ReceiptTooOld
+    "
+
+    what_members_earned_is_not_forgotten_either(
+        Setup::default(), [with("", OF_MEMBERS), ("short", programs::program("late_limit_days = 0", "", OF_MEMBERS))]
+    ) "
+        publish short in 2h                             -> published
+        clock +3h                                       -> moved
+        accrue m1 2000 member=anna                      -> 20
+        clock +5d                                       -> moved
+        accrue m1 100 member=anna                       -> 1
+        accrue m1 500 member=anna printed=-122h         -> 0 of 5: daily-of-each -5
+        accrue m1 500 member=ben printed=-122h          -> 5
+    "
+
     posting_time_comes_from_the_input(
         Setup { clock_is_input: true, shard_count: 1, ..Setup::default() }, [plain()]
     ) "
@@ -60,4 +93,31 @@ tables! {
         accrue m1 100 id=a deadline=1s                  -> 1
         accrue m1 100 id=a deadline=0s                  -> again 1
     "
+}
+
+/// A snapshot forgets shared cells too, and none that a receipt of an earlier version can still fall under.
+#[test]
+fn a_limit_that_is_lowered_leaves_shared_cells_as_they_are() {
+    let cap =
+        "[[caps]]\nname = \"store-units\"\nmeasure = \"units\"\nsubject = \"store\"\nwindow = \"day\"\nlimit = 25\n";
+    let hour_ns = 3_600 * NS_PER_SECOND;
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&with("", cap).1);
+    let lowered = TimestampNs(ledger.clock.now().0 + 2 * hour_ns);
+    ledger.publish(&programs::program("late_limit_days = 1", "", cap), lowered);
+    ledger.clock.advance(3 * hour_ns);
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "a", 2_500)).granted(), 25, "the new version counts it");
+    let snapshot_after = |days: i64| {
+        ledger.clock.advance(days * NS_PER_DAY);
+        assert_eq!(ledger.edge().accrue(&Accrue::simple("m2", &format!("d{days}"), 100)).granted(), 1);
+        ledger.engine.snapshot().expect("the ledger runs");
+    };
+    snapshot_after(10);
+    let late =
+        |id: &str| Accrue { receipt_at: Some(TimestampNs(lowered.0 - hour_ns)), ..Accrue::simple("m3", id, 500) };
+    assert_eq!(ledger.edge().accrue(&late("b")).granted(), 0, "nothing is granted twice");
+    snapshot_after(40);
+    let cells = ledger.engine.shared.cells.copy();
+    assert_eq!(cells.len(), 1, "once no such receipt can come, windows are kept by the new limit: {cells:?}");
+    assert_intact(&store, ledger.stop().digest);
 }

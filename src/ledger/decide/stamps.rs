@@ -33,7 +33,8 @@ pub(super) fn count(
         let due = card.due(stamps_before.saturating_add(counted), given_before);
         // Vouchers are given when it is known whether anything holds the basket.
         let rewards = if card.gives_voucher() { 0 } else { due };
-        out.earned = out.earned.saturating_add(card.units(rewards));
+        // All stamps of the window count, so that a smaller card can make more due than any balance holds.
+        out.earned = out.earned.saturating_add(card.units(rewards)).min(limits::UNITS_MAX);
         let are_vouchers = card.gives_voucher();
         let card = StampIndex(index);
         out.stamps.push(StampOutcome { card, stamps_before, given_before, counted, rewards, are_vouchers });

@@ -25,7 +25,8 @@ pub(super) fn note(
     let (Some(before), Some(ladder)) = (before, &program.tiers) else { return };
     let period = periods.of(ladder.window);
     let gained = out.effects.counters.iter().find(|change| (change.counter, change.period) == (ladder.metric, period));
-    let qualifying = qualifying(account, ladder, periods, 0) + gained.map_or(0, |change| change.delta);
+    let before_it = qualifying(account, ladder, periods, 0);
+    let qualifying = before_it.saturating_add(gained.map_or(0, |change| change.delta));
     out.tier = Some(TierStanding { level: before.level, qualifying });
 }
 

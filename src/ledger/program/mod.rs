@@ -89,12 +89,23 @@ pub struct Program {
     pub when_returned: WhenReturned,
     /// A receipt older than this when it is presented is refused. Nanoseconds.
     pub late_limit_ns: i64,
+    /// What earlier versions let in for longer; the versions of a data directory say so of each other.
+    pub earlier: Option<EarlierLimit>,
     /// A receipt dated further in the future than this is refused. Nanoseconds.
     pub future_skew_ns: i64,
     /// Units stay set aside no longer than this. Nanoseconds.
     pub hold_ns: i64,
     /// BLAKE3 of the source text.
     pub source_hash: [u8; 32],
+}
+
+/// A late limit of earlier versions that is longer than the present one's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlierLimit {
+    /// The longest of theirs. Nanoseconds.
+    pub late_limit_ns: i64,
+    /// From this instant on no receipt of their time is let in any more.
+    pub until: TimestampNs,
 }
 
 /// One unit of value that an account can hold.
@@ -388,6 +399,14 @@ pub enum WhenReturned {
 }
 
 impl Program {
+    /// For how long after its window a counter is kept that this version moves at an instant: as long as any version lets in
+    /// receipts of that window. Receipts from before a version are judged by earlier ones, which may let them in for longer.
+    #[must_use]
+    pub fn counters_kept_ns(&self, posted_at: TimestampNs) -> i64 {
+        let earlier = self.earlier.filter(|earlier| posted_at < earlier.until);
+        earlier.map_or(self.late_limit_ns, |earlier| earlier.late_limit_ns.max(self.late_limit_ns))
+    }
+
     /// The bonus with this index.
     #[must_use]
     pub fn bonus(&self, index: BonusIndex) -> Option<&Bonus> {

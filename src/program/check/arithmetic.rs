@@ -1,19 +1,21 @@
 //! The largest basket: what it may earn, and what its multipliers may come to together.
 //!
 //! What must stay true: the bounds are those of the exact sum in `ledger::earn`, computed in the same way with checked
-//! arithmetic, so that a programme that passes cannot make a decision overflow. They ignore conditions: what is
+//! arithmetic, so that a programme that passes cannot make a decision overflow. What stamps of earlier baskets make due beyond
+//! that is cut to [`UNITS_MAX`] when it is decided. They ignore conditions: what is
 //! refused could only be too large, what passes never is.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{Value, key_of};
-use crate::ledger::program::{BPS_ONE, Rounding, Stacking};
+use crate::ledger::program::{BPS_ONE, Rounding, Stacking, StampsCounted};
 use crate::limits::{BASKET_LINES_MAX, LINE_AMOUNT_MINOR_MAX, LINE_QUANTITY_MAX, UNITS_MAX};
-use crate::program::file::{EarnSection, EffectEntry, ProgramFile, RuleEntry, TriggerEntry};
+use crate::program::file::{EarnSection, EffectEntry, ProgramFile, RuleEntry, StampEntry, TriggerEntry};
 use crate::program::problem::{Finding, Problems};
 use crate::program::table::{decimal, stated};
 
 const ONE: i128 = 10_000;
+const SMALLER_CARDS: &str = "give less for a full card, have it take more stamps, or count baskets";
 const LOWER_RATE: &str = "lower `units` or raise `per_minor` in [earn]: no balance may exceed that number";
 
 /// A basket of the largest size must stay within [`UNITS_MAX`], so that the sum in a decision cannot overflow.
@@ -36,7 +38,8 @@ pub(super) fn check_largest_basket(earn: &EarnSection, file: &ProgramFile, probl
         }
     }
     let bonuses_are_too_large = check_bonuses(file, problems);
-    if is_one_too_large || bonuses_are_too_large {
+    let cards_are_too_large = check_stamps(file, room, problems);
+    if is_one_too_large || bonuses_are_too_large || cards_are_too_large {
         return;
     }
     let strongest = Strongest::of(file);
@@ -47,6 +50,12 @@ pub(super) fn check_largest_basket(earn: &EarnSection, file: &ProgramFile, probl
         problems.push(Finding::error(&earn.per_minor.span(), message).hint(hint));
     }
     let most = strongest.largest_basket(earn).map(|basket| basket + basket_bonuses(file));
+    let of_cards: i128 = file.stamps.iter().map(largest_of_card).sum();
+    let culprit = file.stamps.iter().filter_map(StampEntry::units).next();
+    if let (Some(units), true) = (culprit, most.is_some_and(|most| most <= room && most + of_cards > room)) {
+        let message = format!("with all stamp cards one basket could earn more than {} units", stated(UNITS_MAX));
+        problems.push(Finding::error(&units.span(), message).hint(SMALLER_CARDS).came_later());
+    }
     if most.is_none_or(|most| most > room) {
         let what = match most {
             Some(_) => format!("one basket could earn more than {} units", stated(UNITS_MAX)),
@@ -81,6 +90,30 @@ fn check_bonuses(file: &ProgramFile, problems: &mut Problems<'_>) -> bool {
         }
     }
     false
+}
+
+/// The units that the largest basket makes a card give.
+fn largest_of_card(card: &StampEntry) -> i128 {
+    let lines_max = i128::try_from(BASKET_LINES_MAX).expect("a small number");
+    let stamps = match card.counts {
+        StampsCounted::Items => lines_max * i128::from(LINE_QUANTITY_MAX),
+        StampsCounted::Baskets => 1,
+    };
+    // What the card held before can make one more reward due.
+    let rewards = stamps / i128::from(card.count.max(1)) + 1;
+    card.units().map_or(0, |units| rewards * i128::from(*units.get_ref()))
+}
+
+/// What each card gives to the largest basket stays within the room.
+fn check_stamps(file: &ProgramFile, room: i128, problems: &mut Problems<'_>) -> bool {
+    let too_large = file.stamps.iter().filter(|card| largest_of_card(card) > room);
+    let mut is_one_too_large = false;
+    for units in too_large.filter_map(StampEntry::units) {
+        is_one_too_large = true;
+        let message = format!("with this stamp card one basket could earn more than {} units", stated(UNITS_MAX));
+        problems.push(Finding::error(&units.span(), message).hint(SMALLER_CARDS).came_later());
+    }
+    is_one_too_large
 }
 
 /// The multipliers of a line together must not exceed what the author states.

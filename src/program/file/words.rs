@@ -1,6 +1,7 @@
 //! `[words.LANGUAGE]`: decisions in the words of the programme's author.
 //!
-//! What must stay true: a language other than the built-in one has every sentence; what is named has its name from the
+//! What must stay true: a language other than the built-in one has every sentence when it is published, and keeps to the built-in
+//! one for those that came later; what is named has its name from the
 //! file.
 
 use std::collections::BTreeSet;
@@ -86,7 +87,7 @@ fn read_language(tag: &At<String>, mut table: TableReader<'_, '_>, known: &BTree
     if tag.get_ref() != BUILT_IN && !missing.is_empty() {
         let message = format!("the language `{}` lacks {}", tag.get_ref(), missing.join(", "));
         let hint = "a language has all sentences, so that no answer mixes two; only those of `en` are built in";
-        table.problems.push(Finding::error(&tag.span(), message).hint(hint));
+        table.problems.push(Finding::error(&tag.span(), message).hint(hint).came_later());
     }
     table.finish();
     language

@@ -7,6 +7,7 @@ mod language;
 mod money;
 mod partners;
 mod properties;
+mod published;
 mod references;
 mod schema;
 mod stamps;

@@ -82,7 +82,8 @@ fn a_card_says_what_counts_and_what_a_full_one_gives() {
     }
 }
 
-/// What a card counts and when it ends stays as it is under its name; its size and what it gives may change.
+/// Whether a card counts pieces or baskets, and when it ends, stays as it is under its name; which lines it counts, its size and
+/// what it gives may change.
 #[test]
 fn a_later_version_keeps_what_a_card_counts() {
     let rows = [
@@ -90,6 +91,9 @@ fn a_later_version_keeps_what_a_card_counts() {
         ("units = 40", "voucher = \"coffee\"", None),
         ("window = \"month\"", "window = \"year\"", Some("visits")),
         ("counts = \"baskets\"\n", "", Some("visits")),
+        // A shop takes new kinds of coffee into its list.
+        ("\"coffee\", \"tea\"", "\"coffee\", \"matcha\"", None),
+        ("eligible_minor_min = 500", "eligible_minor_min = 400", None),
     ];
     let bare = CAFE.split("[[expect]]").next().unwrap();
     for (old, new, culprit) in rows {
@@ -103,6 +107,26 @@ fn a_later_version_keeps_what_a_card_counts() {
             .map(|name| format!("\"{name}\" counts something else in version 1; give the new counter another name"));
         assert_eq!(error, told, "{old} -> {new}");
     }
+}
+
+/// Cards belong to the largest basket. Those that were published before they did still judge.
+#[test]
+fn what_cards_give_to_the_largest_basket_is_bounded() {
+    let bare = CAFE.split("[[expect]]").next().unwrap();
+    let one = "[[stamps]]\nname = \"each\"\ncount = 1\nunits = 1_000_000\n";
+    let source = format!("{bare}{one}");
+    let told = "39:9: error: with this stamp card one basket could earn more than 1_000_000_000_000_000_000 units\n  \
+                hint: give less for a full card, have it take more stamps, or count baskets";
+    assert_eq!(shown(&source), told);
+    let (version, at, symbols) = (ProgramVersion(1), TimestampNs(0), &mut SymbolTable::new());
+    assert_eq!(compile_published(&source, version, at, symbols).map(|program| program.stamps.len()), Ok(3));
+    let of_baskets = source.replacen("count = 1\n", "count = 1\ncounts = \"baskets\"\n", 1);
+    assert_eq!(shown(&of_baskets), "");
+    // Two that each would pass.
+    let half = one.replacen("1_000_000", "600_000", 1);
+    assert_eq!(shown(&format!("{bare}{half}")), "");
+    let both = format!("{bare}{half}{}", half.replacen("each", "every", 1));
+    assert_eq!(shown(&both).matches("one basket could earn more than").count(), 1, "{}", shown(&both));
 }
 
 #[test]
