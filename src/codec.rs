@@ -39,10 +39,10 @@ const OF_A_WORD: u64 = 1 << 56;
 /// Appends an unsigned integer, seven bits a byte, low bits first (LEB128).
 #[inline]
 pub fn put_unsigned(out: &mut Vec<u8>, value: u64) {
-    if value < 0x80 {
-        out.push(value as u8);
-    } else {
-        put_long(out, value);
+    match value {
+        0..0x80 => out.push(value as u8),
+        0x80..0x4000 => out.extend_from_slice(&[value as u8 | 0x80, (value >> 7) as u8]),
+        _ => put_long(out, value),
     }
 }
 
@@ -246,10 +246,29 @@ impl<'a> Reader<'a> {
                 return if is_shortest { Ok(gathered(bytes)) } else { Err(DecodeError::BadNumber) };
             }
         }
-        self.unsigned_by_bytes()
+        self.unsigned_at_length()
     }
 
-    /// Near the end of what is read, and for integers of more than eight bytes, such as instants.
+    /// Integers of more than eight bytes, such as instants.
+    fn unsigned_at_length(&mut self) -> Result<u64, DecodeError> {
+        let Some((bytes, rest)) = self.rest.split_first_chunk::<10>() else { return self.unsigned_by_bytes() };
+        let [word @ .., ninth, tenth] = *bytes;
+        let word = u64::from_le_bytes(word);
+        let low = gathered(word) | u64::from(ninth & 0x7f) << 56;
+        match (word & GOES_ON, ninth, tenth) {
+            (GOES_ON, 1..0x80, _) => {
+                self.rest = self.rest.get(9..).unwrap_or_default();
+                Ok(low)
+            }
+            (GOES_ON, 0x80.., 1) => {
+                self.rest = rest;
+                Ok(low | 1 << 63)
+            }
+            _ => self.unsigned_by_bytes(),
+        }
+    }
+
+    /// Near the end of what is read.
     fn unsigned_by_bytes(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {

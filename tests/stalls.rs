@@ -11,7 +11,9 @@ use support::edge::{Accrue, Pending};
 use support::gated::GatedStore;
 use support::{Ledger, NOON, NS_PER_DAY, Setup, assert_intact, programs};
 use tallystick::ledger::decision::Refusal;
+use tallystick::ledger::freeze::Subject;
 use tallystick::ledger::types::TimestampNs;
+use tallystick::shard::freezing::{FreezeDraft, FreezingError};
 
 /// Longer than anything here takes; a ledger in which two wait for each other never ends.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,6 +53,45 @@ fn a_snapshot_that_waits_for_a_full_queue_holds_up_no_publication() {
     let report = assert_intact(&disk, stopped.digest);
     assert_eq!(report.records.programs, 2);
     assert!(report.snapshot.is_some());
+}
+
+/// A freeze is on its way to disk. Somebody who may not thaw alone asks for a thaw meanwhile, when nothing is frozen yet: it
+/// must not take effect as soon as the freeze has.
+#[test]
+fn a_thaw_that_waits_for_a_freeze_needs_a_second_person_as_any() {
+    let (disk, store) = GatedStore::new();
+    let ledger = Ledger::on(store.clone(), Setup::default()).with_program(&programs::program("", "", ""));
+    let ledger = Arc::new(ledger);
+    let draft = |freezes, alone| FreezeDraft {
+        subject: Subject::Account("m1".into()),
+        freezes,
+        by: "anna".into(),
+        reason_code: "test".into(),
+        note: Box::default(),
+        alone,
+    };
+    let is_frozen = || ledger.engine.shared.freezes.look(|freezes| freezes.live_count() > 0);
+    assert!(matches!(ledger.engine.change_freezes(draft(true, false), None), Err(FreezingError::NotAlone)));
+    store.close();
+    let (frozen, freeze) = channel();
+    let (freezer, ours) = (ledger.clone(), draft(true, true));
+    thread::spawn(move || frozen.send(freezer.engine.change_freezes(ours, None).is_ok()));
+    store.wait_for_a_write();
+    assert!(!is_frozen());
+    let (answered, thaw) = channel();
+    let (thawer, theirs) = (ledger.clone(), draft(false, false));
+    thread::spawn(move || answered.send(thawer.engine.change_freezes(theirs, None)));
+    // Time to judge it too early. Were that not enough, the test would see less, not fail.
+    thread::sleep(Duration::from_millis(100));
+    store.open();
+    assert!(freeze.recv_timeout(PATIENCE).expect("the freeze ends"));
+    let thawed = thaw.recv_timeout(PATIENCE).expect("the thaw ends");
+    assert!(matches!(thawed, Err(FreezingError::NotAlone)), "{thawed:?}");
+    assert!(is_frozen());
+    let unfit = ledger.engine.change_freezes(draft(true, false), None);
+    assert!(matches!(unfit, Err(FreezingError::Unfit(_))), "what changes nothing needs nobody");
+    let report = assert_intact(&disk, ledger.stop().digest);
+    assert_eq!(report.records.freezes, 1);
 }
 
 /// Sends accruals until the ledger has no room for another, and goes on having none: a worker that is only slow has

@@ -167,7 +167,7 @@ const MAY_NAME: [(&str, &[&str], &str); 24] = [
     (
         "service",
         &[
-            "access", "audit", "backup", "clock", "ids", "journal", "ledger", "limits", "metrics", "program",
+            "access", "audit", "backup", "clock", "codec", "ids", "journal", "ledger", "limits", "metrics", "program",
             "recovery", "replay", "shard", "snapshot", "store",
         ],
         "the edge: neither configuration nor command line; of the store it names only why a copy failed",
@@ -317,8 +317,8 @@ const ONLY_IN: [(&str, &[&str], &str); 18] = [
     ),
     (
         "thread::",
-        &["shard/engine.rs", "shard/publishing.rs", "cli/", "bench/", "config/", "telemetry/", "metrics.rs", "server"],
-        "workers, committer and the rest are state machines; one file gives them threads",
+        &["shard/engine", "shard/publishing.rs", "cli/", "bench/", "config/", "telemetry/", "metrics.rs", "server"],
+        "workers, committer and the rest are state machines; one place gives them threads",
     ),
     (
         "fs::",

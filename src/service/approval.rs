@@ -246,9 +246,10 @@ impl Edge {
                 let mut draft = self.freeze_draft(caller, subject, reason_code, note, freezes)?;
                 draft.by = proposal.by.clone();
                 let freeze = if freezes {
-                    self.freeze(draft, Some(verdict)).await.map(|answer| answer.freeze.filter(|_| answer.changed))
+                    let answer = self.freeze(draft, Some(verdict)).await;
+                    answer.map(|answer| answer.filter(|answer| answer.changed).and_then(|answer| answer.freeze))
                 } else {
-                    self.thaw(draft, Some(verdict)).await.map(|answer| answer.freeze)
+                    self.thaw(draft, Some(verdict)).await.map(|answer| answer.and_then(|answer| answer.freeze))
                 };
                 drop(settling);
                 let unchanged = || Failure::ProposalRefused("There is nothing left to freeze or thaw.".to_owned());

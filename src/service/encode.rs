@@ -9,6 +9,7 @@ use prost::Message;
 
 use super::answer::{self, Exact, NamedStanding, clip_rule, clip_source, further_rule, rule_name, signed, wallet_name};
 use super::times;
+use crate::codec::put_unsigned;
 use crate::ledger::command::{Basket, CommandKind, Line};
 use crate::ledger::decision::Clip;
 use crate::ledger::program::{LineClass, Program};
@@ -130,20 +131,12 @@ pub(super) fn item(out: &mut Vec<u8>, bytes: &[u8]) {
 /// The key of field 1 and a length.
 pub(super) fn item_header(out: &mut Vec<u8>, length: usize) {
     out.push(0x0a);
-    varint(out, length as u64);
+    put_unsigned(out, length as u64);
 }
 
 /// Bytes of [`item_header`].
 pub(super) fn item_header_bytes(length: usize) -> usize {
     1 + prost::encoding::encoded_len_varint(length as u64)
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(u8::try_from(value & 0x7f).expect("seven bits") | 0x80);
-        value >>= 7;
-    }
-    out.push(u8::try_from(value).expect("seven bits"));
 }
 
 /// A number that is left out when it is 0.
@@ -155,8 +148,8 @@ fn int(out: &mut Vec<u8>, field: u64, value: i64) {
 
 /// A number whose presence says something.
 fn present(out: &mut Vec<u8>, field: u64, value: i64) {
-    varint(out, field << 3);
-    varint(out, u64::from_ne_bytes(value.to_ne_bytes()));
+    put_unsigned(out, field << 3);
+    put_unsigned(out, u64::from_ne_bytes(value.to_ne_bytes()));
 }
 
 fn text(out: &mut Vec<u8>, field: u64, value: &str) {
@@ -167,15 +160,15 @@ fn text(out: &mut Vec<u8>, field: u64, value: &str) {
 
 /// A text of a list, whose presence says something.
 fn element(out: &mut Vec<u8>, field: u64, value: &str) {
-    varint(out, field << 3 | 2);
-    varint(out, value.len() as u64);
+    put_unsigned(out, field << 3 | 2);
+    put_unsigned(out, value.len() as u64);
     out.extend_from_slice(value.as_bytes());
 }
 
 /// A message. Nearly all have less than 128 bytes, so that their length is one byte; for it room is made before the
 /// length is known.
 fn message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) {
-    varint(out, field << 3 | 2);
+    put_unsigned(out, field << 3 | 2);
     let length_at = out.len();
     out.push(0);
     write(out);
@@ -186,7 +179,7 @@ fn message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) {
     }
     let content = out.split_off(length_at + 1);
     out.truncate(length_at);
-    varint(out, length as u64);
+    put_unsigned(out, length as u64);
     out.extend_from_slice(&content);
 }
 

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Request, Response};
 use bytes::{BufMut, Bytes};
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::{Body as HttpBody, Frame};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -261,9 +261,7 @@ impl HttpBody for Single {
         self.has_ended
     }
 
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.message.as_ref().map_or(0, |message| message.len() as u64))
-    }
+    // How long it is, is not said: the transport would state it in the head, as it does for no other answer.
 }
 
 /// The body of a call that goes on: what came of it, and then the rest.

@@ -37,13 +37,12 @@ impl FraudService for Service {
         let request = request.into_inner();
         let wire::FreezeRequest { subject, reason_code, note } = request.clone();
         let draft = self.edge.freeze_draft(&caller, subject, reason_code, note, true)?;
-        let is_frozen = || self.edge.engine.shared.freezes.look(|freezes| freezes.live(&draft.subject).is_some());
-        if self.edge.about.second_person.asks(Act::Freeze) && !is_frozen() {
-            let asked_for = AskedFor { act: Act::Freeze, transaction_id: "" };
-            let pending = Some(self.edge.propose(&caller, asked_for, request.encode_to_vec()).await?);
-            return Ok(Response::new(wire::FreezeResponse { pending, ..<_>::default() }));
+        if let Some(answer) = self.edge.freeze(draft, None).await? {
+            return Ok(Response::new(answer));
         }
-        Ok(Response::new(self.edge.freeze(draft, None).await?))
+        let asked_for = AskedFor { act: Act::Freeze, transaction_id: "" };
+        let pending = Some(self.edge.propose(&caller, asked_for, request.encode_to_vec()).await?);
+        Ok(Response::new(wire::FreezeResponse { pending, ..<_>::default() }))
     }
 
     async fn thaw(&self, request: Request<wire::ThawRequest>) -> Result<Response<wire::ThawResponse>, Status> {
@@ -52,13 +51,12 @@ impl FraudService for Service {
         let request = request.into_inner();
         let wire::ThawRequest { subject, reason_code, note } = request.clone();
         let draft = self.edge.freeze_draft(&caller, subject, reason_code, note, false)?;
-        let is_frozen = || self.edge.engine.shared.freezes.look(|freezes| freezes.live(&draft.subject).is_some());
-        if self.edge.about.second_person.asks(Act::Thaw) && is_frozen() {
-            let asked_for = AskedFor { act: Act::Thaw, transaction_id: "" };
-            let pending = Some(self.edge.propose(&caller, asked_for, request.encode_to_vec()).await?);
-            return Ok(Response::new(wire::ThawResponse { pending, ..<_>::default() }));
+        if let Some(answer) = self.edge.thaw(draft, None).await? {
+            return Ok(Response::new(answer));
         }
-        Ok(Response::new(self.edge.thaw(draft, None).await?))
+        let asked_for = AskedFor { act: Act::Thaw, transaction_id: "" };
+        let pending = Some(self.edge.propose(&caller, asked_for, request.encode_to_vec()).await?);
+        Ok(Response::new(wire::ThawResponse { pending, ..<_>::default() }))
     }
 
     async fn list_freezes(
@@ -105,7 +103,9 @@ impl Edge {
         self.check_deadline(caller)?;
         let by = caller.principal.actor().into();
         let subject = self.subject(named.expect("the field was checked"))?;
-        Ok(FreezeDraft { subject, freezes, by, reason_code: reason_code.into(), note: note.into() })
+        let act = if freezes { Act::Freeze } else { Act::Thaw };
+        let alone = !self.about.second_person.asks(act);
+        Ok(FreezeDraft { subject, freezes, by, reason_code: reason_code.into(), note: note.into(), alone })
     }
 
     fn subject(&self, named: Named) -> Result<Subject, Failure> {
@@ -126,15 +126,16 @@ impl Edge {
         })
     }
 
-    /// Freezes; one that is frozen stays so.
+    /// Freezes; one that is frozen stays so. `None` where that waits for a second person.
     pub(super) async fn freeze(
         self: &Arc<Self>,
         draft: FreezeDraft,
         confirmed: Option<Verdict>,
-    ) -> Result<wire::FreezeResponse, Failure> {
+    ) -> Result<Option<wire::FreezeResponse>, Failure> {
         let subject = draft.subject.clone();
         let changed = match self.change_freezes(draft, confirmed).await? {
             Ok(_) => true,
+            Err(FreezingError::NotAlone) => return Ok(None),
             Err(FreezingError::Unfit(FreezeError::Frozen)) => false,
             Err(error) => return Err(failure_of(error)),
         };
@@ -142,19 +143,20 @@ impl Edge {
             // Another may have thawed it since; the freeze is on record all the same.
             freezes.of(&subject).next_back().map(|(begun, ended)| self.wire_freeze(begun, ended))
         });
-        Ok(wire::FreezeResponse { freeze, changed, pending: None })
+        Ok(Some(wire::FreezeResponse { freeze, changed, pending: None }))
     }
 
-    /// Thaws; one that is not frozen stays so.
+    /// Thaws; one that is not frozen stays so. `None` where that waits for a second person.
     pub(super) async fn thaw(
         self: &Arc<Self>,
         draft: FreezeDraft,
         confirmed: Option<Verdict>,
-    ) -> Result<wire::ThawResponse, Failure> {
+    ) -> Result<Option<wire::ThawResponse>, Failure> {
         let subject = draft.subject.clone();
         let position = match self.change_freezes(draft, confirmed).await? {
             Ok(position) => position,
-            Err(FreezingError::Unfit(FreezeError::NotFrozen)) => return Ok(wire::ThawResponse::default()),
+            Err(FreezingError::NotAlone) => return Ok(None),
+            Err(FreezingError::Unfit(FreezeError::NotFrozen)) => return Ok(Some(wire::ThawResponse::default())),
             Err(error) => return Err(failure_of(error)),
         };
         let freeze = self.engine.shared.freezes.look(|freezes| {
@@ -162,7 +164,7 @@ impl Edge {
             let ended = of_subject.rfind(|(_, ended)| ended.is_some_and(|(at, _)| *at == position));
             ended.map(|(begun, ended)| self.wire_freeze(begun, ended))
         });
-        Ok(wire::ThawResponse { freeze, changed: true, pending: None })
+        Ok(Some(wire::ThawResponse { freeze, changed: true, pending: None }))
     }
 
     async fn change_freezes(
@@ -373,7 +375,7 @@ fn check_subject(fields: &mut Fields, named: Option<&Named>) {
 fn failure_of(error: FreezingError) -> Failure {
     match error {
         FreezingError::Unfit(FreezeError::Full) => Failure::LimitReached(format!("{error}.")),
-        FreezingError::Unfit(_) => Failure::internal(error),
+        FreezingError::Unfit(_) | FreezingError::NotAlone => Failure::internal(error),
         FreezingError::Overtaken => Failure::Overloaded,
         FreezingError::Stopping => Failure::OutcomeUnknown,
     }

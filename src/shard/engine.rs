@@ -5,6 +5,8 @@
 //!
 //! What must stay true: a queue that is full refuses at once; after the first failure nothing is answered any more.
 
+mod committing;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -14,7 +16,6 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
 use super::committer::{Committed, Committer, Defined, Progress, Submitted};
-use super::committing::CommitThread;
 use super::control::Control;
 use super::freezing::FreezeLog;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
@@ -45,6 +46,7 @@ use crate::replay::world_digest;
 use crate::snapshot::Marker;
 use crate::snapshot::key_uses;
 use crate::store::Store;
+use committing::CommitThread;
 
 /// Sizes and rhythms. May differ from one start to the next.
 #[derive(Clone, Debug)]
@@ -430,7 +432,7 @@ impl Drop for Engine {
 }
 
 /// The worker number that tells the committer to stop.
-pub(super) const STOP: usize = usize::MAX;
+const STOP: usize = usize::MAX;
 
 fn opening(epoch: u64, identity: &Identity, at: TimestampNs) -> Record {
     Record::Opening(Opening {

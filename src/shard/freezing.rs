@@ -143,13 +143,15 @@ pub struct FreezeDraft {
     pub reason_code: Box<str>,
     /// Why: a sentence.
     pub note: Box<str>,
+    /// Whether it may be done without a second person.
+    pub alone: bool,
 }
 
 impl FreezeDraft {
     /// The change that takes effect at an instant.
     #[must_use]
     pub fn at(self, at: TimestampNs) -> FreezeChange {
-        let Self { subject, freezes, by, reason_code, note } = self;
+        let Self { subject, freezes, by, reason_code, note, alone: _ } = self;
         FreezeChange { subject, freezes, at, by, reason_code, note }
     }
 }
@@ -160,6 +162,9 @@ pub enum FreezingError {
     /// It does not fit. Nothing was journaled.
     #[error(transparent)]
     Unfit(#[from] FreezeError),
+    /// It fits, and is not to be done without a second person. Nothing was journaled.
+    #[error("a second person has to confirm it")]
+    NotAlone,
     /// Commands with later and later stamps came in between. Nothing was journaled.
     #[error("commands with stamps further and further ahead keep coming")]
     Overtaken,
@@ -185,6 +190,11 @@ impl Engine {
             let at = self.shared.freezes.next_instant(self.clock.now(), stamped, margin_ns);
             let change = draft.clone().at(at);
             self.shared.freezes.look(|freezes| freezes.check(&change))?;
+            // Judged while nobody else changes anything: a thaw that changes nothing yet must not wait for the freeze that
+            // it undoes.
+            if confirmed.is_none() && !draft.alone {
+                return Err(FreezingError::NotAlone);
+            }
             self.publish_gate.store(at.0, Ordering::SeqCst);
             // The gate is closed before the stamps are looked at, and a stamp is announced before the gate is: of the
             // two at least one sees the other.
@@ -231,6 +241,7 @@ mod tests {
                 by: "key:1".into(),
                 reason_code: "r".into(),
                 note: "".into(),
+                alone: true,
             };
             log.apply(Position(position), draft.at(TimestampNs(*at))).expect("it fits");
         }

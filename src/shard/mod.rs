@@ -7,7 +7,6 @@
 //! machines without threads or clocks, so that production and simulator run the same code.
 
 pub mod committer;
-mod committing;
 pub mod control;
 pub mod engine;
 pub mod freezing;

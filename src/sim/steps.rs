@@ -530,6 +530,7 @@ impl Simulation {
                 by: "key:0000000000000000".into(),
                 reason_code: "simulated".into(),
                 note: Box::default(),
+                alone: true,
             };
             let margin_ns = *all.dice.pick(&[0, 1_000_000, NS_PER_SECOND]);
             let confirmed = super::freezes::verdict(&mut all.dice, &life.machine, all.now);

@@ -35,6 +35,7 @@ fn make_original() -> MemoryStore {
         by: "anna".into(),
         reason_code: "test".into(),
         note: Box::default(),
+        alone: true,
     };
     let accrue = |id: &str| {
         ledger.clock.advance(NS_PER_SECOND);

@@ -6,9 +6,10 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use hyper::Request;
 use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
-use hyper::{HeaderMap, Request};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tallystick::service::wire;
@@ -78,7 +79,7 @@ struct Seen {
     code: Code,
     message: String,
     details: Vec<u8>,
-    content_type: String,
+    headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
@@ -107,13 +108,15 @@ impl Plain {
         let answer = self.0.send_request(request.body(body).unwrap()).await.unwrap();
         assert_eq!(answer.status(), 200);
         let (head, body) = answer.into_parts();
-        let content_type = head.headers["content-type"].to_str().unwrap().to_owned();
+        let in_words = |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), format!("{value:?}"));
+        let mut headers: Vec<_> = head.headers.iter().map(in_words).collect();
+        headers.sort();
         let (bytes, trailers) = read(body).await;
         // A failure has its status in the head, and no body.
         let of_status = if bytes.is_empty() && trailers.is_none() { Some(head.headers) } else { trailers };
         let status = Status::from_header_map(&of_status.expect("every answer ends with a status")).unwrap();
         let (code, message) = (status.code(), status.message().to_owned());
-        Seen { code, message, details: status.details().to_vec(), content_type, body: bytes }
+        Seen { code, message, details: status.details().to_vec(), headers, body: bytes }
     }
 }
 
@@ -139,7 +142,7 @@ async fn an_accrual_is_granted_in_every_shape() {
         let seen = till.call(&[], body).await;
         let decision = seen.decision();
         assert_eq!((decision.granted_points, decision.replayed), (12, false), "{shape}");
-        assert_eq!(seen.content_type, "application/grpc", "{shape}");
+        assert_eq!(seen.headers, [("content-type".to_owned(), "\"application/grpc\"".to_owned())], "{shape}");
         assert_eq!(shop.balance(&format!("member-{place}")).await, 12, "{shape}");
     }
 }
@@ -186,20 +189,23 @@ async fn what_is_no_single_message_is_refused_and_decides_nothing() {
     let half = &whole[..whole.len() / 2];
     let mut compressed = whole.clone();
     compressed[0] = 1;
+    let too_large = [&whole[..], &[0, 0xff, 0xff, 0xff, 0xff]].concat();
     let gzip = [("grpc-encoding", "gzip")];
     type Row<'a> = (&'a str, &'a [(&'static str, &'static str)], Pieces, Code);
-    let rows: [Row<'_>; 6] = [
+    let rows: [Row<'_>; 7] = [
         ("no message", &[], Pieces::of(&[]), Code::Internal),
         ("an empty piece", &[], Pieces::of(&[&[]]), Code::Internal),
         ("half a message", &[], Pieces::of(&[half]), Code::Internal),
         ("said to be compressed", &[], Pieces::of(&[&compressed]), Code::Internal),
         ("compressed", &gzip, Pieces::of(&[&compressed]), Code::Unimplemented),
         ("a head that promises more", &[], Pieces::of(&[&whole, half]), Code::Internal),
+        ("a head that promises too much behind it", &[], Pieces::of(&[&too_large]), Code::OutOfRange),
     ];
     for (what, headers, body, code) in rows {
         let seen = till.call(headers, body).await;
         assert_eq!(seen.code, code, "{what}: {seen:?}");
-        assert_eq!(seen.content_type, "application/grpc", "{what}");
+        let is_grpc = |(name, value): &(String, String)| name == "content-type" && value == "\"application/grpc\"";
+        assert!(seen.headers.iter().any(is_grpc), "{what}: {seen:?}");
     }
     let after = shop.accrue(accrual("t1", "anna", 500)).await;
     assert_eq!((after.replayed, after.balance_points), (false, 5), "nothing was decided before");

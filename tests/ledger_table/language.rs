@@ -244,8 +244,8 @@ impl Runner<'_> {
             Some(("cashier", id)) => Subject::Cashier { partner: edge.partner, cashier: symbol(id) },
             _ => panic!("no such subject: {subject:?}"),
         };
-        let draft =
-            FreezeDraft { subject, freezes, by: "desk".into(), reason_code: "test".into(), note: Box::default() };
+        let (by, reason_code, note) = ("desk".into(), "test".into(), Box::default());
+        let draft = FreezeDraft { subject, freezes, by, reason_code, note, alone: true };
         match self.ledger.engine.change_freezes(draft, None) {
             Ok(_) => if freezes { "frozen" } else { "thawed" }.to_owned(),
             Err(error) => error.to_string(),

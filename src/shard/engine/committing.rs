@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender};
 
-use super::committer::{Committed, Committer, Submitted};
-use super::engine::{OnFailure, STOP};
-use super::queue::JobSender;
+use super::{OnFailure, STOP};
 use crate::clock::SharedClock;
 use crate::journal::chunk::Chunk;
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::shard::committer::{Committed, Committer, Submitted};
+use crate::shard::queue::JobSender;
 
 /// See the module.
 pub(super) struct CommitThread {
