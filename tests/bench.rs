@@ -204,6 +204,50 @@ fn overload_and_fairness_tell_what_callers_see() {
 }
 
 #[test]
+fn attacks_tell_what_tills_see_before_during_and_after_them() {
+    let report = report("attacks", &["--rate", "200"]);
+    for name in ["tills-before", "tills-during", "tills-after"] {
+        let tills = results(&report, name, 1)[0];
+        expect_ledger(tills);
+        assert_eq!((&tills["due_per_second"], &tills["seconds"]), (&200.into(), &2.0.into()), "{tills}");
+        assert!(tills["server_memory_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{tills}");
+        assert_eq!(tills["attackers"].is_array(), name == "tills-during", "{tills}");
+    }
+    let during = results(&report, "tills-during", 1)[0];
+    let mut kinds = Vec::new();
+    for attackers in during["attackers"].as_array().expect("a list") {
+        let kind = attackers["kind"].as_str().expect("a text");
+        let number = |key: &str| attackers[key].as_u64().unwrap_or_else(|| panic!("{kind} lacks {key}: {during}"));
+        assert_eq!(number("connections"), number("cut_off") + number("held"), "each came to an end: {attackers}");
+        assert!(number("connections") > 0, "{attackers}");
+        // Whoever is merely slow has a minute in the shipped configuration, and goes before it is over.
+        match kind {
+            "slow" | "unread" => assert!(number("held") > 0, "{attackers}"),
+            "too large" => assert!(number("calls_refused") > 0, "{attackers}"),
+            _ => assert!(number("cut_off") > 0, "{attackers}"),
+        }
+        assert_eq!(number("not_closed"), 0, "the server lets go of whoever has gone: {attackers}");
+        kinds.push(kind);
+    }
+    let expected = ["garbage", "cut short", "settings", "pings", "resets", "slow", "unread", "too large"];
+    assert_eq!(kinds, expected);
+    let names: Vec<_> = report["ratios"].as_array().expect("a list").iter().map(|ratio| &ratio["name"]).collect();
+    assert_eq!(names, ["p99 of tills after attacks ÷ before", "p99 of tills during attacks ÷ before"]);
+    for ratio in report["ratios"].as_array().expect("a list") {
+        assert_eq!(ratio["pairs"].as_array().expect("a list").len(), 2, "{ratio}");
+    }
+    // No attacker made an account, nor anything else that does not verify.
+    expect_verified(&report);
+}
+
+#[test]
+fn attackers_speak_in_the_clear_only() {
+    let certificates = certificates();
+    let ran = run(["bench", "attacks", "--tls", text(certificates.path())]).expect(2);
+    assert!(ran.stderr.contains("attackers speak in the clear"), "{ran:?}");
+}
+
+#[test]
 fn core_says_what_each_part_costs() {
     let report = report("core", &["--ids", "10000"]);
     let core = results(&report, "core", 1)[0];

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::attackers::Attackers;
 use super::machine::Machine;
 use super::recorder::Measured;
 use super::world::Population;
@@ -101,6 +102,9 @@ pub struct Figure {
     pub ledger: Option<Ledger>,
     /// What was not accepted, by kind.
     pub refusals: BTreeMap<String, u64>,
+    /// Who attacked the server meanwhile, by kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attackers: Vec<Attackers>,
     /// The longest time without an answer on any connection, in milliseconds.
     pub longest_pause_ms: f64,
     /// The longest time without an answer on one connection.

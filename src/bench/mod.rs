@@ -4,12 +4,15 @@
 //! [`world`] is the ledger that is measured and [`process`] its server; [`baskets`], [`raw`] and [`channel`] are the
 //! load generator, [`run`] its threads, [`unary`] and [`stream`] its two manners; [`recorder`] is what is seen,
 //! [`figures`] what is said, [`html`] a page of it, [`machine`] what it was measured on. [`echo`] is the ceiling.
-//! [`pairs`], [`streams`], [`pressure`], [`midnight`], [`core`] and [`recovery`] are what is measured.
+//! [`pairs`], [`streams`], [`pressure`], [`attacks`] by [`attackers`], [`midnight`], [`core`] and [`recovery`] are what is
+//! measured.
 //!
 //! What must stay true: every figure states its conditions; a run whose server fails or whose journal does not verify
 //! gives no figure; what is compared runs alternately, each after the other side has come to rest; the load generator
 //! shares the cores with the server, and says so.
 
+pub mod attackers;
+pub mod attacks;
 pub mod baskets;
 pub mod channel;
 pub mod core;
@@ -56,6 +59,8 @@ pub enum Mode {
     Overload,
     /// Unary accruals beside a stream.
     Fairness,
+    /// Unary accruals before, during and after attacks.
+    Attacks,
     /// The path without input and output.
     Core,
     /// Unary accruals across an instant at which very many lots die.
@@ -102,6 +107,9 @@ pub struct Options {
 /// # Errors
 /// When a server does not run, a call fails, or a journal does not verify.
 pub fn bench(mode: Mode, options: &Options, tell: &mut Tell<'_>) -> Result<Report, BenchError> {
+    if mode == Mode::Attacks {
+        attacks::check(options)?;
+    }
     let mut report = Report::default();
     tell("Measuring the machine", 0, 0);
     {
@@ -117,6 +125,7 @@ pub fn bench(mode: Mode, options: &Options, tell: &mut Tell<'_>) -> Result<Repor
         Mode::Stream => with_world("stream", options, &mut report, tell, &[streams::stream])?,
         Mode::Overload => with_world("overload", options, &mut report, tell, &[pressure::overload])?,
         Mode::Fairness => with_world("fairness", options, &mut report, tell, &[pressure::fairness])?,
+        Mode::Attacks => with_world("attacks", options, &mut report, tell, &[attacks::attacks])?,
         Mode::All => {
             let live: [LiveMode; 4] = [pairs::unary, streams::stream, pressure::fairness, pressure::overload];
             with_world("unary, stream, fairness and overload", options, &mut report, tell, &live)?;

@@ -21,10 +21,10 @@ const OPEN_CONNECTIONS: usize = 32;
 const DEADLINE: Duration = Duration::from_secs(1);
 /// Slots in a row that must be normal before all is normal again.
 const NORMAL_SLOTS: usize = 5;
-/// Connections of the tills beside a stream.
-const TILL_CONNECTIONS: usize = 8;
-/// Calls a second of the tills beside a stream, when nothing is said.
-const TILL_RATE: u64 = 2_000;
+/// Connections of the tills beside a stream or attackers.
+pub(super) const TILL_CONNECTIONS: usize = 8;
+/// Calls a second of those tills, when nothing is said.
+pub(super) const TILL_RATE: u64 = 2_000;
 
 /// Finds the peak in the closed loop, then lets calls come at half of it, at twice of it, and at half of it again.
 ///

@@ -10,6 +10,7 @@ use clap::{ValueEnum, value_parser};
 
 use super::error::{CliError, Exit};
 use super::output::{Output, Style, grouped};
+use crate::bench::attackers::Attackers;
 use crate::bench::figures::{Figure, Ratio, Verification};
 use crate::bench::machine::Machine;
 use crate::bench::world::{Place, Population};
@@ -45,10 +46,10 @@ pub struct BenchArgs {
     /// Commands of a batch on a stream [default: 1000, 100, and 1000 with baskets of 7 lines]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=8_192))]
     batch: Option<u16>,
-    /// Pairs of runs for a ratio [default: 7; all: 3]
+    /// Pairs of runs for a ratio; rounds of attacks [default: 7; all: 3]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
     pairs: Option<u16>,
-    /// Unary calls a second, sent when they are due whatever the server does [default for fairness: 2000, for midnight: 10000]
+    /// Unary calls a second, sent when they are due whatever the server does [default for fairness and attacks: 2000, for midnight: 10000]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     rate: Option<u64>,
     /// How long callers wait whose calls come at a rate [default: for ever; overload: 1000]
@@ -110,6 +111,8 @@ enum What {
     Overload,
     /// Unary accruals alone and beside a stream that sends as much as it can
     Fairness,
+    /// Unary accruals before attackers of many kinds come, during their work, and after they have gone
+    Attacks,
     /// The path of an accrual without input, output and the edge
     Core,
     /// Unary accruals before all lots of all accounts die at one instant, and while their expiry is posted
@@ -134,6 +137,7 @@ pub fn run(args: &BenchArgs, out: &Output) -> Result<(), CliError> {
         What::Stream => Mode::Stream,
         What::Overload => Mode::Overload,
         What::Fairness => Mode::Fairness,
+        What::Attacks => Mode::Attacks,
         What::Core => Mode::Core,
         What::Recovery => Mode::Recovery,
         What::Midnight => Mode::Midnight,
@@ -352,8 +356,23 @@ fn figure_lines(figure: &Figure) -> Vec<String> {
         lines.push(format!("server memory {} MiB", grouped(bytes >> 20)));
     }
     lines.extend(figure.refusals.iter().map(|(kind, count)| format!("not accepted, {kind}: {}", grouped(*count))));
+    lines.extend(figure.attackers.iter().map(attackers_line));
     lines.extend(figure.more.iter().map(|(name, value)| format!("{} {}", name.replace('_', " "), shown(*value))));
     lines
+}
+
+fn attackers_line(attackers: &Attackers) -> String {
+    let parts = [
+        (attackers.connections, "connections"),
+        (attackers.cut_off, "cut off by the server"),
+        (attackers.held, "held to the end"),
+        (attackers.calls_refused, "calls refused"),
+        (attackers.not_connected, "not connected"),
+        (attackers.not_closed, "NOT closed by the server"),
+    ];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, what)| format!("{} {what}", grouped(count))).collect();
+    format!("attackers, {}: {}", attackers.kind, parts.join(", "))
 }
 
 fn conditions(figure: &Figure) -> String {

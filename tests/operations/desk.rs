@@ -205,6 +205,38 @@ fn every_question_of_the_documentation_is_answered_by_its_command() {
     server.stop();
 }
 
+/// Twelve coffees make one card full and begin the next.
+#[test]
+fn the_desk_sees_stamp_cards_and_vouchers() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = harness::repository("deploy/programs/stamp-card.toml");
+    let server = Server::start(folder.path(), &["--program", text(&file)]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let given = runtime.block_on(async {
+        let channel = Channel::from_shared(server.url.clone()).unwrap().connect().await.unwrap();
+        let mut history =
+            History { ledger: LedgerServiceClient::new(channel.clone()), account: AccountServiceClient::new(channel) };
+        history.buy("sale-1", vec![wire::Line { quantity: 12, ..line("coffee", 3_600) }]).await
+    });
+    let code = given.vouchers[0].voucher_code.as_str();
+    let said = server.run(&["desk", "balance", "member-7"]).expect(0).stdout;
+    let voucher = format!("voucher free-coffee {code}: a coffee of your choice; good from 2");
+    for part in ["36 beans", "card ten-coffees: 2 of 10 stamps\n", "card eight-mornings: ", &voucher, " until 2"] {
+        assert!(said.contains(part), "it does not say {part:?}:\n{said}");
+    }
+    let balance = server.run(&["desk", "balance", "member-7", "--json"]).expect(0).object();
+    assert_eq!(balance["stamps"][0], serde_json::json!({ "name": "ten-coffees", "on_card": 2, "card_size": 10 }));
+    let voucher = &balance["vouchers"][0];
+    assert_eq!((&voucher["voucher_code"], &voucher["state"]), (&code.into(), &"open".into()), "{balance}");
+    assert_eq!((&voucher["voucher"], &voucher["text"]), (&"free-coffee".into(), &"a coffee of your choice".into()));
+    // A wallet is asked for by itself.
+    let beans = ["desk", "balance", "member-7", "--wallet", "beans"];
+    assert!(!server.run(&beans).expect(0).stdout.contains("ten-coffees"));
+    let beans = server.run(&[&beans[..], &["--json"]].concat()).expect(0).object();
+    assert!(beans.get("stamps").is_none() && beans.get("vouchers").is_none(), "{beans}");
+    server.stop();
+}
+
 /// What an option says reaches the server: each of these would tell something else without it.
 #[test]
 fn every_option_of_the_desk_has_its_effect() {

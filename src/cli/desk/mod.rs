@@ -3,6 +3,7 @@
 //! What must stay true: a command that is refused changes nothing and ends with an exit status of its own; the same
 //! transaction id takes effect once, so that a command whose answer was lost is simply sent again.
 
+mod cards;
 mod moves;
 mod reads;
 mod rewards;
@@ -25,7 +26,7 @@ pub struct DeskArgs {
 
 #[derive(Debug, Subcommand)]
 enum DeskWhat {
-    /// Say what an account has, what can be spent of it, and what dies next
+    /// Say what an account has, what can be spent of it, what dies next, and its stamp cards and vouchers
     Balance(BalanceArgs),
     /// List what there is to have for points, and on demand what an account lacks for it
     Rewards(RewardsArgs),

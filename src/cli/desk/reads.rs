@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::WhoArgs;
+use super::{WhoArgs, cards};
 use crate::cli::client::{Clients, Server, ServerArgs, call, parse_time, runtime, shown_time, to_wire};
 use crate::cli::decision::{as_json, moved};
 use crate::cli::error::{CliError, Exit};
@@ -21,7 +21,7 @@ const LISTED_DEFAULT: usize = 50;
 pub(super) struct BalanceArgs {
     #[command(flatten)]
     who: WhoArgs,
-    /// Only this wallet
+    /// Only this wallet, without cards and vouchers
     #[arg(long, value_name = "NAME", default_value = "")]
     wallet: String,
     /// Say when which points die, too
@@ -65,14 +65,26 @@ pub(super) fn balance(args: &BalanceArgs, out: &Output) -> Result<(), CliError> 
     let server = Server::new(&args.server)?;
     let (account_id, account_identifier) = args.who.to_wire();
     let request = GetBalanceRequest { account_id, account_identifier, wallet: args.wallet.clone(), lots: args.lots };
-    let balance = runtime()?.block_on(async {
-        let answer = server.connect().await?.ledger.get_balance(call(request)).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| server.failure("the balance", &status))
+    let (balance, account) = runtime()?.block_on(async {
+        let mut clients = server.connect().await?;
+        let answer = clients.ledger.get_balance(call(request)).await;
+        let balance = answer.map_err(|status| server.failure("the balance", &status))?.into_inner();
+        let account = match args.wallet.as_str() {
+            "" => cards::read(&server, &mut clients, &balance.account_id).await?,
+            _ => None,
+        };
+        Ok::<_, CliError>((balance, account))
     })?;
     for wallet in &balance.wallets {
         say_wallet(wallet, out)?;
     }
-    out.object(&balance_json(&balance))
+    let mut value = balance_json(&balance);
+    if let Some(account) = &account {
+        cards::say(account, out)?;
+        value["stamps"] = cards::stamps_json(account);
+        value["vouchers"] = cards::vouchers_json(account);
+    }
+    out.object(&value)
 }
 
 fn say_wallet(wallet: &WalletBalance, out: &Output) -> Result<(), CliError> {
