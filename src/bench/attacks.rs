@@ -3,7 +3,7 @@
 //!
 //! What must stay true: all three runs of a round are alike but for the attackers, and each begins after the server has
 //! come to rest; the last begins after every connection of an attacker has been closed. One run before the first round is
-//! not counted: what is slower about the first calls of a server would be charged to the runs before attacks alone.
+//! not counted: what a server does for the first time would be charged to the runs before attacks alone.
 
 use std::net::SocketAddr;
 use std::time::Duration;

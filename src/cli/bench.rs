@@ -25,7 +25,7 @@ pub struct BenchArgs {
     /// What to measure
     #[arg(value_enum)]
     what: What,
-    /// How long each run measures [default: 5; all: 2]
+    /// How long each run measures [default: 5; attacks: 10; all: 2]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     seconds: Option<u64>,
     /// Accounts of the ledger [default: 1000000; midnight: 1250000; all: 100000]
@@ -161,7 +161,12 @@ pub fn run(args: &BenchArgs, out: &Output) -> Result<(), CliError> {
 
 fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
     let is_all = mode == Mode::All;
-    let seconds = args.seconds.unwrap_or(if is_all { 2 } else { 5 });
+    let seconds = args.seconds.unwrap_or(match mode {
+        Mode::All => 2,
+        // The server takes a snapshot every ten seconds: each run has one.
+        Mode::Attacks => 10,
+        _ => 5,
+    });
     let program = std::env::current_exe()
         .map_err(|error| CliError::new(Exit::InputOutput, format!("this program cannot find itself: {error}")))?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
