@@ -13,6 +13,7 @@
 mod crossings;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use smallvec::SmallVec;
@@ -21,7 +22,7 @@ use crate::ledger::decision::CellUse;
 use crate::ledger::digest::Digester;
 use crate::ledger::draws::Draw;
 use crate::ledger::state::CellRoom;
-use crate::ledger::types::{CellId, Day, Units};
+use crate::ledger::types::{CellId, Day, TimestampNs, Units};
 
 pub use crossings::Crossings;
 
@@ -73,6 +74,8 @@ type Stripe = BTreeMap<CellId, Cell>;
 #[derive(Debug, Default)]
 pub struct Cells {
     stripes: [Mutex<Stripe>; STRIPE_COUNT],
+    /// The latest time of a posting that is durable: see [`Cells::note_posted`]. 0 before the first.
+    posted_ns: AtomicI64,
     /// Warning levels of budgets that were crossed.
     pub crossings: Crossings,
 }
@@ -135,6 +138,18 @@ impl Cells {
     pub fn restore(&self, id: CellId, version: u64, used: Units, retain_until: Day) {
         let cell = Cell { version, used, withheld: 0, base: version, changed: 0, retain_until };
         *self.hold(std::iter::once(id)).get_mut(id) = cell;
+    }
+
+    /// What was posted until this time is durable.
+    pub fn note_posted(&self, at: TimestampNs) {
+        self.posted_ns.fetch_max(at.0, Ordering::SeqCst);
+    }
+
+    /// The latest time of a posting that is durable. What may be forgotten is judged by it, as digests do: a clock can run
+    /// ahead, and goes on while nothing is posted.
+    #[must_use]
+    pub fn latest_posted(&self) -> TimestampNs {
+        TimestampNs(self.posted_ns.load(Ordering::SeqCst))
     }
 
     /// Forgets the cells under which no command posted on this UTC day or later can fall; which they were.

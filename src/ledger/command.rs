@@ -275,8 +275,8 @@ pub struct Granted {
     pub counters: Vec<CounterChange>,
     /// Cells that were drawn on.
     pub cells: Vec<CellUse>,
-    /// Vouchers that were given for full stamp cards, ascending by number: those that are to be counted as given no longer,
-    /// as far as they are cancelled.
+    /// Vouchers that were given for full stamp cards, and by bonuses whose uses or places are counted, ascending by number:
+    /// those that are to be counted as given no longer, as far as they are cancelled.
     pub stamps: Box<[CardVouchers]>,
 }
 

@@ -20,6 +20,7 @@ use super::program::Program;
 use super::types::Position;
 use crate::limits;
 use remaining::{Recorded, Remaining};
+pub use stamps::with_bonuses;
 
 /// What has not come back of one line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,12 +140,14 @@ impl<'a> Standing<'a> {
         let recorded = Recorded { program, basket: self.basket, decision: self.decision };
         let carried = recorded.carried_after(&after, is_last).map_or(0, |carried| carried - self.carried);
         if is_rest && self.earlier.is_none() && carried == 0 {
-            return Ok((self.granted.clone(), None));
+            return Ok((with_bonuses(self.granted.clone(), program, self.decision), None));
         }
         let undone = if is_last { self.granted.clone() } else { self.less(&recorded.remaining(&after)) };
         let carried = (carried != 0).then_some((program.version, carried));
         let part = Part { earlier: self.earlier, lines, is_rest, is_last, carried };
-        Ok((without_nothing(undone), Some(Box::new(part))))
+        let undone = without_nothing(undone);
+        let undone = if is_last { with_bonuses(undone, program, self.decision) } else { undone };
+        Ok((undone, Some(Box::new(part))))
     }
 
     /// All that is left of lines.

@@ -8,7 +8,7 @@
 
 use super::account::Account;
 use super::command::Granted;
-use super::decision::{CounterChange, Decision};
+use super::decision::{CellUse, CounterChange, Decision};
 use super::program::{Periods, Program, StampCard, StampIndex};
 use super::types::SymbolId;
 use super::voucher::{VoucherChange, VoucherCode};
@@ -38,10 +38,10 @@ impl StampOutcome {
     }
 }
 
-/// The vouchers that a basket gave for one card, for whoever takes the basket back.
+/// The vouchers that a basket gave for one card, or for one bonus, for whoever takes the basket back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CardVouchers {
-    /// The counter of the rewards that the card gave.
+    /// The counter of the rewards that the card gave; of a bonus that of its uses, and its places.
     pub given: SymbolId,
     /// The number of the first voucher among those that the basket gave.
     pub first: u8,
@@ -99,13 +99,14 @@ pub fn counts_as_stated(decision: &Decision) -> bool {
         .all(|outcome| (outcome.rewards == 0 || moves(outcome.rewards)) && moves(outcome.counted))
 }
 
-/// Leaves in the counters of rewards what stays given when a basket comes back: what is cancelled of the vouchers of a card
-/// counts no longer, all others do.
+/// Leaves in the counters of rewards, and in the uses and places of bonuses, what stays given when a basket comes back: what
+/// is cancelled of the vouchers counts no longer, all others do.
 pub fn keep_given(
     original: &Granted,
     (partner, original_id): (SymbolId, &str),
     vouchers: &[(VoucherCode, VoucherChange)],
     counters: &mut Vec<CounterChange>,
+    cells: &mut [CellUse],
 ) {
     if original.stamps.is_empty() {
         return;
@@ -119,6 +120,9 @@ pub fn keep_given(
         let cancelled = i64::try_from(numbers.filter(is_cancelled).count()).expect("these are few");
         if let Some(change) = counters.iter_mut().find(|change| change.counter == card.given) {
             change.delta = -cancelled;
+        }
+        if let Some(taken) = cells.iter_mut().find(|taken| taken.cell.name == card.given) {
+            taken.used = -cancelled;
         }
     }
     counters.retain(|change| change.delta != 0);

@@ -322,7 +322,7 @@ impl ShardState {
                 account.change_owed(wallet, delta);
             }
             if !effects.vouchers.is_empty() {
-                account.change_vouchers(effects);
+                account.change_vouchers(effects, change.posted_at);
             }
             account.change_totals(change.decision.wallet, &effects.totals);
             unpacked.store(self.id, change.account, packed);

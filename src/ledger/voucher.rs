@@ -112,7 +112,8 @@ pub enum VoucherChange {
     GivenBack,
     /// It can be used no longer.
     Cancelled,
-    /// What gave it came back, but it was used before, and stays so.
+    /// What gave it came back, but it was used before, and stays so: its time is over, so that it cannot be used again
+    /// when its user comes back.
     Kept,
 }
 
@@ -171,7 +172,7 @@ impl Account {
     ///
     /// # Panics
     /// When they cannot take the changes: the decision promised that they can.
-    pub(super) fn change_vouchers(&mut self, effects: &Effects) {
+    pub(super) fn change_vouchers(&mut self, effects: &Effects, posted_at: TimestampNs) {
         let vouchers = &mut self.profile.get_or_insert_default().vouchers;
         for (code, change) in &effects.vouchers {
             let place = vouchers.binary_search_by_key(code, |voucher| voucher.code);
@@ -187,6 +188,9 @@ impl Account {
                 VoucherChange::Cancelled => VoucherState::Cancelled,
                 VoucherChange::Given(_) | VoucherChange::Kept => found.state,
             };
+            if *change == VoucherChange::Kept {
+                found.terms.ends_at = found.terms.ends_at.min(posted_at);
+            }
         }
         self.forget_empty_profile();
     }

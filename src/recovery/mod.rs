@@ -122,6 +122,7 @@ pub fn recover(
     let marker = loaded.marker;
     let replayed = loaded.replay(&*journal, Some((&ids, &hasher, covered)), on_progress)?;
     let Replay { world, since, replayed_count, .. } = replayed;
+    world.shards.iter().for_each(|shard| world.cells.note_posted(shard.posted_at));
     Ok(Recovered { world, identity, ids, journal, marker, snapshot_seqs: since, replayed_count })
 }
 

@@ -83,10 +83,12 @@ impl SnapshotRun {
     ) -> (Self, Vec<Box<dyn SliceSink>>) {
         // Fixed before anything is copied: whatever settled before is in what is copied after.
         let start = progress.settled();
-        // Where the input is the clock, time may go back from one shard to another.
+        // By the time of what is durable, and by no clock that is ahead of it: the digest leaves cells out by the same. Where
+        // the input is the clock, time may go back from one shard to another.
+        let latest = now.min(shared.cells.latest_posted());
         let forgotten = match shared.clock_is_input {
             true => Vec::new(),
-            false => shared.cells.forget(Day(utc_day(now).0 - FORGET_AFTER_DAYS)),
+            false => shared.cells.forget(Day(utc_day(latest).0 - FORGET_AFTER_DAYS)),
         };
         let queue = Arc::new(Mutex::new(Queue::default()));
         let (control, now_saved) = control_slice(shared, progress, dictionary, publications, saved);

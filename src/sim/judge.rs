@@ -80,7 +80,8 @@ impl Event<'_> {
     fn years_open(&self) -> (i32, Date) {
         let date = self.date();
         let is_open = self.account.seq > 0;
-        let opened = if is_open { local_date(self.rules.time_zone, self.account.opened_at) } else { date };
+        let opened_at = if is_open { self.account.opened_at } else { self.posted_at };
+        let opened = local_date(self.rules.time_zone, opened_at);
         let has_returned = (opened.month(), opened.day()) <= (date.month(), date.day());
         let year = if has_returned { date.year() } else { date.year() - 1 };
         let began = Date::new(year, opened.month(), opened.day()).unwrap_or_else(|_| jiff::civil::date(year, 3, 1));

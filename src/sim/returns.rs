@@ -393,6 +393,10 @@ fn counts(rules: &Rules, bought: &Posting, rest: &Rest, name: &str) -> i64 {
         return measured(cap, rest.units, rest.eligible);
     }
     if let Some(place) = rules.bonuses.iter().position(|bonus| bonus.name == name) {
+        if super::stamps::giving_bonuses(rules, bought).iter().any(|(of, _)| *of == place) {
+            // It was had as long as its voucher is there.
+            return 1;
+        }
         let is_earned = bought.verdict.bonuses.iter().any(|(of, _)| *of == place);
         return i64::from(is_earned && stands(rules, place, rest.eligible));
     }

@@ -214,7 +214,18 @@ pub fn rest(
     (counters, all_units)
 }
 
-/// Of the rewards that a reversal takes off, only the vouchers that it cancels go: the others were had.
+/// The bonuses that gave vouchers, each with its code: those that the account had room for are the first.
+pub fn giving_bonuses<'p>(rules: &Rules, bought: &'p Posting) -> Vec<(usize, &'p Name)> {
+    let is_given = |(_, words): &&(Name, VoucherWords)| matches!(words, VoucherWords::Given(_));
+    let given: Vec<&Name> = bought.verdict.vouchers.iter().filter(is_given).map(|(code, _)| code).collect();
+    let of_bonuses = given.len() - vouchers(rules, &bought.verdict).count();
+    let places = bought.verdict.bonuses.iter().map(|(place, _)| *place);
+    let giving = places.filter(|place| rules.bonuses[*place].voucher.is_some());
+    giving.zip(given).take(of_bonuses).collect()
+}
+
+/// Of the rewards that a reversal takes off, only the vouchers that it cancels go: the others were had. So it is with the
+/// uses and places of bonuses that gave vouchers.
 pub fn keep_given(rules: &Rules, bought: &Posting, changes: &[(Name, VoucherWords)], verdict: &mut Verdict) {
     let is_given = |(_, words): &&(Name, VoucherWords)| matches!(words, VoucherWords::Given(_));
     let given: Vec<&Name> = bought.verdict.vouchers.iter().filter(is_given).map(|(code, _)| code).collect();
@@ -231,6 +242,15 @@ pub fn keep_given(rules: &Rules, bought: &Posting, changes: &[(Name, VoucherWord
         if let Some((.., delta)) = verdict.counters.iter_mut().find(|(name, ..)| *name == card.given()) {
             *delta = -i64::try_from(cancelled).expect("these are few");
         }
+    }
+    for (place, code) in giving_bonuses(rules, bought) {
+        if changes.contains(&(code.clone(), VoucherWords::Cancelled)) {
+            continue;
+        }
+        let name = rules.bonuses[place].name;
+        let counters = verdict.counters.iter_mut().filter(|(of, ..)| **of == *name).map(|(.., delta)| delta);
+        let cells = verdict.taken.iter_mut().filter(|(of, _)| of.split('|').next() == Some(name));
+        counters.chain(cells.map(|(_, used)| used)).for_each(|had| *had = 0);
     }
     verdict.counters.retain(|(_, _, delta)| *delta != 0);
 }

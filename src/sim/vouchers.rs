@@ -320,7 +320,13 @@ impl AccountModel {
                 VoucherWords::Used(user) => StateModel::Used(user.clone()),
                 VoucherWords::GivenBack => StateModel::Open,
                 VoucherWords::Cancelled => StateModel::Cancelled,
-                VoucherWords::Kept => continue,
+                VoucherWords::Kept => {
+                    // What gave it is back: it is for nobody again.
+                    if let Some(voucher) = self.vouchers.get_mut(code) {
+                        voucher.ends = voucher.ends.min(posted_at);
+                    }
+                    continue;
+                }
             };
             if let Some(voucher) = self.vouchers.get_mut(code) {
                 voucher.state = state;

@@ -62,7 +62,7 @@ fn reversed(original: &Entry, changes: &[(u8, VoucherChange)]) -> Entry {
     entry.decision.effects.vouchers = changes.iter().map(change).collect();
     let CommandKind::Reverse(reversal) = &entry.command.kind else { unreachable!("it is a reversal") };
     let effects = &mut entry.decision.effects;
-    keep_given(&reversal.original, (partner, original_id), &effects.vouchers, &mut effects.counters);
+    keep_given(&reversal.original, (partner, original_id), &effects.vouchers, &mut effects.counters, &mut []);
     entry
 }
 

@@ -167,6 +167,20 @@ tables! {
         accrue m1 200 printed=-1ns                      -> 3 at silver
     "
 
+    a_year_that_begins_with_the_account_begins_when_it_was_opened(
+        Setup::default(),
+        [("first", ladder("").1.replacen("window = \"year\"", "window = \"anniversary\"", 1))]
+    ) "
+        # The basket that opens an account may have been printed before, like any other.
+        accrue m1 900 printed=-2d                       -> 9
+        accrue m1 900 printed=-2d                       -> 9
+        accrue m1 100                                   -> 1
+        accrue m1 200                                   -> 2
+        accrue m1 700                                   -> 7
+        accrue m1 200                                   -> 3 at silver
+        quote m2 900 printed=-2d                        -> 9
+    "
+
     a_birthday_has_a_day_a_week_and_a_month(Setup::default(), [with("", BIRTHDAYS)]) "
         accrue m1 0                                     -> 0
         enrol m1 born=03-05 id=a                        -> born 03-05

@@ -11,6 +11,9 @@ use tallystick::ledger::types::TimestampNs;
 const OF_MEMBERS: &str = "[[caps]]\nname = \"daily-of-each\"\nmeasure = \"units\"\nsubject = \"member\"\n\
                           window = \"day\"\nlimit = 20\n";
 
+const OF_A_STORE: &str =
+    "[[caps]]\nname = \"store-units\"\nmeasure = \"units\"\nsubject = \"store\"\nwindow = \"day\"\nlimit = 25\n";
+
 tables! {
     a_receipt_is_late_after_thirty_days_and_early_after_five_minutes(Setup::default(), [plain()]) "
         accrue m1 100 printed=-30d                      -> 1
@@ -98,8 +101,7 @@ tables! {
 /// A snapshot forgets shared cells too, and none that a receipt of an earlier version can still fall under.
 #[test]
 fn a_limit_that_is_lowered_leaves_shared_cells_as_they_are() {
-    let cap =
-        "[[caps]]\nname = \"store-units\"\nmeasure = \"units\"\nsubject = \"store\"\nwindow = \"day\"\nlimit = 25\n";
+    let cap = OF_A_STORE;
     let hour_ns = 3_600 * NS_PER_SECOND;
     let (ledger, store) = Ledger::new(Setup::default());
     let ledger = ledger.with_program(&with("", cap).1);
@@ -119,5 +121,39 @@ fn a_limit_that_is_lowered_leaves_shared_cells_as_they_are() {
     snapshot_after(40);
     let cells = ledger.engine.shared.cells.copy();
     assert_eq!(cells.len(), 1, "once no such receipt can come, windows are kept by the new limit: {cells:?}");
+    assert_intact(&store, ledger.stop().digest);
+}
+
+/// What a snapshot forgets is what no later command can fall under: the time of records says so, not a clock that goes on
+/// while nothing is bought.
+#[test]
+fn an_idle_ledger_forgets_what_its_records_leave_behind_and_no_more() {
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&with("", OF_A_STORE).1);
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "a", 2_500)).granted(), 25);
+    ledger.clock.advance(40 * NS_PER_DAY);
+    ledger.engine.snapshot().expect("the ledger runs");
+    assert_eq!(ledger.engine.shared.cells.copy().len(), 1, "nothing was posted since");
+    let clock = ledger.clock.clone();
+    assert_intact(&store, ledger.stop().digest);
+    let ledger = Ledger::start(std::sync::Arc::new(store.clone()), Setup::default(), clock);
+    ledger.engine.snapshot().expect("the ledger runs");
+    assert_eq!(ledger.engine.shared.cells.copy().len(), 1, "nor after a start");
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "b", 100)).granted(), 1);
+    ledger.engine.snapshot().expect("the ledger runs");
+    assert_eq!(ledger.engine.shared.cells.copy().len(), 1, "the new window alone");
+    assert_intact(&store, ledger.stop().digest);
+}
+
+/// A machine whose clock runs far ahead, and is set right before anything is posted, has lost nothing.
+#[test]
+fn a_clock_that_ran_ahead_frees_no_cap() {
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&with("", OF_A_STORE).1);
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "a", 2_500)).granted(), 25);
+    ledger.clock.advance(60 * NS_PER_DAY);
+    ledger.engine.snapshot().expect("the ledger runs");
+    ledger.clock.advance(-60 * NS_PER_DAY);
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m2", "b", 500)).granted(), 0, "the store's day is full");
     assert_intact(&store, ledger.stop().digest);
 }

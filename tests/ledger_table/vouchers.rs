@@ -114,6 +114,13 @@ voucher = "coffee"
 on = { activity = "review" }
 limit = { times = 1, per = "lifetime" }
 "#;
+/// A coffee once in a life, and one for the first basket of all.
+const WELCOME: &str = "[[vouchers]]\nname = \"coffee\"\nvalue_minor = 300\nvalid_days = 1\n\n\
+                       [[bonuses]]\nname = \"welcome\"\nunits = 5\nvoucher = \"coffee\"\n\
+                       when = { eligible_minor_min = 1000 }\nlimit = { times = 1, per = \"lifetime\" }\n";
+const FIRST: &str = "[[vouchers]]\nname = \"coffee\"\nvalue_minor = 300\nvalid_days = 1\n\n\
+                     [[bonuses]]\nname = \"first\"\nvoucher = \"coffee\"\n\
+                     when = { eligible_minor_min = 1000 }\nplaces = 1\n";
 const WATCH: &str = "[[caps]]\nname = \"watch\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 9\nover = \"hold\"\n";
 
 fn vouchers() -> (&'static str, String) {
@@ -202,6 +209,22 @@ tables! {
         vouchers m1                                     -> coffee used, mug cancelled
     "
 
+    a_voucher_whose_giver_is_back_is_not_used_again_when_its_user_is_back(Setup::default(), [vouchers()]) "
+        accrue m1 1000 id=a                             -> 10 (next-coffee 0), gave coffee
+        accrue m1 300 uses=a id=b                       -> 3, used 1
+        reverse a                                       -> -10, kept 1
+        clock +1h                                       -> moved
+        reverse b                                       -> -3
+        vouchers m1                                     -> coffee used
+        accrue m1 300 uses=a                            -> refused VoucherUsed
+        # The other way round it is cancelled.
+        accrue m2 1000 id=c                             -> 10 (next-coffee 0), gave coffee
+        accrue m2 300 uses=c id=d                       -> 3, used 1
+        reverse d                                       -> -3, gave back 1
+        reverse c                                       -> -10, cancelled 1
+        vouchers m2                                     -> coffee cancelled
+    "
+
     a_part_that_comes_back_leaves_vouchers_alone_until_nothing_is_left(Setup::default(), [vouchers()]) "
         accrue m1 1000 id=a                             -> 10 (next-coffee 0), gave coffee
         accrue m1 600 400 id=b uses=a                   -> 10 (next-coffee 0), used 1, gave coffee
@@ -209,6 +232,53 @@ tables! {
         vouchers m1                                     -> coffee 36h, coffee used
         reverse b 1x1                                   -> -4, cancelled 1, gave back 1
         vouchers m1                                     -> coffee 36h, coffee cancelled
+    "
+
+    a_bonus_was_had_as_long_as_its_voucher_is(Setup::default(), [with("", WELCOME)]) "
+        # A part takes the units, and no voucher.
+        accrue m1 999 1 id=a                            -> 15 (welcome 5), gave coffee
+        reverse a 1x1                                   -> -6
+        vouchers m1                                     -> coffee 36h
+        accrue m1 1000                                  -> 10
+        # With the last part it goes unused, and can be had again.
+        reverse a                                       -> -9, cancelled 1
+        accrue m1 1000 id=b                             -> 15 (welcome 5), gave coffee
+        # One that was used, or that an operator cancelled, was had.
+        accrue m1 300 uses=b id=c                       -> 3, used 1
+        reverse b                                       -> -15, kept 1
+        accrue m1 1000                                  -> 10
+        reverse c                                       -> -3
+        accrue m1 1000                                  -> 10
+        accrue m2 1000 id=d                             -> 15 (welcome 5), gave coffee
+        cancel m2 d                                     -> 0, cancelled 1
+        reverse d                                       -> -15
+        accrue m2 1000                                  -> 10
+        # One that comes back unused in time is as if it had not been given.
+        accrue m3 1000 id=e                             -> 15 (welcome 5), gave coffee
+        accrue m3 300 uses=e id=f                       -> 3, used 1
+        reverse f                                       -> -3, gave back 1
+        reverse e                                       -> -15, cancelled 1
+        accrue m3 1000                                  -> 15 (welcome 5), gave coffee
+    "
+
+    a_place_is_taken_as_long_as_its_voucher_is(Setup::default(), [with("", FIRST)]) "
+        accrue m1 999 1 id=a                            -> 10 (first 0), gave coffee
+        accrue m2 1000                                  -> 10
+        reverse a 1x1                                   -> -1
+        accrue m2 1000                                  -> 10
+        reverse a                                       -> -9, cancelled 1
+        accrue m2 1000 id=b                             -> 10 (first 0), gave coffee
+        accrue m2 300 uses=b                            -> 3, used 1
+        reverse b                                       -> -10, kept 1
+        accrue m1 1000                                  -> 10
+    "
+
+    what_was_not_given_is_not_kept(Setup::default(), [with("", &[WELCOME, WATCH].concat())]) "
+        accrue m1 1000 id=a                             -> 15 (welcome 5) held by watch
+        reverse a                                       -> -15
+        accrue m1 1000 id=b                             -> 15 (welcome 5) held by watch
+        reject b                                        -> -15
+        accrue m1 1000                                  -> 15 (welcome 5) held by watch
     "
 
     an_operator_gives_and_cancels(Setup::default(), [vouchers()]) "
@@ -430,7 +500,10 @@ proptest! {
                             prop_assert!(voucher.used_by.is_none() && !voucher.is_cancelled);
                             voucher.is_cancelled = true;
                         }
-                        [VoucherChange::Kept] => prop_assert!(voucher.used_by.is_some()),
+                        [VoucherChange::Kept] => {
+                            prop_assert!(voucher.used_by.is_some());
+                            voucher.ends_at = voucher.ends_at.min(now);
+                        }
                         [] => prop_assert!(answer.refusal().is_some() || voucher.is_cancelled || now >= voucher.ends_at),
                         other => prop_assert!(false, "{:?}", other),
                     }

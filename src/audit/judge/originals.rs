@@ -19,16 +19,17 @@ impl Judge<'_> {
         if !is_transaction(&original, entry.command.partner, &reversal.original_transaction_id) {
             return fail(format!("the record at position {position} is not the accrual that it reverses"));
         }
+        let Some(program) = self.world.programs.get(original.decision.program).cloned() else {
+            return fail(format!("no version judged the accrual at position {position}"));
+        };
         if reversal.part.is_none() {
             // The whole at once. Earlier versions left the remainder as it was; that form stays good.
-            return match original.granted() {
+            let granted = original.granted().map(|granted| with_bonuses(granted, &program, &original.decision));
+            return match granted {
                 Some(granted) if granted == reversal.original => Ok(()),
                 _ => fail(format!("what it takes back is not what the accrual at position {position} granted")),
             };
         }
-        let Some(program) = self.world.programs.get(original.decision.program).cloned() else {
-            return fail(format!("no version judged the accrual at position {position}"));
-        };
         let earlier = reversal.part.as_deref().and_then(|part| part.earlier);
         if earlier.is_some_and(|earlier| !(position..view.position).contains(&earlier)) {
             return fail("the reversal that it goes on after does not lie between its accrual and itself".to_owned());

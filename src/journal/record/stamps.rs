@@ -65,7 +65,8 @@ pub(super) fn get_part(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -
             if is_granted {
                 let by = (entry.command.partner, &*reversal.original_transaction_id);
                 let effects = &mut entry.decision.effects;
-                keep_given(&reversal.original, by, &effects.vouchers, &mut effects.counters);
+                // What goes back to cells is written beside.
+                keep_given(&reversal.original, by, &effects.vouchers, &mut effects.counters, &mut []);
             }
             reversal.original.stamps.is_sorted_by(|one, next| one.first + one.count <= next.first)
         }

@@ -9,7 +9,7 @@ use crate::ledger::decision::{BonusAward, Decision, LineOutcome, LotChange, LotK
 use crate::ledger::earn::LineSums;
 use crate::ledger::program::{BPS_ONE, BonusIndex, Conditions, Facts, LineClass, Periods, Program, RuleIndex, Trigger};
 use crate::ledger::state::Context;
-use crate::ledger::types::{Day, SymbolId, Units};
+use crate::ledger::types::{Day, SymbolId, TimestampNs, Units};
 use crate::limits;
 
 pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, context: &Context<'_>, out: &mut Decision) {
@@ -24,7 +24,7 @@ pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, cont
         return;
     }
     let (day, minute) = program.zone.day_and_minute(basket.receipt_at);
-    let periods = Periods::on(day, minute).of_account(opened_on(account, day, program));
+    let periods = Periods::on(day, minute).of_account(opened_on(account, context.posted_at, program));
     let standing = tiers::standing(account, program, periods);
     let variants = profile::variants(account, account_id, program, out);
     let mut facts = Facts {
@@ -126,9 +126,9 @@ impl<'a> LineJudge<'a> {
     }
 }
 
-/// The local day on which the account was opened: this one for an account that is about to be.
-pub(super) fn opened_on(account: &Account, day: Day, program: &Program) -> Day {
-    if account.id.is_empty() { day } else { program.zone.day(account.opened_at) }
+/// The local day on which the account was opened: that of the posting for an account that is about to be.
+pub(super) fn opened_on(account: &Account, posted_at: TimestampNs, program: &Program) -> Day {
+    program.zone.day(if account.id.is_empty() { posted_at } else { account.opened_at })
 }
 
 fn eligible_minor(program: &Program, basket: &Basket) -> i64 {

@@ -22,7 +22,7 @@ pub(super) fn decide(
         return;
     }
     let (day, minute) = program.zone.day_and_minute(activity.happened_at);
-    let opened_on = accrual::opened_on(account, day, program);
+    let opened_on = accrual::opened_on(account, context.posted_at, program);
     let periods = Periods::on(day, minute).of_account(opened_on);
     let standing = tiers::standing(account, program, periods);
     let variants = profile::variants(account, &command.account_id, program, out);

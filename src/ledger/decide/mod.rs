@@ -113,7 +113,7 @@ fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out:
 #[must_use]
 pub fn periods_of(account: &Account, program: &Program, at: TimestampNs) -> Periods {
     let (day, minute) = program.zone.day_and_minute(at);
-    Periods::on(day, minute).of_account(accrual::opened_on(account, day, program))
+    Periods::on(day, minute).of_account(accrual::opened_on(account, at, program))
 }
 
 /// Where an account stands on the ladder at an instant; `None` where the programme has none.

@@ -52,7 +52,7 @@ pub(super) fn decide(
         let original_id = &*reversal.original_transaction_id;
         vouchers::take_back(account, command, original_id, context, out);
         let (vouchers, counters) = (&out.effects.vouchers, &mut out.effects.counters);
-        stamps::keep_given(original, (command.partner, original_id), vouchers, counters);
+        stamps::keep_given(original, (command.partner, original_id), vouchers, counters, &mut out.cells);
     }
     if let Some((version, carried)) = reversal.part.as_deref().and_then(|part| part.carried) {
         give_back_carried(account, version, carried, context, out);

@@ -9,7 +9,7 @@
 //! gives what the record says, or more.
 
 use super::Left;
-use super::stamps::StampsLeft;
+use super::stamps::{StampsLeft, giving_bonuses};
 use crate::ledger::command::{Basket, Line};
 use crate::ledger::decision::{BonusAward, Clip, CounterChange, Decision, LineOutcome};
 use crate::ledger::earn::LineSums;
@@ -242,7 +242,8 @@ impl<'a> Recorded<'a> {
         self.program.bonus(award.bonus).is_none_or(|bonus| reaches(&bonus.when, eligible_minor))
     }
 
-    /// What is to be left in a counter of what the whole basket counted; `None` for one that the programme does not have.
+    /// What is to be left in a counter of what the whole basket counted; `None` for one that stays as it is, or that the
+    /// programme does not have.
     fn counted(&self, change: &CounterChange, rest: &Rest<'_>) -> Option<i64> {
         let metric = self.program.metrics.iter().find(|metric| metric.symbol == change.counter);
         let counted = metric.map(|metric| match metric.measure {
@@ -259,6 +260,10 @@ impl<'a> Recorded<'a> {
         let program = self.program;
         if let Some(cap) = program.caps.iter().find(|cap| cap.symbol == name) {
             return Some(measured(cap, rest.granted, rest.eligible_minor));
+        }
+        // A part changes no voucher: what gave one was had.
+        if giving_bonuses(program, self.decision).any(|(bonus, _)| bonus == name) {
+            return None;
         }
         if let Some(bonus) = program.bonuses.iter().position(|bonus| bonus.symbol == name) {
             let is_it = |award: &&BonusAward| usize::from(award.bonus.0) == bonus;

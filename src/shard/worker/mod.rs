@@ -28,7 +28,7 @@ use crate::ledger::decision::Decision;
 use crate::ledger::draws::Draw;
 use crate::ledger::packed::Unpacked;
 use crate::ledger::state::{CellRoom, ShardState};
-use crate::ledger::types::{AccountNumber, Position, Seq, ShardId};
+use crate::ledger::types::{AccountNumber, Position, Seq, ShardId, TimestampNs};
 use crate::limits;
 use crate::program::registry::Programs;
 use crate::snapshot::cursor::SnapshotCursor;
@@ -88,6 +88,8 @@ struct Pending {
     others: Vec<Waiting>,
     /// The last record of each shard in the chunk; filled when the chunk is sealed.
     ends: Vec<(ShardId, Seq)>,
+    /// The latest time of a posting in the chunk; filled likewise.
+    posted_at: TimestampNs,
 }
 
 /// A read that waits until every change up to a ticket is durable.
@@ -260,6 +262,8 @@ impl Worker {
         pending.ticket = self.open_ticket.take().expect("a chunk with records has a ticket");
         let last_of_shards = chunk.records().chunk_by(|one, next| one.shard == next.shard).filter_map(<[_]>::last);
         pending.ends.extend(last_of_shards.map(|record| (record.shard, record.seq)));
+        let posted = pending.ends.iter().map(|end| self.shards[self.place_of(end.0)].state.posted_at);
+        pending.posted_at = posted.max().expect("a chunk with records has a last one");
         #[cfg(feature = "broken-variants")]
         acknowledge_too_early(&mut pending);
         self.in_flight.push_back(pending);
@@ -301,6 +305,7 @@ impl Worker {
             let batch = &mut pending.batches[slot.batch as usize];
             self.finish(&mut batch.jobs[slot.job as usize], position);
         }
+        self.shared.cells.note_posted(pending.posted_at);
         self.settle_ids();
         pending.batches.drain(..).for_each(CommandBatch::deliver);
         for mut waiting in pending.others.drain(..) {
