@@ -23,17 +23,14 @@ use tower_service::Service;
 use super::auth::Caller;
 use super::batch::Begun;
 use super::lane::{Answered, Told};
+use super::patience::{BoxError, HEAD_BYTES};
 use super::status::Failure;
 use super::{Call, Edge, encode};
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The call that has an express way.
 const ACCRUE: &str = "/tallystick.v1.LedgerService/Accrue";
 /// Says how a message is compressed.
 const ENCODING: &str = "grpc-encoding";
-/// Bytes of what comes before each message: whether it is compressed, and how long it is.
-const HEAD_BYTES: usize = 5;
 
 /// Puts the express way before the routes.
 #[derive(Clone)]

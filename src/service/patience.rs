@@ -22,10 +22,11 @@ use tower_service::Service;
 use super::status::Failure;
 use crate::limits;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// What may go wrong with a body.
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Bytes of what comes before each message: whether it is compressed, and how long it is.
-const HEAD_BYTES: usize = 5;
+pub(super) const HEAD_BYTES: usize = 5;
 /// Room for large messages is given in pieces of so many bytes.
 const ROOM_PIECE_BYTES: usize = 1 << 10;
 /// Methods whose callers send more than one message.
