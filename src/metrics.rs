@@ -339,6 +339,8 @@ pub struct Metrics {
     pub limited_rate: Counter,
     /// Calls that a credential had too many of under way.
     pub limited_concurrency: Counter,
+    /// New names that a credential's limit refused.
+    pub limited_names: Counter,
     /// Each worker's own.
     pub workers: Vec<WorkerMeter>,
     outcomes: Tally<{ OUTCOMES.len() }>,
@@ -367,6 +369,7 @@ impl Metrics {
             velocity_denials: Counter::default(),
             limited_rate: Counter::default(),
             limited_concurrency: Counter::default(),
+            limited_names: Counter::default(),
             workers: (0..worker_count).map(|_| WorkerMeter::default()).collect(),
             outcomes: Tally::default(),
             refusals: Tally::default(),

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::grant::Grant;
 use super::keys::{Key, KeyLog, Proof};
-use super::meter::{Metered, Meters};
+use super::meter::Meters;
+use super::metered::Metered;
 use super::principal::{Credential, Principal};
 use super::secret::{ApiKey, KEY_PREFIX, is_same};
 use super::tokens::Tokens;
@@ -228,8 +229,10 @@ impl Gate {
             Credential::Token(subject) => Some(Metered::Token(subject.clone())),
             Credential::None => None,
         };
-        let meter = self.meters.as_ref().zip(metered).and_then(|(meters, metered)| meters.of(grant.role, metered));
-        Ok(Principal { partner, symbol, grant: Some(grant), credential, expires_at, meter, last_used_ns })
+        let metered = self.meters.as_ref().zip(metered.as_ref());
+        let meter = metered.and_then(|(meters, metered)| meters.of(grant.role, metered));
+        let names = metered.and_then(|(meters, metered)| meters.names_of(grant.role, metered));
+        Ok(Principal { partner, symbol, grant: Some(grant), credential, expires_at, meter, names, last_used_ns })
     }
 }
 

@@ -3,11 +3,10 @@
 //! What must stay true: a credential has one meter, over however many connections it comes; a credential without a limit
 //! has none, and costs nothing; what is remembered of credentials is bounded; nothing here waits.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, Reference as _};
@@ -16,10 +15,11 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
+use super::allowance::{Allowance, Allowances};
 use super::grant::Role;
-use super::keys::KeyId;
+use super::metered::{Counting, Metered, Monotonic, Remembered};
+use super::naming::{NameLimits, NameMeter};
 use crate::clock::SharedClock;
-use crate::limits;
 use crate::metrics::Metrics;
 
 /// What a credential may ask for.
@@ -34,66 +34,21 @@ pub struct Rate {
 }
 
 /// What each role and single keys may ask for; what is not named may ask for anything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RateLimits {
-    by_role: BTreeMap<u8, Rate>,
-    by_key: BTreeMap<KeyId, Rate>,
-}
+pub type RateLimits = Allowances<Rate>;
 
-impl RateLimits {
-    /// Reads `till=50/100/8, key:0123456789abcdef=2000/4000/64`: a role or a key, then commands a second, how many at
-    /// once, and how many calls at a time.
-    ///
-    /// # Errors
-    /// What is wrong, as a sentence without its subject.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut limits = Self::default();
-        if text == "off" {
-            return Ok(limits);
-        }
-        for one in text.split(',').map(str::trim) {
-            let (of, rate) =
-                one.split_once('=').ok_or_else(|| format!("{one:?} says no rate, such as till=50/100/8"))?;
-            let numbers: Option<Vec<NonZeroU32>> = rate.split('/').map(|number| number.parse().ok()).collect();
-            let Some([per_second, burst, concurrent]) = numbers.as_deref() else {
-                return Err(format!("{rate:?} is not three numbers, such as 50/100/8, each from 1"));
-            };
-            let rate = Rate { per_second: *per_second, burst: *burst, concurrent: *concurrent };
-            let known = match (Role::from_name(of), of.strip_prefix("key:").and_then(KeyId::parse)) {
-                (Some(role), _) => limits.by_role.insert(role.number(), rate),
-                (None, Some(key)) => limits.by_key.insert(key, rate),
-                (None, None) => return Err(format!("{of:?} is neither a role nor key: with 16 digits")),
-            };
-            if known.is_some() {
-                return Err(format!("{of:?} is named twice"));
-            }
-        }
-        Ok(limits)
-    }
+impl Allowance for Rate {
+    const EXAMPLE: &'static str = "50/100/8";
+    const NUMBERS: &'static str = "three";
 
-    /// Whether nothing is limited.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_role.is_empty() && self.by_key.is_empty()
-    }
-
-    fn of(&self, role: Role, key: Option<KeyId>) -> Option<Rate> {
-        let own = key.and_then(|key| self.by_key.get(&key));
-        own.or_else(|| self.by_role.get(&role.number())).copied()
+    fn of_numbers(numbers: &[NonZeroU32]) -> Option<Self> {
+        let [per_second, burst, concurrent] = *numbers else { return None };
+        Some(Self { per_second, burst, concurrent })
     }
 }
 
-/// As [`RateLimits::parse`] reads it.
-impl fmt::Display for RateLimits {
+impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let roles =
-            self.by_role.iter().filter_map(|(role, rate)| Some((Role::from_number(*role)?.name().to_owned(), rate)));
-        let keys = self.by_key.iter().map(|(key, rate)| (format!("key:{key}"), rate));
-        for (index, (of, rate)) in roles.chain(keys).enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{of}={}/{}/{}", rate.per_second, rate.burst, rate.concurrent)?;
-        }
-        if self.is_empty() { f.write_str("off") } else { Ok(()) }
+        write!(f, "{}/{}/{}", self.per_second, self.burst, self.concurrent)
     }
 }
 
@@ -106,17 +61,6 @@ pub enum TooMuch {
     Concurrency,
     /// It asks for more at once than it ever may: so many.
     Burst(u32),
-}
-
-#[derive(Clone)]
-struct Monotonic(SharedClock);
-
-impl governor::clock::Clock for Monotonic {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        Nanos::new(u64::try_from(self.0.monotonic_ns()).unwrap_or(0))
-    }
 }
 
 /// What one credential has asked for lately.
@@ -146,8 +90,7 @@ impl Drop for Permit {
 }
 
 impl Meter {
-    fn new(rate: Rate, clock: &SharedClock, metrics: &Arc<Metrics>) -> Self {
-        let clock = Monotonic(clock.clone());
+    fn new(rate: Rate, clock: Monotonic, metrics: &Arc<Metrics>) -> Self {
         let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
         let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
         let metrics = metrics.clone();
@@ -194,9 +137,10 @@ impl Meter {
     pub fn burst(&self) -> usize {
         usize::try_from(self.rate.burst.get()).unwrap_or(usize::MAX)
     }
+}
 
-    /// Whether it has been at rest for so long that a new one would say the same.
-    fn is_full(&self) -> bool {
+impl Counting for Meter {
+    fn is_rested(&self) -> bool {
         let used = self.last_used_ns.load(Ordering::Relaxed);
         let seconds = self.rate.burst.get() / self.rate.per_second.get() + 1;
         let rested = Nanos::from(Duration::from_secs(u64::from(seconds)));
@@ -205,59 +149,46 @@ impl Meter {
     }
 }
 
-/// Whose meter it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Metered {
-    /// A key, or the certificate that stands for it.
-    Key(KeyId),
-    /// The subject of tokens.
-    Token(Box<str>),
-}
-
 /// The meters of all credentials that were seen lately.
 pub struct Meters {
     limits: RateLimits,
-    clock: SharedClock,
+    name_limits: NameLimits,
+    clock: Monotonic,
     metrics: Arc<Metrics>,
-    meters: Mutex<HashMap<Metered, Arc<Meter>>>,
+    meters: Remembered<Meter>,
+    name_meters: Remembered<NameMeter>,
 }
 
 impl Meters {
     /// Nobody has asked for anything.
     #[must_use]
-    pub fn new(limits: RateLimits, clock: SharedClock, metrics: Arc<Metrics>) -> Self {
-        Self { limits, clock, metrics, meters: Mutex::default() }
+    pub fn new(limits: RateLimits, name_limits: NameLimits, clock: SharedClock, metrics: Arc<Metrics>) -> Self {
+        let clock = Monotonic(clock);
+        Self { limits, name_limits, clock, metrics, meters: Remembered::default(), name_meters: Remembered::default() }
     }
 
     /// The meter of a credential; `None` where it may ask for anything.
-    pub(super) fn of(&self, role: Role, metered: Metered) -> Option<Arc<Meter>> {
-        let key = match &metered {
-            Metered::Key(id) => Some(*id),
-            Metered::Token(_) => None,
-        };
-        let rate = self.limits.of(role, key)?;
-        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = meters.get(&metered).filter(|known| known.rate == rate) {
-            return Some(known.clone());
-        }
-        if meters.len() >= limits::METERS_MAX {
-            // What no connection remembers and has rested says nothing that a new one would not.
-            meters.retain(|_, meter| Arc::strong_count(meter) > 1 || !meter.is_full());
-        }
-        if meters.len() >= limits::METERS_MAX {
-            meters.retain(|_, meter| Arc::strong_count(meter) > 1);
-        }
-        let meter = Arc::new(Meter::new(rate, &self.clock, &self.metrics));
-        meters.insert(metered, meter.clone());
-        Some(meter)
+    pub(super) fn of(&self, role: Role, metered: &Metered) -> Option<Arc<Meter>> {
+        let rate = self.limits.of(role, metered.key())?;
+        let make = || Meter::new(rate, self.clock.clone(), &self.metrics);
+        Some(self.meters.of(metered.clone(), |known| known.rate == rate, make))
+    }
+
+    /// What counts the new names of a credential; `None` where it may bring any number.
+    pub(super) fn names_of(&self, role: Role, metered: &Metered) -> Option<Arc<NameMeter>> {
+        let rate = self.name_limits.of(role, metered.key())?;
+        let make = || NameMeter::new(rate, self.clock.clone(), &self.metrics);
+        Some(self.name_meters.of(metered.clone(), |known| known.is_of(rate), make))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::keys::KeyId;
     use crate::clock::Clock;
     use crate::ledger::types::TimestampNs;
+    use crate::limits;
 
     /// A clock that stands still until it is moved.
     #[derive(Default)]
@@ -275,7 +206,8 @@ mod tests {
 
     fn meters(text: &str) -> (Meters, Arc<Still>) {
         let clock = Arc::new(Still(AtomicI64::new(1_000_000_000_000)));
-        (Meters::new(RateLimits::parse(text).unwrap(), clock.clone(), Arc::new(Metrics::new(1))), clock)
+        let limits = RateLimits::parse(text).unwrap();
+        (Meters::new(limits, NameLimits::default(), clock.clone(), Arc::new(Metrics::new(1))), clock)
     }
 
     fn key(number: u64) -> Metered {
@@ -297,7 +229,7 @@ mod tests {
     #[test]
     fn a_credential_has_its_burst_and_then_its_rate() {
         let (meters, clock) = meters("till=10/20/64");
-        let meter = meters.of(Role::Till, key(1)).unwrap();
+        let meter = meters.of(Role::Till, &key(1)).unwrap();
         assert_eq!(meter.charge(21), Err(TooMuch::Burst(20)));
         assert_eq!(meter.charge(0), Ok(()));
         let permits: Vec<_> = (0..20).map(|_| meter.enter().unwrap()).collect();
@@ -309,15 +241,15 @@ mod tests {
         drop(permits);
         assert_eq!(meter.metrics.limited_rate.get(), 2);
         // Another key has a meter of its own; the same key the same, over all connections.
-        assert!(meters.of(Role::Till, key(2)).unwrap().enter().is_ok());
-        assert!(matches!(meters.of(Role::Till, key(1)).unwrap().enter(), Err(TooMuch::Rate(_))));
-        assert!(meters.of(Role::Gateway, key(3)).is_none(), "what is not limited has no meter");
+        assert!(meters.of(Role::Till, &key(2)).unwrap().enter().is_ok());
+        assert!(matches!(meters.of(Role::Till, &key(1)).unwrap().enter(), Err(TooMuch::Rate(_))));
+        assert!(meters.of(Role::Gateway, &key(3)).is_none(), "what is not limited has no meter");
     }
 
     #[test]
     fn calls_at_a_time_are_bounded_and_end() {
         let (meters, _) = meters("till=1000/1000/2, key:0000000000000007=1000/1000/1");
-        let meter = meters.of(Role::Till, key(1)).unwrap();
+        let meter = meters.of(Role::Till, &key(1)).unwrap();
         let (one, two) = (meter.enter().unwrap(), meter.enter().unwrap());
         assert_eq!(meter.enter().map(drop), Err(TooMuch::Concurrency));
         drop(one);
@@ -325,7 +257,7 @@ mod tests {
         assert_eq!(meter.enter().map(drop), Err(TooMuch::Concurrency));
         drop((two, again));
         assert_eq!((meter.under_way.load(Ordering::Relaxed), meter.metrics.limited_concurrency.get()), (0, 2));
-        let own = meters.of(Role::Till, key(7)).unwrap();
+        let own = meters.of(Role::Till, &key(7)).unwrap();
         let _one = own.enter().unwrap();
         assert_eq!(own.enter().map(drop), Err(TooMuch::Concurrency), "a key's own limit goes before its role's");
     }
@@ -333,14 +265,42 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded() {
         let (meters, clock) = meters("till=10/10/10");
-        let held = meters.of(Role::Till, key(0)).unwrap();
+        let held = meters.of(Role::Till, &key(0)).unwrap();
         assert!(held.enter().is_ok());
         for number in 1..u64::try_from(limits::METERS_MAX).unwrap() + 10 {
-            meters.of(Role::Till, key(number)).unwrap();
+            meters.of(Role::Till, &key(number)).unwrap();
         }
-        assert!(meters.meters.lock().unwrap().len() <= limits::METERS_MAX);
-        assert!(Arc::ptr_eq(&held, &meters.of(Role::Till, key(0)).unwrap()), "what is in use is kept");
+        assert!(meters.meters.len() <= limits::METERS_MAX);
+        assert!(Arc::ptr_eq(&held, &meters.of(Role::Till, &key(0)).unwrap()), "what is in use is kept");
         clock.0.fetch_add(3_000_000_000, Ordering::Relaxed);
-        assert!(held.is_full());
+        assert!(held.is_rested());
+    }
+
+    #[test]
+    fn new_names_have_a_burst_and_then_a_rate_of_their_own() {
+        let clock = Arc::new(Still(AtomicI64::new(1_000_000_000_000)));
+        let names = NameLimits::parse("till=60/3, key:0000000000000007=60/1").unwrap();
+        let meters = Meters::new(RateLimits::default(), names, clock.clone(), Arc::new(Metrics::new(1)));
+        let meter = meters.names_of(Role::Till, &key(1)).unwrap();
+        for _ in 0..3 {
+            assert_eq!(meter.charge(), Ok(()));
+        }
+        let wait = meters.names_of(Role::Till, &key(1)).unwrap().charge().unwrap_err();
+        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
+        assert_eq!(meters.metrics.limited_names.get(), 1);
+        clock.0.fetch_add(1_000_000_000, Ordering::Relaxed);
+        assert_eq!(meter.charge(), Ok(()), "one a second is sixty a minute");
+        assert!(meter.charge().is_err() && !meter.is_rested());
+        clock.0.fetch_add(121_000_000_000, Ordering::Relaxed);
+        assert!(meter.is_rested());
+        let own = meters.names_of(Role::Till, &key(7)).unwrap();
+        assert!(own.charge().is_ok() && own.charge().is_err(), "a key's own limit goes before its role's");
+        assert!(meters.names_of(Role::Gateway, &key(3)).is_none() && meters.of(Role::Till, &key(1)).is_none());
+        for text in ["off", super::super::naming::DEFAULT] {
+            assert_eq!(NameLimits::parse(text).unwrap().to_string(), text);
+        }
+        for bad in ["till=60", "till=1/2/3", "till=0/1", "till=1/0"] {
+            assert!(NameLimits::parse(bad).is_err(), "{bad}");
+        }
     }
 }

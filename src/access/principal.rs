@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use super::grant::Grant;
 use super::keys::{KeyId, KeyIssue};
 use super::meter::{Meter, Permit, TooMuch};
+use super::naming::NameMeter;
 use super::table::{Reach, Row};
 use crate::ledger::types::{SymbolId, TimestampNs};
 
@@ -40,6 +41,8 @@ pub struct Principal {
     pub expires_at: TimestampNs,
     /// How much it may ask for; `None` where that is not limited.
     pub(super) meter: Option<Arc<Meter>>,
+    /// How many new names it may bring; `None` where that is not limited.
+    pub(super) names: Option<Arc<NameMeter>>,
     /// Where the last use of the key is noted.
     pub(super) last_used_ns: Option<Arc<AtomicI64>>,
 }
@@ -52,7 +55,7 @@ impl Principal {
     #[must_use]
     pub fn anyone(partner: Arc<str>, symbol: SymbolId) -> Self {
         let (credential, expires_at) = (Credential::None, KeyIssue::NEVER);
-        Self { partner, symbol, grant: None, credential, expires_at, meter: None, last_used_ns: None }
+        Self { partner, symbol, grant: None, credential, expires_at, meter: None, names: None, last_used_ns: None }
     }
 
     /// Who it is, for the journal.
@@ -143,6 +146,12 @@ impl Principal {
     #[must_use]
     pub fn meter(&self) -> Option<&Meter> {
         self.meter.as_deref()
+    }
+
+    /// How many new names it may bring; `None` where that is not limited.
+    #[must_use]
+    pub fn names(&self) -> Option<&NameMeter> {
+        self.names.as_deref()
     }
 
     /// Notes that the key was used.

@@ -90,6 +90,10 @@ pub struct ServeArguments {
     /// What roles and single keys may ask for, such as `till=50/100/8`: commands a second, at once, and calls at a time
     #[arg(long, value_name = "LIMITS")]
     pub rate_limits: Option<String>,
+    /// How many new names of goods, places and kinds a credential may bring, by role or key: a minute, and at once; or off
+    /// [default: till=60/20000, gateway=6000/1000000, back-office=6000/1000000].
+    #[arg(long, value_name = "LIMITS")]
+    pub name_limits: Option<String>,
     /// Serve an address that other machines reach without TLS or without credentials: whoever reaches it may do everything.
     #[arg(long, value_name = "WORD", num_args = 0..=1, default_missing_value = "yes", require_equals = true)]
     pub allow_unauthenticated_plaintext_beyond_loopback: Option<String>,
@@ -176,6 +180,7 @@ impl ServeArguments {
             ("second_person", &self.second_person),
             ("second_person_hours", &self.second_person_hours),
             ("rate_limits", &self.rate_limits),
+            ("name_limits", &self.name_limits),
             ("allow_unauthenticated_plaintext_beyond_loopback", &self.allow_unauthenticated_plaintext_beyond_loopback),
             ("connections_max", &self.connections_max),
             ("connections_per_address_max", &self.connections_per_address_max),

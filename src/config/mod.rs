@@ -19,6 +19,7 @@ use std::str::FromStr;
 pub use bounds::Bounds;
 
 use crate::access::meter::RateLimits;
+use crate::access::naming::{self, NameLimits};
 use crate::access::proposals::SecondPerson;
 use crate::ids::IdOptions;
 use crate::limits;
@@ -108,6 +109,8 @@ pub struct Config {
     pub second_person: SecondPerson,
     /// What roles and single keys may ask for.
     pub rate_limits: RateLimits,
+    /// How many new names roles and single keys may bring, where credentials are asked for.
+    pub name_limits: NameLimits,
     /// Whether an address that other machines reach may be served in the clear or without credentials.
     pub allow_unauthenticated_plaintext_beyond_loopback: bool,
     /// How much one caller may take up.
@@ -160,6 +163,7 @@ impl Default for Config {
             token_clock_skew_seconds: TOKEN_CLOCK_SKEW_SECONDS_DEFAULT,
             second_person: SecondPerson { acts: Vec::new(), wait_ns: SECOND_PERSON_HOURS_DEFAULT * NS_PER_HOUR },
             rate_limits: RateLimits::default(),
+            name_limits: NameLimits::parse(naming::DEFAULT).unwrap_or_default(),
             allow_unauthenticated_plaintext_beyond_loopback: false,
             bounds: Bounds::default(),
             workers: cores.min(limits::WORKERS_MAX),
@@ -225,7 +229,7 @@ const fn number(name: &'static str, example: &'static str) -> Spec {
 }
 
 /// Every setting, in the order in which they are shown.
-pub const SETTINGS: [Spec; 38] = [
+pub const SETTINGS: [Spec; 39] = [
     text("listen", "listen = \"127.0.0.1:7007\""),
     text("metrics_listen", "metrics_listen = \"127.0.0.1:7008\""),
     text("data", "data = \"/var/lib/tallystick\""),
@@ -244,6 +248,7 @@ pub const SETTINGS: [Spec; 38] = [
     text("second_person", "second_person = \"adjust, publish, keys\""),
     number("second_person_hours", "second_person_hours = 24"),
     text("rate_limits", "rate_limits = \"till=50/100/8\""),
+    text("name_limits", "name_limits = \"till=60/20000, gateway=6000/1000000, back-office=6000/1000000\""),
     text("allow_unauthenticated_plaintext_beyond_loopback", "allow_unauthenticated_plaintext_beyond_loopback = \"no\""),
     number("connections_max", "connections_max = 16384"),
     number("connections_per_address_max", "connections_per_address_max = 1024"),
@@ -339,7 +344,8 @@ impl Config {
             "token_audience" => self.token_audience = Some(values::some_text(name, value)?),
             "token_clock_skew_seconds" => self.token_clock_skew_seconds = values::number(name, value, 0..=3_600)?,
             "second_person" => self.second_person.acts = values::acts(name, value)?,
-            "rate_limits" => self.rate_limits = values::rate_limits(name, value)?,
+            "rate_limits" => self.rate_limits = values::limits(name, value)?,
+            "name_limits" => self.name_limits = values::limits(name, value)?,
             "second_person_hours" => {
                 self.second_person.wait_ns = values::number::<i64>(name, value, 1..=720)? * NS_PER_HOUR;
             }

@@ -65,6 +65,7 @@ impl Config {
             }
             "second_person_hours" => json!(self.second_person.wait_ns / NS_PER_HOUR),
             "rate_limits" => json!(self.rate_limits.to_string()),
+            "name_limits" => json!(self.name_limits.to_string()),
             "allow_unauthenticated_plaintext_beyond_loopback" => {
                 json!(if self.allow_unauthenticated_plaintext_beyond_loopback { "yes" } else { "no" })
             }

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::access::meter::RateLimits;
+use crate::access::allowance::{Allowance, Allowances};
 use crate::access::proposals::Act;
 use crate::limits;
 
@@ -76,8 +76,8 @@ pub(super) fn partner(value: &str) -> Result<String, String> {
 }
 
 /// Limits of roles and keys.
-pub(super) fn rate_limits(name: &str, value: &str) -> Result<RateLimits, String> {
-    RateLimits::parse(value).map_err(|why| format!("`{name}`: {why}."))
+pub(super) fn limits<T: Allowance>(name: &str, value: &str) -> Result<Allowances<T>, String> {
+    Allowances::parse(value).map_err(|why| format!("`{name}`: {why}."))
 }
 
 /// A list of acts, with commas between them; `off` is none.

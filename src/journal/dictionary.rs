@@ -29,6 +29,11 @@ pub trait Definitions {
     /// Queues a record for the journal. When this returns, every frame that is assembled later holds it or finds it in
     /// an earlier one.
     fn define(&self, record: Record);
+
+    /// Whether there is room for another on the way to the journal. Where there is none, whoever takes them there is told.
+    fn has_room(&self) -> bool {
+        true
+    }
 }
 
 /// Strings and items by number and by content.
@@ -81,6 +86,12 @@ impl Dictionary {
         self.numbers.get(text).map(|found| *found)
     }
 
+    /// The number of an item, if it has one.
+    #[must_use]
+    pub fn find_item(&self, item: &Item) -> Option<ItemId> {
+        self.item_numbers.get(item).map(|found| *found)
+    }
+
     /// The string with this number.
     #[must_use]
     pub fn text(&self, id: SymbolId) -> Option<Box<str>> {
@@ -127,12 +138,12 @@ impl Dictionary {
     /// # Errors
     /// When the table is full.
     pub fn intern_item(&self, item: &Item, definitions: &dyn Definitions) -> Result<ItemId, DictionaryFull> {
-        if let Some(found) = self.item_numbers.get(item) {
-            return Ok(*found);
+        if let Some(found) = self.find_item(item) {
+            return Ok(found);
         }
         let _giving = self.giving.lock().expect("no holder panics");
-        if let Some(found) = self.item_numbers.get(item) {
-            return Ok(*found);
+        if let Some(found) = self.find_item(item) {
+            return Ok(found);
         }
         let id = ItemId(self.counts().1);
         if id.0 >= self.item_count_max {

@@ -118,10 +118,11 @@ impl Files {
             engine.dictionary.intern(partner, &*engine.control).ok()
         });
         let gate = Gate::guarded(keys, clock.clone(), intern, self.tokens.clone());
-        if config.rate_limits.is_empty() {
+        let (rates, names) = (config.rate_limits.clone(), config.name_limits.clone());
+        if rates.is_empty() && names.is_empty() {
             return gate;
         }
-        gate.with_meters(Meters::new(config.rate_limits.clone(), clock.clone(), metrics))
+        gate.with_meters(Meters::new(rates, names, clock.clone(), metrics))
     }
 
     /// Reads certificates and keys of tokens again.

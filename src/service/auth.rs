@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use axum::http::{Request as HttpRequest, Response};
+use axum::http::{Request as HttpRequest, Response, Uri};
 use bytes::Buf;
 use hyper::body::Body;
 use pin_project_lite::pin_project;
@@ -75,6 +75,9 @@ impl Caller {
     }
 }
 
+/// Where no route leads.
+const NOWHERE: &str = "/";
+
 /// Judges every call.
 #[derive(Clone)]
 pub struct AccessLayer {
@@ -115,9 +118,10 @@ impl AccessLayer {
         })?;
         // Before it is judged further: what is denied counts too.
         let permit = principal.enter().map_err(Failure::of_limit)?;
-        // What has no row is no method of ours: the routes say so, to callers who are somebody.
-        if let Some(row) = row {
-            principal.permits(row).map_err(Failure::NotPermitted)?;
+        match row {
+            Some(row) => principal.permits(row).map_err(Failure::NotPermitted)?,
+            // What has no row is no method of ours, whatever the routes think: they say so, to callers who are somebody.
+            None => *request.uri_mut() = Uri::from_static(NOWHERE),
         }
         let timeout = request.extensions().get::<Timeout>();
         let deadline_ns = timeout.map(|timeout| clock.monotonic_ns().saturating_add(timeout.0));
@@ -211,5 +215,52 @@ where
         }
         let failure = this.denied.take().unwrap_or_else(|| Failure::internal("a denied call was polled twice"));
         Poll::Ready(Ok(Status::from(failure).into_http()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::keys::KeyLog;
+    use crate::clock::SystemClock;
+    use crate::ledger::types::SymbolId;
+    use axum::body::Body;
+    use std::future::{Ready, ready as at_once};
+
+    /// Answers every path with the path.
+    struct Anything;
+
+    impl Service<HttpRequest<Body>> for Anything {
+        type Response = Response<String>;
+        type Error = std::convert::Infallible;
+        type Future = Ready<Result<Response<String>, Self::Error>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: HttpRequest<Body>) -> Self::Future {
+            at_once(Ok(Response::new(request.uri().path().to_owned())))
+        }
+    }
+
+    /// A route that somebody adds, and no row for it, is reached by nobody.
+    #[tokio::test]
+    async fn what_has_no_row_reaches_no_route() {
+        let clock: SharedClock = Arc::new(SystemClock::new());
+        let anyone = Principal::anyone("north".into(), SymbolId(1));
+        let gate = Gate::open(anyone, Arc::new(KeyLog::default()), clock.clone());
+        let mut judged = AccessLayer::new(Arc::new(gate), clock).layer(Anything);
+        for (path, reached) in [
+            ("/tallystick.v1.LedgerService/Accrue", "/tallystick.v1.LedgerService/Accrue"),
+            ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Check"),
+            ("/tallystick.v1.LedgerService/Forgotten", NOWHERE),
+            ("/metrics", NOWHERE),
+            ("/", NOWHERE),
+        ] {
+            let request = HttpRequest::builder().uri(path).body(Body::empty()).expect("it is a request");
+            let Ok(answer) = judged.call(request).await;
+            assert_eq!(answer.body(), reached, "{path}");
+        }
     }
 }

@@ -147,7 +147,7 @@ impl Edge {
         let intake = Intake {
             hasher: &self.engine.hasher,
             dictionary: &self.engine.dictionary,
-            definitions: &*self.engine.control,
+            definitions: &*self.engine,
             clock_is_input: self.engine.identity.clock_is_input,
         };
         intake.prepare(caller, request, moment, &mut self.lane.names(), job)

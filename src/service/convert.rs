@@ -7,11 +7,12 @@ use std::cell::RefCell;
 
 use super::fields::{Fields, Path};
 use super::names::{NameCache, Place};
+use super::naming::{Naming, Unnamed};
 use super::status::Failure;
 use super::times;
 use super::view::{AccrualView, BasketView, LineView};
 use super::wire;
-use crate::journal::dictionary::{Definitions, Dictionary, DictionaryFull};
+use crate::journal::dictionary::Dictionary;
 use crate::ledger::command::{Basket, Line};
 use crate::ledger::types::{Day, Item, ItemId, SymbolId, TimestampNs};
 use crate::ledger::voucher::VoucherCode;
@@ -211,39 +212,38 @@ fn check_line(fields: &mut Fields, index: usize, line: &LineView<'_>) {
 /// Turns strings into numbers.
 pub(super) trait Names {
     /// The number of a string.
-    fn symbol(&self, text: &str) -> Result<SymbolId, DictionaryFull>;
+    fn symbol(&self, text: &str) -> Result<SymbolId, Unnamed>;
 
     /// The number of an item.
-    fn item(&self, item: &Item) -> Result<ItemId, DictionaryFull>;
+    fn item(&self, item: &Item) -> Result<ItemId, Unnamed>;
 
     /// The item of a line, with its number.
-    fn line(&self, line: &LineView<'_>) -> Result<(ItemId, Item), DictionaryFull> {
+    fn line(&self, line: &LineView<'_>) -> Result<(ItemId, Item), Unnamed> {
         looked_up_line(self, line)
     }
 
     /// Store, terminal and cashier.
-    fn place(&self, basket: &BasketView<'_>) -> Result<Place, DictionaryFull> {
+    fn place(&self, basket: &BasketView<'_>) -> Result<Place, Unnamed> {
         looked_up_place(self, basket)
     }
 }
 
 /// Gives new numbers, journaled before their first use.
 pub(super) struct Giving<'a> {
-    pub dictionary: &'a Dictionary,
-    pub definitions: &'a dyn Definitions,
+    pub naming: Naming<'a>,
     pub known: &'a RefCell<&'a mut NameCache>,
 }
 
 impl Names for Giving<'_> {
-    fn symbol(&self, text: &str) -> Result<SymbolId, DictionaryFull> {
-        self.dictionary.intern(text, self.definitions)
+    fn symbol(&self, text: &str) -> Result<SymbolId, Unnamed> {
+        self.naming.symbol(text)
     }
 
-    fn item(&self, item: &Item) -> Result<ItemId, DictionaryFull> {
-        self.dictionary.intern_item(item, self.definitions)
+    fn item(&self, item: &Item) -> Result<ItemId, Unnamed> {
+        self.naming.item(item)
     }
 
-    fn line(&self, line: &LineView<'_>) -> Result<(ItemId, Item), DictionaryFull> {
+    fn line(&self, line: &LineView<'_>) -> Result<(ItemId, Item), Unnamed> {
         let Some(bytes) = line.item_bytes else { return looked_up_line(self, line) };
         if let Some(known) = self.known.borrow().item(bytes) {
             return Ok(known);
@@ -253,7 +253,7 @@ impl Names for Giving<'_> {
         Ok(item)
     }
 
-    fn place(&self, basket: &BasketView<'_>) -> Result<Place, DictionaryFull> {
+    fn place(&self, basket: &BasketView<'_>) -> Result<Place, Unnamed> {
         let Some(bytes) = basket.place_bytes else { return looked_up_place(self, basket) };
         if let Some(known) = self.known.borrow().place(bytes) {
             return Ok(known);
@@ -264,7 +264,7 @@ impl Names for Giving<'_> {
     }
 }
 
-fn looked_up_line(names: &(impl Names + ?Sized), line: &LineView<'_>) -> Result<(ItemId, Item), DictionaryFull> {
+fn looked_up_line(names: &(impl Names + ?Sized), line: &LineView<'_>) -> Result<(ItemId, Item), Unnamed> {
     let item = Item {
         sku: names.symbol(line.sku)?,
         category: names.symbol(line.category)?,
@@ -275,7 +275,7 @@ fn looked_up_line(names: &(impl Names + ?Sized), line: &LineView<'_>) -> Result<
     Ok((names.item(&item)?, item))
 }
 
-fn looked_up_place(names: &(impl Names + ?Sized), basket: &BasketView<'_>) -> Result<Place, DictionaryFull> {
+fn looked_up_place(names: &(impl Names + ?Sized), basket: &BasketView<'_>) -> Result<Place, Unnamed> {
     Ok([names.symbol(basket.store_id)?, names.symbol(basket.terminal_id)?, names.symbol(basket.cashier_id)?])
 }
 
@@ -285,11 +285,11 @@ pub(super) struct Looking<'a> {
 }
 
 impl Names for Looking<'_> {
-    fn symbol(&self, text: &str) -> Result<SymbolId, DictionaryFull> {
+    fn symbol(&self, text: &str) -> Result<SymbolId, Unnamed> {
         Ok(self.dictionary.find(text).unwrap_or(SymbolId::EMPTY))
     }
 
-    fn item(&self, _: &Item) -> Result<ItemId, DictionaryFull> {
+    fn item(&self, _: &Item) -> Result<ItemId, Unnamed> {
         Ok(ItemId(0))
     }
 }
@@ -301,7 +301,7 @@ pub(super) fn fill_basket(
     receipt_at: TimestampNs,
     business_day: Day,
     names: &impl Names,
-) -> Result<(), DictionaryFull> {
+) -> Result<(), Unnamed> {
     out.lines.clear();
     for line in &basket.lines {
         let (item_id, item) = names.line(line)?;
@@ -320,7 +320,7 @@ pub(super) fn fill_basket(
 }
 
 /// The number of a string that is mostly left out.
-fn given(text: &str, names: &impl Names) -> Result<SymbolId, DictionaryFull> {
+fn given(text: &str, names: &impl Names) -> Result<SymbolId, Unnamed> {
     if text.is_empty() { Ok(SymbolId::EMPTY) } else { names.symbol(text) }
 }
 

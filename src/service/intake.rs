@@ -9,6 +9,7 @@ use super::auth::Caller;
 use super::convert::{self, Giving, Rules};
 use super::encode;
 use super::names::NameCache;
+use super::naming::Naming;
 use super::parse;
 use super::status::Failure;
 use super::view::AccrualView;
@@ -107,9 +108,11 @@ impl Intake<'_> {
         };
         job.deadline_ns = caller.deadline_ns;
         let known = &RefCell::new(known);
-        let names = Giving { dictionary: self.dictionary, definitions: self.definitions, known };
-        if convert::fill_basket(job.basket_mut(), basket, receipt_at, business_day, &names).is_err() {
-            return Ok(None);
+        let naming =
+            Naming { dictionary: self.dictionary, definitions: self.definitions, meter: caller.principal.names() };
+        let names = Giving { naming, known };
+        if let Err(unnamed) = convert::fill_basket(job.basket_mut(), basket, receipt_at, business_day, &names) {
+            return unnamed.told().map(|_| None);
         }
         let command = &mut job.command;
         command.account_id.clear();

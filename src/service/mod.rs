@@ -37,6 +37,7 @@ pub mod intake;
 mod lane;
 mod ledger;
 pub mod names;
+mod naming;
 mod operator;
 mod operator_fields;
 mod order_fields;

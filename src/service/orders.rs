@@ -11,10 +11,10 @@ use super::auth::Caller;
 use super::command::{Claimed, Ready, Started};
 use super::fields::Path;
 use super::intake::{make_room, member_key};
+use super::naming::{Naming, Unnamed};
 use super::order_fields::{self, Stated};
 use super::status::Failure;
 use super::{Edge, Patience, batch, identifiers, wire};
-use crate::journal::dictionary::DictionaryFull;
 use crate::ledger::command::{
     Activity, Command, CommandKind, Enrolment, Linking, Loading, Redemption, RewardAsked, SettingAside,
 };
@@ -150,7 +150,7 @@ impl Edge {
         let leaves_time_open = stated.event_at.is_none();
         let kind = match self.named(caller, &order, &stated, stamp)? {
             Ok(kind) => kind,
-            Err(_) => return Ok(Started::Answered(self.refused(Refusal::NameLimitReached, None))),
+            Err(unnamed) => return Ok(Started::Answered(self.refused(unnamed.told()?, None))),
         };
         let command = Command {
             account_id: order.account_id().to_owned(),
@@ -209,7 +209,8 @@ impl Edge {
         order: &Order,
         stated: &Stated,
         stamp: TimestampNs,
-    ) -> Result<Result<CommandKind, DictionaryFull>, Failure> {
+    ) -> Result<Result<CommandKind, Unnamed>, Failure> {
+        let naming = self.naming(caller);
         let kind = match order {
             Order::Redeem(request) if !request.reward.is_empty() => Ok(self.reward(request, stamp)),
             Order::Redeem(request) => {
@@ -223,22 +224,23 @@ impl Edge {
             }
             Order::TopUp(request) => {
                 let wallet = self.wallet(&request.wallet, stamp)?;
-                let place =
-                    self.name(&request.store_id).and_then(|store| Ok((store, self.name(&request.terminal_id)?)));
+                let place = naming
+                    .symbol(&request.store_id)
+                    .and_then(|store| Ok((store, naming.symbol(&request.terminal_id)?)));
                 let (units, source) = (request.amount_minor, request.source.as_str().into());
                 place.map(|(store, terminal)| CommandKind::TopUp(TopUp { wallet, units, source, store, terminal }))
             }
             Order::Record(request) => {
                 let activity = request.activity.as_ref().expect("the check requires an activity");
-                self.activity(activity, stated.event_at.unwrap_or(stamp)).map(CommandKind::Act)
+                activity_of(naming, activity, stated.event_at.unwrap_or(stamp)).map(CommandKind::Act)
             }
             Order::Enrol(request) => {
                 let birthday = order_fields::birthday(request.birthday.as_ref(), request.clear_birthday);
-                self.enrolment(&request.join_segments, &request.leave_segments, birthday)
+                enrolment(naming, &request.join_segments, &request.leave_segments, birthday)
             }
             Order::Update(request) => {
                 let birthday = order_fields::birthday(request.birthday.as_ref(), request.clear_birthday);
-                self.enrolment(&request.join_segments, &request.leave_segments, birthday)
+                enrolment(naming, &request.join_segments, &request.leave_segments, birthday)
             }
             Order::Load(request) => {
                 let wallet = self.wallet(&request.wallet, stamp)?;
@@ -248,10 +250,10 @@ impl Edge {
                     return Err(Failure::field(path.to_string(), MONEY_NEVER_EXPIRES));
                 }
                 let own = caller.principal.symbol;
-                self.lots(wallet, own, &request.lots).map(|lots| CommandKind::Load(Loading { lots }))
+                lots(naming, wallet, own, &request.lots).map(|lots| CommandKind::Load(Loading { lots }))
             }
-            Order::Link(request) => self.linking(true, request.identifier.as_ref(), order.account_id()),
-            Order::Unlink(request) => self.linking(false, request.identifier.as_ref(), order.account_id()),
+            Order::Link(request) => self.linking(naming, true, request.identifier.as_ref(), order.account_id()),
+            Order::Unlink(request) => self.linking(naming, false, request.identifier.as_ref(), order.account_id()),
         };
         Ok(kind)
     }
@@ -284,20 +286,19 @@ impl Edge {
 
     fn linking(
         &self,
+        naming: Naming<'_>,
         links: bool,
         identifier: Option<&wire::AccountIdentifier>,
         account_id: &str,
-    ) -> Result<CommandKind, DictionaryFull> {
+    ) -> Result<CommandKind, Unnamed> {
         let identifier = identifier.expect("the check requires an identifier");
-        let (kind, key) = (self.name(&identifier.kind)?, self.key_of(identifier));
+        let (kind, key) = (naming.symbol(&identifier.kind)?, self.key_of(identifier));
         Ok(CommandKind::Link(Linking { links, kind, key, account_id: account_id.into() }))
     }
 
-    fn name(&self, text: &str) -> Result<SymbolId, DictionaryFull> {
-        if text.is_empty() {
-            return Ok(SymbolId::EMPTY);
-        }
-        self.engine.dictionary.intern(text, &*self.engine.control)
+    fn naming<'a>(&'a self, caller: &'a Caller) -> Naming<'a> {
+        let engine = &*self.engine;
+        Naming { dictionary: &engine.dictionary, definitions: engine, meter: caller.principal.names() }
     }
 
     /// The wallet of a name in the programme that is going to judge; the first without one.
@@ -321,60 +322,6 @@ impl Edge {
         })
     }
 
-    fn activity(&self, activity: &wire::Activity, happened_at: TimestampNs) -> Result<Activity, DictionaryFull> {
-        Ok(Activity { kind: self.name(&activity.kind)?, happened_at, channel: self.name(&activity.channel)? })
-    }
-
-    fn enrolment(
-        &self,
-        joins: &[String],
-        leaves: &[String],
-        birthday: Option<Option<MonthDay>>,
-    ) -> Result<CommandKind, DictionaryFull> {
-        let sorted = |segments: &[String]| {
-            let mut symbols: Vec<SymbolId> =
-                segments.iter().map(|segment| self.name(segment)).collect::<Result<_, _>>()?;
-            symbols.sort_unstable();
-            symbols.dedup();
-            Ok(symbols)
-        };
-        Ok(CommandKind::Enrol(Enrolment { joins: sorted(joins)?, leaves: sorted(leaves)?, birthday }))
-    }
-
-    /// The lots of an opening balance, ascending, those with one key as one.
-    fn lots(
-        &self,
-        wallet: WalletId,
-        own: SymbolId,
-        lots: &[wire::OpeningLot],
-    ) -> Result<Vec<(LotKey, i64)>, DictionaryFull> {
-        let mut named: Vec<(LotKey, i64)> = Vec::with_capacity(lots.len());
-        for lot in lots {
-            let issuer = if lot.issuer.is_empty() { own } else { self.name(&lot.issuer)? };
-            let expires_at = order_fields::expiry(lot).expect("the check looked");
-            named.push((
-                LotKey {
-                    wallet,
-                    issuer,
-                    funding_rate_bps: 0,
-                    available_from_minute: 0,
-                    is_extended: false,
-                    expires_at,
-                },
-                lot.points,
-            ));
-        }
-        named.sort_unstable_by_key(|(key, _)| *key);
-        named.dedup_by(|next, first| {
-            let is_same = next.0 == first.0;
-            if is_same {
-                first.1 = first.1.saturating_add(next.1);
-            }
-            is_same
-        });
-        Ok(named)
-    }
-
     /// The answer to an order whose transaction id is used already.
     async fn repeat_order(
         &self,
@@ -396,4 +343,51 @@ impl Edge {
             None => self.repeated(&located, entry).await,
         }
     }
+}
+
+fn activity_of(naming: Naming<'_>, activity: &wire::Activity, happened_at: TimestampNs) -> Result<Activity, Unnamed> {
+    Ok(Activity { kind: naming.symbol(&activity.kind)?, happened_at, channel: naming.symbol(&activity.channel)? })
+}
+
+fn enrolment(
+    naming: Naming<'_>,
+    joins: &[String],
+    leaves: &[String],
+    birthday: Option<Option<MonthDay>>,
+) -> Result<CommandKind, Unnamed> {
+    let sorted = |segments: &[String]| {
+        let mut symbols: Vec<SymbolId> =
+            segments.iter().map(|segment| naming.symbol(segment)).collect::<Result<_, _>>()?;
+        symbols.sort_unstable();
+        symbols.dedup();
+        Ok::<_, Unnamed>(symbols)
+    };
+    Ok(CommandKind::Enrol(Enrolment { joins: sorted(joins)?, leaves: sorted(leaves)?, birthday }))
+}
+
+/// The lots of an opening balance, ascending, those with one key as one.
+fn lots(
+    naming: Naming<'_>,
+    wallet: WalletId,
+    own: SymbolId,
+    lots: &[wire::OpeningLot],
+) -> Result<Vec<(LotKey, i64)>, Unnamed> {
+    let mut named: Vec<(LotKey, i64)> = Vec::with_capacity(lots.len());
+    for lot in lots {
+        let issuer = if lot.issuer.is_empty() { own } else { naming.symbol(&lot.issuer)? };
+        let expires_at = order_fields::expiry(lot).expect("the check looked");
+        named.push((
+            LotKey { wallet, issuer, funding_rate_bps: 0, available_from_minute: 0, is_extended: false, expires_at },
+            lot.points,
+        ));
+    }
+    named.sort_unstable_by_key(|(key, _)| *key);
+    named.dedup_by(|next, first| {
+        let is_same = next.0 == first.0;
+        if is_same {
+            first.1 = first.1.saturating_add(next.1);
+        }
+        is_same
+    });
+    Ok(named)
 }

@@ -34,6 +34,8 @@ pub(super) enum Failure {
     Overloaded,
     /// The credential asks for more than it may: after so long it may again.
     RateLimited(Duration),
+    /// The credential brings more new names than it may: after so long it may bring another.
+    NamesLimited(Duration),
     /// The deadline passed before anything was decided.
     DeadlineExpired,
     /// The deadline passed while the call was under way: what it asked for may be done or not.
@@ -103,7 +105,7 @@ impl Failure {
     pub(super) fn as_refusal(&self) -> Option<(Refusal, &[wire::FieldViolation])> {
         match self {
             Self::Invalid(violations) => Some((Refusal::InvalidCommand, violations)),
-            Self::Overloaded => Some((Refusal::Overloaded, &[])),
+            Self::Overloaded | Self::NamesLimited(_) => Some((Refusal::Overloaded, &[])),
             Self::DeadlineExpired => Some((Refusal::DeadlineExpired, &[])),
             Self::ShuttingDown => Some((Refusal::ShuttingDown, &[])),
             Self::DeadlineOutcomeUnknown
@@ -134,7 +136,7 @@ impl Failure {
         match self {
             Self::Invalid(_) => (Code::InvalidArgument, ErrorReason::InvalidRequest),
             Self::Overloaded => (Code::ResourceExhausted, ErrorReason::Overloaded),
-            Self::RateLimited(_) => (Code::ResourceExhausted, ErrorReason::RateLimited),
+            Self::RateLimited(_) | Self::NamesLimited(_) => (Code::ResourceExhausted, ErrorReason::RateLimited),
             Self::DeadlineExpired => (Code::DeadlineExceeded, ErrorReason::DeadlineExpired),
             Self::DeadlineOutcomeUnknown => (Code::DeadlineExceeded, ErrorReason::DeadlineOutcomeUnknown),
             Self::ShuttingDown => (Code::Unavailable, ErrorReason::ShuttingDown),
@@ -169,6 +171,9 @@ impl Failure {
             },
             Self::Overloaded => "The server is overloaded; nothing was decided.".to_owned(),
             Self::RateLimited(_) => "The credential asks for more than it may; nothing was decided.".to_owned(),
+            Self::NamesLimited(_) => {
+                "The credential brings more new names of goods and places than it may; nothing was decided.".to_owned()
+            }
             Self::DeadlineExpired => "The deadline passed before anything was decided.".to_owned(),
             Self::DeadlineOutcomeUnknown => {
                 "The deadline passed while the call was under way. Send a command again with the same transaction id to \
@@ -222,7 +227,7 @@ impl Failure {
             Self::Overloaded => {
                 details.set_retry_info(Some(OVERLOAD_DELAY));
             }
-            Self::RateLimited(wait) => {
+            Self::RateLimited(wait) | Self::NamesLimited(wait) => {
                 details.set_retry_info(Some(*wait));
             }
             Self::ShuttingDown | Self::OutcomeUnknown => {
@@ -274,6 +279,7 @@ mod tests {
             Failure::Invalid(vec![violation.clone()]),
             Failure::Overloaded,
             Failure::RateLimited(Duration::from_millis(7)),
+            Failure::NamesLimited(Duration::from_millis(7)),
             Failure::DeadlineExpired,
             Failure::DeadlineOutcomeUnknown,
             Failure::ShuttingDown,

@@ -94,6 +94,15 @@ impl Control {
         }
     }
 
+    /// Bytes of the records that wait for the committer.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    #[must_use]
+    pub fn byte_count(&self) -> usize {
+        self.queue.lock().expect("no holder panics").chunk.byte_count()
+    }
+
     /// The last record's number.
     ///
     /// # Panics

@@ -6,6 +6,7 @@
 //! What must stay true: a queue that is full refuses at once; after the first failure nothing is answered any more.
 
 mod committing;
+mod defining;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

@@ -164,7 +164,10 @@ impl Model {
         }
         let balance = account.balance(wallet, posted_at);
         let mut lots = plain.lots.clone();
-        if take(account, &mut lots, wallet, -units, Movement::Reverse, posted_at, &self.issuers) > 0 {
+        // Where partners are declared, nobody takes what another owes.
+        let mut within_reach = account.clone();
+        within_reach.units.retain(|lot, _| rules.partners.is_empty() || *lot.issuer == *event.partner);
+        if take(&within_reach, &mut lots, wallet, -units, Movement::Reverse, posted_at, &self.issuers) > 0 {
             let refusal = Some(Refusal::InsufficientBalance);
             return Verdict { refusal, wallet, balance_after: balance, lots: Vec::new(), ..plain };
         }

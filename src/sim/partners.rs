@@ -10,6 +10,7 @@ use super::facts::{Action, Name, Posting};
 use super::judge::{period, refusal_by_time};
 use super::money::refusal_of_top_up;
 use super::rules::{CASH, Rules, Window, date_of};
+use super::vouchers::ByHand;
 use crate::ledger::decision::{Movement, Refusal};
 
 /// A right: the wallet, and the first and last local day.
@@ -142,8 +143,7 @@ pub fn refusal_by_rules(
             | Action::Refund(_)
             | Action::Review { .. }
             | Action::Restore { .. }
-            | Action::Adjust { .. }
-            | Action::Voucher(_)
+            | Action::Voucher(ByHand { what: Err(_), .. })
             | Action::Void { .. }
             | Action::Expire
     );
@@ -181,7 +181,10 @@ fn refusal_of_partner(
             }
             (!rules.permits(&found.earns, paid.wallet, posted_at)).then_some(Refusal::EarnNotPermitted)
         }
-        Action::Act { .. } => (!may_earn).then_some(Refusal::EarnNotPermitted),
+        Action::Adjust { wallet, .. } => {
+            (!rules.permits(&found.earns, *wallet, posted_at)).then_some(Refusal::EarnNotPermitted)
+        }
+        Action::Act { .. } | Action::Voucher(_) => (!may_earn).then_some(Refusal::EarnNotPermitted),
         Action::Take(wanted) => {
             (!rules.permits(&found.burns, wanted.wallet(), posted_at)).then_some(Refusal::BurnNotPermitted)
         }

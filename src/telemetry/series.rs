@@ -18,6 +18,7 @@ use super::{Sources, Standing, Telemetry};
 use crate::ledger::decision::Refusal;
 use crate::ledger::freeze::Freezes;
 use crate::ledger::program::{Budget, Periods};
+use crate::limits;
 use crate::metrics::{CUT_OFFS, Histogram, Metrics, OUTCOMES};
 use crate::shard::engine::Engine;
 
@@ -321,7 +322,7 @@ const BUDGETS: [Series; 3] = [
 ];
 
 /// The journal, snapshots, ids.
-const JOURNAL: [Series; 16] = [
+const JOURNAL: [Series; 18] = [
     histogram("commit_records", Measure::None, None, "Records of each commit.", |view| {
         Values::Histogram(Shown::scaled(&view.metrics.commit_records, 1.0))
     }),
@@ -372,6 +373,13 @@ const JOURNAL: [Series; 16] = [
     gauge("id_claim_waiters", Measure::None, "Callers that wait for a command with the same id.", |view| {
         view.of_engine(|engine| signed(engine.shared.ids.stats().waiter_count))
     }),
+    labelled("names", MetricType::Gauge, "kind", "Strings and items that have a number, which they keep.", |view| {
+        let (strings, items) = view.engine.as_deref().map_or((0, 0), |engine| engine.dictionary.counts());
+        Values::Gauges(vec![("strings".to_owned(), strings.into()), ("items".to_owned(), items.into())])
+    }),
+    gauge("names_max", Measure::None, "Strings that can have a number, and items.", |_| {
+        Values::Gauge(limits::SYMBOLS_MAX.min(limits::ITEMS_MAX).into())
+    }),
 ];
 
 /// What looks like fraud, and what is done about it.
@@ -393,7 +401,12 @@ const FRAUD: [Series; 4] = [
         },
     ),
     labelled("limited", MetricType::Counter, "limit", "Times that a credential met a limit of its own.", |view| {
-        let limits = [("rate", &view.metrics.limited_rate), ("concurrency", &view.metrics.limited_concurrency)];
+        let metrics = view.metrics;
+        let limits = [
+            ("rate", &metrics.limited_rate),
+            ("concurrency", &metrics.limited_concurrency),
+            ("names", &metrics.limited_names),
+        ];
         Values::Counters(limits.map(|(limit, counter)| (limit.to_owned(), counter.get())).into())
     }),
     gauge(

@@ -10,6 +10,7 @@ use tallystick::config::Config;
 use tallystick::service::wire::account_service_client::AccountServiceClient;
 use tallystick::service::wire::admin_service_client::AdminServiceClient;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
+use tallystick::service::wire::operator_service_client::OperatorServiceClient;
 use tallystick::service::wire::settlement_service_client::SettlementServiceClient;
 use tallystick::service::wire::{self, RefusalCode};
 use tallystick::store::memory::MemoryStore;
@@ -256,6 +257,47 @@ async fn each_brand_does_what_the_programme_has_it_do_and_nothing_else() {
         let decision = loaded.into_inner().decision.unwrap();
         assert_eq!(decision.refusal.map(|refusal| refusal.code()), expected, "{issuer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_brand_s_desk_gives_and_takes_what_the_brand_issues() {
+    let mut coalition = open().await;
+    coalition.play().await;
+    let mut desk = OperatorServiceClient::new(coalition.house.channel().await);
+    let mut keys = std::collections::BTreeMap::new();
+    for brand in [MARKET, CINEMA, FUEL, "eastern-toys"] {
+        keys.insert(brand, coalition.house.key(grant(Role::Operator, brand, &[])).await);
+    }
+    let rows = [
+        // Of the sixty units that ada has in the end, books owes all.
+        ("market takes nothing of books'", MARKET, -1, Err(RefusalCode::InsufficientBalance)),
+        ("market gives its own", MARKET, 7, Ok(7)),
+        ("and takes no more than those", MARKET, -8, Err(RefusalCode::InsufficientBalance)),
+        ("but those", MARKET, -7, Ok(-7)),
+        ("the cinema issues nothing", CINEMA, 7, Err(RefusalCode::EarnNotPermitted)),
+        ("so it takes nothing", CINEMA, -1, Err(RefusalCode::EarnNotPermitted)),
+        ("its rights have ended", FUEL, 7, Err(RefusalCode::EarnNotPermitted)),
+        ("the programme does not name it", "eastern-toys", 7, Err(RefusalCode::PartnerUnknown)),
+        ("nor may it take", "eastern-toys", -1, Err(RefusalCode::PartnerUnknown)),
+    ];
+    for (number, (why, brand, points, expected)) in rows.into_iter().enumerate() {
+        let remark = wire::Remark { reason_code: "goodwill".to_owned(), operator: "ada".to_owned(), ..<_>::default() };
+        let request = wire::AdjustBalanceRequest {
+            transaction_id: format!("desk-{number}"),
+            account_id: "ada".to_owned(),
+            points,
+            remark: Some(remark),
+            ..<_>::default()
+        };
+        let answer = desk.adjust_balance(with_key(&keys[brand], request)).await.unwrap().into_inner();
+        let decision = answer.decision.unwrap();
+        let told = match &decision.refusal {
+            Some(refusal) => Err(refusal.code()),
+            None => Ok(decision.granted_points),
+        };
+        assert_eq!(told, expected, "{why}");
+    }
+    assert_eq!(coalition.balance(&coalition.office(BOOKS).await, "ada").await.unwrap(), 60);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ mod keys;
 mod limits;
 mod matrix;
 mod money;
+mod names;
 mod process;
 mod review;
 mod scope;

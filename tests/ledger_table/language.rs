@@ -163,7 +163,11 @@ impl Runner<'_> {
                 let units = units.parse().expect("units");
                 let wallet = WalletId(options.get("wallet").map_or(0, |wallet| wallet.parse().expect("a wallet")));
                 let adjustment = Adjustment { wallet, units, expires_at: until };
-                let answer = self.edge("north").operate(&id, account, OperatorOrder::Adjust(adjustment));
+                let answer = self.edge(options.get("by").copied().unwrap_or("north")).operate(
+                    &id,
+                    account,
+                    OperatorOrder::Adjust(adjustment),
+                );
                 self.show(&answer)
             }
             [verb @ ("issue" | "cancel"), account, what, rest @ ..] => {

@@ -30,6 +30,14 @@ earns = [{ wallet = \"points\", until = 2017-03-01 }]
 burns = [{ wallet = \"points\", from = 2017-03-02 }]
 ";
 
+/// A voucher of every partner.
+const MUG: &str = "
+[[vouchers]]
+name = \"mug\"
+text = \"a mug\"
+valid_days = 30
+";
+
 /// North alone, with a budget of its own.
 const BUDGET: &str = "
 [[budgets]]
@@ -79,6 +87,35 @@ tables! {
         load m1 5/south                                 -> refused EarnNotPermitted
         load m1 5/south by=south                        -> 5
         balance m1                                      -> 10
+    "
+
+    a_desk_grants_what_its_partner_may_issue_and_takes_what_it_owes(Setup::default(), [with("", &[COALITION, MUG].concat())]) "
+        accrue m1 1000 store=s-1                        -> 10
+        adjust m1 5 by=south                            -> 5
+        adjust m1 5 by=east                             -> refused PartnerUnknown
+        adjust m1 -5 by=east                            -> refused PartnerUnknown
+        # Of fifteen units south owes five.
+        adjust m1 -6 by=south                           -> refused InsufficientBalance
+        adjust m1 -4 by=south                           -> -4
+        adjust m1 -11                                   -> refused InsufficientBalance
+        lots m1                                         -> 10 north, 1 south
+        issue m1 mug by=east                            -> refused PartnerUnknown
+        issue m1 mug by=south id=given                  -> 0, gave mug
+        clock +1d                                       -> moved
+        # South's right to earn has ended: nothing new, and what was given is ended where nobody took it.
+        adjust m1 1 by=south                            -> refused EarnNotPermitted
+        adjust m1 -1 by=south                           -> refused EarnNotPermitted
+        issue m1 mug by=south                           -> refused EarnNotPermitted
+        cancel m1 given/south by=south                  -> 0, cancelled 1
+        adjust m1 -10                                   -> -10
+        balance m1                                      -> 1
+    "
+
+    without_partners_a_desk_corrects_whatever_there_is(Setup::default(), [plain()]) "
+        accrue m1 1000                                  -> 10
+        adjust m1 -6 by=south                           -> -6
+        adjust m1 1 by=anybody                          -> 1
+        balance m1                                      -> 5
     "
 
     a_budget_of_a_partner_is_drawn_on_by_no_other(Setup::default(), [with("", BUDGET)]) "

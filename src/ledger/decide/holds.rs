@@ -3,7 +3,7 @@
 //! What must stay true: units are set aside in the order in which they would be burned, and burned in that order; what is
 //! set aside does not die; what is given back has the terms that it had, and dies at once if it should have died.
 
-use super::lots;
+use super::lots::{self, Source};
 use crate::ledger::account::Account;
 use crate::ledger::authorization::{Authorization, AuthorizationChange, AuthorizationChanges};
 use crate::ledger::command::{AuthorizationOf, Capture, Command, SettingAside};
@@ -55,7 +55,7 @@ pub(super) fn authorize(
         return Err(Refusal::InsufficientBalance);
     }
     let before = out.effects.lots.len();
-    if lots::take(account, asked.wallet, asked.units, Movement::SetAside, at, out) > 0 {
+    if lots::take(account, Source::of(asked.wallet), asked.units, Movement::SetAside, at, out) > 0 {
         return Err(Refusal::AccountLimitReached);
     }
     let open = || account.authorizations().iter().filter(|one| one.is_open(at));

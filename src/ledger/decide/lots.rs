@@ -8,7 +8,7 @@ use crate::ledger::command::{Command, Loading, Redemption};
 use crate::ledger::decision::{Decision, LotChange, LotKey, Movement, Outcome, Refusal};
 use crate::ledger::program::Expiry;
 use crate::ledger::state::Context;
-use crate::ledger::types::{Day, TimestampNs, Units, WalletId};
+use crate::ledger::types::{Day, SymbolId, TimestampNs, Units, WalletId};
 use crate::limits;
 
 /// Posts the expiry of lots that are dead: a bounded number of them, the rest is left for the next record.
@@ -39,7 +39,7 @@ pub(super) fn redeem(
         out.outcome = Outcome::Refused(Refusal::InsufficientBalance);
         return;
     }
-    if take(account, redemption.wallet, redemption.units, Movement::Burn, context.posted_at, out) > 0 {
+    if take(account, Source::of(redemption.wallet), redemption.units, Movement::Burn, context.posted_at, out) > 0 {
         out.outcome = Outcome::Refused(Refusal::AccountLimitReached);
         return;
     }
@@ -86,11 +86,37 @@ pub(super) fn left(lot: &Lot, out: &Decision) -> Units {
     lot.remaining + changes.sum::<Units>()
 }
 
-/// Takes units of a wallet from lots that are alive, those that die first before others, beside what earlier changes
+/// Which lots units are taken from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    /// Their wallet.
+    pub wallet: WalletId,
+    /// Who issued them; `None` stands for anybody.
+    pub issuer: Option<SymbolId>,
+}
+
+impl Source {
+    /// Units of a wallet, whoever issued them.
+    pub(super) fn of(wallet: WalletId) -> Self {
+        Self { wallet, issuer: None }
+    }
+
+    /// Whether such a movement may take from a lot of the wallet that is alive.
+    pub(super) fn is_reached(&self, lot: &LotKey, movement: Movement, at: TimestampNs) -> bool {
+        let is_fit = match movement {
+            Movement::Burn | Movement::SetAside => lot.is_available(at),
+            // What is held is accounted for by the transactions that are held, and by nothing else.
+            _ => !lot.is_held(),
+        };
+        is_fit && self.issuer.is_none_or(|issuer| lot.issuer == issuer)
+    }
+}
+
+/// Takes units from lots that are alive, those that die first before others, beside what earlier changes
 /// of the decision take. Returns what could not be taken.
 pub(super) fn take(
     account: &Account,
-    wallet: WalletId,
+    source: Source,
     units: Units,
     movement: Movement,
     at: TimestampNs,
@@ -102,12 +128,9 @@ pub(super) fn take(
     while missing > 0 && out.effects.lots.len() < limits::LOT_CHANGES_MAX {
         let order = |lot: &&Lot| (lot.key.expires_at, lot.key);
         let after = |lot: &&Lot| last.is_none_or(|(expires_at, last)| order(lot) > (expires_at, last.key));
-        // What is held is accounted for by the transactions that are held, and by nothing else.
-        let is_spendable = |lot: &&Lot| match movement {
-            Movement::Burn | Movement::SetAside => lot.key.is_available(at),
-            _ => !lot.key.is_held(),
-        };
-        let Some(next) = account.alive(wallet, at).filter(is_spendable).filter(after).min_by_key(order) else { break };
+        let reached = |lot: &&Lot| source.is_reached(&lot.key, movement, at);
+        let alive = account.alive(source.wallet, at).filter(reached);
+        let Some(next) = alive.filter(after).min_by_key(order) else { break };
         last = Some((next.key.expires_at, next));
         let taken = left(next, out).min(missing);
         if taken > 0 {

@@ -2,8 +2,9 @@
 //!
 //! What must stay true: a transaction is released or rejected once, and only while its units are held; a rejection gives
 //! back what a reversal gives back, but for the receipt; what comes back does so with its issuer and its funding; taking
-//! never goes below zero.
+//! never goes below zero, and where the programme declares its partners, below nothing of what this one issued.
 
+use super::lots::Source;
 use super::{bounds, lots, reversal, vouchers};
 use crate::ledger::account::Account;
 use crate::ledger::command::Command;
@@ -137,11 +138,16 @@ fn adjust(
     }
     let wanted: Units = -units;
     let balance = account.balance(wallet, context.posted_at);
-    let out_of_reach = account.held_units(wallet, context.posted_at) + account.set_aside(wallet, context.posted_at);
-    if balance - out_of_reach < wanted {
+    // Where partners are declared, nobody takes what another owes.
+    let issuer = context.program.partners.as_ref().map(|_| command.partner);
+    let of = Source { wallet, issuer };
+    let within_reach = account
+        .alive(wallet, context.posted_at)
+        .filter(|lot| of.is_reached(&lot.key, Movement::Reverse, context.posted_at));
+    if within_reach.map(|lot| lot.remaining).sum::<Units>() < wanted {
         return Err(Refusal::InsufficientBalance);
     }
-    if lots::take(account, wallet, wanted, Movement::Reverse, context.posted_at, out) > 0 {
+    if lots::take(account, of, wanted, Movement::Reverse, context.posted_at, out) > 0 {
         return Err(Refusal::AccountLimitReached);
     }
     out.balance_after = balance - wanted;

@@ -1,10 +1,11 @@
 //! What partners may do: only where the programme declares them.
 //!
 //! What must stay true: a programme without partners costs one look here; what was granted before can be taken back
-//! whatever rights have ended since.
+//! whatever rights have ended since; nobody owes what another says, by whatever command.
 
 use crate::ledger::command::CommandKind;
 use crate::ledger::decision::Refusal;
+use crate::ledger::operator::OperatorOrder;
 use crate::ledger::program::Partner;
 use crate::ledger::state::Context;
 use crate::ledger::types::{SymbolId, TimestampNs};
@@ -13,18 +14,29 @@ use crate::ledger::types::{SymbolId, TimestampNs};
 #[inline]
 pub(super) fn refuses(kind: &CommandKind, partner: SymbolId, context: &Context<'_>) -> Option<Refusal> {
     let partners = context.program.partners.as_deref()?;
-    let needs_partner = !matches!(
-        kind,
+    let needs_partner = match kind {
         CommandKind::Reverse(_)
-            | CommandKind::Unburn(_)
-            | CommandKind::Refund(_)
-            | CommandKind::Void(_)
-            | CommandKind::Operate(_)
-            | CommandKind::Expire
-    );
+        | CommandKind::Unburn(_)
+        | CommandKind::Refund(_)
+        | CommandKind::Void(_)
+        | CommandKind::Expire => false,
+        CommandKind::Operate(operation) => makes_owe(&operation.order),
+        _ => true,
+    };
     match partners.find(partner) {
         Some(partner) => judge(kind, partner, context).err(),
         None => needs_partner.then_some(Refusal::PartnerUnknown),
+    }
+}
+
+/// Whether an operator asks for something that its partner would owe and did not before, or takes what is owed.
+fn makes_owe(order: &OperatorOrder) -> bool {
+    match order {
+        OperatorOrder::Adjust(_) | OperatorOrder::IssueVoucher(_) => true,
+        OperatorOrder::Release(_)
+        | OperatorOrder::Reject(_)
+        | OperatorOrder::Restore(_)
+        | OperatorOrder::CancelVoucher(_) => false,
     }
 }
 
@@ -33,7 +45,8 @@ fn judge(kind: &CommandKind, partner: &Partner, context: &Context<'_>) -> Result
     let program = context.program;
     let day = |at: TimestampNs| program.zone.day(at);
     let permitted = |holds: bool, refusal: Refusal| if holds { Ok(()) } else { Err(refusal) };
-    let may_earn = |at| permitted(partner.may_earn(program.earn.wallet, day(at)), Refusal::EarnNotPermitted);
+    let may_grant = |wallet, at| permitted(partner.may_earn(wallet, day(at)), Refusal::EarnNotPermitted);
+    let may_earn = |at| may_grant(program.earn.wallet, at);
     match kind {
         CommandKind::Accrue(basket) => {
             super::check_event_time(basket.receipt_at, context)?;
@@ -56,9 +69,13 @@ fn judge(kind: &CommandKind, partner: &Partner, context: &Context<'_>) -> Result
         CommandKind::TopUp(asked) => {
             let has_place = asked.store == SymbolId::EMPTY || partner.has_place(asked.store, asked.terminal);
             permitted(has_place, Refusal::StoreUnknown)?;
-            permitted(partner.may_earn(asked.wallet, day(context.posted_at)), Refusal::EarnNotPermitted)
+            may_grant(asked.wallet, context.posted_at)
         }
-        // Nobody owes what another says.
+        CommandKind::Operate(operation) => match &operation.order {
+            OperatorOrder::Adjust(adjustment) => may_grant(adjustment.wallet, context.posted_at),
+            OperatorOrder::IssueVoucher(_) => may_earn(context.posted_at),
+            _ => Ok(()),
+        },
         CommandKind::Load(loading) => {
             let is_own = loading.lots.iter().all(|(key, _)| key.issuer == partner.symbol);
             permitted(is_own, Refusal::EarnNotPermitted)
@@ -68,7 +85,6 @@ fn judge(kind: &CommandKind, partner: &Partner, context: &Context<'_>) -> Result
         | CommandKind::Refund(_)
         | CommandKind::Enrol(_)
         | CommandKind::Link(_)
-        | CommandKind::Operate(_)
         | CommandKind::Void(_)
         | CommandKind::Expire => Ok(()),
     }

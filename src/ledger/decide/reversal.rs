@@ -6,6 +6,7 @@
 //! death was put off have not died; what a cap holds for review comes back whole or not at all, so that the list of what is
 //! held says what is held.
 
+use super::lots::Source;
 use super::{lots, vouchers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Command, Granted, Reversal};
@@ -36,7 +37,8 @@ pub(super) fn decide(
         out.wallet = key.wallet;
         let missing = take_own(account, key, original.units, context, out);
         if key.is_alive(context.posted_at) {
-            let lacking = lots::take(account, key.wallet, missing, Movement::Reverse, context.posted_at, out);
+            let lacking =
+                lots::take(account, Source::of(key.wallet), missing, Movement::Reverse, context.posted_at, out);
             if lacking > 0 && context.program.when_spent == WhenSpent::Refuse {
                 out.outcome = Outcome::Refused(Refusal::InsufficientBalance);
                 return;
