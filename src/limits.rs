@@ -212,7 +212,7 @@ pub const WORDBOOK_VERSIONS_MAX: usize = 8;
 
 /// Transactions on one page of a statement.
 pub const PAGE_SIZE_MAX: usize = 500;
-/// Records of an account that one page looks at, beside those that it lists.
+/// Records of an account that one page passes over, beside those that it lists.
 pub const PAGE_WALK_MAX: usize = 2_000;
 /// Transactions on a page when the caller names no size.
 pub const PAGE_SIZE_DEFAULT: usize = 50;

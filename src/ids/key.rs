@@ -24,6 +24,9 @@ const KIND_RESTORATION: u8 = 21;
 const KIND_CAPTURE: u8 = 40;
 const KIND_MEMBER: u8 = 4;
 const KIND_IDENTIFIER: u8 = 5;
+/// No names of ids, and never stored: what seals the tokens of pages.
+const KIND_PAGE_SEAL: u8 = 60;
+const KIND_PAGE_MASK: u8 = 61;
 
 /// The name of one id: 128 bits of SipHash-2-4 under the key of the data directory. Ordered as bytes.
 ///
@@ -133,6 +136,18 @@ impl IdHasher {
     #[must_use]
     pub fn identifier(&self, kind: &str, value: &str) -> IdentifierKey {
         IdentifierKey(self.named(KIND_IDENTIFIER, &[kind, value], &[]).0)
+    }
+
+    /// What only the data directory's key tells of a page that begins at a position of a list.
+    #[must_use]
+    pub fn page_seal(&self, list: &str, partner: &str, of: &str, position: Position) -> u64 {
+        self.named(KIND_PAGE_SEAL, &[list, partner, of], &position.0.to_le_bytes()).high()
+    }
+
+    /// What hides the position beside a seal.
+    #[must_use]
+    pub fn page_mask(&self, seal: u64) -> u64 {
+        self.named(KIND_PAGE_MASK, &[], &seal.to_le_bytes()).high()
     }
 
     /// Feeds kind, strings with their lengths, and a tail of fixed length. Only `write` is used: unlike the typed

@@ -42,6 +42,7 @@ mod operator;
 mod operator_fields;
 mod order_fields;
 mod orders;
+mod pages;
 mod parse;
 pub mod patience;
 mod program;

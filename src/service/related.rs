@@ -11,7 +11,8 @@ use super::answer::wallet_name;
 use super::auth::{Caller, Principal};
 use super::command::record_at;
 use super::fields::{Fields, Path};
-use super::history::{bad_token, belongs_to, is_in_reach, may_see, position_of, token_of, transaction};
+use super::history::{belongs_to, is_in_reach, may_see, transaction};
+use super::pages::{Pages, bad_token};
 use super::read::page_size;
 use super::status::Failure;
 use super::{Edge, Patience, wire};
@@ -40,17 +41,24 @@ impl Edge {
         fields.text(Path::Field("transaction_id"), &id, 1, limits::TRANSACTION_ID_BYTES_MAX);
         fields.finish()?;
         let size = page_size(request.page_size)?;
-        let token = if request.page_token.is_empty() { None } else { Some(position_of(&request.page_token)?) };
+        let partner = caller.principal.partner.clone();
+        let token = pages_of(&self.engine, &partner, &id).position(&request.page_token)?;
         let (account_id, located) = self.own_transaction(caller, &id).await?;
         let view = self.view(&account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
         let principal = caller.principal.clone();
-        let asked = Asked { root: located, principal, view };
+        let asked = Asked { id, root: located, principal, view };
         self.blocking(move |engine| asked.page(engine, token, size)).await?.ok_or_else(bad_token)
     }
 }
 
+/// The pages of what else happened to a transaction of a partner.
+fn pages_of<'a>(engine: &'a Engine, partner: &'a str, id: &'a str) -> Pages<'a> {
+    Pages { hasher: &engine.hasher, list: "related", partner, of: id }
+}
+
 /// A transaction whose relations are looked for.
 struct Asked {
+    id: String,
     root: Located,
     principal: Arc<Principal>,
     view: Box<AccountView>,
@@ -70,17 +78,21 @@ impl Asked {
             Some(located) if belongs_to(engine, &located, &self.view)? => Some(located),
             _ => return Ok(None),
         };
-        let (mut bytes, mut looked_at) = (0, 0);
+        let pages = pages_of(engine, &self.principal.partner, &self.id);
+        let (mut bytes, mut passed) = (0, 0);
         while let Some(located) = next.take() {
+            let related = self.related(engine, &located)?;
             let is_full = page.related.len() == size || bytes >= limits::PAGE_BYTES_TARGET;
-            if is_full || looked_at == limits::PAGE_WALK_MAX {
-                page.next_page_token = token_of(located.position);
+            if (related.is_some() && is_full) || passed == limits::PAGE_WALK_MAX {
+                page.next_page_token = pages.token(located.position);
                 break;
             }
-            looked_at += 1;
-            if let Some(related) = self.related(engine, &located)? {
-                bytes += related.encoded_len();
-                page.related.push(related);
+            match related {
+                Some(related) => {
+                    bytes += related.encoded_len();
+                    page.related.push(related);
+                }
+                None => passed += 1,
             }
             next = walk::previous(&*engine.journal, &engine.dictionary, &located)?;
         }

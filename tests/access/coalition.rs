@@ -293,7 +293,7 @@ async fn a_brand_s_desk_gives_and_takes_what_the_brand_issues() {
         let decision = answer.decision.unwrap();
         let told = match &decision.refusal {
             Some(refusal) => Err(refusal.code()),
-            None => Ok(decision.granted_points),
+            None => Ok(decision.granted_points - decision.reversed_points),
         };
         assert_eq!(told, expected, "{why}");
     }

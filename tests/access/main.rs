@@ -21,6 +21,7 @@ mod names;
 mod process;
 mod review;
 mod scope;
+mod statements;
 mod tls;
 mod tokens;
 mod vouchers;
