@@ -277,18 +277,22 @@ pub const PAGE_BYTES_TARGET: usize = 1 << 20;
 pub const BATCH_PATIENCE_MS: u64 = 2_000;
 /// Quotes in one batch: each waits in a queue by itself.
 pub const QUOTES_MAX: usize = 256;
-/// Changes of keys of one data directory: keys that were issued, and revocations.
-pub const KEY_CHANGES_MAX: usize = 1 << 20;
-/// Freezes and thaws that a data directory holds.
-pub const FREEZE_CHANGES_MAX: usize = 1 << 18;
+/// Keys that one data directory holds, those that were revoked included.
+pub const KEYS_MAX: usize = 1 << 20;
+/// Freezes that a data directory holds, those that have ended included.
+pub const FREEZES_MAX: usize = 1 << 20;
 /// Bytes of one proposal: a programme file and what is said about it.
 pub const PROPOSAL_BYTES_MAX: usize = PROGRAM_SOURCE_BYTES_MAX + (64 << 10);
 /// Proposals that wait for a second person at a time.
 pub const PROPOSALS_PENDING_MAX: usize = 1_024;
 /// Proposals of one person that wait at a time.
 pub const PROPOSALS_OF_ONE_MAX: usize = 64;
-/// Bytes of all proposals that wait at a time.
-pub const PROPOSALS_PENDING_BYTES_MAX: usize = 3 * PROPOSAL_BYTES_MAX;
+/// Bytes up to which a proposal has room beside those that are large: all but programme files have.
+pub const SMALL_PROPOSAL_BYTES_MAX: usize = 16 << 10;
+/// Bytes of all larger proposals that wait at a time.
+pub const LARGE_PROPOSALS_BYTES_MAX: usize = 12 * PROPOSAL_BYTES_MAX;
+/// Bytes of those that one person may have waiting.
+pub const LARGE_PROPOSALS_OF_ONE_BYTES_MAX: usize = 3 * PROPOSAL_BYTES_MAX;
 /// Freezes that one page of a list looks at.
 pub const FREEZES_LOOKED_AT_MAX: usize = 16_384;
 /// Bytes of what says who asked for something: a credential's name.

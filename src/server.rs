@@ -6,6 +6,7 @@
 
 mod conduct;
 mod connection;
+mod files;
 mod frames;
 mod guarded;
 mod opened;

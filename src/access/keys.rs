@@ -162,7 +162,7 @@ pub enum KeyError {
     #[error("a key expires after it is issued")]
     ExpiresEarly,
     /// No further change fits.
-    #[error("the data directory holds {} changes of keys already, which is the limit", limits::KEY_CHANGES_MAX)]
+    #[error("the data directory holds {} keys already, which is the limit", limits::KEYS_MAX)]
     Full,
 }
 
@@ -210,8 +210,10 @@ impl Key {
 }
 
 /// All keys that were ever issued.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Keys {
+    /// How many there may be.
+    most: usize,
     changes: Vec<(Position, KeyChange)>,
     /// In the order of their issue.
     keys: Vec<Key>,
@@ -219,7 +221,18 @@ pub struct Keys {
     by_certificate: HashMap<Box<str>, usize>,
 }
 
+impl Default for Keys {
+    fn default() -> Self {
+        Self::bounded(limits::KEYS_MAX)
+    }
+}
+
 impl Keys {
+    /// No keys, of at most so many.
+    fn bounded(most: usize) -> Self {
+        Self { most, changes: Vec::new(), keys: Vec::new(), by_id: HashMap::new(), by_certificate: HashMap::new() }
+    }
+
     /// The changes, in their order.
     #[must_use]
     pub fn changes(&self) -> &[(Position, KeyChange)] {
@@ -272,11 +285,10 @@ impl Keys {
     /// # Errors
     /// The first reason why not.
     pub fn check(&self, change: &KeyChange) -> Result<(), KeyError> {
-        if self.changes.len() >= limits::KEY_CHANGES_MAX {
-            return Err(KeyError::Full);
-        }
         match change {
+            KeyChange::Issued(_) if self.keys.len() >= self.most => Err(KeyError::Full),
             KeyChange::Issued(issue) => self.check_issue(issue),
+            // Whatever is full: each key is revoked once.
             KeyChange::Revoked { id, .. } => match self.get(*id) {
                 None => Err(KeyError::Unknown(*id)),
                 Some(key) if key.revoked.is_some() => Err(KeyError::Revoked(*id)),
@@ -450,6 +462,17 @@ mod tests {
         for wrong in ["", "0001ABFF04050607", "0001abff0405060", "0001abff040506070", "g001abff04050607"] {
             assert_eq!(KeyId::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn where_no_further_key_fits_those_that_are_there_can_be_revoked() {
+        let mut keys = Keys::bounded(2);
+        keys.apply(Position(5), issued(issue(1))).unwrap();
+        keys.apply(Position(6), issued(issue(2))).unwrap();
+        assert_eq!(keys.check(&issued(issue(3))), Err(KeyError::Full));
+        keys.apply(Position(7), revoked(1)).unwrap();
+        keys.apply(Position(8), revoked(2)).unwrap();
+        assert_eq!(keys.check(&issued(issue(3))), Err(KeyError::Full), "what was revoked stays on record");
     }
 
     #[test]

@@ -141,9 +141,11 @@ pub enum ProposalError {
     Unfit,
     /// Too many wait.
     #[error(
-        "at most {} proposals wait at a time, {} of one person",
+        "at most {} proposals wait at a time, {} of one person, and of programme files {} bytes, {} of one person",
         limits::PROPOSALS_PENDING_MAX,
-        limits::PROPOSALS_OF_ONE_MAX
+        limits::PROPOSALS_OF_ONE_MAX,
+        limits::LARGE_PROPOSALS_BYTES_MAX,
+        limits::LARGE_PROPOSALS_OF_ONE_BYTES_MAX
     )]
     Full,
 }
@@ -158,6 +160,14 @@ pub struct Proposals {
     change_count: u32,
     /// Where the last change lies.
     last: Option<Position>,
+}
+
+impl Proposal {
+    /// Its bytes, if it is one of the large ones.
+    fn large_bytes(&self) -> usize {
+        let bytes = self.content.len();
+        if bytes > limits::SMALL_PROPOSAL_BYTES_MAX { bytes } else { 0 }
+    }
 }
 
 impl Proposals {
@@ -227,10 +237,15 @@ impl Proposals {
             return Err(ProposalError::Unfit);
         }
         let live = || self.iter().map(|(_, other)| other).filter(|other| proposal.at < other.expires_at);
-        let bytes: usize = live().map(|other| other.content.len()).sum();
-        let is_full = live().count() >= limits::PROPOSALS_PENDING_MAX
-            || live().filter(|other| other.by == proposal.by).count() >= limits::PROPOSALS_OF_ONE_MAX
-            || bytes + proposal.content.len() > limits::PROPOSALS_PENDING_BYTES_MAX;
+        let own = || live().filter(|other| other.by == proposal.by);
+        let is_full = live().count() >= limits::PROPOSALS_PENDING_MAX || own().count() >= limits::PROPOSALS_OF_ONE_MAX;
+        // Programme files wait beside the rest, and nobody's beside nobody else's.
+        let size = proposal.large_bytes();
+        let is_full = is_full
+            || size > 0
+                && (live().map(Proposal::large_bytes).sum::<usize>() + size > limits::LARGE_PROPOSALS_BYTES_MAX
+                    || own().map(Proposal::large_bytes).sum::<usize>() + size
+                        > limits::LARGE_PROPOSALS_OF_ONE_BYTES_MAX);
         if is_full { Err(ProposalError::Full) } else { Ok(()) }
     }
 
@@ -332,12 +347,22 @@ mod tests {
         let later = Proposal { at, expires_at, ..proposal(most + 1, "anna") };
         proposals.apply(Position(1_000), proposed(later)).unwrap();
         assert_eq!(proposals.iter().count(), 1);
+        // Of what is large one person has so much waiting, and all together so much; what is small goes on.
         let large = Proposal { content: vec![0; limits::PROPOSAL_BYTES_MAX].into(), ..proposal(most + 2, "ben") };
         let large = Proposal { at, expires_at, ..large };
-        for step in 0..2 {
-            let change = proposed(Proposal { number: most + 2 + step, ..large.clone() });
-            proposals.apply(Position(1_001 + u64::from(step)), change).unwrap();
+        let mut number = most + 2;
+        for by in ["ben", "cora", "dan", "eve"] {
+            for _ in 0..3 {
+                let change = proposed(Proposal { number, by: by.into(), ..large.clone() });
+                proposals.apply(Position(1_001 + u64::from(number)), change).unwrap();
+                number += 1;
+            }
+            let fourth = Proposal { number, by: by.into(), ..large.clone() };
+            assert_eq!(proposals.check(&proposed(fourth)), Err(ProposalError::Full), "{by}");
         }
-        assert_eq!(proposals.check(&proposed(Proposal { number: most + 4, ..large })), Err(ProposalError::Full));
+        let next = Proposal { number, by: "fay".into(), ..large };
+        assert_eq!(proposals.check(&proposed(next.clone())), Err(ProposalError::Full));
+        let small = Proposal { content: vec![0; limits::SMALL_PROPOSAL_BYTES_MAX].into(), ..next };
+        assert_eq!(proposals.check(&proposed(small)), Ok(()));
     }
 }

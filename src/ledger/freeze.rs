@@ -78,13 +78,17 @@ pub enum FreezeError {
     #[error("freezes begin and end one after the other")]
     NotLater,
     /// No further change fits.
-    #[error("the data directory holds {} freezes and thaws already, which is the limit", limits::FREEZE_CHANGES_MAX)]
+    #[error("the data directory holds {} freezes already, which is the limit", limits::FREEZES_MAX)]
     Full,
 }
 
 /// The freezes of a data directory, since ever.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Freezes {
+    /// How many there may have been.
+    most: usize,
+    /// How many have begun.
+    begun_count: usize,
     changes: Vec<(Position, FreezeChange)>,
     /// Per subject the places of its changes: begin, end, begin, and so on.
     accounts: BTreeMap<Box<str>, Vec<usize>>,
@@ -94,7 +98,26 @@ pub struct Freezes {
     live_count: usize,
 }
 
+impl Default for Freezes {
+    fn default() -> Self {
+        Self::bounded(limits::FREEZES_MAX)
+    }
+}
+
 impl Freezes {
+    /// Nothing is frozen, and at most so many times something can be.
+    fn bounded(most: usize) -> Self {
+        Self {
+            most,
+            begun_count: 0,
+            changes: Vec::new(),
+            accounts: BTreeMap::new(),
+            terminals: BTreeMap::new(),
+            cashiers: BTreeMap::new(),
+            live_count: 0,
+        }
+    }
+
     /// The changes, in their order.
     #[must_use]
     pub fn changes(&self) -> &[(Position, FreezeChange)] {
@@ -196,7 +219,8 @@ impl Freezes {
     /// # Errors
     /// The first reason why not.
     pub fn check(&self, change: &FreezeChange) -> Result<(), FreezeError> {
-        if self.changes.len() >= limits::FREEZE_CHANGES_MAX {
+        // Whatever is full: what is frozen can be thawed.
+        if change.freezes && self.begun_count >= self.most {
             return Err(FreezeError::Full);
         }
         let is_named = match &change.subject {
@@ -243,6 +267,7 @@ impl Freezes {
         };
         places.push(place);
         self.live_count = if change.freezes { self.live_count + 1 } else { self.live_count.saturating_sub(1) };
+        self.begun_count += usize::from(change.freezes);
         self.changes.push((position, change));
         Ok(())
     }
@@ -366,6 +391,20 @@ mod tests {
             let of_account = expected.filter(|refusal| *refusal == Refusal::AccountFrozen);
             assert_eq!(all.refusal(&other, TimestampNs(3)), of_account, "of another partner: {other:?}");
         }
+    }
+
+    #[test]
+    fn where_no_further_freeze_fits_those_that_are_there_can_end() {
+        let mut freezes = Freezes::bounded(2);
+        for (position, (subject, begins)) in
+            (1..).zip([(account("m1"), true), (account("m1"), false), (account("m2"), true)])
+        {
+            let at = i64::try_from(position).unwrap();
+            freezes.apply(Position(position), change(subject, begins, at)).unwrap();
+        }
+        assert_eq!(freezes.check(&change(till(), true, 9)), Err(FreezeError::Full));
+        freezes.apply(Position(9), change(account("m2"), false, 9)).unwrap();
+        assert_eq!((freezes.live_count(), freezes.check(&change(till(), true, 10))), (0, Err(FreezeError::Full)));
     }
 
     #[test]

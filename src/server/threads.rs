@@ -16,7 +16,7 @@ use tower_layer::Layer;
 
 use super::conduct::Pace;
 use super::connection::Terms;
-use super::{ServeError, connection};
+use super::{ServeError, connection, files};
 use crate::access::tls::Tls;
 use crate::config::Bounds;
 use crate::limits;
@@ -94,7 +94,8 @@ impl Threads {
         let (order, orders) = watch::channel(Order::Serve);
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let Admission { tls, bounds, meter } = admission;
-        let room = Room { in_all: bounds.connections_max, of_address: bounds.connections_per_address_max };
+        let room =
+            Room { in_all: files::room_for(bounds.connections_max), of_address: bounds.connections_per_address_max };
         let (accepting, incoming) = connections::deal(listener, room, servings.len(), meter.clone());
         let terms = Terms { tls, pace: Pace::of(&bounds), meter };
         let accepting = tokio::spawn(accepting);

@@ -5,19 +5,27 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use tokio::sync::oneshot;
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{Standing, Telemetry, series};
 
 /// The type of what `/metrics` answers.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Connections at a time; more wait until one of them ends.
+const CONNECTIONS_MAX: usize = 64;
 
 /// The port, for as long as this is held.
 #[derive(Debug)]
@@ -44,7 +52,10 @@ pub fn listen(address: &str, telemetry: &Arc<Telemetry>) -> io::Result<Listening
         .with_state(telemetry.clone());
     std::thread::Builder::new().name("telemetry".to_owned()).spawn(move || {
         runtime.block_on(async {
-            let served = async { axum::serve(tokio::net::TcpListener::from_std(listener)?, routes).await };
+            let served = async {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                axum::serve(Bounded { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }, routes).await
+            };
             tokio::select! {
                 served = served => if let Err(error) = served {
                     tracing::warn!(%error, "metrics are not served any more");
@@ -54,6 +65,56 @@ pub fn listen(address: &str, telemetry: &Arc<Telemetry>) -> io::Result<Listening
         });
     })?;
     Ok(Listening { address, _stop: stop })
+}
+
+/// A listener that accepts so many connections at a time.
+struct Bounded {
+    listener: tokio::net::TcpListener,
+    places: Arc<Semaphore>,
+}
+
+impl axum::serve::Listener for Bounded {
+    type Io = Placed;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Placed, SocketAddr) {
+        let place = self.places.clone().acquire_owned().await.ok();
+        let (stream, address) = axum::serve::Listener::accept(&mut self.listener).await;
+        (Placed { stream, _place: place }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+pin_project! {
+    /// A connection with its place.
+    struct Placed {
+        #[pin]
+        stream: TcpStream,
+        _place: Option<OwnedSemaphorePermit>,
+    }
+}
+
+impl AsyncRead for Placed {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Placed {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_shutdown(cx)
+    }
 }
 
 async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {

@@ -301,6 +301,59 @@ async fn a_brand_s_desk_gives_and_takes_what_the_brand_issues() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_and_what_died_tells_a_stranger_of_no_account() {
+    let mut coalition = open().await;
+    coalition.play().await;
+    let mut desk = OperatorServiceClient::new(coalition.house.channel().await);
+    let ada = coalition.house.key(Grant::of_role(Role::Auditor)).await;
+    let request = wire::ListTransactionsRequest { account_id: "ada".to_owned(), ..<_>::default() };
+    let statement = coalition.ledger.list_transactions(with_key(&ada, request)).await.unwrap().into_inner();
+    let position = |partner: &str| {
+        let found = statement.transactions.iter().find(|one| one.partner == partner);
+        found.and_then(|one| one.decision.as_ref()?.position).unwrap()
+    };
+    // Books' own record, one of another brand in the same account, and one of an account that is not there.
+    let books = coalition.house.key(grant(Role::Operator, BOOKS, &[])).await;
+    for (number, (account_id, expired, expected)) in [
+        ("ada", position(BOOKS), RefusalCode::NotRestorable),
+        ("ada", position(MARKET), RefusalCode::OriginalUnknown),
+        ("nobody", position(MARKET), RefusalCode::OriginalUnknown),
+        ("ada", 1 << 40, RefusalCode::OriginalUnknown),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let remark = wire::Remark { reason_code: "goodwill".to_owned(), operator: "eve".to_owned(), ..<_>::default() };
+        let request = wire::RestoreExpiredRequest {
+            transaction_id: format!("restore-{number}"),
+            account_id: account_id.to_owned(),
+            expired_position: Some(expired),
+            expire_time: Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 }),
+            remark: Some(remark),
+            ..<_>::default()
+        };
+        let answer = desk.restore_expired(with_key(&books, request)).await.unwrap().into_inner();
+        assert_eq!(refusal(&answer.decision.unwrap()), expected, "{account_id} {expired}");
+    }
+    for (brand, is_told) in [(MARKET, true), (FUEL, false), ("eastern-toys", false)] {
+        let office = coalition.office(brand).await;
+        let mut answers = Vec::new();
+        for account_id in ["ada", "nobody"] {
+            let request = wire::ListHeldRequest { account_id: account_id.to_owned(), ..<_>::default() };
+            answers.push(desk.list_held(with_key(&office, request)).await.map(|page| page.into_inner().held.len()));
+        }
+        let nobody = answers.pop().unwrap().unwrap_err();
+        assert_eq!(crate::shop::reason(&nobody), "ACCOUNT_UNKNOWN");
+        match answers.pop().unwrap() {
+            Ok(count) => assert!(is_told && count == 0, "{brand}"),
+            Err(ada) => {
+                assert!(!is_told && (ada.code(), ada.message()) == (nobody.code(), nobody.message()), "{brand}")
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_brand_sees_its_own_side_and_of_accounts_what_it_deals_in() {
     let mut coalition = open().await;
     coalition.play().await;

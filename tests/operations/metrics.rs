@@ -185,3 +185,30 @@ async fn a_ledger_that_failed_is_neither_ready_nor_live() {
     assert_eq!(get(metrics, "/nothing").0, 404);
     shop.running.shutdown().await.unwrap_err();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_hold_up_no_more_than_the_port_of_metrics() {
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    let site = Site::new().with("metrics_listen", "127.0.0.1:0");
+    let server = site.start().await;
+    let address = metrics_address(&site);
+    let mut silent: Vec<TcpStream> = (0..64).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut next = TcpStream::connect(address).unwrap();
+    next.write_all(b"GET /readyz HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n").unwrap();
+    next.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let waits = next.read(&mut [0; 1]).unwrap_err();
+    assert!([ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&waits.kind()), "{waits}");
+    let mut clients = server.connect().await;
+    let accrued = clients.ledger.accrue(calls::accrual("a", "m1", calls::now(), 500)).await;
+    assert!(accrued.is_ok(), "tills are on another port");
+    drop(silent.pop());
+    next.set_read_timeout(Some(END_WITHIN)).unwrap();
+    let mut answer = String::new();
+    next.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(silent);
+    assert_eq!(server.terminate().await.code, Some(0));
+}

@@ -1,0 +1,66 @@
+//! How many files the process may have open: each connection is one, and so is each table of the store.
+//!
+//! What must stay true: connections leave room for the store, whose files are not to be refused.
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// Tables, journals, listeners, and what the process opens now and then.
+const OTHER_FILES: u64 = 1_024;
+/// However few files there may be, a till is to come through.
+const CONNECTIONS_MIN: u64 = 16;
+
+/// Asks the operating system for room for so many connections, and says how many there is room for.
+pub(super) fn room_for(connections: usize) -> usize {
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
+    let needed = wanted.saturating_add(OTHER_FILES);
+    let mut limit = getrlimit(Resource::Nofile);
+    let is_short = |current: Option<u64>| current.is_some_and(|current| current < needed);
+    if is_short(limit.current) {
+        let most = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+        let raised = rustix::process::Rlimit { current: Some(most), ..limit.clone() };
+        match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => limit.current = Some(most),
+            Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+        }
+    }
+    let fitting = limit.current.map_or(wanted, |current| fitting(wanted, current));
+    if fitting < wanted {
+        tracing::warn!(
+            connections = fitting,
+            connections_max = wanted,
+            "the process may open too few files (RLIMIT_NOFILE): fewer connections are accepted"
+        );
+    }
+    usize::try_from(fitting).unwrap_or(connections)
+}
+
+/// So many of the wanted connections fit into so many files.
+fn fitting(wanted: u64, files: u64) -> u64 {
+    wanted.min(files.saturating_sub(OTHER_FILES).max(CONNECTIONS_MIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_room_for_the_store() {
+        for (wanted, files, expected) in [
+            (16_384, 65_536, 16_384),
+            (16_384, 17_408, 16_384),
+            (16_384, 4_096, 3_072),
+            (16_384, 1_024, 16),
+            (8, 1_024, 8),
+            (16_384, u64::MAX, 16_384),
+        ] {
+            assert_eq!(fitting(wanted, files), expected, "{wanted} of {files}");
+        }
+    }
+
+    #[test]
+    fn the_limit_is_raised_as_far_as_it_may_be() {
+        assert_eq!(room_for(8), 8);
+        let limit = getrlimit(Resource::Nofile);
+        assert!(limit.current.is_none_or(|current| current >= 8 + OTHER_FILES.min(current)));
+    }
+}
