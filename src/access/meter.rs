@@ -142,8 +142,8 @@ impl Meter {
 impl Counting for Meter {
     fn is_rested(&self) -> bool {
         let used = self.last_used_ns.load(Ordering::Relaxed);
-        let seconds = self.rate.burst.get() / self.rate.per_second.get() + 1;
-        let rested = Nanos::from(Duration::from_secs(u64::from(seconds)));
+        let seconds = u64::from(self.rate.burst.get() / self.rate.per_second.get()) + 1;
+        let rested = Nanos::from(Duration::from_secs(seconds));
         let used = Nanos::new(u64::try_from(used).unwrap_or(0));
         self.clock.now().duration_since(used) > rested
     }

@@ -18,6 +18,7 @@ use governor::{Quota, RateLimiter};
 
 use super::allowance::{Allowance, Allowances};
 use super::metered::{Counting, Monotonic};
+use crate::limits;
 use crate::metrics::Metrics;
 
 /// How many new names a credential may bring.
@@ -35,7 +36,7 @@ pub type NameLimits = Allowances<NameRate>;
 /// What a server that asks for credentials allows unless it is told otherwise: a till that opens brings the goods of a
 /// large shop, and then those of a shop that changes; one key would need half a year to fill the table, and whoever looks at
 /// how full it is sees that coming.
-pub const DEFAULT: &str = "till=60/20000, gateway=6000/1000000, back-office=6000/1000000";
+pub const DEFAULT: &str = "till=60/20000, gateway=6000/1000000, back-office=6000/1000000, operator=60/20000";
 
 impl Allowance for NameRate {
     const EXAMPLE: &'static str = "60/20000";
@@ -43,7 +44,9 @@ impl Allowance for NameRate {
 
     fn of_numbers(numbers: &[NonZeroU32]) -> Option<Self> {
         let [per_minute, burst] = *numbers else { return None };
-        Some(Self { per_minute, burst })
+        // More than there can be is as many as there can be; and a limiter counts in nanoseconds.
+        let most = NonZeroU32::new(limits::SYMBOLS_MAX)?;
+        Some(Self { per_minute: per_minute.min(most), burst: burst.min(most) })
     }
 }
 
@@ -96,8 +99,8 @@ impl NameMeter {
 impl Counting for NameMeter {
     fn is_rested(&self) -> bool {
         let used = self.last_used_ns.load(Ordering::Relaxed);
-        let minutes = self.rate.burst.get() / self.rate.per_minute.get() + 1;
-        let rested = Nanos::from(Duration::from_secs(60 * u64::from(minutes)));
+        let minutes = u64::from(self.rate.burst.get() / self.rate.per_minute.get()) + 1;
+        let rested = Nanos::from(Duration::from_secs(60 * minutes));
         let used = Nanos::new(u64::try_from(used).unwrap_or(0));
         self.clock.now().duration_since(used) > rested
     }

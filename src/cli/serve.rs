@@ -91,7 +91,7 @@ pub struct ServeArguments {
     #[arg(long, value_name = "LIMITS")]
     pub rate_limits: Option<String>,
     /// How many new names of goods, places and kinds a credential may bring, by role or key: a minute, and at once; or off
-    /// [default: till=60/20000, gateway=6000/1000000, back-office=6000/1000000].
+    /// [default: till=60/20000, gateway=6000/1000000, back-office=6000/1000000, operator=60/20000].
     #[arg(long, value_name = "LIMITS")]
     pub name_limits: Option<String>,
     /// Serve an address that other machines reach without TLS or without credentials: whoever reaches it may do everything.

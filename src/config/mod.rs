@@ -248,7 +248,10 @@ pub const SETTINGS: [Spec; 39] = [
     text("second_person", "second_person = \"adjust, publish, keys\""),
     number("second_person_hours", "second_person_hours = 24"),
     text("rate_limits", "rate_limits = \"till=50/100/8\""),
-    text("name_limits", "name_limits = \"till=60/20000, gateway=6000/1000000, back-office=6000/1000000\""),
+    text(
+        "name_limits",
+        "name_limits = \"till=60/20000, gateway=6000/1000000, back-office=6000/1000000, operator=60/20000\"",
+    ),
     text("allow_unauthenticated_plaintext_beyond_loopback", "allow_unauthenticated_plaintext_beyond_loopback = \"no\""),
     number("connections_max", "connections_max = 16384"),
     number("connections_per_address_max", "connections_per_address_max = 1024"),

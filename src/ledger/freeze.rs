@@ -219,10 +219,6 @@ impl Freezes {
     /// # Errors
     /// The first reason why not.
     pub fn check(&self, change: &FreezeChange) -> Result<(), FreezeError> {
-        // Whatever is full: what is frozen can be thawed.
-        if change.freezes && self.begun_count >= self.most {
-            return Err(FreezeError::Full);
-        }
         let is_named = match &change.subject {
             Subject::Account(id) => (1..=limits::ACCOUNT_ID_BYTES_MAX).contains(&id.len()),
             Subject::Terminal { partner, store, terminal } => {
@@ -240,6 +236,8 @@ impl Freezes {
         match (self.live(&change.subject), change.freezes) {
             (Some(_), true) => return Err(FreezeError::Frozen),
             (None, false) => return Err(FreezeError::NotFrozen),
+            // Whatever is full: what is frozen can be thawed.
+            (None, true) if self.begun_count >= self.most => return Err(FreezeError::Full),
             _ => {}
         }
         if self.latest().is_some_and(|latest| change.at <= latest) {

@@ -62,6 +62,8 @@ pub enum Refusal {
     TerminalFrozen = 26,
     /// The cashier is frozen.
     CashierFrozen = 27,
+    /// The credential brings more new names of goods and places than it may.
+    NameRateExceeded = 28,
     /// The programme does not have this partner.
     PartnerUnknown = 30,
     /// The partner has no such store, or the store no such terminal.
@@ -131,7 +133,7 @@ pub enum RetryAdvice {
 
 impl Refusal {
     /// All refusals, in the order of their numbers.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 55] = [
         Self::AccountUnknown,
         Self::TransactionIdReused,
         Self::ReceiptAlreadyEarned,
@@ -159,6 +161,7 @@ impl Refusal {
         Self::AccountFrozen,
         Self::TerminalFrozen,
         Self::CashierFrozen,
+        Self::NameRateExceeded,
         Self::PartnerUnknown,
         Self::StoreUnknown,
         Self::EarnNotPermitted,
@@ -224,6 +227,7 @@ impl Refusal {
             | Self::NotReversible
             | Self::PostingTimeRegressed
             | Self::Overloaded
+            | Self::NameRateExceeded
             | Self::DeadlineExpired
             | Self::InvalidCommand
             | Self::ShuttingDown
@@ -272,6 +276,7 @@ impl Refusal {
             | Self::ProgramNotInForce
             | Self::OriginalUnknown
             | Self::Overloaded
+            | Self::NameRateExceeded
             | Self::DeadlineExpired
             | Self::ShuttingDown
             | Self::IdentifierTaken
@@ -329,7 +334,7 @@ impl Refusal {
     #[must_use]
     pub fn is_transient(self) -> bool {
         match self {
-            Self::Overloaded | Self::DeadlineExpired | Self::ShuttingDown => true,
+            Self::Overloaded | Self::DeadlineExpired | Self::ShuttingDown | Self::NameRateExceeded => true,
             Self::AccountUnknown
             | Self::TransactionIdReused
             | Self::ReceiptAlreadyEarned
@@ -419,6 +424,7 @@ impl Refusal {
             Self::AccountFrozen => "The account is frozen: it neither earns nor burns.",
             Self::TerminalFrozen => "The terminal is frozen: its baskets earn nothing.",
             Self::CashierFrozen => "The cashier is frozen: the cashier's baskets earn nothing.",
+            Self::NameRateExceeded => "The credential brings more new names of goods and places than it may.",
             Self::PartnerUnknown => "The programme does not have this partner.",
             Self::StoreUnknown => "The partner has no such store, or the store no such terminal.",
             Self::EarnNotPermitted => "The partner may not issue these units at the time of the event.",

@@ -4,12 +4,11 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Tables, journals, listeners, and what the process opens now and then.
+/// Tables, journals, listeners, and what the process opens now and then; of few files half.
 const OTHER_FILES: u64 = 1_024;
-/// However few files there may be, a till is to come through.
-const CONNECTIONS_MIN: u64 = 16;
 
-/// Asks the operating system for room for so many connections, and says how many there is room for.
+/// Asks the operating system for room for so many connections, and says how many there is room for. To be called before
+/// the store is opened, which needs files too.
 pub(super) fn room_for(connections: usize) -> usize {
     let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
     let needed = wanted.saturating_add(OTHER_FILES);
@@ -36,7 +35,7 @@ pub(super) fn room_for(connections: usize) -> usize {
 
 /// So many of the wanted connections fit into so many files.
 fn fitting(wanted: u64, files: u64) -> u64 {
-    wanted.min(files.saturating_sub(OTHER_FILES).max(CONNECTIONS_MIN))
+    wanted.min((files - OTHER_FILES.min(files / 2)).max(1))
 }
 
 #[cfg(test)]
@@ -49,8 +48,10 @@ mod tests {
             (16_384, 65_536, 16_384),
             (16_384, 17_408, 16_384),
             (16_384, 4_096, 3_072),
-            (16_384, 1_024, 16),
+            (16_384, 1_024, 512),
+            (16_384, 256, 128),
             (8, 1_024, 8),
+            (8, 0, 1),
             (16_384, u64::MAX, 16_384),
         ] {
             assert_eq!(fitting(wanted, files), expected, "{wanted} of {files}");
@@ -59,8 +60,11 @@ mod tests {
 
     #[test]
     fn the_limit_is_raised_as_far_as_it_may_be() {
-        assert_eq!(room_for(8), 8);
-        let limit = getrlimit(Resource::Nofile);
-        assert!(limit.current.is_none_or(|current| current >= 8 + OTHER_FILES.min(current)));
+        let most = getrlimit(Resource::Nofile).maximum.unwrap_or(1 << 20);
+        let wanted = usize::try_from(fitting(100_000, most)).unwrap();
+        assert_eq!(room_for(wanted), wanted);
+        let raised = getrlimit(Resource::Nofile).current;
+        let needed = (u64::try_from(wanted).unwrap() + OTHER_FILES).min(most);
+        assert!(raised.is_none_or(|raised| raised >= needed), "{raised:?} of {needed}");
     }
 }

@@ -98,6 +98,9 @@ impl Files {
         if !config.rate_limits.is_empty() && config.authentication == Authentication::Off {
             return Err(refused("rate_limits have a meaning only with authentication = \"required\""));
         }
+        if config.name_limits != Config::default().name_limits && config.authentication == Authentication::Off {
+            return Err(refused("name_limits have a meaning only with authentication = \"required\""));
+        }
         if !config.second_person.acts.is_empty() && config.authentication == Authentication::Off {
             return Err(refused("second_person has a meaning only with authentication = \"required\""));
         }

@@ -11,10 +11,9 @@ use super::answer::{named_standing, signed, wallet_name};
 use super::auth::{Caller, Principal};
 use super::orders::Order;
 use super::read::{check_account_id, version_number};
-use super::sight::Sight;
 use super::status::Failure;
 use super::wire::server::account_service_server::AccountService;
-use super::{Edge, Patience, Service, times, wire};
+use super::{Edge, Service, times, wire};
 use crate::ledger::account::Account;
 use crate::ledger::program::{Program, StampCard, Worth};
 use crate::ledger::stamps::on_cards;
@@ -88,13 +87,10 @@ impl Edge {
         caller: &Caller,
         mut request: wire::GetAccountRequest,
     ) -> Result<wire::GetAccountResponse, Failure> {
-        self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
+        self.name_account(caller, &mut request.account_id, request.account_identifier.as_ref()).await?;
         check_account_id(&request.account_id)?;
         self.check_deadline(caller)?;
-        let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
-        if Sight::of(&caller.principal, view.program.as_deref(), view.read_at).is_blind() {
-            return Err(Failure::AccountUnknown);
-        }
+        let view = self.seen_account(caller, &request.account_id).await?;
         let account = &view.account;
         let position = account.position.ok_or_else(|| Failure::internal("a durable account has no position"))?;
         let text = |symbol| self.engine.dictionary.text(symbol).map_or_else(String::new, String::from);

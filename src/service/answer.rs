@@ -522,6 +522,7 @@ pub(super) fn refusal_of(refusal: Refusal, journaled: bool) -> wire::Refusal {
         retry_advice: advice_of(refusal, journaled).into(),
         retry_delay: match refusal {
             Refusal::Overloaded => Some(duration(status::OVERLOAD_DELAY)),
+            Refusal::NameRateExceeded => Some(duration(status::NAME_DELAY)),
             Refusal::ShuttingDown => Some(duration(status::RESTART_DELAY)),
             _ => None,
         },

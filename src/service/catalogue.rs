@@ -7,7 +7,7 @@ use super::auth::Caller;
 use super::read::{check_account_id, version_number};
 use super::sight::Sight;
 use super::status::Failure;
-use super::{Edge, Patience, times, wire};
+use super::{Edge, times, wire};
 use crate::ledger::account::Account;
 use crate::ledger::decision::Refusal;
 use crate::ledger::level_of;
@@ -21,20 +21,17 @@ impl Edge {
         caller: &Caller,
         mut request: wire::ListRewardsRequest,
     ) -> Result<wire::ListRewardsResponse, Failure> {
-        self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
+        self.name_account(caller, &mut request.account_id, request.account_identifier.as_ref()).await?;
         self.check_deadline(caller)?;
         let view = if request.account_id.is_empty() {
             None
         } else {
             check_account_id(&request.account_id)?;
-            Some(self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?)
+            Some(self.seen_account(caller, &request.account_id).await?)
         };
         let read_at = view.as_ref().map_or_else(|| self.read_stamp(), |view| view.read_at);
         let program = self.engine.with_programs(|programs| programs.in_force(read_at).cloned());
         let sight = Sight::of(&caller.principal, program.as_deref(), read_at);
-        if view.is_some() && sight.is_blind() {
-            return Err(Failure::AccountUnknown);
-        }
         let read_time = Some(times::timestamp(read_at));
         let Some(program) = &program else {
             return Ok(wire::ListRewardsResponse { read_time, ..Default::default() });

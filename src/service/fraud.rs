@@ -102,26 +102,32 @@ impl Edge {
         fields.finish()?;
         self.check_deadline(caller)?;
         let by = caller.principal.actor().into();
-        let subject = self.subject(named.expect("the field was checked"))?;
+        let subject = self.subject(caller, named.expect("the field was checked"), freezes)?;
         let act = if freezes { Act::Freeze } else { Act::Thaw };
         let alone = !self.about.second_person.asks(act);
         Ok(FreezeDraft { subject, freezes, by, reason_code: reason_code.into(), note: note.into(), alone })
     }
 
-    fn subject(&self, named: Named) -> Result<Subject, Failure> {
-        let intern = |text: &str| {
-            let given = self.engine.dictionary.intern(text, &*self.engine.control);
-            given.map_err(|_| Failure::LimitReached("There is no room for a further name.".to_owned()))
+    /// What is meant. Who thaws gives no numbers: a name that has none stands in nothing that is frozen.
+    fn subject(&self, caller: &Caller, named: Named, freezes: bool) -> Result<Subject, Failure> {
+        const NOTHING: SymbolId = SymbolId(u32::MAX);
+        let naming = self.naming(caller);
+        let number = |text: &str| {
+            if !freezes {
+                return Ok(self.engine.dictionary.find(text).unwrap_or(NOTHING));
+            }
+            let full = || Failure::LimitReached("There is no room for a further name.".to_owned());
+            naming.symbol(text).or_else(|unnamed| unnamed.told().and_then(|_| Err(full())))
         };
         Ok(match named {
             Named::AccountId(id) => Subject::Account(id.into()),
             Named::Terminal(wire::FreezableTerminal { partner, store_id, terminal_id }) => Subject::Terminal {
-                partner: intern(&partner)?,
-                store: intern(&store_id)?,
-                terminal: intern(&terminal_id)?,
+                partner: number(&partner)?,
+                store: number(&store_id)?,
+                terminal: number(&terminal_id)?,
             },
             Named::Cashier(wire::FreezableCashier { partner, cashier_id }) => {
-                Subject::Cashier { partner: intern(&partner)?, cashier: intern(&cashier_id)? }
+                Subject::Cashier { partner: number(&partner)?, cashier: number(&cashier_id)? }
             }
         })
     }

@@ -14,9 +14,8 @@ use super::command::{record_at, transaction_of};
 use super::fields::{Fields, Path};
 use super::pages::{Pages, bad_token};
 use super::read::{check_account_id, page_size};
-use super::sight::Sight;
 use super::status::Failure;
-use super::{Edge, Patience, times, wire};
+use super::{Edge, times, wire};
 use crate::journal::JournalError;
 use crate::journal::record::Entry;
 use crate::journal::refunded;
@@ -82,7 +81,7 @@ impl Edge {
         caller: &Caller,
         mut request: wire::ListTransactionsRequest,
     ) -> Result<wire::ListTransactionsResponse, Failure> {
-        self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
+        self.name_account(caller, &mut request.account_id, request.account_identifier.as_ref()).await?;
         check_account_id(&request.account_id)?;
         let within = Span::of(request.start_time.as_ref(), request.end_time.as_ref())?;
         let size = page_size(request.page_size)?;
@@ -90,10 +89,7 @@ impl Edge {
         let pages =
             Pages { hasher: &self.engine.hasher, list: "transactions", partner: &partner, of: &request.account_id };
         let token = pages.position(&request.page_token)?;
-        let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
-        if Sight::of(&caller.principal, view.program.as_deref(), view.read_at).is_blind() {
-            return Err(Failure::AccountUnknown);
-        }
+        let view = self.seen_account(caller, &request.account_id).await?;
         let principal = caller.principal.clone();
         let listed = self
             .blocking(move |engine| list(engine, &principal, &view, (token, within), size))

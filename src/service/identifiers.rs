@@ -53,7 +53,10 @@ impl Edge {
     }
 
     /// The account that an identifier points to. Waits for a linking that is on its way.
-    pub(super) async fn resolve(&self, key: IdentifierKey) -> Result<Option<Box<str>>, Failure> {
+    pub(super) async fn resolve(&self, caller: &Caller, key: IdentifierKey) -> Result<Option<Box<str>>, Failure> {
+        if self.is_blind(caller, self.read_stamp()) {
+            return Ok(None);
+        }
         let Some(position) = self.last_use(key.into()).await? else { return Ok(None) };
         let located = self.record(position).await?;
         match located.entry().map(|entry| &entry.command.kind) {
@@ -85,12 +88,13 @@ impl Edge {
     /// Puts the account in the place of an identifier that a read names.
     pub(super) async fn name_account(
         &self,
+        caller: &Caller,
         account_id: &mut String,
         identifier: Option<&wire::AccountIdentifier>,
     ) -> Result<(), Failure> {
         let Some(identifier) = identifier else { return Ok(()) };
         check_alone(identifier, account_id)?;
-        *account_id = self.resolve(self.key_of(identifier)).await?.ok_or(Failure::AccountUnknown)?.into();
+        *account_id = self.resolve(caller, self.key_of(identifier)).await?.ok_or(Failure::AccountUnknown)?.into();
         Ok(())
     }
 
@@ -106,7 +110,7 @@ impl Edge {
         };
         check_alone(&identifier, &request.account_id)?;
         let key = self.key_of(&identifier);
-        let resolved = self.resolve(key).await?;
+        let resolved = self.resolve(caller, key).await?;
         request.account_id = resolved.as_deref().unwrap_or(NOBODY).to_owned();
         let view = AccrualView { named_by: Some(key), ..AccrualView::from(&request) };
         if resolved.is_some() {

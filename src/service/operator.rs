@@ -13,13 +13,12 @@ use tonic::{Request, Response, Status};
 use super::approval::AskedFor;
 use super::auth::Caller;
 use super::command::{Claimed, Held, Ready, Started, record_at};
-use super::history::{available_time, may_see};
+use super::history::available_time;
 use super::intake::make_room;
 use super::operator_fields::{Asked, Expiry, Stated, Subject, check};
 use super::orders::MONEY_NEVER_EXPIRES;
 use super::read::{check_account_id, page_size};
 use super::reverse::Original;
-use super::sight::Sight;
 use super::status::Failure;
 use super::wire::server::operator_service_server::OperatorService;
 use super::{Edge, Patience, Service, answer, batch, times, wire};
@@ -325,10 +324,9 @@ impl Edge {
         }
         let lots = entry.expired_lots(caller.principal.symbol);
         if lots.is_empty() {
-            // What the caller may not see is not there.
-            let is_seen = may_see(&caller.principal, located);
-            let refusal = if is_seen { Refusal::NotRestorable } else { Refusal::OriginalUnknown };
-            return Ok(Resolved::Refused(refusal));
+            // A record of others, or in which nothing of the caller's died, is none for the caller.
+            let is_own = entry.command.partner == caller.principal.symbol;
+            return Ok(Resolved::Refused(if is_own { Refusal::NotRestorable } else { Refusal::OriginalUnknown }));
         }
         let restoration = Restoration { expiry: position, expires_at, lots };
         Ok(Resolved::Found(found_id, OperatorOrder::Restore(restoration)))
@@ -374,11 +372,7 @@ impl Edge {
         let mut page = wire::ListHeldResponse::default();
         if !request.account_id.is_empty() {
             check_account_id(&request.account_id)?;
-            let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
-            let is_blind = Sight::of(&caller.principal, view.program.as_deref(), view.read_at).is_blind();
-            if is_blind && !view.account.held().iter().any(|one| one.is_of(partner)) {
-                return Err(Failure::AccountUnknown);
-            }
+            let view = self.seen_account(caller, &request.account_id).await?;
             let after = from.map(|place| place.after).unwrap_or_default();
             let held = view.account.held().iter();
             let mut own = held.filter(|one| one.is_of(partner) && one.name() > after).peekable();

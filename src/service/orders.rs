@@ -137,7 +137,7 @@ impl Edge {
         if let Some(identifier) = order.named_by() {
             identifiers::check_alone(&identifier, order.account_id())?;
             let key = self.key_of(&identifier);
-            let resolved = self.resolve(key).await?;
+            let resolved = self.resolve(caller, key).await?;
             (named_by, is_unresolved) = (Some(key), resolved.is_none());
             *order.account_id_mut() = resolved.as_deref().unwrap_or(identifiers::NOBODY).to_owned();
         }
@@ -178,6 +178,9 @@ impl Edge {
                 return Ok(Started::Lookup(Box::pin(lookup)));
             }
         };
+        if let Some(refusal) = self.refusal_of_stranger(caller, &order, stamp) {
+            return Ok(Started::Answered(self.refused(refusal, Some(&command))));
+        }
         let must_exist = matches!(order, Order::Update(_));
         if must_exist && self.view(&command.account_id, patience).await?.is_none() {
             return Ok(Started::Answered(self.refused(Refusal::AccountUnknown, Some(&command))));
@@ -296,7 +299,20 @@ impl Edge {
         Ok(CommandKind::Link(Linking { links, kind, key, account_id: account_id.into() }))
     }
 
-    fn naming<'a>(&'a self, caller: &'a Caller) -> Naming<'a> {
+    /// Why a partner that sees no account changes none, whether or not it is there.
+    fn refusal_of_stranger(&self, caller: &Caller, order: &Order, stamp: TimestampNs) -> Option<Refusal> {
+        let is_of_account = matches!(order, Order::Enrol(_) | Order::Update(_) | Order::Link(_) | Order::Unlink(_));
+        if !is_of_account || !self.is_blind(caller, stamp) {
+            return None;
+        }
+        let is_declared = self.engine.with_programs(|programs| {
+            let partners = programs.in_force(stamp).or_else(|| programs.latest())?.partners.as_deref()?;
+            partners.find(caller.principal.symbol).map(|_| ())
+        });
+        Some(if is_declared.is_some() { Refusal::EarnNotPermitted } else { Refusal::PartnerUnknown })
+    }
+
+    pub(super) fn naming<'a>(&'a self, caller: &'a Caller) -> Naming<'a> {
         let engine = &*self.engine;
         Naming { dictionary: &engine.dictionary, definitions: engine, meter: caller.principal.names() }
     }

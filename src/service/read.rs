@@ -72,7 +72,7 @@ impl Edge {
     ) -> Result<Quote, Failure> {
         if let Some(identifier) = request.account_identifier.take() {
             identifiers::check_alone(&identifier, &request.account_id)?;
-            match self.resolve(self.key_of(&identifier)).await? {
+            match self.resolve(caller, self.key_of(&identifier)).await? {
                 Some(account_id) => request.account_id = account_id.into(),
                 None => return Ok(Quote::Answered(Box::new(answer::refused(Refusal::IdentifierUnknown, None)))),
             }
@@ -157,19 +157,16 @@ impl Edge {
         caller: &Caller,
         mut request: wire::GetBalanceRequest,
     ) -> Result<wire::GetBalanceResponse, Failure> {
-        self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
+        self.name_account(caller, &mut request.account_id, request.account_identifier.as_ref()).await?;
         check_account_id(&request.account_id)?;
         self.check_deadline(caller)?;
-        let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
+        let view = self.seen_account(caller, &request.account_id).await?;
         let read_at = view.read_at;
         let settled = view.account.settled(read_at);
         let account = &*settled;
         let wanted = |name: &str| request.wallet.is_empty() || request.wallet == name;
         let program = view.program.as_deref();
         let sight = Sight::of(&caller.principal, program, read_at);
-        if sight.is_blind() {
-            return Err(Failure::AccountUnknown);
-        }
         let mut wallets = program.map_or_else(Vec::new, |program| wallet_balances(program, account, read_at));
         if request.lots {
             for (id, wallet) in wallet_ids(wallets.len()).zip(&mut wallets) {

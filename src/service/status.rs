@@ -22,6 +22,8 @@ use crate::limits;
 pub const DOMAIN: &str = "tallystick";
 /// After so long an overloaded server may be asked again.
 pub const OVERLOAD_DELAY: Duration = Duration::from_millis(20);
+/// After so long a credential may bring further names, as far as one item of many is told.
+pub const NAME_DELAY: Duration = Duration::from_secs(1);
 /// After so long a server that stopped may be back.
 pub const RESTART_DELAY: Duration = Duration::from_secs(1);
 
@@ -105,7 +107,8 @@ impl Failure {
     pub(super) fn as_refusal(&self) -> Option<(Refusal, &[wire::FieldViolation])> {
         match self {
             Self::Invalid(violations) => Some((Refusal::InvalidCommand, violations)),
-            Self::Overloaded | Self::NamesLimited(_) => Some((Refusal::Overloaded, &[])),
+            Self::Overloaded => Some((Refusal::Overloaded, &[])),
+            Self::NamesLimited(_) => Some((Refusal::NameRateExceeded, &[])),
             Self::DeadlineExpired => Some((Refusal::DeadlineExpired, &[])),
             Self::ShuttingDown => Some((Refusal::ShuttingDown, &[])),
             Self::DeadlineOutcomeUnknown
@@ -332,12 +335,16 @@ mod tests {
     }
 
     #[test]
-    fn the_four_failures_that_concern_one_item_are_refusals() {
+    fn the_failures_that_concern_one_item_are_refusals() {
         let refusals: Vec<Refusal> =
             all().iter().filter_map(|failure| failure.as_refusal().map(|(refusal, _)| refusal)).collect();
-        assert_eq!(
-            refusals,
-            [Refusal::InvalidCommand, Refusal::Overloaded, Refusal::DeadlineExpired, Refusal::ShuttingDown]
-        );
+        let expected = [
+            Refusal::InvalidCommand,
+            Refusal::Overloaded,
+            Refusal::NameRateExceeded,
+            Refusal::DeadlineExpired,
+            Refusal::ShuttingDown,
+        ];
+        assert_eq!(refusals, expected);
     }
 }

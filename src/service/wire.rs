@@ -171,6 +171,7 @@ mod tests {
             (25, "ACCOUNT_FROZEN"),
             (26, "TERMINAL_FROZEN"),
             (27, "CASHIER_FROZEN"),
+            (28, "NAME_RATE_EXCEEDED"),
             (30, "PARTNER_UNKNOWN"),
             (31, "STORE_UNKNOWN"),
             (32, "EARN_NOT_PERMITTED"),

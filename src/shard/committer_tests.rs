@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use super::super::control::FirstToFind;
 use super::*;
 use crate::journal::log::StoreJournal;
 use crate::journal::record::Record;
 use crate::ledger::types::SymbolId;
+use crate::limits;
 use crate::store::memory::MemoryStore;
 
 const NOW: TimestampNs = TimestampNs(1_488_369_600_000_000_000);
@@ -93,4 +95,25 @@ fn a_chunk_is_settled_when_its_worker_has_processed_it() {
     assert_eq!(progress.settled(), base, "the control shard's record is settled, the worker's is not");
     progress.processed(base);
     assert_eq!(progress.settled(), Position(2));
+}
+
+#[test]
+fn names_that_wait_are_bounded_and_the_committer_is_woken_once() {
+    let Bench { mut committer, control, .. } = bench();
+    let text = "n".repeat(limits::SYMBOL_BYTES_MAX);
+    let mut number = 900;
+    while control.has_room() == Ok(()) {
+        control.push(&Record::Symbol(SymbolId(number), text.as_str().into()), None);
+        number += 1;
+        assert!(number < 200_000, "they are bounded");
+    }
+    // The loop was told to wake it; nobody after it is.
+    assert_eq!(control.has_room(), Err(FirstToFind(false)));
+    commit(&mut committer);
+    assert_eq!(control.has_room(), Ok(()));
+    while control.has_room() == Ok(()) {
+        control.push(&Record::Symbol(SymbolId(number), text.as_str().into()), None);
+        number += 1;
+    }
+    assert_eq!(control.has_room(), Err(FirstToFind(false)), "once more it was told, and once only");
 }

@@ -10,6 +10,7 @@ use crate::journal::chunk::Chunk;
 use crate::journal::dictionary::{Definitions, Dictionary};
 use crate::journal::record::{Record, encode_control};
 use crate::ledger::types::{Position, Seq, ShardId};
+use crate::limits;
 
 /// Called on the committer's thread, with the record's position, when the record is durable and before it counts as
 /// settled. It must not block.
@@ -31,7 +32,13 @@ struct Queue {
     chunk: Chunk,
     /// With the place of the record in the chunk.
     waiters: Vec<(u64, OnDurable)>,
+    /// The committer has been woken for what waits.
+    is_told: bool,
 }
+
+/// Whether somebody is the first to find no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstToFind(pub bool);
 
 impl Queue {
     fn push(&mut self, record: &Record, on_durable: Option<OnDurable>) {
@@ -87,6 +94,7 @@ impl Control {
         // Read first: whatever has a number by now was queued before.
         let (symbol_count, item_count) = dictionary.counts();
         let mut queue = self.queue.lock().expect("no holder panics");
+        queue.is_told = false;
         Taken {
             chunk: std::mem::take(&mut queue.chunk),
             waiters: std::mem::take(&mut queue.waiters),
@@ -94,13 +102,17 @@ impl Control {
         }
     }
 
-    /// Bytes of the records that wait for the committer.
+    /// Whether more records may wait for the committer. The first who finds that they may not is to wake it, once for all
+    /// until it has taken them: it is told that there is no room, and whether it is the first.
     ///
     /// # Panics
     /// When another holder panicked.
-    #[must_use]
-    pub fn byte_count(&self) -> usize {
-        self.queue.lock().expect("no holder panics").chunk.byte_count()
+    pub fn has_room(&self) -> Result<(), FirstToFind> {
+        let mut queue = self.queue.lock().expect("no holder panics");
+        if queue.chunk.byte_count() < limits::COMMIT_BYTES_MAX {
+            return Ok(());
+        }
+        Err(FirstToFind(!std::mem::replace(&mut queue.is_told, true)))
     }
 
     /// The last record's number.

@@ -184,6 +184,11 @@ fn refusal_of_partner(
         Action::Adjust { wallet, .. } => {
             (!rules.permits(&found.earns, *wallet, posted_at)).then_some(Refusal::EarnNotPermitted)
         }
+        Action::Enrol { .. } | Action::Link { .. } => {
+            let rights = [found.earns.clone(), found.burns.clone()].concat();
+            let deals = rights.iter().any(|(wallet, _)| rules.permits(&rights, *wallet, posted_at));
+            (!deals).then_some(Refusal::EarnNotPermitted)
+        }
         Action::Act { .. } | Action::Voucher(_) => (!may_earn).then_some(Refusal::EarnNotPermitted),
         Action::Take(wanted) => {
             (!rules.permits(&found.burns, wanted.wallet(), posted_at)).then_some(Refusal::BurnNotPermitted)

@@ -335,8 +335,56 @@ async fn what_is_held_and_what_died_tells_a_stranger_of_no_account() {
         let answer = desk.restore_expired(with_key(&books, request)).await.unwrap().into_inner();
         assert_eq!(refusal(&answer.decision.unwrap()), expected, "{account_id} {expired}");
     }
+    let card = |value: &str| Some(wire::AccountIdentifier { kind: "card".to_owned(), value: value.to_owned() });
+    let office = coalition.office(MARKET).await;
+    let link = wire::LinkIdentifierRequest {
+        transaction_id: "link".to_owned(),
+        account_id: "ada".to_owned(),
+        identifier: card("1"),
+        ..<_>::default()
+    };
+    let linked = coalition.account.link_identifier(with_key(&office, link.clone())).await.unwrap().into_inner();
+    assert_eq!(linked.decision.unwrap().refusal, None);
     for (brand, is_told) in [(MARKET, true), (FUEL, false), ("eastern-toys", false)] {
         let office = coalition.office(brand).await;
+        // Whether a card is somebody's, and whether it is taken.
+        for (number, value) in ["1", "2"].into_iter().enumerate() {
+            let quote = wire::QuoteRequest {
+                account_identifier: card(value),
+                basket: bought("", "", "harbour-1", "bread", 900).basket,
+                ..<_>::default()
+            };
+            let quoted = coalition.ledger.quote(with_key(&office, quote)).await.unwrap().into_inner();
+            let is_known = quoted.decision.unwrap().refusal.map(|refusal| refusal.code());
+            assert_eq!(is_known == Some(RefusalCode::IdentifierUnknown), !(is_told && value == "1"), "{brand} {value}");
+            let taken = wire::LinkIdentifierRequest {
+                transaction_id: format!("link-{brand}-{number}"),
+                account_id: "ben".to_owned(),
+                identifier: card(value),
+                ..<_>::default()
+            };
+            let taken = coalition.account.link_identifier(with_key(&office, taken)).await.unwrap().into_inner();
+            let told = taken.decision.unwrap().refusal.map(|refusal| refusal.code());
+            let expected = match brand {
+                MARKET => (value == "1").then_some(RefusalCode::IdentifierTaken),
+                FUEL => Some(RefusalCode::EarnNotPermitted),
+                _ => Some(RefusalCode::PartnerUnknown),
+            };
+            assert_eq!(told, expected, "{brand} {value}");
+            let update = wire::UpdateAccountRequest {
+                transaction_id: format!("update-{brand}-{number}"),
+                account_id: ["ada", "nobody"][number].to_owned(),
+                ..<_>::default()
+            };
+            let updated = coalition.account.update_account(with_key(&office, update)).await.unwrap().into_inner();
+            let told = updated.decision.unwrap().refusal.map(|refusal| refusal.code());
+            let expected = match brand {
+                MARKET => (number == 1).then_some(RefusalCode::AccountUnknown),
+                FUEL => Some(RefusalCode::EarnNotPermitted),
+                _ => Some(RefusalCode::PartnerUnknown),
+            };
+            assert_eq!(told, expected, "{brand} {number}");
+        }
         let mut answers = Vec::new();
         for account_id in ["ada", "nobody"] {
             let request = wire::ListHeldRequest { account_id: account_id.to_owned(), ..<_>::default() };

@@ -134,6 +134,17 @@ async fn a_freeze_is_honoured_at_once_and_outlives_a_restart() {
     let request = with_key(&desk.operator, thaw(account("m1")));
     let again = desk.fraud.thaw(request).await.unwrap().into_inner();
     assert_eq!((again.changed, again.freeze), (false, None));
+    // Who thaws what nobody has named gives it no names.
+    let names = house.running.engine().dictionary.counts();
+    let terminal = wire::FreezableTerminal {
+        partner: "nobody".to_owned(),
+        store_id: "nowhere".to_owned(),
+        terminal_id: "nothing".to_owned(),
+    };
+    let subject = wire::FreezeSubject { subject: Some(wire::freeze_subject::Subject::Terminal(terminal)) };
+    let request = with_key(&desk.operator, thaw(Some(subject)));
+    let unknown = desk.fraud.thaw(request).await.unwrap().into_inner();
+    assert_eq!((unknown.changed, house.running.engine().dictionary.counts()), (false, names));
     assert_eq!(desk.accrue(accrual("d", "m1", 1_000)).await.granted_points, 10);
     assert_eq!(desk.freezes(false).await, []);
     assert_eq!(desk.freezes(true).await, [ended]);

@@ -95,7 +95,7 @@ async fn a_stolen_till_cannot_fill_the_table_of_names() {
         of_goods("b2", &skus("known", 3..4)),
     ];
     let decisions = till.batch(batch).await;
-    assert_eq!(refusal(&decisions[1]), RefusalCode::Overloaded);
+    assert_eq!(refusal(&decisions[1]), RefusalCode::NameRateExceeded);
     assert_eq!((&decisions[0].refusal, &decisions[2].refusal), (&None, &None));
     assert!(house.running.engine().metrics.limited_names.get() >= 2);
     // Another till has an allowance of its own, and who is not named any number.

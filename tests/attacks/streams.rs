@@ -15,36 +15,47 @@ fn stream_number(index: usize) -> u32 {
     u32::try_from(2 * index + 1).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_has_so_many_streams_and_no_more() {
-    let scene = Scene::open(&[]).await;
-    // The way to a million: the limit bites long before.
-    let opened = 30_000;
+/// Streams that are asked for, over as many connections as it takes: the server ends one that goes on after it was refused.
+const ASKED_FOR: usize = 1_000_000;
+/// Of one connection at most so many are asked for.
+const OF_ONE_CONNECTION: usize = 200_000;
+
+/// Opens streams on one connection until it ends or there are so many; gives how many were asked for.
+async fn open_streams(scene: &Scene, most: usize) -> usize {
+    let headers = call(STREAM);
     let mut wire = scene.wire().await;
     let mut refused = BTreeSet::new();
-    let mut has_ended = false;
-    for first in (0..opened).step_by(100) {
-        let headers = call(STREAM);
-        let batch: Vec<u8> = (first..first + 100)
+    for first in (0..most).step_by(500) {
+        let batch: Vec<u8> = (first..first + 500)
             .flat_map(|index| frame(HEADERS, END_HEADERS, stream_number(index), &headers))
             .collect();
         wire.send(&batch).await;
-        let Some(said) = wire.settle().await else {
-            has_ended = true;
-            break;
-        };
+        let Some(said) = wire.settle().await else { return first + 500 };
         let resets = said.iter().filter(|frame| frame.kind == RST_STREAM);
         refused.extend(resets.map(|frame| {
             assert_eq!(frame.payload, REFUSED_STREAM.to_be_bytes(), "what is refused may be tried elsewhere");
             frame.stream
         }));
-        let open = first + 100 - refused.len();
+        let open = first + 500 - refused.len();
         assert!(open <= usize::try_from(limits::CONNECTION_STREAMS_MAX).unwrap(), "{open} streams are open");
     }
-    assert!(has_ended || refused.len() >= opened - usize::try_from(limits::CONNECTION_STREAMS_MAX).unwrap());
-    assert!(scene.sample("tallystick_calls_in_flight") <= u64::from(limits::CONNECTION_STREAMS_MAX) + 1);
+    assert!(refused.len() >= most - usize::try_from(limits::CONNECTION_STREAMS_MAX).unwrap());
+    most
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_million_streams_a_connection_has_so_many_and_no_more() {
+    let scene = Scene::open(&[]).await;
+    let (mut asked_for, mut connections) = (0, 0);
+    while asked_for < ASKED_FOR {
+        asked_for += open_streams(&scene, OF_ONE_CONNECTION.min(ASKED_FOR - asked_for)).await;
+        connections += 1;
+        // One connection at a time is open, so its streams are all that there are.
+        let most = 2 * u64::from(limits::CONNECTION_STREAMS_MAX) + 1;
+        assert!(scene.sample("tallystick_calls_in_flight") <= most, "after {asked_for} streams");
+    }
+    println!("{asked_for} streams over {connections} connections");
     scene.is_calm().await;
-    drop(wire);
     scene.falls("tallystick_calls_in_flight", 1).await;
     scene.close().await;
 }

@@ -71,6 +71,16 @@ tables! {
         ends m1                                         -> redeemed 6 expired 0 refused 3
     "
 
+    what_comes_back_of_itself_can_be_taken_by_an_operator(Setup::default(), [plain()]) "
+        accrue m1 1000                                  -> 10
+        authorize m1 7                                  -> aside 7 for 60m
+        adjust m1 -4                                    -> refused InsufficientBalance
+        clock +2h                                       -> moved
+        adjust m1 -11                                   -> refused InsufficientBalance
+        adjust m1 -10                                   -> -10
+        balance m1                                      -> 0
+    "
+
     the_last_unit_ends_an_authorization(Setup::default(), [plain()]) "
         accrue m1 1000                                  -> 10
         authorize m1 6 id=a                             -> aside 6 for 60m

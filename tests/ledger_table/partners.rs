@@ -30,6 +30,13 @@ earns = [{ wallet = \"points\", until = 2017-03-01 }]
 burns = [{ wallet = \"points\", from = 2017-03-02 }]
 ";
 
+/// A partner without rights.
+const WEST: &str = "
+[[partners]]
+name = \"west\"
+stores = [{ name = \"s-1\" }]
+";
+
 /// A voucher of every partner.
 const MUG: &str = "
 [[vouchers]]
@@ -109,6 +116,26 @@ tables! {
         cancel m1 given/south by=south                  -> 0, cancelled 1
         adjust m1 -10                                   -> -10
         balance m1                                      -> 1
+    "
+
+    what_comes_back_of_itself_is_within_reach_of_who_issued_it(Setup::default(), [with("", COALITION)]) "
+        accrue m1 1000 store=s-1                        -> 10
+        accrue m1 500 store=s-1 by=south                -> 5
+        authorize m1 12                                 -> aside 12 for 60m
+        clock +2h                                       -> moved
+        adjust m1 -11                                   -> refused InsufficientBalance
+        adjust m1 -10                                   -> -10
+        lots m1                                         -> 5 south
+    "
+
+    who_deals_in_nothing_changes_no_account(Setup::default(), [with("", &[COALITION, WEST].concat())]) "
+        accrue m1 1000 store=s-1                        -> 10
+        enrol m1 +gold by=west                          -> refused EarnNotPermitted
+        enrol m2 +gold by=west                          -> refused EarnNotPermitted
+        link m1 card:1 by=west                          -> refused EarnNotPermitted
+        enrol m1 +gold                                  -> 0
+        cancel m1 given by=west                         -> refused VoucherUnknown
+        cancel m2 given by=west                         -> refused VoucherUnknown
     "
 
     without_partners_a_desk_corrects_whatever_there_is(Setup::default(), [plain()]) "

@@ -45,7 +45,7 @@ impl Page {
 }
 
 /// All pages, in the order of their numbers.
-pub const PAGES: [Page; 78] = [
+pub const PAGES: [Page; 79] = [
     page(1, "ACCOUNT_UNKNOWN", include_str!("../../../docs/errors/0001-account-unknown.md")),
     page(2, "TRANSACTION_ID_REUSED", include_str!("../../../docs/errors/0002-transaction-id-reused.md")),
     page(3, "RECEIPT_ALREADY_EARNED", include_str!("../../../docs/errors/0003-receipt-already-earned.md")),
@@ -73,6 +73,7 @@ pub const PAGES: [Page; 78] = [
     page(25, "ACCOUNT_FROZEN", include_str!("../../../docs/errors/0025-account-frozen.md")),
     page(26, "TERMINAL_FROZEN", include_str!("../../../docs/errors/0026-terminal-frozen.md")),
     page(27, "CASHIER_FROZEN", include_str!("../../../docs/errors/0027-cashier-frozen.md")),
+    page(28, "NAME_RATE_EXCEEDED", include_str!("../../../docs/errors/0028-name-rate-exceeded.md")),
     page(30, "PARTNER_UNKNOWN", include_str!("../../../docs/errors/0030-partner-unknown.md")),
     page(31, "STORE_UNKNOWN", include_str!("../../../docs/errors/0031-store-unknown.md")),
     page(32, "EARN_NOT_PERMITTED", include_str!("../../../docs/errors/0032-earn-not-permitted.md")),

@@ -24,6 +24,7 @@ mod vouchers;
 use super::account::Account;
 use super::command::{Command, CommandKind, Linking};
 use super::decision::{Decision, Outcome, Refusal, TierStanding};
+use super::operator::OperatorOrder;
 use super::program::{AccountPolicy, Periods, Program, WhenSpent};
 use super::state::Context;
 use super::types::TimestampNs;
@@ -67,6 +68,10 @@ fn judge(known: Option<&Account>, command: &Command, context: &Context<'_>, out:
         }
         (CommandKind::Capture(_) | CommandKind::Void(_), None) => {
             out.outcome = Outcome::Refused(Refusal::AuthorizationUnknown);
+        }
+        // A voucher of nobody's and one of somebody else's are the same to whoever asks.
+        (CommandKind::Operate(operation), None) if matches!(operation.order, OperatorOrder::CancelVoucher(_)) => {
+            out.outcome = Outcome::Refused(Refusal::VoucherUnknown);
         }
         (
             CommandKind::Redeem(_) | CommandKind::Authorize(_) | CommandKind::Operate(_) | CommandKind::Expire,

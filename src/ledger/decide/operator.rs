@@ -144,7 +144,7 @@ fn adjust(
     let within_reach = account
         .alive(wallet, context.posted_at)
         .filter(|lot| of.is_reached(&lot.key, Movement::Reverse, context.posted_at));
-    if within_reach.map(|lot| lot.remaining).sum::<Units>() < wanted {
+    if within_reach.map(|lot| lots::left(lot, out)).sum::<Units>() < wanted {
         return Err(Refusal::InsufficientBalance);
     }
     if lots::take(account, of, wanted, Movement::Reverse, context.posted_at, out) > 0 {

@@ -29,7 +29,8 @@ pub(super) fn refuses(kind: &CommandKind, partner: SymbolId, context: &Context<'
     }
 }
 
-/// Whether an operator asks for something that its partner would owe and did not before, or takes what is owed.
+/// Whether an operator asks for something that its partner would owe and did not before, or takes what is owed: by a word, and
+/// not for something that was granted, which can be taken back for ever.
 fn makes_owe(order: &OperatorOrder) -> bool {
     match order {
         OperatorOrder::Adjust(_) | OperatorOrder::IssueVoucher(_) => true,
@@ -80,11 +81,13 @@ fn judge(kind: &CommandKind, partner: &Partner, context: &Context<'_>) -> Result
             let is_own = loading.lots.iter().all(|(key, _)| key.issuer == partner.symbol);
             permitted(is_own, Refusal::EarnNotPermitted)
         }
+        // Who deals in nothing sees no account, and changes none.
+        CommandKind::Enrol(_) | CommandKind::Link(_) => {
+            permitted(partner.deals(day(context.posted_at)), Refusal::EarnNotPermitted)
+        }
         CommandKind::Reverse(_)
         | CommandKind::Unburn(_)
         | CommandKind::Refund(_)
-        | CommandKind::Enrol(_)
-        | CommandKind::Link(_)
         | CommandKind::Void(_)
         | CommandKind::Expire => Ok(()),
     }

@@ -78,6 +78,12 @@ impl Partner {
     pub fn deals_in(&self, wallet: WalletId, day: Day) -> bool {
         self.may_earn(wallet, day) || self.may_burn(wallet, day)
     }
+
+    /// Whether it has anything to do with any wallet on a local day.
+    #[must_use]
+    pub fn deals(&self, day: Day) -> bool {
+        self.earns.iter().chain(&self.burns).any(|right| self.deals_in(right.wallet, day))
+    }
 }
 
 /// All partners of a programme.
