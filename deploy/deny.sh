@@ -5,7 +5,7 @@
 #   deploy/deny.sh advisories FOLDER    known weaknesses, by a copy of RustSec's database (a clone of
 #                                       https://github.com/RustSec/advisory-db), whose date is said
 #
-# Nothing is downloaded but the tool: a build that was good stays good, and what is known to be weak is judged by a copy that
+# Nothing is downloaded but the tool and the crates of the lock file: a build that was good stays good, and what is known to be weak is judged by a copy that
 # somebody chose, of a date that is known. ADVISORIES_DAYS_MAX=30 fails if the copy is older than that. Without FOLDER the
 # variable TALLYSTICK_ADVISORIES names it; without either, it is said that nothing was checked, with exit status 0 unless
 # ADVISORIES_DAYS_MAX is set.
@@ -44,6 +44,8 @@ check_advisories() {
         cat -- "$repo_root/deny.toml"
         printf '\n[advisories]\ndb-path = "%s"\ndb-urls = ["https://github.com/RustSec/advisory-db"]\n' "$scratch"
     } >"$scratch/deny.toml"
+    # Of every platform that the lock file has, for the tool looks at all of them.
+    (cd -- "$repo_root" && cargo fetch --locked --quiet)
     run_deny --offline --config "$scratch/deny.toml" check advisories || status=$?
     rm -rf -- "$scratch"
     return "$status"

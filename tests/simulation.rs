@@ -182,6 +182,7 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         Refusal::InvalidCommand,
         Refusal::ShuttingDown,
         Refusal::NameLimitReached,
+        Refusal::NameRateExceeded,
         Refusal::AccountLimitReached,
         Refusal::ReturnLimitReached,
     ];

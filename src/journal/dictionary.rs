@@ -112,6 +112,12 @@ impl Dictionary {
         (symbols, count(self.items.read().expect("no holder panics").len()))
     }
 
+    /// How many strings can have numbers, and how many items: of the two the smaller.
+    #[must_use]
+    pub fn count_max(&self) -> u32 {
+        self.symbol_count_max.min(self.item_count_max)
+    }
+
     /// The number of a string, given now if it has none.
     ///
     /// # Errors

@@ -18,7 +18,6 @@ use super::{Sources, Standing, Telemetry};
 use crate::ledger::decision::Refusal;
 use crate::ledger::freeze::Freezes;
 use crate::ledger::program::{Budget, Periods};
-use crate::limits;
 use crate::metrics::{CUT_OFFS, Histogram, Metrics, OUTCOMES};
 use crate::shard::engine::Engine;
 
@@ -377,8 +376,8 @@ const JOURNAL: [Series; 18] = [
         let (strings, items) = view.engine.as_deref().map_or((0, 0), |engine| engine.dictionary.counts());
         Values::Gauges(vec![("strings".to_owned(), strings.into()), ("items".to_owned(), items.into())])
     }),
-    gauge("names_max", Measure::None, "Strings that can have a number, and items.", |_| {
-        Values::Gauge(limits::SYMBOLS_MAX.min(limits::ITEMS_MAX).into())
+    gauge("names_max", Measure::None, "Strings that can have a number, and items.", |view| {
+        view.of_engine(|engine| engine.dictionary.count_max().into())
     }),
 ];
 

@@ -133,7 +133,7 @@ tables! {
         enrol m1 +gold by=west                          -> refused EarnNotPermitted
         enrol m2 +gold by=west                          -> refused EarnNotPermitted
         link m1 card:1 by=west                          -> refused EarnNotPermitted
-        enrol m1 +gold                                  -> 0
+        enrol m1 +gold                                  -> joined gold
         cancel m1 given by=west                         -> refused VoucherUnknown
         cancel m2 given by=west                         -> refused VoucherUnknown
     "
