@@ -353,14 +353,7 @@ impl Edge {
             let issuer = if lot.issuer.is_empty() { own } else { self.name(&lot.issuer)? };
             let expires_at = order_fields::expiry(lot).expect("the check looked");
             named.push((
-                LotKey {
-                    wallet,
-                    issuer,
-                    funding_rate_bps: 0,
-                    available_from_minute: 0,
-                    is_extended: false,
-                    expires_at,
-                },
+                LotKey { wallet, issuer, funding_rate_bps: 0, available_from_minute: 0, inactive_days: 0, expires_at },
                 lot.points,
             ));
         }
