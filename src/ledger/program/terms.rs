@@ -31,7 +31,7 @@ pub enum Expiry {
         day: u8,
     },
     /// They die after so many full days behind the account's last basket, activity or redemption, at the midnight that
-    /// follows.
+    /// follows. At least one.
     AfterInactivity(u16),
 }
 
