@@ -143,9 +143,7 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
             if !is_refused(kind) {
                 // What was neither taken nor owed had died by then.
                 let owed = effects.owed.map_or(0, |(_, delta)| delta);
-                let lacking =
-                    reversal.original.units.checked_add(*granted).and_then(|lacking| lacking.checked_sub(owed));
-                effects.gone = lacking.filter(|gone| *gone >= 0).ok_or(DecodeError::Contradiction)?;
+                effects.gone = reversal.original.units.saturating_add(*granted).saturating_sub(owed).max(0);
             }
         }
         CommandKind::Operate(operation) => {
