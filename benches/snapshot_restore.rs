@@ -19,7 +19,7 @@ fn account(number: u32) -> Account {
             issuer: SymbolId(issuer),
             funding_rate_bps: 0,
             available_from_minute: 0,
-            is_extended: false,
+            inactive_days: 0,
             expires_at: TimestampNs(i64::MAX),
         },
         remaining: i64::from(number % 1_000 + 1),

@@ -81,6 +81,20 @@ impl Budgets {
         Ok(())
     }
 
+    /// What a refusal saw: no more room than there was, as far as that can be told. Where the uses before it are not all
+    /// read yet, or later ones are, or some were lost in a crash, nobody knows any more what there was.
+    pub(super) fn check_seen(&self, seen: &CellUse, limit: Units, place: Place) -> Result<(), Finding> {
+        let (last, used) = self.cells.get(&seen.cell).map_or((0, 0), |cell| (cell.version, cell.used));
+        if seen.version != last.saturating_add(1) || seen.room_before <= limit.saturating_sub(used) {
+            return Ok(());
+        }
+        let sentence = format!(
+            "a refusal saw room for {} in cell {}, but {used} of {limit} had been taken",
+            seen.room_before, seen.cell
+        );
+        Err(place.finding(FindingClass::Budget, sentence))
+    }
+
     /// No run of windows that are bounded together and contain the one of this cell has given more than the limit. A
     /// record names those of the others that it found used, but not in which order their uses came; so what is entered is
     /// added up. What was given back counts from its record on, and whoever took the room again saw it there.
@@ -187,7 +201,7 @@ mod tests {
             let taken = CellUse { cell: cell(period), version, room_before, used, retain_until: Day(period + 3) };
             let place = Place::at(Position(0));
             budgets.enter(&taken, Some(Bound { limit: 10, holds: false }), place).map_err(|found| found.sentence)?;
-            let run = Run { window: CalendarWindow::Day, rolling: 3 };
+            let run = Run { window: CalendarWindow::Day, rolling: 3, kept: 3 };
             budgets.check_runs(cell(period), run, Day(today), place).map_err(|found| found.sentence)
         };
         assert_eq!(take(5, (1, 10), 4, 5), Ok(()));
@@ -198,6 +212,34 @@ mod tests {
         assert_eq!(take(6, (1, 10), 1, 8), Err(over.to_owned()), "whoever comes late between them");
         assert_eq!(take(8, (2, 6), 1, 9), Err(over.replace("period 5 on", "period 6 on").replace("11", "12")));
         assert_eq!(take(8, (3, 5), 0, 11), Ok(()), "what may be forgotten counts nothing");
+    }
+
+    #[test]
+    fn what_a_refusal_saw_was_there() {
+        let mut budgets = Budgets::default();
+        let place = Place::at(Position(0));
+        let seen = |version, room_before| CellUse {
+            cell: CellId::whole(SymbolId(1)),
+            version,
+            room_before,
+            used: 0,
+            retain_until: CellUse::FOR_EVER,
+        };
+        let mut check = |taken: Option<Units>, version, room| {
+            if let Some(used) = taken {
+                let taken = CellUse { used, ..seen(1, 10) };
+                budgets.enter(&taken, Some(Bound { limit: 10, holds: false }), place).unwrap();
+            }
+            budgets.check_seen(&seen(version, room), 10, place).map_err(|found| found.sentence)
+        };
+        let over =
+            |room, used| Err(format!("a refusal saw room for {room} in cell 1, but {used} of 10 had been taken"));
+        assert_eq!(check(None, 1, 10), Ok(()), "nothing was taken");
+        assert_eq!(check(None, 1, 11), over(11, 0));
+        assert_eq!(check(Some(7), 2, 3), Ok(()));
+        assert_eq!(check(None, 2, 4), over(4, 7));
+        assert_eq!(check(None, 1, 10), Ok(()), "its record came after the use");
+        assert_eq!(check(None, 3, 10), Ok(()), "the record of use 2 has not come");
     }
 
     #[test]

@@ -214,7 +214,7 @@ mod tests {
             issuer: SymbolId::EMPTY,
             funding_rate_bps: 0,
             available_from_minute: 0,
-            is_extended: false,
+            inactive_days: 0,
             expires_at: LotKey::NEVER,
         };
         decision.effects.lots.push(LotChange { key, delta: units, movement: Movement::Grant });

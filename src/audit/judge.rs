@@ -3,11 +3,13 @@
 //! What must stay true: a record is judged before it is applied, so that nothing forged is taken for granted; what is
 //! judged here is listed in [`super::verify`]; no content of a journal makes this panic.
 
+mod forms;
 mod originals;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use self::forms::Forms;
 use super::budgets::{Bound, Budgets};
 use super::once::Once;
 use super::report::{Finding, FindingClass, KindCounts, Place};
@@ -53,6 +55,7 @@ pub(super) struct Judge<'a> {
     pub(super) epoch_count: u64,
     /// The latest posting time of any shard.
     latest_posted_at: TimestampNs,
+    forms: Forms,
     /// Memory that is used again for each record.
     decision: Decision,
     draws: Vec<Draw>,
@@ -72,6 +75,7 @@ impl<'a> Judge<'a> {
             frame_count: 0,
             epoch_count: 0,
             latest_posted_at: TimestampNs(i64::MIN),
+            forms: Forms::default(),
             decision: Decision::default(),
             draws: Vec::new(),
             rooms: Vec::new(),
@@ -391,6 +395,7 @@ impl<'a> Judge<'a> {
         let context = Context { program, posted_at: entry.posted_at, rooms: &self.rooms, frozen };
         let number = shard.find(&entry.command.account_id);
         shard.decide_for(number, &entry.command, &context, &mut self.world.unpacked, &mut self.decision);
+        self.forms.pass_over(&entry.decision, &mut self.decision);
         if self.decision == entry.decision {
             return Ok(());
         }
@@ -402,13 +407,19 @@ impl<'a> Judge<'a> {
     fn enter_uses(&mut self, entry: &Entry, program: &Program, place: Place) -> Result<(), Finding> {
         let gives_back = !entry.command.kind.returns_to().is_empty();
         let today = utc_day(entry.posted_at);
+        if entry.decision.refusal().is_some() {
+            for (seen, draw) in entry.decision.cells.iter().filter_map(|seen| Some((seen, self.draw_of(seen)?))) {
+                self.budgets.check_seen(seen, draw.limit, place)?;
+            }
+            return Ok(());
+        }
         for taken in &entry.decision.cells {
             if gives_back && taken.retain_until < today {
                 // No command can fall under the cell any more. The ledger may have forgotten it, and what is given back
                 // to it counts from one again.
                 continue;
             }
-            let draw = self.draws.iter().find(|draw| draw.cell == taken.cell && !gives_back);
+            let draw = self.draw_of(taken).filter(|_| !gives_back).copied();
             let bound = draw.map(|draw| Bound { limit: draw.limit, holds: program.holds(draw.cell) });
             self.budgets.enter(taken, bound, place)?;
             if let Some(draw) = draw.filter(|draw| draw.run.rolling > 1 && taken.used > 0) {
@@ -416,6 +427,10 @@ impl<'a> Judge<'a> {
             }
         }
         Ok(())
+    }
+
+    fn draw_of(&self, taken: &CellUse) -> Option<&Draw> {
+        self.draws.iter().find(|draw| draw.cell == taken.cell)
     }
 
     /// Applies the record and sees that what the account gains, the partner loses.

@@ -249,7 +249,7 @@ mod tests {
     const TODAY: Day = Day(100);
 
     fn draw(limit: Units) -> Draw {
-        let run = Run { window: CalendarWindow::Day, rolling: 1 };
+        let run = Run { window: CalendarWindow::Day, rolling: 1, kept: 1 };
         Draw { cell: BUDGET, limit, retain_until: TODAY, run }
     }
 

@@ -114,6 +114,8 @@ pub struct Profile {
     pub authorizations: Vec<Authorization>,
     /// Units that were spent before they were taken back, and are owed to later earnings: more than 0, ascending by wallet.
     pub owed: Vec<(WalletId, Units)>,
+    /// Units of which a return found that they had died before: more than 0, ascending by wallet. They excuse no other.
+    pub gone: Vec<(WalletId, Units)>,
     /// Vouchers, those that ended lately included, ascending by code. At most [`limits::VOUCHERS_MAX`].
     pub vouchers: Vec<Voucher>,
 }
@@ -189,6 +191,33 @@ impl Account {
             }
         }
         self.forget_empty_profile();
+    }
+
+    /// Units of a wallet that have died, or may die before anybody has them again because they are set aside beyond their
+    /// death, and for which no return was let off yet. `left` is what the changes of a decision leave in a lot, and `dies`
+    /// what dies with it.
+    #[must_use]
+    pub fn dead(&self, wallet: WalletId, at: TimestampNs, left: impl Fn(&Lot) -> Units, dies: Units) -> Units {
+        let is_dead = |key: &LotKey| key.wallet == wallet && !key.is_alive(at);
+        let unposted = self.lots.iter().filter(|lot| is_dead(&lot.key)).map(left);
+        let open = self.authorizations().iter().filter(|one| one.is_open(at)).flat_map(|one| &one.lots);
+        let aside = open.filter(|(key, _)| is_dead(key)).map(|(_, units)| *units);
+        let dead = unposted.chain(aside).fold(self.wallet_totals(wallet).expired, Units::saturating_add);
+        let gone = self.profile.as_ref().map_or(&[][..], |profile| &profile.gone);
+        let gone = gone.iter().find(|(of, _)| *of == wallet).map_or(0, |(_, units)| *units);
+        dead.saturating_add(dies).saturating_sub(gone).max(0)
+    }
+
+    /// Notes that a return found these units dead.
+    pub fn note_gone(&mut self, wallet: WalletId, units: Units) {
+        let gone = &mut self.profile.get_or_insert_default().gone;
+        match gone.binary_search_by_key(&wallet, |(of, _)| *of) {
+            Ok(index) => {
+                let (_, sum) = gone.get_mut(index).expect("the search returned its index");
+                *sum = sum.saturating_add(units);
+            }
+            Err(index) => gone.insert(index, (wallet, units)),
+        }
     }
 
     /// Identifiers that point to the account, each with its kind, ascending.
@@ -332,6 +361,7 @@ impl Account {
             && effects.segments.len() <= 2 * limits::SEGMENT_CHANGES_MAX
             && effects.held.as_deref().is_none_or(|change| self.accepts_held(change, effects))
             && self.accepts_authorizations(effects)
+            && effects.gone >= 0
             && effects.owed.is_none_or(|(wallet, delta)| in_range(self.owed(wallet), delta))
             && self.accepts_vouchers(effects, posted_at)
     }

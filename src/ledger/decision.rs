@@ -173,6 +173,8 @@ pub struct Effects {
     pub redemption_rate_bps: u32,
     /// A change to what the account owes in the decision's wallet, if there is one; not 0.
     pub owed: Option<(WalletId, Units)>,
+    /// Of a return: units that had died before what gave them came back, so that nothing is taken for them.
+    pub gone: Units,
     /// What becomes of vouchers: first what the basket uses.
     pub vouchers: Vec<(VoucherCode, VoucherChange)>,
     /// Totals that move.
@@ -212,7 +214,8 @@ pub struct Decision {
     pub over_velocity: Option<SymbolId>,
     /// What caps and budgets withheld, in the order in which they were applied.
     pub clips: Vec<Clip>,
-    /// Cells drawn on or given back to.
+    /// Cells drawn on or given back to; of a refusal those that were looked into, of which nothing is taken: see
+    /// [`Decision::uses`].
     pub cells: Vec<CellUse>,
     /// The changes.
     pub effects: Effects,
@@ -251,10 +254,17 @@ impl Decision {
         self.effects.authorizations = None;
         self.effects.redemption_rate_bps = 0;
         self.effects.owed = None;
+        self.effects.gone = 0;
         self.effects.vouchers.clear();
         self.effects.totals = TotalsChange::default();
         self.balance_after = 0;
         self.refundable = 0;
+    }
+
+    /// What the command takes from cells, or gives back to them: nothing where it is refused.
+    #[must_use]
+    pub fn uses(&self) -> &[CellUse] {
+        if self.refusal().is_none() { &self.cells } else { &[] }
     }
 
     /// The lot that the command's grant went to.

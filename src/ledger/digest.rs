@@ -112,9 +112,9 @@ fn feed_account(digester: &mut Digester, account: &Account) {
     digester.text(id).number(seq.0).number(opened_at.0);
     digester.count(lots.len());
     for lot in lots {
-        let LotKey { wallet, issuer, funding_rate_bps, available_from_minute, is_extended, expires_at } = lot.key;
-        if available_from_minute != 0 || is_extended {
-            digester.number(MORE).number(available_from_minute).number(u8::from(is_extended));
+        let LotKey { wallet, issuer, funding_rate_bps, available_from_minute, inactive_days, expires_at } = lot.key;
+        if available_from_minute != 0 || inactive_days != 0 {
+            digester.number(MORE).number(available_from_minute).number(fed_days(inactive_days));
         }
         digester.number(wallet.0).number(issuer.0).number(funding_rate_bps).number(expires_at.0).number(lot.remaining);
     }
@@ -163,6 +163,7 @@ fn feed_profile(digester: &mut Digester, profile: &Profile) {
         held,
         authorizations,
         owed,
+        gone,
         vouchers,
     } = profile;
     if let Some(birthday) = birthday {
@@ -184,6 +185,9 @@ fn feed_profile(digester: &mut Digester, profile: &Profile) {
     }
     for (wallet, units) in owed {
         digester.number(-60_i8).number(wallet.0).number(*units);
+    }
+    for (wallet, units) in gone {
+        digester.number(-62_i8).number(wallet.0).number(*units);
     }
     for Voucher { code, terms, state } in vouchers {
         digester.number(-61_i8).number(u80_of(*code)).number(terms.issuer.0).number(terms.kind.0);
@@ -213,7 +217,16 @@ fn feed_profile(digester: &mut Digester, profile: &Profile) {
 
 /// A list of lots feeds the same fields; all of them are fed here, for there is no older form to keep.
 fn feed_lot_key(digester: &mut Digester, key: &LotKey) {
-    let LotKey { wallet, issuer, funding_rate_bps, available_from_minute, is_extended, expires_at } = *key;
+    let LotKey { wallet, issuer, funding_rate_bps, available_from_minute, inactive_days, expires_at } = *key;
     digester.number(wallet.0).number(issuer.0).number(funding_rate_bps);
-    digester.number(available_from_minute).number(u8::from(is_extended)).number(expires_at.0);
+    digester.number(available_from_minute).number(fed_days(inactive_days)).number(expires_at.0);
+}
+
+/// 0 and 1 were all that there was before lots had a number of days, which is fed one larger.
+fn fed_days(inactive_days: u16) -> u32 {
+    match inactive_days {
+        0 => 0,
+        LotKey::AS_IN_FORCE => 1,
+        days => u32::from(days) + 1,
+    }
 }

@@ -74,14 +74,16 @@ pub fn list(program: &Program, command: &Command, posted_at: TimestampNs, out: &
 }
 
 /// One window for all time.
-const EVER: Run = Run { window: CalendarWindow::Lifetime, rolling: 1 };
+const EVER: Run = Run { window: CalendarWindow::Lifetime, rolling: 1, kept: 1 };
 
 /// Lists the cells of all windows that are bounded together with the one of this cell.
 fn list_around(cell: CellId, run: Run, limit: Units, program: &Program, posted_at: TimestampNs, out: &mut Vec<Draw>) {
     out.extend(around(run, cell).map(|cell| {
         let retain_until = match run.window {
             CalendarWindow::Lifetime => CellUse::FOR_EVER,
-            window => after_late_limit(window.last_day(cell.period.saturating_add(run.ahead())), program, posted_at),
+            window => {
+                after_late_limit(window.last_day(cell.period.saturating_add(run.kept_ahead())), program, posted_at)
+            }
         };
         Draw { cell, limit, retain_until, run }
     }));

@@ -169,7 +169,7 @@ mod tests {
             issuer: SymbolId(1),
             funding_rate_bps: 0,
             available_from_minute: 24_827_520,
-            is_extended: false,
+            inactive_days: 0,
             expires_at: LotKey::NEVER,
         };
         let held = key.held();

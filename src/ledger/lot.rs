@@ -109,8 +109,9 @@ pub struct LotKey {
     /// The minute, counted from the Unix epoch, from which the units can be spent; 0 means at once. The highest bit says
     /// that they are held: see [`LotKey::is_held`].
     pub available_from_minute: u32,
-    /// Whether each basket, activity and redemption puts the death off: the units die by inactivity.
-    pub is_extended: bool,
+    /// So many full days each basket, activity and redemption puts the death off: the units die by inactivity. 0 for units
+    /// whose death nothing puts off; [`LotKey::AS_IN_FORCE`] where the first versions recorded no number.
+    pub inactive_days: u16,
     /// The instant from which the units are dead; the largest instant means never.
     pub expires_at: TimestampNs,
 }
@@ -118,6 +119,16 @@ pub struct LotKey {
 impl LotKey {
     /// Never expires.
     pub const NEVER: TimestampNs = TimestampNs(i64::MAX);
+
+    /// Units that die by inactivity, after as many days as the version in force at each event says, and as long as it says
+    /// so: what the first versions granted.
+    pub const AS_IN_FORCE: u16 = u16::MAX;
+
+    /// Whether what the member does puts the death off.
+    #[must_use]
+    pub fn is_extended(&self) -> bool {
+        self.inactive_days != 0
+    }
 
     /// Whether the units can be spent at the instant: they are alive and not pending.
     #[must_use]

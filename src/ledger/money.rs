@@ -71,7 +71,7 @@ impl Refund {
                 issuer: SymbolId::EMPTY,
                 funding_rate_bps: 0,
                 available_from_minute: 0,
-                is_extended: false,
+                inactive_days: 0,
                 expires_at: LotKey::NEVER,
             },
             source: Box::default(),
@@ -106,7 +106,7 @@ impl Program {
             issuer,
             funding_rate_bps: self.funding_rate_bps(issuer, wallet),
             available_from_minute: 0,
-            is_extended: false,
+            inactive_days: 0,
             expires_at: LotKey::NEVER,
         }
     }

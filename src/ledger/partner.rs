@@ -283,7 +283,7 @@ mod tests {
             issuer: SymbolId(issuer),
             funding_rate_bps,
             available_from_minute: 0,
-            is_extended: false,
+            inactive_days: 0,
             expires_at: LotKey::NEVER,
         };
         LotChange { key, delta, movement }

@@ -74,7 +74,7 @@ mod tests {
             issuer: ISSUER,
             funding_rate_bps: 0,
             available_from_minute,
-            is_extended: false,
+            inactive_days: 0,
             expires_at: LotKey::NEVER,
         }
     }

@@ -204,6 +204,12 @@ impl Refusal {
         Self::ALL.into_iter().find(|refusal| refusal.number() == number)
     }
 
+    /// Whether it has no record and tells of what other accounts' commands took: it is told once that is durable.
+    #[must_use]
+    pub fn tells_of_cells(self) -> bool {
+        self == Self::RewardOutOfStock
+    }
+
     /// Whether the refusal has a record: only what an existing account's state decided, or a freeze. All others consume
     /// nothing.
     #[must_use]

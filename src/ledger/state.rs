@@ -321,6 +321,9 @@ impl ShardState {
             if let Some((wallet, delta)) = effects.owed {
                 account.change_owed(wallet, delta);
             }
+            if effects.gone > 0 {
+                account.note_gone(change.decision.wallet, effects.gone);
+            }
             if !effects.vouchers.is_empty() {
                 account.change_vouchers(effects, change.posted_at);
             }

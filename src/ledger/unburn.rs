@@ -93,7 +93,7 @@ mod tests {
             issuer: SymbolId(1),
             funding_rate_bps: 0,
             available_from_minute: 0,
-            is_extended: false,
+            inactive_days: 0,
             expires_at: TimestampNs(dies),
         }
     }

@@ -51,18 +51,24 @@ pub(super) fn build(
         money: wallet.money,
     });
     let caps = file.caps.iter().map(|cap| build_cap(cap, symbol));
+    let ladder = file.tiers.as_ref().map(|tiers| build_tiers(file, tiers, symbol));
     let metrics = file.metrics.iter().map(|metric| Metric {
         name: metric.name.get_ref().clone(),
         symbol: symbol(&metric.name),
         measure: metric.measure,
         window: metric.window,
+        kept_ahead: ladder
+            .as_ref()
+            .filter(|ladder| ladder.metric == symbol(&metric.name))
+            .map_or(0, TierLadder::looks_back),
     });
     let budget = |budget: &BudgetEntry| Budget {
         name: budget.name.get_ref().clone(),
         symbol: symbol(&budget.name),
         limit: budget.units,
-        run: Run { window: budget.window, rolling: budget.rolling },
+        run: Run { window: budget.window, rolling: budget.rolling, kept: budget.rolling },
         partner: budget.partner.as_ref().map(symbol),
+        partner_name: budget.partner.as_ref().map(|name| name.get_ref().clone()),
         warnings: budget.warnings.clone(),
         from: budget.from,
         until: budget.until,
@@ -81,9 +87,9 @@ pub(super) fn build(
         stamps: file.stamps.iter().map(|card| build_stamps(file, card, symbol)).collect(),
         experiments: file.experiments.iter().map(build_experiment).collect(),
         keeps_last_basket: file.conditions().any(WhenEntry::asks_for_last_basket),
-        tiers: file.tiers.as_ref().map(|tiers| build_tiers(file, tiers, symbol)),
         caps: caps.collect(),
         metrics: metrics.collect(),
+        tiers: ladder,
         budgets: file.budgets.iter().map(budget).collect(),
         rewards: file.rewards.iter().map(|reward| build_reward(file, earn, reward, symbol)).collect(),
         partners: build_partners(file, symbol),
@@ -180,6 +186,7 @@ fn build_cap(cap: &CapEntry, symbol: impl Fn(&At<String>) -> SymbolId) -> Cap {
         limit: *cap.limit.get_ref(),
         subject: cap.subject,
         rolling: cap.rolling,
+        kept: cap.rolling,
         over: cap.over,
     }
 }

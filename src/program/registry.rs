@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use crate::ledger::program::{
-    Budget, CalendarWindow, Cap, CapMeasure, CapSubject, EarlierLimit, MetricMeasure, Program, StampsCounted,
+    CalendarWindow, Cap, CapMeasure, CapSubject, EarlierLimit, MetricMeasure, Program, StampsCounted,
 };
-use crate::ledger::types::{ProgramVersion, SymbolId, TimestampNs};
+use crate::ledger::types::{ProgramVersion, TimestampNs};
 use crate::limits::PROGRAM_VERSIONS_MAX;
 
 const NS_PER_DAY: i64 = 86_400_000_000_000;
@@ -105,9 +105,13 @@ impl Programs {
     /// When the version cannot follow those that are there; nothing is changed then.
     pub fn append(&mut self, mut program: Arc<Program>) -> Result<(), AppendError> {
         self.check_next(&program)?;
-        let earlier = self.latest().and_then(|latest| earlier_limit(latest, &program));
-        if program.earlier != earlier {
-            Arc::make_mut(&mut program).earlier = earlier;
+        if let Some(latest) = self.latest() {
+            let mut following = Program::clone(&program);
+            following.earlier = earlier_limit(latest, &program);
+            self.versions.iter().for_each(|earlier| following.keep_as_long_as(earlier));
+            if following != *program {
+                program = Arc::new(following);
+            }
         }
         self.versions.push(program);
         Ok(())
@@ -223,10 +227,10 @@ fn changed<'p, 'e, M: PartialEq, E: Iterator<Item = (&'e str, M)>>(
 }
 
 /// What a counter means: what it counts, of whom, and the window.
-type Meaning = (Counted, CapSubject, CalendarWindow);
+type Meaning<'p> = (Counted<'p>, CapSubject, CalendarWindow);
 
 /// What the counters of a programme count: a cap's or a metric's measure, the uses of a bonus or the stamps of a card.
-fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
+fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning<'_>)> {
     let metrics = program.metrics.iter().map(|metric| {
         let counted = match metric.measure {
             MetricMeasure::EligibleAmount => Counted::EligibleAmount,
@@ -247,10 +251,12 @@ fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
 }
 
 /// What the cells of a programme count: budgets, the places of bonuses, the stock of rewards, and caps that accounts share.
-fn cells(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
+fn cells(program: &Program) -> impl Iterator<Item = (&str, Meaning<'_>)> {
     let (whole, ever) = (CapSubject::Programme, CalendarWindow::Lifetime);
-    let budget = move |budget: &Budget| (Counted::Budget(budget.partner), whole, budget.run.window);
-    let budgets = program.budgets.iter().map(move |one| (one.name.as_str(), budget(one)));
+    let budgets = program.budgets.iter().map(move |budget| {
+        let counted = Counted::Budget(budget.partner_name.as_deref());
+        (budget.name.as_str(), (counted, whole, budget.run.window))
+    });
     let places = program.bonuses.iter().filter(|bonus| bonus.places.is_some());
     let places = places.map(move |bonus| (bonus.name.as_str(), (Counted::Places, whole, ever)));
     let shared = program.caps.iter().filter(|cap| cap.subject.is_shared());
@@ -261,7 +267,7 @@ fn cells(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
 }
 
 /// What the caps of rules count: a rule's share, whichever rule of the version it is.
-fn caps_of_rules(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
+fn caps_of_rules(program: &Program) -> impl Iterator<Item = (&str, Meaning<'_>)> {
     program.lines.capped.iter().flat_map(|capped| &capped.caps).map(|cap| {
         let (name, (counted, subject, window)) = of_cap(cap);
         let counted = match counted {
@@ -273,7 +279,7 @@ fn caps_of_rules(program: &Program) -> impl Iterator<Item = (&str, Meaning)> {
     })
 }
 
-fn of_cap(cap: &Cap) -> (&str, Meaning) {
+fn of_cap(cap: &Cap) -> (&str, Meaning<'_>) {
     let counted = match cap.measure {
         CapMeasure::Units => Counted::Units,
         CapMeasure::EarningBaskets => Counted::EarningBaskets,
@@ -284,7 +290,7 @@ fn of_cap(cap: &Cap) -> (&str, Meaning) {
 
 /// What a counter counts, in one enum so that a cap cannot go on as a metric.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Counted {
+enum Counted<'p> {
     Units,
     EarningBaskets,
     EarningAmount,
@@ -292,8 +298,8 @@ enum Counted {
     EligibleAmount,
     Bonus,
     Stamps(StampsCounted),
-    /// Of all partners, or of one.
-    Budget(Option<SymbolId>),
+    /// Of all partners, or of the one of this name. Not by its number: versions can have been compiled apart.
+    Budget(Option<&'p str>),
     Places,
     Stock,
     RuleUnits,
@@ -304,7 +310,7 @@ enum Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::{SymbolTable, compile};
+    use crate::program::{SymbolTable, Symbols, compile};
     use proptest::prelude::*;
 
     const SOURCE: &str = r#"
@@ -458,6 +464,28 @@ mod tests {
         }
     }
 
+    /// A file that is only checked is compiled by itself, so that its strings have other numbers.
+    #[test]
+    fn the_partner_of_a_budget_is_told_by_its_name() {
+        let of = |partner: &str| SOURCE.replacen("units = 500", &format!("units = 500\npartner = \"{partner}\""), 1);
+        let rows = [
+            (of("books"), None),
+            (of("market"), Some("\"pot\" counts something else in version 1; give the new counter another name")),
+            (SOURCE.to_owned(), Some("\"pot\" counts something else in version 1; give the new counter another name")),
+        ];
+        for (source, expected) in rows {
+            let mut programs = Programs::new();
+            programs.append(version_of(&of("books"), 1, 100)).unwrap();
+            let mut symbols = SymbolTable::new();
+            for known in ["market", "corner-shop", "till-1"] {
+                symbols.intern(known).unwrap();
+            }
+            let checked = compile(&source, ProgramVersion(2), TimestampNs(200), &mut symbols).unwrap();
+            let got = programs.check_next(&checked).err().map(|error| error.to_string());
+            assert_eq!(got.as_deref(), expected, "{source}");
+        }
+    }
+
     #[test]
     fn a_late_limit_that_was_lowered_stays_low() {
         let lower = SOURCE.replacen("\"UTC\"", "\"UTC\"\nlate_limit_days = 3", 1);
@@ -494,6 +522,33 @@ mod tests {
             let got = program.counters_kept_ns(TimestampNs(day * DAY)) / DAY;
             assert_eq!(got, expected, "version {number} on day {day}");
         }
+    }
+
+    #[test]
+    fn counters_are_kept_for_the_furthest_look_back_of_any_version() {
+        let looking = |rolling: u16, more: &str| {
+            let wide = |source: String, section: &str| {
+                source.replacen(section, &format!("{section}\n        rolling = {rolling}"), 1)
+            };
+            let source = wide(SOURCE.to_owned(), "window = \"day\"");
+            let source = wide(source, "metric = \"spent\"");
+            let budget = "units = 500\nwindow = \"day\"";
+            source.replacen("units = 500", &format!("{budget}\nrolling = {rolling}"), 1).replacen(
+                "levels =",
+                &format!("{more}\nlevels ="),
+                1,
+            )
+        };
+        let mut programs = Programs::new();
+        let sources = [looking(3, "keep = 2\nsoft_landing = true"), looking(1, ""), looking(2, "keep = 1")];
+        for (source, number) in sources.iter().zip(1..) {
+            programs.append(version_of(source, number, i64::from(number) * 100)).unwrap();
+        }
+        let kept = programs.iter().map(|program| {
+            let (cap, budget) = (&program.caps[0], &program.budgets[0]);
+            (cap.rolling, cap.kept, budget.run.rolling, budget.run.kept, program.metrics[0].kept_ahead)
+        });
+        assert_eq!(kept.collect::<Vec<_>>(), [(3, 3, 3, 3, 5), (1, 3, 1, 3, 5), (2, 3, 2, 3, 5)]);
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl World {
             return Err(DecodeError::Contradiction);
         }
         shard.apply_unpacked(&change, &mut self.unpacked);
-        for taken in &entry.decision.cells {
+        for taken in entry.decision.uses() {
             self.cells.restore_use(taken);
         }
         Ok(())

@@ -287,7 +287,7 @@ mod tests {
             issuer: SymbolId(4),
             funding_rate_bps: 0,
             available_from_minute: 0,
-            is_extended: false,
+            inactive_days: 0,
             expires_at: TimestampNs(9),
         };
         let other = LotKey { wallet: WalletId(1), ..key };

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::cells::Ticket;
 use crate::ids::IdKey;
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command, CommandKind};
@@ -163,13 +164,16 @@ pub struct CommandBatch {
     /// The commands. They come back in the same order, with their outcomes.
     pub jobs: Vec<Box<CommandJob>>,
     mailbox: Option<Arc<dyn Mailbox>>,
+    /// The last change of a shared cell that an answer without a record tells of; 0 for none. The batch is answered once
+    /// that is durable.
+    pub(super) tells_of: Ticket,
 }
 
 impl CommandBatch {
     /// Commands that are answered to a mailbox.
     #[must_use]
     pub fn new(jobs: Vec<Box<CommandJob>>, mailbox: Arc<dyn Mailbox>) -> Self {
-        Self { jobs, mailbox: Some(mailbox) }
+        Self { jobs, mailbox: Some(mailbox), tells_of: 0 }
     }
 
     /// Who will be answered.
@@ -200,7 +204,7 @@ impl CommandBatch {
         let Some(mailbox) = self.mailbox.take() else { return };
         let copy = |job: &CommandJob| CommandJob { command: job.command.clone(), outcome: job.outcome.clone(), ..*job };
         let jobs = self.jobs.iter().map(|job| Box::new(copy(job)));
-        mailbox.deliver(Self { jobs: jobs.collect(), mailbox: None });
+        mailbox.deliver(Self { jobs: jobs.collect(), mailbox: None, tells_of: 0 });
     }
 }
 

@@ -140,7 +140,7 @@ fn loading_of(machine: &Machine, lots: &[(LotName, i64)]) -> Loading {
             issuer: intern(machine, &lot.issuer),
             funding_rate_bps: 0,
             available_from_minute: u32::try_from(lot.available_from).expect("a simulated minute is near"),
-            is_extended: lot.is_extended,
+            inactive_days: lot.inactive_days,
             expires_at: TimestampNs(lot.dies),
         };
         (key, *units)

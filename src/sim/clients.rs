@@ -102,6 +102,14 @@ impl Clients {
         index
     }
 
+    /// Whether a call that is under way asks for what a record says.
+    #[must_use]
+    pub fn is_call_for(&self, call: u64, posting: &Posting) -> bool {
+        let known = self.calls.get(&call).and_then(|(index, _)| self.known.get(*index));
+        let names = |request: &Request| (request.partner.clone(), request.transaction_id.clone());
+        known.is_some_and(|known| names(&known.request) == (posting.partner.clone(), posting.transaction_id.clone()))
+    }
+
     /// A call begins.
     pub fn begin(&mut self, call: u64, index: usize, begun: Begun) {
         self.unanswered.remove(&index);

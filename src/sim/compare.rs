@@ -11,12 +11,12 @@ use super::ring::{Ring, counter_name};
 use super::rules::Rules;
 use crate::cells::{Cell, Cells};
 use crate::journal::dictionary::Dictionary;
-use crate::ledger::account::{Account, WalletTotals};
+use crate::ledger::account::{Account, Profile, WalletTotals};
 use crate::ledger::digest::shard_digest;
 use crate::ledger::partner::Funding;
 use crate::ledger::pending::Pending;
 use crate::ledger::state::ShardState;
-use crate::ledger::types::{CellId, Position};
+use crate::ledger::types::{CellId, Position, WalletId};
 use crate::replay::World;
 
 const NS_PER_DAY: i64 = 86_400_000_000_000;
@@ -75,14 +75,13 @@ pub fn account(
     must!(is_same, "of account {id} is held {:?}, not {held:?}", model.held);
     asides(found, model, dictionary)?;
     super::vouchers::compare(found, model, dictionary)?;
-    let owed: Vec<(usize, i64)> = found
-        .profile
-        .iter()
-        .flat_map(|profile| &profile.owed)
-        .map(|(wallet, units)| (usize::from(wallet.0), *units))
-        .collect();
-    let is_same = owed.iter().map(|(wallet, units)| (wallet, units)).eq(&model.owed);
-    must!(is_same, "account {id} owes {:?}, not {owed:?}", model.owed);
+    let by_wallet = |of: fn(&Profile) -> &Vec<(WalletId, i64)>| -> BTreeMap<usize, i64> {
+        let all = found.profile.iter().flat_map(|profile| of(profile));
+        all.map(|(wallet, units)| (usize::from(wallet.0), *units)).collect()
+    };
+    let (owed, gone) = (by_wallet(|profile| &profile.owed), by_wallet(|profile| &profile.gone));
+    must!(owed == model.owed, "account {id} owes {:?}, not {owed:?}", model.owed);
+    must!(gone == model.gone, "returns to account {id} found {:?} dead, not {gone:?}", model.gone);
     counters(found, model, dictionary, ring, versions)
 }
 

@@ -478,6 +478,8 @@ pub struct Verdict {
     pub aside: Option<(AsideName, AsideChange)>,
     /// What the account owes more in the wallet, or less.
     pub owed: i64,
+    /// Units that a return found dead.
+    pub gone: i64,
     /// Name, period and change; the name of a member's has the member behind it.
     pub counters: Vec<(Name, i32, i64)>,
     /// What of a top-up could go back afterwards.
@@ -518,7 +520,7 @@ pub fn lot_name_of(dictionary: &Dictionary, key: &LotKey) -> LotName {
         issuer: name_of(dictionary, key.issuer),
         funding: key.funding_rate_bps,
         available_from: i64::from(key.released().available_from_minute),
-        is_extended: key.is_extended,
+        inactive_days: key.inactive_days,
         dies: key.expires_at.0,
         is_held: key.is_held(),
     }
@@ -581,6 +583,7 @@ impl Verdict {
                 (words(own.name()), change)
             }),
             owed: decision.effects.owed.map_or(0, |(_, delta)| delta),
+            gone: decision.effects.gone,
             counters: counters
                 .map(|change| {
                     let counter = counter_name(&name(change.counter), &ring.member(change.member));

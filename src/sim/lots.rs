@@ -28,8 +28,8 @@ pub struct LotName {
     pub funding: u32,
     /// The minute since 1970-01-01 from which they can be spent; 0 for at once.
     pub available_from: i64,
-    /// Their death is put off by whatever the member does.
-    pub is_extended: bool,
+    /// Their death is put off by whatever the member does, for so many full days; 0 where it is not.
+    pub inactive_days: u16,
     /// The instant of death; the largest instant for never.
     pub dies: i64,
     /// The units wait for an operator.
@@ -150,7 +150,10 @@ pub fn granted_lot(rules: &Rules, issuer: &str, earned_at: i64) -> LotName {
         issuer: issuer.into(),
         funding: rules.funding_of(issuer, rules.earn_wallet),
         available_from,
-        is_extended: matches!(rules.expiry, ExpiryRule::Inactive(_)),
+        inactive_days: match rules.expiry {
+            ExpiryRule::Inactive(days) => u16::try_from(days).expect("simulated units die soon"),
+            _ => 0,
+        },
         dies: rules.expiry.dies(rules.time_zone, day),
         is_held: false,
     }
@@ -196,7 +199,7 @@ pub fn take(
     let mut alive: Vec<(&LotName, i64)> = account.units.iter().map(|(lot, units)| (lot, *units)).collect();
     alive.retain(|(lot, _)| lot.wallet == wallet && is_fit(lot));
     let number = |lot: &LotName| issuers.get(&lot.issuer).copied();
-    alive.sort_by_key(|(lot, _)| (lot.dies, number(lot), lot.funding, lot.available_from, lot.is_extended));
+    alive.sort_by_key(|(lot, _)| (lot.dies, number(lot), lot.funding, lot.available_from, lot.inactive_days));
     let mut missing = units;
     for (lot, held) in alive {
         let taken = left(lot, held, moves).min(missing);
@@ -215,7 +218,7 @@ pub fn take_own(account: &AccountModel, moves: &mut Vec<LotMove>, granted: &LotM
     let mut missing = granted.units;
     for (lot, held) in &account.units {
         let is_same_kind = LotName { dies: own.dies, ..lot.clone() } == *own;
-        let may_hold = lot.dies == own.dies || (own.is_extended && !own.is_held && lot.dies > own.dies);
+        let may_hold = lot.dies == own.dies || (own.inactive_days > 0 && !own.is_held && lot.dies > own.dies);
         let taken = left(lot, *held, moves).min(missing);
         if is_same_kind && may_hold && lot.is_alive(at) && taken > 0 {
             moves.push(LotMove::new(lot.clone(), Movement::Reverse, -taken));
@@ -225,17 +228,44 @@ pub fn take_own(account: &AccountModel, moves: &mut Vec<LotMove>, granted: &LotM
     missing
 }
 
-/// Puts the death of units off that die by inactivity, where the rules say so: the member did something on the day.
-pub fn extend(account: &AccountModel, moves: &mut Vec<LotMove>, rules: &Rules, day: Date, at: i64, issuers: &Issuers) {
-    if !matches!(rules.expiry, ExpiryRule::Inactive(_)) {
-        return;
+/// Takes units from lots that are like one but for their death, which has passed. Gives what could not be taken.
+pub fn take_alike(account: &AccountModel, moves: &mut Vec<LotMove>, own: &LotName, units: i64, at: i64) -> i64 {
+    let mut missing = units;
+    for (lot, held) in &account.units {
+        let is_alike = LotName { dies: own.dies, ..lot.clone() } == *own;
+        let taken = left(lot, *held, moves).min(missing);
+        if is_alike && !own.is_held && lot.is_alive(at) && taken > 0 {
+            moves.push(LotMove::new(lot.clone(), Movement::Reverse, -taken));
+            missing -= taken;
+        }
     }
-    let dies = rules.expiry.dies(rules.time_zone, day);
+    missing
+}
+
+/// Units of a wallet that are dead once `moves` are made, or set aside beyond their death, and for which no return was let
+/// off yet.
+pub fn dead(account: &AccountModel, moves: &[LotMove], wallet: usize, at: i64) -> i64 {
+    let is_dead = |lot: &LotName| lot.wallet == wallet && !lot.is_alive(at);
+    let dying = moves.iter().filter(|change| change.is(Movement::Expire) && change.lot.wallet == wallet);
+    let aside = account.aside.values().filter(|aside| aside.ends > at).flat_map(|aside| &aside.lots);
+    let posted = account.wallets.get(&wallet).map_or(0, |life| life[4]) - dying.map(|change| change.units).sum::<i64>();
+    let unposted = account.units.iter().filter(|(lot, _)| is_dead(lot)).map(|(lot, held)| left(lot, *held, moves));
+    let waiting = aside.filter(|(lot, _)| is_dead(lot)).map(|(_, units)| units).sum::<i64>();
+    let gone = account.gone.get(&wallet).copied().unwrap_or(0);
+    (posted + unposted.sum::<i64>() + waiting - gone).max(0)
+}
+
+/// Puts the death of units off that die by inactivity, each by its own days: the member did something on the day.
+pub fn extend(account: &AccountModel, moves: &mut Vec<LotMove>, rules: &Rules, day: Date, at: i64, issuers: &Issuers) {
+    let put_off = |lot: &LotName| ExpiryRule::Inactive(i64::from(lot.inactive_days)).dies(rules.time_zone, day);
     let mut lots: Vec<(&LotName, i64)> = account.units.iter().map(|(lot, units)| (lot, *units)).collect();
-    lots.retain(|(lot, _)| lot.is_extended && !lot.is_held && lot.is_alive(at) && lot.dies < dies);
+    lots.retain(|(lot, _)| lot.inactive_days > 0 && !lot.is_held && lot.is_alive(at) && lot.dies < put_off(lot));
     let number = |lot: &LotName| issuers.get(&lot.issuer).copied();
-    lots.sort_by_key(|(lot, _)| (lot.wallet, number(lot), lot.funding, lot.available_from, lot.dies));
+    lots.sort_by_key(|(lot, _)| {
+        (lot.wallet, number(lot), lot.funding, lot.available_from, lot.inactive_days, lot.dies)
+    });
     for (lot, held) in lots {
+        let dies = put_off(lot);
         let left = left(lot, held, moves);
         if left > 0 {
             moves.push(LotMove::new(lot.clone(), Movement::Extend, -left));

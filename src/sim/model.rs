@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::facts::{Action, Name, Posting, ReceiptName, Verdict};
 use super::freezes::{FreezeList, Frozen, expect_frozen};
 use super::holds::{Aside, AsideName, Endings};
-use super::judge::{Event, judge, judge_activity, judge_most, last_day_of, local_date};
+use super::judge::{Event, judge, judge_activity, last_day_of, local_date};
 use super::lots::{Issuers, LotName, expired, extend, take};
 use super::money::Refunds;
 use super::orders::{Links, load};
@@ -62,6 +62,8 @@ pub struct AccountModel {
     pub aside: BTreeMap<AsideName, Aside>,
     /// What it owes to later earnings, by wallet.
     pub owed: BTreeMap<usize, i64>,
+    /// Units that returns have found dead, by wallet.
+    pub gone: BTreeMap<usize, i64>,
     /// What its last basket left over, and under which version, in the model's parts.
     pub remainder: Option<(u32, i128)>,
     /// By wallet.
@@ -465,17 +467,15 @@ impl Model {
         let Event { rules, version, account, posted_at, .. } = *event;
         let mut rooms = Rooms::new(&posting.uses);
         let refused = posting.verdict.refusal.is_some();
-        let judged = |event: &Event<'_>, rooms: Option<&mut Rooms<'_>>| match &posting.action {
-            Action::Act { kind, .. } => judge_activity(event, kind, rooms),
-            Action::Accrue { purchase, .. } => judge(event, purchase, rooms),
-            _ => Err("only these grant".to_owned()),
+        let mut verdict = match &posting.action {
+            Action::Act { kind, .. } => judge_activity(event, kind, Some(&mut rooms))?,
+            Action::Accrue { purchase, .. } => judge(event, purchase, Some(&mut rooms))?,
+            _ => return Err("only these grant".to_owned()),
         };
-        let mut verdict = if refused { judge_most(event, judged)? } else { judged(event, Some(&mut rooms))? };
         let is_known = self.account(&posting.account).is_some();
         verdict.opens_account = !is_known;
         let (_, balance_max) = rules.wallets[rules.earn_wallet];
         if refused {
-            // The room of the cells is not in the record, so with budgets in force only this much can be said.
             must!(
                 verdict.balance_after > balance_max && is_known,
                 "what is granted at position {} fits the balance, or is of an account that does not exist",
@@ -486,6 +486,8 @@ impl Model {
                 program: version,
                 wallet: rules.earn_wallet,
                 balance_after: account.balance(rules.earn_wallet, posted_at),
+                // Looked into, and left as they were.
+                taken: verdict.taken.into_iter().map(|(cell, _)| (cell, 0)).collect(),
                 ..Verdict::default()
             });
         }
@@ -499,6 +501,9 @@ impl Model {
     /// Returns count from their record on; a use whose number is lower but whose record comes later was seen by the
     /// newer one. So the sum over any beginning of the journal is at most what the newest taker in it found used.
     fn draw(&mut self, posting: &Posting) -> Result<(), Broken> {
+        if posting.verdict.refusal.is_some() {
+            return Ok(());
+        }
         for (taken, (_, used)) in posting.uses.iter().zip(&posting.verdict.taken) {
             let index = posting.verdict.program as usize - 1;
             let bound = self.versions.get(index).and_then(|(_, rules)| rules.bound_of(&taken.cell));
@@ -649,6 +654,9 @@ impl Model {
             let owed = account.owed.entry(verdict.wallet).or_default();
             *owed += verdict.owed;
             account.owed.retain(|_, owed| *owed != 0);
+        }
+        if verdict.gone != 0 {
+            *account.gone.entry(verdict.wallet).or_default() += verdict.gone;
         }
         for (segment, joined) in &verdict.segments {
             if *joined {

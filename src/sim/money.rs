@@ -105,7 +105,7 @@ impl Rules {
             issuer: issuer.into(),
             funding: self.funding_of(issuer, CASH),
             available_from: 0,
-            is_extended: false,
+            inactive_days: 0,
             dies: NEVER,
             is_held: false,
         }

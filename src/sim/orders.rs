@@ -158,7 +158,7 @@ impl Model {
             let terms = LotName { funding: rules.funding_of(event.partner, wallet), ..terms };
             let lot = match dies {
                 None => LotName { wallet, available_from: 0, ..terms },
-                Some(dies) => LotName { wallet, available_from: 0, is_extended: false, dies, ..terms },
+                Some(dies) => LotName { wallet, available_from: 0, inactive_days: 0, dies, ..terms },
             };
             return gain(plain, event, &[(lot, units)], Movement::Grant);
         }

@@ -307,7 +307,7 @@ fn note_terms(report: &mut SimReport, posting: &Posting, model: &Model) {
     if let Action::Reverse { original, .. } = &posting.action
         && let Some(accrual) = model.posted(&posting.partner, original)
         && let Some(granted) = accrual.verdict.lots.iter().find(|change| change.is(Movement::Grant))
-        && granted.lot.is_extended
+        && granted.lot.inactive_days > 0
         && verdict.lots.iter().any(|change| change.is(Movement::Reverse) && change.lot.dies > granted.lot.dies)
     {
         report.reach("a reversal took units whose death was put off");
@@ -323,6 +323,18 @@ fn note_terms(report: &mut SimReport, posting: &Posting, model: &Model) {
     let in_force = model.version_at(posting.posted_at).map_or(0, |(version, _)| version);
     if matches!(posting.action, Action::Accrue { .. }) && verdict.program < in_force {
         report.reach("a late receipt was judged by an earlier version");
+    }
+    if let (Action::Accrue { purchase, .. }, None) = (&posting.action, verdict.refusal)
+        && let Some((_, rules)) = model.version_at(posting.posted_at)
+        && posting.posted_at - purchase.receipt_at > rules.late_limit_days * 86_400_000_000_000
+    {
+        report.reach("a receipt came later than the version in force lets in");
+    }
+    if verdict.gone > 0 {
+        report.reach("a return found units dead");
+        if verdict.granted < 0 || verdict.owed > 0 {
+            report.reach("a return found units dead, and took others");
+        }
     }
     if verdict.variants.iter().any(|variant| *variant > 0) {
         report.reach("an account was in a variant");

@@ -8,7 +8,7 @@
 use super::bounds::CapRule;
 use super::facts::{Action, Earning, Name, Posting, Purchase, PurchaseLine, Verdict};
 use super::judge::{Event, Lines, basket_units};
-use super::lots::{LotMove, expired, take, take_own};
+use super::lots::{LotMove, dead, expired, take, take_alike, take_own};
 use super::model::{Broken, Model, must};
 use super::orders::give_back;
 use super::rules::{Measure, RoundingRule, Rules, SpentRule};
@@ -212,13 +212,16 @@ impl Model {
         let mut lots = expired(account, posted_at, &self.issuers);
         if let Some(granted) = &granted {
             let mut missing = take_own(account, &mut lots, granted, posted_at);
-            // What has died of it is gone already.
-            let gone = if granted.lot.is_alive(posted_at) { 0 } else { std::mem::take(&mut missing) };
+            if !granted.lot.is_alive(posted_at) {
+                // What has died of it is gone already.
+                verdict.gone = missing.min(dead(account, &lots, wallet, posted_at));
+                missing = take_alike(account, &mut lots, &granted.lot, missing - verdict.gone, posted_at);
+            }
             let lacking = take(account, &mut lots, wallet, missing, Movement::Reverse, posted_at, &self.issuers);
             if lacking > 0 && rules.when_spent == SpentRule::Refuse {
-                return Ok(Verdict { refusal: Some(Refusal::InsufficientBalance), ..verdict });
+                return Ok(Verdict { refusal: Some(Refusal::InsufficientBalance), gone: 0, ..verdict });
             }
-            verdict.granted = gone + lacking - granted.units;
+            verdict.granted = verdict.gone + lacking - granted.units;
             verdict.owed = lacking;
         }
         give_back(&part.undone, &mut verdict);

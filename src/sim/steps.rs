@@ -228,6 +228,12 @@ impl Simulation {
         let first = postings.partition_point(|posting| posting.position < positions.start);
         for posting in postings[first..].iter().take_while(|posting| posting.position < positions.end) {
             life.watch.processed(posting);
+            // A read may show it before its call is answered, where the answer waits for what it tells of others' commands.
+            let decided = life.decided.get(&posting.account).map_or(&[][..], Vec::as_slice);
+            let of_it = decided.iter().rev().find(|call| self.clients.is_call_for(**call, posting));
+            if let Some(call) = of_it {
+                life.recorded.insert(*call, posting.seq);
+            }
         }
         Ok(())
     }

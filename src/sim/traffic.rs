@@ -548,7 +548,7 @@ fn lots(dice: &mut Dice, partner: &Name, now: i64) -> Vec<(LotName, i64)> {
             } else {
                 0
             },
-            is_extended: dice.percent(40),
+            inactive_days: if dice.percent(40) { *dice.pick(&[1, 2, 40]) } else { 0 },
             dies: if dice.percent(40) { NEVER } else { day * NS_PER_DAY },
             is_held: false,
         };

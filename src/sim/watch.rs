@@ -138,7 +138,8 @@ impl CellWatch {
     /// # Errors
     /// What was expected.
     pub fn durable(&mut self, posting: &Posting, model: &Model) -> Result<(), Broken> {
-        if self.is_blind {
+        // What a refusal saw, the model judges by, and verification.
+        if self.is_blind || posting.verdict.refusal.is_some() {
             return Ok(());
         }
         for taken in &posting.uses {
@@ -219,6 +220,9 @@ fn window_of(cell: &str) -> Option<(&str, i32)> {
 /// What a record shows of shared cells.
 #[must_use]
 pub fn situations(posting: &Posting, model: &Model) -> Vec<&'static str> {
+    if posting.verdict.refusal.is_some() {
+        return if posting.uses.is_empty() { Vec::new() } else { vec!["a refusal had looked into shared cells"] };
+    }
     let rules = model.versions.get((posting.verdict.program as usize).saturating_sub(1)).map(|(_, rules)| rules);
     let has_places = |cell: &str| {
         rules.is_some_and(|rules| rules.bonuses.iter().any(|bonus| bonus.name == cell && bonus.places.is_some()))

@@ -374,7 +374,7 @@ mod tests {
                     issuer: SymbolId(3),
                     funding_rate_bps: 250,
                     available_from_minute: 27_000_000,
-                    is_extended: true,
+                    inactive_days: LotKey::AS_IN_FORCE,
                     expires_at: LotKey::NEVER,
                 },
                 remaining: 12,
@@ -417,6 +417,7 @@ mod tests {
                 lots: vec![(account.lots[0].key, 6)],
             }],
             owed: vec![(WalletId(0), 4), (WalletId(3), 1)],
+            gone: vec![(WalletId(3), 2)],
             vouchers: vec![
                 Voucher { code: VoucherCode([3; 10]), terms: VoucherTerms::default(), state: VoucherState::Cancelled },
                 Voucher {

@@ -81,7 +81,7 @@ fn make_original() -> MemoryStore {
         issuer: number("south"),
         funding_rate_bps: 0,
         available_from_minute: 0,
-        is_extended: false,
+        inactive_days: 0,
         expires_at: LotKey::NEVER,
     };
     assert_eq!(send(1, CommandKind::Load(Loading { lots: vec![(key, 100)] })).granted, 100);
@@ -193,7 +193,7 @@ const ROWS: [Row; 14] = [
                 issuer: entry.command.partner,
                 funding_rate_bps: 0,
                 available_from_minute: 0,
-                is_extended: false,
+                inactive_days: 0,
                 expires_at: TimestampNs(NOON.0 + NS_PER_DAY * 5 / 2),
             };
             let decision = &mut entry.decision;

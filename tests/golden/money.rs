@@ -17,7 +17,7 @@ fn lot() -> LotKey {
         issuer: SymbolId(2),
         funding_rate_bps: 10_000,
         available_from_minute: 0,
-        is_extended: false,
+        inactive_days: 0,
         expires_at: LotKey::NEVER,
     }
 }

@@ -221,6 +221,7 @@ fn reversal_of_dead_units() -> Entry {
     let CommandKind::Reverse(reversal) = &mut entry.command.kind else { unreachable!("it is a reversal") };
     (reversal.original.lot, reversal.original.units) = (Some(mortal(2, -1)), 40);
     entry.decision.granted = 0;
+    entry.decision.effects.gone = 40;
     entry.decision.effects.lots.clear();
     entry
 }

@@ -28,7 +28,7 @@ fn cell() -> CellId {
 
 /// Pending for a fortnight, then alive as long as the member comes.
 fn pending() -> LotKey {
-    LotKey { available_from_minute: 24_827_520, is_extended: true, ..mortal(2, 380) }
+    LotKey { available_from_minute: 24_827_520, inactive_days: LotKey::AS_IN_FORCE, ..mortal(2, 380) }
 }
 
 /// Draws on a terminal's cap, on places and on a budget; leaves a remainder.
@@ -64,8 +64,8 @@ fn birthday(birthday: Option<MonthDay>, effect: Option<Option<MonthDay>>) -> Ent
 
 /// Burned from a lot, of which the rest is put off.
 fn redemption_that_puts_off() -> Entry {
-    let lot = LotKey { is_extended: true, ..mortal(2, 20) };
-    let later = LotKey { is_extended: true, ..mortal(2, 380) };
+    let lot = LotKey { inactive_days: LotKey::AS_IN_FORCE, ..mortal(2, 20) };
+    let later = LotKey { inactive_days: LotKey::AS_IN_FORCE, ..mortal(2, 380) };
     let lots =
         vec![change(lot, -90, Movement::Burn), change(lot, -10, Movement::Extend), change(later, 10, Movement::Extend)];
     let decision = Decision {
@@ -124,10 +124,28 @@ fn named_redemption() -> Entry {
     entry
 }
 
+/// Refused for what it would have been granted with the room that it saw in two cells, of which it took nothing.
+fn refused_that_saw() -> Entry {
+    let mut entry = profiled_accrual();
+    let seen = entry.decision.cells.iter().take(2).map(|taken| CellUse { used: 0, ..*taken }).collect();
+    entry.decision = Decision { cells: seen, ..refused(&entry.decision) };
+    entry
+}
+
+/// Units that die after a year without a visit.
+fn accrual_that_dies_of_silence() -> Entry {
+    let mut entry = one_line_accrual();
+    let key = LotKey { inactive_days: 365, ..pending() };
+    entry.decision.effects.lots = vec![lot_change(key, entry.decision.granted)];
+    entry
+}
+
 pub fn records() -> Vec<(&'static str, Record)> {
     let record = |entry: Entry| Record::Entry(Box::new(entry));
     vec![
         ("record-accrual-profiled", record(profiled_accrual())),
+        ("record-accrual-refused-seen", record(refused_that_saw())),
+        ("record-accrual-silent", record(accrual_that_dies_of_silence())),
         ("record-reversal-profiled", record(reversal_of(&profiled_accrual()))),
         ("record-reversal-profiled-refused", record(refused_reversal())),
         ("record-enrolment-birthday", record(birthday(Some(LEAP_DAY), Some(Some(LEAP_DAY))))),

@@ -30,13 +30,14 @@ use tallystick::limits::UNITS_MAX;
 fn any_key() -> impl Strategy<Value = LotKey> {
     let expires_at = prop_oneof![Just(i64::MAX), any::<i64>()];
     let minute = prop_oneof![Just(0), any::<u32>()];
-    (0..64_u8, any::<u32>(), any::<u32>(), minute, any::<bool>(), expires_at).prop_map(
-        |(wallet, issuer, funding_rate_bps, available_from_minute, is_extended, expires_at)| LotKey {
+    let days = prop_oneof![Just(0), Just(LotKey::AS_IN_FORCE), any::<u16>()];
+    (0..32_u8, any::<u32>(), any::<u32>(), minute, days, expires_at).prop_map(
+        |(wallet, issuer, funding_rate_bps, available_from_minute, inactive_days, expires_at)| LotKey {
             wallet: WalletId(wallet),
             issuer: SymbolId(issuer),
             funding_rate_bps,
             available_from_minute,
-            is_extended,
+            inactive_days,
             expires_at: TimestampNs(expires_at),
         },
     )
@@ -294,6 +295,9 @@ fn any_later_entry() -> impl Strategy<Value = Entry> {
             // A cap can decline what an activity would have earned.
             if let (CommandKind::Act(_), None, Some((cap, earned))) = (&kind, decision.refusal(), over) {
                 (decision.over_velocity, decision.earned) = (Some(SymbolId(cap)), earned);
+            }
+            if let (CommandKind::Act(_), Some(_), Some((cap, room_before))) = (&kind, decision.refusal(), over) {
+                decision.cells = vec![CellUse { used: 0, room_before, ..of_stock(SymbolId(cap), 0) }];
             }
             decision.balance_after = balance;
             let is_refused = decision.refusal().is_some();

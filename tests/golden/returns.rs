@@ -105,7 +105,13 @@ pub fn entities() -> Vec<(&'static str, Entity)> {
         profile: Some(Box::new(Profile { owed: vec![(WalletId(0), 15), (WalletId(2), 1_000)], ..Profile::default() })),
         ..Account::default()
     };
-    vec![("entity-account-owing", Entity::Account(ShardId(7), AccountNumber(11_721), Packed::new(&account)))]
+    let mut let_off = account.clone();
+    let gone = vec![(WalletId(0), 6), (WalletId(2), 70_000)];
+    let_off.profile = Some(Box::new(Profile { gone, ..Profile::default() }));
+    vec![
+        ("entity-account-owing", Entity::Account(ShardId(7), AccountNumber(11_721), Packed::new(&account))),
+        ("entity-account-gone", Entity::Account(ShardId(7), AccountNumber(11_745), Packed::new(&let_off))),
+    ]
 }
 
 pub fn records() -> Vec<(&'static str, Record)> {
@@ -129,8 +135,8 @@ pub fn any_return() -> impl Strategy<Value = Entry> {
     let lines = prop::collection::btree_map(0..1_024_u32, line, 1..20);
     let carried = prop::option::of((1..u32::MAX, any::<i64>()));
     let shape = (prop::option::of(0..1_u64 << 40), any::<bool>(), any::<bool>(), carried);
-    let beside = (prop::option::of(any::<i64>()), 0..3_u8, prop::option::of(1..1_000_i64));
-    (lines, shape, 0..150_i64, beside).prop_map(|(lines, shape, units, (remainder, ended_count, owed))| {
+    let beside = (prop::option::of(any::<i64>()), 0..3_u8, prop::option::of(1..1_000_i64), 0..3_i64);
+    (lines, shape, 0..150_i64, beside).prop_map(|(lines, shape, units, (remainder, ended_count, owed, gone))| {
         let (earlier, is_rest, is_last, carried) = shape;
         let lines = lines.into_iter().map(|(line, (_, quantity, amount))| returned(line, quantity, amount.max(1)));
         // A reversal that names no lines leaves nothing, and one that says no more than that has no part.
@@ -141,6 +147,14 @@ pub fn any_return() -> impl Strategy<Value = Entry> {
         let mut entry = of_part(reversal_of(&full_accrual()), units, part);
         entry.decision.effects.remainder = remainder;
         entry.decision.effects.owed = owed.map(|units| (entry.decision.wallet, units));
+        entry.decision.effects.gone = gone;
+        let not_taken = owed.unwrap_or(0) + gone;
+        if let CommandKind::Reverse(reversal) = &mut entry.command.kind
+            && not_taken > 0
+        {
+            reversal.original.units += not_taken;
+            reversal.original.lot = Some(lot_key());
+        }
         let name = |number: u8| HeldName { partner: SymbolId(3), transaction_id: number.to_string().into() };
         let ended: Vec<_> = (0..ended_count).map(name).collect();
         if !ended.is_empty() {

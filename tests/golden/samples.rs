@@ -87,7 +87,7 @@ pub fn lot_key() -> LotKey {
         issuer: SymbolId(2),
         funding_rate_bps: 0,
         available_from_minute: 0,
-        is_extended: false,
+        inactive_days: 0,
         expires_at: LotKey::NEVER,
     }
 }

@@ -36,7 +36,7 @@ fn entities() -> Vec<(&'static str, Entity)> {
                     issuer: SymbolId(2),
                     funding_rate_bps: 250,
                     available_from_minute: 0,
-                    is_extended: false,
+                    inactive_days: 0,
                     expires_at: TimestampNs(NOON.0 + NS_PER_DAY),
                 },
                 remaining: 5,

@@ -140,9 +140,12 @@ impl Race {
                     self.reached.burned_dead += usize::from(is_dead);
                     self.reached.burned_alive += usize::from(!is_dead);
                 } else {
-                    let taken = if is_dead { 0 } else { 10 };
-                    assert_eq!((decision.reversed_points, decision.returned_points), (taken, 0), "{decision:?}");
-                    reversed += taken;
+                    // Past their death nothing is taken for those that died; what came back and lives on is.
+                    let most = if is_dead && !self.is_extended { 0 } else { 10 };
+                    let taken = if is_dead { 0..=most } else { 10..=10 };
+                    assert!(taken.contains(&decision.reversed_points), "{decision:?}");
+                    assert_eq!(decision.returned_points, 0, "{decision:?}");
+                    reversed += decision.reversed_points;
                     self.reached.basket_dead += usize::from(is_dead);
                     self.reached.basket_alive += usize::from(!is_dead);
                 }

@@ -61,6 +61,20 @@ async fn a_check_states_problems_with_their_places_or_what_the_file_contains() {
     assert_eq!(wrong_fields(&status), ["source"]);
 }
 
+/// What is only checked is compiled by itself, so that its strings have other numbers than those of the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_tells_the_partner_of_a_budget_by_its_name() {
+    let mut shop = Shop::open().await;
+    let of =
+        |partner: &str| format!("{PROGRAM}\n[[budgets]]\nname = \"of-one\"\npartner = \"{partner}\"\nunits = 5_000\n");
+    publish(&mut shop, publication("p1", &of("north"))).await;
+    let same = check(&mut shop, &of("north").replace("units = 5_000", "units = 6_000")).await;
+    assert_eq!((same.problems.len(), same.summary.is_some()), (0, true), "{:?}", same.problems);
+    let other = check(&mut shop, &of("south")).await;
+    assert_eq!((other.problems.len(), other.summary), (1, None));
+    assert!(other.problems[0].message.contains("counts something else in version 2"), "{:?}", other.problems);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_published_version_judges_from_its_effective_time_on() {
     let mut shop = Shop::open().await;

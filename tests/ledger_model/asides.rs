@@ -17,10 +17,10 @@ use crate::support::NS_PER_SECOND;
 #[derive(Clone, Debug)]
 pub struct Aside {
     step: usize,
-    account: usize,
+    pub account: usize,
     ends_at: i64,
     captured: i64,
-    chunks: Vec<Chunk>,
+    pub chunks: Vec<Chunk>,
 }
 
 impl Aside {

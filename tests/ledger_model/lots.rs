@@ -123,6 +123,27 @@ impl Model<'_> {
         cut
     }
 
+    /// Units that have died, or will when they are given back, and for which no return was let off.
+    pub fn dead(&self, account: usize, now: TimestampNs) -> i64 {
+        let aside = self.asides.iter().filter(|aside| aside.account == account).flat_map(|aside| &aside.chunks);
+        let own = self.chunks.iter().filter(|chunk| chunk.account == account).chain(aside);
+        let dead: i64 = own.filter(|chunk| !chunk.is_alive(now)).map(|chunk| chunk.units).sum();
+        (dead - self.gone.get(&account).copied().unwrap_or(0)).max(0)
+    }
+
+    /// Takes units that differ from a grant in nothing but their death; gives what could not be taken.
+    pub fn take_alike(&mut self, grant: &Chunk, units: i64, now: TimestampNs) -> i64 {
+        let mut missing = units;
+        self.chunks.sort_by_key(|chunk| chunk.expires_at);
+        for chunk in self.chunks.iter_mut().filter(|chunk| chunk.is_like(grant) && chunk.is_alive(now)) {
+            let taken = chunk.units.min(missing);
+            chunk.units -= taken;
+            missing -= taken;
+        }
+        self.chunks.retain(|chunk| chunk.units > 0);
+        missing
+    }
+
     /// Takes a grant back from what is left of it, wherever its death was put off to; gives what could not be taken.
     pub fn take_own(&mut self, grant: &Chunk, now: TimestampNs) -> i64 {
         let mut missing = grant.units;

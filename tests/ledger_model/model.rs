@@ -121,6 +121,8 @@ pub struct Model<'a> {
     pub left: BTreeMap<usize, Fraction>,
     /// What accounts owe to what they earn later.
     pub owed: BTreeMap<usize, i64>,
+    /// Dead units that returns were let off for.
+    pub gone: BTreeMap<usize, i64>,
 }
 
 impl<'a> Model<'a> {
@@ -138,6 +140,7 @@ impl<'a> Model<'a> {
             begun: Vec::new(),
             left: BTreeMap::new(),
             owed: BTreeMap::new(),
+            gone: BTreeMap::new(),
         }
     }
 

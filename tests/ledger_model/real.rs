@@ -257,7 +257,7 @@ impl Real {
                 issuer,
                 funding_rate_bps: 0,
                 available_from_minute: 0,
-                is_extended: false,
+                inactive_days: 0,
                 expires_at: TimestampNs(*expires_at),
             };
             (key, *units)
@@ -384,7 +384,7 @@ impl Real {
             expires_at: lot.key.expires_at.0,
             issuer: self.partners.iter().position(|partner| *partner == lot.key.issuer).expect("it is known"),
             from_minute: i64::from(lot.key.available_from_minute),
-            put_off: lot.key.is_extended,
+            put_off: lot.key.is_extended(),
             units: lot.remaining,
         };
         let mut chunks: Vec<_> = alive.map(chunk).collect();

@@ -179,18 +179,23 @@ impl Model<'_> {
         let carried = self.decide_rest(&mut past, is_last);
         let (account, units) = (past.account, self.past[place].1.granted - past.granted);
         let lot = Chunk { units, ..past.lot };
-        let lives = lot.expires_at > now.0;
-        let lacking = if lives { (units - self.balance(account, now) + self.aside(account)).max(0) } else { 0 };
+        let chunks = self.chunks.clone();
+        let mut missing = self.take_own(&lot, now);
+        let mut dead = 0;
+        if lot.expires_at <= now.0 {
+            // What has died of it is gone already.
+            dead = missing.min(self.dead(account, now));
+            missing = self.take_alike(&lot, missing - dead, now);
+        }
+        let lacking = (missing - self.balance(account, now) + self.aside(account)).max(0);
         if lacking > 0 && self.rules.when_spent == "refuse" {
+            self.chunks = chunks;
             return Some(Outcome::Refused(Refusal::InsufficientBalance));
         }
-        let missing = self.take_own(&lot, now);
-        // What has died of it is gone already.
-        let taken = if lives { units - lacking } else { units - missing };
-        if lives {
-            self.take(account, missing - lacking, now, false);
-        }
+        self.take(account, missing - lacking, now, false);
+        let taken = units - dead - lacking;
         *self.owed.entry(account).or_default() += lacking;
+        *self.gone.entry(account).or_default() += dead;
         self.past[place].1 = past;
         if self.rules.rounding == "carry" {
             let left = self.left.entry(account).or_insert(Fraction::ZERO);

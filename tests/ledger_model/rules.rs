@@ -396,7 +396,7 @@ fn any_life() -> impl Strategy<Value = Lives> {
     prop_oneof![
         2 => Just(Lives::Ever),
         2 => days.clone().prop_map(Lives::Days),
-        3 => days.prop_map(Lives::SinceLast),
+        3 => prop_oneof![Just(1_u16), Just(2), Just(20)].prop_map(Lives::SinceLast),
         1 => prop_oneof![Just((3_u8, 1_u8)), Just((3, 2)), Just((3, 5)), Just((12, 31))]
             .prop_map(|(month, day)| Lives::UntilEach(month, day)),
     ]

@@ -2,8 +2,13 @@
 //!
 //! What must stay true: the last of a stock can be had, and not one more; a reward that comes back is there again.
 
+use std::time::Duration;
+
 use crate::language::*;
-use crate::support::Setup;
+use crate::support::edge::{Accrue, Pending};
+use crate::support::gated::GatedStore;
+use crate::support::{Ledger, Setup, assert_intact};
+use tallystick::ledger::decision::Refusal;
 
 const REWARDS: &str = "
 [tiers]
@@ -112,4 +117,28 @@ tables! {
         reverse a rewards=1                             -> 5 back
         used mug                                        -> 3
     "
+}
+
+/// Whoever is told that nothing is left may not find some after a crash that took it back.
+#[test]
+fn that_nothing_is_left_is_told_once_it_is_durable() {
+    let (disk, store) = GatedStore::new();
+    let setup = Setup { worker_count: 1, ..Setup::default() };
+    let ledger = Ledger::on(store.clone(), setup).with_program(&catalogue().1);
+    let edge = ledger.edge();
+    for account in ["m1", "m2"] {
+        assert_eq!(edge.accrue(&Accrue::simple(account, &format!("t-{account}"), 2_000)).granted(), 20);
+    }
+    store.close();
+    let last = edge.begin_take("m1", "a", "mug", 3, None);
+    store.wait_for_a_write();
+    let Pending::Waiting(refused) = edge.begin_take("m2", "b", "mug", 1, None) else {
+        panic!("it is decided elsewhere")
+    };
+    assert!(refused.recv_timeout(Duration::from_millis(300)).is_err(), "what used the stock up is not durable");
+    store.open();
+    assert_eq!(last.wait().map(|answer| answer.refusal()), Some(None));
+    let refused = refused.recv_timeout(Duration::from_secs(30)).expect("it is answered by and by");
+    assert_eq!(refused.refusal(), Some(Refusal::RewardOutOfStock));
+    assert_intact(&disk, ledger.stop().digest);
 }

@@ -522,7 +522,7 @@ fn lots_of(word: &str, now: TimestampNs, symbol: &impl Fn(&str) -> SymbolId) -> 
             issuer,
             funding_rate_bps: 0,
             available_from_minute: 0,
-            is_extended: false,
+            inactive_days: 0,
             expires_at,
         }
     };

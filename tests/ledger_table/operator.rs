@@ -12,6 +12,9 @@ const MANY: &str =
     "[[caps]]\nname = \"many\"\nmeasure = \"earning-baskets\"\nwindow = \"day\"\nlimit = 2\nover = \"hold\"\n";
 const OF_STORE: &str = "[[caps]]\nname = \"store\"\nmeasure = \"units\"\nsubject = \"store\"\nwindow = \"day\"\n\
                         limit = 20\nover = \"hold\"\n";
+const OF_ALL: &str = "[[caps]]\nname = \"all\"\nmeasure = \"units\"\nsubject = \"programme\"\nwindow = \"day\"\n\
+                      limit = 10\nover = \"hold\"\n";
+const DEBT: &str = "[refunds]\nwhen_spent = \"debt\"\n";
 const REVIEWS: &str = "[[bonuses]]\nname = \"review\"\nunits = 30\non = { activity = \"review\" }\n";
 
 tables! {
@@ -43,6 +46,26 @@ tables! {
         release d id=r1                                 -> refused TransactionIdReused: original_transaction_id
         # What was released counts still.
         accrue m1 100                                   -> 1 held by watch
+    "
+
+    a_refusal_for_what_others_had_taken_of_a_cap_is_verified_with_what_it_saw(
+        Setup::default(), [("first", holding_at_most("12", &[OF_ALL, DEBT, REVIEWS].concat()))]
+    ) "
+        accrue m1 1000 id=a                             -> 10
+        redeem m1 10                                    -> -10
+        reverse a                                       -> 0
+        owed m1                                         -> 10
+        adjust m1 10                                    -> 10
+        accrue m2 1000                                  -> 10
+        # It would be held, so that nothing of it is collected.
+        accrue m1 500 id=b                              -> refused BalanceLimitExceeded
+        accrue m1 500 id=b                              -> again refused BalanceLimitExceeded
+        act m1 review                                   -> refused BalanceLimitExceeded
+        used all                                        -> 0
+        # On the next day nobody has taken anything yet: what it grants goes to what is owed.
+        clock +1d                                       -> moved
+        accrue m1 500                                   -> 5
+        owed m1                                         -> 5
     "
 
     what_is_rejected_gives_room_back_but_not_its_receipt(Setup::default(), [with("", &[HOLDS, OPENING].concat())]) "

@@ -8,6 +8,7 @@ use crate::language::*;
 use crate::support::{Setup, programs};
 
 const SILENT: &str = "expiry = { inactive_days = 1 }";
+const SILENT_LONGER: &str = "expiry = { inactive_days = 3 }";
 const LEVELS: &str = "[[tiers.levels]]\nname = \"silver\"\nthreshold = 1000\nmultiplier = \"1.5\"\n\
                       [[tiers.levels]]\nname = \"gold\"\nthreshold = 3000\nmultiplier = \"2\"\n";
 const BIRTHDAYS: &str = "[[bonuses]]\nname = \"day\"\nunits = 1\nwhen = { birthday = \"day\" }\n\
@@ -92,6 +93,35 @@ tables! {
         accrue m1 200                                   -> 2
         ends m1                                         -> redeemed 3 expired 9 refused 0
         lots m1                                         -> 2 north 48h
+    "
+
+    what_dies_of_silence_is_put_off_by_the_terms_it_was_earned_under(
+        Setup::default(), [with(SILENT, ""), ("never", with("", "").1), ("longer", with(SILENT_LONGER, "").1)]
+    ) "
+        accrue m1 1000 id=a                             -> 10
+        publish never in 1h                             -> published
+        clock +1d                                       -> moved
+        # Under this version nothing that is earned dies; what was earned before lives as long as the member comes.
+        accrue m1 500                                   -> 5
+        lots m1                                         -> 5 north, 10 north 36h
+        clock +1d                                       -> moved
+        redeem m1 1                                     -> -1
+        lots m1                                         -> 5 north, 9 north 36h
+        publish longer in 1h                            -> published
+        clock +1d                                       -> moved
+        accrue m1 300                                   -> 3
+        lots m1                                         -> 5 north, 9 north 36h, 3 north 84h
+        clock +12h                                      -> moved
+        authorize m1 1 id=h                             -> aside 1 for 60m
+        lots m1                                         -> 5 north, 8 north 48h, 3 north 96h
+        clock +30m                                      -> moved
+        capture h 1                                     -> captured 1
+        clock +47h                                      -> moved
+        clock +30m                                      -> moved
+        # Silence kills each by its own days.
+        accrue m1 100                                   -> 1
+        lots m1                                         -> 5 north, 4 north 96h
+        ends m1                                         -> redeemed 2 expired 8 refused 0
     "
 
     units_whose_death_was_put_off_can_be_taken_back(Setup::default(), [with(SILENT, "")]) "

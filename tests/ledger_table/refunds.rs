@@ -21,6 +21,9 @@ const PIECES: &str = "[[rules]]\nname = \"pieces\"\nfixed_units = 3\nper = \"pie
                       [[rules]]\nname = \"line\"\nfixed_units = 10\nper = \"line\"\n";
 const REVIEW: &str = "[[bonuses]]\nname = \"review\"\nunits = 5\non = { activity = \"review\" }\n";
 const WATCH: &str = "[[caps]]\nname = \"watch\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 5\nover = \"hold\"\n";
+const DEBT: &str = "[refunds]\nwhen_spent = \"debt\"\n";
+const EXTENDS: &str = "[redemption]\nwhen_returned = \"extend\"\nextend_days = 5\n";
+const LONG: &str = "[redemption]\nhold_minutes = 4_000\n";
 const LEVELS: &str = "[tiers]\nmetric = \"spent\"\n\
                       [[tiers.levels]]\nname = \"silver\"\nthreshold = 1000\nmultiplier = \"1.5\"\n";
 
@@ -220,6 +223,76 @@ tables! {
         owed m1                                         -> 5
         accrue m1 300 printed=-1d                       -> 3
         owed m1                                         -> 2
+    "
+
+    what_was_kept_alive_and_spent_is_owed_after_its_stated_death(
+        Setup::default(), [with("expiry = { inactive_days = 1 }", DEBT)]
+    ) "
+        accrue m1 1000 id=a                             -> 10
+        clock +1d                                       -> moved
+        redeem m1 6                                     -> -6
+        clock +1d                                       -> moved
+        lots m1                                         -> 4 north 12h
+        reverse a                                       -> -4
+        owed m1                                         -> 6
+        accrue m1 700                                   -> 7
+        balance m1                                      -> 1
+        totals m1 -> baskets 2 refused 0 reversals 1 granted 17 reversed 10 clipped 0
+    "
+
+    what_came_back_alive_after_its_stated_death_is_taken_back(
+        Setup::default(), [with("expiry = { after_days = 1 }", EXTENDS)]
+    ) "
+        accrue m1 1000 id=a                             -> 10
+        redeem m1 10 id=r                               -> -10
+        clock +2d                                       -> moved
+        reverse r                                       -> 10 back
+        lots m1                                         -> 10 north 132h
+        reverse a                                       -> -10
+        balance m1                                      -> 0
+    "
+
+    what_was_restored_is_taken_back(Setup::default(), [with("expiry = { after_days = 1 }", "")]) "
+        accrue m1 1000 id=a                             -> 10
+        clock +2d                                       -> moved
+        accrue m1 500 id=b                              -> 5
+        restore m1 b until=+5d                          -> restored 10
+        lots m1                                         -> 5 north 36h, 10 north 120h
+        # Nothing tells them from others of their kind: those that die first.
+        reverse a                                       -> -10
+        lots m1                                         -> 5 north 120h
+    "
+
+    what_was_spent_in_time_is_taken_after_its_death(Setup::default(), [with("expiry = { after_days = 1 }", "")]) "
+        accrue m1 1000x10 id=a                          -> 10
+        redeem m1 6                                     -> -6
+        clock +2d                                       -> moved
+        # Four have died, and are gone with the first part.
+        reverse a 0x3 id=v                              -> 0
+        reverse a 0x3                                   -> refused InsufficientBalance
+        accrue m1 800                                   -> 8
+        reverse a 0x3                                   -> -2
+        reverse a                                       -> -4
+        balance m1                                      -> 2
+        ends m1                                         -> redeemed 6 expired 4 refused 0
+        # They excuse nothing else: what another basket granted has been spent.
+        redeem m1 2                                     -> -2
+        accrue m2 1000 id=b                             -> 10
+        redeem m2 10                                    -> -10
+        clock +2d                                       -> moved
+        reverse b                                       -> refused InsufficientBalance
+    "
+
+    what_is_set_aside_of_it_may_die_yet(Setup::default(), [with("expiry = { after_days = 1 }", LONG)]) "
+        accrue m1 1000 id=a                             -> 10
+        authorize m1 6 id=h                             -> aside 6 for 4000m
+        clock +2d                                       -> moved
+        accrue m1 500                                   -> 5
+        reverse a                                       -> 0
+        balance m1                                      -> 11
+        void h                                          -> 6 back
+        balance m1                                      -> 5
+        ends m1                                         -> redeemed 0 expired 10 refused 0
     "
 
     what_has_died_of_it_is_gone_already(Setup::default(), [with("expiry = { after_days = 1 }", "")]) "

@@ -4,7 +4,7 @@
 //! (invariant 6); what is taken back can be granted again.
 
 use crate::language::*;
-use crate::support::Setup;
+use crate::support::{Setup, programs};
 
 const STORE: &str =
     "[[caps]]\nname = \"store-units\"\nmeasure = \"units\"\nsubject = \"store\"\nwindow = \"day\"\nlimit = 25\n";
@@ -37,6 +37,18 @@ const FIRST: &str =
     "[[bonuses]]\nname = \"first\"\nunits = 15\nlimit = { times = 1, per = \"lifetime\" }\nplaces = 2\n";
 const LARGE: &str = "[[bonuses]]\nname = \"large\"\nunits = 15\nwhen = { eligible_minor_min = 1000 }\nplaces = 1\n";
 
+/// Bounds on so many days that follow each other, of an account and of a store, and nothing that comes late.
+fn seven_days(rolling: u16) -> String {
+    let cap = |name: &str, subject: &str, limit: u16| {
+        format!(
+            "[[caps]]\nname = \"{name}\"\nmeasure = \"units\"\nsubject = \"{subject}\"\nwindow = \"day\"\n\
+             rolling = {rolling}\nlimit = {limit}\n"
+        )
+    };
+    let caps = [cap("days", "account", 20), cap("store-days", "store", 25)].concat();
+    programs::program("late_limit_days = 0", "", &caps)
+}
+
 tables! {
     a_cap_of_a_store_is_shared_by_its_accounts(Setup::default(), [with("", STORE)]) "
         accrue m1 1500                                  -> 15
@@ -51,6 +63,25 @@ tables! {
         accrue m3 500                                   -> 5
         accrue m3 100 printed=-12h                      -> 0 of 1: store-units -1
         totals m3 -> baskets 3 refused 0 reversals 0 granted 6 reversed 0 clipped 5
+    "
+
+    what_is_counted_while_fewer_windows_are_bounded_together_counts_again_later(
+        Setup::default(), [("wide", seven_days(7)), ("narrow", seven_days(1)), ("wide-again", seven_days(7))]
+    ) "
+        accrue m1 1000                                  -> 10
+        accrue m2 1000 store=s2                         -> 10
+        publish narrow in 1h                            -> published
+        clock +1d                                       -> moved
+        accrue m1 500                                   -> 5
+        accrue m2 500 store=s2                          -> 5
+        publish wide-again in 1h                        -> published
+        clock +3d                                       -> moved
+        accrue m1 100                                   -> 1
+        clock +2d                                       -> moved
+        # All of the last seven days, whatever was asked when they were counted.
+        accrue m1 2000                                  -> 4 of 20: days -16
+        accrue m2 2000 store=s2                         -> 5 of 20: days -15
+        accrue m3 2000 store=s2                         -> 5 of 20: store-days -15
     "
 
     a_terminal_is_one_of_its_store(Setup::default(), [with("", TILL)]) "

@@ -266,6 +266,11 @@ impl<'a> Edge<'a> {
     /// As [`Edge::send`], about a member of the account.
     #[track_caller]
     pub fn send_of(&self, account: &str, member: &str, transaction_id: &str, kind: CommandKind) -> Answer {
+        self.begin_send_of(account, member, transaction_id, kind).wait().expect("the ledger answers")
+    }
+
+    /// As [`Edge::send_of`], without waiting.
+    pub fn begin_send_of(&self, account: &str, member: &str, transaction_id: &str, kind: CommandKind) -> Pending {
         let command = Command {
             account_id: account.into(),
             transaction_id: transaction_id.into(),
@@ -275,11 +280,10 @@ impl<'a> Edge<'a> {
             kind,
         };
         let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
-        let pending = match self.claim_transaction(&command, ids.transaction) {
+        match self.claim_transaction(&command, ids.transaction) {
             Claimed::Granted => self.submit(command, ids, None, None),
             Claimed::Answered(answer) => answer,
-        };
-        pending.wait().expect("the ledger answers")
+        }
     }
 
     /// Has an identifier, `KIND:VALUE`, point to an account, or no longer.

@@ -13,7 +13,7 @@ use super::{
     KIND_REFUSED_REFUND, KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_REFUSED_TOP_UP, KIND_REFUSED_UNBURN,
     KIND_REFUSED_VOUCHER, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_TOP_UP, KIND_VERDICT, Opening,
     Parts, PreviousRecord, Publication, Record, decode_freeze_change, decode_key_change, decode_proposal_change,
-    has_subject, holds, implied_lot, money, named_cells, operator, stamps, unburn, vouchers,
+    has_subject, holds, implied_lot, money, named_cells, operator, seen, stamps, unburn, vouchers,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -136,10 +136,15 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
     let mut entry = Entry { previous, account, posted_at, command, decision };
     get_parts(reader, flags, &mut entry)?;
     match &entry.command.kind {
-        CommandKind::Reverse(_) => {
-            // What had died by then was not taken back.
-            let taken = entry.decision.effects.lots.iter().filter(|lot| lot.movement == Movement::Reverse);
-            entry.decision.granted = taken.fold(0, |sum: Units, lot| sum.saturating_add(lot.delta));
+        CommandKind::Reverse(reversal) => {
+            let Decision { effects, granted, .. } = &mut entry.decision;
+            let taken = effects.lots.iter().filter(|lot| lot.movement == Movement::Reverse);
+            *granted = taken.fold(0, |sum: Units, lot| sum.saturating_add(lot.delta));
+            if !is_refused(kind) {
+                // What was neither taken nor owed had died by then.
+                let owed = effects.owed.map_or(0, |(_, delta)| delta);
+                effects.gone = reversal.original.units.saturating_add(*granted).saturating_sub(owed).max(0);
+            }
         }
         CommandKind::Operate(operation) => {
             entry.decision.granted = operator::granted_by_lots(&operation.order, &entry.decision);
@@ -414,7 +419,8 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
         unburn::get_reward(reader, entry)?;
     }
     vouchers::get_parts(reader, parts, entry)?;
-    stamps::get_part(reader, parts, entry)
+    stamps::get_part(reader, parts, entry)?;
+    seen::get_part(reader, parts, entry)
 }
 
 /// Whose credentials asked for what an operator asked, and confirmed it.
@@ -512,7 +518,7 @@ fn get_subjects(reader: &mut Reader<'_>, entry: &mut Entry) -> Result<(), Decode
     if is_refused || decided.len() == count { Ok(()) } else { Err(DecodeError::Contradiction) }
 }
 
-fn get_subject(reader: &mut Reader<'_>, taken: &mut CellUse) -> Result<(), DecodeError> {
+pub(super) fn get_subject(reader: &mut Reader<'_>, taken: &mut CellUse) -> Result<(), DecodeError> {
     taken.cell.subject = [SymbolId(reader.number()?), SymbolId(reader.number()?), SymbolId(reader.number()?)];
     taken.cell.period = i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)?;
     taken.retain_until = Day(i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)?);

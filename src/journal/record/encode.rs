@@ -11,7 +11,7 @@ use super::{
     KIND_REFUSED_ENROLMENT, KIND_REFUSED_LINKING, KIND_REFUSED_LOADING, KIND_REFUSED_REDEMPTION, KIND_REFUSED_REVERSAL,
     KIND_REFUSED_UNBURN, KIND_REVERSAL, KIND_SYMBOL, KIND_UNBURN, Parts, PreviousRecord, Record, encode_freeze_change,
     encode_key_change, encode_proposal_change, has_subject, holds, implied_lot, money, named_cells, named_counters,
-    named_member, operator, stamps, unburn, vouchers,
+    named_member, operator, seen, stamps, unburn, vouchers,
 };
 use crate::codec::{put_id, put_signed, put_string, put_unsigned};
 use crate::ledger::command::{Basket, Command, CommandKind, Enrolment, Granted, Reversal};
@@ -70,6 +70,7 @@ pub fn encode_entry(out: &mut Vec<u8>, header: &EntryHeader, command: &Command, 
         put_parts(out, parts, command, decision);
         vouchers::put_parts(out, parts, &command.kind, decision, header.posted_at);
         stamps::put_part(out, parts, &command.kind, decision);
+        seen::put_part(out, parts, decision);
     }
 }
 
@@ -205,7 +206,8 @@ fn parts_of(command: &Command, decision: &Decision) -> u64 {
     }
     set(Parts::OWED, decision.effects.owed.is_some());
     set(Parts::REWARD, unburn::has_reward(&command.kind));
-    parts | vouchers::parts_of(&command.kind, decision) | stamps::parts_of(&command.kind, decision)
+    let of_cards = stamps::parts_of(&command.kind, decision);
+    parts | vouchers::parts_of(&command.kind, decision) | of_cards | seen::parts_of(decision)
 }
 
 fn put_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision: &Decision) {
@@ -243,15 +245,18 @@ fn put_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision: &Decisi
         }
     }
     if parts & Parts::SUBJECTS != 0 {
-        for taken in named_cells(command, decision) {
-            for symbol in taken.cell.subject {
-                put_unsigned(out, u64::from(symbol.0));
-            }
-            put_signed(out, i64::from(taken.cell.period));
-            put_signed(out, i64::from(taken.retain_until.0));
-        }
+        named_cells(command, decision).iter().for_each(|taken| put_subject(out, taken));
     }
     put_profile_parts(out, parts, command, decision);
+}
+
+/// Whose cell it is, and until when it is kept.
+pub(super) fn put_subject(out: &mut Vec<u8>, taken: &CellUse) {
+    for symbol in taken.cell.subject {
+        put_unsigned(out, u64::from(symbol.0));
+    }
+    put_signed(out, i64::from(taken.cell.period));
+    put_signed(out, i64::from(taken.retain_until.0));
 }
 
 fn put_profile_parts(out: &mut Vec<u8>, parts: u64, command: &Command, decision: &Decision) {

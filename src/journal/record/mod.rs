@@ -14,6 +14,7 @@ mod money;
 mod operator;
 mod part;
 mod proposals;
+mod seen;
 mod stamps;
 mod unburn;
 mod vouchers;
@@ -145,6 +146,8 @@ impl Parts {
     const VOUCHERS: u64 = 1 << 29;
     /// What the basket counted on stamp cards, or the vouchers of cards that a reversal's original gave.
     const STAMPS: u64 = 1 << 30;
+    /// The cells that a basket or an activity which is refused had looked into.
+    const SEEN: u64 = 1 << 31;
     /// All of them.
     const ALL: u64 = 4_095
         | Self::MEMBER
@@ -157,7 +160,8 @@ impl Parts {
         | Self::REWARD
         | Self::NAMED_VOUCHERS
         | Self::VOUCHERS
-        | Self::STAMPS;
+        | Self::STAMPS
+        | Self::SEEN;
 }
 
 /// Whether these are the bytes of an expiry that the ledger posted by itself. Such a record names no item, so that any
@@ -214,7 +218,8 @@ fn has_subject(taken: &CellUse) -> bool {
 fn named_cells<'a>(command: &'a Command, decision: &'a Decision) -> &'a [CellUse] {
     match &command.kind {
         CommandKind::Reverse(_) | CommandKind::Unburn(_) | CommandKind::Operate(_) => command.kind.returns_to(),
-        _ => &decision.cells,
+        // What a refusal saw has a part of its own.
+        _ => decision.uses(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! What must stay true: no bound is exceeded by one unit, and the last unit can be granted (invariant 6).
 
 use super::rule_caps::{self, Share};
-use super::{cells, stamps, tiers};
+use super::{cells, stamps};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
 use crate::ledger::decision::{Clip, CounterChange, Decision, LotChange, LotKey, Movement, Outcome, Refusal};
@@ -139,8 +139,7 @@ impl Bounded<'_> {
                 MetricMeasure::Units => out.granted,
                 MetricMeasure::Baskets => i64::from(self.basket.is_some()),
             };
-            let ladder = program.tiers.as_ref().filter(|ladder| ladder.metric == metric.symbol);
-            let ahead = ladder.map_or(0, tiers::windows_kept);
+            let ahead = i32::from(metric.kept_ahead);
             self.push_counter((metric.symbol, MemberKey::NONE), metric.window, ahead, delta, out);
         }
         if out.over_velocity.is_some() {
@@ -195,7 +194,7 @@ impl Bounded<'_> {
             CapSubject::Member if self.command.member != MemberKey::NONE => self.command.member,
             _ => return,
         };
-        self.push_counter((cap.symbol, member), cap.window, i32::from(cap.rolling) - 1, delta, out);
+        self.push_counter((cap.symbol, member), cap.window, i32::from(cap.kept) - 1, delta, out);
     }
 
     /// Moves a counter that is looked at for so many windows more.

@@ -6,7 +6,7 @@
 use crate::ledger::account::{Account, Lot};
 use crate::ledger::command::{Command, Loading, Redemption};
 use crate::ledger::decision::{Decision, LotChange, LotKey, Movement, Outcome, Refusal};
-use crate::ledger::program::Expiry;
+use crate::ledger::program::{Expiry, Terms};
 use crate::ledger::state::Context;
 use crate::ledger::types::{Day, SymbolId, TimestampNs, Units, WalletId};
 use crate::limits;
@@ -54,21 +54,28 @@ pub(super) fn redemption_rate(command: &Command, wallet: WalletId, context: &Con
     context.program.redemption_rate_bps(command.partner, wallet)
 }
 
-/// Puts off the death of lots that die by inactivity, under the terms in force: what the account's other changes leave
-/// of them goes into lots that die later. So many changes more must fit the record.
+/// Puts off the death of lots that die by inactivity, each by the days that it was earned with, whatever version is in
+/// force: what the account's other changes leave of them goes into lots that die later. So many changes more must fit the
+/// record.
 pub(super) fn extend(account: &Account, day: Day, reserved: usize, context: &Context<'_>, out: &mut Decision) {
-    let terms = context.program.earn.terms;
-    if !matches!(terms.expiry, Expiry::AfterInactivity(_)) {
-        return;
-    }
-    let expires_at = terms.expires_at(&context.program.zone, day);
+    // Mostly all lots have the same days, so that the midnight is looked for once.
+    let mut last = None;
     // What is held is not put off: it lies in the lot that its transaction names.
     for lot in &account.lots {
-        let is_put_off = lot.key.is_extended
-            && !lot.key.is_held()
-            && lot.key.is_alive(context.posted_at)
-            && lot.key.expires_at < expires_at;
-        if !is_put_off || out.effects.lots.len() + 2 + reserved > limits::LOT_CHANGES_MAX {
+        let is_put_off = lot.key.is_extended() && !lot.key.is_held() && lot.key.is_alive(context.posted_at);
+        if !is_put_off {
+            continue;
+        }
+        let Some(days) = inactive_days(lot, context) else { continue };
+        let expires_at = match last {
+            Some((known, expires_at)) if known == days => expires_at,
+            _ => {
+                let terms = Terms { expiry: Expiry::AfterInactivity(days), ..Terms::default() };
+                terms.expires_at(&context.program.zone, day)
+            }
+        };
+        last = Some((days, expires_at));
+        if lot.key.expires_at >= expires_at || out.effects.lots.len() + 2 + reserved > limits::LOT_CHANGES_MAX {
             continue;
         }
         let left = left(lot, out);
@@ -77,6 +84,15 @@ pub(super) fn extend(account: &Account, day: Day, reserved: usize, context: &Con
             out.effects.lots.push(LotChange { key: lot.key, delta: -left, movement: Movement::Extend });
             out.effects.lots.push(LotChange { key: to, delta: left, movement: Movement::Extend });
         }
+    }
+}
+
+/// By how many days the death of a lot is put off; `None` where the version in force has to say, and says none.
+fn inactive_days(lot: &Lot, context: &Context<'_>) -> Option<u16> {
+    match (lot.key.inactive_days, context.program.earn.terms.expiry) {
+        (LotKey::AS_IN_FORCE, Expiry::AfterInactivity(days)) => Some(days),
+        (LotKey::AS_IN_FORCE, _) => None,
+        (days, _) => Some(days),
     }
 }
 

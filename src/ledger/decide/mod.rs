@@ -139,11 +139,19 @@ fn note(decided: Result<(), Refusal>, out: &mut Decision) {
     }
 }
 
-/// A refusal changes nothing; that a redemption or an authorization was refused is counted.
+/// A refusal changes nothing; that a redemption or an authorization was refused is counted. What would have been granted
+/// followed from the cells that were looked into, so that they are named still, and nothing is taken from them. (That a
+/// redemption is refused on record says nothing of its stock but that there was enough.)
 fn refuse(known: Option<&Account>, command: &Command, context: &Context<'_>, out: &mut Decision) {
     let (outcome, program, wallet, refundable) = (out.outcome, out.program, out.wallet, out.refundable);
+    let mut seen = std::mem::take(&mut out.cells);
+    if !matches!(command.kind, CommandKind::Accrue(_) | CommandKind::Act(_)) {
+        seen.clear();
+    }
+    seen.iter_mut().for_each(|cell| cell.used = 0);
     out.clear();
     (out.outcome, out.program, out.wallet, out.refundable) = (outcome, program, wallet, refundable);
+    out.cells = seen;
     out.account_known = known.is_some();
     out.balance_after = known.map_or(0, |account| account.balance(wallet, context.posted_at));
     if matches!(command.kind, CommandKind::Redeem(_) | CommandKind::Authorize(_)) && known.is_some() {

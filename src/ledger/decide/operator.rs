@@ -130,7 +130,7 @@ fn adjust(
             // Money has no end, whoever grants it.
             _ if program.money(wallet).is_some() => program.money_lot(wallet, command.partner),
             None => LotKey { available_from_minute: 0, ..terms },
-            Some(expires_at) => LotKey { available_from_minute: 0, is_extended: false, expires_at, ..terms },
+            Some(expires_at) => LotKey { available_from_minute: 0, inactive_days: 0, expires_at, ..terms },
         };
         out.effects.lots.push(LotChange { key, delta: units, movement: Movement::Grant });
         bounds::check_balance(account, context, out);

@@ -2,8 +2,10 @@
 //! Which part that is, [`crate::ledger::refund`] says from records alone; here it meets the account.
 //!
 //! What must stay true: what of the accrual's units is spent is taken from other lots that are alive, and what those lack
-//! is owed where the programme says so; what of them has died is gone already, and is not taken a second time; units whose
-//! death was put off have not died; what a cap holds for review comes back whole or not at all, so that the list of what is
+//! is owed where the programme says so; what of them has died is gone already, and is not taken a second time. Units whose
+//! death was put off, or that came back after it, have not died: of those that are not found past the death that they were
+//! granted with, no more can have died than has died of the account's units at all, and each dead unit excuses one return
+//! only. What a cap holds for review comes back whole or not at all, so that the list of what is
 //! held says what is held.
 
 use super::lots::Source;
@@ -17,7 +19,7 @@ use crate::ledger::held::{HeldChange, HeldName};
 use crate::ledger::program::WhenSpent;
 use crate::ledger::stamps;
 use crate::ledger::state::Context;
-use crate::ledger::types::{ProgramVersion, Units};
+use crate::ledger::types::{ProgramVersion, TimestampNs, Units, WalletId};
 use crate::limits;
 
 pub(super) fn decide(
@@ -35,19 +37,19 @@ pub(super) fn decide(
     if let Some(key) = original.lot {
         let key = if key.is_held() { end_hold(account, command, reversal, key, out) } else { key };
         out.wallet = key.wallet;
-        let missing = take_own(account, key, original.units, context, out);
-        if key.is_alive(context.posted_at) {
-            let lacking =
-                lots::take(account, Source::of(key.wallet), missing, Movement::Reverse, context.posted_at, out);
-            if lacking > 0 && context.program.when_spent == WhenSpent::Refuse {
-                out.outcome = Outcome::Refused(Refusal::InsufficientBalance);
-                return;
-            }
-            out.granted = lacking - original.units;
-            out.effects.owed = (lacking > 0).then_some((key.wallet, lacking));
-        } else {
-            out.granted = missing - original.units;
+        let at = context.posted_at;
+        let mut due = take_own(account, key, original.units, context, out);
+        if !key.is_alive(at) {
+            out.effects.gone = due.min(dead(account, key.wallet, at, out));
+            due = take_brought_back(account, key, due - out.effects.gone, at, out);
         }
+        let lacking = lots::take(account, Source::of(key.wallet), due, Movement::Reverse, at, out);
+        if lacking > 0 && context.program.when_spent == WhenSpent::Refuse {
+            out.outcome = Outcome::Refused(Refusal::InsufficientBalance);
+            return;
+        }
+        out.granted = lacking + out.effects.gone - original.units;
+        out.effects.owed = (lacking > 0).then_some((key.wallet, lacking));
     }
     give_back(original, context, out);
     if reversal.is_last() {
@@ -110,15 +112,37 @@ pub(super) fn give_back(original: &Granted, context: &Context<'_>, out: &mut Dec
     out.effects.totals = TotalsChange::of_reversal();
 }
 
+/// Units of a wallet that may have been those of a grant and are dead, with what dies with this.
+fn dead(account: &Account, wallet: WalletId, at: TimestampNs, out: &Decision) -> Units {
+    let changes = out.effects.lots.iter();
+    let dying = changes.filter(|change| change.movement == Movement::Expire && change.key.wallet == wallet);
+    let dies = dying.fold(0, |sum: Units, change| sum.saturating_sub(change.delta));
+    account.dead(wallet, at, |lot| lots::left(lot, out), dies)
+}
+
+/// Takes units that came back after the death with which they were granted, as far as they cannot be told from others of
+/// their kind: first from lots of that kind. Returns what could not be taken there.
+fn take_brought_back(account: &Account, key: LotKey, units: Units, at: TimestampNs, out: &mut Decision) -> Units {
+    let is_own =
+        |found: &LotKey| !key.is_held() && found.is_alive(at) && LotKey { expires_at: key.expires_at, ..*found } == key;
+    take_from(account, units, is_own, out)
+}
+
 /// Takes units from the lot that they were granted to, and from those into which they may have been put off: of the
 /// same kind, dying later. Returns what could not be taken.
 fn take_own(account: &Account, key: LotKey, units: Units, context: &Context<'_>, out: &mut Decision) -> Units {
-    let mut missing = units;
     let is_own = |found: &LotKey| {
-        let is_put_off = key.is_extended && !key.is_held() && found.expires_at > key.expires_at;
-        (is_put_off || *found == key) && LotKey { expires_at: key.expires_at, ..*found } == key
+        let is_put_off = key.is_extended() && !key.is_held() && found.expires_at > key.expires_at;
+        let is_of_kind = LotKey { expires_at: key.expires_at, ..*found } == key;
+        (is_put_off || *found == key) && is_of_kind && found.is_alive(context.posted_at)
     };
-    for lot in account.lots.iter().filter(|lot| is_own(&lot.key) && lot.key.is_alive(context.posted_at)) {
+    take_from(account, units, is_own, out)
+}
+
+/// Takes units from some lots, in their order. Returns what could not be taken.
+fn take_from(account: &Account, units: Units, is_own: impl Fn(&LotKey) -> bool, out: &mut Decision) -> Units {
+    let mut missing = units;
+    for lot in account.lots.iter().filter(|lot| is_own(&lot.key)) {
         let taken = lots::left(lot, out).min(missing);
         if taken > 0 && out.effects.lots.len() < limits::LOT_CHANGES_MAX {
             out.effects.lots.push(LotChange { key: lot.key, delta: -taken, movement: Movement::Reverse });

@@ -30,11 +30,6 @@ pub(super) fn note(
     out.tier = Some(TierStanding { level: before.level, qualifying });
 }
 
-/// How many windows after the present one the ladder still looks at the present one.
-pub(super) fn windows_kept(ladder: &TierLadder) -> i32 {
-    i32::from(ladder.rolling) - 1 + i32::from(ladder.keep) + i32::from(ladder.soft_landing || ladder.grace_days > 0)
-}
-
 fn level(account: &Account, ladder: &TierLadder, periods: Periods) -> u8 {
     let reached = |back| ladder.level(qualifying(account, ladder, periods, back));
     let keep = i32::from(ladder.keep);

@@ -10,15 +10,22 @@ use crate::ledger::types::{SymbolId, TimestampNs, WalletId};
 const PENDING: u8 = 0x80;
 /// Units that die by inactivity.
 const EXTENDED: u8 = 0x40;
+/// After so many days as follow behind everything else.
+const DAYS: u8 = 0x20;
 /// What is left names the wallet.
-const WALLET: u8 = 0x3f;
+const WALLET: u8 = 0x1f;
 
-const _: () = assert!(crate::limits::PROGRAM_WALLETS_MAX <= 64, "a wallet leaves two bits of a byte");
+const _: () = assert!(crate::limits::PROGRAM_WALLETS_MAX <= 32, "a wallet leaves three bits of a byte");
+const _: () = assert!(crate::limits::EXPIRY_DAYS_MAX < 65_535, "the largest number means that none is stated");
 
 /// Appends the name of a lot.
 pub fn put_lot_key(out: &mut Vec<u8>, key: &LotKey) {
     let pending = if key.available_from_minute != 0 { PENDING } else { 0 };
-    let extended = if key.is_extended { EXTENDED } else { 0 };
+    let extended = match key.inactive_days {
+        0 => 0,
+        LotKey::AS_IN_FORCE => EXTENDED,
+        _ => EXTENDED | DAYS,
+    };
     out.push(key.wallet.0 & WALLET | pending | extended);
     put_unsigned(out, u64::from(key.issuer.0));
     put_unsigned(out, u64::from(key.funding_rate_bps));
@@ -26,6 +33,9 @@ pub fn put_lot_key(out: &mut Vec<u8>, key: &LotKey) {
     put_signed(out, key.expires_at.0.wrapping_sub(i64::MAX));
     if pending != 0 {
         put_unsigned(out, u64::from(key.available_from_minute));
+    }
+    if extended & DAYS != 0 {
+        put_unsigned(out, u64::from(key.inactive_days));
     }
 }
 
@@ -40,7 +50,7 @@ pub fn get_lot_key(reader: &mut Reader<'_>) -> Result<LotKey, DecodeError> {
         issuer: SymbolId(reader.number()?),
         funding_rate_bps: reader.number()?,
         available_from_minute: 0,
-        is_extended: first & EXTENDED != 0,
+        inactive_days: if first & EXTENDED != 0 { LotKey::AS_IN_FORCE } else { 0 },
         expires_at: TimestampNs(reader.signed()?.wrapping_add(i64::MAX)),
     };
     if first & PENDING != 0 {
@@ -48,6 +58,13 @@ pub fn get_lot_key(reader: &mut Reader<'_>) -> Result<LotKey, DecodeError> {
         if key.available_from_minute == 0 {
             return Err(DecodeError::Contradiction);
         }
+    }
+    if first & DAYS != 0 {
+        let days = reader.number()?;
+        if !key.is_extended() || !(1..LotKey::AS_IN_FORCE).contains(&days) {
+            return Err(DecodeError::Contradiction);
+        }
+        key.inactive_days = days;
     }
     Ok(key)
 }

@@ -99,6 +99,8 @@ const PROFILE_AUTHORIZATIONS: u8 = 128;
 
 /// Of the bits of the extension: the account has vouchers.
 const EXTENSION_VOUCHERS: u8 = 1;
+/// Returns found units dead.
+const EXTENSION_GONE: u8 = 2;
 
 /// What a profile has beside segments: a set of bits, of which each has its meaning, and then each thing.
 fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
@@ -147,22 +149,48 @@ fn put_profile(out: &mut Vec<u8>, profile: Option<&Profile>) {
         put_authorizations(out, authorizations);
     }
     if !owed.is_empty() {
-        put_count(out, owed.len());
-        for (wallet, units) in owed {
-            out.push(wallet.0);
-            put_signed(out, *units);
-        }
+        put_units(out, owed);
     }
     put_extension(out, profile);
+}
+
+/// Units of some wallets.
+fn put_units(out: &mut Vec<u8>, of_wallets: &[(WalletId, Units)]) {
+    put_count(out, of_wallets.len());
+    for (wallet, units) in of_wallets {
+        out.push(wallet.0);
+        put_signed(out, *units);
+    }
+}
+
+fn get_units_of_wallets(reader: &mut Reader<'_>) -> Result<Vec<(WalletId, Units)>, DecodeError> {
+    let of_wallets = (0..reader.count()?).map(|_| Ok((WalletId(reader.byte()?), reader.signed()?)));
+    let of_wallets = of_wallets.collect::<Result<Vec<_>, DecodeError>>()?;
+    let ascends = of_wallets.is_sorted_by(|one, next| one.0 < next.0);
+    if of_wallets.is_empty() || !ascends || of_wallets.iter().any(|(_, units)| *units <= 0) {
+        return Err(DecodeError::Contradiction);
+    }
+    Ok(of_wallets)
 }
 
 /// What follows the profile of an account that has more than its bits can say: nothing where there is none of it.
 fn put_extension(out: &mut Vec<u8>, profile: Option<&Profile>) {
     let vouchers = profile.map_or(&[][..], |profile| &profile.vouchers);
-    if vouchers.is_empty() {
+    let gone = profile.map_or(&[][..], |profile| &profile.gone);
+    if vouchers.is_empty() && gone.is_empty() {
         return;
     }
-    out.push(EXTENSION_VOUCHERS);
+    let bit = |bit: u8, is_there: bool| if is_there { bit } else { 0 };
+    out.push(bit(EXTENSION_VOUCHERS, !vouchers.is_empty()) | bit(EXTENSION_GONE, !gone.is_empty()));
+    if !vouchers.is_empty() {
+        put_vouchers(out, vouchers);
+    }
+    if !gone.is_empty() {
+        put_units(out, gone);
+    }
+}
+
+fn put_vouchers(out: &mut Vec<u8>, vouchers: &[Voucher]) {
     put_count(out, vouchers.len());
     for Voucher { code, terms, state } in vouchers {
         out.extend_from_slice(&code.0);
@@ -186,9 +214,20 @@ fn get_extension(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), D
     if reader.remaining() == 0 {
         return Ok(());
     }
-    if reader.byte()? != EXTENSION_VOUCHERS {
+    let bits = reader.byte()?;
+    if bits == 0 || bits & !(EXTENSION_VOUCHERS | EXTENSION_GONE) != 0 {
         return Err(DecodeError::UnknownTag);
     }
+    if bits & EXTENSION_VOUCHERS != 0 {
+        get_vouchers(reader, profile)?;
+    }
+    if bits & EXTENSION_GONE != 0 {
+        profile.gone = get_units_of_wallets(reader)?;
+    }
+    Ok(())
+}
+
+fn get_vouchers(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), DecodeError> {
     let count = reader.count()?;
     if count == 0 || count > crate::limits::VOUCHERS_MAX {
         return Err(DecodeError::BadNumber);
@@ -376,12 +415,8 @@ fn get_profile(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), Dec
         profile.authorizations = get_authorizations(reader)?;
     }
     if bits & PROFILE_OWED != 0 {
-        for _ in 0..reader.count()? {
-            profile.owed.push((WalletId(reader.byte()?), reader.signed()?));
-        }
-        let is_owed = |(_, units): &(WalletId, Units)| (1..=crate::limits::UNITS_MAX).contains(units);
-        let ascends = profile.owed.is_sorted_by(|one, next| one.0 < next.0);
-        if profile.owed.is_empty() || !ascends || !profile.owed.iter().all(is_owed) {
+        profile.owed = get_units_of_wallets(reader)?;
+        if profile.owed.iter().any(|(_, units)| *units > crate::limits::UNITS_MAX) {
             return Err(DecodeError::Contradiction);
         }
     }

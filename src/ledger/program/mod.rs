@@ -260,6 +260,8 @@ pub struct Cap {
     /// So many windows that follow each other are bounded together: 1 for each by itself, at most
     /// [`crate::limits::ROLLING_WINDOWS_MAX`].
     pub rolling: u16,
+    /// For so many a counter is kept: see [`Run::kept`].
+    pub kept: u16,
     /// The most that may be reached. 0 to [`crate::limits::UNITS_MAX`].
     pub limit: i64,
     /// What becomes of what is over.
@@ -270,7 +272,7 @@ impl Cap {
     /// The windows that are bounded together.
     #[must_use]
     pub fn run(&self) -> Run {
-        Run { window: self.window, rolling: self.rolling }
+        Run { window: self.window, rolling: self.rolling, kept: self.kept }
     }
 
     /// Whether a basket that would exceed it is granted nothing.
@@ -308,6 +310,8 @@ pub struct Metric {
     pub measure: MetricMeasure,
     /// Per which window.
     pub window: CalendarWindow,
+    /// For so many windows after its own a counter is kept: as far as the ladder of any version so far looks back.
+    pub kept_ahead: u16,
 }
 
 /// A bound on what the whole programme grants, or one partner in it, kept in a shared cell.
@@ -319,6 +323,8 @@ pub struct Budget {
     pub symbol: SymbolId,
     /// The partner whose grants draw on it; `None` for all.
     pub partner: Option<SymbolId>,
+    /// Its name, by which versions are compared: a file that is only checked has numbers of its own.
+    pub partner_name: Option<String>,
     /// The most that may be granted in the windows that are bounded together.
     pub limit: Units,
     /// Per which window of posting, and how many together; a lifetime for a budget in all.
@@ -405,6 +411,24 @@ impl Program {
     pub fn counters_kept_ns(&self, posted_at: TimestampNs) -> i64 {
         let earlier = self.earlier.filter(|earlier| posted_at < earlier.until);
         earlier.map_or(self.late_limit_ns, |earlier| earlier.late_limit_ns.max(self.late_limit_ns))
+    }
+
+    /// Keeps counters for as long as an earlier version did: one that looks less far back may be followed by one that looks
+    /// further back again.
+    pub fn keep_as_long_as(&mut self, earlier: &Self) {
+        let before = |name: SymbolId| earlier.all_caps().find(|cap| cap.symbol == name).map_or(0, |cap| cap.kept);
+        let of_rules = self.lines.capped.iter_mut().flat_map(|capped| &mut capped.caps);
+        for cap in self.caps.iter_mut().chain(of_rules) {
+            cap.kept = cap.kept.max(before(cap.symbol));
+        }
+        for budget in &mut self.budgets {
+            let before = earlier.budgets.iter().find(|other| other.symbol == budget.symbol);
+            budget.run.kept = budget.run.kept.max(before.map_or(0, |before| before.run.kept));
+        }
+        for metric in &mut self.metrics {
+            let before = earlier.metrics.iter().find(|other| other.symbol == metric.symbol);
+            metric.kept_ahead = metric.kept_ahead.max(before.map_or(0, |before| before.kept_ahead));
+        }
     }
 
     /// The bonus with this index.

@@ -31,7 +31,7 @@ pub enum Expiry {
         day: u8,
     },
     /// They die after so many full days behind the account's last basket, activity or redemption, at the midnight that
-    /// follows.
+    /// follows. At least one.
     AfterInactivity(u16),
 }
 
@@ -47,7 +47,10 @@ impl Terms {
                 0 => 0,
                 days => minute_of(zone.start_of_day(days_after(earned_on, days))),
             },
-            is_extended: matches!(self.expiry, Expiry::AfterInactivity(_)),
+            inactive_days: match self.expiry {
+                Expiry::AfterInactivity(days) => days,
+                Expiry::Never | Expiry::AfterDays(_) | Expiry::EachYearOn { .. } => 0,
+            },
             expires_at: self.expires_at(zone, earned_on),
         }
     }

@@ -44,6 +44,13 @@ impl TierLadder {
         u8::try_from(reached).expect("a ladder has few levels")
     }
 
+    /// How many windows after the present one the ladder still looks at the present one.
+    #[must_use]
+    pub fn looks_back(&self) -> u16 {
+        let after = u16::from(self.soft_landing || self.grace_days > 0);
+        (self.rolling - 1).saturating_add(self.keep).saturating_add(after)
+    }
+
     /// What a level is; `None` below the first.
     #[must_use]
     pub fn at(&self, level: u8) -> Option<&TierLevel> {

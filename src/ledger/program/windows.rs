@@ -33,9 +33,18 @@ pub struct Run {
     pub window: CalendarWindow,
     /// How many: 1 for each by itself, at most [`crate::limits::ROLLING_WINDOWS_MAX`].
     pub rolling: u16,
+    /// For so many a counter is kept: the most that any version so far has bounded together, so that what is counted under
+    /// one that bounds fewer is there for one that bounds more again.
+    pub kept: u16,
 }
 
 impl Run {
+    /// How far after its own period a counter is kept, in what numbers of periods differ by.
+    #[must_use]
+    pub fn kept_ahead(self) -> i32 {
+        (i32::from(self.kept) - 1).saturating_mul(self.window.step())
+    }
+
     /// How far after its own period a counter is looked at, in what numbers of periods differ by.
     #[must_use]
     pub fn ahead(self) -> i32 {

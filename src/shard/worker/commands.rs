@@ -45,6 +45,7 @@ impl Worker {
     pub(super) fn commands(&mut self, mut batch: CommandBatch, monotonic_ns: i64, mut after_each: impl FnMut(&Shared)) {
         let place = index(self.open_pending.batches.len());
         let mut has_records = false;
+        self.told_change = 0;
         let mailbox = batch.mailbox().cloned();
         // Used by one command after the other, so that it stays where it is quick to reach.
         let mut decision = std::mem::take(&mut self.decision);
@@ -62,13 +63,14 @@ impl Worker {
             }
         }
         (self.decision, self.programs) = (decision, programs);
+        batch.tells_of = self.told_change;
         if has_records {
             self.open_pending.batches.push(batch);
             return;
         }
         let is_durable = |owned: &Owned| owned.state.seq <= owned.durable_seq;
         if batch.jobs.iter().all(|job| is_durable(&self.shards[self.place_of(job.outcome.shard)])) {
-            return batch.deliver();
+            return self.deliver(batch);
         }
         let last = if self.open.is_empty() { self.in_flight.back_mut() } else { Some(&mut self.open_pending) };
         let last = last.expect("a record that is not durable is in a chunk");
@@ -168,14 +170,17 @@ impl Worker {
         let frozen = self.shared.freezes.refusal(glance, &job.command, posted_at);
         let context = Context { program, posted_at, rooms: &self.rooms, frozen };
         state.decide_for(job.outcome.account, &job.command, &context, &mut self.unpacked, decision);
-        if let (Some(held), Some(ticket)) = (&mut held, ticket)
-            && decision.is_journaled()
-        {
-            held.take(&decision.cells, ticket);
-            self.shared.cells.crossings.note(program, &decision.cells);
+        let Some((held, ticket)) = held.as_mut().zip(ticket) else { return };
+        if decision.refusal().is_some_and(Refusal::tells_of_cells) {
+            let changed = self.draws.iter().map(|draw| held.changed(draw.cell)).max();
+            self.told_change = self.told_change.max(changed.unwrap_or(0));
+        }
+        if decision.is_journaled() {
+            held.take(decision.uses(), ticket);
+            self.shared.cells.crossings.note(program, decision.uses());
             #[cfg(feature = "broken-variants")]
             if gives_room_back_early() {
-                for taken in decision.cells.iter().filter(|taken| taken.used < 0) {
+                for taken in decision.uses().iter().filter(|taken| taken.used < 0) {
                     held.release(taken.cell, -taken.used);
                 }
             }

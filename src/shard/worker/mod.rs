@@ -92,7 +92,7 @@ struct Pending {
     posted_at: TimestampNs,
 }
 
-/// A read that waits until every change up to a ticket is durable.
+/// An answer about cells that waits until every change up to a ticket is durable.
 struct Gated {
     ticket: Ticket,
     answer: Box<dyn FnOnce() + Send>,
@@ -110,6 +110,8 @@ pub struct Worker {
     open_ticket: Option<Ticket>,
     in_flight: VecDeque<Pending>,
     gated: Vec<Gated>,
+    /// The last change of a cell for which a command of the present batch was refused without a record; 0 for none.
+    told_change: Ticket,
     draws: Vec<Draw>,
     rooms: Vec<CellRoom>,
     unpacked: Unpacked,
@@ -161,6 +163,7 @@ impl Worker {
             open_ticket: None,
             in_flight: VecDeque::new(),
             gated: Vec::new(),
+            told_change: 0,
             draws: Vec::new(),
             rooms: Vec::new(),
             unpacked: Unpacked::default(),
@@ -216,7 +219,7 @@ impl Worker {
 
     fn answer_when_durable(&mut self, place: usize, depends_on: Seq, waiting: Waiting) {
         if depends_on <= self.shards[place].durable_seq {
-            return answer(waiting);
+            return self.answer(waiting);
         }
         // The chunk with the record, and no later one: an answer about an account is told with the record's position.
         let shard = self.shards[place].state.id;
@@ -307,7 +310,7 @@ impl Worker {
         }
         self.shared.cells.note_posted(pending.posted_at);
         self.settle_ids();
-        pending.batches.drain(..).for_each(CommandBatch::deliver);
+        pending.batches.drain(..).for_each(|batch| self.deliver(batch));
         for mut waiting in pending.others.drain(..) {
             if let Waiting::Account(view, _) = &mut waiting {
                 let (shard, seq) = (view.shard, view.account.seq);
@@ -315,7 +318,7 @@ impl Worker {
                 let index = found.expect("a read waits for the chunk with the account's last record");
                 view.account.position = Some(base.plus(index as u64));
             }
-            answer(waiting);
+            self.answer(waiting);
         }
         pending.slots.clear();
         pending.own.clear();
@@ -327,7 +330,25 @@ impl Worker {
         self.open_gates();
     }
 
-    /// Answers the reads whose cells have become durable.
+    /// Answers a batch of which everything is durable in this worker's shards: at once, or when it is so of what it tells
+    /// of shared cells (invariant 1).
+    fn deliver(&mut self, batch: CommandBatch) {
+        let ticket = batch.tells_of;
+        if ticket == 0 || self.shared.tickets.is_safe(ticket) {
+            return batch.deliver();
+        }
+        self.gated.push(Gated { ticket, answer: Box::new(move || batch.deliver()) });
+    }
+
+    fn answer(&mut self, waiting: Waiting) {
+        match waiting {
+            Waiting::Batch(batch) => self.deliver(batch),
+            Waiting::Account(view, reply) => reply(Some(view)),
+            Waiting::Other(answer) => answer(),
+        }
+    }
+
+    /// Answers whoever waited for cells that have become durable.
     pub fn open_gates(&mut self) {
         let tickets = &self.shared.tickets;
         for gated in self.gated.extract_if(.., |gated| tickets.is_safe(gated.ticket)) {
@@ -375,13 +396,5 @@ fn acknowledge_too_early(pending: &mut Pending) {
     }
     for batch in &mut pending.batches {
         batch.deliver_a_copy();
-    }
-}
-
-fn answer(waiting: Waiting) {
-    match waiting {
-        Waiting::Batch(batch) => batch.deliver(),
-        Waiting::Account(view, reply) => reply(Some(view)),
-        Waiting::Other(answer) => answer(),
     }
 }
