@@ -21,12 +21,13 @@ use super::wire::server::program_service_server::ProgramService;
 use super::{Edge, Patience, Service, times, wire};
 use crate::access::proposals::{Act, Verdict};
 use crate::ids::IdKey;
+use crate::journal::dictionary::Dictionary;
 use crate::journal::record::{Publication, Record};
 use crate::ledger::program::Program;
-use crate::ledger::types::{Position, ProgramVersion, TimestampNs};
+use crate::ledger::types::{Position, ProgramVersion, SymbolId, TimestampNs};
 use crate::limits;
 use crate::program::registry::AppendError;
-use crate::program::{self, Problem, Severity};
+use crate::program::{self, Problem, Severity, SymbolTable, Symbols, SymbolsFull};
 use crate::shard::engine::Engine;
 use crate::shard::publishing::{Draft, PublishError};
 
@@ -75,8 +76,8 @@ impl ProgramService for Service {
 /// Everything that is wrong or doubtful about a file, and what it contains if it can be published.
 fn check(engine: &Engine, source: &str) -> wire::CheckProgramResponse {
     let mut checked = program::check(source);
-    if let Some(program) = &checked.program
-        && let Err(error) = engine.with_programs(|programs| programs.check_next(&as_next(program, programs)))
+    if checked.program.is_some()
+        && let Err(error) = engine.with_programs(|programs| check_next(engine, source, programs))
     {
         checked.problems.push(program::unfit(source, &error));
         checked.problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -86,10 +87,31 @@ fn check(engine: &Engine, source: &str) -> wire::CheckProgramResponse {
     wire::CheckProgramResponse { problems, summary: checked.program.as_ref().map(summary) }
 }
 
-/// The programme as the version that it would become.
-fn as_next(program: &Program, programs: &program::Programs) -> Program {
-    let version = programs.latest().map_or(1, |latest| latest.version.0 + 1);
-    Program { version: ProgramVersion(version), effective_at: TimestampNs(i64::MAX), ..program.clone() }
+/// Whether a file that has no error of its own fits behind the versions that there are.
+fn check_next(engine: &Engine, source: &str, programs: &program::Programs) -> Result<(), AppendError> {
+    let version = ProgramVersion(programs.latest().map_or(1, |latest| latest.version.0 + 1));
+    let mut names = Known { dictionary: &engine.dictionary, others: SymbolTable::new() };
+    match program::compile(source, version, TimestampNs(i64::MAX), &mut names) {
+        Ok(program) => programs.check_next(&program),
+        // It was compiled a moment ago, by other numbers.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Names by the numbers that the ledger has given them, so that they can be compared with what was published before. One
+/// that has none gets a number that nothing else has, and leaves nothing behind.
+struct Known<'a> {
+    dictionary: &'a Dictionary,
+    others: SymbolTable,
+}
+
+impl Symbols for Known<'_> {
+    fn intern(&mut self, text: &str) -> Result<SymbolId, SymbolsFull> {
+        match self.dictionary.find(text) {
+            Some(known) => Ok(known),
+            None => Ok(SymbolId(limits::SYMBOLS_MAX + self.others.intern(text)?.0)),
+        }
+    }
 }
 
 fn wire_problem(problem: &Problem) -> wire::ProgramProblem {
