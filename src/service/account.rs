@@ -88,7 +88,7 @@ impl Edge {
         caller: &Caller,
         mut request: wire::GetAccountRequest,
     ) -> Result<wire::GetAccountResponse, Failure> {
-        self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
+        self.name_account(caller, &mut request.account_id, request.account_identifier.as_ref()).await?;
         check_account_id(&request.account_id)?;
         self.check_deadline(caller)?;
         let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;

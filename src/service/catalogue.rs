@@ -21,7 +21,7 @@ impl Edge {
         caller: &Caller,
         mut request: wire::ListRewardsRequest,
     ) -> Result<wire::ListRewardsResponse, Failure> {
-        self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
+        self.name_account(caller, &mut request.account_id, request.account_identifier.as_ref()).await?;
         self.check_deadline(caller)?;
         let view = if request.account_id.is_empty() {
             None

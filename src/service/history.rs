@@ -81,7 +81,7 @@ impl Edge {
         caller: &Caller,
         mut request: wire::ListTransactionsRequest,
     ) -> Result<wire::ListTransactionsResponse, Failure> {
-        self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
+        self.name_account(caller, &mut request.account_id, request.account_identifier.as_ref()).await?;
         check_account_id(&request.account_id)?;
         let within = Span::of(request.start_time.as_ref(), request.end_time.as_ref())?;
         let size = page_size(request.page_size)?;

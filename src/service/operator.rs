@@ -377,10 +377,11 @@ impl Edge {
     async fn list_held(
         &self,
         caller: &Caller,
-        request: wire::ListHeldRequest,
+        mut request: wire::ListHeldRequest,
     ) -> Result<wire::ListHeldResponse, Failure> {
         let size = page_size(request.page_size)?;
         self.check_deadline(caller)?;
+        self.name_account(caller, &mut request.account_id, None).await?;
         let from = if request.page_token.is_empty() { None } else { Some(Place::parse(&request.page_token)?) };
         // Without credentials everybody is the configured partner.
         let own = Some(caller.principal.symbol);

@@ -137,7 +137,7 @@ impl Edge {
         if let Some(identifier) = order.named_by() {
             identifiers::check_alone(&identifier, order.account_id())?;
             let key = self.key_of(&identifier);
-            let resolved = self.resolve(key).await?;
+            let resolved = self.resolve_for(caller, key).await?;
             (named_by, is_unresolved) = (Some(key), resolved.is_none());
             *order.account_id_mut() = resolved.as_deref().unwrap_or(identifiers::NOBODY).to_owned();
         }
@@ -162,7 +162,7 @@ impl Edge {
         };
         if is_unresolved {
             let Some(position) = self.decided(caller, order.transaction_id()).await? else {
-                return Ok(Started::Answered(self.refused(Refusal::IdentifierUnknown, None)));
+                return Ok(Started::Answered(self.refused(self.unresolved(caller), None)));
             };
             let edge = self.clone();
             let lookup = async move { edge.repeat_order(position, command, leaves_time_open).await };
@@ -178,6 +178,10 @@ impl Edge {
                 return Ok(Started::Lookup(Box::pin(lookup)));
             }
         };
+        // Before anything is looked for that would tell such a caller what there is.
+        if self.is_nobody(caller) {
+            return Ok(Started::Answered(self.refused(Refusal::PartnerUnknown, Some(&command))));
+        }
         let must_exist = matches!(order, Order::Update(_));
         if must_exist && self.view(&command.account_id, patience).await?.is_none() {
             return Ok(Started::Answered(self.refused(Refusal::AccountUnknown, Some(&command))));

@@ -72,9 +72,9 @@ impl Edge {
     ) -> Result<Quote, Failure> {
         if let Some(identifier) = request.account_identifier.take() {
             identifiers::check_alone(&identifier, &request.account_id)?;
-            match self.resolve(self.key_of(&identifier)).await? {
+            match self.resolve_for(caller, self.key_of(&identifier)).await? {
                 Some(account_id) => request.account_id = account_id.into(),
-                None => return Ok(Quote::Answered(Box::new(answer::refused(Refusal::IdentifierUnknown, None)))),
+                None => return Ok(Quote::Answered(Box::new(answer::refused(self.unresolved(caller), None)))),
             }
         }
         let asked = match &request.activity {
@@ -157,7 +157,7 @@ impl Edge {
         caller: &Caller,
         mut request: wire::GetBalanceRequest,
     ) -> Result<wire::GetBalanceResponse, Failure> {
-        self.name_account(&mut request.account_id, request.account_identifier.as_ref()).await?;
+        self.name_account(caller, &mut request.account_id, request.account_identifier.as_ref()).await?;
         check_account_id(&request.account_id)?;
         self.check_deadline(caller)?;
         let view = self.view(&request.account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;

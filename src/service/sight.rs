@@ -3,7 +3,8 @@
 //! What must stay true: a partner that deals in none of an account's wallets now is answered as if there were no such
 //! account; a programme without partners hides nothing.
 
-use super::auth::Principal;
+use super::Edge;
+use super::auth::{Caller, Principal};
 use super::settlement::own_partner;
 use crate::ledger::program::{Partner, Program};
 use crate::ledger::types::{Day, TimestampNs, WalletId};
@@ -46,5 +47,26 @@ impl<'p> Sight<'p> {
             }
             Self::Nothing => true,
         }
+    }
+}
+
+impl Edge {
+    /// Whether the caller sees no account now.
+    pub(super) fn is_blind(&self, caller: &Caller) -> bool {
+        let at = self.read_stamp();
+        self.engine.with_programs(|programs| {
+            Sight::of(&caller.principal, programs.in_force(at).map(|program| &**program), at).is_blind()
+        })
+    }
+
+    /// Whether the caller acts for a partner that no version of the programme names. Which version judges a command is
+    /// the ledger's to say; under none would this one be heard.
+    pub(super) fn is_nobody(&self, caller: &Caller) -> bool {
+        let Some(own) = own_partner(&caller.principal) else { return false };
+        self.engine.with_programs(|programs| {
+            let mut versions = programs.iter().rev().peekable();
+            let is_unnamed = |program: &Program| program.partners.as_deref().is_some_and(|all| all.find(own).is_none());
+            versions.peek().is_some() && versions.all(|program| is_unnamed(program))
+        })
     }
 }
