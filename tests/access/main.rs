@@ -17,6 +17,7 @@ mod coalition;
 mod desk;
 mod freezes;
 mod generated;
+mod halted;
 mod keys;
 mod limits;
 mod matrix;
