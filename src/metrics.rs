@@ -228,6 +228,36 @@ pub enum Outcome {
 /// Names of the outcomes, in the order of [`Metrics::outcomes`].
 pub const OUTCOMES: [&str; 3] = ["accepted", "replayed", "refused"];
 
+/// What happens to transactions that a cap holds for review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Review {
+    /// A cap holds it.
+    Held,
+    /// An operator gave its units.
+    Released,
+    /// An operator took them away.
+    Rejected,
+    /// The basket came back meanwhile.
+    Returned,
+}
+
+impl Review {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Held, Self::Released, Self::Rejected, Self::Returned];
+}
+
+/// Names of what happens, in the order of [`Review::ALL`].
+pub const REVIEWS: [&str; Review::ALL.len()] = ["held", "released", "rejected", "returned"];
+
+/// What is counted of a decision beside its outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signs {
+    /// A velocity cap turned the earnings to nothing.
+    pub over_velocity: bool,
+    /// A review began or ended, of so many units.
+    pub review: Option<(Review, u64)>,
+}
+
 /// What one worker says about itself.
 #[derive(Debug, Default)]
 pub struct WorkerMeter {
@@ -335,6 +365,10 @@ pub struct Metrics {
     pub connections: Arc<ConnectionMeter>,
     /// Baskets and activities that a velocity cap denied their units.
     pub velocity_denials: Counter,
+    /// Reviews that began or ended, in the order of [`REVIEWS`].
+    pub reviews: [Counter; REVIEWS.len()],
+    /// Units of these.
+    pub review_units: [Counter; REVIEWS.len()],
     /// Times that a credential had used up its rate.
     pub limited_rate: Counter,
     /// Calls that a credential had too many of under way.
@@ -367,6 +401,8 @@ impl Metrics {
             snapshots: Histogram::new(20, 40),
             connections: Arc::default(),
             velocity_denials: Counter::default(),
+            reviews: Default::default(),
+            review_units: Default::default(),
             limited_rate: Counter::default(),
             limited_concurrency: Counter::default(),
             limited_names: Counter::default(),
@@ -385,6 +421,19 @@ impl Metrics {
                 self.outcomes.add_one(2);
                 self.refusals.add_one(place_of(refusal));
             }
+        }
+    }
+
+    /// Counts what else there is to a decision.
+    pub fn shown(&self, signs: Signs) {
+        if signs.over_velocity {
+            self.velocity_denials.add(1);
+        }
+        if let Some((review, units)) = signs.review
+            && let Some(place) = Review::ALL.iter().position(|known| *known == review)
+        {
+            self.reviews[place].add(1);
+            self.review_units[place].add(units);
         }
     }
 

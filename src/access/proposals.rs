@@ -24,11 +24,13 @@ pub enum Act {
     Freeze = 4,
     /// Ending a freeze.
     Thaw = 5,
+    /// Giving a voucher by hand.
+    Voucher = 6,
 }
 
 impl Act {
     /// All acts, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Adjust, Self::Publish, Self::Keys, Self::Freeze, Self::Thaw];
+    pub const ALL: [Self; 6] = [Self::Adjust, Self::Publish, Self::Keys, Self::Freeze, Self::Thaw, Self::Voucher];
 
     /// The permanent number, from 1.
     #[must_use]
@@ -51,6 +53,7 @@ impl Act {
             Self::Keys => "keys",
             Self::Freeze => "freeze",
             Self::Thaw => "thaw",
+            Self::Voucher => "voucher",
         }
     }
 
@@ -300,11 +303,12 @@ mod tests {
 
     #[test]
     fn acts_keep_their_numbers_and_names() {
-        for ((number, name), act) in (1..).zip(["adjust", "publish", "keys", "freeze", "thaw"]).zip(Act::ALL) {
+        for ((number, name), act) in (1..).zip(["adjust", "publish", "keys", "freeze", "thaw", "voucher"]).zip(Act::ALL)
+        {
             assert_eq!((act.number(), act.name()), (number, name));
             assert_eq!((Act::from_number(number), Act::from_name(name)), (Some(act), Some(act)));
         }
-        assert_eq!((Act::from_number(0), Act::from_number(6), Act::from_name("redeem")), (None, None, None));
+        assert_eq!((Act::from_number(0), Act::from_number(7), Act::from_name("redeem")), (None, None, None));
     }
 
     #[test]

@@ -251,10 +251,16 @@ fn give_voucher(args: GiveVoucherArgs, out: &Output) -> Result<(), CliError> {
         remark: args.remark.to_wire(),
         posting_time: args.remark.posting_time.map(to_wire),
     };
-    decide(&args.server, "the voucher", out, async move |server| {
+    let what = "the voucher";
+    let server = Server::new(&args.server)?;
+    let answer = runtime()?.block_on(async {
         let answer = server.connect().await?.operator.issue_voucher(call(request)).await;
-        answered(&server, "the voucher", answer.map(|answer| answer.into_inner().decision))
-    })
+        answer.map(tonic::Response::into_inner).map_err(|status| server.failure(what, &status))
+    })?;
+    if say_pending(answer.pending.as_ref(), out)? {
+        return Ok(());
+    }
+    say(&answered(&server, what, Ok(answer.decision))?, what, out)
 }
 
 fn cancel_voucher(args: CancelVoucherArgs, out: &Output) -> Result<(), CliError> {

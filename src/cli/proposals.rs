@@ -160,6 +160,10 @@ fn act_in_words(proposal: &wire::Proposal) -> String {
             let reason = asked.remark.as_ref().map_or("", |remark| &remark.reason_code);
             format!("adjust account {} by {} ({reason})", asked.account_id, grouped(asked.points))
         }
+        Some(Act::Voucher(asked)) => {
+            let reason = asked.remark.as_ref().map_or("", |remark| &remark.reason_code);
+            format!("give account {} a voucher {} ({reason})", asked.account_id, asked.voucher)
+        }
         Some(Act::Publication(asked)) => format!("publish a programme of {} bytes", asked.source.len()),
         Some(Act::Key(key)) => {
             let instead = &proposal.replaced_key_id;
@@ -191,6 +195,18 @@ fn as_json(proposal: &wire::Proposal) -> Value {
                 "operator": remark.operator,
             });
             ("adjust", content)
+        }
+        Some(Act::Voucher(asked)) => {
+            let remark = asked.remark.clone().unwrap_or_default();
+            let content = json!({
+                "transaction_id": asked.transaction_id,
+                "account_id": asked.account_id,
+                "voucher": asked.voucher,
+                "reason_code": remark.reason_code,
+                "note": remark.note,
+                "operator": remark.operator,
+            });
+            ("voucher", content)
         }
         Some(Act::Publication(asked)) => {
             let content = json!({

@@ -81,7 +81,7 @@ pub struct ServeArguments {
     /// How far the clock of whoever signs tokens may be off [default: 60].
     #[arg(long, value_name = "SECONDS")]
     pub token_clock_skew_seconds: Option<String>,
-    /// Which acts wait for a second person, such as `adjust, publish, keys, freeze, thaw`; or off
+    /// Which acts wait for a second person, such as `adjust, voucher, publish, keys, freeze, thaw`; or off
     #[arg(long, value_name = "ACTS")]
     pub second_person: Option<String>,
     /// How long a proposal waits, in hours

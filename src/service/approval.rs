@@ -80,6 +80,7 @@ fn row_of(act: Act) -> Result<&'static table::Row, Failure> {
         Act::Keys => "/tallystick.v1.AccessService/CreateKey",
         Act::Freeze => "/tallystick.v1.FraudService/Freeze",
         Act::Thaw => "/tallystick.v1.FraudService/Thaw",
+        Act::Voucher => "/tallystick.v1.OperatorService/IssueVoucher",
     };
     table::find(path).ok_or_else(|| Failure::internal(format_args!("{path} has no row")))
 }
@@ -221,7 +222,13 @@ impl Edge {
         match proposal.act {
             Act::Adjust => {
                 let request = wire::AdjustBalanceRequest::decode(content).map_err(broken)?;
-                self.confirm_adjustment(caller, settling, &proposal, request, verdict).await.map(Outcome::Decision)
+                let asked = Asked::Adjust(request);
+                self.confirm_operation(caller, settling, &proposal, asked, verdict).await.map(Outcome::Decision)
+            }
+            Act::Voucher => {
+                let request = wire::IssueVoucherRequest::decode(content).map_err(broken)?;
+                let asked = Asked::IssueVoucher(request);
+                self.confirm_operation(caller, settling, &proposal, asked, verdict).await.map(Outcome::Decision)
             }
             Act::Publish => {
                 let request = wire::PublishProgramRequest::decode(content).map_err(broken)?;
@@ -265,14 +272,14 @@ impl Edge {
         Caller { principal: Arc::new(principal), ..caller.clone() }
     }
 
-    /// The record of an adjustment names the second person; the verdict comes after it. Should the server end in between,
-    /// the proposal waits on, and confirming it again finds the record.
-    async fn confirm_adjustment(
+    /// The record of an adjustment or a voucher names the second person; the verdict comes after it. Should the server end
+    /// in between, the proposal waits on, and confirming it again finds the record.
+    async fn confirm_operation(
         self: &Arc<Self>,
         caller: &Caller,
         settling: Settling,
         proposal: &Proposal,
-        request: wire::AdjustBalanceRequest,
+        asked: Asked,
         verdict: Verdict,
     ) -> Result<wire::Decision, Failure> {
         let proposer = self.proposer(caller, proposal);
@@ -280,7 +287,7 @@ impl Edge {
         let (edge, work_call) = (self.clone(), self.enter()?);
         // Goes on when the caller has gone: what is done is settled.
         let confirming = tokio::spawn(async move {
-            let decision = edge.operate(&proposer, Asked::Adjust(request), signed).await?;
+            let decision = edge.operate(&proposer, asked, signed).await?;
             if decision.position.is_some() {
                 edge.settle(settling, verdict).await?;
             }
@@ -365,6 +372,7 @@ impl Edge {
             Act::Publish => Shown::Publication(Message::decode(content).map_err(broken)?),
             Act::Freeze => Shown::Freeze(Message::decode(content).map_err(broken)?),
             Act::Thaw => Shown::Thaw(Message::decode(content).map_err(broken)?),
+            Act::Voucher => Shown::Voucher(Message::decode(content).map_err(broken)?),
             Act::Keys => {
                 let issue = access::issue_of(decode_whole_key_change(content).map_err(Failure::internal)?)?;
                 replaced_key_id = issue.replaces.map(|(old, _)| old.to_string()).unwrap_or_default();

@@ -376,6 +376,7 @@ mod tests {
                 account: None,
                 seq: Seq(place.2),
                 position: place.0.map(Position),
+                ..CommandOutcome::default()
             };
             job
         })

@@ -53,16 +53,23 @@ impl Edge {
     }
 
     /// The account that an identifier points to. Waits for a linking that is on its way.
-    pub(super) async fn resolve(&self, caller: &Caller, key: IdentifierKey) -> Result<Option<Box<str>>, Failure> {
-        if self.is_blind(caller, self.read_stamp()) {
-            return Ok(None);
-        }
+    pub(super) async fn resolve(&self, key: IdentifierKey) -> Result<Option<Box<str>>, Failure> {
         let Some(position) = self.last_use(key.into()).await? else { return Ok(None) };
         let located = self.record(position).await?;
         match located.entry().map(|entry| &entry.command.kind) {
             Some(CommandKind::Link(linking)) => Ok(Some(linking.account_id.clone())),
             _ => Err(Failure::internal(format_args!("the record at position {position} links no identifier"))),
         }
+    }
+
+    /// As [`Self::resolve`], but for a partner that no version of the programme names: to it, nothing points anywhere.
+    pub(super) async fn resolve_for(&self, caller: &Caller, key: IdentifierKey) -> Result<Option<Box<str>>, Failure> {
+        if self.is_nobody(caller) { Ok(None) } else { self.resolve(key).await }
+    }
+
+    /// Why a command whose identifier was not resolved is refused.
+    pub(super) fn unresolved(&self, caller: &Caller) -> Refusal {
+        if self.is_nobody(caller) { Refusal::PartnerUnknown } else { Refusal::IdentifierUnknown }
     }
 
     /// The record that uses an id, unless it was given back; waits for whoever holds it. An id is in the index before
@@ -85,16 +92,23 @@ impl Edge {
         self.last_use(self.engine.hasher.transaction(&caller.principal.partner, transaction_id)).await
     }
 
-    /// Puts the account in the place of an identifier that a read names.
+    /// Puts the account in the place of an identifier that a read names. A caller that sees no account is told so before
+    /// anything is looked for: what is there and what is not are the same to it, and take the same time.
     pub(super) async fn name_account(
         &self,
         caller: &Caller,
         account_id: &mut String,
         identifier: Option<&wire::AccountIdentifier>,
     ) -> Result<(), Failure> {
+        if let Some(identifier) = identifier {
+            check_alone(identifier, account_id)?;
+        }
+        let names_one = identifier.is_some() || !account_id.is_empty();
+        if names_one && self.is_blind(caller) {
+            return Err(Failure::AccountUnknown);
+        }
         let Some(identifier) = identifier else { return Ok(()) };
-        check_alone(identifier, account_id)?;
-        *account_id = self.resolve(caller, self.key_of(identifier)).await?.ok_or(Failure::AccountUnknown)?.into();
+        *account_id = self.resolve(self.key_of(identifier)).await?.ok_or(Failure::AccountUnknown)?.into();
         Ok(())
     }
 
@@ -110,7 +124,7 @@ impl Edge {
         };
         check_alone(&identifier, &request.account_id)?;
         let key = self.key_of(&identifier);
-        let resolved = self.resolve(caller, key).await?;
+        let resolved = self.resolve_for(caller, key).await?;
         request.account_id = resolved.as_deref().unwrap_or(NOBODY).to_owned();
         let view = AccrualView { named_by: Some(key), ..AccrualView::from(&request) };
         if resolved.is_some() {
@@ -121,7 +135,7 @@ impl Edge {
             return Ok(Started::Answered(self.refused(Refusal::NameLimitReached, None)));
         };
         let Some(position) = self.decided(caller, &request.transaction_id).await? else {
-            return Ok(Started::Answered(self.refused(Refusal::IdentifierUnknown, None)));
+            return Ok(Started::Answered(self.refused(self.unresolved(caller), None)));
         };
         let (edge, command) = (self.clone(), job.command);
         let lookup = async move { edge.repeat_accrual(position, command, left_open).await };

@@ -94,9 +94,7 @@ impl OperatorService for Service {
     ) -> Result<Response<wire::IssueVoucherResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let signed = Signed::by(&caller);
-        let decision = self.edge.operate(&caller, Asked::IssueVoucher(request.into_inner()), signed).await?;
-        Ok(Response::new(wire::IssueVoucherResponse { decision: Some(decision) }))
+        Ok(Response::new(self.edge.issue_voucher(&caller, request.into_inner()).await?))
     }
 
     async fn cancel_voucher(
@@ -171,6 +169,26 @@ impl Edge {
         let asked_for = AskedFor { act: Act::Adjust, transaction_id: &request.transaction_id };
         let pending = Some(self.propose(caller, asked_for, request.encode_to_vec()).await?);
         Ok(wire::AdjustBalanceResponse { decision: None, pending })
+    }
+
+    /// Gives a voucher, or proposes to.
+    async fn issue_voucher(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: wire::IssueVoucherRequest,
+    ) -> Result<wire::IssueVoucherResponse, Failure> {
+        let asked = Asked::IssueVoucher(request.clone());
+        let waits = self.about.second_person.asks(Act::Voucher);
+        if !waits || self.decided(caller, &request.transaction_id).await?.is_some() {
+            let decision = self.operate(caller, asked, Signed::by(caller)).await?;
+            return Ok(wire::IssueVoucherResponse { decision: Some(decision), pending: None });
+        }
+        let stated = self.with_rules(|rules| check(asked, rules))?;
+        let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
+        self.voucher_kind(&request.voucher, stamp)?;
+        let asked_for = AskedFor { act: Act::Voucher, transaction_id: &request.transaction_id };
+        let pending = Some(self.propose(caller, asked_for, request.encode_to_vec()).await?);
+        Ok(wire::IssueVoucherResponse { decision: None, pending })
     }
 
     async fn start_operation(
@@ -361,10 +379,11 @@ impl Edge {
     async fn list_held(
         &self,
         caller: &Caller,
-        request: wire::ListHeldRequest,
+        mut request: wire::ListHeldRequest,
     ) -> Result<wire::ListHeldResponse, Failure> {
         let size = page_size(request.page_size)?;
         self.check_deadline(caller)?;
+        self.name_account(caller, &mut request.account_id, None).await?;
         let from = if request.page_token.is_empty() { None } else { Some(Place::parse(&request.page_token)?) };
         // Without credentials everybody is the configured partner.
         let own = Some(caller.principal.symbol);

@@ -13,6 +13,7 @@ use super::fields::Path;
 use super::intake::{make_room, member_key};
 use super::naming::{Naming, Unnamed};
 use super::order_fields::{self, Stated};
+use super::sight::Rights;
 use super::status::Failure;
 use super::{Edge, Patience, batch, identifiers, wire};
 use crate::ledger::command::{
@@ -137,7 +138,7 @@ impl Edge {
         if let Some(identifier) = order.named_by() {
             identifiers::check_alone(&identifier, order.account_id())?;
             let key = self.key_of(&identifier);
-            let resolved = self.resolve(caller, key).await?;
+            let resolved = self.resolve_for(caller, key).await?;
             (named_by, is_unresolved) = (Some(key), resolved.is_none());
             *order.account_id_mut() = resolved.as_deref().unwrap_or(identifiers::NOBODY).to_owned();
         }
@@ -162,7 +163,7 @@ impl Edge {
         };
         if is_unresolved {
             let Some(position) = self.decided(caller, order.transaction_id()).await? else {
-                return Ok(Started::Answered(self.refused(Refusal::IdentifierUnknown, None)));
+                return Ok(Started::Answered(self.refused(self.unresolved(caller), None)));
             };
             let edge = self.clone();
             let lookup = async move { edge.repeat_order(position, command, leaves_time_open).await };
@@ -178,6 +179,7 @@ impl Edge {
                 return Ok(Started::Lookup(Box::pin(lookup)));
             }
         };
+        // Before anything is looked for that would tell such a caller what there is.
         if let Some(refusal) = self.refusal_of_stranger(caller, &order, stamp) {
             return Ok(Started::Answered(self.refused(refusal, Some(&command))));
         }
@@ -299,17 +301,18 @@ impl Edge {
         Ok(CommandKind::Link(Linking { links, kind, key, account_id: account_id.into() }))
     }
 
-    /// Why a partner that sees no account changes none, whether or not it is there.
+    /// Why a partner that no version names asks in vain, and one that sees no account changes none, whether or not it is
+    /// there.
     fn refusal_of_stranger(&self, caller: &Caller, order: &Order, stamp: TimestampNs) -> Option<Refusal> {
-        let is_of_account = matches!(order, Order::Enrol(_) | Order::Update(_) | Order::Link(_) | Order::Unlink(_));
-        if !is_of_account || !self.is_blind(caller, stamp) {
-            return None;
+        if self.is_nobody(caller) {
+            return Some(Refusal::PartnerUnknown);
         }
-        let is_declared = self.engine.with_programs(|programs| {
-            let partners = programs.in_force(stamp).or_else(|| programs.latest())?.partners.as_deref()?;
-            partners.find(caller.principal.symbol).map(|_| ())
-        });
-        Some(if is_declared.is_some() { Refusal::EarnNotPermitted } else { Refusal::PartnerUnknown })
+        let is_of_account = matches!(order, Order::Enrol(_) | Order::Update(_) | Order::Link(_) | Order::Unlink(_));
+        match self.rights_at(caller, stamp) {
+            Rights::Undeclared if is_of_account => Some(Refusal::PartnerUnknown),
+            Rights::None if is_of_account => Some(Refusal::EarnNotPermitted),
+            _ => None,
+        }
     }
 
     pub(super) fn naming<'a>(&'a self, caller: &'a Caller) -> Naming<'a> {
@@ -393,7 +396,7 @@ fn lots(
         let issuer = if lot.issuer.is_empty() { own } else { naming.symbol(&lot.issuer)? };
         let expires_at = order_fields::expiry(lot).expect("the check looked");
         named.push((
-            LotKey { wallet, issuer, funding_rate_bps: 0, available_from_minute: 0, is_extended: false, expires_at },
+            LotKey { wallet, issuer, funding_rate_bps: 0, available_from_minute: 0, inactive_days: 0, expires_at },
             lot.points,
         ));
     }

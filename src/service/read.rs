@@ -72,9 +72,9 @@ impl Edge {
     ) -> Result<Quote, Failure> {
         if let Some(identifier) = request.account_identifier.take() {
             identifiers::check_alone(&identifier, &request.account_id)?;
-            match self.resolve(caller, self.key_of(&identifier)).await? {
+            match self.resolve_for(caller, self.key_of(&identifier)).await? {
                 Some(account_id) => request.account_id = account_id.into(),
-                None => return Ok(Quote::Answered(Box::new(answer::refused(Refusal::IdentifierUnknown, None)))),
+                None => return Ok(Quote::Answered(Box::new(answer::refused(self.unresolved(caller), None)))),
             }
         }
         let asked = match &request.activity {

@@ -51,18 +51,18 @@ impl<'p> Sight<'p> {
 }
 
 impl Edge {
-    /// Whether a caller sees no account at all, under the programme of an instant: to be asked before anything is looked
-    /// for, so that the time tells nothing either.
-    pub(super) fn is_blind(&self, caller: &Caller, at: TimestampNs) -> bool {
+    /// Whether the caller sees no account now: to be asked before anything is looked for, so that the time tells nothing
+    /// either.
+    pub(super) fn is_blind(&self, caller: &Caller) -> bool {
+        let at = self.read_stamp();
         self.engine.with_programs(|programs| {
-            let program = programs.in_force(at).or_else(|| programs.latest());
-            Sight::of(&caller.principal, program.map(|program| &**program), at).is_blind()
+            Sight::of(&caller.principal, programs.in_force(at).map(|program| &**program), at).is_blind()
         })
     }
 
     /// A durable copy of an account that the caller sees anything of.
     pub(super) async fn seen_account(&self, caller: &Caller, account_id: &str) -> Result<Box<AccountView>, Failure> {
-        if self.is_blind(caller, self.read_stamp()) {
+        if self.is_blind(caller) {
             return Err(Failure::AccountUnknown);
         }
         let view = self.view(account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
@@ -71,4 +71,39 @@ impl Edge {
         }
         Ok(view)
     }
+
+    /// What the programme that is going to judge at an instant lets the caller's partner do.
+    pub(super) fn rights_at(&self, caller: &Caller, at: TimestampNs) -> Rights {
+        self.engine.with_programs(|programs| {
+            let program = programs.in_force(at).or_else(|| programs.latest());
+            match Sight::of(&caller.principal, program.map(|program| &**program), at) {
+                Sight::Everything => Rights::Some,
+                Sight::Nothing => Rights::Undeclared,
+                Sight::Of(partner, day) if partner.deals(day) => Rights::Some,
+                Sight::Of(..) => Rights::None,
+            }
+        })
+    }
+
+    /// Whether the caller acts for a partner that no version of the programme names. Which version judges a command is
+    /// the ledger's to say; under none would this one be heard.
+    pub(super) fn is_nobody(&self, caller: &Caller) -> bool {
+        let Some(own) = own_partner(&caller.principal) else { return false };
+        self.engine.with_programs(|programs| {
+            let mut versions = programs.iter().rev().peekable();
+            let is_unnamed = |program: &Program| program.partners.as_deref().is_some_and(|all| all.find(own).is_none());
+            versions.peek().is_some() && versions.all(|program| is_unnamed(program))
+        })
+    }
+}
+
+/// What a version of the programme lets a partner do on a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// It deals in a wallet, or the programme declares no partners.
+    Some,
+    /// It is declared, and deals in none.
+    None,
+    /// It is not declared.
+    Undeclared,
 }

@@ -16,6 +16,7 @@ use crate::ledger::partner::Standing;
 use crate::ledger::program::Program;
 use crate::ledger::types::{AccountNumber, MemberKey, Position, Seq, ShardId, SymbolId, TimestampNs};
 use crate::limits;
+use crate::metrics::Signs;
 
 /// Called once with the finished job, on the worker's thread. It must not block.
 pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
@@ -91,7 +92,8 @@ impl CommandJob {
     /// Forgets the outcome, keeping the memory of an ordinary basket and no more.
     pub fn reset(&mut self) {
         // Each in its place: a decision is too large to be moved about.
-        let CommandOutcome { answer, decision, program, posted_at, shard, account, seq, position } = &mut self.outcome;
+        let CommandOutcome { answer, decision, program, posted_at, shard, account, seq, position, signs } =
+            &mut self.outcome;
         // Of an answer that was prepared, the decision never came here.
         if answer.is_empty() {
             decision.clear();
@@ -108,6 +110,7 @@ impl CommandJob {
         }
         (*program, *account, *position) = (None, None, None);
         (*posted_at, *shard, *seq) = (TimestampNs::default(), ShardId::default(), Seq::default());
+        *signs = Signs::default();
         let basket = self.basket_mut();
         if basket.lines.capacity() > limits::JOB_LINES_KEPT_MAX {
             basket.lines = Vec::new();
@@ -236,6 +239,8 @@ pub struct CommandOutcome {
     pub seq: Seq,
     /// The record's position; `None` where there is no record.
     pub position: Option<Position>,
+    /// What is counted of the decision beside its outcome; it is here also where `decision` is not.
+    pub signs: Signs,
 }
 
 impl CommandOutcome {

@@ -12,8 +12,12 @@ use crate::journal::frame::{Frame, FrameHash};
 use crate::journal::log::{HighWater, StoreJournal};
 use crate::journal::size::JournalSize;
 use crate::journal::{Journal, JournalError, VisitFrame};
+use crate::ledger::command::CommandKind;
+use crate::ledger::decision::{Decision, Movement};
+use crate::ledger::held::HeldChange;
+use crate::ledger::operator::OperatorOrder;
 use crate::ledger::types::Position;
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::{Metrics, Outcome, Review, Signs};
 use crate::snapshot::Marker;
 
 impl Engine {
@@ -52,9 +56,32 @@ impl Metrics {
     /// Counts a command that was decided just now.
     pub fn decided(&self, outcome: &CommandOutcome) {
         self.answered(outcome.counted());
-        if outcome.decision.over_velocity.is_some() {
-            self.velocity_denials.add(1);
-        }
+        self.shown(outcome.signs);
+    }
+}
+
+impl Signs {
+    /// What is counted of a decision on a command.
+    #[must_use]
+    pub fn of(kind: &CommandKind, decision: &Decision) -> Self {
+        let over_velocity = decision.over_velocity.is_some();
+        let Some(change) = decision.effects.held.as_deref().filter(|_| decision.refusal().is_none()) else {
+            return Self { over_velocity, review: None };
+        };
+        let moved = |movement| {
+            let changes = decision.effects.lots.iter().filter(move |lot| lot.movement == movement);
+            changes.map(|lot| lot.delta.unsigned_abs()).sum::<u64>()
+        };
+        let review = match (change, kind) {
+            (HeldChange::Begins(..), _) => (Review::Held, moved(Movement::Grant)),
+            // A release takes the units out of one lot and puts them into another.
+            (HeldChange::Ends(_), CommandKind::Operate(operation)) => match operation.order {
+                OperatorOrder::Release(_) => (Review::Released, moved(Movement::Release) / 2),
+                _ => (Review::Rejected, moved(Movement::Reverse)),
+            },
+            (HeldChange::Ends(_), _) => (Review::Returned, moved(Movement::Reverse)),
+        };
+        Self { over_velocity, review: Some(review) }
     }
 }
 

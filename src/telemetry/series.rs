@@ -18,7 +18,7 @@ use super::{Sources, Standing, Telemetry};
 use crate::ledger::decision::Refusal;
 use crate::ledger::freeze::Freezes;
 use crate::ledger::program::{Budget, Periods};
-use crate::metrics::{CUT_OFFS, Histogram, Metrics, OUTCOMES};
+use crate::metrics::{CUT_OFFS, Counter, Histogram, Metrics, OUTCOMES, REVIEWS};
 use crate::shard::engine::Engine;
 
 /// What all names begin with.
@@ -382,7 +382,7 @@ const JOURNAL: [Series; 18] = [
 ];
 
 /// What looks like fraud, and what is done about it.
-const FRAUD: [Series; 4] = [
+const FRAUD: [Series; 6] = [
     labelled(
         "fraud_signals",
         MetricType::Counter,
@@ -398,6 +398,20 @@ const FRAUD: [Series; 4] = [
             ];
             Values::Counters(signals.map(|(signal, count)| (signal.to_owned(), count)).into())
         },
+    ),
+    labelled(
+        "reviews",
+        MetricType::Counter,
+        "review",
+        "Transactions that a cap held for review, and what became of them.",
+        |view| reviews(&view.metrics.reviews),
+    ),
+    labelled(
+        "review_units",
+        MetricType::Counter,
+        "review",
+        "Units of transactions that a cap held for review, and what became of them.",
+        |view| reviews(&view.metrics.review_units),
     ),
     labelled("limited", MetricType::Counter, "limit", "Times that a credential met a limit of its own.", |view| {
         let metrics = view.metrics;
@@ -418,6 +432,12 @@ const FRAUD: [Series; 4] = [
         view.of_engine(|engine| signed(engine.shared.freezes.look(Freezes::live_count)))
     }),
 ];
+
+fn reviews(counters: &[Counter; REVIEWS.len()]) -> Values {
+    Values::Counters(
+        REVIEWS.iter().zip(counters).map(|(review, counter)| ((*review).to_owned(), counter.get())).collect(),
+    )
+}
 
 /// All series, in the order in which they are shown.
 pub fn all() -> impl Iterator<Item = &'static Series> {

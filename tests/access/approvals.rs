@@ -171,6 +171,55 @@ async fn an_adjustment_waits_over_a_restart_and_is_done_by_two() {
     assert_eq!(report.record_count, report.end_position, "each record is counted once");
 }
 
+/// What is given by hand is given by two, be it points or a voucher.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voucher_by_hand_waits_as_an_adjustment_does() {
+    let voucher = "\n[[vouchers]]\nname = \"coffee\"\ntext = \"a free coffee\"\nvalid_days = 14\n";
+    let program = crate::shop::program_file(&format!("{}{voucher}", plain_program(&[])));
+    let store = std::sync::Arc::new(tallystick::store::memory::MemoryStore::new());
+    let house = House::open_on(store, Config { program: Some(program), ..careful() }).await;
+    open_account(&house).await;
+    let mut anna = Person::at_the_desk(&house, "north").await;
+    let mut ben = Person::at_the_desk(&house, "north").await;
+    let mut south = Person::at_the_desk(&house, "south").await;
+    let mut desk = OperatorServiceClient::new(house.channel().await);
+    let issue = |voucher: &str| wire::IssueVoucherRequest {
+        transaction_id: "v".to_owned(),
+        account_id: "m1".to_owned(),
+        voucher: voucher.to_owned(),
+        remark: adjustment("v", 1).remark,
+        posting_time: None,
+    };
+    let unknown = desk.issue_voucher(with_key(&anna.key, issue("tea"))).await;
+    assert_refused(unknown, Code::InvalidArgument, "INVALID_REQUEST");
+    let asked = desk.issue_voucher(with_key(&anna.key, issue("coffee"))).await.unwrap().into_inner();
+    let number = asked.pending.unwrap().proposal_id;
+    assert_eq!(asked.decision, None);
+    let waiting = ben.proposals().await;
+    let Some(proposal::Act::Voucher(shown)) = &waiting[0].act else { panic!("{waiting:?}") };
+    assert_eq!((&*shown.account_id, &*shown.voucher, &*waiting[0].partner), ("m1", "coffee", "north"));
+    assert_refused(anna.confirm(number).await, Code::FailedPrecondition, "PROPOSAL_REFUSED");
+    assert_refused(south.confirm(number).await, Code::NotFound, "PROPOSAL_UNKNOWN");
+    let Outcome::Decision(decision) = ben.confirm(number).await.unwrap() else { panic!("it was a voucher") };
+    assert_eq!((decision.vouchers.len(), decision.refusal), (1, None));
+    let again = desk.issue_voucher(with_key(&anna.key, issue("coffee"))).await.unwrap().into_inner();
+    let again = again.decision.unwrap();
+    assert_eq!((again.replayed, &again.vouchers), (true, &decision.vouchers));
+    let auditor = house.key(Grant::of_role(Role::Auditor)).await;
+    let mut ledger = tallystick::service::wire::ledger_service_client::LedgerServiceClient::new(house.channel().await);
+    let request = wire::ListTransactionsRequest { account_id: "m1".to_owned(), ..<_>::default() };
+    let listed = ledger.list_transactions(with_key(&auditor, request)).await.unwrap().into_inner().transactions;
+    let remark = listed.iter().find_map(|one| one.remark.clone()).expect("the voucher is listed");
+    assert_eq!((remark.actor, remark.confirmer), (anna.name.clone(), ben.name.clone()));
+
+    let store = house.store.clone();
+    drop((anna, ben, south, desk, ledger));
+    house.running.shutdown().await.unwrap();
+    let report = verify(&store, &VerifyOptions::default(), &mut |_, _| ()).unwrap();
+    assert!(report.intact, "{:?}", report.findings);
+    assert_eq!((report.records.proposals, report.records.operations), (2, 1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_rejected_is_not_done() {
     let house = house().await;

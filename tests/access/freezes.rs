@@ -14,35 +14,35 @@ use tonic::transport::Channel;
 use crate::shop::{accrual, refusal, reversal, wrong_fields};
 use crate::support::{House, config, usual, with_key};
 
-fn account(id: &str) -> Option<wire::FreezeSubject> {
+pub fn account(id: &str) -> Option<wire::FreezeSubject> {
     Some(wire::FreezeSubject { subject: Some(Subject::AccountId(id.to_owned())) })
 }
 
-fn till_of(partner: &str) -> Option<wire::FreezeSubject> {
+pub fn till_of(partner: &str) -> Option<wire::FreezeSubject> {
     let (store_id, terminal_id) = ("store-1".to_owned(), "till-1".to_owned());
     let terminal = wire::FreezableTerminal { partner: partner.to_owned(), store_id, terminal_id };
     Some(wire::FreezeSubject { subject: Some(Subject::Terminal(terminal)) })
 }
 
-fn freeze(subject: Option<wire::FreezeSubject>) -> wire::FreezeRequest {
+pub fn freeze(subject: Option<wire::FreezeSubject>) -> wire::FreezeRequest {
     wire::FreezeRequest { subject, reason_code: "shared-card".to_owned(), note: "seen in two towns".to_owned() }
 }
 
-fn thaw(subject: Option<wire::FreezeSubject>) -> wire::ThawRequest {
+pub fn thaw(subject: Option<wire::FreezeSubject>) -> wire::ThawRequest {
     wire::ThawRequest { subject, reason_code: "cleared".to_owned(), note: String::new() }
 }
 
 /// A desk with an operator's key, and a till.
-struct Desk {
-    fraud: FraudServiceClient<Channel>,
-    ledger: LedgerServiceClient<Channel>,
+pub struct Desk {
+    pub fraud: FraudServiceClient<Channel>,
+    pub ledger: LedgerServiceClient<Channel>,
     operator_id: String,
-    operator: String,
-    till: String,
+    pub operator: String,
+    pub till: String,
 }
 
 impl Desk {
-    async fn at(house: &House) -> Self {
+    pub async fn at(house: &House) -> Self {
         let channel = house.channel().await;
         let (operator_id, operator) =
             house.key_until(usual(Role::Operator), tallystick::access::keys::KeyIssue::NEVER).await;
@@ -57,7 +57,7 @@ impl Desk {
         }
     }
 
-    async fn accrue(&mut self, request: wire::AccrueRequest) -> Decision {
+    pub async fn accrue(&mut self, request: wire::AccrueRequest) -> Decision {
         let answer = self.ledger.accrue(with_key(&self.till, request)).await.unwrap();
         answer.into_inner().decision.unwrap()
     }

@@ -3,16 +3,21 @@
 #![cfg(all(feature = "server", feature = "rocksdb"))]
 
 mod approvals;
+mod bearers;
+mod cells;
 mod certificates;
 #[path = "../grpc_api/support.rs"]
 #[allow(dead_code, reason = "every test file uses a part of this support of its own")]
 mod shop;
 mod signer;
 mod support;
+mod world;
 
 mod coalition;
 mod desk;
 mod freezes;
+mod generated;
+mod halted;
 mod keys;
 mod limits;
 mod matrix;
@@ -22,6 +27,7 @@ mod process;
 mod review;
 mod scope;
 mod statements;
+mod timing;
 mod tls;
 mod tokens;
 mod vouchers;

@@ -96,7 +96,7 @@ fn callers() -> impl Iterator<Item = Grant> {
 }
 
 /// Whether the caller with this place among [`callers`] may call a method.
-fn is_meant(path: &str, place: usize) -> bool {
+pub fn is_meant(path: &str, place: usize) -> bool {
     if let Some((_, letters)) = EXPECTED.iter().find(|(method, _)| path == format!("/tallystick.v1.{method}")) {
         return letters.as_bytes()[place] != b'-';
     }

@@ -19,6 +19,7 @@ mod metrics;
 mod monitoring;
 mod scraped;
 mod shutdown;
+mod signals;
 mod standing;
 #[cfg(feature = "otel")]
 mod traces;

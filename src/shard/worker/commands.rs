@@ -14,6 +14,7 @@ use crate::ledger::draws;
 use crate::ledger::program::Program;
 use crate::ledger::state::{Change, Context, ShardState, shard_of_hash};
 use crate::ledger::types::{AccountNumber, Position, Seq, TimestampNs};
+use crate::metrics::Signs;
 use crate::program::registry::Programs;
 use crate::shard::freezing::Glance;
 use crate::shard::job::{CommandBatch, CommandJob, Decided, Mailbox};
@@ -259,6 +260,7 @@ impl Worker {
 
 /// Leaves a decision with its job: as much of the answer as its mailbox prepares, or all of it.
 fn leave(job: &mut CommandJob, program: &Arc<Program>, mailbox: Option<&dyn Mailbox>, decision: &mut Decision) {
+    job.outcome.signs = Signs::of(&job.command.kind, decision);
     let mut answer = std::mem::take(&mut job.outcome.answer);
     if let Some(mailbox) = mailbox {
         mailbox.prepare(&Decided { job, decision, program }, &mut answer);
