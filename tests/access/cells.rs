@@ -349,11 +349,9 @@ const DESK: &[Try] = &[
         wire::RejectHeldRequest { transaction_id, original_transaction_id, remark: remark(), posting_time: None }
             .encode_to_vec()
     }),
-    ask("OperatorService/RestoreExpired", Thing::Expiry, "+r ... r ....", |names| {
+    ask("OperatorService/RestoreExpired", Thing::Expiry, "+0 ... 0 ....", |names| {
         wire::RestoreExpiredRequest { expired_position: Some(names.position), ..restore(names) }.encode_to_vec()
-    })
-    .because("what dies is nobody's command and part of every statement; of it a desk restores what its partner issued")
-    .refused(RefusalCode::NotRestorable),
+    }),
     ask("OperatorService/RestoreExpired", Thing::Accrual, "r0 ... 0 ....", |names| {
         let expired_transaction_id = names.transaction_id.clone();
         wire::RestoreExpiredRequest { expired_transaction_id, ..restore(names) }.encode_to_vec()
@@ -365,7 +363,7 @@ const DESK: &[Try] = &[
             .encode_to_vec()
     })
     .because(DESKS),
-    ask("OperatorService/IssueVoucher", Thing::Account, "+= ... = ....", |names| {
+    ask("OperatorService/IssueVoucher", Thing::Account, "+= ... 0 ....", |names| {
         let (transaction_id, account_id, voucher) = (id(names), names.account_id.clone(), text("coffee"));
         wire::IssueVoucherRequest { transaction_id, account_id, voucher, remark: remark(), posting_time: None }
             .encode_to_vec()
