@@ -193,16 +193,13 @@ impl Account {
         self.forget_empty_profile();
     }
 
-    /// Units of a wallet that have died, or may die before anybody has them again because they are set aside beyond their
-    /// death, and for which no return was let off yet. `left` is what the changes of a decision leave in a lot, and `dies`
-    /// what dies with it.
+    /// Units of a wallet that have died, and for which no return was let off yet: what is set aside can be captured, whatever
+    /// its death, and has not died. `left` is what the changes of a decision leave in a lot, and `dies` what dies with it.
     #[must_use]
     pub fn dead(&self, wallet: WalletId, at: TimestampNs, left: impl Fn(&Lot) -> Units, dies: Units) -> Units {
         let is_dead = |key: &LotKey| key.wallet == wallet && !key.is_alive(at);
         let unposted = self.lots.iter().filter(|lot| is_dead(&lot.key)).map(left);
-        let open = self.authorizations().iter().filter(|one| one.is_open(at)).flat_map(|one| &one.lots);
-        let aside = open.filter(|(key, _)| is_dead(key)).map(|(_, units)| *units);
-        let dead = unposted.chain(aside).fold(self.wallet_totals(wallet).expired, Units::saturating_add);
+        let dead = unposted.fold(self.wallet_totals(wallet).expired, Units::saturating_add);
         let gone = self.profile.as_ref().map_or(&[][..], |profile| &profile.gone);
         let gone = gone.iter().find(|(of, _)| *of == wallet).map_or(0, |(_, units)| *units);
         dead.saturating_add(dies).saturating_sub(gone).max(0)

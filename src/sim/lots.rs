@@ -247,12 +247,10 @@ pub fn take_alike(account: &AccountModel, moves: &mut Vec<LotMove>, own: &LotNam
 pub fn dead(account: &AccountModel, moves: &[LotMove], wallet: usize, at: i64) -> i64 {
     let is_dead = |lot: &LotName| lot.wallet == wallet && !lot.is_alive(at);
     let dying = moves.iter().filter(|change| change.is(Movement::Expire) && change.lot.wallet == wallet);
-    let aside = account.aside.values().filter(|aside| aside.ends > at).flat_map(|aside| &aside.lots);
     let posted = account.wallets.get(&wallet).map_or(0, |life| life[4]) - dying.map(|change| change.units).sum::<i64>();
     let unposted = account.units.iter().filter(|(lot, _)| is_dead(lot)).map(|(lot, held)| left(lot, *held, moves));
-    let waiting = aside.filter(|(lot, _)| is_dead(lot)).map(|(_, units)| units).sum::<i64>();
     let gone = account.gone.get(&wallet).copied().unwrap_or(0);
-    (posted + unposted.sum::<i64>() + waiting - gone).max(0)
+    (posted + unposted.sum::<i64>() - gone).max(0)
 }
 
 /// Puts the death of units off that die by inactivity, each by its own days: the member did something on the day.

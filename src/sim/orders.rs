@@ -117,6 +117,8 @@ impl Model {
             verdict.lots.push(LotMove::new(granted.lot.clone(), Movement::Reverse, -granted.units));
             verdict.granted = -granted.units;
             verdict.balance_after -= granted.units;
+        } else {
+            verdict.gone = granted.units;
         }
         give_back(&reviewed.verdict, &mut verdict);
         Ok(verdict)

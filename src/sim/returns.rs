@@ -211,11 +211,16 @@ impl Model {
         let mut verdict = Verdict { program: version, wallet, balance_after: balance, ..Verdict::default() };
         let mut lots = expired(account, posted_at, &self.issuers);
         if let Some(granted) = &granted {
-            let mut missing = take_own(account, &mut lots, granted, posted_at);
-            if !granted.lot.is_alive(posted_at) {
-                // What has died of it is gone already.
-                verdict.gone = missing.min(dead(account, &lots, wallet, posted_at));
-                missing = take_alike(account, &mut lots, &granted.lot, missing - verdict.gone, posted_at);
+            let is_dead = !granted.lot.is_alive(posted_at);
+            if is_dead {
+                // What has died of it is gone already: all that was held.
+                let most = if granted.lot.is_held { granted.units } else { dead(account, &lots, wallet, posted_at) };
+                verdict.gone = granted.units.min(most);
+            }
+            let rest = LotMove { units: granted.units - verdict.gone, ..granted.clone() };
+            let mut missing = take_own(account, &mut lots, &rest, posted_at);
+            if is_dead {
+                missing = take_alike(account, &mut lots, &granted.lot, missing, posted_at);
             }
             let lacking = take(account, &mut lots, wallet, missing, Movement::Reverse, posted_at, &self.issuers);
             if lacking > 0 && rules.when_spent == SpentRule::Refuse {

@@ -23,6 +23,7 @@ const REVIEW: &str = "[[bonuses]]\nname = \"review\"\nunits = 5\non = { activity
 const WATCH: &str = "[[caps]]\nname = \"watch\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 5\nover = \"hold\"\n";
 const DEBT: &str = "[refunds]\nwhen_spent = \"debt\"\n";
 const EXTENDS: &str = "[redemption]\nwhen_returned = \"extend\"\nextend_days = 5\n";
+const HELD: &str = "[[caps]]\nname = \"watch\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 20\nover = \"hold\"\n";
 const LONG: &str = "[redemption]\nhold_minutes = 4_000\n";
 const LEVELS: &str = "[tiers]\nmetric = \"spent\"\n\
                       [[tiers.levels]]\nname = \"silver\"\nthreshold = 1000\nmultiplier = \"1.5\"\n";
@@ -238,6 +239,45 @@ tables! {
         accrue m1 700                                   -> 7
         balance m1                                      -> 1
         totals m1 -> baskets 2 refused 0 reversals 1 granted 17 reversed 10 clipped 0
+    "
+
+    what_was_earned_since_is_not_taken_for_what_died_of_silence(
+        Setup::default(), [with("expiry = { inactive_days = 1 }", DEBT)]
+    ) "
+        accrue m1 1000 id=a                             -> 10
+        clock +5d                                       -> moved
+        accrue m1 1000 id=b                             -> 10
+        reverse a                                       -> 0
+        balance m1                                      -> 10
+        reverse b                                       -> -10
+        owed m1                                         -> 0
+    "
+
+    what_is_set_aside_beyond_its_death_has_not_died(
+        Setup::default(), [with("expiry = { after_days = 1 }", &[DEBT, LONG].concat())]
+    ) "
+        accrue m1 1000 id=a                             -> 10
+        authorize m1 10 id=h                            -> aside 10 for 4000m
+        clock +2d                                       -> moved
+        reverse a                                       -> 0
+        owed m1                                         -> 10
+        capture h 10                                    -> captured 10
+        owed m1                                         -> 10
+    "
+
+    what_was_held_and_died_lets_off_nothing_else(
+        Setup::default(), [with("expiry = { after_days = 2 }", &[DEBT, HELD].concat())]
+    ) "
+        accrue m1 1000 id=a                             -> 10
+        redeem m1 10                                    -> -10
+        accrue m1 2000 id=h                             -> 20 held by watch
+        accrue m1 2500 id=j                             -> 25 held by watch
+        clock +4d                                       -> moved
+        reject h                                        -> 0
+        reverse j                                       -> 0
+        # What the first basket earned was spent in time.
+        reverse a                                       -> 0
+        owed m1                                         -> 10
     "
 
     what_came_back_alive_after_its_stated_death_is_taken_back(

@@ -148,6 +148,9 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
         }
         CommandKind::Operate(operation) => {
             entry.decision.granted = operator::granted_by_lots(&operation.order, &entry.decision);
+            if let (OperatorOrder::Reject(original), false) = (&operation.order, is_refused(kind)) {
+                entry.decision.effects.gone = original.granted.units.saturating_add(entry.decision.granted).max(0);
+            }
         }
         _ => {}
     }

@@ -64,6 +64,9 @@ fn reject(
     if key.is_alive(context.posted_at) {
         out.granted = -original.granted.units;
         out.effects.lots.push(LotChange { key, delta: out.granted, movement: Movement::Reverse });
+    } else {
+        // They excuse no return of anything else.
+        out.effects.gone = original.granted.units;
     }
     reversal::give_back(&original.granted, context, out);
     out.balance_after = account.balance(out.wallet, context.posted_at) + out.granted;

@@ -38,10 +38,16 @@ pub(super) fn decide(
         let key = if key.is_held() { end_hold(account, command, reversal, key, out) } else { key };
         out.wallet = key.wallet;
         let at = context.posted_at;
-        let mut due = take_own(account, key, original.units, context, out);
+        let mut due = original.units;
         if !key.is_alive(at) {
-            out.effects.gone = due.min(dead(account, key.wallet, at, out));
-            due = take_brought_back(account, key, due - out.effects.gone, at, out);
+            // What was held nobody could spend or put off: it died where it lay. Of the rest no more can have died than has
+            // died at all.
+            out.effects.gone = if key.is_held() { due } else { due.min(dead(account, key.wallet, at, out)) };
+            due -= out.effects.gone;
+        }
+        due = take_own(account, key, due, context, out);
+        if !key.is_alive(at) {
+            due = take_brought_back(account, key, due, at, out);
         }
         let lacking = lots::take(account, Source::of(key.wallet), due, Movement::Reverse, at, out);
         if lacking > 0 && context.program.when_spent == WhenSpent::Refuse {
