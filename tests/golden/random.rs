@@ -217,6 +217,7 @@ fn decide_operation(order: &OperatorOrder, partner: SymbolId, decision: &mut Dec
             let lots = decision.effects.lots.iter();
             let taken = lots.filter(|lot| lot.movement == Movement::Reverse && lot.key.wallet == decision.wallet);
             decision.granted = taken.fold(0, |sum: i64, lot| sum.saturating_add(lot.delta));
+            decision.effects.gone = original.granted.units.saturating_add(decision.granted).max(0);
             decision.effects.totals = TotalsChange::of_reversal();
         }
         OperatorOrder::Adjust(adjustment) => decision.granted = adjustment.units,

@@ -24,6 +24,11 @@ pub struct Aside {
 }
 
 impl Aside {
+    /// Whether its time has run out.
+    pub fn has_ended(&self, now: TimestampNs) -> bool {
+        self.ends_at <= now.0
+    }
+
     fn left(&self) -> i64 {
         self.chunks.iter().map(|chunk| chunk.units).sum()
     }

@@ -123,9 +123,10 @@ impl Model<'_> {
         cut
     }
 
-    /// Units that have died, or will when they are given back, and for which no return was let off.
+    /// Units that have died, and for which no return was let off: what is set aside can be captured, and has not died.
     pub fn dead(&self, account: usize, now: TimestampNs) -> i64 {
-        let aside = self.asides.iter().filter(|aside| aside.account == account).flat_map(|aside| &aside.chunks);
+        let ended = self.asides.iter().filter(|aside| aside.account == account && aside.has_ended(now));
+        let aside = ended.flat_map(|aside| &aside.chunks);
         let own = self.chunks.iter().filter(|chunk| chunk.account == account).chain(aside);
         let dead: i64 = own.filter(|chunk| !chunk.is_alive(now)).map(|chunk| chunk.units).sum();
         (dead - self.gone.get(&account).copied().unwrap_or(0)).max(0)

@@ -180,12 +180,12 @@ impl Model<'_> {
         let (account, units) = (past.account, self.past[place].1.granted - past.granted);
         let lot = Chunk { units, ..past.lot };
         let chunks = self.chunks.clone();
-        let mut missing = self.take_own(&lot, now);
-        let mut dead = 0;
-        if lot.expires_at <= now.0 {
-            // What has died of it is gone already.
-            dead = missing.min(self.dead(account, now));
-            missing = self.take_alike(&lot, missing - dead, now);
+        let is_dead = lot.expires_at <= now.0;
+        // What has died of it is gone already.
+        let dead = if is_dead { units.min(self.dead(account, now)) } else { 0 };
+        let mut missing = self.take_own(&Chunk { units: units - dead, ..lot }, now);
+        if is_dead {
+            missing = self.take_alike(&lot, missing, now);
         }
         let lacking = (missing - self.balance(account, now) + self.aside(account)).max(0);
         if lacking > 0 && self.rules.when_spent == "refuse" {

@@ -328,9 +328,12 @@ tables! {
         authorize m1 6 id=h                             -> aside 6 for 4000m
         clock +2d                                       -> moved
         accrue m1 500                                   -> 5
-        reverse a                                       -> 0
+        # It could be captured still.
+        reverse a                                       -> refused InsufficientBalance
         balance m1                                      -> 11
         void h                                          -> 6 back
+        balance m1                                      -> 5
+        reverse a                                       -> 0
         balance m1                                      -> 5
         ends m1                                         -> redeemed 0 expired 10 refused 0
     "
