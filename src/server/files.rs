@@ -16,7 +16,7 @@ pub(super) fn room_for(connections: usize) -> usize {
     let is_short = |current: Option<u64>| current.is_some_and(|current| current < needed);
     if is_short(limit.current) {
         let most = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
-        let raised = rustix::process::Rlimit { current: Some(most), ..limit.clone() };
+        let raised = rustix::process::Rlimit { current: Some(most), ..limit };
         match setrlimit(Resource::Nofile, raised) {
             Ok(()) => limit.current = Some(most),
             Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
