@@ -287,7 +287,7 @@ pub const PROPOSAL_BYTES_MAX: usize = PROGRAM_SOURCE_BYTES_MAX + (64 << 10);
 pub const PROPOSALS_PENDING_MAX: usize = 1_024;
 /// Proposals of one person that wait at a time.
 pub const PROPOSALS_OF_ONE_MAX: usize = 64;
-/// Bytes up to which a proposal has room beside those that are large: all but programme files have.
+/// Bytes up to which a proposal has room beside those that are large: nearly all but programme files are small.
 pub const SMALL_PROPOSAL_BYTES_MAX: usize = 16 << 10;
 /// Bytes of all larger proposals that wait at a time.
 pub const LARGE_PROPOSALS_BYTES_MAX: usize = 12 * PROPOSAL_BYTES_MAX;

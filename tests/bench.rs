@@ -206,7 +206,7 @@ fn overload_and_fairness_tell_what_callers_see() {
 #[test]
 fn attacks_tell_what_tills_see_before_during_and_after_them() {
     let report = report("attacks", &["--rate", "200"]);
-    for name in ["tills-before", "tills-during", "tills-after"] {
+    for name in ["tills-before", "tills-again", "tills-during", "tills-after"] {
         let tills = results(&report, name, 1)[0];
         expect_ledger(tills);
         assert_eq!((&tills["due_per_second"], &tills["seconds"]), (&200.into(), &2.0.into()), "{tills}");
@@ -232,7 +232,12 @@ fn attacks_tell_what_tills_see_before_during_and_after_them() {
     let expected = ["garbage", "cut short", "settings", "pings", "resets", "slow", "unread", "too large"];
     assert_eq!(kinds, expected);
     let names: Vec<_> = report["ratios"].as_array().expect("a list").iter().map(|ratio| &ratio["name"]).collect();
-    assert_eq!(names, ["p99 of tills after attacks ÷ before", "p99 of tills during attacks ÷ before"]);
+    let expected = [
+        "p99 of tills after attacks ÷ before",
+        "p99 of tills during attacks ÷ before",
+        "p99 of tills again without attacks ÷ before",
+    ];
+    assert_eq!(names, expected);
     for ratio in report["ratios"].as_array().expect("a list") {
         assert_eq!(ratio["pairs"].as_array().expect("a list").len(), 2, "{ratio}");
     }

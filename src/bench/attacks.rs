@@ -1,7 +1,9 @@
 //! Whether the server is after an attack what it was before: tills that call at a rate, before attackers of every kind come,
 //! while they do their work, and after they have gone.
 //!
-//! What must stay true: all three runs of a round are alike but for the attackers, and each begins after the server has
+//! Tills before are measured twice: what the second of these runs is to the first says how much a ratio means here.
+//!
+//! What must stay true: all runs of a round are alike but for the attackers, and each begins after the server has
 //! come to rest; the last begins after every connection of an attacker has been closed. One run before the first round is
 //! not counted: what a server does for the first time would be charged to the runs before attacks alone.
 
@@ -73,8 +75,9 @@ pub fn attacks(
     world.settle();
     load.run(options, world, pace, TILL_CONNECTIONS)?;
     let begin = world.end_position()?;
-    let [mut before, mut during, mut after] = ["tills-before", "tills-during", "tills-after"].map(Phase::new);
-    let (mut ratios_after, mut ratios_during) = (Vec::new(), Vec::new());
+    let names = ["tills-before", "tills-again", "tills-during", "tills-after"];
+    let [mut before, mut again, mut during, mut after] = names.map(Phase::new);
+    let (mut ratios_again, mut ratios_after, mut ratios_during) = (Vec::new(), Vec::new(), Vec::new());
     let mut attackers = Vec::new();
     let mut rest_ns_max = 0;
     let round_count = options.pair_count.max(1) as u64;
@@ -83,6 +86,11 @@ pub fn attacks(
         world.settle();
         let measured = load.run(options, world, pace, TILL_CONNECTIONS)?;
         let before_ns = before.push(measured, world).max(1) as f64;
+
+        tell("Attacks: tills before them, again", round, round_count);
+        world.settle();
+        let measured = load.run(options, world, pace, TILL_CONNECTIONS)?;
+        ratios_again.push(again.push(measured, world) as f64 / before_ns);
 
         tell("Attacks: tills during them", round, round_count);
         world.settle();
@@ -98,7 +106,7 @@ pub fn attacks(
         let measured = load.run(options, world, pace, TILL_CONNECTIONS)?;
         ratios_after.push(after.push(measured, world) as f64 / before_ns);
     }
-    for phase in [before, during, after] {
+    for phase in [before, again, during, after] {
         let (lanes, memory_bytes) = ((TILL_CONNECTIONS, 0), phase.memory_bytes);
         let figure = options.ledger_figure(phase.name, Measured::joined(phase.runs), lanes, world, begin)?;
         let due_per_second = Some(per_second);
@@ -114,6 +122,7 @@ pub fn attacks(
     }
     report.ratios.extend(Ratio::of("p99 of tills after attacks ÷ before", ratios_after));
     report.ratios.extend(Ratio::of("p99 of tills during attacks ÷ before", ratios_during));
+    report.ratios.extend(Ratio::of("p99 of tills again without attacks ÷ before", ratios_again));
     Ok(())
 }
 
