@@ -161,7 +161,7 @@ pub enum KeyError {
     /// It expires before it is issued.
     #[error("a key expires after it is issued")]
     ExpiresEarly,
-    /// No further change fits.
+    /// No further key fits.
     #[error("the data directory holds {} keys already, which is the limit", limits::KEYS_MAX)]
     Full,
 }

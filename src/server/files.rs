@@ -2,26 +2,29 @@
 //!
 //! What must stay true: connections leave room for the store, whose files are not to be refused.
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Tables, journals, listeners, and what the process opens now and then; of few files half.
 const OTHER_FILES: u64 = 1_024;
 
-/// Asks the operating system for room for so many connections, and says how many there is room for. To be called before
-/// the store is opened, which needs files too.
+/// Asks the operating system for as many files as so many connections and the store need, as far as it may be had. To be
+/// called before the store is opened.
+pub(super) fn raise_limit(connections: usize) {
+    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let most = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// For how many of so many connections there is room.
 pub(super) fn room_for(connections: usize) -> usize {
     let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
-    let needed = wanted.saturating_add(OTHER_FILES);
-    let mut limit = getrlimit(Resource::Nofile);
-    let is_short = |current: Option<u64>| current.is_some_and(|current| current < needed);
-    if is_short(limit.current) {
-        let most = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
-        let raised = rustix::process::Rlimit { current: Some(most), ..limit };
-        match setrlimit(Resource::Nofile, raised) {
-            Ok(()) => limit.current = Some(most),
-            Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
-        }
-    }
+    let limit = getrlimit(Resource::Nofile);
     let fitting = limit.current.map_or(wanted, |current| fitting(wanted, current));
     if fitting < wanted {
         tracing::warn!(
@@ -62,6 +65,7 @@ mod tests {
     fn the_limit_is_raised_as_far_as_it_may_be() {
         let most = getrlimit(Resource::Nofile).maximum.unwrap_or(1 << 20);
         let wanted = usize::try_from(fitting(100_000, most)).unwrap();
+        raise_limit(wanted);
         assert_eq!(room_for(wanted), wanted);
         let raised = getrlimit(Resource::Nofile).current;
         let needed = (u64::try_from(wanted).unwrap() + OTHER_FILES).min(most);

@@ -39,6 +39,7 @@ impl OpenedStore {
 pub fn open_store(config: &Config) -> Result<OpenedStore, ServeError> {
     use crate::store::faults::FaultyStore;
     use crate::store::rocks::{RocksOptions, RocksStore};
+    super::files::raise_limit(config.bounds.connections_max);
     let rocks = Arc::new(RocksStore::open(&config.data, &RocksOptions::default())?);
     let path = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()).display().to_string();
     let (measured, copied) = (rocks.clone(), rocks.clone());
