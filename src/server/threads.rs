@@ -94,6 +94,8 @@ impl Threads {
         let (order, orders) = watch::channel(Order::Serve);
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let Admission { tls, bounds, meter } = admission;
+        // Again, for a store that somebody else has opened.
+        files::raise_limit(bounds.connections_max);
         let room =
             Room { in_all: files::room_for(bounds.connections_max), of_address: bounds.connections_per_address_max };
         let (accepting, incoming) = connections::deal(listener, room, servings.len(), meter.clone());
