@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tallystick::access::grant::Grant;
-use tallystick::config::Config;
 use tallystick::store::memory::MemoryStore;
 use tempfile::TempDir;
 
 use crate::generated::{Contract, grants, shape, try_all};
 use crate::shop::now_seconds;
 use crate::signer::{Signer, base64, claims};
-use crate::support::{assert_nobody, config};
+use crate::support::assert_nobody;
+use crate::tokens::accepting;
 use crate::world::{Thing, Whose, World};
 
 /// The claims of who is granted this.
@@ -30,16 +30,7 @@ fn claimed(grant: &Grant) -> Value {
 }
 
 async fn open(keys: &[Value]) -> (World, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("jwks.json");
-    std::fs::write(&path, json!({ "keys": keys }).to_string()).unwrap();
-    let config = Config {
-        token_keys: Some(path),
-        token_issuer: Some("https://login.example".to_owned()),
-        token_audience: Some("tallystick".to_owned()),
-        token_clock_skew_seconds: 0,
-        ..config()
-    };
+    let (config, folder) = accepting(keys, 0);
     (World::open_on(Arc::new(MemoryStore::new()), config).await, folder)
 }
 

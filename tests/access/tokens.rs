@@ -27,6 +27,21 @@ fn changed(name: &str, value: Value) -> Value {
     claims
 }
 
+/// The configuration of a server that takes tokens whose signers have these keys, and the folder with their file.
+pub fn accepting(keys: &[Value], token_clock_skew_seconds: u16) -> (Config, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    std::fs::write(&path, json!({ "keys": keys }).to_string()).unwrap();
+    let config = Config {
+        token_keys: Some(path),
+        token_issuer: Some("https://login.example".to_owned()),
+        token_audience: Some("tallystick".to_owned()),
+        token_clock_skew_seconds,
+        ..config()
+    };
+    (config, folder)
+}
+
 struct Tokens {
     house: House,
     channel: Channel,
@@ -35,16 +50,7 @@ struct Tokens {
 
 impl Tokens {
     async fn open(keys: &[Value]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("jwks.json");
-        std::fs::write(&path, json!({ "keys": keys }).to_string()).unwrap();
-        let config = Config {
-            token_keys: Some(path),
-            token_issuer: Some("https://login.example".to_owned()),
-            token_audience: Some("tallystick".to_owned()),
-            token_clock_skew_seconds: 30,
-            ..config()
-        };
+        let (config, folder) = accepting(keys, 30);
         let house = House::open_on(Arc::new(MemoryStore::new()), config).await;
         let channel = house.channel().await;
         Self { house, channel, folder }
