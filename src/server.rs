@@ -9,8 +9,10 @@ mod connection;
 mod files;
 mod frames;
 mod guarded;
+pub mod hpack;
 mod opened;
 mod security;
+mod shedding;
 pub mod threads;
 
 use std::net::{SocketAddr, TcpListener};
@@ -19,20 +21,23 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tonic::Code;
 use tonic::service::RoutesBuilder;
 
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{ClockMode, Config};
 use crate::journal::log::StoreJournal;
 use crate::journal::{Journal, JournalError};
+use crate::ledger::decision::Refusal;
 use crate::ledger::types::{Position, SymbolId, TimestampNs};
 use crate::limits;
+use crate::metrics::Outcome;
 use crate::program::{Problem, SAMPLE};
 use crate::recovery::identity::{Identity, IdentityError};
 use crate::recovery::speed::ReplaySpeed;
 use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::service::auth::AccessLayer;
-use crate::service::express::ExpressLayer;
+use crate::service::express::{ACCRUE, ExpressLayer};
 use crate::service::health::health_service;
 use crate::service::patience::PatienceLayer;
 use crate::service::{About, Edge, LastRecovery, Life, add_services, wire};
@@ -46,6 +51,7 @@ use crate::telemetry::http::Listening;
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{Sources, Standing, Telemetry, manager};
 pub use opened::{OpenedStore, open_store};
+use shedding::Crowd;
 use threads::{Admission, OnFault, Serving, Threads, edge_threads};
 pub use threads::{EDGE_THREADS, runtime, serve_bare};
 
@@ -255,8 +261,13 @@ pub async fn start_by(
         add_reflection(&mut routes)?;
         let (watched, access, patience) = (watched.clone(), access.clone(), patience.clone());
         let beside = Box::pin(edge.carry());
+        let (calls, metrics) = (telemetry.calls.clone(), engine.metrics.clone());
+        let crowd = Crowd::new(Box::new(move || {
+            calls.shed(ACCRUE, Code::ResourceExhausted);
+            metrics.answered(Outcome::Refused(Refusal::Overloaded));
+        }));
         let (routes, express) = (routes.routes(), ExpressLayer::new(edge));
-        servings.push(Serving { routes, express, access, patience, watched, beside });
+        servings.push(Serving { routes, express, access, patience, watched, beside, crowd: Some(crowd) });
     }
     let on_fault: OnFault = {
         let (life, failure) = (life.clone(), failure.clone());

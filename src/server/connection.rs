@@ -20,6 +20,7 @@ use tower_service::Service;
 
 use super::conduct::{Conduct, Pace};
 use super::guarded::{Answer, Brought, Called, Guarded};
+use super::shedding::{Crowd, Shedding};
 use crate::access::gate::Session;
 use crate::access::tls::{Tls, names_of};
 use crate::limits;
@@ -47,6 +48,8 @@ pub(super) struct Terms {
     pub(super) pace: Pace,
     /// What is counted of them.
     pub(super) meter: Arc<ConnectionMeter>,
+    /// The accruals of the thread, where those that are too many are refused before they are read.
+    pub(super) crowd: Option<Arc<Crowd>>,
 }
 
 /// What answers calls, whoever makes them.
@@ -96,7 +99,7 @@ pub(super) async fn serve_all(
 async fn serve_one(connection: Connection, service: impl Answering, terms: Terms, mut finishing: watch::Receiver<()>) {
     let Connection { stream, peer, counted } = connection;
     let conduct = Arc::new(Conduct::new(terms.pace, terms.meter.large_answers_bytes.clone()));
-    let calls = |session| Calls { service, peer, session, conduct };
+    let calls = |session| Calls { service, peer, session, conduct, crowd: terms.crowd.clone() };
     match &terms.tls {
         None => serve_on(stream, calls(Arc::default()), &terms.meter, finishing).await,
         Some(tls) => {
@@ -132,8 +135,8 @@ async fn serve_on<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (conduct, peer) = (calls.conduct.clone(), calls.peer);
-    let guarded = Guarded::new(stream, conduct.clone());
-    let mut served = pin!(transport().serve_connection(TokioIo::new(guarded), calls));
+    let shedding = Shedding::new(Guarded::new(stream, conduct.clone()), calls.crowd.clone());
+    let mut served = pin!(transport().serve_connection(TokioIo::new(shedding), calls));
     let (reason, ended) = tokio::select! {
         biased;
         ended = &mut served => (conduct.cut_off(), ended),
@@ -192,6 +195,7 @@ struct Calls<S> {
     /// What the connection has shown of who calls.
     session: Arc<Session>,
     conduct: Arc<Conduct>,
+    crowd: Option<Arc<Crowd>>,
 }
 
 impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
@@ -202,10 +206,12 @@ impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
     fn call(&self, mut request: Request<RequestBody>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.session.clone());
-        let is_large = has_large_answer(request.uri().path());
+        let path = request.uri().path();
+        let is_large = has_large_answer(path);
+        let counted = self.crowd.as_ref().and_then(|crowd| crowd.count(path));
         let request = request.map(|body| Brought::new(body, self.conduct.clone()));
         // Routes are ready at all times, and so is whatever lies around them: nobody has to be asked first.
-        Called::new(|| self.service.clone().call(request), self.conduct.clone(), is_large)
+        Called::new(|| self.service.clone().call(request), self.conduct.clone(), is_large, counted)
     }
 }
 
@@ -252,7 +258,7 @@ mod tests {
         let (accepting, mut incoming) = deal(listener, Room { in_all: 9, of_address: 9 }, 1, meter.clone());
         let accepting = tokio::spawn(accepting);
         let (finish, finished) = oneshot::channel::<()>();
-        let terms = Terms { tls: None, pace: Pace::of(&Bounds::default()), meter: meter.clone() };
+        let terms = Terms { tls: None, pace: Pace::of(&Bounds::default()), meter: meter.clone(), crowd: None };
         let serving = serve_all(incoming.pop().unwrap(), Routes::default(), terms, async move {
             let _ = finished.await;
         });

@@ -42,6 +42,11 @@ impl Frames {
         }
     }
 
+    /// Where a server begins: it sends no preface.
+    pub(super) fn of_a_server() -> Self {
+        Self { preface_left: 0, ..Self::new() }
+    }
+
     /// Goes over the next bytes. Gives what they are worth: calls and what belongs to them are worth something, and
     /// frames that ask for nothing cost something.
     pub(super) fn pass(&mut self, mut bytes: &[u8]) -> i64 {

@@ -21,6 +21,7 @@ use tonic::body::Body;
 
 use super::conduct::Conduct;
 use super::frames::Frames;
+use super::shedding::Counted;
 use crate::limits;
 use crate::metrics::CutOff;
 use crate::service::patience::overloaded;
@@ -169,6 +170,7 @@ struct Open {
     conduct: Arc<Conduct>,
     turn: Option<OwnedSemaphorePermit>,
     is_answered: bool,
+    _counted: Option<Counted>,
 }
 
 impl Drop for Open {
@@ -193,11 +195,11 @@ pin_project! {
 }
 
 impl<F> Called<F> {
-    pub(super) fn new(begin: impl FnOnce() -> F, conduct: Arc<Conduct>, is_large: bool) -> Self {
+    pub(super) fn new(begin: impl FnOnce() -> F, conduct: Arc<Conduct>, is_large: bool, counted: Option<Counted>) -> Self {
         conduct.open_call();
         let inner = conduct.has_room().then(|| Box::pin(begin()));
         let waiting = (is_large && inner.is_some()).then(|| Turn(Box::pin(conduct.turns.clone().acquire_owned())));
-        Self { inner, waiting, open: Some(Open { conduct, turn: None, is_answered: false }) }
+        Self { inner, waiting, open: Some(Open { conduct, turn: None, is_answered: false, _counted: counted }) }
     }
 }
 

@@ -28,7 +28,7 @@ use super::status::Failure;
 use super::{Call, Edge, encode};
 
 /// The call that has an express way.
-const ACCRUE: &str = "/tallystick.v1.LedgerService/Accrue";
+pub const ACCRUE: &str = "/tallystick.v1.LedgerService/Accrue";
 /// Says how a message is compressed.
 const ENCODING: &str = "grpc-encoding";
 

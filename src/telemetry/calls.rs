@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::http::{HeaderMap, Request, Response};
 use pin_project_lite::pin_project;
+use tonic::Code;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -129,6 +130,12 @@ impl CallMeter {
     #[must_use]
     pub fn durations(&self, method: usize) -> &Histogram {
         &self.durations[method]
+    }
+
+    /// A call of this path was answered with this status before any service saw it.
+    pub fn shed(&self, path: &str, code: Code) {
+        self.calls.add_one(method_of(path));
+        self.failed(code as usize);
     }
 
     fn failed(&self, code: usize) {

@@ -1,0 +1,129 @@
+//! How many accruals a serving thread has under way, and what is said to those that are too many.
+//!
+//! What must stay true: whoever is counted in is counted out, however the call ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+use crate::limits;
+use crate::service::express::ACCRUE;
+use crate::service::patience::overloaded;
+
+/// Counts calls that were refused before anybody saw them.
+pub type OnShed = Box<dyn Fn() + Send + Sync>;
+
+/// The accruals of one thread.
+pub struct Crowd {
+    under_way: AtomicUsize,
+    /// The headers of the answer to those that are too many, which are all of it.
+    refusal: Bytes,
+    on_shed: OnShed,
+}
+
+/// A call that is counted.
+pub(in crate::server) struct Counted(Arc<Crowd>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Crowd {
+    /// Nothing is under way.
+    #[must_use]
+    pub fn new(on_shed: OnShed) -> Arc<Self> {
+        Arc::new(Self { under_way: AtomicUsize::new(0), refusal: refusal(), on_shed })
+    }
+
+    /// Counts a call of this path, if it is one that counts.
+    pub(in crate::server) fn count(self: &Arc<Self>, path: &str) -> Option<Counted> {
+        if path != ACCRUE {
+            return None;
+        }
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        Some(Counted(self.clone()))
+    }
+
+    /// Whether a further one is too many, where so many are on their way that have not been counted.
+    pub(super) fn is_full(&self, coming: usize) -> bool {
+        self.under_way.load(Ordering::Relaxed) + coming >= limits::LANE_CALLS_MAX
+    }
+
+    pub(super) fn refusal(&self) -> &[u8] {
+        &self.refusal
+    }
+
+    pub(super) fn shed(&self) {
+        (self.on_shed)();
+    }
+}
+
+/// The headers of the answer that a service gives, as literals that touch no table (RFC 7541, section 6.2.2).
+fn refusal() -> Bytes {
+    let answer = overloaded();
+    // `:status: 200` of the static table.
+    let mut block = vec![0x88];
+    for (name, value) in answer.headers() {
+        block.push(0);
+        put_text(&mut block, name.as_str().as_bytes());
+        put_text(&mut block, value.as_bytes());
+    }
+    block.into()
+}
+
+/// A text with its length before it (RFC 7541, sections 5.1 and 5.2).
+fn put_text(out: &mut Vec<u8>, text: &[u8]) {
+    const MOST: usize = 0x7f;
+    let mut left = text.len();
+    if left < MOST {
+        out.push(left as u8);
+    } else {
+        out.push(MOST as u8);
+        left -= MOST;
+        while left > MOST {
+            out.push(0x80 | (left & MOST) as u8);
+            left >>= 7;
+        }
+        out.push(left as u8);
+    }
+    out.extend_from_slice(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::heads::Heads;
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_a_block_that_touches_no_table() {
+        let block = refusal();
+        let text = String::from_utf8_lossy(&block);
+        for part in ["grpc-status", "grpc-message", "grpc-status-details-bin", "application/grpc"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!Heads::new("/").read(&block).expect("it is a block").changes_table);
+        assert!(block.len() < 1_024, "it fits any frame");
+    }
+
+    #[test]
+    fn lengths_are_written_as_the_standard_has_them() {
+        for (count, expected) in [(5, vec![5]), (126, vec![126]), (127, vec![127, 0]), (1337, vec![127, 0xba, 9])] {
+            let mut out = Vec::new();
+            put_text(&mut out, &vec![b'a'; count]);
+            assert_eq!(out[..out.len() - count], expected, "{count}");
+        }
+    }
+
+    #[test]
+    fn calls_count_until_they_end() {
+        let crowd = Crowd::new(Box::new(|| {}));
+        assert!(crowd.count("/tallystick.v1.LedgerService/Quote").is_none());
+        let mut counted: Vec<_> = (0..limits::LANE_CALLS_MAX).map(|_| crowd.count(ACCRUE)).collect();
+        assert!(crowd.is_full(0));
+        counted.pop();
+        assert!(!crowd.is_full(0) && crowd.is_full(1));
+    }
+}

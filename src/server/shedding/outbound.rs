@@ -1,0 +1,91 @@
+//! What goes out: the frames of the transport, and between them refusals and room for what was taken out.
+//!
+//! What must stay true: nothing is put into a frame, nor between the parts of one block of headers; what was begun is ended
+//! before the transport goes on.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BufMut, BytesMut};
+use tokio::io::AsyncWrite;
+
+use super::super::frames::Frames;
+
+/// Bytes of refusals that may wait for a caller to take them.
+const WAITING_BYTES_MAX: usize = 64 << 10;
+/// Room for so much is given back at once.
+const ROOM_BYTES: u32 = 16 << 10;
+
+const HEADERS: u8 = 1;
+const WINDOW_UPDATE: u8 = 8;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// See the module.
+pub(super) struct Outbound {
+    /// Where the transport is in what it writes.
+    frames: Frames,
+    own: BytesMut,
+    /// A part of what waits has left, and the rest must follow.
+    is_midst: bool,
+    /// Bytes that were taken out, and whose room was not given back.
+    taken_bytes: u32,
+}
+
+impl Outbound {
+    pub(super) fn new() -> Self {
+        Self { frames: Frames::of_a_server(), own: BytesMut::new(), is_midst: false, taken_bytes: 0 }
+    }
+
+    /// Whether a further refusal may wait.
+    pub(super) fn has_room(&self) -> bool {
+        self.own.len() < WAITING_BYTES_MAX
+    }
+
+    /// Refuses a call: headers that are all of the answer.
+    pub(super) fn refuse(&mut self, stream: u32, block: &[u8]) {
+        self.put(HEADERS, END_STREAM | END_HEADERS, stream, block);
+    }
+
+    /// So many bytes of data were taken out, for which the caller had used the room of the connection.
+    pub(super) fn give_room(&mut self, bytes: usize) {
+        self.taken_bytes = self.taken_bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if self.taken_bytes >= ROOM_BYTES {
+            let taken = std::mem::take(&mut self.taken_bytes).min(0x7fff_ffff);
+            self.put(WINDOW_UPDATE, 0, 0, &taken.to_be_bytes());
+        }
+    }
+
+    fn put(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        self.own.put_uint(payload.len() as u64, 3);
+        self.own.put_slice(&[kind, flags]);
+        self.own.put_u32(stream);
+        self.own.put_slice(payload);
+    }
+
+    /// Writes what waits, if the transport is between two frames.
+    pub(super) fn poll_own<S: AsyncWrite>(
+        &mut self,
+        mut stream: Pin<&mut S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.is_midst && self.frames.midst().is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.own.is_empty() {
+            let count = ready!(stream.as_mut().poll_write(cx, &self.own))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.own.advance(count);
+            self.is_midst = !self.own.is_empty();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The transport has written these bytes.
+    pub(super) fn has_passed(&mut self, bytes: &[u8]) {
+        self.frames.pass(bytes);
+    }
+}
