@@ -2,6 +2,7 @@
 //!
 //! What must stay true: a refusal of the server is counted, never hidden; a broken connection ends the run.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use prost::bytes::Bytes;
@@ -24,7 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const WINDOW_BYTES: u32 = 8 << 20;
 
 /// Path of the unary accrual.
-const ACCRUE: &str = "/tallystick.v1.LedgerService/Accrue";
+pub(super) const ACCRUE: &str = "/tallystick.v1.LedgerService/Accrue";
 /// Path of the stream of commands.
 const COMMAND_STREAM: &str = "/tallystick.v1.LedgerService/CommandStream";
 
@@ -44,6 +45,15 @@ impl Target {
     #[must_use]
     pub fn plain(url: String) -> Self {
         Self { url, ..Self::default() }
+    }
+
+    /// Its address, where it is spoken to in the clear.
+    ///
+    /// # Errors
+    /// When it is not, or has no address in numbers.
+    pub fn address(&self) -> Result<SocketAddr, BenchError> {
+        let address = self.url.strip_prefix("http://").and_then(|address| address.parse().ok());
+        address.ok_or_else(|| BenchError::Usage("this load speaks in the clear; leave --tls out".to_owned()))
     }
 }
 
@@ -67,6 +77,11 @@ impl Shown {
         let mut value: MetadataValue<Ascii> = format!("Bearer {}", key.expose()).parse().expect("keys are ASCII");
         value.set_sensitive(true);
         Self(Some(value))
+    }
+
+    /// The header as text.
+    pub(super) fn text(&self) -> Option<String> {
+        self.0.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned)
     }
 }
 

@@ -2,7 +2,7 @@
 //! end; beside it the core without input and output, and recovery.
 //!
 //! [`world`] is the ledger that is measured and [`process`] its server; [`baskets`], [`raw`] and [`channel`] are the
-//! load generator, [`run`] its threads, [`unary`] and [`stream`] its two manners; [`recorder`] is what is seen,
+//! load generator, [`run`] its threads, [`unary`], [`stream`] and [`flood`] its manners; [`recorder`] is what is seen,
 //! [`figures`] what is said, [`html`] a page of it, [`machine`] what it was measured on. [`echo`] is the ceiling.
 //! [`pairs`], [`streams`], [`pressure`], [`attacks`] by [`attackers`], [`midnight`], [`core`] and [`recovery`] are what is
 //! measured.
@@ -19,6 +19,7 @@ pub mod core;
 pub mod echo;
 pub mod error;
 pub mod figures;
+pub mod flood;
 pub mod html;
 pub mod machine;
 pub mod midnight;

@@ -19,7 +19,7 @@ use super::figures::{Figure, Ratio, Report};
 use super::machine::sync_latency;
 use super::process::Process;
 use super::recorder::Measured;
-use super::run::runtime;
+use super::run::{Division, runtime};
 use super::unary::{self, Pace};
 use super::world::{Folder, Tell, World};
 use crate::ledger::types::TimestampNs;
@@ -99,6 +99,9 @@ impl EchoLoad {
     }
 }
 
+/// Sends unary accruals: [`unary::load`] as callers do, [`super::flood::load`] by hand.
+pub type Load = fn(&Division, Pace, &(dyn Fn(usize) -> Source + Sync)) -> Result<Measured, BenchError>;
+
 /// Unary accruals on a ledger, run after run.
 pub struct UnaryLoad {
     templates: Templates,
@@ -123,9 +126,24 @@ impl UnaryLoad {
         pace: Pace,
         connections: usize,
     ) -> Result<Measured, BenchError> {
+        self.run_by(unary::load, options, world, pace, connections)
+    }
+
+    /// One run of a load of this kind.
+    ///
+    /// # Errors
+    /// As the load's.
+    pub fn run_by(
+        &mut self,
+        load: Load,
+        options: &Options,
+        world: &World,
+        pace: Pace,
+        connections: usize,
+    ) -> Result<Measured, BenchError> {
         self.seed += 100_000;
         let source = |lane: usize| world.source(&self.templates, self.seed + lane as u64);
-        unary::load(&options.division(&world.server, connections), pace, &source)
+        load(&options.division(&world.server, connections), pace, &source)
     }
 }
 

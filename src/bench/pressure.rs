@@ -9,6 +9,7 @@ use super::Options;
 use super::baskets::Shape;
 use super::error::BenchError;
 use super::figures::{Figure, Ratio, Report};
+use super::flood;
 use super::pairs::{UNARY_LANES, UnaryLoad};
 use super::recorder::{Measured, SLOT_NS};
 use super::stream::{self, Batches};
@@ -41,7 +42,7 @@ pub fn overload(
     tell("Overload: the peak", 0, 0);
     world.settle();
     let begin = world.end_position()?;
-    let peak = load.run(options, world, Pace::Closed { in_flight }, connections)?;
+    let peak = load.run_by(flood::load, options, world, Pace::Closed { in_flight }, connections)?;
     let peak_per_second = peak.per_second().max(1.0);
     report.results.push(options.ledger_figure("overload-peak", peak, (connections, in_flight), world, begin)?);
     let before_bytes = world.server.usage().resident_bytes;
@@ -54,8 +55,13 @@ pub fn overload(
         let warm_up = if name == "overload-50-after" { Duration::ZERO } else { options.warm_up };
         let options = Options { warm_up, ..options.clone() };
         let begin = world.end_position()?;
-        let measured =
-            load.run(&options, world, Pace::Open { per_second, deadline: Some(deadline) }, OPEN_CONNECTIONS)?;
+        let measured = load.run_by(
+            flood::load,
+            &options,
+            world,
+            Pace::Open { per_second, deadline: Some(deadline) },
+            OPEN_CONNECTIONS,
+        )?;
         let refused: u64 = measured.all.refusals.values().sum();
         let seconds = measured.window_ns as f64 / 1e9;
         let normal = usual.get_or_insert_with(|| mean_latency_ns(&measured)).to_owned();

@@ -19,7 +19,7 @@ use super::recorder::{Measured, Recorder};
 use super::run::{Division, Lane, run};
 
 /// Calls that may be open on one connection in the open loop. What is due beyond it is not sent, and counted.
-const OPEN_CALLS_MAX: usize = 1_000;
+pub(super) const OPEN_CALLS_MAX: usize = 1_000;
 /// The open loop looks this often at what is due.
 const DUE_INTERVAL: Duration = Duration::from_millis(1);
 

@@ -195,7 +195,12 @@ pin_project! {
 }
 
 impl<F> Called<F> {
-    pub(super) fn new(begin: impl FnOnce() -> F, conduct: Arc<Conduct>, is_large: bool, counted: Option<Counted>) -> Self {
+    pub(super) fn new(
+        begin: impl FnOnce() -> F,
+        conduct: Arc<Conduct>,
+        is_large: bool,
+        counted: Option<Counted>,
+    ) -> Self {
         conduct.open_call();
         let inner = conduct.has_room().then(|| Box::pin(begin()));
         let waiting = (is_large && inner.is_some()).then(|| Turn(Box::pin(conduct.turns.clone().acquire_owned())));

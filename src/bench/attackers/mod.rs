@@ -6,7 +6,7 @@
 //! than one address may have connections; that the server ends a connection is what is counted, never an error; when
 //! [`beside`] returns, every one of them has closed its connection and the server has been given time to do so too.
 
-mod wire;
+pub(super) mod wire;
 mod works;
 
 use std::net::SocketAddr;

@@ -10,17 +10,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// What every connection begins with (RFC 9113, section 3.4).
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(in crate::bench) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
+pub(in crate::bench) const DATA: u8 = 0;
+pub(in crate::bench) const HEADERS: u8 = 1;
+pub(in crate::bench) const RST_STREAM: u8 = 3;
+pub(in crate::bench) const SETTINGS: u8 = 4;
+pub(in crate::bench) const PING: u8 = 6;
+pub(in crate::bench) const WINDOW_UPDATE: u8 = 8;
 
-pub(super) const END_STREAM: u8 = 1;
-pub(super) const END_HEADERS: u8 = 4;
+pub(in crate::bench) const END_STREAM: u8 = 1;
+pub(in crate::bench) const END_HEADERS: u8 = 4;
 
 /// The setting with the window of streams.
 const INITIAL_WINDOW: u16 = 4;
@@ -46,7 +46,7 @@ impl Frame {
 }
 
 /// The bytes of a frame. The payload is shorter than 16 MiB.
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(in crate::bench) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let [_, length @ ..] = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
     [&length[..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }

@@ -21,8 +21,16 @@ fn the_examples_of_the_standard_are_read() {
     assert_eq!(read(&mut heads, "040c2f73616d706c652f70617468"), (true, false, 55));
     assert_eq!(read(&mut heads, "100870617373776f726406736563726574"), (false, false, 55));
     for requests in [
-        ["828684410f7777772e6578616d706c652e636f6d", "828684be58086e6f2d6361636865", "828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565"],
-        ["828684418cf1e3c2e5f23a6ba0ab90f4ff", "828684be5886a8eb10649cbf", "828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf"],
+        [
+            "828684410f7777772e6578616d706c652e636f6d",
+            "828684be58086e6f2d6361636865",
+            "828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565",
+        ],
+        [
+            "828684418cf1e3c2e5f23a6ba0ab90f4ff",
+            "828684be5886a8eb10649cbf",
+            "828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf",
+        ],
     ] {
         let mut heads = Heads::new("/index.html");
         let expected = [(false, true, 57), (false, true, 110), (true, true, 164)];
@@ -36,7 +44,10 @@ fn a_small_table_forgets_its_oldest_entries() {
     let mut heads = Heads::new("/");
     assert_eq!(read(&mut heads, "3fe101"), (false, true, 0));
     for (response, table_bytes) in [
-        ("488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3", 222),
+        (
+            "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3",
+            222,
+        ),
         ("4883640effc1c0bf", 222),
         (
             "88c16196d07abe941054d444a8200595040b8166e084a62d1bffc05a839bd9ab77ad94e7821dd7f2e6c7b335dfdfcd5b3960d5af27087f3672c1ab270fb5291f9587316065c003ed4ee5b1063d5007",

@@ -26,8 +26,8 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub use crowd::{Crowd, OnShed};
 pub(super) use crowd::Counted;
+pub use crowd::{Crowd, OnShed};
 use inbound::Inbound;
 use outbound::Outbound;
 

@@ -314,7 +314,8 @@ async fn refusals_stand_between_the_frames_that_the_transport_writes() {
     let (full, _counted) = crowd(true);
     let (mut caller, ours) = tokio::io::duplex(1 << 20);
     let mut shedding = Shedding::new(ours, Some(full));
-    let answers = [frame(SETTINGS, 0, 0, &[]), frame(HEADERS, 0, 9, &[0x88]), frame(CONTINUATION, END_HEADERS, 9, &[0x88])];
+    let answers =
+        [frame(SETTINGS, 0, 0, &[]), frame(HEADERS, 0, 9, &[0x88]), frame(CONTINUATION, END_HEADERS, 9, &[0x88])];
     let bytes = written(&answers);
     // In the middle of a frame, and between the parts of a block, a refusal waits.
     let mut begun_count = 0;
@@ -339,7 +340,8 @@ async fn refusals_stand_between_the_frames_that_the_transport_writes() {
     let mut seen = Vec::new();
     caller.read_to_end(&mut seen).await.unwrap();
     let seen = read(&seen);
-    let (own, others): (Vec<Frame>, Vec<Frame>) = seen.iter().cloned().partition(|frame| frame.stream < 9 && frame.stream > 0);
+    let (own, others): (Vec<Frame>, Vec<Frame>) =
+        seen.iter().cloned().partition(|frame| frame.stream < 9 && frame.stream > 0);
     assert_eq!(others, answers);
     assert_eq!(own.iter().map(|refusal| refusal.stream).collect::<Vec<_>>(), [1, 3, 5]);
     let places: Vec<usize> = (0..seen.len()).filter(|place| seen[*place].stream == 9).collect();
