@@ -151,6 +151,23 @@ fn calls_can_come_at_a_rate() {
 }
 
 #[test]
+fn growth_compares_few_ids_with_many() {
+    let report = report("growth", &["--ids", "4000"]);
+    for side in ["few", "many"] {
+        results(&report, &format!("core-with-{side}-ids"), 1);
+        expect_ledger(results(&report, &format!("unary-with-{side}-ids"), 1)[0]);
+    }
+    let remembered = |name: &str| results(&report, name, 1)[0]["more"]["ids_remembered_before"].as_f64();
+    assert_eq!(remembered("unary-with-few-ids"), Some(0.0));
+    assert!(remembered("unary-with-many-ids").is_some_and(|count| count >= 4_000.0), "{report}");
+    let ratios: Vec<&Value> = report["ratios"].as_array().expect("a list").iter().collect();
+    let names: Vec<&Value> = ratios.iter().map(|ratio| &ratio["name"]).collect();
+    assert_eq!(names, ["time of the core, many ids ÷ few", "p50 of unary accruals, many ids ÷ few"]);
+    assert!(ratios.iter().all(|ratio| ratio["pairs"].as_array().expect("a list").len() == 2), "{report}");
+    expect_verified(&report);
+}
+
+#[test]
 fn midnight_tells_what_callers_see_while_lots_are_swept() {
     let report = report("midnight", &["--rate", "500", "--ahead", "3"]);
     for name in ["midnight-before", "midnight-sweep"] {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use prost::Message;
 
@@ -57,8 +58,6 @@ pub struct CoreOptions {
     pub population: Population,
     /// Ids that are remembered before the measurement.
     pub id_count: u64,
-    /// How long is measured, in nanoseconds of the path itself.
-    pub measure_ns: i64,
     /// Text of the programme.
     pub program: String,
 }
@@ -121,11 +120,36 @@ impl Mailbox for Returned {
     }
 }
 
-/// Measures the core.
-///
-/// # Errors
-/// When the programme cannot be used, or the ids cannot be kept.
-pub fn measure(options: &CoreOptions, machine: &Machine, tell: &mut Tell<'_>) -> Result<Figure, BenchError> {
+/// A core that can be measured, again and again.
+pub struct Prepared {
+    core: Core,
+    source: Source,
+    memory: BTreeMap<String, f64>,
+    ledger: Ledger,
+}
+
+impl Prepared {
+    /// Makes accounts, and remembers ids.
+    ///
+    /// # Errors
+    /// When the programme cannot be used, or the ids cannot be kept.
+    pub fn make(options: &CoreOptions, tell: &mut Tell<'_>) -> Result<Self, BenchError> {
+        prepare(options, tell)
+    }
+
+    /// Measures the core until the path itself took so long.
+    ///
+    /// # Errors
+    /// When a basket is not taken.
+    pub fn measure(&mut self, measure: Duration, machine: &Machine, tell: &mut Tell<'_>) -> Result<Figure, BenchError> {
+        let measure_ns = i64::try_from(measure.as_nanos()).unwrap_or(i64::MAX);
+        let (spent, latency, record_bytes) = self.core.run(&mut self.source, measure_ns, tell)?;
+        let figure = figure(&spent, &latency, machine, self.memory.clone());
+        Ok(Figure { record_bytes: Some(record_bytes), ledger: Some(self.ledger.clone()), ..figure })
+    }
+}
+
+fn prepare(options: &CoreOptions, tell: &mut Tell<'_>) -> Result<Prepared, BenchError> {
     let dictionary = Dictionary::new();
     let compiled = compile(&options.program, ProgramVersion(1), TimestampNs(i64::MIN), &mut Interning(&dictionary));
     let program = compiled.map_err(|problems| {
@@ -164,7 +188,7 @@ pub fn measure(options: &CoreOptions, machine: &Machine, tell: &mut Tell<'_>) ->
     let worker = Worker::new(0, 1, shared.clone(), programs, shards, seqs);
     let principal = Arc::new(Principal::anyone(PARTNER.into(), intern(&dictionary, PARTNER)?));
     let chain = Chain { epoch: 1, next, hash: [0; 32] };
-    let mut core = Core {
+    let core = Core {
         worker,
         shared,
         dictionary,
@@ -181,12 +205,8 @@ pub fn measure(options: &CoreOptions, machine: &Machine, tell: &mut Tell<'_>) ->
     };
     let assortment = Assortment { line_count: population.line_count, all_eligible: false, ..assortment };
     let templates = Templates::new(Shape::Unary, &assortment);
-    let mut source = Source::new(templates, Numbers::default(), population.account_count, population.seed ^ 1);
-    let (spent, latency, record_bytes) = core.run(&mut source, options.measure_ns, tell)?;
-    let mut figure = figure(&spent, &latency, machine, memory);
-    figure.record_bytes = Some(record_bytes);
-    figure.ledger = Some(Ledger::of(population, &program));
-    Ok(figure)
+    let source = Source::new(templates, Numbers::default(), population.account_count, population.seed ^ 1);
+    Ok(Prepared { core, source, memory, ledger: Ledger::of(population, &program) })
 }
 
 fn figure(

@@ -4,7 +4,7 @@
 //! [`world`] is the ledger that is measured and [`process`] its server; [`baskets`], [`raw`] and [`channel`] are the
 //! load generator, [`run`] its threads, [`unary`], [`stream`] and [`flood`] its manners; [`recorder`] is what is seen,
 //! [`figures`] what is said, [`html`] a page of it, [`machine`] what it was measured on. [`echo`] is the ceiling.
-//! [`pairs`], [`streams`], [`pressure`], [`attacks`] by [`attackers`], [`midnight`], [`core`] and [`recovery`] are what is
+//! [`pairs`], [`streams`], [`pressure`], [`attacks`] by [`attackers`], [`midnight`], [`growth`], [`core`] and [`recovery`] are what is
 //! measured.
 //!
 //! What must stay true: every figure states its conditions; a run whose server fails or whose journal does not verify
@@ -20,6 +20,7 @@ pub mod echo;
 pub mod error;
 pub mod figures;
 pub mod flood;
+pub mod growth;
 pub mod html;
 pub mod machine;
 pub mod midnight;
@@ -40,6 +41,7 @@ use std::time::Duration;
 pub use error::BenchError;
 pub use figures::Report;
 
+use self::core::{CoreOptions, Prepared};
 use figures::Figure;
 use machine::Machine;
 use process::Process;
@@ -66,6 +68,8 @@ pub enum Mode {
     Core,
     /// Unary accruals across an instant at which very many lots die.
     Midnight,
+    /// The core and unary accruals with few ids in the index and with very many.
+    Growth,
     /// Starting after a crash.
     Recovery,
     /// All of it.
@@ -95,7 +99,7 @@ pub struct Options {
     pub rate: Option<u64>,
     /// How long callers wait whose calls come at a rate.
     pub deadline: Option<Duration>,
-    /// Ids that the core remembers beforehand.
+    /// Ids that are remembered beforehand: by the core, and where growth is measured by the server.
     pub id_count: u64,
     /// Records after the last snapshot that recovery finds.
     pub tail_count: u64,
@@ -121,6 +125,7 @@ pub fn bench(mode: Mode, options: &Options, tell: &mut Tell<'_>) -> Result<Repor
         Mode::Echo => pairs::echo(options, &mut report, tell)?,
         Mode::Core => core(options, &mut report, tell)?,
         Mode::Recovery => recovery::recovery(options, &mut report, tell)?,
+        Mode::Growth => growth::growth(options, &mut report, tell)?,
         Mode::Midnight => midnight::midnight(options, &mut report, tell)?,
         Mode::Unary => with_world("unary", options, &mut report, tell, &[pairs::unary])?,
         Mode::Stream => with_world("stream", options, &mut report, tell, &[streams::stream])?,
@@ -160,18 +165,21 @@ fn with_world(
 }
 
 fn core(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Result<(), BenchError> {
-    let core = core::CoreOptions {
-        population: options.population,
-        id_count: options.id_count,
-        measure_ns: i64::try_from(options.measure.as_nanos()).unwrap_or(i64::MAX),
-        program: options.place.program_text()?,
-    };
-    let figure = core::measure(&core, &report.machine, tell)?;
+    let figure = Prepared::make(&options.core()?, tell)?.measure(options.measure, &report.machine, tell)?;
     report.results.push(figure);
     Ok(())
 }
 
 impl Options {
+    /// What the core is measured with.
+    ///
+    /// # Errors
+    /// When the programme file cannot be read.
+    pub fn core(&self) -> Result<CoreOptions, BenchError> {
+        let program = self.place.program_text()?;
+        Ok(CoreOptions { population: self.population, id_count: self.id_count, program })
+    }
+
     /// How the load for a server is divided.
     #[must_use]
     pub fn division(&self, server: &Process, connection_count: usize) -> Division {

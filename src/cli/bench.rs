@@ -55,9 +55,9 @@ pub struct BenchArgs {
     /// How long callers wait whose calls come at a rate [default: for ever; overload: 1000]
     #[arg(long, value_name = "MILLISECONDS", value_parser = value_parser!(u64).range(1..))]
     deadline_ms: Option<u64>,
-    /// Ids that the core remembers before it is measured
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
-    ids: u64,
+    /// Ids that are remembered before the core or growth is measured [default: 1000000; growth: 100000000]
+    #[arg(long, value_name = "N")]
+    ids: Option<u64>,
     /// Records that recovery finds after the last snapshot [default: 1000000; all: 100000]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     tail: Option<u64>,
@@ -117,6 +117,8 @@ enum What {
     Core,
     /// Unary accruals before all lots of all accounts die at one instant, and while their expiry is posted
     Midnight,
+    /// The core and unary accruals with few ids in the index, and with very many
+    Growth,
     /// Starting after a crash, from a snapshot and the records after it
     Recovery,
     /// All of it, with modest sizes
@@ -141,6 +143,7 @@ pub fn run(args: &BenchArgs, out: &Output) -> Result<(), CliError> {
         What::Core => Mode::Core,
         What::Recovery => Mode::Recovery,
         What::Midnight => Mode::Midnight,
+        What::Growth => Mode::Growth,
         What::All => Mode::All,
         What::EchoServer => return echo_server(args),
     };
@@ -206,7 +209,7 @@ fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
         batch: args.batch.map(usize::from),
         rate: args.rate,
         deadline: args.deadline_ms.map(Duration::from_millis),
-        id_count: args.ids,
+        id_count: args.ids.unwrap_or(if mode == Mode::Growth { 100_000_000 } else { 1_000_000 }),
         ahead: args.ahead.map(Duration::from_secs),
         tail_count: args.tail.unwrap_or(if is_all { 100_000 } else { 1_000_000 }),
     })
