@@ -1,7 +1,7 @@
 //! What comes in, frame by frame (RFC 9113): calls that are too many are taken out and refused, everything else passes.
 //!
-//! What must stay true: a frame is taken out whole or passes whole; the head of a frame passes only when it is complete,
-//! so that it can be told to whom it belongs; what follows of a call that was taken out is taken out too.
+//! What must stay true: a frame is taken out whole or passes whole; the head of a frame, and the headers of a call, pass only
+//! when they are complete, so that it can be told what they belong to; what follows of a call that was taken out is taken out too.
 
 use std::io;
 
@@ -16,6 +16,10 @@ use crate::service::express::ACCRUE;
 
 /// Bytes of the head of a frame.
 pub(super) const HEAD_BYTES: usize = 9;
+/// Headers of a call are held until they are whole, unless they are longer.
+const HELD_HEADERS_BYTES_MAX: usize = 1_024;
+/// Bytes that are held at most, and fewer than there must be room for.
+pub(super) const HELD_BYTES_MAX: usize = HEAD_BYTES + HELD_HEADERS_BYTES_MAX;
 /// Calls that were refused and whose requests are still on their way.
 const UNFINISHED_MAX: usize = limits::CONNECTION_STREAMS_MAX as usize;
 /// A longer block of headers is not looked at, nor anything after it.
@@ -66,7 +70,7 @@ pub(super) struct Inbound {
     payload_left: usize,
     /// The frame that has begun is taken out.
     takes_out: bool,
-    /// A head of which a part has come.
+    /// A head, or the headers of a call, of which a part has come.
     held: Vec<u8>,
     block: Option<Block>,
     /// The frame that has begun is a part of the block.
@@ -136,6 +140,10 @@ impl Inbound {
                 (count, !self.takes_out)
             } else if let Some((head, rest)) = bytes[from..].split_first_chunk() {
                 let head = FrameHead::of(*head);
+                if head.kind == HEADERS && rest.len() < head.payload_bytes.min(HELD_HEADERS_BYTES_MAX + 1) {
+                    self.hold(&bytes[from..]);
+                    break;
+                }
                 self.payload_left = head.payload_bytes;
                 self.takes_out = self.begin(head, rest.get(..head.payload_bytes), crowd, outbound)?;
                 if head.payload_bytes == 0 {

@@ -11,7 +11,7 @@
 //! - a call is refused whole or not at all: the transport sees nothing of it, neither now nor when its caller goes on with it;
 //! - headers that change the table of the connection are never taken out: the transport could not read those that follow;
 //! - a caller gets back the room for what was taken out, and cannot tell the refusal from one of the services;
-//! - memory is bounded: where refusals are not taken, calls are not refused here.
+//! - memory is bounded: whoever does not take refusals is not read, as whoever takes no answers is not.
 
 mod crowd;
 mod heads;
@@ -27,7 +27,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(super) use crowd::Counted;
-pub use crowd::{Crowd, OnShed};
+pub use crowd::Crowd;
 use inbound::Inbound;
 use outbound::Outbound;
 
@@ -45,26 +45,32 @@ struct Parts {
     left: BytesMut,
     /// Everything that had come was given to the transport.
     is_turn_over: bool,
+    /// Nothing is read until refusals have left.
+    is_stalled: bool,
 }
 
-/// Less room than this is not read into: the head of a frame might not fit.
-const ROOM_MIN: usize = 64;
-/// What is read into then.
-const SMALL_BYTES: usize = 1_024;
+/// Less room than this is not read into: what is held back would not fit.
+const ROOM_MIN: usize = inbound::HELD_BYTES_MAX + 1_024;
+/// So many reads of which nothing passes follow each other.
+const READS_MAX: usize = 16;
+/// What is read into where there is little room.
+const SMALL_BYTES: usize = 4_096;
+
+const _: () = assert!(ROOM_MIN <= SMALL_BYTES, "there is room in what is read into");
 
 impl<S> Shedding<S> {
     pub(super) fn new(stream: S, crowd: Option<Arc<Crowd>>) -> Self {
         let parts = |crowd| {
             let (inbound, outbound, left) = (Inbound::new(), Outbound::new(), BytesMut::new());
-            Box::new(Parts { crowd, inbound, outbound, left, is_turn_over: true })
+            Box::new(Parts { crowd, inbound, outbound, left, is_turn_over: true, is_stalled: false })
         };
         Self { stream, parts: crowd.map(parts) }
     }
 }
 
 impl Parts {
-    /// Reads until something passes, or nothing more has come.
-    fn poll_passing<S: AsyncRead + Unpin>(
+    /// Reads until something passes, or nothing more has come. Whoever does not take refusals is not read.
+    fn poll_passing<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
@@ -74,7 +80,15 @@ impl Parts {
             self.inbound.begin_turn();
         }
         let from = buf.filled().len();
-        loop {
+        for _ in 0..READS_MAX {
+            if self.outbound.is_waiting_long() {
+                ready!(self.outbound.poll_own(Pin::new(&mut *stream), cx))?;
+                if self.outbound.is_waiting_long() {
+                    // The transport is within a frame, and comes first.
+                    self.is_stalled = true;
+                    return Poll::Pending;
+                }
+            }
             // What was held back of a frame's head comes first.
             let held_count = self.inbound.give_back(buf);
             let read = Pin::new(&mut *stream).poll_read(cx, buf);
@@ -96,10 +110,23 @@ impl Parts {
                 return Poll::Ready(Ok(()));
             }
         }
+        // Others have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes refusals, where the transport is between two frames.
+    fn poll_refusals<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.outbound.poll_own(Pin::new(stream), cx))?;
+        if self.is_stalled && !self.outbound.is_waiting_long() {
+            self.is_stalled = false;
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Shedding<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Shedding<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { stream, parts } = &mut *self;
         let Some(parts) = parts else { return Pin::new(stream).poll_read(cx, buf) };
@@ -122,7 +149,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Shedding<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Self { stream, parts } = &mut *self;
         let Some(parts) = parts else { return Pin::new(stream).poll_write(cx, bytes) };
-        ready!(parts.outbound.poll_own(Pin::new(&mut *stream), cx))?;
+        ready!(parts.poll_refusals(stream, cx))?;
         let count = ready!(Pin::new(stream).poll_write(cx, bytes))?;
         parts.outbound.has_passed(&bytes[..count]);
         Poll::Ready(Ok(count))
@@ -135,7 +162,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Shedding<S> {
     ) -> Poll<io::Result<usize>> {
         let Self { stream, parts } = &mut *self;
         let Some(parts) = parts else { return Pin::new(stream).poll_write_vectored(cx, pieces) };
-        ready!(parts.outbound.poll_own(Pin::new(&mut *stream), cx))?;
+        ready!(parts.poll_refusals(stream, cx))?;
         let count = ready!(Pin::new(stream).poll_write_vectored(cx, pieces))?;
         let mut left = count;
         for piece in pieces {
@@ -153,7 +180,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Shedding<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, parts } = &mut *self;
         if let Some(parts) = parts {
-            ready!(parts.outbound.poll_own(Pin::new(&mut *stream), cx))?;
+            ready!(parts.poll_refusals(stream, cx))?;
         }
         Pin::new(stream).poll_flush(cx)
     }
@@ -161,7 +188,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Shedding<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, parts } = &mut *self;
         if let Some(parts) = parts {
-            ready!(parts.outbound.poll_own(Pin::new(&mut *stream), cx))?;
+            ready!(parts.poll_refusals(stream, cx))?;
         }
         Pin::new(stream).poll_shutdown(cx)
     }

@@ -43,6 +43,11 @@ impl Outbound {
         self.own.len() < WAITING_BYTES_MAX
     }
 
+    /// Whether so much waits that it should leave before more is read.
+    pub(super) fn is_waiting_long(&self) -> bool {
+        self.own.len() >= WAITING_BYTES_MAX / 4
+    }
+
     /// Refuses a call: headers that are all of the answer.
     pub(super) fn refuse(&mut self, stream: u32, block: &[u8]) {
         self.put(HEADERS, END_STREAM | END_HEADERS, stream, block);

@@ -91,7 +91,7 @@ impl Side {
 
     /// What passes of bytes that come.
     fn passed(&mut self, crowd: &Crowd, bytes: &[u8]) -> Vec<u8> {
-        let mut room = vec![0; bytes.len() + inbound::HEAD_BYTES];
+        let mut room = vec![0; bytes.len() + inbound::HELD_BYTES_MAX];
         let mut buf = ReadBuf::new(&mut room);
         self.inbound.give_back(&mut buf);
         buf.put_slice(bytes);
@@ -359,4 +359,38 @@ async fn the_end_is_the_end_whatever_is_held() {
     let mut seen = Vec::new();
     shedding.read_to_end(&mut seen).await.unwrap();
     assert!(seen.starts_with(PREFACE));
+}
+
+/// Callers who take no refusals are not read, and what waits for them stays bounded; once they take them they are read on.
+#[tokio::test]
+async fn who_takes_no_refusals_is_not_read() {
+    let (full, _counted) = crowd(true);
+    // Little room both ways.
+    let (caller, ours) = tokio::io::duplex(4 << 10);
+    let mut shedding = Shedding::new(ours, Some(full));
+    let (mut from_us, mut to_us) = tokio::io::split(caller);
+    let count = 3_000;
+    let calling = tokio::spawn(async move {
+        to_us.write_all(PREFACE).await.unwrap();
+        for number in 0..count {
+            to_us.write_all(&written(&[accrual(2 * number + 1), message(2 * number + 1)])).await.unwrap();
+        }
+        to_us.write_all(&written(&[frame(SETTINGS, 0, 0, &[])])).await.unwrap();
+        to_us
+    });
+    let serving = tokio::spawn(async move {
+        let mut passed = vec![0; PREFACE.len() + 9];
+        shedding.read_exact(&mut passed).await.unwrap();
+        assert_eq!(read(&passed[PREFACE.len()..]), [frame(SETTINGS, 0, 0, &[])], "every call was taken out");
+        shedding.shutdown().await.unwrap();
+    });
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!calling.is_finished(), "nobody reads on while nobody takes the refusals");
+    let mut seen = Vec::new();
+    let _open = calling;
+    from_us.read_to_end(&mut seen).await.unwrap();
+    serving.await.unwrap();
+    assert_eq!(read(&seen).iter().filter(|frame| frame.kind == HEADERS).count(), count as usize);
 }
