@@ -34,7 +34,6 @@ use crate::ledger::operator::{Operation, OperatorOrder, Remark};
 use crate::ledger::packed::Packed;
 use crate::ledger::partner::PartnerAccounts;
 use crate::ledger::program::Program;
-use crate::ledger::refund::with_bonuses;
 use crate::ledger::state::{CellRoom, Context, shard_of};
 use crate::ledger::types::{Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
 use crate::ledger::zone::utc_day;
