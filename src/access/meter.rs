@@ -6,10 +6,10 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use governor::clock::{Clock as _, Reference as _};
+use governor::clock::Clock as _;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
@@ -17,7 +17,7 @@ use governor::{Quota, RateLimiter};
 
 use super::allowance::{Allowance, Allowances};
 use super::grant::Role;
-use super::metered::{Counting, Metered, Monotonic, Remembered};
+use super::metered::{Counting, LastUse, Metered, Monotonic, Remembered};
 use super::naming::{NameLimits, NameMeter};
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
@@ -69,7 +69,7 @@ pub struct Meter {
     clock: Monotonic,
     rate: Rate,
     under_way: AtomicU32,
-    last_used_ns: AtomicI64,
+    last_use: LastUse,
     metrics: Arc<Metrics>,
 }
 
@@ -93,8 +93,8 @@ impl Meter {
     fn new(rate: Rate, clock: Monotonic, metrics: &Arc<Metrics>) -> Self {
         let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
         let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
-        let metrics = metrics.clone();
-        Self { limiter, clock, rate, under_way: AtomicU32::new(0), last_used_ns: AtomicI64::new(i64::MIN), metrics }
+        let (last_use, metrics) = (LastUse::never(clock.clone()), metrics.clone());
+        Self { limiter, clock, rate, under_way: AtomicU32::new(0), last_use, metrics }
     }
 
     /// Begins a call, which counts as one command.
@@ -121,7 +121,7 @@ impl Meter {
         let Some(count) = u32::try_from(count).ok().map_or(Some(NonZeroU32::MAX), NonZeroU32::new) else {
             return Ok(());
         };
-        self.last_used_ns.store(self.clock.0.monotonic_ns(), Ordering::Relaxed);
+        self.last_use.note();
         match self.limiter.check_n(count) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(until)) => {
@@ -141,11 +141,7 @@ impl Meter {
 
 impl Counting for Meter {
     fn is_rested(&self) -> bool {
-        let used = self.last_used_ns.load(Ordering::Relaxed);
-        let seconds = u64::from(self.rate.burst.get() / self.rate.per_second.get()) + 1;
-        let rested = Nanos::from(Duration::from_secs(seconds));
-        let used = Nanos::new(u64::try_from(used).unwrap_or(0));
-        self.clock.now().duration_since(used) > rested
+        self.last_use.is_longer_ago_than(self.rate.burst, self.rate.per_second, Duration::from_secs(1))
     }
 }
 
@@ -184,6 +180,8 @@ impl Meters {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicI64;
+
     use super::*;
     use crate::access::keys::KeyId;
     use crate::clock::Clock;

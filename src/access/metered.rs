@@ -4,8 +4,12 @@
 //! bounded.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use governor::clock::{Clock as _, Reference as _};
 use governor::nanos::Nanos;
 
 use super::keys::KeyId;
@@ -47,6 +51,31 @@ impl Metered {
 pub(super) trait Counting {
     /// Whether it has been at rest for so long that a new one would say the same.
     fn is_rested(&self) -> bool;
+}
+
+/// When something counted last.
+pub(super) struct LastUse {
+    clock: Monotonic,
+    at_ns: AtomicI64,
+}
+
+impl LastUse {
+    /// It has counted nothing yet.
+    pub(super) fn never(clock: Monotonic) -> Self {
+        Self { clock, at_ns: AtomicI64::new(0) }
+    }
+
+    /// It counts now.
+    pub(super) fn note(&self) {
+        self.at_ns.store(self.clock.0.monotonic_ns(), Ordering::Relaxed);
+    }
+
+    /// Whether its burst has come back since, at so many in each period.
+    pub(super) fn is_longer_ago_than(&self, burst: NonZeroU32, per_period: NonZeroU32, period: Duration) -> bool {
+        let used = Nanos::new(u64::try_from(self.at_ns.load(Ordering::Relaxed)).unwrap_or(0));
+        let rested = period * (burst.get() / per_period.get()).saturating_add(1);
+        self.clock.now().duration_since(used) > Nanos::from(rested)
+    }
 }
 
 /// What counts for each credential that was seen lately.

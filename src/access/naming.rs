@@ -7,17 +7,16 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use governor::clock::{Clock as _, Reference as _};
+use governor::clock::Clock as _;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
 use super::allowance::{Allowance, Allowances};
-use super::metered::{Counting, Monotonic};
+use super::metered::{Counting, LastUse, Monotonic};
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -61,7 +60,7 @@ pub struct NameMeter {
     limiter: RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<Nanos>>,
     clock: Monotonic,
     rate: NameRate,
-    last_used_ns: AtomicI64,
+    last_use: LastUse,
     metrics: Arc<Metrics>,
 }
 
@@ -75,7 +74,7 @@ impl NameMeter {
     pub(super) fn new(rate: NameRate, clock: Monotonic, metrics: &Arc<Metrics>) -> Self {
         let quota = Quota::per_minute(rate.per_minute).allow_burst(rate.burst);
         let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
-        Self { limiter, clock, rate, last_used_ns: AtomicI64::new(i64::MIN), metrics: metrics.clone() }
+        Self { limiter, last_use: LastUse::never(clock.clone()), clock, rate, metrics: metrics.clone() }
     }
 
     /// Whether it holds a credential to this.
@@ -88,7 +87,7 @@ impl NameMeter {
     /// # Errors
     /// How long it has to wait.
     pub fn charge(&self) -> Result<(), Duration> {
-        self.last_used_ns.store(self.clock.0.monotonic_ns(), Ordering::Relaxed);
+        self.last_use.note();
         self.limiter.check().map_err(|until| {
             self.metrics.limited_names.add(1);
             until.wait_time_from(self.clock.now())
@@ -98,10 +97,6 @@ impl NameMeter {
 
 impl Counting for NameMeter {
     fn is_rested(&self) -> bool {
-        let used = self.last_used_ns.load(Ordering::Relaxed);
-        let minutes = u64::from(self.rate.burst.get() / self.rate.per_minute.get()) + 1;
-        let rested = Nanos::from(Duration::from_secs(60 * minutes));
-        let used = Nanos::new(u64::try_from(used).unwrap_or(0));
-        self.clock.now().duration_since(used) > rested
+        self.last_use.is_longer_ago_than(self.rate.burst, self.rate.per_minute, Duration::from_secs(60))
     }
 }

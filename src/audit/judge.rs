@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use self::forms::Forms;
 use super::budgets::{Bound, Budgets};
 use super::once::Once;
-use super::report::{Finding, FindingClass, KindCounts, Place};
+use super::report::{Finding, FindingClass, KindCounts, Place, TimeZoneRelease};
 use crate::codec::DecodeError;
 use crate::journal::Journal;
 use crate::journal::frame::{FrameView, Header, RecordView};
@@ -34,7 +34,6 @@ use crate::ledger::operator::{Operation, OperatorOrder, Remark};
 use crate::ledger::packed::Packed;
 use crate::ledger::partner::PartnerAccounts;
 use crate::ledger::program::Program;
-use crate::ledger::refund::with_bonuses;
 use crate::ledger::state::{CellRoom, Context, shard_of};
 use crate::ledger::types::{Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
 use crate::ledger::zone::utc_day;
@@ -53,6 +52,8 @@ pub(super) struct Judge<'a> {
     pub(super) counts: KindCounts,
     pub(super) frame_count: u64,
     pub(super) epoch_count: u64,
+    /// Each release of the time-zone database that another process brought than the one before it.
+    pub(super) time_zones: Vec<TimeZoneRelease>,
     /// The latest posting time of any shard.
     latest_posted_at: TimestampNs,
     forms: Forms,
@@ -74,6 +75,7 @@ impl<'a> Judge<'a> {
             counts: KindCounts::default(),
             frame_count: 0,
             epoch_count: 0,
+            time_zones: Vec::new(),
             latest_posted_at: TimestampNs(i64::MIN),
             forms: Forms::default(),
             decision: Decision::default(),
@@ -224,6 +226,11 @@ impl<'a> Judge<'a> {
         let identity = self.identity;
         if (opening.shard_count, opening.clock_is_input) != (identity.shard_count, identity.clock_is_input) {
             return fail("the shards or the clock are not those of the data directory".to_owned());
+        }
+        let release = &*opening.time_zone_release;
+        if self.time_zones.last().is_none_or(|last| last.release != release) {
+            let (release, from_position) = (release.to_owned(), place.position.0);
+            self.time_zones.push(TimeZoneRelease { release, from_position, from_epoch: opening.epoch });
         }
         Ok(())
     }

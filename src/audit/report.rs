@@ -287,6 +287,17 @@ pub struct SnapshotCheck {
     pub digest: String,
 }
 
+/// A release of the time-zone database by which a part of the journal was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TimeZoneRelease {
+    /// Its name, such as `2025b`.
+    pub release: String,
+    /// The position from which it was in force, until the next one was.
+    pub from_position: u64,
+    /// The epoch that began there.
+    pub from_epoch: u64,
+}
+
 /// What verification says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
@@ -316,6 +327,12 @@ pub struct VerifyReport {
     pub records_behind_mark: u64,
     /// How far the promise of detection reaches.
     pub promise: String,
+    /// The release of the time-zone database by which everything was decided again: the one in this binary.
+    pub time_zone_release: String,
+    /// The releases by which it had been decided, as the processes that wrote the journal state them, in order.
+    pub time_zone_releases: Vec<TimeZoneRelease>,
+    /// A sentence where any of them is another than that of this binary: no finding, but what may explain one.
+    pub time_zone_note: Option<String>,
     /// The comparison with the snapshot, when there is a snapshot and the journal is whole.
     pub snapshot: Option<SnapshotCheck>,
     /// The first problem of each class, in the order in which they were met.
@@ -329,6 +346,21 @@ impl VerifyReport {
             self.findings.push(finding);
         }
         self.intact = false;
+    }
+
+    /// States by which rules of time zones the history was decided, and by which again.
+    pub(super) fn state_time_zones(&mut self, ours: &str, releases: &[TimeZoneRelease]) {
+        ours.clone_into(&mut self.time_zone_release);
+        self.time_zone_releases = releases.to_vec();
+        if releases.iter().all(|theirs| theirs.release == ours) {
+            return;
+        }
+        let named = releases.iter().map(|theirs| format!("{} from position {}", theirs.release, theirs.from_position));
+        self.time_zone_note = Some(format!(
+            "The journal was decided by other rules of time zones than those of this program, release {ours}: by {}. \
+             Where a zone's rules changed in between, deciding again can differ though nothing was altered.",
+            named.collect::<Vec<_>>().join(", ")
+        ));
     }
 
     /// States how far the promise reaches.
@@ -345,5 +377,26 @@ impl VerifyReport {
                 self.records_behind_mark
             ),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_release_of_time_zones_is_noted_and_is_no_finding() {
+        let of = |release: &str, from_position, from_epoch| {
+            let release = release.to_owned();
+            TimeZoneRelease { release, from_position, from_epoch }
+        };
+        let mut report = VerifyReport { intact: true, ..VerifyReport::default() };
+        report.state_time_zones("2025b", &[]);
+        report.state_time_zones("2025b", &[of("2025b", 0, 1)]);
+        assert_eq!((report.time_zone_release.as_str(), &report.time_zone_note), ("2025b", &None));
+        report.state_time_zones("2025b", &[of("2024a", 0, 1), of("2025b", 57, 4)]);
+        let note = report.time_zone_note.as_deref().expect("one differs");
+        assert!(note.contains("release 2025b: by 2024a from position 0, 2025b from position 57. "), "{note}");
+        assert!(report.intact && report.findings.is_empty());
     }
 }

@@ -25,6 +25,9 @@
 //!    accounts hold of each partner's units is what it issued less what became of that, and what partners burned of
 //!    each other's units is what was burned.
 //!
+//! Days and windows are those of the time-zone rules in this binary. Each epoch states by which it was decided: where that is
+//! another release, the report says so, which may explain a decision that differs, and is no finding.
+//!
 //! Then, of the whole: the high-water mark fits, and the state recovered over the snapshot has the same digest.
 //!
 //! What is not checked: that a budget's room was not understated (a return that was not durable yet looks the same);
@@ -39,7 +42,7 @@ use std::sync::Arc;
 use super::judge::Judge;
 use super::once::{Once, part_count};
 use super::report::Place;
-pub use super::report::{Finding, FindingClass, KindCounts, SnapshotCheck, VerifyReport, WalletSum};
+pub use super::report::{Finding, FindingClass, KindCounts, SnapshotCheck, TimeZoneRelease, VerifyReport, WalletSum};
 use crate::journal::log::StoreJournal;
 use crate::journal::record::{Record, decode};
 use crate::journal::{Journal, JournalError};
@@ -48,7 +51,7 @@ use crate::ledger::digest::Digest;
 use crate::ledger::types::{Position, WalletId};
 use crate::recovery::identity::{Identity, IdentityError};
 use crate::recovery::{OnProgress, RecoveryError, recover_state};
-use crate::replay::World;
+use crate::replay::{World, time_zone_release};
 use crate::store::{Store, StoreError};
 
 /// How to verify.
@@ -208,6 +211,7 @@ fn state_figures(report: &mut VerifyReport, judge: &Judge<'_>) {
     report.epoch_count = judge.epoch_count;
     report.last_epoch = world.epoch;
     report.wallets = wallets(world);
+    report.state_time_zones(time_zone_release(), &judge.time_zones);
 }
 
 fn wallets(world: &World) -> Vec<WalletSum> {

@@ -103,6 +103,20 @@ pub fn in_words(report: &VerifyReport) -> Vec<String> {
         lines.push(format!("digest of the state {digest}"));
     }
     lines.push(report.promise.clone());
+    lines.extend(report.time_zone_note.clone());
     lines.extend(report.findings.iter().map(|finding| format!("FOUND {finding}")));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_explain_a_finding_is_said_before_it() {
+        let note = "The journal was decided by other rules of time zones.".to_owned();
+        let report = VerifyReport { time_zone_note: Some(note.clone()), ..VerifyReport::default() };
+        assert_eq!(in_words(&report).last(), Some(&note));
+        assert!(!in_words(&VerifyReport::default()).contains(&note));
+    }
 }

@@ -138,19 +138,20 @@ impl IdHasher {
         IdentifierKey(self.named(KIND_IDENTIFIER, &[kind, value], &[]).0)
     }
 
-    /// What only the data directory's key tells of a page that begins at a position of a list.
+    /// What only the data directory's key tells of a page that begins at a place of a list.
     #[must_use]
-    pub fn page_seal(&self, list: &str, partner: &str, of: &str, position: Position) -> u64 {
-        self.named(KIND_PAGE_SEAL, &[list, partner, of], &position.0.to_le_bytes()).high()
+    pub fn page_seal(&self, list: &str, partner: &str, of: &str, place: &[u8]) -> u64 {
+        self.named(KIND_PAGE_SEAL, &[list, partner, of], place).high()
     }
 
-    /// What hides the position beside a seal.
+    /// What hides the place beside a seal: the bytes of each eight of it, by their number.
     #[must_use]
-    pub fn page_mask(&self, seal: u64) -> u64 {
-        self.named(KIND_PAGE_MASK, &[], &seal.to_le_bytes()).high()
+    pub fn page_mask(&self, seal: u64, number: u32) -> [u8; 8] {
+        let (seal, number) = (seal.to_le_bytes(), number.to_le_bytes());
+        self.named(KIND_PAGE_MASK, &[], &[seal.as_slice(), &number].concat()).high().to_le_bytes()
     }
 
-    /// Feeds kind, strings with their lengths, and a tail of fixed length. Only `write` is used: unlike the typed
+    /// Feeds kind, strings with their lengths, and a tail that ends them. Only `write` is used: unlike the typed
     /// methods of a hasher it means the same bytes on every machine.
     fn named(&self, kind: u8, parts: &[&str], tail: &[u8]) -> IdKey {
         let mut hasher = self.keyed;

@@ -20,7 +20,7 @@ use super::program::Program;
 use super::types::Position;
 use crate::limits;
 use remaining::{Recorded, Remaining};
-pub use stamps::with_bonuses;
+use stamps::with_bonuses;
 
 /// What has not come back of one line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

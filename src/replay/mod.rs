@@ -66,6 +66,12 @@ impl Symbols for KnownSymbols<'_> {
     }
 }
 
+/// The release of the time-zone database by whose rules versions are compiled here: the one in this binary.
+#[must_use]
+pub fn time_zone_release() -> &'static str {
+    program::time_zone_release()
+}
+
 /// Compiles a version that was published before, with the numbers it had then.
 ///
 /// # Errors

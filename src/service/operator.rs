@@ -17,6 +17,7 @@ use super::history::available_time;
 use super::intake::make_room;
 use super::operator_fields::{Asked, Expiry, Stated, Subject, check};
 use super::orders::MONEY_NEVER_EXPIRES;
+use super::pages::{Pages, bad_token};
 use super::read::{check_account_id, page_size};
 use super::reverse::Original;
 use super::status::Failure;
@@ -31,7 +32,6 @@ use crate::ledger::held::{HeldName, HeldTransaction};
 use crate::ledger::operator::{Adjustment, HeldOriginal, Operation, OperatorOrder, Restoration};
 use crate::ledger::state::account_hash;
 use crate::ledger::types::{AccountNumber, Position, ShardId, SymbolId, TimestampNs, WalletId};
-use crate::limits;
 use crate::recovery::ids_of;
 use crate::shard::job::{CommandJob, HeldPage, HeldQuery, Job};
 
@@ -384,10 +384,13 @@ impl Edge {
         let size = page_size(request.page_size)?;
         self.check_deadline(caller)?;
         self.name_account(caller, &mut request.account_id, None).await?;
-        let from = if request.page_token.is_empty() { None } else { Some(Place::parse(&request.page_token)?) };
         // Without credentials everybody is the configured partner.
         let own = Some(caller.principal.symbol);
         let partner = own.filter(|_| !caller.principal.sees_all_partners());
+        let name = if partner.is_some() { &*caller.principal.partner } else { "" };
+        let pages = Pages { hasher: &self.engine.hasher, list: "held", partner: name, of: &request.account_id };
+        let from = pages.place(&request.page_token)?;
+        let from = from.map(|place| Place::parse(&place).ok_or_else(bad_token)).transpose()?;
         let mut page = wire::ListHeldResponse::default();
         if !request.account_id.is_empty() {
             check_account_id(&request.account_id)?;
@@ -402,7 +405,7 @@ impl Edge {
             }
             if own.peek().is_some() {
                 let place = Place { shard: view.shard, account: AccountNumber(0), after: last };
-                page.next_page_token = place.token();
+                page.next_page_token = pages.token_of(&place.bytes());
             }
             return Ok(page);
         }
@@ -410,7 +413,7 @@ impl Edge {
         while place.shard.0 < self.engine.identity.shard_count {
             let wanted = size - page.held.len();
             if wanted == 0 {
-                page.next_page_token = place.token();
+                page.next_page_token = pages.token_of(&place.bytes());
                 break;
             }
             let HeldPage { found, next } = self.held_in(partner, &place, wanted).await?;
@@ -502,30 +505,22 @@ struct Place {
 }
 
 impl Place {
-    fn token(&self) -> String {
+    fn bytes(&self) -> Vec<u8> {
         let HeldName { partner, transaction_id } = &self.after;
-        let after: String = transaction_id.bytes().map(|byte| format!("{byte:02x}")).collect();
-        format!("{:04x}{:08x}{:08x}{after}", self.shard.0, self.account.0, partner.0)
+        let numbers = [&self.shard.0.to_be_bytes()[..], &self.account.0.to_be_bytes(), &partner.0.to_be_bytes()];
+        [numbers.concat().as_slice(), transaction_id.as_bytes()].concat()
     }
 
-    fn parse(token: &str) -> Result<Self, Failure> {
-        let bad = || Failure::field("page_token", "It is not a token that this server gave for this list.");
-        let is_hex = token.bytes().all(|byte| byte.is_ascii_hexdigit()) && token.len().is_multiple_of(2);
-        if !is_hex || !(20..=20 + 2 * limits::TRANSACTION_ID_BYTES_MAX).contains(&token.len()) {
-            return Err(bad());
-        }
-        let (shard, rest) = token.split_at(4);
-        let (account, rest) = rest.split_at(8);
-        let (partner, after) = rest.split_at(8);
-        let byte = |at: usize| u8::from_str_radix(after.get(at..at + 2)?, 16).ok();
-        let bytes: Option<Vec<u8>> = (0..after.len()).step_by(2).map(byte).collect();
-        let after = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(bad)?;
-        Ok(Self {
-            shard: ShardId(u16::from_str_radix(shard, 16).map_err(|_| bad())?),
-            account: AccountNumber(u32::from_str_radix(account, 16).map_err(|_| bad())?),
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (shard, rest) = bytes.split_first_chunk()?;
+        let (account, rest) = rest.split_first_chunk()?;
+        let (partner, transaction_id) = rest.split_first_chunk()?;
+        Some(Self {
+            shard: ShardId(u16::from_be_bytes(*shard)),
+            account: AccountNumber(u32::from_be_bytes(*account)),
             after: HeldName {
-                partner: SymbolId(u32::from_str_radix(partner, 16).map_err(|_| bad())?),
-                transaction_id: after.into(),
+                partner: SymbolId(u32::from_be_bytes(*partner)),
+                transaction_id: std::str::from_utf8(transaction_id).ok()?.into(),
             },
         })
     }
@@ -536,16 +531,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_come_back_and_other_tokens_are_refused() {
+    fn places_come_back_and_other_bytes_are_none() {
         for after in ["", "sale-17", "ü"] {
             let after = HeldName { partner: SymbolId(7), transaction_id: after.into() };
             let place = Place { shard: ShardId(255), account: AccountNumber(u32::MAX), after };
-            assert_eq!(Place::parse(&place.token()), Ok(place));
+            assert_eq!(Place::parse(&place.bytes()), Some(place));
         }
-        for token in
-            ["7", "0000000000000000000g", "000000000000000000001", "00000000000000000000ff", "+0000000000000000000"]
-        {
-            assert!(Place::parse(token).is_err(), "{token}");
+        for bytes in [&b""[..], &[0; 9], &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff]] {
+            assert_eq!(Place::parse(bytes), None, "{bytes:?}");
         }
     }
 }

@@ -61,11 +61,9 @@ impl Edge {
         })
     }
 
-    /// A durable copy of an account that the caller sees anything of.
+    /// A durable copy of an account that the caller sees anything of, once [`Self::name_account`] has put its id in place:
+    /// whoever sees none was turned away there.
     pub(super) async fn seen_account(&self, caller: &Caller, account_id: &str) -> Result<Box<AccountView>, Failure> {
-        if self.is_blind(caller) {
-            return Err(Failure::AccountUnknown);
-        }
         let view = self.view(account_id, Patience::None).await?.ok_or(Failure::AccountUnknown)?;
         if Sight::of(&caller.principal, view.program.as_deref(), view.read_at).is_blind() {
             return Err(Failure::AccountUnknown);

@@ -7,7 +7,7 @@ use tallystick::service::wire::operator_service_client::OperatorServiceClient;
 use tallystick::service::wire::{self, RefusalCode};
 use tonic::transport::Channel;
 
-use crate::shop::{accrual, plain_program, program_file};
+use crate::shop::{accrual, plain_program, program_file, wrong_fields};
 use crate::support::{House, assert_forbidden, config, grant, usual, with_key};
 
 /// A server whose programme holds what goes beyond 60 points a day, and a basket of each of two partners that is held.
@@ -115,4 +115,50 @@ async fn who_sees_all_sees_whose_it_is_and_decides_nothing() {
     }
     let back_office = house.key(Grant { role: Role::BackOffice, ..grant(Role::Gateway, "south", &[]) }).await;
     assert_eq!(names(&held(&mut desk, &back_office, "anna", 0).await), [("south", "s-1")]);
+}
+
+/// The token of a page that begins at another's transaction tells nothing of it, and is good for whom and what it was given for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_goes_on_for_whom_and_where_it_began() {
+    let house = house().await;
+    let desk = OperatorServiceClient::new(house.channel().await);
+    let north = house.key(grant(Role::Operator, "north", &[])).await;
+    let south = house.key(grant(Role::Operator, "south", &[])).await;
+    let auditor = house.key(usual(Role::Auditor)).await;
+    let page = async |key: &str, account_id: &str, page_token: &str| {
+        let (account_id, page_token) = (account_id.to_owned(), page_token.to_owned());
+        let request = wire::ListHeldRequest { account_id, page_size: 1, page_token };
+        desk.clone().list_held(with_key(key, request)).await.map(|page| page.into_inner())
+    };
+    let token = page(&north, "anna", "").await.unwrap().next_page_token;
+    let of_all = page(&north, "", "").await.unwrap().next_page_token;
+    let of_auditor = page(&auditor, "anna", "").await.unwrap().next_page_token;
+    assert!([&token, &of_all, &of_auditor].iter().all(|token| !token.is_empty()));
+    let first = hex_of("n-1");
+    assert!(!token.contains(&first) && !of_all.contains(&first), "where a page begins does not stand in its token");
+    let mut forged = token.clone();
+    forged.replace_range(..1, if token.starts_with('0') { "1" } else { "0" });
+    // Shard, account, partner and transaction, as anybody could write them down.
+    let made_up = format!("0000{:08x}{:08x}{first}", 0, 1);
+    for (key, account_id, token) in [
+        (&north, "ben", &*token),
+        (&north, "", &*token),
+        (&north, "anna", &*of_all),
+        (&south, "anna", &*token),
+        (&south, "", &*of_all),
+        (&auditor, "anna", &*token),
+        (&north, "anna", &*of_auditor),
+        (&north, "anna", &*forged),
+        (&north, "anna", &*made_up),
+        (&north, "", &*made_up),
+    ] {
+        let status = page(key, account_id, token).await.unwrap_err();
+        assert_eq!(wrong_fields(&status), ["page_token"], "{account_id:?} {token}");
+    }
+    let next = page(&north, "anna", &token).await.unwrap().held;
+    assert_eq!(next.into_iter().map(|one| one.transaction_id).collect::<Vec<_>>(), ["n-2"]);
+}
+
+fn hex_of(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -5,11 +5,13 @@
 use std::sync::Arc;
 
 use crate::forgery::FORGERIES;
+use crate::support::forge::Forge;
 use crate::support::{Ledger, Setup, verify_store};
 use crate::{first_finding, middle, original};
-use tallystick::audit::verify::{FindingClass, VerifyOptions, VerifyReport, verify};
+use tallystick::audit::verify::{FindingClass, TimeZoneRelease, VerifyOptions, VerifyReport, verify};
 use tallystick::journal::Journal;
 use tallystick::journal::log::StoreJournal;
+use tallystick::journal::record::Record;
 use tallystick::ledger::types::Position;
 use tallystick::store::memory::MemoryStore;
 use tallystick::store::{Space, Store};
@@ -92,6 +94,39 @@ fn a_report_can_be_read_by_programs() {
     let whole = serde_json::to_value(verify_store(&original())).expect("a report is plain data");
     assert_eq!(whole["wallets"][0]["wallet"], "points");
     assert_eq!(whole["records"]["programs"], 2);
+}
+
+/// What the first process says of its rules of time zones is changed: the journal is as if an older program had begun it.
+#[test]
+fn rules_of_time_zones_of_another_release_are_noted_and_are_no_finding() {
+    let store = original();
+    let plain = verify_store(&store);
+    let ours = plain.time_zone_release.clone();
+    let releases = |report: &VerifyReport| -> Vec<(String, u64, u64)> {
+        let of = |one: &TimeZoneRelease| (one.release.clone(), one.from_position, one.from_epoch);
+        report.time_zone_releases.iter().map(of).collect()
+    };
+    assert_eq!((releases(&plain), &plain.time_zone_note), (vec![(ours.clone(), 0, 1)], &None));
+
+    let mut forge = Forge::open(&store);
+    forge.alter_control(|record| {
+        let Record::Opening(opening) = record else { return false };
+        opening.time_zone_release = "2016a".into();
+        opening.epoch == 1
+    });
+    // Looked for, and left as it is.
+    let second = forge.alter_control(|record| matches!(record, Record::Opening(opening) if opening.epoch == 2));
+    forge.write(&store);
+    let report = verify_store(&store);
+    assert!(report.intact, "{:#?}", report.findings);
+    assert_eq!(releases(&report), [("2016a".to_owned(), 0, 1), (ours.clone(), second, 2)]);
+    let note = report.time_zone_note.as_deref().expect("one differs");
+    assert!(
+        note.contains(&format!("release {ours}: by 2016a from position 0, {ours} from position {second}.")),
+        "{note}"
+    );
+    let report = serde_json::to_value(report).expect("a report is plain data");
+    assert_eq!(report["time_zone_releases"][0]["release"], "2016a");
 }
 
 #[test]

@@ -25,6 +25,13 @@ fn ladder(keys: &str) -> (&'static str, String) {
     with("", &[programs::METRIC, "[tiers]\nmetric = \"spent\"\n", keys, LEVELS].concat())
 }
 
+/// A ladder of one level by a metric of this measure.
+fn one_level(measure: &str, threshold: i64, more: &str) -> (&'static str, String) {
+    let metric = format!("[[metrics]]\nname = \"counted\"\nmeasure = \"{measure}\"\nwindow = \"year\"\n");
+    let level = format!("name = \"silver\"\nthreshold = {threshold}\nmultiplier = \"1.5\"\n");
+    with("", &[&metric, "[tiers]\nmetric = \"counted\"\n[[tiers.levels]]\n", &level, more].concat())
+}
+
 fn carrying(more: &str) -> String {
     with("", more).1.replacen("rounding = \"floor\"", "rounding = \"carry\"", 1)
 }
@@ -158,6 +165,31 @@ tables! {
         # Another version counts in other parts.
         accrue m2 1                                     -> 0
         accrue m2 99                                    -> 1
+    "
+
+    a_ladder_can_count_visits(Setup::default(), [one_level("baskets", 2, "")]) "
+        accrue m1 100 id=a                              -> 1
+        # What is no basket is no visit; one that earns nothing is.
+        act m1 visit                                    -> 0
+        accrue m1 50 id=b                               -> 0
+        accrue m1 200                                   -> 3 at silver
+        counter m1 counted                              -> 3
+        reverse a                                       -> -1
+        accrue m2 200                                   -> 2
+        reverse b                                       -> 0
+        accrue m1 200                                   -> 2
+        accrue m1 200                                   -> 3 at silver
+    "
+
+    a_ladder_can_count_units(Setup::default(), [one_level("units", 10, DAILY)]) "
+        accrue m1 900                                   -> 9
+        accrue m1 100 id=a                              -> 1
+        accrue m1 200                                   -> 3 at silver
+        # What a cap withheld counts for nothing.
+        accrue m1 2000                                  -> 7 of 30: daily -23 at silver
+        counter m1 counted                              -> 20
+        reverse a                                       -> -1
+        counter m1 counted                              -> 19
     "
 
     a_level_is_kept_for_a_window(Setup::default(), [ladder("keep = 1\n")]) "

@@ -22,14 +22,6 @@ impl Judge<'_> {
         let Some(program) = self.world.programs.get(original.decision.program).cloned() else {
             return fail(format!("no version judged the accrual at position {position}"));
         };
-        if reversal.part.is_none() {
-            // The whole at once. Earlier versions left the remainder as it was; that form stays good.
-            let granted = original.granted().map(|granted| with_bonuses(granted, &program, &original.decision));
-            return match granted {
-                Some(granted) if granted == reversal.original => Ok(()),
-                _ => fail(format!("what it takes back is not what the accrual at position {position} granted")),
-            };
-        }
         let earlier = reversal.part.as_deref().and_then(|part| part.earlier);
         if earlier.is_some_and(|earlier| !(position..view.position).contains(&earlier)) {
             return fail("the reversal that it goes on after does not lie between its accrual and itself".to_owned());

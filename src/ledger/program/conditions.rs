@@ -192,6 +192,8 @@ mod tests {
             weekday: 2,
             minute: 600,
             store: SymbolId(5),
+            channel: SymbolId(11),
+            payment_method: SymbolId(12),
             partner: SymbolId(6),
             segments: &[SymbolId(7), SymbolId(9)],
             level: 1,
@@ -202,7 +204,6 @@ mod tests {
             days_since_last_basket: Some(30),
             counters: &[Counter { counter: SymbolId(3), period: 0, value: 22_500, retain_until: Day(0) }],
             variants: &[1, 2],
-            ..Facts::default()
         };
         let none = Conditions::default;
         let rows = [
@@ -216,8 +217,12 @@ mod tests {
             (Conditions { minutes: vec![(599, 600)], ..none() }, false),
             (Conditions { stores: vec![SymbolId(4), SymbolId(5)], ..none() }, true),
             (Conditions { stores: vec![SymbolId(4)], ..none() }, false),
+            (Conditions { channels: vec![SymbolId(4), SymbolId(11)], ..none() }, true),
             (Conditions { channels: vec![SymbolId(4)], ..none() }, false),
+            (Conditions { payment_methods: vec![SymbolId(12)], ..none() }, true),
+            (Conditions { payment_methods: vec![SymbolId(11)], ..none() }, false),
             (Conditions { partners: vec![SymbolId(6)], ..none() }, true),
+            (Conditions { partners: vec![SymbolId(5)], ..none() }, false),
             (Conditions { segments: vec![SymbolId(8), SymbolId(9)], ..none() }, true),
             (Conditions { segments: vec![SymbolId(8)], ..none() }, false),
             (Conditions { not_segments: vec![SymbolId(8)], ..none() }, true),
@@ -232,6 +237,7 @@ mod tests {
             (Conditions { every_nth_basket: 3, ..none() }, false),
             (Conditions { days_since_last_basket_min: Some(30), ..none() }, true),
             (Conditions { days_since_last_basket_min: Some(31), ..none() }, false),
+            (Conditions { days_since_last_basket_max: Some(30), ..none() }, true),
             (Conditions { days_since_last_basket_max: Some(29), ..none() }, false),
             // Nine baskets of 22,500 in all are 2,500 on average.
             (Conditions { own_average: Some(OwnAverage { metric: SymbolId(3), percent: 100 }), ..none() }, true),

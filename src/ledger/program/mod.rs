@@ -244,6 +244,20 @@ pub enum Over {
     Hold,
 }
 
+impl Over {
+    /// Whether a basket that would exceed a cap on this is granted nothing.
+    #[must_use]
+    pub fn declines(self, measure: CapMeasure) -> bool {
+        self == Self::Decline || (self == Self::Clip && measure != CapMeasure::Units)
+    }
+
+    /// Whether it is granted what there is room for.
+    #[must_use]
+    pub fn clips(self, measure: CapMeasure) -> bool {
+        self == Self::Clip && measure == CapMeasure::Units
+    }
+}
+
 /// A bound per account and window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cap {
@@ -278,13 +292,13 @@ impl Cap {
     /// Whether a basket that would exceed it is granted nothing.
     #[must_use]
     pub fn declines(&self) -> bool {
-        self.over == Over::Decline || (self.over == Over::Clip && self.measure != CapMeasure::Units)
+        self.over.declines(self.measure)
     }
 
     /// Whether a basket that would exceed it is granted what there is room for.
     #[must_use]
     pub fn clips(&self) -> bool {
-        self.over == Over::Clip && self.measure == CapMeasure::Units
+        self.over.clips(self.measure)
     }
 }
 

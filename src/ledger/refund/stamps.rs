@@ -81,8 +81,7 @@ pub(super) fn giving_bonuses<'a>(
 
 /// What an accrual changed, with the vouchers of those bonuses whose uses or places are counted: in front of those of cards,
 /// as their numbers are.
-#[must_use]
-pub fn with_bonuses(mut granted: Granted, program: &Program, decision: &Decision) -> Granted {
+pub(super) fn with_bonuses(mut granted: Granted, program: &Program, decision: &Decision) -> Granted {
     let is_counted = |name: SymbolId| {
         granted.counters.iter().any(|change| change.counter == name)
             || granted.cells.iter().any(|taken| taken.cell.name == name)

@@ -319,9 +319,8 @@ impl ProgramFile {
         });
         let names = [&wallet_names, &counter_names, &rule_names, &experiment_names];
         let named = words::Named { names, levels: &levels };
-        let words = root.table("words", "[words]").map(|section| words::read_words(section, &named));
-        root.finish();
-        Self {
+        let words = root.table("words", "[words]");
+        let mut file = Self {
             header,
             wallets,
             partners,
@@ -339,8 +338,13 @@ impl ProgramFile {
             stamps,
             redemption,
             expectations,
-            words: words.unwrap_or_default(),
+            words: Words::default(),
+        };
+        if let Some(section) = words {
+            file.words = words::read_words(section, &named, &file);
         }
+        root.finish();
+        file
     }
 }
 

@@ -1,18 +1,18 @@
 //! `[words.LANGUAGE]`: decisions in the words of the programme's author.
 //!
-//! What must stay true: a language other than the built-in one has every sentence when it is published, and keeps to the built-in
-//! one for those that came later; what is named has its name from the
-//! file.
+//! What must stay true: a language other than the built-in one has every sentence that the file can show when it is
+//! published, and keeps to the built-in one for those that came later; what is named has its name from the file.
 
 use std::collections::BTreeSet;
 
-use super::Names;
+use super::{Names, ProgramFile};
 use crate::ledger::decision::Refusal;
+use crate::ledger::program::{Over, WhenSpent};
 use crate::limits;
 use crate::program::problem::Finding;
 use crate::program::suggest::nearest;
 use crate::program::table::{At, TableReader};
-use crate::program::words::{BUILT_IN, Language, Sentence, Template, TemplateError, Words, refusal_key};
+use crate::program::words::{BUILT_IN, Construct, Language, Sentence, Template, TemplateError, Words, refusal_key};
 
 /// What has a name in the file that words may replace.
 pub(super) struct Named<'n> {
@@ -27,7 +27,37 @@ impl Named<'_> {
     }
 }
 
-pub(super) fn read_words(section: TableReader<'_, '_>, named: &Named<'_>) -> Words {
+impl ProgramFile {
+    /// Whether the file has what some sentences are about.
+    fn has(&self, construct: Construct) -> bool {
+        match construct {
+            Construct::Rules => !self.rules.is_empty(),
+            Construct::Exclusion => self.earn.as_ref().is_some_and(|earn| !earn.exclude.is_empty()),
+            Construct::Levels => self.tiers.is_some(),
+            Construct::Bonuses => self.bonuses.iter().any(|bonus| *bonus.units.get_ref() > 0),
+            Construct::Stamps => !self.stamps.is_empty(),
+            Construct::ClippingCaps => {
+                let of_rules = self.caps_of_rules().map(|(_, cap)| cap);
+                self.caps.iter().chain(of_rules).any(|cap| cap.over.clips(cap.measure))
+            }
+            Construct::RuleCaps => self.caps_of_rules().next().is_some(),
+            Construct::DecliningCaps => self.caps.iter().any(|cap| cap.over.declines(cap.measure)),
+            Construct::HoldingCaps => self.caps.iter().any(|cap| cap.over == Over::Hold),
+            Construct::Budgets => !self.budgets.is_empty(),
+            Construct::Rewards => !self.rewards.is_empty(),
+            Construct::Money => self.wallets.iter().any(|wallet| wallet.money.is_some()),
+            Construct::Vouchers => !self.vouchers.is_empty(),
+            Construct::Debts => self.when_spent != WhenSpent::Refuse,
+        }
+    }
+
+    /// Whether a decision of this file can be told in a sentence.
+    fn shows(&self, sentence: Sentence) -> bool {
+        sentence.needs().is_none_or(|construct| self.has(construct))
+    }
+}
+
+pub(super) fn read_words(section: TableReader<'_, '_>, named: &Named<'_>, file: &ProgramFile) -> Words {
     let known = named.all();
     let mut languages = Vec::new();
     section.each_entry_table("a language of `[words]`", limits::PROGRAM_LANGUAGES_MAX, |tag, table| {
@@ -36,7 +66,7 @@ pub(super) fn read_words(section: TableReader<'_, '_>, named: &Named<'_>) -> Wor
             let hint = "a tag is two or three small letters, a region may follow: \"de\", \"pt-BR\"";
             table.problems.push(Finding::error(&tag.span(), message).hint(hint));
         }
-        languages.push((tag.get_ref().clone(), read_language(&tag, table, &known)));
+        languages.push((tag.get_ref().clone(), read_language(&tag, table, &known, file)));
     });
     Words { languages, ..Words::default() }
 }
@@ -48,12 +78,17 @@ fn is_tag(tag: &str) -> bool {
     is_language && region.len() == 2 && region.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-fn read_language(tag: &At<String>, mut table: TableReader<'_, '_>, known: &BTreeSet<&str>) -> Language {
+fn read_language(
+    tag: &At<String>,
+    mut table: TableReader<'_, '_>,
+    known: &BTreeSet<&str>,
+    file: &ProgramFile,
+) -> Language {
     let mut language = Language::default();
     let mut missing = Vec::new();
     for sentence in Sentence::ALL {
         let Some(text) = table.text(sentence.key(), 1..=limits::SENTENCE_BYTES_MAX) else {
-            if !table.has(sentence.key()) {
+            if file.shows(sentence) && !table.has(sentence.key()) {
                 missing.push(sentence.key());
             }
             continue;
@@ -86,7 +121,7 @@ fn read_language(tag: &At<String>, mut table: TableReader<'_, '_>, known: &BTree
     }
     if tag.get_ref() != BUILT_IN && !missing.is_empty() {
         let message = format!("the language `{}` lacks {}", tag.get_ref(), missing.join(", "));
-        let hint = "a language has all sentences, so that no answer mixes two; only those of `en` are built in";
+        let hint = "a language has all sentences that can be shown, so that no answer mixes two; only those of `en` are built in";
         table.problems.push(Finding::error(&tag.span(), message).hint(hint).came_later());
     }
     table.finish();

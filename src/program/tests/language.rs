@@ -472,4 +472,29 @@ proptest! {
             prop_assert!(class != LineClass::Ineligible);
         }
     }
+
+    /// Whatever rules go together: their order in the file changes nothing.
+    #[test]
+    fn the_order_of_rules_that_go_together_does_not_change_what_a_basket_earns(
+        (rules, shuffled) in prop::collection::vec(any_rule(), 0..6)
+            .prop_flat_map(|rules| (Just(rules.clone()), Just(rules).prop_shuffle())),
+        lines in prop::collection::vec((0..3_usize, 0..3_usize, 0..3_usize, 0..100_000_i64, 0..9_i64), 1..4),
+    ) {
+        let units = |rules: &[String]| {
+            let rules: String = rules.iter().enumerate().map(|(index, keys)| rule(&format!("r{index}"), keys)).collect();
+            let mut symbols = SymbolTable::new();
+            let program = compile(&with(&rules), ProgramVersion(1), TimestampNs(0), &mut symbols).ok()?;
+            let [none, x, y] = ["", "x", "y"].map(|value| symbols.symbol(value).unwrap_or_default());
+            let mut sums = LineSums::new(&program, 10_000, 0);
+            for (brand, sku, category, amount_minor, quantity) in &lines {
+                let [brand, sku, category] = [brand, sku, category].map(|place| [none, x, y][*place]);
+                let mut beside = Vec::new();
+                let item = Item { brand, sku, category, ..Item::default() };
+                let class = program.lines.judge(&item, |_| true, |rule| beside.push(rule));
+                sums.add(class, beside.iter().copied(), *amount_minor, *quantity);
+            }
+            Some(sums.units().0)
+        };
+        prop_assert_eq!(units(&rules), units(&shuffled));
+    }
 }

@@ -5,18 +5,24 @@
 use super::*;
 use crate::program::words::{Sentence, Words};
 
-/// German sentences of the time before stamp cards: two that are asked for today are not there.
+type Compile = fn(&str, ProgramVersion, TimestampNs, &mut dyn Symbols) -> Result<Program, Vec<Problem>>;
+
+/// German sentences of the time before stamp cards, of a programme without any.
 const BEFORE_STAMPS: &str = include_str!("../../../tests/golden/program-before-stamps.toml");
 
 #[test]
 fn a_published_file_may_lack_sentences_that_came_later() {
-    let told = shown(BEFORE_STAMPS);
-    assert!(told.contains("error: the language `de` lacks stamped, card_full"), "{told}");
-    let (version, at) = (ProgramVersion(1), TimestampNs(0));
-    assert!(compile(BEFORE_STAMPS, version, at, &mut SymbolTable::new()).is_err(), "it cannot be published any more");
-    let program = compile_published(BEFORE_STAMPS, version, at, &mut SymbolTable::new());
-    let program = program.unwrap_or_else(|problems| panic!("{problems:?}"));
+    let fit =
+        |source: &str, publish: Compile| publish(source, ProgramVersion(1), TimestampNs(0), &mut SymbolTable::new());
+    let program = fit(BEFORE_STAMPS, compile_published).unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!(program.source_hash, *blake3::hash(BEFORE_STAMPS.as_bytes()).as_bytes());
+    assert!(fit(BEFORE_STAMPS, compile).is_ok(), "what it cannot show is not asked for");
+    // One that has what later sentences are about goes on if it was published, and is not published again.
+    let card = format!("[[stamps]]\nname = \"card\"\ncount = 9\nunits = 1\n\n{BEFORE_STAMPS}");
+    let told = shown(&card);
+    assert!(told.contains("error: the language `de` lacks stamped, card_full\n"), "{told}");
+    assert!(fit(&card, compile).is_err());
+    fit(&card, compile_published).unwrap_or_else(|problems| panic!("{problems:?}"));
 
     let words = Words::of(BEFORE_STAMPS);
     let german = words.speak("de");

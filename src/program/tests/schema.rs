@@ -499,3 +499,13 @@ fn the_schema_and_the_reader_take_the_same_names_words_and_counts() {
         sides.agree(&replaced(change, &what), expected, &what);
     }
 }
+
+#[test]
+fn the_schema_asks_for_the_sentences_that_any_programme_can_show() {
+    let languages = Sides::new().schema["properties"]["words"]["patternProperties"].clone();
+    let language = languages.as_object().unwrap().values().next().unwrap();
+    let required: Vec<_> =
+        language["allOf"][1]["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let always = Sentence::ALL.into_iter().filter(|sentence| sentence.needs().is_none());
+    assert_eq!(required, always.map(Sentence::key).collect::<Vec<_>>());
+}

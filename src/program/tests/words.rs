@@ -88,7 +88,8 @@ fn broken_words_show_what_is_wrong() {
     }
     let line = line - 1;
     let lacking = shown(&with("[words.de]\nearned = \"{points}\"\n"));
-    let start = format!("{line}:8: error: the language `de` lacks earned_nothing, line, line_by_rule, ");
+    let start =
+        format!("{line}:8: error: the language `de` lacks earned_nothing, line, line_by_rule, level, bonus, capped, ");
     assert!(lacking.starts_with(&start), "{lacking}");
     assert!(lacking.ends_with("so that no answer mixes two; only those of `en` are built in"), "{lacking}");
     let rows = [
@@ -102,4 +103,107 @@ fn broken_words_show_what_is_wrong() {
         let found = shown(&with(words));
         assert!(found.starts_with(&format!("{line}:{expected}")), "{found}");
     }
+}
+
+/// A wallet and a rate, and what any programme can show in German.
+const BARE: &str = r#"[program]
+name = "bare"
+currency = "EUR"
+time_zone = "UTC"
+
+[[wallets]]
+name = "points"
+
+[earn]
+wallet = "points"
+units = 1
+per_minor = 100
+rounding = "floor"
+stacking = "best-of"
+
+[words.de]
+earned = "{points} {wallet} gutgeschrieben."
+earned_nothing = "Keine {wallet}."
+line = "Zeile {line}: {points}."
+redeemed = "{points} {wallet} eingelöst."
+authorized = "{points} {wallet} vorgemerkt."
+captured = "{points} {wallet} eingelöst, aus {original}."
+voided = "{points} {wallet} frei, aus {original}."
+reversed = "{points} {wallet} zurückgenommen."
+unburned = "{points} {wallet} sind wieder da."
+restored = "{points} verfallene {wallet} sind wieder da."
+adjusted = "Berichtigung um {points}: {reason}."
+loaded = "Anfangsbestand: {points}."
+changed = "Die Angaben wurden geändert."
+expired = "{points} {wallet} waren verfallen."
+refused = "Abgelehnt: {reason}"
+balance = "Der Stand war {points}."
+"#;
+
+const VOUCHERS: &str = "voucher_given, voucher_used, voucher_given_back, voucher_cancelled, voucher_kept";
+
+#[test]
+fn a_language_has_the_sentences_that_its_file_can_show() {
+    assert_eq!(shown(BARE), "");
+    let cap = |more: &str| format!("[[caps]]\nname = \"c\"\nwindow = \"day\"\nlimit = 9\n{more}\n");
+    let rule = |more: &str| format!("[[rules]]\nname = \"r\"\nmultiplier = \"2\"\n{more}\n");
+    let with_voucher = |more: &str| format!("[[vouchers]]\nname = \"v\"\ntext = \"tea\"\nvalid_days = 9\n\n{more}");
+    let metric = "[[metrics]]\nname = \"m\"\nmeasure = \"units\"\nwindow = \"year\"\n\n";
+    let rows = [
+        (rule(""), "line_by_rule"),
+        (
+            rule("caps = [{ name = \"c\", measure = \"units\", window = \"day\", limit = 9 }]"),
+            "line_by_rule, capped, rule_capped",
+        ),
+        (
+            rule("caps = [{ name = \"c\", measure = \"units\", window = \"day\", limit = 9, over = \"decline\" }]"),
+            "line_by_rule, rule_capped",
+        ),
+        (
+            format!("{metric}[tiers]\nmetric = \"m\"\nlevels = [{{ name = \"l\", threshold = 9 }}]\n"),
+            "level, next_level, highest_level",
+        ),
+        (metric.to_owned(), ""),
+        ("[[bonuses]]\nname = \"b\"\nunits = 5\n".to_owned(), "bonus"),
+        ("[[stamps]]\nname = \"s\"\ncount = 4\nunits = 5\n".to_owned(), "stamped, card_full"),
+        (cap("measure = \"units\""), "capped"),
+        (cap("measure = \"units\"\nover = \"decline\""), "denied"),
+        (cap("measure = \"earning-baskets\""), "denied"),
+        (cap("measure = \"units\"\nover = \"hold\""), "held, released, rejected"),
+        ("[[budgets]]\nname = \"b\"\nunits = 9\n".to_owned(), "over_budget"),
+        ("[[rewards]]\nname = \"w\"\nwallet = \"points\"\nprice = 9\n".to_owned(), "rewarded"),
+        ("[[wallets]]\nname = \"cash\"\nkind = \"money\"\n".to_owned(), "topped_up, refunded"),
+        (with_voucher(""), VOUCHERS),
+        (with_voucher("[[bonuses]]\nname = \"b\"\nvoucher = \"v\"\n"), VOUCHERS),
+        ("[refunds]\nwhen_spent = \"debt\"\n".to_owned(), "owed, collected"),
+        ("[refunds]\nwhen_spent = \"negative\"\n".to_owned(), "owed, collected"),
+        ("[refunds]\nwhen_spent = \"refuse\"\n".to_owned(), ""),
+    ];
+    for (more, expected) in rows {
+        check_lacks(&format!("{BARE}\n{more}"), expected);
+    }
+    check_lacks(&BARE.replacen("units = 1", "exclude = { brand = [\"x\"] }\nunits = 1", 1), "line_excluded");
+}
+
+/// The one error is that a sentence is lacking, and the file is good once they are all there.
+#[track_caller]
+fn check_lacks(source: &str, expected: &str) {
+    let found = check(source).problems.iter().map(ToString::to_string).find(|problem| problem.contains(": error: "));
+    let lacking = found.as_deref().map_or("", |problem| {
+        let (_, lacking) = problem.split_once("error: the language `de` lacks ").unwrap_or_else(|| panic!("{problem}"));
+        lacking.lines().next().unwrap()
+    });
+    assert_eq!(lacking, expected, "{source}");
+    let keys = expected.split(", ").filter(|key| !key.is_empty());
+    let stated: String = keys.map(|key| format!("{key} = \"x\"\n")).collect();
+    let stated = source.replacen("[words.de]\n", &format!("[words.de]\n{stated}"), 1);
+    assert_eq!(shown(&stated).lines().find(|line| line.contains(": error: ")), None);
+}
+
+#[test]
+fn a_sentence_that_is_never_shown_may_be_there() {
+    let source = BARE.replacen("[words.de]", "[words.de]\nstamped = \"{stamps} auf {stamp_card}\"", 1);
+    assert_eq!(shown(&source), "");
+    let wrong = BARE.replacen("[words.de]", "[words.de]\nstamped = \"{stamp}\"", 1);
+    assert!(shown(&wrong).contains("`stamped` has a place `{stamp}` that there is not"), "{}", shown(&wrong));
 }

@@ -2,13 +2,15 @@
 //! author in any language (`[words.LANGUAGE]`).
 //!
 //! What must stay true: words are about decisions and never part of one; a sentence that passes the check has all its
-//! places filled; in a language other than the built-in one a file that is to be published has every sentence, so that no
-//! answer mixes two languages; for sentences that came after it was published the built-in ones stand.
+//! places filled; in a language other than the built-in one a file that is to be published has every sentence that it can
+//! show, so that no answer mixes two languages; for sentences that came after it was published the built-in ones stand.
 
+mod shown;
 mod template;
 
 use std::collections::HashMap;
 
+pub(super) use shown::Construct;
 pub(super) use template::{Template, TemplateError};
 
 use super::file::WalletEntry;
