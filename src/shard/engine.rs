@@ -560,6 +560,9 @@ impl WorkerThread {
             let Some(job) = self.jobs.take() else { break };
             count += job.weight();
             self.worker.execute(job, now_ns);
+            if self.jobs.has_served_customers() {
+                break;
+            }
         }
         if count > 0 {
             meter.took(count as u64, self.jobs.is_empty());
