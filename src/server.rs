@@ -262,10 +262,12 @@ pub async fn start_by(
         let (watched, access, patience) = (watched.clone(), access.clone(), patience.clone());
         let beside = Box::pin(edge.carry());
         let (calls, metrics) = (telemetry.calls.clone(), engine.metrics.clone());
-        let crowd = Crowd::new(Box::new(move || {
+        let waiting = edge.clone();
+        let on_shed = move || {
             calls.shed(ACCRUE, Code::ResourceExhausted);
             metrics.answered(Outcome::Refused(Refusal::Overloaded));
-        }));
+        };
+        let crowd = Crowd::new(Box::new(move || waiting.accruals_waiting()), Box::new(on_shed));
         let (routes, express) = (routes.routes(), ExpressLayer::new(edge));
         servings.push(Serving { routes, express, access, patience, watched, beside, crowd: Some(crowd) });
     }

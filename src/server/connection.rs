@@ -208,10 +208,10 @@ impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
         request.extensions_mut().insert(self.session.clone());
         let path = request.uri().path();
         let is_large = has_large_answer(path);
-        let counted = self.crowd.as_ref().and_then(|crowd| crowd.count(path));
+        let coming = self.crowd.as_ref().and_then(|crowd| crowd.count(path));
         let request = request.map(|body| Brought::new(body, self.conduct.clone()));
         // Routes are ready at all times, and so is whatever lies around them: nobody has to be asked first.
-        Called::new(|| self.service.clone().call(request), self.conduct.clone(), is_large, counted)
+        Called::new(|| self.service.clone().call(request), self.conduct.clone(), is_large, coming)
     }
 }
 

@@ -21,7 +21,7 @@ use tonic::body::Body;
 
 use super::conduct::Conduct;
 use super::frames::Frames;
-use super::shedding::Counted;
+use super::shedding::Coming;
 use crate::limits;
 use crate::metrics::CutOff;
 use crate::service::patience::overloaded;
@@ -170,7 +170,6 @@ struct Open {
     conduct: Arc<Conduct>,
     turn: Option<OwnedSemaphorePermit>,
     is_answered: bool,
-    _counted: Option<Counted>,
 }
 
 impl Drop for Open {
@@ -188,6 +187,8 @@ pin_project! {
         // None where there is no room for its answer. In memory of its own: the transport moves a call about before it asks
         // for the answer.
         inner: Option<Pin<Box<F>>>,
+        // Until the call is looked at for the first time.
+        coming: Option<Coming>,
         // Of a call with a large answer, until it is its turn.
         waiting: Option<Turn>,
         open: Option<Open>,
@@ -204,7 +205,7 @@ impl<F> Called<F> {
         conduct.open_call();
         let inner = conduct.has_room().then(|| Box::pin(begin()));
         let waiting = (is_large && inner.is_some()).then(|| Turn(Box::pin(conduct.turns.clone().acquire_owned())));
-        Self { inner, waiting, open: Some(Open { conduct, turn: None, is_answered: false, _counted: counted }) }
+        Self { inner, coming, waiting, open: Some(Open { conduct, turn: None, is_answered: false }) }
     }
 }
 
@@ -222,7 +223,9 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Called<F
         }
         let response = match this.inner {
             Some(inner) => {
-                let Ok(response) = ready!(inner.as_mut().poll(cx));
+                let polled = inner.as_mut().poll(cx);
+                *this.coming = None;
+                let Ok(response) = ready!(polled);
                 response
             }
             None => overloaded(),

@@ -107,7 +107,12 @@ impl Lane {
 
     /// Whether so many calls wait on this lane that a further one is better refused at once.
     pub(super) fn is_full(&self) -> bool {
-        self.desk().waiters.len() >= limits::LANE_CALLS_MAX
+        self.waiting() >= limits::LANE_CALLS_MAX
+    }
+
+    /// Calls that wait on this lane.
+    pub(super) fn waiting(&self) -> usize {
+        self.desk().waiters.len()
     }
 
     /// A job to fill in.

@@ -199,6 +199,12 @@ impl Edge {
         Self { engine, about, life, calls: Arc::default(), exports, backups, claims, lane, gate, words }
     }
 
+    /// Accruals of this thread that wait for their answers.
+    #[must_use]
+    pub fn accruals_waiting(&self) -> usize {
+        self.lane.waiting()
+    }
+
     /// The edge for a further thread.
     #[must_use]
     pub fn with_lane_of_its_own(&self) -> Self {

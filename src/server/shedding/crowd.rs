@@ -1,6 +1,7 @@
 //! How many accruals a serving thread has under way, and what is said to those that are too many.
 //!
-//! What must stay true: whoever is counted in is counted out, however the call ends.
+//! What must stay true: whoever only begins a call takes up no place; whoever is counted in is counted out, however the call
+//! ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,45 +12,49 @@ use crate::limits;
 use crate::service::express::ACCRUE;
 use crate::service::patience::overloaded;
 
+/// Says how many accruals wait for their answers.
+pub type Waiting = Box<dyn Fn() -> usize + Send + Sync>;
 /// Counts calls that were refused before anybody saw them.
 pub type OnShed = Box<dyn Fn() + Send + Sync>;
 
 /// The accruals of one thread.
 pub struct Crowd {
-    under_way: AtomicUsize,
+    /// Those that the transport has handed on and that nobody has looked at.
+    coming: AtomicUsize,
+    waiting: Waiting,
     /// The headers of the answer to those that are too many, which are all of it.
     refusal: Bytes,
     on_shed: OnShed,
 }
 
-/// A call that is counted.
-pub(in crate::server) struct Counted(Arc<Crowd>);
+/// A call that was handed on, until somebody looks at it.
+pub(in crate::server) struct Coming(Arc<Crowd>);
 
-impl Drop for Counted {
+impl Drop for Coming {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.coming.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Crowd {
-    /// Nothing is under way.
+    /// Nothing is coming.
     #[must_use]
-    pub fn new(on_shed: OnShed) -> Arc<Self> {
-        Arc::new(Self { under_way: AtomicUsize::new(0), refusal: refusal(), on_shed })
+    pub fn new(waiting: Waiting, on_shed: OnShed) -> Arc<Self> {
+        Arc::new(Self { coming: AtomicUsize::new(0), waiting, refusal: refusal(), on_shed })
     }
 
     /// Counts a call of this path, if it is one that counts.
-    pub(in crate::server) fn count(self: &Arc<Self>, path: &str) -> Option<Counted> {
+    pub(in crate::server) fn count(self: &Arc<Self>, path: &str) -> Option<Coming> {
         if path != ACCRUE {
             return None;
         }
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        Some(Counted(self.clone()))
+        self.coming.fetch_add(1, Ordering::Relaxed);
+        Some(Coming(self.clone()))
     }
 
-    /// Whether a further one is too many, where so many are on their way that have not been counted.
-    pub(super) fn is_full(&self, coming: usize) -> bool {
-        self.under_way.load(Ordering::Relaxed) + coming >= limits::LANE_CALLS_MAX
+    /// Whether a further one is too many, where the transport has so many that it has not handed on.
+    pub(super) fn is_full(&self, in_transport: usize) -> bool {
+        self.coming.load(Ordering::Relaxed) + in_transport + (self.waiting)() >= limits::LANE_CALLS_MAX
     }
 
     pub(super) fn refusal(&self) -> &[u8] {
@@ -118,12 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn calls_count_until_they_end() {
-        let crowd = Crowd::new(Box::new(|| {}));
+    fn calls_count_from_when_they_come_until_they_are_looked_at_and_while_they_wait() {
+        let crowd = Crowd::new(Box::new(|| limits::LANE_CALLS_MAX - 2), Box::new(|| {}));
         assert!(crowd.count("/tallystick.v1.LedgerService/Quote").is_none());
-        let mut counted: Vec<_> = (0..limits::LANE_CALLS_MAX).map(|_| crowd.count(ACCRUE)).collect();
-        assert!(crowd.is_full(0));
-        counted.pop();
+        assert!(!crowd.is_full(1) && crowd.is_full(2));
+        let coming = crowd.count(ACCRUE);
         assert!(!crowd.is_full(0) && crowd.is_full(1));
+        drop(coming);
+        assert!(!crowd.is_full(1));
     }
 }

@@ -83,8 +83,8 @@ pub(super) struct Inbound {
     last_passed: u32,
     /// Calls that were refused and whose requests are still on their way.
     unfinished: Vec<u32>,
-    /// Accruals that the transport was given in this turn, and that nobody has counted.
-    coming: usize,
+    /// Accruals that the transport was given in this turn, and that it has not handed on.
+    in_transport: usize,
 }
 
 impl Inbound {
@@ -101,13 +101,13 @@ impl Inbound {
             last_begun: 0,
             last_passed: 0,
             unfinished: Vec::new(),
-            coming: 0,
+            in_transport: 0,
         }
     }
 
     /// The transport has handed on whatever it was given before.
     pub(super) fn begin_turn(&mut self) {
-        self.coming = 0;
+        self.in_transport = 0;
     }
 
     /// Puts what was held back where bytes are read to; how many.
@@ -246,7 +246,7 @@ impl Inbound {
             && !head.has(END_STREAM)
             && self.unfinished.len() < UNFINISHED_MAX
             && outbound.has_room()
-            && crowd.is_full(self.coming);
+            && crowd.is_full(self.in_transport);
         if is_refused {
             outbound.refuse(head.stream, crowd.refusal());
             crowd.shed();
@@ -260,7 +260,7 @@ impl Inbound {
 
     /// A call has passed.
     fn note(&mut self, head: Option<Head>) {
-        self.coming += usize::from(head.is_some_and(|head| head.is_sought));
+        self.in_transport += usize::from(head.is_some_and(|head| head.is_sought));
     }
 
     /// A frame is complete. If it is the last of a block, the block is looked at.

@@ -26,7 +26,7 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub(super) use crowd::Counted;
+pub(super) use crowd::Coming;
 pub use crowd::Crowd;
 use inbound::Inbound;
 use outbound::Outbound;

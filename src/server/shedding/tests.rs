@@ -67,12 +67,14 @@ fn message(stream: u32) -> Frame {
     frame(DATA, END_STREAM, stream, &[7; 40])
 }
 
+/// A thread that carries as many calls as it can but so many.
+fn crowd_with_room(room: usize) -> Arc<Crowd> {
+    Crowd::new(Box::new(move || limits::LANE_CALLS_MAX - room), Box::new(|| {}))
+}
+
 /// A thread with as many calls as it carries, or none.
-fn crowd(is_full: bool) -> (Arc<Crowd>, Vec<Option<Counted>>) {
-    let crowd = Crowd::new(Box::new(|| {}));
-    let count = if is_full { limits::LANE_CALLS_MAX } else { 0 };
-    let counted = (0..count).map(|_| crowd.count(ACCRUE)).collect();
-    (crowd, counted)
+fn crowd(is_full: bool) -> Arc<Crowd> {
+    crowd_with_room(if is_full { 0 } else { limits::LANE_CALLS_MAX })
 }
 
 /// One side of a connection.
@@ -85,7 +87,7 @@ impl Side {
     /// The preface has come.
     fn begun() -> Self {
         let mut side = Self { inbound: Inbound::new(), outbound: Outbound::new() };
-        assert_eq!(side.passed(&crowd(false).0, PREFACE), PREFACE);
+        assert_eq!(side.passed(&crowd(false), PREFACE), PREFACE);
         side
     }
 
@@ -113,7 +115,7 @@ impl Side {
 
 #[tokio::test]
 async fn a_call_that_is_too_much_is_refused_whole_and_others_pass() {
-    let (full, _counted) = crowd(true);
+    let full = crowd(true);
     let mut side = Side::begun();
     let settings = frame(SETTINGS, 0, 0, &[]);
     let quote = frame(HEADERS, END_HEADERS, 5, &headers("/tallystick.v1.LedgerService/Quote", false));
@@ -147,7 +149,7 @@ async fn a_call_that_is_too_much_is_refused_whole_and_others_pass() {
 
 #[tokio::test]
 async fn headers_that_change_the_table_pass_and_those_that_use_it_are_known() {
-    let (full, _counted) = crowd(true);
+    let full = crowd(true);
     let mut side = Side::begun();
     let first = frame(HEADERS, END_HEADERS, 1, &headers(ACCRUE, true));
     assert_eq!(side.frames(&full, &[first.clone(), message(1)]), [first, message(1)]);
@@ -174,7 +176,7 @@ async fn headers_that_change_the_table_pass_and_those_that_use_it_are_known() {
 
 #[test]
 fn what_cannot_be_read_ends_the_refusals_and_passes() {
-    let (full, _counted) = crowd(true);
+    let full = crowd(true);
     let mut side = Side::begun();
     let came = [frame(HEADERS, END_HEADERS, 1, &[0x80]), accrual(3), message(3)];
     assert_eq!(side.frames(&full, &came), came);
@@ -182,7 +184,7 @@ fn what_cannot_be_read_ends_the_refusals_and_passes() {
 
 #[test]
 fn a_refused_call_that_goes_on_with_headers_ends_the_connection() {
-    let (full, _counted) = crowd(true);
+    let full = crowd(true);
     let mut side = Side::begun();
     assert_eq!(side.frames(&full, &[accrual(1)]), []);
     let mut bytes = written(&[accrual(1)]);
@@ -191,7 +193,7 @@ fn a_refused_call_that_goes_on_with_headers_ends_the_connection() {
 
 #[tokio::test]
 async fn who_takes_no_refusals_is_not_refused_here() {
-    let (full, _counted) = crowd(true);
+    let full = crowd(true);
     let mut side = Side::begun();
     let mut passed_count = 0;
     for number in 0..1_000 {
@@ -213,8 +215,7 @@ async fn who_takes_no_refusals_is_not_refused_here() {
 
 #[test]
 fn calls_on_their_way_to_the_services_count() {
-    let (room_for_two, mut counted) = crowd(true);
-    counted.truncate(limits::LANE_CALLS_MAX - 2);
+    let room_for_two = crowd_with_room(2);
     let mut side = Side::begun();
     let came = [accrual(1), accrual(3), accrual(5)];
     assert_eq!(side.frames(&room_for_two, &came), came[..2]);
@@ -282,7 +283,7 @@ proptest! {
             }
         }
         came.extend(waiting.into_iter().flat_map(|(_, rest)| rest));
-        let (crowd, _counted) = crowd(is_full);
+        let crowd = crowd(is_full);
         let mut side = Side::begun();
         let (bytes, mut passed) = (written(&came), Vec::new());
         let mut rest = bytes.as_slice();
@@ -311,7 +312,7 @@ proptest! {
 
 #[tokio::test]
 async fn refusals_stand_between_the_frames_that_the_transport_writes() {
-    let (full, _counted) = crowd(true);
+    let full = crowd(true);
     let (mut caller, ours) = tokio::io::duplex(1 << 20);
     let mut shedding = Shedding::new(ours, Some(full));
     let answers =
@@ -350,7 +351,7 @@ async fn refusals_stand_between_the_frames_that_the_transport_writes() {
 
 #[tokio::test]
 async fn the_end_is_the_end_whatever_is_held() {
-    let (empty, _counted) = crowd(false);
+    let empty = crowd(false);
     let (mut caller, ours) = tokio::io::duplex(1 << 10);
     let mut shedding = Shedding::new(ours, Some(empty));
     caller.write_all(PREFACE).await.unwrap();
@@ -364,7 +365,7 @@ async fn the_end_is_the_end_whatever_is_held() {
 /// Callers who take no refusals are not read, and what waits for them stays bounded; once they take them they are read on.
 #[tokio::test]
 async fn who_takes_no_refusals_is_not_read() {
-    let (full, _counted) = crowd(true);
+    let full = crowd(true);
     // Little room both ways.
     let (caller, ours) = tokio::io::duplex(4 << 10);
     let mut shedding = Shedding::new(ours, Some(full));
