@@ -355,6 +355,12 @@ impl ShardState {
         self.place(change.account, &opened);
     }
 
+    /// Asks for the memory of so many accounts more, before a snapshot is loaded: what grows step by step is copied at each.
+    pub fn make_room(&mut self, account_count: usize) {
+        self.accounts.reserve_exact(account_count);
+        self.by_id.reserve(account_count, |place| Place::spread(place.hash));
+    }
+
     /// Puts an account in its place: see [`ShardState::place_packed`].
     ///
     /// # Panics

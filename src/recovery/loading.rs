@@ -11,9 +11,12 @@ use crate::codec::DecodeError;
 use crate::ledger::packed::Unpacked;
 use crate::ledger::types::ShardId;
 use crate::replay::{Lane, World};
-use crate::snapshot::entity::{ACCOUNT_KEYS, Entity, account_keys_from};
+use crate::snapshot::entity::{ACCOUNT_KEYS, Entity, account_keys_from, account_of_key};
 use crate::snapshot::{Marker, Saved, SnapshotError};
-use crate::store::{Space, Store};
+use crate::store::{Direction, Space, Store};
+
+/// Of more accounts in one shard a damaged key is the likelier reason, and memory comes as they do.
+const ACCOUNTS_EXPECTED_MAX: u32 = 1 << 22;
 
 /// Loads everything that the state space holds.
 pub(super) fn load_snapshot(
@@ -31,6 +34,7 @@ pub(super) fn load_snapshot(
     let tos = starts.iter().map(Vec::as_slice).chain(std::iter::once(&behind[..]));
     let parts: Vec<_> = lanes.into_iter().zip(froms.zip(tos)).collect();
     let load = |(mut lane, (from, to)): (Lane<'_>, (&[u8], &[u8]))| {
+        make_room(store, &mut lane)?;
         sweep(store, from, Some(to), &mut |entity, unpacked| place_account(&mut lane, entity, unpacked))
     };
     parallel::each(parts, load).into_iter().collect::<Result<(), _>>()?;
@@ -63,6 +67,23 @@ fn sweep(
         }
     })?;
     failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Asks for the memory of all accounts that are to come: the last key of a shard tells how many there are. Nothing rests on it.
+fn make_room(store: &dyn Store, lane: &mut Lane<'_>) -> Result<(), RecoveryError> {
+    for (index, shard) in lane.shards.iter_mut().enumerate() {
+        let behind = account_keys_from(shard_id(lane.first + index + 1));
+        let mut last = None;
+        store.scan(Space::State, &behind, Direction::Backward, &mut |key, _| {
+            let is_behind = key == behind;
+            last = account_of_key(key);
+            if is_behind { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        if let Some((_, number)) = last.filter(|(of, number)| *of == shard.id && number.0 < ACCOUNTS_EXPECTED_MAX) {
+            shard.make_room(number.0 as usize + 1);
+        }
+    }
+    Ok(())
 }
 
 fn place_account(lane: &mut Lane<'_>, entity: Entity, unpacked: &Unpacked) -> Result<(), DecodeError> {

@@ -94,6 +94,15 @@ pub fn account_keys_from(shard: ShardId) -> Vec<u8> {
     key(KIND_ACCOUNT, shard, 0)
 }
 
+/// The shard and the number in the key of an account; `None` where it is another's.
+#[must_use]
+pub fn account_of_key(key: &[u8]) -> Option<(ShardId, AccountNumber)> {
+    let mut reader = Reader::new(key.strip_prefix(&[KIND_ACCOUNT])?);
+    let shard = ShardId(u16::from_be_bytes(reader.array().ok()?));
+    let number = u64::from_be_bytes(reader.array().ok()?);
+    Some((shard, AccountNumber(u32::try_from(number).ok()?)))
+}
+
 /// The key and value of an account.
 #[must_use]
 pub fn encode_account(shard: ShardId, number: AccountNumber, account: &Packed) -> (Vec<u8>, Vec<u8>) {
