@@ -48,7 +48,7 @@ fn outcome<R>(thread: ScopedJoinHandle<'_, R>) -> R {
 /// Who applies what the reader hands out.
 pub(super) enum Crew<'a, 'h> {
     /// The reader itself.
-    Alone(Alone<'a, 'h>),
+    Alone(Box<Alone<'a, 'h>>),
     /// Threads.
     Several(Several<'a>),
 }
@@ -116,15 +116,19 @@ impl Crew<'_, '_> {
     /// When the index fails.
     pub(super) fn tidy(&mut self) -> Result<(), IdError> {
         match self {
-            Self::Alone(Alone { ids: Some(ids), done, .. }) => while ids.maintain(*done)?.more_waits() {},
-            Self::Several(Several { ids: Some((ids, wake)), shared, .. }) => {
+            Self::Alone(alone) => {
+                if let Some(ids) = alone.ids {
+                    while ids.maintain(alone.done)?.more_waits() {}
+                }
+            }
+            Self::Several(several) => {
+                let Some((ids, wake)) = &several.ids else { return Ok(()) };
                 // One that is awake needs no waking; one that has failed says why in the end.
                 let _ = wake.try_send(());
                 while ids.stats().unwritten_generation_count >= ID_UNWRITTEN_GENERATIONS_MAX {
-                    ids.maintain(shared.settled())?;
+                    ids.maintain(several.shared.settled())?;
                 }
             }
-            _ => {}
         }
         Ok(())
     }
@@ -140,12 +144,10 @@ pub(super) fn with_crew<R>(
 ) -> Result<R, RecoveryError> {
     if hands.len() == 1 {
         let hand = hands.pop().expect("there is one");
-        let mut crew = Crew::Alone(Alone { hand, ids, stop: None, done: from });
+        let mut crew = Crew::Alone(Box::new(Alone { hand, ids, stop: None, done: from }));
         let outcome = read(&mut crew);
-        return match crew {
-            Crew::Alone(Alone { stop: Some(stop), .. }) => Err(stop.error.into()),
-            _ => outcome,
-        };
+        let stop = if let Crew::Alone(alone) = crew { alone.stop } else { None };
+        return stop.map_or(outcome, |stop| Err(stop.error.into()));
     }
     let done = hands.iter().map(|_| AtomicU64::new(from.0)).collect();
     let stopping = &AtomicBool::new(false);
