@@ -4,8 +4,8 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tallystick::ledger::account::{Account, Counter, Lot, Totals, WalletTotals};
 use tallystick::ledger::decision::LotKey;
-use tallystick::ledger::packed::Packed;
-use tallystick::ledger::state::{ShardState, account_hash};
+use tallystick::ledger::packed::{Packed, Unpacked};
+use tallystick::ledger::state::ShardState;
 use tallystick::ledger::types::{AccountNumber, Day, Position, Seq, ShardId, SymbolId, TimestampNs, WalletId};
 use tallystick::snapshot::entity::{Entity, encode_account};
 
@@ -52,12 +52,11 @@ fn restore(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("snapshot of 100,000 accounts");
     group.throughput(Throughput::Elements(u64::from(ACCOUNTS))).sample_size(20);
     group.bench_function("decode and place", |bencher| {
+        let mut unpacked = Unpacked::default();
         let into_place = |mut shard: ShardState| {
             for (key, value) in &entities {
-                match Entity::decode(key, value).expect("what was encoded decodes") {
-                    Entity::Account(_, number, account) => {
-                        shard.place_packed(number, account_hash(&account.id()), account);
-                    }
+                match Entity::decode_with(key, value, &mut unpacked).expect("what was encoded decodes") {
+                    Entity::Account(_, number, account) => shard.place_packed(number, account, &unpacked.account),
                     _ => unreachable!("only accounts were encoded"),
                 }
             }

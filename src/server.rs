@@ -632,7 +632,7 @@ fn recover_with_progress(
             manager::recovering(&format!("recovering: record {reached} of {end}"));
         }
     };
-    Ok(recover(store, identity, &config.ids, &mut on_progress)?)
+    Ok(recover(store, identity, &config.ids, config.workers, &mut on_progress)?)
 }
 
 /// What must be there before the first call: the partner's name, and a programme.

@@ -317,8 +317,18 @@ const ONLY_IN: [(&str, &[&str], &str); 18] = [
     ),
     (
         "thread::",
-        &["shard/engine", "shard/publishing.rs", "cli/", "bench/", "config/", "telemetry/", "metrics.rs", "server"],
-        "workers, committer and the rest are state machines; one place gives them threads",
+        &[
+            "shard/engine",
+            "shard/publishing.rs",
+            "recovery/parallel.rs",
+            "cli/",
+            "bench/",
+            "config/",
+            "telemetry/",
+            "metrics.rs",
+            "server",
+        ],
+        "workers, committer and the rest are state machines; one place gives them threads, and one those of recovery",
     ),
     (
         "fs::",

@@ -128,8 +128,9 @@ impl Cells {
         let found = held.get_mut(taken.cell);
         if taken.version > found.base {
             found.version = found.version.max(taken.version);
-            // Saturates only where the journal was forged: verification names the place, replay must not fall over it.
-            found.used = found.used.saturating_add(taken.used);
+            // Wraps only where the journal was forged: verification names the place, replay must not fall over it, nor
+            // depend on an order among shards.
+            found.used = found.used.wrapping_add(taken.used);
             found.retain_until = found.retain_until.max(taken.retain_until);
         }
     }

@@ -4,7 +4,7 @@
 //! whoever gets a number from here finds its defining record already queued for the journal, so that no frame names a
 //! number that no frame up to it defines. Reading is concurrent; giving a new number takes one lock.
 
-use std::sync::{Mutex, RwLock};
+use std::sync::{Mutex, RwLock, RwLockReadGuard};
 
 use dashmap::DashMap;
 use hashbrown::DefaultHashBuilder;
@@ -102,6 +102,22 @@ impl Dictionary {
     #[must_use]
     pub fn item(&self, id: ItemId) -> Option<Item> {
         self.items.read().expect("no holder panics").get(id.0 as usize).copied()
+    }
+
+    /// All strings by number, held as they are: for whoever looks for many. Whoever gives a number waits meanwhile.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    pub fn texts(&self) -> RwLockReadGuard<'_, Vec<Box<str>>> {
+        self.texts.read().expect("no holder panics")
+    }
+
+    /// All items by number, held as they are: for whoever looks for many. Whoever gives a number waits meanwhile.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    pub fn items(&self) -> RwLockReadGuard<'_, Vec<Item>> {
+        self.items.read().expect("no holder panics")
     }
 
     /// How many strings and items have numbers.

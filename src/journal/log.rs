@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::frame::{Frame, FrameError, FrameFault, FrameHash, FrameView};
 use super::{Journal, JournalError, VisitFrame};
 use crate::ledger::types::Position;
-use crate::store::{Batch, Direction, Durability, Space, Store};
+use crate::store::{Batch, Direction, Durability, Space, Store, StoreError, Visit};
 
 /// Frames in a store.
 pub struct StoreJournal {
@@ -40,6 +40,25 @@ impl StoreJournal {
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store, epoch: AtomicU64::new(0) }
+    }
+
+    /// Visits frames as [`Journal::read`] does, for whoever is going to read many: see [`Store::sweep`].
+    ///
+    /// # Errors
+    /// As [`Journal::read`].
+    pub fn sweep(&self, from: Position, visit: &mut VisitFrame<'_>) -> Result<(), JournalError> {
+        let start = self.start_of(from)?;
+        judging(visit, |visit| self.store.sweep(Space::Journal, &start, None, visit))
+    }
+
+    /// The key of the frame that holds this position, or where one would be.
+    fn start_of(&self, position: Position) -> Result<Vec<u8>, JournalError> {
+        let mut start = position.0.to_be_bytes().to_vec();
+        self.store.scan(Space::Journal, &start.clone(), Direction::Backward, &mut |key, _| {
+            start = key.to_vec();
+            ControlFlow::Break(())
+        })?;
+        Ok(start)
     }
 
     /// Writes the high-water mark.
@@ -96,6 +115,22 @@ fn key_of(key: &[u8]) -> Result<Position, JournalError> {
     Ok(Position(u64::from_be_bytes(array)))
 }
 
+/// Has a scan show what it finds to a visitor of frames; the first that cannot be right ends it.
+fn judging(
+    visit: &mut VisitFrame<'_>,
+    scan: impl FnOnce(&mut Visit<'_>) -> Result<(), StoreError>,
+) -> Result<(), JournalError> {
+    let mut failed = None;
+    scan(&mut |key, value| {
+        let outcome = key_of(key).and_then(|position| visit(&FrameView::decode(position, value)?));
+        outcome.unwrap_or_else(|error| {
+            failed = Some(error);
+            ControlFlow::Break(())
+        })
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
 impl Journal for StoreJournal {
     fn append(&self, frames: &[Frame]) -> Result<(), JournalError> {
         let mut batch = Batch::default();
@@ -106,23 +141,8 @@ impl Journal for StoreJournal {
     }
 
     fn read(&self, from: Position, visit: &mut VisitFrame<'_>) -> Result<(), JournalError> {
-        let mut start = from.0.to_be_bytes().to_vec();
-        self.store.scan(Space::Journal, &start.clone(), Direction::Backward, &mut |key, _| {
-            start = key.to_vec();
-            ControlFlow::Break(())
-        })?;
-        let mut failed = None;
-        self.store.scan(Space::Journal, &start, Direction::Forward, &mut |key, value| {
-            let outcome = key_of(key).and_then(|position| visit(&FrameView::decode(position, value)?));
-            match outcome {
-                Ok(flow) => flow,
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        failed.map_or(Ok(()), Err)
+        let start = self.start_of(from)?;
+        judging(visit, |visit| self.store.scan(Space::Journal, &start, Direction::Forward, visit))
     }
 
     fn end(&self) -> Result<(Position, FrameHash), JournalError> {

@@ -352,35 +352,43 @@ impl ShardState {
             return; // the snapshot has it
         }
         let opened = Account { id: change.account_id.into(), opened_at: change.posted_at, ..Account::default() };
-        self.place_packed(change.account, account_hash(change.account_id), Packed::new(&opened));
+        self.place(change.account, &opened);
     }
 
-    /// Puts an account in its place.
+    /// Asks for the memory of so many accounts more, before a snapshot is loaded: what grows step by step is copied at each.
+    pub fn make_room(&mut self, account_count: usize) {
+        self.accounts.reserve_exact(account_count);
+        self.by_id.reserve(account_count, |place| Place::spread(place.hash));
+    }
+
+    /// Puts an account in its place: see [`ShardState::place_packed`].
     ///
     /// # Panics
     /// When the place is taken.
     pub fn place(&mut self, number: AccountNumber, account: &Account) {
-        self.place_packed(number, account_hash(&account.id), Packed::new(account));
+        self.place_packed(number, Packed::new(account), account);
     }
 
-    /// Puts an account in its place, given the hash of its id; used when it is opened and when a snapshot is loaded.
+    /// Puts an account in its place, packed and as it is unpacked; used when it is opened and when a snapshot is loaded.
     /// Places before it that are not filled yet stay vacant until their account comes.
     ///
     /// # Panics
     /// When the place is taken.
-    pub fn place_packed(&mut self, number: AccountNumber, account_hash: u64, account: Packed) {
+    pub fn place_packed(&mut self, number: AccountNumber, packed: Packed, account: &Account) {
         let index = usize::try_from(number.0).expect("an account number is an index");
         if self.accounts.len() <= index {
             self.accounts.resize_with(index + 1, Packed::default);
         }
         let place = self.accounts.get_mut(index).expect("the table was made long enough");
         assert!(place.is_vacant(), "an account is opened once");
-        if account.has_more() {
-            note_holding(&mut self.holding, number, &account.unpack());
+        *place = packed;
+        if !account.held().is_empty() {
+            self.holding.insert(number);
         }
-        account.each_lot(|key, units| self.pending.count(key, units, self.posted_at));
-        *place = account;
-        let hash = kept(account_hash);
+        for lot in &account.lots {
+            self.pending.count(&lot.key, lot.remaining, self.posted_at);
+        }
+        let hash = kept(account_hash(&account.id));
         let respread = |other: &Place| Place::spread(other.hash);
         self.by_id.insert_unique(Place::spread(hash), Place { hash, number }, respread);
     }

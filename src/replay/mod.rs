@@ -4,7 +4,7 @@
 //! What must stay true: replay needs no rules, only the explicit effects; from empty it gives the digest that the live
 //! ledger had, with any number of workers (invariant 5); over a snapshot it skips per entity what the entity has.
 
-use std::sync::Arc;
+mod halves;
 
 use crate::access::keys::Keys;
 use crate::access::proposals::Proposals;
@@ -13,16 +13,16 @@ use crate::codec::DecodeError;
 use crate::journal::JournalError;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::{FrameHash, FrameView, RecordView};
-use crate::journal::record::{Entry, Opening, Publication, Record, decode};
+use crate::journal::record::{Opening, Publication, Record, decode};
 use crate::ledger::digest::{Digest, Digester, shard_digest};
 use crate::ledger::freeze::Freezes;
 use crate::ledger::packed::Unpacked;
-use crate::ledger::program::Program;
-use crate::ledger::state::{Change, ShardState};
-use crate::ledger::types::{Position, Seq, ShardId, SymbolId, TimestampNs};
+use crate::ledger::state::ShardState;
+use crate::ledger::types::{Position, Seq, ShardId, TimestampNs};
 use crate::ledger::zone::utc_day;
 use crate::program::registry::Programs;
-use crate::program::{self, Symbols, SymbolsFull};
+
+pub use halves::{Common, Halves, KnownSymbols, Lane, compile_published};
 
 /// All state that the journal determines.
 #[derive(Debug)]
@@ -57,30 +57,10 @@ pub struct World {
     pub unpacked: Unpacked,
 }
 
-/// Finds the numbers of strings that the journal must have defined; never gives new ones.
-pub struct KnownSymbols<'a>(pub &'a Dictionary);
-
-impl Symbols for KnownSymbols<'_> {
-    fn intern(&mut self, text: &str) -> Result<SymbolId, SymbolsFull> {
-        self.0.find(text).ok_or(SymbolsFull)
-    }
-}
-
 /// The release of the time-zone database by whose rules versions are compiled here: the one in this binary.
 #[must_use]
 pub fn time_zone_release() -> &'static str {
-    program::time_zone_release()
-}
-
-/// Compiles a version that was published before, with the numbers it had then.
-///
-/// # Errors
-/// When the source does not compile or names strings that the journal has not defined.
-pub fn compile_published(publication: &Publication, dictionary: &Dictionary) -> Result<Arc<Program>, DecodeError> {
-    let symbols = &mut KnownSymbols(dictionary);
-    program::compile_published(&publication.source, publication.version, publication.effective_at, symbols)
-        .map(Arc::new)
-        .map_err(|_| DecodeError::Contradiction)
+    crate::program::time_zone_release()
 }
 
 impl World {
@@ -131,33 +111,27 @@ impl World {
     /// # Errors
     /// When it does not fit the state: the journal is damaged or was altered.
     pub fn apply(&mut self, view: &RecordView<'_>, record: Record) -> Result<(), DecodeError> {
-        if let Record::Entry(entry) = record {
-            return self.apply_entry(view, &entry);
-        }
-        if view.shard != ShardId::CONTROL {
-            return Err(DecodeError::Contradiction);
-        }
-        if view.seq > self.control_seq {
-            if view.seq != self.control_seq.next() {
-                return Err(DecodeError::Contradiction);
-            }
-            self.control_seq = view.seq;
-        }
+        let Halves { mut common, mut lane, unpacked } = self.halves();
         match record {
-            Record::Entry(_) => unreachable!("handled above"),
-            Record::Opening(opening) => {
-                self.opening = Some(opening);
-                Ok(())
-            }
-            Record::Symbol(id, text) => self.dictionary.restore_symbol(id, &text),
-            Record::Item(id, item) => self.dictionary.restore_item(id, &item),
-            Record::Program(publication) => self.restore_publication(view.position, publication),
-            Record::Key(change) => self.keys.apply(view.position, change).map_err(|_| DecodeError::Contradiction),
-            Record::Proposal(change) => {
-                self.proposals.apply(view.position, change).map_err(|_| DecodeError::Contradiction)
-            }
-            Record::Freeze(change) => self.freezes.apply(view.position, change).map_err(|_| DecodeError::Contradiction),
+            Record::Entry(entry) => lane.apply(view, &entry, unpacked),
+            record => common.apply(view, record),
         }
+    }
+
+    /// The state in two halves, which may be in the hands of different threads.
+    pub fn halves(&mut self) -> Halves<'_> {
+        let common = Common {
+            dictionary: &self.dictionary,
+            programs: &mut self.programs,
+            publications: &mut self.publications,
+            keys: &mut self.keys,
+            freezes: &mut self.freezes,
+            proposals: &mut self.proposals,
+            control_seq: &mut self.control_seq,
+            opening: &mut self.opening,
+        };
+        let lane = Lane { first: 0, shards: &mut self.shards, cells: &self.cells };
+        Halves { common, lane, unpacked: &mut self.unpacked }
     }
 
     /// Takes a version of the programme from the journal or a snapshot; one that is known already is skipped.
@@ -165,38 +139,7 @@ impl World {
     /// # Errors
     /// When versions are missing or the source does not compile.
     pub fn restore_publication(&mut self, position: Position, publication: Publication) -> Result<(), DecodeError> {
-        let known = self.publications.len() as u64;
-        if u64::from(publication.version.0) <= known {
-            return Ok(());
-        }
-        if u64::from(publication.version.0) != known + 1 {
-            return Err(DecodeError::Contradiction);
-        }
-        let program = compile_published(&publication, &self.dictionary)?;
-        self.programs.append(program).map_err(|_| DecodeError::Contradiction)?;
-        self.publications.push((position, publication));
-        Ok(())
-    }
-
-    fn apply_entry(&mut self, view: &RecordView<'_>, entry: &Entry) -> Result<(), DecodeError> {
-        let shard = self.shards.get_mut(usize::from(view.shard.0)).ok_or(DecodeError::Contradiction)?;
-        let change = Change {
-            seq: view.seq,
-            position: Some(view.position),
-            posted_at: entry.posted_at,
-            account: entry.account,
-            account_id: &entry.command.account_id,
-            partner: entry.command.partner,
-            decision: &entry.decision,
-        };
-        if !shard.accepts(&change, &mut self.unpacked) {
-            return Err(DecodeError::Contradiction);
-        }
-        shard.apply_unpacked(&change, &mut self.unpacked);
-        for taken in entry.decision.uses() {
-            self.cells.restore_use(taken);
-        }
-        Ok(())
+        self.halves().common.restore_publication(position, publication)
     }
 
     /// The latest time at which anything was posted, or was frozen or thawed, in nanoseconds; the smallest before the
@@ -263,8 +206,8 @@ pub fn record_error(view: &RecordView<'_>, fault: DecodeError) -> JournalError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::types::ProgramVersion;
-    use crate::program::SymbolTable;
+    use crate::ledger::types::{ProgramVersion, SymbolId};
+    use crate::program::{self, SymbolTable};
 
     /// The file lacks sentences that no file could have when it was published.
     #[test]

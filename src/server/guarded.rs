@@ -200,7 +200,7 @@ impl<F> Called<F> {
         begin: impl FnOnce() -> F,
         conduct: Arc<Conduct>,
         is_large: bool,
-        counted: Option<Counted>,
+        coming: Option<Coming>,
     ) -> Self {
         conduct.open_call();
         let inner = conduct.has_room().then(|| Box::pin(begin()));

@@ -12,7 +12,7 @@ use crate::journal::record::{
 };
 use crate::ledger::decision::CellUse;
 use crate::ledger::freeze::FreezeChange;
-use crate::ledger::packed::{FORMAT, FORMAT_WITH_MORE, Packed};
+use crate::ledger::packed::{FORMAT, FORMAT_WITH_MORE, Packed, Unpacked};
 use crate::ledger::partner::{BurnAccount, BurnKey, Funding, PartnerAccount};
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
@@ -83,6 +83,24 @@ pub fn cell_key(id: CellId) -> Vec<u8> {
     }
     key.extend_from_slice(&id.period.to_be_bytes());
     key
+}
+
+/// The keys of all accounts: from the first of these on, and before the second.
+pub const ACCOUNT_KEYS: ([u8; 1], [u8; 1]) = ([KIND_ACCOUNT], [KIND_ACCOUNT + 1]);
+
+/// What the keys of a shard's accounts begin with, and no key of an account of an earlier shard reaches.
+#[must_use]
+pub fn account_keys_from(shard: ShardId) -> Vec<u8> {
+    key(KIND_ACCOUNT, shard, 0)
+}
+
+/// The shard and the number in the key of an account; `None` where it is another's.
+#[must_use]
+pub fn account_of_key(key: &[u8]) -> Option<(ShardId, AccountNumber)> {
+    let mut reader = Reader::new(key.strip_prefix(&[KIND_ACCOUNT])?);
+    let shard = ShardId(u16::from_be_bytes(reader.array().ok()?));
+    let number = u64::from_be_bytes(reader.array().ok()?);
+    Some((shard, AccountNumber(u32::try_from(number).ok()?)))
 }
 
 /// The key and value of an account.
@@ -219,6 +237,14 @@ impl Entity {
     /// # Errors
     /// When the bytes are not what the encoder writes.
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode_with(key, value, &mut Unpacked::default())
+    }
+
+    /// Reads an entity; if it is an account, leaves it in `unpacked` as well.
+    ///
+    /// # Errors
+    /// When the bytes are not what the encoder writes.
+    pub fn decode_with(key: &[u8], value: &[u8], unpacked: &mut Unpacked) -> Result<Self, DecodeError> {
         let mut key = Reader::new(key);
         let kind = key.byte()?;
         let shard = ShardId(u16::from_be_bytes(key.array()?));
@@ -278,7 +304,7 @@ impl Entity {
             }
             KIND_SHARD => Self::Shard(shard, Seq(reader.unsigned()?), TimestampNs(reader.signed()?)),
             KIND_ACCOUNT => {
-                let account = Packed::decode(value)?;
+                let account = Packed::decode(value, unpacked)?;
                 reader.bytes(reader.remaining())?;
                 Self::Account(shard, AccountNumber(small()?), account)
             }

@@ -168,6 +168,10 @@ impl Store for CheckedStore {
         self.guard(|store| store.scan(space, from, direction, visit))
     }
 
+    fn sweep(&self, space: Space, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.guard(|store| store.sweep(space, from, to, visit))
+    }
+
     fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
         self.guard(|store| store.write_mark(mark))
     }

@@ -164,6 +164,17 @@ pub trait Store: Send + Sync + 'static {
     /// When the bytes cannot be read or are damaged.
     fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError>;
 
+    /// Visits the keys from `from` on and before `to`, or to the end of the space, as [`Store::scan`] does forward: for whoever
+    /// is going to read much, once. Bytes are read ahead, and displace nothing that lookups keep in memory.
+    ///
+    /// # Errors
+    /// As [`Store::scan`].
+    fn sweep(&self, space: Space, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.scan(space, from, Direction::Forward, &mut |key, value| {
+            if to.is_some_and(|to| key >= to) { ControlFlow::Break(()) } else { visit(key, value) }
+        })
+    }
+
     /// Replaces the mark: a few bytes kept and synced apart from everything else, so that they can prove that the rest
     /// is complete. Atomic: after a crash the old or the new mark is read.
     ///
@@ -202,6 +213,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         (**self).scan(space, from, direction, visit)
+    }
+
+    fn sweep(&self, space: Space, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        (**self).sweep(space, from, to, visit)
     }
 
     fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {

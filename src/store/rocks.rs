@@ -39,6 +39,9 @@ const MARK_FILE: &str = "high-water";
 /// The file by which RocksDB itself recognises a database.
 const CURRENT_FILE: &str = "CURRENT";
 
+/// What a sweep reads at a time.
+const SWEEP_READAHEAD_BYTES: usize = 2 << 20;
+
 /// Memory tables of one space: the one written to and those being written out.
 const MEMTABLES_MAX: i32 = 4;
 
@@ -165,6 +168,32 @@ impl RocksStore {
         self.directory.path()
     }
 
+    fn visit_rows(
+        &self,
+        space: Space,
+        options: ReadOptions,
+        from: &[u8],
+        direction: Direction,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let mut rows: DBRawIterator<'_> = self.database.raw_iterator_cf_opt(self.family(space), options);
+        match direction {
+            Direction::Forward => rows.seek(from),
+            Direction::Backward => rows.seek_for_prev(from),
+        }
+        while let Some((key, value)) = rows.item() {
+            if visit(key, value).is_break() {
+                return Ok(());
+            }
+            match direction {
+                Direction::Forward => rows.next(),
+                Direction::Backward => rows.prev(),
+            }
+        }
+        // The end of a scan looks the same as damage until asked.
+        rows.status().map_err(|error| self.failed("a scan", &error))
+    }
+
     fn family(&self, space: Space) -> &ColumnFamily {
         self.database.cf_handle(space.name()).expect("opening opens the column family of every space")
     }
@@ -205,22 +234,18 @@ impl Store for RocksStore {
     }
 
     fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let mut rows: DBRawIterator<'_> = self.database.raw_iterator_cf_opt(self.family(space), read_options());
-        match direction {
-            Direction::Forward => rows.seek(from),
-            Direction::Backward => rows.seek_for_prev(from),
+        self.visit_rows(space, read_options(), from, direction, visit)
+    }
+
+    fn sweep(&self, space: Space, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let mut options = read_options();
+        options.set_readahead_size(SWEEP_READAHEAD_BYTES);
+        // What is read once would displace what is looked up again and again.
+        options.fill_cache(false);
+        if let Some(to) = to {
+            options.set_iterate_upper_bound(to);
         }
-        while let Some((key, value)) = rows.item() {
-            if visit(key, value).is_break() {
-                return Ok(());
-            }
-            match direction {
-                Direction::Forward => rows.next(),
-                Direction::Backward => rows.prev(),
-            }
-        }
-        // The end of a scan looks the same as damage until asked.
-        rows.status().map_err(|error| self.failed("a scan", &error))
+        self.visit_rows(space, options, from, Direction::Forward, visit)
     }
 
     fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {

@@ -85,10 +85,16 @@ pub fn position_of(key: &[u8]) -> u64 {
     u64::from_be_bytes(key.try_into().expect("a position"))
 }
 
-/// What opening the directory says, if it refuses.
+/// What opening the directory says, if it refuses: the same with any number of threads.
 pub fn refusal_to_open(store: &MemoryStore) -> Option<String> {
-    let store: Arc<dyn Store> = Arc::new(store.stop_cleanly());
-    recover_store(&store, &Setup::default()).err().map(|error| error.to_string())
+    let [one, two, five] = [1, 2, 5].map(|worker_count| {
+        let store: Arc<dyn Store> = Arc::new(store.stop_cleanly());
+        let recovered = recover_store(&store, &Setup { worker_count, ..Setup::default() });
+        recovered.err().map(|error| error.to_string())
+    });
+    assert_eq!(one, two, "two threads say what one does");
+    assert_eq!(one, five, "five threads say what one does");
+    one
 }
 
 #[track_caller]

@@ -117,7 +117,7 @@ pub struct Ledger {
     pub setup: Setup,
 }
 
-/// Makes the directory if the store is empty, and recovers it.
+/// Makes the directory if the store is empty, and recovers it, with as many threads as there are workers.
 pub fn recover_store(store: &Arc<dyn Store>, setup: &Setup) -> Result<Recovered, RecoveryError> {
     let identity = match Identity::read(&**store)? {
         Some(identity) => identity,
@@ -126,7 +126,7 @@ pub fn recover_store(store: &Arc<dyn Store>, setup: &Setup) -> Result<Recovered,
             setup.identity()
         }
     };
-    recover(store, identity, &id_options(), &mut |_, _| {})
+    recover(store, identity, &id_options(), setup.worker_count, &mut |_, _| {})
 }
 
 impl Ledger {

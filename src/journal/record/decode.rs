@@ -40,15 +40,23 @@ use crate::limits;
 /// # Errors
 /// When the bytes are not what the encoder writes.
 pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeError> {
+    decode_with(bytes, &dictionary.items())
+}
+
+/// Decodes a record, given the items that the journal defined before it, by number.
+///
+/// # Errors
+/// When the bytes are not what the encoder writes.
+pub fn decode_with(bytes: &[u8], items: &[Item]) -> Result<Record, DecodeError> {
     let mut reader = Reader::new(bytes);
     let record = match reader.byte()? {
         kind if holds::is_kind(kind) || unburn::is_kind(kind) || money::is_kind(kind) || vouchers::is_kind(kind) => {
-            Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?))
+            Record::Entry(Box::new(decode_entry(kind, &mut reader, items)?))
         }
         kind @ (KIND_ACCRUAL..=KIND_EXPIRY
         | KIND_RELEASE..=KIND_REFUSED_ADJUSTMENT
         | KIND_LINKING
-        | KIND_REFUSED_LINKING) => Record::Entry(Box::new(decode_entry(kind, &mut reader, dictionary)?)),
+        | KIND_REFUSED_LINKING) => Record::Entry(Box::new(decode_entry(kind, &mut reader, items)?)),
         KIND_OPENING => Record::Opening(Opening {
             epoch: reader.unsigned()?,
             at: TimestampNs(i64::from_le_bytes(reader.array()?)),
@@ -81,7 +89,7 @@ pub fn decode(bytes: &[u8], dictionary: &Dictionary) -> Result<Record, DecodeErr
     Ok(record)
 }
 
-fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> Result<Entry, DecodeError> {
+fn decode_entry(kind: u8, reader: &mut Reader<'_>, items: &[Item]) -> Result<Entry, DecodeError> {
     let flags = reader.byte()?;
     let possible = match kind {
         KIND_ACCRUAL => FLAG_OPENS_ACCOUNT | FLAG_TERMINAL | FLAG_CASHIER | FLAG_LOT | FLAG_OVER_VELOCITY | FLAG_MORE,
@@ -108,7 +116,7 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, dictionary: &Dictionary) -> R
     let mut decision = Decision { account_known: true, ..Decision::default() };
     decision.program = ProgramVersion(reader.number()?);
     decision.effects.opens_account = opens_account;
-    let mut asked = get_question(kind, reader, flags, posted_at, dictionary)?;
+    let mut asked = get_question(kind, reader, flags, posted_at, items)?;
     decision.wallet = WalletId(reader.byte()?);
     decision.balance_after = reader.signed()?;
     if is_refused(kind) {
@@ -183,10 +191,10 @@ fn get_question(
     reader: &mut Reader<'_>,
     flags: u8,
     posted_at: TimestampNs,
-    dictionary: &Dictionary,
+    items: &[Item],
 ) -> Result<CommandKind, DecodeError> {
     Ok(match kind {
-        KIND_ACCRUAL | KIND_REFUSED_ACCRUAL => CommandKind::Accrue(get_basket(reader, flags, posted_at, dictionary)?),
+        KIND_ACCRUAL | KIND_REFUSED_ACCRUAL => CommandKind::Accrue(get_basket(reader, flags, posted_at, items)?),
         KIND_REVERSAL | KIND_REFUSED_REVERSAL => CommandKind::Reverse(Reversal {
             original_transaction_id: reader.id()?,
             original_position: Position(reader.unsigned()?),
@@ -537,7 +545,7 @@ fn get_basket(
     reader: &mut Reader<'_>,
     flags: u8,
     posted_at: TimestampNs,
-    dictionary: &Dictionary,
+    items: &[Item],
 ) -> Result<Basket, DecodeError> {
     let store = SymbolId(reader.number()?);
     let mut optional = |flag| match flags & flag {
@@ -562,7 +570,8 @@ fn get_basket(
     let mut lines = Vec::with_capacity(count);
     for _ in 0..count {
         let item_id = ItemId(reader.number()?);
-        let item = dictionary.item(item_id).ok_or(DecodeError::UnknownReference)?;
+        let index = usize::try_from(item_id.0).unwrap_or(usize::MAX);
+        let item = *items.get(index).ok_or(DecodeError::UnknownReference)?;
         lines.push(Line { item_id, item, quantity: reader.number()?, amount_minor: reader.number()? });
     }
     let receipt_number = receipt_number.into();

@@ -19,7 +19,7 @@ mod stamps;
 mod unburn;
 mod vouchers;
 
-pub use decode::decode;
+pub use decode::{decode, decode_with};
 pub use encode::{encode_control, encode_entry};
 pub use freeze::{decode_freeze_change, encode_freeze_change};
 pub use keys::{decode_key_change, decode_whole_key_change, encode_key_change};

@@ -13,8 +13,7 @@ pub use lot_key::{get_lot_key, put_lot_key};
 use std::ops::Range;
 
 use super::account::{Account, Profile};
-use super::decision::LotKey;
-use super::types::{AccountNumber, Position, Seq, ShardId, Units};
+use super::types::{AccountNumber, Position, Seq, ShardId};
 use crate::codec::{DecodeError, Reader, id_is, put_id, put_signed, put_unsigned};
 
 /// The format of what a snapshot writes.
@@ -153,19 +152,6 @@ impl Packed {
         read(&mut reader).expect("what is packed can be unpacked");
     }
 
-    /// Looks at each lot, without unpacking anything else.
-    ///
-    /// # Panics
-    /// Never: only what can be unpacked is packed.
-    pub fn each_lot(&self, look: impl FnMut(&LotKey, Units)) {
-        if self.is_vacant() {
-            return;
-        }
-        let id = id_range(&self.bytes).expect("what is packed begins with an id");
-        let body = self.bytes.get(id.end..).unwrap_or_default();
-        parts::each_lot(&mut Reader::new(body), look).expect("what is packed can be unpacked");
-    }
-
     /// Appends what a snapshot writes of the account.
     ///
     /// # Panics
@@ -179,25 +165,27 @@ impl Packed {
         out.extend_from_slice(self.bytes.get(id.end..).unwrap_or_default());
     }
 
-    /// Reads what [`Packed::encode`] writes.
+    /// Reads what [`Packed::encode`] writes. The account is left in `unpacked`, whose memory is used again: reading it
+    /// through is the only way to know that it can be read.
     ///
     /// # Errors
     /// When the bytes are not what it writes.
-    pub fn decode(value: &[u8]) -> Result<Self, DecodeError> {
-        let id = id_range(value)?;
-        let (head, rest) = value.split_at_checked(id.end).ok_or(DecodeError::Truncated)?;
+    pub fn decode(value: &[u8], unpacked: &mut Unpacked) -> Result<Self, DecodeError> {
+        unpacked.of = None;
+        let mut reader = Reader::new(value);
+        let format = reader.byte()?;
+        reader.id_into(&mut unpacked.account.id)?;
+        let (head, rest) = value.split_at_checked(value.len() - reader.remaining()).ok_or(DecodeError::Truncated)?;
         let mut reader = Reader::new(rest);
         let (seq, place) = (Seq(reader.unsigned()?), reader.unsigned()?);
         let body = reader.bytes(reader.remaining())?;
-        // Reading it through is the only way to know that it can be read.
-        let mut unpacked = Unpacked::default();
-        let has_more = match value.first() {
-            Some(&FORMAT) => false,
-            Some(&FORMAT_WITH_MORE) => true,
+        let has_more = match format {
+            FORMAT => false,
+            FORMAT_WITH_MORE => true,
             _ => return Err(DecodeError::UnknownTag),
         };
         let mut whole = Reader::new(body);
-        parts::get(&mut whole, has_more, &mut unpacked)?;
+        parts::get(&mut whole, has_more, unpacked)?;
         whole.finish()?;
         // What the first format can say is said in it.
         if parts::has_more(&unpacked.account) != has_more {
@@ -206,7 +194,9 @@ impl Packed {
         let mut bytes = Vec::with_capacity((head.len() + body.len()).next_multiple_of(STEP_BYTES));
         bytes.extend_from_slice(head);
         bytes.extend_from_slice(body);
-        Ok(Self { seq, place, bytes })
+        let packed = Self { seq, place, bytes };
+        (unpacked.account.seq, unpacked.account.position) = (seq, packed.position());
+        Ok(packed)
     }
 }
 

@@ -7,7 +7,6 @@ use super::lot_key::{get_lot_key, put_lot_key};
 use crate::codec::{DecodeError, Reader, put_id, put_signed, put_unsigned};
 use crate::ledger::account::{Account, Counter, Lot, MemberCounter, Profile, Totals, WalletTotals};
 use crate::ledger::authorization::Authorization;
-use crate::ledger::decision::LotKey;
 use crate::ledger::held::HeldTransaction;
 use crate::ledger::types::{
     Day, IdentifierKey, MemberKey, MonthDay, ProgramVersion, SymbolId, TimestampNs, Units, WalletId,
@@ -74,16 +73,6 @@ pub(super) fn put(out: &mut Vec<u8>, account: &Account, has_more: bool) {
         }
         put_profile(out, account.profile.as_deref());
     }
-}
-
-/// Reads the lots, which come first but for the opening, and nothing behind them.
-pub(super) fn each_lot(reader: &mut Reader<'_>, mut look: impl FnMut(&LotKey, Units)) -> Result<(), DecodeError> {
-    reader.signed()?;
-    for _ in 0..reader.count()? {
-        let key = get_lot_key(reader)?;
-        look(&key, reader.signed()?);
-    }
-    Ok(())
 }
 
 /// Of the bits that say what a profile has: something is counted of members.

@@ -1,0 +1,279 @@
+//! Recovery with any number of threads: the same state, the same ids, the same next records, and of damage the same place.
+
+mod support;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use support::edge::{Accrue, LineText};
+use support::forge::Forge;
+use support::{Ledger, ManualClock, NOON, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, programs, recover_store};
+use tallystick::clock::Clock;
+use tallystick::ids::IdEntry;
+use tallystick::ledger::command::{CommandKind, ReturnedLine};
+use tallystick::ledger::types::{ItemId, TimestampNs};
+use tallystick::recovery::{Recovered, RecoveryError};
+use tallystick::store::memory::MemoryStore;
+use tallystick::store::{Space, Store};
+
+const THREAD_COUNTS: [usize; 3] = [1, 2, 5];
+
+fn setup(worker_count: usize) -> Setup {
+    Setup { worker_count, ..Setup::default() }
+}
+
+fn recover_with(store: &MemoryStore, thread_count: usize) -> Result<Recovered, RecoveryError> {
+    recover_store(&(Arc::new(store.stop_cleanly()) as Arc<dyn Store>), &setup(thread_count))
+}
+
+/// What somebody does.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Buys something: by account, amount, and a number that now and then makes a name nobody used before.
+    Buy { account: u8, amount_minor: u16, name: u8 },
+    /// Brings back what the purchase with this number bought, or its first line.
+    Return { purchase: u16, whole: bool },
+    /// Publishes a version with another budget and another rate.
+    Publish { units: u8 },
+    /// Takes a snapshot.
+    Snapshot,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        20 => (0..24_u8, 0..9_000_u16, any::<u8>())
+            .prop_map(|(account, amount_minor, name)| Step::Buy { account, amount_minor, name }),
+        5 => (any::<u16>(), any::<bool>()).prop_map(|(purchase, whole)| Step::Return { purchase, whole }),
+        1 => (1..4_u8).prop_map(|units| Step::Publish { units }),
+        1 => Just(Step::Snapshot),
+    ];
+    proptest::collection::vec(step, 30..160)
+}
+
+fn version(units: u8) -> String {
+    // Scarce, so that the budget is contended and runs out.
+    let budget = programs::BUDGET.replacen("1_000_000", "900", 1);
+    let caps = programs::CAPS.replacen("limit = 3", "limit = 50", 1);
+    let all = [programs::RULES, &caps, programs::METRIC, &budget].concat();
+    programs::program("", programs::EXCLUDE, &all).replacen("units = 1\n", &format!("units = {units}\n"), 1)
+}
+
+fn buy(ledger: &Ledger, index: usize, account: u8, amount_minor: u16, name: u8) -> bool {
+    let brand = ["Own", "", "Other"][usize::from(name) % 3].to_owned();
+    let sku = if name > 200 { format!("sku-{index}") } else { String::new() };
+    let lines = vec![
+        LineText { sku, brand, ..LineText::of(i64::from(amount_minor)) },
+        LineText { department: "FRESH".to_owned(), ..LineText::of(250) },
+    ];
+    let simple = Accrue::simple(&format!("member-{account}"), &format!("t-{index}"), 0);
+    let late = TimestampNs(NOON.0 - i64::from(name % 5) * NS_PER_DAY);
+    ledger.edge().accrue(&Accrue { lines, receipt_at: Some(late), ..simple }).refusal().is_none()
+}
+
+/// A ledger that still runs after the steps, and what it has on disk.
+fn play(steps: &[Step]) -> (Ledger, MemoryStore) {
+    let (ledger, store) = Ledger::new(setup(2));
+    let ledger = ledger.with_program(&version(1));
+    for (index, step) in steps.iter().enumerate() {
+        ledger.clock.advance(NS_PER_SECOND);
+        match step {
+            Step::Buy { account, amount_minor, name } => {
+                buy(&ledger, index, *account, *amount_minor, *name);
+            }
+            Step::Return { purchase, whole } => {
+                let piece = [ReturnedLine { line: 0, quantity: 1, amount_minor: 0 }];
+                let lines = if *whole { &[][..] } else { &piece[..] };
+                let original = format!("t-{}", usize::from(*purchase) % (index + 1));
+                let returned = ledger.edge().begin_reverse(&format!("v-{index}"), &original, lines, None);
+                returned.wait().expect("the ledger answers");
+            }
+            Step::Publish { units } => {
+                let now = Clock::now(&*ledger.clock);
+                ledger.publish(&version(*units), TimestampNs(now.0 + 5 * NS_PER_SECOND));
+                ledger.clock.advance(6 * NS_PER_SECOND);
+            }
+            Step::Snapshot => {
+                ledger.engine.snapshot().expect("a snapshot can be taken");
+            }
+        }
+    }
+    (ledger, store)
+}
+
+/// Everything that a recovery gives, as far as it can be compared.
+#[derive(Debug, PartialEq)]
+struct Found {
+    digest: String,
+    chain: (u64, u64, [u8; 32]),
+    replayed_count: u64,
+    snapshot_seqs: Vec<u64>,
+    /// Accounts with the positions of their last records, and partners, which the digest leaves out or sums up.
+    shards: Vec<String>,
+    cells: String,
+    publications: String,
+    control_seq: u64,
+    ids: Vec<Option<IdEntry>>,
+}
+
+fn found(recovered: &Recovered, step_count: usize) -> Found {
+    let Recovered { world, ids, identity, replayed_count, snapshot_seqs, .. } = recovered;
+    let hasher = identity.id_hasher();
+    let keys = (0..step_count).flat_map(|index| {
+        let (bought, returned) = (format!("t-{index}"), format!("v-{index}"));
+        let business_day = |days: i32| i32::try_from(NOON.0 / NS_PER_DAY).expect("a day") - days;
+        let receipts = (0..5).map(|days| hasher.receipt("north", "s1", "", business_day(days), &bought));
+        let own = [hasher.transaction("north", &bought), hasher.transaction("north", &returned)];
+        receipts.chain(own).chain([hasher.reversal("north", &bought)]).collect::<Vec<_>>()
+    });
+    let shards = world.shards.iter();
+    let seen = |shard: &tallystick::ledger::state::ShardState| {
+        let holding: Vec<_> = shard.holding(Default::default()).collect();
+        format!("{:?} {:?} {:?} {:?} {holding:?}", shard.seq, shard.all_packed(), shard.partners, shard.pending())
+    };
+    Found {
+        digest: world.digest().to_string(),
+        chain: (world.end.0, world.epoch, world.hash),
+        replayed_count: *replayed_count,
+        snapshot_seqs: snapshot_seqs.iter().map(|seq| seq.0).collect(),
+        shards: shards.map(seen).collect(),
+        cells: format!("{:?}", world.cells.copy()),
+        publications: format!("{:?}", world.publications),
+        control_seq: world.control_seq.0,
+        ids: keys.map(|key| ids.lookup(key).expect("memory can be read")).collect(),
+    }
+}
+
+/// What a ledger that goes on from there answers next, and the digest of where it gets.
+fn next_answers(store: &MemoryStore, thread_count: usize, step_count: usize) -> (Vec<String>, String) {
+    let clock = ManualClock::new(TimestampNs(NOON.0 + NS_PER_DAY));
+    let ledger = Ledger::start(Arc::new(store.stop_cleanly()), setup(thread_count), clock);
+    let edge = ledger.edge();
+    // What was asked before, and then something new.
+    let answers = (0..step_count + 5).map(|index| {
+        let answer = edge.accrue(&Accrue::simple(&format!("member-{}", index % 24), &format!("t-{index}"), 700));
+        format!("{answer:?}")
+    });
+    (answers.collect(), ledger.stop().digest.to_string())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_number_of_threads_recovers_the_same(steps in steps()) {
+        let (ledger, store) = play(&steps);
+        let left = store.stop_cleanly();
+        let digest = ledger.stop().digest;
+        let recovered = THREAD_COUNTS.map(|threads| {
+            found(&recover_with(&left, threads).expect("it can be recovered"), steps.len())
+        });
+        prop_assert_eq!(&recovered[0].digest, &digest.to_string());
+        prop_assert!(recovered[0].ids.iter().any(Option::is_some));
+        prop_assert_eq!(&recovered[0], &recovered[1]);
+        prop_assert_eq!(&recovered[0], &recovered[2]);
+        assert_intact(&left, digest);
+    }
+}
+
+fn long_history() -> MemoryStore {
+    let (ledger, store) = Ledger::new(setup(2));
+    let ledger = ledger.with_program(&version(1));
+    for index in 0..700 {
+        ledger.clock.advance(NS_PER_SECOND);
+        buy(&ledger, index, (index % 24) as u8, (index * 13) as u16, (index * 37 % 256) as u8);
+        if index == 300 {
+            ledger.publish(&version(2), TimestampNs(NOON.0 + 400 * NS_PER_SECOND));
+        }
+    }
+    ledger.stop();
+    store
+}
+
+#[test]
+fn a_ledger_goes_on_alike_whatever_recovered_it() {
+    let store = long_history();
+    let [one, two, five] = THREAD_COUNTS.map(|threads| next_answers(&store, threads, 700));
+    assert!(one == two && one == five);
+    let (before, new) = one.0.split_at(700);
+    // Some were refused without a record, and their ids are free.
+    assert!(before.iter().filter(|answer| answer.contains("TransactionIdReused")).count() > 600, "{before:?}");
+    assert!(new.iter().all(|answer| answer.contains("Granted")), "{new:?}");
+}
+
+#[track_caller]
+fn refusals(store: &MemoryStore) -> String {
+    let [one, two, five] = THREAD_COUNTS.map(|threads| match recover_with(store, threads) {
+        Ok(_) => panic!("{threads} threads see no damage"),
+        Err(error) => error.to_string(),
+    });
+    assert_eq!((&one, &one), (&two, &five), "the place does not depend on the number of threads");
+    one
+}
+
+#[test]
+fn of_several_damages_the_first_is_named_with_any_number_of_threads() {
+    let store = long_history();
+    let keys: Vec<_> = store.contents(Space::Journal).into_iter().map(|(key, _)| key).collect();
+    let position = |key: &[u8]| u64::from_be_bytes(key.try_into().expect("a position"));
+    for (first, second) in [(10, 11), (255, 256), (256, 257), (400, 650)] {
+        let damaged = store.stop_cleanly();
+        for index in [first, second] {
+            damaged.alter(Space::Journal, &keys[index], |bytes| bytes[80] ^= 1);
+        }
+        let said = refusals(&damaged);
+        assert!(said.contains(&format!("the frame at position {}", position(&keys[first]))), "{said}");
+    }
+    // Records that do not fit, in several shards, and a frame behind them that is no frame.
+    let mut forge = Forge::open(&store);
+    let mut places = Vec::new();
+    for wanted in [333, 334, 335, 340] {
+        let fits =
+            move |entry: &tallystick::journal::record::Entry| *entry.command.transaction_id == format!("t-{wanted}");
+        places.push(forge.alter(fits, |entry| entry.account.0 += 1_000));
+    }
+    let damaged = store.stop_cleanly();
+    forge.write(&damaged);
+    damaged.alter(Space::Journal, &keys[500], |bytes| bytes[80] ^= 1);
+    let said = refusals(&damaged);
+    assert!(places.is_sorted() && said.contains(&format!("the record at position {}", places[0])), "{said}");
+}
+
+#[test]
+fn a_record_that_names_what_only_a_later_one_defines_is_refused_with_any_number_of_threads() {
+    let store = long_history();
+    let mut forge = Forge::open(&store);
+    let last_item = ItemId(forge.dictionary.counts().1 - 1);
+    let item = forge.dictionary.item(last_item).expect("the last item");
+    let place = forge.alter(
+        |entry| *entry.command.transaction_id == *"t-350",
+        |entry| {
+            let CommandKind::Accrue(basket) = &mut entry.command.kind else { panic!("a purchase") };
+            (basket.lines[0].item_id, basket.lines[0].item) = (last_item, item);
+        },
+    );
+    let damaged = store.stop_cleanly();
+    forge.write(&damaged);
+    let said = refusals(&damaged);
+    assert!(said.contains(&format!("the record at position {place}")), "{said}");
+}
+
+#[test]
+fn of_several_entities_that_cannot_be_read_the_first_is_named_with_any_number_of_threads() {
+    let (ledger, store) = play(&[]);
+    for index in 0..60 {
+        buy(&ledger, index, (index % 24) as u8, 500, 0);
+    }
+    ledger.engine.snapshot().expect("a snapshot can be taken");
+    ledger.stop();
+    let accounts = store.contents(Space::State).into_iter().map(|(key, _)| key).filter(|key| key[0] == 6);
+    let accounts: Vec<_> = accounts.collect();
+    for first in [0, 5, accounts.len() - 2] {
+        let damaged = store.stop_cleanly();
+        for key in &accounts[first..] {
+            damaged.alter(Space::State, key, Vec::clear);
+        }
+        let hex: String = accounts[first].iter().map(|byte| format!("{byte:02x}")).collect();
+        let said = refusals(&damaged);
+        assert!(said.contains(&hex), "{hex}: {said}");
+    }
+}
