@@ -23,6 +23,7 @@ mod garbage;
 mod ids;
 mod not_found;
 mod oversize;
+mod rush;
 mod scene;
 mod slow;
 mod streams;
