@@ -102,7 +102,7 @@ proptest! {
         let mut heads = Heads::new("/x");
         for block in blocks {
             let mut written = Vec::new();
-            let fields = block.iter().map(|(enters, name, value): &Written| (*enters, name % 4, value % 3));
+            let mut fields = block.iter().map(|(enters, name, value): &Written| (*enters, name % 4, value % 3));
             for (enters, number, value) in fields.clone() {
                 written.push(if enters { 0x40 } else { 0 });
                 let value = [&b"/x"[..], b"/y", b""][usize::from(value)];
@@ -118,7 +118,7 @@ proptest! {
             prop_assert_eq!(heads.read(&written), Some(expected));
             prop_assert!(heads.table_bytes <= TABLE_BYTES);
             // The newest entry is the first of the dynamic table.
-            if let Some((_, name, value)) = fields.filter(|(enters, ..)| *enters).last() {
+            if let Some((_, name, value)) = fields.rfind(|(enters, ..)| *enters) {
                 let newest = heads.read(&[0xbe]).expect("there is an entry");
                 prop_assert_eq!(newest.is_sought, name == 0 && value == 0);
             }
