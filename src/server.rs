@@ -264,10 +264,10 @@ pub async fn start_by(
         let (calls, metrics) = (telemetry.calls.clone(), engine.metrics.clone());
         let waiting = edge.clone();
         let on_shed = move || {
-            calls.shed(ACCRUE, Code::ResourceExhausted);
+            calls.shed(ACCRUE, Code::ResourceExhausted as usize);
             metrics.answered(Outcome::Refused(Refusal::Overloaded));
         };
-        let crowd = Crowd::new(Box::new(move || waiting.accruals_waiting()), Box::new(on_shed));
+        let crowd = Crowd::new(gate.is_guarded(), Box::new(move || waiting.accruals_waiting()), Box::new(on_shed));
         let (routes, express) = (routes.routes(), ExpressLayer::new(edge));
         servings.push(Serving { routes, express, access, patience, watched, beside, crowd: Some(crowd) });
     }

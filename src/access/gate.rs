@@ -55,6 +55,12 @@ impl Session {
         Self { certificate_names, remembered: Mutex::default() }
     }
 
+    /// Whether it has shown a credential that was good.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !self.remembered.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn recall(&self, header: Option<&[u8]>, version: u64) -> Option<Arc<Principal>> {
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |known: &&Remembered| match (&known.header, header) {

@@ -2,7 +2,8 @@
 //! than a server can answer and the load generator still takes little of the machine.
 //!
 //! What must stay true: calls are paced and charged as those of [`super::unary`]; every answer is read and judged; headers
-//! look like those of any caller, with what repeats by its place in the table.
+//! have what repeats by its place in the table, as those of a caller whose deadlines are alike. Callers who state what is left
+//! of their time change the table with each call, and cannot be refused before they are read: this load is not like theirs.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -11,8 +12,8 @@ use std::time::Duration;
 
 use prost::bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::net::TcpStream;
-use tonic::Status;
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
+use tonic::{Code, Status};
 
 use super::attackers::wire::{
     DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
@@ -96,6 +97,8 @@ struct Wire {
     last_answer_ns: i64,
     /// The last refusal that was read, and what it is.
     known: Option<(Bytes, String)>,
+    /// The headers at the end of a good answer.
+    good: Option<Bytes>,
 }
 
 /// The headers of the first call, whose fields enter the table, and of those that follow.
@@ -162,6 +165,7 @@ impl Wire {
             received_bytes: 0,
             last_answer_ns: lane.window.begin_ns,
             known: None,
+            good: None,
             lane,
             source,
         };
@@ -211,8 +215,10 @@ impl Wire {
             let now_ns = self.lane.now_ns();
             if now_ns < end_ns {
                 self.make_due_calls(&mut due, now_ns)?;
-            } else if self.open_count == 0 || now_ns > limit_ns {
+            } else if self.open_count == 0 {
                 break;
+            } else if now_ns > limit_ns {
+                return Err(BenchError::Call(format!("{} calls were never answered", self.open_count)));
             }
             self.write()?;
             tokio::select! {
@@ -231,13 +237,13 @@ impl Wire {
     fn make_due_calls(&mut self, due: &mut Due, now_ns: i64) -> Result<(), BenchError> {
         match due {
             Due::Closed { in_flight } => {
-                while self.open_count < *in_flight && self.window_bytes > 0 {
+                while self.open_count < *in_flight && self.window_bytes > MESSAGE_BYTES_MAX as i64 {
                     self.call(now_ns)?;
                 }
             }
             Due::Open { next_ns, interval_ns } => {
                 while *next_ns <= now_ns {
-                    if self.open_count < OPEN_CALLS_MAX && self.window_bytes > 0 {
+                    if self.open_count < OPEN_CALLS_MAX && self.window_bytes > MESSAGE_BYTES_MAX as i64 {
                         self.call(*next_ns)?;
                     } else {
                         self.recorder.refused(now_ns, "NOT_SENT");
@@ -333,7 +339,8 @@ impl Wire {
     fn answered(&mut self, now_ns: i64, stream: u32, block: &[u8]) -> Result<(), BenchError> {
         let Some((due_ns, request_bytes, answer)) = self.close(stream) else { return Ok(()) };
         self.recorder.gap(std::mem::replace(&mut self.last_answer_ns, now_ns), now_ns);
-        let Some((_, message)) = answer.split_at_checked(MESSAGE_HEAD_BYTES) else {
+        let message = answer.split_at_checked(MESSAGE_HEAD_BYTES).map(|(_, message)| message);
+        let Some(message) = message.filter(|_| self.is_good(block)) else {
             let kind = self.refusal(block)?;
             self.recorder.refused(now_ns, &kind);
             return Ok(());
@@ -349,6 +356,18 @@ impl Wire {
             Some(kind) => self.recorder.refused(now_ns, kind),
         }
         Ok(())
+    }
+
+    /// Whether the headers at the end of an answer say that all is well.
+    fn is_good(&mut self, block: &[u8]) -> bool {
+        if self.good.as_ref().is_some_and(|good| *good == block) {
+            return true;
+        }
+        let is_good = status_of(block).is_some_and(|status| status.code() == Code::Ok);
+        if is_good {
+            self.good = Some(Bytes::copy_from_slice(block));
+        }
+        is_good
     }
 
     /// The kind of a refusal, from its headers.

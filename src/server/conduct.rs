@@ -244,6 +244,16 @@ impl Conduct {
         }
     }
 
+    /// Calls were answered before anybody saw them; some of them had been given up.
+    pub(super) fn refuse_calls(&self, count: u32, given_up_count: u32) {
+        if count > 0 {
+            self.idle_since.store(self.tick(), Ordering::Relaxed);
+        }
+        if given_up_count > 0 {
+            self.give_up(given_up_count);
+        }
+    }
+
     /// The request of a call was reset before it was whole. The call may go on to an answer that nobody takes, which
     /// therefore counts for nothing.
     pub(super) fn break_off(&self) {

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming as RequestBody;
+use hyper::body::{Body as _, Incoming as RequestBody};
 use hyper::server::conn::http2::Builder;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -135,7 +135,8 @@ async fn serve_on<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (conduct, peer) = (calls.conduct.clone(), calls.peer);
-    let shedding = Shedding::new(Guarded::new(stream, conduct.clone()), calls.crowd.clone());
+    let guarded = Guarded::new(stream, conduct.clone());
+    let shedding = Shedding::new(guarded, calls.crowd.clone(), conduct.clone());
     let mut served = pin!(transport().serve_connection(TokioIo::new(shedding), calls));
     let (reason, ended) = tokio::select! {
         biased;
@@ -208,7 +209,9 @@ impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
         request.extensions_mut().insert(self.session.clone());
         let path = request.uri().path();
         let is_large = has_large_answer(path);
-        let coming = self.crowd.as_ref().and_then(|crowd| crowd.count(path));
+        // What has no message is answered at once, and strangers keep nobody out.
+        let counts = !request.body().is_end_stream() && self.session.is_known();
+        let coming = self.crowd.as_ref().and_then(|crowd| crowd.count(path, counts));
         let request = request.map(|body| Brought::new(body, self.conduct.clone()));
         // Routes are ready at all times, and so is whatever lies around them: nobody has to be asked first.
         Called::new(|| self.service.clone().call(request), self.conduct.clone(), is_large, coming)

@@ -560,7 +560,8 @@ impl WorkerThread {
             let Some(job) = self.jobs.take() else { break };
             count += job.weight();
             self.worker.execute(job, now_ns);
-            if self.jobs.has_served_customers() {
+            // Unless it would take the last place among what is in flight: then it has to wait for the disk anyway.
+            if self.jobs.has_served_customers() && self.worker.has_room_for_two() {
                 break;
             }
         }

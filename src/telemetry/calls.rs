@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 
 use axum::http::{HeaderMap, Request, Response};
 use pin_project_lite::pin_project;
-use tonic::Code;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -132,10 +131,10 @@ impl CallMeter {
         &self.durations[method]
     }
 
-    /// A call of this path was answered with this status before any service saw it.
-    pub fn shed(&self, path: &str, code: Code) {
+    /// A call of this path was answered with the status of this number before any service saw it.
+    pub fn shed(&self, path: &str, code: usize) {
         self.calls.add_one(method_of(path));
-        self.failed(code as usize);
+        self.failed(code);
     }
 
     fn failed(&self, code: usize) {

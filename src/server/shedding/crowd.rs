@@ -1,7 +1,7 @@
 //! How many accruals a serving thread has under way, and what is said to those that are too many.
 //!
-//! What must stay true: whoever only begins a call takes up no place; whoever is counted in is counted out, however the call
-//! ends.
+//! What must stay true: whoever only begins a call takes up no place, and whoever has shown no good credential where they are
+//! asked for takes up none of others; whoever is counted in is counted out, however the call ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +22,8 @@ pub struct Crowd {
     /// Those that the transport has handed on and that nobody has looked at.
     coming: AtomicUsize,
     waiting: Waiting,
+    /// Whether callers are asked for credentials.
+    asks: bool,
     /// The headers of the answer to those that are too many, which are all of it.
     refusal: Bytes,
     on_shed: OnShed,
@@ -39,13 +41,13 @@ impl Drop for Coming {
 impl Crowd {
     /// Nothing is coming.
     #[must_use]
-    pub fn new(waiting: Waiting, on_shed: OnShed) -> Arc<Self> {
-        Arc::new(Self { coming: AtomicUsize::new(0), waiting, refusal: refusal(), on_shed })
+    pub fn new(asks: bool, waiting: Waiting, on_shed: OnShed) -> Arc<Self> {
+        Arc::new(Self { coming: AtomicUsize::new(0), waiting, asks, refusal: refusal(), on_shed })
     }
 
-    /// Counts a call of this path, if it is one that counts.
-    pub(in crate::server) fn count(self: &Arc<Self>, path: &str) -> Option<Coming> {
-        if path != ACCRUE {
+    /// Counts a call of this path, if it is one that counts: of somebody who is known, where credentials are asked for.
+    pub(in crate::server) fn count(self: &Arc<Self>, path: &str, is_known: bool) -> Option<Coming> {
+        if path != ACCRUE || (self.asks && !is_known) {
             return None;
         }
         self.coming.fetch_add(1, Ordering::Relaxed);
@@ -124,12 +126,15 @@ mod tests {
 
     #[test]
     fn calls_count_from_when_they_come_until_they_are_looked_at_and_while_they_wait() {
-        let crowd = Crowd::new(Box::new(|| limits::LANE_CALLS_MAX - 2), Box::new(|| {}));
-        assert!(crowd.count("/tallystick.v1.LedgerService/Quote").is_none());
-        assert!(!crowd.is_full(1) && crowd.is_full(2));
-        let coming = crowd.count(ACCRUE);
-        assert!(!crowd.is_full(0) && crowd.is_full(1));
-        drop(coming);
-        assert!(!crowd.is_full(1));
+        for asks in [false, true] {
+            let crowd = Crowd::new(asks, Box::new(|| limits::LANE_CALLS_MAX - 2), Box::new(|| {}));
+            assert!(crowd.count("/tallystick.v1.LedgerService/Quote", true).is_none());
+            assert_eq!(crowd.count(ACCRUE, false).is_none(), asks, "strangers count where everybody is one");
+            assert!(!crowd.is_full(1) && crowd.is_full(2));
+            let coming = crowd.count(ACCRUE, true);
+            assert!(!crowd.is_full(0) && crowd.is_full(1));
+            drop(coming);
+            assert!(!crowd.is_full(1));
+        }
     }
 }

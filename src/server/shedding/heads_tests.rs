@@ -1,3 +1,5 @@
+//! The examples of the standard, and whatever else may come: what headers say, and what of them is remembered.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -22,7 +22,9 @@ const HELD_HEADERS_BYTES_MAX: usize = 1_024;
 pub(super) const HELD_BYTES_MAX: usize = HEAD_BYTES + HELD_HEADERS_BYTES_MAX;
 /// Calls that were refused and whose requests are still on their way.
 const UNFINISHED_MAX: usize = limits::CONNECTION_STREAMS_MAX as usize;
-/// A longer block of headers is not looked at, nor anything after it.
+/// The transport takes no larger frames.
+const FRAME_BYTES_MAX: usize = limits::FRAME_OF_CALLER_BYTES_MAX as usize;
+/// A longer block of headers is not looked at, nor any after it.
 const BLOCK_BYTES_MAX: usize = 64 << 10;
 
 const DATA: u8 = 0;
@@ -64,6 +66,13 @@ struct Block {
     bytes: Vec<u8>,
 }
 
+/// A call that was refused and whose request is still on its way.
+struct Unfinished {
+    stream: u32,
+    /// Bytes of data that have come of it.
+    bytes: usize,
+}
+
 /// See the module.
 pub(super) struct Inbound {
     preface_left: usize,
@@ -76,13 +85,15 @@ pub(super) struct Inbound {
     /// The frame that has begun is a part of the block.
     is_of_block: bool,
     heads: Heads,
-    /// What came could not be read, so nothing that follows can: everything passes.
+    /// What came could not be read, so no headers that follow can: nothing more is refused.
     is_blind: bool,
     /// The last call that was begun, and the last of those that the transport has seen.
     last_begun: u32,
     last_passed: u32,
     /// Calls that were refused and whose requests are still on their way.
-    unfinished: Vec<u32>,
+    unfinished: Vec<Unfinished>,
+    /// Calls that were refused and then given up, which nobody has been told.
+    given_up_count: u32,
     /// Accruals that the transport was given in this turn, and that it has not handed on.
     in_transport: usize,
 }
@@ -101,8 +112,14 @@ impl Inbound {
             last_begun: 0,
             last_passed: 0,
             unfinished: Vec::new(),
+            given_up_count: 0,
             in_transport: 0,
         }
+    }
+
+    /// Calls that were refused and given up since this was asked last.
+    pub(super) fn take_given_up(&mut self) -> u32 {
+        std::mem::take(&mut self.given_up_count)
     }
 
     /// The transport has handed on whatever it was given before.
@@ -128,9 +145,7 @@ impl Inbound {
         let (mut from, mut to) = (0, 0);
         while from < bytes.len() {
             let rest_bytes = bytes.len() - from;
-            let (count, passes) = if self.is_blind {
-                (rest_bytes, true)
-            } else if self.preface_left > 0 {
+            let (count, passes) = if self.preface_left > 0 {
                 let count = self.preface_left.min(rest_bytes);
                 self.preface_left -= count;
                 (count, true)
@@ -185,8 +200,7 @@ impl Inbound {
         outbound: &mut Outbound,
     ) -> io::Result<bool> {
         self.is_of_block = false;
-        let unfinished = self.unfinished.iter().position(|stream| *stream == head.stream);
-        match (head.kind, unfinished) {
+        match (head.kind, self.unfinished.iter().position(|call| call.stream == head.stream)) {
             (HEADERS, Some(_)) => {
                 // Nothing in gRPC has more of them, and the transport must read what could change the table.
                 let reason = "a call that was refused goes on with headers";
@@ -200,6 +214,12 @@ impl Inbound {
                 }
             }
             (DATA, Some(place)) => {
+                let call = &mut self.unfinished[place];
+                call.bytes += head.payload_bytes;
+                if head.payload_bytes > FRAME_BYTES_MAX || call.bytes > limits::MESSAGE_BYTES_MAX {
+                    let reason = "a call that was refused goes on with more than a message may have";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+                }
                 outbound.give_room(head.payload_bytes);
                 if head.has(END_STREAM) {
                     self.unfinished.swap_remove(place);
@@ -208,6 +228,7 @@ impl Inbound {
             }
             (RST_STREAM, Some(place)) => {
                 self.unfinished.swap_remove(place);
+                self.given_up_count += 1;
                 return Ok(true);
             }
             (WINDOW_UPDATE, Some(_)) => return Ok(true),
@@ -227,8 +248,12 @@ impl Inbound {
         crowd: &Crowd,
         outbound: &mut Outbound,
     ) -> bool {
-        let is_new = head.stream > self.last_begun;
+        let is_new = head.stream > self.last_begun && head.stream % 2 == 1;
         self.last_begun = self.last_begun.max(head.stream);
+        if self.is_blind {
+            self.last_passed = self.last_passed.max(head.stream);
+            return false;
+        }
         let payload = payload.filter(|_| head.flags & !END_STREAM == END_HEADERS);
         let Some(payload) = payload else {
             // Looked at once it has passed.
@@ -250,7 +275,7 @@ impl Inbound {
         if is_refused {
             outbound.refuse(head.stream, crowd.refusal());
             crowd.shed();
-            self.unfinished.push(head.stream);
+            self.unfinished.push(Unfinished { stream: head.stream, bytes: 0 });
             return true;
         }
         self.last_passed = self.last_passed.max(head.stream);
@@ -267,6 +292,9 @@ impl Inbound {
     fn end_part(&mut self) {
         if !std::mem::take(&mut self.is_of_block) {
             return;
+        }
+        if self.is_blind {
+            self.block = None;
         }
         let Some(block) = self.block.take_if(|block| block.flags & END_HEADERS != 0) else { return };
         let read = without_padding(block.flags, &block.bytes).and_then(|bytes| self.heads.read(bytes));

@@ -10,7 +10,8 @@
 //! - what is not refused passes unchanged, and in its order;
 //! - a call is refused whole or not at all: the transport sees nothing of it, neither now nor when its caller goes on with it;
 //! - headers that change the table of the connection are never taken out: the transport could not read those that follow;
-//! - a caller gets back the room for what was taken out, and cannot tell the refusal from one of the services;
+//! - a caller gets back the room for what was taken out, in pieces, and is told what the services would say. It is not asked for
+//!   its credentials before, and the call does not count against them;
 //! - memory is bounded: whoever does not take refusals is not read, as whoever takes no answers is not.
 
 mod crowd;
@@ -26,6 +27,7 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::conduct::Conduct;
 pub(super) use crowd::Coming;
 pub use crowd::Crowd;
 use inbound::Inbound;
@@ -47,6 +49,7 @@ struct Parts {
     is_turn_over: bool,
     /// Nothing is read until refusals have left.
     is_stalled: bool,
+    conduct: Arc<Conduct>,
 }
 
 /// Less room than this is not read into: what is held back would not fit.
@@ -59,10 +62,10 @@ const SMALL_BYTES: usize = 4_096;
 const _: () = assert!(ROOM_MIN <= SMALL_BYTES, "there is room in what is read into");
 
 impl<S> Shedding<S> {
-    pub(super) fn new(stream: S, crowd: Option<Arc<Crowd>>) -> Self {
+    pub(super) fn new(stream: S, crowd: Option<Arc<Crowd>>, conduct: Arc<Conduct>) -> Self {
         let parts = |crowd| {
             let (inbound, outbound, left) = (Inbound::new(), Outbound::new(), BytesMut::new());
-            Box::new(Parts { crowd, inbound, outbound, left, is_turn_over: true, is_stalled: false })
+            Box::new(Parts { crowd, inbound, outbound, left, is_turn_over: true, is_stalled: false, conduct })
         };
         Self { stream, parts: crowd.map(parts) }
     }
@@ -79,6 +82,18 @@ impl Parts {
         if std::mem::take(&mut self.is_turn_over) {
             self.inbound.begin_turn();
         }
+        let polled = self.poll_reads(stream, cx, buf);
+        // Then the transport hands on what it has.
+        self.is_turn_over = polled.is_pending();
+        polled
+    }
+
+    fn poll_reads<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let from = buf.filled().len();
         for _ in 0..READS_MAX {
             if self.outbound.is_waiting_long() {
@@ -95,7 +110,6 @@ impl Parts {
             if read.is_pending() {
                 self.inbound.hold(&buf.filled()[from..]);
                 buf.set_filled(from);
-                self.is_turn_over = true;
                 return Poll::Pending;
             }
             ready!(read)?;
@@ -104,6 +118,7 @@ impl Parts {
                 return Poll::Ready(Ok(()));
             }
             let kept = self.inbound.pass(&mut buf.filled_mut()[from..], &self.crowd, &mut self.outbound)?;
+            self.conduct.refuse_calls(self.outbound.take_refused(), self.inbound.take_given_up());
             buf.set_filled(from + kept);
             // Nothing at all would mean the end.
             if kept > 0 {

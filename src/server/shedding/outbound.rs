@@ -29,13 +29,15 @@ pub(super) struct Outbound {
     own: BytesMut,
     /// A part of what waits has left, and the rest must follow.
     is_midst: bool,
+    /// Refusals since this was asked last.
+    refused_count: u32,
     /// Bytes that were taken out, and whose room was not given back.
     taken_bytes: u32,
 }
 
 impl Outbound {
     pub(super) fn new() -> Self {
-        Self { frames: Frames::of_a_server(), own: BytesMut::new(), is_midst: false, taken_bytes: 0 }
+        Self { frames: Frames::of_a_server(), own: BytesMut::new(), is_midst: false, refused_count: 0, taken_bytes: 0 }
     }
 
     /// Whether a further refusal may wait.
@@ -51,6 +53,12 @@ impl Outbound {
     /// Refuses a call: headers that are all of the answer.
     pub(super) fn refuse(&mut self, stream: u32, block: &[u8]) {
         self.put(HEADERS, END_STREAM | END_HEADERS, stream, block);
+        self.refused_count += 1;
+    }
+
+    /// How many calls were refused since this was asked last.
+    pub(super) fn take_refused(&mut self) -> u32 {
+        std::mem::take(&mut self.refused_count)
     }
 
     /// So many bytes of data were taken out, for which the caller had used the room of the connection.

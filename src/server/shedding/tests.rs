@@ -1,11 +1,15 @@
+//! Calls by hand: what of them passes, what is refused, and where refusals stand in what goes out.
+
 use std::collections::BTreeMap;
 
 use bytes::BufMut;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::super::conduct::Pace;
 use super::super::frames::PREFACE;
 use super::*;
+use crate::config::Bounds;
 use crate::limits;
 use crate::service::express::ACCRUE;
 
@@ -69,12 +73,16 @@ fn message(stream: u32) -> Frame {
 
 /// A thread that carries as many calls as it can but so many.
 fn crowd_with_room(room: usize) -> Arc<Crowd> {
-    Crowd::new(Box::new(move || limits::LANE_CALLS_MAX - room), Box::new(|| {}))
+    Crowd::new(false, Box::new(move || limits::LANE_CALLS_MAX - room), Box::new(|| {}))
 }
 
 /// A thread with as many calls as it carries, or none.
 fn crowd(is_full: bool) -> Arc<Crowd> {
     crowd_with_room(if is_full { 0 } else { limits::LANE_CALLS_MAX })
+}
+
+fn conduct() -> Arc<Conduct> {
+    Arc::new(Conduct::new(Pace::of(&Bounds::default()), Arc::default()))
 }
 
 /// One side of a connection.
@@ -178,8 +186,10 @@ async fn headers_that_change_the_table_pass_and_those_that_use_it_are_known() {
 fn what_cannot_be_read_ends_the_refusals_and_passes() {
     let full = crowd(true);
     let mut side = Side::begun();
-    let came = [frame(HEADERS, END_HEADERS, 1, &[0x80]), accrual(3), message(3)];
+    assert_eq!(side.frames(&full, &[accrual(1)]), []);
+    let came = [frame(HEADERS, END_HEADERS, 3, &[0x80]), accrual(5), message(5)];
     assert_eq!(side.frames(&full, &came), came);
+    assert_eq!(side.frames(&full, &[message(1)]), [], "what was refused before stays out");
 }
 
 #[test]
@@ -189,6 +199,28 @@ fn a_refused_call_that_goes_on_with_headers_ends_the_connection() {
     assert_eq!(side.frames(&full, &[accrual(1)]), []);
     let mut bytes = written(&[accrual(1)]);
     assert!(side.inbound.pass(&mut bytes, &full, &mut side.outbound).is_err());
+}
+
+#[test]
+fn a_refused_call_that_goes_on_with_too_much_ends_the_connection() {
+    let full = crowd(true);
+    let mut side = Side::begun();
+    assert_eq!(side.frames(&full, &[accrual(1)]), []);
+    let piece = frame(DATA, 0, 1, &[0; 16 << 10]);
+    for _ in 0..limits::MESSAGE_BYTES_MAX / (16 << 10) {
+        assert_eq!(side.frames(&full, std::slice::from_ref(&piece)), []);
+    }
+    let mut bytes = written(&[piece]);
+    assert!(side.inbound.pass(&mut bytes, &full, &mut side.outbound).is_err(), "no message is as long");
+}
+
+#[test]
+fn refused_calls_that_are_given_up_are_told() {
+    let full = crowd(true);
+    let mut side = Side::begun();
+    side.frames(&full, &[accrual(1), frame(RST_STREAM, 0, 1, &[0; 4]), accrual(3), message(3)]);
+    assert_eq!((side.outbound.take_refused(), side.inbound.take_given_up()), (2, 1));
+    assert_eq!((side.outbound.take_refused(), side.inbound.take_given_up()), (0, 0));
 }
 
 #[tokio::test]
@@ -314,7 +346,7 @@ proptest! {
 async fn refusals_stand_between_the_frames_that_the_transport_writes() {
     let full = crowd(true);
     let (mut caller, ours) = tokio::io::duplex(1 << 20);
-    let mut shedding = Shedding::new(ours, Some(full));
+    let mut shedding = Shedding::new(ours, Some(full), conduct());
     let answers =
         [frame(SETTINGS, 0, 0, &[]), frame(HEADERS, 0, 9, &[0x88]), frame(CONTINUATION, END_HEADERS, 9, &[0x88])];
     let bytes = written(&answers);
@@ -353,7 +385,7 @@ async fn refusals_stand_between_the_frames_that_the_transport_writes() {
 async fn the_end_is_the_end_whatever_is_held() {
     let empty = crowd(false);
     let (mut caller, ours) = tokio::io::duplex(1 << 10);
-    let mut shedding = Shedding::new(ours, Some(empty));
+    let mut shedding = Shedding::new(ours, Some(empty), conduct());
     caller.write_all(PREFACE).await.unwrap();
     caller.write_all(&[0, 0, 5]).await.unwrap();
     drop(caller);
@@ -368,7 +400,7 @@ async fn who_takes_no_refusals_is_not_read() {
     let full = crowd(true);
     // Little room both ways.
     let (caller, ours) = tokio::io::duplex(4 << 10);
-    let mut shedding = Shedding::new(ours, Some(full));
+    let mut shedding = Shedding::new(ours, Some(full), conduct());
     let (mut from_us, mut to_us) = tokio::io::split(caller);
     let count = 3_000;
     let calling = tokio::spawn(async move {
