@@ -560,10 +560,6 @@ impl WorkerThread {
             let Some(job) = self.jobs.take() else { break };
             count += job.weight();
             self.worker.execute(job, now_ns);
-            // Unless it would take the last place among what is in flight: then it has to wait for the disk anyway.
-            if self.jobs.has_served_customers() && self.worker.has_room_for_two() {
-                break;
-            }
         }
         if count > 0 {
             meter.took(count as u64, self.jobs.is_empty());

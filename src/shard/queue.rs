@@ -177,13 +177,6 @@ impl JobReceiver {
         Some(job)
     }
 
-    /// Whether a customer's job was taken last and no other customer waits: what is decided by then is better handed on
-    /// than kept until others have had their turn.
-    #[must_use]
-    pub fn has_served_customers(&self) -> bool {
-        self.urgent_in_a_row.get() > 0 && self.urgent.is_empty()
-    }
-
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -232,17 +225,6 @@ mod tests {
             .map(|job| if matches!(job, Job::Count(_)) { 'u' } else { 'o' })
             .collect();
         assert_eq!(taken, "uuuuuuuuouuoo");
-    }
-
-    #[test]
-    fn customers_are_served_when_the_last_of_them_was_taken() {
-        let (sender, receiver) = queue(100);
-        for rank in [Rank::Ordinary, Rank::Urgent, Rank::Urgent, Rank::Ordinary] {
-            assert!(sender.try_send(count(), rank).is_ok());
-        }
-        let served: Vec<bool> =
-            std::iter::from_fn(|| receiver.take().map(|_| receiver.has_served_customers())).collect();
-        assert_eq!(served, [false, true, false, false]);
     }
 
     #[test]

@@ -253,12 +253,6 @@ impl Worker {
         self.in_flight.len() < limits::WORKER_CHUNKS_IN_FLIGHT_MAX
     }
 
-    /// Whether it may still take on more once the open chunk is in flight.
-    #[must_use]
-    pub fn has_room_for_two(&self) -> bool {
-        self.in_flight.len() + 1 < limits::WORKER_CHUNKS_IN_FLIGHT_MAX
-    }
-
     /// Closes the open chunk for the committer. `None` when it is empty.
     pub fn seal(&mut self) -> Option<Chunk> {
         if self.open.is_empty() {
