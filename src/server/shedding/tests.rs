@@ -427,3 +427,75 @@ async fn who_takes_no_refusals_is_not_read() {
     serving.await.unwrap();
     assert_eq!(read(&seen).iter().filter(|frame| frame.kind == HEADERS).count(), count as usize);
 }
+
+/// A head that comes in two parts, with nothing between them.
+#[tokio::test]
+async fn a_head_that_comes_in_parts_passes_once_it_is_whole() {
+    let (mut caller, ours) = tokio::io::duplex(1 << 10);
+    let mut shedding = Shedding::new(ours, Some(crowd(false)), conduct());
+    let bytes = [PREFACE, &written(&[accrual(1), message(1)])].concat();
+    let reading = tokio::spawn(async move {
+        let mut passed = vec![0; PREFACE.len() + written(&[accrual(1), message(1)]).len()];
+        shedding.read_exact(&mut passed).await.unwrap();
+        passed
+    });
+    for piece in bytes.chunks(7) {
+        caller.write_all(piece).await.unwrap();
+        // Until the reader has nothing more to read.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let read = tokio::time::timeout(std::time::Duration::from_secs(30), reading).await.expect("all of it is read");
+    assert_eq!(read.unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn the_room_of_what_was_taken_out_is_given_back() {
+    let full = crowd(true);
+    let mut side = Side::begun();
+    for number in 0..20 {
+        let message = frame(DATA, END_STREAM, 2 * number + 1, &[7; 5_000]);
+        assert_eq!(side.frames(&full, &[accrual(2 * number + 1), message]), []);
+    }
+    let given: Vec<u32> = side.own().await.iter().filter(|frame| frame.kind == WINDOW_UPDATE).map(room).collect();
+    assert_eq!(given, [20_000; 5], "whenever it is 16 KiB and more");
+}
+
+fn room(frame: &Frame) -> u32 {
+    u32::from_be_bytes(frame.payload[..].try_into().unwrap())
+}
+
+/// While the transport is within a frame, refusals wait, and nothing is read when many do; with its end both go on.
+#[tokio::test]
+async fn reading_goes_on_once_the_transport_has_ended_its_frame() {
+    let (mut caller, ours) = tokio::io::duplex(1 << 20);
+    let mut shedding = Shedding::new(ours, Some(crowd(true)), conduct());
+    let answer = written(&[frame(SETTINGS, 0, 0, &[0; 12])]);
+    shedding.write_all(&answer[..5]).await.unwrap();
+    let calls: Vec<Frame> = (0..500).flat_map(|number| [accrual(2 * number + 1), message(2 * number + 1)]).collect();
+    let last = frame(SETTINGS, 0, 0, &[]);
+    caller.write_all(&[PREFACE, &written(&calls), &written(std::slice::from_ref(&last))].concat()).await.unwrap();
+    let mut preface = vec![0; PREFACE.len()];
+    shedding.read_exact(&mut preface).await.unwrap();
+    let (mut reading, mut writing) = tokio::io::split(shedding);
+    let mut passed = [0; 9];
+    let nothing = tokio::select! {
+        biased;
+        _ = reading.read(&mut passed) => false,
+        () = tokio::task::yield_now() => true,
+    };
+    assert!(nothing, "more waits to be written than may");
+    // On one task, as a transport reads and writes.
+    let ending = async {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        writing.write_all(&answer[5..]).await.unwrap();
+        writing.flush().await.unwrap();
+    };
+    let both = async { tokio::join!(reading.read_exact(&mut passed), ending) };
+    let (all, ()) = tokio::time::timeout(std::time::Duration::from_secs(30), both).await.expect("it is read on");
+    assert_eq!(all.unwrap(), 9);
+    assert_eq!(read(&passed), [last]);
+}
