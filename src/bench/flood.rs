@@ -24,7 +24,7 @@ use super::error::BenchError;
 use super::raw::accrue_response;
 use super::recorder::{Measured, Recorder};
 use super::run::{Division, Lane, run};
-use super::unary::{OPEN_CALLS_MAX, Pace};
+use super::unary::{OPEN_CALLS_MAX, Pace, first_due};
 use crate::server::hpack::fields_without_table;
 
 /// How often is looked at what is due.
@@ -408,12 +408,8 @@ impl Due {
         match pace {
             Pace::Closed { in_flight } => Self::Closed { in_flight: in_flight.max(1) },
             Pace::Open { per_second, .. } => {
-                let interval_ns = (1_000_000_000 * connection_count / per_second.max(1)).max(1);
-                let interval_ns = i64::try_from(interval_ns).unwrap_or(i64::MAX);
-                // Connections take turns.
-                let shift_ns =
-                    interval_ns * i64::try_from(lane.index).unwrap_or(0) / i64::try_from(connection_count).unwrap_or(1);
-                Self::Open { next_ns: lane.now_ns() + shift_ns, interval_ns }
+                let (next_ns, interval_ns) = first_due(per_second, connection_count, lane);
+                Self::Open { next_ns, interval_ns }
             }
         }
     }

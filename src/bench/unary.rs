@@ -105,15 +105,17 @@ async fn closed(calls: &Rc<Calls>, in_flight: usize) {
     }
 }
 
-async fn open(calls: &Rc<Calls>, per_second: u64, connection_count: u64) {
+/// When the first call of a connection is due that is one of so many, and how long after it the next. Connections take turns.
+pub(super) fn first_due(per_second: u64, connection_count: u64, lane: &Lane) -> (i64, i64) {
     let interval_ns = (1_000_000_000 * connection_count / per_second.max(1)).max(1);
     let interval_ns = i64::try_from(interval_ns).unwrap_or(i64::MAX);
-    let begin_ns = calls.lane.now_ns();
+    let shift_ns = interval_ns * i64::try_from(lane.index).unwrap_or(0) / i64::try_from(connection_count).unwrap_or(1);
+    (lane.now_ns() + shift_ns, interval_ns)
+}
+
+async fn open(calls: &Rc<Calls>, per_second: u64, connection_count: u64) {
+    let (mut due_ns, interval_ns) = first_due(per_second, connection_count, &calls.lane);
     let open_count = Rc::new(RefCell::new(0_usize));
-    // Connections take turns.
-    let shift_ns =
-        interval_ns * i64::try_from(calls.lane.index).unwrap_or(0) / i64::try_from(connection_count).unwrap_or(1);
-    let mut due_ns = begin_ns + shift_ns;
     while calls.goes_on() {
         let now_ns = calls.lane.now_ns();
         while due_ns <= now_ns {
