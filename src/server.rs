@@ -4,8 +4,10 @@
 //! What must stay true: nothing is served before recovery is complete and a programme is there; after a failure of the
 //! ledger nothing is answered, and whoever runs the server learns of it at once.
 
+mod answering;
 mod conduct;
 mod connection;
+mod direct;
 mod files;
 mod frames;
 mod guarded;
@@ -14,6 +16,7 @@ mod opened;
 mod security;
 mod shedding;
 pub mod threads;
+mod transport;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -50,6 +53,7 @@ use crate::telemetry::http::Listening;
 #[cfg(feature = "otel")]
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{Sources, Standing, Telemetry, manager};
+use direct::Direct;
 pub use opened::{OpenedStore, open_store};
 use shedding::Crowd;
 use threads::{Admission, OnFault, Serving, Threads, edge_threads};
@@ -268,8 +272,10 @@ pub async fn start_by(
             metrics.answered(Outcome::Refused(Refusal::Overloaded));
         };
         let crowd = Crowd::new(gate.is_guarded(), Box::new(move || waiting.accruals_waiting()), Box::new(on_shed));
+        let direct = Direct { edge: edge.clone(), access: access.clone(), watched: watched.clone() };
+        let (crowd, direct) = (Some(crowd), Some(Arc::new(direct)));
         let (routes, express) = (routes.routes(), ExpressLayer::new(edge));
-        servings.push(Serving { routes, express, access, patience, watched, beside, crowd: Some(crowd) });
+        servings.push(Serving { routes, express, access, patience, watched, beside, crowd, direct });
     }
     let on_fault: OnFault = {
         let (life, failure) = (life.clone(), failure.clone());

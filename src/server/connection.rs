@@ -1,26 +1,28 @@
-//! The transport of every server: HTTP/2 on the connections of one thread, each with bounds of its own.
+//! The connections of one thread: each is encrypted if that is asked for, served by a transport of its own, and watched.
 //!
-//! What must stay true: every bound is stated here; a connection takes up its place until its socket is closed; told to
-//! finish, connections take no further calls, answer those that they have, and are closed.
+//! What must stay true: a connection takes up its place until its socket is closed; told to finish, connections take no
+//! further calls, answer those that they have, and are closed.
 
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::{Body as _, Incoming as RequestBody};
-use hyper::server::conn::http2::Builder;
+use h2::RecvStream;
+use h2::server::SendResponse;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::body::Body;
 use tower_service::Service;
 
+use super::answering::answer;
 use super::conduct::{Conduct, Pace};
-use super::guarded::{Answer, Brought, Called, Guarded};
+use super::direct::{Direct, Left};
+use super::guarded::{Brought, Called, Guarded, Part};
 use super::shedding::{Crowd, Shedding};
+use super::transport::{self, Transport};
 use crate::access::gate::Session;
 use crate::access::tls::{Tls, names_of};
 use crate::limits;
@@ -28,14 +30,6 @@ use crate::metrics::{ConnectionMeter, CutOff};
 use crate::service::connections::{Connection, Incoming, Peer};
 use crate::service::patience::has_large_answer;
 
-/// An idle connection is asked for a sign of life this often, and closed if none comes in time.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Bytes that may be on their way to us on one stream, and on one connection.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
-/// Bytes of answers that wait on one stream before its service is asked for more.
-const STREAM_SEND_BUFFER_BYTES: usize = 256 << 10;
 /// Time for the last words on a connection that nobody uses.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -50,6 +44,8 @@ pub(super) struct Terms {
     pub(super) meter: Arc<ConnectionMeter>,
     /// The accruals of the thread, where those that are too many are refused before they are read.
     pub(super) crowd: Option<Arc<Crowd>>,
+    /// The direct way of accruals, if there is one.
+    pub(super) direct: Option<Arc<Direct>>,
 }
 
 /// What answers calls, whoever makes them.
@@ -99,7 +95,8 @@ pub(super) async fn serve_all(
 async fn serve_one(connection: Connection, service: impl Answering, terms: Terms, mut finishing: watch::Receiver<()>) {
     let Connection { stream, peer, counted } = connection;
     let conduct = Arc::new(Conduct::new(terms.pace, terms.meter.large_answers_bytes.clone()));
-    let calls = |session| Calls { service, peer, session, conduct, crowd: terms.crowd.clone() };
+    let (crowd, direct) = (terms.crowd.clone(), terms.direct.clone());
+    let calls = |session| Calls { service, peer, session, conduct, crowd, direct };
     match &terms.tls {
         None => serve_on(stream, calls(Arc::default()), &terms.meter, finishing).await,
         Some(tls) => {
@@ -137,20 +134,20 @@ async fn serve_on<S>(
     let (conduct, peer) = (calls.conduct.clone(), calls.peer);
     let guarded = Guarded::new(stream, conduct.clone());
     let shedding = Shedding::new(guarded, calls.crowd.clone(), conduct.clone());
-    let mut served = pin!(transport().serve_connection(TokioIo::new(shedding), calls));
+    let mut transport = Transport::new(shedding, calls);
     let (reason, ended) = tokio::select! {
         biased;
-        ended = &mut served => (conduct.cut_off(), ended),
+        ended = transport.serve() => (conduct.cut_off(), ended),
         _ = finishing.changed() => {
-            served.as_mut().graceful_shutdown();
-            let ended = served.await;
+            transport.finish();
+            let ended = transport.serve().await;
             (conduct.cut_off(), ended)
         }
         reason = conduct.watch() => {
             if reason == CutOff::Idle {
                 // Whoever comes back is told not to send anything more on this one.
-                served.as_mut().graceful_shutdown();
-                let _ = timeout(FAREWELL, served).await;
+                transport.finish();
+                let _ = timeout(FAREWELL, transport.serve()).await;
             }
             // Whatever its calls hold is dropped with it.
             (Some(reason), Ok(()))
@@ -168,27 +165,6 @@ fn cut_off(meter: &ConnectionMeter, peer: Peer, reason: CutOff) {
     tracing::debug!(peer = %peer.0, ?reason, "a connection was cut off");
 }
 
-/// HTTP/2 within its limits. Frames of headers in many parts (CONTINUATION) and data in very small parts are bounded by the
-/// transport itself; whatever else a caller may do is judged by the conduct of its connection.
-fn transport() -> Builder<TokioExecutor> {
-    let mut transport = Builder::new(TokioExecutor::new());
-    transport
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::CONNECTION_STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
-        .max_frame_size(limits::FRAME_OF_CALLER_BYTES_MAX)
-        .max_pending_accept_reset_streams(limits::STREAMS_RESET_UNSEEN_MAX)
-        .max_local_error_reset_streams(limits::STREAMS_RESET_FOR_FAULTS_MAX)
-        .max_send_buf_size(STREAM_SEND_BUFFER_BYTES)
-        // Nothing in gRPC looks at it.
-        .auto_date_header(false);
-    transport
-}
-
 /// The calls of one connection.
 struct Calls<S> {
     service: S,
@@ -197,24 +173,37 @@ struct Calls<S> {
     session: Arc<Session>,
     conduct: Arc<Conduct>,
     crowd: Option<Arc<Crowd>>,
+    direct: Option<Arc<Direct>>,
 }
 
-impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
-    type Response = Response<Answer>;
-    type Error = Infallible;
-    type Future = Called<S::Future>;
+impl<S: Answering> transport::Calls for Calls<S> {
+    fn take(&self, request: Request<RecvStream>, respond: SendResponse<Part>) {
+        let left = Left { request, came: None, respond };
+        let left = match &self.direct {
+            Some(direct) => direct.take(left, &self.session, &self.conduct),
+            None => Some(left),
+        };
+        if let Some(left) = left {
+            self.route(left);
+        }
+    }
+}
 
-    fn call(&self, mut request: Request<RequestBody>) -> Self::Future {
+impl<S: Answering> Calls<S> {
+    /// Hands a call to the services, in a task of its own.
+    fn route(&self, left: Left) {
+        let Left { mut request, came, respond } = left;
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.session.clone());
         let path = request.uri().path();
         let is_large = has_large_answer(path);
         // What has no message is answered at once, and strangers keep nobody out.
-        let counts = !request.body().is_end_stream() && self.session.is_known();
+        let counts = !(came.is_none() && request.body().is_end_stream()) && self.session.is_known();
         let coming = self.crowd.as_ref().and_then(|crowd| crowd.count(path, counts));
-        let request = request.map(|body| Brought::new(body, self.conduct.clone()));
+        let request = request.map(|rest| Brought::new(came, rest, self.conduct.clone()));
         // Routes are ready at all times, and so is whatever lies around them: nobody has to be asked first.
-        Called::new(|| self.service.clone().call(request), self.conduct.clone(), is_large, coming)
+        let called = Called::new(|| self.service.clone().call(request), self.conduct.clone(), is_large, coming);
+        tokio::spawn(answer(called, respond, self.conduct.clone()));
     }
 }
 
@@ -222,7 +211,9 @@ impl<S: Answering> hyper::service::Service<Request<RequestBody>> for Calls<S> {
 mod tests {
     use std::net::SocketAddr;
 
+    use hyper::body::Incoming as AnswerBody;
     use hyper::client::conn::http2::{SendRequest, handshake};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::oneshot;
     use tonic::service::Routes;
@@ -238,7 +229,7 @@ mod tests {
         caller
     }
 
-    async fn call(caller: &mut SendRequest<Body>) -> Response<RequestBody> {
+    async fn call(caller: &mut SendRequest<Body>) -> Response<AnswerBody> {
         let request = Request::post("http://localhost/nobody.Serves/This").body(Body::empty()).unwrap();
         caller.send_request(request).await.unwrap()
     }
@@ -261,7 +252,8 @@ mod tests {
         let (accepting, mut incoming) = deal(listener, Room { in_all: 9, of_address: 9 }, 1, meter.clone());
         let accepting = tokio::spawn(accepting);
         let (finish, finished) = oneshot::channel::<()>();
-        let terms = Terms { tls: None, pace: Pace::of(&Bounds::default()), meter: meter.clone(), crowd: None };
+        let terms =
+            Terms { tls: None, pace: Pace::of(&Bounds::default()), meter: meter.clone(), crowd: None, direct: None };
         let serving = serve_all(incoming.pop().unwrap(), Routes::default(), terms, async move {
             let _ = finished.await;
         });

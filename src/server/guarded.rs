@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use h2::{Reason, RecvStream};
 use hyper::Response;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
@@ -134,42 +135,87 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
 /// The body of a request.
 pub(super) struct Brought {
-    inner: Incoming,
+    /// What was read of it already.
+    came: Option<Bytes>,
+    rest: RecvStream,
+    has_data: bool,
     conduct: Arc<Conduct>,
 }
 
 impl Brought {
-    pub(super) fn new(inner: Incoming, conduct: Arc<Conduct>) -> Self {
-        Self { inner, conduct }
+    pub(super) fn new(came: Option<Bytes>, rest: RecvStream, conduct: Arc<Conduct>) -> Self {
+        Self { came, rest, has_data: true, conduct }
     }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if self.has_data {
+            if let Some(bytes) = ready!(poll_piece(&mut self.rest, cx)) {
+                return Poll::Ready(Some(bytes.map(Frame::data)));
+            }
+            self.has_data = false;
+        }
+        let trailers = ready!(self.rest.poll_trailers(cx));
+        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)).transpose())
+    }
+}
+
+/// The next piece of what comes on a stream. Its sender gets back the room for it.
+pub(super) fn poll_piece(stream: &mut RecvStream, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+    let piece = ready!(stream.poll_data(cx));
+    if let Some(Ok(bytes)) = &piece {
+        // On a stream that has ended there is no room to give back.
+        let _ = stream.flow_control().release_capacity(bytes.len());
+    }
+    Poll::Ready(piece)
 }
 
 impl HttpBody for Brought {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = h2::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if matches!(frame, Some(Err(_))) {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if let Some(came) = self.came.take() {
+            return Poll::Ready(Some(Ok(Frame::data(came))));
+        }
+        let frame = ready!(self.poll_rest(cx));
+        if let Some(Err(error)) = &frame {
+            if error.reason() == Some(Reason::NO_ERROR) {
+                // The caller sends nothing more and takes the answer all the same (RFC 9113, section 8.1).
+                return Poll::Ready(None);
+            }
             self.conduct.break_off();
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.came.is_none() && self.rest.is_end_stream()
     }
 }
 
 /// One call, from its head to the end of its answer.
-struct Open {
+pub(super) struct Open {
     conduct: Arc<Conduct>,
     turn: Option<OwnedSemaphorePermit>,
     is_answered: bool,
+}
+
+impl Open {
+    /// A call begins.
+    pub(super) fn new(conduct: Arc<Conduct>) -> Self {
+        conduct.open_call();
+        Self { conduct, turn: None, is_answered: false }
+    }
+
+    /// A part of its answer.
+    pub(super) fn part(&self, bytes: Bytes) -> Part {
+        Part::new(bytes, &self.conduct, None)
+    }
+
+    /// All of its answer has been given.
+    pub(super) fn close(mut self) {
+        self.is_answered = true;
+    }
 }
 
 impl Drop for Open {
@@ -202,10 +248,9 @@ impl<F> Called<F> {
         is_large: bool,
         coming: Option<Coming>,
     ) -> Self {
-        conduct.open_call();
         let inner = conduct.has_room().then(|| Box::pin(begin()));
         let waiting = (is_large && inner.is_some()).then(|| Turn(Box::pin(conduct.turns.clone().acquire_owned())));
-        Self { inner, coming, waiting, open: Some(Open { conduct, turn: None, is_answered: false }) }
+        Self { inner, coming, waiting, open: Some(Open::new(conduct)) }
     }
 }
 
@@ -282,6 +327,11 @@ pub(super) struct Part {
 }
 
 impl Part {
+    /// What says no more than that it is the last.
+    pub(super) fn nothing(conduct: &Arc<Conduct>) -> Self {
+        Self::new(Bytes::new(), conduct, None)
+    }
+
     fn new(bytes: Bytes, conduct: &Arc<Conduct>, turn: Option<OwnedSemaphorePermit>) -> Self {
         let whole_bytes = bytes.len();
         Self { bytes, whole_bytes, conduct: conduct.clone(), place: conduct.wait(whole_bytes), _turn: turn }

@@ -16,6 +16,7 @@ use tower_layer::Layer;
 
 use super::conduct::Pace;
 use super::connection::Terms;
+use super::direct::Direct;
 use super::shedding::Crowd;
 use super::{ServeError, connection, files};
 use crate::access::tls::Tls;
@@ -53,6 +54,8 @@ pub struct Serving {
     pub beside: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Its accruals, where those that are too many are refused before they are read.
     pub crowd: Option<Arc<Crowd>>,
+    /// The direct way of its accruals.
+    pub direct: Option<Arc<Direct>>,
 }
 
 /// How far the threads are to go.
@@ -102,7 +105,7 @@ impl Threads {
         let room =
             Room { in_all: files::room_for(bounds.connections_max), of_address: bounds.connections_per_address_max };
         let (accepting, incoming) = connections::deal(listener, room, servings.len(), meter.clone());
-        let terms = Terms { tls, pace: Pace::of(&bounds), meter, crowd: None };
+        let terms = Terms { tls, pace: Pace::of(&bounds), meter, crowd: None, direct: None };
         let accepting = tokio::spawn(accepting);
         let mut ended = Vec::new();
         for (index, (serving, incoming)) in servings.into_iter().zip(incoming).enumerate() {
@@ -112,7 +115,8 @@ impl Threads {
                 .thread_name(format!("{EDGE_THREADS}-blocking"))
                 .build()?;
             let (orders, on_fault) = (orders.clone(), on_fault.clone());
-            let terms = Terms { crowd: serving.crowd.clone(), ..terms.clone() };
+            let (crowd, direct) = (serving.crowd.clone(), serving.direct.clone());
+            let terms = Terms { crowd, direct, ..terms.clone() };
             let (tell, told) = oneshot::channel();
             std::thread::Builder::new().name(format!("{EDGE_THREADS}-{index}")).spawn(move || {
                 runtime.block_on(serve(serving, incoming, terms, orders, &on_fault));
@@ -202,6 +206,7 @@ pub fn serve_bare(listener: TcpListener, routes: &Routes, on_ready: impl FnOnce(
             watched: CallLayer::off(),
             beside: Box::pin(std::future::pending()),
             crowd: None,
+            direct: None,
         };
         let servings = (0..edge_threads()).map(|_| serving()).collect();
         let admission = Admission { tls: None, bounds, meter: Arc::default() };

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use axum::http::{Request as HttpRequest, Response, Uri};
+use axum::http::{HeaderMap, Request as HttpRequest, Response, Uri};
 use bytes::Buf;
 use hyper::body::Body;
 use pin_project_lite::pin_project;
@@ -104,30 +104,59 @@ impl AccessLayer {
         if row.is_some_and(Row::is_public) {
             return Ok(None);
         }
-        let header = request.headers().get("authorization").map(|value| value.as_bytes());
-        // Read first: what changes meanwhile is seen by whoever compares.
-        let version = gate.version();
-        let admitted = match request.extensions().get::<Arc<Session>>() {
-            Some(session) => gate.admit(header, session),
-            None => gate.admit(header, &Session::default()),
+        let timeout = request.extensions().get::<Timeout>().copied();
+        let caller = match request.extensions().get::<Arc<Session>>() {
+            Some(session) => admit(gate, clock, row, request.headers(), session, timeout)?,
+            None => admit(gate, clock, row, request.headers(), &Session::default(), timeout)?,
         };
-        let principal = admitted.map_err(|nobody| match nobody {
-            Nobody::NoCredential => Failure::CredentialMissing,
-            Nobody::Unknown => Failure::CredentialUnknown,
-            Nobody::NoNumber => Failure::LimitReached("There is no room for the name of a further partner.".to_owned()),
-        })?;
-        // Before it is judged further: what is denied counts too.
-        let permit = principal.enter().map_err(Failure::of_limit)?;
-        match row {
-            Some(row) => principal.permits(row).map_err(Failure::NotPermitted)?,
+        if row.is_none() {
             // What has no row is no method of ours, whatever the routes think: they say so, to callers who are somebody.
-            None => *request.uri_mut() = Uri::from_static(NOWHERE),
+            *request.uri_mut() = Uri::from_static(NOWHERE);
         }
-        let timeout = request.extensions().get::<Timeout>();
-        let deadline_ns = timeout.map(|timeout| clock.monotonic_ns().saturating_add(timeout.0));
-        request.extensions_mut().insert(Caller { principal, deadline_ns, version, permit: permit.clone() });
+        let permit = caller.permit.clone();
+        request.extensions_mut().insert(caller);
         Ok(permit)
     }
+
+    /// Judges an accrual by the head that it came with.
+    ///
+    /// # Errors
+    /// What its caller is told who may not.
+    pub fn judge_accrual(
+        &self,
+        headers: &HeaderMap,
+        session: &Session,
+        timeout: Option<Timeout>,
+    ) -> Result<Caller, Status> {
+        let Some((gate, clock)) = &self.gate else { return Err(Failure::internal("there are no callers here").into()) };
+        Ok(admit(gate, clock, Some(&table::ACCRUE), headers, session, timeout)?)
+    }
+}
+
+/// Who calls, if they may make a call of this row of the table.
+fn admit(
+    gate: &Gate,
+    clock: &SharedClock,
+    row: Option<&Row>,
+    headers: &HeaderMap,
+    session: &Session,
+    timeout: Option<Timeout>,
+) -> Result<Caller, Failure> {
+    let header = headers.get("authorization").map(|value| value.as_bytes());
+    // Read first: what changes meanwhile is seen by whoever compares.
+    let version = gate.version();
+    let principal = gate.admit(header, session).map_err(|nobody| match nobody {
+        Nobody::NoCredential => Failure::CredentialMissing,
+        Nobody::Unknown => Failure::CredentialUnknown,
+        Nobody::NoNumber => Failure::LimitReached("There is no room for the name of a further partner.".to_owned()),
+    })?;
+    // Before it is judged further: what is denied counts too.
+    let permit = principal.enter().map_err(Failure::of_limit)?;
+    if let Some(row) = row {
+        principal.permits(row).map_err(Failure::NotPermitted)?;
+    }
+    let deadline_ns = timeout.map(|timeout| clock.monotonic_ns().saturating_add(timeout.0));
+    Ok(Caller { principal, deadline_ns, version, permit })
 }
 
 impl<S> Layer<S> for AccessLayer {

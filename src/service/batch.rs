@@ -30,8 +30,8 @@ const DECISION_BYTES_EXPECTED: usize = 128;
 
 /// An accrual that was let in.
 pub(super) enum Begun {
-    /// It is on its way to a worker, or comes back.
-    Entered(oneshot::Receiver<Told>),
+    /// It is ready for a worker, with what the caller left open.
+    Prepared(Box<CommandJob>, LeftOpen),
     /// It has to wait for something before, or is answered without a worker.
     Detained(Detained),
 }
@@ -44,7 +44,7 @@ impl Edge {
     /// Decides an `AccrueRequest` and encodes an `AccrueResponse`.
     pub(super) async fn accrue_one(self: &Arc<Self>, caller: &Caller, request: &Bytes) -> Result<Bytes, Failure> {
         let answered = match self.begin_one(caller, request)? {
-            Begun::Entered(told) => match told.await {
+            Begun::Prepared(job, left_open) => match self.enter_one(job, left_open).await {
                 Ok(Told::Answered(answered)) => answered,
                 Ok(Told::Detained(job, left_open)) => self.detained(caller, job, left_open).await,
                 Err(_) => Err(Failure::OutcomeUnknown),
@@ -54,7 +54,14 @@ impl Edge {
         Ok(in_response(&answered?))
     }
 
-    /// Reads an `AccrueRequest` and puts it on its way.
+    /// Puts an accrual on its way.
+    pub(super) fn enter_one(&self, job: Box<CommandJob>, left_open: LeftOpen) -> oneshot::Receiver<Told> {
+        let (tell, told) = oneshot::channel();
+        self.lane.enter(job, left_open, None, Box::new(tell));
+        told
+    }
+
+    /// Reads an `AccrueRequest` and prepares it for its worker.
     pub(super) fn begin_one(self: &Arc<Self>, caller: &Caller, request: &Bytes) -> Result<Begun, Failure> {
         if self.lane.is_full() {
             return Err(Failure::Overloaded);
@@ -75,7 +82,7 @@ impl Edge {
         };
         let mut job = self.lane.spare();
         Ok(match self.prepare_accrual(caller, &view, &self.moment(), &mut job)? {
-            Some(left_open) => Begun::Entered(self.lane.enter(job, left_open)),
+            Some(left_open) => Begun::Prepared(job, left_open),
             None => {
                 let refused = Ok(self.refused(Refusal::NameLimitReached, None).encode_to_vec());
                 Begun::Detained(Box::pin(std::future::ready(refused)))

@@ -20,7 +20,21 @@ use super::status::Failure;
 /// How long the caller of a request waits, in nanoseconds from its arrival; a request whose header says so carries it
 /// among its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Timeout(pub(super) i64);
+pub struct Timeout(pub(super) i64);
+
+impl Timeout {
+    /// What these headers say, if they say so.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        timeout_ns(headers).map(Self)
+    }
+
+    /// The same as a length of time.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        Duration::from_nanos(self.0.unsigned_abs())
+    }
+}
 
 /// Ends calls whose time is up.
 #[derive(Clone, Copy, Debug)]
@@ -54,12 +68,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let timeout_ns = timeout_ns(request.headers());
-        if let Some(timeout_ns) = timeout_ns {
-            request.extensions_mut().insert(Timeout(timeout_ns));
+        let timeout = Timeout::of(request.headers());
+        if let Some(timeout) = timeout {
+            request.extensions_mut().insert(timeout);
         }
-        let timeout = timeout_ns.map(|timeout_ns| Duration::from_nanos(timeout_ns.unsigned_abs()));
-        TimelyCall { inner: self.inner.call(request), deadline: timeout.map(sleep) }
+        TimelyCall { inner: self.inner.call(request), deadline: timeout.map(|timeout| sleep(timeout.duration())) }
     }
 }
 

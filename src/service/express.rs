@@ -14,6 +14,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Request, Response};
 use bytes::{BufMut, Bytes};
 use hyper::body::{Body as HttpBody, Frame};
+use tokio::sync::oneshot;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -21,7 +22,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::auth::Caller;
-use super::batch::Begun;
+use super::batch::{Begun, Detained};
 use super::lane::{Answered, Told};
 use super::patience::{BoxError, HEAD_BYTES};
 use super::status::Failure;
@@ -96,7 +97,7 @@ where
 }
 
 /// Whether the head of a call says that it may be an accrual as tills send it.
-fn fits<B>(request: &Request<B>) -> bool {
+pub fn fits<B>(request: &Request<B>) -> bool {
     request.uri().path() == ACCRUE && !request.headers().contains_key(ENCODING)
 }
 
@@ -108,7 +109,15 @@ enum Way<B> {
     /// None once it has gone on.
     Arriving(Option<Arriving<B>>),
     /// It was let in.
-    Begun(Begun, Counted),
+    Begun(Waiting, Counted),
+}
+
+/// What a call that was let in waits for.
+enum Waiting {
+    /// Its worker.
+    Entered(oneshot::Receiver<Told>),
+    /// Something else.
+    Detained(Detained),
 }
 
 /// A call that the edge knows of.
@@ -119,19 +128,19 @@ struct Counted {
 }
 
 impl Counted {
-    fn poll_answer(&self, begun: &mut Begun, cx: &mut Context<'_>) -> Poll<Answered> {
-        if let Begun::Entered(told) = begun {
+    fn poll_answer(&self, waiting: &mut Waiting, cx: &mut Context<'_>) -> Poll<Answered> {
+        if let Waiting::Entered(told) = waiting {
             match ready!(Pin::new(told).poll(cx)) {
                 Ok(Told::Answered(answered)) => return Poll::Ready(answered),
                 Ok(Told::Detained(job, left_open)) => {
-                    *begun = Begun::Detained(self.edge.detained(&self.caller, job, left_open));
+                    *waiting = Waiting::Detained(self.edge.detained(&self.caller, job, left_open));
                 }
                 Err(_) => return Poll::Ready(Err(Failure::OutcomeUnknown)),
             }
         }
-        match begun {
-            Begun::Detained(answer) => answer.as_mut().poll(cx),
-            Begun::Entered(_) => unreachable!("it was given back"),
+        match waiting {
+            Waiting::Detained(answer) => answer.as_mut().poll(cx),
+            Waiting::Entered(_) => unreachable!("it was given back"),
         }
     }
 }
@@ -183,12 +192,16 @@ where
         let call = edge.enter()?;
         let caller = Caller::among(request.extensions())?;
         let begun = edge.begin_one(&caller, message).map_err(|failure| edge.counted(failure))?;
-        Ok(Way::Begun(begun, Counted { edge, caller, _call: call }))
+        let waiting = match begun {
+            Begun::Prepared(job, left_open) => Waiting::Entered(edge.enter_one(job, left_open)),
+            Begun::Detained(answer) => Waiting::Detained(answer),
+        };
+        Ok(Way::Begun(waiting, Counted { edge, caller, _call: call }))
     }
 }
 
 /// Whether a piece of a body is one message that is not compressed, whole, and nothing else.
-fn is_one_message(piece: &Bytes) -> bool {
+pub fn is_one_message(piece: &Bytes) -> bool {
     let Some(([0, length @ ..], message)) = piece.split_first_chunk::<HEAD_BYTES>() else { return false };
     usize::try_from(u32::from_be_bytes(*length)) == Ok(message.len())
 }
@@ -208,8 +221,8 @@ where
                     Ok(way) => self.0 = way,
                     Err(failure) => return Poll::Ready(Ok(Status::from(failure).into_http())),
                 },
-                Way::Begun(begun, counted) => {
-                    let answered = ready!(counted.poll_answer(begun, cx));
+                Way::Begun(waiting, counted) => {
+                    let answered = ready!(counted.poll_answer(waiting, cx));
                     return Poll::Ready(Ok(match answered {
                         Ok(decision) => response(&decision),
                         Err(failure) => Status::from(counted.edge.counted(failure)).into_http(),
@@ -222,14 +235,31 @@ where
 
 /// The answer to an accrual, from its encoded decision.
 fn response(decision: &[u8]) -> Response<Body> {
+    head().map(|()| Body::new(Single { message: Some(message_of(decision)), has_ended: false }))
+}
+
+/// The head of an answer that is a message.
+pub fn head() -> Response<()> {
+    let mut head = Response::new(());
+    head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    head
+}
+
+/// The end of an answer that is a message.
+pub fn all_is_well() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
+    trailers
+}
+
+/// The message in which an encoded decision is answered, with what comes before each message.
+pub(super) fn message_of(decision: &[u8]) -> Bytes {
     let length = encode::item_header_bytes(decision.len()) + decision.len();
     let mut message = Vec::with_capacity(HEAD_BYTES + length);
     message.put_u8(0);
     message.put_u32(u32::try_from(length).expect("an answer is smaller than 4 GiB"));
     encode::item(&mut message, decision);
-    let mut response = Response::new(Body::new(Single { message: Some(message.into()), has_ended: false }));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    response
+    message.into()
 }
 
 /// The body of an answer: one message, and that all is well.
@@ -249,9 +279,7 @@ impl HttpBody for Single {
         if std::mem::replace(&mut self.has_ended, true) {
             return Poll::Ready(None);
         }
-        let mut trailers = HeaderMap::with_capacity(1);
-        trailers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+        Poll::Ready(Some(Ok(Frame::trailers(all_is_well()))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -5,13 +5,15 @@
 //! What must stay true:
 //! - accruals claim and leave in the order in which they were put in;
 //! - every command put in is answered once: by its worker, as overloaded if the worker has no room, or as unknown if
-//!   the ledger has failed; or it is given back to whoever put it in, because it has to wait for something;
+//!   the ledger has failed or time is up; or it is given back to whoever put it in, because it has to wait for something;
+//! - a ticket whose time was up keeps its place until its job is back: no other call gets the answer;
 //! - a command that is refused or given back here has its claims dropped.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slab::Slab;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 use super::command::finished;
 use super::encode;
@@ -29,27 +31,49 @@ use crate::shard::queue::Rank;
 /// A decision in the encoding of the wire, or why there is none.
 pub(super) type Answered = Result<Vec<u8>, Failure>;
 
-/// What becomes of an accrual that was put in.
-pub(super) enum Told {
+/// Whoever put an accrual in, until it is told what becomes of it.
+pub(super) trait Asking: Send {
     /// It is answered.
-    Answered(Answered),
+    fn answered(self: Box<Self>, answered: Answered);
+
     /// Its ids are used, or held by others: it claims them by itself, waiting for whatever it has to wait for.
+    fn detained(self: Box<Self>, job: Box<CommandJob>, left_open: LeftOpen);
+}
+
+/// What becomes of an accrual that a call waits for.
+pub(super) enum Told {
+    /// See [`Asking::answered`].
+    Answered(Answered),
+    /// See [`Asking::detained`].
     Detained(Box<CommandJob>, LeftOpen),
+}
+
+/// A call that waits. It may have gone: what was decided stands, and of what was detained nothing was claimed.
+impl Asking for oneshot::Sender<Told> {
+    fn answered(self: Box<Self>, answered: Answered) {
+        drop(self.send(Told::Answered(answered)));
+    }
+
+    fn detained(self: Box<Self>, job: Box<CommandJob>, left_open: LeftOpen) {
+        drop(self.send(Told::Detained(job, left_open)));
+    }
 }
 
 /// Whom to answer.
 enum Waiter {
     /// Whoever handed a command to its worker.
     Command(oneshot::Sender<Answered>, Option<ProgramVersion>),
-    /// Whoever put an accrual in.
-    Accrual(oneshot::Sender<Told>, LeftOpen),
+    /// Whoever put an accrual in, and until when it is waited for.
+    Accrual(Box<dyn Asking>, LeftOpen, Option<Instant>),
+    /// Nobody any more.
+    Gone,
 }
 
 impl Waiter {
     fn original_version(&self) -> Option<ProgramVersion> {
         match self {
             Self::Command(_, version) => *version,
-            Self::Accrual(..) => None,
+            Self::Accrual(..) | Self::Gone => None,
         }
     }
 
@@ -57,7 +81,15 @@ impl Waiter {
     fn tell(self, answered: Answered) {
         match self {
             Self::Command(answer, _) => drop(answer.send(answered)),
-            Self::Accrual(told, _) => drop(told.send(Told::Answered(answered))),
+            Self::Accrual(asking, ..) => asking.answered(answered),
+            Self::Gone => {}
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        match self {
+            Self::Accrual(_, _, due) => *due,
+            Self::Command(..) | Self::Gone => None,
         }
     }
 }
@@ -72,6 +104,24 @@ struct Desk {
     entered: Vec<Box<CommandJob>>,
     /// By ticket.
     waiters: Slab<Waiter>,
+    /// Nobody's time is up before this.
+    next_due: Option<Instant>,
+}
+
+impl Desk {
+    /// Takes out whose time is up. Their places stay taken until their jobs are back.
+    fn take_due(&mut self, now: Instant) -> Vec<Waiter> {
+        let mut late = Vec::new();
+        self.next_due = None;
+        for (_, waiter) in &mut self.waiters {
+            match waiter.due() {
+                Some(due) if due <= now => late.push(std::mem::replace(waiter, Waiter::Gone)),
+                Some(due) => self.next_due = Some(self.next_due.map_or(due, |next| next.min(due))),
+                None => {}
+            }
+        }
+        late
+    }
 }
 
 /// See the module.
@@ -142,25 +192,34 @@ impl Lane {
         (ticket as u64, answered)
     }
 
-    /// Puts an accrual in, without claims. It claims them and leaves soon.
-    pub(super) fn enter(&self, mut job: Box<CommandJob>, left_open: LeftOpen) -> oneshot::Receiver<Told> {
-        let (tell, told) = oneshot::channel();
+    /// Puts an accrual in, without claims. It claims them and leaves soon. If it is not answered by `due`, whoever asks is
+    /// told that its outcome is unknown.
+    pub(super) fn enter(
+        &self,
+        mut job: Box<CommandJob>,
+        left_open: LeftOpen,
+        due: Option<Instant>,
+        asking: Box<dyn Asking>,
+    ) {
         let mut desk = self.desk();
-        job.ticket = desk.waiters.insert(Waiter::Accrual(tell, left_open)) as u64;
+        job.ticket = desk.waiters.insert(Waiter::Accrual(asking, left_open, due)) as u64;
         desk.entered.push(job);
-        let count = desk.entered.len();
+        let is_first_due = due.is_some_and(|due| desk.next_due.is_none_or(|next| due < next));
+        if is_first_due {
+            desk.next_due = due;
+        }
+        let is_first = desk.entered.len() == 1;
         drop(desk);
-        if count == 1 {
+        if is_first || is_first_due {
             self.bell.notify_one();
         }
-        told
     }
 
     /// Takes part in the runtime until the task is dropped.
     pub(super) async fn run(self: Arc<Self>) {
         let mut leaving = Leaving::new(self.engine.worker_count());
         loop {
-            self.bell.notified().await;
+            self.called().await;
             let arrived = std::mem::take(&mut *self.arrived.lock().unwrap_or_else(PoisonError::into_inner));
             for mut batch in arrived {
                 self.answer(&batch);
@@ -168,6 +227,21 @@ impl Lane {
             }
             // Nothing is waited for between claiming and handing over, so no claim is left behind.
             self.let_leave(&mut leaving);
+        }
+    }
+
+    /// Returns when there is something to do. Tells those whose time is up meanwhile.
+    async fn called(&self) {
+        loop {
+            let Some(due) = self.desk().next_due else { return self.bell.notified().await };
+            tokio::select! {
+                biased;
+                () = self.bell.notified() => return,
+                () = sleep_until(due) => {
+                    let late = self.desk().take_due(Instant::now());
+                    late.into_iter().for_each(|waiter| waiter.tell(Err(Failure::DeadlineOutcomeUnknown)));
+                }
+            }
         }
     }
 
@@ -209,9 +283,8 @@ impl Lane {
 
     /// Gives an accrual back to whoever put it in.
     fn detain(&self, job: Box<CommandJob>) {
-        if let Some(Waiter::Accrual(told, left_open)) = self.take_waiter(job.ticket) {
-            // Whoever asked may have gone; nothing was claimed.
-            drop(told.send(Told::Detained(job, left_open)));
+        if let Some(Waiter::Accrual(asking, left_open, _)) = self.take_waiter(job.ticket) {
+            asking.detained(job, left_open);
         }
     }
 
@@ -305,10 +378,9 @@ impl Mailbox for Lane {
         }
     }
 
-    /// Dropping the waiter tells whoever waits that the outcome is unknown.
     fn abandon(&self, jobs: Vec<Box<CommandJob>>) {
         for job in jobs {
-            drop(self.take_waiter(job.ticket));
+            self.fail(&job, &Failure::OutcomeUnknown);
         }
     }
 }

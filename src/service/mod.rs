@@ -36,6 +36,7 @@ mod identifiers;
 pub mod intake;
 mod lane;
 mod ledger;
+pub mod lodge;
 pub mod names;
 mod naming;
 mod operator;

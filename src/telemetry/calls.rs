@@ -220,47 +220,67 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let watch = self.layer.begin(request.uri().path(), request.headers());
+        WatchedCall { inner: self.inner.call(request), watch: Some(watch) }
+    }
+}
+
+/// Watches one call until it ends. One that is dropped before has no end to be told.
+pub struct CallWatch {
+    meter: Option<Arc<CallMeter>>,
+    method: usize,
+    began_ns: Option<i64>,
+    #[cfg(feature = "otel")]
+    span: Option<CallSpan>,
+}
+
+impl CallLayer {
+    /// A call of this path begins.
+    #[cfg_attr(not(feature = "otel"), expect(unused_variables, reason = "headers matter to traces alone"))]
+    #[must_use]
+    pub fn begin(&self, path: &str, headers: &HeaderMap) -> CallWatch {
         let (mut method, mut began_ns) = (0, None);
-        if let Some(meter) = &self.layer.meter {
-            method = method_of(request.uri().path());
+        if let Some(meter) = &self.meter {
+            method = method_of(path);
             meter.calls.add_one(method);
             began_ns = is_sampled().then(|| meter.clock.monotonic_ns());
         }
-        #[cfg(feature = "otel")]
-        let span = self.layer.traces.as_ref().and_then(|traces| traces.begin(request.uri().path(), request.headers()));
-        WatchedCall {
-            inner: self.inner.call(request),
-            meter: self.layer.meter.clone(),
+        CallWatch {
+            meter: self.meter.clone(),
             method,
             began_ns,
             #[cfg(feature = "otel")]
-            span,
+            span: self.traces.as_ref().and_then(|traces| traces.begin(path, headers)),
         }
     }
 }
 
-#[cfg(feature = "otel")]
-pin_project! {
-    /// A call under way.
-    pub struct WatchedCall<F> {
-        #[pin]
-        inner: F,
-        meter: Option<Arc<CallMeter>>,
-        method: usize,
-        began_ns: Option<i64>,
-        span: Option<CallSpan>,
+impl CallWatch {
+    /// It ends with the status of this number; 0 if all is well.
+    pub fn end(self, code: usize) {
+        let Some(meter) = self.meter else { return };
+        if let Some(began_ns) = self.began_ns {
+            meter.durations[self.method].record_ns(meter.clock.monotonic_ns() - began_ns);
+        }
+        if code != 0 {
+            meter.failed(code);
+            let code = CODES.get(code - 1).copied().unwrap_or("unknown");
+            // What is the server's own fault has an error line of its own, with the cause.
+            tracing::debug!(method = METHODS[self.method], code, "a call was not granted");
+        }
+        #[cfg(feature = "otel")]
+        if let Some(span) = self.span {
+            span.end(code);
+        }
     }
 }
 
-#[cfg(not(feature = "otel"))]
 pin_project! {
     /// A call under way.
     pub struct WatchedCall<F> {
         #[pin]
         inner: F,
-        meter: Option<Arc<CallMeter>>,
-        method: usize,
-        began_ns: Option<i64>,
+        watch: Option<CallWatch>,
     }
 }
 
@@ -273,20 +293,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answered = ready!(this.inner.poll(cx));
-        let Some(meter) = this.meter else { return Poll::Ready(answered) };
-        let code = answered.as_ref().map_or(0, |response| code_of(response.headers()));
-        if let Some(began_ns) = *this.began_ns {
-            meter.durations[*this.method].record_ns(meter.clock.monotonic_ns() - began_ns);
-        }
-        if code != 0 {
-            meter.failed(code);
-            let code = CODES.get(code - 1).copied().unwrap_or("unknown");
-            // What is the server's own fault has an error line of its own, with the cause.
-            tracing::debug!(method = METHODS[*this.method], code, "a call was not granted");
-        }
-        #[cfg(feature = "otel")]
-        if let Some(span) = this.span.take() {
-            span.end(code);
+        if let Some(watch) = this.watch.take() {
+            watch.end(answered.as_ref().map_or(0, |response| code_of(response.headers())));
         }
         Poll::Ready(answered)
     }
