@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use h2::RecvStream;
@@ -19,7 +20,7 @@ use tower_service::Service;
 
 use super::answering::answer;
 use super::conduct::{Conduct, Pace};
-use super::direct::{Direct, Left};
+use super::direct::{Direct, DirectCalls, Left};
 use super::guarded::{Brought, Called, Guarded, Part};
 use super::shedding::{Crowd, Shedding};
 use super::transport::{self, Transport};
@@ -96,7 +97,10 @@ async fn serve_one(connection: Connection, service: impl Answering, terms: Terms
     let Connection { stream, peer, counted } = connection;
     let conduct = Arc::new(Conduct::new(terms.pace, terms.meter.large_answers_bytes.clone()));
     let (crowd, direct) = (terms.crowd.clone(), terms.direct.clone());
-    let calls = |session| Calls { service, peer, session, conduct, crowd, direct };
+    let calls = |session: Arc<Session>| {
+        let direct = direct.map(|direct| DirectCalls::new(direct, session.clone(), conduct.clone()));
+        Calls { service, peer, session, conduct, crowd, direct }
+    };
     match &terms.tls {
         None => serve_on(stream, calls(Arc::default()), &terms.meter, finishing).await,
         Some(tls) => {
@@ -173,18 +177,26 @@ struct Calls<S> {
     session: Arc<Session>,
     conduct: Arc<Conduct>,
     crowd: Option<Arc<Crowd>>,
-    direct: Option<Arc<Direct>>,
+    direct: Option<DirectCalls>,
 }
 
 impl<S: Answering> transport::Calls for Calls<S> {
-    fn take(&self, request: Request<RecvStream>, respond: SendResponse<Part>) {
+    fn take(&mut self, request: Request<RecvStream>, respond: SendResponse<Part>) {
         let left = Left { request, came: None, respond };
-        let left = match &self.direct {
-            Some(direct) => direct.take(left, &self.session, &self.conduct),
+        let left = match &mut self.direct {
+            Some(direct) => direct.take(left),
             None => Some(left),
         };
         if let Some(left) = left {
             self.route(left);
+        }
+    }
+
+    fn poll_read_all(&mut self, cx: &mut Context<'_>) {
+        // Taken out, so that what goes on can be handed to the services meanwhile.
+        if let Some(mut direct) = self.direct.take() {
+            direct.poll_kept(cx, |left| self.route(left));
+            self.direct = Some(direct);
         }
     }
 }

@@ -1,17 +1,21 @@
-//! The direct way of an accrual that is here whole when its call is taken: it is judged and put on its way at once, and its answer
-//! goes from the lane into the transport. It has no task, and nothing is woken for it alone.
+//! The direct way of an accrual that comes whole: it is judged and put on its way at once, and its answer goes from the lane
+//! into the transport. It has no task, and nothing is woken for it alone. One whose message is still on its way is kept for a
+//! moment: many a caller's library sends the head of a call a little before its message.
 //!
-//! What must stay true: no caller can tell this way from that of all other calls (decision 0072); a call that does not fit goes
-//! on with every byte that it brought; the layers around the services and what is done here say the same.
+//! What must stay true: no caller can tell this way from that of all other calls (decision 0073); a call that does not fit, or is
+//! not here in time, goes on with every byte that it brought; the layers around the services and what is done here say the same.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use hyper::Request;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 
 use super::conduct::Conduct;
@@ -23,6 +27,11 @@ use crate::service::deadline::Timeout;
 use crate::service::express::{ACCRUE, all_is_well, fits, head, is_one_message};
 use crate::service::lodge::Reply;
 use crate::telemetry::calls::{CallLayer, CallWatch};
+
+/// A call whose message is not here is kept for so long.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// So many calls of one connection are kept.
+const KEPT_MAX: usize = 64;
 
 /// See the module.
 pub struct Direct {
@@ -42,14 +51,27 @@ pub(super) struct Left {
     pub(super) respond: SendResponse<Part>,
 }
 
+/// What becomes of a call.
+enum Taken {
+    /// It is on its way.
+    Lodged,
+    /// It fits as far as it has come.
+    Early(Left),
+    /// It goes another way.
+    Unfit(Left),
+}
+
 impl Direct {
-    /// Takes a call if it is an accrual that is here whole. Gives any other back.
-    pub(super) fn take(&self, mut left: Left, session: &Session, conduct: &Arc<Conduct>) -> Option<Left> {
+    fn take(&self, mut left: Left, session: &Session, conduct: &Arc<Conduct>) -> Taken {
         if !fits(&left.request) || !conduct.has_room() {
-            return Some(left);
+            return Taken::Unfit(left);
         }
-        let (came, is_whole) = read(left.request.body_mut());
-        let Some(message) = came.clone().filter(|_| is_whole) else { return Some(Left { came, ..left }) };
+        let message = match read(&mut left) {
+            Some(true) => left.came,
+            Some(false) => return Taken::Unfit(left),
+            None => return Taken::Early(left),
+        };
+        let Some(message) = message else { unreachable!("what is here whole has come") };
         let headers = left.request.headers();
         let watch = self.watched.begin(ACCRUE, headers);
         let timeout = Timeout::of(headers);
@@ -57,31 +79,106 @@ impl Direct {
         let caller = self.access.judge_accrual(headers, session, timeout);
         let reply = Replying { respond: left.respond, open: Open::new(conduct.clone()), watch };
         self.edge.lodge(caller, &message, due, reply);
-        None
+        Taken::Lodged
     }
 }
 
-/// What is here of a body, and whether that is all of it and one message.
-fn read(stream: &mut RecvStream) -> (Option<Bytes>, bool) {
-    // Nobody is woken: whatever has not come is waited for by whoever the call goes on to.
+/// The direct way of the calls of one connection.
+pub(super) struct DirectCalls {
+    direct: Arc<Direct>,
+    session: Arc<Session>,
+    conduct: Arc<Conduct>,
+    /// Those whose message is on its way.
+    kept: Vec<Left>,
+    /// Until they go on. Used again.
+    timer: Option<Pin<Box<Sleep>>>,
+    is_timed: bool,
+}
+
+impl DirectCalls {
+    pub(super) fn new(direct: Arc<Direct>, session: Arc<Session>, conduct: Arc<Conduct>) -> Self {
+        Self { direct, session, conduct, kept: Vec::new(), timer: None, is_timed: false }
+    }
+
+    /// Takes a call if it is an accrual that comes whole. Gives any other back.
+    pub(super) fn take(&mut self, left: Left) -> Option<Left> {
+        match self.direct.take(left, &self.session, &self.conduct) {
+            Taken::Lodged => None,
+            Taken::Early(left) if self.kept.len() < KEPT_MAX && has_time(&left) => {
+                self.kept.push(left);
+                None
+            }
+            Taken::Early(left) | Taken::Unfit(left) => Some(left),
+        }
+    }
+
+    /// Looks at the calls that were kept, once everything has been read that has come. Calls back with those that go on;
+    /// whoever polls is woken when the time of the others is up.
+    pub(super) fn poll_kept(&mut self, cx: &mut Context<'_>, mut goes_on: impl FnMut(Left)) {
+        if self.kept.is_empty() {
+            return;
+        }
+        let is_time_up = self.poll_time(cx);
+        let mut place = 0;
+        while place < self.kept.len() {
+            let left = self.kept.swap_remove(place);
+            match self.direct.take(left, &self.session, &self.conduct) {
+                Taken::Lodged => {}
+                Taken::Early(left) if !is_time_up => {
+                    self.kept.push(left);
+                    let last = self.kept.len() - 1;
+                    self.kept.swap(place, last);
+                    place += 1;
+                }
+                Taken::Early(left) | Taken::Unfit(left) => goes_on(left),
+            }
+        }
+    }
+
+    /// Whether the time of those that are kept is up. It may be less for those that came while others were kept.
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> bool {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+        if !std::mem::replace(&mut self.is_timed, true) {
+            timer.as_mut().reset(Instant::now() + PATIENCE);
+        }
+        let is_up = timer.as_mut().poll(cx).is_ready();
+        self.is_timed = !is_up;
+        is_up
+    }
+}
+
+/// Whether the caller of a call waits for it longer than it may be kept: its deadline is counted from when it goes on.
+fn has_time(left: &Left) -> bool {
+    Timeout::of(left.request.headers()).is_none_or(|timeout| timeout.duration() > 100 * PATIENCE)
+}
+
+/// Reads what is here of a body. Says whether it is one message and nothing else, once that is certain.
+fn read(left: &mut Left) -> Option<bool> {
+    // Nobody is woken: the connection looks again when more has come.
     let mut cx = Context::from_waker(Waker::noop());
-    let mut message: Option<Bytes> = None;
-    while !stream.is_end_stream() {
-        let Poll::Ready(Some(Ok(piece))) = poll_piece(stream, &mut cx) else { return (message, false) };
-        match &message {
+    while !left.request.body().is_end_stream() {
+        let piece = match poll_piece(left.request.body_mut(), &mut cx) {
+            Poll::Ready(Some(Ok(piece))) => piece,
+            // Trailers, or that the caller has given up.
+            Poll::Ready(None | Some(Err(_))) => return Some(false),
+            Poll::Pending => return None,
+        };
+        match &left.came {
             None => {
                 let is_one = is_one_message(&piece);
-                message = Some(piece);
+                left.came = Some(piece);
                 if !is_one {
-                    return (message, false);
+                    return Some(false);
                 }
             }
             Some(_) if piece.is_empty() => {}
-            Some(before) => return (Some([before.as_ref(), &piece].concat().into()), false),
+            Some(before) => {
+                left.came = Some([before.as_ref(), &piece].concat().into());
+                return Some(false);
+            }
         }
     }
-    let is_whole = message.is_some();
-    (message, is_whole)
+    Some(left.came.is_some())
 }
 
 /// Takes the answer to one call.

@@ -29,7 +29,10 @@ const STREAM_SEND_BUFFER_BYTES: usize = 256 << 10;
 /// What takes the calls of a connection.
 pub(super) trait Calls {
     /// Takes one call, without waiting for anything.
-    fn take(&self, request: Request<RecvStream>, respond: SendResponse<Part>);
+    fn take(&mut self, request: Request<RecvStream>, respond: SendResponse<Part>);
+
+    /// Everything that has come has been read. Whoever polls is woken when something is to be done without more coming.
+    fn poll_read_all(&mut self, cx: &mut Context<'_>);
 }
 
 /// A connection that is served.
@@ -96,6 +99,7 @@ where
                     }
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
                     Poll::Pending => {
+                        self.calls.poll_read_all(cx);
                         if !keepalive.as_mut().is_some_and(|keepalive| keepalive.poll_is_gone(cx)) {
                             return Poll::Pending;
                         }
