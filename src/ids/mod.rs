@@ -37,6 +37,7 @@ mod format;
 mod generation;
 mod grouping;
 mod key;
+mod lines;
 mod maintain;
 mod merge;
 #[cfg(test)]
