@@ -262,6 +262,9 @@ pub const MARK_BYTES_MAX: usize = 1_024;
 pub const ID_STEP_ENTRIES_MAX: usize = 65_536;
 /// Sealed generations of ids that may wait to be written; beyond it new claims are refused until the disk caught up.
 pub const ID_UNWRITTEN_GENERATIONS_MAX: usize = 8;
+/// Bytes of a filter that runs of ids share. Runs for which it would be larger are asked one by one: with the default
+/// sizes those that were merged twice or more, 64 million ids each, of which there are few.
+pub const ID_SHELF_BYTES_MAX: u64 = 64 << 20;
 
 // The gRPC edge (room `service`).
 

@@ -7,24 +7,16 @@
 //! never change, for the lines are stored as they are.
 
 use super::key::IdKey;
+use super::lines::{self, Line};
 
 /// Bits set by one id.
 const PROBE_COUNT: u32 = 7;
 /// Bits of the filter for each id.
 const BITS_PER_ID: u64 = 24;
-/// Bits of one line.
-const LINE_BITS: u64 = 512;
 /// Bytes of one line.
 const LINE_BYTES: usize = 64;
 /// Lines stored under one key.
 const CHUNK_LINES: usize = 1_024;
-/// Lines that are cleared at a time: 16 MiB.
-const PREPARE_LINES: usize = 1 << 18;
-
-/// One cache line. The alignment makes sure that it is not spread over two.
-#[repr(align(64))]
-#[derive(Clone, Copy)]
-struct Line([u64; 8]);
 
 /// Which half of a key chooses the line; the other half chooses the bits in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +32,7 @@ pub(super) enum Layout {
 #[derive(Default)]
 pub(super) struct Bloom {
     layout: Layout,
-    lines: Vec<Line>,
+    lines: Vec<Line<u64>>,
     /// Lines it has when it is prepared.
     line_count: usize,
 }
@@ -49,16 +41,13 @@ impl Bloom {
     /// A filter for up to `id_count` ids, to be prepared before it is added to: clearing the filter of a large run
     /// takes long.
     pub(super) fn for_ids(id_count: u64) -> Self {
-        let line_count = (id_count * BITS_PER_ID).div_ceil(LINE_BITS);
-        let line_count = usize::try_from(line_count).expect("a filter fits the address space");
+        let line_count = lines::lines_for(id_count, BITS_PER_ID);
         Self { layout: Layout::Ordered, lines: Vec::with_capacity(line_count), line_count }
     }
 
     /// Clears a bounded part of the filter; true when all of it is ready.
     pub(super) fn prepare_step(&mut self) -> bool {
-        let ready = self.line_count.min(self.lines.len() + PREPARE_LINES);
-        self.lines.resize(ready, Line([0; 8]));
-        ready == self.line_count
+        lines::prepare_step(&mut self.lines, self.line_count)
     }
 
     /// An empty filter of `line_count` lines, to be loaded chunk by chunk.
@@ -92,10 +81,7 @@ impl Bloom {
     pub(super) fn may_contain(&self, key: IdKey) -> bool {
         let Some(line) = self.line_of(key) else { return false };
         let words = &self.lines[line].0;
-        // All bits are looked at, without a branch for each: which one fails is chance, that one does is the rule. So
-        // the filters of several runs are read from memory at the same time.
-        let missing = self.bits_of(key).fold(0, |missing, bit| missing | !words[bit >> 6] & (1 << (bit & 63)));
-        missing == 0
+        lines::all_set(self.bits_of(key), |word| words[word])
     }
 
     /// Reads a word of the line of each of these keys.
@@ -138,24 +124,20 @@ impl Bloom {
         true
     }
 
-    /// The line of a key: one half of it, scaled to the number of lines.
     fn line_of(&self, key: IdKey) -> Option<usize> {
         let half = match self.layout {
             Layout::Spread => key.low(),
             Layout::Ordered => key.high(),
         };
-        let scaled = (u128::from(half) * self.lines.len() as u128) >> 64;
-        let index = usize::try_from(scaled).expect("scaled below the number of lines");
-        (!self.lines.is_empty()).then_some(index)
+        lines::line_of(half, self.lines.len())
     }
 
-    /// The bits of a key within its line: seven times nine bits of its other half.
     fn bits_of(&self, key: IdKey) -> impl Iterator<Item = usize> + use<> {
-        let source = match self.layout {
+        let half = match self.layout {
             Layout::Spread => key.high(),
             Layout::Ordered => key.low(),
         };
-        (0..PROBE_COUNT).map(move |probe| ((source >> (9 * probe)) & (LINE_BITS - 1)) as usize)
+        lines::bits_of::<PROBE_COUNT>(half)
     }
 }
 
@@ -163,6 +145,7 @@ impl Bloom {
 mod tests {
     use super::*;
     use crate::ids::key::IdHasher;
+    use crate::ids::lines::LINE_BITS;
 
     fn key(number: u64) -> IdKey {
         IdHasher::new(&[3; 16]).transaction("north", &number.to_string())

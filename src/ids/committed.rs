@@ -1,17 +1,18 @@
 //! The committed index: everything that is looked up, in memory and on disk, under one lock.
 //!
 //! ```text
-//!  active │ sealed, not durable │ runs, newest first                                 │
-//!  table  │ tables              │ filter ─ passes ─> the generations still in memory │
-//!         │                     │                    or one block from disk          │
+//!  active │ sealed, not durable │ shelves with their runs, and runs alone                              │
+//!  table  │ tables              │ shelf ─ passes ─> filter ─ passes ─> the generations still in memory │
+//!         │                     │                                      or one block from disk          │
 //! ```
 //!
 //! What must stay true:
 //! - a reader sees one moment: a generation leaves the unwritten ones and its run enters the list in one change, and so
 //!   do the runs of a merge and what they were merged into;
+//! - a shelf that denies a key speaks for all runs on it. Runs of one shelf stand next to each other in the list;
 //! - generations are numbered without gaps, across restarts too, and become durable in that order;
 //! - memory of a generation is dropped oldest first, and only when its run is in the list. Until then it only saves
-//!   reading the disk: every key of it passes the filter of the run that holds it;
+//!   reading the disk: every key of it passes the filter of the run that holds it, and that run's shelf;
 //! - of several entries of one key the largest holds, wherever they are;
 //! - the disk is never touched under the lock.
 //!
@@ -161,10 +162,10 @@ impl Committed {
                 *found = (*found).max(sealed.find(&self.shape, *key));
             }
         }
-        for run in &lists.runs {
-            run.touch(keys);
+        for runs in lists.shelves() {
+            touch_first(runs, keys);
             for (place, key) in keys.iter().enumerate() {
-                if run.may_contain(*key) {
+                if those_that_may_contain(runs, *key).next().is_some() {
                     on_disk.push(u32::try_from(place).expect("a batch is bounded"));
                 }
             }
@@ -319,7 +320,7 @@ impl Lists {
         let mut newest = self.unwritten().map(|sealed| sealed.find(shape, key)).fold(active, Option::max);
         let mut candidates = Vec::new();
         let oldest_generation = self.oldest_generation();
-        for run in self.runs.iter().filter(|run| run.may_contain(key)) {
+        for run in self.shelves().flat_map(|runs| those_that_may_contain(runs, key)) {
             let footer = &run.footer;
             for number in oldest_generation.max(footer.first_generation)..=footer.last_generation {
                 let index = usize::try_from(number - oldest_generation).expect("generations in memory are few");
@@ -330,6 +331,11 @@ impl Lists {
             }
         }
         (newest, candidates)
+    }
+
+    /// The runs, oldest first: those of one shelf together, one that stands on none alone.
+    fn shelves(&self) -> impl Iterator<Item = &[Arc<Run>]> {
+        self.runs.chunk_by(|a, b| a.shares_shelf(b))
     }
 
     /// The sealed generations that are in no run, oldest first.
@@ -346,6 +352,22 @@ impl Lists {
     fn memory_id_count(&self) -> u64 {
         let sealed: u64 = self.sealed.iter().map(|sealed| sealed.id_count).sum();
         sealed + self.active.id_count()
+    }
+}
+
+/// Of runs of one shelf, or of one alone, those whose filters let the key pass, if the shelf does.
+fn those_that_may_contain(runs: &[Arc<Run>], key: IdKey) -> impl Iterator<Item = &Arc<Run>> {
+    let shelf = runs[0].shelf.as_ref();
+    let asked = if shelf.is_none_or(|shelf| shelf.may_contain(key)) { runs } else { &[] };
+    asked.iter().filter(move |run| run.may_contain(key))
+}
+
+/// Reads a little of the filter that is asked first for these keys, so that the waits for memory overlap. Few keys pass
+/// a shelf: the filters of the runs on it are left alone.
+fn touch_first(runs: &[Arc<Run>], keys: &[IdKey]) {
+    match &runs[0].shelf {
+        Some(shelf) => shelf.touch(keys),
+        None => runs[0].touch(keys),
     }
 }
 
@@ -372,6 +394,7 @@ mod tests {
     use super::*;
     use crate::ids::bloom::Layout;
     use crate::ids::format::Footer;
+    use crate::ids::shelf::Shelf;
     use crate::ids::test_store::TestStore;
     use crate::ids::writer::RunWriter;
     use crate::ids::{IdHasher, run};
@@ -387,6 +410,14 @@ mod tests {
 
     /// Writes the oldest unwritten generation; gives its number and what it covers.
     fn write_oldest(committed: &Committed, store: &TestStore) -> (u64, Position) {
+        let run = run_of_oldest(committed, store, None);
+        let footer = run.footer;
+        committed.add_run(run);
+        (footer.first_generation, footer.covered)
+    }
+
+    /// Writes the oldest unwritten generation as a run that is not listed yet.
+    fn run_of_oldest(committed: &Committed, store: &TestStore, shelf: Option<Arc<Shelf>>) -> Run {
         let generation = committed.oldest_unwritten().unwrap();
         let (number, covered) = (generation.number, generation.covered);
         let plan = Footer {
@@ -400,7 +431,7 @@ mod tests {
             filter_line_count: 0,
             filter_layout: Layout::Ordered,
         };
-        let mut writer = RunWriter::new(plan, generation.id_count);
+        let mut writer = RunWriter::new(plan, generation.id_count).on_shelf(shelf);
         assert!(writer.prepare_step());
         let partitions = 0..committed.shape().partition_count();
         let mut sorted = Vec::new();
@@ -408,8 +439,13 @@ mod tests {
             generation.sort_partition(index, &mut sorted);
             sorted.iter().for_each(|slot| writer.push(*slot));
         }
-        committed.add_run(writer.finish_step(store).unwrap().unwrap());
-        (number, covered)
+        writer.finish_step(store).unwrap().unwrap()
+    }
+
+    fn empty_shelf() -> Arc<Shelf> {
+        let mut shelf = Shelf::for_ids(64).unwrap();
+        assert!(shelf.prepare_step());
+        Arc::new(shelf)
     }
 
     #[test]
@@ -475,6 +511,33 @@ mod tests {
         write_oldest(&committed, &store);
         let empty = TestStore::default();
         assert!((0..6).all(|number| committed.lookup(&empty, key(number)).unwrap() == Some(number)));
+    }
+
+    #[test]
+    fn runs_on_a_shelf_that_denies_are_not_asked() {
+        let store = TestStore::default();
+        let committed = committed(2, 1, 0);
+        (0..9).for_each(|number| committed.insert(key(number), number));
+        let (own, empty) = (empty_shelf(), empty_shelf());
+        let mut runs: Vec<Run> = (0..4)
+            .map(|number| {
+                let shelf = (number < 3).then(|| Arc::clone(&own));
+                let run = run_of_oldest(&committed, &store, shelf);
+                committed.add_run(run_of_oldest(&committed, &store, None));
+                assert!(committed.drop_oldest_written().is_some());
+                run
+            })
+            .collect();
+        // Two runs are listed as on a shelf that knows nothing of them, one on its own, and one alone.
+        runs[0].shelf = Some(Arc::clone(&empty));
+        runs[1].shelf = Some(empty);
+        committed.write().runs = runs.into_iter().map(Arc::new).collect();
+        let found: Vec<_> = (0..8).map(|number| committed.lookup(&store, key(number)).unwrap()).collect();
+        assert_eq!(found, [None, None, None, None, Some(4), Some(5), Some(6), Some(7)]);
+        let (mut found, mut on_disk) = (Vec::new(), Vec::new());
+        let keys: Vec<IdKey> = (0..40).map(key).collect();
+        committed.lookup_many(&keys, &mut Grouping::default(), &mut found, &mut on_disk);
+        assert_eq!(on_disk, [4, 5, 6, 7], "the disk is asked for what passed, and once for each");
     }
 
     #[test]

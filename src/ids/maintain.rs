@@ -4,6 +4,8 @@
 //! What must stay true:
 //! - one step touches at most about [`ID_STEP_ENTRIES_MAX`] entries or slots, whatever the size of the index;
 //! - generations are written in order, so that a run's `covered` position holds for all before it;
+//! - the runs of one level are made one after the other, and leave it oldest first, a whole merge at a time: so the place
+//!   of a run, counted when it is begun, tells which others it will be merged with, and those share its shelf;
 //! - a run is looked up before the memory it replaces is given up, and before its inputs are deleted.
 
 use std::sync::Arc;
@@ -12,8 +14,9 @@ use super::bloom::Layout;
 use super::committed::Committed;
 use super::format::{Footer, delete_run};
 use super::generation::{Sealed, Slot, Table};
-use super::merge::Merge;
+use super::merge::{Merge, ids_max};
 use super::run::Run;
+use super::shelf::Shelf;
 use super::writer::RunWriter;
 use super::{IdError, Step};
 use crate::limits::ID_STEP_ENTRIES_MAX;
@@ -117,7 +120,8 @@ impl Work {
                 filter_line_count: 0,
                 filter_layout: Layout::Ordered,
             };
-            let writer = RunWriter::new(plan, generation.id_count);
+            let shelf = self.shelf_for(parts.committed, plan.level, generation.id_count);
+            let writer = RunWriter::new(plan, generation.id_count).on_shelf(shelf);
             self.writing = Some(Writing { generation, prepared: false, next_partition: 0, writer });
         }
         let writing = self.writing.as_mut().expect("set just above");
@@ -144,8 +148,34 @@ impl Work {
             let last_generation = inputs[self.fan_in - 1].footer.last_generation;
             let may_drop_freed = group_index == 0 && last_generation < oldest_in_memory;
             let run_id = self.take_run_id();
-            self.merges.push(Merge::new(inputs, run_id, may_drop_freed));
+            let shelf = self.shelf_for(parts.committed, level + 1, ids_max(&inputs));
+            self.merges.push(Merge::new(inputs, run_id, may_drop_freed, shelf));
         }
+    }
+
+    /// The shelf for the next run of a level: that of the run before it if the two will be merged together, or a new
+    /// one with room for all that are still to come before that merge. None for a run that would have it for itself,
+    /// or that is larger than those of its level are, and where it would take too much memory.
+    fn shelf_for(&self, committed: &Committed, level: u32, ids_max: u64) -> Option<Arc<Shelf>> {
+        let shape = committed.shape();
+        let generations = (self.fan_in as u64).checked_pow(level)?;
+        // Threads that fill a generation together pass its limit by less than an id for each partition.
+        let generation_ids = shape.generation_ids_max() + shape.partition_count() as u64;
+        if ids_max > generation_ids.checked_mul(generations)? {
+            return None;
+        }
+        let runs = committed.runs();
+        let of_level = || runs.iter().filter(|run| run.footer.level == level);
+        // Those that are being merged are still in the list, as many as are merged at a time: they change nothing.
+        let place = of_level().count() % self.fan_in;
+        if place > 0
+            && let Some(shelf) = of_level().next_back().and_then(|run| run.shelf.clone())
+        {
+            return Some(shelf);
+        }
+        let run_count = (self.fan_in - place) as u64;
+        let id_count = shape.generation_ids_max().checked_mul(generations)?.checked_mul(run_count)?;
+        if run_count > 1 { Shelf::for_ids(id_count).map(Arc::new) } else { None }
     }
 
     /// True when some level has twice the runs it should have: then writing more of them must wait.

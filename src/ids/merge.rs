@@ -14,6 +14,7 @@ use super::format::{Block, Footer, damaged};
 use super::generation::Slot;
 use super::key::{IdEntry, IdKey};
 use super::run::Run;
+use super::shelf::Shelf;
 use super::writer::RunWriter;
 use crate::ledger::types::Position;
 use crate::limits::ID_STEP_ENTRIES_MAX;
@@ -99,6 +100,11 @@ impl Cursor {
     }
 }
 
+/// Entries that a merge of these runs leaves, at most.
+pub(super) fn ids_max(inputs: &[Arc<Run>]) -> u64 {
+    inputs.iter().map(|run| run.footer.entry_count).sum()
+}
+
 /// A merge in progress.
 pub(super) struct Merge {
     inputs: Vec<Arc<Run>>,
@@ -111,9 +117,9 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    /// Starts to merge runs that stand next to each other, oldest first. `may_drop_freed`: they include the oldest run,
-    /// and none of their generations is in memory.
-    pub(super) fn new(inputs: Vec<Arc<Run>>, run_id: u64, may_drop_freed: bool) -> Self {
+    /// Starts to merge runs that stand next to each other, oldest first, into one that will stand on this shelf.
+    /// `may_drop_freed`: they include the oldest run, and none of their generations is in memory.
+    pub(super) fn new(inputs: Vec<Arc<Run>>, run_id: u64, may_drop_freed: bool, shelf: Option<Arc<Shelf>>) -> Self {
         let (Some(oldest), Some(newest)) = (inputs.first(), inputs.last()) else {
             unreachable!("a merge has at least one input");
         };
@@ -129,11 +135,11 @@ impl Merge {
             filter_line_count: 0,
             filter_layout: Layout::Ordered,
         };
-        let ids_max = inputs.iter().map(|run| run.footer.entry_count).sum();
+        let ids_max = ids_max(&inputs);
         Self {
             cursors: inputs.iter().map(|run| Cursor::new(Arc::clone(run))).collect(),
             inputs,
-            writer: RunWriter::new(plan, ids_max),
+            writer: RunWriter::new(plan, ids_max).on_shelf(shelf),
             drop_freed_below: if may_drop_freed { covered } else { Position(0) },
             prepared: false,
             exhausted: false,
@@ -247,7 +253,7 @@ mod tests {
             list.iter().for_each(|(number, packed)| writer.push(Slot { key: key(*number), packed: *packed }));
             inputs.push(Arc::new(writer.finish_step(store).unwrap().unwrap()));
         }
-        let mut merge = Merge::new(inputs, 100, may_drop_freed);
+        let mut merge = Merge::new(inputs, 100, may_drop_freed, None);
         for step_count in 1..100 {
             if let Some(run) = merge.step(store).unwrap() {
                 return (run, step_count);
@@ -305,7 +311,7 @@ mod tests {
         let plan = merged(&store, std::slice::from_ref(&list), 20, false).footer;
         let run = Arc::new(Run::load(&store, plan).unwrap());
         store.flip(Space::Ids, &crate::ids::format::store_key(100, 1), 1);
-        let mut merge = Merge::new(vec![run], 101, false);
+        let mut merge = Merge::new(vec![run], 101, false, None);
         assert!(merge.step(&store).unwrap().is_none(), "the first step makes room");
         for _ in 0..3 {
             assert!(matches!(merge.step(&store), Err(IdError::Damaged { run_id: 100, .. })), "and goes on doing so");
@@ -318,7 +324,7 @@ mod tests {
         let list: BTreeMap<u16, u64> = (0..400).map(|number| (number, entry(1, false))).collect();
         let run = Arc::new(merged(&store, std::slice::from_ref(&list), 20, false));
         let first = run.blocks(&store, 0, 1).unwrap().front().and_then(|block| block.entry(0)).unwrap();
-        let mut merge = Merge::new(vec![run], 101, false);
+        let mut merge = Merge::new(vec![run], 101, false, None);
         assert!(merge.step(&store).unwrap().is_none(), "the first step makes room");
         merge.cursors[0].last_key = Some(first.key);
         for _ in 0..3 {

@@ -13,6 +13,9 @@
 //!            (fixed tables)              (memory, immutable)              (filter in memory)
 //! ```
 //!
+//! Runs that will be merged together stand on one shelf: a filter for all of them, asked before their own, so that what
+//! a claim costs hardly grows with the number of runs.
+//!
 //! The index is a map from a key to the largest entry ever inserted for it; entries order by position. That makes every
 //! order of inserting, sealing, merging and recovering give the same answers.
 //!
@@ -37,11 +40,15 @@ mod format;
 mod generation;
 mod grouping;
 mod key;
+mod lines;
 mod maintain;
 mod merge;
 #[cfg(test)]
 mod model_tests;
 mod run;
+mod shelf;
+#[cfg(test)]
+mod shelf_tests;
 #[cfg(test)]
 mod test_store;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
+use super::shelf_tests::{check_many, check_shelves};
 use super::test_store::TestStore;
 use super::tests::{SMALL, key, open, settle_down, used};
 use super::*;
@@ -186,7 +187,9 @@ impl Model {
                 Err(IdError::Store(_)) => return self.crash(u64::from(step_count)),
                 Err(error) => panic!("{error}"),
             }
+            check_shelves(&self.index, SMALL.merge_fan_in);
         }
+        self.check_all();
     }
 
     /// Loses power, opens, and inserts what the index does not cover.
@@ -224,6 +227,7 @@ impl Model {
                 entry => assert_eq!(found, entry, "id {number}"),
             }
         }
+        check_many(&self.index, &(0..48).map(key).collect::<Vec<_>>());
     }
 
     fn act(&mut self, action: &Action) {

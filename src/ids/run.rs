@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::IdError;
@@ -20,6 +21,7 @@ use super::format::{
     parse_store_key, store_key, without_checksum,
 };
 use super::key::IdKey;
+use super::shelf::Shelf;
 use crate::ledger::types::Position;
 use crate::store::{Batch, Direction, Durability, Space, Store};
 
@@ -38,6 +40,8 @@ pub(super) enum Probe {
 pub(super) struct Run {
     /// What it holds.
     pub(super) footer: Footer,
+    /// The shelf it stands on, which holds all its keys. A run that was found when the index was opened has none.
+    pub(super) shelf: Option<Arc<Shelf>>,
     filter: Bloom,
     /// The first eight bytes of the first key of each block.
     fences: Vec<u64>,
@@ -45,12 +49,12 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// A run whose footer is durable.
-    pub(super) fn new(footer: Footer, filter: Bloom, fences: Vec<u64>) -> Self {
+    /// A run whose footer is durable, and whose keys were added to the shelf if there is one.
+    pub(super) fn new(footer: Footer, shelf: Option<Arc<Shelf>>, filter: Bloom, fences: Vec<u64>) -> Self {
         assert_eq!(fences.len(), footer.block_count as usize, "each block has a fence");
         assert_eq!(filter.line_count(), footer.filter_line_count, "the footer tells the filter's size");
         assert_eq!(filter.layout(), footer.filter_layout, "the footer tells the filter's layout");
-        Self { footer, filter, fences, retired: AtomicBool::new(false) }
+        Self { footer, shelf, filter, fences, retired: AtomicBool::new(false) }
     }
 
     /// Reads filter and fences of the run that a footer describes.
@@ -81,13 +85,18 @@ impl Run {
                 return Err(damaged(footer.run_id, "a chunk of the fences has the wrong length"));
             }
         }
-        Ok(Self::new(footer, filter, fences))
+        Ok(Self::new(footer, None, filter, fences))
     }
 
     fn read_part(store: &dyn Store, run_id: u64, index: u32) -> Result<Vec<u8>, IdError> {
         let value = store.get(Space::Ids, &store_key(run_id, index))?;
         let value = value.ok_or_else(|| damaged(run_id, format!("the value at index {index} is missing")))?;
         without_checksum(run_id, index, value)
+    }
+
+    /// True when a shelf answers for both runs.
+    pub(super) fn shares_shelf(&self, other: &Self) -> bool {
+        matches!((&self.shelf, &other.shelf), (Some(own), Some(others)) if Arc::ptr_eq(own, others))
     }
 
     /// Reads a little of what [`Run::may_contain`] reads for these keys, so that the waits for memory overlap.

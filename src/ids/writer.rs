@@ -2,8 +2,11 @@
 //!
 //! What must stay true:
 //! - entries arrive in ascending order of their keys, each key once;
+//! - each is added to the shelf that the run will stand on, if there is one;
 //! - blocks, filter and fences are durable before the footer is written, and the footer is durable before anyone counts
 //!   on the run: a crash never leaves half a run that looks whole.
+
+use std::sync::Arc;
 
 use super::IdError;
 use super::bloom::Bloom;
@@ -14,6 +17,7 @@ use super::format::{
 use super::generation::Slot;
 use super::key::IdKey;
 use super::run::Run;
+use super::shelf::Shelf;
 use crate::limits::ID_STEP_ENTRIES_MAX;
 use crate::store::{Batch, Durability, Space, Store};
 
@@ -24,6 +28,7 @@ const STEP_CHUNKS: usize = ID_STEP_ENTRIES_MAX * ENTRY_BYTES / (FENCES_PER_CHUNK
 pub(super) struct RunWriter {
     /// What the footer will say; the counts grow as entries are added.
     footer: Footer,
+    shelf: Option<Arc<Shelf>>,
     filter: Bloom,
     fences: Vec<u64>,
     block: Vec<u8>,
@@ -39,6 +44,7 @@ impl RunWriter {
         let (filter_line_count, filter_layout) = (filter.line_count(), filter.layout());
         Self {
             footer: Footer { entry_count: 0, block_count: 0, filter_line_count, filter_layout, ..plan },
+            shelf: None,
             filter,
             fences: Vec::new(),
             block: Vec::with_capacity(BLOCK_ENTRIES * ENTRY_BYTES),
@@ -48,8 +54,17 @@ impl RunWriter {
         }
     }
 
+    /// The same run, to stand on this shelf: one that no other run stands on yet, or that has been prepared.
+    pub(super) fn on_shelf(self, shelf: Option<Arc<Shelf>>) -> Self {
+        Self { shelf, ..self }
+    }
+
     /// One step of making room; true when entries may be added.
     pub(super) fn prepare_step(&mut self) -> bool {
+        if let Some(shelf) = self.shelf.as_mut().filter(|shelf| !shelf.is_prepared()) {
+            Arc::get_mut(shelf).expect("a shelf is prepared before another run stands on it").prepare_step();
+            return false;
+        }
         self.filter.prepare_step()
     }
 
@@ -60,6 +75,9 @@ impl RunWriter {
             self.fences.push(slot.key.high());
         }
         Block::append(&mut self.block, slot);
+        if let Some(shelf) = &self.shelf {
+            shelf.insert(slot.key);
+        }
         self.filter.insert(slot.key);
         self.last_key = Some(slot.key);
         self.footer.entry_count += 1;
@@ -107,7 +125,7 @@ impl RunWriter {
         store.write(&last, Durability::Deferred)?;
         store.flush(Space::Ids)?;
         let filter = std::mem::take(&mut self.filter);
-        Ok(Some(Run::new(self.footer, filter, std::mem::take(&mut self.fences))))
+        Ok(Some(Run::new(self.footer, self.shelf.take(), filter, std::mem::take(&mut self.fences))))
     }
 
     fn close_block(&mut self) {
@@ -201,6 +219,20 @@ mod tests {
         // 1,333,000 ids at 24 bits are 62 chunks of 64 KiB, and the fences take one more.
         assert_eq!(step_count, 3);
         assert_eq!(run::open(&store).unwrap().runs.len(), 1);
+    }
+
+    #[test]
+    fn a_shelf_is_cleared_in_steps_before_the_first_run_on_it() {
+        let shelf = Arc::new(Shelf::for_ids(20 << 20).unwrap());
+        let mut first = RunWriter::new(PLAN, 1).on_shelf(Some(shelf));
+        assert_eq!([false, false, true], [(); 3].map(|()| first.prepare_step()), "16 MiB, 4 MiB, and the run's own");
+        first.push(slot(1));
+        let first = first.finish_step(&TestStore::default()).unwrap().unwrap();
+        let mut second = RunWriter::new(PLAN, 1).on_shelf(first.shelf.clone());
+        assert!(second.prepare_step(), "the shelf is ready");
+        second.push(slot(2));
+        let shelf = first.shelf.unwrap();
+        assert!([1, 2].iter().all(|number| shelf.may_contain(slot(*number).key)));
     }
 
     #[test]
