@@ -76,6 +76,7 @@ pub(super) struct Conduct {
     /// Parts of answers that have not left, by the generation in which they were given.
     unsent: [AtomicU32; GENERATIONS],
     calls_open: AtomicU32,
+    gave_sign: AtomicBool,
     idle_since: AtomicU32,
     /// By how many the calls that were given up are ahead of those that were answered.
     given_up: AtomicU32,
@@ -101,6 +102,7 @@ impl Conduct {
             blocked_since: AtomicU32::new(NEVER),
             unsent: Default::default(),
             calls_open: AtomicU32::new(0),
+            gave_sign: AtomicBool::new(false),
             idle_since: AtomicU32::new(0),
             given_up: AtomicU32::new(0),
             cut_off: AtomicU8::new(0),
@@ -232,10 +234,30 @@ impl Conduct {
         self.calls_open.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A call has ended, with its answer or without.
-    pub(super) fn close_call(&self, is_answered: bool) {
+    /// Calls that have not ended.
+    pub(super) fn calls_open(&self) -> u32 {
+        self.calls_open.load(Ordering::Relaxed)
+    }
+
+    /// Something has come.
+    pub(super) fn has_come(&self) {
+        self.gave_sign.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anything has come since this was last asked.
+    pub(super) fn take_sign(&self) -> bool {
+        self.gave_sign.swap(false, Ordering::Relaxed)
+    }
+
+    /// A call has ended in a way that says nothing of how the caller behaves.
+    pub(super) fn leave_call(&self) {
         self.calls_open.fetch_sub(1, Ordering::Relaxed);
         self.idle_since.store(self.tick(), Ordering::Relaxed);
+    }
+
+    /// A call has ended, with its answer or without.
+    pub(super) fn close_call(&self, is_answered: bool) {
+        self.leave_call();
         if is_answered {
             let given_up = self.given_up.load(Ordering::Relaxed);
             self.given_up.store(given_up.saturating_sub(1), Ordering::Relaxed);

@@ -23,7 +23,7 @@ use super::conduct::{Conduct, Pace};
 use super::direct::{Direct, DirectCalls, Left};
 use super::guarded::{Brought, Called, Guarded, Part};
 use super::shedding::{Crowd, Shedding};
-use super::transport::{self, Transport};
+use super::transport::{self, Signs, Transport};
 use crate::access::gate::Session;
 use crate::access::tls::{Tls, names_of};
 use crate::limits;
@@ -138,7 +138,7 @@ async fn serve_on<S>(
     let (conduct, peer) = (calls.conduct.clone(), calls.peer);
     let guarded = Guarded::new(stream, conduct.clone());
     let shedding = Shedding::new(guarded, calls.crowd.clone(), conduct.clone());
-    let mut transport = Transport::new(shedding, calls);
+    let mut transport = Transport::new(shedding, calls, Signs::default());
     let (reason, ended) = tokio::select! {
         biased;
         ended = transport.serve() => (conduct.cut_off(), ended),
@@ -153,7 +153,7 @@ async fn serve_on<S>(
                 transport.finish();
                 let _ = timeout(FAREWELL, transport.serve()).await;
             }
-            // Whatever its calls hold is dropped with it.
+            // What its calls hold is dropped with it, but for accruals that a worker may have: they end with their answers.
             (Some(reason), Ok(()))
         }
     };
@@ -190,6 +190,10 @@ impl<S: Answering> transport::Calls for Calls<S> {
         if let Some(left) = left {
             self.route(left);
         }
+    }
+
+    fn gave_sign(&self) -> bool {
+        self.conduct.take_sign()
     }
 
     fn poll_read_all(&mut self, cx: &mut Context<'_>) {

@@ -6,6 +6,7 @@
 //! not here in time, goes on with every byte that it brought; the layers around the services and what is done here say the same.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -21,6 +22,7 @@ use tonic::Status;
 use super::conduct::Conduct;
 use super::guarded::{Open, Part, poll_piece};
 use crate::access::gate::Session;
+use crate::limits;
 use crate::service::Edge;
 use crate::service::auth::AccessLayer;
 use crate::service::deadline::Timeout;
@@ -63,7 +65,11 @@ enum Taken {
 
 impl Direct {
     fn take(&self, mut left: Left, session: &Session, conduct: &Arc<Conduct>) -> Taken {
-        if !fits(&left.request) || !conduct.has_room() {
+        if !fits(&left.request) || !conduct.has_room() || conduct.calls_open() >= limits::CONNECTION_STREAMS_MAX {
+            return Taken::Unfit(left);
+        }
+        if left.respond.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready() {
+            // It was given up before anybody looked at it.
             return Taken::Unfit(left);
         }
         let message = match read(&mut left) {
@@ -77,8 +83,8 @@ impl Direct {
         let timeout = Timeout::of(headers);
         let due = timeout.map(|timeout| Instant::now() + timeout.duration());
         let caller = self.access.judge_accrual(headers, session, timeout);
-        let reply = Replying { respond: left.respond, open: Open::new(conduct.clone()), watch };
-        self.edge.lodge(caller, &message, due, reply);
+        let reply = Replying { respond: Respond(Some(left.respond)), open: Open::new(conduct.clone()), watch };
+        contained(|| self.edge.lodge(caller, &message, due, reply));
         Taken::Lodged
     }
 }
@@ -133,15 +139,17 @@ impl DirectCalls {
                 Taken::Early(left) | Taken::Unfit(left) => goes_on(left),
             }
         }
+        self.is_timed &= !self.kept.is_empty();
     }
 
-    /// Whether the time of those that are kept is up. It may be less for those that came while others were kept.
+    /// Whether the time of those that are kept is up: counted from when there was none.
     fn poll_time(&mut self, cx: &mut Context<'_>) -> bool {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
         if !std::mem::replace(&mut self.is_timed, true) {
             timer.as_mut().reset(Instant::now() + PATIENCE);
         }
-        let is_up = timer.as_mut().poll(cx).is_ready();
+        // A connection on which more comes than it may read at a time has used up its turn, for timers as well.
+        let is_up = timer.is_elapsed() || timer.as_mut().poll(cx).is_ready();
         self.is_timed = !is_up;
         is_up
     }
@@ -181,37 +189,69 @@ fn read(left: &mut Left) -> Option<bool> {
     Some(left.came.is_some())
 }
 
+/// Does what the transport may come to grief over: a connection that is broken ends, and no thread with it.
+fn contained(act: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(act)).is_err() {
+        tracing::error!("a call has come to grief");
+    }
+}
+
+/// Where the answer to one call goes. Let go of without one, the call is reset.
+struct Respond(Option<SendResponse<Part>>);
+
+impl Drop for Respond {
+    fn drop(&mut self) {
+        let respond = self.0.take();
+        contained(|| drop(respond));
+    }
+}
+
 /// Takes the answer to one call.
 struct Replying {
-    respond: SendResponse<Part>,
+    respond: Respond,
     open: Open,
     watch: CallWatch,
 }
 
 impl Replying {
-    /// A caller who has given the call up is answered nothing.
-    fn end(self, sent: Result<(), h2::Error>, code: usize) {
-        self.watch.end(code);
-        match sent {
-            Ok(()) => self.open.close(),
-            Err(error) => tracing::debug!(%error, "an answer was not taken"),
-        }
+    /// What `send` says of the answer is whether its caller has room for it. One who has given the call up is answered nothing.
+    fn end(self, code: usize, send: impl FnOnce(SendResponse<Part>, &Open) -> Result<bool, h2::Error>) {
+        let Self { mut respond, open, watch } = self;
+        contained(move || {
+            let Some(respond) = respond.0.take() else { return };
+            let sent = send(respond, &open);
+            watch.end(code);
+            match sent {
+                Ok(true) => open.close(),
+                // It will be taken, or the caller is one who takes nothing.
+                Ok(false) => open.leave(),
+                Err(error) => tracing::debug!(%error, "an answer was not taken"),
+            }
+        });
     }
 }
 
 impl Reply for Replying {
-    fn answered(mut self, message: Bytes) {
-        // What has no room yet is kept by the transport: it is small.
-        let sent = self.respond.send_response(head(), false).and_then(|mut stream| {
-            stream.send_data(self.open.part(message), false)?;
-            stream.send_trailers(all_is_well())
+    fn answered(self, message: Bytes) {
+        self.end(0, |mut respond, open| {
+            let mut stream = respond.send_response(head(), false)?;
+            stream.reserve_capacity(message.len());
+            let has_room = stream.capacity() > 0;
+            // What has no room yet is kept by the transport: it is small.
+            stream.send_data(open.part(message), false)?;
+            stream.send_trailers(all_is_well())?;
+            Ok(has_room)
         });
-        self.end(sent, 0);
     }
 
-    fn failed(mut self, status: Status) {
-        let code = status.code() as usize;
-        let sent = self.respond.send_response(status.into_http::<()>(), true).map(drop);
-        self.end(sent, code);
+    fn failed(self, status: Status) {
+        self.end(status.code() as usize, |mut respond, _| {
+            respond.send_response(status.into_http::<()>(), true)?;
+            Ok(true)
+        });
+    }
+
+    fn poll_given_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.respond.0.as_mut().map_or(Poll::Ready(()), |respond| respond.poll_reset(cx).map(drop))
     }
 }

@@ -1,7 +1,7 @@
 //! What stands between a socket and the transport, and between the transport and the services, and tells how the caller
 //! behaves: the bytes that come and go, the calls, and the parts of answers until they have left.
 //!
-//! What must stay true: bytes and answers pass unchanged; nothing is allocated for a call; a part of an answer counts as
+//! What must stay true: bytes and answers pass unchanged; a part of an answer counts as
 //! waiting from the moment the service gives it until its last byte has gone to the socket, or its stream is given up.
 
 use std::convert::Infallible;
@@ -79,6 +79,7 @@ impl<S> Guarded<S> {
             self.conduct.begin();
         }
         self.conduct.stand(self.frames.midst());
+        self.conduct.has_come();
         self.judge()
     }
 
@@ -198,13 +199,14 @@ pub(super) struct Open {
     conduct: Arc<Conduct>,
     turn: Option<OwnedSemaphorePermit>,
     is_answered: bool,
+    is_left: bool,
 }
 
 impl Open {
     /// A call begins.
     pub(super) fn new(conduct: Arc<Conduct>) -> Self {
         conduct.open_call();
-        Self { conduct, turn: None, is_answered: false }
+        Self { conduct, turn: None, is_answered: false, is_left: false }
     }
 
     /// A part of its answer.
@@ -216,11 +218,20 @@ impl Open {
     pub(super) fn close(mut self) {
         self.is_answered = true;
     }
+
+    /// Its answer has been given, and says nothing of how the caller behaves.
+    pub(super) fn leave(mut self) {
+        self.is_left = true;
+    }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.conduct.close_call(self.is_answered);
+        if self.is_left {
+            self.conduct.leave_call();
+        } else {
+            self.conduct.close_call(self.is_answered);
+        }
     }
 }
 
@@ -230,8 +241,8 @@ struct Turn(Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireErro
 pin_project! {
     /// A call that has no answer yet.
     pub(super) struct Called<F> {
-        // None where there is no room for its answer. In memory of its own: the transport moves a call about before it asks
-        // for the answer.
+        // None where there is no room for its answer. In memory of its own: a call is moved about before it is asked for the
+        // answer.
         inner: Option<Pin<Box<F>>>,
         // Until the call is looked at for the first time.
         coming: Option<Coming>,

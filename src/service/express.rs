@@ -285,8 +285,6 @@ impl HttpBody for Single {
     fn is_end_stream(&self) -> bool {
         self.has_ended
     }
-
-    // How long it is, is not said: the transport would state it in the head, as it does for no other answer.
 }
 
 /// The body of a call that goes on: what came of it, and then the rest.

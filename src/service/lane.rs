@@ -6,7 +6,8 @@
 //! - accruals claim and leave in the order in which they were put in;
 //! - every command put in is answered once: by its worker, as overloaded if the worker has no room, or as unknown if
 //!   the ledger has failed or time is up; or it is given back to whoever put it in, because it has to wait for something;
-//! - a ticket whose time was up keeps its place until its job is back: no other call gets the answer;
+//! - a ticket whose time was up keeps its place, and counts as waiting, until its job is back: no other call gets the answer;
+//! - when nobody carries any more, nobody waits here: whoever is left is let go;
 //! - a command that is refused or given back here has its claims dropped.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -106,6 +107,24 @@ struct Desk {
     waiters: Slab<Waiter>,
     /// Nobody's time is up before this.
     next_due: Option<Instant>,
+    /// Nobody carries any more.
+    is_over: bool,
+}
+
+/// What the workers have brought.
+#[derive(Default)]
+struct Arrived {
+    batches: Vec<CommandBatch>,
+    /// Commands that nobody answers any more.
+    abandoned: Vec<Box<CommandJob>>,
+    is_over: bool,
+}
+
+impl Arrived {
+    fn take(&mut self) -> Self {
+        let Self { batches, abandoned, is_over } = self;
+        Self { batches: std::mem::take(batches), abandoned: std::mem::take(abandoned), is_over: *is_over }
+    }
 }
 
 impl Desk {
@@ -129,7 +148,7 @@ pub(super) struct Lane {
     engine: Arc<Engine>,
     desk: Mutex<Desk>,
     names: Mutex<NameCache>,
-    arrived: Mutex<Vec<CommandBatch>>,
+    arrived: Mutex<Arrived>,
     bell: Notify,
 }
 
@@ -148,6 +167,10 @@ impl Lane {
     /// Nothing panics while it holds the lock, so poison is passed over.
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arrived(&self) -> MutexGuard<'_, Arrived> {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Names that came again and again on this lane. Must not be asked for while it is held.
@@ -188,7 +211,11 @@ impl Lane {
     /// A ticket for a command that is going to be handed over, and where its answer will be.
     pub(super) fn expect_answer(&self, original_version: Option<ProgramVersion>) -> (u64, oneshot::Receiver<Answered>) {
         let (answer, answered) = oneshot::channel();
-        let ticket = self.desk().waiters.insert(Waiter::Command(answer, original_version));
+        let mut desk = self.desk();
+        if desk.is_over {
+            return (u64::MAX, answered);
+        }
+        let ticket = desk.waiters.insert(Waiter::Command(answer, original_version));
         (ticket as u64, answered)
     }
 
@@ -202,6 +229,11 @@ impl Lane {
         asking: Box<dyn Asking>,
     ) {
         let mut desk = self.desk();
+        if desk.is_over {
+            // What is let go of here must find the desk free.
+            drop(desk);
+            return drop(asking);
+        }
         job.ticket = desk.waiters.insert(Waiter::Accrual(asking, left_open, due)) as u64;
         desk.entered.push(job);
         let is_first_due = due.is_some_and(|due| desk.next_due.is_none_or(|next| due < next));
@@ -217,13 +249,17 @@ impl Lane {
 
     /// Takes part in the runtime until the task is dropped.
     pub(super) async fn run(self: Arc<Self>) {
+        let _carrying = Carrying(self.clone());
         let mut leaving = Leaving::new(self.engine.worker_count());
         loop {
             self.called().await;
-            let arrived = std::mem::take(&mut *self.arrived.lock().unwrap_or_else(PoisonError::into_inner));
-            for mut batch in arrived {
+            let Arrived { batches, abandoned, .. } = self.arrived().take();
+            for mut batch in batches {
                 self.answer(&batch);
                 self.give_back(&mut batch.jobs);
+            }
+            for job in abandoned {
+                self.fail(&job, &Failure::OutcomeUnknown);
             }
             // Nothing is waited for between claiming and handing over, so no claim is left behind.
             self.let_leave(&mut leaving);
@@ -317,6 +353,19 @@ impl Lane {
         }
     }
 
+    /// Takes what a worker brings, and wakes the thread once.
+    fn bring(&self, put: impl FnOnce(&mut Arrived)) {
+        let mut arrived = self.arrived();
+        let is_first = arrived.batches.is_empty() && arrived.abandoned.is_empty();
+        put(&mut arrived);
+        let too_late = arrived.is_over.then(|| arrived.take());
+        drop(arrived);
+        drop(too_late);
+        if is_first {
+            self.bell.notify_one();
+        }
+    }
+
     fn take_waiter(&self, ticket: u64) -> Option<Waiter> {
         self.desk().waiters.try_remove(usize::try_from(ticket).ok()?)
     }
@@ -369,18 +418,31 @@ impl Mailbox for Lane {
     }
 
     fn deliver(&self, batch: CommandBatch) {
-        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
-        arrived.push(batch);
-        let is_first = arrived.len() == 1;
-        drop(arrived);
-        if is_first {
-            self.bell.notify_one();
-        }
+        self.bring(|arrived| arrived.batches.push(batch));
     }
 
+    /// Whoever waits is told by the thread of the lane, as of everything else.
     fn abandon(&self, jobs: Vec<Box<CommandJob>>) {
-        for job in jobs {
-            self.fail(&job, &Failure::OutcomeUnknown);
-        }
+        self.bring(|arrived| arrived.abandoned.extend(jobs));
+    }
+}
+
+/// Lets go of whoever waits when nobody carries any more. They know the lane, and the lane knows them.
+struct Carrying(Arc<Lane>);
+
+impl Drop for Carrying {
+    fn drop(&mut self) {
+        let arrived = {
+            let mut arrived = self.0.arrived();
+            arrived.is_over = true;
+            arrived.take()
+        };
+        let (waiters, entered) = {
+            let mut desk = self.0.desk();
+            desk.is_over = true;
+            (std::mem::take(&mut desk.waiters), std::mem::take(&mut desk.entered))
+        };
+        // With no lock held: what is let go of may come here.
+        drop((arrived, waiters, entered));
     }
 }

@@ -4,10 +4,12 @@
 //! What must stay true: what is lodged is answered once, as [`super::express`] would have answered it; it counts as under way
 //! until then.
 
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
 use super::auth::Caller;
@@ -27,6 +29,9 @@ pub trait Reply: Send + 'static {
 
     /// It is this failure.
     fn failed(self, status: Status);
+
+    /// Whether nobody takes it any more; otherwise whoever polls is woken when that is so.
+    fn poll_given_up(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 /// An accrual that was lodged.
@@ -68,15 +73,25 @@ impl Edge {
 }
 
 impl<R: Reply> Lodged<R> {
-    /// What takes its time has a task of its own.
-    fn wait_for(self: Box<Self>, answer: Detained) {
+    /// What takes its time has a task of its own, which is given up with the call.
+    fn wait_for(mut self: Box<Self>, mut answer: Detained) {
         tokio::spawn(async move {
-            let answered = match self.due {
-                None => answer.await,
-                Some(due) => timeout_at(due, answer).await.unwrap_or(Err(Failure::DeadlineOutcomeUnknown)),
+            let due = self.due;
+            let answered = tokio::select! {
+                biased;
+                answered = &mut answer => answered,
+                () = poll_fn(|cx| self.reply.poll_given_up(cx)) => return,
+                () = until(due) => Err(Failure::DeadlineOutcomeUnknown),
             };
             self.answered(answered);
         });
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
     }
 }
 

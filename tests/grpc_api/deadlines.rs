@@ -89,3 +89,76 @@ async fn a_deadline_that_has_passed_on_arrival_is_refused_without_a_trace() {
         assert!(!shop.accrue(accrual(&id, "anna", 100)).await.replayed);
     }
 }
+
+/// A ticket whose time is up stays taken until its command is back: nobody gets the answer of another.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_longer_than_others_gets_the_answer_to_its_own_call() {
+    let gate = GateStore::new();
+    let shop = Shop::open_on(gate.clone(), config()).await;
+    let ledger = plain(&shop).await;
+    let mut calls = Vec::new();
+    gate.close();
+    for number in 0..60_i64 {
+        let request = accrual(&format!("t{number}"), &format!("member-{number}"), 100 * (number + 1));
+        // Of three one waits for ever, one for so long that its message is waited for where it comes in, one for less.
+        let timeout = [None, Some("600m"), Some("200m")][number as usize % 3];
+        let mut ledger = ledger.clone();
+        let call = async move {
+            match timeout {
+                Some(timeout) => ledger.accrue(until(timeout, request)).await,
+                None => ledger.accrue(request).await,
+            }
+        };
+        calls.push((number, timeout, tokio::spawn(call)));
+    }
+    let (waiting, late): (Vec<_>, Vec<_>) = calls.into_iter().partition(|(_, timeout, _)| timeout.is_none());
+    for (_, _, call) in late {
+        assert_open(&call.await.unwrap().unwrap_err());
+    }
+    // Their places would be free for these.
+    let further = (100..130_i64).map(|number| {
+        let mut ledger = ledger.clone();
+        let request = accrual(&format!("t{number}"), &format!("member-{number}"), 100 * (number + 1));
+        (number, None, tokio::spawn(async move { ledger.accrue(request).await }))
+    });
+    let waiting: Vec<_> = waiting.into_iter().chain(further).collect();
+    gate.open();
+    for (number, _, call) in waiting {
+        let decision = call.await.unwrap().unwrap().into_inner().decision.unwrap();
+        assert_eq!(decision.granted_points, number + 1, "{number}");
+    }
+}
+
+/// Waits until commands under way hold so many ids.
+async fn until_held(shop: &Shop, count: usize) {
+    for _ in 0..3_000 {
+        if shop.running.engine().shared.ids.stats().claim_count == count {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("not {count} ids are held");
+}
+
+/// An accrual whose caller has given it up is decided all the same, and keeps nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_up_leaves_its_accrual_and_nothing_else() {
+    let gate = GateStore::new();
+    let mut shop = Shop::open_on(gate.clone(), config()).await;
+    let ledger = plain(&shop).await;
+    gate.close();
+    for number in 0..20 {
+        let mut ledger = ledger.clone();
+        let call = tokio::spawn(async move { ledger.accrue(accrual(&format!("t{number}"), "anna", 100)).await });
+        until_held(&shop, 2 * (number + 1)).await;
+        // The call is reset.
+        call.abort();
+    }
+    gate.open();
+    until_held(&shop, 0).await;
+    for number in 0..20 {
+        assert!(shop.accrue(accrual(&format!("t{number}"), "anna", 100)).await.replayed, "{number}");
+    }
+    let again = ledger.clone().accrue(accrual("t20", "anna", 100)).await.unwrap().into_inner();
+    assert_eq!(again.decision.unwrap().balance_points, 21, "the connection goes on");
+}

@@ -1,10 +1,11 @@
-//! One accrual in all the shapes in which a transport may bring it: in one piece, in many, with its end apart. Whoever calls
-//! must not be able to tell by the answer in which shape the server likes it best.
+//! One accrual in all the shapes in which a transport may bring it: in one piece, in many, with its end apart, at once or after
+//! a while. Whoever calls must not be able to tell by the answer in which shape the server likes it best.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::{Body, Bytes, Frame, Incoming};
@@ -13,12 +14,14 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tallystick::service::wire;
+use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status};
 
 use crate::support::*;
 
-/// A body that comes in these pieces; the end comes with the last piece, or apart from it.
+/// A body that comes in these pieces, after a while; the end comes with the last piece, or apart from it.
 struct Pieces {
+    late: Option<Pin<Box<Sleep>>>,
     left: VecDeque<Frame<Bytes>>,
     ends_apart: bool,
 }
@@ -26,7 +29,11 @@ struct Pieces {
 impl Pieces {
     fn of(pieces: &[&[u8]]) -> Self {
         let left = pieces.iter().map(|piece| Frame::data(Bytes::copy_from_slice(piece))).collect();
-        Self { left, ends_apart: false }
+        Self { late: None, left, ends_apart: false }
+    }
+
+    fn after(self, wait: Duration) -> Self {
+        Self { late: Some(Box::pin(sleep(wait))), ..self }
     }
 }
 
@@ -34,7 +41,11 @@ impl Body for Pieces {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(late) = &mut self.late {
+            ready!(late.as_mut().poll(cx));
+            self.late = None;
+        }
         Poll::Ready(self.left.pop_front().map(Ok))
     }
 
@@ -42,6 +53,10 @@ impl Body for Pieces {
         self.left.is_empty() && !self.ends_apart
     }
 }
+
+/// Calls whose message comes after so long are waited for where they come in, and after so long elsewhere.
+const A_LITTLE: Duration = Duration::from_millis(1);
+const LONG: Duration = Duration::from_millis(20);
 
 /// One message with its head.
 fn framed(message: &[u8]) -> Vec<u8> {
@@ -67,6 +82,9 @@ fn shapes(message: &[u8]) -> Vec<(&'static str, Pieces)> {
         ("its head apart", Pieces::of(&[head, rest])),
         ("in two pieces", Pieces::of(&[first, last])),
         ("byte by byte", Pieces::of(&bytes)),
+        ("a little after its call", Pieces::of(&[&whole]).after(A_LITTLE)),
+        ("long after its call", Pieces::of(&[&whole]).after(LONG)),
+        ("long after its call in two pieces", Pieces::of(&[first, last]).after(LONG)),
     ]
 }
 
