@@ -109,6 +109,10 @@ pub(super) fn ids_max(inputs: &[Arc<Run>]) -> u64 {
 pub(super) struct Merge {
     inputs: Vec<Arc<Run>>,
     cursors: Vec<Cursor>,
+    /// The heads of the cursors with their places, the smallest last.
+    heads: Vec<(IdKey, usize)>,
+    /// The places of cursors whose head is none of them.
+    passed: Vec<usize>,
     writer: RunWriter,
     /// Freed entries of records below this position are left out.
     drop_freed_below: Position,
@@ -138,6 +142,8 @@ impl Merge {
         let ids_max = ids_max(&inputs);
         Self {
             cursors: inputs.iter().map(|run| Cursor::new(Arc::clone(run))).collect(),
+            heads: Vec::with_capacity(inputs.len()),
+            passed: (0..inputs.len()).collect(),
             inputs,
             writer: RunWriter::new(plan, ids_max).on_shelf(shelf),
             drop_freed_below: if may_drop_freed { covered } else { Position(0) },
@@ -184,24 +190,25 @@ impl Merge {
     /// The smallest key that is left, with its largest entry.
     fn next(&mut self, store: &dyn Store, taken_count: &mut usize) -> Result<Option<Slot>, IdError> {
         // All reads come first: after an error nothing has been passed.
-        let mut least: Option<Slot> = None;
-        for cursor in &mut self.cursors {
+        while let Some(place) = self.passed.last().copied() {
+            let cursor = &mut self.cursors[place];
             cursor.fill(store)?;
-            let Some(slot) = cursor.head else { continue };
-            least = match least {
-                Some(least) if least.key < slot.key => Some(least),
-                Some(least) if least.key == slot.key => Some(least.max(slot)),
-                _ => Some(slot),
-            };
-        }
-        let Some(least) = least else { return Ok(None) };
-        for cursor in &mut self.cursors {
-            if cursor.head.is_some_and(|slot| slot.key == least.key) {
-                cursor.pass(least.key);
-                *taken_count += 1;
+            self.passed.pop();
+            if let Some(slot) = cursor.head {
+                let at = self.heads.partition_point(|(key, _)| slot.key < *key);
+                self.heads.insert(at, (slot.key, place));
             }
         }
-        Ok(Some(least))
+        let Some((least, _)) = self.heads.last().copied() else { return Ok(None) };
+        let mut newest: Option<Slot> = None;
+        while let Some((_, place)) = self.heads.pop_if(|(key, _)| *key == least) {
+            let cursor = &mut self.cursors[place];
+            newest = newest.max(cursor.head);
+            cursor.pass(least);
+            self.passed.push(place);
+            *taken_count += 1;
+        }
+        Ok(newest)
     }
 }
 

@@ -1,12 +1,13 @@
 //! The gRPC edge: wire types to domain and back, authentication, deadlines, limits. No business rule lives here.
 //!
 //! Reading order: `auth` (who calls), `raw`, `view` and `parse` (accruals as they lie in a request), `fields`, `times`,
-//! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the calls of a thread
-//! and the workers), `reverse`, `holds`, `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream`
-//! (more of the same), `answer` and `encode` (decisions onto the wire), `sight`, `read`, `history` and `explain` (balances and
-//! transactions, and why), `ledger`, `account`, `program`,
-//! `admin`, `access`, `settlement`, `fraud` with its `desk` and `approval` (the services), `status` (how a call fails), `deadline`
-//! (until when a caller waits), `patience` (until when one is waited for), `connections` (how many at a time).
+//! `names`, `convert` and `intake` (requests into the domain), `command` (the way of one command), `lane` (between the
+//! calls of a thread and the workers), `express` and `lodge` (accruals that come in one piece), `reverse`, `holds`,
+//! `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream` (more of the same), `answer`
+//! and `encode` (decisions onto the wire), `sight`, `read`, `history` and `explain` (balances and transactions, and
+//! why), `ledger`, `account`, `program`, `admin`, `access`, `settlement`, `fraud` with its `desk` and `approval` (the
+//! services), `status` (how a call fails), `deadline` (until when a caller waits), `patience` (until when one is waited
+//! for), `connections` (how many at a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
 //! that is dropped at any point leaves no claim behind; nothing is answered that is not durable.

@@ -18,7 +18,7 @@ use crate::support::*;
 
 /// A connection that only carries.
 #[derive(Clone)]
-struct Plain(SendRequest<Body>);
+pub struct Plain(SendRequest<Body>);
 
 impl Service<Request<Body>> for Plain {
     type Response = Response<Incoming>;
@@ -34,7 +34,7 @@ impl Service<Request<Body>> for Plain {
     }
 }
 
-async fn plain(shop: &Shop) -> LedgerServiceClient<Plain> {
+pub async fn plain(shop: &Shop) -> LedgerServiceClient<Plain> {
     let address = shop.running.address();
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (caller, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_deadline_that_has_passed_on_arrival_is_refused_without_a_trace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_longer_than_others_gets_the_answer_to_its_own_call() {
     let gate = GateStore::new();
-    let shop = Shop::open_on(gate.clone(), config()).await;
+    let shop = Shop::open_on(gate.clone(), without_caps()).await;
     let ledger = plain(&shop).await;
     let mut calls = Vec::new();
     gate.close();
@@ -127,38 +127,4 @@ async fn who_waits_longer_than_others_gets_the_answer_to_its_own_call() {
         let decision = call.await.unwrap().unwrap().into_inner().decision.unwrap();
         assert_eq!(decision.granted_points, number + 1, "{number}");
     }
-}
-
-/// Waits until commands under way hold so many ids.
-async fn until_held(shop: &Shop, count: usize) {
-    for _ in 0..3_000 {
-        if shop.running.engine().shared.ids.stats().claim_count == count {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("not {count} ids are held");
-}
-
-/// An accrual whose caller has given it up is decided all the same, and keeps nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn who_gives_up_leaves_its_accrual_and_nothing_else() {
-    let gate = GateStore::new();
-    let mut shop = Shop::open_on(gate.clone(), config()).await;
-    let ledger = plain(&shop).await;
-    gate.close();
-    for number in 0..20 {
-        let mut ledger = ledger.clone();
-        let call = tokio::spawn(async move { ledger.accrue(accrual(&format!("t{number}"), "anna", 100)).await });
-        until_held(&shop, 2 * (number + 1)).await;
-        // The call is reset.
-        call.abort();
-    }
-    gate.open();
-    until_held(&shop, 0).await;
-    for number in 0..20 {
-        assert!(shop.accrue(accrual(&format!("t{number}"), "anna", 100)).await.replayed, "{number}");
-    }
-    let again = ledger.clone().accrue(accrual("t20", "anna", 100)).await.unwrap().into_inner();
-    assert_eq!(again.decision.unwrap().balance_points, 21, "the connection goes on");
 }

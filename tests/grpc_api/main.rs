@@ -10,6 +10,7 @@ mod catalogue;
 mod commands;
 mod deadlines;
 mod explain;
+mod given_up;
 mod holds;
 mod identifiers;
 mod many;

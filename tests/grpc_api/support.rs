@@ -92,6 +92,11 @@ pub fn plain_program(replace: &[(&str, &str)]) -> String {
     })
 }
 
+/// The configuration of tests that make many accruals.
+pub fn without_caps() -> Config {
+    Config { program: Some(program_file(&plain_program(&[]))), ..config() }
+}
+
 /// A file with [`PROGRAM`] or another text, for as long as the test process lives.
 pub fn program_file(source: &str) -> std::path::PathBuf {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
