@@ -16,7 +16,7 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use hyper::Request;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
 use super::conduct::Conduct;
@@ -81,7 +81,7 @@ impl Direct {
         let headers = left.request.headers();
         let watch = self.watched.begin(ACCRUE, headers);
         let timeout = Timeout::of(headers);
-        let due = timeout.map(|timeout| Instant::now() + timeout.duration());
+        let due = timeout.map(Timeout::due);
         let caller = self.access.judge_accrual(headers, session, timeout);
         let reply = Replying { respond: Respond(Some(left.respond)), open: Open::new(conduct.clone()), watch };
         contained(|| self.edge.lodge(caller, &message, due, reply));
@@ -146,7 +146,7 @@ impl DirectCalls {
     fn poll_time(&mut self, cx: &mut Context<'_>) -> bool {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
         if !std::mem::replace(&mut self.is_timed, true) {
-            timer.as_mut().reset(Instant::now() + PATIENCE);
+            timer.set(sleep(PATIENCE));
         }
         // A connection on which more comes than it may read at a time has used up its turn, for timers as well.
         let is_up = timer.is_elapsed() || timer.as_mut().poll(cx).is_ready();

@@ -12,7 +12,7 @@ use h2::server::{Builder, Connection, Handshake, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use hyper::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 use super::guarded::Part;
 use crate::limits;
@@ -174,18 +174,18 @@ impl Keepalive {
 
     fn rest(&mut self) {
         let rest = if self.is_asked { self.signs.within } else { self.signs.every };
-        self.timer.as_mut().reset(Instant::now() + rest);
+        self.timer.set(sleep(rest));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::time::Instant;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+    use crate::clock::{Clock, SystemClock};
 
     /// Nobody calls here; says once that something has come.
     struct NoCalls(Cell<bool>);
@@ -229,12 +229,13 @@ mod tests {
         for (signs_given, other_signs) in [(0, 0), (0, 1), (3, 0)] {
             let (ours, theirs) = duplex(1 << 16);
             let caller = tokio::spawn(answer_pings(theirs, signs_given));
-            let began = Instant::now();
+            let clock = SystemClock::new();
             let mut transport = Transport::new(ours, NoCalls(Cell::new(other_signs > 0)), SIGNS);
             let served = tokio::time::timeout(Duration::from_secs(30), transport.serve()).await;
             served.expect("a caller who is gone is noticed").unwrap();
             let rests = u32::try_from(signs_given + other_signs).unwrap() + 1;
-            assert!(began.elapsed() >= SIGNS.every * rests + SIGNS.within, "after {signs_given} answers");
+            let least = SIGNS.every * rests + SIGNS.within;
+            assert!(clock.monotonic_ns() >= least.as_nanos() as i64, "after {signs_given} answers");
             drop(transport);
             caller.await.unwrap();
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, Request, Response};
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -33,6 +33,12 @@ impl Timeout {
     #[must_use]
     pub fn duration(self) -> Duration {
         Duration::from_nanos(self.0.unsigned_abs())
+    }
+
+    /// When it will have passed, counted from now.
+    #[must_use]
+    pub fn due(self) -> Instant {
+        sleep(self.duration()).deadline()
     }
 }
 

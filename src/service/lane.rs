@@ -274,7 +274,7 @@ impl Lane {
                 biased;
                 () = self.bell.notified() => return,
                 () = sleep_until(due) => {
-                    let late = self.desk().take_due(Instant::now());
+                    let late = self.desk().take_due(due);
                     late.into_iter().for_each(|waiter| waiter.tell(Err(Failure::DeadlineOutcomeUnknown)));
                 }
             }

@@ -8,6 +8,9 @@ use tallystick::metrics::CutOff;
 use crate::deadlines::plain;
 use crate::support::*;
 
+/// It is noticed a few calls later: each takes a moment until it is reset.
+const A_FEW: usize = 256;
+
 /// Waits until commands under way hold so many ids, and so many others wait for these.
 async fn until_held(shop: &Shop, claim_count: usize, waiter_count: usize) {
     for _ in 0..30_000 {
@@ -67,7 +70,7 @@ async fn who_gives_up_again_and_again_is_cut_off_while_the_disk_hangs() {
         }
         call.abort();
         given_up_count += 1;
-        assert!(given_up_count < 2 * CALLS_GIVEN_UP_MAX as usize, "nobody notices");
+        assert!(given_up_count < CALLS_GIVEN_UP_MAX as usize + A_FEW, "nobody notices");
     }
     assert!(given_up_count > CALLS_GIVEN_UP_MAX as usize, "honest callers give up too");
     gate.open();

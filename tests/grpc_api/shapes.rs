@@ -228,3 +228,21 @@ async fn what_is_no_single_message_is_refused_and_decides_nothing() {
     let after = shop.accrue(accrual("t1", "anna", 500)).await;
     assert_eq!((after.replayed, after.balance_points), (false, 5), "nothing was decided before");
 }
+
+/// Of two messages the second counts for nothing, however they come.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_behind_a_message_is_not_taken_for_it() {
+    let mut shop = Shop::open().await;
+    let mut till = Plain::connect(&shop).await;
+    let mut codes = Vec::new();
+    for (place, apart) in [false, true].into_iter().enumerate() {
+        let [first, second] = ["first", "second"].map(|which| accrual(&format!("{which}-{place}"), "anna", 100));
+        let [one, other] = [&first, &second].map(|request| framed(&request.encode_to_vec()));
+        let body = if apart { Pieces::of(&[&one, &other]) } else { Pieces::of(&[&[one, other].concat()]) };
+        let code = till.call(&[], body).await.code;
+        assert!(!shop.accrue(second).await.replayed, "apart: {apart}");
+        assert_eq!(shop.accrue(first).await.replayed, code == Code::Ok, "apart: {apart}");
+        codes.push(code);
+    }
+    assert_eq!(codes[0], codes[1]);
+}
