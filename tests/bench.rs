@@ -157,14 +157,64 @@ fn growth_compares_few_ids_with_many() {
         results(&report, &format!("core-with-{side}-ids"), 1);
         expect_ledger(results(&report, &format!("unary-with-{side}-ids"), 1)[0]);
     }
-    let remembered = |name: &str| results(&report, name, 1)[0]["more"]["ids_remembered_before"].as_f64();
+    let more = |name: &str, key: &str| results(&report, name, 1)[0]["more"][key].as_f64();
+    let remembered = |name: &str| more(name, "ids_remembered_before");
     assert_eq!(remembered("unary-with-few-ids"), Some(0.0));
     assert!(remembered("unary-with-many-ids").is_some_and(|count| count >= 4_000.0), "{report}");
+    // Each core says of itself what it remembers, and counts in random reads of the one machine.
+    assert_eq!(remembered("core-with-few-ids"), Some(0.0));
+    assert_eq!(remembered("core-with-many-ids"), Some(4_000.0));
+    for name in ["core-with-few-ids", "core-with-many-ids"] {
+        let reads = more(name, "random_reads_per_accrual").expect("a number");
+        let ns = reads * report["machine"]["random_read_ns"].as_f64().expect("a number");
+        assert!((ns / more(name, "ns_per_accrual").expect("a number") - 1.0).abs() < 1e-6, "{report}");
+    }
     let ratios: Vec<&Value> = report["ratios"].as_array().expect("a list").iter().collect();
     let names: Vec<&Value> = ratios.iter().map(|ratio| &ratio["name"]).collect();
     assert_eq!(names, ["time of the core, many ids ÷ few", "p50 of unary accruals, many ids ÷ few"]);
     assert!(ratios.iter().all(|ratio| ratio["pairs"].as_array().expect("a list").len() == 2), "{report}");
     expect_verified(&report);
+}
+
+/// The processes that another one started, and whose command line has a text.
+fn children_with(parent: u32, text: &str) -> Vec<String> {
+    let children = fs::read_dir("/proc").expect("this is Linux").filter_map(Result::ok).filter_map(|entry| {
+        let read = |name: &str| fs::read(entry.path().join(name)).ok();
+        let (status, line) = (read("status")?, read("cmdline")?);
+        let is_child = String::from_utf8_lossy(&status).lines().any(|line| line == format!("PPid:\t{parent}"));
+        let is_meant = is_child && String::from_utf8_lossy(&line).contains(text);
+        is_meant.then(|| entry.file_name().to_string_lossy().into_owned())
+    });
+    children.collect()
+}
+
+#[test]
+fn each_core_of_growth_is_a_process_and_one_that_dies_gives_no_figures() {
+    let folder = folder();
+    // Both cores are there for 40 seconds.
+    let arguments = ["--accounts", "500", "--lots", "1", "--ids", "4000", "--seconds", "10", "--pairs", "2"];
+    let child = program()
+        .args(["bench", "growth"])
+        .args(arguments)
+        .args(["--within", text(folder.path())])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    let cores = wait_for("two cores at once", || {
+        let cores = children_with(child.id(), "core-process");
+        (cores.len() >= 2).then_some(cores)
+    });
+    assert_eq!(cores.len(), 2, "one without ids, one with many");
+    let killed = std::process::Command::new("sh").args(["-c", "kill -s KILL \"$@\"", "sh"]).args(&cores).status();
+    assert!(killed.expect("there is a shell").success());
+    let output = child.wait_with_output().expect("the bench ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{stderr}");
+    assert!(stderr.contains("the process of core-with-") && stderr.contains("ended with signal: 9"), "{stderr}");
+    assert!(output.stdout.is_empty(), "no figures are printed");
+    let left: Vec<_> = fs::read_dir(folder.path()).expect("the folder is there").collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
@@ -304,9 +354,11 @@ fn a_programme_with_mistakes_is_bad_input() {
     let folder = folder();
     let file = folder.path().join("wrong.toml");
     fs::write(&file, "[program]\nname = 7\n").expect("a file can be written");
-    let ran = run(["bench", "unary", "--program", text(&file), "--within", text(folder.path())]).expect(65);
-    assert!(ran.stderr.contains("the programme file cannot be used"), "{ran:?}");
-    assert_eq!(ran.stdout, "");
+    for mode in ["unary", "growth"] {
+        let ran = run(["bench", mode, "--program", text(&file), "--within", text(folder.path())]).expect(65);
+        assert!(ran.stderr.contains("the programme file cannot be used"), "{ran:?}");
+        assert_eq!(ran.stdout, "");
+    }
 }
 
 /// The process whose command line has both texts.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prost::Message;
+use serde::{Deserialize, Serialize};
 
 use super::baskets::{Assortment, Numbers, Shape, Source, Templates};
 use super::error::BenchError;
@@ -52,7 +53,7 @@ const PARTNER: &str = "issuer-0";
 const TELL_EVERY: u64 = 100_000;
 
 /// What to measure the core with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CoreOptions {
     /// The accounts.
     pub population: Population,
@@ -78,7 +79,7 @@ impl Symbols for Interning<'_> {
 }
 
 /// Time spent in each part of the path.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Spent {
     names_ns: i64,
     claims_ns: i64,
@@ -141,11 +142,43 @@ impl Prepared {
     ///
     /// # Errors
     /// When a basket is not taken.
-    pub fn measure(&mut self, measure: Duration, machine: &Machine, tell: &mut Tell<'_>) -> Result<Figure, BenchError> {
+    pub fn measure(&mut self, measure: Duration, tell: &mut Tell<'_>) -> Result<CoreRun, BenchError> {
         let measure_ns = i64::try_from(measure.as_nanos()).unwrap_or(i64::MAX);
         let (spent, latency, record_bytes) = self.core.run(&mut self.source, measure_ns, tell)?;
-        let figure = figure(&spent, &latency, machine, self.memory.clone());
-        Ok(Figure { record_bytes: Some(record_bytes), ledger: Some(self.ledger.clone()), ..figure })
+        let latency_ns = Latency {
+            p50: latency.value_at_quantile(0.5),
+            p99: latency.value_at_quantile(0.99),
+            p999: latency.value_at_quantile(0.999),
+            max: latency.max(),
+        };
+        Ok(CoreRun { spent, latency_ns, record_bytes, memory: self.memory.clone(), ledger: self.ledger.clone() })
+    }
+}
+
+/// What one measurement of a core found, whichever process it lives in.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CoreRun {
+    spent: Spent,
+    latency_ns: Latency,
+    record_bytes: f64,
+    memory: BTreeMap<String, f64>,
+    ledger: Ledger,
+}
+
+/// Times that batches took, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Latency {
+    p50: u64,
+    p99: u64,
+    p999: u64,
+    max: u64,
+}
+
+impl CoreRun {
+    /// The figure, in random reads of this machine as well.
+    #[must_use]
+    pub fn figure(&self, machine: &Machine) -> Figure {
+        figure(self, machine)
     }
 }
 
@@ -209,17 +242,13 @@ fn prepare(options: &CoreOptions, tell: &mut Tell<'_>) -> Result<Prepared, Bench
     Ok(Prepared { core, source, memory, ledger: Ledger::of(population, &program) })
 }
 
-fn figure(
-    spent: &Spent,
-    latency: &hdrhistogram::Histogram<u64>,
-    machine: &Machine,
-    memory: BTreeMap<String, f64>,
-) -> Figure {
+fn figure(run: &CoreRun, machine: &Machine) -> Figure {
+    let CoreRun { spent, latency_ns, record_bytes, memory, ledger } = run;
     let count = spent.accrual_count.max(1) as f64;
     let path_ns = spent.names_ns + spent.claims_ns + spent.worker_ns + spent.frames_ns + spent.release_ns;
     let each = |ns: i64| ns as f64 / count;
     let us = |ns: u64| ns as f64 / 1_000.0;
-    let mut more = memory;
+    let mut more = memory.clone();
     let reads = each(path_ns) / machine.random_read_ns.max(f64::MIN_POSITIVE);
     for (name, value) in [
         ("ns_per_accrual", each(path_ns)),
@@ -236,12 +265,14 @@ fn figure(
     Figure {
         name: "core".to_owned(),
         ops_per_second: 1e9 * count / path_ns.max(1) as f64,
-        p50_us: us(latency.value_at_quantile(0.5)),
-        p99_us: us(latency.value_at_quantile(0.99)),
-        p999_us: us(latency.value_at_quantile(0.999)),
-        max_us: us(latency.max()),
+        p50_us: us(latency_ns.p50),
+        p99_us: us(latency_ns.p99),
+        p999_us: us(latency_ns.p999),
+        max_us: us(latency_ns.max),
         batch: BATCH,
         seconds: path_ns as f64 / 1e9,
+        record_bytes: Some(*record_bytes),
+        ledger: Some(ledger.clone()),
         more,
         ..Figure::default()
     }
@@ -267,6 +298,7 @@ fn prefill_ids(
             tell("Remembering ids", number, id_count);
         }
     }
+    memory.insert("ids_remembered_before".to_owned(), id_count as f64);
     if id_count > 0 {
         let bytes = own_usage().resident_bytes.saturating_sub(before_bytes);
         memory.insert("memory_bytes_per_id".to_owned(), bytes as f64 / id_count as f64);

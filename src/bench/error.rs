@@ -22,7 +22,7 @@ pub enum BenchError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The server did not become ready, ended, or did not stop.
+    /// A process that is measured did not become ready, ended, or did not stop: the server, or a core.
     #[error("{0}")]
     Server(String),
     /// The server cannot be reached.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::attackers::Attackers;
 use super::machine::Machine;
@@ -15,7 +15,7 @@ use super::world::Population;
 use crate::ledger::program::Program;
 
 /// The ledger that was measured.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Ledger {
     /// Accounts that existed when the measurement began.
     pub accounts: u64,

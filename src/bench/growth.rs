@@ -1,18 +1,21 @@
 //! What remembered ids cost: the core and unary accruals beside the same with very many ids in the index.
 //!
 //! What must stay true: both sides of a pair do the same work, right after each other and in turns. The cores differ in nothing
-//! but the ids that were remembered before; the servers differ in all that accruals leave, since these are what makes ids.
+//! but the ids that were remembered before, and each has a process of its own, as each server has: where one process had both,
+//! one of them decided more slowly than it does alone. The servers differ in all that accruals leave, since these are what makes
+//! ids.
 
 use super::Options;
 use super::baskets::Shape;
-use super::core::{CoreOptions, Prepared};
+use super::core::CoreOptions;
+use super::core_process::CoreProcess;
 use super::error::BenchError;
 use super::figures::{Figure, Ratio, Report};
 use super::pairs::{UNARY_LANES, UnaryLoad};
 use super::recorder::Measured;
 use super::stream::{self, Batches};
 use super::unary::Pace;
-use super::world::{Tell, World};
+use super::world::{Folder, Tell, World, compiled};
 use std::time::Duration;
 
 /// Ids that an accrual leaves: its own, and that of its receipt.
@@ -33,27 +36,32 @@ pub fn growth(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Re
     unary(options, report, tell)
 }
 
-/// The core, in memory.
+/// The core, in memory: two processes that take turns. Random reads are those of the machine, which were measured before
+/// either was there.
 fn core(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Result<(), BenchError> {
-    let make = |id_count: u64, tell: &mut Tell<'_>| {
-        let options = CoreOptions { id_count, ..options.core()? };
-        Prepared::make(&options, tell)
+    let asked = options.core()?;
+    // What is wrong with the programme is said here, where it is known for what it is.
+    compiled(&asked.program)?;
+    let folder = Folder::make(&options.place)?;
+    let names = ["core-with-few-ids", "core-with-many-ids"];
+    let mut start = |name: &str, id_count: u64| {
+        let asked = CoreOptions { id_count, ..asked.clone() };
+        CoreProcess::start(&options.place.program, &folder.path, name, &asked, tell)
     };
-    let (mut few, mut many) = (make(0, tell)?, make(options.id_count, tell)?);
+    let mut cores = [start(names[0], 0)?, start(names[1], options.id_count)?];
     let (mut figures, mut ratios) = ([Vec::new(), Vec::new()], Vec::new());
-    for pair in 0..options.pair_count.max(1) {
-        let (below, above) = if pair % 2 == 0 {
-            let below = few.measure(options.measure, &report.machine, tell)?;
-            (below, many.measure(options.measure, &report.machine, tell)?)
-        } else {
-            let above = many.measure(options.measure, &report.machine, tell)?;
-            (few.measure(options.measure, &report.machine, tell)?, above)
-        };
-        ratios.push(below.ops_per_second / above.ops_per_second.max(f64::MIN_POSITIVE));
-        figures[0].push(below);
-        figures[1].push(above);
+    let pair_count = options.pair_count.max(1);
+    for pair in 0..pair_count {
+        tell("Pairs of cores with few and many ids", pair as u64, pair_count as u64);
+        let mut per_second = [0.0; 2];
+        for side in if pair % 2 == 0 { [0, 1] } else { [1, 0] } {
+            let figure = cores[side].measure(options.measure)?.figure(&report.machine);
+            per_second[side] = figure.ops_per_second;
+            figures[side].push(figure);
+        }
+        ratios.push(per_second[0] / per_second[1].max(f64::MIN_POSITIVE));
     }
-    for (name, mut figures) in ["core-with-few-ids", "core-with-many-ids"].into_iter().zip(figures) {
+    for (name, mut figures) in names.into_iter().zip(figures) {
         figures.sort_by(|one, other| one.ops_per_second.total_cmp(&other.ops_per_second));
         let median = figures.swap_remove(figures.len() / 2);
         report.results.push(Figure { name: name.to_owned(), ..median });

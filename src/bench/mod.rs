@@ -5,7 +5,7 @@
 //! load generator, [`run`] its threads, [`unary`], [`stream`] and [`flood`] its manners; [`recorder`] is what is seen,
 //! [`figures`] what is said, [`html`] a page of it, [`machine`] what it was measured on. [`echo`] is the ceiling.
 //! [`pairs`], [`streams`], [`pressure`], [`attacks`] by [`attackers`], [`midnight`], [`growth`], [`core`] and [`recovery`] are what is
-//! measured.
+//! measured; [`core_process`] is a core that others of its kind do not disturb.
 //!
 //! What must stay true: every figure states its conditions; a run whose server fails or whose journal does not verify
 //! gives no figure; what is compared runs alternately, each after the other side has come to rest; the load generator
@@ -16,6 +16,7 @@ pub mod attacks;
 pub mod baskets;
 pub mod channel;
 pub mod core;
+pub mod core_process;
 pub mod echo;
 pub mod error;
 pub mod figures;
@@ -165,8 +166,8 @@ fn with_world(
 }
 
 fn core(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Result<(), BenchError> {
-    let figure = Prepared::make(&options.core()?, tell)?.measure(options.measure, &report.machine, tell)?;
-    report.results.push(figure);
+    let run = Prepared::make(&options.core()?, tell)?.measure(options.measure, tell)?;
+    report.results.push(run.figure(&report.machine));
     Ok(())
 }
 

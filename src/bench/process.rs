@@ -37,6 +37,36 @@ pub struct Process {
     pub start_ns: i64,
 }
 
+/// A program that settings in the environment of whoever measures do not reach.
+#[must_use]
+pub fn without_settings(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TALLYSTICK_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Waits until a child has ended, but no longer than the limit.
+pub fn wait_for_end(child: &mut Child, limit: Duration) {
+    let clock = SystemClock::new();
+    let limit_ns = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
+    while clock.monotonic_ns() < limit_ns && matches!(child.try_wait(), Ok(None)) {
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// An error with the end of a child's log.
+#[must_use]
+pub fn failure(message: &str, log: &Path) -> BenchError {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n  ");
+    let what = if last.is_empty() { "is empty".to_owned() } else { format!("says:\n  {last}") };
+    BenchError::Server(format!("{message}; {} {what}", log.display()))
+}
+
 /// The last whole line that begins so, behind a place in a log.
 fn own_line(log: &[u8], begin: usize, beginning: &str) -> Option<String> {
     let own = String::from_utf8_lossy(log.get(begin..)?);
@@ -75,10 +105,7 @@ impl Process {
         let log_file = File::options().create(true).append(true).open(&log).map_err(failed)?;
         let log_copy = log_file.try_clone().map_err(failed)?;
         let log_begin = usize::try_from(log_file.metadata().map_err(failed)?.len()).unwrap_or(usize::MAX);
-        let mut command = Command::new(program);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TALLYSTICK_")) {
-            command.env_remove(name);
-        }
+        let mut command = without_settings(program);
         command.args(arguments).arg("--ready-file").arg(&ready);
         let clock = SystemClock::new();
         let child = command.stdin(Stdio::null()).stdout(log_file).stderr(log_copy).spawn();
@@ -127,11 +154,7 @@ impl Process {
 
     /// Waits until the process has ended, but no longer than the limit.
     pub fn wait_for_end(&mut self, limit: Duration) {
-        let clock = SystemClock::new();
-        let limit_ns = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
-        while clock.monotonic_ns() < limit_ns && matches!(self.child.try_wait(), Ok(None)) {
-            std::thread::sleep(LOOK_INTERVAL);
-        }
+        wait_for_end(&mut self.child, limit);
     }
 
     /// The last line that the process has written that begins so. It is waited for, for a while: who is ready says so
@@ -198,10 +221,7 @@ impl Process {
 
     /// An error with the end of the log.
     fn failure(&self, message: &str) -> BenchError {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        let last = lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n  ");
-        BenchError::Server(format!("{message}; {} says:\n  {last}", self.log.display()))
+        failure(message, &self.log)
     }
 }
 

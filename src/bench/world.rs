@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prost::bytes::BytesMut;
+use serde::{Deserialize, Serialize};
 
 use super::baskets::{Assortment, Numbers, Shape, Source, Templates};
 use super::channel::{Shown, Target, broken, connect};
@@ -30,6 +31,7 @@ use crate::journal::frame::{FrameView, HASH_BYTES, HEADER_BYTES};
 use crate::journal::log::StoreJournal;
 use crate::journal::record::{Record, decode, is_expiry};
 use crate::journal::{Journal, JournalError};
+use crate::ledger::program::Program;
 use crate::ledger::types::Position;
 use crate::program;
 use crate::server::{open_store, with_ledger};
@@ -87,6 +89,16 @@ impl Place {
     }
 }
 
+/// A programme's text, compiled.
+///
+/// # Errors
+/// When it has mistakes.
+pub fn compiled(source: &str) -> Result<Program, BenchError> {
+    let checked = program::check(source);
+    let wrong = || checked.problems.iter().map(|problem| problem.in_file("it")).collect::<Vec<String>>().join("; ");
+    checked.program.ok_or_else(|| BenchError::Program(wrong()))
+}
+
 /// A folder for a run; removed in the end.
 #[derive(Debug)]
 pub struct Folder {
@@ -118,7 +130,7 @@ impl Drop for Folder {
 }
 
 /// What accounts there shall be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Population {
     /// Accounts.
     pub account_count: u64,
@@ -235,11 +247,7 @@ impl World {
     pub fn make(place: &Place, population: Population, tell: &mut Tell<'_>) -> Result<Self, BenchError> {
         let folder = Folder::make(place)?;
         let source = place.program_text()?;
-        let checked = program::check(&source);
-        let Some(program) = checked.program else {
-            let problems: Vec<String> = checked.problems.iter().map(|problem| problem.in_file("it")).collect();
-            return Err(BenchError::Program(problems.join("; ")));
-        };
+        let program = compiled(&source)?;
         let program_file = folder.path.join("program.toml");
         fs::write(&program_file, &source).map_err(|error| BenchError::file("writing", &program_file, error))?;
         let data = folder.path.join("data");

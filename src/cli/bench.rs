@@ -126,6 +126,9 @@ enum What {
     /// The server that only answers
     #[value(hide = true)]
     EchoServer,
+    /// A core that is told on standard input what to do
+    #[value(hide = true)]
+    CoreProcess,
 }
 
 /// Runs the command.
@@ -146,6 +149,7 @@ pub fn run(args: &BenchArgs, out: &Output) -> Result<(), CliError> {
         What::Growth => Mode::Growth,
         What::All => Mode::All,
         What::EchoServer => return echo_server(args),
+        What::CoreProcess => return core_process(),
     };
     let options = options(args, mode)?;
     let mut progress = out.progress();
@@ -231,6 +235,10 @@ fn echo_server(args: &BenchArgs) -> Result<(), CliError> {
         }
     })?;
     Ok(())
+}
+
+fn core_process() -> Result<(), CliError> {
+    Ok(bench::core_process::serve(std::io::stdin().lock(), std::io::stdout().lock())?)
 }
 
 fn bytes_of_hex(text: &str) -> Result<Vec<u8>, CliError> {
