@@ -16,6 +16,7 @@ use crate::journal::JournalError;
 use crate::recovery::RecoveryError;
 use crate::recovery::identity::IdentityError;
 use crate::server::{self, OpenedStore, Ready, ServeError};
+use crate::shard::engine::is_at_a_worker;
 use crate::shard::publishing::PublishError;
 use crate::snapshot::SnapshotError;
 use crate::store::StoreError;
@@ -256,15 +257,15 @@ fn print_config(loaded: &Loaded, is_json: bool) -> u8 {
     }
 }
 
-/// A thread of the ledger that panics leaves a state that nobody knows: the process must not go on. A panic on the edge
-/// ends one call.
+/// A thread of the ledger that panics, or one at a worker, leaves a state that nobody knows: the process must not go on. Any
+/// other panic on the edge ends one call.
 fn stop_on_panic() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         default(panic);
         let thread = std::thread::current();
         let is_beside = |name: &str| LEDGERLESS_THREADS.iter().any(|beside| name.starts_with(beside));
-        if !thread.name().is_some_and(is_beside) {
+        if is_at_a_worker() || !thread.name().is_some_and(is_beside) {
             std::process::exit(i32::from(exit::INTERNAL_FAULT));
         }
     }));

@@ -1,33 +1,34 @@
 //! The assembly: threads around the state machines, and the handle by which the edge reaches them.
 //!
-//! Threads: one per worker, the committer, the housekeeper (high-water mark, id index, snapshots). Stopping is ordered:
-//! refuse new jobs → workers drain their queues → everything is committed → mark → the state is handed back.
+//! Threads: one per worker, for what those who bring work to it leave; the committer; the housekeeper (high-water mark, id
+//! index, snapshots). Stopping is ordered: refuse new jobs → workers drain their queues → everything is committed → mark →
+//! the state is handed back.
 //!
 //! What must stay true: a queue that is full refuses at once; after the first failure nothing is answered any more.
 
 mod committing;
 mod defining;
+mod seat;
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+use crossbeam::channel::{Sender, TrySendError, bounded, unbounded};
+use crossbeam::sync::Parker;
 
-use super::committer::{Committed, Committer, Defined, Progress, Submitted};
+use super::committer::{Committer, Defined, Progress, Submitted};
 use super::control::Control;
 use super::freezing::FreezeLog;
 use super::housekeeper::{Housekeeper, HousekeeperOptions, SnapshotRequest};
 use super::job::Job;
 use super::observing::MeteredJournal;
 use super::proposing::ProposalLog;
-use super::queue::{JobReceiver, JobSender, Rank, queue};
+use super::queue::{Rank, queue};
 use super::tickets::Tickets;
 use super::worker::{Shared, Worker, worker_of};
 use crate::access::keys::{KeyLog, Keys};
-use crate::clock::{Clock, SharedClock, SystemClock};
+use crate::clock::SharedClock;
 use crate::ids::IdHasher;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::Chain;
@@ -48,6 +49,8 @@ use crate::snapshot::Marker;
 use crate::snapshot::key_uses;
 use crate::store::Store;
 use committing::CommitThread;
+pub use seat::{Seat, is_at_a_worker};
+use seat::{Signs, Turns};
 
 /// Sizes and rhythms. May differ from one start to the next.
 #[derive(Clone, Debug)]
@@ -65,7 +68,7 @@ pub type OnFailure = Arc<dyn Fn(&JournalError) + Send + Sync>;
 
 /// A running ledger.
 pub struct Engine {
-    pub(super) queues: Vec<JobSender>,
+    pub(super) seats: Vec<Arc<Seat>>,
     pub(super) submit: Sender<Submitted>,
     pub(super) publishing: Mutex<()>,
     pub(super) publish_gate: AtomicI64,
@@ -99,8 +102,7 @@ pub struct Engine {
     /// The last finished snapshot.
     pub marker: Arc<Mutex<Option<Marker>>>,
     options: EngineOptions,
-    stopping: Arc<AtomicBool>,
-    failed: Arc<AtomicBool>,
+    signs: Arc<Signs>,
     snapshot_requests: Sender<SnapshotRequest>,
     workers: Mutex<Vec<JoinHandle<Vec<ShardState>>>>,
     committer: Mutex<Option<JoinHandle<()>>>,
@@ -168,42 +170,35 @@ impl Engine {
 
         let (submit, submitted) = unbounded();
         let (snapshot_requests, requests) = bounded(1);
-        let failed = Arc::new(AtomicBool::new(false));
-        let stopping = Arc::new(AtomicBool::new(false));
+        let signs = Arc::new(Signs::default());
         let publications = Arc::new(RwLock::new(world.publications));
         let marker = Arc::new(Mutex::new(marker));
-        let mut parts = Vec::new();
-        let mut queues = Vec::new();
+        let mut parkers = Vec::new();
+        let mut seats = Vec::new();
         let mut notices = Vec::new();
         for (index, (shards, seqs)) in deal(world.shards, snapshot_seqs, options.worker_count).into_iter().enumerate() {
             let (queue, jobs) = queue(options.queue_depth);
             let (notice, committed) = unbounded();
-            queues.push(queue);
             notices.push(notice);
-            let worker = Worker::new(index, options.worker_count, shared.clone(), world.programs.clone(), shards, seqs);
-            parts.push(WorkerThread {
-                worker,
+            let turns = Turns {
+                index,
+                worker: Worker::new(index, options.worker_count, shared.clone(), world.programs.clone(), shards, seqs),
                 jobs,
                 committed,
                 submit: submit.clone(),
                 progress: progress.clone(),
                 clock: clock.clone(),
-                stopping: stopping.clone(),
-                failed: failed.clone(),
-                index,
-                nudged: false,
-                background_due_ns: i64::MIN,
-                quiet_from_ns: i64::MIN,
-                pace: SystemClock::new(),
                 metrics: metrics.clone(),
-                sealed_ns: VecDeque::with_capacity(limits::WORKER_CHUNKS_IN_FLIGHT_MAX + 1),
-            });
+                state: <_>::default(),
+            };
+            let parker = Parker::new();
+            seats.push(Arc::new(Seat::new(turns, queue, signs.clone(), parker.unparker().clone())));
+            parkers.push(parker);
         }
         let spawn = |name: String| std::thread::Builder::new().name(name);
-        let workers = parts
-            .into_iter()
-            .map(|part| {
-                spawn(format!("worker-{}", part.index)).spawn(move || part.run()).expect("threads are to be had")
+        let workers = (seats.iter().cloned().zip(parkers).enumerate())
+            .map(|(index, (seat, parker))| {
+                spawn(format!("worker-{index}")).spawn(move || seat.serve(&parker)).expect("threads are to be had")
             })
             .collect();
         let committer = {
@@ -211,10 +206,10 @@ impl Engine {
                 committer,
                 submitted,
                 notices,
-                queues: queues.clone(),
+                seats: seats.clone(),
                 clock: clock.clone(),
                 metrics: metrics.clone(),
-                failed: failed.clone(),
+                signs: signs.clone(),
                 on_failure: on_failure.clone(),
             };
             spawn("committer".to_owned()).spawn(move || thread.run()).expect("threads are to be had")
@@ -230,15 +225,15 @@ impl Engine {
                 store.clone(),
                 clock.clone(),
                 marker.clone(),
-                queues.clone(),
+                seats.clone(),
             );
             let keeper = keeper.observed(metrics.clone(), journal_size.clone());
-            let (stopping, failed) = (stopping.clone(), failed.clone());
-            let body = move || keeper.run(&requests, &stopping, &failed, &on_failure);
+            let signs = signs.clone();
+            let body = move || keeper.run(&requests, &signs.stopping, &signs.failed, &on_failure);
             spawn("housekeeper".to_owned()).spawn(body).expect("threads are to be had")
         };
         Ok(Arc::new(Self {
-            queues,
+            seats,
             submit,
             publishing: Mutex::new(()),
             publish_gate: AtomicI64::new(i64::MAX),
@@ -259,8 +254,7 @@ impl Engine {
             journal_size,
             marker,
             options,
-            stopping,
-            failed,
+            signs,
             snapshot_requests,
             workers: Mutex::new(workers),
             committer: Mutex::new(Some(committer)),
@@ -268,13 +262,13 @@ impl Engine {
         }))
     }
 
-    /// Hands a job to the worker of a shard.
+    /// Hands a job to the worker of a shard; it may be done when this returns.
     ///
     /// # Errors
     /// The job, and why it was not taken: the queue is full or the ledger is stopping. Nothing was consumed.
     pub fn submit(&self, shard: ShardId, job: Job) -> Result<(), (Job, Refusal)> {
         // A read shows whatever was handed over before it, so it never goes before ordinary commands.
-        self.submit_to(worker_of(shard, self.queues.len()), job, Rank::Ordinary)
+        self.submit_to(worker_of(shard, self.seats.len()), job, Rank::Ordinary)
     }
 
     /// Hands a job to a worker by its number.
@@ -290,7 +284,7 @@ impl Engine {
             self.latest_stamp.fetch_max(latest, Ordering::Relaxed);
         }
         self.metrics.workers[worker].comes(|| self.clock.monotonic_ns());
-        match self.queues[worker].try_send(job, rank) {
+        match self.seats[worker].bring(job, rank) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(job)) => Err((job, Refusal::Overloaded)),
             Err(TrySendError::Disconnected(job)) => Err((job, Refusal::ShuttingDown)),
@@ -300,7 +294,7 @@ impl Engine {
     /// The number of the worker that owns an account with this hash.
     #[must_use]
     pub fn worker_of(&self, account_hash: u64) -> usize {
-        worker_of(shard_of_hash(account_hash, self.identity.shard_count), self.queues.len())
+        worker_of(shard_of_hash(account_hash, self.identity.shard_count), self.seats.len())
     }
 
     /// The shard of an account.
@@ -318,7 +312,7 @@ impl Engine {
     /// Whether the ledger has failed or is stopping.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire) || self.failed.load(Ordering::Acquire)
+        self.signs.stopping.load(Ordering::Acquire) || self.signs.failed.load(Ordering::Acquire)
     }
 
     /// Whether a command with this stamp may go on, or must wait because a version that takes effect by then is being
@@ -380,13 +374,18 @@ impl Engine {
         answer.recv().map_err(|_| Refusal::ShuttingDown)
     }
 
+    fn tell_to_stop(&self) {
+        self.signs.stopping.store(true, Ordering::Release);
+        self.seats.iter().for_each(|seat| seat.ring());
+    }
+
     /// Refuses new jobs, answers those that are queued, makes everything durable, and hands back what became of it.
     /// `None` when the ledger failed or was stopped before.
     ///
     /// # Panics
     /// When a thread panicked.
     pub fn stop(&self) -> Option<Stopped> {
-        self.stopping.store(true, Ordering::Release);
+        self.tell_to_stop();
         let workers = std::mem::take(&mut *self.workers.lock().expect("no holder panics"));
         if workers.is_empty() {
             return None;
@@ -404,7 +403,7 @@ impl Engine {
             let _ = self.submit.send(Submitted { worker: Some(STOP), chunk: None });
             thread.join().expect("the committer does not panic");
         }
-        if self.failed.load(Ordering::Acquire) {
+        if self.signs.failed.load(Ordering::Acquire) {
             return None;
         }
         let uses = self.shared.keys.look(Keys::uses);
@@ -428,7 +427,7 @@ impl Engine {
 /// A handle that is dropped without [`Engine::stop`] still ends its threads: they finish what they have and go.
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Release);
+        self.tell_to_stop();
     }
 }
 
@@ -455,142 +454,6 @@ fn deal(shards: Vec<ShardState>, seqs: Vec<crate::ledger::types::Seq>, worker_co
         dealt[place].1.push(seq);
     }
     dealt
-}
-
-struct WorkerThread {
-    worker: Worker,
-    jobs: JobReceiver,
-    committed: Receiver<Committed>,
-    submit: Sender<Submitted>,
-    progress: Arc<Progress>,
-    clock: SharedClock,
-    stopping: Arc<AtomicBool>,
-    failed: Arc<AtomicBool>,
-    index: usize,
-    /// A commit of nothing was asked for, to look at gated reads again.
-    nudged: bool,
-    /// When the next step of what nobody waits for is due, on the clock that paces them.
-    background_due_ns: i64,
-    /// From when on the queue counts as empty, on the same clock.
-    quiet_from_ns: i64,
-    /// What paces the steps of what nobody waits for. The ledger's clock may be one that stands still.
-    pace: SystemClock,
-    metrics: Arc<Metrics>,
-    /// When each chunk in flight was handed over.
-    sealed_ns: VecDeque<i64>,
-}
-
-impl WorkerThread {
-    fn run(mut self) -> Vec<ShardState> {
-        loop {
-            let notices = self.take_notices();
-            let jobs = self.take_jobs();
-            self.background_step(jobs > 0);
-            self.hand_over();
-            if notices + jobs > 0 {
-                continue;
-            }
-            if self.failed.load(Ordering::Acquire) {
-                // Memory is ahead of disk: nobody is answered, and the state is worth nothing.
-                return Vec::new();
-            }
-            let idle = self.worker.in_flight_count() == 0 && !self.worker.has_gated_reads();
-            if self.stopping.load(Ordering::Acquire) && idle && self.jobs.is_empty() {
-                return self.worker.into_shards();
-            }
-            self.wait();
-        }
-    }
-
-    /// A small step of what nobody waits for. At intervals: what a step costs the committer, the disk and the
-    /// housekeeper comes after it, and those who wait for an answer need them too.
-    fn background_step(&mut self, has_callers: bool) {
-        let now_ns = self.pace.monotonic_ns();
-        if has_callers {
-            self.quiet_from_ns = now_ns.saturating_add(limits::BACKGROUND_QUIET_NS);
-        }
-        // A worker that finds its queue empty for a moment is one whose callers wait for the others.
-        if now_ns < self.background_due_ns.min(self.quiet_from_ns) {
-            return;
-        }
-        if !(self.worker.is_taking_snapshot() || self.worker.may_sweep()) {
-            return;
-        }
-        self.background_due_ns = now_ns.saturating_add(limits::BACKGROUND_INTERVAL_NS);
-        if !self.stopping.load(Ordering::Acquire) {
-            self.worker.sweep_step();
-        }
-        self.worker.snapshot_step();
-    }
-
-    fn take_notices(&mut self) -> usize {
-        let mut count = 0;
-        while let Ok(notice) = self.committed.try_recv() {
-            count += 1;
-            match notice.chunk {
-                Some((chunk, base)) => {
-                    let (told_ns, record_count) = (self.clock.monotonic_ns(), chunk.records().len() as u64);
-                    let sealed_ns = self.sealed_ns.pop_front().unwrap_or(told_ns);
-                    self.worker.committed(chunk, base);
-                    self.progress.processed(base);
-                    self.metrics.stages.commit_wait.record_many_ns(told_ns - sealed_ns, record_count);
-                    let took_ns = self.clock.monotonic_ns() - told_ns;
-                    self.metrics.stages.reply.record_batch_ns(took_ns, record_count);
-                }
-                None => {
-                    self.nudged = false;
-                    self.worker.open_gates();
-                }
-            }
-        }
-        count
-    }
-
-    fn take_jobs(&mut self) -> usize {
-        if !self.worker.has_room() {
-            return 0;
-        }
-        let now_ns = self.clock.monotonic_ns();
-        let meter = &self.metrics.workers[self.index];
-        if let Some(waited_ns) = meter.takes(now_ns) {
-            self.metrics.stages.queue.record_ns(waited_ns);
-        }
-        let mut count = 0;
-        while count < limits::WORKER_BATCH_COMMANDS_MAX {
-            let Some(job) = self.jobs.take() else { break };
-            count += job.weight();
-            self.worker.execute(job, now_ns);
-        }
-        if count > 0 {
-            meter.took(count as u64, self.jobs.is_empty());
-            self.metrics.stages.decide.record_batch_ns(self.clock.monotonic_ns() - now_ns, count as u64);
-        }
-        count
-    }
-
-    fn hand_over(&mut self) {
-        if let Some(chunk) = self.worker.seal() {
-            self.sealed_ns.push_back(self.clock.monotonic_ns());
-            // The committer outlives the workers, unless it failed; then nothing is answered any more.
-            let _ = self.submit.send(Submitted { worker: Some(self.index), chunk: Some(chunk) });
-        } else if self.worker.has_gated_reads() && !self.nudged {
-            self.nudged = true;
-            let _ = self.submit.send(Submitted { worker: Some(self.index), chunk: None });
-        }
-    }
-
-    fn wait(&self) {
-        // While a snapshot is taken, lots die or the ledger stops there is something to do without a message.
-        let patience = if self.worker.is_taking_snapshot() || self.worker.is_sweeping() { 1 } else { 20 };
-        let mut select = crossbeam::channel::Select::new();
-        select.recv(&self.committed);
-        if self.worker.has_room() {
-            for channel in self.jobs.channels() {
-                select.recv(channel);
-            }
-        }
-        let _ = select.ready_timeout(Duration::from_millis(patience));
-    }
 }
 
 #[cfg(test)]

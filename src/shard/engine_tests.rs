@@ -1,11 +1,16 @@
 //! The gate between stamps and publications, step by step: of a command and a publication that concern each other, at
-//! least one sees the other, whichever way their steps fall.
+//! least one sees the other, whichever way their steps fall. And the seats of workers: who does what is brought to them.
+
+use std::time::Duration;
 
 use super::*;
 use crate::clock::SystemClock;
 use crate::ids::IdOptions;
+use crate::ledger::state::account_hash;
+use crate::ledger::types::AccountNumber;
 use crate::program::SAMPLE;
 use crate::recovery::recover;
+use crate::shard::job::{ClaimedIds, CommandBatch, CommandJob, Mailbox};
 use crate::shard::publishing::{Draft, PublishError};
 use crate::store::memory::MemoryStore;
 
@@ -74,4 +79,98 @@ fn a_closed_gate_holds_up_what_the_version_would_judge_and_nothing_else() {
     engine.publish_gate.store(i64::MAX, Ordering::SeqCst);
     assert!(engine.may_stamp(TimestampNs(1_500)));
     engine.stop();
+}
+
+/// A question about an account that is answered with the name of the thread that answers it.
+fn asked() -> (Job, std::sync::mpsc::Receiver<Option<String>>) {
+    let (told, answer) = std::sync::mpsc::channel();
+    let name = move |_| told.send(thread_name()).expect("somebody waits");
+    (Job::AccountId(ShardId(1), AccountNumber(0), Box::new(name)), answer)
+}
+
+fn thread_name() -> Option<String> {
+    std::thread::current().name().map(str::to_owned)
+}
+
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+
+#[test]
+fn whoever_brings_a_job_does_it_where_nobody_else_is_at_the_worker() {
+    let engine = engine();
+    let done_here = (0..1_000).any(|_| {
+        let (job, answer) = asked();
+        assert!(engine.submit(ShardId(1), job).is_ok());
+        let name = answer.recv_timeout(ANSWERED_WITHIN).expect("somebody answers");
+        assert!(name == thread_name() || name.as_deref() == Some("worker-0"), "{name:?}");
+        name == thread_name()
+    });
+    assert!(done_here);
+    engine.stop();
+}
+
+#[test]
+fn what_takes_long_is_left_to_the_workers_own_thread_and_so_is_what_comes_after_it() {
+    let engine = engine();
+    for _ in 0..100 {
+        let (told, answer) = std::sync::mpsc::channel();
+        let survey = move |_| told.send(thread_name()).expect("somebody waits");
+        assert!(engine.submit(ShardId(1), Job::Survey(true, Box::new(survey))).is_ok());
+        let (job, answer_after) = asked();
+        assert!(engine.submit(ShardId(1), job).is_ok());
+        assert_eq!(answer.recv_timeout(ANSWERED_WITHIN), Ok(Some("worker-0".to_owned())));
+        assert!(answer_after.recv_timeout(ANSWERED_WITHIN).is_ok());
+    }
+    engine.stop();
+}
+
+/// Takes the batches of one caller.
+struct Answers(std::sync::mpsc::Sender<CommandBatch>);
+
+impl Mailbox for Answers {
+    fn deliver(&self, batch: CommandBatch) {
+        self.0.send(batch).expect("somebody waits");
+    }
+}
+
+/// Commands of one caller one after the other, each of which waits for the answer before it. Here the worker's thread
+/// sleeps until it is woken: what is left lying is not answered.
+fn call(engine: &Engine, caller: usize, count: usize) {
+    let (answered, answers) = std::sync::mpsc::channel();
+    let mailbox: Arc<dyn Mailbox> = Arc::new(Answers(answered));
+    let mut claiming = crate::ids::Claiming::default();
+    for number in 0..count {
+        let mut job = Box::new(CommandJob::blank());
+        job.command.account_id = format!("member-{caller}");
+        job.command.transaction_id = format!("{caller}-{number}");
+        job.account_hash = account_hash(&job.command.account_id);
+        job.ids = ClaimedIds::alone(engine.hasher.transaction("", &job.command.transaction_id));
+        engine.shared.ids.claim_many(&[job.ids.transaction], &mut claiming).expect("memory can be read");
+        let batch = CommandBatch::new(vec![job], mailbox.clone());
+        let worker = engine.worker_of(account_hash(&format!("member-{caller}")));
+        let taken = engine.submit_to(worker, Job::Commands(batch), Rank::Urgent);
+        assert!(taken.is_ok(), "there is room for all callers");
+        let batch = answers.recv_timeout(ANSWERED_WITHIN).expect("it is answered");
+        let outcome = &batch.jobs[0].outcome;
+        assert!(outcome.refusal().is_none() && outcome.position.is_some(), "{outcome:?}");
+    }
+}
+
+#[test]
+fn nothing_is_left_lying_by_those_who_find_somebody_at_the_worker() {
+    let engine = engine();
+    std::thread::scope(|scope| {
+        for caller in 0..4 {
+            let engine = &engine;
+            let called = std::thread::Builder::new().name(format!("caller-{caller}"));
+            called.spawn_scoped(scope, move || call(engine, caller, 5_000)).expect("threads are to be had");
+        }
+        for _ in 0..50 {
+            let (job, answer) = asked();
+            assert!(engine.submit(ShardId(1), job).is_ok());
+            assert!(answer.recv_timeout(ANSWERED_WITHIN).is_ok());
+            engine.snapshot().expect("a snapshot can be taken");
+        }
+    });
+    let stopped = engine.stop().expect("it has not failed");
+    assert!(stopped.end.0 >= 4 * 5_000, "{:?}", stopped.end);
 }

@@ -10,9 +10,8 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::committer::Progress;
-use super::engine::OnFailure;
+use super::engine::{OnFailure, Seat};
 use super::job::Job;
-use super::queue::JobSender;
 use super::snapshotter::{RunState, SnapshotRun};
 use super::worker::Shared;
 use crate::access::keys::Keys;
@@ -64,7 +63,7 @@ pub struct Housekeeper {
     store: Arc<dyn Store>,
     clock: SharedClock,
     marker: Arc<Mutex<Option<Marker>>>,
-    queues: Vec<JobSender>,
+    seats: Vec<Arc<Seat>>,
     run: Option<(SnapshotRun, Vec<Sender<Marker>>)>,
     saved: Saved,
     marked: Option<HighWater>,
@@ -88,7 +87,7 @@ impl Housekeeper {
         store: Arc<dyn Store>,
         clock: SharedClock,
         marker: Arc<Mutex<Option<Marker>>>,
-        queues: Vec<JobSender>,
+        seats: Vec<Arc<Seat>>,
     ) -> Self {
         let now_ms = clock.monotonic_ns() / 1_000_000;
         let shared_uses = shared.keys.look(Keys::uses);
@@ -102,7 +101,7 @@ impl Housekeeper {
             store,
             clock,
             marker,
-            queues,
+            seats,
             run: None,
             saved: Saved::default(),
             marked: None,
@@ -224,13 +223,13 @@ impl Housekeeper {
                 &self.dictionary,
                 &publications,
                 self.saved,
-                self.queues.len(),
+                self.seats.len(),
                 self.clock.now(),
             )
         };
-        for (queue, sink) in self.queues.iter().zip(sinks) {
+        for (seat, sink) in self.seats.iter().zip(sinks) {
             // Waits while the queue is full; a worker that is gone takes no snapshot.
-            let _ = queue.send(Job::Snapshot(sink));
+            let _ = seat.send(Job::Snapshot(sink));
         }
         self.run = Some((run, waiting.into_iter().collect()));
     }

@@ -18,7 +18,7 @@ use crate::ledger::types::{AccountNumber, MemberKey, Position, Seq, ShardId, Sym
 use crate::limits;
 use crate::metrics::Signs;
 
-/// Called once with the finished job, on the worker's thread. It must not block.
+/// Called once with the finished job, by whoever is at the worker. It must not block.
 pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
 
 /// The ids that a command holds claims on.
@@ -139,7 +139,7 @@ pub struct Decided<'a> {
     pub program: &'a Program,
 }
 
-/// Takes finished batches, on the worker's thread. Must not block.
+/// Takes finished batches from whoever is at the worker. Must not block.
 pub trait Mailbox: Send + Sync {
     /// Appends to `out` what of the answer does not depend on the commit, while what was decided is at hand; nothing where
     /// the decision itself is wanted. With bytes, the job comes back with these instead of the decision. Nobody is shown
@@ -378,6 +378,16 @@ impl Job {
         match self {
             Self::Commands(batch) => batch.jobs.len(),
             _ => 1,
+        }
+    }
+
+    /// Whether the job looks at more than one account. Only the worker's own thread has time for it.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        match self {
+            Self::Held(_) | Self::Count(_) | Self::Survey(..) | Self::Settle(_) => true,
+            Self::Commands(_) | Self::Quote(_) | Self::Account(_) | Self::AccountId(..) => false,
+            Self::Publish(..) | Self::Snapshot(_) => false,
         }
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use super::job::CommandOutcome;
-use super::queue::JobSender;
 use crate::clock::SharedClock;
 use crate::journal::frame::{Frame, FrameHash};
 use crate::journal::log::{HighWater, StoreJournal};
@@ -24,7 +23,7 @@ impl Engine {
     /// Jobs that wait for each worker.
     #[must_use]
     pub fn queue_lengths(&self) -> Vec<usize> {
-        self.queues.iter().map(JobSender::waiting).collect()
+        self.seats.iter().map(|seat| seat.waiting()).collect()
     }
 
     /// The last finished snapshot.

@@ -260,16 +260,16 @@ impl Engine {
     }
 
     fn hand_out(&self, program: &Arc<Program>) -> Result<(), PublishError> {
-        let (told, taken_over) = bounded(self.queues.len());
-        for queue in &self.queues {
+        let (told, taken_over) = bounded(self.seats.len());
+        for seat in &self.seats {
             let told = told.clone();
             let reply = Box::new(move |()| {
                 let _ = told.send(());
             });
-            queue.send(Job::Publish(program.clone(), reply)).map_err(|_| PublishError::Stopping)?;
+            seat.send(Job::Publish(program.clone(), reply)).map_err(|_| PublishError::Stopping)?;
         }
         drop(told);
-        for _ in &self.queues {
+        for _ in &self.seats {
             taken_over.recv().map_err(|_| PublishError::Stopping)?;
         }
         Ok(())

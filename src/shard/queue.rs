@@ -182,12 +182,6 @@ impl JobReceiver {
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty() && self.urgent.is_empty()
     }
-
-    /// The channels, to wait for.
-    #[must_use]
-    pub fn channels(&self) -> [&Receiver<Job>; 2] {
-        [&self.urgent, &self.jobs]
-    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,20 @@
 //! The thread of the committer: gathers what the workers have sealed, commits it, and tells them.
 //!
-//! What must stay true: after a failure nothing is told any more; a commit waits for nothing but its disk.
+//! What must stay true: after a failure nothing is told any more; a commit waits for nothing but its disk; whatever was
+//! decided while it was under way goes into the next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{Ordering, fence};
 
 use crossbeam::channel::{Receiver, Sender};
 
+use super::seat::{Seat, Signs};
 use super::{OnFailure, STOP};
 use crate::clock::SharedClock;
 use crate::journal::chunk::Chunk;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::shard::committer::{Committed, Committer, Submitted};
-use crate::shard::queue::JobSender;
 
 /// See the module.
 pub(super) struct CommitThread {
@@ -21,10 +22,10 @@ pub(super) struct CommitThread {
     pub(super) submitted: Receiver<Submitted>,
     /// By worker.
     pub(super) notices: Vec<Sender<Committed>>,
-    pub(super) queues: Vec<JobSender>,
+    pub(super) seats: Vec<Arc<Seat>>,
     pub(super) clock: SharedClock,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) failed: Arc<AtomicBool>,
+    pub(super) signs: Arc<Signs>,
     pub(super) on_failure: OnFailure,
 }
 
@@ -35,15 +36,19 @@ impl CommitThread {
         let mut committed = Vec::new();
         let mut stop = false;
         while !stop {
-            let Ok(first) = self.submitted.recv() else { return };
+            let Some(first) = self.next() else { return };
             self.let_others_go_first();
+            self.seats.iter().for_each(|seat| seat.collect());
+            // There is something better to do than to answer.
+            self.seats.iter().for_each(|seat| seat.ring_for_news());
             stop = self.gather(first, &mut gathered);
             self.metrics.commit_began_ns.set(self.clock.monotonic_ns().max(1));
             let made = self.committer.commit(&mut gathered, self.clock.now(), &mut committed);
             self.metrics.commit_began_ns.set(0);
             if let Err(error) = made {
-                self.failed.store(true, Ordering::Release);
+                self.signs.failed.store(true, Ordering::Release);
                 (self.on_failure)(&error);
+                self.seats.iter().for_each(|seat| seat.ring());
                 return;
             }
             for one in committed.drain(..) {
@@ -53,10 +58,28 @@ impl CommitThread {
         }
     }
 
+    /// What is to be committed next; `None` when nobody is left who could bring anything. As long as there is nothing, those
+    /// who wait for what is durable are answered.
+    fn next(&self) -> Option<Submitted> {
+        if let Ok(first) = self.submitted.try_recv() {
+            return Some(first);
+        }
+        self.signs.committer_rests.store(true, Ordering::SeqCst);
+        // Whoever is at a worker now sees it when they leave.
+        fence(Ordering::SeqCst);
+        self.seats.iter().for_each(|seat| seat.collect());
+        if self.submitted.is_empty() {
+            self.seats.iter().for_each(|seat| seat.tell());
+        }
+        let first = self.submitted.recv().ok();
+        self.signs.committer_rests.store(false, Ordering::SeqCst);
+        first
+    }
+
     /// Where commands wait for a worker and no core is free, the worker comes before this thread: what it decides goes
     /// into the same commit. Where a core is free, this takes no time.
     fn let_others_go_first(&self) {
-        if self.queues.iter().any(|queue| queue.waiting() > 0) {
+        if self.seats.iter().any(|seat| seat.waiting() > 0) {
             std::thread::yield_now();
         }
     }

@@ -235,6 +235,12 @@ impl Worker {
         !self.open.is_empty()
     }
 
+    /// Records that can be sealed.
+    #[must_use]
+    pub fn open_record_count(&self) -> usize {
+        self.open.records().len()
+    }
+
     /// Whether reads wait for other workers' chunks: the loop then asks for a commit of nothing, to look again.
     #[must_use]
     pub fn has_gated_reads(&self) -> bool {

@@ -1,0 +1,381 @@
+//! The seat of a worker: its work is done by whoever brings some. A thread that serves calls decides what it hands over,
+//! and the committer answers what it has made durable, if nobody is at the worker and it has nothing better to do. What is
+//! left, and what takes long, is done by the worker's own thread.
+//!
+//! What must stay true:
+//! - one thread at a time is at a worker, and nobody waits for the seat;
+//! - nothing is left lying: whoever brings something either finds the seat free, or is seen by the one who leaves it, who
+//!   wakes the worker's thread;
+//! - a turn of a thread that serves calls is short, and a commit that could begin never waits for answers.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, SendError, Sender, TrySendError};
+use crossbeam::sync::{Parker, Unparker};
+
+use crate::clock::{Clock, SharedClock, SystemClock};
+use crate::ledger::state::ShardState;
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::shard::committer::{Committed, Progress, Submitted};
+use crate::shard::job::Job;
+use crate::shard::queue::{JobReceiver, JobSender, Rank};
+use crate::shard::worker::Worker;
+
+thread_local! {
+    static IS_AT_A_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is at a worker just now, so that a panic of it leaves a state that nobody knows.
+#[must_use]
+pub fn is_at_a_worker() -> bool {
+    IS_AT_A_WORKER.get()
+}
+
+/// What the threads of a ledger tell each other without a message.
+#[derive(Default)]
+pub(super) struct Signs {
+    /// The ledger is asked to stop.
+    pub(super) stopping: AtomicBool,
+    /// The ledger has failed.
+    pub(super) failed: AtomicBool,
+    /// The committer has nothing to commit: what is decided is handed over at once. Otherwise it takes what was decided
+    /// meanwhile when it is done.
+    pub(super) committer_rests: AtomicBool,
+}
+
+/// Who takes a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hand {
+    /// The worker's own thread: it does everything.
+    Own,
+    /// A thread that serves calls: it decides a little.
+    Caller,
+    /// The committer, for what was decided.
+    Collecting,
+    /// The committer, to have what is durable answered.
+    Telling,
+}
+
+/// See the module.
+pub struct Seat {
+    turns: Mutex<Option<Turns>>,
+    jobs: JobSender,
+    committed: Receiver<Committed>,
+    signs: Arc<Signs>,
+    bell: Unparker,
+}
+
+/// What whoever is at the worker has in hand.
+pub(super) struct Turns {
+    pub(super) index: usize,
+    pub(super) worker: Worker,
+    pub(super) jobs: JobReceiver,
+    pub(super) committed: Receiver<Committed>,
+    pub(super) submit: Sender<Submitted>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) clock: SharedClock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) state: TurnState,
+}
+
+/// What one turn leaves to the next.
+pub(super) struct TurnState {
+    /// A job that takes long, and that somebody without the time for it found.
+    long: Option<Job>,
+    /// A commit of nothing was asked for, to look at gated reads again.
+    nudged: bool,
+    /// Commands came since the last step of what nobody waits for.
+    had_callers: bool,
+    /// When the next step of what nobody waits for is due, on the clock that paces them.
+    background_due_ns: i64,
+    /// From when on the queue counts as empty, on the same clock.
+    quiet_from_ns: i64,
+    /// What paces the steps of what nobody waits for. The ledger's clock may be one that stands still.
+    pace: SystemClock,
+    /// When the first record of the open chunk was decided, if there is one.
+    opened_ns: Option<i64>,
+    /// The same of each chunk in flight.
+    sealed_ns: VecDeque<i64>,
+}
+
+impl Default for TurnState {
+    fn default() -> Self {
+        Self {
+            long: None,
+            nudged: false,
+            had_callers: false,
+            background_due_ns: i64::MIN,
+            quiet_from_ns: i64::MIN,
+            pace: SystemClock::new(),
+            opened_ns: None,
+            sealed_ns: VecDeque::with_capacity(limits::WORKER_CHUNKS_IN_FLIGHT_MAX + 1),
+        }
+    }
+}
+
+/// What a turn has done, and what it leaves.
+#[derive(Clone, Copy, Debug, Default)]
+struct Left {
+    /// Commits and jobs that were taken.
+    done: usize,
+    /// A further job could be taken.
+    has_room: bool,
+    /// A job waits for the worker's own thread.
+    has_long: bool,
+    /// Records were decided and not handed over.
+    has_open: bool,
+}
+
+impl Seat {
+    pub(super) fn new(turns: Turns, jobs: JobSender, signs: Arc<Signs>, bell: Unparker) -> Self {
+        let committed = turns.committed.clone();
+        Self { turns: Mutex::new(Some(turns)), jobs, committed, signs, bell }
+    }
+
+    /// Brings a job, and does it if the seat is free.
+    ///
+    /// # Errors
+    /// The job, when there is no room or the worker has gone.
+    pub(super) fn bring(&self, job: Job, rank: Rank) -> Result<(), TrySendError<Job>> {
+        self.jobs.try_send(job, rank)?;
+        self.take_turn(Hand::Caller);
+        Ok(())
+    }
+
+    /// Brings a job for the worker's own thread, waiting for room: for what must be done however many commands wait.
+    ///
+    /// # Errors
+    /// The job, when the worker has gone.
+    pub fn send(&self, job: Job) -> Result<(), SendError<Job>> {
+        let sent = self.jobs.send(job);
+        self.bell.unpark();
+        sent
+    }
+
+    /// Commands and other jobs that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.jobs.waiting()
+    }
+
+    /// Has what was decided handed over to the committer, if the seat is free.
+    pub(super) fn collect(&self) {
+        self.take_turn(Hand::Collecting);
+    }
+
+    /// Has what is durable answered: here if the seat is free.
+    pub(super) fn tell(&self) {
+        if !self.committed.is_empty() {
+            self.take_turn(Hand::Telling);
+        }
+    }
+
+    /// Wakes the worker's own thread if there is something to answer.
+    pub(super) fn ring_for_news(&self) {
+        if !self.committed.is_empty() {
+            self.bell.unpark();
+        }
+    }
+
+    /// Wakes the worker's own thread.
+    pub(super) fn ring(&self) {
+        self.bell.unpark();
+    }
+
+    fn take_turn(&self, hand: Hand) {
+        let Ok(mut turns) = self.turns.try_lock() else { return };
+        let Some(left) = self.go(&mut turns, hand) else { return };
+        drop(turns);
+        // A worker's thread that stops looks after each turn whether all is done.
+        if self.is_wanted(left) || self.signs.stopping.load(Ordering::Acquire) {
+            self.bell.unpark();
+        }
+    }
+
+    /// A turn of whoever holds the seat; `None` where there is no worker any more, or the ledger has failed.
+    fn go(&self, turns: &mut MutexGuard<'_, Option<Turns>>, hand: Hand) -> Option<Left> {
+        if self.signs.failed.load(Ordering::Acquire) {
+            return None;
+        }
+        let turns = turns.as_mut()?;
+        let was_at_one = IS_AT_A_WORKER.replace(true);
+        let left = turns.go(hand, &self.signs);
+        IS_AT_A_WORKER.set(was_at_one);
+        Some(left)
+    }
+
+    /// Whether there is something to do, once the seat is free. Whoever brought it meanwhile may have found the seat taken:
+    /// they brought it before they looked, and this looks after it left, so one of the two sees the other.
+    fn is_wanted(&self, left: Left) -> bool {
+        fence(Ordering::SeqCst);
+        let has_jobs = left.has_room && (left.has_long || self.jobs.waiting() > 0);
+        let is_asked_for = left.has_open && self.signs.committer_rests.load(Ordering::SeqCst);
+        has_jobs || is_asked_for || !self.committed.is_empty()
+    }
+
+    /// The life of the worker's own thread; the state of its shards in the end, or nothing if the ledger has failed.
+    pub(super) fn serve(&self, parker: &Parker) -> Vec<ShardState> {
+        let mut patience_ms = PATIENCE_MS;
+        loop {
+            match self.turns.try_lock() {
+                // Whoever has it wakes this thread if they leave anything.
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Poisoned(poisoned)) => {
+                    // A thread panicked at the worker. Nobody may go on with it, and whoever waits is told so.
+                    self.signs.failed.store(true, Ordering::Release);
+                    drop(poisoned.into_inner().take());
+                    return Vec::new();
+                }
+                Ok(mut turns) => {
+                    let Some(left) = self.go(&mut turns, Hand::Own) else {
+                        // Memory is ahead of disk: nobody is answered, and the state is worth nothing.
+                        drop(turns.take());
+                        return Vec::new();
+                    };
+                    patience_ms = turns.as_ref().map_or(PATIENCE_MS, Turns::patience_ms);
+                    let may_end = self.signs.stopping.load(Ordering::Acquire) && left.done == 0;
+                    if may_end && let Some(ended) = turns.take_if(|turns| turns.is_idle()) {
+                        return ended.worker.into_shards();
+                    }
+                    drop(turns);
+                    if left.done > 0 || self.is_wanted(left) {
+                        continue;
+                    }
+                }
+            }
+            parker.park_timeout(Duration::from_millis(patience_ms));
+        }
+    }
+}
+
+/// How long a worker's thread sleeps if nobody wakes it: until it looks whether lots have died. In tests so long that what
+/// nobody woke it for is missed.
+const PATIENCE_MS: u64 = if cfg!(test) { 600_000 } else { 20 };
+/// The same while a snapshot is taken or lots die: there is something to do without a message.
+const PATIENCE_MS_AT_WORK: u64 = 1;
+
+impl Turns {
+    fn go(&mut self, hand: Hand, signs: &Signs) -> Left {
+        let notices = if hand == Hand::Collecting { 0 } else { self.take_notices() };
+        let jobs = match hand {
+            Hand::Own => self.take_jobs(limits::WORKER_BATCH_COMMANDS_MAX, true),
+            Hand::Caller => self.take_jobs(limits::CALLER_TURN_COMMANDS_MAX, false),
+            Hand::Collecting | Hand::Telling => 0,
+        };
+        self.state.had_callers |= jobs > 0;
+        if hand == Hand::Own {
+            self.background_step(signs);
+        }
+        let record_count = self.worker.open_record_count();
+        let is_time = hand == Hand::Collecting || record_count >= limits::WORKER_CHUNK_RECORDS;
+        if record_count == 0 || is_time || signs.committer_rests.load(Ordering::SeqCst) {
+            self.hand_over();
+        } else if self.state.opened_ns.is_none() {
+            self.state.opened_ns = Some(self.clock.monotonic_ns());
+        }
+        Left {
+            done: notices + jobs,
+            has_room: self.worker.has_room(),
+            has_long: self.state.long.is_some(),
+            has_open: self.worker.has_open_chunk(),
+        }
+    }
+
+    /// A small step of what nobody waits for. At intervals: what a step costs the committer, the disk and the
+    /// housekeeper comes after it, and those who wait for an answer need them too.
+    fn background_step(&mut self, signs: &Signs) {
+        let now_ns = self.state.pace.monotonic_ns();
+        if std::mem::take(&mut self.state.had_callers) {
+            self.state.quiet_from_ns = now_ns.saturating_add(limits::BACKGROUND_QUIET_NS);
+        }
+        // A worker that finds its queue empty for a moment is one whose callers wait for the others.
+        if now_ns < self.state.background_due_ns.min(self.state.quiet_from_ns) {
+            return;
+        }
+        if !(self.worker.is_taking_snapshot() || self.worker.may_sweep()) {
+            return;
+        }
+        self.state.background_due_ns = now_ns.saturating_add(limits::BACKGROUND_INTERVAL_NS);
+        if !signs.stopping.load(Ordering::Acquire) {
+            self.worker.sweep_step();
+        }
+        self.worker.snapshot_step();
+    }
+
+    fn take_notices(&mut self) -> usize {
+        let mut count = 0;
+        while let Ok(notice) = self.committed.try_recv() {
+            count += 1;
+            match notice.chunk {
+                Some((chunk, base)) => {
+                    let (told_ns, record_count) = (self.clock.monotonic_ns(), chunk.records().len() as u64);
+                    let opened_ns = self.state.sealed_ns.pop_front().unwrap_or(told_ns);
+                    self.worker.committed(chunk, base);
+                    self.progress.processed(base);
+                    self.metrics.stages.commit_wait.record_many_ns(told_ns - opened_ns, record_count);
+                    let took_ns = self.clock.monotonic_ns() - told_ns;
+                    self.metrics.stages.reply.record_batch_ns(took_ns, record_count);
+                }
+                None => {
+                    self.state.nudged = false;
+                    self.worker.open_gates();
+                }
+            }
+        }
+        count
+    }
+
+    fn take_jobs(&mut self, most: usize, has_time: bool) -> usize {
+        if !self.worker.has_room() || (self.state.long.is_some() && !has_time) {
+            return 0;
+        }
+        let now_ns = self.clock.monotonic_ns();
+        let meter = &self.metrics.workers[self.index];
+        if let Some(waited_ns) = meter.takes(now_ns) {
+            self.metrics.stages.queue.record_ns(waited_ns);
+        }
+        let mut count = 0;
+        while count < most {
+            let Some(job) = self.state.long.take().or_else(|| self.jobs.take()) else { break };
+            if job.is_long() && !has_time {
+                self.state.long = Some(job);
+                break;
+            }
+            count += job.weight();
+            self.worker.execute(job, now_ns);
+        }
+        if count > 0 {
+            meter.took(count as u64, self.jobs.is_empty());
+            self.metrics.stages.decide.record_batch_ns(self.clock.monotonic_ns() - now_ns, count as u64);
+        }
+        count
+    }
+
+    fn hand_over(&mut self) {
+        if let Some(chunk) = self.worker.seal() {
+            let opened_ns = self.state.opened_ns.take().unwrap_or_else(|| self.clock.monotonic_ns());
+            self.state.sealed_ns.push_back(opened_ns);
+            // The committer outlives the workers, unless it failed; then nothing is answered any more.
+            let _ = self.submit.send(Submitted { worker: Some(self.index), chunk: Some(chunk) });
+        } else if self.worker.has_gated_reads() && !self.state.nudged {
+            self.state.nudged = true;
+            let _ = self.submit.send(Submitted { worker: Some(self.index), chunk: None });
+        }
+    }
+
+    fn patience_ms(&self) -> u64 {
+        let is_at_work = self.worker.is_taking_snapshot() || self.worker.is_sweeping();
+        if is_at_work { PATIENCE_MS_AT_WORK } else { PATIENCE_MS }
+    }
+
+    /// Whether everything that came is done, durable and answered.
+    fn is_idle(&self) -> bool {
+        let has_nothing = self.worker.in_flight_count() == 0 && !self.worker.has_open_chunk();
+        has_nothing && !self.worker.has_gated_reads() && self.jobs.is_empty() && self.state.long.is_none()
+    }
+}
