@@ -175,8 +175,10 @@ pub const WORKERS_MAX: usize = 64;
 pub const WORKER_QUEUE_DEPTH_MAX: usize = 16_384;
 /// Commands a worker decides before it hands its records to the committer.
 pub const WORKER_BATCH_COMMANDS_MAX: usize = 1_024;
-/// The same for a thread that serves calls: so short is its turn at a worker, unless one batch is longer.
+/// The same for a thread that serves calls.
 pub const CALLER_TURN_COMMANDS_MAX: usize = 256;
+/// A batch of a stream with more commands is left to the worker's own thread.
+pub const CALLER_BATCH_COMMANDS_MAX: usize = 32;
 /// Records that are handed to the committer whether or not it has time for them; fewer wait until it has.
 pub const WORKER_CHUNK_RECORDS: usize = 256;
 /// Chunks of one worker that may wait for their commit; beyond it the worker stops draining its queue.

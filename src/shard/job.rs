@@ -381,12 +381,13 @@ impl Job {
         }
     }
 
-    /// Whether the job looks at more than one account. Only the worker's own thread has time for it.
+    /// Whether the job looks at many accounts: only the worker's own thread has time for it.
     #[must_use]
     pub fn is_long(&self) -> bool {
         match self {
+            Self::Commands(batch) => batch.jobs.len() > limits::CALLER_BATCH_COMMANDS_MAX,
             Self::Held(_) | Self::Count(_) | Self::Survey(..) | Self::Settle(_) => true,
-            Self::Commands(_) | Self::Quote(_) | Self::Account(_) | Self::AccountId(..) => false,
+            Self::Quote(_) | Self::Account(_) | Self::AccountId(..) => false,
             Self::Publish(..) | Self::Snapshot(_) => false,
         }
     }

@@ -4,7 +4,8 @@
 //!
 //! What must stay true: what is counted in is counted out; a batch is taken whole or not at all; within a rank the order
 //! is kept; neither rank waits for ever while the other is busy; nothing stays in the queue of a worker that has gone, so
-//! that whoever waits for an answer is told that there is none.
+//! that whoever waits for an answer is told that there is none; whoever has no time for what takes long sets it aside, and
+//! nothing of its rank goes before it.
 
 use std::cell::Cell;
 
@@ -69,12 +70,17 @@ pub struct JobReceiver {
     urgent: Receiver<Job>,
     /// Urgent jobs taken since the last other one.
     urgent_in_a_row: Cell<u32>,
+    /// The next other job, found by somebody who has no time for it. It still counts as waiting.
+    set_aside: Cell<Option<Job>>,
     waiting: Arc<AtomicUsize>,
     left: Left,
 }
 
 impl Drop for JobReceiver {
     fn drop(&mut self) {
+        if let Some(job) = self.set_aside.take() {
+            self.waiting.fetch_sub(job.weight(), Ordering::Relaxed);
+        }
         self.left.go();
     }
 }
@@ -104,6 +110,7 @@ pub fn queue(depth: usize) -> (JobSender, JobReceiver) {
         jobs: jobs_out,
         urgent: urgent_out,
         urgent_in_a_row: Cell::new(0),
+        set_aside: Cell::new(None),
         waiting: waiting.clone(),
         left: left.clone(),
     };
@@ -165,28 +172,57 @@ impl JobReceiver {
     /// The job that is to be done next, if there is one.
     #[must_use]
     pub fn take(&self) -> Option<Job> {
-        let urgent = || self.urgent.try_recv().ok().inspect(|_| self.urgent_in_a_row.update(|count| count + 1));
-        let ordinary = || self.jobs.try_recv().ok().inspect(|_| self.urgent_in_a_row.set(0));
+        let ordinary = || {
+            let next = self.set_aside.take().or_else(|| self.jobs.try_recv().ok());
+            next.inspect(|_| self.urgent_in_a_row.set(0))
+        };
         let job = if self.urgent_in_a_row.get() < URGENT_IN_A_ROW_MAX {
-            urgent().or_else(ordinary)
+            self.next_urgent().or_else(ordinary)
         } else {
             self.urgent_in_a_row.set(0);
-            ordinary().or_else(urgent)
+            ordinary().or_else(|| self.next_urgent())
         }?;
+        Some(self.taken(job))
+    }
+
+    /// The job that is to be done next by somebody who has no time for what takes long: see [`Job::is_long`]. That stays
+    /// where it is for [`JobReceiver::take`], with all of its rank that came later.
+    #[must_use]
+    pub fn take_short(&self) -> Option<Job> {
+        if let Some(job) = self.next_urgent() {
+            return Some(self.taken(job));
+        }
+        let next = self.set_aside.take().or_else(|| self.jobs.try_recv().ok())?;
+        if next.is_long() {
+            self.set_aside.set(Some(next));
+            return None;
+        }
+        Some(self.taken(next))
+    }
+
+    fn next_urgent(&self) -> Option<Job> {
+        self.urgent.try_recv().ok().inspect(|_| self.urgent_in_a_row.update(|count| count.saturating_add(1)))
+    }
+
+    fn taken(&self, job: Job) -> Job {
         self.waiting.fetch_sub(job.weight(), Ordering::Relaxed);
-        Some(job)
+        job
     }
 
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.urgent.is_empty()
+        let next = self.set_aside.take();
+        let has_next = next.is_some();
+        self.set_aside.set(next);
+        !has_next && self.jobs.is_empty() && self.urgent.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::types::{AccountNumber, ShardId};
 
     fn count() -> Job {
         Job::Count(Box::new(drop))
@@ -219,6 +255,35 @@ mod tests {
             .map(|job| if matches!(job, Job::Count(_)) { 'u' } else { 'o' })
             .collect();
         assert_eq!(taken, "uuuuuuuuouuoo");
+    }
+
+    #[test]
+    fn who_has_no_time_for_what_takes_long_takes_what_is_urgent_and_what_comes_before_it() {
+        let (sender, receiver) = queue(100);
+        let publish = || Job::AccountId(ShardId(0), AccountNumber(0), Box::new(drop));
+        let survey = || Job::Survey(false, Box::new(drop));
+        for job in [publish(), survey(), publish()] {
+            assert!(sender.try_send(job, Rank::Ordinary).is_ok());
+        }
+        assert!(sender.try_send(count(), Rank::Urgent).is_ok());
+        let kind = |job: Option<Job>| match job {
+            None => '-',
+            Some(Job::AccountId(..)) => 'a',
+            Some(Job::Survey(..)) => 's',
+            Some(_) => 'u',
+        };
+        let taken: String = (0..4).map(|_| kind(receiver.take_short())).collect();
+        assert_eq!(taken, "ua--");
+        assert!(!receiver.is_empty() && sender.waiting() == 2, "what was set aside still waits");
+        assert!(sender.try_send(count(), Rank::Urgent).is_ok());
+        assert_eq!(kind(receiver.take_short()), 'u');
+        let taken: String = (0..3).map(|_| kind(receiver.take())).collect();
+        assert_eq!(taken, "sa-");
+        assert!(receiver.is_empty() && sender.waiting() == 0);
+        assert!(sender.try_send(survey(), Rank::Ordinary).is_ok());
+        assert_eq!(kind(receiver.take_short()), '-');
+        drop(receiver);
+        assert_eq!(sender.waiting(), 0, "what was set aside goes with the worker");
     }
 
     #[test]

@@ -85,8 +85,6 @@ pub(super) struct Turns {
 
 /// What one turn leaves to the next.
 pub(super) struct TurnState {
-    /// A job that takes long, and that somebody without the time for it found.
-    long: Option<Job>,
     /// A commit of nothing was asked for, to look at gated reads again.
     nudged: bool,
     /// Commands came since the last step of what nobody waits for.
@@ -106,7 +104,6 @@ pub(super) struct TurnState {
 impl Default for TurnState {
     fn default() -> Self {
         Self {
-            long: None,
             nudged: false,
             had_callers: false,
             background_due_ns: i64::MIN,
@@ -125,8 +122,6 @@ struct Left {
     done: usize,
     /// A further job could be taken.
     has_room: bool,
-    /// A job waits for the worker's own thread.
-    has_long: bool,
     /// Records were decided and not handed over.
     has_open: bool,
 }
@@ -213,7 +208,7 @@ impl Seat {
     /// they brought it before they looked, and this looks after it left, so one of the two sees the other.
     fn is_wanted(&self, left: Left) -> bool {
         fence(Ordering::SeqCst);
-        let has_jobs = left.has_room && (left.has_long || self.jobs.waiting() > 0);
+        let has_jobs = left.has_room && self.jobs.waiting() > 0;
         let is_asked_for = left.has_open && self.signs.committer_rests.load(Ordering::SeqCst);
         has_jobs || is_asked_for || !self.committed.is_empty()
     }
@@ -263,8 +258,8 @@ impl Turns {
     fn go(&mut self, hand: Hand, signs: &Signs) -> Left {
         let notices = if hand == Hand::Collecting { 0 } else { self.take_notices() };
         let jobs = match hand {
-            Hand::Own => self.take_jobs(limits::WORKER_BATCH_COMMANDS_MAX, true),
-            Hand::Caller => self.take_jobs(limits::CALLER_TURN_COMMANDS_MAX, false),
+            Hand::Own => self.take_jobs(limits::WORKER_BATCH_COMMANDS_MAX, JobReceiver::take),
+            Hand::Caller => self.take_jobs(limits::CALLER_TURN_COMMANDS_MAX, JobReceiver::take_short),
             Hand::Collecting | Hand::Telling => 0,
         };
         self.state.had_callers |= jobs > 0;
@@ -278,12 +273,7 @@ impl Turns {
         } else if self.state.opened_ns.is_none() {
             self.state.opened_ns = Some(self.clock.monotonic_ns());
         }
-        Left {
-            done: notices + jobs,
-            has_room: self.worker.has_room(),
-            has_long: self.state.long.is_some(),
-            has_open: self.worker.has_open_chunk(),
-        }
+        Left { done: notices + jobs, has_room: self.worker.has_room(), has_open: self.worker.has_open_chunk() }
     }
 
     /// A small step of what nobody waits for. At intervals: what a step costs the committer, the disk and the
@@ -330,8 +320,8 @@ impl Turns {
         count
     }
 
-    fn take_jobs(&mut self, most: usize, has_time: bool) -> usize {
-        if !self.worker.has_room() || (self.state.long.is_some() && !has_time) {
+    fn take_jobs(&mut self, most: usize, take: impl Fn(&JobReceiver) -> Option<Job>) -> usize {
+        if !self.worker.has_room() {
             return 0;
         }
         let now_ns = self.clock.monotonic_ns();
@@ -341,11 +331,7 @@ impl Turns {
         }
         let mut count = 0;
         while count < most {
-            let Some(job) = self.state.long.take().or_else(|| self.jobs.take()) else { break };
-            if job.is_long() && !has_time {
-                self.state.long = Some(job);
-                break;
-            }
+            let Some(job) = take(&self.jobs) else { break };
             count += job.weight();
             self.worker.execute(job, now_ns);
         }
@@ -376,6 +362,6 @@ impl Turns {
     /// Whether everything that came is done, durable and answered.
     fn is_idle(&self) -> bool {
         let has_nothing = self.worker.in_flight_count() == 0 && !self.worker.has_open_chunk();
-        has_nothing && !self.worker.has_gated_reads() && self.jobs.is_empty() && self.state.long.is_none()
+        has_nothing && !self.worker.has_gated_reads() && self.jobs.is_empty()
     }
 }
