@@ -173,12 +173,16 @@ pub const SHARD_COUNT_MAX: u16 = 4_096;
 pub const WORKERS_MAX: usize = 64;
 /// Commands waiting for one worker.
 pub const WORKER_QUEUE_DEPTH_MAX: usize = 16_384;
-/// Commands a worker decides before it hands its records to the committer.
+/// Commands of one batch for a worker.
 pub const WORKER_BATCH_COMMANDS_MAX: usize = 1_024;
+/// Commands that a worker's own thread decides before it lets others on, unless one batch has more.
+pub const WORKER_TURN_COMMANDS_MAX: usize = 128;
 /// The same for a thread that serves calls.
 pub const CALLER_TURN_COMMANDS_MAX: usize = 256;
 /// A batch of a stream with more commands is left to the worker's own thread.
 pub const CALLER_BATCH_COMMANDS_MAX: usize = 32;
+/// Commands of a message that go to their worker while the message is still being read.
+pub const STREAM_PART_COMMANDS: usize = 64;
 /// Records that are handed to the committer whether or not it has time for them; fewer wait until it has.
 pub const WORKER_CHUNK_RECORDS: usize = 256;
 /// Chunks of one worker that may wait for their commit; beyond it the worker stops draining its queue.

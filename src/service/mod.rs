@@ -185,6 +185,13 @@ enum Patience {
     Unlimited,
 }
 
+/// Between two pieces of what takes long: other threads come first where no core is free, and other calls of this thread
+/// have their turn.
+async fn let_others_on() {
+    std::thread::yield_now();
+    tokio::task::yield_now().await;
+}
+
 /// After so long without a call that was turned away, nobody is taken to be about to call.
 const QUIET: Duration = Duration::from_millis(50);
 /// Rest between two looks at something that cannot tell when it has changed.

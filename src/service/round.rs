@@ -21,7 +21,7 @@ use super::intake::{LeftOpen, Moment};
 use super::lane::{Answered, Lane};
 use super::status::Failure;
 use super::view::AccrualView;
-use super::{Edge, Patience, encode, wire};
+use super::{Edge, Patience, encode, let_others_on, wire};
 use crate::ids::{Claim, Claiming, IdIndex, IdKey};
 use crate::ledger::decision::Refusal;
 use crate::limits;
@@ -221,7 +221,7 @@ impl<'a> Starting<'a> {
             for Prepared { place, job, .. } in prepared.by_ref().take(claimed_count) {
                 self.add(place, job);
             }
-            self.hand_over_what_is_full().await;
+            self.hand_over_full_parts().await;
             if claimed_count == asked_count {
                 self.claim_together = (2 * self.claim_together).min(limits::CLAIM_WINDOW_COMMANDS);
                 continue;
@@ -237,8 +237,7 @@ impl<'a> Starting<'a> {
         }
         drop(prepared);
         self.window = window;
-        // Other calls of this thread have their turn.
-        tokio::task::yield_now().await;
+        let_others_on().await;
     }
 
     /// Claims for the first commands, up to one whose ids cannot be had at once; their count.
@@ -274,11 +273,10 @@ impl<'a> Starting<'a> {
         self.round.places[place] = Place::Part(*part);
     }
 
-    /// Hands over what has no room for a further window.
-    async fn hand_over_what_is_full(&mut self) {
+    /// Hands over parts that are worth it.
+    async fn hand_over_full_parts(&mut self) {
         for worker in 0..self.unsent.by_worker.len() {
-            let count = self.unsent.by_worker[worker].1.len();
-            if count + limits::CLAIM_WINDOW_COMMANDS > limits::WORKER_BATCH_COMMANDS_MAX {
+            if self.unsent.by_worker[worker].1.len() >= limits::STREAM_PART_COMMANDS {
                 self.hand_over_to(worker).await;
             }
         }

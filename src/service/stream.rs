@@ -19,7 +19,7 @@ use super::batch::{check_command, check_place, decode};
 use super::raw::Raw;
 use super::round::{Round, Starting};
 use super::status::Failure;
-use super::{Call, Edge, Life, Patience, encode, parse, wire};
+use super::{Call, Edge, Life, Patience, encode, let_others_on, parse, wire};
 use crate::access::meter::TooMuch;
 use crate::access::table;
 use crate::limits;
@@ -254,8 +254,7 @@ async fn answer_round(
             return Ok(Err(failure.into()));
         }
         if message.count.is_multiple_of(limits::CLAIM_WINDOW_COMMANDS) {
-            // Other calls of this thread have their turn.
-            tokio::task::yield_now().await;
+            let_others_on().await;
         }
     }
     Ok(Ok(()))

@@ -146,6 +146,8 @@ impl Housekeeper {
         // Bounded, so that the mark and the snapshot are not kept waiting by a long merge.
         for _ in 0..64 {
             let step = self.shared.ids.maintain(self.progress.settled());
+            // Whoever serves callers comes first where no core is free.
+            std::thread::yield_now();
             if !step.map_err(store_error)?.more_waits() {
                 break;
             }

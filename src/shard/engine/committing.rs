@@ -39,8 +39,6 @@ impl CommitThread {
             let Some(first) = self.next() else { return };
             self.let_others_go_first();
             self.seats.iter().for_each(|seat| seat.collect());
-            // There is something better to do than to answer.
-            self.seats.iter().for_each(|seat| seat.ring_for_news());
             stop = self.gather(first, &mut gathered);
             self.metrics.commit_began_ns.set(self.clock.monotonic_ns().max(1));
             let made = self.committer.commit(&mut gathered, self.clock.now(), &mut committed);
@@ -55,11 +53,12 @@ impl CommitThread {
                 // A worker that is gone has nobody left to answer.
                 let _ = self.notices[one.worker].send(one);
             }
+            // Before the next commit: whoever waits has waited for this one, and another thread would have to be let on.
+            self.seats.iter().for_each(|seat| seat.tell());
         }
     }
 
-    /// What is to be committed next; `None` when nobody is left who could bring anything. As long as there is nothing, those
-    /// who wait for what is durable are answered.
+    /// What is to be committed next; `None` when nobody is left who could bring anything.
     fn next(&self) -> Option<Submitted> {
         if let Ok(first) = self.submitted.try_recv() {
             return Some(first);
@@ -68,9 +67,6 @@ impl CommitThread {
         // Whoever is at a worker now sees it when they leave.
         fence(Ordering::SeqCst);
         self.seats.iter().for_each(|seat| seat.collect());
-        if self.submitted.is_empty() {
-            self.seats.iter().for_each(|seat| seat.tell());
-        }
         let first = self.submitted.recv().ok();
         self.signs.committer_rests.store(false, Ordering::SeqCst);
         first

@@ -1,12 +1,12 @@
 //! The seat of a worker: its work is done by whoever brings some. A thread that serves calls decides what it hands over,
-//! and the committer answers what it has made durable, if nobody is at the worker and it has nothing better to do. What is
-//! left, and what takes long, is done by the worker's own thread.
+//! and the committer answers what it has made durable, if nobody is at the worker. What is left, and what takes long, is done
+//! by the worker's own thread.
 //!
 //! What must stay true:
 //! - one thread at a time is at a worker, and nobody waits for the seat;
 //! - nothing is left lying: whoever brings something either finds the seat free, or is seen by the one who leaves it, who
 //!   wakes the worker's thread;
-//! - a turn of a thread that serves calls is short, and a commit that could begin never waits for answers.
+//! - a turn of a thread that serves calls is short, and the worker's own thread lets others on between two turns.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -170,13 +170,6 @@ impl Seat {
         }
     }
 
-    /// Wakes the worker's own thread if there is something to answer.
-    pub(super) fn ring_for_news(&self) {
-        if !self.committed.is_empty() {
-            self.bell.unpark();
-        }
-    }
-
     /// Wakes the worker's own thread.
     pub(super) fn ring(&self) {
         self.bell.unpark();
@@ -239,6 +232,8 @@ impl Seat {
                     }
                     drop(turns);
                     if left.done > 0 || self.is_wanted(left) {
+                        // Where no core is free, whoever is about to bring or to be told something comes first.
+                        std::thread::yield_now();
                         continue;
                     }
                 }
@@ -258,7 +253,7 @@ impl Turns {
     fn go(&mut self, hand: Hand, signs: &Signs) -> Left {
         let notices = if hand == Hand::Collecting { 0 } else { self.take_notices() };
         let jobs = match hand {
-            Hand::Own => self.take_jobs(limits::WORKER_BATCH_COMMANDS_MAX, JobReceiver::take),
+            Hand::Own => self.take_jobs(limits::WORKER_TURN_COMMANDS_MAX, JobReceiver::take),
             Hand::Caller => self.take_jobs(limits::CALLER_TURN_COMMANDS_MAX, JobReceiver::take_short),
             Hand::Collecting | Hand::Telling => 0,
         };
