@@ -185,6 +185,9 @@ pub const CALLER_BATCH_COMMANDS_MAX: usize = 32;
 pub const STREAM_PART_COMMANDS: usize = 64;
 /// Records that are handed to the committer whether or not it has time for them; fewer wait until it has.
 pub const WORKER_CHUNK_RECORDS: usize = 256;
+/// Commands that one chunk can have records of: those it had, those of a turn, and the batch with which the turn ended.
+pub const WORKER_CHUNK_COMMANDS_MAX: usize =
+    WORKER_CHUNK_RECORDS + CALLER_TURN_COMMANDS_MAX + WORKER_BATCH_COMMANDS_MAX;
 /// Chunks of one worker that may wait for their commit; beyond it the worker stops draining its queue.
 pub const WORKER_CHUNKS_IN_FLIGHT_MAX: usize = 3;
 
@@ -237,7 +240,11 @@ pub const HIGH_WATER_INTERVAL_MS: u64 = 1_000;
 const _: () = assert!(SHARD_COUNT_DEFAULT <= SHARD_COUNT_MAX, "the default must be allowed");
 const _: () = assert!(WORKER_BATCH_COMMANDS_MAX <= WORKER_QUEUE_DEPTH_MAX, "a batch is drained from the queue");
 const _: () = assert!(BATCH_COMMANDS_MAX <= STREAM_IN_FLIGHT_MAX, "a message of a stream can be started");
-const _: () = assert!(CLAIM_WINDOW_COMMANDS <= WORKER_BATCH_COMMANDS_MAX, "a window fits a batch for one worker");
+const _: () = assert!(
+    STREAM_PART_COMMANDS + CLAIM_WINDOW_COMMANDS <= WORKER_BATCH_COMMANDS_MAX,
+    "a window fits a batch for one worker, with what was left of the one before"
+);
+const _: () = assert!(WORKER_TURN_COMMANDS_MAX <= CALLER_TURN_COMMANDS_MAX, "the longer turn bounds a chunk");
 const _: () = assert!(HOLD_MINUTES_DEFAULT <= HOLD_MINUTES_MAX, "the default must be allowed");
 const _: () = assert!(
     // Each lot that is given back can die with the same record, beside dead lots and what the command itself changes.

@@ -16,7 +16,7 @@ use crate::limits;
 
 /// Uses of one cell that can be in flight at once.
 const WAITING_MAX: usize =
-    limits::WORKERS_MAX * (limits::WORKER_CHUNKS_IN_FLIGHT_MAX + 1) * limits::WORKER_BATCH_COMMANDS_MAX;
+    limits::WORKERS_MAX * (limits::WORKER_CHUNKS_IN_FLIGHT_MAX + 1) * limits::WORKER_CHUNK_COMMANDS_MAX;
 
 /// What bounds a use.
 #[derive(Clone, Copy, Debug)]
