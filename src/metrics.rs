@@ -275,11 +275,19 @@ impl WorkerMeter {
         }
     }
 
-    /// The worker begins to take what waits: how long the first of it has waited, if that is known.
-    pub fn takes(&self, now_ns: i64) -> Option<i64> {
+    /// The worker begins to take what waits: since when the first of it has waited, if that is known.
+    pub fn takes(&self) -> Option<i64> {
         match self.waiting_since_ns.0.swap(0, Ordering::Relaxed) {
             0 => None,
-            since_ns => Some(now_ns - since_ns),
+            since_ns => Some(since_ns),
+        }
+    }
+
+    /// The worker leaves something that has waited since then, if that is known.
+    pub fn leaves(&self, since_ns: Option<i64>) {
+        if let Some(since_ns) = since_ns {
+            // Whoever has put something in meanwhile has noted a later time, for something that came later.
+            self.waiting_since_ns.set(since_ns.max(1));
         }
     }
 
@@ -510,17 +518,22 @@ mod tests {
     #[test]
     fn the_longest_wait_is_that_of_the_first_that_came_and_was_not_taken() {
         let worker = WorkerMeter::default();
-        assert_eq!(worker.takes(5), None);
+        assert_eq!(worker.takes(), None);
         worker.comes(|| 10);
         worker.comes(|| unreachable!("somebody waits already"));
-        assert_eq!(worker.takes(25), Some(15));
+        assert_eq!(worker.takes(), Some(10));
+        // Nothing was taken after all: it waits on.
+        worker.leaves(Some(10));
+        worker.comes(|| unreachable!("somebody waits still"));
+        assert_eq!(worker.takes(), Some(10));
         // What comes while the worker takes, and is taken too, has not waited.
         worker.comes(|| 26);
         worker.took(2, true);
-        assert_eq!(worker.takes(99), None);
+        assert_eq!(worker.takes(), None);
+        worker.leaves(None);
         worker.comes(|| 100);
         worker.took(1, false);
-        assert_eq!(worker.takes(130), Some(30));
+        assert_eq!(worker.takes(), Some(100));
         assert_eq!(worker.jobs.get(), 3);
     }
 

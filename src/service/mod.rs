@@ -75,7 +75,7 @@ use crate::ledger::decision::Refusal;
 use crate::ledger::types::{ShardId, TimestampNs};
 use crate::limits;
 use crate::recovery::speed::ReplaySpeed;
-use crate::shard::engine::Engine;
+use crate::shard::engine::{Engine, let_other_threads_on};
 use crate::shard::job::Job;
 use crate::store::StoreError;
 pub use access::{KeyDraft, issue_key, revoke_key, rotate_key};
@@ -188,7 +188,7 @@ enum Patience {
 /// Between two pieces of what takes long: other threads come first where no core is free, and other calls of this thread
 /// have their turn.
 async fn let_others_on() {
-    std::thread::yield_now();
+    let_other_threads_on();
     tokio::task::yield_now().await;
 }
 

@@ -49,7 +49,7 @@ use crate::snapshot::Marker;
 use crate::snapshot::key_uses;
 use crate::store::Store;
 use committing::CommitThread;
-pub use seat::{Seat, is_at_a_worker};
+pub use seat::{Seat, is_at_a_worker, let_other_threads_on};
 use seat::{Signs, Turns};
 
 /// Sizes and rhythms. May differ from one start to the next.

@@ -17,6 +17,10 @@ use crate::store::memory::MemoryStore;
 /// A ledger whose posting times come from the input, so that any stamp can come at any time; the sample programme is in
 /// force since ever.
 fn engine() -> Arc<Engine> {
+    engine_of(1)
+}
+
+fn engine_of(worker_count: usize) -> Arc<Engine> {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let identity = Identity {
         directory_id: *b"engine's test id",
@@ -31,7 +35,7 @@ fn engine() -> Arc<Engine> {
         IdOptions { memory_ids_max: 4_096, segment_ids: 1_024, partitions: 2, in_flight_max: 1_024, merge_fan_in: 2 };
     let recovered = recover(&store, identity, &ids, 2, &mut |_, _| {}).expect("an empty directory can be recovered");
     let housekeeping = HousekeeperOptions::default();
-    let options = EngineOptions { worker_count: 1, queue_depth: 16, housekeeping };
+    let options = EngineOptions { worker_count, queue_depth: 16, housekeeping };
     let on_failure: OnFailure = Arc::new(|error| panic!("{error}"));
     let engine = Engine::start(recovered, store, Arc::new(SystemClock::new()), options, on_failure);
     let engine = engine.expect("the engine starts");
@@ -84,7 +88,10 @@ fn a_closed_gate_holds_up_what_the_version_would_judge_and_nothing_else() {
 /// A question about an account that is answered with the name of the thread that answers it.
 fn asked() -> (Job, std::sync::mpsc::Receiver<Option<String>>) {
     let (told, answer) = std::sync::mpsc::channel();
-    let name = move |_| told.send(thread_name()).expect("somebody waits");
+    let name = move |_| {
+        assert!(is_at_a_worker(), "a panic of whoever is here leaves a state that nobody knows");
+        told.send(thread_name()).expect("somebody waits");
+    };
     (Job::AccountId(ShardId(1), AccountNumber(0), Box::new(name)), answer)
 }
 
@@ -104,21 +111,22 @@ fn whoever_brings_a_job_does_it_where_nobody_else_is_at_the_worker() {
         assert!(name == thread_name() || name.as_deref() == Some("worker-0"), "{name:?}");
         name == thread_name()
     });
-    assert!(done_here);
+    assert!(done_here && !is_at_a_worker());
     engine.stop();
 }
 
 #[test]
 fn what_takes_long_is_left_to_the_workers_own_thread_and_so_is_what_comes_after_it() {
     let engine = engine();
+    let (told, answers) = std::sync::mpsc::channel();
     for _ in 0..100 {
-        let (told, answer) = std::sync::mpsc::channel();
-        let survey = move |_| told.send(thread_name()).expect("somebody waits");
+        let (first, second) = (told.clone(), told.clone());
+        let survey = move |_| first.send(("survey", thread_name())).expect("somebody waits");
         assert!(engine.submit(ShardId(1), Job::Survey(true, Box::new(survey))).is_ok());
-        let (job, answer_after) = asked();
-        assert!(engine.submit(ShardId(1), job).is_ok());
-        assert_eq!(answer.recv_timeout(ANSWERED_WITHIN), Ok(Some("worker-0".to_owned())));
-        assert!(answer_after.recv_timeout(ANSWERED_WITHIN).is_ok());
+        let after = move |_| second.send(("after it", None)).expect("somebody waits");
+        assert!(engine.submit(ShardId(1), Job::AccountId(ShardId(1), AccountNumber(0), Box::new(after))).is_ok());
+        assert_eq!(answers.recv_timeout(ANSWERED_WITHIN), Ok(("survey", Some("worker-0".to_owned()))));
+        assert_eq!(answers.recv_timeout(ANSWERED_WITHIN), Ok(("after it", None)));
     }
     engine.stop();
 }
@@ -157,7 +165,11 @@ fn call(engine: &Engine, caller: usize, count: usize) {
 
 #[test]
 fn nothing_is_left_lying_by_those_who_find_somebody_at_the_worker() {
-    let engine = engine();
+    [1, 2].into_iter().for_each(call_together);
+}
+
+fn call_together(worker_count: usize) {
+    let engine = engine_of(worker_count);
     std::thread::scope(|scope| {
         for caller in 0..4 {
             let engine = &engine;
@@ -173,4 +185,38 @@ fn nothing_is_left_lying_by_those_who_find_somebody_at_the_worker() {
     });
     let stopped = engine.stop().expect("it has not failed");
     assert!(stopped.end.0 >= 4 * 5_000, "{:?}", stopped.end);
+}
+
+/// A ledger that fails while somebody is at the worker lets go of what waits as soon as they leave.
+#[test]
+fn a_ledger_that_has_failed_ends_though_somebody_is_at_the_worker() {
+    let engine = engine();
+    let (told, arrived) = std::sync::mpsc::channel();
+    let (leave, left) = std::sync::mpsc::channel::<()>();
+    let stay = move |_| {
+        told.send(()).expect("somebody waits");
+        left.recv().expect("somebody lets it go on");
+    };
+    let job = Job::AccountId(ShardId(1), AccountNumber(0), Box::new(stay));
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert!(engine.submit(ShardId(1), job).is_ok()));
+        arrived.recv_timeout(ANSWERED_WITHIN).expect("somebody does it");
+        let (job, answer) = asked();
+        assert!(engine.submit(ShardId(1), job).is_ok());
+        engine.signs.failed.store(true, Ordering::SeqCst);
+        engine.seats.iter().for_each(|seat| seat.ring());
+        leave.send(()).expect("somebody waits");
+        // By the same turn, or nobody any more.
+        assert_ne!(answer.recv_timeout(ANSWERED_WITHIN), Err(std::sync::mpsc::RecvTimeoutError::Timeout));
+    });
+    // Its thread has been woken for the end, and goes without being told to stop.
+    let has_gone = || engine.workers.lock().expect("no holder panics").iter().all(JoinHandle::is_finished);
+    for _ in 0..6_000 {
+        if has_gone() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(has_gone());
+    assert!(engine.stop().is_none());
 }

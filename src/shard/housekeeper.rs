@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::committer::Progress;
-use super::engine::{OnFailure, Seat};
+use super::engine::{OnFailure, Seat, let_other_threads_on};
 use super::job::Job;
 use super::snapshotter::{RunState, SnapshotRun};
 use super::worker::Shared;
@@ -135,6 +135,7 @@ impl Housekeeper {
             if let Err(error) = self.round(request) {
                 failed.store(true, Ordering::Release);
                 on_failure(&error);
+                self.seats.iter().for_each(|seat| seat.ring());
             }
         }
     }
@@ -147,7 +148,7 @@ impl Housekeeper {
         for _ in 0..64 {
             let step = self.shared.ids.maintain(self.progress.settled());
             // Whoever serves callers comes first where no core is free.
-            std::thread::yield_now();
+            let_other_threads_on();
             if !step.map_err(store_error)?.more_waits() {
                 break;
             }

@@ -381,14 +381,14 @@ impl Job {
         }
     }
 
-    /// Whether the job looks at many accounts: only the worker's own thread has time for it.
+    /// Whether the job looks at many accounts, or begins to: only the worker's own thread has time for it.
     #[must_use]
     pub fn is_long(&self) -> bool {
         match self {
             Self::Commands(batch) => batch.jobs.len() > limits::CALLER_BATCH_COMMANDS_MAX,
-            Self::Held(_) | Self::Count(_) | Self::Survey(..) | Self::Settle(_) => true,
+            Self::Held(_) | Self::Count(_) | Self::Survey(..) | Self::Settle(_) | Self::Snapshot(_) => true,
             Self::Quote(_) | Self::Account(_) | Self::AccountId(..) => false,
-            Self::Publish(..) | Self::Snapshot(_) => false,
+            Self::Publish(..) => false,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The thread of the committer: gathers what the workers have sealed, commits it, and tells them.
 //!
-//! What must stay true: after a failure nothing is told any more; a commit waits for nothing but its disk; whatever was
-//! decided while it was under way goes into the next.
+//! What must stay true: after a failure nothing is told any more; a commit waits for nothing but its disk and the answers to
+//! the one before; whatever was decided while it was under way goes into the next.
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use crossbeam::channel::{Receiver, Sender};
 
-use super::seat::{Seat, Signs};
+use super::seat::{Seat, Signs, let_other_threads_on};
 use super::{OnFailure, STOP};
 use crate::clock::SharedClock;
 use crate::journal::chunk::Chunk;
@@ -40,6 +40,10 @@ impl CommitThread {
             self.let_others_go_first();
             self.seats.iter().for_each(|seat| seat.collect());
             stop = self.gather(first, &mut gathered);
+            if gathered.iter().all(|one| one.chunk.is_none()) {
+                // Somebody only asks to be told, and may be waiting for what another thread is about.
+                let_other_threads_on();
+            }
             self.metrics.commit_began_ns.set(self.clock.monotonic_ns().max(1));
             let made = self.committer.commit(&mut gathered, self.clock.now(), &mut committed);
             self.metrics.commit_began_ns.set(0);
@@ -76,7 +80,7 @@ impl CommitThread {
     /// into the same commit. Where a core is free, this takes no time.
     fn let_others_go_first(&self) {
         if self.seats.iter().any(|seat| seat.waiting() > 0) {
-            std::thread::yield_now();
+            let_other_threads_on();
         }
     }
 

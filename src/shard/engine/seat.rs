@@ -10,7 +10,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
@@ -36,6 +36,12 @@ pub fn is_at_a_worker() -> bool {
     IS_AT_A_WORKER.get()
 }
 
+/// Lets another thread have this core, if one waits for it: between two pieces of what takes long, so that whoever only has
+/// a little to do comes first.
+pub fn let_other_threads_on() {
+    std::thread::yield_now();
+}
+
 /// What the threads of a ledger tell each other without a message.
 #[derive(Default)]
 pub(super) struct Signs {
@@ -43,8 +49,8 @@ pub(super) struct Signs {
     pub(super) stopping: AtomicBool,
     /// The ledger has failed.
     pub(super) failed: AtomicBool,
-    /// The committer has nothing to commit: what is decided is handed over at once. Otherwise it takes what was decided
-    /// meanwhile when it is done.
+    /// The committer has nothing to commit: the first who has decided something hands it over at once, and takes the sign
+    /// away. What is decided after that, the committer comes for.
     pub(super) committer_rests: AtomicBool,
 }
 
@@ -68,6 +74,10 @@ pub struct Seat {
     committed: Receiver<Committed>,
     signs: Arc<Signs>,
     bell: Unparker,
+    /// Records were decided and not handed over.
+    has_open: AtomicBool,
+    /// 0, or one more than the turns that callers have taken since the worker's own thread found the seat taken.
+    passed: AtomicU32,
 }
 
 /// What whoever is at the worker has in hand.
@@ -124,20 +134,31 @@ struct Left {
     has_room: bool,
     /// Records were decided and not handed over.
     has_open: bool,
+    /// Reads wait for other workers' commits, and nobody has asked to be told of the next.
+    has_gated: bool,
 }
 
 impl Seat {
     pub(super) fn new(turns: Turns, jobs: JobSender, signs: Arc<Signs>, bell: Unparker) -> Self {
         let committed = turns.committed.clone();
-        Self { turns: Mutex::new(Some(turns)), jobs, committed, signs, bell }
+        let (has_open, passed) = (AtomicBool::new(false), AtomicU32::new(0));
+        Self { turns: Mutex::new(Some(turns)), jobs, committed, signs, bell, has_open, passed }
     }
 
-    /// Brings a job, and does it if the seat is free.
+    /// Brings a job, and does it if the seat is free and the worker's own thread has not waited for it too long.
     ///
     /// # Errors
     /// The job, when there is no room or the worker has gone.
     pub(super) fn bring(&self, job: Job, rank: Rank) -> Result<(), TrySendError<Job>> {
         self.jobs.try_send(job, rank)?;
+        match self.passed.load(Ordering::Relaxed) {
+            0 => {}
+            PASSED_MAX.. => {
+                self.bell.unpark();
+                return Ok(());
+            }
+            _ => drop(self.passed.fetch_add(1, Ordering::Relaxed)),
+        }
         self.take_turn(Hand::Caller);
         Ok(())
     }
@@ -160,7 +181,10 @@ impl Seat {
 
     /// Has what was decided handed over to the committer, if the seat is free.
     pub(super) fn collect(&self) {
-        self.take_turn(Hand::Collecting);
+        fence(Ordering::SeqCst);
+        if self.has_open.load(Ordering::Relaxed) {
+            self.take_turn(Hand::Collecting);
+        }
     }
 
     /// Has what is durable answered: here if the seat is free.
@@ -171,16 +195,21 @@ impl Seat {
     }
 
     /// Wakes the worker's own thread.
-    pub(super) fn ring(&self) {
+    pub fn ring(&self) {
         self.bell.unpark();
     }
 
     fn take_turn(&self, hand: Hand) {
-        let Ok(mut turns) = self.turns.try_lock() else { return };
-        let Some(left) = self.go(&mut turns, hand) else { return };
-        drop(turns);
-        // A worker's thread that stops looks after each turn whether all is done.
-        if self.is_wanted(left) || self.signs.stopping.load(Ordering::Acquire) {
+        // What was brought is put down before this looks: see [`Seat::is_wanted`].
+        fence(Ordering::SeqCst);
+        let left = match self.turns.try_lock() {
+            Err(TryLockError::WouldBlock) => return,
+            Err(TryLockError::Poisoned(poisoned)) => self.abandon(poisoned.into_inner()),
+            Ok(mut turns) => self.go(&mut turns, hand),
+        };
+        // A worker's thread that is to end looks after each turn whether it can.
+        let is_ending = || self.signs.stopping.load(Ordering::Acquire) || self.signs.failed.load(Ordering::Acquire);
+        if left.is_none_or(|left| self.is_wanted(left)) || is_ending() {
             self.bell.unpark();
         }
     }
@@ -194,32 +223,43 @@ impl Seat {
         let was_at_one = IS_AT_A_WORKER.replace(true);
         let left = turns.go(hand, &self.signs);
         IS_AT_A_WORKER.set(was_at_one);
+        self.has_open.store(left.has_open, Ordering::Relaxed);
         Some(left)
     }
 
+    /// A thread panicked at the worker: nobody may go on with it, and whoever waits is told so.
+    fn abandon(&self, mut turns: MutexGuard<'_, Option<Turns>>) -> Option<Left> {
+        self.signs.failed.store(true, Ordering::Release);
+        drop(turns.take());
+        None
+    }
+
     /// Whether there is something to do, once the seat is free. Whoever brought it meanwhile may have found the seat taken:
-    /// they brought it before they looked, and this looks after it left, so one of the two sees the other.
+    /// they brought it before they looked, and this looks after it left, so one of the two sees the other. The same holds
+    /// for the sign that the committer rests, and for records that lie open.
     fn is_wanted(&self, left: Left) -> bool {
         fence(Ordering::SeqCst);
         let has_jobs = left.has_room && self.jobs.waiting() > 0;
         let is_asked_for = left.has_open && self.signs.committer_rests.load(Ordering::SeqCst);
-        has_jobs || is_asked_for || !self.committed.is_empty()
+        has_jobs || is_asked_for || left.has_gated || !self.committed.is_empty()
     }
 
     /// The life of the worker's own thread; the state of its shards in the end, or nothing if the ledger has failed.
     pub(super) fn serve(&self, parker: &Parker) -> Vec<ShardState> {
         let mut patience_ms = PATIENCE_MS;
         loop {
+            fence(Ordering::SeqCst);
             match self.turns.try_lock() {
                 // Whoever has it wakes this thread if they leave anything.
-                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let _ = self.passed.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed);
+                }
                 Err(TryLockError::Poisoned(poisoned)) => {
-                    // A thread panicked at the worker. Nobody may go on with it, and whoever waits is told so.
-                    self.signs.failed.store(true, Ordering::Release);
-                    drop(poisoned.into_inner().take());
+                    let _ = self.abandon(poisoned.into_inner());
                     return Vec::new();
                 }
                 Ok(mut turns) => {
+                    self.passed.store(0, Ordering::Relaxed);
                     let Some(left) = self.go(&mut turns, Hand::Own) else {
                         // Memory is ahead of disk: nobody is answered, and the state is worth nothing.
                         drop(turns.take());
@@ -233,7 +273,7 @@ impl Seat {
                     drop(turns);
                     if left.done > 0 || self.is_wanted(left) {
                         // Where no core is free, whoever is about to bring or to be told something comes first.
-                        std::thread::yield_now();
+                        let_other_threads_on();
                         continue;
                     }
                 }
@@ -243,6 +283,8 @@ impl Seat {
     }
 }
 
+/// So often callers go before a worker's own thread that found the seat taken.
+const PASSED_MAX: u32 = 8;
 /// How long a worker's thread sleeps if nobody wakes it: until it looks whether lots have died. In tests so long that what
 /// nobody woke it for is missed.
 const PATIENCE_MS: u64 = if cfg!(test) { 600_000 } else { 20 };
@@ -251,7 +293,11 @@ const PATIENCE_MS_AT_WORK: u64 = 1;
 
 impl Turns {
     fn go(&mut self, hand: Hand, signs: &Signs) -> Left {
-        let notices = if hand == Hand::Collecting { 0 } else { self.take_notices() };
+        let notices = self.take_notices(match hand {
+            Hand::Own | Hand::Telling => usize::MAX,
+            Hand::Caller => 1,
+            Hand::Collecting => 0,
+        });
         let jobs = match hand {
             Hand::Own => self.take_jobs(limits::WORKER_TURN_COMMANDS_MAX, JobReceiver::take),
             Hand::Caller => self.take_jobs(limits::CALLER_TURN_COMMANDS_MAX, JobReceiver::take_short),
@@ -263,12 +309,20 @@ impl Turns {
         }
         let record_count = self.worker.open_record_count();
         let is_time = hand == Hand::Collecting || record_count >= limits::WORKER_CHUNK_RECORDS;
-        if record_count == 0 || is_time || signs.committer_rests.load(Ordering::SeqCst) {
+        if record_count == 0 || is_time || signs.committer_rests.swap(false, Ordering::SeqCst) {
             self.hand_over();
         } else if self.state.opened_ns.is_none() {
             self.state.opened_ns = Some(self.clock.monotonic_ns());
         }
-        Left { done: notices + jobs, has_room: self.worker.has_room(), has_open: self.worker.has_open_chunk() }
+        let has_open = self.worker.has_open_chunk();
+        let has_gated = !has_open && self.worker.has_gated_reads() && !self.state.nudged;
+        // The committer would only keep itself busy, and others have no time for it.
+        if has_gated && hand == Hand::Own {
+            self.state.nudged = true;
+            let _ = self.submit.send(Submitted { worker: Some(self.index), chunk: None });
+        }
+        let has_gated = has_gated && hand != Hand::Own;
+        Left { done: notices + jobs, has_room: self.worker.has_room(), has_open, has_gated }
     }
 
     /// A small step of what nobody waits for. At intervals: what a step costs the committer, the disk and the
@@ -292,9 +346,10 @@ impl Turns {
         self.worker.snapshot_step();
     }
 
-    fn take_notices(&mut self) -> usize {
+    fn take_notices(&mut self, most: usize) -> usize {
         let mut count = 0;
-        while let Ok(notice) = self.committed.try_recv() {
+        while count < most {
+            let Ok(notice) = self.committed.try_recv() else { break };
             count += 1;
             match notice.chunk {
                 Some((chunk, base)) => {
@@ -321,18 +376,24 @@ impl Turns {
         }
         let now_ns = self.clock.monotonic_ns();
         let meter = &self.metrics.workers[self.index];
-        if let Some(waited_ns) = meter.takes(now_ns) {
-            self.metrics.stages.queue.record_ns(waited_ns);
-        }
+        let since_ns = meter.takes();
         let mut count = 0;
         while count < most {
             let Some(job) = take(&self.jobs) else { break };
             count += job.weight();
             self.worker.execute(job, now_ns);
         }
+        let is_empty = self.jobs.is_empty();
         if count > 0 {
-            meter.took(count as u64, self.jobs.is_empty());
+            if let Some(since_ns) = since_ns {
+                self.metrics.stages.queue.record_ns(now_ns - since_ns);
+            }
+            meter.took(count as u64, is_empty);
             self.metrics.stages.decide.record_batch_ns(self.clock.monotonic_ns() - now_ns, count as u64);
+        }
+        if !is_empty {
+            // Nothing was taken, and what waited waits on; or what is left has waited since then at least.
+            meter.leaves(if count > 0 { Some(now_ns) } else { since_ns });
         }
         count
     }
@@ -343,9 +404,6 @@ impl Turns {
             self.state.sealed_ns.push_back(opened_ns);
             // The committer outlives the workers, unless it failed; then nothing is answered any more.
             let _ = self.submit.send(Submitted { worker: Some(self.index), chunk: Some(chunk) });
-        } else if self.worker.has_gated_reads() && !self.state.nudged {
-            self.state.nudged = true;
-            let _ = self.submit.send(Submitted { worker: Some(self.index), chunk: None });
         }
     }
 
