@@ -5,7 +5,7 @@ mod harness;
 
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 
 use harness::{program, repository, run, text, wait_for};
@@ -176,6 +176,13 @@ fn growth_compares_few_ids_with_many() {
     expect_verified(&report);
 }
 
+/// A benchmark under way, with its directories in the folder.
+fn begun(folder: &TempDir, what: &str, arguments: &[&str]) -> Child {
+    let mut command = program();
+    command.args(["bench", what]).args(arguments).args(["--within", text(folder.path())]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program can be started")
+}
+
 /// The processes that another one started, and whose command line has a text.
 fn children_with(parent: u32, text: &str) -> Vec<String> {
     let children = fs::read_dir("/proc").expect("this is Linux").filter_map(Result::ok).filter_map(|entry| {
@@ -193,14 +200,7 @@ fn each_core_of_growth_is_a_process_and_one_that_dies_gives_no_figures() {
     let folder = folder();
     // Both cores are there for 40 seconds.
     let arguments = ["--accounts", "500", "--lots", "1", "--ids", "4000", "--seconds", "10", "--pairs", "2"];
-    let child = program()
-        .args(["bench", "growth"])
-        .args(arguments)
-        .args(["--within", text(folder.path())])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program can be started");
+    let child = begun(&folder, "growth", &arguments);
     let cores = wait_for("two cores at once", || {
         let cores = children_with(child.id(), "core-process");
         (cores.len() >= 2).then_some(cores)
@@ -373,14 +373,8 @@ fn process_with(first: &str, second: &str) -> Option<String> {
 #[test]
 fn a_server_that_dies_gives_no_figures_and_says_so() {
     let folder = folder();
-    let arguments = ["bench", "stream", "--accounts", "500", "--lots", "1", "--seconds", "300", "--batch", "10"];
-    let child = program()
-        .args(arguments)
-        .args(["--within", text(folder.path())])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program can be started");
+    let arguments = ["--accounts", "500", "--lots", "1", "--seconds", "300", "--batch", "10"];
+    let child = begun(&folder, "stream", &arguments);
     // Under load the log of accounts stands still and the stream has begun; any moment of a run will do.
     let server = wait_for("the server", || {
         let data = format!("{}/tallystick-bench-", folder.path().display());
