@@ -200,6 +200,10 @@ pub const COMMIT_BYTES_MAX: usize = 8 << 20;
 /// A record of one line, of an account that exists, stays within this.
 pub const ONE_LINE_RECORD_BYTES_MAX: usize = 160;
 
+/// So many times the records after which a snapshot may be taken have come at most when it is taken, whatever the time:
+/// with the defaults a recovery replays eight million records and those that came while the snapshot was taken.
+pub const SNAPSHOT_RECORDS_FACTOR: u64 = 8;
+
 /// Entities in one slice that a worker copies for the snapshot between two batches.
 pub const SNAPSHOT_SLICE_ENTITIES: usize = 512;
 

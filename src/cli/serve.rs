@@ -134,7 +134,8 @@ pub struct ServeArguments {
     /// A snapshot is due after so many further records [default: 1000000].
     #[arg(long, value_name = "COUNT")]
     pub snapshot_records: Option<String>,
-    /// Snapshots are at least so many milliseconds apart [default: 10000].
+    /// Snapshots are at least so many milliseconds apart, unless eight times `snapshot_records` have come meanwhile
+    /// [default: 60000].
     #[arg(long, value_name = "MILLISECONDS")]
     pub snapshot_interval_ms: Option<String>,
     /// The directory that backups are made in; without it only callers on this machine may name one.

@@ -33,13 +33,24 @@ use crate::store::{Store, StoreError};
 pub struct HousekeeperOptions {
     /// A snapshot is due after so many further records …
     pub snapshot_records: u64,
-    /// … but not sooner than so many milliseconds after the last one.
+    /// … but not sooner than so many milliseconds after the last one, unless [`limits::SNAPSHOT_RECORDS_FACTOR`] times as
+    /// many records have come: a recovery would have to replay them.
     pub snapshot_interval_ms: u64,
 }
 
 impl Default for HousekeeperOptions {
     fn default() -> Self {
-        Self { snapshot_records: 1_000_000, snapshot_interval_ms: 10_000 }
+        Self { snapshot_records: 1_000_000, snapshot_interval_ms: 60_000 }
+    }
+}
+
+impl HousekeeperOptions {
+    /// Whether a snapshot is due, so many records and milliseconds after the last.
+    fn is_due(&self, record_count: u64, elapsed_ms: i64) -> bool {
+        let interval_ms = i64::try_from(self.snapshot_interval_ms).unwrap_or(i64::MAX);
+        let is_time = elapsed_ms >= interval_ms;
+        let are_many = record_count / limits::SNAPSHOT_RECORDS_FACTOR >= self.snapshot_records;
+        record_count >= self.snapshot_records && (is_time || are_many)
     }
 }
 
@@ -209,9 +220,8 @@ impl Housekeeper {
 
     fn is_due(&self, now_ms: i64) -> bool {
         let start = self.marker.lock().expect("no holder panics").map_or(0, |marker| marker.start.0);
-        let records = self.progress.settled().0.saturating_sub(start);
-        let interval_ms = i64::try_from(self.options.snapshot_interval_ms).unwrap_or(i64::MAX);
-        records >= self.options.snapshot_records && now_ms - self.snapshot_at_ms >= interval_ms
+        let record_count = self.progress.settled().0.saturating_sub(start);
+        self.options.is_due(record_count, now_ms - self.snapshot_at_ms)
     }
 
     fn begin(&mut self, waiting: Option<Sender<Marker>>) {
@@ -242,5 +252,26 @@ pub(crate) fn store_error(error: crate::ids::IdError) -> JournalError {
     match error {
         crate::ids::IdError::Store(error) => error.into(),
         other => JournalError::Store(StoreError::Damaged { path: "the id index".into(), reason: other.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_waits_for_records_and_for_its_time_but_not_for_ever() {
+        let options = HousekeeperOptions { snapshot_records: 100, snapshot_interval_ms: 5_000 };
+        let rows = [
+            (99, i64::MAX, false),
+            (100, 4_999, false),
+            (100, 5_000, true),
+            (799, 0, false),
+            (800, 0, true),
+            (u64::MAX, 0, true),
+        ];
+        for (record_count, elapsed_ms, is_due) in rows {
+            assert_eq!(options.is_due(record_count, elapsed_ms), is_due, "{record_count} records, {elapsed_ms} ms");
+        }
     }
 }
