@@ -19,6 +19,9 @@ pub const JOB_LINES_KEPT_MAX: usize = 32;
 pub const JOB_ANSWER_BYTES_KEPT_MAX: usize = 4_096;
 /// Commands of a message that claim their ids together.
 pub const CLAIM_WINDOW_COMMANDS: usize = 256;
+/// Commands of a message that are read, or answered, before other calls of the thread have their turn. While others call,
+/// that many claim their ids together: what one till waits for is a multiple of this.
+pub const STREAM_TURN_COMMANDS: usize = 64;
 /// Messages of one stream whose commands may be unanswered at once.
 pub const STREAM_MESSAGES_IN_FLIGHT_MAX: usize = 1_024;
 /// HTTP/2 streams on one connection.
@@ -176,12 +179,12 @@ pub const WORKER_QUEUE_DEPTH_MAX: usize = 16_384;
 /// Commands of one batch for a worker.
 pub const WORKER_BATCH_COMMANDS_MAX: usize = 1_024;
 /// Commands that a worker's own thread decides before it lets others on, unless one batch has more.
-pub const WORKER_TURN_COMMANDS_MAX: usize = 128;
+pub const WORKER_TURN_COMMANDS_MAX: usize = 64;
 /// The same for a thread that serves calls.
 pub const CALLER_TURN_COMMANDS_MAX: usize = 256;
 /// A batch of a stream with more commands is left to the worker's own thread.
 pub const CALLER_BATCH_COMMANDS_MAX: usize = 32;
-/// Commands of a message that go to their worker while the message is still being read.
+/// Commands of a message that go to their worker together, while the message is still being read.
 pub const STREAM_PART_COMMANDS: usize = 64;
 /// Records that are handed to the committer whether or not it has time for them; fewer wait until it has.
 pub const WORKER_CHUNK_RECORDS: usize = 256;
@@ -200,8 +203,8 @@ pub const COMMIT_BYTES_MAX: usize = 8 << 20;
 /// A record of one line, of an account that exists, stays within this.
 pub const ONE_LINE_RECORD_BYTES_MAX: usize = 160;
 
-/// So many times the records after which a snapshot may be taken have come at most when it is taken, whatever the time:
-/// with the defaults a recovery replays eight million records and those that came while the snapshot was taken.
+/// A snapshot is due after so many times `snapshot_records`, whatever the time: with the defaults a recovery replays about
+/// eight million records, and those that came while the snapshot was taken.
 pub const SNAPSHOT_RECORDS_FACTOR: u64 = 8;
 
 /// Entities in one slice that a worker copies for the snapshot between two batches.
@@ -244,10 +247,12 @@ pub const HIGH_WATER_INTERVAL_MS: u64 = 1_000;
 const _: () = assert!(SHARD_COUNT_DEFAULT <= SHARD_COUNT_MAX, "the default must be allowed");
 const _: () = assert!(WORKER_BATCH_COMMANDS_MAX <= WORKER_QUEUE_DEPTH_MAX, "a batch is drained from the queue");
 const _: () = assert!(BATCH_COMMANDS_MAX <= STREAM_IN_FLIGHT_MAX, "a message of a stream can be started");
-const _: () = assert!(
-    STREAM_PART_COMMANDS + CLAIM_WINDOW_COMMANDS <= WORKER_BATCH_COMMANDS_MAX,
-    "a window fits a batch for one worker, with what was left of the one before"
-);
+const _: () =
+    assert!(CLAIM_WINDOW_COMMANDS <= WORKER_BATCH_COMMANDS_MAX, "a window of a lane fits a batch for one worker");
+const _: () =
+    assert!(STREAM_PART_COMMANDS <= WORKER_TURN_COMMANDS_MAX, "a part of a message takes no longer than a turn");
+const _: () = assert!(STREAM_PART_COMMANDS <= WORKER_BATCH_COMMANDS_MAX, "a part is one batch");
+const _: () = assert!(STREAM_TURN_COMMANDS <= CLAIM_WINDOW_COMMANDS, "a window is read in turns");
 const _: () = assert!(WORKER_TURN_COMMANDS_MAX <= CALLER_TURN_COMMANDS_MAX, "the longer turn bounds a chunk");
 const _: () = assert!(HOLD_MINUTES_DEFAULT <= HOLD_MINUTES_MAX, "the default must be allowed");
 const _: () = assert!(

@@ -170,7 +170,7 @@ fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
     let is_all = mode == Mode::All;
     let seconds = args.seconds.unwrap_or(match mode {
         Mode::All => 2,
-        // The server takes a snapshot every ten seconds: each run has one.
+        // Long enough that a single slow moment is not one in a hundred.
         Mode::Attacks => 10,
         _ => 5,
     });

@@ -19,6 +19,7 @@ mod answer;
 mod approval;
 pub mod auth;
 mod batch;
+mod calls;
 mod catalogue;
 mod command;
 pub mod connections;
@@ -62,10 +63,10 @@ mod view;
 pub mod wire;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tonic::service::RoutesBuilder;
 
 use crate::access::gate::Gate;
@@ -83,6 +84,7 @@ pub use parse::reads_alike;
 pub use read::account_row;
 pub use settlement::wire_report;
 
+use calls::{Call, Calls};
 use lane::Lane;
 use status::Failure;
 use wire::server::access_service_server::{self, AccessServiceServer};
@@ -152,26 +154,6 @@ pub struct Edge {
     lane: Arc<Lane>,
     gate: Arc<Gate>,
     words: Arc<explain::Wordbook>,
-}
-
-/// The calls under way.
-#[derive(Debug, Default)]
-struct Calls {
-    count: AtomicUsize,
-    none_left: Notify,
-    /// Calls that were not let in.
-    turned_away: AtomicUsize,
-}
-
-/// One call under way; counted until it is dropped.
-struct Call(Arc<Calls>);
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.none_left.notify_waiters();
-        }
-    }
 }
 
 /// What a caller does when there is no room.
@@ -280,8 +262,7 @@ impl Edge {
 
     /// Counts a call, unless the server is stopping.
     fn enter(&self) -> Result<Call, Failure> {
-        self.calls.count.fetch_add(1, Ordering::SeqCst);
-        let call = Call(self.calls.clone());
+        let call = self.calls.begin();
         // Counted first: whoever stops the server either is seen here or sees the call.
         if self.is_serving() {
             return Ok(call);

@@ -1,5 +1,5 @@
 //! A round: many commands that were asked for in one message. Those that need not wait for anything go to the workers
-//! in parts, one for each worker; the others take the long way one by one. The answers are put back into the order of
+//! in parts, each for one worker; the others take the long way one by one. The answers are put back into the order of
 //! the message.
 //!
 //! What must stay true:
@@ -84,14 +84,21 @@ struct Prepared {
 /// Commands of a message that are claimed and not handed over yet.
 struct Unsent<'a> {
     ids: &'a IdIndex,
-    /// By worker: the part and its jobs.
-    by_worker: Vec<(usize, Vec<Box<CommandJob>>)>,
+    /// By worker, in their order. None is empty, and all but the last are full.
+    by_worker: Vec<VecDeque<UnsentPart>>,
+}
+
+/// Commands that go to their worker together.
+struct UnsentPart {
+    /// Its place among the parts of the round.
+    number: usize,
+    jobs: Vec<Box<CommandJob>>,
 }
 
 impl Drop for Unsent<'_> {
     fn drop(&mut self) {
-        for (_, jobs) in &self.by_worker {
-            drop_claims(self.ids, jobs);
+        for part in self.by_worker.iter().flatten() {
+            drop_claims(self.ids, &part.jobs);
         }
     }
 }
@@ -118,6 +125,8 @@ pub(super) struct Starting<'a> {
     caller: &'a Caller,
     patience: Patience,
     moment: Moment,
+    /// How many of the calls under way that are no streams are this one.
+    own_call_count: usize,
     /// Accruals that wait for their turn to claim their ids.
     window: Vec<Prepared>,
     /// How many of them claim together: fewer after one that could not be had at once, so that claims that have to be
@@ -138,16 +147,19 @@ impl<'a> Starting<'a> {
         patience: Patience,
         room: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        let by_worker = (0..edge.engine.worker_count()).map(|_| (0, Vec::new())).collect();
+        let by_worker = (0..edge.engine.worker_count()).map(|_| VecDeque::new()).collect();
         let unsent = Unsent { ids: &edge.engine.shared.ids, by_worker };
         let metrics = edge.engine.metrics.clone();
         let lane = edge.lane.clone();
+        // Only streams have room to take.
+        let own_call_count = usize::from(room.is_none());
         let round = Round { places: VecDeque::new(), parts: Vec::new(), lane, _room: room, metrics };
         Self {
             edge,
             caller,
             patience,
             moment: edge.moment(),
+            own_call_count,
             window: Vec::new(),
             claim_together: limits::CLAIM_WINDOW_COMMANDS,
             keys: Vec::new(),
@@ -170,8 +182,18 @@ impl<'a> Starting<'a> {
             Err(failure) => Place::Answered(Err(failure)),
         };
         self.round.places.push_back(place);
-        if self.window.len() >= limits::CLAIM_WINDOW_COMMANDS {
+        if self.window.len() >= self.window_commands() {
             self.close_window().await;
+        } else if self.round.places.len().is_multiple_of(limits::STREAM_TURN_COMMANDS) {
+            let_others_on().await;
+        }
+    }
+
+    /// Commands that claim their ids together: fewer while others call, who wait for them.
+    fn window_commands(&self) -> usize {
+        match self.edge.calls.has_others(self.own_call_count) {
+            true => limits::STREAM_TURN_COMMANDS,
+            false => limits::CLAIM_WINDOW_COMMANDS,
         }
     }
 
@@ -264,53 +286,59 @@ impl<'a> Starting<'a> {
     /// Puts a claimed command to those that are going to be handed over.
     fn add(&mut self, place: usize, job: Box<CommandJob>) {
         let worker = self.edge.engine.worker_of(job.account_hash);
-        let (part, jobs) = &mut self.unsent.by_worker[worker];
-        if jobs.is_empty() {
-            *part = self.round.parts.len();
-            self.round.parts.push(Part::Open);
-        }
-        jobs.push(job);
-        self.round.places[place] = Place::Part(*part);
+        let unsent = &mut self.unsent.by_worker[worker];
+        let part = match unsent.back_mut().filter(|part| part.jobs.len() < limits::STREAM_PART_COMMANDS) {
+            Some(part) => part,
+            None => {
+                unsent.push_back(UnsentPart { number: self.round.parts.len(), jobs: Vec::new() });
+                self.round.parts.push(Part::Open);
+                unsent.back_mut().expect("it was just put there")
+            }
+        };
+        part.jobs.push(job);
+        self.round.places[place] = Place::Part(part.number);
     }
 
     /// Hands over parts that are worth it.
     async fn hand_over_full_parts(&mut self) {
-        for worker in 0..self.unsent.by_worker.len() {
-            if self.unsent.by_worker[worker].1.len() >= limits::STREAM_PART_COMMANDS {
-                self.hand_over_to(worker).await;
-            }
-        }
+        self.hand_over_from(limits::STREAM_PART_COMMANDS).await;
     }
 
     /// Hands everything over that is claimed.
     async fn hand_over(&mut self) {
+        self.hand_over_from(1).await;
+    }
+
+    /// Hands over the parts that have so many commands at least.
+    async fn hand_over_from(&mut self, least: usize) {
         for worker in 0..self.unsent.by_worker.len() {
-            self.hand_over_to(worker).await;
+            while self.unsent.by_worker[worker].front().is_some_and(|part| part.jobs.len() >= least) {
+                self.hand_over_first(worker).await;
+            }
         }
     }
 
-    async fn hand_over_to(&mut self, worker: usize) {
-        if self.unsent.by_worker[worker].1.is_empty() {
-            return;
-        }
+    /// Hands over the first part for a worker.
+    async fn hand_over_first(&mut self, worker: usize) {
         let (sender, receiver) = oneshot::channel();
         let mailbox: Arc<dyn Mailbox> = Arc::new(PartMailbox(Mutex::new(Some(sender))));
         let mut failure = None;
         loop {
-            let (part, jobs) = &mut self.unsent.by_worker[worker];
-            let part = *part;
+            let Some(UnsentPart { number, jobs }) = self.unsent.by_worker[worker].front_mut() else { return };
+            let number = *number;
             if let Some(failure) = failure {
                 drop_claims(&self.edge.engine.shared.ids, jobs);
-                jobs.clear();
+                self.unsent.by_worker[worker].pop_front();
                 self.note(Some(&failure));
-                self.round.parts[part] = Part::Failed(failure);
+                self.round.parts[number] = Part::Failed(failure);
                 return;
             }
             // Nothing is waited for while the jobs are out of our hands: given up here, they drop their claims.
             let batch = CommandBatch::new(std::mem::take(jobs), mailbox.clone());
             match self.edge.engine.submit_to(worker, Job::Commands(batch), Rank::Ordinary) {
                 Ok(()) => {
-                    self.round.parts[part] = Part::Sent(receiver);
+                    self.unsent.by_worker[worker].pop_front();
+                    self.round.parts[number] = Part::Sent(receiver);
                     return self.note(None);
                 }
                 Err((job, refusal)) => {

@@ -41,6 +41,7 @@ enum Slot {
 impl Edge {
     /// Serves a stream until the caller has half-closed it and all is answered, or it ends early.
     pub(super) fn serve_stream(self: &Arc<Self>, caller: Caller, call: Call, requests: Streaming<Raw>) -> Results {
+        let call = call.of_stream();
         let (slots, started) = mpsc::channel(limits::STREAM_MESSAGES_IN_FLIGHT_MAX);
         let (messages, results) = mpsc::channel(MESSAGES_WAITING_MAX);
         let (edge, permit) = (self.clone(), caller.permit.clone());
@@ -253,7 +254,7 @@ async fn answer_round(
         if let Err(failure) = message.push(round).await {
             return Ok(Err(failure.into()));
         }
-        if message.count.is_multiple_of(limits::CLAIM_WINDOW_COMMANDS) {
+        if message.count.is_multiple_of(limits::STREAM_TURN_COMMANDS) {
             let_others_on().await;
         }
     }
