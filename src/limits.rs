@@ -179,13 +179,15 @@ pub const WORKER_QUEUE_DEPTH_MAX: usize = 16_384;
 /// Commands of one batch for a worker.
 pub const WORKER_BATCH_COMMANDS_MAX: usize = 1_024;
 /// Commands that a worker's own thread decides before it lets others on, unless one batch has more.
-pub const WORKER_TURN_COMMANDS_MAX: usize = 64;
+pub const WORKER_TURN_COMMANDS_MAX: usize = 128;
 /// The same for a thread that serves calls.
 pub const CALLER_TURN_COMMANDS_MAX: usize = 256;
 /// A batch of a stream with more commands is left to the worker's own thread.
 pub const CALLER_BATCH_COMMANDS_MAX: usize = 32;
-/// Commands of a message that go to their worker together, while the message is still being read.
+/// Commands of a message that are worth going to their worker together, while the message is still being read.
 pub const STREAM_PART_COMMANDS: usize = 64;
+/// The most of them that go together.
+pub const STREAM_PART_COMMANDS_MAX: usize = 128;
 /// Records that are handed to the committer whether or not it has time for them; fewer wait until it has.
 pub const WORKER_CHUNK_RECORDS: usize = 256;
 /// Commands that one chunk can have records of: those it had, those of a turn, and the batch with which the turn ended.
@@ -250,8 +252,10 @@ const _: () = assert!(BATCH_COMMANDS_MAX <= STREAM_IN_FLIGHT_MAX, "a message of 
 const _: () =
     assert!(CLAIM_WINDOW_COMMANDS <= WORKER_BATCH_COMMANDS_MAX, "a window of a lane fits a batch for one worker");
 const _: () =
-    assert!(STREAM_PART_COMMANDS <= WORKER_TURN_COMMANDS_MAX, "a part of a message takes no longer than a turn");
-const _: () = assert!(STREAM_PART_COMMANDS <= WORKER_BATCH_COMMANDS_MAX, "a part is one batch");
+    assert!(STREAM_PART_COMMANDS_MAX <= WORKER_TURN_COMMANDS_MAX, "a part of a message takes no longer than a turn");
+const _: () = assert!(STREAM_PART_COMMANDS_MAX <= WORKER_BATCH_COMMANDS_MAX, "a part is one batch");
+const _: () =
+    assert!(STREAM_PART_COMMANDS <= STREAM_PART_COMMANDS_MAX, "a part that is worth it is no longer than a part");
 const _: () = assert!(STREAM_TURN_COMMANDS <= CLAIM_WINDOW_COMMANDS, "a window is read in turns");
 const _: () = assert!(WORKER_TURN_COMMANDS_MAX <= CALLER_TURN_COMMANDS_MAX, "the longer turn bounds a chunk");
 const _: () = assert!(HOLD_MINUTES_DEFAULT <= HOLD_MINUTES_MAX, "the default must be allowed");

@@ -84,7 +84,7 @@ struct Prepared {
 /// Commands of a message that are claimed and not handed over yet.
 struct Unsent<'a> {
     ids: &'a IdIndex,
-    /// By worker, in their order. None is empty, and all but the last are full.
+    /// By worker, in their order. None is empty, and all but the last are as long as a part can be.
     by_worker: Vec<VecDeque<UnsentPart>>,
 }
 
@@ -287,7 +287,7 @@ impl<'a> Starting<'a> {
     fn add(&mut self, place: usize, job: Box<CommandJob>) {
         let worker = self.edge.engine.worker_of(job.account_hash);
         let unsent = &mut self.unsent.by_worker[worker];
-        let part = match unsent.back_mut().filter(|part| part.jobs.len() < limits::STREAM_PART_COMMANDS) {
+        let part = match unsent.back_mut().filter(|part| part.jobs.len() < limits::STREAM_PART_COMMANDS_MAX) {
             Some(part) => part,
             None => {
                 unsent.push_back(UnsentPart { number: self.round.parts.len(), jobs: Vec::new() });
