@@ -38,7 +38,7 @@ use crate::metrics::Outcome;
 use crate::program::{Problem, SAMPLE};
 use crate::recovery::identity::{Identity, IdentityError};
 use crate::recovery::speed::ReplaySpeed;
-use crate::recovery::{Recovered, RecoveryError, recover};
+use crate::recovery::{Recovered, RecoveryError, Source, recover_from};
 use crate::service::auth::AccessLayer;
 use crate::service::express::{ACCRUE, ExpressLayer};
 use crate::service::health::health_service;
@@ -46,6 +46,7 @@ use crate::service::patience::PatienceLayer;
 use crate::service::{About, Edge, LastRecovery, Life, add_services, wire};
 use crate::shard::engine::{Engine, EngineOptions};
 use crate::shard::publishing::{Draft, PublishError};
+use crate::snapshot;
 use crate::store::checked::CheckedStore;
 use crate::store::{Store, StoreError};
 use crate::telemetry::calls::CallLayer;
@@ -638,7 +639,14 @@ fn recover_with_progress(
             manager::recovering(&format!("recovering: record {reached} of {end}"));
         }
     };
-    Ok(recover(store, identity, &config.ids, config.workers, &mut on_progress)?)
+    let source = if config.discards_snapshot { Source::Journal } else { Source::Snapshot };
+    let recovered = recover_from(source, store, identity, &config.ids, config.workers, &mut on_progress)?;
+    if source == Source::Journal {
+        // Now, and not before, the journal has shown that it gives everything.
+        snapshot::discard(&**store)?;
+        tracing::warn!("the snapshot was discarded: the whole journal was replayed");
+    }
+    Ok(recovered)
 }
 
 /// What must be there before the first call: the partner's name, and a programme.

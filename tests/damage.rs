@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use Place::{First, Last};
 use blackbox::oracle::{Oracle, send};
 use blackbox::{Clients, Site, audit, calls, verify_directory, wait_for};
 use tallystick::service::wire;
@@ -285,4 +286,61 @@ async fn the_auditor_finds_damage_that_lies_before_a_snapshot() {
         assert_eq!((&report["intact"], &finding["class"]), (&false.into(), &class.into()), "{told}");
         assert!(finding["position"].as_u64().is_some_and(|position| position > 1_000), "the place is named: {told}");
     }
+}
+
+/// A snapshot that cannot be used stops the server, so that somebody looks; the journal gives the state without it.
+#[tokio::test]
+async fn a_damaged_snapshot_is_refused_until_it_is_discarded() {
+    let oracle = Oracle::default();
+    let site = prepared(&oracle).await;
+    let server = site.start().await;
+    let admin = server.connect().await.admin;
+    admin.clone().take_snapshot(wire::TakeSnapshotRequest {}).await.expect("a healthy server takes a snapshot");
+    assert_eq!(server.terminate().await.code, Some(0));
+    // By place among the entities: names come first, what a shard has comes last.
+    for place in [First, Last] {
+        let copy = copy_of(&site);
+        with_store(copy.data(), |store| empty_entity(store, place));
+        let end = copy.start_refused().await;
+        assert_eq!(end.code, Some(DAMAGED), "{}", end.errors);
+        assert!(end.errors.contains("--discard-snapshot"), "the operator is told what to do: {}", end.errors);
+        let (code, told, errors) = audit(copy.data());
+        assert_eq!(code, Some(FOUND_PROBLEMS), "{told}{errors}");
+        let report: serde_json::Value = serde_json::from_str(&told).expect("--json prints one JSON object");
+        let findings = report["findings"].as_array().expect("findings are a list");
+        assert!(findings.iter().all(|finding| finding["class"] == "snapshot"), "the journal is whole: {told}");
+
+        let Ok(server) = copy.try_start(&[("discard_snapshot", "")]).await else {
+            panic!("the journal has everything")
+        };
+        let clients = server.connect().await;
+        oracle.check_after_restart(&clients, 0).await;
+        oracle.check_history(&clients).await;
+        let taken = clients.admin.clone().take_snapshot(wire::TakeSnapshotRequest {}).await;
+        taken.expect("a new snapshot can be taken");
+        assert_eq!(server.terminate().await.code, Some(0));
+        verify_directory(copy.data());
+        copy.start().await.kill9();
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    First,
+    Last,
+}
+
+/// Has an entity of the snapshot without its bytes.
+fn empty_entity(store: &RocksStore, place: Place) -> Batch {
+    let (from, direction) = match place {
+        First => (&[][..], Direction::Forward),
+        Last => (&[u8::MAX][..], Direction::Backward),
+    };
+    let mut batch = Batch::default();
+    let mut empty = |key: &[u8], _: &[u8]| {
+        batch.put(Space::State, key, []);
+        ControlFlow::Break(())
+    };
+    store.scan(Space::State, from, direction, &mut empty).expect("the snapshot can be read");
+    batch
 }

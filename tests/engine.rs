@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -13,9 +14,11 @@ use support::{
     Ledger, ManualClock, NOON, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, programs, recover_store, verify_store,
 };
 use tallystick::journal::Journal;
+use tallystick::journal::dictionary::Definitions;
+use tallystick::journal::record::Record;
 use tallystick::ledger::command::ReturnedLine;
 use tallystick::ledger::decision::Refusal;
-use tallystick::ledger::types::TimestampNs;
+use tallystick::ledger::types::{Item, TimestampNs};
 use tallystick::recovery::recover_state;
 use tallystick::store::Store;
 use tallystick::store::memory::{FaultScript, MemoryStore, WriteFault};
@@ -337,6 +340,40 @@ fn slices_of_a_snapshot_that_was_never_finished_do_not_count_as_saved() {
         let report = verify_store(&left.crash(seed));
         assert!(report.intact, "seed {seed}: {:#?}", report.findings);
     }
+}
+
+/// Whoever names something is stopped right after its definition was queued, for as long as a commit and a snapshot take.
+struct Stopped<'a>(&'a RefCell<Rig>);
+
+impl Definitions for Stopped<'_> {
+    fn define(&self, record: Record) {
+        let mut rig = self.0.borrow_mut();
+        rig.control.define(record);
+        rig.commit();
+        rig.snapshot();
+    }
+}
+
+#[test]
+fn a_snapshot_holds_the_name_that_is_being_given_while_it_begins() {
+    let setup = Setup { shard_count: 1, worker_count: 1, ..Setup::default() };
+    let disk = MemoryStore::new();
+    let rig = RefCell::new(Rig::new(Arc::new(disk.clone()), setup));
+    rig.borrow_mut().publish(&programs::program("", "", ""), TimestampNs(i64::MIN));
+    let dictionary = rig.borrow().dictionary.clone();
+    let brand = dictionary.intern("Own", &Stopped(&rig)).expect("there is room");
+    // The journal goes on to the next name, which the snapshot does not have.
+    rig.borrow().symbol("Other");
+    rig.borrow_mut().commit();
+    let report = verify_store(&disk.stop_cleanly());
+    assert!(report.intact, "{:#?}", report.findings);
+
+    dictionary.intern_item(&Item { brand, ..Item::default() }, &Stopped(&rig)).expect("there is room");
+    rig.borrow().line("FRESH", "Other", 100);
+    rig.borrow_mut().commit();
+    let report = verify_store(&disk.stop_cleanly());
+    assert!(report.intact, "{:#?}", report.findings);
+    assert!(report.snapshot.is_some());
 }
 
 #[test]

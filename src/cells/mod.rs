@@ -86,6 +86,26 @@ pub struct Held<'a> {
     stripes: SmallVec<[(usize, MutexGuard<'a, Stripe>); 2]>,
 }
 
+thread_local! {
+    static HOLDS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// To be called by whoever is about to wait for something that somebody may have who waits for cells.
+///
+/// # Panics
+/// When this thread holds cells: it could wait for ever.
+pub fn assert_none_held() {
+    assert!(!HOLDS.get(), "nothing is waited for while cells are held");
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if !self.stripes.is_empty() {
+            HOLDS.set(false);
+        }
+    }
+}
+
 fn stripe_of(cell: CellId) -> usize {
     let [partner, store, place] = cell.subject;
     (cell.name.0 ^ partner.0 ^ store.0 ^ place.0) as usize % STRIPE_COUNT
@@ -95,8 +115,9 @@ impl Cells {
     /// Takes hold of the cells, in an order that excludes deadlock.
     ///
     /// # Panics
-    /// When another holder panicked.
+    /// When another holder panicked, or this thread holds cells already.
     pub fn hold(&self, cells: impl Iterator<Item = CellId>) -> Held<'_> {
+        assert_none_held();
         let needed = cells.fold(0_u32, |needed, cell| needed | 1 << stripe_of(cell));
         let mut stripes = SmallVec::new();
         for (index, stripe) in self.stripes.iter().enumerate() {
@@ -104,6 +125,7 @@ impl Cells {
                 stripes.push((index, stripe.lock().expect("no holder panics")));
             }
         }
+        HOLDS.set(!stripes.is_empty());
         Held { stripes }
     }
 

@@ -153,6 +153,10 @@ pub struct ServeArguments {
     /// How many of a million calls are traced where the caller has not decided [default: 10000].
     #[arg(long, value_name = "COUNT")]
     pub trace_sample_ppm: Option<String>,
+    /// Throw the snapshot away and recover from the journal alone, in this start only: for a snapshot that is damaged
+    /// where the journal is not.
+    #[arg(long)]
+    pub discard_snapshot: bool,
     /// Scripted failures of the disk, for tests.
     #[arg(long, value_name = "PLAN", hide = true)]
     pub faults: Option<String>,
@@ -228,7 +232,7 @@ pub fn run(arguments: ServeArguments, is_json: bool) -> u8 {
     if arguments.print_config {
         return print_config(&loaded, is_json);
     }
-    let config = loaded.config;
+    let config = Config { discards_snapshot: arguments.discard_snapshot, ..loaded.config };
     telemetry::start(config.log_format, &config.log);
     stop_on_panic();
     match serve(&config, arguments.ready_file.as_deref()) {
@@ -240,6 +244,12 @@ pub fn run(arguments: ServeArguments, is_json: bool) -> u8 {
                 }
             }
             say_error(&error.to_string());
+            if may_be_the_snapshot(&error) && !config.discards_snapshot {
+                say_error(
+                    "if `tallystick audit verify` finds nothing wrong but the snapshot, start once with \
+                     --discard-snapshot: the journal gives the state again",
+                );
+            }
             exit_number(&error)
         }
     }
@@ -405,6 +415,19 @@ fn write_ready_file(path: &Path, ready: &Ready) -> std::io::Result<()> {
 
 fn say_error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "tallystick: {text}");
+}
+
+/// Whether a replay of the whole journal may succeed where this failed.
+fn may_be_the_snapshot(error: &ServeError) -> bool {
+    use RecoveryError::{AccountMissing, Journal, Snapshot, SnapshotAhead};
+    let ServeError::Recovery(error) = error else { return false };
+    match error {
+        Snapshot(error) => !matches!(error, SnapshotError::Store(_)),
+        SnapshotAhead { .. } | AccountMissing { .. } => true,
+        // A record that does not fit what the snapshot says came before it.
+        Journal(error) => matches!(error, JournalError::Record { .. }),
+        _ => false,
+    }
 }
 
 /// The number with which a server ends that failed so.

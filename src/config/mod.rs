@@ -81,6 +81,9 @@ pub struct Config {
     pub metrics_listen: Option<String>,
     /// The data directory; made if it is missing.
     pub data: PathBuf,
+    /// Whether the snapshot is thrown away, and the state recovered from the journal alone. Of one start only: no file and
+    /// no variable sets it.
+    pub discards_snapshot: bool,
     /// The programme file; without one a new data directory gets the sample programme.
     pub program: Option<PathBuf>,
     /// The partner that callers act for where no credentials are asked for.
@@ -149,6 +152,7 @@ impl Default for Config {
             listen: "127.0.0.1:7007".to_owned(),
             metrics_listen: None,
             data: PathBuf::from("./tallystick.data"),
+            discards_snapshot: false,
             program: None,
             partner: "default".to_owned(),
             authentication: Authentication::Off,

@@ -2,7 +2,8 @@
 //!
 //! What must stay true: a number is given once and never changes its meaning; numbers are given in order without gaps;
 //! whoever gets a number from here finds its defining record already queued for the journal, so that no frame names a
-//! number that no frame up to it defines. Reading is concurrent; giving a new number takes one lock.
+//! number that no frame up to it defines; whatever is queued can be looked up by its number. Reading is concurrent;
+//! giving a new number takes one lock.
 
 use std::sync::{Mutex, RwLock, RwLockReadGuard};
 
@@ -150,8 +151,10 @@ impl Dictionary {
         if id.0 >= self.symbol_count_max {
             return Err(DictionaryFull::Symbols);
         }
+        // In this order: the record may be durable, and in a snapshot, before this goes on.
+        self.push_text(text);
         definitions.define(Record::Symbol(id, text.into()));
-        self.publish_symbol(id, text);
+        self.numbers.insert(text.into(), id);
         Ok(id)
     }
 
@@ -171,8 +174,9 @@ impl Dictionary {
         if id.0 >= self.item_count_max {
             return Err(DictionaryFull::Items);
         }
+        self.push_item(item);
         definitions.define(Record::Item(id, *item));
-        self.publish_item(id, item);
+        self.item_numbers.insert(*item, id);
         Ok(id)
     }
 
@@ -184,7 +188,8 @@ impl Dictionary {
         match self.text(id) {
             Some(known) if *known == *text => Ok(()),
             None if id.0 == self.counts().0 && self.find(text).is_none() => {
-                self.publish_symbol(id, text);
+                self.push_text(text);
+                self.numbers.insert(text.into(), id);
                 Ok(())
             }
             _ => Err(crate::codec::DecodeError::Contradiction),
@@ -204,21 +209,20 @@ impl Dictionary {
         match self.item(id) {
             Some(known) if known == *item => Ok(()),
             None if id.0 == item_count && !self.item_numbers.contains_key(item) => {
-                self.publish_item(id, item);
+                self.push_item(item);
+                self.item_numbers.insert(*item, id);
                 Ok(())
             }
             _ => Err(crate::codec::DecodeError::Contradiction),
         }
     }
 
-    /// The reverse table first: whoever finds the number can also find its text.
-    fn publish_symbol(&self, id: SymbolId, text: &str) {
+    /// The reverse table comes first: whoever finds a number can also find its text.
+    fn push_text(&self, text: &str) {
         self.texts.write().expect("no holder panics").push(text.into());
-        self.numbers.insert(text.into(), id);
     }
 
-    fn publish_item(&self, id: ItemId, item: &Item) {
+    fn push_item(&self, item: &Item) {
         self.items.write().expect("no holder panics").push(*item);
-        self.item_numbers.insert(*item, id);
     }
 }

@@ -67,9 +67,7 @@ pub enum RecoveryError {
     #[error("the data directory has a journal but no identity: it is damaged")]
     NoIdentity,
     /// The snapshot knows what the journal does not.
-    #[error(
-        "the snapshot holds {what} that the journal does not have: it is damaged; remove the state space to replay"
-    )]
+    #[error("the snapshot holds {what} that the journal does not have: it is damaged")]
     SnapshotAhead {
         /// What.
         what: String,
@@ -105,6 +103,17 @@ pub struct Recovered {
 /// Told the position reached and the position to reach.
 pub type OnProgress<'a> = dyn FnMut(Position, Position) + 'a;
 
+/// Whether recovery begins with the snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// With the snapshot, if there is one, and the journal after it.
+    #[default]
+    Snapshot,
+    /// With nothing: the whole journal is replayed. The next snapshot is a whole one, for which the one that there is must
+    /// be discarded: see [`crate::snapshot::discard`].
+    Journal,
+}
+
 /// Recovers the state of a directory that has an identity, with so many threads. With one nothing is done on any other, and
 /// the store is called in the same order every time.
 ///
@@ -117,11 +126,29 @@ pub fn recover(
     thread_count: usize,
     on_progress: &mut OnProgress<'_>,
 ) -> Result<Recovered, RecoveryError> {
+    recover_from(Source::Snapshot, store, identity, id_options, thread_count, on_progress)
+}
+
+/// As [`recover`], from a source that is stated.
+///
+/// # Errors
+/// As the table of this module says.
+pub fn recover_from(
+    source: Source,
+    store: &Arc<dyn Store>,
+    identity: Identity,
+    id_options: &IdOptions,
+    thread_count: usize,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<Recovered, RecoveryError> {
     let journal = Arc::new(StoreJournal::new(store.clone()));
     journal.check_high_water()?;
     let (ids, covered) = open_ids(store, id_options)?;
     let to_enter = IdsToEnter { ids: &ids, hasher: &identity.id_hasher(), covered };
-    let (mut world, marker) = load(&**store, identity.shard_count, thread_count)?;
+    let (mut world, marker) = match source {
+        Source::Snapshot => load(&**store, identity.shard_count, thread_count)?,
+        Source::Journal => (World::new(identity.shard_count), None),
+    };
     let plan = Plan { journal: &journal, marker, ids: Some(to_enter), thread_count };
     let Replayed { since, count } = replay(&mut world, &plan, on_progress)?;
     check_accounts(&world)?;

@@ -144,6 +144,16 @@ impl Edge {
         })
     }
 
+    /// Waits until everything that shared cells show by now is durable.
+    pub(super) async fn cells_are_durable(&self) -> Result<(), Failure> {
+        let tickets = &self.engine.shared.tickets;
+        if tickets.is_safe(tickets.horizon().saturating_sub(1)) {
+            return Ok(());
+        }
+        // Each worker answers when everything that it has decided is durable.
+        self.survey(false).await.map(drop)
+    }
+
     /// What all workers say together.
     async fn survey(&self, with_digests: bool) -> Result<Survey, Failure> {
         let mut answers = Vec::new();

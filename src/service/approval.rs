@@ -289,7 +289,11 @@ impl Edge {
         let confirming = tokio::spawn(async move {
             let decision = edge.operate(&proposer, asked, signed).await?;
             if decision.position.is_some() {
-                edge.settle(settling, verdict).await?;
+                match edge.settle(settling, verdict).await {
+                    // It ran out while the act was made durable, and made room for another. The record names both people.
+                    Err(Failure::ProposalUnknown) | Ok(()) => {}
+                    Err(failure) => return Err(failure),
+                }
             }
             drop(work_call);
             Ok::<_, Failure>(decision)

@@ -40,6 +40,7 @@ impl Edge {
         let seen = program.rewards.iter().filter(|reward| sight.sees(reward.wallet));
         let rewards = seen.map(|reward| self.wire_reward(reward, program, account.as_deref(), read_at));
         let (rewards, program_version) = (rewards.collect(), version_number(program));
+        self.cells_are_durable().await?;
         Ok(wire::ListRewardsResponse { rewards, program_version, read_time })
     }
 

@@ -37,7 +37,9 @@ impl SettlementService for Service {
     ) -> Result<Response<wire::ListBudgetsResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        Ok(Response::new(self.edge.budgets(&caller.principal)))
+        let budgets = self.edge.budgets(&caller.principal);
+        self.edge.cells_are_durable().await?;
+        Ok(Response::new(budgets))
     }
 }
 

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 
 use super::control::Control;
 use crate::journal::chunk::Chunk;
-use crate::journal::dictionary::Dictionary;
 use crate::journal::frame::{Chain, Frame};
 use crate::journal::log::HighWater;
+use crate::journal::record::Record;
 use crate::journal::{Journal, JournalError};
 use crate::ledger::types::{Position, Seq, TimestampNs};
+use crate::replay::World;
 
 /// A chunk on its way, with the worker that wants to be told.
 #[derive(Debug)]
@@ -43,6 +44,25 @@ pub struct Defined {
     pub symbol_count: u32,
     /// Items whose definition is durable.
     pub item_count: u32,
+}
+
+impl Defined {
+    /// What a recovered state has: all of it is durable.
+    #[must_use]
+    pub fn recovered(world: &World) -> Self {
+        let (symbol_count, item_count) = world.dictionary.counts();
+        Self { seq: world.control_seq, symbol_count, item_count }
+    }
+
+    /// Counts the control shard's next record.
+    pub fn note(&mut self, record: &Record) {
+        self.seq = self.seq.next();
+        match record {
+            Record::Symbol(id, _) => self.symbol_count = id.0 + 1,
+            Record::Item(id, _) => self.item_count = id.0 + 1,
+            _ => {}
+        }
+    }
 }
 
 /// How far the journal is durable, and how far the workers have processed that.
@@ -118,7 +138,6 @@ impl Progress {
 pub struct Committer {
     journal: Arc<dyn Journal>,
     control: Arc<Control>,
-    dictionary: Arc<Dictionary>,
     progress: Arc<Progress>,
     chain: Chain,
     frames: Vec<Frame>,
@@ -127,14 +146,8 @@ pub struct Committer {
 impl Committer {
     /// A committer that goes on after the recovered end of the chain.
     #[must_use]
-    pub fn new(
-        journal: Arc<dyn Journal>,
-        control: Arc<Control>,
-        dictionary: Arc<Dictionary>,
-        progress: Arc<Progress>,
-        chain: Chain,
-    ) -> Self {
-        Self { journal, control, dictionary, progress, chain, frames: Vec::new() }
+    pub fn new(journal: Arc<dyn Journal>, control: Arc<Control>, progress: Arc<Progress>, chain: Chain) -> Self {
+        Self { journal, control, progress, chain, frames: Vec::new() }
     }
 
     /// Makes the chunks and everything queued on the control shard durable, and moves what is to be told to `out`.
@@ -148,7 +161,7 @@ impl Committer {
         out: &mut Vec<Committed>,
     ) -> Result<(), JournalError> {
         // After the chunks were gathered: whatever they name is defined by now.
-        let taken = self.control.take(&self.dictionary);
+        let taken = self.control.take();
         self.frames.clear();
         let chunks = std::iter::once(&taken.chunk).chain(submitted.iter().filter_map(|one| one.chunk.as_ref()));
         let bases = self.chain.assemble(chunks, now, &mut self.frames);
@@ -175,6 +188,11 @@ impl Committer {
             self.progress.processed(base);
         }
         Ok(())
+    }
+
+    /// The last commit was made, or failed: whoever waits for a record of the control shard learns that it will not be told.
+    pub fn close(&self) {
+        self.control.close();
     }
 
     /// Where the chain is.

@@ -1,13 +1,14 @@
 //! The control shard: records that belong to no account. Definitions of the dictionary, programmes, openings.
 //!
 //! What must stay true: a record queued here before a frame is assembled is in that frame, in front of all others, or
-//! in an earlier one; so every number is defined before it is used.
+//! in an earlier one; so every number is defined before it is used. How many names the journal defines is counted by the
+//! records that were queued: a table of names is ahead of them or behind them for moments.
 
 use std::sync::Mutex;
 
 use super::committer::Defined;
 use crate::journal::chunk::Chunk;
-use crate::journal::dictionary::{Definitions, Dictionary};
+use crate::journal::dictionary::Definitions;
 use crate::journal::record::{Record, encode_control};
 use crate::ledger::types::{Position, Seq, ShardId};
 use crate::limits;
@@ -28,12 +29,15 @@ pub struct Taken {
 
 #[derive(Default)]
 struct Queue {
-    seq: Seq,
+    /// What is durable when everything queued is.
+    defined: Defined,
     chunk: Chunk,
     /// With the place of the record in the chunk.
     waiters: Vec<(u64, OnDurable)>,
     /// The committer has been woken for what waits.
     is_told: bool,
+    /// Nothing is made durable any more.
+    is_closed: bool,
 }
 
 /// Whether somebody is the first to find no room.
@@ -42,10 +46,10 @@ pub struct FirstToFind(pub bool);
 
 impl Queue {
     fn push(&mut self, record: &Record, on_durable: Option<OnDurable>) {
-        let seq = self.seq.next();
-        self.seq = seq;
-        self.chunk.push(ShardId::CONTROL, seq, |out| encode_control(out, record));
+        self.defined.note(record);
+        self.chunk.push(ShardId::CONTROL, self.defined.seq, |out| encode_control(out, record));
         let place = self.chunk.records().len() as u64 - 1;
+        let on_durable = on_durable.filter(|_| !self.is_closed);
         self.waiters.extend(on_durable.map(|waiter| (place, waiter)));
     }
 }
@@ -63,10 +67,10 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
-    /// A queue whose last record was `seq`.
+    /// A queue that goes on after what is durable.
     #[must_use]
-    pub fn new(seq: Seq) -> Self {
-        Self { queue: Mutex::new(Queue { seq, ..Queue::default() }) }
+    pub fn new(defined: Defined) -> Self {
+        Self { queue: Mutex::new(Queue { defined, ..Queue::default() }) }
     }
 
     /// Queues a record and asks to be told when it is durable. The committer must be woken by the caller.
@@ -90,16 +94,27 @@ impl Control {
     ///
     /// # Panics
     /// When another holder panicked.
-    pub fn take(&self, dictionary: &Dictionary) -> Taken {
-        // Read first: whatever has a number by now was queued before.
-        let (symbol_count, item_count) = dictionary.counts();
+    pub fn take(&self) -> Taken {
         let mut queue = self.queue.lock().expect("no holder panics");
         queue.is_told = false;
         Taken {
             chunk: std::mem::take(&mut queue.chunk),
             waiters: std::mem::take(&mut queue.waiters),
-            defined: Defined { seq: queue.seq, symbol_count, item_count },
+            defined: queue.defined,
         }
+    }
+
+    /// Nothing is made durable any more: whoever waits, or comes later, is never told, and their closures are dropped.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    pub fn close(&self) {
+        let waiters = {
+            let mut queue = self.queue.lock().expect("no holder panics");
+            queue.is_closed = true;
+            std::mem::take(&mut queue.waiters)
+        };
+        drop(waiters);
     }
 
     /// Whether more records may wait for the committer. The first who finds that they may not is to wake it, once for all
@@ -121,7 +136,7 @@ impl Control {
     /// When another holder panicked.
     #[must_use]
     pub fn seq(&self) -> Seq {
-        self.queue.lock().expect("no holder panics").seq
+        self.queue.lock().expect("no holder panics").defined.seq
     }
 }
 

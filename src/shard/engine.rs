@@ -13,8 +13,9 @@ mod seat;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam::channel::{Sender, TrySendError, bounded, unbounded};
+use crossbeam::channel::{RecvTimeoutError, Sender, TrySendError, bounded, unbounded};
 use crossbeam::sync::Parker;
 
 use super::committer::{Committer, Defined, Progress, Submitted};
@@ -137,9 +138,8 @@ impl Engine {
         let epoch = world.epoch + 1;
         journal.fence(epoch)?;
         key_uses::restore(&*store, &world.keys)?;
-        let (symbol_count, item_count) = world.dictionary.counts();
-        let defined = Defined { seq: world.control_seq, symbol_count, item_count };
-        let control = Arc::new(Control::new(world.control_seq));
+        let defined = Defined::recovered(&world);
+        let control = Arc::new(Control::new(defined));
         let progress = Arc::new(Progress::new(world.end, defined));
         let latest_stamp = world.latest_stamp();
         let dictionary = Arc::new(world.dictionary);
@@ -164,8 +164,7 @@ impl Engine {
             size: journal_size.clone(),
             clock: clock.clone(),
         };
-        let mut committer =
-            Committer::new(Arc::new(metered), control.clone(), dictionary.clone(), progress.clone(), chain);
+        let mut committer = Committer::new(Arc::new(metered), control.clone(), progress.clone(), chain);
         committer.commit(&mut Vec::new(), clock.now(), &mut Vec::new())?;
 
         let (submit, submitted) = unbounded();
@@ -371,7 +370,19 @@ impl Engine {
     pub fn snapshot(&self) -> Result<Marker, Refusal> {
         let (reply, answer) = bounded(1);
         self.snapshot_requests.send(SnapshotRequest { reply }).map_err(|_| Refusal::ShuttingDown)?;
-        answer.recv().map_err(|_| Refusal::ShuttingDown)
+        loop {
+            match answer.recv_timeout(SNAPSHOT_POLL) {
+                Ok(marker) => return Ok(marker),
+                // A request that came as the housekeeper left lies where nobody takes it.
+                Err(RecvTimeoutError::Timeout) if !self.is_over() => {}
+                Err(_) => return Err(Refusal::ShuttingDown),
+            }
+        }
+    }
+
+    /// Whether the ledger stops, or has failed.
+    fn is_over(&self) -> bool {
+        self.is_stopping() || self.signs.failed.load(Ordering::Acquire)
     }
 
     fn tell_to_stop(&self) {
@@ -433,6 +444,9 @@ impl Drop for Engine {
 
 /// The worker number that tells the committer to stop.
 const STOP: usize = usize::MAX;
+
+/// Whoever waits for a snapshot looks this often whether there will be one.
+const SNAPSHOT_POLL: Duration = Duration::from_millis(100);
 
 fn opening(epoch: u64, identity: &Identity, at: TimestampNs) -> Record {
     Record::Opening(Opening {

@@ -18,6 +18,7 @@ use super::control::{Control, OnDurable};
 use super::engine::Engine;
 use super::proposing::verdict_of;
 use crate::access::proposals::Verdict;
+use crate::cells::assert_none_held;
 use crate::journal::record::Record;
 use crate::ledger::command::Command;
 use crate::ledger::decision::Refusal;
@@ -76,7 +77,12 @@ impl FreezeLog {
 
     /// Why a command is refused for a freeze.
     #[must_use]
+    ///
+    /// # Panics
+    /// When the thread holds cells.
     pub fn refusal(&self, glance: Glance, command: &Command, posted_at: TimestampNs) -> Option<Refusal> {
+        // Whoever digests the state looks at freezes and takes cells meanwhile, and a change waits for whoever looks.
+        assert_none_held();
         if glance.0 & 1 == 0 && posted_at.0 >= glance.0 {
             return None;
         }

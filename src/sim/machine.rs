@@ -231,9 +231,8 @@ impl Machine {
         let Recovered { world, identity, ids, journal, snapshot_seqs, .. } = recovered;
         let epoch = world.epoch + 1;
         journal.fence(epoch).map_err(|error| disk.judge(&error))?;
-        let (symbol_count, item_count) = world.dictionary.counts();
-        let defined = Defined { seq: world.control_seq, symbol_count, item_count };
-        let control = Arc::new(Control::new(world.control_seq));
+        let defined = Defined::recovered(&world);
+        let control = Arc::new(Control::new(defined));
         let progress = Arc::new(Progress::new(world.end, defined));
         let latest_stamp = world.latest_stamp();
         let latest_freeze = world.freezes.latest().map(|latest| latest.0);
@@ -251,8 +250,7 @@ impl Machine {
         });
         control.push(&opening(epoch, &identity, now), None);
         let chain = Chain { epoch, next: world.end, hash: world.hash };
-        let mut committer =
-            Committer::new(journal.clone(), control.clone(), dictionary.clone(), progress.clone(), chain);
+        let mut committer = Committer::new(journal.clone(), control.clone(), progress.clone(), chain);
         let opened = committer.commit(&mut Vec::new(), TimestampNs(now), &mut Vec::new());
         opened.map_err(|error| disk.judge(&error))?;
         let mut dealt: Vec<(Vec<_>, Vec<_>)> = (0..options.worker_count).map(|_| Default::default()).collect();

@@ -3,7 +3,8 @@
 //!
 //! What must stay true:
 //! - a slice is written only when everything it shows is durable, so that a snapshot never knows more than the journal;
-//! - the marker is written last, synced, after the slices were flushed; until then the marker before it holds;
+//! - the marker is written last, after the slices were flushed, and flushed itself; until then the marker before it holds.
+//!   It never lies in the store's log: a copy of a running store may take the log later than the tables of the slices;
 //! - every entity that changed before the marker's position is in the state space as it was then or later;
 //! - of a run that a crash cut short anything may be left, in gaps: all of it was durable, so replay brings it again.
 
@@ -54,7 +55,7 @@ pub struct Saved {
 }
 
 impl Marker {
-    /// Writes the marker, synced. The slices must have been flushed before.
+    /// Writes the marker, and returns when it is durable. The slices must have been flushed before.
     ///
     /// # Errors
     /// When the store fails.
@@ -81,7 +82,8 @@ impl Marker {
         }
         let mut batch = Batch::default();
         batch.put(Space::Meta, MARKER_KEY, bytes);
-        store.write(&batch, Durability::Synced)
+        store.write(&batch, Durability::Deferred)?;
+        store.flush(Space::Meta)
     }
 
     /// Reads the marker; `None` when no snapshot was ever finished.
@@ -125,7 +127,23 @@ impl Marker {
     }
 }
 
-/// Why a snapshot cannot be read. The journal can always replace it: remove the state space and replay.
+/// Forgets the snapshot: the next recovery replays the journal from its beginning, and the next snapshot is a whole one.
+///
+/// # Errors
+/// When the store fails; then the snapshot is forgotten or as it was.
+pub fn discard(store: &dyn Store) -> Result<(), StoreError> {
+    let mut batch = Batch::default();
+    batch.delete(Space::Meta, MARKER_KEY);
+    // First and by itself: entities without a marker are nothing, a marker without them is a snapshot with gaps.
+    store.write(&batch, Durability::Synced)?;
+    let mut batch = Batch::default();
+    // No key of an entity begins so, and all of them are below it.
+    batch.delete_range(Space::State, [], [u8::MAX; 16]);
+    store.write(&batch, Durability::Deferred)?;
+    store.flush(Space::State)
+}
+
+/// Why a snapshot cannot be read. The journal can always replace it: see [`discard`].
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The store failed.

@@ -191,7 +191,11 @@ impl Caller {
     fn new_accrual(&mut self) -> wire::Command {
         let account_id = format!("member-{}", self.random.below(self.load.account_count));
         let amount_minor = self.random.below(2_000) as i64;
-        let request = accrual(&self.new_id("basket"), &account_id, self.load.receipt_time, amount_minor);
+        let mut request = accrual(&self.new_id("basket"), &account_id, self.load.receipt_time, amount_minor);
+        // Names that are new keep the table of names growing under commits and snapshots.
+        if let Some(basket) = request.basket.as_mut().filter(|_| self.random.one_in(3)) {
+            basket.lines[0].sku = format!("goods-of-{}", request.transaction_id);
+        }
         let command = accrue(request);
         self.load.oracle.ask(self.load.round, &account_id, &command);
         command

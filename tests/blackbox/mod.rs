@@ -136,7 +136,9 @@ impl Site {
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&self.data).arg("--ready-file").arg(&ready);
         let own = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in own.chain(settings.iter().copied()) {
-            command.arg(format!("--{}", name.replace('_', "-"))).arg(value);
+            command.arg(format!("--{}", name.replace('_', "-")));
+            // One without a value is a switch.
+            command.args(Some(value).filter(|value| !value.is_empty()));
         }
         // The tester's own settings must not reach the server under test.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TALLYSTICK_")) {

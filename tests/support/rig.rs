@@ -59,9 +59,8 @@ impl Rig {
         let epoch = world.epoch + 1;
         let journal: Arc<StoreJournal> = recovered.journal;
         journal.fence(epoch).expect("nobody else has the journal");
-        let (symbol_count, item_count) = world.dictionary.counts();
-        let defined = Defined { seq: world.control_seq, symbol_count, item_count };
-        let control = Arc::new(Control::new(world.control_seq));
+        let defined = Defined::recovered(&world);
+        let control = Arc::new(Control::new(defined));
         let progress = Arc::new(Progress::new(world.end, defined));
         let dictionary = Arc::new(world.dictionary);
         let shared = Arc::new(Shared {
@@ -77,7 +76,7 @@ impl Rig {
         });
         let worker = Worker::new(0, 1, shared.clone(), world.programs, world.shards, recovered.snapshot_seqs);
         let chain = Chain { epoch, next: world.end, hash: world.hash };
-        let committer = Committer::new(journal, control.clone(), dictionary.clone(), progress.clone(), chain);
+        let committer = Committer::new(journal, control.clone(), progress.clone(), chain);
         let opening = Opening {
             epoch,
             at: NOON,

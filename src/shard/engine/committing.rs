@@ -32,6 +32,11 @@ pub(super) struct CommitThread {
 impl CommitThread {
     /// Commits until it is told to stop, or fails.
     pub(super) fn run(mut self) {
+        self.commit_on();
+        self.committer.close();
+    }
+
+    fn commit_on(&mut self) {
         let mut gathered = Vec::new();
         let mut committed = Vec::new();
         let mut stop = false;

@@ -158,6 +158,8 @@ impl Worker {
         let state = &self.shards[place].state;
         self.rooms.clear();
         let cells = job.command.kind.returns_to();
+        // Before the cells are held: whoever looks at freezes may wait for cells.
+        let frozen = self.shared.freezes.refusal(glance, &job.command, posted_at);
         draws::list(program, &job.command, posted_at, &mut self.draws);
         let ticket = (!self.draws.is_empty() || !cells.is_empty())
             .then(|| *self.open_ticket.get_or_insert_with(|| self.shared.tickets.begin(self.index)));
@@ -168,7 +170,6 @@ impl Worker {
             self.rooms.extend(cells.iter().map(|taken| held.return_to(taken)));
             held
         });
-        let frozen = self.shared.freezes.refusal(glance, &job.command, posted_at);
         let context = Context { program, posted_at, rooms: &self.rooms, frozen };
         state.decide_for(job.outcome.account, &job.command, &context, &mut self.unpacked, decision);
         let Some((held, ticket)) = held.as_mut().zip(ticket) else { return };

@@ -35,6 +35,7 @@ impl Worker {
         };
         let mut cells_changed = 0;
         if let Some(program) = self.programs.in_force(event_time(&command, posted_at)).cloned() {
+            let frozen = self.shared.freezes.refusal(glance, &command, posted_at);
             draws::list(&program, &command, posted_at, &mut self.draws);
             let mut held = self.shared.cells.hold(self.draws.iter().map(|draw| draw.cell));
             self.rooms.clear();
@@ -42,7 +43,6 @@ impl Worker {
                 self.rooms.push(held.room(draw));
                 cells_changed = held.changed(draw.cell).max(cells_changed);
             }
-            let frozen = self.shared.freezes.refusal(glance, &command, posted_at);
             let context = Context { program: &program, posted_at, rooms: &self.rooms, frozen };
             state.decide_for(number, &command, &context, &mut self.unpacked, &mut job.outcome.decision);
             drop(held);
