@@ -324,6 +324,36 @@ async fn a_damaged_snapshot_is_refused_until_it_is_discarded() {
     }
 }
 
+#[tokio::test]
+async fn a_snapshot_is_kept_where_the_journal_cannot_replace_it() {
+    let oracle = Oracle::default();
+    let site = prepared(&oracle).await;
+    let server = site.start().await;
+    let admin = server.connect().await.admin;
+    admin.clone().take_snapshot(wire::TakeSnapshotRequest {}).await.expect("a healthy server takes a snapshot");
+    assert_eq!(server.terminate().await.code, Some(0));
+    let before = entities(site.data());
+    change_middle_frame(site.data());
+    let Err(end) = site.try_start(&[("discard_snapshot", "")]).await else { panic!("the journal is damaged") };
+    assert_eq!(end.code, Some(DAMAGED), "{}", end.errors);
+    assert!(end.errors.contains("its hash does not fit"), "{}", end.errors);
+    assert_eq!(entities(site.data()), before, "nothing was thrown away");
+}
+
+/// What the snapshot holds, with its marker.
+fn entities(data: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let store = RocksStore::open(data, &RocksOptions::default()).expect("the directory can be opened");
+    let mut all = Vec::new();
+    let mut keep = |key: &[u8], value: &[u8]| {
+        all.push((key.to_vec(), value.to_vec()));
+        ControlFlow::Continue(())
+    };
+    store.scan(Space::State, &[], Direction::Forward, &mut keep).expect("the snapshot can be read");
+    let marker = store.get(Space::Meta, b"snapshot-marker").expect("the marker can be read");
+    all.push((b"marker".to_vec(), marker.expect("there is one")));
+    all
+}
+
 #[derive(Clone, Copy)]
 enum Place {
     First,

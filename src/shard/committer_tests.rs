@@ -119,3 +119,20 @@ fn names_that_wait_are_bounded_and_the_committer_is_woken_once() {
     }
     assert_eq!(control.has_room(), Err(FirstToFind(false)), "once more it was told, and once only");
 }
+
+#[test]
+fn whoever_waits_for_a_record_when_the_last_commit_is_over_is_let_go() {
+    let Bench { committer, control, .. } = bench();
+    let waiting = Arc::new(());
+    let wait = || {
+        let waits = waiting.clone();
+        let on_durable = Box::new(move |_| drop(waits));
+        control.push(&Record::Symbol(SymbolId(900), "one".into()), Some(on_durable));
+    };
+    wait();
+    assert_eq!(Arc::strong_count(&waiting), 2, "it is to be told of the next commit");
+    committer.close();
+    assert_eq!(Arc::strong_count(&waiting), 1);
+    wait();
+    assert_eq!(Arc::strong_count(&waiting), 1, "it came too late");
+}

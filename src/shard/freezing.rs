@@ -236,7 +236,9 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cells::Cells;
     use crate::ledger::command::{CommandKind, Redemption};
+    use crate::ledger::types::{CellId, SymbolId};
 
     fn log(clock_is_input: bool, changes: &[(bool, i64)]) -> FreezeLog {
         let log = FreezeLog::new(Freezes::default(), clock_is_input);
@@ -293,5 +295,15 @@ mod tests {
         let of_input = log(true, &[]);
         assert_eq!(of_input.next_instant(TimestampNs(1_000), TimestampNs(7), 1), TimestampNs(10));
         assert!(of_input.next_instant(TimestampNs(1_000), TimestampNs(i64::MIN), 1) < TimestampNs(0));
+    }
+
+    #[test]
+    fn nobody_looks_at_freezes_who_holds_cells() {
+        let (log, cells) = (log(false, &[]), Cells::default());
+        let held = cells.hold(std::iter::once(CellId::whole(SymbolId(1))));
+        let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| refusal(&log, 1)));
+        assert!(looked.is_err(), "a change of the freezes could wait for it, and it for the change");
+        drop(held);
+        assert_eq!(refusal(&log, 1), None);
     }
 }
