@@ -46,7 +46,6 @@ use crate::service::patience::PatienceLayer;
 use crate::service::{About, Edge, LastRecovery, Life, add_services, wire};
 use crate::shard::engine::{Engine, EngineOptions};
 use crate::shard::publishing::{Draft, PublishError};
-use crate::snapshot;
 use crate::store::checked::CheckedStore;
 use crate::store::{Store, StoreError};
 use crate::telemetry::calls::CallLayer;
@@ -642,8 +641,6 @@ fn recover_with_progress(
     let source = if config.discards_snapshot { Source::Journal } else { Source::Snapshot };
     let recovered = recover_from(source, store, identity, &config.ids, config.workers, &mut on_progress)?;
     if source == Source::Journal {
-        // Now, and not before, the journal has shown that it gives everything.
-        snapshot::discard(&**store)?;
         tracing::warn!("the snapshot was discarded: the whole journal was replayed");
     }
     Ok(recovered)

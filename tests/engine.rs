@@ -18,8 +18,10 @@ use tallystick::journal::dictionary::Definitions;
 use tallystick::journal::record::Record;
 use tallystick::ledger::command::ReturnedLine;
 use tallystick::ledger::decision::Refusal;
+use tallystick::ledger::freeze::Subject;
 use tallystick::ledger::types::{Item, TimestampNs};
 use tallystick::recovery::recover_state;
+use tallystick::shard::freezing::FreezeDraft;
 use tallystick::store::Store;
 use tallystick::store::memory::{FaultScript, MemoryStore, WriteFault};
 
@@ -238,7 +240,9 @@ fn a_snapshot_taken_while_the_ledger_runs_recovers_every_change() {
                     // Ever new accounts, and old ones again, so that accounts change behind the snapshot's back.
                     let account = if index % 2 == 0 { index } else { index / 7 };
                     let accrue = Accrue::simple(&format!("m-{thread}-{account}"), &format!("t-{thread}-{index}"), 300);
-                    pending.push(edge.begin_accrue(&accrue));
+                    // And new names, so that some are being given whenever a snapshot begins.
+                    let terminal = format!("till-{thread}-{}", index / 3);
+                    pending.push(edge.begin_accrue(&Accrue { terminal, ..accrue }));
                     if pending.len() >= 64 {
                         pending.drain(..).for_each(|answer| assert_eq!(answer.wait().map(|a| a.refusal()), Some(None)));
                     }
@@ -257,6 +261,61 @@ fn a_snapshot_taken_while_the_ledger_runs_recovers_every_change() {
             assert!(report.snapshot.is_some());
         }
         assert!(starts.is_sorted() && starts[0] < starts[5], "{starts:?}");
+    });
+    assert_intact(&store, ledger.stop().digest);
+}
+
+#[test]
+fn whoever_freezes_digests_and_draws_on_a_budget_at_once_comes_to_an_end() {
+    let (ledger, store) = Ledger::new(Setup { worker_count: 2, shard_count: 2, ..Setup::default() });
+    let ledger = ledger.with_program(&programs::everything());
+    let (stop, turns) = (AtomicBool::new(false), AtomicI64::new(0));
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let (ledger, stop, turns) = (&ledger, &stop, &turns);
+            scope.spawn(move || {
+                let edge = ledger.edge();
+                for index in (0..).take_while(|_| !stop.load(Ordering::SeqCst)) {
+                    edge.accrue(&Accrue::simple(&format!("m-{thread}-{index}"), &format!("t-{thread}-{index}"), 300));
+                    turns.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        // As a digest does.
+        let (digests, shared) = (&stop, &ledger.engine.shared);
+        scope.spawn(move || {
+            while !digests.load(Ordering::SeqCst) {
+                shared.freezes.look(|_| assert!(shared.cells.copy().len() < 1_000));
+            }
+        });
+        let (ended, watched) = (&stop, &turns);
+        scope.spawn(move || {
+            // Threads that wait for each other end no test: this does.
+            let mut seen = -1;
+            while !ended.load(Ordering::SeqCst) {
+                let now = watched.load(Ordering::SeqCst);
+                if now == seen {
+                    eprintln!("nothing has gone on for half a minute");
+                    std::process::abort();
+                }
+                seen = now;
+                let waits = (0..3_000).take_while(|_| !ended.load(Ordering::SeqCst));
+                waits.for_each(|_| std::thread::sleep(std::time::Duration::from_millis(10)));
+            }
+        });
+        let _stop = StopAtEnd(&stop);
+        for round in 0..200 {
+            let draft = FreezeDraft {
+                subject: Subject::Account("somebody-else".into()),
+                freezes: round % 2 == 0,
+                by: "key:1".into(),
+                reason_code: "test".into(),
+                note: "".into(),
+                alone: true,
+            };
+            ledger.engine.change_freezes(draft, None).expect("it fits");
+            turns.fetch_add(1, Ordering::SeqCst);
+        }
     });
     assert_intact(&store, ledger.stop().digest);
 }

@@ -37,7 +37,7 @@ use crate::journal::JournalError;
 use crate::journal::log::StoreJournal;
 use crate::ledger::types::{Position, Seq, ShardId};
 use crate::replay::World;
-use crate::snapshot::{Marker, SnapshotError};
+use crate::snapshot::{self, Marker, SnapshotError};
 use crate::store::{Store, StoreError};
 use entering::IdsToEnter;
 use identity::{Identity, IdentityError};
@@ -109,8 +109,7 @@ pub enum Source {
     /// With the snapshot, if there is one, and the journal after it.
     #[default]
     Snapshot,
-    /// With nothing: the whole journal is replayed. The next snapshot is a whole one, for which the one that there is must
-    /// be discarded: see [`crate::snapshot::discard`].
+    /// With nothing: the whole journal is replayed, and the snapshot is discarded when that has given everything.
     Journal,
 }
 
@@ -152,6 +151,10 @@ pub fn recover_from(
     let plan = Plan { journal: &journal, marker, ids: Some(to_enter), thread_count };
     let Replayed { since, count } = replay(&mut world, &plan, on_progress)?;
     check_accounts(&world)?;
+    if source == Source::Journal {
+        // Now, and not before, the journal has shown that it replaces it.
+        snapshot::discard(&**store)?;
+    }
     world.shards.iter().for_each(|shard| world.cells.note_posted(shard.posted_at));
     Ok(Recovered { world, identity, ids, journal, marker, snapshot_seqs: since, replayed_count: count })
 }

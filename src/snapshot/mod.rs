@@ -172,31 +172,3 @@ pub enum SnapshotError {
         fault: DecodeError,
     },
 }
-
-#[cfg(all(test, feature = "rocksdb"))]
-mod tests {
-    use super::*;
-    use crate::store::rocks::{RocksOptions, RocksStore};
-
-    /// A copy of a running store takes the tables first and the log later: a marker in the log would come with tables that
-    /// lack what it promises.
-    #[test]
-    fn the_marker_is_never_in_the_log() {
-        let folder = tempfile::tempdir().expect("a temporary directory can be made");
-        let store = RocksStore::open(folder.path(), &RocksOptions::default()).expect("it can be opened");
-        let marker = Marker { start: Position(7), entity_count: 3, ..Marker::default() };
-        let mut batch = Batch::default();
-        batch.put(Space::Journal, "something-else", "in the log");
-        store.write(&batch, Durability::Synced).expect("it can be written");
-        marker.write(&store).expect("it can be written");
-        let files = std::fs::read_dir(folder.path().join("rocks")).expect("there is a database");
-        let files = files.map(|file| file.expect("it can be read").path());
-        let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
-        let logged: Vec<u8> = logs.flat_map(|path| std::fs::read(path).expect("it can be read")).collect();
-        let holds = |wanted: &[u8]| logged.windows(wanted.len()).any(|window| window == wanted);
-        assert!(holds(b"something-else") && !holds(MARKER_KEY));
-        drop(store);
-        let store = RocksStore::open(folder.path(), &RocksOptions::default()).expect("it can be opened");
-        assert_eq!(Marker::read(&store).expect("it can be read"), Some(marker));
-    }
-}

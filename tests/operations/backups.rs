@@ -11,7 +11,9 @@ use tallystick::journal::frame::FrameHash;
 use tallystick::journal::log::StoreJournal;
 use tallystick::ledger::types::Position;
 use tallystick::service::wire;
+use tallystick::snapshot::Marker;
 use tallystick::store::rocks::{RocksOptions, RocksStore};
+use tallystick::store::{Batch, Durability, Space, Store};
 
 use crate::blackbox::load::Load;
 use crate::blackbox::oracle::Oracle;
@@ -211,4 +213,26 @@ async fn calls_are_answered_while_backups_are_made() {
     while let Some(ended) = callers.join_next().await {
         ended.unwrap();
     }
+}
+
+/// A copy of a running store takes the tables first and the log later: a marker in the log would come with tables that lack
+/// what it promises.
+#[test]
+fn the_marker_of_a_snapshot_is_never_in_the_log() {
+    let folder = tempfile::tempdir().expect("a temporary directory can be made");
+    let open = || RocksStore::open(folder.path(), &RocksOptions::default()).expect("it can be opened");
+    let store = open();
+    let marker = Marker { start: Position(7), entity_count: 3, ..Marker::default() };
+    let mut batch = Batch::default();
+    batch.put(Space::Journal, "something-else", "in the log");
+    store.write(&batch, Durability::Synced).expect("it can be written");
+    marker.write(&store).expect("it can be written");
+    let files = std::fs::read_dir(folder.path().join("rocks")).expect("there is a database");
+    let files = files.map(|file| file.expect("it can be read").path());
+    let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    let logged: Vec<u8> = logs.flat_map(|path| std::fs::read(path).expect("it can be read")).collect();
+    let holds = |wanted: &[u8]| logged.windows(wanted.len()).any(|window| window == wanted);
+    assert!(holds(b"something-else") && !holds(b"snapshot-marker"));
+    drop(store);
+    assert_eq!(Marker::read(&open()).expect("it can be read"), Some(marker));
 }
