@@ -123,6 +123,14 @@ pub enum ServeError {
     /// No random numbers are to be had, so that a new data directory would have no secrets.
     #[error("the operating system gives no random numbers: {0}")]
     Random(String),
+    /// There is no snapshot to discard.
+    #[error(
+        "there is no ledger in {path} whose snapshot could be discarded: name its data directory, or its configuration"
+    )]
+    NothingToDiscard {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// This build has no store on disk.
     #[error("this build was made without the embedded store")]
     NoStore,
@@ -555,6 +563,7 @@ fn start_ledger(
     let store: Arc<dyn Store> = Arc::new(checked);
     let identity = match Identity::read(&*store).map_err(RecoveryError::from)? {
         Some(identity) => check_identity(config, identity)?,
+        None if config.discards_snapshot => return Err(ServeError::NothingToDiscard { path: config.data.clone() }),
         None => make_identity(config, &store, clock)?,
     };
     let replay_begun_ns = clock.monotonic_ns();

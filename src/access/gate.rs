@@ -152,29 +152,16 @@ impl Gate {
 
     /// Whether a principal that was admitted still is somebody: for calls that last.
     #[must_use]
-    pub fn still_admits(&self, principal: &Principal, version: &mut u64) -> bool {
-        let now_version = self.keys.version();
-        let is_in_time =
-            || principal.expires_at == super::keys::KeyIssue::NEVER || self.clock.now() < principal.expires_at;
-        if *version == now_version {
-            return is_in_time();
-        }
-        let is_live = match &principal.credential {
+    pub fn still_admits(&self, principal: &Principal) -> bool {
+        let now = self.clock.now();
+        match &principal.credential {
             Credential::None => true,
-            Credential::Token(_) => is_in_time(),
+            Credential::Token(_) => now < principal.expires_at,
+            // A key may have got an end since, or another.
             Credential::Key(id) | Credential::Certificate(id) => {
-                let now = self.clock.now();
                 self.keys.look(|keys| keys.get(*id).is_some_and(|key| key.is_live(now)))
             }
-        };
-        *version = now_version;
-        is_live
-    }
-
-    /// The version of the keys, for [`Gate::still_admits`].
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.keys.version()
+        }
     }
 
     fn judge_header(&self, header: &str, now: TimestampNs) -> Result<Principal, Nobody> {
@@ -280,12 +267,41 @@ mod tests {
         let first = admit(&header).unwrap();
         assert!(Arc::ptr_eq(&first, &admit(&header).unwrap()), "it is remembered");
         assert!(keys.look(|keys| keys.get(key.id).unwrap().last_used().is_some()));
-        let mut version = gate.version();
-        assert!(gate.still_admits(&first, &mut version));
+        assert!(gate.still_admits(&first));
         let revoked = KeyChange::Revoked { id: key.id, at: TimestampNs(5), by: "test".into() };
         keys.apply(Position(2), revoked).unwrap();
-        assert!(!gate.still_admits(&first, &mut version));
+        assert!(!gate.still_admits(&first));
         assert_eq!(admit(&header).unwrap_err(), Nobody::Unknown);
+    }
+
+    /// A clock that is set by hand.
+    struct Hands(std::sync::atomic::AtomicI64);
+
+    impl crate::clock::Clock for Hands {
+        fn now(&self) -> TimestampNs {
+            TimestampNs(self.monotonic_ns())
+        }
+
+        fn monotonic_ns(&self) -> i64 {
+            self.0.load(std::sync::atomic::Ordering::SeqCst)
+        }
+    }
+
+    #[test]
+    fn what_lasts_ends_with_the_overlap_of_the_key_that_was_replaced() {
+        let (keys, clock) = (Arc::new(KeyLog::default()), Arc::new(Hands(10.into())));
+        let gate = Gate::guarded(keys.clone(), clock.clone(), Box::new(|_| Some(SymbolId(1))), None);
+        let (old, new) = (ApiKey::new([1; 8], [2; 32]), ApiKey::new([2; 8], [3; 32]));
+        keys.apply(Position(1), issued(&old, Role::Operator)).unwrap();
+        let header = format!("Bearer {}", old.to_secret().expose());
+        let principal = gate.admit(Some(header.as_bytes()), &Session::default()).unwrap();
+        let KeyChange::Issued(mut issue) = issued(&new, Role::Operator) else { unreachable!("a key is issued") };
+        (issue.issued_at, issue.replaces) = (TimestampNs(10), Some((old.id, TimestampNs(20))));
+        keys.apply(Position(2), KeyChange::Issued(issue)).unwrap();
+        for (now, is_admitted) in [(11, true), (19, true), (20, false), (30, false)] {
+            clock.0.store(now, std::sync::atomic::Ordering::SeqCst);
+            assert_eq!(gate.still_admits(&principal), is_admitted, "at {now}");
+        }
     }
 
     #[test]

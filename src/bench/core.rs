@@ -229,7 +229,7 @@ fn prepare(options: &CoreOptions, tell: &mut Tell<'_>) -> Result<Prepared, Bench
         chain,
         frames: Vec::new(),
         stamp,
-        caller: Caller { principal, deadline_ns: None, version: 0, permit: None },
+        caller: Caller { principal, deadline_ns: None, permit: None },
         moment,
         names: NameCache::default(),
         keys: Vec::new(),

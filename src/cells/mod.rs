@@ -137,11 +137,21 @@ impl Cells {
     /// Units taken from a cell, net of what was given back.
     ///
     /// # Panics
-    /// When another holder panicked.
+    /// As [`Cells::hold`].
     #[must_use]
     pub fn used(&self, cell: CellId) -> Units {
+        self.seen(cell).0
+    }
+
+    /// As [`Cells::used`], with the cell's last change; 0 for none.
+    ///
+    /// # Panics
+    /// As [`Cells::hold`].
+    #[must_use]
+    pub fn seen(&self, cell: CellId) -> (Units, Ticket) {
+        assert_none_held();
         let stripe = self.stripes[stripe_of(cell)].lock().expect("no holder panics");
-        stripe.get(&cell).map_or(0, |found| found.used)
+        stripe.get(&cell).map_or((0, 0), |found| (found.used, found.changed))
     }
 
     /// Takes a use from the journal: durable already. Skips what a snapshot brought.
@@ -180,6 +190,7 @@ impl Cells {
     /// # Panics
     /// When another holder panicked.
     pub fn forget(&self, today: Day) -> Vec<CellId> {
+        assert_none_held();
         let mut forgotten = Vec::new();
         for stripe in &self.stripes {
             let mut stripe = stripe.lock().expect("no holder panics");
@@ -193,6 +204,7 @@ impl Cells {
     /// only looked at, for a quote or in vain, is not part of the state: no record tells of it.
     #[must_use]
     pub fn copy(&self) -> BTreeMap<CellId, Cell> {
+        assert_none_held();
         let mut all = BTreeMap::new();
         for stripe in &self.stripes {
             let stripe = stripe.lock().expect("no holder panics");

@@ -82,8 +82,14 @@ fn recover(args: &RestoreArgs, manifest: &Manifest, out: &Output) -> Result<u64,
         return Err(unlike("the journal has another history"));
     }
     let mut progress = out.progress();
-    let (world, _) = recover_state(&store, &identity, &mut |reached, goal| {
+    let recovered = recover_state(&store, &identity, &mut |reached, goal| {
         progress.report("Recovering", reached.0, goal.0, || format!("{} records", grouped(reached.0)));
+    });
+    let (world, _) = recovered.map_err(|error| {
+        CliError::from(error).hint(
+            "what was copied stays: if `tallystick audit verify` finds nothing wrong with it but the snapshot, serve it \
+             once with --discard-snapshot",
+        )
     })?;
     Ok(world.end.0)
 }

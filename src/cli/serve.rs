@@ -246,7 +246,7 @@ pub fn run(arguments: ServeArguments, is_json: bool) -> u8 {
             say_error(&error.to_string());
             if may_be_the_snapshot(&error) && !config.discards_snapshot {
                 say_error(
-                    "if `tallystick audit verify` finds nothing wrong but the snapshot, start once with \
+                    "if `tallystick audit verify` finds nothing wrong but the snapshot, start once as usual and with \
                      --discard-snapshot: the journal gives the state again",
                 );
             }
@@ -438,7 +438,10 @@ pub fn exit_number(error: &ServeError) -> u8 {
         ServeError::Store(error) => of_store(error),
         ServeError::Recovery(error) => of_recovery(error),
         ServeError::Journal(error) => of_journal(error),
-        ServeError::Mismatch { .. } | ServeError::NoStore | ServeError::Access(_) => exit::CONFIGURATION,
+        ServeError::Mismatch { .. }
+        | ServeError::NoStore
+        | ServeError::Access(_)
+        | ServeError::NothingToDiscard { .. } => exit::CONFIGURATION,
         ServeError::ProgramFile { .. }
         | ServeError::Program { .. }
         | ServeError::Publish(PublishError::Unfit(_) | PublishError::TooMany | PublishError::Problems(_)) => {

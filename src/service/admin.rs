@@ -22,6 +22,7 @@ use super::wire::server::admin_service_server::AdminService;
 use super::{Call, Edge, Patience, Service, times, wire};
 use crate::audit::export::{Export, export_accounts};
 use crate::backup;
+use crate::cells::Ticket;
 use crate::ledger::digest::Digest;
 use crate::ledger::types::{Position, ShardId, TimestampNs};
 use crate::replay::digest_of_shards;
@@ -144,14 +145,26 @@ impl Edge {
         })
     }
 
-    /// Waits until everything that shared cells show by now is durable.
-    pub(super) async fn cells_are_durable(&self) -> Result<(), Failure> {
-        let tickets = &self.engine.shared.tickets;
-        if tickets.is_safe(tickets.horizon().saturating_sub(1)) {
+    /// Waits until a change of a shared cell is durable, and all before it.
+    pub(super) async fn is_durable(&self, change: Ticket) -> Result<(), Failure> {
+        if self.engine.shared.tickets.is_safe(change) {
             return Ok(());
         }
-        // Each worker answers when everything that it has decided is durable.
-        self.survey(false).await.map(drop)
+        let mut answers = Vec::new();
+        for index in 0..self.engine.worker_count() {
+            let (told, answer) = oneshot::channel();
+            let reply = Box::new(move |()| {
+                let _ = told.send(());
+            });
+            // The shards are dealt round, so the first ones stand for the workers.
+            let shard = ShardId(u16::try_from(index).expect("workers are few"));
+            self.submit(shard, Job::Settled(reply), Patience::None).await?;
+            answers.push(answer);
+        }
+        for answer in answers {
+            answer.await.map_err(|_| Failure::ShuttingDown)?;
+        }
+        Ok(())
     }
 
     /// What all workers say together.

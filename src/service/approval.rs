@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::answer::signed;
 use super::auth::Caller;
+use super::calls::Call;
 use super::fields::{Fields, Path};
 use super::operator::Signed;
 use super::operator_fields::Asked;
@@ -59,7 +60,7 @@ impl ApprovalService for Service {
         let wire::RejectProposalRequest { proposal_id, note } = request.into_inner();
         let (settling, proposal) = self.edge.begin_settling(&caller, proposal_id, &note)?;
         let verdict = self.edge.verdict(&caller, &proposal, false, note);
-        self.edge.settle(settling, verdict).await?;
+        self.edge.settle(self.edge.enter()?, settling, verdict).await?;
         Ok(Response::new(wire::RejectProposalResponse {}))
     }
 }
@@ -179,8 +180,8 @@ impl Edge {
     }
 
     /// Journals a verdict; the right to settle goes with it.
-    async fn settle(self: &Arc<Self>, settling: Settling, verdict: Verdict) -> Result<(), Failure> {
-        let (call, engine) = (self.enter()?, self.engine.clone());
+    async fn settle(&self, call: Call, settling: Settling, verdict: Verdict) -> Result<(), Failure> {
+        let engine = self.engine.clone();
         let settled = tokio::task::spawn_blocking(move || {
             let settled = engine.settle(verdict);
             drop((settling, call));
@@ -289,13 +290,13 @@ impl Edge {
         let confirming = tokio::spawn(async move {
             let decision = edge.operate(&proposer, asked, signed).await?;
             if decision.position.is_some() {
-                match edge.settle(settling, verdict).await {
+                // As a part of this call: a server that stops meanwhile lets it come to its end.
+                match edge.settle(work_call, settling, verdict).await {
                     // It ran out while the act was made durable, and made room for another. The record names both people.
                     Err(Failure::ProposalUnknown) | Ok(()) => {}
                     Err(failure) => return Err(failure),
                 }
             }
-            drop(work_call);
             Ok::<_, Failure>(decision)
         });
         confirming.await.map_err(Failure::internal)?

@@ -32,8 +32,6 @@ pub struct Caller {
     pub principal: Arc<Principal>,
     /// When the caller stops waiting, on the monotonic clock, in nanoseconds.
     pub deadline_ns: Option<i64>,
-    /// The version of the keys under which the principal was admitted, or an earlier one.
-    pub version: u64,
     /// The call's place among those that the credential may have under way.
     pub permit: Option<Arc<Permit>>,
 }
@@ -144,7 +142,6 @@ fn admit(
 ) -> Result<Caller, Failure> {
     let header = headers.get("authorization").map(|value| value.as_bytes());
     // Read first: what changes meanwhile is seen by whoever compares.
-    let version = gate.version();
     let principal = gate.admit(header, session).map_err(|nobody| match nobody {
         Nobody::NoCredential => Failure::CredentialMissing,
         Nobody::Unknown => Failure::CredentialUnknown,
@@ -156,7 +153,7 @@ fn admit(
         principal.permits(row).map_err(Failure::NotPermitted)?;
     }
     let deadline_ns = timeout.map(|timeout| clock.monotonic_ns().saturating_add(timeout.0));
-    Ok(Caller { principal, deadline_ns, version, permit })
+    Ok(Caller { principal, deadline_ns, permit })
 }
 
 impl<S> Layer<S> for AccessLayer {

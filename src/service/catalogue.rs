@@ -38,46 +38,48 @@ impl Edge {
         };
         let account = view.as_ref().map(|view| view.account.settled(read_at));
         let seen = program.rewards.iter().filter(|reward| sight.sees(reward.wallet));
-        let rewards = seen.map(|reward| self.wire_reward(reward, program, account.as_deref(), read_at));
+        let mut latest_change = 0;
+        let rewards = seen.map(|reward| {
+            let stock = reward.stock.map(|stock| (stock, self.engine.shared.cells.seen(reward.cell())));
+            latest_change = stock.map_or(latest_change, |(_, (_, change))| change.max(latest_change));
+            let left = stock.map(|(stock, (used, _))| (stock - used).max(0));
+            wire_reward(reward, left, program, account.as_deref(), read_at)
+        });
         let (rewards, program_version) = (rewards.collect(), version_number(program));
-        self.cells_are_durable().await?;
+        self.is_durable(latest_change).await?;
         Ok(wire::ListRewardsResponse { rewards, program_version, read_time })
     }
+}
 
-    fn wire_reward(
-        &self,
-        reward: &Reward,
-        program: &Program,
-        account: Option<&Account>,
-        at: TimestampNs,
-    ) -> wire::Reward {
-        let left = reward.stock.map(|stock| (stock - self.engine.shared.cells.used(reward.cell())).max(0));
-        let missing = account.map_or(0, |account| missing_units(reward, account, at));
-        let lacks_level = account.is_some_and(|account| level_of(account, program, at) < reward.level);
-        let obstacles = [
-            (Refusal::RewardNotOffered, !reward.is_offered(program.zone.day(at))),
-            (Refusal::RewardTierRequired, lacks_level),
-            (Refusal::RewardOutOfStock, left == Some(0)),
-            (Refusal::InsufficientBalance, missing > 0),
-        ];
-        let level = program.tiers.as_ref().and_then(|ladder| ladder.at(reward.level));
-        let wallet = program.wallets.get(usize::from(reward.wallet.0)).expect("a reward costs units of a wallet");
-        wire::Reward {
-            name: reward.name.clone(),
-            wallet: wallet.name.clone(),
-            price_points: reward.price,
-            stock: reward.stock,
-            left,
-            tier: level.map_or_else(String::new, |level| level.name.clone()),
-            start_date: reward.from.map(times::date),
-            end_date: reward.until.map(times::date),
-            obstacles: obstacles
-                .iter()
-                .filter(|(_, is_so)| *is_so)
-                .map(|(refusal, _)| code_of(*refusal).into())
-                .collect(),
-            missing_points: missing,
-        }
+/// A reward, of which so many are left where its stock is counted.
+fn wire_reward(
+    reward: &Reward,
+    left: Option<Units>,
+    program: &Program,
+    account: Option<&Account>,
+    at: TimestampNs,
+) -> wire::Reward {
+    let missing = account.map_or(0, |account| missing_units(reward, account, at));
+    let lacks_level = account.is_some_and(|account| level_of(account, program, at) < reward.level);
+    let obstacles = [
+        (Refusal::RewardNotOffered, !reward.is_offered(program.zone.day(at))),
+        (Refusal::RewardTierRequired, lacks_level),
+        (Refusal::RewardOutOfStock, left == Some(0)),
+        (Refusal::InsufficientBalance, missing > 0),
+    ];
+    let level = program.tiers.as_ref().and_then(|ladder| ladder.at(reward.level));
+    let wallet = program.wallets.get(usize::from(reward.wallet.0)).expect("a reward costs units of a wallet");
+    wire::Reward {
+        name: reward.name.clone(),
+        wallet: wallet.name.clone(),
+        price_points: reward.price,
+        stock: reward.stock,
+        left,
+        tier: level.map_or_else(String::new, |level| level.name.clone()),
+        start_date: reward.from.map(times::date),
+        end_date: reward.until.map(times::date),
+        obstacles: obstacles.iter().filter(|(_, is_so)| *is_so).map(|(refusal, _)| code_of(*refusal).into()).collect(),
+        missing_points: missing,
     }
 }
 

@@ -105,6 +105,8 @@ struct Desk {
     entered: Vec<Box<CommandJob>>,
     /// By ticket.
     waiters: Slab<Waiter>,
+    /// Accruals among them, those included whom nobody waits for any more.
+    accrual_count: usize,
     /// Nobody's time is up before this.
     next_due: Option<Instant>,
     /// Nobody carries any more.
@@ -128,6 +130,20 @@ impl Arrived {
 }
 
 impl Desk {
+    /// Gives a ticket to whoever waits.
+    fn admit(&mut self, waiter: Waiter) -> u64 {
+        self.accrual_count += usize::from(!matches!(waiter, Waiter::Command(..)));
+        self.waiters.insert(waiter) as u64
+    }
+
+    /// Whoever waited with this ticket: no more.
+    fn dismiss(&mut self, ticket: u64) -> Option<Waiter> {
+        let waiter = self.waiters.try_remove(usize::try_from(ticket).ok()?)?;
+        // Nobody is where an accrual was.
+        self.accrual_count -= usize::from(!matches!(waiter, Waiter::Command(..)));
+        Some(waiter)
+    }
+
     /// Takes out whose time is up. Their places stay taken until their jobs are back.
     fn take_due(&mut self, now: Instant) -> Vec<Waiter> {
         let mut late = Vec::new();
@@ -178,14 +194,14 @@ impl Lane {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether so many calls wait on this lane that a further one is better refused at once.
+    /// Whether so many accruals wait on this lane that a further one is better refused at once.
     pub(super) fn is_full(&self) -> bool {
         self.waiting() >= limits::LANE_CALLS_MAX
     }
 
-    /// Calls that wait on this lane.
+    /// Accruals that wait on this lane. What streams and others wait for by themselves is none of them.
     pub(super) fn waiting(&self) -> usize {
-        self.desk().waiters.len()
+        self.desk().accrual_count
     }
 
     /// A job to fill in.
@@ -215,8 +231,7 @@ impl Lane {
         if desk.is_over {
             return (u64::MAX, answered);
         }
-        let ticket = desk.waiters.insert(Waiter::Command(answer, original_version));
-        (ticket as u64, answered)
+        (desk.admit(Waiter::Command(answer, original_version)), answered)
     }
 
     /// Puts an accrual in, without claims. It claims them and leaves soon. If it is not answered by `due`, whoever asks is
@@ -234,7 +249,7 @@ impl Lane {
             drop(desk);
             return drop(asking);
         }
-        job.ticket = desk.waiters.insert(Waiter::Accrual(asking, left_open, due)) as u64;
+        job.ticket = desk.admit(Waiter::Accrual(asking, left_open, due));
         desk.entered.push(job);
         let is_first_due = due.is_some_and(|due| desk.next_due.is_none_or(|next| due < next));
         if is_first_due {
@@ -367,7 +382,7 @@ impl Lane {
     }
 
     fn take_waiter(&self, ticket: u64) -> Option<Waiter> {
-        self.desk().waiters.try_remove(usize::try_from(ticket).ok()?)
+        self.desk().dismiss(ticket)
     }
 }
 
@@ -444,5 +459,31 @@ impl Drop for Carrying {
         };
         // With no lock held: what is let go of may come here.
         drop((arrived, waiters, entered));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accruals_count_until_their_jobs_are_back_and_nothing_else_does() {
+        let mut desk = Desk::default();
+        let left_open = LeftOpen { receipt_time: false, business_date: false };
+        let accrual = || Waiter::Accrual(Box::new(oneshot::channel().0), left_open, None);
+        let command = desk.admit(Waiter::Command(oneshot::channel().0, None));
+        assert_eq!(desk.accrual_count, 0, "a stream's commands, or a redemption");
+        let tickets = [desk.admit(accrual()), desk.admit(accrual())];
+        assert_eq!(desk.accrual_count, 2);
+        let place = usize::try_from(tickets[1]).expect("it is a place");
+        desk.waiters[place] = Waiter::Gone;
+        assert_eq!(desk.accrual_count, 2, "one whose time is up keeps its place");
+        assert!(desk.dismiss(command).is_some());
+        assert_eq!(desk.accrual_count, 2);
+        for (left, ticket) in (0..2).rev().zip(tickets) {
+            assert!(desk.dismiss(ticket).is_some());
+            assert_eq!(desk.accrual_count, left);
+        }
+        assert!(desk.dismiss(tickets[0]).is_none(), "once");
     }
 }

@@ -15,6 +15,7 @@ use super::status::Failure;
 use super::wire::server::settlement_service_server::SettlementService;
 use super::{Edge, Patience, Service, times, wire};
 use crate::audit::settlement::{Settlement, advance, settle};
+use crate::cells::Ticket;
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::program::{Budget, Periods, Program};
 use crate::ledger::types::{Day, Position, ShardId, SymbolId, Units, WalletId};
@@ -37,8 +38,8 @@ impl SettlementService for Service {
     ) -> Result<Response<wire::ListBudgetsResponse>, Status> {
         let _call = self.edge.enter()?;
         let caller = Caller::of(&request)?;
-        let budgets = self.edge.budgets(&caller.principal);
-        self.edge.cells_are_durable().await?;
+        let (budgets, latest_change) = self.edge.budgets(&caller.principal);
+        self.edge.is_durable(latest_change).await?;
         Ok(Response::new(budgets))
     }
 }
@@ -109,16 +110,22 @@ impl Edge {
         settled.map(|(settlement, _)| settlement).ok_or(Failure::ShuttingDown)
     }
 
-    /// The budgets of the programme in force, but for those of other partners.
-    fn budgets(&self, principal: &Principal) -> wire::ListBudgetsResponse {
+    /// The budgets of the programme in force, but for those of other partners, with the latest change that they show.
+    fn budgets(&self, principal: &Principal) -> (wire::ListBudgetsResponse, Ticket) {
         let stamp = self.read_stamp();
         let program = self.engine.with_programs(|programs| programs.in_force(stamp).cloned());
-        let Some(program) = program else { return wire::ListBudgetsResponse::default() };
+        let Some(program) = program else { return Default::default() };
         let own = own_partner(principal);
         let is_seen = |budget: &&Budget| own.is_none() || budget.partner.is_none() || budget.partner == own;
         let posted = Periods::at(&program.zone, stamp);
-        let budgets = program.budgets.iter().filter(is_seen).map(|budget| self.wire_budget(budget, posted));
-        wire::ListBudgetsResponse { budgets: budgets.collect(), program_version: version_number(&program) }
+        let mut latest_change = 0;
+        let budgets = program.budgets.iter().filter(is_seen).map(|budget| {
+            let (standing, change) = self.wire_budget(budget, posted);
+            latest_change = change.max(latest_change);
+            standing
+        });
+        let budgets = budgets.collect();
+        (wire::ListBudgetsResponse { budgets, program_version: version_number(&program) }, latest_change)
     }
 
     /// Warning levels of budgets in force that are reached now.
@@ -129,32 +136,34 @@ impl Edge {
         let posted =
             program.as_ref().map_or_else(|| Periods::on(Day(0), 0), |program| Periods::at(&program.zone, stamp));
         let reached = |budget: &Budget| {
-            let used = self.used(budget, posted);
+            let (used, _) = self.used(budget, posted);
             budget.warnings.iter().filter(|percent| used >= budget.warned_from(**percent)).count()
         };
         budgets.map(reached).sum()
     }
 
-    /// What has been granted out of a budget in the windows that count now.
-    fn used(&self, budget: &Budget, posted: Periods) -> Units {
-        budget.present_cells(posted).map(|cell| self.engine.shared.cells.used(cell)).sum()
+    /// What has been granted out of a budget in the windows that count now, and the latest change.
+    fn used(&self, budget: &Budget, posted: Periods) -> (Units, Ticket) {
+        let seen = budget.present_cells(posted).map(|cell| self.engine.shared.cells.seen(cell));
+        seen.fold((0, 0), |(sum, latest), (used, change)| (sum + used, change.max(latest)))
     }
 
-    fn wire_budget(&self, budget: &Budget, posted: Periods) -> wire::BudgetStanding {
+    fn wire_budget(&self, budget: &Budget, posted: Periods) -> (wire::BudgetStanding, Ticket) {
         let cells = &self.engine.shared.cells;
-        let used = self.used(budget, posted);
+        let (used, change) = self.used(budget, posted);
         let warning = |percent: &u8| wire::BudgetWarning {
             percent: i32::from(*percent),
             reached: used >= budget.warned_from(*percent),
             crossing_count: signed(cells.crossings.count(budget.symbol, *percent)),
         };
-        wire::BudgetStanding {
+        let standing = wire::BudgetStanding {
             name: budget.name.clone(),
             partner: budget.partner.map_or_else(String::new, |partner| text(&self.engine.dictionary, partner)),
             limit_points: budget.limit,
             used_points: used,
             warnings: budget.warnings.iter().map(warning).collect(),
-        }
+        };
+        (standing, change)
     }
 }
 

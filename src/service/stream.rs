@@ -55,7 +55,6 @@ impl Edge {
 
     async fn start_all(self: &Arc<Self>, caller: &Caller, mut requests: Streaming<Raw>, slots: &mpsc::Sender<Slot>) {
         let room = Arc::new(Semaphore::new(limits::STREAM_IN_FLIGHT_MAX));
-        let mut version = caller.version;
         let end = loop {
             let message = tokio::select! {
                 message = requests.message() => message,
@@ -72,15 +71,24 @@ impl Edge {
                 Err(failure) => break failure.into(),
             };
             // What is not permitted ends the stream before any command of the message is started.
-            if let Err(failure) = self.check_message(caller, &message, &mut version) {
+            if let Err(failure) = self.check_message(caller, &message) {
                 break failure.into();
             }
-            if let Err(failure) = self.wait_for_rate(caller, message.count).await {
+            let may_go_on = tokio::select! {
+                may_go_on = self.wait_for_rate(caller, message.count) => may_go_on,
+                // The answering side has gone, and the caller with it.
+                () = slots.closed() => return,
+            };
+            if let Err(failure) = may_go_on {
                 break failure.into();
             }
-            // Both kinds of room first; when the queue is closed the answering side has gone, and the caller with it.
+            // Both kinds of room first; when the queue is closed the answering side has gone.
             let Ok(place) = slots.reserve().await else { return };
             let Ok(permit) = room.clone().acquire_many_owned(message.count).await else { return };
+            // Once more: a key may have been revoked while this waited.
+            if !self.gate.still_admits(&caller.principal) {
+                break Failure::CredentialUnknown.into();
+            }
             let mut starting = Starting::new(self, caller, Patience::Unlimited, Some(permit));
             let started = self.start_message(&mut starting, &message).await;
             place.send(Slot::Round(starting.finish().await));
@@ -135,8 +143,8 @@ impl Edge {
     }
 
     /// Whether the caller still is somebody, and may give every command of a message.
-    fn check_message(&self, caller: &Caller, message: &Message, version: &mut u64) -> Result<(), Failure> {
-        if !self.gate.still_admits(&caller.principal, version) {
+    fn check_message(&self, caller: &Caller, message: &Message) -> Result<(), Failure> {
+        if !self.gate.still_admits(&caller.principal) {
             return Err(Failure::CredentialUnknown);
         }
         if caller.principal.grant.is_none() {
@@ -208,7 +216,11 @@ async fn answer_all(mut slots: mpsc::Receiver<Slot>, messages: &mpsc::Sender<Res
             Some(slot) => Some(slot),
             // Nothing is known of what comes next: what there is leaves now.
             None if message.send(messages).await.is_err() => return,
-            None => slots.recv().await,
+            None => tokio::select! {
+                slot = slots.recv() => slot,
+                // Whoever reads the results has gone: what is not started need not be.
+                () = messages.closed() => return,
+            },
         };
         let ended = match slot {
             None => return,

@@ -190,9 +190,10 @@ impl Committer {
         Ok(())
     }
 
-    /// The last commit was made, or failed: whoever waits for a record of the control shard learns that it will not be told.
-    pub fn close(&self) {
-        self.control.close();
+    /// Where records of the control shard wait: to be closed when there are no more commits.
+    #[must_use]
+    pub fn control(&self) -> Arc<Control> {
+        self.control.clone()
     }
 
     /// Where the chain is.

@@ -131,7 +131,7 @@ fn whoever_waits_for_a_record_when_the_last_commit_is_over_is_let_go() {
     };
     wait();
     assert_eq!(Arc::strong_count(&waiting), 2, "it is to be told of the next commit");
-    committer.close();
+    committer.control().close();
     assert_eq!(Arc::strong_count(&waiting), 1);
     wait();
     assert_eq!(Arc::strong_count(&waiting), 1, "it came too late");

@@ -45,12 +45,17 @@ struct Queue {
 pub struct FirstToFind(pub bool);
 
 impl Queue {
-    fn push(&mut self, record: &Record, on_durable: Option<OnDurable>) {
+    /// Queues a record; gives back who waits for it where nobody will be told.
+    #[must_use]
+    fn push(&mut self, record: &Record, on_durable: Option<OnDurable>) -> Option<OnDurable> {
         self.defined.note(record);
         self.chunk.push(ShardId::CONTROL, self.defined.seq, |out| encode_control(out, record));
         let place = self.chunk.records().len() as u64 - 1;
-        let on_durable = on_durable.filter(|_| !self.is_closed);
+        if self.is_closed {
+            return on_durable;
+        }
         self.waiters.extend(on_durable.map(|waiter| (place, waiter)));
+        None
     }
 }
 
@@ -78,7 +83,8 @@ impl Control {
     /// # Panics
     /// When another holder panicked.
     pub fn push(&self, record: &Record, on_durable: Option<OnDurable>) {
-        self.queue.lock().expect("no holder panics").push(record, on_durable);
+        let too_late = self.queue.lock().expect("no holder panics").push(record, on_durable);
+        drop(too_late);
     }
 
     /// Queues records that go into one commit, in this order. The committer must be woken by the caller.
@@ -86,8 +92,11 @@ impl Control {
     /// # Panics
     /// When another holder panicked.
     pub fn push_all(&self, records: impl IntoIterator<Item = (Record, Option<OnDurable>)>) {
-        let mut queue = self.queue.lock().expect("no holder panics");
-        records.into_iter().for_each(|(record, on_durable)| queue.push(&record, on_durable));
+        let too_late: Vec<_> = {
+            let mut queue = self.queue.lock().expect("no holder panics");
+            records.into_iter().filter_map(|(record, on_durable)| queue.push(&record, on_durable)).collect()
+        };
+        drop(too_late);
     }
 
     /// Takes everything queued, for the frame that is being assembled.

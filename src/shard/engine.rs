@@ -374,15 +374,10 @@ impl Engine {
             match answer.recv_timeout(SNAPSHOT_POLL) {
                 Ok(marker) => return Ok(marker),
                 // A request that came as the housekeeper left lies where nobody takes it.
-                Err(RecvTimeoutError::Timeout) if !self.is_over() => {}
+                Err(RecvTimeoutError::Timeout) if !self.is_stopping() => {}
                 Err(_) => return Err(Refusal::ShuttingDown),
             }
         }
-    }
-
-    /// Whether the ledger stops, or has failed.
-    fn is_over(&self) -> bool {
-        self.is_stopping() || self.signs.failed.load(Ordering::Acquire)
     }
 
     fn tell_to_stop(&self) {

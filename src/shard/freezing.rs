@@ -76,10 +76,10 @@ impl FreezeLog {
     }
 
     /// Why a command is refused for a freeze.
-    #[must_use]
     ///
     /// # Panics
     /// When the thread holds cells.
+    #[must_use]
     pub fn refusal(&self, glance: Glance, command: &Command, posted_at: TimestampNs) -> Option<Refusal> {
         // Whoever digests the state looks at freezes and takes cells meanwhile, and a change waits for whoever looks.
         assert_none_held();

@@ -363,6 +363,8 @@ pub enum Job {
     Count(Reply<u64>),
     /// Look over all shards of the worker, with their digests if so asked. Reading the whole state takes its time.
     Survey(bool, Reply<Survey>),
+    /// Say when everything that was decided so far is durable.
+    Settled(Reply<()>),
     /// Tell how partners stand in each shard.
     Settle(Reply<Vec<(ShardId, Standing)>>),
     /// Use a further version of the programme, and say so.
@@ -388,7 +390,7 @@ impl Job {
             Self::Commands(batch) => batch.jobs.len() > limits::CALLER_BATCH_COMMANDS_MAX,
             Self::Held(_) | Self::Count(_) | Self::Survey(..) | Self::Settle(_) | Self::Snapshot(_) => true,
             Self::Quote(_) | Self::Account(_) | Self::AccountId(..) => false,
-            Self::Publish(..) => false,
+            Self::Publish(..) | Self::Settled(_) => false,
         }
     }
 }

@@ -192,6 +192,7 @@ impl Simulation {
             | Job::Count(_)
             | Job::Survey(..)
             | Job::Settle(_)
+            | Job::Settled(_)
             | Job::Publish(..)
             | Job::Snapshot(_) => {}
         }

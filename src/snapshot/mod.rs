@@ -4,7 +4,7 @@
 //! What must stay true:
 //! - a slice is written only when everything it shows is durable, so that a snapshot never knows more than the journal;
 //! - the marker is written last, after the slices were flushed, and flushed itself; until then the marker before it holds.
-//!   It never lies in the store's log: a copy of a running store may take the log later than the tables of the slices;
+//!   A new one never lies in the store's log: a copy of a running store may take the log later than the tables of the slices;
 //! - every entity that changed before the marker's position is in the state space as it was then or later;
 //! - of a run that a crash cut short anything may be left, in gaps: all of it was durable, so replay brings it again.
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tallystick::access::grant::Role;
+use tallystick::access::keys::KeyIssue;
 use tallystick::access::meter::RateLimits;
 use tallystick::config::Config;
 use tallystick::service::wire;
@@ -148,4 +149,57 @@ async fn a_stream_is_slowed_down_and_refused_nothing() {
     assert_eq!(count, 150);
     // Fifty at once, and a hundred more at two hundred a second.
     assert!(began.elapsed() >= Duration::from_millis(400), "{:?}", began.elapsed());
+}
+
+/// A message of so many accruals that a rate of one a second holds up.
+fn slow_message(count: usize) -> wire::CommandStreamRequest {
+    let command = |number| wire::Command {
+        command: Some(wire::command::Command::Accrue(accrual(&format!("s{number}"), "m1", 100))),
+    };
+    wire::CommandStreamRequest { commands: (0..count).map(command).collect() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_waits_for_its_rate_ends_with_its_caller() {
+    let house = house("gateway=1/2/1").await;
+    let key = house.key(usual(Role::Gateway)).await;
+    let mut caller = Caller::of(&house, &key).await;
+    let request = with_key(&key, tokio_stream::iter([slow_message(1_000)]));
+    let results = caller.ledger.command_stream(request).await.unwrap();
+    drop(results);
+    // Its place is free long before the quarter of an hour that its commands would take.
+    let freed = async {
+        loop {
+            let answer = caller.ledger.command_stream(with_key(&key, tokio_stream::empty())).await;
+            match answer {
+                Ok(_) => return,
+                Err(status) => assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), freed).await.expect("the place of a stream that is gone is free");
+    let mut teller = LedgerServiceClient::new(house.channel().await);
+    let till = house.key(usual(Role::Till)).await;
+    let first = teller.accrue(with_key(&till, accrual("s0", "m1", 100))).await.unwrap().into_inner();
+    assert!(!first.decision.unwrap().replayed, "nothing of it was decided");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_its_rate_when_its_key_is_revoked_is_not_decided() {
+    let house = house("gateway=1/2/8").await;
+    let (key_id, key) = house.key_until(usual(Role::Gateway), KeyIssue::NEVER).await;
+    let mut caller = Caller::of(&house, &key).await;
+    // The burst is two: the third has to wait for a second.
+    let request = with_key(&key, tokio_stream::iter([slow_message(3)]));
+    let mut results = caller.ledger.command_stream(request).await.unwrap().into_inner();
+    let engine = house.running.engine().clone();
+    let revoked = tokio::task::spawn_blocking(move || tallystick::service::revoke_key(&engine, key_id, "test"));
+    revoked.await.unwrap().unwrap();
+    let ended = results.message().await;
+    assert_refused(ended, Code::Unauthenticated, "CREDENTIAL_INVALID");
+    let till = house.key(usual(Role::Till)).await;
+    let mut teller = Caller::of(&house, &till).await;
+    let first = teller.ledger.accrue(with_key(&till, accrual("s0", "m1", 100))).await.unwrap().into_inner();
+    assert!(!first.decision.unwrap().replayed, "nothing of it was decided");
 }

@@ -15,6 +15,7 @@ use crate::journal::chunk::Chunk;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::shard::committer::{Committed, Committer, Submitted};
+use crate::shard::control::Control;
 
 /// See the module.
 pub(super) struct CommitThread {
@@ -29,11 +30,20 @@ pub(super) struct CommitThread {
     pub(super) on_failure: OnFailure,
 }
 
+/// However the thread ends, nobody waits for it any more.
+struct Closing(Arc<Control>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 impl CommitThread {
     /// Commits until it is told to stop, or fails.
     pub(super) fn run(mut self) {
+        let _closing = Closing(self.committer.control());
         self.commit_on();
-        self.committer.close();
     }
 
     fn commit_on(&mut self) {

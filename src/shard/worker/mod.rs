@@ -204,6 +204,7 @@ impl Worker {
             }
             Job::Held(query) => self.held(*query),
             Job::Survey(with_digests, reply) => self.survey(with_digests, reply),
+            Job::Settled(reply) => self.answer_after_all(Box::new(move || reply(()))),
             Job::Settle(reply) => self.settle(reply),
             Job::Publish(program, reply) => {
                 self.programs.append(program).expect("versions are published in order");

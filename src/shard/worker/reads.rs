@@ -125,7 +125,7 @@ impl Worker {
     }
 
     /// What shows every record of every shard so far leaves with the last chunk that holds any.
-    fn answer_after_all(&mut self, answer: Box<dyn FnOnce() + Send>) {
+    pub(super) fn answer_after_all(&mut self, answer: Box<dyn FnOnce() + Send>) {
         let open = (!self.open.is_empty()).then_some(&mut self.open_pending);
         match open.or(self.in_flight.back_mut()) {
             None => answer(),
