@@ -22,11 +22,11 @@ use super::wire::server::admin_service_server::AdminService;
 use super::{Call, Edge, Patience, Service, times, wire};
 use crate::audit::export::{Export, export_accounts};
 use crate::backup;
-use crate::cells::Ticket;
 use crate::ledger::digest::Digest;
 use crate::ledger::types::{Position, ShardId, TimestampNs};
 use crate::replay::digest_of_shards;
 use crate::shard::job::{Job, Survey};
+use crate::shard::tickets::Ticket;
 use crate::snapshot::Marker;
 
 /// Rows in one message of an export.

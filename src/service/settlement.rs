@@ -15,11 +15,11 @@ use super::status::Failure;
 use super::wire::server::settlement_service_server::SettlementService;
 use super::{Edge, Patience, Service, times, wire};
 use crate::audit::settlement::{Settlement, advance, settle};
-use crate::cells::Ticket;
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::program::{Budget, Periods, Program};
 use crate::ledger::types::{Day, Position, ShardId, SymbolId, Units, WalletId};
 use crate::shard::job::Job;
+use crate::shard::tickets::Ticket;
 
 #[tonic::async_trait]
 impl SettlementService for Service {

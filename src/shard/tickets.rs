@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cells::Ticket;
+pub use crate::cells::Ticket;
 
 /// No chunk is pending.
 const NONE: Ticket = u64::MAX;
