@@ -454,7 +454,7 @@ impl Drop for Carrying {
         };
         let (waiters, entered) = {
             let mut desk = self.0.desk();
-            desk.is_over = true;
+            (desk.is_over, desk.accrual_count) = (true, 0);
             (std::mem::take(&mut desk.waiters), std::mem::take(&mut desk.entered))
         };
         // With no lock held: what is let go of may come here.
