@@ -48,6 +48,18 @@ async fn prepared(oracle: &Oracle) -> Site {
     site
 }
 
+/// The same, with a snapshot behind all of it.
+async fn prepared_with_a_snapshot(oracle: &Oracle) -> Site {
+    let site = prepared(oracle).await;
+    let server = site.start().await;
+    let mut admin = server.connect().await.admin;
+    let taken = admin.take_snapshot(wire::TakeSnapshotRequest {}).await;
+    let snapshot = taken.expect("a healthy server takes a snapshot").into_inner().snapshot;
+    assert!(snapshot.is_some_and(|snapshot| snapshot.position > COMMANDS as i64), "everything is before it");
+    assert_eq!(server.terminate().await.code, Some(0));
+    site
+}
+
 /// Waits until the high-water mark vouches for everything.
 async fn wait_for_mark(clients: &Clients) {
     wait_for("the renewal of the mark", Duration::from_secs(20), async || {
@@ -268,13 +280,7 @@ async fn a_record_that_a_crash_tore_is_dropped_because_nobody_was_answered() {
 #[tokio::test]
 async fn the_auditor_finds_damage_that_lies_before_a_snapshot() {
     let oracle = Oracle::default();
-    let site = prepared(&oracle).await;
-    let server = site.start().await;
-    let clients = server.connect().await;
-    let taken = clients.admin.clone().take_snapshot(wire::TakeSnapshotRequest {}).await;
-    let snapshot = taken.expect("a healthy server takes a snapshot").into_inner().snapshot;
-    assert!(snapshot.is_some_and(|snapshot| snapshot.position > COMMANDS as i64), "everything is before it");
-    assert_eq!(server.terminate().await.code, Some(0));
+    let site = prepared_with_a_snapshot(&oracle).await;
     verify_directory(site.data());
     for (damage, class) in [(remove_middle_frame as fn(&Path), "chain"), (change_middle_frame, "frame")] {
         let copy = copy_of(&site);
@@ -292,11 +298,7 @@ async fn the_auditor_finds_damage_that_lies_before_a_snapshot() {
 #[tokio::test]
 async fn a_damaged_snapshot_is_refused_until_it_is_discarded() {
     let oracle = Oracle::default();
-    let site = prepared(&oracle).await;
-    let server = site.start().await;
-    let admin = server.connect().await.admin;
-    admin.clone().take_snapshot(wire::TakeSnapshotRequest {}).await.expect("a healthy server takes a snapshot");
-    assert_eq!(server.terminate().await.code, Some(0));
+    let site = prepared_with_a_snapshot(&oracle).await;
     // By place among the entities: names come first, what a shard has comes last.
     for place in [First, Last] {
         let copy = copy_of(&site);
@@ -327,17 +329,22 @@ async fn a_damaged_snapshot_is_refused_until_it_is_discarded() {
 #[tokio::test]
 async fn a_snapshot_is_kept_where_the_journal_cannot_replace_it() {
     let oracle = Oracle::default();
-    let site = prepared(&oracle).await;
-    let server = site.start().await;
-    let admin = server.connect().await.admin;
-    admin.clone().take_snapshot(wire::TakeSnapshotRequest {}).await.expect("a healthy server takes a snapshot");
-    assert_eq!(server.terminate().await.code, Some(0));
+    let site = prepared_with_a_snapshot(&oracle).await;
     let before = entities(site.data());
     change_middle_frame(site.data());
     let Err(end) = site.try_start(&[("discard_snapshot", "")]).await else { panic!("the journal is damaged") };
     assert_eq!(end.code, Some(DAMAGED), "{}", end.errors);
     assert!(end.errors.contains("its hash does not fit"), "{}", end.errors);
     assert_eq!(entities(site.data()), before, "nothing was thrown away");
+}
+
+#[tokio::test]
+async fn no_snapshot_is_discarded_where_there_is_no_ledger() {
+    let site = Site::new();
+    let Err(end) = site.try_start(&[("discard_snapshot", "")]).await else { panic!("there is nothing to discard") };
+    assert_eq!(end.code, Some(78), "{}", end.errors);
+    assert!(end.errors.contains("there is no ledger in"), "{}", end.errors);
+    assert!(!site.data().join("rocks").exists(), "nothing was made");
 }
 
 /// What the snapshot holds, with its marker.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit;
+use super::store::is_data_directory;
 use crate::config::sources::Setting;
 use crate::config::{Config, Loaded, Stated};
 use crate::journal::JournalError;
@@ -283,6 +284,9 @@ fn stop_on_panic() {
 }
 
 fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), ServeError> {
+    if config.discards_snapshot && !is_data_directory(&config.data) {
+        return Err(ServeError::NothingToDiscard { path: config.data.clone() });
+    }
     // In this order: that the directory is in use says more than that the port is.
     let opened = server::open_store(config)?;
     let listener = server::listen(config)?;

@@ -8,6 +8,13 @@ use std::sync::Arc;
 use super::error::{CliError, Exit};
 use crate::store::Store;
 
+/// Whether there is a data directory. One of the two is enough to call it so; that the other is missing is for the store to
+/// judge.
+#[must_use]
+pub fn is_data_directory(data: &Path) -> bool {
+    ["high-water", "rocks"].iter().any(|name| data.join(name).exists())
+}
+
 /// Opens the store of an existing data directory, which no other process may use meanwhile.
 ///
 /// # Errors
@@ -26,8 +33,7 @@ pub fn open_store(data: &Path) -> Result<Arc<dyn Store>, CliError> {
 pub fn open_rocks(data: &Path) -> Result<Arc<crate::store::rocks::RocksStore>, CliError> {
     use crate::store::rocks::{RocksOptions, RocksStore};
 
-    // One of the two is enough to call it a data directory; that the other is missing is for the store to judge.
-    if !["high-water", "rocks"].iter().any(|name| data.join(name).exists()) {
+    if !is_data_directory(data) {
         let message = format!("{} is not a data directory", data.display());
         return Err(CliError::new(Exit::CannotCreate, message).hint("a server makes one: tallystick serve --data DIR"));
     }

@@ -141,7 +141,6 @@ fn admit(
     timeout: Option<Timeout>,
 ) -> Result<Caller, Failure> {
     let header = headers.get("authorization").map(|value| value.as_bytes());
-    // Read first: what changes meanwhile is seen by whoever compares.
     let principal = gate.admit(header, session).map_err(|nobody| match nobody {
         Nobody::NoCredential => Failure::CredentialMissing,
         Nobody::Unknown => Failure::CredentialUnknown,

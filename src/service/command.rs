@@ -280,7 +280,7 @@ impl Edge {
     ) -> Result<Started, Failure> {
         let Ready { mut job, original_version } = ready;
         let shard = shard_of_hash(job.account_hash, self.engine.identity.shard_count);
-        let (ticket, answer) = self.lane.expect_answer(original_version);
+        let (ticket, answer) = self.lane.expect_answer(original_version, matches!(patience, Patience::None));
         job.ticket = ticket;
         let batch = CommandBatch::new(vec![job], self.lane.clone());
         self.submit(shard, Job::Commands(batch), patience).await?;

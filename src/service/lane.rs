@@ -62,8 +62,8 @@ impl Asking for oneshot::Sender<Told> {
 
 /// Whom to answer.
 enum Waiter {
-    /// Whoever handed a command to its worker.
-    Command(oneshot::Sender<Answered>, Option<ProgramVersion>),
+    /// Whoever handed a command to its worker, and whether it is a call of its own.
+    Command(oneshot::Sender<Answered>, Option<ProgramVersion>, bool),
     /// Whoever put an accrual in, and until when it is waited for.
     Accrual(Box<dyn Asking>, LeftOpen, Option<Instant>),
     /// Nobody any more.
@@ -73,7 +73,7 @@ enum Waiter {
 impl Waiter {
     fn original_version(&self) -> Option<ProgramVersion> {
         match self {
-            Self::Command(_, version) => *version,
+            Self::Command(_, version, _) => *version,
             Self::Accrual(..) | Self::Gone => None,
         }
     }
@@ -81,7 +81,7 @@ impl Waiter {
     /// Whoever asked may have gone; what was decided stands.
     fn tell(self, answered: Answered) {
         match self {
-            Self::Command(answer, _) => drop(answer.send(answered)),
+            Self::Command(answer, ..) => drop(answer.send(answered)),
             Self::Accrual(asking, ..) => asking.answered(answered),
             Self::Gone => {}
         }
@@ -91,6 +91,14 @@ impl Waiter {
         match self {
             Self::Accrual(_, _, due) => *due,
             Self::Command(..) | Self::Gone => None,
+        }
+    }
+
+    /// Whether it is a call of its own, or was one: a command of a stream or a batch is none.
+    fn is_call(&self) -> bool {
+        match self {
+            Self::Command(_, _, is_call) => *is_call,
+            Self::Accrual(..) | Self::Gone => true,
         }
     }
 }
@@ -105,8 +113,8 @@ struct Desk {
     entered: Vec<Box<CommandJob>>,
     /// By ticket.
     waiters: Slab<Waiter>,
-    /// Accruals among them, those included whom nobody waits for any more.
-    accrual_count: usize,
+    /// Calls of their own among them, those included whom nobody waits for any more.
+    call_count: usize,
     /// Nobody's time is up before this.
     next_due: Option<Instant>,
     /// Nobody carries any more.
@@ -132,15 +140,14 @@ impl Arrived {
 impl Desk {
     /// Gives a ticket to whoever waits.
     fn admit(&mut self, waiter: Waiter) -> u64 {
-        self.accrual_count += usize::from(!matches!(waiter, Waiter::Command(..)));
+        self.call_count += usize::from(waiter.is_call());
         self.waiters.insert(waiter) as u64
     }
 
     /// Whoever waited with this ticket: no more.
     fn dismiss(&mut self, ticket: u64) -> Option<Waiter> {
         let waiter = self.waiters.try_remove(usize::try_from(ticket).ok()?)?;
-        // Nobody is where an accrual was.
-        self.accrual_count -= usize::from(!matches!(waiter, Waiter::Command(..)));
+        self.call_count -= usize::from(waiter.is_call());
         Some(waiter)
     }
 
@@ -194,14 +201,14 @@ impl Lane {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether so many accruals wait on this lane that a further one is better refused at once.
+    /// Whether so many calls wait on this lane that a further one is better refused at once.
     pub(super) fn is_full(&self) -> bool {
         self.waiting() >= limits::LANE_CALLS_MAX
     }
 
-    /// Accruals that wait on this lane. What streams and others wait for by themselves is none of them.
+    /// Calls that wait on this lane. The commands of streams and batches are none of them: they have bounds of their own.
     pub(super) fn waiting(&self) -> usize {
-        self.desk().accrual_count
+        self.desk().call_count
     }
 
     /// A job to fill in.
@@ -224,14 +231,18 @@ impl Lane {
         desk.spares.extend(jobs.drain(..room.min(jobs.len())));
     }
 
-    /// A ticket for a command that is going to be handed over, and where its answer will be.
-    pub(super) fn expect_answer(&self, original_version: Option<ProgramVersion>) -> (u64, oneshot::Receiver<Answered>) {
+    /// A ticket for a command that is going to be handed over, be it a call of its own or not, and where its answer will be.
+    pub(super) fn expect_answer(
+        &self,
+        original_version: Option<ProgramVersion>,
+        is_call: bool,
+    ) -> (u64, oneshot::Receiver<Answered>) {
         let (answer, answered) = oneshot::channel();
         let mut desk = self.desk();
         if desk.is_over {
             return (u64::MAX, answered);
         }
-        (desk.admit(Waiter::Command(answer, original_version)), answered)
+        (desk.admit(Waiter::Command(answer, original_version, is_call)), answered)
     }
 
     /// Puts an accrual in, without claims. It claims them and leaves soon. If it is not answered by `due`, whoever asks is
@@ -454,7 +465,7 @@ impl Drop for Carrying {
         };
         let (waiters, entered) = {
             let mut desk = self.0.desk();
-            (desk.is_over, desk.accrual_count) = (true, 0);
+            (desk.is_over, desk.call_count) = (true, 0);
             (std::mem::take(&mut desk.waiters), std::mem::take(&mut desk.entered))
         };
         // With no lock held: what is let go of may come here.
@@ -467,22 +478,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accruals_count_until_their_jobs_are_back_and_nothing_else_does() {
+    fn calls_count_until_their_jobs_are_back_and_commands_of_streams_do_not() {
         let mut desk = Desk::default();
         let left_open = LeftOpen { receipt_time: false, business_date: false };
         let accrual = || Waiter::Accrual(Box::new(oneshot::channel().0), left_open, None);
-        let command = desk.admit(Waiter::Command(oneshot::channel().0, None));
-        assert_eq!(desk.accrual_count, 0, "a stream's commands, or a redemption");
-        let tickets = [desk.admit(accrual()), desk.admit(accrual())];
-        assert_eq!(desk.accrual_count, 2);
+        let command = |is_call| Waiter::Command(oneshot::channel().0, None, is_call);
+        let of_a_stream = desk.admit(command(false));
+        assert_eq!(desk.call_count, 0);
+        let tickets = [desk.admit(command(true)), desk.admit(accrual())];
+        assert_eq!(desk.call_count, 2);
         let place = usize::try_from(tickets[1]).expect("it is a place");
         desk.waiters[place] = Waiter::Gone;
-        assert_eq!(desk.accrual_count, 2, "one whose time is up keeps its place");
-        assert!(desk.dismiss(command).is_some());
-        assert_eq!(desk.accrual_count, 2);
+        assert_eq!(desk.call_count, 2, "one whose time is up keeps its place");
+        assert!(desk.dismiss(of_a_stream).is_some());
+        assert_eq!(desk.call_count, 2);
         for (left, ticket) in (0..2).rev().zip(tickets) {
             assert!(desk.dismiss(ticket).is_some());
-            assert_eq!(desk.accrual_count, left);
+            assert_eq!(desk.call_count, left);
         }
         assert!(desk.dismiss(tickets[0]).is_none(), "once");
     }
