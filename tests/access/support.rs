@@ -74,6 +74,15 @@ impl House {
         shop::connect(&self.running).await
     }
 
+    /// Stops the server and waits until its store is closed. A store that has threads of its own has to be closed before
+    /// the process ends: what they use goes with it.
+    pub async fn close(self) {
+        let store = Arc::downgrade(&self.store);
+        drop(self.store);
+        self.running.shutdown().await.unwrap();
+        assert_eq!(store.strong_count(), 0, "nobody uses the store any more");
+    }
+
     /// Issues a key that does not expire.
     pub async fn key(&self, grant: Grant) -> String {
         self.key_until(grant, KeyIssue::NEVER).await.1

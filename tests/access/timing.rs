@@ -138,6 +138,7 @@ async fn what_one_may_not_see_takes_as_long_as_what_does_not_exist() {
         }
         world.clear().await;
     }
+    world.house.close().await;
     assert!(timed > 50, "{timed} kinds of calls hide something");
     assert!(told.is_empty(), "the time tells what is hidden:\n{}", told.join("\n"));
 }
