@@ -6,6 +6,7 @@
 //! - a command is started only after all before it were handed over, so that commands of one account are decided in
 //!   order and one that repeats an earlier one finds it;
 //! - a round that is given up half-way leaves no claim behind;
+//! - once the ledger takes nothing any more, nothing that follows is judged: what it rests on may be among what was put off;
 //! - a failure of one command is an answer to that command.
 
 use std::collections::VecDeque;
@@ -39,6 +40,11 @@ enum Place {
     Answered(Answered),
     /// It took the long way.
     Started(Box<Started>),
+}
+
+impl Place {
+    /// Nothing was done about it, and it is to be sent again.
+    const PUT_OFF: Self = Self::Answered(Err(Failure::ShuttingDown));
 }
 
 /// Commands for one worker.
@@ -117,6 +123,8 @@ pub(super) struct Round {
     /// The commands' room among those in flight; given back when the round is answered.
     _room: Option<OwnedSemaphorePermit>,
     metrics: Arc<Metrics>,
+    /// Whether commands were put off because the ledger takes nothing any more.
+    has_ended: bool,
 }
 
 /// Starts the commands of one message.
@@ -153,7 +161,7 @@ impl<'a> Starting<'a> {
         let lane = edge.lane.clone();
         // Only streams have room to take.
         let own_call_count = usize::from(room.is_none());
-        let round = Round { places: VecDeque::new(), parts: Vec::new(), lane, _room: room, metrics };
+        let round = Round { places: VecDeque::new(), parts: Vec::new(), lane, _room: room, metrics, has_ended: false };
         Self {
             edge,
             caller,
@@ -172,6 +180,9 @@ impl<'a> Starting<'a> {
 
     /// Starts an accrual after all commands before it; it may still have to be handed over when this returns.
     pub(super) async fn start_accrual(&mut self, request: &AccrualView<'_>) {
+        if self.round.has_ended {
+            return self.round.put_off();
+        }
         let mut job = self.spare();
         let place = match self.edge.prepare_accrual(self.caller, request, &self.moment, &mut job) {
             Ok(Some(left_open)) => {
@@ -202,6 +213,9 @@ impl<'a> Starting<'a> {
         self.close_window().await;
         // What it waits for may be among the commands before it.
         self.hand_over().await;
+        if self.round.has_ended {
+            return self.round.put_off();
+        }
         let started = self.edge.start_command(self.caller, command, self.patience).await;
         let place = self.place_of(started);
         self.round.places.push_back(place);
@@ -233,6 +247,7 @@ impl<'a> Starting<'a> {
                 Ok(count) => count,
                 Err(failure) => {
                     // The disk cannot be read: each of them fails, and the ledger is at an end.
+                    self.round.has_ended = true;
                     for Prepared { place, .. } in prepared.by_ref() {
                         self.round.places[place] = Place::Answered(Err(failure.clone()));
                     }
@@ -253,8 +268,13 @@ impl<'a> Starting<'a> {
             if let Some(Prepared { place, job, left_open }) = prepared.next() {
                 // What it waits for may be among the commands before it.
                 self.hand_over().await;
-                let started = self.edge.start_prepared(self.caller, job, left_open, self.patience).await;
-                self.round.places[place] = self.place_of(started);
+                self.round.places[place] = match self.round.has_ended {
+                    true => Place::PUT_OFF,
+                    false => {
+                        let started = self.edge.start_prepared(self.caller, job, left_open, self.patience).await;
+                        self.place_of(started)
+                    }
+                };
             }
         }
         drop(prepared);
@@ -357,6 +377,7 @@ impl<'a> Starting<'a> {
     /// A queue that moves at all makes room for a command within the time; one that does not is not waited for again
     /// by each of those that follow.
     fn note(&mut self, failure: Option<&Failure>) {
+        self.round.has_ended |= matches!(failure, Some(Failure::ShuttingDown));
         if !matches!(failure, Some(Failure::Overloaded)) {
             self.patience = self.edge.renewed(self.patience);
         }
@@ -372,6 +393,16 @@ impl<'a> Starting<'a> {
 }
 
 impl Round {
+    /// Enters a command about which nothing is done, since some before it was put off.
+    fn put_off(&mut self) {
+        self.places.push_back(Place::PUT_OFF);
+    }
+
+    /// Fails where the ledger takes nothing any more.
+    pub(super) fn check_going_on(&self) -> Result<(), Failure> {
+        if self.has_ended { Err(Failure::ShuttingDown) } else { Ok(()) }
+    }
+
     /// Commands that are not answered yet.
     pub(super) fn is_answered(&self) -> bool {
         self.places.is_empty()

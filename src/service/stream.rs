@@ -91,8 +91,10 @@ impl Edge {
             }
             let mut starting = Starting::new(self, caller, Patience::Unlimited, Some(permit));
             let started = self.start_message(&mut starting, &message).await;
-            place.send(Slot::Round(starting.finish().await));
-            if let Err(failure) = started {
+            let round = starting.finish().await;
+            let going_on = started.and_then(|()| round.check_going_on());
+            place.send(Slot::Round(round));
+            if let Err(failure) = going_on {
                 break failure.into();
             }
         };

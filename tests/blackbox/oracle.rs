@@ -92,7 +92,12 @@ impl Oracle {
             Some(first) if !may_change(first) => {
                 // It left nothing behind, so it was judged anew.
                 let code = |decision: &wire::Decision| decision.refusal.as_ref().map(wire::Refusal::code);
-                assert_eq!(code(first), code(&decision), "{transaction_id} was refused, and now on another ground");
+                assert_eq!(
+                    code(first),
+                    code(&decision),
+                    "{transaction_id} was refused, and now on another ground: {:?}",
+                    asked.command
+                );
             }
             _ => {
                 let found = (transaction_id.to_owned(), asked.account_id.clone());

@@ -129,6 +129,21 @@ async fn a_stream_answers_in_order_and_a_reversal_finds_what_was_sent_before_it(
     assert_eq!(decisions[8].balance_points, 3);
 }
 
+/// The workers take nothing any more, and the edge has not noticed yet. Were the reversal judged by itself, nobody would send
+/// it again with its accrual: what came back would keep its points.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_a_command_that_was_put_off_is_put_off_too() {
+    let mut shop = Shop::open().await;
+    let commands = [accrue("before", "anna", 500), reverse("back", "before")];
+    let engine = shop.running.engine().clone();
+    tokio::task::spawn_blocking(move || engine.stop()).await.unwrap().expect("it had not failed");
+    let messages = vec![message(commands.to_vec()), message(vec![reverse("again", "before")])];
+    let (decisions, end) = stream(&mut shop, messages).await;
+    assert_eq!(decisions.iter().map(refusal).collect::<Vec<_>>(), [RefusalCode::ShuttingDown; 2]);
+    let end = end.expect("nobody is told anything of what comes after");
+    assert_eq!((end.code(), reason(&end).as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_stream_is_answered_completely() {
     const ACCOUNTS: usize = 50;
