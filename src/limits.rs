@@ -208,6 +208,9 @@ pub const ONE_LINE_RECORD_BYTES_MAX: usize = 160;
 /// A snapshot is due after so many times `snapshot_records`, whatever the time: with the defaults a recovery replays about
 /// eight million records, and those that came while the snapshot was taken.
 pub const SNAPSHOT_RECORDS_FACTOR: u64 = 8;
+/// Milliseconds for which the clock has to stand at a time before it is believed that cells which were over by then can be
+/// forgotten.
+pub const CLOCK_STANDS_MS: i64 = 3_600_000;
 
 /// Entities in one slice that a worker copies for the snapshot between two batches.
 pub const SNAPSHOT_SLICE_ENTITIES: usize = 512;

@@ -12,7 +12,7 @@ use support::gated::GatedStore;
 use support::{Ledger, NOON, NS_PER_DAY, Setup, assert_intact, programs};
 use tallystick::ledger::decision::Refusal;
 use tallystick::ledger::freeze::Subject;
-use tallystick::ledger::types::TimestampNs;
+use tallystick::ledger::types::{Day, TimestampNs};
 use tallystick::shard::freezing::{FreezeDraft, FreezingError};
 
 /// Longer than anything here takes; a ledger in which two wait for each other never ends.
@@ -96,6 +96,31 @@ fn a_thaw_that_waits_for_a_freeze_needs_a_second_person_as_any() {
 
 /// Sends accruals until the ledger has no room for another, and goes on having none: a worker that is only slow has
 /// room again after a moment, one that waits for the disk has not. Those that it took.
+/// A worker has computed a posting time and waits for its cells while some are forgotten under which that time falls: what it
+/// decides is posted after them.
+#[test]
+fn what_waits_for_cells_while_they_are_forgotten_is_posted_later() {
+    let cap = "[[caps]]\nname = \"all\"\nmeasure = \"units\"\nsubject = \"programme\"\nwindow = \"day\"\nlimit = 25\n";
+    let (ledger, disk) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&programs::program("", "", cap));
+    let edge = ledger.edge();
+    assert_eq!(edge.accrue(&Accrue::simple("m1", "a", 100)).granted(), 1);
+    let cells = &ledger.engine.shared.cells;
+    let used = *cells.copy().keys().next().expect("one was drawn on");
+    let tomorrow = Day(i32::try_from(NOON.0 / NS_PER_DAY).expect("it is a day") + 1);
+    let answer = thread::scope(|scope| {
+        let held = cells.hold(std::iter::once(used));
+        let waiting = scope.spawn(|| ledger.edge().accrue(&Accrue::simple("m1", "b", 100)));
+        // For the worker to come as far as the cells. Were that not enough, the test would see less, not fail.
+        thread::sleep(Duration::from_millis(100));
+        cells.raise_floor(tomorrow);
+        drop(held);
+        waiting.join().expect("the caller is answered")
+    });
+    assert_eq!((answer.granted(), answer.posted_at.0), (1, i64::from(tomorrow.0) * NS_PER_DAY));
+    assert_intact(&disk, ledger.stop().digest);
+}
+
 fn fill_the_queue(ledger: &Ledger) -> Vec<Pending> {
     let edge = ledger.edge();
     let mut taken = Vec::new();

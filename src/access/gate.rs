@@ -133,10 +133,8 @@ impl Gate {
         // Before anything is judged: what changes meanwhile is judged anew by the next call.
         let version = self.keys.version();
         let now = self.clock.now();
-        if let Some(principal) = session.recall(header, version) {
-            if now >= principal.expires_at {
-                return Err(Nobody::Unknown);
-            }
+        // Once it has expired, a certificate may have another name with a key that has not.
+        if let Some(principal) = session.recall(header, version).filter(|principal| now < principal.expires_at) {
             principal.note_use(now);
             return Ok(principal);
         }

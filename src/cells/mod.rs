@@ -7,6 +7,8 @@
 //! - the value of a cell is the sum of journaled use: replay adds it up (invariant 5);
 //! - room that is used counts at once; room that is given back becomes usable only when the record that gives it back
 //!   is durable, or a crash could take the return back after the room was granted again (invariant 6);
+//! - nothing is posted at a time at which a command could fall under a cell that was forgotten, in whichever shard and
+//!   whatever the clock says: it would find the cell full again;
 //! - a cell hands out ascending versions, each once. A crash can leave a gap: a later use may have been durable when
 //!   an earlier one, in another worker's chunk, was not yet.
 
@@ -23,6 +25,7 @@ use crate::ledger::digest::Digester;
 use crate::ledger::draws::Draw;
 use crate::ledger::state::CellRoom;
 use crate::ledger::types::{CellId, Day, TimestampNs, Units};
+use crate::ledger::zone::begin_of_utc_day;
 
 pub use crossings::Crossings;
 
@@ -71,11 +74,13 @@ impl Cell {
 type Stripe = BTreeMap<CellId, Cell>;
 
 /// All cells.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Cells {
     stripes: [Mutex<Stripe>; STRIPE_COUNT],
     /// The latest time of a posting that is durable: see [`Cells::note_posted`]. 0 before the first.
     posted_ns: AtomicI64,
+    /// Where the first UTC day begins under whose commands no forgotten cell can fall: see [`Cells::floor`].
+    floor_ns: AtomicI64,
     /// Warning levels of budgets that were crossed.
     pub crossings: Crossings,
 }
@@ -109,6 +114,17 @@ impl Drop for Held<'_> {
 fn stripe_of(cell: CellId) -> usize {
     let [partner, store, place] = cell.subject;
     (cell.name.0 ^ partner.0 ^ store.0 ^ place.0) as usize % STRIPE_COUNT
+}
+
+impl Default for Cells {
+    fn default() -> Self {
+        Self {
+            stripes: Default::default(),
+            posted_ns: AtomicI64::new(0),
+            floor_ns: AtomicI64::new(i64::MIN),
+            crossings: Crossings::default(),
+        }
+    }
 }
 
 impl Cells {
@@ -185,16 +201,34 @@ impl Cells {
         TimestampNs(self.posted_ns.load(Ordering::SeqCst))
     }
 
-    /// Forgets the cells under which no command posted on this UTC day or later can fall; which they were.
+    /// The earliest posting time of what is decided now. It rises before cells are forgotten; so whoever has computed a
+    /// posting time looks again once they hold their cells.
+    #[must_use]
+    pub fn floor(&self) -> TimestampNs {
+        TimestampNs(self.floor_ns.load(Ordering::SeqCst))
+    }
+
+    /// Lets nothing be posted before this UTC day any more: cells under which it could fall are forgotten.
+    pub fn raise_floor(&self, today: Day) {
+        self.floor_ns.fetch_max(begin_of_utc_day(today).0, Ordering::SeqCst);
+    }
+
+    /// Forgets the cells under which no command posted on this UTC day or later can fall, and lets nothing be posted before
+    /// it; which they were.
     ///
     /// # Panics
     /// When another holder panicked.
     pub fn forget(&self, today: Day) -> Vec<CellId> {
         assert_none_held();
+        let is_over = |cell: &Cell| cell.version > 0 && cell.retain_until < today && cell.withheld == 0;
+        let has_one = |stripe: &Mutex<Stripe>| stripe.lock().expect("no holder panics").values().any(is_over);
+        if !self.stripes.iter().any(has_one) {
+            return Vec::new();
+        }
+        self.raise_floor(today);
         let mut forgotten = Vec::new();
         for stripe in &self.stripes {
             let mut stripe = stripe.lock().expect("no holder panics");
-            let is_over = |cell: &Cell| cell.version > 0 && cell.retain_until < today && cell.withheld == 0;
             forgotten.extend(stripe.extract_if(.., |_, cell| is_over(cell)).map(|(id, _)| id));
         }
         forgotten
@@ -238,17 +272,27 @@ impl Held<'_> {
         stripe.entry(cell).or_default()
     }
 
+    /// A cell as it is. One that nobody has drawn on takes no memory: whoever only asks leaves nothing behind.
+    fn look(&self, cell: CellId) -> Cell {
+        let wanted = stripe_of(cell);
+        let held = self.stripes.iter().find(|(index, _)| *index == wanted);
+        let (_, stripe) = held.expect("only cells that were taken hold of are used");
+        stripe.get(&cell).copied().unwrap_or_default()
+    }
+
     /// What a command finds in a cell, given the limit that the programme sets.
-    pub fn room(&mut self, draw: &Draw) -> CellRoom {
+    #[must_use]
+    pub fn room(&self, draw: &Draw) -> CellRoom {
         let Draw { cell, limit, retain_until, .. } = *draw;
-        let found = self.get_mut(cell);
+        let found = self.look(cell);
         CellRoom { cell, version: found.version + 1, room: found.room(limit), retain_until }
     }
 
     /// What a command that gives back finds in a cell.
-    pub fn return_to(&mut self, taken: &CellUse) -> CellRoom {
+    #[must_use]
+    pub fn return_to(&self, taken: &CellUse) -> CellRoom {
         let CellUse { cell, retain_until, .. } = *taken;
-        CellRoom { cell, version: self.get_mut(cell).version + 1, room: 0, retain_until }
+        CellRoom { cell, version: self.look(cell).version + 1, room: 0, retain_until }
     }
 
     /// As [`Cells::release`], of a cell that is held.
@@ -259,8 +303,9 @@ impl Held<'_> {
     }
 
     /// The last change of a cell.
-    pub fn changed(&mut self, cell: CellId) -> Ticket {
-        self.get_mut(cell).changed
+    #[must_use]
+    pub fn changed(&self, cell: CellId) -> Ticket {
+        self.look(cell).changed
     }
 
     /// Leaves the use of a decision behind.
@@ -313,6 +358,19 @@ mod tests {
         assert_eq!(take(&cells, 4, 10), 0, "the return is not durable yet");
         cells.release(BUDGET, 4);
         assert_eq!(take(&cells, 9, 10), 4);
+    }
+
+    #[test]
+    fn whoever_only_asks_leaves_nothing_behind() {
+        let cells = Cells::default();
+        for period in 0..1_000 {
+            let cell = CellId { period, ..BUDGET };
+            let held = cells.hold(std::iter::once(cell));
+            let room = held.room(&Draw { cell, ..draw(10) });
+            assert_eq!((room.version, room.room, held.changed(cell)), (1, 10, 0));
+        }
+        let kept: usize = cells.stripes.iter().map(|stripe| stripe.lock().unwrap().len()).sum();
+        assert_eq!(kept, 0, "callers choose the times of their receipts, and with them the cells");
     }
 
     #[test]

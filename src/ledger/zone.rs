@@ -136,6 +136,12 @@ pub fn utc_day(at: TimestampNs) -> Day {
     Day(i32::try_from(at.0.div_euclid(NS_PER_SECOND * SECONDS_PER_DAY)).expect("585 years are fewer than 2^31 days"))
 }
 
+/// The instant at which a UTC day begins; the nearest that there is for a day that lies further away than those.
+#[must_use]
+pub fn begin_of_utc_day(day: Day) -> TimestampNs {
+    TimestampNs(i64::from(day.0).saturating_mul(NS_PER_SECOND * SECONDS_PER_DAY))
+}
+
 /// The proleptic Gregorian year of a day. After Howard Hinnant, "chrono-compatible low-level date algorithms",
 /// `civil_from_days`.
 #[must_use]

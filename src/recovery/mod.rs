@@ -156,6 +156,9 @@ pub fn recover_from(
         snapshot::discard(&**store)?;
     }
     world.shards.iter().for_each(|shard| world.cells.note_posted(shard.posted_at));
+    if let Some(day) = snapshot::forgotten::read(&**store)? {
+        world.cells.raise_floor(day);
+    }
     Ok(Recovered { world, identity, ids, journal, marker, snapshot_seqs: since, replayed_count: count })
 }
 

@@ -24,6 +24,7 @@ use crate::access::keys::KeyId;
 use crate::access::proposals::{Act, Proposal, ProposalError, Verdict};
 use crate::access::table;
 use crate::journal::record::decode_whole_key_change;
+use crate::ledger::command::CommandKind;
 use crate::ledger::types::{Position, TimestampNs};
 use crate::limits;
 use crate::shard::engine::Engine;
@@ -59,6 +60,7 @@ impl ApprovalService for Service {
         let caller = Caller::of(&request)?;
         let wire::RejectProposalRequest { proposal_id, note } = request.into_inner();
         let (settling, proposal) = self.edge.begin_settling(&caller, proposal_id, &note)?;
+        self.edge.check_not_done(&caller, &proposal).await?;
         let verdict = self.edge.verdict(&caller, &proposal, false, note);
         self.edge.settle(self.edge.enter()?, settling, verdict).await?;
         Ok(Response::new(wire::RejectProposalResponse {}))
@@ -174,6 +176,22 @@ impl Edge {
         Ok((settling, proposal))
     }
 
+    /// Fails where what a proposal asks for is on record: the server ended between the act and its verdict. Nobody is told that
+    /// it was not done.
+    async fn check_not_done(&self, caller: &Caller, proposal: &Proposal) -> Result<(), Failure> {
+        if !matches!(proposal.act, Act::Adjust | Act::Voucher) {
+            return Ok(());
+        }
+        let proposer = self.proposer(caller, proposal);
+        let Some(position) = self.decided(&proposer, &proposal.transaction_id).await? else { return Ok(()) };
+        let located = self.record(position).await?;
+        let is_done = located.entry().is_some_and(|entry| matches!(entry.command.kind, CommandKind::Operate(_)));
+        match is_done {
+            true => Err(Failure::ProposalRefused("It is done already: confirm it to hear its decision.".to_owned())),
+            false => Ok(()),
+        }
+    }
+
     fn verdict(&self, caller: &Caller, proposal: &Proposal, confirms: bool, note: String) -> Verdict {
         let (by, at) = (caller.principal.actor().into(), self.engine.clock.now());
         Verdict { number: proposal.number, confirms, by, at, note: note.into() }
@@ -235,9 +253,12 @@ impl Edge {
                 let request = wire::PublishProgramRequest::decode(content).map_err(broken)?;
                 let proposer = self.proposer(caller, &proposal);
                 let signed = Signed { actor: proposal.by.clone(), confirmer: verdict.by.clone() };
-                let published = self.publish(&proposer, request, signed, Some(verdict)).await;
-                drop(settling);
-                let program = published?.program.ok_or_else(|| Failure::internal("a publication has a version"))?;
+                let published = self.publish(&proposer, request, signed, Some(verdict.clone())).await?;
+                if published.replayed {
+                    // The version was there without this verdict.
+                    self.settle(self.enter()?, settling, verdict).await?;
+                }
+                let program = published.program.ok_or_else(|| Failure::internal("a publication has a version"))?;
                 Ok(Outcome::Program(program))
             }
             Act::Keys => self.confirm_key(settling, content, verdict).await.map(Outcome::Key),

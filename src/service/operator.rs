@@ -201,7 +201,6 @@ impl Edge {
         (stated.remark.actor, stated.remark.confirmer) = (signed.actor, signed.confirmer);
         self.check_deadline(caller)?;
         let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
-        check_end(&stated.subject, stamp)?;
         self.wait_for_gate(stamp).await?;
         let own_key = self.engine.hasher.transaction(&caller.principal.partner, &stated.transaction_id);
         loop {
@@ -209,10 +208,12 @@ impl Edge {
                 Claimed::Held(held) => held,
                 Claimed::Used(entry) => {
                     let (edge, caller) = (self.clone(), caller.clone());
-                    let lookup = async move { edge.repeat_operation(&caller, entry.position, stated, stamp).await };
+                    let lookup = async move { edge.repeat_operation(&caller, entry.position, stated).await };
                     return Ok(Started::Lookup(Box::pin(lookup)));
                 }
             };
+            // Not before: of what was decided once, the end may have passed since.
+            check_end(&stated.subject, stamp)?;
             match self.order_meant(caller, &stated, stamp).await? {
                 Resolved::Found(account_id, order) => {
                     let command = operation_command(caller, stated, account_id, order);
@@ -356,14 +357,20 @@ impl Edge {
         caller: &Caller,
         position: Position,
         stated: Stated,
-        stamp: TimestampNs,
     ) -> Result<wire::Decision, Failure> {
         let located = self.record(position).await?;
         let Some(entry) = located.entry() else { return Ok(self.reused("command".to_owned())) };
         let names_account = !stated.account_id.is_empty();
-        let Resolved::Found(account_id, order) = self.order_meant(caller, &stated, stamp).await? else {
+        // By the programme of that time: what it named may have gone since.
+        let (account_id, order) = match self.order_meant(caller, &stated, entry.posted_at).await {
+            Ok(Resolved::Found(account_id, order)) => (account_id, order),
             // What the first command was about is there still, so this one is about something else.
-            return Ok(self.reused("command".to_owned()));
+            Ok(Resolved::Refused(_) | Resolved::InFlight(_)) => return Ok(self.reused("command".to_owned())),
+            Err(Failure::Invalid(wrong)) => {
+                let field = wrong.into_iter().next().map_or_else(|| "command".to_owned(), |first| first.field);
+                return Ok(self.reused(field));
+            }
+            Err(other) => return Err(other),
         };
         let command = operation_command(caller, stated, account_id, order);
         let account_id =

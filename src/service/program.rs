@@ -329,9 +329,9 @@ fn publish_failure(error: PublishError, source: &str) -> Failure {
             // They travel in a header; CheckProgram states them all.
             Failure::ProgramInvalid(errors.map(violation).take(limits::FIELD_VIOLATIONS_MAX).collect())
         }
-        PublishError::TooEarly { .. } | PublishError::Unfit(AppendError::NotLater { .. }) => {
-            Failure::EffectiveTimeRefused(format!("{error}."))
-        }
+        PublishError::TooEarly { .. }
+        | PublishError::Scheduled { .. }
+        | PublishError::Unfit(AppendError::NotLater { .. }) => Failure::EffectiveTimeRefused(format!("{error}.")),
         PublishError::TooMany | PublishError::Unfit(AppendError::Full) => Failure::LimitReached(format!("{error}.")),
         PublishError::Unfit(AppendError::NotNext { .. }) => Failure::internal(error),
         PublishError::Unfit(

@@ -22,7 +22,7 @@ use super::intake::{LeftOpen, Moment};
 use super::lane::{Answered, Lane};
 use super::status::Failure;
 use super::view::AccrualView;
-use super::{Edge, Patience, encode, let_others_on, wire};
+use super::{Edge, Life, Patience, REST, encode, let_others_on, wire};
 use crate::ids::{Claim, Claiming, IdIndex, IdKey};
 use crate::ledger::decision::Refusal;
 use crate::limits;
@@ -184,13 +184,19 @@ impl<'a> Starting<'a> {
             return self.round.put_off();
         }
         let mut job = self.spare();
-        let place = match self.edge.prepare_accrual(self.caller, request, &self.moment, &mut job) {
-            Ok(Some(left_open)) => {
-                self.window.push(Prepared { place: self.round.places.len(), job, left_open });
-                Place::Prepared
+        let place = loop {
+            match self.edge.prepare_accrual(self.caller, request, &self.moment, &mut job) {
+                Ok(Some(left_open)) => {
+                    self.window.push(Prepared { place: self.round.places.len(), job, left_open });
+                    break Place::Prepared;
+                }
+                Ok(None) => {
+                    let refused = self.edge.refused(Refusal::NameLimitReached, None);
+                    break Place::Answered(Ok(refused.encode_to_vec()));
+                }
+                Err(failure) if self.wait_out(&failure).await => job.reset(),
+                Err(failure) => break Place::Answered(Err(failure)),
             }
-            Ok(None) => Place::Answered(Ok(self.edge.refused(Refusal::NameLimitReached, None).encode_to_vec())),
-            Err(failure) => Place::Answered(Err(failure)),
         };
         self.round.places.push_back(place);
         if self.window.len() >= self.window_commands() {
@@ -216,9 +222,37 @@ impl<'a> Starting<'a> {
         if self.round.has_ended {
             return self.round.put_off();
         }
-        let started = self.edge.start_command(self.caller, command, self.patience).await;
+        let started = loop {
+            let started = self.edge.start_command(self.caller, command.clone(), self.patience).await;
+            match &started {
+                Err(failure) if self.wait_out(failure).await => {}
+                _ => break started,
+            }
+        };
         let place = self.place_of(started);
         self.round.places.push_back(place);
+    }
+
+    /// Waits until new names are welcome again, where a command of a stream brings too many: were it put off, those behind it
+    /// would be decided before it. False where the failure is another, or the server stops.
+    async fn wait_out(&mut self, failure: &Failure) -> bool {
+        let wait = match failure {
+            Failure::NamesLimited(wait) => *wait,
+            Failure::Overloaded => REST,
+            _ => return false,
+        };
+        if !matches!(self.patience, Patience::Unlimited) {
+            return false;
+        }
+        // Those before it need not wait.
+        self.close_window().await;
+        self.hand_over().await;
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.edge.ended(Life::Stopping) => self.round.has_ended = true,
+        }
+        self.moment = self.edge.moment();
+        !self.round.has_ended
     }
 
     fn spare(&mut self) -> Box<CommandJob> {

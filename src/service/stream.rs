@@ -5,7 +5,8 @@
 //! - room in that queue is taken before a command is started, so that a caller who does not read its results never
 //!   keeps a command half-way, with claims held;
 //! - every command gets one result, in order; what ends the stream early comes after the results before it;
-//! - a full worker makes the stream wait, and with it the caller: nothing is refused for want of room.
+//! - a full worker makes the stream wait, and with it the caller, and so do more new names than the caller may bring: nothing
+//!   is refused for want of room, so that nothing overtakes what was sent before it.
 
 use std::sync::Arc;
 
@@ -90,7 +91,11 @@ impl Edge {
                 break Failure::CredentialUnknown.into();
             }
             let mut starting = Starting::new(self, caller, Patience::Unlimited, Some(permit));
-            let started = self.start_message(&mut starting, &message).await;
+            let started = tokio::select! {
+                started = self.start_message(&mut starting, &message) => started,
+                // As above; what was not handed over drops its claims.
+                () = slots.closed() => return,
+            };
             let round = starting.finish().await;
             let going_on = started.and_then(|()| round.check_going_on());
             place.send(Slot::Round(round));

@@ -12,7 +12,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use super::committer::Progress;
 use super::engine::{OnFailure, Seat, let_other_threads_on};
 use super::job::Job;
-use super::snapshotter::{RunState, SnapshotRun};
+use super::snapshotter::{Reached, RunState, SnapshotRun};
 use super::worker::Shared;
 use crate::access::keys::Keys;
 use crate::clock::SharedClock;
@@ -81,6 +81,7 @@ pub struct Housekeeper {
     marked_at_ms: i64,
     snapshot_at_ms: i64,
     snapshot_begun_ns: i64,
+    reached: Reached,
     uses: Uses,
     uses_at_ms: i64,
     observed: Option<(Arc<Metrics>, Arc<JournalSize>)>,
@@ -102,6 +103,7 @@ impl Housekeeper {
     ) -> Self {
         let now_ms = clock.monotonic_ns() / 1_000_000;
         let shared_uses = shared.keys.look(Keys::uses);
+        let reached = Reached::new(clock.now(), now_ms);
         Self {
             options,
             shared,
@@ -119,6 +121,7 @@ impl Housekeeper {
             marked_at_ms: now_ms,
             snapshot_at_ms: now_ms,
             snapshot_begun_ns: 0,
+            reached,
             uses: shared_uses,
             uses_at_ms: now_ms,
             observed: None,
@@ -226,6 +229,7 @@ impl Housekeeper {
 
     fn begin(&mut self, waiting: Option<Sender<Marker>>) {
         self.snapshot_begun_ns = self.clock.monotonic_ns();
+        let reached = self.reached.at(self.clock.now(), self.snapshot_begun_ns / 1_000_000);
         let (run, sinks) = {
             // Held while the start is fixed: a publication is either in the list or not settled yet. Let go before the
             // queues, which can be full, for the committer waits for this lock.
@@ -237,7 +241,7 @@ impl Housekeeper {
                 &publications,
                 self.saved,
                 self.seats.len(),
-                self.clock.now(),
+                reached,
             )
         };
         for (seat, sink) in self.seats.iter().zip(sinks) {

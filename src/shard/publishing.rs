@@ -61,6 +61,16 @@ pub enum PublishError {
         /// The instant after which a version can take effect, in nanoseconds since the Unix epoch.
         earliest: TimestampNs,
     },
+    /// A version that is to take effect as soon as can be would come after one that is scheduled for later.
+    #[error(
+        "version {version} is to take effect at {effective_at}, and a further one only after it: state an effective time"
+    )]
+    Scheduled {
+        /// The scheduled version.
+        version: ProgramVersion,
+        /// When it takes effect, in nanoseconds since the Unix epoch.
+        effective_at: TimestampNs,
+    },
     /// The version does not fit the ones before it.
     #[error(transparent)]
     Unfit(#[from] AppendError),
@@ -190,21 +200,25 @@ impl Engine {
     }
 
     /// Publishes a version that takes effect as soon as can be: the first of a directory since ever, a later one just
-    /// after everything that was stamped so far. With the system's clock it has taken effect when this returns. The
-    /// draft's own time is not looked at.
+    /// after everything that was stamped so far. With the system's clock it has taken effect when this returns, unless
+    /// that clock was set back. The draft's own time is not looked at.
     ///
     /// # Errors
-    /// As [`Engine::publish`].
+    /// As [`Engine::publish`], and where a version is scheduled for later.
     ///
     /// # Panics
     /// When another holder of a lock panicked.
     pub fn publish_soon(&self, mut draft: Draft) -> Result<(Arc<Program>, Position), PublishError> {
         let mut margin_ns = 1_000_000;
         loop {
-            let latest = self.with_programs(|programs| programs.latest().map(|latest| latest.effective_at));
+            let latest =
+                self.with_programs(|programs| programs.latest().map(|latest| (latest.version, latest.effective_at)));
             draft.effective_at = match latest {
                 None => TimestampNs(i64::MIN),
-                Some(latest) => TimestampNs(self.earliest_effect(latest).0.saturating_add(margin_ns)),
+                Some((version, effective_at)) if !self.is_near(effective_at) => {
+                    return Err(PublishError::Scheduled { version, effective_at });
+                }
+                Some((_, latest)) => TimestampNs(self.earliest_effect(latest).0.saturating_add(margin_ns)),
             };
             match self.publish(draft.clone()) {
                 // Commands were stamped, or time went by, while the version was being checked.
@@ -219,9 +233,15 @@ impl Engine {
         }
     }
 
-    /// Waits for an instant of the system's clock that is near; an input clock may never reach it.
+    /// Whether the system's clock reaches an instant soon; an input clock may never reach it, and is not asked.
+    fn is_near(&self, at: TimestampNs) -> bool {
+        self.identity.clock_is_input || at.0 <= self.clock.now().0.saturating_add(SOON_NS_MAX)
+    }
+
+    /// Waits for an instant of the system's clock if it is near, and no longer than the ledger runs.
     fn wait_until(&self, at: TimestampNs) {
-        while !self.identity.clock_is_input && self.clock.now() < at {
+        let is_to_come = || self.clock.now() < at && self.is_near(at) && !self.is_stopping();
+        while !self.identity.clock_is_input && is_to_come() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }

@@ -14,8 +14,9 @@ use crate::journal::dictionary::Dictionary;
 use crate::journal::record::Publication;
 use crate::ledger::types::{CellId, Day, ItemId, Position, ShardId, SymbolId, TimestampNs};
 use crate::ledger::zone::utc_day;
+use crate::limits;
 use crate::snapshot::entity::{Entity, cell_key};
-use crate::snapshot::{Marker, Saved};
+use crate::snapshot::{Marker, Saved, forgotten};
 use crate::store::{Batch, Durability, Space, Store, StoreError};
 
 /// Slices that may wait for their chunk to be durable.
@@ -44,6 +45,34 @@ impl SliceSink for Sink {
     }
 }
 
+/// The time that the clock has reached and not gone back from for a while. What was forgotten too early, because a clock ran
+/// days ahead for a moment, cannot be brought back.
+#[derive(Clone, Copy, Debug)]
+pub struct Reached {
+    at: TimestampNs,
+    next: TimestampNs,
+    next_since_ms: i64,
+}
+
+impl Reached {
+    /// Nothing is reached before it has stood for a while; `now_ms` is monotonic.
+    #[must_use]
+    pub fn new(now: TimestampNs, now_ms: i64) -> Self {
+        Self { at: TimestampNs(i64::MIN), next: now, next_since_ms: now_ms }
+    }
+
+    /// What is reached when the clocks show this.
+    pub fn at(&mut self, now: TimestampNs, now_ms: i64) -> TimestampNs {
+        let stood_ms = now_ms - self.next_since_ms;
+        if now < self.next {
+            *self = Self { at: self.at.min(now), ..Self::new(now, now_ms) };
+        } else if stood_ms >= limits::CLOCK_STANDS_MS {
+            *self = Self { at: self.next, ..Self::new(now, now_ms) };
+        }
+        self.at
+    }
+}
+
 /// A snapshot being taken.
 pub struct SnapshotRun {
     queue: Arc<Mutex<Queue>>,
@@ -51,8 +80,9 @@ pub struct SnapshotRun {
     start: Position,
     entity_count: u64,
     saved: Saved,
-    /// Cells that are needed no more: they go from the disk with this snapshot.
-    forgotten: Vec<CellId>,
+    /// The day before which nothing is posted any more, and cells that are therefore needed no more: they go from the disk
+    /// with this snapshot.
+    forgotten: Option<(Day, Vec<CellId>)>,
 }
 
 /// Days for which a cell is kept after the last on which a command could fall under it: commands may be on their way.
@@ -68,7 +98,8 @@ pub enum RunState {
 }
 
 impl SnapshotRun {
-    /// Begins a run. The sinks are for the workers, in order: each is handed to its worker as a job.
+    /// Begins a run. The sinks are for the workers, in order: each is handed to its worker as a job. Cells are forgotten by
+    /// the time `reached`, which is no later than the clock's.
     ///
     /// # Errors
     /// When the store fails.
@@ -79,17 +110,17 @@ impl SnapshotRun {
         publications: &[(Position, Publication)],
         saved: Saved,
         worker_count: usize,
-        now: TimestampNs,
+        reached: TimestampNs,
     ) -> (Self, Vec<Box<dyn SliceSink>>) {
         // Fixed before anything is copied: whatever settled before is in what is copied after.
         let start = progress.settled();
         // By the time of what is durable, and by no clock that is ahead of it: the digest leaves cells out by the same. Where
         // the input is the clock, time may go back from one shard to another.
-        let latest = now.min(shared.cells.latest_posted());
-        let forgotten = match shared.clock_is_input {
-            true => Vec::new(),
-            false => shared.cells.forget(Day(utc_day(latest).0 - FORGET_AFTER_DAYS)),
-        };
+        let latest = reached.min(shared.cells.latest_posted());
+        let forgotten = (!shared.clock_is_input).then(|| {
+            let day = Day(utc_day(latest).0 - FORGET_AFTER_DAYS);
+            (day, shared.cells.forget(day))
+        });
         let queue = Arc::new(Mutex::new(Queue::default()));
         let (control, now_saved) = control_slice(shared, progress, dictionary, publications, saved);
         queue.lock().expect("nobody else has it yet").slices.push_back(control);
@@ -120,11 +151,12 @@ impl SnapshotRun {
             }
             store.write(&batch, Durability::Deferred)?;
         }
-        let mut batch = Batch::default();
-        for cell in self.forgotten.drain(..) {
-            batch.delete(Space::State, cell_key(cell));
+        if let Some((day, cells)) = self.forgotten.take().filter(|(_, cells)| !cells.is_empty()) {
+            forgotten::write(store, day)?;
+            let mut batch = Batch::default();
+            cells.into_iter().for_each(|cell| batch.delete(Space::State, cell_key(cell)));
+            store.write(&batch, Durability::Deferred)?;
         }
-        store.write(&batch, Durability::Deferred)?;
         store.flush(Space::State)?;
         let (start, entity_count, saved) = (self.start, self.entity_count, self.saved);
         let marker = Marker { start, finished_at: now, entity_count, saved };
@@ -201,4 +233,35 @@ fn control_slice(
         proposal_change_count,
     };
     (Slice { entities, ticket }, saved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_reached_once_the_clock_has_stood_there() {
+        let (hour, day) = (limits::CLOCK_STANDS_MS, 24 * limits::CLOCK_STANDS_MS);
+        let mut reached = Reached::new(TimestampNs(1_000), 0);
+        // The clock, the monotonic one, and what is reached.
+        let table = [
+            (1_500, hour - 1, i64::MIN),
+            (2_000, hour, 1_000),
+            (9_000, hour + 1, 1_000),
+            // It was ahead for a moment, and nobody looked.
+            (3_000, 2 * hour, 2_000),
+            // It is ahead when somebody looks, and set right before the hour is over.
+            (90_000, 3 * hour, 3_000),
+            (4_000, 3 * hour + 2, 3_000),
+            (4_500, 4 * hour, 3_000),
+            (5_000, 4 * hour + 2, 4_000),
+            // Set back behind what was reached.
+            (700, 5 * hour, 700),
+            (900, day, 700),
+            (950, day + hour, 900),
+        ];
+        for (now, now_ms, expected) in table {
+            assert_eq!(reached.at(TimestampNs(now), now_ms), TimestampNs(expected), "{now} at {now_ms}");
+        }
+    }
 }

@@ -75,6 +75,8 @@ pub struct Simulation {
     pub(super) ladder: Shape,
     /// Now and then months pass.
     pub(super) has_leaps: bool,
+    /// By how much the clock is ahead, if it is.
+    pub(super) leapt: i64,
     /// The rules behind each programme file that was ever made.
     pub(super) sources: BTreeMap<String, Rules>,
     pub(super) next_call: u64,
@@ -155,6 +157,7 @@ impl Simulation {
             late_limit_days,
             ladder,
             has_leaps,
+            leapt: 0,
             sources: BTreeMap::new(),
             next_call: 1,
             memory,

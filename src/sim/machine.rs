@@ -368,8 +368,8 @@ impl Machine {
     }
 
     /// A worker posts some of what has died, as its thread does between batches.
-    pub fn sweep(&mut self, worker: usize) {
-        self.stations[worker].worker.sweep_step();
+    pub fn sweep(&mut self, worker: usize, now: TimestampNs) {
+        self.stations[worker].worker.sweep_step(now);
     }
 
     /// A worker hands its chunk to the committer, or asks for a commit of nothing if reads wait for other workers.

@@ -122,7 +122,7 @@ impl Simulation {
                 Ok(())
             }
             Kind::Sweep => {
-                life.machine.sweep(worker);
+                life.machine.sweep(worker, TimestampNs(self.now));
                 Ok(())
             }
             Kind::Commit => {
@@ -461,12 +461,20 @@ impl Simulation {
     }
 
     /// Mostly seconds; now and then a day, and now and then the clock is set back. Months pass where nothing is under way:
-    /// no call waits for so long, and one that did would ask for counters that are forgotten.
+    /// no call waits for so long, and one that did would ask for counters that are forgotten. Half of the time they had not
+    /// passed at all: the clock was wrong, and is set right later.
     fn time_passes(&mut self) -> Result<(), Trouble> {
         let step = match self.dice.below(200) {
             0 if self.has_leaps && self.dice.percent(10) => {
                 self.come_to_rest()?;
-                self.dice.number(0..500 * 86_400) * NS_PER_SECOND
+                let leap = self.dice.number(0..500 * 86_400) * NS_PER_SECOND;
+                self.leapt = if self.leapt == 0 && leap / NS_PER_SECOND % 2 == 0 { leap } else { 0 };
+                leap
+            }
+            2..6 if self.leapt > 0 => {
+                self.come_to_rest()?;
+                self.note(|| "the clock is set right".to_owned());
+                -std::mem::take(&mut self.leapt)
             }
             0 => self.dice.number(0..30 * 3_600) * NS_PER_SECOND,
             1 => -self.dice.number(0..300) * NS_PER_SECOND,

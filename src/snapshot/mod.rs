@@ -10,6 +10,7 @@
 
 pub mod cursor;
 pub mod entity;
+pub mod forgotten;
 pub mod key_uses;
 
 use crate::codec::{DecodeError, Reader, put_unsigned};
@@ -134,6 +135,7 @@ impl Marker {
 pub fn discard(store: &dyn Store) -> Result<(), StoreError> {
     let mut batch = Batch::default();
     batch.delete(Space::Meta, MARKER_KEY);
+    batch.delete(Space::Meta, forgotten::KEY);
     // First and by itself: entities without a marker are nothing, a marker without them is a snapshot with gaps.
     store.write(&batch, Durability::Synced)?;
     let mut batch = Batch::default();
@@ -152,6 +154,12 @@ pub enum SnapshotError {
     /// The marker is damaged.
     #[error("the snapshot's marker is damaged: {fault}")]
     Marker {
+        /// What is wrong.
+        fault: DecodeError,
+    },
+    /// The day up to which cells were forgotten is damaged.
+    #[error("what the snapshot notes of which cells were forgotten is damaged: {fault}")]
+    Forgotten {
         /// What is wrong.
         fault: DecodeError,
     },

@@ -248,6 +248,39 @@ async fn what_is_rejected_is_not_done() {
     ben.reject(pending.proposal_id).await.unwrap();
 }
 
+/// A server that ends between an act and its verdict leaves the proposal behind, as one does that asks for no second person
+/// meanwhile. What is done cannot be rejected; confirmed, it is settled.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_without_its_verdict_is_settled_and_not_rejected() {
+    let house = house().await;
+    open_account(&house).await;
+    let (anna, ben) = (Person::at_the_desk(&house, "north").await, Person::of(&house, Role::Operator).await);
+    let (owner, other) = (Person::of(&house, Role::ProgramOwner).await, Person::of(&house, Role::ProgramOwner).await);
+    let source = plain_program(&[("units = 1\n", "units = 2\n")]);
+    let request = wire::PublishProgramRequest { transaction_id: "v2".to_owned(), source, effective_time: None };
+    let publish = async |house: &House| {
+        let mut program = ProgramServiceClient::new(house.channel().await);
+        program.publish_program(with_key(&owner.key, request.clone())).await.unwrap().into_inner()
+    };
+    assert_eq!(adjust(&house, &anna, adjustment("x", 7)).await.unwrap().pending.unwrap().proposal_id, 1);
+    assert_eq!(publish(&house).await.pending.unwrap().proposal_id, 2);
+
+    let house = house.reopen_with(config()).await;
+    assert!(adjust(&house, &anna, adjustment("x", 7)).await.unwrap().decision.is_some());
+    assert!(publish(&house).await.program.is_some());
+
+    let house = house.reopen_with(careful()).await;
+    let here = async |person: Person| Person { approval: ApprovalServiceClient::new(house.channel().await), ..person };
+    let (mut ben, mut other) = (here(ben).await, here(other).await);
+    assert_refused(ben.reject(1).await, Code::FailedPrecondition, "PROPOSAL_REFUSED");
+    let Outcome::Decision(decision) = ben.confirm(1).await.unwrap() else { panic!("it was an adjustment") };
+    assert!(decision.replayed);
+    let Outcome::Program(published) = other.confirm(2).await.unwrap() else { panic!("it was a programme") };
+    assert_eq!(published.version, 2);
+    assert_eq!((ben.proposals().await, other.proposals().await), (vec![], vec![]));
+    assert_refused(other.reject(2).await, Code::NotFound, "PROPOSAL_UNKNOWN");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_waits_with_its_secret_told_to_whoever_proposed_it() {
     let house = house().await;

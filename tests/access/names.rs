@@ -8,6 +8,7 @@ use tallystick::config::Config;
 use tallystick::service::wire;
 use tallystick::service::wire::RefusalCode;
 use tallystick::service::wire::account_service_client::AccountServiceClient;
+use tallystick::service::wire::command::Command as Kind;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -104,6 +105,33 @@ async fn a_stolen_till_cannot_fill_the_table_of_names() {
     let mut gateway = Caller::of(&house, Role::Gateway).await;
     assert_eq!(gateway.accrue(of_goods("all", &skus("new", 0..900))).await.unwrap().refusal, None);
     assert_eq!(till.accrue(of_goods("again", &skus("new", 0..900))).await.unwrap().refusal, None, "they are known now");
+}
+
+/// Were the basket put off, its return would be refused for good before it is sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_waits_for_room_for_names_and_nothing_overtakes() {
+    let house = house("gateway=6000/4").await;
+    let mut gateway = Caller::of(&house, Role::Gateway).await;
+    let returned = wire::ReverseRequest {
+        transaction_id: "back".to_owned(),
+        original_transaction_id: "sale".to_owned(),
+        ..<_>::default()
+    };
+    let kinds = [
+        Kind::Accrue(of_goods("sale", &skus("new", 0..20))),
+        Kind::Reverse(returned),
+        Kind::Accrue(of_goods("next", &skus("newer", 0..3))),
+    ];
+    let commands =
+        kinds.map(|kind| wire::CommandStreamRequest { commands: vec![wire::Command { command: Some(kind) }] });
+    let request = with_key(&gateway.key, tokio_stream::iter(commands));
+    let mut results = gateway.ledger.command_stream(request).await.unwrap().into_inner();
+    let mut refusals = Vec::new();
+    while let Some(message) = results.message().await.unwrap() {
+        refusals.extend(message.results.into_iter().map(|one| one.decision.unwrap().refusal));
+    }
+    assert_eq!(refusals, [None, None, None]);
+    assert!(house.running.engine().metrics.limited_names.get() > 0, "it was slowed down");
 }
 
 #[tokio::test(flavor = "multi_thread")]

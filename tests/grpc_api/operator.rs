@@ -245,6 +245,57 @@ async fn a_balance_is_corrected_and_never_below_zero() {
     assert_eq!((stored.kind(), stored.adjustment_points), (TransactionKind::Adjustment, -35));
 }
 
+/// A command whose answer was lost is sent again when its end has passed, and its voucher is not in the programme any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_did_is_answered_again_although_it_could_not_be_done_now() {
+    let clock = Hands::new();
+    let begin_s = 1_898_596_800;
+    let with_voucher = plain_program(&[]) + "\n[[vouchers]]\nname = \"coffee\"\ntext = \"a coffee\"\nvalid_days = 14\n";
+    let config = Config { program: Some(program_file(&with_voucher)), ..config() };
+    let store = std::sync::Arc::new(tallystick::store::memory::MemoryStore::new());
+    let mut shop = Shop::open_by(store, config, clock.clone()).await;
+    let sale = accrual("sale", "anna", 500);
+    let mut sale = wire::AccrueRequest { account_id: "anna".to_owned(), ..sale };
+    sale.basket.as_mut().unwrap().receipt_time = time(begin_s - 60);
+    assert_eq!(shop.accrue(sale).await.granted_points, 5);
+    let mut desk = desk(&shop).await;
+    let adjust = wire::AdjustBalanceRequest {
+        transaction_id: "more".to_owned(),
+        account_id: "anna".to_owned(),
+        points: 3,
+        expire_time: time(begin_s + 3_600),
+        remark: remark(),
+        ..<_>::default()
+    };
+    let issue = wire::IssueVoucherRequest {
+        transaction_id: "gift".to_owned(),
+        account_id: "anna".to_owned(),
+        voucher: "coffee".to_owned(),
+        remark: remark(),
+        posting_time: None,
+    };
+    let adjusted = desk.adjust_balance(adjust.clone()).await.unwrap().into_inner().decision.unwrap();
+    let issued = desk.issue_voucher(issue.clone()).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!((adjusted.refusal, issued.vouchers.len()), (None, 1));
+    clock.set((begin_s + 7_200) * 1_000_000_000);
+    let without = wire::PublishProgramRequest {
+        transaction_id: "without".to_owned(),
+        source: plain_program(&[]),
+        effective_time: None,
+    };
+    shop.program.publish_program(without).await.unwrap();
+    let again = desk.adjust_balance(adjust.clone()).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!((again.replayed, again.position), (true, adjusted.position));
+    let again = desk.issue_voucher(issue.clone()).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!((again.replayed, again.vouchers), (true, issued.vouchers));
+    // With another content, or for the first time, it is refused as ever.
+    let other = wire::IssueVoucherRequest { voucher: "tea".to_owned(), ..issue };
+    let other = desk.issue_voucher(other).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!(refusal(&other), RefusalCode::TransactionIdReused);
+    let late = wire::AdjustBalanceRequest { transaction_id: "late".to_owned(), ..adjust };
+    assert_eq!(wrong_fields(&desk.adjust_balance(late).await.unwrap_err()), ["expire_time"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_operator_asks_is_checked_before_anything_else() {
     let shop = Shop::open().await;

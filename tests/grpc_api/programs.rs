@@ -157,6 +157,10 @@ async fn what_cannot_be_published_says_why_and_leaves_its_id_free() {
     let before = wire::PublishProgramRequest { effective_time: time(later - 1), ..publication("p2", PROGRAM) };
     let status = shop.program.publish_program(before).await.unwrap_err();
     assert_eq!(reason(&status), "EFFECTIVE_TIME_REFUSED");
+    // As soon as can be would be after that hour: nobody is kept waiting for it.
+    let status = shop.program.publish_program(publication("p2", PROGRAM)).await.unwrap_err();
+    assert_eq!(reason(&status), "EFFECTIVE_TIME_REFUSED");
+    assert!(status.message().contains("version 2"), "{}", status.message());
     let rows = [
         (publication("p1", PROGRAM), "source"),
         (wire::PublishProgramRequest { effective_time: time(later + 1), ..request }, "effective_time"),

@@ -52,6 +52,7 @@ mod budgets;
 mod caps;
 mod catalogue;
 mod earning;
+mod forgotten;
 mod freezes;
 mod holds;
 mod identifiers;
@@ -165,28 +166,6 @@ fn an_account_stays_in_its_variant_of_an_experiment() {
         members_of[usize::from(variant[0])] += 1;
     }
     assert!(members_of.iter().all(|count| *count > 5), "{members_of:?}");
-    assert_intact(&store, ledger.stop().digest);
-}
-
-/// A snapshot forgets a shared cell under which no command can fall any more; what a reversal still gives back to it
-/// opens no room, and verification finds nothing wrong with it.
-#[test]
-fn a_reversal_gives_back_to_a_cell_that_was_forgotten() {
-    let cap =
-        "[[caps]]\nname = \"store-units\"\nmeasure = \"units\"\nsubject = \"store\"\nwindow = \"day\"\nlimit = 25\n";
-    let (ledger, store) = Ledger::new(Setup::default());
-    let ledger = ledger.with_program(&language::with("", cap).1);
-    assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "a", 2_500)).granted(), 25);
-    let cells = || ledger.engine.shared.cells.copy().len();
-    assert_eq!(cells(), 1);
-    ledger.clock.advance(100 * support::NS_PER_DAY);
-    ledger.engine.snapshot().expect("the ledger runs");
-    assert_eq!(cells(), 1, "nothing was posted since: it is kept, whatever the clock says");
-    assert_eq!(ledger.edge().accrue(&Accrue::simple("m2", "later", 100)).granted(), 1);
-    ledger.engine.snapshot().expect("the ledger runs");
-    assert_eq!(cells(), 1, "only that of today is left");
-    assert_eq!(ledger.edge().reverse("r", "a").granted(), -25);
-    assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "b", 9_900)).granted(), 24, "today has its own room");
     assert_intact(&store, ledger.stop().digest);
 }
 

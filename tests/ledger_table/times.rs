@@ -112,6 +112,10 @@ fn a_limit_that_is_lowered_leaves_shared_cells_as_they_are() {
     let snapshot_after = |days: i64| {
         ledger.clock.advance(days * NS_PER_DAY);
         assert_eq!(ledger.edge().accrue(&Accrue::simple("m2", &format!("d{days}"), 100)).granted(), 1);
+        // The clock has to stand for a while before anything is forgotten by it.
+        ledger.clock.advance(hour_ns);
+        ledger.engine.snapshot().expect("the ledger runs");
+        ledger.clock.advance(hour_ns);
         ledger.engine.snapshot().expect("the ledger runs");
     };
     snapshot_after(10);
@@ -140,6 +144,7 @@ fn an_idle_ledger_forgets_what_its_records_leave_behind_and_no_more() {
     ledger.engine.snapshot().expect("the ledger runs");
     assert_eq!(ledger.engine.shared.cells.copy().len(), 1, "nor after a start");
     assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "b", 100)).granted(), 1);
+    ledger.clock.advance(3_600 * NS_PER_SECOND);
     ledger.engine.snapshot().expect("the ledger runs");
     assert_eq!(ledger.engine.shared.cells.copy().len(), 1, "the new window alone");
     assert_intact(&store, ledger.stop().digest);

@@ -336,12 +336,13 @@ impl Turns {
         if now_ns < self.state.background_due_ns.min(self.state.quiet_from_ns) {
             return;
         }
-        if !(self.worker.is_taking_snapshot() || self.worker.may_sweep()) {
+        let now = self.clock.now();
+        if !(self.worker.is_taking_snapshot() || self.worker.may_sweep(now)) {
             return;
         }
         self.state.background_due_ns = now_ns.saturating_add(limits::BACKGROUND_INTERVAL_NS);
         if !signs.stopping.load(Ordering::Acquire) {
-            self.worker.sweep_step();
+            self.worker.sweep_step(now);
         }
         self.worker.snapshot_step();
     }

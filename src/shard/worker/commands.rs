@@ -127,33 +127,50 @@ impl Worker {
         let found = job.outcome.account;
         job.outcome.account = found.or_else(|| state.find_hashed(job.account_hash, &job.command.account_id));
         let glance = self.shared.freezes.glance();
-        job.outcome.posted_at = job.stamp.max(state.posted_at).max(self.shared.freezes.floor(glance));
-        let refusal = if job.deadline_ns.is_some_and(|deadline_ns| deadline_ns <= monotonic_ns) {
-            Some(Refusal::DeadlineExpired)
-        } else if self.shared.clock_is_input && job.stamp < state.posted_at {
-            Some(Refusal::PostingTimeRegressed)
-        } else {
-            match programs.in_force(event_time(&job.command, job.outcome.posted_at)) {
-                None => Some(Refusal::ProgramNotInForce),
-                Some(program) => {
-                    self.decide(job, place, program, glance, decision);
-                    if decision.is_journaled() {
-                        self.record(job, place, decision);
-                        leave(job, program, mailbox, decision);
-                        return true;
-                    }
-                    job.outcome.program = Some(program.clone());
-                    decision.refusal()
-                }
+        let refusal = loop {
+            job.outcome.posted_at = self.posting_time(job.stamp, place, glance);
+            if job.deadline_ns.is_some_and(|deadline_ns| deadline_ns <= monotonic_ns) {
+                break Some(Refusal::DeadlineExpired);
             }
+            if self.shared.clock_is_input && job.stamp < self.shards[place].state.posted_at {
+                break Some(Refusal::PostingTimeRegressed);
+            }
+            let Some(program) = programs.in_force(event_time(&job.command, job.outcome.posted_at)) else {
+                break Some(Refusal::ProgramNotInForce);
+            };
+            if !self.decide(job, place, program, glance, decision) {
+                // Cells were forgotten meanwhile. That is rare: it is posted later, so that it falls under none of them.
+                continue;
+            }
+            if decision.is_journaled() {
+                self.record(job, place, decision);
+                leave(job, program, mailbox, decision);
+                return true;
+            }
+            job.outcome.program = Some(program.clone());
+            break decision.refusal();
         };
         let refusal = refusal.expect("what is granted is journaled");
         self.refuse(job, refusal);
         false
     }
 
-    /// Decides with the cells in hand, and leaves the use behind.
-    fn decide(&mut self, job: &CommandJob, place: usize, program: &Program, glance: Glance, decision: &mut Decision) {
+    /// The posting time of what is stamped so: time never goes back in a shard, nor before what is frozen or forgotten.
+    pub(super) fn posting_time(&self, stamp: TimestampNs, place: usize, glance: Glance) -> TimestampNs {
+        let floor = self.shared.freezes.floor(glance).max(self.shared.cells.floor());
+        stamp.max(self.shards[place].state.posted_at).max(floor)
+    }
+
+    /// Decides with the cells in hand, and leaves the use behind. False, and nothing is decided, when the posting time has
+    /// become too early.
+    fn decide(
+        &mut self,
+        job: &CommandJob,
+        place: usize,
+        program: &Program,
+        glance: Glance,
+        decision: &mut Decision,
+    ) -> bool {
         let posted_at = job.outcome.posted_at;
         let state = &self.shards[place].state;
         self.rooms.clear();
@@ -165,14 +182,17 @@ impl Worker {
             .then(|| *self.open_ticket.get_or_insert_with(|| self.shared.tickets.begin(self.index)));
         let mut held = ticket.map(|_| {
             let all = self.draws.iter().map(|draw| draw.cell).chain(cells.iter().map(|taken| taken.cell));
-            let mut held = self.shared.cells.hold(all);
+            let held = self.shared.cells.hold(all);
             self.rooms.extend(self.draws.iter().map(|draw| held.room(draw)));
             self.rooms.extend(cells.iter().map(|taken| held.return_to(taken)));
             held
         });
+        if held.is_some() && posted_at < self.shared.cells.floor() {
+            return false;
+        }
         let context = Context { program, posted_at, rooms: &self.rooms, frozen };
         state.decide_for(job.outcome.account, &job.command, &context, &mut self.unpacked, decision);
-        let Some((held, ticket)) = held.as_mut().zip(ticket) else { return };
+        let Some((held, ticket)) = held.as_mut().zip(ticket) else { return true };
         if decision.refusal().is_some_and(Refusal::tells_of_cells) {
             let changed = self.draws.iter().map(|draw| held.changed(draw.cell)).max();
             self.told_change = self.told_change.max(changed.unwrap_or(0));
@@ -187,6 +207,7 @@ impl Worker {
                 }
             }
         }
+        true
     }
 
     /// Encodes and applies what was decided.

@@ -22,7 +22,7 @@ impl Worker {
         let place = self.place_of(shard);
         let state = &self.shards[place].state;
         let glance = self.shared.freezes.glance();
-        let posted_at = job.stamp.max(state.posted_at).max(self.shared.freezes.floor(glance));
+        let posted_at = self.posting_time(job.stamp, place, glance);
         let number = state.find(&job.account_id);
         job.outcome = CommandOutcome { shard, account: number, posted_at, ..CommandOutcome::default() };
         let command = Command {
@@ -37,7 +37,7 @@ impl Worker {
         if let Some(program) = self.programs.in_force(event_time(&command, posted_at)).cloned() {
             let frozen = self.shared.freezes.refusal(glance, &command, posted_at);
             draws::list(&program, &command, posted_at, &mut self.draws);
-            let mut held = self.shared.cells.hold(self.draws.iter().map(|draw| draw.cell));
+            let held = self.shared.cells.hold(self.draws.iter().map(|draw| draw.cell));
             self.rooms.clear();
             for draw in &self.draws {
                 self.rooms.push(held.room(draw));

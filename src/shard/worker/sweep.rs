@@ -4,10 +4,12 @@
 //! - a dead lot counts for nothing whether or not its expiry is posted, so the sweep may be late;
 //! - a step looks at a bounded number of accounts and posts a bounded number of records, so that the commands between
 //!   two steps wait no longer at a midnight on which many lots die;
-//! - its records bear the latest posting time that the worker has seen, for it has no clock.
+//! - what dies is judged by the latest posting time that the worker has seen, and by no later one than the clock's: of a
+//!   clock that ran ahead, one shard may have a record, and the others must not lose by it. Records bear that time, or
+//!   their shard's where that is later.
 
+use super::Worker;
 use super::commands::Slot;
-use super::{Owned, Worker};
 use crate::journal::record::{EntryHeader, encode_entry};
 use crate::ledger::authorization::AuthorizationChange;
 use crate::ledger::command::{Command, CommandKind};
@@ -54,19 +56,24 @@ impl Sweep {
 }
 
 impl Worker {
-    /// Whether a sweep is under way or due.
+    /// Whether a sweep is under way, or due by the clock's `now`.
     #[must_use]
-    pub fn may_sweep(&self) -> bool {
-        let is_due = |owned: &Owned| owned.state.posted_at >= self.sweep.due;
-        !self.shared.clock_is_input && (self.sweep.next.is_some() || self.shards.iter().any(is_due))
+    pub fn may_sweep(&self, now: TimestampNs) -> bool {
+        !self.shared.clock_is_input && (self.sweep.next.is_some() || self.swept_until(now) >= self.sweep.due)
     }
 
-    /// Goes on with the sweep, a small step; begins it when a lot has died since the last.
-    pub fn sweep_step(&mut self) {
+    /// By when lots and authorizations are over for the sweep.
+    fn swept_until(&self, now: TimestampNs) -> TimestampNs {
+        let latest = self.shards.iter().map(|owned| owned.state.posted_at).max();
+        latest.map_or(TimestampNs(i64::MIN), |latest| latest.min(now))
+    }
+
+    /// Goes on with the sweep, a small step; begins it when a lot has died since the last. `now` is the clock's.
+    pub fn sweep_step(&mut self, now: TimestampNs) {
         if self.shared.clock_is_input || !self.has_room() {
             return;
         }
-        let latest = self.shards.iter().map(|owned| owned.state.posted_at).max().unwrap_or(TimestampNs(i64::MIN));
+        let latest = self.swept_until(now);
         let Some((mut place, mut index)) = self.sweep.next.or((latest >= self.sweep.due).then_some((0, 0))) else {
             return;
         };
@@ -96,7 +103,8 @@ impl Worker {
             if is_over && !account.id.is_empty() {
                 // An account with more dead lots than one record posts is looked at again.
                 posted += 1;
-                if !self.post_expiry(place, number, latest) {
+                let at = latest.max(owned.state.posted_at);
+                if !self.post_expiry(place, number, at) {
                     index += 1;
                 }
                 continue;

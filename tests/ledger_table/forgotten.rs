@@ -1,0 +1,85 @@
+//! What becomes of bounds that accounts share once no command can fall under them, and once the clock was wrong.
+//!
+//! What must stay true: what was forgotten is not granted again (invariant 6); verification finds nothing wrong with it.
+
+use std::sync::Arc;
+
+use tallystick::clock::Clock;
+use tallystick::ledger::types::TimestampNs;
+
+use crate::language;
+use crate::support::edge::Accrue;
+use crate::support::{Ledger, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact};
+
+const NS_PER_HOUR: i64 = 3_600 * NS_PER_SECOND;
+
+const STORE_CAP: &str =
+    "[[caps]]\nname = \"store-units\"\nmeasure = \"units\"\nsubject = \"store\"\nwindow = \"day\"\nlimit = 25\n";
+
+/// A snapshot forgets a shared cell under which no command can fall any more; what a reversal still gives back to it
+/// opens no room, and verification finds nothing wrong with it.
+#[test]
+fn a_reversal_gives_back_to_a_cell_that_was_forgotten() {
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&language::with("", STORE_CAP).1);
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "a", 2_500)).granted(), 25);
+    let cells = || ledger.engine.shared.cells.copy().len();
+    assert_eq!(cells(), 1);
+    ledger.clock.advance(100 * NS_PER_DAY);
+    ledger.engine.snapshot().expect("the ledger runs");
+    assert_eq!(cells(), 1, "nothing was posted since: it is kept, whatever the clock says");
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m2", "later", 100)).granted(), 1);
+    ledger.clock.advance(NS_PER_HOUR);
+    ledger.engine.snapshot().expect("the ledger runs");
+    assert_eq!(cells(), 1, "only that of today is left");
+    assert_eq!(ledger.edge().reverse("r", "a").granted(), -25);
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "b", 9_900)).granted(), 24, "today has its own room");
+    assert_intact(&store, ledger.stop().digest);
+}
+
+/// A clock that is months ahead for a moment makes nobody forget what today has given.
+#[test]
+fn a_clock_that_was_ahead_for_a_moment_opens_no_room() {
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&language::with("", STORE_CAP).1);
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "a", 2_400)).granted(), 24);
+    ledger.clock.advance(NS_PER_HOUR);
+    let right = ledger.clock.now();
+    ledger.clock.set(TimestampNs(right.0 + 100 * NS_PER_DAY));
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m2", "ahead", 100)).granted(), 1);
+    ledger.engine.snapshot().expect("the ledger runs");
+    ledger.clock.set(right);
+    ledger.engine.snapshot().expect("the ledger runs");
+    let late = ledger.edge().accrue(&Accrue::simple("m3", "b", 500));
+    assert_eq!((late.granted(), late.posted_at), (1, right), "today has one more");
+    assert_intact(&store, ledger.stop().digest);
+}
+
+/// A clock that was months ahead for long enough has old cells forgotten. Set right, it cannot have them found full again,
+/// whichever accounts come, before a restart or after it.
+#[test]
+fn what_was_forgotten_under_a_clock_that_was_ahead_is_not_granted_again() {
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&language::with("", STORE_CAP).1);
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m1", "a", 2_500)).granted(), 25);
+    let right = ledger.clock.now();
+    ledger.clock.set(TimestampNs(right.0 + 100 * NS_PER_DAY));
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m2", "ahead", 100)).granted(), 1);
+    for _ in 0..2 {
+        ledger.clock.advance(NS_PER_HOUR);
+        ledger.engine.snapshot().expect("the ledger runs");
+    }
+    assert_eq!(ledger.engine.shared.cells.copy().len(), 1, "that of today is forgotten");
+    ledger.clock.set(right);
+    let earliest = right.0 + 97 * NS_PER_DAY;
+    let quoted = ledger.edge().quote(&Accrue::simple("m3", "b", 500));
+    let answer = ledger.edge().accrue(&Accrue::simple("m3", "b", 500));
+    assert_eq!(quoted.posted_at, answer.posted_at);
+    assert!(answer.posted_at.0 > earliest, "it falls under a day that nobody forgot: {}", answer.posted_at);
+    let clock = ledger.clock.clone();
+    assert_intact(&store, ledger.stop().digest);
+    let ledger = Ledger::start(Arc::new(store.clone()), Setup::default(), clock);
+    let answer = ledger.edge().accrue(&Accrue::simple("m4", "c", 500));
+    assert!(answer.posted_at.0 > earliest, "it falls under a day that nobody forgot: {}", answer.posted_at);
+    assert_intact(&store, ledger.stop().digest);
+}
