@@ -1,8 +1,8 @@
 //! Backups: a copy of a data directory at a point of its journal, with a manifest that says what it must hold.
 //!
 //! A backup is made in this order: the point that everything acknowledged lies before → the copy, with that point as
-//! its high-water mark → the manifest. It is a data directory by itself; whatever opens it is stopped by the mark if a
-//! record before the point is missing.
+//! its high-water mark → the manifest. Apart from the manifest it is a data directory; whatever opens what was restored
+//! from it is stopped by the mark if a record before the point is missing. It is not opened itself: opening writes.
 //!
 //! What must stay true: a backup without a manifest was not finished and is refused; nothing that exists is
 //! overwritten; a restored directory gets the name of its database first and its mark last, and is held meanwhile: a
@@ -94,6 +94,12 @@ pub enum BackupError {
         /// What is missing or different.
         reason: String,
     },
+    /// What must stay as it was made was to be opened.
+    #[error(
+        "{0} is a backup, and opening it would change it; make a data directory of it first: tallystick restore --from \
+         {0} --data DIR"
+    )]
+    IsBackup(PathBuf),
     /// What is in the way is never overwritten.
     #[error("{0} is there already and not empty; nothing is overwritten")]
     NotEmpty(PathBuf),
@@ -164,6 +170,15 @@ pub fn check(from: &Path) -> Result<Manifest, BackupError> {
         return Err(BackupError::NotWhole { path: from.to_path_buf(), reason });
     }
     Ok(manifest)
+}
+
+/// Refuses to have a backup opened as a data directory: the store writes files as it opens, and what the manifest does not
+/// name is not restored.
+///
+/// # Errors
+/// [`BackupError::IsBackup`] when the directory has a manifest.
+pub fn refuse_opening(data: &Path) -> Result<(), BackupError> {
+    if data.join(MANIFEST).exists() { Err(BackupError::IsBackup(data.to_path_buf())) } else { Ok(()) }
 }
 
 fn is_inside(path: &str) -> bool {
@@ -324,6 +339,8 @@ mod tests {
         assert_eq!(told, [16, 23, 28, 68], "the name of the database comes first, and the mark last");
         assert_eq!(fs::read(target.join("rocks/000007.sst")).unwrap(), b"records");
         assert!(!target.join(MANIFEST).exists());
+        refuse_opening(&target).unwrap();
+        assert!(matches!(refuse_opening(&backup), Err(BackupError::IsBackup(_))));
         assert!(matches!(check_target(&target), Err(BackupError::NotEmpty(_))));
     }
 

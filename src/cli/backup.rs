@@ -118,6 +118,7 @@ impl From<BackupError> for CliError {
         match error {
             BackupError::Store(error) => error.into(),
             BackupError::File { .. } => Self::new(Exit::InputOutput, error.to_string()),
+            BackupError::IsBackup(_) => Self::new(Exit::Configuration, error.to_string()),
             BackupError::NotEmpty(_) => Self::new(Exit::CannotCreate, error.to_string()),
             BackupError::NoManifest(_) | BackupError::Manifest { .. } | BackupError::NotWhole { .. } => {
                 Self::new(Exit::Damaged, error.to_string())

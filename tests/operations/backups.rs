@@ -155,6 +155,43 @@ async fn a_directory_at_rest_is_backed_up_and_what_is_not_whole_is_not_restored(
     assert_eq!(frames(Path::new(&restored)), frames(site.data()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_opened_by_nobody_so_that_it_can_be_restored() {
+    let site = Site::new();
+    let server = site.start().await;
+    server.connect().await.ledger.accrue(calls::accrual("t1", "anna", calls::now(), 900)).await.unwrap();
+    assert_eq!(server.terminate().await.code, Some(0));
+    let backup = site.root().join("backup");
+    let [data, from] = [site.data(), backup.as_path()].map(|path| path.to_str().unwrap());
+    assert_eq!(run(&["backup", "--data", data, "--to", from]).0, 0);
+
+    let other = site.root().join("other");
+    let other = other.to_str().unwrap();
+    let rows: [&[&str]; 6] = [
+        &["audit", "verify"],
+        &["export", "journal"],
+        &["export", "accounts"],
+        &["settlement", "report"],
+        &["keys", "create", "--name", "first", "--role", "administrator"],
+        &["backup", "--to", other],
+    ];
+    let [reason, advice] = [format!("{from} is a backup"), format!("tallystick restore --from {from} --data DIR")];
+    let is_said = |errors: &str| errors.contains(&reason) && errors.contains(&advice);
+    for row in rows {
+        let (status, said, errors) = run(&[row, &["--data", from][..]].concat());
+        assert_eq!((status, is_said(&errors)), (78, true), "{row:?}: {said}{errors}");
+    }
+    let end = Site::new().with_data(backup.clone()).start_refused().await;
+    assert_eq!((end.code, is_said(&end.errors)), (Some(78), true), "{end:?}");
+
+    let (status, said, errors) = run(&["restore", "--from", from, "--data", other, "--verify"]);
+    assert_eq!(status, 0, "it is as it was made: {said}{errors}");
+    let second = Site::new().with_data(other.into());
+    let server = second.start().await;
+    assert_eq!(server.terminate().await.code, Some(0));
+    assert_eq!(run(&["audit", "verify", "--data", other]).0, 0);
+}
+
 /// A directory that a restore left when it could not copy one of the files.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_was_cut_short_anywhere_leaves_nothing_that_opens() {
