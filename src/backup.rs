@@ -219,7 +219,8 @@ pub fn check_target(to: &Path) -> Result<(), BackupError> {
 /// the bytes copied.
 ///
 /// # Errors
-/// When another process uses the directory, or a file cannot be read, written or synced. What is left then does not open.
+/// When another process uses the directory, or a file cannot be read, written or synced. What is left then does not open;
+/// before the first file there is an empty directory.
 pub fn restore(from: &Path, to: &Path, manifest: &Manifest, on_file: &mut dyn FnMut(u64)) -> Result<(), BackupError> {
     let _held = DataDirectory::claim(to)?;
     // A server may have come and gone since the directory was looked at.
