@@ -1,11 +1,12 @@
 //! Backups: a copy of a data directory at a point of its journal, with a manifest that says what it must hold.
 //!
 //! A backup is made in this order: the point that everything acknowledged lies before → the copy, with that point as
-//! its high-water mark → the manifest. It is a data directory by itself; whatever opens it is stopped by the mark if a
-//! record before the point is missing.
+//! its high-water mark → the manifest. Apart from the manifest it is a data directory; whatever opens what was restored
+//! from it is stopped by the mark if a record before the point is missing. It is not opened itself: opening writes.
 //!
 //! What must stay true: a backup without a manifest was not finished and is refused; nothing that exists is
-//! overwritten; a restored directory gets its mark last, so that a half-made one does not open.
+//! overwritten; a restored directory gets the name of its database first and its mark last, and is held meanwhile: a
+//! half-made one does not open.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,9 +18,12 @@ use crate::journal::log::HighWater;
 use crate::ledger::types::TimestampNs;
 use crate::recovery::identity::Identity;
 use crate::store::StoreError;
+use crate::store::directory::{DataDirectory, create_directory};
 
 /// Name of the manifest in a backup.
 pub const MANIFEST: &str = "backup.json";
+/// The file of a data directory that must be made first: it makes a database of what lies beside it.
+const CURRENT_FILE: &str = "rocks/CURRENT";
 /// The file of a data directory that must be made last.
 const MARK_FILE: &str = "high-water";
 /// The newest layout that this version reads and the one that it writes.
@@ -90,6 +94,12 @@ pub enum BackupError {
         /// What is missing or different.
         reason: String,
     },
+    /// What must stay as it was made was to be opened.
+    #[error(
+        "{0} is a backup, and opening it would change it; make a data directory of it first: tallystick restore --from \
+         {0} --data DIR"
+    )]
+    IsBackup(PathBuf),
     /// What is in the way is never overwritten.
     #[error("{0} is there already and not empty; nothing is overwritten")]
     NotEmpty(PathBuf),
@@ -162,6 +172,15 @@ pub fn check(from: &Path) -> Result<Manifest, BackupError> {
     Ok(manifest)
 }
 
+/// Refuses to have a backup opened as a data directory: the store writes files as it opens, and what the manifest does not
+/// name is not restored.
+///
+/// # Errors
+/// [`BackupError::IsBackup`] when the directory has a manifest.
+pub fn refuse_opening(data: &Path) -> Result<(), BackupError> {
+    if data.join(MANIFEST).exists() { Err(BackupError::IsBackup(data.to_path_buf())) } else { Ok(()) }
+}
+
 fn is_inside(path: &str) -> bool {
     !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
@@ -196,17 +215,30 @@ pub fn check_target(to: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// Copies a checked backup into a directory that [`check_target`] has allowed. `on_file` is told the bytes copied.
+/// Copies a checked backup into a directory that [`check_target`] has allowed, and holds it meanwhile. `on_file` is told
+/// the bytes copied.
 ///
 /// # Errors
-/// When a file cannot be read, written or synced. What is left then does not open.
+/// When another process uses the directory, or a file cannot be read, written or synced. What is left then does not open;
+/// before the first file there is an empty directory.
 pub fn restore(from: &Path, to: &Path, manifest: &Manifest, on_file: &mut dyn FnMut(u64)) -> Result<(), BackupError> {
-    let (mark, others): (Vec<_>, Vec<_>) = manifest.files.iter().partition(|file| file.path == MARK_FILE);
+    let _held = DataDirectory::claim(to)?;
+    // A server may have come and gone since the directory was looked at.
+    if !list(to)?.is_empty() {
+        return Err(BackupError::NotEmpty(to.to_path_buf()));
+    }
+    // Tables alone would look like a directory in which nothing was ever begun.
+    let mut files: Vec<&ManifestFile> = manifest.files.iter().collect();
+    files.sort_by_key(|file| match file.path.as_str() {
+        CURRENT_FILE => 0,
+        MARK_FILE => 2,
+        _ => 1,
+    });
     let mut copied_bytes = 0;
-    for file in others.into_iter().chain(mark) {
+    for file in files {
         let (source, target) = (from.join(&file.path), to.join(&file.path));
         let folder = target.parent().unwrap_or(to);
-        fs::create_dir_all(folder).map_err(file_error("making", folder))?;
+        create_directory(folder)?;
         fs::copy(&source, &target).map_err(file_error("copying", &source))?;
         sync(&target)?;
         sync(folder)?;
@@ -276,10 +308,12 @@ mod tests {
         }
     }
 
-    /// A store that is two files.
+    /// A store that is four files.
     fn copy(to: &Path, mark: Option<&[u8]>) -> Result<(), StoreError> {
         fs::create_dir_all(to.join("rocks")).unwrap();
         fs::write(to.join("rocks/000007.sst"), b"records").unwrap();
+        fs::write(to.join("rocks/000008.sst"), b"state").unwrap();
+        fs::write(to.join("rocks/CURRENT"), b"MANIFEST-000005\n").unwrap();
         fs::write(to.join("high-water"), mark.unwrap()).unwrap();
         Ok(())
     }
@@ -295,7 +329,7 @@ mod tests {
     fn a_backup_says_what_it_holds_and_is_restored_with_its_mark() {
         let root = tempfile::tempdir().unwrap();
         let (backup, manifest) = backup_in(root.path());
-        assert_eq!((manifest.record_count, manifest.byte_count), (42, 7 + 40));
+        assert_eq!((manifest.record_count, manifest.byte_count), (42, 7 + 5 + 16 + 40));
         assert_eq!(manifest.begun_at, "1970-01-01T00:00:01Z");
         assert_eq!(manifest.directory_id, "07".repeat(16));
         assert_eq!(check(&backup).unwrap(), manifest);
@@ -303,10 +337,45 @@ mod tests {
         check_target(&target).unwrap();
         let mut told = Vec::new();
         restore(&backup, &target, &manifest, &mut |bytes| told.push(bytes)).unwrap();
-        assert_eq!(told, [7, 47], "the mark comes last");
+        assert_eq!(told, [16, 23, 28, 68], "the name of the database comes first, and the mark last");
         assert_eq!(fs::read(target.join("rocks/000007.sst")).unwrap(), b"records");
         assert!(!target.join(MANIFEST).exists());
+        refuse_opening(&target).unwrap();
+        assert!(matches!(refuse_opening(&backup), Err(BackupError::IsBackup(_))));
         assert!(matches!(check_target(&target), Err(BackupError::NotEmpty(_))));
+    }
+
+    #[test]
+    fn a_restore_that_is_cut_short_leaves_a_database_without_its_mark() {
+        for missing in ["rocks/000007.sst", "rocks/000008.sst", "high-water"] {
+            let root = tempfile::tempdir().unwrap();
+            let (backup, manifest) = backup_in(root.path());
+            let target = root.path().join("data");
+            fs::remove_file(backup.join(missing)).unwrap();
+            let cut_short = restore(&backup, &target, &manifest, &mut |_| {});
+            assert!(matches!(cut_short, Err(BackupError::File { .. })), "{missing}: {cut_short:?}");
+            assert!(target.join("rocks/CURRENT").exists() && !target.join("high-water").exists(), "{missing}");
+            assert!(matches!(check_target(&target), Err(BackupError::NotEmpty(_))), "{missing}");
+            let again = restore(&backup, &target, &manifest, &mut |_| {});
+            assert!(matches!(again, Err(BackupError::NotEmpty(_))), "{missing}: {again:?}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_held_while_a_backup_is_copied_into_it() {
+        let root = tempfile::tempdir().unwrap();
+        let (backup, manifest) = backup_in(root.path());
+        let target = root.path().join("data");
+        let mut held_count = 0;
+        let mut look = |_: u64| {
+            assert!(matches!(DataDirectory::claim(&target), Err(StoreError::Locked { .. })));
+            held_count += 1;
+        };
+        restore(&backup, &target, &manifest, &mut look).unwrap();
+        assert_eq!(held_count, 4);
+        let held = DataDirectory::claim(&target).unwrap();
+        let refused = restore(&backup, held.path(), &manifest, &mut |_| {});
+        assert!(matches!(refused, Err(BackupError::Store(StoreError::Locked { .. }))), "{refused:?}");
     }
 
     #[test]

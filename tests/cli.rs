@@ -444,6 +444,33 @@ fn accounts_are_exported_from_a_server_and_from_its_directory_alike() {
 }
 
 #[test]
+fn a_directory_goes_before_a_server_that_only_the_environment_names() {
+    let folder = folder();
+    Server::start(folder.path(), &[]).stop();
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+    let rows: [&[&str]; 3] = [
+        &["backup", "--to", text(&copy)],
+        &["keys", "create", "--name", "first", "--role", "administrator"],
+        &["keys", "list"],
+    ];
+    for row in rows {
+        let both = run(row.iter().chain(&["--data", text(&data), "--server", NOBODY])).expect(2);
+        assert!(both.stderr.contains("'--data <DIR>' cannot be used with '--server <URL>'"), "{row:?}: {both:?}");
+        let with_variable = |further: &[&str]| {
+            let mut command = program();
+            command.env("TALLYSTICK_SERVER", NOBODY).args(row).args(further);
+            let output = command.output().expect("the program can be started");
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let (status, errors) = with_variable(&[]);
+        assert_eq!((status, errors.contains(NOBODY)), (Some(69), true), "{row:?}: {errors}");
+        let (status, errors) = with_variable(&["--data", text(&data)]);
+        assert_eq!(status, Some(0), "{row:?}: {errors}");
+    }
+    assert!(copy.join("backup.json").exists());
+}
+
+#[test]
 fn the_journal_is_exported_as_lines_of_json() {
     let folder = folder();
     loaded_server(folder.path()).stop();

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::client::{Server, ServerArgs, call_within, runtime, shown_time};
+use super::client::{Server, call_within, runtime, shown_time};
 use super::error::{CliError, Exit};
 use super::output::{Output, grouped};
+use super::place::PlaceArgs;
 use crate::backup::BackupError;
 use crate::service::wire::{CreateBackupRequest, CreateBackupResponse};
 
@@ -23,13 +24,10 @@ const BACKUP_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 #[derive(Debug, clap::Args)]
 pub struct BackupArgs {
     #[command(flatten)]
-    server: ServerArgs,
+    place: PlaceArgs,
     /// The directory to make; it must not exist. A running server makes it, on its own machine
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// Copy this data directory, which no server uses, instead of asking a server
-    #[arg(long, value_name = "DIR", conflicts_with = "server")]
-    data: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -37,9 +35,9 @@ pub struct BackupArgs {
 /// # Errors
 /// When the server cannot be reached or does not make the copy, or the directory cannot be opened.
 pub fn run(args: BackupArgs, out: &Output) -> Result<(), CliError> {
-    let made = match &args.data {
+    let made = match &args.place.data {
         Some(data) => offline(data, &args.to)?,
-        None => runtime()?.block_on(online(&Server::new(&args.server)?, &args.to))?,
+        None => runtime()?.block_on(online(&Server::new(&args.place.server)?, &args.to))?,
     };
     let took_ms = made.duration.map_or(0, |took| took.seconds * 1_000 + i64::from(took.nanos) / 1_000_000);
     out.line(format_args!(
@@ -118,6 +116,7 @@ impl From<BackupError> for CliError {
         match error {
             BackupError::Store(error) => error.into(),
             BackupError::File { .. } => Self::new(Exit::InputOutput, error.to_string()),
+            BackupError::IsBackup(_) => Self::new(Exit::Configuration, error.to_string()),
             BackupError::NotEmpty(_) => Self::new(Exit::CannotCreate, error.to_string()),
             BackupError::NoManifest(_) | BackupError::Manifest { .. } | BackupError::NotWhole { .. } => {
                 Self::new(Exit::Damaged, error.to_string())

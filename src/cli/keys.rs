@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::client::{Server, ServerArgs, call, parse_time, runtime, shown_time, to_wire};
 use super::error::{CliError, Exit};
 use super::output::Output;
+use super::place::PlaceArgs;
 use super::serve::exit_number;
 use crate::access::grant::{Grant, Role};
 use crate::access::keys::{Key, KeyId, KeyIssue, Proof};
@@ -46,7 +47,7 @@ enum KeysCommand {
     /// Issue a key and print it, this once
     Create(CreateArgs),
     /// List all keys, without their secrets
-    List(WhereArgs),
+    List(PlaceArgs),
     /// Issue a key in the place of another; both are good until the overlap ends
     Rotate(RotateArgs),
     /// End a key at once
@@ -54,18 +55,9 @@ enum KeysCommand {
 }
 
 #[derive(Debug, Args)]
-struct WhereArgs {
-    #[command(flatten)]
-    server: ServerArgs,
-    /// Open this data directory, which no server uses, instead of asking a server
-    #[arg(long, value_name = "DIR", conflicts_with = "server")]
-    data: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
 struct CreateArgs {
     #[command(flatten)]
-    place: WhereArgs,
+    place: PlaceArgs,
     /// What people are to call it
     #[arg(long, value_name = "NAME")]
     name: String,
@@ -96,7 +88,7 @@ struct CreateArgs {
 #[derive(Debug, Args)]
 struct RotateArgs {
     #[command(flatten)]
-    place: WhereArgs,
+    place: PlaceArgs,
     /// The key that is to be replaced
     #[arg(value_parser = parse_id)]
     key_id: KeyId,
@@ -114,7 +106,7 @@ struct RotateArgs {
 #[derive(Debug, Args)]
 struct RevokeArgs {
     #[command(flatten)]
-    place: WhereArgs,
+    place: PlaceArgs,
     /// The key
     #[arg(value_parser = parse_id)]
     key_id: KeyId,
@@ -218,7 +210,7 @@ fn revoke(args: &RevokeArgs, out: &Output) -> Result<(), CliError> {
     out.object(&json!({ "key_id": id.to_string(), "live": false }))
 }
 
-fn list(args: &WhereArgs, out: &Output) -> Result<(), CliError> {
+fn list(args: &PlaceArgs, out: &Output) -> Result<(), CliError> {
     let keys = match &args.data {
         Some(data) => with_engine(data, |engine| {
             let now = engine.clock.now();

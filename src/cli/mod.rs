@@ -21,6 +21,7 @@ pub mod import;
 pub mod keys;
 pub mod operator;
 pub mod output;
+mod place;
 pub mod program;
 pub mod proposals;
 pub mod restore;

@@ -13,7 +13,7 @@ use super::error::{CliError, Exit};
 use super::output::{Output, grouped};
 use super::store::open_store;
 use crate::audit::verify::VerifyReport;
-use crate::backup::{self, Manifest};
+use crate::backup::{self, BackupError, Manifest};
 use crate::journal::log::StoreJournal;
 use crate::journal::{Journal, JournalError};
 use crate::ledger::types::Position;
@@ -42,12 +42,13 @@ pub struct RestoreArgs {
 /// # Errors
 /// When the backup is not whole, something is in the way, or what was restored is not what the manifest promises.
 pub fn run(args: RestoreArgs, out: &Output) -> Result<(), CliError> {
-    backup::check_target(&args.data)?;
+    backup::check_target(&args.data).map_err(explained)?;
     let manifest = backup::check(&args.from)?;
     let mut progress = out.progress();
-    backup::restore(&args.from, &args.data, &manifest, &mut |bytes| {
+    let copied = backup::restore(&args.from, &args.data, &manifest, &mut |bytes| {
         progress.report("Copying", bytes, manifest.byte_count, || format!("{} bytes", grouped(bytes)));
-    })?;
+    });
+    copied.map_err(explained)?;
     drop(progress);
     let record_count = recover(&args, &manifest, out)?;
     out.line(format_args!("{}: restored, {} records", args.data.display(), grouped(record_count)))?;
@@ -64,6 +65,17 @@ pub fn run(args: RestoreArgs, out: &Output) -> Result<(), CliError> {
     }))?;
     let is_intact = report.as_ref().is_none_or(|report: &VerifyReport| report.intact);
     if is_intact { Ok(()) } else { Err(CliError::reported(Exit::Problems)) }
+}
+
+/// What is in the way may be what an earlier restore has left, and what this one leaves is in the way of the next.
+fn explained(error: BackupError) -> CliError {
+    let is_begun_anew = matches!(error, BackupError::NotEmpty(_) | BackupError::File { .. });
+    let shown = CliError::from(error);
+    if is_begun_anew {
+        shown.hint("if a restore was cut short there, remove the directory that it was making, and restore again")
+    } else {
+        shown
+    }
 }
 
 /// Recovers what was restored, as a server would, and holds it against the manifest; says how many records there are.

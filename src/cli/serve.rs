@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::exit;
 use super::store::is_data_directory;
+use crate::backup;
 use crate::config::sources::Setting;
 use crate::config::{Config, Loaded, Stated};
 use crate::journal::JournalError;
@@ -234,6 +235,10 @@ pub fn run(arguments: ServeArguments, is_json: bool) -> u8 {
         return print_config(&loaded, is_json);
     }
     let config = Config { discards_snapshot: arguments.discard_snapshot, ..loaded.config };
+    if let Err(error) = backup::refuse_opening(&config.data) {
+        say_error(&error.to_string());
+        return exit::CONFIGURATION;
+    }
     telemetry::start(config.log_format, &config.log);
     stop_on_panic();
     match serve(&config, arguments.ready_file.as_deref()) {

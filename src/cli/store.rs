@@ -1,6 +1,7 @@
 //! Opening a data directory without a server, for commands that read it.
 //!
-//! What must stay true: a directory that does not exist is not made by a command that only reads.
+//! What must stay true: a directory that does not exist is not made by a command that only reads; a backup is opened by
+//! none, since that writes to it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub fn is_data_directory(data: &Path) -> bool {
 /// Opens the store of an existing data directory, which no other process may use meanwhile.
 ///
 /// # Errors
-/// When there is none, another process uses it, or it is damaged.
+/// When there is none, it is a backup, another process uses it, or it is damaged.
 #[cfg(feature = "rocksdb")]
 pub fn open_store(data: &Path) -> Result<Arc<dyn Store>, CliError> {
     let store: Arc<dyn Store> = open_rocks(data)?;
@@ -37,6 +38,7 @@ pub fn open_rocks(data: &Path) -> Result<Arc<crate::store::rocks::RocksStore>, C
         let message = format!("{} is not a data directory", data.display());
         return Err(CliError::new(Exit::CannotCreate, message).hint("a server makes one: tallystick serve --data DIR"));
     }
+    crate::backup::refuse_opening(data)?;
     Ok(Arc::new(RocksStore::open(data, &RocksOptions::default())?))
 }
 

@@ -4,7 +4,7 @@
 //! - every RocksDB option that anything here relies on is set here, with the reason, whatever its default is;
 //! - a synced batch is in the log and the log is synced before `write` returns; a deferred one is not in the log;
 //! - damage is reported, never skipped: the log may end in an incomplete record, nothing else;
-//! - a database without its mark, or a mark without its database, refuses to open.
+//! - a database without its mark, a mark without its database, or tables without either refuse to open.
 //!
 //! What opening and reading detect by themselves: any changed byte of a table (checksums), a missing or shortened
 //! table, a changed byte in the body of a log record, a missing or shortened log that is not the last, a missing
@@ -18,6 +18,8 @@
 //!
 //! Layout of a data directory: `lock`, `high-water` (the mark) and `rocks/` (the database).
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rocksdb::checkpoint::Checkpoint;
@@ -96,11 +98,17 @@ impl RocksStore {
     pub fn open(path: &Path, options: &RocksOptions) -> Result<Self, StoreError> {
         let directory = DataDirectory::claim(path)?;
         let mark_path = path.join(MARK_FILE);
-        let has_database = exists(&path.join(DATABASE_DIRECTORY).join(CURRENT_FILE))?;
+        let database_path = path.join(DATABASE_DIRECTORY);
+        let has_database = exists(&database_path.join(CURRENT_FILE))?;
+        // A making that was cut short has no tables yet.
+        if !has_database && has_tables(&database_path)? {
+            return Err(damaged(path, "there are tables in rocks/ but no CURRENT, which makes a database of them"));
+        }
         if !exists(&mark_path)? {
-            // The mark's file is made first, so that a database without one has lost it.
+            // The mark's file is made first, so that a database without one has lost it, or was never copied whole.
             if has_database {
-                return Err(damaged(path, "the file of the high-water mark is missing"));
+                let reason = "the file of the high-water mark is missing: it was lost, or a restore was cut short here";
+                return Err(damaged(path, reason));
             }
             MarkFile::create(&mark_path, None)?;
         }
@@ -428,6 +436,8 @@ fn read_options() -> ReadOptions {
     options
 }
 
+/// The operation of looking for what there is before anything is opened.
+const LOOKING: &str = "a look at the data directory";
 /// The operation during which a refusal of the arguments means that the files are not what they should be.
 const OPENING: &str = "the opening of the database";
 
@@ -468,7 +478,22 @@ fn damaged(path: &Path, reason: &str) -> StoreError {
 }
 
 fn exists(path: &Path) -> Result<bool, StoreError> {
-    path.try_exists().map_err(|error| StoreError::from_io(path, "a look at the data directory", &error))
+    path.try_exists().map_err(|error| StoreError::from_io(path, LOOKING, &error))
+}
+
+/// Whether there are tables in the directory of a database, which need not exist.
+fn has_tables(path: &Path) -> Result<bool, StoreError> {
+    if !exists(path)? {
+        return Ok(false);
+    }
+    let failed = |error: io::Error| StoreError::from_io(path, LOOKING, &error);
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        if Path::new(&name).extension().is_some_and(|extension| extension == "sst") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

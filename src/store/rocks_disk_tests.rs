@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::conformance::rows;
+use super::mark::MarkFile;
 use super::rocks::{RocksOptions, RocksStore};
 use super::{Batch, Direction, Durability, Space, Store, StoreError};
 
@@ -355,11 +356,20 @@ fn a_damaged_value_is_damage_to_a_lookup_too() {
 
 #[test]
 fn what_is_missing_or_shortened_refuses_to_open() {
-    let damages: [Damage; 7] = [
+    let damages: [Damage; 9] = [
         ("the mark", |data| fs::remove_file(data.join("high-water")).unwrap()),
         ("half of the mark", |data| cut(&data.join("high-water"), 4_096)),
         ("the database", |data| fs::remove_dir_all(data.join("rocks")).unwrap()),
         ("the name of the manifest", |data| fs::remove_file(data.join("rocks/CURRENT")).unwrap()),
+        ("all but tables", |data| {
+            fs::remove_file(data.join("high-water")).unwrap();
+            fs::remove_file(data.join("rocks/CURRENT")).unwrap();
+        }),
+        ("the name of the manifest, and what the mark said", |data| {
+            fs::remove_file(data.join("high-water")).unwrap();
+            MarkFile::create(&data.join("high-water"), None).unwrap();
+            fs::remove_file(data.join("rocks/CURRENT")).unwrap();
+        }),
         ("the manifest", |data| {
             let manifest = fs::read_to_string(data.join("rocks/CURRENT")).unwrap();
             fs::remove_file(data.join("rocks").join(manifest.trim())).unwrap();

@@ -13,7 +13,7 @@ use tallystick::ledger::types::Position;
 use tallystick::service::wire;
 use tallystick::snapshot::Marker;
 use tallystick::store::rocks::{RocksOptions, RocksStore};
-use tallystick::store::{Batch, Durability, Space, Store};
+use tallystick::store::{Batch, Durability, Space, Store, StoreError};
 
 use crate::blackbox::load::Load;
 use crate::blackbox::oracle::Oracle;
@@ -153,6 +153,80 @@ async fn a_directory_at_rest_is_backed_up_and_what_is_not_whole_is_not_restored(
     assert_eq!(status, 0, "{errors}");
     assert!(said.contains("restored"), "{said}");
     assert_eq!(frames(Path::new(&restored)), frames(site.data()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_opened_by_nobody_so_that_it_can_be_restored() {
+    let site = Site::new();
+    let server = site.start().await;
+    server.connect().await.ledger.accrue(calls::accrual("t1", "anna", calls::now(), 900)).await.unwrap();
+    assert_eq!(server.terminate().await.code, Some(0));
+    let backup = site.root().join("backup");
+    let [data, from] = [site.data(), backup.as_path()].map(|path| path.to_str().unwrap());
+    assert_eq!(run(&["backup", "--data", data, "--to", from]).0, 0);
+
+    let other = site.root().join("other");
+    let other = other.to_str().unwrap();
+    let rows: [&[&str]; 6] = [
+        &["audit", "verify"],
+        &["export", "journal"],
+        &["export", "accounts"],
+        &["settlement", "report"],
+        &["keys", "create", "--name", "first", "--role", "administrator"],
+        &["backup", "--to", other],
+    ];
+    let [reason, advice] = [format!("{from} is a backup"), format!("tallystick restore --from {from} --data DIR")];
+    let is_said = |errors: &str| errors.contains(&reason) && errors.contains(&advice);
+    for row in rows {
+        let (status, said, errors) = run(&[row, &["--data", from][..]].concat());
+        assert_eq!((status, is_said(&errors)), (78, true), "{row:?}: {said}{errors}");
+    }
+    let end = Site::new().with_data(backup.clone()).start_refused().await;
+    assert_eq!((end.code, is_said(&end.errors)), (Some(78), true), "{end:?}");
+
+    let (status, said, errors) = run(&["restore", "--from", from, "--data", other, "--verify"]);
+    assert_eq!(status, 0, "it is as it was made: {said}{errors}");
+    let second = Site::new().with_data(other.into());
+    let server = second.start().await;
+    assert_eq!(server.terminate().await.code, Some(0));
+    assert_eq!(run(&["audit", "verify", "--data", other]).0, 0);
+}
+
+/// A directory that a restore left when it could not copy one of the files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_was_cut_short_anywhere_leaves_nothing_that_opens() {
+    let site = Site::new();
+    let server = site.start().await;
+    server.connect().await.ledger.accrue(calls::accrual("t1", "anna", calls::now(), 900)).await.unwrap();
+    let backup = site.root().join("backup");
+    let request = wire::CreateBackupRequest { directory: backup.display().to_string() };
+    server.connect().await.admin.create_backup(request).await.unwrap();
+    assert_eq!(server.terminate().await.code, Some(0));
+
+    let manifest = tallystick::backup::check(&backup).unwrap();
+    let later: Vec<_> = manifest.files.iter().filter(|file| file.path != "rocks/CURRENT").collect();
+    let table_count = later.iter().filter(|file| file.path.ends_with(".sst")).count();
+    assert!(table_count >= 2 && later.iter().any(|file| file.path == "high-water"), "{later:?}");
+    let aside = site.root().join("aside");
+    for (number, file) in later.iter().enumerate() {
+        let target = site.root().join(format!("restored-{number}"));
+        std::fs::rename(backup.join(&file.path), &aside).unwrap();
+        tallystick::backup::restore(&backup, &target, &manifest, &mut |_| {}).unwrap_err();
+        std::fs::rename(&aside, backup.join(&file.path)).unwrap();
+        let opened = RocksStore::open(&target, &RocksOptions::default());
+        assert!(matches!(opened, Err(StoreError::Damaged { .. })), "{}: {opened:?}", file.path);
+    }
+
+    let half = site.root().join("restored-0");
+    let end = Site::new().with_data(half.clone()).start_refused().await;
+    assert_eq!(end.code, Some(76), "{end:?}");
+    assert!(end.errors.contains("a restore was cut short here"), "{end:?}");
+    let [from, to] = [&backup, &half].map(|path| path.to_str().unwrap());
+    let (status, _, errors) = run(&["restore", "--from", from, "--data", to]);
+    assert_eq!((status, errors.contains("remove the directory")), (73, true), "{errors}");
+    std::fs::remove_dir_all(&half).unwrap();
+    let (status, _, errors) = run(&["restore", "--from", from, "--data", to, "--verify"]);
+    assert_eq!(status, 0, "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
