@@ -1,0 +1,82 @@
+//! Imports as somebody runs them who switches: with the keys of a partner, with cards that change hands, and with files
+//! that are wrong.
+
+use std::fs;
+use std::path::Path;
+
+use crate::harness::{Server, repository, text};
+
+fn file(folder: &Path, name: &str, content: &str) -> String {
+    let path = folder.join(name);
+    fs::write(&path, content).unwrap();
+    text(&path).to_owned()
+}
+
+fn server(folder: &Path, arguments: &[&str]) -> Server {
+    let program = repository("deploy/programs/basic.toml");
+    Server::start(folder, &[&["--program", text(&program)][..], arguments].concat())
+}
+
+/// A server that asks for keys, and the file with that of a partner's office.
+fn server_with_keys(folder: &Path, clock: &str, role: &str) -> (Server, String) {
+    let (first, office) = (folder.join("first"), folder.join("office"));
+    let first = text(&first);
+    let server = server(folder, &["--clock", clock, "--authentication", "required", "--first-key-file", first]);
+    let create = ["keys", "create", "--name", "office", "--role", role, "--partner", "north", "--out", text(&office)];
+    server.run(&[&create[..], &["--api-key-file", first]].concat()).expect(0);
+    (server, text(&office).to_owned())
+}
+
+const ACCOUNTS: &str = "account_id,wallet,points\na,,50\n";
+const SEGMENTS: &str = "account_id,segment\na,gold\n";
+const EVENTS: &str = "transaction_id,account_id,time,kind,identifier_kind,identifier\n\
+                      l1,a,2017-01-01T00:00:00Z,link,card,0042\n";
+
+#[test]
+fn the_office_of_a_partner_imports_with_its_own_key() {
+    let at: &[&str] = &["--at", "2017-01-01T00:00:00Z"];
+    let receipt: &[&str] = &["--posting-time", "receipt"];
+    let clocks: [(&str, &[&str], &[&str]); 2] = [("system", &[], &[]), ("input", at, receipt)];
+    for (clock, at, receipt) in clocks {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, key) = server_with_keys(folder.path(), clock, "back-office");
+        let imports = [("accounts", ACCOUNTS, at), ("segments", SEGMENTS, at), ("events", EVENTS, receipt)];
+        for (what, content, options) in imports {
+            let file = file(folder.path(), what, content);
+            let ran = server.run(&[&["import", what, &file, "--api-key-file", &key][..], options].concat()).expect(0);
+            assert!(ran.stdout.contains("1 accepted, 0 replayed, 0 refused"), "{clock} {what}: {}", ran.stdout);
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn a_time_of_posting_that_the_server_cannot_use_is_located_for_a_key_that_may_not_ask() {
+    for (clock, at) in [("input", ""), ("system", "2017-01-01T00:00:00Z")] {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, key) = server_with_keys(folder.path(), clock, "back-office");
+        for (what, content) in [("accounts", ACCOUNTS), ("segments", SEGMENTS)] {
+            let file = file(folder.path(), what, content);
+            let mut arguments = vec!["import", what, &file, "--api-key-file", &key];
+            if !at.is_empty() {
+                arguments.extend(["--at", at]);
+            }
+            let ran = server.run(&arguments).expect(65);
+            assert!(ran.stderr.contains(&format!("{file}:2: ")), "{clock} {what}: {}", ran.stderr);
+            assert!(ran.stderr.contains("\n  posting_time: It "), "{clock} {what}: {}", ran.stderr);
+            assert!(ran.stderr.contains("hint: --at, or --posting-time"), "{clock} {what}: {}", ran.stderr);
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn a_role_that_may_not_load_balances_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, key) = server_with_keys(folder.path(), "system", "gateway");
+    let segments = file(folder.path(), "segments", SEGMENTS);
+    server.run(&["import", "segments", &segments, "--api-key-file", &key]).expect(0);
+    let accounts = file(folder.path(), "accounts", ACCOUNTS);
+    server.run(&["import", "accounts", &accounts, "--api-key-file", &key]).expect(78);
+    server.stop();
+}
