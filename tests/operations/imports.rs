@@ -80,3 +80,19 @@ fn a_role_that_may_not_load_balances_is_told_so() {
     server.run(&["import", "accounts", &accounts, "--api-key-file", &key]).expect(78);
     server.stop();
 }
+
+#[test]
+fn a_card_changes_hands_from_one_row_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path(), &[]);
+    let mut rows = "transaction_id,account_id,time,kind,identifier_kind,identifier\n".to_owned();
+    for hand in 0..50 {
+        for kind in ["link", "unlink"] {
+            rows.push_str(&format!("{kind}-{hand},member-{hand},2017-01-01T00:00:00Z,{kind},card,0042\n"));
+        }
+    }
+    let events = file(folder.path(), "events.csv", &rows);
+    let ran = server.run(&["import", "events", &events]).expect(0);
+    assert!(ran.stdout.contains("100 accepted, 0 replayed, 0 refused"), "{}", ran.stdout);
+    server.stop();
+}
