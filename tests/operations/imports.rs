@@ -96,3 +96,37 @@ fn a_card_changes_hands_from_one_row_to_the_next() {
     assert!(ran.stdout.contains("100 accepted, 0 replayed, 0 refused"), "{}", ran.stdout);
     server.stop();
 }
+
+#[test]
+fn balances_of_one_account_that_are_scattered_over_a_file_are_not_lost_silently() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path(), &[]);
+    let rows = [
+        ("a,,50,,\nb,,20,,\na,,50,,\n", 4),
+        ("c,,50,,\nc,,,card,1\nc,,50,,\n", 4),
+        ("d,,50,,\nd,,50,,\ne,,20,,\nf,,1,,\nd,,50,card,2\n", 6),
+    ];
+    for (rows, line) in rows {
+        let rows = format!("account_id,wallet,points,identifier_kind,identifier\n{rows}");
+        let accounts = file(folder.path(), "accounts.csv", &rows);
+        let ran = server.run(&["import", "accounts", &accounts]).expect(65);
+        let place = format!("{accounts}:{line}: column account_id: the rows of one account and wallet must follow");
+        assert!(ran.stderr.contains(&place), "{}", ran.stderr);
+    }
+    // Nothing was taken in of the rows at fault, nor of the load that was being read: not even the card.
+    let exported = server.run(&["export", "accounts"]).expect(0).stdout;
+    let mut balances: Vec<(&str, &str)> = exported.lines().skip(1).map(balance_of).collect();
+    balances.sort_unstable();
+    assert_eq!(balances, [("a", "50"), ("c", "50"), ("d", "100"), ("e", "20")]);
+    let free = "transaction_id,account_id,time,kind,identifier_kind,identifier\n\
+                l2,g,2017-01-01T00:00:00Z,link,card,2\n";
+    let free = file(folder.path(), "free.csv", free);
+    server.run(&["import", "events", &free]).expect(0);
+    server.stop();
+}
+
+/// The account of an exported row, and its balance.
+fn balance_of(row: &str) -> (&str, &str) {
+    let fields: Vec<&str> = row.split(',').collect();
+    (fields[0], fields[5])
+}

@@ -71,7 +71,8 @@ enum ImportWhat {
     ///
     /// The columns are account_id, wallet (empty: the first), points, and issuer (empty: the caller's own) and
     /// expires_at (empty: never), which may be missing. Rows of one account and wallet follow each other; they are
-    /// loaded together, once: a second load of other content is refused.
+    /// loaded together, once: a second load of other content is refused, and rows that come later are a mistake. Who
+    /// sends a corrected file names account and wallet as before: named otherwise they are another load.
     ///
     /// The columns identifier_kind and identifier, such as card and its number, may be there too. Beside an account_id
     /// the identifier is linked to the account, and points may be empty; alone it names the account.
