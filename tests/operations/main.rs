@@ -13,6 +13,7 @@ mod backups;
 mod configuration;
 mod desk;
 mod export;
+mod imports;
 mod logs;
 mod manager;
 mod metrics;

@@ -16,6 +16,9 @@ use crate::service::wire::{Command, Decision, RefusalCode, command};
 
 /// Refusals that are named one by one.
 const SHOWN_REFUSALS_MAX: usize = 5;
+/// What to do when the server wants a time of posting that was not sent, or does not want the one that was.
+const POSTING_TIME_HINT: &str =
+    "--at, or --posting-time of baskets and events, says whether a time of posting is sent, and which";
 
 /// What a command is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -224,7 +227,9 @@ impl Ends for Desk<'_> {
             for violation in &refusal.field_violations {
                 message.push_str(&format!("\n  {}: {}", violation.field, violation.description));
             }
-            return Err(CliError::new(Exit::BadData, message));
+            let error = CliError::new(Exit::BadData, message);
+            let is_about_times = refusal.field_violations.iter().any(|violation| violation.field == "posting_time");
+            return Err(if is_about_times { error.hint(POSTING_TIME_HINT) } else { error });
         }
         self.tally.count(file, sent, decision);
         let tally = &self.tally;

@@ -2,9 +2,12 @@
 //! another system.
 //!
 //! What must stay true: ids follow from what a row says, so that the same file sent again does nothing, and a row that
-//! says something else of the same thing is refused instead of counting twice.
+//! says something else of the same thing is refused instead of counting twice; what is said twice in one file, where
+//! only its first part would count, ends the import.
+//!
+//! Of opening balances 16 bytes each are kept besides the rows at hand.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 
 use prost_types::Timestamp;
@@ -19,16 +22,22 @@ use crate::service::wire::{
     AccountIdentifier, Command, EnrolRequest, LinkIdentifierRequest, LoadOpeningBalanceRequest, OpeningLot, command,
 };
 
-/// An id of 16 bytes of BLAKE3 over what a command is about. Parts cannot run into each other.
-#[must_use]
-pub fn derived_id(kind: &str, parts: &[&str]) -> String {
+/// 16 bytes of BLAKE3 over what a command is about. Parts cannot run into each other.
+fn derived_hash(parts: &[&str]) -> u128 {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
         hasher.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
         hasher.update(part.as_bytes());
     }
-    let hash = hasher.finalize().to_hex();
-    format!("{kind}-{}", hash.get(..32).unwrap_or_default())
+    let mut hash = [0; 16];
+    hasher.finalize_xof().fill(&mut hash);
+    u128::from_be_bytes(hash)
+}
+
+/// An id that follows from what a command is about.
+#[must_use]
+pub fn derived_id(kind: &str, parts: &[&str]) -> String {
+    format!("{kind}-{:032x}", derived_hash(parts))
 }
 
 /// How a file of memberships is read.
@@ -110,6 +119,9 @@ const EXPIRES: usize = 4;
 const IDENTIFIER_KIND: usize = 5;
 const IDENTIFIER: usize = 6;
 
+/// What is wrong with a row whose account and wallet had rows before that it does not follow.
+const SCATTERED: &str = "the rows of one account and wallet must follow each other, and there were others in between";
+
 /// Opening balances: rows of one account and wallet that follow each other are the lots of one command. An identifier
 /// that stands beside an account's id is linked to it before; one that stands alone names the account.
 #[derive(Debug)]
@@ -121,6 +133,8 @@ pub struct BalanceSource {
     open: Option<(Outgoing, LoadOpeningBalanceRequest)>,
     /// Links that go before the command that is being read.
     links: VecDeque<Outgoing>,
+    /// What was begun: the hashes that the ids are made of.
+    begun: HashSet<u128>,
     is_at_end: bool,
 }
 
@@ -140,8 +154,16 @@ impl BalanceSource {
             Column::optional("identifier"),
         ];
         let (rows, extent) = RowReader::open(path, columns)?;
-        let file = path.display().to_string();
-        Ok((Self { rows, posting_time: None, file, open: None, links: VecDeque::new(), is_at_end: false }, extent))
+        let source = Self {
+            rows,
+            posting_time: None,
+            file: path.display().to_string(),
+            open: None,
+            links: VecDeque::new(),
+            begun: HashSet::new(),
+            is_at_end: false,
+        };
+        Ok((source, extent))
     }
 
     /// Sets when the balances count as posted; to be called before the first is read.
@@ -210,10 +232,15 @@ impl BalanceSource {
             outgoing.row_count += 1;
             return Ok(None);
         }
-        let transaction_id = match &identifier {
-            None => derived_id("opening", &[&account_id, &wallet]),
-            Some(named) => derived_id("opening-of", &[&named.kind, &named.value, &wallet]),
+        let (kind, parts, column) = match &identifier {
+            None => ("opening", vec![&*account_id, &*wallet], ACCOUNT),
+            Some(named) => ("opening-of", vec![&*named.kind, &*named.value, &*wallet], IDENTIFIER),
         };
+        // The same id once more would be answered as a repetition, and these points be nowhere.
+        if !self.begun.insert(derived_hash(&parts)) {
+            return Err(self.rows.wrong(column, SCATTERED));
+        }
+        let transaction_id = derived_id(kind, &parts);
         let request = LoadOpeningBalanceRequest {
             account_identifier: identifier,
             transaction_id,
@@ -288,6 +315,8 @@ mod tests {
         assert_eq!((id.len(), derived_id("segment", &["a", "b"]) == id), (40, true));
         assert_ne!(derived_id("segment", &["ab", ""]), derived_id("segment", &["a", "b"]));
         assert!(id.len() <= limits::TRANSACTION_ID_BYTES_MAX);
+        // What was imported by an earlier version is known by these ids.
+        assert_eq!(derived_id("opening", &["a", ""]), "opening-746ed64542c5b454e64b7b06821f9893");
     }
 
     #[test]
@@ -335,6 +364,39 @@ mod tests {
             message.ends_with("column points: \"0\" is not a whole number from 1 to 1000000000000000000"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn rows_of_one_account_and_wallet_that_do_not_follow_each_other_are_refused() {
+        // What the rows say, how many commands come before the mistake, and its line and column.
+        let rows = [
+            ("a,,50,,\nb,,20,,\na,,50,,\n", 1, "4: column account_id"),
+            ("a,,50,,\na,,,card,1\na,,50,,\n", 2, "4: column account_id"),
+            ("a,,50,,\nb,,20,,\nc,,7,,\na,,7,card,1\n", 2, "5: column account_id"),
+            ("a,x,50,,\na,y,20,,\na,x,7,,\n", 1, "4: column account_id"),
+            (",,50,card,1\n,,20,card,2\n,,50,card,1\n", 1, "4: column identifier"),
+        ];
+        for (rows, count, place) in rows {
+            let file = file(&format!("account_id,wallet,points,identifier_kind,identifier\n{rows}"));
+            let (mut source, _) = BalanceSource::open(file.path()).unwrap();
+            for _ in 0..count {
+                assert!(source.next().unwrap().is_some(), "{rows}");
+            }
+            let message = source.next().unwrap_err().to_string();
+            assert!(message.ends_with(&format!(":{place}: {SCATTERED}")), "{rows}: {message}");
+            assert!(source.next().unwrap().is_none(), "nothing of what is wrong is handed on");
+        }
+    }
+
+    #[test]
+    fn accounts_and_wallets_that_differ_may_alternate() {
+        let file = file(
+            "account_id,wallet,points,identifier_kind,identifier\n\
+             a,x,1,,\nb,x,1,,\na,y,1,,\nb,y,1,,\na,,1,,\n,x,1,card,a\n,y,1,card,a\n,x,1,phone,a\n",
+        );
+        let (mut source, _) = BalanceSource::open(file.path()).unwrap();
+        let count = std::iter::from_fn(|| source.next().unwrap()).count();
+        assert_eq!(count, 8);
     }
 
     #[test]

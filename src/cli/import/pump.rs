@@ -2,6 +2,7 @@
 //!
 //! What must stay true:
 //! - commands are sent in their order, and sent again in their order, so that what one account sees keeps its order;
+//! - nothing is on its way behind an unlinking: what follows may need the identifier;
 //! - a command counts as answered only by a definite answer: accepted, replayed, or refused for a reason that waiting
 //!   does not lift. A refusal for want of capacity is followed by sending it again, once everything sent before has its
 //!   answer;
@@ -23,7 +24,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::ledger::decision;
 use crate::limits;
 use crate::service::wire::{
-    Command, CommandResult, CommandStreamRequest, CommandStreamResponse, Decision, Refusal, RetryAdvice,
+    Command, CommandResult, CommandStreamRequest, CommandStreamResponse, Decision, Refusal, RetryAdvice, command,
 };
 
 /// Commands in one message: enough that a message costs little, few enough that answers come soon.
@@ -55,6 +56,14 @@ pub struct Outgoing {
     pub row_count: u64,
     /// The command.
     pub command: Command,
+}
+
+impl Outgoing {
+    /// Whether nothing may be sent behind it before it is answered. An identifier is free for another account only once
+    /// its unlinking is answered.
+    fn is_barrier(&self) -> bool {
+        matches!(self.command.command, Some(command::Command::UnlinkIdentifier(_)))
+    }
 }
 
 /// Where commands come from, and where answers go.
@@ -193,7 +202,7 @@ impl<'a> Pump<'a> {
                 self.sleep().await;
                 self.take_up_again();
             }
-            let may_send = self.again.is_empty() && self.has_more() && self.on_wire < self.options.window_max;
+            let may_send = self.again.is_empty() && self.has_more() && self.has_room();
             tokio::select! {
                 permit = sender.reserve(), if may_send => match permit {
                     Ok(permit) => if let Some(message) = self.next_message() {
@@ -247,11 +256,17 @@ impl<'a> Pump<'a> {
         self.on_wire < self.unanswered.len() || !self.source_ended
     }
 
+    /// Whether one more command may be on its way.
+    fn has_room(&self) -> bool {
+        let last = self.on_wire.checked_sub(1).and_then(|last| self.unanswered.get(last));
+        self.on_wire < self.options.window_max && !last.is_some_and(Outgoing::is_barrier)
+    }
+
     /// The next message, within the window; `None` when there is nothing to send now.
     fn next_message(&mut self) -> Option<CommandStreamRequest> {
         let mut commands = Vec::new();
         let mut bytes = 0;
-        while commands.len() < MESSAGE_COMMANDS && bytes < MESSAGE_BYTES && self.on_wire < self.options.window_max {
+        while commands.len() < MESSAGE_COMMANDS && bytes < MESSAGE_BYTES && self.has_room() {
             if self.on_wire == self.unanswered.len() {
                 self.pull();
             }

@@ -39,21 +39,30 @@ struct Seen {
     reached_count: usize,
     /// Ids in the order in which they were decided.
     decided: Vec<String>,
+    /// Unlinkings that something came behind before they were answered.
+    hurried_count: usize,
 }
+
+/// How long an unlinking takes, so that whoever does not wait for its answer is caught.
+const UNLINKING_TAKES: Duration = Duration::from_millis(20);
 
 impl Moody {
     fn judge(&self, command: Command) -> Result<Decision, Option<Status>> {
-        let Some(command::Command::Accrue(accrue)) = command.command else { panic!("only accruals are sent") };
+        let transaction_id = match command.command {
+            Some(command::Command::Accrue(accrue)) => accrue.transaction_id,
+            Some(command::Command::UnlinkIdentifier(unlink)) => unlink.transaction_id,
+            other => panic!("{other:?} is not sent"),
+        };
         let mut seen = self.seen.lock().unwrap();
         let index = seen.reached_count;
         seen.reached_count += 1;
-        let replayed = seen.decided.contains(&accrue.transaction_id);
+        let replayed = seen.decided.contains(&transaction_id);
         let whim = self.whims.iter().find(|(at, _)| *at == index).map(|(_, whim)| *whim);
         match whim {
             Some(Whim::Break) => {
                 // Decided, and the answer is lost: the hard case.
                 if !replayed {
-                    seen.decided.push(accrue.transaction_id);
+                    seen.decided.push(transaction_id);
                 }
                 return Err(None);
             }
@@ -63,7 +72,7 @@ impl Moody {
             None => {}
         }
         if !replayed {
-            seen.decided.push(accrue.transaction_id);
+            seen.decided.push(transaction_id);
         }
         Ok(Decision { replayed, ..Decision::default() })
     }
@@ -88,8 +97,23 @@ impl LedgerService for Moody {
         let (sender, receiver) = tokio::sync::mpsc::channel(64);
         let this = Self { whims: self.whims.clone(), seen: self.seen.clone() };
         tokio::spawn(async move {
-            while let Some(Ok(message)) = messages.next().await {
-                for command in message.commands {
+            let mut early = None;
+            loop {
+                let next = match early.take() {
+                    Some(next) => Some(next),
+                    None => messages.next().await,
+                };
+                let Some(Ok(message)) = next else { return };
+                let count = message.commands.len();
+                for (index, command) in message.commands.into_iter().enumerate() {
+                    if matches!(command.command, Some(command::Command::UnlinkIdentifier(_))) {
+                        if early.is_none() {
+                            early = tokio::time::timeout(UNLINKING_TAKES, messages.next()).await.ok().flatten();
+                        }
+                        if index + 1 < count || matches!(early, Some(Ok(_))) {
+                            this.seen.lock().unwrap().hurried_count += 1;
+                        }
+                    }
                     let answer = match this.judge(command) {
                         Ok(decision) => {
                             Ok(CommandStreamResponse { results: vec![CommandResult { decision: Some(decision) }] })
@@ -178,6 +202,8 @@ impl LedgerService for Moody {
 struct Numbers {
     next: u64,
     count: u64,
+    /// The numbers of those that are unlinkings; the others are accruals.
+    unlinkings: &'static [u64],
     /// The number at which the source fails.
     fails_at: Option<u64>,
     answered: Vec<(u64, bool)>,
@@ -193,8 +219,13 @@ impl Ends for Numbers {
         }
         let number = self.next;
         self.next += 1;
-        let request = AccrueRequest { transaction_id: number.to_string(), ..AccrueRequest::default() };
-        let command = Command { command: Some(command::Command::Accrue(request)) };
+        let transaction_id = number.to_string();
+        let command = if self.unlinkings.contains(&number) {
+            command::Command::UnlinkIdentifier(UnlinkIdentifierRequest { transaction_id, ..<_>::default() })
+        } else {
+            command::Command::Accrue(AccrueRequest { transaction_id, ..<_>::default() })
+        };
+        let command = Command { command: Some(command) };
         Ok(Some(Outgoing { line: number, row_count: 1, command }))
     }
 
@@ -211,10 +242,16 @@ struct Outcome {
     result: Result<(), CliError>,
     answered: Vec<(u64, bool)>,
     decided: Vec<String>,
+    hurried_count: usize,
 }
 
-/// Sends 1,000 commands through a window of 300.
+/// Sends 1,000 accruals through a window of 300.
 fn pump(whims: &[(usize, Whim)], fails_at: Option<u64>) -> Outcome {
+    pump_with(&[], whims, fails_at)
+}
+
+/// Sends 1,000 commands, some of them unlinkings, through a window of 300.
+fn pump_with(unlinkings: &'static [u64], whims: &[(usize, Whim)], fails_at: Option<u64>) -> Outcome {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let moody = Moody { whims: whims.to_vec(), seen: seen.clone() };
     let runtime = crate::cli::client::runtime().unwrap();
@@ -226,14 +263,14 @@ fn pump(whims: &[(usize, Whim)], fails_at: Option<u64>) -> Outcome {
             .serve_with_incoming(TcpListenerStream::new(listener));
         let serving = tokio::spawn(serve);
         let server = Server::new(&ServerArgs::plain(url)).unwrap();
-        let mut numbers = Numbers { next: 0, count: 1_000, fails_at, answered: Vec::new() };
+        let mut numbers = Numbers { next: 0, count: 1_000, unlinkings, fails_at, answered: Vec::new() };
         let options = PumpOptions { window_max: 300, patience: Duration::from_secs(20) };
         let (effort, result) = Pump::new(&server, options, &mut numbers).run().await;
         serving.abort();
         (effort, result, numbers.answered)
     });
-    let decided = std::mem::take(&mut seen.lock().unwrap().decided);
-    Outcome { effort, result, answered, decided }
+    let Seen { decided, hurried_count, .. } = std::mem::take(&mut *seen.lock().unwrap());
+    Outcome { effort, result, answered, decided, hurried_count }
 }
 
 fn in_order(count: u64) -> Vec<String> {
@@ -270,6 +307,26 @@ fn what_the_server_puts_off_is_sent_again_after_what_was_sent_before() {
     let mut numbers: Vec<u64> = outcome.answered.iter().map(|(number, _)| *number).collect();
     let again = numbers.windows(2).position(|pair| pair == [5, 9]).expect("sent again together, in order");
     assert!(numbers[again + 2..].iter().all(|number| *number > 9), "before anything that was not sent yet");
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..1_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn nothing_is_sent_behind_an_unlinking_before_its_answer() {
+    const UNLINKINGS: &[u64] = &[0, 3, 4, 200, 999];
+    let outcome = pump_with(UNLINKINGS, &[], None);
+    outcome.result.unwrap();
+    assert_eq!((outcome.hurried_count, outcome.decided), (0, in_order(1_000)));
+    assert_eq!(outcome.effort, Effort { sent_count: 1_000, broken_count: 0, put_off_count: 0 });
+
+    // The fourth command is put off, comes again as the fifth, and the answer to the one behind it is lost.
+    let whims = [(3, Whim::PutOff), (5, Whim::Break), (100, Whim::PutOff)];
+    let outcome = pump_with(UNLINKINGS, &whims, None);
+    outcome.result.unwrap();
+    assert_eq!(outcome.hurried_count, 0);
+    assert_eq!((outcome.effort.broken_count, outcome.effort.put_off_count), (1, 2));
+    assert_eq!(outcome.answered[3..5], [(3, false), (4, true)]);
+    let mut numbers: Vec<u64> = outcome.answered.iter().map(|(number, _)| *number).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..1_000).collect::<Vec<_>>());
 }
@@ -320,7 +377,7 @@ fn patience_ends() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let server = Server::new(&ServerArgs::plain(url)).unwrap();
-    let mut numbers = Numbers { next: 0, count: 1, fails_at: None, answered: Vec::new() };
+    let mut numbers = Numbers { next: 0, count: 1, unlinkings: &[], fails_at: None, answered: Vec::new() };
     let options = PumpOptions { window_max: 300, patience: Duration::from_millis(200) };
     let pump = Pump::new(&server, options, &mut numbers);
     let (effort, result) = crate::cli::client::runtime().unwrap().block_on(pump.run());
