@@ -17,6 +17,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::deadline::Timeout;
+use super::patience;
 use super::status::Failure;
 use crate::access::gate::{Gate, Nobody, Session};
 use crate::access::meter::{Permit, TooMuch};
@@ -186,13 +187,19 @@ where
 
     fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
         match self.layer.judge(&mut request) {
-            Ok(permit) => {
-                JudgedCall { inner: Some(self.inner.call(request)), denied: None, permit, unread: None, bytes_left: 0 }
-            }
+            Ok(permit) => JudgedCall {
+                inner: Some(self.inner.call(request)),
+                denied: None,
+                permit,
+                unread: None,
+                bytes_left: 0,
+                is_stream: false,
+            },
             Err(failure) => {
+                let is_stream = patience::is_stream(request.uri().path());
                 let unread = Some(request.into_body());
                 let bytes_left = UNREAD_BYTES_MAX;
-                JudgedCall { inner: None, denied: Some(failure), permit: None, unread, bytes_left }
+                JudgedCall { inner: None, denied: Some(failure), permit: None, unread, bytes_left, is_stream }
             }
         }
     }
@@ -205,7 +212,8 @@ pin_project! {
     /// A call that goes on, or has been denied.
     ///
     /// Whoever is denied is told once its request is here: what is answered early has to be reset, and a caller who keeps
-    /// sending on what was reset is taken for one who breaks the rules, with everybody on the same connection.
+    /// sending on what was reset is taken for one who breaks the rules, with everybody on the same connection. A stream may
+    /// wait for answers before it sends on: of it only what is here is taken.
     pub struct JudgedCall<F, B> {
         #[pin]
         inner: Option<F>,
@@ -215,6 +223,7 @@ pin_project! {
         #[pin]
         unread: Option<B>,
         bytes_left: usize,
+        is_stream: bool,
     }
 }
 
@@ -235,7 +244,11 @@ where
             && let Some(unread) = this.unread.as_mut().as_pin_mut()
             && !unread.is_end_stream()
         {
-            let Some(Ok(frame)) = ready!(unread.poll_frame(cx)) else { break };
+            let polled = unread.poll_frame(cx);
+            if *this.is_stream && polled.is_pending() {
+                break;
+            }
+            let Some(Ok(frame)) = ready!(polled) else { break };
             *this.bytes_left = this.bytes_left.saturating_sub(frame.data_ref().map_or(0, Buf::remaining));
         }
         let failure = this.denied.take().unwrap_or_else(|| Failure::internal("a denied call was polled twice"));
