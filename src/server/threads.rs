@@ -156,9 +156,10 @@ async fn serve(serving: Serving, incoming: Incoming, terms: Terms, orders: watch
         }
     };
     let mut beside = tokio::spawn(serving.beside);
-    // The watch is outside, so that it sees the calls whose time was up.
-    let judged = serving.patience.layer(serving.access.layer(serving.express.layer(serving.routes)));
-    let service = serving.watched.layer(DeadlineLayer.layer(judged));
+    // The watch is outside, so that it sees the calls whose time was up. Calls are judged before their messages find room:
+    // whoever is denied takes up none.
+    let patient = serving.patience.layer(serving.express.layer(serving.routes));
+    let service = serving.watched.layer(DeadlineLayer.layer(serving.access.layer(patient)));
     tokio::select! {
         () = connection::serve_all(incoming, service, terms, reached(Order::Finish)) => {}
         fault = &mut beside => {
