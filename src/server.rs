@@ -384,8 +384,13 @@ impl Running {
         }
         #[cfg(feature = "otel")]
         stop_traces(self.traces).await;
+        let mut life = self.life.subscribe();
         let Self { engine, edge, store, failure, threads, .. } = self;
-        threads.finish(if has_failed { FAILURE_PATIENCE } else { FAREWELL }).await;
+        let failed = async move {
+            // The sender is part of `self`, as above.
+            let _ = life.wait_for(|life| *life == Life::Failed).await;
+        };
+        threads.finish(if has_failed { FAILURE_PATIENCE } else { FAREWELL }, failed).await;
         let stopping = engine.clone();
         let stopped = tokio::task::spawn_blocking(move || stopping.stop());
         let stopped = if has_failed {
