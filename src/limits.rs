@@ -361,6 +361,9 @@ pub const CONNECTIONS_PER_ADDRESS_DEFAULT: usize = 1_024;
 pub const PREFACE_MS_MAX: u64 = 10_000;
 /// How long one message of a call, and one frame, may take to arrive when nothing else is said.
 pub const REQUEST_MS_DEFAULT: u64 = 60_000;
+/// How long the request of a call that is denied is waited for, unless less is stated for messages: by then those that are
+/// on their way have come, and nobody else is worth waiting for.
+pub const DENIED_MS_MAX: u64 = 5_000;
 /// How long a part of an answer may wait for its caller to take it when nothing else is said.
 pub const ANSWER_MS_DEFAULT: u64 = 60_000;
 /// How long a connection without calls stays open when nothing else is said.
@@ -411,5 +414,6 @@ const _: () = assert!(STREAM_MESSAGE_BYTES_TARGET < MESSAGE_BYTES_MAX, "a messag
 const _: () = assert!(STREAM_MESSAGE_RESULTS_MAX <= BATCH_COMMANDS_MAX, "a message of a stream can be received");
 const _: () = assert!(CONNECTIONS_PER_ADDRESS_DEFAULT <= CONNECTIONS_MAX, "an address has a share of all");
 const _: () = assert!(PREFACE_MS_MAX <= REQUEST_MS_DEFAULT, "whoever has not begun has sent nothing worth waiting for");
+const _: () = assert!(DENIED_MS_MAX <= REQUEST_MS_DEFAULT, "who is denied is waited for no longer than others");
 const _: () = assert!(MESSAGE_BYTES_MAX <= LARGE_MESSAGES_BYTES_MAX, "the largest message finds room");
 const _: () = assert!(SMALL_MESSAGE_BYTES_MAX < MESSAGE_BYTES_MAX, "there are messages that ask for room");

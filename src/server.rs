@@ -249,7 +249,8 @@ pub async fn start_by(
         second_person: config.second_person.clone(),
     };
     let gate = Arc::new(files.gate(config, &engine, partner, &clock));
-    let access = AccessLayer::new(gate.clone(), clock.clone());
+    let request_time = Duration::from_millis(config.bounds.request_ms_max);
+    let access = AccessLayer::new(gate.clone(), clock.clone()).with_patience(request_time);
     let edge = Arc::new(Edge::new(engine.clone(), about, life.subscribe(), gate.clone()));
     files.watch(&engine);
     telemetry.has_recovered(sources(config, &engine, &edge, recovery));
@@ -263,7 +264,7 @@ pub async fn start_by(
     let traces = start_traces(config)?;
     #[cfg(feature = "otel")]
     let watched = watched.with_traces(traces.clone());
-    let patience = PatienceLayer::new(Duration::from_millis(config.bounds.request_ms_max));
+    let patience = PatienceLayer::new(request_time);
     let mut servings = Vec::new();
     for _ in 0..edge_threads() {
         let edge = Arc::new(edge.with_lane_of_its_own());
@@ -383,8 +384,13 @@ impl Running {
         }
         #[cfg(feature = "otel")]
         stop_traces(self.traces).await;
+        let mut life = self.life.subscribe();
         let Self { engine, edge, store, failure, threads, .. } = self;
-        threads.finish(if has_failed { FAILURE_PATIENCE } else { FAREWELL }).await;
+        let failed = async move {
+            // The sender is part of `self`, as above.
+            let _ = life.wait_for(|life| *life == Life::Failed).await;
+        };
+        threads.finish(if has_failed { FAILURE_PATIENCE } else { FAREWELL }, failed).await;
         let stopping = engine.clone();
         let stopped = tokio::task::spawn_blocking(move || stopping.stop());
         let stopped = if has_failed {

@@ -129,8 +129,9 @@ impl Threads {
         Ok(Self { order, ended, accepting })
     }
 
-    /// Accepts nothing more, lets what is under way finish for so long, and ends the threads.
-    pub async fn finish(self, patience: Duration) {
+    /// Accepts nothing more, lets what is under way finish for so long, and ends the threads. Once `failed` is there they are
+    /// waited for no longer than that: one of them may stand at the disk that has failed, for ever.
+    pub async fn finish(self, patience: Duration, failed: impl Future<Output = ()>) {
         let Self { order, ended, accepting } = self;
         accepting.abort();
         order.send_replace(Order::Finish);
@@ -142,7 +143,14 @@ impl Threads {
         });
         if tokio::time::timeout(patience, &mut ended).await.is_err() {
             order.send_replace(Order::Abort);
-            ended.await;
+            let given_up = async {
+                failed.await;
+                tokio::time::sleep(patience).await;
+            };
+            tokio::select! {
+                () = &mut ended => {}
+                () = given_up => tracing::warn!("threads that serve calls do not end, and are left behind"),
+            }
         }
     }
 }
@@ -156,9 +164,10 @@ async fn serve(serving: Serving, incoming: Incoming, terms: Terms, orders: watch
         }
     };
     let mut beside = tokio::spawn(serving.beside);
-    // The watch is outside, so that it sees the calls whose time was up.
-    let judged = serving.patience.layer(serving.access.layer(serving.express.layer(serving.routes)));
-    let service = serving.watched.layer(DeadlineLayer.layer(judged));
+    // The watch is outside, so that it sees the calls whose time was up. Calls are judged before their messages find room:
+    // whoever is denied takes up none.
+    let patient = serving.patience.layer(serving.express.layer(serving.routes));
+    let service = serving.watched.layer(DeadlineLayer.layer(serving.access.layer(patient)));
     tokio::select! {
         () = connection::serve_all(incoming, service, terms, reached(Order::Finish)) => {}
         fault = &mut beside => {
@@ -214,4 +223,35 @@ pub fn serve_bare(listener: TcpListener, routes: &Routes, on_ready: impl FnOnce(
         on_ready(address);
         std::future::pending().await
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::pin::pin;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(10);
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// A thread that goes on until it is told to have ended.
+    fn standing_still() -> (oneshot::Sender<()>, Threads) {
+        let (tell, told) = oneshot::channel();
+        let (order, _) = watch::channel(Order::Serve);
+        (tell, Threads { order, ended: vec![told], accepting: tokio::spawn(async {}) })
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_does_not_end_is_left_behind_after_a_failure_and_waited_for_otherwise() {
+        let (_tell, threads) = standing_still();
+        timeout(LONG, threads.finish(SHORT, ready(()))).await.expect("it is left behind");
+        let (tell, threads) = standing_still();
+        let mut finished = pin!(threads.finish(SHORT, pending()));
+        assert!(timeout(10 * SHORT, &mut finished).await.is_err(), "it is waited for");
+        tell.send(()).unwrap();
+        timeout(LONG, finished).await.expect("it has ended");
+    }
 }

@@ -7,16 +7,19 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, Request as HttpRequest, Response, Uri};
 use bytes::Buf;
 use hyper::body::Body;
 use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
 use tonic::{Extensions, Request, Status};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::deadline::Timeout;
+use super::patience;
 use super::status::Failure;
 use crate::access::gate::{Gate, Nobody, Session};
 use crate::access::meter::{Permit, TooMuch};
@@ -81,19 +84,27 @@ const NOWHERE: &str = "/";
 pub struct AccessLayer {
     /// Without one there are no callers, and every call goes on.
     gate: Option<(Arc<Gate>, SharedClock)>,
+    /// For so long the request of a call that is denied is waited for.
+    patience: Duration,
 }
 
 impl AccessLayer {
     /// Calls go through this gate.
     #[must_use]
     pub fn new(gate: Arc<Gate>, clock: SharedClock) -> Self {
-        Self { gate: Some((gate, clock)) }
+        Self { gate: Some((gate, clock)), ..Self::off() }
+    }
+
+    /// Requests of calls that are denied are waited for no longer than this.
+    #[must_use]
+    pub fn with_patience(self, limit: Duration) -> Self {
+        Self { patience: self.patience.min(limit), ..self }
     }
 
     /// Calls go on unseen, to services that ask for no caller.
     #[must_use]
     pub fn off() -> Self {
-        Self { gate: None }
+        Self { gate: None, patience: Duration::from_millis(limits::DENIED_MS_MAX) }
     }
 
     fn judge<B>(&self, request: &mut HttpRequest<B>) -> Result<Option<Arc<Permit>>, Failure> {
@@ -186,13 +197,17 @@ where
 
     fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
         match self.layer.judge(&mut request) {
-            Ok(permit) => {
-                JudgedCall { inner: Some(self.inner.call(request)), denied: None, permit, unread: None, bytes_left: 0 }
-            }
+            Ok(permit) => JudgedCall { inner: Some(self.inner.call(request)), permit, denied: None },
             Err(failure) => {
-                let unread = Some(request.into_body());
-                let bytes_left = UNREAD_BYTES_MAX;
-                JudgedCall { inner: None, denied: Some(failure), permit: None, unread, bytes_left }
+                let is_stream = patience::is_stream(request.uri().path());
+                let denied = Denied {
+                    failure: Some(failure),
+                    unread: request.into_body(),
+                    bytes_left: UNREAD_BYTES_MAX,
+                    patience: (!is_stream).then_some(self.layer.patience),
+                    deadline: None,
+                };
+                JudgedCall { inner: None, permit: None, denied: Some(denied) }
             }
         }
     }
@@ -203,18 +218,53 @@ const UNREAD_BYTES_MAX: usize = limits::SMALL_MESSAGE_BYTES_MAX;
 
 pin_project! {
     /// A call that goes on, or has been denied.
-    ///
-    /// Whoever is denied is told once its request is here: what is answered early has to be reset, and a caller who keeps
-    /// sending on what was reset is taken for one who breaks the rules, with everybody on the same connection.
     pub struct JudgedCall<F, B> {
         #[pin]
         inner: Option<F>,
-        denied: Option<Failure>,
         // Given back when the answer has begun; a stream has one of its own.
         permit: Option<Arc<Permit>>,
         #[pin]
-        unread: Option<B>,
+        denied: Option<Denied<B>>,
+    }
+}
+
+pin_project! {
+    /// A call that has been denied.
+    ///
+    /// Whoever is denied is told once its request is here: what is answered early has to be reset, and a caller who keeps
+    /// sending on what was reset is taken for one who breaks the rules, with everybody on the same connection. A stream may
+    /// wait for answers before it sends on: of it only what is here is taken.
+    struct Denied<B> {
+        failure: Option<Failure>,
+        #[pin]
+        unread: B,
         bytes_left: usize,
+        // None for a stream.
+        patience: Option<Duration>,
+        // Once the request is waited for.
+        deadline: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+impl<B: Body> Denied<B> {
+    /// Takes what comes of the request; ready when the caller is to be told.
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        while *this.bytes_left > 0 && !this.unread.is_end_stream() {
+            match this.unread.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    *this.bytes_left = this.bytes_left.saturating_sub(frame.data_ref().map_or(0, Buf::remaining));
+                }
+                Poll::Ready(None | Some(Err(_))) => break,
+                Poll::Pending => {
+                    let Some(patience) = *this.patience else { break };
+                    let deadline = this.deadline.get_or_insert_with(|| Box::pin(sleep(patience)));
+                    ready!(deadline.as_mut().poll(cx));
+                    break;
+                }
+            }
+        }
+        Poll::Ready(())
     }
 }
 
@@ -231,14 +281,12 @@ where
         if let Some(inner) = this.inner.as_pin_mut() {
             return inner.poll(cx);
         }
-        while *this.bytes_left > 0
-            && let Some(unread) = this.unread.as_mut().as_pin_mut()
-            && !unread.is_end_stream()
-        {
-            let Some(Ok(frame)) = ready!(unread.poll_frame(cx)) else { break };
-            *this.bytes_left = this.bytes_left.saturating_sub(frame.data_ref().map_or(0, Buf::remaining));
+        let mut failure = None;
+        if let Some(mut denied) = this.denied.as_mut().as_pin_mut() {
+            ready!(denied.as_mut().poll_read(cx));
+            failure = denied.project().failure.take();
         }
-        let failure = this.denied.take().unwrap_or_else(|| Failure::internal("a denied call was polled twice"));
+        let failure = failure.unwrap_or_else(|| Failure::internal("a denied call was polled twice"));
         Poll::Ready(Ok(Status::from(failure).into_http()))
     }
 }

@@ -60,6 +60,11 @@ pub fn has_large_answer(path: &str) -> bool {
     LARGE_ANSWERS.contains(&path)
 }
 
+/// Whether the callers of this method send more than one message.
+pub(super) fn is_stream(path: &str) -> bool {
+    STREAMS.contains(&path)
+}
+
 /// Waits for the messages of calls, for so long and no longer.
 #[derive(Clone, Debug)]
 pub struct PatienceLayer {
@@ -100,7 +105,7 @@ impl<S: Service<Request<Awaited<B>>>, B> Service<Request<B>> for Patient<S> {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let is_stream = STREAMS.contains(&request.uri().path());
+        let is_stream = is_stream(request.uri().path());
         let layer = self.layer.clone();
         self.inner.call(request.map(|inner| Awaited {
             inner,

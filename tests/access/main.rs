@@ -14,6 +14,7 @@ mod support;
 mod world;
 
 mod coalition;
+mod denied;
 mod desk;
 mod freezes;
 mod generated;

@@ -10,7 +10,7 @@ use tallystick::service::wire as api;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
 use tonic::Code;
 
-use crate::scene::Scene;
+use crate::scene::{Scene, issue, with_key};
 use crate::shop::{accrual, reason};
 use crate::wire::*;
 
@@ -89,6 +89,39 @@ async fn messages_that_only_say_that_they_are_large_take_no_room() {
         ledger.accrue_batch(large.clone()).await.ok().map(|answer| answer.into_inner().decisions.len())
     });
     assert_eq!(decided.await, 2_000);
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_say_that_they_bring_large_messages_take_no_room() {
+    let scene = Scene::open_guarded(&[]).await;
+    let channel = scene.channel().await;
+    let key = issue(&channel, scene.admin.as_deref().unwrap(), api::Role::Gateway, "north", None).await;
+    let most = limits::LARGE_MESSAGES_BYTES_MAX / limits::MESSAGE_BYTES_MAX;
+    let largest = head(0, u32::try_from(limits::MESSAGE_BYTES_MAX).unwrap());
+    // With all the turns of as many connections as would take up all the room.
+    let turns = limits::CONNECTION_LARGE_CALLS_MAX;
+    let mut strangers = Vec::new();
+    for _ in 0..most / turns {
+        let mut wire = scene.wire().await;
+        let say = |index: usize| {
+            let number = u32::try_from(2 * index + 1).unwrap();
+            [frame(HEADERS, END_HEADERS, number, &call(BATCH)), frame(DATA, 0, number, &largest)].concat()
+        };
+        let all: Vec<u8> = (0..turns).flat_map(say).collect();
+        wire.send(&all).await;
+        assert!(wire.settle().await.is_some());
+        strangers.push(wire);
+    }
+    scene.reaches("tallystick_calls_total{method=\"AccrueBatch\"}", most as u64).await;
+    scene.is_calm().await;
+    let requests = (0..2_000).map(|number| accrual(&format!("large-{number}"), "anna", 100)).collect();
+    let large = api::AccrueBatchRequest { requests };
+    assert!(large.encoded_len() > limits::SMALL_MESSAGE_BYTES_MAX);
+    let decided = LedgerServiceClient::new(channel).accrue_batch(with_key(Some(&key), large)).await;
+    assert_eq!(decided.expect("there is room for whoever may").into_inner().decisions.len(), 2_000);
+    // The strangers are told, though what they announced never comes.
+    scene.reaches("tallystick_call_failures_total{code=\"unauthenticated\"}", most as u64).await;
     scene.close().await;
 }
 
