@@ -48,6 +48,14 @@ struct Remembered {
     principal: Arc<Principal>,
 }
 
+impl Remembered {
+    /// Whether it need not be judged anew. Where a key has expired, a certificate may have another name with one that has
+    /// not.
+    fn holds(&self, version: u64, now: TimestampNs) -> bool {
+        self.version == version && now < self.principal.expires_at
+    }
+}
+
 impl Session {
     /// A connection of somebody with a certificate of these names.
     #[must_use]
@@ -61,20 +69,20 @@ impl Session {
         !self.remembered.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    fn recall(&self, header: Option<&[u8]>, version: u64) -> Option<Arc<Principal>> {
+    fn recall(&self, header: Option<&[u8]>, version: u64, now: TimestampNs) -> Option<Arc<Principal>> {
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |known: &&Remembered| match (&known.header, header) {
             (None, None) => true,
             (Some(known), Some(shown)) => is_same(known.expose().as_bytes(), shown),
             _ => false,
         };
-        let found = remembered.iter().filter(|known| known.version == version).find(is_it);
+        let found = remembered.iter().filter(|known| known.holds(version, now)).find(is_it);
         found.map(|known| known.principal.clone())
     }
 
-    fn remember(&self, header: Option<&str>, version: u64, principal: &Arc<Principal>) {
+    fn remember(&self, header: Option<&str>, version: u64, now: TimestampNs, principal: &Arc<Principal>) {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.retain(|known| known.version == version);
+        remembered.retain(|known| known.holds(version, now));
         if remembered.len() >= limits::CONNECTION_CREDENTIALS_MAX {
             remembered.remove(0);
         }
@@ -133,8 +141,7 @@ impl Gate {
         // Before anything is judged: what changes meanwhile is judged anew by the next call.
         let version = self.keys.version();
         let now = self.clock.now();
-        // Once it has expired, a certificate may have another name with a key that has not.
-        if let Some(principal) = session.recall(header, version).filter(|principal| now < principal.expires_at) {
+        if let Some(principal) = session.recall(header, version, now) {
             principal.note_use(now);
             return Ok(principal);
         }
@@ -144,7 +151,7 @@ impl Gate {
             None => self.judge_certificate(session, now)?,
         });
         principal.note_use(now);
-        session.remember(header, version, &principal);
+        session.remember(header, version, now, &principal);
         Ok(principal)
     }
 
@@ -299,6 +306,25 @@ mod tests {
         for (now, is_admitted) in [(11, true), (19, true), (20, false), (30, false)] {
             clock.0.store(now, std::sync::atomic::Ordering::SeqCst);
             assert_eq!(gate.still_admits(&principal), is_admitted, "at {now}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_whose_first_key_has_expired_stands_for_its_next() {
+        let (keys, clock) = (Arc::new(KeyLog::default()), Arc::new(Hands(10.into())));
+        let gate = Gate::guarded(keys.clone(), clock.clone(), Box::new(|_| Some(SymbolId(1))), None);
+        let ids = [1, 2].map(|number| ApiKey::new([number; 8], [2; 32]));
+        for (key, (name, expires_at)) in ids.iter().zip([("a", TimestampNs(20)), ("b", KeyIssue::NEVER)]) {
+            let KeyChange::Issued(mut issue) = issued(key, Role::Operator) else { unreachable!("a key is issued") };
+            (issue.proof, issue.expires_at) = (Proof::Certificate(name.into()), expires_at);
+            keys.apply(Position(u64::from(key.id.0[0])), KeyChange::Issued(issue)).unwrap();
+        }
+        let session = Session::with_certificate(vec!["a".into(), "b".into()]);
+        for (now, key) in [(11, &ids[0]), (19, &ids[0]), (20, &ids[1]), (30, &ids[1])] {
+            clock.0.store(now, std::sync::atomic::Ordering::SeqCst);
+            let principal = gate.admit(None, &session).unwrap();
+            assert_eq!(principal.credential, Credential::Certificate(key.id), "at {now}");
+            assert_eq!(session.remembered.lock().unwrap().len(), 1);
         }
     }
 

@@ -83,3 +83,33 @@ fn what_was_forgotten_under_a_clock_that_was_ahead_is_not_granted_again() {
     assert!(answer.posted_at.0 > earliest, "it falls under a day that nobody forgot: {}", answer.posted_at);
     assert_intact(&store, ledger.stop().digest);
 }
+
+/// Of a clock that was ahead for a moment one shard has a record. The sweep must not have the lots of the others die by it.
+#[test]
+fn a_clock_that_was_ahead_for_a_moment_ends_no_lots_of_others() {
+    let (ledger, store) = Ledger::new(Setup { worker_count: 1, ..Setup::default() });
+    let ledger = ledger.with_program(&language::with("expiry = { after_days = 3 }", "").1);
+    let members: Vec<String> = (0..8).map(|number| format!("m{number}")).collect();
+    for member in &members {
+        assert_eq!(ledger.edge().accrue(&Accrue::simple(member, member, 500)).granted(), 5);
+    }
+    let right = ledger.clock.now();
+    ledger.clock.set(TimestampNs(right.0 + 5 * NS_PER_DAY));
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m0", "ahead", 100)).granted(), 1);
+    ledger.clock.set(right);
+    let swept_after = |by_ns: i64| {
+        for _ in 0..4 {
+            ledger.clock.advance(by_ns / 4);
+            // A worker's step for the snapshot comes after one for the sweep.
+            ledger.engine.snapshot().expect("the ledger runs");
+        }
+        let alive = |member: &&String| {
+            let account = ledger.edge().account(member).expect("it is there").account;
+            account.lots.iter().any(|lot| lot.remaining == 5)
+        };
+        members.iter().filter(alive).count()
+    };
+    assert_eq!(swept_after(4 * NS_PER_SECOND), 7, "all but the one that was posted to when the clock was ahead");
+    assert_eq!(swept_after(4 * NS_PER_DAY), 0);
+    assert_intact(&store, ledger.stop().digest);
+}
