@@ -22,7 +22,7 @@ use crate::access::tokens::{TokenOptions, Tokens};
 use crate::clock::SharedClock;
 use crate::config::{Authentication, Config};
 use crate::ledger::types::SymbolId;
-use crate::service::{KeyDraft, issue_key};
+use crate::service::{KeyDraft, draw_key, take_key};
 use crate::shard::engine::Engine;
 
 /// How often it is looked whether the file with the keys of tokens has changed.
@@ -193,8 +193,14 @@ pub(super) fn first_key(config: &Config, engine: &Engine) -> Result<(), ServeErr
 }
 
 fn write_first_key(path: &Path, engine: &Engine) -> Result<(), ServeError> {
-    let failed = |error: std::io::Error| refused(format!("the file {} cannot be made: {error}", path.display()));
-    // Made before the key, and for its owner alone: a key that could not be written down would be good for nothing.
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => refused(format!(
+            "the file {} is there already, and there is no administrator's key; remove it if it was left by a start that \
+             was cut short, for what is in it is good for nothing",
+            path.display()
+        )),
+        _ => refused(format!("the file {} cannot be made: {error}", path.display())),
+    };
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     let draft = KeyDraft {
         name: "first administrator".into(),
@@ -202,9 +208,13 @@ fn write_first_key(path: &Path, engine: &Engine) -> Result<(), ServeError> {
         expires_at: KeyIssue::NEVER,
         certificate: None,
     };
-    let (id, key) = issue_key(engine, draft, "server start").map_err(|error| refused(error.to_string()))?;
+    let (issue, key) = draw_key(engine, draft, "server start").map_err(|error| refused(error.to_string()))?;
     let key = key.ok_or_else(|| refused("a key without a secret cannot be written down"))?;
+    // Written before it is good for anything, and for its owner alone: an administrator whose key nobody has would be in the
+    // way of the next.
     writeln!(file, "{}", key.expose()).and_then(|()| file.sync_all()).map_err(failed)?;
+    let id = issue.id;
+    take_key(engine, issue, None).map_err(|error| refused(error.to_string()))?;
     tracing::info!(key = %id, file = %path.display(), "the first administrator's key was written");
     Ok(())
 }

@@ -45,6 +45,15 @@ pub fn issue_key(engine: &Engine, draft: KeyDraft, actor: &str) -> Result<(KeyId
     issue(engine, actor, |_, _| Ok((draft, None)))
 }
 
+/// Draws a key in the name of an actor, and its secret; it is good for nothing before [`take_key`]. For whoever has to keep
+/// the secret first.
+///
+/// # Errors
+/// As [`issue_key`].
+pub fn draw_key(engine: &Engine, draft: KeyDraft, actor: &str) -> Result<(KeyIssue, Option<Secret>), ChangeError> {
+    draw(engine, actor, |_, _| Ok((draft, None)))
+}
+
 /// Draws a key that fits, and its secret; it is not issued.
 fn draw(
     engine: &Engine,
@@ -72,7 +81,10 @@ fn draw(
 }
 
 /// Issues a key that was drawn, perhaps with a second person's verdict.
-pub(super) fn take_key(engine: &Engine, issue: KeyIssue, confirmed: Option<Verdict>) -> Result<(), ChangeError> {
+///
+/// # Errors
+/// When the key cannot be, or the ledger is stopping.
+pub fn take_key(engine: &Engine, issue: KeyIssue, confirmed: Option<Verdict>) -> Result<(), ChangeError> {
     let (id, by) = (issue.id, issue.issued_by.clone());
     engine.change_keys(|_| Ok(Some(KeyChange::Issued(Box::new(issue)))), confirmed)?;
     tracing::info!(key = %id, %by, "a key was issued");

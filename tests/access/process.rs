@@ -230,3 +230,47 @@ fn a_directory_that_is_none_gets_no_key() {
     assert_eq!(refused.status.code(), Some(73), "{}", text(&refused.stderr));
     assert!(!data.exists());
 }
+
+/// Wherever the disk fails while the first key is made: an administrator is nobody whose key was not written down.
+#[test]
+fn of_a_first_administrator_somebody_has_the_key_wherever_a_start_ends() {
+    let mut kept_count = 0;
+    for number in 1..12 {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, first, ready) =
+            (folder.path().join("data"), folder.path().join("first"), folder.path().join("ready"));
+        let plan = format!("sync@{number}");
+        let mut command = program();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--authentication", "required", "--faults", &plan]);
+        command.arg("--data").arg(&data).arg("--first-key-file").arg(&first).arg("--ready-file").arg(&ready);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while child.try_wait().unwrap().is_none() && !ready.exists() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let _ = child.kill();
+        child.wait().unwrap();
+        let listed = run(&["--json", "keys", "list", "--data", path(&data)]);
+        if !listed.status.success() {
+            // It ended before there was a ledger.
+            continue;
+        }
+        let listed: Value = serde_json::from_str(&text(&listed.stdout)).unwrap();
+        for key in listed["keys"].as_array().unwrap() {
+            let written = std::fs::read_to_string(&first).unwrap_or_default();
+            assert!(written.contains(key["key_id"].as_str().unwrap()), "{plan}: {key} and {written:?}");
+            kept_count += 1;
+        }
+    }
+    assert!(kept_count > 0, "some starts came as far as that");
+}
+
+#[test]
+fn what_a_start_that_was_cut_short_has_left_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, first) = (folder.path().join("data"), folder.path().join("first"));
+    std::fs::write(&first, "").unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--authentication", "required", "--data", path(&data)];
+    let refused = run(&[&serve[..], &["--first-key-file", path(&first)]].concat());
+    assert_eq!(refused.status.code(), Some(78), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("is there already"), "{}", text(&refused.stderr));
+}
