@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use tallystick::clock::Clock;
 use tallystick::ledger::types::TimestampNs;
+use tallystick::store::memory::MemoryStore;
 
 use crate::language;
 use crate::support::edge::Accrue;
-use crate::support::{Ledger, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact};
+use crate::support::rig::Rig;
+use crate::support::{Ledger, NOON, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, verify_store};
 
 const NS_PER_HOUR: i64 = 3_600 * NS_PER_SECOND;
 
@@ -87,29 +89,26 @@ fn what_was_forgotten_under_a_clock_that_was_ahead_is_not_granted_again() {
 /// Of a clock that was ahead for a moment one shard has a record. The sweep must not have the lots of the others die by it.
 #[test]
 fn a_clock_that_was_ahead_for_a_moment_ends_no_lots_of_others() {
-    let (ledger, store) = Ledger::new(Setup { worker_count: 1, ..Setup::default() });
-    let ledger = ledger.with_program(&language::with("expiry = { after_days = 3 }", "").1);
-    let members: Vec<String> = (0..8).map(|number| format!("m{number}")).collect();
-    for member in &members {
-        assert_eq!(ledger.edge().accrue(&Accrue::simple(member, member, 500)).granted(), 5);
+    let disk = MemoryStore::new();
+    let mut rig = Rig::new(Arc::new(disk.clone()), Setup { worker_count: 1, ..Setup::default() });
+    rig.publish(&language::with("expiry = { after_days = 3 }", "").1, TimestampNs(i64::MIN));
+    let after_days = |days: i64| TimestampNs(NOON.0 + days * NS_PER_DAY);
+    for number in 0..8 {
+        rig.accrue(&format!("m{number}"), 500, NOON);
     }
-    let right = ledger.clock.now();
-    ledger.clock.set(TimestampNs(right.0 + 5 * NS_PER_DAY));
-    assert_eq!(ledger.edge().accrue(&Accrue::simple("m0", "ahead", 100)).granted(), 1);
-    ledger.clock.set(right);
-    let swept_after = |by_ns: i64| {
-        for _ in 0..4 {
-            ledger.clock.advance(by_ns / 4);
-            // A worker's step for the snapshot comes after one for the sweep.
-            ledger.engine.snapshot().expect("the ledger runs");
+    rig.accrue("m0", 100, after_days(5));
+    let mut swept_by = |now: TimestampNs| {
+        rig.commit();
+        let before = rig.committer.chain().next.0;
+        for _ in 0..100 {
+            rig.worker.sweep_step(now);
         }
-        let alive = |member: &&String| {
-            let account = ledger.edge().account(member).expect("it is there").account;
-            account.lots.iter().any(|lot| lot.remaining == 5)
-        };
-        members.iter().filter(alive).count()
+        rig.commit();
+        rig.committer.chain().next.0 - before
     };
-    assert_eq!(swept_after(4 * NS_PER_SECOND), 7, "all but the one that was posted to when the clock was ahead");
-    assert_eq!(swept_after(4 * NS_PER_DAY), 0);
-    assert_intact(&store, ledger.stop().digest);
+    assert_eq!(swept_by(after_days(0)), 0, "nobody's points are dead");
+    assert_eq!(swept_by(after_days(4)), 7, "those of the first died with its record");
+    assert_eq!(swept_by(after_days(4)), 0);
+    let report = verify_store(&disk);
+    assert!(report.intact, "{:#?}", report.findings);
 }
