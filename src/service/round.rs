@@ -194,7 +194,8 @@ impl<'a> Starting<'a> {
                     let refused = self.edge.refused(Refusal::NameLimitReached, None);
                     break Place::Answered(Ok(refused.encode_to_vec()));
                 }
-                Err(failure) if self.wait_out(&failure).await => job.reset(),
+                // In memory of its own, since hardly any accrual needs it.
+                Err(failure) if Box::pin(self.wait_out(&failure)).await => job.reset(),
                 Err(failure) => break Place::Answered(Err(failure)),
             }
         };
@@ -225,7 +226,7 @@ impl<'a> Starting<'a> {
         let started = loop {
             let started = self.edge.start_command(self.caller, command.clone(), self.patience).await;
             match &started {
-                Err(failure) if self.wait_out(failure).await => {}
+                Err(failure) if Box::pin(self.wait_out(failure)).await => {}
                 _ => break started,
             }
         };
