@@ -22,7 +22,7 @@ pub struct PlaceArgs {
 
 /// The options as they are written.
 #[derive(Debug, Args)]
-struct PlaceOptions {
+struct PlaceFlags {
     #[command(flatten)]
     server: ServerArgs,
     /// Open this data directory, which no server uses, instead of asking a server
@@ -38,7 +38,7 @@ impl FromArgMatches for PlaceArgs {
             let message = "the argument '--data <DIR>' cannot be used with '--server <URL>'";
             return Err(Error::raw(ErrorKind::ArgumentConflict, message));
         }
-        let PlaceOptions { server, data } = PlaceOptions::from_arg_matches(matches)?;
+        let PlaceFlags { server, data } = PlaceFlags::from_arg_matches(matches)?;
         Ok(Self { server, data })
     }
 
@@ -50,10 +50,10 @@ impl FromArgMatches for PlaceArgs {
 
 impl Args for PlaceArgs {
     fn augment_args(command: Command) -> Command {
-        PlaceOptions::augment_args(command)
+        PlaceFlags::augment_args(command)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        PlaceOptions::augment_args_for_update(command)
+        PlaceFlags::augment_args_for_update(command)
     }
 }
