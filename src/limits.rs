@@ -317,6 +317,9 @@ pub const QUOTES_MAX: usize = 256;
 pub const KEYS_MAX: usize = 1 << 20;
 /// Freezes that a data directory holds, those that have ended included.
 pub const FREEZES_MAX: usize = 1 << 20;
+/// By how much a freeze or a thaw may have others post later than the clock says: it comes after all that was posted, and one
+/// shard may have posted by a clock that ran ahead.
+pub const FREEZE_AHEAD_NS_MAX: i64 = 3_600_000_000_000;
 /// Bytes of one proposal: a programme file and what is said about it.
 pub const PROPOSAL_BYTES_MAX: usize = PROGRAM_SOURCE_BYTES_MAX + (64 << 10);
 /// Proposals that wait for a second person at a time.

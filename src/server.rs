@@ -293,7 +293,7 @@ pub async fn start_by(
     let (tls, meter) = (files.tls.clone(), engine.metrics.connections.clone());
     let admission = Admission { tls, bounds: config.bounds, meter };
     let threads = Threads::start(listener, servings, admission, &on_fault).map_err(listen_error)?;
-    let now = engine.latest_stamp().filter(|_| engine.identity.clock_is_input).unwrap_or_else(|| clock.now());
+    let now = engine.latest_posted().filter(|_| engine.identity.clock_is_input).unwrap_or_else(|| clock.now());
     let program =
         engine.with_programs(|programs| programs.in_force(now).map(|found| (found.name.clone(), found.version.0)));
     let ready = Ready {

@@ -77,7 +77,7 @@ type Stripe = BTreeMap<CellId, Cell>;
 #[derive(Debug)]
 pub struct Cells {
     stripes: [Mutex<Stripe>; STRIPE_COUNT],
-    /// The latest time of a posting that is durable: see [`Cells::note_posted`]. 0 before the first.
+    /// The latest time of a posting that is durable: see [`Cells::note_posted`]. The smallest before the first.
     posted_ns: AtomicI64,
     /// Where the first UTC day begins under whose commands no forgotten cell can fall: see [`Cells::floor`].
     floor_ns: AtomicI64,
@@ -120,7 +120,7 @@ impl Default for Cells {
     fn default() -> Self {
         Self {
             stripes: Default::default(),
-            posted_ns: AtomicI64::new(0),
+            posted_ns: AtomicI64::new(i64::MIN),
             floor_ns: AtomicI64::new(i64::MIN),
             crossings: Crossings::default(),
         }
@@ -194,8 +194,8 @@ impl Cells {
         self.posted_ns.fetch_max(at.0, Ordering::SeqCst);
     }
 
-    /// The latest time of a posting that is durable. What may be forgotten is judged by it, as digests do: a clock can run
-    /// ahead, and goes on while nothing is posted.
+    /// The latest time of a posting that is durable; the smallest before the first. What may be forgotten is judged by it, as
+    /// digests do: a clock can run ahead, and goes on while nothing is posted.
     #[must_use]
     pub fn latest_posted(&self) -> TimestampNs {
         TimestampNs(self.posted_ns.load(Ordering::SeqCst))

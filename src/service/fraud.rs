@@ -382,7 +382,7 @@ fn failure_of(error: FreezingError) -> Failure {
     match error {
         FreezingError::Unfit(FreezeError::Full) => Failure::LimitReached(format!("{error}.")),
         FreezingError::Unfit(_) | FreezingError::NotAlone => Failure::internal(error),
-        FreezingError::Overtaken => Failure::Overloaded,
+        FreezingError::TooFarAhead { .. } => Failure::EffectiveTimeRefused(format!("{error}.")),
         FreezingError::Stopping => Failure::OutcomeUnknown,
     }
 }

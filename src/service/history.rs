@@ -381,7 +381,7 @@ fn authorization_status(
     let last = look_up(engine, engine.hasher.capture(&partner, &of.transaction_id))?;
     let last = last.as_ref().and_then(Located::entry);
     let changes = last.and_then(|last| last.decision.effects.authorizations.as_deref());
-    let now = if engine.identity.clock_is_input { engine.latest_stamp() } else { Some(engine.clock.now()) };
+    let now = if engine.identity.clock_is_input { engine.latest_posted() } else { Some(engine.clock.now()) };
     let is_over = now.is_some_and(|now| now >= of.ends_at);
     let unless_over = if is_over { wire::AuthorizationState::Expired } else { wire::AuthorizationState::Open };
     let (state, captured, rest) = match changes.and_then(|changes| changes.own.as_ref()) {

@@ -282,10 +282,11 @@ impl Edge {
         let _ = life.wait_for(|now| *now >= from).await;
     }
 
-    /// The time that a read or a quote is judged at: now or, with an input clock, the latest posting time.
+    /// The time that a read or a quote is judged at: now or, with an input clock, the latest time at which anything was
+    /// posted, frozen or thawed, and not what was only stamped so.
     fn read_stamp(&self) -> TimestampNs {
         if self.engine.identity.clock_is_input {
-            self.engine.latest_stamp().unwrap_or(TimestampNs(i64::MIN))
+            self.engine.latest_posted().unwrap_or(TimestampNs(i64::MIN))
         } else {
             self.engine.clock.now()
         }

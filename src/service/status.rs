@@ -56,7 +56,7 @@ pub(super) enum Failure {
     ProgramUnknown,
     /// The programme's source has problems.
     ProgramInvalid(Vec<wire::FieldViolation>),
-    /// The programme cannot take effect then; the text says why.
+    /// The programme, a freeze or a thaw cannot take effect then; the text says why.
     EffectiveTimeRefused(String),
     /// The id of a publication was used with other content; names the field.
     TransactionIdReused(String),

@@ -38,6 +38,7 @@ use crate::journal::record::{Opening, Publication, Record};
 use crate::journal::size::JournalSize;
 use crate::journal::{Journal, JournalError};
 use crate::ledger::decision::Refusal;
+use crate::ledger::freeze::Freezes;
 use crate::ledger::state::{ShardState, shard_of, shard_of_hash};
 use crate::ledger::types::{Position, ShardId, TimestampNs};
 use crate::limits;
@@ -315,7 +316,7 @@ impl Engine {
     }
 
     /// Whether a command with this stamp may go on, or must wait because a version that takes effect by then is being
-    /// published.
+    /// published, or something is being frozen or thawed.
     ///
     /// The stamp is announced before the gate is looked at, and a publication closes the gate before it looks at the
     /// announced stamps: of the two at least one sees the other.
@@ -331,11 +332,15 @@ impl Engine {
         stamp.0 < self.publish_gate.load(Ordering::SeqCst)
     }
 
-    /// The latest stamp that any command had; `None` before the first.
+    /// The latest time of a posting that is durable, or of a freeze or thaw; `None` before the first. A stamp that came to
+    /// nothing does not count.
+    ///
+    /// # Panics
+    /// When a holder of a lock panicked.
     #[must_use]
-    pub fn latest_stamp(&self) -> Option<TimestampNs> {
-        let stamp = self.latest_stamp.load(Ordering::SeqCst);
-        (stamp != i64::MIN).then_some(TimestampNs(stamp))
+    pub fn latest_posted(&self) -> Option<TimestampNs> {
+        let posted = self.shared.cells.latest_posted();
+        (posted.0 != i64::MIN).then_some(posted).max(self.shared.freezes.look(Freezes::latest))
     }
 
     /// Looks at the versions of the programme, as far as every worker has them. Must be short.

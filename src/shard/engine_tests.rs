@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::*;
 use crate::clock::SystemClock;
 use crate::ids::IdOptions;
+use crate::ledger::freeze::Subject;
 use crate::ledger::state::account_hash;
 use crate::ledger::types::AccountNumber;
 use crate::program::SAMPLE;
 use crate::recovery::recover;
+use crate::shard::freezing::FreezeDraft;
 use crate::shard::job::{ClaimedIds, CommandBatch, CommandJob, Mailbox};
 use crate::shard::publishing::{Draft, PublishError};
 use crate::store::memory::MemoryStore;
@@ -79,9 +81,34 @@ fn a_closed_gate_holds_up_what_the_version_would_judge_and_nothing_else() {
     engine.publish_gate.store(1_500, Ordering::SeqCst);
     assert!(engine.may_stamp(TimestampNs(1_499)));
     assert!(!engine.may_stamp(TimestampNs(1_500)));
-    assert_eq!(engine.latest_stamp(), Some(TimestampNs(1_500)), "who waits is announced too");
+    assert_eq!(engine.latest_stamp.load(Ordering::SeqCst), 1_500, "who waits is announced too");
     engine.publish_gate.store(i64::MAX, Ordering::SeqCst);
     assert!(engine.may_stamp(TimestampNs(1_500)));
+    engine.stop();
+}
+
+#[test]
+fn what_was_stamped_and_not_posted_moves_neither_reads_nor_freezes() {
+    let engine = engine();
+    assert!(engine.may_stamp(TimestampNs(1_000_000)));
+    assert_eq!(engine.latest_posted(), None);
+    call(&engine, 0, 1);
+    assert_eq!(engine.latest_posted(), Some(TimestampNs(0)));
+    let frozen = FreezeDraft {
+        subject: Subject::Account("m1".into()),
+        freezes: true,
+        by: "key:1".into(),
+        reason_code: "test".into(),
+        note: Box::default(),
+        alone: true,
+    };
+    engine.change_freezes(frozen, None).expect("it fits");
+    assert_eq!(engine.latest_posted(), Some(TimestampNs(2)), "what is read now is frozen");
+    // A version takes effect after all that was stamped even so: it is judged at the edge, before anything is decided.
+    match engine.publish(draft(1_000_000)) {
+        Err(PublishError::TooEarly { earliest }) => assert_eq!(earliest, TimestampNs(1_000_000)),
+        other => panic!("a command with this stamp may be on its way: {other:?}"),
+    }
     engine.stop();
 }
 
@@ -113,6 +140,22 @@ fn whoever_brings_a_job_does_it_where_nobody_else_is_at_the_worker() {
     });
     assert!(done_here && !is_at_a_worker());
     engine.stop();
+}
+
+#[test]
+fn nothing_is_done_while_the_seats_are_kept_and_everything_once_they_are_free() {
+    let engine = engine_of(2);
+    let kept: Vec<_> = engine.seats.iter().map(|seat| seat.keep().expect("the ledger runs")).collect();
+    assert!(is_at_a_worker(), "a panic of whoever keeps them leaves seats that nobody takes");
+    let (job, answer) = asked();
+    assert!(engine.submit(ShardId(1), job).is_ok());
+    assert!(answer.recv_timeout(Duration::from_millis(50)).is_err());
+    drop(kept);
+    assert!(!is_at_a_worker());
+    // Its thread sleeps until it is woken.
+    assert_eq!(answer.recv_timeout(ANSWERED_WITHIN), Ok(Some("worker-1".to_owned())));
+    engine.stop();
+    assert!(engine.seats.iter().all(|seat| seat.keep().is_none()), "there is nobody any more");
 }
 
 #[test]

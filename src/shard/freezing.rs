@@ -3,9 +3,10 @@
 //!
 //! What must stay true:
 //! - one change at a time, and none while a version of the programme is published: both use the gate;
-//! - a change is applied while the gate holds back what is stamped at or after its instant, and its instant lies after
-//!   everything that was stamped before: so of two commands, one decided without a freeze and one with it, the first is
-//!   posted before its instant and the second not, whatever the machine's clock does;
+//! - while a change is made nothing is decided, and its instant lies after everything that was posted before: so of two
+//!   commands, one decided without a freeze and one with it, the first is posted before its instant and the second not,
+//!   whatever the machine's clock does, and whatever was stamped and not posted;
+//! - no change has a shard post more than [`limits::FREEZE_AHEAD_NS_MAX`] later than it would without it;
 //! - where nothing is frozen a command costs one look at one number.
 
 use std::sync::RwLock;
@@ -24,11 +25,7 @@ use crate::ledger::command::Command;
 use crate::ledger::decision::Refusal;
 use crate::ledger::freeze::{FreezeChange, FreezeError, Freezes, Subject};
 use crate::ledger::types::{Position, TimestampNs};
-
-/// A change lies so far ahead of what was stamped before, and further if commands come in between.
-const MARGIN_NS: i64 = 1_000_000;
-/// The furthest that is tried.
-const MARGIN_NS_MAX: i64 = 1_000_000_000;
+use crate::limits;
 
 /// The freezes of a running ledger.
 #[derive(Debug)]
@@ -89,14 +86,26 @@ impl FreezeLog {
         self.look(|freezes| freezes.refusal(command, posted_at))
     }
 
-    /// The instant of a change that is made now: after the clock, all that was stamped and the change before, by a
-    /// margin. The clock does not count where posting times come from the input.
+    /// The instant of a change that is made now: after the clock, all that was posted and the change before. The clock does
+    /// not count where posting times come from the input.
     #[must_use]
-    pub fn next_instant(&self, now: TimestampNs, stamped: TimestampNs, margin_ns: i64) -> TimestampNs {
+    pub fn next_instant(&self, now: TimestampNs, posted: TimestampNs) -> TimestampNs {
         let latest = self.look(Freezes::latest).map_or(i64::MIN, |latest| latest.0);
         let clock = if self.clock_is_input { i64::MIN } else { now.0 };
-        let after = clock.max(stamped.0).max(latest).saturating_add(margin_ns);
+        let after = clock.max(posted.0).max(latest);
         TimestampNs(after.saturating_add(2) & !1)
+    }
+
+    /// By how much, in nanoseconds, a change at an instant has some shard post later than it would without it. `now` is
+    /// before what none would post. `posted` is what each shard has come to in which anything was posted; the others lose
+    /// nothing.
+    fn delay_ns(&self, at: TimestampNs, now: TimestampNs, posted: &[TimestampNs]) -> i64 {
+        if self.clock_is_input {
+            return 0;
+        }
+        let of_all = [Some(now), posted.iter().copied().min(), self.look(Freezes::latest)];
+        let without = of_all.into_iter().flatten().max().unwrap_or(now);
+        at.0.saturating_sub(without.0)
     }
 
     /// Queues the record of a change that was checked; when it is durable the change is in force, and then `told` is
@@ -171,9 +180,12 @@ pub enum FreezingError {
     /// It fits, and is not to be done without a second person. Nothing was journaled.
     #[error("a second person has to confirm it")]
     NotAlone,
-    /// Commands with later and later stamps came in between. Nothing was journaled.
-    #[error("commands with stamps further and further ahead keep coming")]
-    Overtaken,
+    /// It would come so far ahead of the clock that all shards had to post later than they should. Nothing was journaled.
+    #[error("something was posted at {posted}, over an hour ahead of the clock, and everybody would have to follow")]
+    TooFarAhead {
+        /// The latest posting, in nanoseconds since the Unix epoch.
+        posted: TimestampNs,
+    },
     /// The ledger is stopping or has failed; what became of the change is known after the restart.
     #[error("the ledger is stopping")]
     Stopping,
@@ -181,41 +193,50 @@ pub enum FreezingError {
 
 impl Engine {
     /// Freezes or thaws, and returns when that is durable and honoured by every worker. Blocks for a sync, for which
-    /// commands wait. A second person's verdict goes before the change, in the same commit.
+    /// all workers wait. A second person's verdict goes before the change, in the same commit.
     ///
     /// # Errors
-    /// When the change does not fit, or the ledger is stopping.
+    /// When the change does not fit, would lie too far ahead, or the ledger is stopping.
     ///
     /// # Panics
     /// When another holder of a lock panicked.
     pub fn change_freezes(&self, draft: FreezeDraft, confirmed: Option<Verdict>) -> Result<Position, FreezingError> {
         let _changing = self.publishing.lock().expect("no holder panics");
-        let mut margin_ns = MARGIN_NS;
-        let change = loop {
-            let stamped = TimestampNs(self.latest_stamp.load(Ordering::SeqCst));
-            let at = self.shared.freezes.next_instant(self.clock.now(), stamped, margin_ns);
-            let change = draft.clone().at(at);
-            self.shared.freezes.look(|freezes| freezes.check(&change))?;
-            // Judged while nobody else changes anything: a thaw that changes nothing yet must not wait for the freeze that
-            // it undoes.
-            if confirmed.is_none() && !draft.alone {
-                return Err(FreezingError::NotAlone);
-            }
-            self.publish_gate.store(at.0, Ordering::SeqCst);
-            // The gate is closed before the stamps are looked at, and a stamp is announced before the gate is: of the
-            // two at least one sees the other.
-            if self.latest_stamp.load(Ordering::SeqCst) < at.0 {
-                break change;
-            }
-            self.publish_gate.store(i64::MAX, Ordering::SeqCst);
-            if margin_ns >= MARGIN_NS_MAX {
-                return Err(FreezingError::Overtaken);
-            }
-            margin_ns *= 4;
-        };
-        let changed = self.journal_freeze(change, confirmed);
+        // At whatever instant: that is known when nobody posts any more, and for what does not fit nobody has to wait.
+        let somewhen = draft.clone().at(TimestampNs(i64::MAX));
+        self.shared.freezes.look(|freezes| freezes.check(&somewhen))?;
+        // Judged while nobody else changes anything: a thaw that changes nothing yet must not wait for the freeze that it
+        // undoes.
+        if confirmed.is_none() && !draft.alone {
+            return Err(FreezingError::NotAlone);
+        }
+        // Whatever comes waits at the edge, and not in the queues: they are soon empty, and the workers free.
+        self.publish_gate.store(i64::MIN, Ordering::SeqCst);
+        let changed = self.change_behind_gate(draft, confirmed);
         self.publish_gate.store(i64::MAX, Ordering::SeqCst);
         changed
+    }
+
+    /// Keeps all workers from deciding until the change is in force. What was stamped and not decided is decided after it,
+    /// and posted as is right then; of a stamp that comes to nothing nothing is left.
+    fn change_behind_gate(&self, draft: FreezeDraft, confirmed: Option<Verdict>) -> Result<Position, FreezingError> {
+        let kept: Option<Vec<_>> = self.seats.iter().map(|seat| seat.keep()).collect();
+        let kept = kept.ok_or(FreezingError::Stopping)?;
+        let posted: Vec<TimestampNs> = kept.iter().flat_map(|seat| seat.posting_times()).collect();
+        let change = draft.at(self.instant_after(&posted)?);
+        self.journal_freeze(change, confirmed)
+    }
+
+    /// When a change takes effect that is made while each shard has come to one of these times.
+    fn instant_after(&self, posted: &[TimestampNs]) -> Result<TimestampNs, FreezingError> {
+        let (freezes, now) = (&self.shared.freezes, self.clock.now());
+        let latest = posted.iter().copied().max().unwrap_or(TimestampNs(i64::MIN));
+        let at = freezes.next_instant(now, latest);
+        let delay_ns = freezes.delay_ns(at, now.max(self.shared.cells.floor()), posted);
+        if delay_ns > limits::FREEZE_AHEAD_NS_MAX {
+            return Err(FreezingError::TooFarAhead { posted: latest });
+        }
+        Ok(at)
     }
 
     fn journal_freeze(&self, change: FreezeChange, confirmed: Option<Verdict>) -> Result<Position, FreezingError> {
@@ -284,17 +305,38 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_is_even_and_later_than_all_that_was_stamped() {
+    fn an_instant_is_even_and_later_than_all_that_was_posted() {
         let rows = [(5, 9, &[][..]), (9, 5, &[]), (5, 5, &[(true, 20)]), (6, 6, &[(true, 20), (false, 30)])];
-        for (now, stamped, changes) in rows {
+        for (now, posted, changes) in rows {
             let log = log(false, changes);
-            let at = log.next_instant(TimestampNs(now), TimestampNs(stamped), 1).0;
+            let at = log.next_instant(TimestampNs(now), TimestampNs(posted)).0;
             let latest = changes.last().map_or(i64::MIN, |(_, at)| *at);
-            assert!(at % 2 == 0 && at > now && at > stamped && at > latest, "{at}");
+            assert!(at % 2 == 0 && at > now && at > posted && at > latest, "{at}");
         }
         let of_input = log(true, &[]);
-        assert_eq!(of_input.next_instant(TimestampNs(1_000), TimestampNs(7), 1), TimestampNs(10));
-        assert!(of_input.next_instant(TimestampNs(1_000), TimestampNs(i64::MIN), 1) < TimestampNs(0));
+        assert_eq!(of_input.next_instant(TimestampNs(1_000), TimestampNs(7)), TimestampNs(8));
+        assert!(of_input.next_instant(TimestampNs(1_000), TimestampNs(i64::MIN)) < TimestampNs(0));
+    }
+
+    #[test]
+    fn a_change_delays_whoever_would_post_first_without_it() {
+        // The instant, the clock, what shards have come to, the change before, and the delay.
+        let rows = [
+            (1_002, 1_000, &[][..], &[][..], 2),
+            (1_002, 1_000, &[10, 1_000], &[], 2),
+            // One shard is ahead: the clock is what the others go by.
+            (9_002, 1_000, &[10, 9_000], &[], 8_002),
+            // All are, or all are held there already by the change before.
+            (9_002, 1_000, &[8_990, 9_000], &[], 12),
+            (9_002, 1_000, &[10, 9_000], &[(true, 9_000)], 2),
+        ];
+        for (at, now, posted, changes, expected) in rows {
+            let posted: Vec<TimestampNs> = posted.iter().copied().map(TimestampNs).collect();
+            let delay_ns = log(false, changes).delay_ns(TimestampNs(at), TimestampNs(now), &posted);
+            assert_eq!(delay_ns, expected, "{at} {now} {posted:?}");
+        }
+        let of_input = log(true, &[]);
+        assert_eq!(of_input.delay_ns(TimestampNs(9_002), TimestampNs(1_000), &[TimestampNs(10)]), 0);
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub struct Begun {
     pub taken: Option<i64>,
     /// When the latest freeze or thaw took effect that somebody had been told of, or that was in force at the start.
     pub latest_freeze: Option<i64>,
+    /// Freezes and thaws that were honoured when it was decided, if it was: what is refused without a record leaves no time
+    /// behind, so one that comes later may lie before it.
+    pub freeze_count: Option<usize>,
 }
 
 /// What a client was told about a command with a record.
@@ -463,7 +466,8 @@ fn is_right_by_rules(
     };
     let unnamed = Name::default();
     let of_account = request.action.account().unwrap_or(&unnamed);
-    let frozen = model.freezes.refusal(&request.partner, of_account, &request.action, posted_at);
+    let freezes = model.freezes.first(begun.freeze_count.unwrap_or(usize::MAX));
+    let frozen = freezes.refusal(&request.partner, of_account, &request.action, posted_at);
     let expected = refusal_by_rules(rules, &request.partner, &request.action, happened_at, posted_at, frozen);
     if expected.is_some() || refusal != Refusal::BalanceLimitExceeded {
         return Ok(expected == Some(refusal));

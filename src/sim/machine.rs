@@ -351,11 +351,13 @@ impl Machine {
         })
     }
 
-    /// What the worker would do next: the call and whether it is a command. `None` when it has nothing to do or no room.
+    /// What the worker would do next: the call and whether it is a command. `None` when it has nothing to do or no room, and
+    /// while a freeze or a thaw is made.
     #[must_use]
     pub fn next_job(&self, worker: usize) -> Option<(u64, &Job)> {
         let station = &self.stations[worker];
-        let (call, job) = station.jobs.front().filter(|_| station.worker.has_room())?;
+        let may_decide = self.freezing.is_none() && station.worker.has_room();
+        let (call, job) = station.jobs.front().filter(|_| may_decide)?;
         Some((*call, job))
     }
 
@@ -369,7 +371,9 @@ impl Machine {
 
     /// A worker posts some of what has died, as its thread does between batches.
     pub fn sweep(&mut self, worker: usize, now: TimestampNs) {
-        self.stations[worker].worker.sweep_step(now);
+        if self.freezing.is_none() {
+            self.stations[worker].worker.sweep_step(now);
+        }
     }
 
     /// A worker hands its chunk to the committer, or asks for a commit of nothing if reads wait for other workers.
@@ -556,22 +560,24 @@ impl Machine {
         stamp < self.publish_gate
     }
 
-    /// Shuts the gate and journals a freeze or a thaw, as `Engine::change_freezes` does. False when it does not fit; then
-    /// nothing has happened.
+    /// Shuts the gate, keeps the workers from deciding and journals a freeze or a thaw, as `Engine::change_freezes` does; it
+    /// takes effect a margin later than it could. False when it does not fit; then nothing has happened.
     ///
     /// # Panics
     /// When a publication or another change is under way.
     pub fn freeze(&mut self, draft: FreezeDraft, now: i64, margin_ns: i64, confirmed: Option<Verdict>) -> bool {
         assert!(!self.is_publishing(), "one at a time");
-        let stamped = TimestampNs(self.latest_stamp);
-        let at = self.shared.freezes.next_instant(TimestampNs(now), stamped, margin_ns);
+        let posted = self.stations.iter().flat_map(|station| station.worker.posting_times()).max();
+        let posted = posted.map_or(i64::MIN, |posted| posted.0.saturating_add(margin_ns));
+        let now = TimestampNs(now.saturating_add(margin_ns));
+        let at = self.shared.freezes.next_instant(now, TimestampNs(posted));
         let change = draft.at(at);
         if self.shared.freezes.look(|freezes| freezes.check(&change)).is_err() {
             return false;
         }
         let outbox = self.outbox.clone();
         FreezeLog::journal(&self.shared, &self.control, change, confirmed, move |_| outbox.push(Message::Froze));
-        self.publish_gate = at.0;
+        self.publish_gate = i64::MIN;
         self.freezing = Some(at.0);
         true
     }

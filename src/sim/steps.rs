@@ -163,6 +163,7 @@ impl Simulation {
     /// A worker does its next job; afterwards the cells are looked at.
     fn decide(&mut self, life: &mut Life, worker: usize) -> Result<(), Trouble> {
         let Some((call, job)) = life.machine.next_job(worker) else { return Ok(()) };
+        let freeze_count = life.machine.shared.freezes.look(|freezes| freezes.changes().len());
         let mut wanted = Vec::new();
         match job {
             Job::Commands(batch) => {
@@ -170,6 +171,9 @@ impl Simulation {
                     let (call, account) = (job.ticket, job.command.account_id.clone());
                     self.note(|| format!("worker {worker} decides call {call} on {account}"));
                     life.decided.entry(account.into()).or_default().push(call);
+                    if let Some((_, begun)) = self.clients.calls.get_mut(&call) {
+                        begun.freeze_count = Some(freeze_count);
+                    }
                     if let CommandKind::Redeem(Redemption { reward: Some(asked), .. }) = &job.command.kind {
                         wanted.push((call, asked.reward));
                     }
@@ -182,8 +186,7 @@ impl Simulation {
                 if let Some(question) = life.questions.get_mut(&call) {
                     let count = life.decided.get(&question.account).map_or(0, Vec::len);
                     question.decided = Some((count, life.watch.glance()));
-                    let freezes = &life.machine.shared.freezes;
-                    question.freeze_count = freezes.look(|freezes| freezes.changes().len());
+                    question.freeze_count = freeze_count;
                 }
                 self.note(|| format!("worker {worker} looks for call {call}"));
             }
@@ -427,7 +430,8 @@ impl Simulation {
             let stamp = if clock_is_input { all.now - all.dice.number(0..NS_PER_SECOND) } else { all.now };
             let settled = life.machine.progress.settled().0;
             let latest_freeze = life.machine.latest_freeze;
-            let begun = Begun { settled, stamp, deadline_ns, clock_is_input, taken: None, latest_freeze };
+            let (taken, freeze_count) = (None, None);
+            let begun = Begun { settled, stamp, deadline_ns, clock_is_input, taken, latest_freeze, freeze_count };
             all.clients.begin(call, index, begun);
             let request = all.clients.known[index].request.clone();
             all.note(|| {

@@ -313,6 +313,11 @@ async fn an_input_clock_takes_posting_times_and_never_goes_back() {
     let reversed = shop.ledger.reverse(request).await.unwrap().into_inner().decision.unwrap();
     assert_eq!(reversed.event_time, time(1_490_000_005));
     let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), ..<_>::default() };
-    let balance = shop.ledger.get_balance(request).await.unwrap().into_inner();
+    let balance = shop.ledger.get_balance(request.clone()).await.unwrap().into_inner();
     assert_eq!(balance.read_time, time(1_490_000_005), "reads are judged at the latest posting time");
+    let far = wire::ReverseRequest { posting_time: time(1_590_000_000), ..reversal("r2", "nothing") };
+    let refused = shop.ledger.reverse(far).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!(refusal(&refused), RefusalCode::OriginalUnknown);
+    let balance = shop.ledger.get_balance(request).await.unwrap().into_inner();
+    assert_eq!(balance.read_time, time(1_490_000_005), "what was refused without a record leaves no time behind");
 }

@@ -3,7 +3,8 @@
 //! by the worker's own thread.
 //!
 //! What must stay true:
-//! - one thread at a time is at a worker, and nobody waits for the seat;
+//! - one thread at a time is at a worker, and nobody who brings something waits for the seat: only whoever makes a change
+//!   that must not fall among decisions does, and keeps all seats until it is made;
 //! - nothing is left lying: whoever brings something either finds the seat free, or is seen by the one who leaves it, who
 //!   wakes the worker's thread;
 //! - a turn of a thread that serves calls is short, and the worker's own thread lets others on between two turns.
@@ -19,6 +20,7 @@ use crossbeam::sync::{Parker, Unparker};
 
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::ledger::state::ShardState;
+use crate::ledger::types::TimestampNs;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::shard::committer::{Committed, Progress, Submitted};
@@ -78,6 +80,30 @@ pub struct Seat {
     has_open: AtomicBool,
     /// 0, or one more than the turns that callers have taken since the worker's own thread found the seat taken.
     passed: AtomicU32,
+}
+
+/// A seat that is kept: nobody is at the worker, and nothing is decided, until this is dropped.
+pub(in crate::shard) struct Kept<'a> {
+    turns: MutexGuard<'a, Option<Turns>>,
+    // After it: the seat is free by then.
+    _waking: Waking<'a>,
+}
+
+/// Wakes the worker's own thread for what was brought while a seat was kept.
+struct Waking<'a>(&'a Seat);
+
+impl Drop for Waking<'_> {
+    fn drop(&mut self) {
+        IS_AT_A_WORKER.set(false);
+        self.0.ring();
+    }
+}
+
+impl Kept<'_> {
+    /// As [`Worker::posting_times`].
+    pub(in crate::shard) fn posting_times(&self) -> impl Iterator<Item = TimestampNs> {
+        self.turns.iter().flat_map(|turns| turns.worker.posting_times())
+    }
 }
 
 /// What whoever is at the worker has in hand.
@@ -192,6 +218,17 @@ impl Seat {
         if !self.committed.is_empty() {
             self.take_turn(Hand::Telling);
         }
+    }
+
+    /// Waits for the seat and keeps it; `None` where there is no worker any more. Whoever keeps several must be the only one
+    /// who does, and not be at a worker.
+    pub(in crate::shard) fn keep(&self) -> Option<Kept<'_>> {
+        let waking = Waking(self);
+        // Found by whoever comes next where a thread panicked here.
+        let turns = self.turns.lock().ok().filter(|turns| turns.is_some())?;
+        // A panic of this thread leaves a seat that nobody takes any more.
+        IS_AT_A_WORKER.set(true);
+        Some(Kept { turns, _waking: waking })
     }
 
     /// Wakes the worker's own thread.

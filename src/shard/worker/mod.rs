@@ -242,6 +242,11 @@ impl Worker {
         self.open.records().len()
     }
 
+    /// What each of its shards has come to, durable or not, in which anything was posted.
+    pub fn posting_times(&self) -> impl Iterator<Item = TimestampNs> {
+        self.shards.iter().filter(|owned| owned.state.seq > Seq(0)).map(|owned| owned.state.posted_at)
+    }
+
     /// Whether reads wait for other workers' chunks: the loop then asks for a commit of nothing, to look again.
     #[must_use]
     pub fn has_gated_reads(&self) -> bool {
