@@ -330,6 +330,7 @@ fn publish_failure(error: PublishError, source: &str) -> Failure {
             Failure::ProgramInvalid(errors.map(violation).take(limits::FIELD_VIOLATIONS_MAX).collect())
         }
         PublishError::TooEarly { .. }
+        | PublishError::ZoneTooSoon { .. }
         | PublishError::Scheduled { .. }
         | PublishError::Unfit(AppendError::NotLater { .. }) => Failure::EffectiveTimeRefused(format!("{error}.")),
         PublishError::TooMany | PublishError::Unfit(AppendError::Full) => Failure::LimitReached(format!("{error}.")),
