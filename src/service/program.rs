@@ -171,7 +171,10 @@ impl Edge {
             return Err(Failure::ProgramInvalid(violations));
         }
         let asked_for = AskedFor { act: Act::Publish, transaction_id: &request.transaction_id };
-        let pending = Some(self.propose(caller, asked_for, request.encode_to_vec()).await?);
+        let pending = self.propose(caller, asked_for, request.encode_to_vec()).await?;
+        if pending.is_none() {
+            return self.publish(caller, request, Signed::by(caller), None).await;
+        }
         Ok(wire::PublishProgramResponse { program: None, replayed: false, pending })
     }
 

@@ -1,9 +1,11 @@
 //! The gate between stamps and publications, step by step: of a command and a publication that concern each other, at
-//! least one sees the other, whichever way their steps fall. And the seats of workers: who does what is brought to them.
+//! least one sees the other, whichever way their steps fall; so of a proposal and what it asks for. And the seats of workers:
+//! who does what is brought to them.
 
 use std::time::Duration;
 
 use super::*;
+use crate::access::proposals::{Act, Proposal, Proposals, Verdict};
 use crate::clock::SystemClock;
 use crate::ids::{Claiming, IdOptions};
 use crate::ledger::state::account_hash;
@@ -154,6 +156,33 @@ fn a_receipt_whose_day_another_version_has_changed_since_it_was_named_is_not_dec
     }
     // Nothing was consumed: named again it is decided.
     assert_eq!(refusal_of(&engine, rows[0].0, 1, Some(2)), None);
+    engine.stop();
+}
+
+#[test]
+fn what_was_confirmed_since_its_id_was_looked_for_is_not_proposed_again() {
+    let engine = engine();
+    let id = engine.hasher.transaction("", "p-1");
+    let propose = |id| {
+        let proposal = |_: &Proposals, number| {
+            let (by, content) = ("anna".into(), Box::from([7_u8]));
+            let (partner, transaction_id) = (SymbolId::EMPTY, "p-1".into());
+            let (at, expires_at) = (TimestampNs(1), TimestampNs(9));
+            Ok(Proposal { number, act: Act::Publish, partner, transaction_id, by, at, expires_at, content })
+        };
+        engine.propose(id, proposal).expect("it fits")
+    };
+    assert_eq!(propose(Some(id)), Some(1));
+    let verdict = Verdict { number: 1, confirms: true, by: "ben".into(), at: TimestampNs(2), note: Box::default() };
+    let confirmed = engine.confirm(verdict, |engine, verdict| {
+        engine.publish(Draft { transaction_id: "p-1".into(), confirmed: Some(verdict), ..draft(2_000) })
+    });
+    confirmed.expect("it waits").expect("it can be published");
+    // Anna sends it again. She found the id free; before her turn came it was confirmed, and waits no more.
+    assert_eq!(propose(Some(id)), None);
+    assert_eq!(engine.shared.proposals.look(|proposals| (proposals.count(), proposals.iter().count())), (1, 0));
+    // What has no id is proposed as often as it is asked for.
+    assert_eq!(propose(None), Some(2));
     engine.stop();
 }
 
