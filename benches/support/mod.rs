@@ -123,6 +123,7 @@ pub fn job(command: Command, number: u64) -> Box<CommandJob> {
         command,
         stamp: NOW,
         ids: ClaimedIds { transaction, subject, freed: None },
+        day_by: None,
         deadline_ns: None,
         outcome: CommandOutcome { decision, ..CommandOutcome::default() },
     })

@@ -56,6 +56,8 @@ pub(super) struct Judge<'a> {
     pub(super) time_zones: Vec<TimeZoneRelease>,
     /// The latest posting time of any shard.
     latest_posted_at: TimestampNs,
+    /// The latest date of a receipt that has earned.
+    latest_receipt_at: TimestampNs,
     forms: Forms,
     /// Memory that is used again for each record.
     decision: Decision,
@@ -77,6 +79,7 @@ impl<'a> Judge<'a> {
             epoch_count: 0,
             time_zones: Vec::new(),
             latest_posted_at: TimestampNs(i64::MIN),
+            latest_receipt_at: TimestampNs(i64::MIN),
             forms: Forms::default(),
             decision: Decision::default(),
             draws: Vec::new(),
@@ -187,7 +190,25 @@ impl<'a> Judge<'a> {
         self.bytes.clear();
         encode_control(&mut self.bytes, &record);
         self.check_bytes(view, place)?;
-        self.world.apply(view, record).map_err(|fault| damaged(place, fault))
+        let is_publication = matches!(record, Record::Program(_));
+        self.world.apply(view, record).map_err(|fault| damaged(place, fault))?;
+        // Which zone it has is known once it is compiled.
+        if is_publication { self.check_zone(place) } else { Ok(()) }
+    }
+
+    /// The version published last takes effect, where it has another time zone than the one before, after the dates of all
+    /// receipts that have earned: it would give them another business day, and each could earn again.
+    fn check_zone(&self, place: Place) -> Result<(), Finding> {
+        let mut versions = self.world.programs.iter();
+        let Some((program, before)) = versions.next_back().zip(versions.next_back()) else { return Ok(()) };
+        if program.zone.name() == before.zone.name() || self.latest_receipt_at < program.effective_at {
+            return Ok(());
+        }
+        let sentence = format!(
+            "version {} changes the time zone from {} on, when a receipt of {} had earned already",
+            program.version, program.effective_at, self.latest_receipt_at
+        );
+        Err(place.finding(FindingClass::Program, sentence))
     }
 
     fn check_sequence(&self, view: &RecordView<'_>, place: Place) -> Result<(), Finding> {
@@ -297,6 +318,11 @@ impl<'a> Judge<'a> {
         self.once.entry(&self.world.dictionary, &entry, place)?;
         self.enter_uses(&entry, &program, place)?;
         self.latest_posted_at = self.latest_posted_at.max(entry.posted_at);
+        if let CommandKind::Accrue(basket) = &entry.command.kind
+            && entry.decision.refusal().is_none()
+        {
+            self.latest_receipt_at = self.latest_receipt_at.max(basket.receipt_at);
+        }
         self.counts.count(&entry.command.kind, entry.decision.refusal().is_some());
         self.apply_balanced(view, place, entry)
     }

@@ -8,8 +8,9 @@
 //!    defined before it, and lies within the limits that the edge keeps.
 //! 3. *Order*: in every shard the numbers follow each other, posting times never go back, accounts are numbered as they
 //!    are opened and live in the shard that their id hashes to, and each record names its account's previous record.
-//! 4. *Programme*: versions are published in order, none takes effect before something that was decided already, and
-//!    the version that judged a command was the one in force at its event time.
+//! 4. *Programme*: versions are published in order, none takes effect before something that was decided already, none
+//!    with another time zone before the date of a receipt that has earned, and the version that judged a command was the one in
+//!    force at its event time.
 //! 5. *Decision*: every command is decided again, with the room in budgets that its record says it found, and the whole
 //!    decision is compared: outcome, rules of the lines, clips, uses, counters, lot, balance.
 //! 6. *Reversals*: the original lies before, is a granted accrual of the same account, partner and transaction id, and

@@ -456,7 +456,9 @@ pub fn exit_number(error: &ServeError) -> u8 {
         | ServeError::Publish(
             PublishError::Unfit(_) | PublishError::TooMany | PublishError::Problems(_) | PublishError::Scheduled { .. },
         ) => exit::BAD_INPUT,
-        ServeError::Publish(PublishError::TooEarly { .. } | PublishError::Stopping) => exit::IO_FAILURE,
+        ServeError::Publish(
+            PublishError::TooEarly { .. } | PublishError::ZoneTooSoon { .. } | PublishError::Stopping,
+        ) => exit::IO_FAILURE,
         ServeError::Failed(_) | ServeError::Random(_) => exit::IO_FAILURE,
         ServeError::Fault(_) => exit::INTERNAL_FAULT,
     }

@@ -158,6 +158,25 @@ impl Programs {
         self.versions.last()
     }
 
+    /// The number of the version published last; 0 before the first.
+    #[must_use]
+    pub fn newest(&self) -> ProgramVersion {
+        self.latest().map_or(ProgramVersion(0), |latest| latest.version)
+    }
+
+    /// For how long the next version has to be known before it takes effect, where it has another time zone than the one before.
+    ///
+    /// A receipt is named by its business day in the zone of the version in force at its date, and earns once under that name. It
+    /// may be dated ahead of its posting, so far as versions let that in. Announced for longer, no version comes to be in force at
+    /// a date at which receipts have earned already: it would give them another day, and another name.
+    #[must_use]
+    pub fn notice_ns(&self, program: &Program) -> Option<i64> {
+        if self.latest()?.zone.name() == program.zone.name() {
+            return None;
+        }
+        self.versions.iter().map(|version| version.future_skew_ns).max()
+    }
+
     /// All versions, ascending.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Program>> + ExactSizeIterator {
         self.versions.iter()
@@ -483,6 +502,32 @@ mod tests {
             let checked = compile(&source, ProgramVersion(2), TimestampNs(200), &mut symbols).unwrap();
             let got = programs.check_next(&checked).err().map(|error| error.to_string());
             assert_eq!(got.as_deref(), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_version_with_another_time_zone_needs_notice_of_the_longest_skew_so_far() {
+        let in_zone = |zone: &str, skew_seconds: u32| {
+            SOURCE.replacen("\"UTC\"", &format!("\"{zone}\"\nfuture_skew_seconds = {skew_seconds}"), 1)
+        };
+        let notice_seconds = |programs: &Programs, zone: &str| {
+            let notice_ns = programs.notice_ns(&version_of(&in_zone(zone, 9_000), 9, 900));
+            notice_ns.map(|notice_ns| notice_ns / 1_000_000_000)
+        };
+        let mut programs = Programs::new();
+        assert_eq!(notice_seconds(&programs, "Asia/Tokyo"), None, "nothing has earned");
+        let rows = [
+            // The zone and the skew of the next version, then the notices for UTC and for Tokyo.
+            ("UTC", 60, None, Some(60)),
+            ("UTC", 600, None, Some(600)),
+            ("UTC", 30, None, Some(600)),
+            ("Asia/Tokyo", 0, Some(600), None),
+        ];
+        for ((zone, skew_seconds, utc, tokyo), number) in rows.into_iter().zip(1..) {
+            programs.append(version_of(&in_zone(zone, skew_seconds), number, i64::from(number) * 100)).unwrap();
+            let notices = (notice_seconds(&programs, "UTC"), notice_seconds(&programs, "Asia/Tokyo"));
+            assert_eq!(notices, (utc, tokyo), "version {number}");
+            assert_eq!(programs.newest(), ProgramVersion(number));
         }
     }
 

@@ -265,7 +265,7 @@ impl Edge {
         encode_key_change(&mut content, &KeyChange::Issued(Box::new(issue)));
         let asked_for = AskedFor { act: Act::Keys, transaction_id: "" };
         let pending = self.propose(caller, asked_for, content).await?;
-        Ok((Some(key), shown_once(secret), Some(pending)))
+        Ok((Some(key), shown_once(secret), pending))
     }
 
     pub(super) fn key(&self, id: KeyId) -> Result<wire::Key, Failure> {

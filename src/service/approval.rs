@@ -95,20 +95,24 @@ pub(super) fn failure_of_proposing(error: ProposingError) -> Failure {
         ProposingError::Unfit(ProposalError::SamePerson | ProposalError::Unfit | ProposalError::Full) => {
             Failure::ProposalRefused(format!("It is refused: {error}."))
         }
+        ProposingError::Ids(error) => error.into(),
         ProposingError::Stopping => Failure::OutcomeUnknown,
     }
 }
 
 impl Edge {
-    /// Proposes an act; the same act of the same caller that waits already is that one.
+    /// Proposes an act; the same act of the same caller that waits already is that one. None where the act's id is used: it was
+    /// confirmed since the caller looked, and is answered as what is done.
     pub(super) async fn propose(
         self: &Arc<Self>,
         caller: &Caller,
         asked_for: AskedFor<'_>,
         content: Vec<u8>,
-    ) -> Result<wire::PendingProposal, Failure> {
+    ) -> Result<Option<wire::PendingProposal>, Failure> {
         self.check_deadline(caller)?;
         let AskedFor { act, transaction_id } = asked_for;
+        let key = || self.engine.hasher.transaction(&caller.principal.partner, transaction_id);
+        let key = (!transaction_id.is_empty()).then(key);
         let transaction_id: Box<str> = transaction_id.into();
         let (partner, by, at) = (caller.principal.symbol, caller.principal.actor(), self.engine.clock.now());
         let expires_at = TimestampNs(at.0.saturating_add(self.about.second_person.wait_ns));
@@ -116,7 +120,7 @@ impl Edge {
         let (call, engine) = (self.enter()?, self.engine.clone());
         let proposing = tokio::task::spawn_blocking(move || {
             let mut is_reused = false;
-            let number = engine.propose(|proposals, number| {
+            let number = engine.propose(key, |proposals, number| {
                 let same_act = proposals
                     .iter()
                     .map(|(_, other)| other)
@@ -136,7 +140,7 @@ impl Edge {
             (number, is_reused)
         });
         let (number, is_reused) = proposing.await.map_err(Failure::internal)?;
-        let number = number.map_err(failure_of_proposing)?;
+        let Some(number) = number.map_err(failure_of_proposing)? else { return Ok(None) };
         if is_reused {
             return Err(Failure::TransactionIdReused("command".to_owned()));
         }
@@ -150,7 +154,7 @@ impl Edge {
             "an act waits for a second person"
         );
         let expire_time = expires_at.map(times::timestamp);
-        Ok(wire::PendingProposal { proposal_id: i64::from(number), expire_time })
+        Ok(Some(wire::PendingProposal { proposal_id: i64::from(number), expire_time }))
     }
 
     /// The right to settle a proposal, if the caller may.

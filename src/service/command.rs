@@ -8,6 +8,7 @@
 //! - the transaction id is judged before anything else about a well-formed command (invariant 2);
 //! - a claim is dropped when its holder is dropped, until a worker owns it with the job; so a caller that goes away at
 //!   any point leaves nothing behind;
+//! - a receipt is named by what is known of the programme behind the gate;
 //! - claims are taken in the order transaction, receipt, reversal, and a command never waits for one that another may
 //!   hold while it waits for ours;
 //! - whoever starts commands one after the other has them decided in that order, account by account.
@@ -38,6 +39,7 @@ use crate::ledger::decision::Refusal;
 use crate::ledger::state::shard_of_hash;
 use crate::ledger::types::{AccountNumber, Day, Position, ProgramVersion, ShardId, SymbolId, TimestampNs};
 use crate::metrics::Outcome;
+use crate::recovery::ids_of;
 use crate::shard::engine::Engine;
 use crate::shard::job::{CommandBatch, CommandJob, Job};
 
@@ -172,11 +174,12 @@ impl Edge {
     pub(super) async fn start_prepared(
         self: &Arc<Self>,
         caller: &Caller,
-        job: Box<CommandJob>,
+        mut job: Box<CommandJob>,
         left_open: LeftOpen,
         patience: Patience,
     ) -> Result<Started, Failure> {
         self.wait_for_gate(job.stamp).await?;
+        self.name_again(&mut job);
         let transaction = match self.claim(job.ids.transaction, patience).await? {
             Claimed::Held(held) => held,
             Claimed::Used(entry) => {
@@ -197,6 +200,20 @@ impl Edge {
         self.hand_to_worker(Ready { job, original_version: None }, [transaction, receipt], patience).await
     }
 
+    /// Works out a receipt's business day again, and with it its name, where a version of the programme was published since.
+    /// Behind the gate: a version that comes later takes effect after the date of anything that is let in now.
+    fn name_again(&self, job: &mut CommandJob) {
+        let programs = self.engine.programs();
+        let newest = programs.newest();
+        if !job.is_dated_before(newest) {
+            return;
+        }
+        let CommandKind::Accrue(basket) = &mut job.command.kind else { return };
+        basket.business_day = local_day(&programs, basket.receipt_at);
+        job.ids.subject = ids_of(&self.engine.hasher, &self.engine.dictionary, &job.command).subject;
+        job.day_by = Some(newest);
+    }
+
     /// What checks need to know of this server.
     pub(super) fn with_rules<T>(&self, check: impl FnOnce(Rules<'_>) -> T) -> T {
         self.engine.with_programs(|programs| {
@@ -209,7 +226,7 @@ impl Edge {
         check_deadline_at(caller, self.engine.clock.monotonic_ns())
     }
 
-    /// The local day of a receipt in the zone of the programme that judges it.
+    /// The local day of a receipt in the zone of the version that is in force at its date.
     pub(super) fn local_day(&self, receipt_at: TimestampNs) -> Day {
         self.engine.with_programs(|programs| local_day(programs, receipt_at))
     }

@@ -41,7 +41,7 @@ impl FraudService for Service {
             return Ok(Response::new(answer));
         }
         let asked_for = AskedFor { act: Act::Freeze, transaction_id: "" };
-        let pending = Some(self.edge.propose(&caller, asked_for, request.encode_to_vec()).await?);
+        let pending = self.edge.propose(&caller, asked_for, request.encode_to_vec()).await?;
         Ok(Response::new(wire::FreezeResponse { pending, ..<_>::default() }))
     }
 
@@ -55,7 +55,7 @@ impl FraudService for Service {
             return Ok(Response::new(answer));
         }
         let asked_for = AskedFor { act: Act::Thaw, transaction_id: "" };
-        let pending = Some(self.edge.propose(&caller, asked_for, request.encode_to_vec()).await?);
+        let pending = self.edge.propose(&caller, asked_for, request.encode_to_vec()).await?;
         Ok(Response::new(wire::ThawResponse { pending, ..<_>::default() }))
     }
 

@@ -99,6 +99,7 @@ impl Intake<'_> {
         job.stamp = times.posting_at.unwrap_or(moment.stamp);
         let receipt_at = times.receipt_at.unwrap_or(job.stamp);
         let business_day = times.business_day.unwrap_or_else(|| local_day(programs, receipt_at));
+        job.day_by = left_open.business_date.then(|| programs.newest());
         let partner = &*caller.principal.partner;
         let receipt = (basket.store_id, basket.terminal_id, basket.receipt_number);
         job.ids = ClaimedIds {
@@ -146,6 +147,7 @@ pub(super) fn check_deadline_at(caller: &Caller, now_ns: i64) -> Result<(), Fail
     Ok(())
 }
 
+/// The local day of a receipt in the zone of the version that is in force at its date.
 pub(super) fn local_day(programs: &Programs, receipt_at: TimestampNs) -> Day {
     programs.in_force(receipt_at).map_or_else(|| utc_day(receipt_at), |program| program.zone.day(receipt_at))
 }

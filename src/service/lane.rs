@@ -25,6 +25,7 @@ use crate::ids::{Claim, Claiming, IdKey};
 use crate::ledger::decision::Refusal;
 use crate::ledger::types::ProgramVersion;
 use crate::limits;
+use crate::program::registry::Programs;
 use crate::shard::engine::Engine;
 use crate::shard::job::{CommandBatch, CommandJob, Decided, Job, Mailbox};
 use crate::shard::queue::Rank;
@@ -413,11 +414,14 @@ impl Leaving {
         Self { by_worker, keys: Vec::new(), claiming: Claiming::default(), has_claimed: Vec::new() }
     }
 
-    /// Claims the ids of the accruals of a window; of one that cannot have both at once, none.
+    /// Claims the ids of the accruals of a window; of one that cannot have both at once, none. Nor does any while one of them
+    /// has to wait for a version of the programme, or to be named again since one has come.
     fn claim(&mut self, engine: &Engine, window: &[Box<CommandJob>]) -> Result<(), Failure> {
         self.has_claimed.clear();
         let latest = window.iter().map(|job| job.stamp).max();
-        if latest.is_some_and(|stamp| !engine.may_stamp(stamp)) {
+        let must_wait = latest.is_some_and(|stamp| !engine.may_stamp(stamp));
+        let newest = engine.with_programs(Programs::newest);
+        if must_wait || window.iter().any(|job| job.is_dated_before(newest)) {
             self.has_claimed.resize(window.len(), false);
             return Ok(());
         }

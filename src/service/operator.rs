@@ -158,17 +158,19 @@ impl Edge {
     ) -> Result<wire::AdjustBalanceResponse, Failure> {
         let asked = Asked::Adjust(request.clone());
         let waits = self.about.second_person.asks(Act::Adjust);
-        if !waits || self.decided(caller, &request.transaction_id).await?.is_some() {
-            let decision = self.operate(caller, asked, Signed::by(caller)).await?;
-            return Ok(wire::AdjustBalanceResponse { decision: Some(decision), pending: None });
+        if waits && self.decided(caller, &request.transaction_id).await?.is_none() {
+            let stated = self.with_rules(|rules| check(asked.clone(), rules))?;
+            let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
+            check_end(&stated.subject, stamp)?;
+            self.adjusted_wallet(&request.wallet, stamp, request.expire_time.is_some())?;
+            let asked_for = AskedFor { act: Act::Adjust, transaction_id: &request.transaction_id };
+            let pending = self.propose(caller, asked_for, request.encode_to_vec()).await?;
+            if pending.is_some() {
+                return Ok(wire::AdjustBalanceResponse { decision: None, pending });
+            }
         }
-        let stated = self.with_rules(|rules| check(asked, rules))?;
-        let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
-        check_end(&stated.subject, stamp)?;
-        self.adjusted_wallet(&request.wallet, stamp, request.expire_time.is_some())?;
-        let asked_for = AskedFor { act: Act::Adjust, transaction_id: &request.transaction_id };
-        let pending = Some(self.propose(caller, asked_for, request.encode_to_vec()).await?);
-        Ok(wire::AdjustBalanceResponse { decision: None, pending })
+        let decision = self.operate(caller, asked, Signed::by(caller)).await?;
+        Ok(wire::AdjustBalanceResponse { decision: Some(decision), pending: None })
     }
 
     /// Gives a voucher, or proposes to.
@@ -179,16 +181,18 @@ impl Edge {
     ) -> Result<wire::IssueVoucherResponse, Failure> {
         let asked = Asked::IssueVoucher(request.clone());
         let waits = self.about.second_person.asks(Act::Voucher);
-        if !waits || self.decided(caller, &request.transaction_id).await?.is_some() {
-            let decision = self.operate(caller, asked, Signed::by(caller)).await?;
-            return Ok(wire::IssueVoucherResponse { decision: Some(decision), pending: None });
+        if waits && self.decided(caller, &request.transaction_id).await?.is_none() {
+            let stated = self.with_rules(|rules| check(asked.clone(), rules))?;
+            let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
+            self.voucher_kind(&request.voucher, stamp)?;
+            let asked_for = AskedFor { act: Act::Voucher, transaction_id: &request.transaction_id };
+            let pending = self.propose(caller, asked_for, request.encode_to_vec()).await?;
+            if pending.is_some() {
+                return Ok(wire::IssueVoucherResponse { decision: None, pending });
+            }
         }
-        let stated = self.with_rules(|rules| check(asked, rules))?;
-        let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
-        self.voucher_kind(&request.voucher, stamp)?;
-        let asked_for = AskedFor { act: Act::Voucher, transaction_id: &request.transaction_id };
-        let pending = Some(self.propose(caller, asked_for, request.encode_to_vec()).await?);
-        Ok(wire::IssueVoucherResponse { decision: None, pending })
+        let decision = self.operate(caller, asked, Signed::by(caller)).await?;
+        Ok(wire::IssueVoucherResponse { decision: Some(decision), pending: None })
     }
 
     async fn start_operation(

@@ -171,7 +171,10 @@ impl Edge {
             return Err(Failure::ProgramInvalid(violations));
         }
         let asked_for = AskedFor { act: Act::Publish, transaction_id: &request.transaction_id };
-        let pending = Some(self.propose(caller, asked_for, request.encode_to_vec()).await?);
+        let pending = self.propose(caller, asked_for, request.encode_to_vec()).await?;
+        if pending.is_none() {
+            return self.publish(caller, request, Signed::by(caller), None).await;
+        }
         Ok(wire::PublishProgramResponse { program: None, replayed: false, pending })
     }
 
@@ -330,6 +333,7 @@ fn publish_failure(error: PublishError, source: &str) -> Failure {
             Failure::ProgramInvalid(errors.map(violation).take(limits::FIELD_VIOLATIONS_MAX).collect())
         }
         PublishError::TooEarly { .. }
+        | PublishError::ZoneTooSoon { .. }
         | PublishError::Scheduled { .. }
         | PublishError::Unfit(AppendError::NotLater { .. }) => Failure::EffectiveTimeRefused(format!("{error}.")),
         PublishError::TooMany | PublishError::Unfit(AppendError::Full) => Failure::LimitReached(format!("{error}.")),

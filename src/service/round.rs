@@ -27,6 +27,7 @@ use crate::ids::{Claim, Claiming, IdIndex, IdKey};
 use crate::ledger::decision::Refusal;
 use crate::limits;
 use crate::metrics::{Metrics, Outcome};
+use crate::program::registry::Programs;
 use crate::shard::job::{CommandBatch, CommandJob, Decided, Job, Mailbox};
 use crate::shard::queue::Rank;
 
@@ -322,6 +323,12 @@ impl<'a> Starting<'a> {
         let engine = &self.edge.engine;
         let latest = prepared.iter().map(|one| one.job.stamp).max();
         if latest.is_some_and(|stamp| !engine.may_stamp(stamp)) {
+            return Ok(0);
+        }
+        let newest = engine.with_programs(Programs::newest);
+        if prepared.iter().any(|one| one.job.is_dated_before(newest)) {
+            // They are named again on the long way, and those behind them by what is known now.
+            self.moment.programs = engine.programs();
             return Ok(0);
         }
         self.keys.clear();

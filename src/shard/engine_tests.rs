@@ -1,14 +1,16 @@
 //! The gate between stamps and publications, step by step: of a command and a publication that concern each other, at
-//! least one sees the other, whichever way their steps fall. And the seats of workers: who does what is brought to them.
+//! least one sees the other, whichever way their steps fall; so of a proposal and what it asks for. And the seats of workers:
+//! who does what is brought to them.
 
 use std::time::Duration;
 
 use super::*;
+use crate::access::proposals::{Act, Proposal, Proposals, Verdict};
 use crate::clock::SystemClock;
-use crate::ids::IdOptions;
+use crate::ids::{Claiming, IdOptions};
 use crate::ledger::freeze::Subject;
 use crate::ledger::state::account_hash;
-use crate::ledger::types::AccountNumber;
+use crate::ledger::types::{AccountNumber, Day, ProgramVersion, SymbolId};
 use crate::program::SAMPLE;
 use crate::recovery::recover;
 use crate::shard::freezing::FreezeDraft;
@@ -49,7 +51,7 @@ fn draft(effective_at: i64) -> Draft {
     Draft {
         source: SAMPLE.to_owned(),
         effective_at: TimestampNs(effective_at),
-        partner: crate::ledger::types::SymbolId::EMPTY,
+        partner: SymbolId::EMPTY,
         transaction_id: Box::default(),
         actor: Box::default(),
         confirmed: None,
@@ -109,6 +111,105 @@ fn what_was_stamped_and_not_posted_moves_neither_reads_nor_freezes() {
         Err(PublishError::TooEarly { earliest }) => assert_eq!(earliest, TimestampNs(1_000_000)),
         other => panic!("a command with this stamp may be on its way: {other:?}"),
     }
+    engine.stop();
+}
+
+const SKEW_NS: i64 = limits::FUTURE_SKEW_SECONDS_DEFAULT * 1_000_000_000;
+
+/// The sample with the days of Tokyo, which begin eight hours before those of Vienna.
+fn abroad(effective_at: i64) -> Draft {
+    let source = SAMPLE.replacen("Europe/Vienna", "Asia/Tokyo", 1);
+    assert_ne!(source, SAMPLE);
+    Draft { source, ..draft(effective_at) }
+}
+
+#[test]
+fn a_version_with_another_time_zone_takes_effect_after_every_receipt_that_may_have_earned() {
+    let engine = engine();
+    assert!(engine.may_stamp(TimestampNs(2_000)));
+    match engine.publish(abroad(2_000 + SKEW_NS)) {
+        Err(PublishError::ZoneTooSoon { earliest }) => assert_eq!(earliest, TimestampNs(2_000 + SKEW_NS)),
+        other => panic!("a receipt that is dated then may have earned: {other:?}"),
+    }
+    // Under one with the zone of before no receipt has another day.
+    engine.publish(draft(2_001)).expect("it lies after everything that was stamped");
+    // Between the two steps of a command that may bring a receipt of the version's first instant.
+    let mut published = None;
+    let publish = || published = Some(engine.publish(abroad(3_000 + SKEW_NS)));
+    assert!(engine.may_stamp_around(TimestampNs(3_000), publish), "the gate is open again");
+    assert!(matches!(published, Some(Err(PublishError::ZoneTooSoon { .. }))), "{published:?}");
+    engine.publish(abroad(3_001 + SKEW_NS)).expect("whatever has earned is dated before");
+    engine.stop();
+}
+
+/// When it is one o'clock in Tokyo and the day before in Vienna: on the second and the first day of 1970.
+const IN_THE_NIGHT: TimestampNs = TimestampNs(16 * 3_600 * 1_000_000_000);
+
+/// What a receipt of [`IN_THE_NIGHT`] is refused for that was named by a day since 1970-01-01, by whoever knew the version
+/// `day_by`, or by its caller.
+fn refusal_of(engine: &Engine, transaction_id: &str, day: i32, day_by: Option<u32>) -> Option<Refusal> {
+    let (answered, answers) = std::sync::mpsc::channel();
+    let mut job = Box::new(CommandJob::blank());
+    job.command.account_id = "member".to_owned();
+    job.command.transaction_id = transaction_id.to_owned();
+    job.account_hash = account_hash(&job.command.account_id);
+    job.stamp = IN_THE_NIGHT;
+    job.day_by = day_by.map(ProgramVersion);
+    let basket = job.basket_mut();
+    (basket.receipt_at, basket.business_day) = (IN_THE_NIGHT, Day(day));
+    job.ids = ClaimedIds::alone(engine.hasher.transaction("", transaction_id));
+    engine.shared.ids.claim_many(&[job.ids.transaction], &mut Claiming::default()).expect("memory can be read");
+    let worker = engine.worker_of(job.account_hash);
+    let batch = CommandBatch::new(vec![job], Arc::new(Answers(answered)));
+    assert!(engine.submit_to(worker, Job::Commands(batch), Rank::Urgent).is_ok(), "there is room");
+    let batch = answers.recv_timeout(ANSWERED_WITHIN).expect("it is answered");
+    assert_eq!(engine.shared.ids.stats().claim_count, 0, "nothing is claimed any more");
+    batch.jobs[0].outcome.refusal()
+}
+
+#[test]
+fn a_receipt_whose_day_another_version_has_changed_since_it_was_named_is_not_decided() {
+    let engine = engine();
+    engine.publish(abroad(0)).expect("nothing was stamped yet");
+    // The first day is Vienna's, the second Tokyo's.
+    let rows = [
+        ("named by the old zone", 0, Some(1), Some(Refusal::ReceiptInFuture)),
+        ("named by the new zone", 1, Some(2), None),
+        ("by whom it was known before, and of the same day", 1, Some(1), None),
+        ("the day of the store", 0, None, None),
+    ];
+    for (name, day, day_by, expected) in rows {
+        assert_eq!(refusal_of(&engine, name, day, day_by), expected, "{name}");
+    }
+    // Nothing was consumed: named again it is decided.
+    assert_eq!(refusal_of(&engine, rows[0].0, 1, Some(2)), None);
+    engine.stop();
+}
+
+#[test]
+fn what_was_confirmed_since_its_id_was_looked_for_is_not_proposed_again() {
+    let engine = engine();
+    let id = engine.hasher.transaction("", "p-1");
+    let propose = |id| {
+        let proposal = |_: &Proposals, number| {
+            let (by, content) = ("anna".into(), Box::from([7_u8]));
+            let (partner, transaction_id) = (SymbolId::EMPTY, "p-1".into());
+            let (at, expires_at) = (TimestampNs(1), TimestampNs(9));
+            Ok(Proposal { number, act: Act::Publish, partner, transaction_id, by, at, expires_at, content })
+        };
+        engine.propose(id, proposal).expect("it fits")
+    };
+    assert_eq!(propose(Some(id)), Some(1));
+    let verdict = Verdict { number: 1, confirms: true, by: "ben".into(), at: TimestampNs(2), note: Box::default() };
+    let confirmed = engine.confirm(verdict, |engine, verdict| {
+        engine.publish(Draft { transaction_id: "p-1".into(), confirmed: Some(verdict), ..draft(2_000) })
+    });
+    confirmed.expect("it waits").expect("it can be published");
+    // Anna sends it again. She found the id free; before her turn came it was confirmed, and waits no more.
+    assert_eq!(propose(Some(id)), None);
+    assert_eq!(engine.shared.proposals.look(|proposals| (proposals.count(), proposals.iter().count())), (1, 0));
+    // What has no id is proposed as often as it is asked for.
+    assert_eq!(propose(None), Some(2));
     engine.stop();
 }
 
@@ -188,7 +289,7 @@ impl Mailbox for Answers {
 fn call(engine: &Engine, caller: usize, count: usize) {
     let (answered, answers) = std::sync::mpsc::channel();
     let mailbox: Arc<dyn Mailbox> = Arc::new(Answers(answered));
-    let mut claiming = crate::ids::Claiming::default();
+    let mut claiming = Claiming::default();
     for number in 0..count {
         let mut job = Box::new(CommandJob::blank());
         job.command.account_id = format!("member-{caller}");

@@ -14,7 +14,7 @@ use crate::ledger::digest::Digest;
 use crate::ledger::held::{HeldName, HeldTransaction};
 use crate::ledger::partner::Standing;
 use crate::ledger::program::Program;
-use crate::ledger::types::{AccountNumber, MemberKey, Position, Seq, ShardId, SymbolId, TimestampNs};
+use crate::ledger::types::{AccountNumber, MemberKey, Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs};
 use crate::limits;
 use crate::metrics::Signs;
 
@@ -61,6 +61,9 @@ pub struct CommandJob {
     pub stamp: TimestampNs,
     /// Claims that the worker turns into entries of the index, or drops.
     pub ids: ClaimedIds,
+    /// Where the edge worked out the business day by which a receipt is named: the newest version of the programme that it
+    /// knew. None where the caller stated the day, and where there is no receipt.
+    pub day_by: Option<ProgramVersion>,
     /// The caller's deadline on the monotonic clock, in nanoseconds.
     pub deadline_ns: Option<i64>,
     /// Filled by the worker.
@@ -84,9 +87,16 @@ impl CommandJob {
             account_hash: 0,
             stamp: TimestampNs(0),
             ids: ClaimedIds::alone(none),
+            day_by: None,
             deadline_ns: None,
             outcome: CommandOutcome::default(),
         }
+    }
+
+    /// Whether the receipt's day was worked out by somebody who did not know this version of the programme.
+    #[must_use]
+    pub fn is_dated_before(&self, version: ProgramVersion) -> bool {
+        self.day_by.is_some_and(|known| known < version)
     }
 
     /// Forgets the outcome, keeping the memory of an ordinary basket and no more.

@@ -14,6 +14,7 @@ use super::control::OnDurable;
 use super::engine::Engine;
 use super::worker::Shared;
 use crate::access::proposals::{Proposal, ProposalChange, ProposalError, Proposals, Verdict};
+use crate::ids::{IdError, IdKey};
 use crate::journal::record::Record;
 use crate::ledger::types::Position;
 
@@ -100,6 +101,9 @@ pub enum ProposingError {
     /// It does not fit. Nothing was journaled.
     #[error(transparent)]
     Unfit(#[from] ProposalError),
+    /// Whether it is done already cannot be looked up. Nothing was journaled.
+    #[error(transparent)]
+    Ids(#[from] IdError),
     /// The ledger is stopping or has failed; what became of the change is known after the restart.
     #[error("the ledger is stopping")]
     Stopping,
@@ -107,15 +111,26 @@ pub enum ProposingError {
 
 impl Engine {
     /// Proposes something, and returns when that is durable. Blocks for a sync. `draft` gets the number; where it finds
-    /// that the same waits already it gives that instead.
+    /// that the same waits already it gives that instead. None where the id of what is asked for is used: it has been confirmed
+    /// and done since the caller looked.
     ///
     /// # Errors
-    /// When the proposal does not fit, or the ledger is stopping.
+    /// When the proposal does not fit, the index of ids cannot be read, or the ledger is stopping.
     ///
     /// # Panics
     /// When another holder of a lock panicked.
-    pub fn propose(&self, draft: impl FnOnce(&Proposals, u32) -> Result<Proposal, u32>) -> Result<u32, ProposingError> {
+    pub fn propose(
+        &self,
+        id: Option<IdKey>,
+        draft: impl FnOnce(&Proposals, u32) -> Result<Proposal, u32>,
+    ) -> Result<Option<u32>, ProposingError> {
         let _changing = self.shared.proposals.change();
+        // What is confirmed has its id in the index before its verdict takes it off the list, and no verdict comes now.
+        if let Some(id) = id
+            && self.shared.ids.lookup(id)?.is_some_and(|entry| !entry.freed)
+        {
+            return Ok(None);
+        }
         let change = self.shared.proposals.look(|proposals| {
             let drafted = draft(proposals, proposals.count().saturating_add(1));
             let change = drafted.map(|proposal| ProposalChange::Proposed(Box::new(proposal)));
@@ -123,12 +138,12 @@ impl Engine {
         })?;
         let change = match change {
             Ok(change) => change,
-            Err(waiting) => return Ok(waiting),
+            Err(waiting) => return Ok(Some(waiting)),
         };
         let ProposalChange::Proposed(proposal) = &change else { return Err(ProposingError::Stopping) };
         let number = proposal.number;
         self.journal_proposal(change)?;
-        Ok(number)
+        Ok(Some(number))
     }
 
     /// Does what a verdict confirms. `act` gets the verdict and queues it together with its change, or does neither.

@@ -3,7 +3,8 @@
 //!
 //! What must stay true: one publication at a time; while one is under way, commands stamped at or after its effective
 //! time wait at the edge (the gate); the gate opens only when every worker has the version, or when the attempt failed
-//! before anything was journaled; a publication is known to snapshots and its id to the index before its record counts
+//! before anything was journaled; a version with another time zone takes effect after the date of every receipt that has
+//! earned, for which the gate closes by its notice earlier; a publication is known to snapshots and its id to the index before its record counts
 //! as settled.
 
 use std::sync::atomic::Ordering;
@@ -59,6 +60,15 @@ pub enum PublishError {
     #[error("the effective time must lie after {earliest}")]
     TooEarly {
         /// The instant after which a version can take effect, in nanoseconds since the Unix epoch.
+        earliest: TimestampNs,
+    },
+    /// It changes the time zone, and receipts of its first moments may have earned already, dated ahead.
+    #[error(
+        "the effective time of a version that changes `time_zone` must lie after {earliest}: receipts that are dated up \
+         to then may have earned, and would get another business day"
+    )]
+    ZoneTooSoon {
+        /// The instant after which the version can take effect, in nanoseconds since the Unix epoch.
         earliest: TimestampNs,
     },
     /// A version that is to take effect as soon as can be would come after one that is scheduled for later.
@@ -125,8 +135,8 @@ impl Press<'_> {
         stamped: TimestampNs,
     ) -> Result<(Arc<Program>, Publication), PublishError> {
         let latest = self.programs.latest();
+        let clock = if self.shared.clock_is_input { stamped } else { now.max(stamped) };
         if let Some(latest) = latest {
-            let clock = if self.shared.clock_is_input { stamped } else { now.max(stamped) };
             let earliest = clock.max(latest.effective_at);
             if draft.effective_at <= earliest {
                 return Err(PublishError::TooEarly { earliest });
@@ -141,6 +151,12 @@ impl Press<'_> {
             .map(Arc::new)
             .map_err(PublishError::Problems)?;
         self.programs.check_next(&program)?;
+        if let Some(notice_ns) = self.programs.notice_ns(&program) {
+            let earliest = TimestampNs(clock.0.saturating_add(notice_ns));
+            if draft.effective_at <= earliest {
+                return Err(PublishError::ZoneTooSoon { earliest });
+            }
+        }
         let publication = Publication {
             version: program.version,
             effective_at: draft.effective_at,
@@ -191,17 +207,20 @@ impl Engine {
     pub fn publish(&self, draft: Draft) -> Result<(Arc<Program>, Position), PublishError> {
         let _publishing = self.publishing.lock().expect("no holder panics");
         // Checked against a table of its own first: a file with problems leaves no names behind.
-        compile(&draft.source, ProgramVersion(1), draft.effective_at, &mut crate::program::SymbolTable::new())
-            .map_err(PublishError::Problems)?;
-        self.publish_gate.store(draft.effective_at.0, Ordering::SeqCst);
+        let symbols = &mut crate::program::SymbolTable::new();
+        let program = compile(&draft.source, ProgramVersion(1), draft.effective_at, symbols);
+        let program = program.map_err(PublishError::Problems)?;
+        let notice_ns = self.with_programs(|programs| programs.notice_ns(&program)).unwrap_or(0);
+        self.publish_gate.store(draft.effective_at.0.saturating_sub(notice_ns), Ordering::SeqCst);
         let published = self.publish_behind_gate(draft);
         self.publish_gate.store(i64::MAX, Ordering::SeqCst);
         published
     }
 
     /// Publishes a version that takes effect as soon as can be: the first of a directory since ever, a later one just
-    /// after everything that was stamped so far. With the system's clock it has taken effect when this returns, unless
-    /// that clock was set back. The draft's own time is not looked at.
+    /// after everything that was stamped so far, or where it changes the time zone when its notice is over. With the
+    /// system's clock it has taken effect when this returns, unless that clock was set back or the notice is long. The
+    /// draft's own time is not looked at.
     ///
     /// # Errors
     /// As [`Engine::publish`], and where a version is scheduled for later.
@@ -209,7 +228,7 @@ impl Engine {
     /// # Panics
     /// When another holder of a lock panicked.
     pub fn publish_soon(&self, mut draft: Draft) -> Result<(Arc<Program>, Position), PublishError> {
-        let mut margin_ns = 1_000_000;
+        let (mut margin_ns, mut least) = (1_000_000, TimestampNs(i64::MIN));
         loop {
             let latest =
                 self.with_programs(|programs| programs.latest().map(|latest| (latest.version, latest.effective_at)));
@@ -218,11 +237,14 @@ impl Engine {
                 Some((version, effective_at)) if !self.is_near(effective_at) => {
                     return Err(PublishError::Scheduled { version, effective_at });
                 }
-                Some((_, latest)) => TimestampNs(self.earliest_effect(latest).0.saturating_add(margin_ns)),
+                Some((_, latest)) => TimestampNs(self.earliest_effect(latest.max(least)).0.saturating_add(margin_ns)),
             };
             match self.publish(draft.clone()) {
                 // Commands were stamped, or time went by, while the version was being checked.
                 Err(PublishError::TooEarly { .. }) if margin_ns < SOON_NS_MAX => margin_ns *= 4,
+                Err(PublishError::ZoneTooSoon { earliest }) if margin_ns < SOON_NS_MAX => {
+                    (margin_ns, least) = (margin_ns * 4, earliest);
+                }
                 published => {
                     if published.is_ok() {
                         self.wait_until(draft.effective_at);

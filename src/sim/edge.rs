@@ -649,6 +649,7 @@ fn hand_over(machine: &mut Machine, number: u64, call: &mut Call, ids: ClaimedId
         command,
         stamp: TimestampNs(call.stamp),
         ids,
+        day_by: None,
         deadline_ns: call.deadline_ns,
         outcome: CommandOutcome::default(),
     });

@@ -634,7 +634,7 @@ impl Machine {
         };
         let (program, publication) = match press.prepare(draft, TimestampNs(now), TimestampNs(self.latest_stamp)) {
             Ok(prepared) => prepared,
-            Err(PublishError::TooEarly { .. }) => {
+            Err(PublishError::TooEarly { .. } | PublishError::ZoneTooSoon { .. }) => {
                 id.into_iter().for_each(|id| self.shared.ids.release(id));
                 return Ok(false);
             }
@@ -642,7 +642,7 @@ impl Machine {
         };
         let outbox = self.outbox.clone();
         press.journal(publication, None, move |_| outbox.push(Message::Published));
-        self.publish_gate = effective_at;
+        self.publish_gate = effective_at.saturating_sub(self.programs.notice_ns(&program).unwrap_or(0));
         self.publishing = Some(Publishing { program, id, adopted_count: 0 });
         Ok(true)
     }

@@ -226,7 +226,8 @@ impl Model {
     /// Takes a version of the programme.
     ///
     /// # Errors
-    /// When something was posted before at or after its effective time, or its id was used.
+    /// When something was posted, or a receipt is dated that it would name anew, at or after its effective time, or its
+    /// id was used.
     pub fn publish(&mut self, position: u64, rules: Rules, id: Option<(Name, Name)>) -> Result<(), Broken> {
         let latest = self.shards.values().map(|(_, posted_at, _)| *posted_at).max();
         let is_first = self.versions.is_empty();
@@ -235,6 +236,13 @@ impl Model {
             "the version of position {position} takes effect at {} after all that was posted, the last at {latest:?}",
             rules.effective_at
         );
+        let is_abroad = self.versions.last().is_some_and(|(_, latest)| latest.time_zone != rules.time_zone);
+        let earned = self.postings.iter().filter(|posting| posting.verdict.refusal.is_none());
+        let dated = earned.filter_map(|posting| match &posting.action {
+            Action::Accrue { purchase, .. } => Some(purchase.receipt_at),
+            _ => None,
+        });
+        must!(!is_abroad || dated.max() < Some(rules.effective_at), "no receipt gets another day: {rules:?}");
         if let Some(id) = id {
             let taken = self.by_id.contains_key(&id) || self.publication_ids.contains_key(&id);
             must!(!taken, "transaction id {} of {} takes effect once", id.1, id.0);

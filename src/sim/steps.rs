@@ -509,7 +509,14 @@ impl Simulation {
             if !all.model.versions.is_empty() && dice.percent(30) {
                 all.late_limit_days = dice.number(0..all.late_limit_days + 1);
             }
-            let rules = Rules::draw(&mut all.dice, effective_at, all.late_limit_days, all.ladder, today);
+            let mut rules = Rules::draw(&mut all.dice, effective_at, all.late_limit_days, all.ladder, today);
+            let versions = || all.model.versions.iter().map(|(_, rules)| rules);
+            if versions().next_back().is_some_and(|latest| latest.time_zone != rules.time_zone) {
+                // Later by as far as receipts may be dated ahead.
+                let ahead_seconds = versions().map(|version| version.future_skew_seconds).max();
+                rules.effective_at += ahead_seconds.unwrap_or(0) * NS_PER_SECOND;
+            }
+            let effective_at = rules.effective_at;
             let source = rules.source(all.sources.len() as u64);
             all.sources.insert(source.clone(), rules);
             let is_named = all.dice.percent(60);

@@ -43,13 +43,13 @@ fn make_original() -> MemoryStore {
     };
     assert_eq!(accrue("a").granted(), 10);
     let at = ledger.clock.now();
-    let number = engine.propose(|_, number| {
+    let number = engine.propose(None, |_, number| {
         let (by, content) = ("anna".into(), Box::from([7_u8]));
         let expires_at = TimestampNs(at.0 + NS_PER_SECOND);
         let (partner, transaction_id) = (SymbolId::EMPTY, Box::default());
         Ok(Proposal { number, act: Act::Freeze, partner, transaction_id, by, at, expires_at, content })
     });
-    let number = number.expect("it fits");
+    let number = number.expect("it fits").expect("nobody has done it");
     let verdict = Verdict { number, confirms: true, by: "ben".into(), at, note: Box::default() };
     let confirmed = engine.confirm(verdict, |engine, verdict| engine.change_freezes(draft(true), Some(verdict)));
     confirmed.expect("it waits").expect("it fits");

@@ -23,6 +23,7 @@ mod stamps;
 mod unburns;
 mod vouchers;
 mod windows;
+mod zones;
 
 use std::sync::{Arc, OnceLock};
 

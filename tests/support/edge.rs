@@ -471,6 +471,7 @@ impl<'a> Edge<'a> {
             command,
             stamp: self.stamp(stamp),
             ids,
+            day_by: None,
             deadline_ns,
             outcome: CommandOutcome::default(),
         };

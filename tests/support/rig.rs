@@ -173,6 +173,7 @@ impl Rig {
             command,
             stamp: at,
             ids,
+            day_by: None,
             deadline_ns: None,
             outcome,
         }

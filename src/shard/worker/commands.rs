@@ -138,6 +138,9 @@ impl Worker {
             let Some(program) = programs.in_force(event_time(&job.command, job.outcome.posted_at)) else {
                 break Some(Refusal::ProgramNotInForce);
             };
+            if has_another_day(job, programs) {
+                break Some(Refusal::ReceiptInFuture);
+            }
             if !self.decide(job, place, program, glance, decision) {
                 // Cells were forgotten meanwhile. That is rare: it is posted later, so that it falls under none of them.
                 continue;
@@ -278,6 +281,17 @@ impl Worker {
         self.used_ids.clear();
         self.claimed_ids.clear();
     }
+}
+
+/// Whether a receipt is named by another day than it has by the versions that are known now: one came between the gate and
+/// here, and is in force at the receipt's date. By its own stamp that date lies further ahead than any version lets in, for
+/// the new one had its notice ([`Programs::notice_ns`]); but what is posted later would be let in.
+fn has_another_day(job: &CommandJob, programs: &Programs) -> bool {
+    let CommandKind::Accrue(basket) = &job.command.kind else { return false };
+    job.is_dated_before(programs.newest())
+        && programs
+            .in_force(basket.receipt_at)
+            .is_some_and(|program| program.zone.day(basket.receipt_at) != basket.business_day)
 }
 
 /// Leaves a decision with its job: as much of the answer as its mailbox prepares, or all of it.
