@@ -390,10 +390,11 @@ pub const STREAMS_RESET_UNSEEN_MAX: usize = 64;
 pub const STREAMS_RESET_FOR_FAULTS_MAX: usize = 1_024;
 /// Messages of callers up to this size are received without asking for room.
 pub const SMALL_MESSAGE_BYTES_MAX: usize = 64 << 10;
-/// Bytes of larger messages that may be on their way to the server at once; a further one is refused as overload.
+/// Bytes of larger messages that may be on their way to the server at once, or wait for the turn of their call; a further one
+/// is refused as overload.
 pub const LARGE_MESSAGES_BYTES_MAX: usize = 512 << 20;
-/// Calls with large answers (batches and lists) of one connection that are under way at once, until their answers have
-/// left; further ones wait for their turn.
+/// Calls with large answers (batches and lists) of one connection that are under way at once, from when their messages are
+/// here until their answers have left; further ones wait for their turn, as long as they said that they would.
 pub const CONNECTION_LARGE_CALLS_MAX: usize = 16;
 /// Parts of answers up to this size may wait for their caller as they come: streams bound how many there are.
 pub const SMALL_ANSWER_BYTES_MAX: usize = 64 << 10;

@@ -7,7 +7,7 @@
 //! and `encode` (decisions onto the wire), `sight`, `read`, `history` and `explain` (balances and transactions, and
 //! why), `ledger`, `account`, `program`, `admin`, `access`, `settlement`, `fraud` with its `desk` and `approval` (the
 //! services), `status` (how a call fails), `deadline` (until when a caller waits), `patience` (until when one is waited
-//! for), `connections` (how many at a time).
+//! for), `turns` (of the large answers of a connection), `connections` (how many at a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
 //! that is dropped at any point leaves no claim behind; nothing is answered that is not durable.
@@ -59,6 +59,7 @@ mod sight;
 mod status;
 mod stream;
 mod times;
+pub mod turns;
 mod view;
 pub mod wire;
 
