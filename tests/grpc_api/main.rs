@@ -29,3 +29,4 @@ mod stamps;
 mod statements;
 mod unburns;
 mod vouchers;
+mod waiting;
