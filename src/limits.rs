@@ -393,10 +393,11 @@ pub const STREAMS_RESET_UNSEEN_MAX: usize = 64;
 pub const STREAMS_RESET_FOR_FAULTS_MAX: usize = 1_024;
 /// Messages of callers up to this size are received without asking for room.
 pub const SMALL_MESSAGE_BYTES_MAX: usize = 64 << 10;
-/// Bytes of larger messages that may be on their way to the server at once; a further one is refused as overload.
+/// Bytes of larger messages that may be on their way to the server at once, or wait for the turn of their call; a further one
+/// is refused as overload.
 pub const LARGE_MESSAGES_BYTES_MAX: usize = 512 << 20;
-/// Calls with large answers (batches and lists) of one connection that are under way at once, until their answers have
-/// left; further ones wait for their turn.
+/// Calls with large answers (batches and lists) of one connection that are under way at once, from when their messages are
+/// here until their answers have left; further ones wait for their turn, as long as they said that they would.
 pub const CONNECTION_LARGE_CALLS_MAX: usize = 16;
 /// Parts of answers up to this size may wait for their caller as they come: streams bound how many there are.
 pub const SMALL_ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -408,6 +409,9 @@ pub const LARGE_ANSWERS_BYTES_MAX: usize = 512 << 20;
 pub const EDGE_THREADS_MAX: usize = 64;
 /// Unary accruals of one serving thread that may wait for their answers; a further one is refused at once.
 pub const LANE_CALLS_MAX: usize = 1_024;
+/// Reads of the store for the calls of one serving thread that are under way, or wait for a thread that may wait for the disk;
+/// a further one is refused at once. The calls of one connection are never more.
+pub const READS_MAX: usize = 1_024;
 /// Bytes of the headers of one call.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
 /// How long a stopping server waits for the calls that are under way.
@@ -420,3 +424,4 @@ const _: () = assert!(PREFACE_MS_MAX <= REQUEST_MS_DEFAULT, "whoever has not beg
 const _: () = assert!(DENIED_MS_MAX <= REQUEST_MS_DEFAULT, "who is denied is waited for no longer than others");
 const _: () = assert!(MESSAGE_BYTES_MAX <= LARGE_MESSAGES_BYTES_MAX, "the largest message finds room");
 const _: () = assert!(SMALL_MESSAGE_BYTES_MAX < MESSAGE_BYTES_MAX, "there are messages that ask for room");
+const _: () = assert!(CONNECTION_STREAMS_MAX as usize <= READS_MAX, "one connection alone is not refused its reads");

@@ -84,7 +84,7 @@ impl Claims {
     fn enter(&self, part: &mut Part, key: IdKey) -> Begin {
         match part.entry(key.low(), |found| found.key == key, |found| found.key.low()) {
             // The caller is going to wait; refuse it here if there is no room, for `wait` cannot.
-            Entry::Occupied(_) if self.waiter_count.load(Ordering::Relaxed) >= self.in_flight_max => Begin::TooMany,
+            Entry::Occupied(_) if !self.has_room_to_wait() => Begin::TooMany,
             Entry::Occupied(_) => Begin::InFlight,
             Entry::Vacant(vacant) => {
                 vacant.insert(InFlight { key, waiters: None });
@@ -128,6 +128,16 @@ impl Claims {
             }
         }
         self.claim_count.fetch_sub(keys.len() - owned_count, Ordering::Relaxed);
+    }
+
+    /// Whether somebody owns an id.
+    pub(super) fn is_owned(&self, key: IdKey) -> bool {
+        self.part(part_of(key)).find(key.low(), |found| found.key == key).is_some()
+    }
+
+    /// Whether there is room for one more who waits.
+    pub(super) fn has_room_to_wait(&self) -> bool {
+        self.waiter_count() < self.in_flight_max
     }
 
     /// Registers a waiter; false, and the waiter is dropped, when nobody owns the id any more.
@@ -208,6 +218,9 @@ mod tests {
         claims.finish(FIRST);
         assert_eq!(claims.begin(FIRST), Begin::Owned);
         assert_eq!(claims.claim_count(), 2);
+        claims.finish(SECOND);
+        assert!(claims.is_owned(FIRST) && !claims.is_owned(SECOND));
+        assert_eq!(claims.waiter_count(), 0, "nobody who only looks waits");
     }
 
     #[test]
@@ -228,10 +241,13 @@ mod tests {
         assert_eq!(claims.begin(FIRST), Begin::Owned);
         assert!(claims.wait(FIRST, noting(&list, 1)));
         assert_eq!(claims.begin(FIRST), Begin::InFlight);
+        assert!(claims.has_room_to_wait());
         assert!(claims.wait(FIRST, noting(&list, 2)));
+        assert!(!claims.has_room_to_wait());
         assert_eq!(claims.begin(FIRST), Begin::TooMany);
         claims.finish(FIRST);
         assert_eq!(claims.waiter_count(), 0);
+        assert!(claims.has_room_to_wait());
         assert_eq!(claims.begin(FIRST), Begin::Owned);
         assert_eq!(claims.begin(FIRST), Begin::InFlight);
     }

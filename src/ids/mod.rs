@@ -370,6 +370,19 @@ impl IdIndex {
         Ok(())
     }
 
+    /// Whether a claim on the id is in flight.
+    #[must_use]
+    pub fn is_claimed(&self, key: IdKey) -> bool {
+        self.claims.is_owned(key)
+    }
+
+    /// Whether there is room for one more who waits for a claim. Whoever was told [`Claim::InFlight`] had some; whoever has
+    /// not claimed asks before waiting.
+    #[must_use]
+    pub fn has_room_to_wait(&self) -> bool {
+        self.claims.has_room_to_wait()
+    }
+
     /// Calls `waiter` once when the claim in flight ends, on the thread that ends it and with no lock held. The waiter
     /// must be short; it may claim. False, and the waiter is dropped, when the claim has ended already: claim again.
     pub fn wait(&self, key: IdKey, waiter: Box<dyn FnOnce() + Send>) -> bool {

@@ -30,6 +30,7 @@ use crate::limits;
 use crate::metrics::{ConnectionMeter, CutOff};
 use crate::service::connections::{Connection, Incoming, Peer};
 use crate::service::patience::has_large_answer;
+use crate::service::turns::Turn;
 
 /// Time for the last words on a connection that nobody uses.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -212,13 +213,16 @@ impl<S: Answering> Calls<S> {
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.session.clone());
         let path = request.uri().path();
-        let is_large = has_large_answer(path);
+        let turn = has_large_answer(path).then(|| Arc::new(Turn::new(self.conduct.turns.clone())));
         // What has no message is answered at once, and strangers keep nobody out.
         let counts = !(came.is_none() && request.body().is_end_stream()) && self.session.is_known();
         let coming = self.crowd.as_ref().and_then(|crowd| crowd.count(path, counts));
+        if let Some(turn) = &turn {
+            request.extensions_mut().insert(turn.clone());
+        }
         let request = request.map(|rest| Brought::new(came, rest, self.conduct.clone()));
         // Routes are ready at all times, and so is whatever lies around them: nobody has to be asked first.
-        let called = Called::new(|| self.service.clone().call(request), self.conduct.clone(), is_large, coming);
+        let called = Called::new(|| self.service.clone().call(request), self.conduct.clone(), turn, coming);
         tokio::spawn(answer(called, respond, self.conduct.clone()));
     }
 }

@@ -16,7 +16,6 @@ use hyper::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tonic::Status;
 use tonic::body::Body;
 
@@ -26,6 +25,7 @@ use super::shedding::Coming;
 use crate::limits;
 use crate::metrics::CutOff;
 use crate::service::patience::overloaded;
+use crate::service::turns::Turn;
 
 /// Bytes that are sent and make up for one frame that asks for nothing: whoever takes much tells often how much.
 const BYTES_PER_CREDIT: usize = 1_024;
@@ -197,7 +197,8 @@ impl HttpBody for Brought {
 /// One call, from its head to the end of its answer.
 pub(super) struct Open {
     conduct: Arc<Conduct>,
-    turn: Option<OwnedSemaphorePermit>,
+    /// Of a call with a large answer.
+    turn: Option<Arc<Turn>>,
     is_answered: bool,
     is_left: bool,
 }
@@ -235,9 +236,6 @@ impl Drop for Open {
     }
 }
 
-/// The turn of a call with a large answer. The turns of a connection never end.
-struct Turn(Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>);
-
 pin_project! {
     /// A call that has no answer yet.
     pub(super) struct Called<F> {
@@ -246,8 +244,6 @@ pin_project! {
         inner: Option<Pin<Box<F>>>,
         // Until the call is looked at for the first time.
         coming: Option<Coming>,
-        // Of a call with a large answer, until it is its turn.
-        waiting: Option<Turn>,
         open: Option<Open>,
     }
 }
@@ -256,12 +252,13 @@ impl<F> Called<F> {
     pub(super) fn new(
         begin: impl FnOnce() -> F,
         conduct: Arc<Conduct>,
-        is_large: bool,
+        turn: Option<Arc<Turn>>,
         coming: Option<Coming>,
     ) -> Self {
         let inner = conduct.has_room().then(|| Box::pin(begin()));
-        let waiting = (is_large && inner.is_some()).then(|| Turn(Box::pin(conduct.turns.clone().acquire_owned())));
-        Self { inner, coming, waiting, open: Some(Open::new(conduct)) }
+        let mut open = Open::new(conduct);
+        open.turn = turn;
+        Self { inner, coming, open: Some(open) }
     }
 }
 
@@ -270,13 +267,6 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Called<F
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Some(Turn(turn)) = this.waiting {
-            let turn = ready!(turn.as_mut().poll(cx)).ok();
-            *this.waiting = None;
-            if let Some(open) = this.open {
-                open.turn = turn;
-            }
-        }
         let response = match this.inner {
             Some(inner) => {
                 let polled = inner.as_mut().poll(cx);
@@ -334,7 +324,7 @@ pub(super) struct Part {
     conduct: Arc<Conduct>,
     place: usize,
     /// Whoever waits for a turn begins when this has left.
-    _turn: Option<OwnedSemaphorePermit>,
+    _turn: Option<Arc<Turn>>,
 }
 
 impl Part {
@@ -343,7 +333,7 @@ impl Part {
         Self::new(Bytes::new(), conduct, None)
     }
 
-    fn new(bytes: Bytes, conduct: &Arc<Conduct>, turn: Option<OwnedSemaphorePermit>) -> Self {
+    fn new(bytes: Bytes, conduct: &Arc<Conduct>, turn: Option<Arc<Turn>>) -> Self {
         let whole_bytes = bytes.len();
         Self { bytes, whole_bytes, conduct: conduct.clone(), place: conduct.wait(whole_bytes), _turn: turn }
     }

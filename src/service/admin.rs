@@ -63,7 +63,7 @@ impl AdminService for Service {
         _: Request<wire::TakeSnapshotRequest>,
     ) -> Result<Response<wire::TakeSnapshotResponse>, Status> {
         let _call = self.edge.enter()?;
-        let taken = self.edge.blocking(|engine| Ok(engine.snapshot())).await?;
+        let taken = self.edge.aside(|engine| Ok(engine.snapshot())).await?;
         let marker = taken.map_err(|_| Failure::ShuttingDown)?;
         Ok(Response::new(wire::TakeSnapshotResponse { snapshot: Some(wire_snapshot(&marker)) }))
     }
@@ -101,7 +101,7 @@ impl Edge {
     async fn status(&self, with_digest: bool) -> Result<wire::GetStatusResponse, Failure> {
         let survey = self.survey(with_digest).await?;
         let durable_end = self.engine.progress.durable_end();
-        let mark = self.blocking(|engine| engine.journal.read_high_water()).await?;
+        let mark = self.aside(|engine| engine.journal.read_high_water()).await?;
         let ids = self.engine.shared.ids.stats();
         let snapshot = self.engine.last_snapshot();
         let input = self.engine.identity.clock_is_input;

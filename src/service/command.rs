@@ -266,20 +266,28 @@ impl Edge {
             match claim(ids)? {
                 Claim::Granted => return Ok(Claimed::Held(Held { ids, key })),
                 Claim::Committed(entry) => return Ok(Claimed::Used(entry)),
-                Claim::InFlight => self.wait_for_claim(key).await.map(drop)?,
+                Claim::InFlight => match self.wait_for_claim(key).await {
+                    // Others have taken the room that there was.
+                    Err(Failure::Overloaded) => self.rest(patience).await?,
+                    waited => waited.map(drop)?,
+                },
                 Claim::TooMany => self.rest(patience).await?,
             }
         }
     }
 
-    /// Waits until nobody holds an id; says whether anybody did.
+    /// Waits until nobody holds an id; says whether anybody did. Refused where too many wait already.
     pub(super) async fn wait_for_claim(&self, key: IdKey) -> Result<bool, Failure> {
+        let ids = &self.engine.shared.ids;
+        if !ids.has_room_to_wait() {
+            return if ids.is_claimed(key) { Err(Failure::Overloaded) } else { Ok(false) };
+        }
         let (told, over) = oneshot::channel();
         let waiter = Box::new(move || {
             // Whoever waited may have gone.
             let _ = told.send(());
         });
-        if !self.engine.shared.ids.wait(key, waiter) {
+        if !ids.wait(key, waiter) {
             return Ok(false);
         }
         tokio::select! {

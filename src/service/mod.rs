@@ -7,7 +7,7 @@
 //! and `encode` (decisions onto the wire), `sight`, `read`, `history` and `explain` (balances and transactions, and
 //! why), `ledger`, `account`, `program`, `admin`, `access`, `settlement`, `fraud` with its `desk` and `approval` (the
 //! services), `status` (how a call fails), `deadline` (until when a caller waits), `patience` (until when one is waited
-//! for), `connections` (how many at a time).
+//! for), `turns` (of the large answers of a connection), `connections` (how many at a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
 //! that is dropped at any point leaves no claim behind; nothing is answered that is not durable.
@@ -59,6 +59,7 @@ mod sight;
 mod status;
 mod stream;
 mod times;
+pub mod turns;
 mod view;
 pub mod wire;
 
@@ -67,6 +68,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tonic::service::RoutesBuilder;
 
 use crate::access::gate::Gate;
@@ -150,6 +152,8 @@ pub struct Edge {
     calls: Arc<Calls>,
     exports: Arc<Semaphore>,
     backups: Arc<Semaphore>,
+    /// Reads of the store for the calls of this thread.
+    reads: Arc<Semaphore>,
     claims: Arc<desk::Claims>,
     lane: Arc<Lane>,
     gate: Arc<Gate>,
@@ -185,9 +189,10 @@ impl Edge {
     pub fn new(engine: Arc<Engine>, about: About, life: watch::Receiver<Life>, gate: Arc<Gate>) -> Self {
         let exports = Arc::new(Semaphore::new(limits::EXPORTS_MAX));
         let backups = Arc::new(Semaphore::new(1));
+        let reads = Arc::new(Semaphore::new(limits::READS_MAX));
         let (claims, lane) = (Arc::default(), Lane::new(engine.clone()));
         let (about, words) = (Arc::new(about), Arc::default());
-        Self { engine, about, life, calls: Arc::default(), exports, backups, claims, lane, gate, words }
+        Self { engine, about, life, calls: Arc::default(), exports, backups, reads, claims, lane, gate, words }
     }
 
     /// Accruals of this thread that wait for their answers.
@@ -206,6 +211,7 @@ impl Edge {
             calls: self.calls.clone(),
             exports: self.exports.clone(),
             backups: self.backups.clone(),
+            reads: Arc::new(Semaphore::new(limits::READS_MAX)),
             claims: self.claims.clone(),
             lane: Lane::new(self.engine.clone()),
             gate: self.gate.clone(),
@@ -322,16 +328,41 @@ impl Edge {
         Ok(())
     }
 
-    /// Runs what may wait for the disk on a thread that may.
+    /// Runs what may wait for the disk on a thread that may; refused where too much waits for such a thread already. What
+    /// nobody waits for any more is not begun.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Engine) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, Failure> {
+        let place = self.reads.clone().try_acquire_owned().map_err(|_| Failure::Overloaded)?;
+        let work = move |engine: &Engine| {
+            let done = work(engine);
+            drop(place);
+            done
+        };
+        self.aside(work).await
+    }
+
+    /// As [`Self::blocking`], and never refused: for what is asked of a server that is overloaded.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Engine) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, Failure> {
         let engine = self.engine.clone();
-        match tokio::task::spawn_blocking(move || work(&engine)).await {
+        let mut aside = Aside(tokio::task::spawn_blocking(move || work(&engine)));
+        match (&mut aside.0).await {
             Ok(result) => Ok(result?),
             Err(error) => Err(Failure::internal(error)),
         }
+    }
+}
+
+/// Work on a thread that may wait for the disk. Given up before it has begun, it is not done.
+struct Aside<T>(JoinHandle<T>);
+
+impl<T> Drop for Aside<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! What must stay true: a call whose message is there when it is asked for has no timer; between the messages of a stream
 //! its caller may be silent; messages that are large find room before their bytes are taken, and the room of all that are
-//! on their way is bounded; what is refused here was not read, and nothing of it was decided.
+//! on their way is bounded; what is refused here was not read, and nothing of it was decided; a message that waits for the
+//! turn of its call keeps its room, and its caller is not the one who is late.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::status::Failure;
+use super::turns::{Queued, Turn};
 use crate::limits;
 
 /// What may go wrong with a body.
@@ -104,9 +106,10 @@ impl<S: Service<Request<Awaited<B>>>, B> Service<Request<B>> for Patient<S> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let is_stream = is_stream(request.uri().path());
         let layer = self.layer.clone();
+        let turn = request.extensions_mut().remove::<Arc<Turn>>().map(Queued::new);
         self.inner.call(request.map(|inner| Awaited {
             inner,
             is_stream,
@@ -115,6 +118,8 @@ impl<S: Service<Request<Awaited<B>>>, B> Service<Request<B>> for Patient<S> {
             room: None,
             deadline: None,
             failure: None,
+            turn,
+            held: None,
         }))
     }
 }
@@ -125,6 +130,8 @@ struct Message {
     head: [u8; HEAD_BYTES],
     head_bytes: usize,
     bytes_left: usize,
+    /// One has come whole, this one or one before.
+    has_come: bool,
 }
 
 impl Message {
@@ -145,6 +152,7 @@ impl Message {
             if self.bytes_left > 0 {
                 let taken = self.bytes_left.min(rest.len());
                 self.bytes_left -= taken;
+                self.has_come |= self.bytes_left == 0;
                 at += taken;
                 begins_at = at;
                 continue;
@@ -158,6 +166,7 @@ impl Message {
                 self.head_bytes = 0;
                 self.bytes_left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
                 begins(self.bytes_left).map_err(|failure| (begins_at, failure))?;
+                self.has_come |= self.bytes_left == 0;
                 begins_at = if self.bytes_left == 0 { at } else { begins_at };
             }
         }
@@ -173,11 +182,15 @@ pin_project! {
         is_stream: bool,
         message: Message,
         layer: PatienceLayer,
-        // Of the large message that is arriving.
+        // Of the large message that is arriving; of a call that is no stream, until all of its request has been read.
         room: Option<OwnedSemaphorePermit>,
         deadline: Option<Pin<Box<Sleep>>>,
         // Of what comes next, once what lies before it has been given.
         failure: Option<Failure>,
+        // Until it comes.
+        turn: Option<Queued>,
+        // What makes the message whole, until it is the turn of the call.
+        held: Option<Bytes>,
     }
 }
 
@@ -199,6 +212,27 @@ fn room_for(length: usize, room: &Arc<Semaphore>) -> Result<Option<OwnedSemaphor
     room.clone().try_acquire_many_owned(pieces).map(Some).map_err(|_| Failure::Overloaded)
 }
 
+/// Adds room to what there is.
+fn add_room(room: &mut Option<OwnedSemaphorePermit>, more: Option<OwnedSemaphorePermit>) {
+    let Some(more) = more else { return };
+    match room {
+        Some(room) => room.merge(more),
+        None => *room = Some(more),
+    }
+}
+
+/// What a body gives next.
+type Given = Option<Result<Frame<Bytes>, BoxError>>;
+
+/// Gives what was held back, once it is the turn of the call.
+fn poll_held(held: &mut Option<Bytes>, turn: &mut Option<Queued>, cx: &mut Context<'_>) -> Poll<Given> {
+    if let Some(queued) = turn {
+        ready!(queued.poll_turn(cx));
+    }
+    *turn = None;
+    Poll::Ready(held.take().map(|bytes| Ok(Frame::data(bytes))))
+}
+
 impl<B: Body<Data = Bytes>> Body for Awaited<B>
 where
     B::Error: Into<BoxError>,
@@ -206,13 +240,17 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Given> {
         let this = self.project();
+        if this.held.is_some() {
+            return poll_held(this.held, this.turn, cx);
+        }
         if let Some(failure) = this.failure.take() {
             return Poll::Ready(Some(Err(Status::from(failure).into())));
         }
+        let is_stream = *this.is_stream;
         let Poll::Ready(frame) = this.inner.poll_frame(cx) else {
-            if *this.is_stream && !this.message.is_midst() {
+            if is_stream && !this.message.is_midst() {
                 return Poll::Pending;
             }
             let limit = this.layer.limit;
@@ -220,32 +258,44 @@ where
             ready!(deadline.as_mut().poll(cx));
             return Poll::Ready(Some(Err(Status::from(Failure::RequestTooSlow).into())));
         };
-        let frame = frame.map(|frame| frame.map_err(Into::into));
-        if let Some(bytes) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-            let (room, all) = (&mut *this.room, &this.layer.room);
-            let passed = this.message.pass(bytes, |length| {
+        let bytes = match frame.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(bytes))) => bytes,
+            Some(Ok(Err(trailers))) => return Poll::Ready(Some(Ok(trailers))),
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            None => return Poll::Ready(None),
+        };
+        let (room, all) = (&mut *this.room, &this.layer.room);
+        let passed = this.message.pass(&bytes, |length| {
+            if is_stream {
                 // The one before has arrived: its room is free again.
                 *room = None;
-                *room = room_for(length, all)?;
-                Ok(())
-            });
-            if let Err((place, failure)) = passed {
+            }
+            add_room(room, room_for(length, all)?);
+            Ok(())
+        });
+        let bytes = match passed {
+            Ok(()) => bytes,
+            Err((place, failure)) => {
                 *this.failure = Some(failure);
-                return Poll::Ready(Some(Ok(Frame::data(bytes.slice(..place)))));
+                bytes.slice(..place)
             }
-            if !this.message.is_midst() {
-                *this.room = None;
-                if *this.is_stream {
-                    *this.deadline = None;
-                }
-            }
+        };
+        if is_stream && !this.message.is_midst() {
+            *this.room = None;
+            *this.deadline = None;
         }
-        Poll::Ready(frame)
+        if this.turn.is_some() && this.message.has_come {
+            *this.held = Some(bytes);
+            // From here on it is not the caller who is waited for.
+            *this.deadline = None;
+            return poll_held(this.held, this.turn, cx);
+        }
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
         // What is refused comes behind what lies before it.
-        self.failure.is_none() && self.inner.is_end_stream()
+        self.failure.is_none() && self.held.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -283,6 +333,10 @@ mod tests {
                 None => Poll::Pending,
             }
         }
+
+        fn is_end_stream(&self) -> bool {
+            self.ends && self.bytes.is_empty()
+        }
     }
 
     struct Inner;
@@ -313,11 +367,37 @@ mod tests {
         bytes
     }
 
-    fn body(layer: &PatienceLayer, path: &str, parts: Vec<Vec<u8>>, ends: bool) -> Awaited<Brings> {
+    fn request(path: &str, parts: Vec<Vec<u8>>, ends: bool) -> Request<Brings> {
         let brings = Brings { bytes: parts.into_iter().map(Bytes::from).collect(), ends };
-        let request = Request::post(path).body(brings).unwrap();
-        let Ok(body) = layer.layer(Inner).call(request).into_inner();
+        Request::post(path).body(brings).unwrap()
+    }
+
+    fn body(layer: &PatienceLayer, path: &str, parts: Vec<Vec<u8>>, ends: bool) -> Awaited<Brings> {
+        let Ok(body) = layer.layer(Inner).call(request(path, parts, ends)).into_inner();
         body
+    }
+
+    /// The body of a call that needs one of these turns, and what holds its turn.
+    fn body_in_turn(
+        layer: &PatienceLayer,
+        turns: &Arc<Semaphore>,
+        parts: Vec<Vec<u8>>,
+        ends: bool,
+    ) -> (Awaited<Brings>, Arc<Turn>) {
+        let turn = Arc::new(Turn::new(turns.clone()));
+        let mut request = request(LARGE_ANSWERS[0], parts, ends);
+        request.extensions_mut().insert(turn.clone());
+        let Ok(body) = layer.layer(Inner).call(request).into_inner();
+        (body, turn)
+    }
+
+    /// How many bytes it brings before somebody has to be waited for, or it ends.
+    async fn given_at_once(body: &mut Awaited<Brings>) -> usize {
+        let mut count = 0;
+        while let Poll::Ready(Some(Ok(frame))) = poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await {
+            count += frame.data_ref().map_or(0, Bytes::len);
+        }
+        count
     }
 
     /// The reason for which the body ends, "" if it ends by itself, and how many bytes it brought.
@@ -424,6 +504,76 @@ mod tests {
             let (reason, count) = end_of(&mut body(&layer(), STREAMS[0], parts, true)).await;
             assert_eq!((reason.as_str(), count), ("MESSAGE_TOO_LARGE", before.max(cut)), "cut at {cut}");
         }
+    }
+
+    /// As long as it is not whole nobody can decode it: what waits is bytes.
+    #[tokio::test]
+    async fn a_message_comes_whole_when_it_is_the_turn_of_its_call_however_late_that_is() {
+        for (cut, ends) in [(0, true), (3, true), (HEAD_BYTES, true), (13, true), (13, false)] {
+            let turns = Arc::new(Semaphore::new(1));
+            let others = turns.clone().try_acquire_owned().unwrap();
+            // With a byte of what comes behind it, so that it is not the end of a piece that counts.
+            let whole = [message(9), vec![0]].concat();
+            let parts = vec![whole[..cut].to_vec(), whole[cut..].to_vec()];
+            let (mut body, turn) = body_in_turn(&layer(), &turns, parts, ends);
+            assert_eq!(given_at_once(&mut body).await, cut);
+            assert!(!body.is_end_stream(), "what is held back is to come");
+            // Longer than its caller would be waited for.
+            assert!(tokio::time::timeout(2 * LIMIT, end_of(&mut body)).await.is_err(), "it waits, cut at {cut}");
+            drop(others);
+            let reason = if ends { "" } else { "REQUEST_TOO_SLOW" };
+            assert_eq!(end_of(&mut body).await, (reason.to_owned(), whole.len() - cut), "cut at {cut}");
+            drop(body);
+            assert_eq!(turns.available_permits(), 0, "the turn lasts until the answer has left");
+            drop(turn);
+            assert_eq!(turns.available_permits(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_not_needed_is_not_taken() {
+        let turns = Arc::new(Semaphore::new(1));
+        let large = message(limits::MESSAGE_BYTES_MAX + 1)[..HEAD_BYTES].to_vec();
+        for (parts, reason) in [
+            (vec![], "REQUEST_TOO_SLOW"),
+            (vec![message(9)[..13].to_vec()], "REQUEST_TOO_SLOW"),
+            (vec![large.clone()], "MESSAGE_TOO_LARGE"),
+        ] {
+            let (mut body, _turn) = body_in_turn(&layer(), &turns, parts, false);
+            assert_eq!(end_of(&mut body).await.0, reason);
+            assert_eq!(turns.available_permits(), 1, "{reason}");
+        }
+        let (mut first, first_turn) = body_in_turn(&layer(), &turns, vec![[message(9), large].concat()], true);
+        assert_eq!(end_of(&mut first).await, ("MESSAGE_TOO_LARGE".to_owned(), 14), "what lies before it is given");
+        assert_eq!(turns.available_permits(), 0);
+        // Whoever waits and is given up takes none.
+        let (mut second, second_turn) = body_in_turn(&layer(), &turns, vec![message(9)], true);
+        assert_eq!(given_at_once(&mut second).await, 0);
+        drop((second, second_turn));
+        drop((first, first_turn));
+        assert_eq!(turns.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_large_message_keeps_its_room_until_its_call_has_been_read() {
+        let (layer, turns) = (layer(), Arc::new(Semaphore::new(1)));
+        let all = layer.room.available_permits();
+        let large = || message(limits::SMALL_MESSAGE_BYTES_MAX + 1);
+        // It has come; the end of the call has not, and what else comes takes nothing from it.
+        let mut unary = body(&layer, UNARY, vec![large(), message(9), large()], false);
+        assert!(given_at_once(&mut unary).await > 0);
+        let taken = all - layer.room.available_permits();
+        assert!(taken * ROOM_PIECE_BYTES >= 2 * limits::SMALL_MESSAGE_BYTES_MAX, "{taken} pieces are taken");
+        drop(unary);
+        assert_eq!(layer.room.available_permits(), all);
+        let others = turns.clone().try_acquire_owned().unwrap();
+        let (mut waits, _turn) = body_in_turn(&layer, &turns, vec![large()], true);
+        assert_eq!(given_at_once(&mut waits).await, 0);
+        assert!(layer.room.available_permits() < all, "it waits for its turn");
+        drop(others);
+        assert_eq!(end_of(&mut waits).await.0, "");
+        drop(waits);
+        assert_eq!(layer.room.available_permits(), all);
     }
 
     #[tokio::test]

@@ -209,12 +209,16 @@ impl Edge {
             let engine = claim.engine.clone();
             let publish = |engine: &Engine, confirmed| {
                 let draft = Draft { confirmed, ..draft };
-                if effective_at.is_some() { engine.publish(draft) } else { engine.publish_soon(draft) }
+                if effective_at.is_some() { engine.publish(draft) } else { engine.publish_next(draft) }
             };
             let published = match confirmed {
                 None => Ok(publish(&engine, None)),
                 Some(verdict) => engine.confirm(verdict, |engine, verdict| publish(engine, Some(verdict))),
             };
+            // The verdict is settled by now: nobody else's has to wait for the clock.
+            if let (None, Ok(Ok((program, _)))) = (effective_at, &published) {
+                engine.await_effect(program);
+            }
             drop((claim, call));
             published
         });

@@ -110,7 +110,7 @@ impl Edge {
             if let Some(entry) = ids.lookup(key)? {
                 return Ok(Original::Found(entry.position));
             }
-            if ids.wait(key, Box::new(|| {})) {
+            if ids.is_claimed(key) {
                 return Ok(Original::InFlight);
             }
         }

@@ -6,7 +6,8 @@
 //!   keeps a command half-way, with claims held;
 //! - every command gets one result, in order; what ends the stream early comes after the results before it;
 //! - a full worker makes the stream wait, and with it the caller, and so do more new names than the caller may bring: nothing
-//!   is refused for want of room, so that nothing overtakes what was sent before it.
+//!   that is to be decided is refused for want of room, so that nothing overtakes what was sent before it. Only the answer to a
+//!   command that was decided before may be refused, where too much waits for the disk.
 
 use std::sync::Arc;
 

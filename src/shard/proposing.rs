@@ -148,7 +148,7 @@ impl Engine {
 
     /// Does what a verdict confirms. `act` gets the verdict and queues it together with its change, or does neither.
     /// Nothing else is proposed or settled meanwhile: what runs out makes room for a further proposal, and must not be
-    /// gone when the verdict comes.
+    /// gone when the verdict comes. So `act` waits for the disk, and for nothing else.
     ///
     /// # Errors
     /// When the verdict does not fit.

@@ -227,7 +227,21 @@ impl Engine {
     ///
     /// # Panics
     /// When another holder of a lock panicked.
-    pub fn publish_soon(&self, mut draft: Draft) -> Result<(Arc<Program>, Position), PublishError> {
+    pub fn publish_soon(&self, draft: Draft) -> Result<(Arc<Program>, Position), PublishError> {
+        let published = self.publish_next(draft)?;
+        self.await_effect(&published.0);
+        Ok(published)
+    }
+
+    /// As [`Engine::publish_soon`], but returns when the version is durable and every worker has it: for whoever keeps others
+    /// waiting, and lets them on before it waits for the effect with [`Engine::await_effect`].
+    ///
+    /// # Errors
+    /// As [`Engine::publish_soon`].
+    ///
+    /// # Panics
+    /// When another holder of a lock panicked.
+    pub fn publish_next(&self, mut draft: Draft) -> Result<(Arc<Program>, Position), PublishError> {
         let (mut margin_ns, mut least) = (1_000_000, TimestampNs(i64::MIN));
         loop {
             let latest =
@@ -245,12 +259,7 @@ impl Engine {
                 Err(PublishError::ZoneTooSoon { earliest }) if margin_ns < SOON_NS_MAX => {
                     (margin_ns, least) = (margin_ns * 4, earliest);
                 }
-                published => {
-                    if published.is_ok() {
-                        self.wait_until(draft.effective_at);
-                    }
-                    return published;
-                }
+                published => return published,
             }
         }
     }
@@ -260,8 +269,9 @@ impl Engine {
         self.identity.clock_is_input || at.0 <= self.clock.now().0.saturating_add(SOON_NS_MAX)
     }
 
-    /// Waits for an instant of the system's clock if it is near, and no longer than the ledger runs.
-    fn wait_until(&self, at: TimestampNs) {
+    /// Waits until a version takes effect by the system's clock, if that is near, and no longer than the ledger runs.
+    pub fn await_effect(&self, program: &Program) {
+        let at = program.effective_at;
         let is_to_come = || self.clock.now() < at && self.is_near(at) && !self.is_stopping();
         while !self.identity.clock_is_input && is_to_come() {
             std::thread::sleep(std::time::Duration::from_millis(1));

@@ -1,10 +1,16 @@
 //! A second person: acts that wait, who confirms them, what becomes of them over a restart, and what the journal says.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
 use tallystick::access::grant::{Grant, Role};
 use tallystick::access::keys::KeyIssue;
 use tallystick::access::proposals::{Act, SecondPerson};
 use tallystick::audit::verify::{VerifyOptions, verify};
+use tallystick::clock::{Clock, SystemClock};
 use tallystick::config::Config;
+use tallystick::ledger::types::TimestampNs;
 use tallystick::service::wire;
 use tallystick::service::wire::access_service_client::AccessServiceClient;
 use tallystick::service::wire::approval_service_client::ApprovalServiceClient;
@@ -366,6 +372,69 @@ async fn programmes_and_freezes_wait_too() {
     let report = verify(&store, &VerifyOptions::default(), &mut |_, _| ()).unwrap();
     assert!(report.intact, "{:?}", report.findings);
     assert_eq!((report.records.proposals, report.records.freezes, report.records.programs), (6, 2, 2));
+}
+
+/// A clock whose time of day stands until it is put forward.
+struct Standing {
+    machine: SystemClock,
+    now_ns: AtomicI64,
+}
+
+impl Standing {
+    fn new() -> Arc<Self> {
+        let machine = SystemClock::new();
+        let now_ns = AtomicI64::new(machine.now().0);
+        Arc::new(Self { machine, now_ns })
+    }
+}
+
+impl Clock for Standing {
+    fn now(&self) -> TimestampNs {
+        TimestampNs(self.now_ns.load(Ordering::SeqCst))
+    }
+
+    fn monotonic_ns(&self) -> i64 {
+        self.machine.monotonic_ns()
+    }
+}
+
+/// A version that is to take effect as soon as can be is there a moment before: whoever confirmed it waits for the clock, and
+/// keeps nobody else's proposals and verdicts waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_confirmed_version_waits_for_its_time_others_propose_and_settle() {
+    let clock = Standing::new();
+    let store = Arc::new(tallystick::store::memory::MemoryStore::new());
+    let house = House::open_by(store, careful(), clock.clone()).await;
+    open_account(&house).await;
+    let (owner, mut other) =
+        (Person::of(&house, Role::ProgramOwner).await, Person::of(&house, Role::ProgramOwner).await);
+    let anna = Person::at_the_desk(&house, "north").await;
+    let mut ben = Person::at_the_desk(&house, "north").await;
+    let mut program = ProgramServiceClient::new(house.channel().await);
+    let source = plain_program(&[("units = 1\n", "units = 2\n")]);
+    let request = wire::PublishProgramRequest { transaction_id: "v2".to_owned(), source, effective_time: None };
+    let asked = program.publish_program(with_key(&owner.key, request)).await.unwrap().into_inner();
+    let number = asked.pending.unwrap().proposal_id;
+    let confirming = tokio::spawn(async move { other.confirm(number).await });
+    let is_there = || house.running.engine().with_programs(|programs| programs.iter().len() == 2);
+    for _ in 0..30_000 {
+        if is_there() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(is_there(), "the version is published");
+
+    let others = async {
+        let pending = adjust(&house, &anna, adjustment("x", 7)).await.unwrap().pending.unwrap();
+        ben.confirm(pending.proposal_id).await.unwrap()
+    };
+    let outcome = tokio::time::timeout(Duration::from_secs(30), others).await.expect("nobody waits for the clock");
+    assert!(matches!(outcome, Outcome::Decision(decision) if decision.granted_points == 7));
+    assert!(!confirming.is_finished(), "the clock stands");
+    clock.now_ns.fetch_add(20_000_000_000, Ordering::SeqCst);
+    let Outcome::Program(published) = confirming.await.unwrap().unwrap() else { panic!("it was a programme") };
+    assert_eq!(published.version, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

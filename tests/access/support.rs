@@ -6,6 +6,7 @@ use prost::bytes::Bytes;
 use tallystick::access::grant::{Grant, Role};
 use tallystick::access::keys::{KeyId, KeyIssue};
 use tallystick::bench::raw::RawCodec;
+use tallystick::clock::{SharedClock, SystemClock};
 use tallystick::config::{Authentication, Config};
 use tallystick::ledger::types::TimestampNs;
 use tallystick::server::{self, OpenedStore, Running};
@@ -50,11 +51,17 @@ impl House {
         Self::open_on(Arc::new(MemoryStore::new()), config()).await
     }
 
-    pub async fn open_on(store: Arc<dyn Store>, mut config: Config) -> Self {
+    pub async fn open_on(store: Arc<dyn Store>, config: Config) -> Self {
+        Self::open_by(store, config, Arc::new(SystemClock::new())).await
+    }
+
+    /// With a clock of the test's.
+    pub async fn open_by(store: Arc<dyn Store>, mut config: Config, clock: SharedClock) -> Self {
         let file = shop::program_file(&shop::plain_program(&[]));
         config.program.get_or_insert(file.clone());
         let listener = server::listen(&config).unwrap();
-        let running = server::start_on(&config, OpenedStore::in_memory(store.clone()), listener).await.unwrap();
+        let opened = OpenedStore::in_memory(store.clone());
+        let running = server::start_by(&config, opened, listener, clock).await.unwrap();
         let _ = std::fs::remove_file(file);
         Self { running, store }
     }

@@ -27,5 +27,6 @@ mod rush;
 mod scene;
 mod slow;
 mod streams;
+mod turns;
 mod unread;
 mod wire;

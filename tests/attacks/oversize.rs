@@ -54,7 +54,8 @@ async fn messages_that_only_say_that_they_are_large_take_no_room() {
             [headers, frame(DATA, 0, number, &head(0, length))].concat()
         }
     };
-    // As many connections as find room with all the turns that they have, and one more that asks for all of it.
+    // Several connections that have all the room between them, and one more that asks for all of it. Nobody takes a turn
+    // whose message is not here.
     let turns = limits::CONNECTION_LARGE_CALLS_MAX;
     for count in std::iter::repeat_n(turns, most / turns).chain([most]) {
         let mut wire = scene.wire().await;
@@ -99,7 +100,7 @@ async fn strangers_who_say_that_they_bring_large_messages_take_no_room() {
     let key = issue(&channel, scene.admin.as_deref().unwrap(), api::Role::Gateway, "north", None).await;
     let most = limits::LARGE_MESSAGES_BYTES_MAX / limits::MESSAGE_BYTES_MAX;
     let largest = head(0, u32::try_from(limits::MESSAGE_BYTES_MAX).unwrap());
-    // With all the turns of as many connections as would take up all the room.
+    // As many as would take up all the room.
     let turns = limits::CONNECTION_LARGE_CALLS_MAX;
     let mut strangers = Vec::new();
     for _ in 0..most / turns {

@@ -12,7 +12,7 @@ use crate::support::*;
 const A_FEW: usize = 256;
 
 /// Waits until commands under way hold so many ids, and so many others wait for these.
-async fn until_held(shop: &Shop, claim_count: usize, waiter_count: usize) {
+pub async fn until_held(shop: &Shop, claim_count: usize, waiter_count: usize) {
     for _ in 0..30_000 {
         let stats = shop.running.engine().shared.ids.stats();
         if (stats.claim_count, stats.waiter_count) == (claim_count, waiter_count) {

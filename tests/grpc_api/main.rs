@@ -29,4 +29,5 @@ mod stamps;
 mod statements;
 mod unburns;
 mod vouchers;
+mod waiting;
 mod zones;
