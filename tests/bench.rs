@@ -7,11 +7,18 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use harness::{program, repository, run, text, wait_for};
 use serde_json::Value;
-use tallystick::bench::BenchError;
+use tallystick::bench::baskets::{Assortment, Numbers, Shape, Source, Templates};
+use tallystick::bench::pairs::Load;
+use tallystick::bench::process::Process;
+use tallystick::bench::run::Division;
+use tallystick::bench::unary::Pace;
 use tallystick::bench::world::judge;
+use tallystick::bench::{BenchError, flood, unary};
+use tallystick::clock::{Clock, SystemClock};
 use tallystick::config::Config;
 use tallystick::server::open_store;
 use tallystick::store::{Batch, Direction, Durability, Space, Store};
@@ -81,6 +88,43 @@ fn echo_measures_the_ceiling_without_a_ledger() {
     assert_eq!((&echo["connections"], &echo["in_flight"]), (&Value::from(2), &Value::from(4)));
     assert_eq!((&echo["durable"], &echo["batch"]), (&Value::from(false), &Value::from(1)));
     assert!(echo["ledger"].is_null() && report["verifications"].as_array().expect("a list").is_empty());
+}
+
+#[test]
+fn an_answer_that_is_neither_good_nor_for_want_of_capacity_gives_no_figures() {
+    let folder = folder();
+    let receipt_at = SystemClock::new().now();
+    let assortment = Assortment { line_count: 1, currency: "USD".to_owned(), receipt_at, seed: 1, all_eligible: false };
+    let (templates, numbers) = (Templates::new(Shape::Unary, &assortment), Numbers::default());
+    let source = |lane: usize| Source::new(templates.clone(), numbers.clone(), 500, lane as u64);
+    let loads: [Load; 2] = [unary::load, flood::load];
+    // Encoded answers: one that was given before, and refusals with the codes 7 and 12.
+    for (answer, is_wrong, kind) in [
+        ("0a020801", true, "REPLAYED"),
+        ("0a0412020807", true, "BALANCE_LIMIT_EXCEEDED"),
+        ("0a041202080c", false, "OVERLOADED"),
+    ] {
+        let arguments = ["bench", "echo-server", "--answer", answer];
+        let tallystick = Path::new(env!("CARGO_BIN_EXE_tallystick"));
+        let server = Process::start(tallystick, folder.path(), "echo", &arguments).expect("the server starts");
+        let division = Division {
+            target: server.target.clone(),
+            server_id: server.id(),
+            thread_count: 1,
+            connection_count: 1,
+            warm_up: Duration::ZERO,
+            measure: Duration::from_millis(300),
+        };
+        for load in loads {
+            match load(&division, Pace::Closed { in_flight: 2 }, &source) {
+                Ok(measured) => {
+                    assert!(!is_wrong && measured.all.refusals[kind] > 0, "{kind}: {:?}", measured.all.refusals);
+                }
+                Err(BenchError::Call(text)) => assert!(is_wrong && text.contains(kind), "{kind}: {text}"),
+                Err(error) => panic!("{kind}: {error}"),
+            }
+        }
+    }
 }
 
 /// A folder as `deploy/certificates.sh` makes it.
