@@ -438,6 +438,40 @@ fn has_ready_file(folder: &Path) -> bool {
     folders.any(|entry| entry.path().join("server.ready").exists())
 }
 
+/// Whether this process, and so whatever it starts, was told to ignore a signal.
+fn is_ignored(number: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("this is Linux");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("it says what is ignored");
+    let mask = u64::from_str_radix(mask.trim(), 16).expect("it is a number");
+    (mask >> (number - 1)) & 1 == 1
+}
+
+#[test]
+fn a_signal_leaves_neither_a_server_nor_its_directory_behind() {
+    for (name, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+        if is_ignored(number) {
+            continue;
+        }
+        let folder = folder();
+        let arguments = ["--accounts", "500", "--lots", "1", "--seconds", "300", "--batch", "10"];
+        let child = begun(&folder, "stream", &arguments);
+        let server = wait_for("the server", || {
+            let data = format!("{}/tallystick-bench-", folder.path().display());
+            process_with("serve", &data).filter(|_| has_ready_file(folder.path()))
+        });
+        let id = child.id().to_string();
+        let told = std::process::Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status();
+        assert!(told.expect("there is a shell").success());
+        let output = child.wait_with_output().expect("the bench ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(128 + number), "{name}: {stderr}");
+        assert!(output.stdout.is_empty(), "no figures are printed");
+        assert!(!Path::new("/proc").join(&server).exists(), "{name}: the server has ended");
+        let left: Vec<_> = fs::read_dir(folder.path()).expect("the folder is there").collect();
+        assert!(left.is_empty(), "{name}: {left:?}");
+    }
+}
+
 #[test]
 fn a_journal_that_is_not_whole_gives_no_figures() {
     let folder = folder();

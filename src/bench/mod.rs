@@ -5,7 +5,7 @@
 //! load generator, [`run`] its threads, [`unary`], [`stream`] and [`flood`] its manners; [`recorder`] is what is seen,
 //! [`figures`] what is said, [`html`] a page of it, [`machine`] what it was measured on. [`echo`] is the ceiling.
 //! [`pairs`], [`streams`], [`pressure`], [`attacks`] by [`attackers`], [`midnight`], [`growth`], [`core`] and [`recovery`] are what is
-//! measured; [`core_process`] is a core that others of its kind do not disturb.
+//! measured; [`core_process`] is a core that others of its kind do not disturb. [`leavings`] is what a signal must not leave behind.
 //!
 //! What must stay true: every figure states its conditions; a run whose server fails or whose journal does not verify
 //! gives no figure; what is compared runs alternately, each after the other side has come to rest; the load generator
@@ -23,6 +23,7 @@ pub mod figures;
 pub mod flood;
 pub mod growth;
 pub mod html;
+pub mod leavings;
 pub mod machine;
 pub mod midnight;
 pub mod pairs;

@@ -17,6 +17,7 @@ use super::baskets::{Assortment, Numbers, Shape, Source, Templates};
 use super::channel::{Shown, Target, broken, connect};
 use super::error::BenchError;
 use super::figures::{Figure, Ledger, Swept, Verification};
+use super::leavings::Held;
 use super::process::Process;
 use super::run::runtime;
 use super::stream::{Batch, Event, pump};
@@ -104,7 +105,8 @@ pub fn compiled(source: &str) -> Result<Program, BenchError> {
 pub struct Folder {
     /// Where.
     pub path: PathBuf,
-    is_kept: bool,
+    /// Unless it is kept.
+    held: Option<Held>,
 }
 
 impl Folder {
@@ -115,14 +117,15 @@ impl Folder {
     pub fn make(place: &Place) -> Result<Self, BenchError> {
         let name = |number: u32| place.within.join(format!("tallystick-bench-{}-{number}", std::process::id()));
         let path = (0..1_000).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(1_000));
-        fs::create_dir_all(&path).map_err(|error| BenchError::file("making", &path, error))?;
-        Ok(Self { path, is_kept: place.is_kept })
+        let made = if place.is_kept { fs::create_dir_all(&path).map(|()| None) } else { Held::make(&path).map(Some) };
+        let held = made.map_err(|error| BenchError::file("making", &path, error))?;
+        Ok(Self { path, held })
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if !self.is_kept {
+        if self.held.is_some() {
             // There is nobody to tell; what is left lies among the temporary files.
             let _ = fs::remove_dir_all(&self.path);
         }

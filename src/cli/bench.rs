@@ -152,6 +152,7 @@ pub fn run(args: &BenchArgs, out: &Output) -> Result<(), CliError> {
         What::CoreProcess => return core_process(),
     };
     let options = options(args, mode)?;
+    bench::leavings::watch()?;
     let mut progress = out.progress();
     let report = bench::bench(mode, &options, &mut |phase, done, total| {
         progress.report(phase, done, total, || if total > 0 { grouped(done) } else { "…".to_owned() });
