@@ -297,6 +297,15 @@ fn stream_tells_its_batches_and_pauses() {
 }
 
 #[test]
+fn what_is_not_asked_for_of_lanes_is_as_the_mode_has_it() {
+    for (asked, expected) in [(["--connections", "2"], (2, 4)), (["--in-flight", "2"], (4, 2))] {
+        let report = report("stream", &["--batch", "50", asked[0], asked[1]]);
+        let stream = results(&report, "stream", 1)[0];
+        assert_eq!((&stream["connections"], &stream["in_flight"]), (&expected.0.into(), &expected.1.into()));
+    }
+}
+
+#[test]
 fn overload_and_fairness_tell_what_callers_see() {
     let overload = report("overload", &["--connections", "2", "--in-flight", "8"]);
     results(&overload, "overload-peak", 1);

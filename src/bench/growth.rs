@@ -76,7 +76,7 @@ fn unary(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Result<
     let mut many = World::make(&options.place, options.population, tell)?;
     let remembered = remember(options, &many, tell);
     let remembered = many.judged(remembered)?;
-    let lanes = options.lanes.unwrap_or(UNARY_LANES[0]);
+    let lanes = options.lanes.or(UNARY_LANES[0]);
     let mut loads = [UnaryLoad::new(options, &few, 4), UnaryLoad::new(options, &many, 4)];
     let begins = [few.end_position()?, many.end_position()?];
     let (mut measured, mut ratios) = ([Vec::new(), Vec::new()], Vec::new());

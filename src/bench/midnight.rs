@@ -98,7 +98,7 @@ fn measure(
 ) -> Result<([Figure; 2], f64), BenchError> {
     let per_second = options.rate.unwrap_or(RATE);
     let pace = Pace::Open { per_second, deadline: options.deadline };
-    let lanes = (options.lanes.map_or(CONNECTIONS, |(connections, _)| connections), 0);
+    let lanes = (options.lanes.connections.unwrap_or(CONNECTIONS), 0);
     let mut unary = UnaryLoad::new(options, world, 6);
     tell("Midnight: before", 0, 0);
     let begin = world.end_position()?;

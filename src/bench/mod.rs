@@ -91,8 +91,8 @@ pub struct Options {
     pub warm_up: Duration,
     /// Threads of the load generator.
     pub thread_count: usize,
-    /// Connections and calls or batches in flight on each, if not the usual ones.
-    pub lanes: Option<(usize, usize)>,
+    /// Connections and calls or batches in flight on each.
+    pub lanes: Lanes,
     /// Pairs of runs for a ratio.
     pub pair_count: usize,
     /// Commands of a batch, if not the usual ones.
@@ -107,6 +107,23 @@ pub struct Options {
     pub tail_count: u64,
     /// How far ahead lots die that are being made, beside the time for the run before; enough for it if not stated.
     pub ahead: Option<Duration>,
+}
+
+/// What was asked for of the lanes of a load. Each of them that was not is as it is usually, whatever is measured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lanes {
+    /// Connections.
+    pub connections: Option<usize>,
+    /// Calls or batches in flight on each.
+    pub in_flight: Option<usize>,
+}
+
+impl Lanes {
+    /// Connections and what is in flight on each, where these are the usual ones.
+    #[must_use]
+    pub fn or(self, (connections, in_flight): (usize, usize)) -> (usize, usize) {
+        (self.connections.unwrap_or(connections), self.in_flight.unwrap_or(in_flight))
+    }
 }
 
 /// Measures.

@@ -38,7 +38,7 @@ pub fn overload(
     tell: &mut Tell<'_>,
 ) -> Result<(), BenchError> {
     let mut load = UnaryLoad::new(options, world, 2);
-    let (connections, in_flight) = options.lanes.unwrap_or(UNARY_LANES[0]);
+    let (connections, in_flight) = options.lanes.or(UNARY_LANES[0]);
     tell("Overload: the peak", 0, 0);
     world.settle();
     let begin = world.end_position()?;

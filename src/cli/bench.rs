@@ -14,7 +14,7 @@ use crate::bench::attackers::Attackers;
 use crate::bench::figures::{Figure, Ratio, Verification};
 use crate::bench::machine::Machine;
 use crate::bench::world::{Place, Population};
-use crate::bench::{self, BenchError, Mode, Options, Report};
+use crate::bench::{self, BenchError, Lanes, Mode, Options, Report};
 
 /// Measures the ledger on this machine
 ///
@@ -37,7 +37,7 @@ pub struct BenchArgs {
     /// Lines of a basket
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=100))]
     lines: u16,
-    /// Connections [default: 8 and 4 for unary calls, 1 for one client, 4 streams]
+    /// Connections [default: 8 and 4 for unary calls, 1 for one client, 4 streams, 32 for midnight]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1_024))]
     connections: Option<u16>,
     /// Calls or batches in flight on each connection [default: 64 and 16 for unary calls, 1 for one client, 4 batches]
@@ -178,10 +178,6 @@ fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
     let program = std::env::current_exe()
         .map_err(|error| CliError::new(Exit::InputOutput, format!("this program cannot find itself: {error}")))?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let lanes = match (args.connections, args.in_flight) {
-        (None, None) => None,
-        (connections, in_flight) => Some((connections.unwrap_or(8).into(), in_flight.unwrap_or(64).into())),
-    };
     Ok(Options {
         place: Place {
             program,
@@ -209,7 +205,7 @@ fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
         measure: Duration::from_secs(seconds),
         warm_up: Duration::from_millis(1_000.min(seconds * 500)),
         thread_count: args.threads.map_or(cores, usize::from),
-        lanes,
+        lanes: Lanes { connections: args.connections.map(usize::from), in_flight: args.in_flight.map(usize::from) },
         pair_count: args.pairs.unwrap_or(if is_all { 3 } else { 7 }).into(),
         batch: args.batch.map(usize::from),
         rate: args.rate,
