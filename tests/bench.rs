@@ -263,11 +263,17 @@ fn each_core_of_growth_is_a_process_and_one_that_dies_gives_no_figures() {
 
 #[test]
 fn midnight_tells_what_callers_see_while_lots_are_swept() {
-    let report = report("midnight", &["--rate", "500", "--ahead", "3"]);
+    expect_midnight(&["--rate", "500", "--ahead", "3"], false);
+    expect_midnight(&["--rate", "500", "--ahead", "3", "--key"], true);
+}
+
+fn expect_midnight(arguments: &[&str], has_keys: bool) {
+    let report = report("midnight", arguments);
     for name in ["midnight-before", "midnight-sweep"] {
         let result = results(&report, name, 1)[0];
         assert_eq!(result["due_per_second"], 500, "{result}");
         assert_eq!(result["ledger"]["lots_per_account"], 3, "two that die, and one that a basket earned");
+        assert_eq!(result["ledger"]["keys"], has_keys, "{result}");
         assert_eq!(result["refusals"], Value::Object(serde_json::Map::new()), "{result}");
     }
     let swept = &results(&report, "midnight-sweep", 1)[0]["more"];
@@ -366,10 +372,49 @@ fn attacks_tell_what_tills_see_before_during_and_after_them() {
 }
 
 #[test]
-fn attackers_speak_in_the_clear_only() {
-    let certificates = certificates();
-    let ran = run(["bench", "attacks", "--tls", text(certificates.path())]).expect(2);
-    assert!(ran.stderr.contains("attackers speak in the clear"), "{ran:?}");
+fn what_cannot_be_measured_is_said_before_anything_is_begun() {
+    let (folder, certificates) = (folder(), certificates());
+    // Whoever makes a folder first fails with this one.
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("a file can be written");
+    let within = file.join("folder");
+    let (missing, page) = (folder.path().join("missing").join("page.html"), folder.path().join("page.html"));
+    let (tls, no_tls) = (text(certificates.path()), text(folder.path()));
+    for (mode, arguments, status, said) in [
+        ("attacks", ["--tls", tls], 2, "attackers speak in the clear: leave out --tls"),
+        ("overload", ["--tls", tls], 2, "sent in the clear: leave out --tls"),
+        ("all", ["--tls", tls], 2, "sent in the clear: leave out --tls"),
+        ("unary", ["--tls", no_tls], 74, "ca.pem failed"),
+        ("echo", ["--report", text(&missing)], 73, "page.html failed"),
+        ("echo", ["--report", text(folder.path())], 73, "writing"),
+        ("unary", ["--seconds", "86401"], 2, "86401 is not in 1..=86400"),
+        ("unary", ["--seconds", "18446744073709551615"], 2, "is not in 1..=86400"),
+        ("unary", ["--deadline-ms", "86400001"], 2, "86400001 is not in 1..=86400000"),
+        // It goes that far, and leaves no page.
+        ("echo", ["--report", text(&page)], 74, "making"),
+    ] {
+        let ran = run(["bench", mode, "--within", text(&within)].into_iter().chain(arguments)).expect(status);
+        assert!(ran.stderr.contains(said) && ran.stdout.is_empty(), "{mode} {arguments:?}: {ran:?}");
+        assert!(!page.exists(), "{mode} {arguments:?}");
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_written_in_the_end_costs_no_figures() {
+    let folder = folder();
+    let pages = folder.path().join("pages");
+    fs::create_dir(&pages).expect("a folder can be made");
+    let page = pages.join("page.html");
+    let arguments = ["--json", "--seconds", "2", "--connections", "1", "--in-flight", "1", "--report", text(&page)];
+    let child = begun(&folder, "echo", &arguments);
+    wait_for("the server", || (!children_with(child.id(), "echo-server").is_empty()).then_some(()));
+    fs::remove_dir(&pages).expect("there is no page before the end");
+    let output = child.wait_with_output().expect("the bench ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(73), "{stderr}");
+    assert!(stderr.contains("page.html failed"), "{stderr}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("standard output is one JSON value");
+    results(&report, "echo", 1);
 }
 
 #[test]

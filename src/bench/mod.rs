@@ -49,7 +49,7 @@ use machine::Machine;
 use process::Process;
 use recorder::Measured;
 use run::Division;
-use world::{Folder, Place, Population, Tell, World};
+use world::{Folder, Place, Population, Tell, World, compiled};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,9 +131,7 @@ impl Lanes {
 /// # Errors
 /// When a server does not run, a call fails, or a journal does not verify.
 pub fn bench(mode: Mode, options: &Options, tell: &mut Tell<'_>) -> Result<Report, BenchError> {
-    if mode == Mode::Attacks {
-        attacks::check(options)?;
-    }
+    check(mode, options)?;
     let mut report = Report::default();
     tell("Measuring the machine", 0, 0);
     {
@@ -159,6 +157,20 @@ pub fn bench(mode: Mode, options: &Options, tell: &mut Tell<'_>) -> Result<Repor
         }
     }
     Ok(report)
+}
+
+/// That what is asked for can be measured: nothing is begun before that is known.
+fn check(mode: Mode, options: &Options) -> Result<(), BenchError> {
+    match mode {
+        Mode::Attacks => attacks::check(options)?,
+        Mode::Overload | Mode::All => pressure::check(options)?,
+        _ => {}
+    }
+    options.place.check_certificates()?;
+    if mode != Mode::Echo {
+        compiled(&options.place.program_text()?)?;
+    }
+    Ok(())
 }
 
 /// A measurement on a running server.

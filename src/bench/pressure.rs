@@ -27,6 +27,17 @@ pub(super) const TILL_CONNECTIONS: usize = 8;
 /// Calls a second of those tills, when nothing is said.
 pub(super) const TILL_RATE: u64 = 2_000;
 
+/// That a server can be overloaded: what sends so many calls knows no TLS.
+///
+/// # Errors
+/// When it would be asked to speak it.
+pub fn check(options: &Options) -> Result<(), BenchError> {
+    match options.place.certificates {
+        None => Ok(()),
+        Some(_) => Err(BenchError::Usage("calls that are too many are sent in the clear: leave out --tls".to_owned())),
+    }
+}
+
 /// Finds the peak in the closed loop, then lets calls come at half of it, at twice of it, and at half of it again.
 ///
 /// # Errors
