@@ -148,10 +148,10 @@ pub fn fairness(
     });
     let (beside, streamed) = (beside?, streamed?);
     let beside_ns = beside.quantile_ns(0.99);
-    let figure = options.ledger_figure("tills-beside-a-stream", beside, lanes, world, begin)?;
+    let figure = options.ledger_figure("tills-beside-a-stream", beside, lanes, world, begin)?.beside_others();
     report.results.push(Figure { due_per_second: Some(per_second), ..figure });
     let figure = options.ledger_figure("stream-beside-tills", streamed, (1, batches.in_flight), world, begin)?;
-    report.results.push(Figure { batch: batches.command_count, ..figure });
+    report.results.push(Figure { batch: batches.command_count, ..figure.beside_others() });
     let ratio = beside_ns as f64 / alone_ns.max(1) as f64;
     report.ratios.extend(Ratio::of("p99 of tills beside a stream ÷ alone", vec![ratio]));
     Ok(())
