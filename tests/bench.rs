@@ -7,11 +7,18 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use harness::{program, repository, run, text, wait_for};
 use serde_json::Value;
-use tallystick::bench::BenchError;
+use tallystick::bench::baskets::{Assortment, Numbers, Shape, Source, Templates};
+use tallystick::bench::pairs::Load;
+use tallystick::bench::process::Process;
+use tallystick::bench::run::Division;
+use tallystick::bench::unary::Pace;
 use tallystick::bench::world::judge;
+use tallystick::bench::{BenchError, flood, unary};
+use tallystick::clock::{Clock, SystemClock};
 use tallystick::config::Config;
 use tallystick::server::open_store;
 use tallystick::store::{Batch, Direction, Durability, Space, Store};
@@ -81,6 +88,43 @@ fn echo_measures_the_ceiling_without_a_ledger() {
     assert_eq!((&echo["connections"], &echo["in_flight"]), (&Value::from(2), &Value::from(4)));
     assert_eq!((&echo["durable"], &echo["batch"]), (&Value::from(false), &Value::from(1)));
     assert!(echo["ledger"].is_null() && report["verifications"].as_array().expect("a list").is_empty());
+}
+
+#[test]
+fn an_answer_that_is_neither_good_nor_for_want_of_capacity_gives_no_figures() {
+    let folder = folder();
+    let receipt_at = SystemClock::new().now();
+    let assortment = Assortment { line_count: 1, currency: "USD".to_owned(), receipt_at, seed: 1, all_eligible: false };
+    let (templates, numbers) = (Templates::new(Shape::Unary, &assortment), Numbers::default());
+    let source = |lane: usize| Source::new(templates.clone(), numbers.clone(), 500, lane as u64);
+    let loads: [Load; 2] = [unary::load, flood::load];
+    // Encoded answers: one that was given before, and refusals with the codes 7 and 12.
+    for (answer, is_wrong, kind) in [
+        ("0a020801", true, "REPLAYED"),
+        ("0a0412020807", true, "BALANCE_LIMIT_EXCEEDED"),
+        ("0a041202080c", false, "OVERLOADED"),
+    ] {
+        let arguments = ["bench", "echo-server", "--answer", answer];
+        let tallystick = Path::new(env!("CARGO_BIN_EXE_tallystick"));
+        let server = Process::start(tallystick, folder.path(), "echo", &arguments).expect("the server starts");
+        let division = Division {
+            target: server.target.clone(),
+            server_id: server.id(),
+            thread_count: 1,
+            connection_count: 1,
+            warm_up: Duration::ZERO,
+            measure: Duration::from_millis(300),
+        };
+        for load in loads {
+            match load(&division, Pace::Closed { in_flight: 2 }, &source) {
+                Ok(measured) => {
+                    assert!(!is_wrong && measured.all.refusals[kind] > 0, "{kind}: {:?}", measured.all.refusals);
+                }
+                Err(BenchError::Call(text)) => assert!(is_wrong && text.contains(kind), "{kind}: {text}"),
+                Err(error) => panic!("{kind}: {error}"),
+            }
+        }
+    }
 }
 
 /// A folder as `deploy/certificates.sh` makes it.
@@ -219,11 +263,17 @@ fn each_core_of_growth_is_a_process_and_one_that_dies_gives_no_figures() {
 
 #[test]
 fn midnight_tells_what_callers_see_while_lots_are_swept() {
-    let report = report("midnight", &["--rate", "500", "--ahead", "3"]);
+    expect_midnight(&["--rate", "500", "--ahead", "3"], false);
+    expect_midnight(&["--rate", "500", "--ahead", "3", "--key"], true);
+}
+
+fn expect_midnight(arguments: &[&str], has_keys: bool) {
+    let report = report("midnight", arguments);
     for name in ["midnight-before", "midnight-sweep"] {
         let result = results(&report, name, 1)[0];
         assert_eq!(result["due_per_second"], 500, "{result}");
         assert_eq!(result["ledger"]["lots_per_account"], 3, "two that die, and one that a basket earned");
+        assert_eq!(result["ledger"]["keys"], has_keys, "{result}");
         assert_eq!(result["refusals"], Value::Object(serde_json::Map::new()), "{result}");
     }
     let swept = &results(&report, "midnight-sweep", 1)[0]["more"];
@@ -253,6 +303,15 @@ fn stream_tells_its_batches_and_pauses() {
 }
 
 #[test]
+fn what_is_not_asked_for_of_lanes_is_as_the_mode_has_it() {
+    for (asked, expected) in [(["--connections", "2"], (2, 4)), (["--in-flight", "2"], (4, 2))] {
+        let report = report("stream", &["--batch", "50", asked[0], asked[1]]);
+        let stream = results(&report, "stream", 1)[0];
+        assert_eq!((&stream["connections"], &stream["in_flight"]), (&expected.0.into(), &expected.1.into()));
+    }
+}
+
+#[test]
 fn overload_and_fairness_tell_what_callers_see() {
     let overload = report("overload", &["--connections", "2", "--in-flight", "8"]);
     results(&overload, "overload-peak", 1);
@@ -263,11 +322,17 @@ fn overload_and_fairness_tell_what_callers_see() {
     }
     expect_verified(&overload);
     let fairness = report("fairness", &["--rate", "200"]);
-    for name in ["tills-alone", "tills-beside-a-stream", "stream-beside-tills"] {
-        results(&fairness, name, 1);
+    results(&fairness, "tills-alone", 1);
+    for name in ["tills-beside-a-stream", "stream-beside-tills"] {
+        expect_no_processor_time(results(&fairness, name, 1)[0]);
     }
     assert_eq!(fairness["ratios"].as_array().expect("a list").len(), 1);
     expect_verified(&fairness);
+}
+
+/// What the server and the load took for each of these commands is not told apart from what they took beside them.
+fn expect_no_processor_time(result: &Value) {
+    assert_eq!((&result["server_processor_us"], &result["load_processor_us"]), (&0.0.into(), &0.0.into()), "{result}");
 }
 
 #[test]
@@ -281,6 +346,7 @@ fn attacks_tell_what_tills_see_before_during_and_after_them() {
         assert_eq!(tills["attackers"].is_array(), name == "tills-during", "{tills}");
     }
     let during = results(&report, "tills-during", 1)[0];
+    expect_no_processor_time(during);
     let mut kinds = Vec::new();
     for attackers in during["attackers"].as_array().expect("a list") {
         let kind = attackers["kind"].as_str().expect("a text");
@@ -313,10 +379,49 @@ fn attacks_tell_what_tills_see_before_during_and_after_them() {
 }
 
 #[test]
-fn attackers_speak_in_the_clear_only() {
-    let certificates = certificates();
-    let ran = run(["bench", "attacks", "--tls", text(certificates.path())]).expect(2);
-    assert!(ran.stderr.contains("attackers speak in the clear"), "{ran:?}");
+fn what_cannot_be_measured_is_said_before_anything_is_begun() {
+    let (folder, certificates) = (folder(), certificates());
+    // Whoever makes a folder first fails with this one.
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("a file can be written");
+    let within = file.join("folder");
+    let (missing, page) = (folder.path().join("missing").join("page.html"), folder.path().join("page.html"));
+    let (tls, no_tls) = (text(certificates.path()), text(folder.path()));
+    for (mode, arguments, status, said) in [
+        ("attacks", ["--tls", tls], 2, "attackers speak in the clear: leave out --tls"),
+        ("overload", ["--tls", tls], 2, "sent in the clear: leave out --tls"),
+        ("all", ["--tls", tls], 2, "sent in the clear: leave out --tls"),
+        ("unary", ["--tls", no_tls], 74, "ca.pem failed"),
+        ("echo", ["--report", text(&missing)], 73, "page.html failed"),
+        ("echo", ["--report", text(folder.path())], 73, "writing"),
+        ("unary", ["--seconds", "86401"], 2, "86401 is not in 1..=86400"),
+        ("unary", ["--seconds", "18446744073709551615"], 2, "is not in 1..=86400"),
+        ("unary", ["--deadline-ms", "86400001"], 2, "86400001 is not in 1..=86400000"),
+        // It goes that far, and leaves no page.
+        ("echo", ["--report", text(&page)], 74, "making"),
+    ] {
+        let ran = run(["bench", mode, "--within", text(&within)].into_iter().chain(arguments)).expect(status);
+        assert!(ran.stderr.contains(said) && ran.stdout.is_empty(), "{mode} {arguments:?}: {ran:?}");
+        assert!(!page.exists(), "{mode} {arguments:?}");
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_written_in_the_end_costs_no_figures() {
+    let folder = folder();
+    let pages = folder.path().join("pages");
+    fs::create_dir(&pages).expect("a folder can be made");
+    let page = pages.join("page.html");
+    let arguments = ["--json", "--seconds", "2", "--connections", "1", "--in-flight", "1", "--report", text(&page)];
+    let child = begun(&folder, "echo", &arguments);
+    wait_for("the server", || (!children_with(child.id(), "echo-server").is_empty()).then_some(()));
+    fs::remove_dir(&pages).expect("there is no page before the end");
+    let output = child.wait_with_output().expect("the bench ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(73), "{stderr}");
+    assert!(stderr.contains("page.html failed"), "{stderr}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("standard output is one JSON value");
+    results(&report, "echo", 1);
 }
 
 #[test]
@@ -392,6 +497,40 @@ fn a_server_that_dies_gives_no_figures_and_says_so() {
 fn has_ready_file(folder: &Path) -> bool {
     let mut folders = fs::read_dir(folder).expect("the folder is there").filter_map(Result::ok);
     folders.any(|entry| entry.path().join("server.ready").exists())
+}
+
+/// Whether this process, and so whatever it starts, was told to ignore a signal.
+fn is_ignored(number: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("this is Linux");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("it says what is ignored");
+    let mask = u64::from_str_radix(mask.trim(), 16).expect("it is a number");
+    (mask >> (number - 1)) & 1 == 1
+}
+
+#[test]
+fn a_signal_leaves_neither_a_server_nor_its_directory_behind() {
+    for (name, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+        if is_ignored(number) {
+            continue;
+        }
+        let folder = folder();
+        let arguments = ["--accounts", "500", "--lots", "1", "--seconds", "300", "--batch", "10"];
+        let child = begun(&folder, "stream", &arguments);
+        let server = wait_for("the server", || {
+            let data = format!("{}/tallystick-bench-", folder.path().display());
+            process_with("serve", &data).filter(|_| has_ready_file(folder.path()))
+        });
+        let id = child.id().to_string();
+        let told = std::process::Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status();
+        assert!(told.expect("there is a shell").success());
+        let output = child.wait_with_output().expect("the bench ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(128 + number), "{name}: {stderr}");
+        assert!(output.stdout.is_empty(), "no figures are printed");
+        assert!(!Path::new("/proc").join(&server).exists(), "{name}: the server has ended");
+        let left: Vec<_> = fs::read_dir(folder.path()).expect("the folder is there").collect();
+        assert!(left.is_empty(), "{name}: {left:?}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use harness::{Ran, Server, program, repository, run, text};
+use harness::{Ran, Server, program, repository, run, text, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -633,6 +633,24 @@ fn the_demonstration_keeps_its_directory_when_it_is_asked_to() {
     let data = object["data_path"].as_str().expect("it was kept");
     let verified = run(["audit", "verify", "--data", data, "--json"]).expect(0).object();
     assert_eq!(verified["wallets"][0]["outstanding_units"], 5_000);
+}
+
+#[test]
+fn a_demonstration_that_a_signal_ends_leaves_nothing_behind() {
+    let folder = folder();
+    let mut command = program();
+    command.args(["demo", "--within", text(folder.path())]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program can be started");
+    wait_for("its server", || {
+        let mut places = fs::read_dir(folder.path()).ok()?.filter_map(Result::ok);
+        places.any(|place| place.path().join("ready").exists()).then_some(())
+    });
+    let id = child.id().to_string();
+    let told = Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &id]).status();
+    assert!(told.expect("there is a shell").success());
+    let output = child.wait_with_output().expect("the demonstration ends");
+    assert_eq!(output.status.code(), Some(128 + 15), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder is there").count(), 0, "it leaves nothing behind");
 }
 
 #[test]

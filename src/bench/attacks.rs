@@ -112,7 +112,10 @@ pub fn attacks(
         let due_per_second = Some(per_second);
         let mut figure = Figure { due_per_second, server_memory_bytes: Some(memory_bytes), ..figure };
         match phase.name {
-            "tills-during" => figure.attackers = std::mem::take(&mut attackers),
+            "tills-during" => {
+                figure.attackers = std::mem::take(&mut attackers);
+                figure = figure.beside_others();
+            }
             "tills-after" => {
                 figure.more.insert("seconds_until_at_rest_at_most".to_owned(), rest_ns_max as f64 / 1e9);
             }

@@ -11,13 +11,14 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::core::{CoreOptions, CoreRun, Prepared};
 use super::error::BenchError;
+use super::leavings::Ward;
 use super::process::{failure, wait_for_end, without_settings};
 use super::world::Tell;
 
@@ -84,7 +85,7 @@ fn beginning(line: &str) -> String {
 /// The child, as its parent sees it; killed when it is dropped.
 #[derive(Debug)]
 pub struct CoreProcess {
-    child: Child,
+    child: Ward,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     name: String,
@@ -112,12 +113,10 @@ impl CoreProcess {
     fn started(mut command: Command, folder: &Path, name: &str) -> Result<Self, BenchError> {
         let log = folder.join(format!("{name}.log"));
         let log_file = File::create(&log).map_err(|error| BenchError::file("writing", &log, error))?;
-        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log_file).spawn();
-        let mut child =
-            spawned.map_err(|error| BenchError::file("starting", Path::new(command.get_program()), error))?;
-        let input = child.stdin.take().expect("it was asked for");
-        let output = BufReader::new(child.stdout.take().expect("it was asked for"));
-        Ok(Self { child, input, output, name: name.to_owned(), log })
+        let started = Ward::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log_file));
+        let child = started.map_err(|error| BenchError::file("starting", Path::new(command.get_program()), error))?;
+        let (input, output) = child.pipes().expect("they were asked for");
+        Ok(Self { child, input, output: BufReader::new(output), name: name.to_owned(), log })
     }
 
     fn prepared(mut self, options: &CoreOptions, tell: &mut Tell<'_>) -> Result<Self, BenchError> {
@@ -159,7 +158,7 @@ impl CoreProcess {
 
     /// It takes or gives no more lines.
     fn gone(&mut self) -> BenchError {
-        wait_for_end(&mut self.child, FAREWELL);
+        wait_for_end(&self.child, FAREWELL);
         let how = match self.child.try_wait() {
             Ok(Some(status)) => format!("ended with {status}"),
             _ => "says nothing more, but does not end".to_owned(),
@@ -170,14 +169,6 @@ impl CoreProcess {
     /// It gave a line that it was not asked for.
     fn wrong(&self, line: &str) -> BenchError {
         failure(&format!("the process of {} says what it was not asked: {}", self.name, beginning(line)), &self.log)
-    }
-}
-
-impl Drop for CoreProcess {
-    fn drop(&mut self) {
-        // Harmless when it has ended already, and nobody is left to tell when it fails.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

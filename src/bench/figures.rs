@@ -111,7 +111,8 @@ pub struct Figure {
     pub longest_gap_ms: f64,
     /// By how much a thread that only slept a millisecond at a time was late at worst: the machine's own pauses.
     pub machine_pause_ms: f64,
-    /// Time of processors that the server took for a command, its background work included, in microseconds.
+    /// Time of processors that the server took for a command, its background work included, in microseconds; 0 where it is not
+    /// known.
     pub server_processor_us: f64,
     /// Time of processors that the load generator took for a command.
     pub load_processor_us: f64,
@@ -159,6 +160,13 @@ impl Figure {
             measured: Some(Box::new(measured)),
             ..Self::default()
         }
+    }
+
+    /// Of a run beside which the server, and this process, had something else to do: how much of their processor time went into
+    /// the commands of the run nobody knows.
+    #[must_use]
+    pub fn beside_others(self) -> Self {
+        Self { server_processor_us: 0.0, load_processor_us: 0.0, ..self }
     }
 }
 

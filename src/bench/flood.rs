@@ -19,7 +19,7 @@ use super::attackers::wire::{
     DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
 };
 use super::baskets::Source;
-use super::channel::{ACCRUE, broken, refusal_kind};
+use super::channel::{ACCRUE, refusal_kind};
 use super::error::BenchError;
 use super::raw::accrue_response;
 use super::recorder::{Measured, Recorder};
@@ -41,6 +41,8 @@ const MESSAGE_HEAD_BYTES: usize = 5;
 const FRAME_HEAD_BYTES: usize = 9;
 const ACK: u8 = 1;
 const GOAWAY: u8 = 7;
+/// The reason of a reset by who has no room for a further call, and has not looked at it (RFC 9113, section 8.7).
+const REFUSED_STREAM: u32 = 7;
 /// The setting with the size of the table for headers, and that with the window of streams.
 const HEADER_TABLE: u16 = 1;
 const INITIAL_WINDOW: u16 = 4;
@@ -48,7 +50,7 @@ const INITIAL_WINDOW: u16 = 4;
 /// Runs the load; `source` makes the source of a connection from its number.
 ///
 /// # Errors
-/// When a connection ends, or a call fails in a way that is no refusal.
+/// When a connection ends, or a call ends otherwise than accepted or refused for want of capacity.
 pub fn load(
     division: &Division,
     pace: Pace,
@@ -81,7 +83,6 @@ struct Wire {
     lane: Lane,
     source: Source,
     recorder: Recorder,
-    has_deadline: bool,
     out: BytesMut,
     came: BytesMut,
     /// In the order of their numbers, from the oldest that is not over.
@@ -153,7 +154,6 @@ impl Wire {
         let mut wire = Self {
             stream,
             recorder: Recorder::new(lane.window),
-            has_deadline: deadline.is_some(),
             out: BytesMut::from(PREFACE),
             came: BytesMut::new(),
             calls: VecDeque::new(),
@@ -309,8 +309,9 @@ impl Wire {
                 self.window_bytes += i64::from(more);
             }
             RST_STREAM => {
-                let known = self.close(stream);
-                known.iter().for_each(|_| self.recorder.refused(now_ns, "RESET"));
+                if self.close(stream).is_some() {
+                    self.recorder.refused(now_ns, reset_kind(payload)?);
+                }
             }
             GOAWAY => return Err(BenchError::Call("the server ends a connection".to_owned())),
             _ => {}
@@ -348,7 +349,7 @@ impl Wire {
         let unreadable = || BenchError::Call("an answer cannot be read".to_owned());
         let verdict = accrue_response(message).ok_or_else(unreadable)?;
         self.recorder.message(now_ns, request_bytes, message.len());
-        match verdict.kind() {
+        match verdict.counted()? {
             None => {
                 self.recorder.accepted(now_ns, 1);
                 self.recorder.took(now_ns, now_ns - due_ns);
@@ -376,9 +377,19 @@ impl Wire {
             return Ok(kind.clone());
         }
         let status = status_of(block).ok_or_else(|| BenchError::Call("an answer has no status".to_owned()))?;
-        let kind = refusal_kind(&status, self.has_deadline).map_err(|_| broken(&status))?;
+        // What is read here the server said itself: no caller of this load gives a call up.
+        let kind = refusal_kind(&status, false)?;
         self.known = Some((Bytes::copy_from_slice(block), kind.clone()));
         Ok(kind)
+    }
+}
+
+/// The kind of a refusal by a reset. With any reason but one the server has failed.
+fn reset_kind(payload: &[u8]) -> Result<&'static str, BenchError> {
+    match payload.first_chunk().map(|reason| u32::from_be_bytes(*reason)) {
+        Some(REFUSED_STREAM) => Ok("REFUSED_STREAM"),
+        Some(reason) => Err(BenchError::Call(format!("the server reset a call with the reason {reason}"))),
+        None => Err(BenchError::Call("a reset cannot be read".to_owned())),
     }
 }
 
@@ -433,6 +444,17 @@ mod tests {
         let read = status_of(&block).unwrap();
         assert_eq!((read.code(), read.message()), (tonic::Code::ResourceExhausted, "The server is overloaded"));
         assert!(status_of(&[0x88]).is_none(), "there is no status in it");
+    }
+
+    #[test]
+    fn a_reset_is_a_refusal_only_where_the_server_has_no_room() {
+        assert_eq!(reset_kind(&7_u32.to_be_bytes()).unwrap(), "REFUSED_STREAM");
+        // No error, internal error, cancelled, and be calm.
+        for reason in [0, 2, 8, 11_u32] {
+            let error = reset_kind(&reason.to_be_bytes()).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("with the reason {reason}")), "{error}");
+        }
+        assert!(reset_kind(&[0, 7]).is_err());
     }
 
     #[test]

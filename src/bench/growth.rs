@@ -15,7 +15,7 @@ use super::pairs::{UNARY_LANES, UnaryLoad};
 use super::recorder::Measured;
 use super::stream::{self, Batches};
 use super::unary::Pace;
-use super::world::{Folder, Tell, World, compiled};
+use super::world::{Folder, Tell, World};
 use std::time::Duration;
 
 /// Ids that an accrual leaves: its own, and that of its receipt.
@@ -40,8 +40,6 @@ pub fn growth(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Re
 /// either was there.
 fn core(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Result<(), BenchError> {
     let asked = options.core()?;
-    // What is wrong with the programme is said here, where it is known for what it is.
-    compiled(&asked.program)?;
     let folder = Folder::make(&options.place)?;
     let names = ["core-with-few-ids", "core-with-many-ids"];
     let mut start = |name: &str, id_count: u64| {
@@ -76,7 +74,7 @@ fn unary(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Result<
     let mut many = World::make(&options.place, options.population, tell)?;
     let remembered = remember(options, &many, tell);
     let remembered = many.judged(remembered)?;
-    let lanes = options.lanes.unwrap_or(UNARY_LANES[0]);
+    let lanes = options.lanes.or(UNARY_LANES[0]);
     let mut loads = [UnaryLoad::new(options, &few, 4), UnaryLoad::new(options, &many, 4)];
     let begins = [few.end_position()?, many.end_position()?];
     let (mut measured, mut ratios) = ([Vec::new(), Vec::new()], Vec::new());

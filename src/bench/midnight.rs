@@ -19,7 +19,8 @@ use super::recorder::Measured;
 use super::run::runtime;
 use super::stream::{Batch, Event, pump};
 use super::unary::Pace;
-use super::world::{Population, Tell, World};
+use super::world::{Place, Population, Tell, World};
+use crate::access::grant::Role;
 use crate::clock::{Clock, SystemClock};
 use crate::service::wire;
 
@@ -49,7 +50,9 @@ const NS_PER_SECOND: i64 = 1_000_000_000;
 /// When the accounts were not ready in time, a call fails, or the journal does not verify.
 pub fn midnight(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Result<(), BenchError> {
     let Population { account_count, lot_count, .. } = options.population;
-    let mut world = World::make(&options.place, Population { lot_count: 1, ..options.population }, tell)?;
+    // Opening balances are for a partner's office to load.
+    let place = Place { key: options.place.key.map(|_| Role::BackOffice), ..options.place.clone() };
+    let mut world = World::make(&place, Population { lot_count: 1, ..options.population }, tell)?;
     world.ledger.lots_per_account = lot_count + 1;
     let clock = SystemClock::new();
     let ahead = AHEAD_MIN + Duration::from_secs(account_count / LOADED_PER_SECOND_MIN);
@@ -98,7 +101,7 @@ fn measure(
 ) -> Result<([Figure; 2], f64), BenchError> {
     let per_second = options.rate.unwrap_or(RATE);
     let pace = Pace::Open { per_second, deadline: options.deadline };
-    let lanes = (options.lanes.map_or(CONNECTIONS, |(connections, _)| connections), 0);
+    let lanes = (options.lanes.connections.unwrap_or(CONNECTIONS), 0);
     let mut unary = UnaryLoad::new(options, world, 6);
     tell("Midnight: before", 0, 0);
     let begin = world.end_position()?;

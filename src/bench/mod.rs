@@ -5,7 +5,7 @@
 //! load generator, [`run`] its threads, [`unary`], [`stream`] and [`flood`] its manners; [`recorder`] is what is seen,
 //! [`figures`] what is said, [`html`] a page of it, [`machine`] what it was measured on. [`echo`] is the ceiling.
 //! [`pairs`], [`streams`], [`pressure`], [`attacks`] by [`attackers`], [`midnight`], [`growth`], [`core`] and [`recovery`] are what is
-//! measured; [`core_process`] is a core that others of its kind do not disturb.
+//! measured; [`core_process`] is a core that others of its kind do not disturb. [`leavings`] is what a signal must not leave behind.
 //!
 //! What must stay true: every figure states its conditions; a run whose server fails or whose journal does not verify
 //! gives no figure; what is compared runs alternately, each after the other side has come to rest; the load generator
@@ -23,6 +23,7 @@ pub mod figures;
 pub mod flood;
 pub mod growth;
 pub mod html;
+pub mod leavings;
 pub mod machine;
 pub mod midnight;
 pub mod pairs;
@@ -48,7 +49,7 @@ use machine::Machine;
 use process::Process;
 use recorder::Measured;
 use run::Division;
-use world::{Folder, Place, Population, Tell, World};
+use world::{Folder, Place, Population, Tell, World, compiled};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +91,8 @@ pub struct Options {
     pub warm_up: Duration,
     /// Threads of the load generator.
     pub thread_count: usize,
-    /// Connections and calls or batches in flight on each, if not the usual ones.
-    pub lanes: Option<(usize, usize)>,
+    /// Connections and calls or batches in flight on each.
+    pub lanes: Lanes,
     /// Pairs of runs for a ratio.
     pub pair_count: usize,
     /// Commands of a batch, if not the usual ones.
@@ -108,14 +109,29 @@ pub struct Options {
     pub ahead: Option<Duration>,
 }
 
+/// What was asked for of the lanes of a load. Each of them that was not is as it is usually, whatever is measured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lanes {
+    /// Connections.
+    pub connections: Option<usize>,
+    /// Calls or batches in flight on each.
+    pub in_flight: Option<usize>,
+}
+
+impl Lanes {
+    /// Connections and what is in flight on each, where these are the usual ones.
+    #[must_use]
+    pub fn or(self, (connections, in_flight): (usize, usize)) -> (usize, usize) {
+        (self.connections.unwrap_or(connections), self.in_flight.unwrap_or(in_flight))
+    }
+}
+
 /// Measures.
 ///
 /// # Errors
 /// When a server does not run, a call fails, or a journal does not verify.
 pub fn bench(mode: Mode, options: &Options, tell: &mut Tell<'_>) -> Result<Report, BenchError> {
-    if mode == Mode::Attacks {
-        attacks::check(options)?;
-    }
+    check(mode, options)?;
     let mut report = Report::default();
     tell("Measuring the machine", 0, 0);
     {
@@ -141,6 +157,20 @@ pub fn bench(mode: Mode, options: &Options, tell: &mut Tell<'_>) -> Result<Repor
         }
     }
     Ok(report)
+}
+
+/// That what is asked for can be measured: nothing is begun before that is known.
+fn check(mode: Mode, options: &Options) -> Result<(), BenchError> {
+    match mode {
+        Mode::Attacks => attacks::check(options)?,
+        Mode::Overload | Mode::All => pressure::check(options)?,
+        _ => {}
+    }
+    options.place.check_certificates()?;
+    if mode != Mode::Echo {
+        compiled(&options.place.program_text()?)?;
+    }
+    Ok(())
 }
 
 /// A measurement on a running server.

@@ -10,7 +10,6 @@ use prost::Message;
 use prost::bytes::Bytes;
 use tonic::client::Grpc;
 
-use super::Options;
 use super::baskets::{Assortment, Numbers, Shape, Source, Templates};
 use super::channel::{accrue, broken, connect};
 use super::echo::usual_answer;
@@ -22,6 +21,7 @@ use super::recorder::Measured;
 use super::run::{Division, runtime};
 use super::unary::{self, Pace};
 use super::world::{Folder, Tell, World};
+use super::{Lanes, Options};
 use crate::ledger::types::TimestampNs;
 
 /// Connections and calls in flight on each that unary accruals are measured with.
@@ -33,12 +33,11 @@ const SYNC: Duration = Duration::from_millis(500);
 /// Answers that the one for the echo is chosen from.
 const ANSWER_COUNT: usize = 9;
 
-/// The lanes to measure with: those asked for, or the usual ones and one client.
-fn lanes(options: &Options) -> Vec<(usize, usize)> {
-    match options.lanes {
-        Some(lanes) => vec![lanes],
-        None => UNARY_LANES.into_iter().chain([ONE_CLIENT]).collect(),
-    }
+/// The lanes to measure with: the usual ones and one client, as far as nothing else is asked for.
+fn lanes(asked: Lanes) -> Vec<(usize, usize)> {
+    let mut lanes: Vec<_> = UNARY_LANES.into_iter().chain([ONE_CLIENT]).map(|usual| asked.or(usual)).collect();
+    lanes.dedup();
+    lanes
 }
 
 /// Starts the server that only answers.
@@ -58,7 +57,7 @@ pub fn echo(options: &Options, report: &mut Report, tell: &mut Tell<'_>) -> Resu
     let folder = Folder::make(&options.place)?;
     let server = start_echo(options, &folder, &usual_answer().encode_to_vec())?;
     let load = EchoLoad::new(options);
-    for lanes in lanes(options) {
+    for lanes in lanes(options.lanes) {
         tell(&format!("Echo, {} connections with {} in flight", lanes.0, lanes.1), 0, 0);
         let measured = load.run(options, &server, lanes)?;
         report.results.push(options.figure("echo", measured, lanes));
@@ -154,7 +153,7 @@ impl UnaryLoad {
 pub fn unary(options: &Options, world: &mut World, report: &mut Report, tell: &mut Tell<'_>) -> Result<(), BenchError> {
     let mut load = UnaryLoad::new(options, world, 1);
     if let Some(per_second) = options.rate {
-        let (connections, _) = options.lanes.unwrap_or((8, 64));
+        let (connections, _) = options.lanes.or(UNARY_LANES[0]);
         tell(&format!("Unary, {per_second} due a second"), 0, 0);
         let begin = world.end_position()?;
         let measured = load.run(options, world, Pace::Open { per_second, deadline: options.deadline }, connections)?;
@@ -164,7 +163,7 @@ pub fn unary(options: &Options, world: &mut World, report: &mut Report, tell: &m
     }
     let answer = usual_answer_of(world, &load.templates)?;
     let echo = start_echo(options, &world.folder, &answer)?;
-    for lanes in lanes(options) {
+    for lanes in lanes(options.lanes) {
         pairs(options, world, &echo, &mut load, lanes, report, tell)?;
     }
     Ok(())
@@ -223,4 +222,22 @@ fn pairs(
     report.ratios.extend(Ratio::of(format!("processor time of echo ÷ unary, {label}"), by_effort));
     report.ratios.extend(Ratio::of("one client's p50 ÷ fdatasync p50", by_sync));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_takes_the_place_of_that_alone() {
+        let rows: [(_, _, &[(usize, usize)]); 4] = [
+            (None, None, &[(8, 64), (4, 16), (1, 1)]),
+            (Some(2), None, &[(2, 64), (2, 16), (2, 1)]),
+            (None, Some(3), &[(8, 3), (4, 3), (1, 3)]),
+            (Some(2), Some(3), &[(2, 3)]),
+        ];
+        for (connections, in_flight, expected) in rows {
+            assert_eq!(lanes(Lanes { connections, in_flight }), expected);
+        }
+    }
 }

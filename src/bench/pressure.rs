@@ -27,6 +27,17 @@ pub(super) const TILL_CONNECTIONS: usize = 8;
 /// Calls a second of those tills, when nothing is said.
 pub(super) const TILL_RATE: u64 = 2_000;
 
+/// That a server can be overloaded: what sends so many calls knows no TLS.
+///
+/// # Errors
+/// When it would be asked to speak it.
+pub fn check(options: &Options) -> Result<(), BenchError> {
+    match options.place.certificates {
+        None => Ok(()),
+        Some(_) => Err(BenchError::Usage("calls that are too many are sent in the clear: leave out --tls".to_owned())),
+    }
+}
+
 /// Finds the peak in the closed loop, then lets calls come at half of it, at twice of it, and at half of it again.
 ///
 /// # Errors
@@ -38,7 +49,7 @@ pub fn overload(
     tell: &mut Tell<'_>,
 ) -> Result<(), BenchError> {
     let mut load = UnaryLoad::new(options, world, 2);
-    let (connections, in_flight) = options.lanes.unwrap_or(UNARY_LANES[0]);
+    let (connections, in_flight) = options.lanes.or(UNARY_LANES[0]);
     tell("Overload: the peak", 0, 0);
     world.settle();
     let begin = world.end_position()?;
@@ -137,10 +148,10 @@ pub fn fairness(
     });
     let (beside, streamed) = (beside?, streamed?);
     let beside_ns = beside.quantile_ns(0.99);
-    let figure = options.ledger_figure("tills-beside-a-stream", beside, lanes, world, begin)?;
+    let figure = options.ledger_figure("tills-beside-a-stream", beside, lanes, world, begin)?.beside_others();
     report.results.push(Figure { due_per_second: Some(per_second), ..figure });
     let figure = options.ledger_figure("stream-beside-tills", streamed, (1, batches.in_flight), world, begin)?;
-    report.results.push(Figure { batch: batches.command_count, ..figure });
+    report.results.push(Figure { batch: batches.command_count, ..figure.beside_others() });
     let ratio = beside_ns as f64 / alone_ns.max(1) as f64;
     report.ratios.extend(Ratio::of("p99 of tills beside a stream ÷ alone", vec![ratio]));
     Ok(())

@@ -1,11 +1,11 @@
 //! The programs that are measured: child processes of the executable that the benchmark is part of.
 //!
 //! What must stay true: readiness is what a child says in its ready file, never a guess; settings in the environment of
-//! whoever measures do not reach the child; no child outlives the benchmark.
+//! whoever measures do not reach the child; no child outlives the benchmark, unless that is killed without a word.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::channel::Target;
 use super::error::BenchError;
+use super::leavings::Ward;
 use crate::clock::{Clock, SystemClock};
 
 /// How long a child may take to become ready, or to stop: recovery of tens of millions of records included.
@@ -27,7 +28,7 @@ const TICK_NS: u64 = 10_000_000;
 /// A running child.
 #[derive(Debug)]
 pub struct Process {
-    child: Child,
+    child: Ward,
     /// Where it listens.
     pub target: Target,
     log: PathBuf,
@@ -48,7 +49,7 @@ pub fn without_settings(program: &Path) -> Command {
 }
 
 /// Waits until a child has ended, but no longer than the limit.
-pub fn wait_for_end(child: &mut Child, limit: Duration) {
+pub fn wait_for_end(child: &Ward, limit: Duration) {
     let clock = SystemClock::new();
     let limit_ns = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
     while clock.monotonic_ns() < limit_ns && matches!(child.try_wait(), Ok(None)) {
@@ -108,7 +109,7 @@ impl Process {
         let mut command = without_settings(program);
         command.args(arguments).arg("--ready-file").arg(&ready);
         let clock = SystemClock::new();
-        let child = command.stdin(Stdio::null()).stdout(log_file).stderr(log_copy).spawn();
+        let child = Ward::start(command.stdin(Stdio::null()).stdout(log_file).stderr(log_copy));
         let child = child.map_err(|error| BenchError::file("starting", program, error))?;
         let mut process = Self { child, target: Target::default(), log, log_begin, start_ns: 0 };
         process.target = Target::plain(process.wait_until_ready(&clock, &ready)?);
@@ -154,7 +155,7 @@ impl Process {
 
     /// Waits until the process has ended, but no longer than the limit.
     pub fn wait_for_end(&mut self, limit: Duration) {
-        wait_for_end(&mut self.child, limit);
+        wait_for_end(&self.child, limit);
     }
 
     /// The last line that the process has written that begins so. It is waited for, for a while: who is ready says so
@@ -216,20 +217,11 @@ impl Process {
     pub fn kill(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 
     /// An error with the end of the log.
     fn failure(&self, message: &str) -> BenchError {
         failure(message, &self.log)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Harmless when it has ended already, and nobody is left to tell when it fails.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

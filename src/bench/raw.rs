@@ -7,6 +7,7 @@ use prost::bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
+use super::error::BenchError;
 use crate::service::wire;
 
 /// Bytes that a buffer of the transport begins with: a batch fits.
@@ -95,6 +96,23 @@ impl Verdict {
             }
         }
     }
+
+    /// The kind of a refusal for want of capacity; `None` for what was accepted.
+    ///
+    /// # Errors
+    /// When the answer is anything else: the load asks for nothing that has to be refused, and repeats nothing.
+    pub fn counted(self) -> Result<Option<&'static str>, BenchError> {
+        let Some(kind) = self.kind() else { return Ok(None) };
+        match self {
+            Self::Refused(code) if is_want_of_capacity(code) => Ok(Some(kind)),
+            _ => Err(BenchError::Call(format!("a command was answered with {kind}"))),
+        }
+    }
+}
+
+fn is_want_of_capacity(code: i32) -> bool {
+    let code = wire::RefusalCode::try_from(code);
+    matches!(code, Ok(wire::RefusalCode::Overloaded | wire::RefusalCode::DeadlineExpired))
 }
 
 /// Reads an `AccrueResponse`. `None` when it is none.
@@ -193,6 +211,20 @@ mod tests {
         }
         assert_eq!(accrue_response(&[]), None);
         assert_eq!(accrue_response(&[0x0a, 0x05, 0x01]), None);
+    }
+
+    #[test]
+    fn only_a_want_of_capacity_is_counted_beside_what_was_accepted() {
+        assert_eq!(Verdict::Accepted.counted().unwrap(), None);
+        for code in [wire::RefusalCode::Overloaded, wire::RefusalCode::DeadlineExpired] {
+            let kind = Verdict::Refused(code.into()).counted().unwrap();
+            assert_eq!(kind.map(|kind| format!("REFUSAL_CODE_{kind}")).as_deref(), Some(code.as_str_name()));
+        }
+        let wrong = [wire::RefusalCode::BalanceLimitExceeded, wire::RefusalCode::ShuttingDown];
+        let wrong = wrong.map(|code| Verdict::Refused(code.into()));
+        for verdict in wrong.into_iter().chain([Verdict::Replayed, Verdict::Refused(9_999)]) {
+            assert!(matches!(verdict.counted(), Err(BenchError::Call(_))), "{verdict:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Streams of commands: batches are sent while others are unanswered, and counted when the last of their results came.
 //!
 //! What must stay true: no more than a window of batches is unanswered on a stream; memory does not grow with time; a
-//! result too many or too few ends the run.
+//! result too many or too few ends the run, and so does one that is neither good nor a refusal for want of capacity.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use prost::bytes::Bytes;
@@ -131,7 +132,7 @@ fn take(
 /// Runs the load, one stream on each connection; `source` makes the source of a connection from its number.
 ///
 /// # Errors
-/// When a stream breaks.
+/// When a stream breaks, or a command is answered otherwise than accepted or refused for want of capacity.
 pub fn load(
     division: &Division,
     batches: Batches,
@@ -145,9 +146,11 @@ pub fn load(
 
 async fn one_stream(lane: &Lane, batches: Batches, mut source: Source) -> Result<Recorder, BenchError> {
     let mut recorder = Recorder::new(lane.window);
+    // The first result that no load may have: nothing more is sent.
+    let wrong = Cell::new(None);
     let next = || {
         let now_ns = lane.now_ns();
-        (now_ns < lane.window.end_ns).then(|| Batch {
+        (wrong.get().is_none() && now_ns < lane.window.end_ns).then(|| Batch {
             bytes: source.batch(batches.command_count),
             command_count: batches.command_count,
             sent_ns: now_ns,
@@ -162,9 +165,10 @@ async fn one_stream(lane: &Lane, batches: Batches, mut source: Source) -> Result
             is_first = false;
         }
         match event {
-            Event::Result(verdict) => match verdict.kind() {
-                None => accepted_count += 1,
-                Some(kind) => recorder.refused(now_ns, kind),
+            Event::Result(verdict) => match verdict.counted() {
+                Ok(None) => accepted_count += 1,
+                Ok(Some(kind)) => recorder.refused(now_ns, kind),
+                Err(_) => wrong.set(wrong.get().or(Some(verdict))),
             },
             Event::Batch { sent_ns, request_bytes, .. } => {
                 recorder.took(now_ns, now_ns - sent_ns);
@@ -184,6 +188,9 @@ async fn one_stream(lane: &Lane, batches: Batches, mut source: Source) -> Result
         }
     })
     .await?;
+    if let Some(wrong) = wrong.get() {
+        wrong.counted()?;
+    }
     recorder.gap(last_ns, lane.window.end_ns);
     Ok(recorder)
 }

@@ -28,7 +28,7 @@ pub fn stream(
         None => vec![(1_000, line_count), (100, line_count), (1_000, 7)],
     };
     for (number, (batch, line_count)) in runs.into_iter().enumerate() {
-        let lanes = options.lanes.unwrap_or(STREAM_LANES);
+        let lanes = options.lanes.or(STREAM_LANES);
         tell(&format!("Stream, batches of {batch}, {line_count} lines a basket"), 0, 0);
         let templates = world.templates(Shape::Stream, line_count);
         let seed = 1_000_000_000 * (1 + number as u64);

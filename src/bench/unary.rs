@@ -53,7 +53,7 @@ struct Calls {
 /// Runs the load; `source` makes the source of a connection from its number.
 ///
 /// # Errors
-/// When a call fails in a way that is no refusal.
+/// When a call ends otherwise than accepted or refused for want of capacity.
 pub fn load(
     division: &Division,
     pace: Pace,
@@ -158,12 +158,13 @@ impl Calls {
             Ok(answer) => match accrue_response(&answer) {
                 Some(verdict) => {
                     recorder.message(now_ns, request_bytes, answer.len());
-                    match verdict.kind() {
-                        None => {
+                    match verdict.counted() {
+                        Ok(None) => {
                             recorder.accepted(now_ns, 1);
                             recorder.took(now_ns, now_ns - due_ns);
                         }
-                        Some(kind) => recorder.refused(now_ns, kind),
+                        Ok(Some(kind)) => recorder.refused(now_ns, kind),
+                        Err(error) => self.fail(error),
                     }
                 }
                 None => self.fail(BenchError::Call("an answer cannot be read".to_owned())),

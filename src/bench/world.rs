@@ -17,6 +17,7 @@ use super::baskets::{Assortment, Numbers, Shape, Source, Templates};
 use super::channel::{Shown, Target, broken, connect};
 use super::error::BenchError;
 use super::figures::{Figure, Ledger, Swept, Verification};
+use super::leavings::Held;
 use super::process::Process;
 use super::run::runtime;
 use super::stream::{Batch, Event, pump};
@@ -72,9 +73,12 @@ pub struct Place {
     /// The folder with the server's certificate and its root, as `deploy/certificates.sh` makes it; `None` speaks in the
     /// clear.
     pub certificates: Option<PathBuf>,
-    /// Whether calls bring a key.
-    pub has_key: bool,
+    /// In what role calls bring a key; `None` asks for none.
+    pub key: Option<Role>,
 }
+
+/// The root of the server's certificate, the certificate and its key, in the folder that has them.
+const CERTIFICATE_FILES: [&str; 3] = ["ca.pem", "server.pem", "server.key"];
 
 impl Place {
     /// The text of the programme to measure with.
@@ -86,6 +90,19 @@ impl Place {
             Some(path) => fs::read_to_string(path).map_err(|error| BenchError::file("reading", path, error)),
             None => Ok(PROGRAM.to_owned()),
         }
+    }
+
+    /// That the files are there which a server needs that is to speak TLS.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn check_certificates(&self) -> Result<(), BenchError> {
+        self.certificates.iter().try_for_each(|folder| {
+            CERTIFICATE_FILES.map(|name| folder.join(name)).iter().try_for_each(|path| {
+                let opened = fs::File::open(path).map(drop);
+                opened.map_err(|error| BenchError::file("reading", path, error))
+            })
+        })
     }
 }
 
@@ -104,7 +121,8 @@ pub fn compiled(source: &str) -> Result<Program, BenchError> {
 pub struct Folder {
     /// Where.
     pub path: PathBuf,
-    is_kept: bool,
+    /// Unless it is kept.
+    held: Option<Held>,
 }
 
 impl Folder {
@@ -115,14 +133,15 @@ impl Folder {
     pub fn make(place: &Place) -> Result<Self, BenchError> {
         let name = |number: u32| place.within.join(format!("tallystick-bench-{}-{number}", std::process::id()));
         let path = (0..1_000).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(1_000));
-        fs::create_dir_all(&path).map_err(|error| BenchError::file("making", &path, error))?;
-        Ok(Self { path, is_kept: place.is_kept })
+        let made = if place.is_kept { fs::create_dir_all(&path).map(|()| None) } else { Held::make(&path).map(Some) };
+        let held = made.map_err(|error| BenchError::file("making", &path, error))?;
+        Ok(Self { path, held })
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if !self.is_kept {
+        if self.held.is_some() {
             // There is nobody to tell; what is left lies among the temporary files.
             let _ = fs::remove_dir_all(&self.path);
         }
@@ -186,20 +205,20 @@ impl Access {
     fn prepare(place: &Place, data: &Path, issuer: u64) -> Result<Self, BenchError> {
         let mut access = Self { arguments: Vec::new(), root: None, load: Shown::default(), operator: Shown::default() };
         if let Some(folder) = &place.certificates {
-            let root = folder.join("ca.pem");
+            let [root, certificate, key] = CERTIFICATE_FILES.map(|name| folder.join(name));
             let text = fs::read_to_string(&root).map_err(|error| BenchError::file("reading", &root, error))?;
             access.root = Some(text);
-            for (flag, name) in [("--tls-certificate", "server.pem"), ("--tls-key", "server.key")] {
-                access.arguments.extend([flag.to_owned(), folder.join(name).display().to_string()]);
+            for (flag, path) in [("--tls-certificate", certificate), ("--tls-key", key)] {
+                access.arguments.extend([flag.to_owned(), path.display().to_string()]);
             }
         }
-        if place.has_key {
+        if let Some(role) = place.key {
             access.arguments.extend(["--authentication", "required"].map(str::to_owned));
             let partner = format!("issuer-{issuer}").into();
-            let gateway = Grant { role: Role::Gateway, partner, stores: Vec::new(), terminals: Vec::new() };
+            let load = Grant { role, partner, stores: Vec::new(), terminals: Vec::new() };
             let config = Config { data: data.to_path_buf(), ..Config::default() };
             let keys = with_ledger(&config, |engine| {
-                [gateway, Grant::of_role(Role::Operator)].map(|grant| {
+                [load, Grant::of_role(Role::Operator)].map(|grant| {
                     let expires_at = KeyIssue::NEVER;
                     let draft = KeyDraft { name: "benchmark".into(), grant, expires_at, certificate: None };
                     issue_key(engine, draft, "benchmark").map(|(_, key)| key)
@@ -273,14 +292,14 @@ impl World {
 
     /// Starts the server again as it is to be measured: the accounts were made in the clear and without keys.
     fn protect(&mut self, place: &Place) -> Result<(), BenchError> {
-        if place.certificates.is_none() && !place.has_key {
+        if place.certificates.is_none() && place.key.is_none() {
             return Ok(());
         }
         self.stop()?;
         let issuer = self.last_issuer();
         self.start.access = Some(Access::prepare(place, &self.start.data, issuer)?);
         self.ledger.tls = place.certificates.is_some();
-        self.ledger.keys = place.has_key;
+        self.ledger.keys = place.key.is_some();
         self.server = self.start.server(issuer, &[])?;
         Ok(())
     }

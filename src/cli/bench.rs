@@ -3,18 +3,23 @@
 //! What must stay true: standard output holds the report and nothing else; a benchmark that could not measure, or whose
 //! journal does not verify, ends with an error and no figures.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ValueEnum, value_parser};
 
 use super::error::{CliError, Exit};
 use super::output::{Output, Style, grouped};
+use crate::access::grant::Role;
 use crate::bench::attackers::Attackers;
 use crate::bench::figures::{Figure, Ratio, Verification};
 use crate::bench::machine::Machine;
 use crate::bench::world::{Place, Population};
-use crate::bench::{self, BenchError, Mode, Options, Report};
+use crate::bench::{self, BenchError, Lanes, Mode, Options, Report};
+
+/// A day: no run measures longer, and no caller waits longer.
+const SECONDS_MAX: u64 = 86_400;
 
 /// Measures the ledger on this machine
 ///
@@ -26,7 +31,7 @@ pub struct BenchArgs {
     #[arg(value_enum)]
     what: What,
     /// How long each run measures [default: 5; attacks: 10; all: 2]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
     seconds: Option<u64>,
     /// Accounts of the ledger [default: 1000000; midnight: 1250000; all: 100000]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=99_999_999))]
@@ -37,7 +42,7 @@ pub struct BenchArgs {
     /// Lines of a basket
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=100))]
     lines: u16,
-    /// Connections [default: 8 and 4 for unary calls, 1 for one client, 4 streams]
+    /// Connections [default: 8 and 4 for unary calls, 1 for one client, 4 streams, 32 for midnight]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1_024))]
     connections: Option<u16>,
     /// Calls or batches in flight on each connection [default: 64 and 16 for unary calls, 1 for one client, 4 batches]
@@ -53,7 +58,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     rate: Option<u64>,
     /// How long callers wait whose calls come at a rate [default: for ever; overload: 1000]
-    #[arg(long, value_name = "MILLISECONDS", value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "MILLISECONDS", value_parser = value_parser!(u64).range(1..=1_000 * SECONDS_MAX))]
     deadline_ms: Option<u64>,
     /// Ids that are remembered before the core or growth is measured [default: 1000000; growth: 100000000]
     #[arg(long, value_name = "N")]
@@ -73,7 +78,7 @@ pub struct BenchArgs {
     /// Programme file to measure with [default: 20 rules, 4 caps, 2 metrics, a budget]
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// Call over TLS, with the certificates in this folder as deploy/certificates.sh makes them
+    /// Call over TLS, with the certificates in this folder as deploy/certificates.sh makes them; not for overload, attacks and all
     #[arg(long, value_name = "FOLDER")]
     tls: Option<PathBuf>,
     /// Have the server ask for credentials, and bring a key with every call
@@ -152,18 +157,37 @@ pub fn run(args: &BenchArgs, out: &Output) -> Result<(), CliError> {
         What::CoreProcess => return core_process(),
     };
     let options = options(args, mode)?;
+    if let Some(path) = &args.report {
+        check_page(path)?;
+    }
+    bench::leavings::watch()?;
     let mut progress = out.progress();
     let report = bench::bench(mode, &options, &mut |phase, done, total| {
         progress.report(phase, done, total, || if total > 0 { grouped(done) } else { "…".to_owned() });
     });
     drop(progress);
     let report = report?;
-    if let Some(path) = &args.report {
-        let page = bench::html::page(&report, &machine_lines(&report.machine), figure_lines);
-        std::fs::write(path, page).map_err(|error| CliError::file(Exit::CannotCreate, "writing", path, &error))?;
-    }
     print(&report, out)?;
-    out.object(&report)
+    out.object(&report)?;
+    let Some(path) = &args.report else { return Ok(()) };
+    let page = bench::html::page(&report, &machine_lines(&report.machine), figure_lines);
+    fs::write(path, page).map_err(|error| {
+        // Standard output has the figures, and nothing else.
+        out.note(format_args!("error: {}", page_error(path, &error)));
+        CliError::reported(Exit::CannotCreate)
+    })
+}
+
+/// That the page of a report can be written: this is known before anything is measured. What was not there is not left there.
+fn check_page(path: &Path) -> Result<(), CliError> {
+    let is_new = !path.exists();
+    let made = File::options().create(true).append(true).open(path).map(drop);
+    let made = made.and_then(|()| if is_new { fs::remove_file(path) } else { Ok(()) });
+    made.map_err(|error| page_error(path, &error))
+}
+
+fn page_error(path: &Path, error: &std::io::Error) -> CliError {
+    CliError::file(Exit::CannotCreate, "writing", path, error)
 }
 
 fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
@@ -177,10 +201,6 @@ fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
     let program = std::env::current_exe()
         .map_err(|error| CliError::new(Exit::InputOutput, format!("this program cannot find itself: {error}")))?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let lanes = match (args.connections, args.in_flight) {
-        (None, None) => None,
-        (connections, in_flight) => Some((connections.unwrap_or(8).into(), in_flight.unwrap_or(64).into())),
-    };
     Ok(Options {
         place: Place {
             program,
@@ -192,7 +212,7 @@ fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
                 .tls
                 .as_deref()
                 .map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf())),
-            has_key: args.key,
+            key: args.key.then_some(Role::Gateway),
         },
         population: Population {
             account_count: args.accounts.unwrap_or(match mode {
@@ -208,7 +228,7 @@ fn options(args: &BenchArgs, mode: Mode) -> Result<Options, CliError> {
         measure: Duration::from_secs(seconds),
         warm_up: Duration::from_millis(1_000.min(seconds * 500)),
         thread_count: args.threads.map_or(cores, usize::from),
-        lanes,
+        lanes: Lanes { connections: args.connections.map(usize::from), in_flight: args.in_flight.map(usize::from) },
         pair_count: args.pairs.unwrap_or(if is_all { 3 } else { 7 }).into(),
         batch: args.batch.map(usize::from),
         rate: args.rate,

@@ -26,6 +26,7 @@ use crate::limits;
 use crate::metrics::CutOff;
 use crate::service::patience::overloaded;
 use crate::service::turns::Turn;
+use crate::telemetry::calls::{Trailing, code_in};
 
 /// Bytes that are sent and make up for one frame that asks for nothing: whoever takes much tells often how much.
 const BYTES_PER_CREDIT: usize = 1_024;
@@ -267,7 +268,7 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Called<F
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = match this.inner {
+        let mut response = match this.inner {
             Some(inner) => {
                 let polled = inner.as_mut().poll(cx);
                 *this.coming = None;
@@ -277,11 +278,12 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Called<F
             None => overloaded(),
         };
         let mut open = this.open.take();
+        let trailing = response.extensions_mut().remove::<Trailing>();
         Poll::Ready(Ok(response.map(|body| {
             if let Some(open) = &mut open {
                 open.is_answered = body.is_end_stream();
             }
-            Answer { body, open }
+            Answer { body, open, trailing }
         })))
     }
 }
@@ -290,6 +292,8 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Called<F
 pub(super) struct Answer {
     body: Body,
     open: Option<Open>,
+    /// Of a stream: to be told the status behind it.
+    trailing: Option<Trailing>,
 }
 
 impl HttpBody for Answer {
@@ -299,6 +303,14 @@ impl HttpBody for Answer {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Part>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
+        if !is_data && let Some(trailing) = self.trailing.take() {
+            let code = match &frame {
+                Some(Ok(frame)) => frame.trailers_ref().and_then(code_in),
+                Some(Err(status)) => Some(status.code() as usize),
+                None => None,
+            };
+            trailing.end(code.unwrap_or(0));
+        }
         let Some(open) = &mut self.open else { return Poll::Ready(None) };
         // Whatever is not data is the end.
         open.is_answered |= !is_data;

@@ -1,11 +1,11 @@
 //! A layer around all services that counts calls, times some of them, and tells of them in spans and log lines.
 //!
 //! What must stay true: a call costs two additions, and one in eight two looks at the clock; nothing of a request's
-//! content is looked at.
+//! content is looked at; a stream is watched until its last word, which says how it ended.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use axum::http::{HeaderMap, Request, Response};
@@ -76,6 +76,10 @@ pub const METHODS: [&str; 54] = [
     "ListBudgets",
     "other",
 ];
+
+/// Those of them whose answers go on behind their heads, and end with a status. What has none of them has one message, and no
+/// status but a good one behind it.
+pub const STREAMS: [&str; 2] = ["CommandStream", "ExportAccounts"];
 
 /// The statuses that a call can fail with, from number 1 on.
 pub const CODES: [&str; 16] = [
@@ -150,10 +154,10 @@ fn method_of(path: &str) -> usize {
     METHODS.iter().position(|method| *method == name).unwrap_or(METHODS.len() - 1)
 }
 
-/// The status in the head of an answer, where failures are; 0 for a good one or one that comes after a stream.
-fn code_of(headers: &HeaderMap) -> usize {
-    let code = headers.get("grpc-status").and_then(|value| value.to_str().ok());
-    code.and_then(|text| text.parse().ok()).unwrap_or(0)
+/// The number of the status in the head of an answer or behind it; `None` where there is none.
+#[must_use]
+pub fn code_in(headers: &HeaderMap) -> Option<usize> {
+    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
 }
 
 /// Puts a watch around services.
@@ -256,12 +260,21 @@ impl CallLayer {
 }
 
 impl CallWatch {
-    /// It ends with the status of this number; 0 if all is well.
-    pub fn end(self, code: usize) {
-        let Some(meter) = self.meter else { return };
-        if let Some(began_ns) = self.began_ns {
+    /// The head of its answer is there.
+    fn answered(&mut self) {
+        if let (Some(meter), Some(began_ns)) = (&self.meter, self.began_ns.take()) {
             meter.durations[self.method].record_ns(meter.clock.monotonic_ns() - began_ns);
         }
+    }
+
+    fn is_of_stream(&self) -> bool {
+        self.meter.is_some() && STREAMS.contains(&METHODS[self.method])
+    }
+
+    /// It ends with the status of this number; 0 if all is well.
+    pub fn end(mut self, code: usize) {
+        self.answered();
+        let Some(meter) = self.meter else { return };
         if code != 0 {
             meter.failed(code);
             let code = CODES.get(code - 1).copied().unwrap_or("unknown");
@@ -271,6 +284,26 @@ impl CallWatch {
         #[cfg(feature = "otel")]
         if let Some(span) = self.span {
             span.end(code);
+        }
+    }
+}
+
+/// The watch of a call whose answer has begun and whose status comes behind it. It is among the extensions of the head; whoever
+/// sends the answer tells it how that ended.
+#[derive(Clone)]
+pub struct Trailing(Arc<Mutex<Option<CallWatch>>>);
+
+impl Trailing {
+    fn new(mut watch: CallWatch) -> Self {
+        watch.answered();
+        Self(Arc::new(Mutex::new(Some(watch))))
+    }
+
+    /// The answer has ended with the status of this number; 0 if all is well.
+    pub fn end(&self, code: usize) {
+        let watch = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(watch) = watch {
+            watch.end(code);
         }
     }
 }
@@ -292,9 +325,17 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answered = ready!(this.inner.poll(cx));
+        let mut answered = ready!(this.inner.poll(cx));
         if let Some(watch) = this.watch.take() {
-            watch.end(answered.as_ref().map_or(0, |response| code_of(response.headers())));
+            match &mut answered {
+                Ok(response) => match code_in(response.headers()) {
+                    None if watch.is_of_stream() => {
+                        response.extensions_mut().insert(Trailing::new(watch));
+                    }
+                    code => watch.end(code.unwrap_or(0)),
+                },
+                Err(_) => watch.end(0),
+            }
         }
         Poll::Ready(answered)
     }
@@ -302,13 +343,68 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::future::{Ready, ready as at_once};
+
     use super::*;
+    use crate::clock::SystemClock;
 
     #[test]
     fn a_path_is_counted_for_its_method() {
         assert_eq!(METHODS[method_of("/tallystick.v1.LedgerService/Accrue")], "Accrue");
         for other in ["/grpc.health.v1.Health/Check", "/", "", "/tallystick.v1.LedgerService/other"] {
             assert_eq!(METHODS[method_of(other)], "other");
+        }
+    }
+
+    /// Answers with a head that has this status, or none.
+    struct Heads(Option<&'static str>);
+
+    impl Service<Request<()>> for Heads {
+        type Response = Response<()>;
+        type Error = Infallible;
+        type Future = Ready<Result<Response<()>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<()>) -> Self::Future {
+            let mut response = Response::new(());
+            if let Some(status) = self.0 {
+                response.headers_mut().insert("grpc-status", status.parse().unwrap());
+            }
+            at_once(Ok(response))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_counted_with_the_status_behind_its_answer_and_any_other_call_with_that_of_its_head() {
+        for (method, in_head, behind, expected) in [
+            ("CommandStream", None, Some(3), 3),
+            ("CommandStream", None, Some(0), 0),
+            ("CommandStream", Some("16"), None, 16),
+            ("ExportAccounts", None, Some(14), 14),
+            // Whoever sends it has been given up by the caller.
+            ("ExportAccounts", None, None, 0),
+            ("Accrue", Some("8"), None, 8),
+            ("Accrue", None, None, 0),
+        ] {
+            let meter = Arc::new(CallMeter::new(Arc::new(SystemClock::new())));
+            let mut watched = CallLayer::new(meter.clone()).layer(Heads(in_head));
+            let request = Request::builder().uri(format!("/tallystick.v1.AnyService/{method}")).body(()).unwrap();
+            let Ok(mut response) = watched.call(request).await;
+            let trailing = response.extensions_mut().remove::<Trailing>();
+            assert_eq!(trailing.is_some(), STREAMS.contains(&method) && in_head.is_none(), "{method}");
+            if let (Some(trailing), Some(code)) = (&trailing, behind) {
+                trailing.end(code);
+                // It has one end.
+                trailing.end(code);
+            }
+            let counted: Vec<usize> = (1..=CODES.len()).filter(|code| meter.failures(code - 1) == 1).collect();
+            assert_eq!(counted, Vec::from_iter((expected > 0).then_some(expected)), "{method} {in_head:?} {behind:?}");
+            let all: u64 = (0..CODES.len()).map(|code| meter.failures(code)).sum();
+            assert_eq!((all, meter.calls(method_of(method))), (u64::from(expected > 0), 1), "{method}");
         }
     }
 }

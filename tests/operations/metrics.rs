@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use tallystick::config::Config;
 use tallystick::ledger::decision::Refusal;
+use tallystick::limits;
+use tallystick::service::wire::{Command, CommandStreamRequest};
 use tallystick::store::faults::FaultyStore;
 use tallystick::store::memory::MemoryStore;
+use tallystick::telemetry::calls::STREAMS;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -30,13 +33,22 @@ fn documented() -> BTreeMap<String, [String; 4]> {
     .collect()
 }
 
-/// The methods of all services, from the wire contract.
-fn methods() -> BTreeSet<String> {
+/// The methods of all services, from the wire contract; those alone that are declared so.
+fn declared(so: &str) -> BTreeSet<String> {
     let folder = std::fs::read_dir(repository("proto/tallystick/v1")).unwrap();
     let texts = folder.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
     let all: String = texts.collect();
-    let names = all.lines().filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next().map(str::to_owned));
-    names.chain(["other".to_owned()]).collect()
+    let methods = all.lines().filter_map(|line| line.trim().strip_prefix("rpc ")).filter(|method| method.contains(so));
+    methods.filter_map(|method| method.split('(').next().map(str::to_owned)).collect()
+}
+
+fn methods() -> BTreeSet<String> {
+    declared("").into_iter().chain(["other".to_owned()]).collect()
+}
+
+#[test]
+fn the_streams_that_are_watched_to_their_end_are_those_of_the_contract() {
+    assert_eq!(STREAMS.map(str::to_owned).into_iter().collect::<BTreeSet<_>>(), declared("returns (stream "));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,6 +144,31 @@ async fn what_happened_is_what_is_shown() {
     assert!(scraped.value("tallystick_call_seconds_count{method=\"Accrue\"}") >= 1.0);
     let jobs: f64 = scraped.0["tallystick_jobs_total"].samples.values().sum();
     assert!(jobs >= 21.0, "{jobs}");
+    assert_eq!(server.terminate().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_ends_early_is_a_failure_with_the_status_behind_its_results() {
+    let site = Site::new().with("metrics_listen", "127.0.0.1:0");
+    let server = site.start().await;
+    let mut clients = server.connect().await;
+    let streams = [(1, 0.0), (limits::BATCH_COMMANDS_MAX + 1, 1.0)];
+    for (count, failures) in streams {
+        let request = CommandStreamRequest { commands: vec![Command::default(); count] };
+        let answer = clients.ledger.command_stream(tokio_stream::iter([request])).await;
+        let mut results = answer.expect("its head says nothing of its end").into_inner();
+        let end = loop {
+            match results.message().await {
+                Ok(Some(_)) => {}
+                other => break other.map(drop),
+            }
+        };
+        assert_eq!(end.is_err(), failures > 0.0, "{end:?}");
+        let scraped = Scraped::of(metrics_address(&site));
+        assert_eq!(scraped.value("tallystick_call_failures_total{code=\"invalid_argument\"}"), failures);
+    }
+    let scraped = Scraped::of(metrics_address(&site));
+    assert_eq!(scraped.value("tallystick_calls_total{method=\"CommandStream\"}"), 2.0);
     assert_eq!(server.terminate().await.code, Some(0));
 }
 

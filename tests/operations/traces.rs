@@ -9,6 +9,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use tallystick::limits;
+use tallystick::service::wire::{Command, CommandStreamRequest};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -106,11 +108,19 @@ async fn what_a_caller_did_wrong_is_no_error_of_the_server() {
     let mut ledger = server.connect().await.ledger;
     ledger.accrue(calls::accrual("t1", "anna", calls::now(), 500)).await.unwrap();
     ledger.accrue(calls::accrual("", "anna", calls::now(), 500)).await.unwrap_err();
+    // A stream says at its end how it went.
+    for count in [0, limits::BATCH_COMMANDS_MAX + 1] {
+        let request = CommandStreamRequest { commands: vec![Command::default(); count] };
+        let mut results = ledger.command_stream(tokio_stream::iter([request])).await.unwrap().into_inner();
+        assert_eq!(results.message().await.is_err(), count > 0);
+    }
     assert_eq!(server.terminate().await.code, Some(0));
     let spans = collector.spans();
-    let mut codes: Vec<_> = spans.iter().map(|(_, span)| code_of(span)).collect();
+    let mut codes: Vec<_> = spans.iter().map(|(_, span)| (span.name.as_str(), code_of(span))).collect();
     codes.sort();
-    assert_eq!(codes, [Some(0), Some(3)]);
+    let [accrue, stream] = ["Accrue", "CommandStream"].map(|method| format!("tallystick.v1.LedgerService/{method}"));
+    let expected = [(&*accrue, Some(0)), (&*accrue, Some(3)), (&*stream, Some(0)), (&*stream, Some(3))];
+    assert_eq!(codes, expected);
     for (_, span) in &spans {
         assert!(span.parent_span_id.is_empty(), "it begins a trace of its own");
         assert_ne!(span.status.clone().unwrap_or_default().code(), StatusCode::Error, "{span:?}");

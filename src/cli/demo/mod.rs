@@ -2,7 +2,7 @@
 //! server on the way, and verifies the journal it wrote.
 //!
 //! What must stay true: it ends with success only if every scene had the outcome that it must have; it leaves nothing
-//! behind unless it is asked to or something went wrong.
+//! behind unless it is asked to or something went wrong, and a signal that ends it is nothing of the kind.
 
 mod process;
 mod scenes;
@@ -18,6 +18,7 @@ use self::script::Script;
 use super::audit::verify_directory;
 use super::error::{CliError, Exit};
 use super::output::{Output, Style, counted};
+use crate::bench::leavings;
 use crate::clock::{Clock, SystemClock};
 
 /// Plays a morning in a coffee shop on a server of its own, and prints what happened
@@ -40,7 +41,8 @@ pub struct DemoArgs {
 /// When the server does not run, or a scene did not come out as it must.
 pub fn run(args: DemoArgs, out: &Output) -> Result<(), CliError> {
     let clock = SystemClock::new();
-    let place = Place::make(args.within.as_deref())?;
+    leavings::watch()?;
+    let place = Place::make(args.within.as_deref(), args.keep)?;
     let mut script = Script::new(*out);
     out.line(out.paint(
         Style::Bold,

@@ -1,13 +1,14 @@
 //! The server of a demonstration: the shipped program, started as a child process, killed and stopped like any other.
 //!
 //! What must stay true: readiness is what the server says in its ready file, never a guess; whatever happens to the
-//! demonstration, no server outlives it.
+//! demonstration, no server outlives it, unless it is killed without a word.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use crate::bench::leavings::{Held, Ward};
 use crate::cli::error::{CliError, Exit};
 use crate::clock::{Clock, SystemClock};
 
@@ -19,19 +20,21 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// A running server.
 #[derive(Debug)]
 pub struct ServerProcess {
-    child: Child,
+    child: Ward,
     /// Where it listens.
     pub url: String,
     log: PathBuf,
 }
 
 /// Where the server of a demonstration keeps its things.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Place {
     /// The folder of the demonstration.
     pub folder: PathBuf,
     /// The data directory in it.
     pub data: PathBuf,
+    /// A signal that ends the demonstration removes the folder, unless it is to be kept.
+    _held: Option<Held>,
 }
 
 impl Place {
@@ -39,16 +42,17 @@ impl Place {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn make(within: Option<&Path>) -> Result<Self, CliError> {
+    pub fn make(within: Option<&Path>, is_kept: bool) -> Result<Self, CliError> {
         let parent = within.map_or_else(std::env::temp_dir, Path::to_path_buf);
         let first = parent.join(format!("tallystick-demo-{}", std::process::id()));
         let folder = (0..100)
             .map(|number| if number == 0 { first.clone() } else { first.with_extension(number.to_string()) })
             .find(|path| !path.exists())
             .unwrap_or(first);
-        fs::create_dir_all(&folder).map_err(|error| CliError::file(Exit::CannotCreate, "making", &folder, &error))?;
+        let made = if is_kept { fs::create_dir_all(&folder).map(|()| None) } else { Held::make(&folder).map(Some) };
+        let held = made.map_err(|error| CliError::file(Exit::CannotCreate, "making", &folder, &error))?;
         let data = folder.join("data");
-        Ok(Self { folder, data })
+        Ok(Self { folder, data, _held: held })
     }
 }
 
@@ -70,16 +74,10 @@ impl ServerProcess {
         let failed = |error: &std::io::Error| CliError::file(Exit::InputOutput, "writing", &log, error);
         let log_file = File::options().create(true).append(true).open(&log).map_err(|error| failed(&error))?;
         let log_copy = log_file.try_clone().map_err(|error| failed(&error))?;
-        let child = Command::new(&program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--clock", "input"])
-            .arg("--data")
-            .arg(&place.data)
-            .arg("--ready-file")
-            .arg(&ready)
-            .stdin(Stdio::null())
-            .stdout(log_file)
-            .stderr(log_copy)
-            .spawn()
+        let mut command = Command::new(&program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--clock", "input"]);
+        command.arg("--data").arg(&place.data).arg("--ready-file").arg(&ready);
+        let child = Ward::start(command.stdin(Stdio::null()).stdout(log_file).stderr(log_copy))
             .map_err(|error| CliError::file(Exit::InputOutput, "starting", &program, &error))?;
         let mut server = Self { child, url: String::new(), log };
         server.url = server.wait_until_ready(&ready)?;
@@ -122,15 +120,14 @@ impl ServerProcess {
     /// # Errors
     /// When it cannot be killed.
     pub fn kill_now(&mut self) -> Result<(), CliError> {
-        let killed = self.child.kill().and_then(|()| self.child.wait());
-        killed.map(drop).map_err(|error| self.failure(&format!("the server could not be killed: {error}")))
+        self.child.kill().map(drop).map_err(|error| self.failure(&format!("the server could not be killed: {error}")))
     }
 
     /// Asks the process to stop and waits until it has; returns how it ended.
     ///
     /// # Errors
     /// When it does not stop in time.
-    pub fn stop(mut self) -> Result<ExitStatus, CliError> {
+    pub fn stop(self) -> Result<ExitStatus, CliError> {
         let id = self.child.id().to_string();
         // The standard library sends no signal but SIGKILL, and the shell has `kill` built in.
         let asked = Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &id]).status();
@@ -156,14 +153,6 @@ impl ServerProcess {
     }
 }
 
-impl Drop for ServerProcess {
-    fn drop(&mut self) {
-        // Harmless when it has ended already, and nobody is left to tell when it fails.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// The address in a ready file. `None` while the file is not complete.
 fn url_in(text: &str) -> Option<String> {
     let line = text.strip_suffix('\n')?;
@@ -184,8 +173,8 @@ mod tests {
     #[test]
     fn two_demonstrations_do_not_share_a_place() {
         let root = tempfile::tempdir().unwrap();
-        let first = Place::make(Some(root.path())).unwrap();
-        let second = Place::make(Some(root.path())).unwrap();
+        let first = Place::make(Some(root.path()), false).unwrap();
+        let second = Place::make(Some(root.path()), false).unwrap();
         assert_ne!(first.folder, second.folder);
         assert!(second.folder.is_dir());
     }
