@@ -332,6 +332,13 @@ impl Engine {
         stamp.0 < self.publish_gate.load(Ordering::SeqCst)
     }
 
+    /// The latest stamp that any command announced, whatever became of it: a publication comes after it. The smallest time
+    /// before the first.
+    #[must_use]
+    pub fn latest_stamp(&self) -> TimestampNs {
+        TimestampNs(self.latest_stamp.load(Ordering::SeqCst))
+    }
+
     /// The latest time of a posting that is durable, or of a freeze or thaw; `None` before the first. A stamp that came to
     /// nothing does not count.
     ///

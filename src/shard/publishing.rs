@@ -280,7 +280,7 @@ impl Engine {
 
     /// The instant after which a version that follows one of `latest` can take effect.
     fn earliest_effect(&self, latest: TimestampNs) -> TimestampNs {
-        let stamped = TimestampNs(self.latest_stamp.load(Ordering::SeqCst));
+        let stamped = self.latest_stamp();
         let clock = if self.identity.clock_is_input { stamped } else { self.clock.now().max(stamped) };
         clock.max(latest)
     }
@@ -295,7 +295,7 @@ impl Engine {
             shared: &self.shared,
             hasher: &self.hasher,
         };
-        let stamped = TimestampNs(self.latest_stamp.load(Ordering::SeqCst));
+        let stamped = self.latest_stamp();
         let confirmed = draft.confirmed.clone();
         let (program, publication) = press.prepare(draft, self.clock.now(), stamped)?;
         let (told, durable) = bounded(1);

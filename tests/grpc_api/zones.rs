@@ -117,7 +117,7 @@ async fn earns_once_though_it_waits_for_the_publication(in_batch: bool) {
         let response = ledger.accrue(requests.swap_remove(0)).await;
         vec![response.unwrap().into_inner().decision.unwrap()]
     });
-    until(|| shop.running.engine().latest_stamp() == Some(TimestampNs(at * NS_PER_SECOND))).await;
+    until(|| shop.running.engine().latest_stamp() == TimestampNs(at * NS_PER_SECOND)).await;
     gate.open();
     publishing.await.unwrap().unwrap();
 
