@@ -1,12 +1,13 @@
 //! `tallystick proposals`: what waits for a second person.
 //!
 //! What must stay true: what is confirmed is shown before, on whichever terminal; a proposal that cannot be settled ends
-//! with an exit status of its own.
+//! with an exit status of its own, and so does one whose act is refused.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::client::{Server, ServerArgs, call, runtime, shown_time};
+use super::decision::refused;
 use super::error::CliError;
 use super::fraud::{named, subject_as_json};
 use super::output::{Output, grouped};
@@ -118,15 +119,7 @@ fn confirm(args: SettleArgs, out: &Output) -> Result<(), CliError> {
         answer.map(|answer| answer.into_inner().outcome).map_err(|status| server.failure("the confirmation", &status))
     })?;
     let (words, shown) = match outcome {
-        Some(Outcome::Decision(decision)) => {
-            let refusal = decision.refusal.map(|refusal| refusal.message);
-            let moved = decision.granted_points - decision.reversed_points;
-            let words = match &refusal {
-                Some(refusal) => format!("confirmed, but refused: {refusal}"),
-                None => format!("confirmed: {} {}", grouped(moved), decision.wallet),
-            };
-            (words, json!({ "points": moved, "refusal": refusal, "position": decision.position }))
-        }
+        Some(Outcome::Decision(decision)) => return say_decided(proposal_id, &decision, out),
         Some(Outcome::Program(program)) => {
             (format!("confirmed: version {}", program.version), json!({ "version": program.version }))
         }
@@ -140,6 +133,22 @@ fn confirm(args: SettleArgs, out: &Output) -> Result<(), CliError> {
     };
     out.line(words)?;
     out.object(&json!({ "proposal_id": proposal_id, "outcome": shown }))
+}
+
+/// Says what came of an adjustment or a voucher that was confirmed. A refusal settles the proposal only if it is on record.
+fn say_decided(proposal_id: i64, decision: &wire::Decision, out: &Output) -> Result<(), CliError> {
+    let moved = decision.granted_points - decision.reversed_points;
+    let refusal = decision.refusal.as_ref().map(|refusal| &refusal.message);
+    let waits = refusal.is_some() && decision.position.is_none();
+    let outcome = json!({ "points": moved, "refusal": refusal, "position": decision.position, "waits": waits });
+    let answer = json!({ "proposal_id": proposal_id, "outcome": outcome });
+    let left = if waits { ", which still waits," } else { "" };
+    if let Some(error) = refused(decision, &format!("the act of proposal {proposal_id}{left}")) {
+        out.object(&answer)?;
+        return Err(if out.is_json() { CliError::reported(error.exit()) } else { error });
+    }
+    out.line(format_args!("confirmed: {} {}", grouped(moved), decision.wallet))?;
+    out.object(&answer)
 }
 
 fn reject(args: SettleArgs, out: &Output) -> Result<(), CliError> {
