@@ -1,5 +1,6 @@
 //! The configuration as an operator meets it: the documented file, what is shown, what is refused.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -88,6 +89,25 @@ fn every_problem_of_every_source_is_told_before_anything_is_made() {
         assert!(errors.contains(part), "{part:?} is missing in\n{errors}");
     }
     assert!(!data.exists(), "a server that does not start makes nothing");
+}
+
+#[test]
+fn variables_of_the_scripts_that_ship_with_it_do_not_keep_a_server_from_starting() {
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(repository("deploy")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "sh") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let is_of_name = |letter: &char| letter.is_ascii_uppercase() || *letter == '_';
+            let found = text.split("TALLYSTICK_").skip(1);
+            names.extend(found.map(|rest| rest.chars().take_while(is_of_name).collect::<String>()));
+        }
+    }
+    assert!(names.contains("JOURNEY_DIR"), "{names:?}");
+    let names: Vec<String> = names.into_iter().map(|name| format!("TALLYSTICK_{name}")).collect();
+    let variables: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "/somewhere")).collect();
+    let (status, _, errors) = serve(&["--print-config"], &variables);
+    assert_eq!((status, errors.as_str()), (0, ""));
 }
 
 #[test]

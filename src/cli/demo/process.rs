@@ -1,13 +1,14 @@
 //! The server of a demonstration: the shipped program, started as a child process, killed and stopped like any other.
 //!
-//! What must stay true: readiness is what the server says in its ready file, never a guess; whatever happens to the
-//! demonstration, no server outlives it.
+//! What must stay true: readiness is what the server says in its ready file, never a guess; settings in the environment
+//! do not reach it; whatever happens to the demonstration, no server outlives it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use crate::bench::process::without_settings;
 use crate::cli::error::{CliError, Exit};
 use crate::clock::{Clock, SystemClock};
 
@@ -70,7 +71,7 @@ impl ServerProcess {
         let failed = |error: &std::io::Error| CliError::file(Exit::InputOutput, "writing", &log, error);
         let log_file = File::options().create(true).append(true).open(&log).map_err(|error| failed(&error))?;
         let log_copy = log_file.try_clone().map_err(|error| failed(&error))?;
-        let child = Command::new(&program)
+        let child = without_settings(&program)
             .args(["serve", "--listen", "127.0.0.1:0", "--clock", "input"])
             .arg("--data")
             .arg(&place.data)
