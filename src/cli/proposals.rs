@@ -70,11 +70,28 @@ pub fn run(args: ProposalsArgs, out: &Output) -> Result<(), CliError> {
 /// # Errors
 /// When nothing can be written.
 pub(super) fn say_pending(pending: Option<&wire::PendingProposal>, out: &Output) -> Result<bool, CliError> {
+    say_pending_as(pending, None, out)
+}
+
+/// The same of an act whose id may have been drawn: without it nobody can ask for the same act again.
+///
+/// # Errors
+/// When nothing can be written.
+pub(super) fn say_pending_as(
+    pending: Option<&wire::PendingProposal>,
+    drawn_id: Option<&str>,
+    out: &Output,
+) -> Result<bool, CliError> {
     let Some(pending) = pending else { return Ok(false) };
     let until = shown_time(pending.expire_time.as_ref()).unwrap_or_default();
     let number = pending.proposal_id;
     out.line(format_args!("waits for a second person until {until}: tallystick proposals confirm {number}"))?;
-    out.object(&json!({ "pending": { "proposal_id": number, "expire_time": until } }))?;
+    let mut shown = json!({ "proposal_id": number, "expire_time": until });
+    if let Some(id) = drawn_id {
+        out.line(format_args!("the same command with --transaction-id {id} says what became of it"))?;
+        shown["transaction_id"] = id.into();
+    }
+    out.object(&json!({ "pending": shown }))?;
     Ok(true)
 }
 

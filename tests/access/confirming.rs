@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::approvals::{careful, open_account};
 use crate::process::{good, path, run, text};
+use crate::shop::plain_program;
 use crate::support::{House, grant};
 
 /// A server where everything waits, and files with the keys of its callers.
@@ -100,4 +101,29 @@ async fn a_confirmation_whose_act_is_refused_ends_as_a_refusal_does() {
     }
     let number = adjust("m1", "7", "good").to_string();
     assert_eq!(good(&desk.run(&ben, &["proposals", "confirm", &number])), "confirmed: 7 points\n");
+}
+
+/// The same text may be published again later, so that the id of a publication for as soon as can be follows from nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_that_waits_tells_the_id_by_which_it_is_asked_for_again() {
+    let desk = Desk::open().await;
+    let owner = || Grant::of_role(Role::ProgramOwner);
+    let (anna, ben) = (desk.somebody("anna", owner()).await, desk.somebody("ben", owner()).await);
+    let file = desk.folder.path().join("next.toml");
+    std::fs::write(&file, plain_program(&[("units = 1\n", "units = 2\n")])).unwrap();
+    let publish = ["program", "publish", path(&file)];
+    let said = good(&desk.run(&anna, &publish));
+    let (_, rest) = said.split_once(" --transaction-id ").unwrap_or_else(|| panic!("no id is told: {said}"));
+    let id = rest.split_whitespace().next().unwrap();
+    let again = [&publish[..], &["--transaction-id", id]].concat();
+    assert_eq!((desk.propose(&anna, &again), desk.waiting(&ben)), (1, vec![1]), "it is the same proposal");
+    let told = desk.object(&anna, &publish);
+    let other = told["pending"]["transaction_id"].as_str().expect("scripts are told too");
+    assert!(other != id && told["pending"]["proposal_id"] == 2, "{told}");
+    // Whoever states an id need not be told.
+    assert!(!good(&desk.run(&anna, &again)).contains("--transaction-id"));
+    good(&desk.run(&ben, &["proposals", "reject", "2"]));
+    good(&desk.run(&ben, &["proposals", "confirm", "1"]));
+    let published = desk.object(&anna, &again);
+    assert_eq!((&published["version"], &published["replayed"]), (&2.into(), &true.into()));
 }
