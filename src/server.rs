@@ -58,6 +58,7 @@ use crate::telemetry::{Sources, Standing, Telemetry};
 use direct::Direct;
 pub use opened::{OpenedStore, open_store};
 use recovering::{check_identity, recover_with_progress};
+pub use security::check_address;
 use shedding::Crowd;
 use threads::{Admission, OnFault, Serving, Threads, edge_threads};
 pub use threads::{EDGE_THREADS, runtime, serve_bare};
@@ -152,7 +153,7 @@ pub enum ServeError {
 /// When no address that the name stands for can be listened on, or one can be reached from other machines and callers
 /// would not be protected.
 pub fn listen(config: &Config) -> Result<TcpListener, ServeError> {
-    security::check_address(config)?;
+    check_address(config)?;
     TcpListener::bind(&config.listen).map_err(|source| ServeError::Listen { address: config.listen.clone(), source })
 }
 

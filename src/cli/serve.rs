@@ -299,6 +299,8 @@ fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), ServeError> {
     if config.discards_snapshot && !is_data_directory(&config.data) {
         return Err(ServeError::NothingToDiscard { path: config.data.clone() });
     }
+    // A configuration that cannot be served leaves nothing behind.
+    server::check_address(config)?;
     // In this order: that the directory is in use says more than that the port is.
     let opened = server::open_store(config)?;
     let listener = server::listen(config)?;
