@@ -13,6 +13,7 @@ mod frames;
 mod guarded;
 pub mod hpack;
 mod opened;
+mod recovering;
 mod security;
 mod shedding;
 pub mod threads;
@@ -36,9 +37,9 @@ use crate::ledger::types::{Position, SymbolId, TimestampNs};
 use crate::limits;
 use crate::metrics::Outcome;
 use crate::program::{Problem, SAMPLE};
+use crate::recovery::RecoveryError;
 use crate::recovery::identity::{Identity, IdentityError};
 use crate::recovery::speed::ReplaySpeed;
-use crate::recovery::{Recovered, RecoveryError, Source, recover_from};
 use crate::service::auth::AccessLayer;
 use crate::service::express::{ACCRUE, ExpressLayer};
 use crate::service::health::health_service;
@@ -47,14 +48,17 @@ use crate::service::{About, Edge, LastRecovery, Life, add_services, wire};
 use crate::shard::engine::{Engine, EngineOptions};
 use crate::shard::publishing::{Draft, PublishError};
 use crate::store::checked::CheckedStore;
+use crate::store::giving_up::GiveUp;
 use crate::store::{Store, StoreError};
 use crate::telemetry::calls::CallLayer;
 use crate::telemetry::http::Listening;
 #[cfg(feature = "otel")]
 use crate::telemetry::traces::Traces;
-use crate::telemetry::{Sources, Standing, Telemetry, manager};
+use crate::telemetry::{Sources, Standing, Telemetry};
 use direct::Direct;
 pub use opened::{OpenedStore, open_store};
+use recovering::{check_identity, recover_with_progress};
+pub use security::check_address;
 use shedding::Crowd;
 use threads::{Admission, OnFault, Serving, Threads, edge_threads};
 pub use threads::{EDGE_THREADS, runtime, serve_bare};
@@ -63,8 +67,6 @@ pub use threads::{EDGE_THREADS, runtime, serve_bare};
 const FAREWELL: Duration = Duration::from_millis(500);
 /// After a failure the server waits no longer than this for anything.
 const FAILURE_PATIENCE: Duration = Duration::from_millis(300);
-/// Recovery says how far it is this often.
-const PROGRESS_INTERVAL_NS: i64 = 1_000_000_000;
 
 /// Why a server does not start, or why it stopped by itself. `Display` is a sentence for an operator.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +133,9 @@ pub enum ServeError {
         /// The data directory.
         path: PathBuf,
     },
+    /// The start was given up before it had recovered.
+    #[error("the start was given up")]
+    GivenUp,
     /// This build has no store on disk.
     #[error("this build was made without the embedded store")]
     NoStore,
@@ -148,7 +153,7 @@ pub enum ServeError {
 /// When no address that the name stands for can be listened on, or one can be reached from other machines and callers
 /// would not be protected.
 pub fn listen(config: &Config) -> Result<TcpListener, ServeError> {
-    security::check_address(config)?;
+    check_address(config)?;
     TcpListener::bind(&config.listen).map_err(|source| ServeError::Listen { address: config.listen.clone(), source })
 }
 
@@ -226,6 +231,20 @@ pub async fn start_by(
     listener: TcpListener,
     clock: SharedClock,
 ) -> Result<Running, ServeError> {
+    start_unless(config, opened, listener, clock, &GiveUp::default()).await
+}
+
+/// Starts a server, unless it is given up before it has recovered. Must be called within a runtime.
+///
+/// # Errors
+/// [`ServeError::GivenUp`] if it is, and when anything else on the way fails; then nothing is left running.
+pub async fn start_unless(
+    config: &Config,
+    opened: OpenedStore,
+    listener: TcpListener,
+    clock: SharedClock,
+    give_up: &GiveUp,
+) -> Result<Running, ServeError> {
     let for_files = config.clone();
     let files = Arc::new(blocking(move || security::Files::read(&for_files)).await?);
     let life = Arc::new(watch::channel(Life::Serving).0);
@@ -233,10 +252,12 @@ pub async fn start_by(
     let (telemetry, metrics) = observe(config, &clock, &life)?;
     let assembled = {
         let (config, clock) = (config.clone(), clock.clone());
-        let (life, failure) = (life.clone(), failure.clone());
+        let (life, failure, give_up) = (life.clone(), failure.clone(), give_up.clone());
         let store = opened.store;
-        blocking(move || assemble(&config, store, &clock, &life, &failure)).await?
+        blocking(move || assemble(&config, store, &clock, &life, &failure, &give_up)).await
     };
+    // What failed because of it says nothing of the store.
+    let assembled = assembled.map_err(|error| if give_up.is_told() { ServeError::GivenUp } else { error })?;
     let Assembled { engine, store, partner, recovered_end, recovery } = assembled;
     let about = About {
         data_path: opened.path.clone(),
@@ -513,7 +534,7 @@ pub fn with_ledger<T>(config: &Config, work: impl FnOnce(&Engine) -> T) -> Resul
     let failure = Arc::new(OnceLock::new());
     let store = opened.store;
     drop((opened.journal_bytes, opened.copy_store));
-    let Started { engine, .. } = start_ledger(config, store, &clock, &life, &failure)?;
+    let Started { engine, .. } = start_ledger(config, store, &clock, &life, &failure, &GiveUp::default())?;
     let done = work(&engine);
     match engine.stop() {
         Some(_) => Ok(done),
@@ -544,8 +565,10 @@ fn assemble(
     clock: &SharedClock,
     life: &Arc<watch::Sender<Life>>,
     failure: &Arc<OnceLock<String>>,
+    give_up: &GiveUp,
 ) -> Result<Assembled, ServeError> {
-    let Started { engine, store, recovered_end, recovery } = start_ledger(config, store, clock, life, failure)?;
+    let started = start_ledger(config, store, clock, life, failure, give_up)?;
+    let Started { engine, store, recovered_end, recovery } = started;
     match prepare(config, &engine).and_then(|partner| security::first_key(config, &engine).map(|()| partner)) {
         Ok(partner) => Ok(Assembled { engine, store, partner, recovered_end, recovery }),
         Err(error) => {
@@ -562,9 +585,10 @@ fn start_ledger(
     clock: &SharedClock,
     life: &Arc<watch::Sender<Life>>,
     failure: &Arc<OnceLock<String>>,
+    give_up: &GiveUp,
 ) -> Result<Started, ServeError> {
     let begun_ns = clock.monotonic_ns();
-    let checked = CheckedStore::new(store);
+    let checked = CheckedStore::unless(store, give_up.clone());
     let flag = checked.poison_flag();
     let store: Arc<dyn Store> = Arc::new(checked);
     let identity = match Identity::read(&*store).map_err(RecoveryError::from)? {
@@ -574,6 +598,9 @@ fn start_ledger(
     };
     let replay_begun_ns = clock.monotonic_ns();
     let recovered = recover_with_progress(config, &store, identity, clock)?;
+    if !give_up.come_through() {
+        return Err(ServeError::GivenUp);
+    }
     let (recovered_end, replayed_count) = (recovered.world.end, recovered.replayed_count);
     let speed = ReplaySpeed::learn(&*store, replayed_count, clock.monotonic_ns() - replay_begun_ns)?;
     let on_failure = {
@@ -603,18 +630,6 @@ fn fail(life: &watch::Sender<Life>, failure: &OnceLock<String>, why: &str) {
     life.send_replace(Life::Failed);
 }
 
-fn check_identity(config: &Config, identity: Identity) -> Result<Identity, ServeError> {
-    let fixed = if identity.clock_is_input { ClockMode::Input } else { ClockMode::System };
-    if let Some(stated) = config.clock.filter(|stated| *stated != fixed) {
-        return Err(ServeError::Mismatch { name: "clock", fixed: fixed.to_string(), stated: stated.to_string() });
-    }
-    if let Some(stated) = config.shard_count.filter(|stated| *stated != identity.shard_count) {
-        let fixed = identity.shard_count.to_string();
-        return Err(ServeError::Mismatch { name: "shard_count", fixed, stated: stated.to_string() });
-    }
-    Ok(identity)
-}
-
 fn make_identity(config: &Config, store: &Arc<dyn Store>, clock: &SharedClock) -> Result<Identity, ServeError> {
     let (end, _) = StoreJournal::new(store.clone()).end()?;
     if end > Position(0) || store.read_mark()?.is_some() {
@@ -636,29 +651,6 @@ fn random<const N: usize>() -> Result<[u8; N], ServeError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| ServeError::Random(error.to_string()))?;
     Ok(bytes)
-}
-
-fn recover_with_progress(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    identity: Identity,
-    clock: &SharedClock,
-) -> Result<Recovered, ServeError> {
-    let mut told_ns = clock.monotonic_ns();
-    let mut on_progress = |reached: Position, end: Position| {
-        let now_ns = clock.monotonic_ns();
-        if now_ns - told_ns >= PROGRESS_INTERVAL_NS {
-            told_ns = now_ns;
-            tracing::info!(reached = reached.0, end = end.0, "recovering");
-            manager::recovering(&format!("recovering: record {reached} of {end}"));
-        }
-    };
-    let source = if config.discards_snapshot { Source::Journal } else { Source::Snapshot };
-    let recovered = recover_from(source, store, identity, &config.ids, config.workers, &mut on_progress)?;
-    if source == Source::Journal {
-        tracing::warn!("the snapshot was discarded: the whole journal was replayed");
-    }
-    Ok(recovered)
 }
 
 /// What must be there before the first call: the partner's name, and a programme.

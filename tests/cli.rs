@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use harness::{Ran, Server, program, repository, run, text, wait_for};
+use harness::{Ran, Server, program, repository, run, run_as, text, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -609,8 +609,9 @@ fn a_reader_that_goes_away_is_no_fault_of_ours() {
     assert_eq!(said, "");
 }
 
+/// A server would not start with what the environment says here.
 fn demo(arguments: &[&str], within: &Path) -> Ran {
-    run(["demo", "--within", text(within)].iter().chain(arguments))
+    run_as(program().env("TALLYSTICK_WORKERS", "none").args(["demo", "--within", text(within)]).args(arguments))
 }
 
 #[test]

@@ -308,11 +308,7 @@ impl Wire {
                 let more = payload.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
                 self.window_bytes += i64::from(more);
             }
-            RST_STREAM => {
-                if self.close(stream).is_some() {
-                    self.recorder.refused(now_ns, reset_kind(payload)?);
-                }
-            }
+            RST_STREAM if self.close(stream).is_some() => self.recorder.refused(now_ns, reset_kind(payload)?),
             GOAWAY => return Err(BenchError::Call("the server ends a connection".to_owned())),
             _ => {}
         }

@@ -38,7 +38,7 @@ pub struct Process {
     pub start_ns: i64,
 }
 
-/// A program that settings in the environment of whoever measures do not reach.
+/// A program that settings in the environment of whoever starts it do not reach.
 #[must_use]
 pub fn without_settings(program: &Path) -> Command {
     let mut command = Command::new(program);

@@ -15,7 +15,7 @@ use super::error::{CliError, Exit};
 use crate::access::secret::Secret;
 
 /// The variable that a key can be in, where there is no file for it.
-const KEY_VARIABLE: &str = "TALLYSTICK_API_KEY";
+pub(super) const KEY_VARIABLE: &str = "TALLYSTICK_API_KEY";
 
 /// What is shown to a server, and asked of it.
 #[derive(Clone, Debug, Default, Args)]

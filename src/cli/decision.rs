@@ -42,15 +42,21 @@ pub(super) fn decide(
     say(&runtime()?.block_on(send(server))?, what, out)
 }
 
+/// What it means for whoever sent a command that it was refused; `None` where it was not.
+pub(super) fn refused(decision: &Decision, what: &str) -> Option<CliError> {
+    let refusal = decision.refusal.as_ref()?;
+    let field = if refusal.field.is_empty() { String::new() } else { format!(" ({} differs)", refusal.field) };
+    let error = CliError::new(Exit::BadData, format!("{what} was refused: {}{field}", refusal.message));
+    Some(error.hint(format!("`tallystick errors show {}` says what to do", refusal.code)))
+}
+
 /// Says what came of a command.
 ///
 /// # Errors
 /// When it was refused, or standard output cannot be written.
 pub(super) fn say(decision: &Decision, what: &str, out: &Output) -> Result<(), CliError> {
-    if let Some(refusal) = &decision.refusal {
-        let field = if refusal.field.is_empty() { String::new() } else { format!(" ({} differs)", refusal.field) };
-        let error = CliError::new(Exit::BadData, format!("{what} was refused: {}{field}", refusal.message));
-        return Err(error.hint(format!("`tallystick errors show {}` says what to do", refusal.code)));
+    if let Some(error) = refused(decision, what) {
+        return Err(error);
     }
     let moved = moved(decision);
     let moved = if moved.is_empty() { "nothing was left to move".to_owned() } else { moved.join(", ") };

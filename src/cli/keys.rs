@@ -137,8 +137,10 @@ pub fn run(args: KeysArgs, out: &Output) -> Result<(), CliError> {
 }
 
 fn create(args: CreateArgs, out: &Output) -> Result<(), CliError> {
-    let file = args.out.as_deref().map(KeyFile::make).transpose()?;
-    let (key, api_key, pending) = match &args.place.data {
+    // A key without a secret leaves nothing to be written.
+    let has_secret = args.certificate_name.is_empty();
+    let file = args.out.as_deref().filter(|_| has_secret).map(KeyFile::make).transpose()?;
+    let (key_id, api_key, pending) = match &args.place.data {
         Some(data) => {
             let boxed = |names: Vec<String>| names.into_iter().map(String::into_boxed_str).collect();
             let draft = KeyDraft {
@@ -172,13 +174,13 @@ fn create(args: CreateArgs, out: &Output) -> Result<(), CliError> {
             Ok((answer.key.unwrap_or_default().key_id, answer.api_key, answer.pending))
         })?,
     };
-    say_key(&key, &api_key, pending.as_ref(), file, out)
+    say_key(&Issued { key_id, api_key, pending }, args.out.as_deref(), file, out)
 }
 
 fn rotate(args: RotateArgs, out: &Output) -> Result<(), CliError> {
     let file = args.out.as_deref().map(KeyFile::make).transpose()?;
     let overlap_seconds = args.overlap_hours * SECONDS_PER_HOUR;
-    let (key, api_key, pending) = match &args.place.data {
+    let (key_id, api_key, pending) = match &args.place.data {
         Some(data) => {
             let (overlap_ns, expires_at) = (overlap_seconds * NS_PER_SECOND, instant(args.expires));
             offline(data, |engine| rotate_key(engine, args.key_id, overlap_ns, expires_at, OFFLINE_ACTOR))?
@@ -194,7 +196,7 @@ fn rotate(args: RotateArgs, out: &Output) -> Result<(), CliError> {
             Ok((answer.key.unwrap_or_default().key_id, answer.api_key, answer.pending))
         })?,
     };
-    say_key(&key, &api_key, pending.as_ref(), file, out)
+    say_key(&Issued { key_id, api_key, pending }, args.out.as_deref(), file, out)
 }
 
 fn revoke(args: &RevokeArgs, out: &Output) -> Result<(), CliError> {
@@ -357,47 +359,78 @@ fn of_server(error: &ServeError) -> CliError {
     CliError::new(exit.unwrap_or(Exit::InputOutput), error.to_string())
 }
 
-/// A file for a key, made before the key is, so that no key is lost for want of a place.
+/// A file for a key, made before the key is, so that no key is lost for want of a place. It is removed again unless a key is
+/// written to it.
 struct KeyFile {
     path: PathBuf,
     file: std::fs::File,
+    is_written: bool,
 }
 
 impl KeyFile {
     fn make(path: &Path) -> Result<Self, CliError> {
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|error| CliError::file(Exit::CannotCreate, "making", path, &error))?;
-        Ok(Self { path: path.to_path_buf(), file })
+        Ok(Self { path: path.to_path_buf(), file, is_written: false })
+    }
+
+    fn write(mut self, api_key: &str) -> std::io::Result<()> {
+        writeln!(self.file, "{api_key}")?;
+        // Whatever else fails, what is there may be all that there is of the key.
+        self.is_written = true;
+        self.file.sync_all()
     }
 }
 
-/// Says the key, the only time that it is said.
-fn say_key(
-    key_id: &str,
-    api_key: &str,
-    pending: Option<&wire::PendingProposal>,
-    file: Option<KeyFile>,
-    out: &Output,
-) -> Result<(), CliError> {
-    let written = match file {
-        None => None,
-        Some(mut to) => {
-            let written = writeln!(to.file, "{api_key}").and_then(|()| to.file.sync_all());
-            written.map_err(|error| CliError::file(Exit::InputOutput, "writing", &to.path, &error))?;
-            Some(to.path.display().to_string())
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        if !self.is_written {
+            // One that cannot be removed is in the way of the next try, which says so.
+            let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+/// A key that was issued, or waits for a second person.
+struct Issued {
+    key_id: String,
+    /// Empty where a certificate stands for the key.
+    api_key: String,
+    pending: Option<wire::PendingProposal>,
+}
+
+/// Says the key, the only time that it is said: into the file, if one is asked for.
+fn say_key(issued: &Issued, path: Option<&Path>, file: Option<KeyFile>, out: &Output) -> Result<(), CliError> {
+    let Issued { key_id, api_key, pending } = issued;
+    let has_secret = !api_key.is_empty();
+    let written = match file {
+        Some(file) if has_secret => {
+            let path = file.path.clone();
+            file.write(api_key).map_err(|error| {
+                let error = CliError::file(Exit::InputOutput, "writing", &path, &error);
+                error.hint(format!("key {key_id} was issued: revoke it if it is not in the file, and issue another"))
+            })?;
+            Some(path.display().to_string())
+        }
+        // What was made before that was known is removed.
+        _ => None,
     };
     match &written {
         Some(path) => out.line(format_args!("{key_id}  written to {path}"))?,
-        None if api_key.is_empty() => out.line(key_id)?,
-        None => out.line(api_key)?,
+        None if has_secret => out.line(api_key)?,
+        None => out.line(key_id)?,
     }
-    out.note("it is not shown again");
-    let proposal_id = pending.map(|pending| pending.proposal_id);
+    match path {
+        _ if has_secret => out.note("it is not shown again"),
+        Some(path) => {
+            out.note(format_args!("a certificate stands for it, so there is nothing to write to {}", path.display()))
+        }
+        None => {}
+    }
+    let proposal_id = pending.as_ref().map(|pending| pending.proposal_id);
     if let Some(number) = proposal_id {
         out.note(format_args!("it waits for a second person: tallystick proposals confirm {number}"));
     }
-    let shown = written.is_none() && !api_key.is_empty();
-    let api_key = shown.then_some(api_key);
+    let api_key = (written.is_none() && has_secret).then_some(api_key);
     out.object(&json!({ "key_id": key_id, "api_key": api_key, "file": written, "proposal_id": proposal_id }))
 }

@@ -125,11 +125,31 @@ pub fn run() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
+    use crate::config::{Loaded, Stated};
     use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// Adds the variables that the options of a command, and of those below it, can be stated by.
+    fn add_variables(command: &clap::Command, found: &mut BTreeSet<String>) {
+        let named = command.get_arguments().filter_map(clap::Arg::get_env);
+        found.extend(named.map(|name| name.to_string_lossy().into_owned()));
+        command.get_subcommands().for_each(|below| add_variables(below, found));
+    }
+
+    #[test]
+    fn what_the_environment_says_to_other_commands_does_not_keep_a_server_from_starting() {
+        let mut found = BTreeSet::from([access::KEY_VARIABLE.to_owned()]);
+        add_variables(&Arguments::command(), &mut found);
+        assert!(found.contains("TALLYSTICK_OPERATOR") && found.contains("TALLYSTICK_SERVER"), "{found:?}");
+        let environment = found.into_iter().map(|name| (name, "of others".to_owned())).collect();
+        let loaded = Loaded::load(None, Stated { environment, flags: Vec::new() });
+        assert_eq!(loaded.map(|loaded| loaded.sources), Ok(BTreeMap::new()));
     }
 }

@@ -1,7 +1,8 @@
 //! `tallystick program`: checks a programme file without a server, publishes it, and shows what is in force.
 //!
 //! What must stay true: every problem is shown as `FILE:LINE:COLUMN`, with zeros where it has no place; a file with an
-//! error is never published; repeating the same publication publishes once.
+//! error is never published; repeating the same publication publishes once; an id that was drawn is told where it is needed
+//! for that.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use super::access::AccessArgs;
 use super::client::{Server, ServerArgs, call, parse_time, runtime, shown_time, to_wire};
 use super::error::{CliError, Exit};
 use super::output::{Output, Style, counted};
-use super::proposals::say_pending;
+use super::proposals::say_pending_as;
 use crate::limits;
 use crate::program::{Checked, Problem, Severity, check, summary};
 use crate::service::wire::get_program_request::Selector;
@@ -57,7 +58,8 @@ struct PublishArgs {
     /// Receipts from this instant on are judged by it, such as 2026-07-01T00:00:00Z; as soon as can be if not given
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     effective_time: Option<jiff::Timestamp>,
-    /// The id of this publication; the same id publishes once. Made from the file and the time if not given
+    /// The id of this publication; the same id publishes once. Made from the file and the time if not given, and drawn if
+    /// no time is given either
     #[arg(long, value_name = "ID")]
     transaction_id: Option<String>,
 }
@@ -197,12 +199,13 @@ fn run_publish(args: &PublishArgs, out: &Output) -> Result<(), CliError> {
         }))?;
         return Err(CliError::reported(Exit::BadData));
     }
-    let transaction_id = match (&args.transaction_id, args.effective_time) {
-        (Some(id), _) => id.clone(),
-        (None, Some(time)) => derived_id(&source, time),
+    let (transaction_id, is_drawn) = match (&args.transaction_id, args.effective_time) {
+        (Some(id), _) => (id.clone(), false),
+        (None, Some(time)) => (derived_id(&source, time), false),
         // "As soon as can be" is another instant each time: the same text may be published again later, to go back.
-        (None, None) => random_id()?,
+        (None, None) => (random_id()?, true),
     };
+    let drawn_id = is_drawn.then(|| transaction_id.clone());
     let request = PublishProgramRequest { transaction_id, source, effective_time: args.effective_time.map(to_wire) };
     let server = Server::new(&args.server)?;
     let response = runtime()?.block_on(async {
@@ -211,7 +214,7 @@ fn run_publish(args: &PublishArgs, out: &Output) -> Result<(), CliError> {
         response.map_err(|status| server.failure("publishing the programme", &status))
     })?;
     let response = response.into_inner();
-    if say_pending(response.pending.as_ref(), out)? {
+    if say_pending_as(response.pending.as_ref(), drawn_id.as_deref(), out)? {
         return Ok(());
     }
     let program = response.program.unwrap_or_default();

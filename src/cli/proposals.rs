@@ -1,12 +1,13 @@
 //! `tallystick proposals`: what waits for a second person.
 //!
 //! What must stay true: what is confirmed is shown before, on whichever terminal; a proposal that cannot be settled ends
-//! with an exit status of its own.
+//! with an exit status of its own, and so does one whose act is refused.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::client::{Server, ServerArgs, call, runtime, shown_time};
+use super::decision::refused;
 use super::error::CliError;
 use super::fraud::{named, subject_as_json};
 use super::output::{Output, grouped};
@@ -69,11 +70,28 @@ pub fn run(args: ProposalsArgs, out: &Output) -> Result<(), CliError> {
 /// # Errors
 /// When nothing can be written.
 pub(super) fn say_pending(pending: Option<&wire::PendingProposal>, out: &Output) -> Result<bool, CliError> {
+    say_pending_as(pending, None, out)
+}
+
+/// The same of an act whose id may have been drawn: without it nobody can ask for the same act again.
+///
+/// # Errors
+/// When nothing can be written.
+pub(super) fn say_pending_as(
+    pending: Option<&wire::PendingProposal>,
+    drawn_id: Option<&str>,
+    out: &Output,
+) -> Result<bool, CliError> {
     let Some(pending) = pending else { return Ok(false) };
     let until = shown_time(pending.expire_time.as_ref()).unwrap_or_default();
     let number = pending.proposal_id;
     out.line(format_args!("waits for a second person until {until}: tallystick proposals confirm {number}"))?;
-    out.object(&json!({ "pending": { "proposal_id": number, "expire_time": until } }))?;
+    let mut shown = json!({ "proposal_id": number, "expire_time": until });
+    if let Some(id) = drawn_id {
+        out.line(format_args!("the same command with --transaction-id {id} says what became of it"))?;
+        shown["transaction_id"] = id.into();
+    }
+    out.object(&json!({ "pending": shown }))?;
     Ok(true)
 }
 
@@ -118,15 +136,7 @@ fn confirm(args: SettleArgs, out: &Output) -> Result<(), CliError> {
         answer.map(|answer| answer.into_inner().outcome).map_err(|status| server.failure("the confirmation", &status))
     })?;
     let (words, shown) = match outcome {
-        Some(Outcome::Decision(decision)) => {
-            let refusal = decision.refusal.map(|refusal| refusal.message);
-            let moved = decision.granted_points - decision.reversed_points;
-            let words = match &refusal {
-                Some(refusal) => format!("confirmed, but refused: {refusal}"),
-                None => format!("confirmed: {} {}", grouped(moved), decision.wallet),
-            };
-            (words, json!({ "points": moved, "refusal": refusal, "position": decision.position }))
-        }
+        Some(Outcome::Decision(decision)) => return say_decided(proposal_id, &decision, out),
         Some(Outcome::Program(program)) => {
             (format!("confirmed: version {}", program.version), json!({ "version": program.version }))
         }
@@ -140,6 +150,22 @@ fn confirm(args: SettleArgs, out: &Output) -> Result<(), CliError> {
     };
     out.line(words)?;
     out.object(&json!({ "proposal_id": proposal_id, "outcome": shown }))
+}
+
+/// Says what came of an adjustment or a voucher that was confirmed. A refusal settles the proposal only if it is on record.
+fn say_decided(proposal_id: i64, decision: &wire::Decision, out: &Output) -> Result<(), CliError> {
+    let moved = decision.granted_points - decision.reversed_points;
+    let refusal = decision.refusal.as_ref().map(|refusal| &refusal.message);
+    let waits = refusal.is_some() && decision.position.is_none();
+    let outcome = json!({ "points": moved, "refusal": refusal, "position": decision.position, "waits": waits });
+    let answer = json!({ "proposal_id": proposal_id, "outcome": outcome });
+    let left = if waits { ", which still waits," } else { "" };
+    if let Some(error) = refused(decision, &format!("the act of proposal {proposal_id}{left}")) {
+        out.object(&answer)?;
+        return Err(if out.is_json() { CliError::reported(error.exit()) } else { error });
+    }
+    out.line(format_args!("confirmed: {} {}", grouped(moved), decision.wallet))?;
+    out.object(&answer)
 }
 
 fn reject(args: SettleArgs, out: &Output) -> Result<(), CliError> {

@@ -1,10 +1,12 @@
 //! `tallystick serve`: runs the ledger until it is told to stop or cannot go on.
 //!
 //! What must stay true: `listening on ADDRESS` is printed, and the ready file written, only when calls are served; a
-//! server that cannot go on ends within a second, with a number that tells the kind of failure.
+//! server that cannot go on ends within a second, with a number that tells the kind of failure; whoever is told to stop
+//! stops, however far the start has come.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,16 +14,18 @@ use clap::Args;
 use super::exit;
 use super::store::is_data_directory;
 use crate::backup;
+use crate::clock::SystemClock;
 use crate::config::sources::Setting;
 use crate::config::{Config, Loaded, Stated};
 use crate::journal::JournalError;
 use crate::recovery::RecoveryError;
 use crate::recovery::identity::IdentityError;
-use crate::server::{self, OpenedStore, Ready, ServeError};
+use crate::server::{self, OpenedStore, Ready, Running, ServeError};
 use crate::shard::engine::is_at_a_worker;
 use crate::shard::publishing::PublishError;
 use crate::snapshot::SnapshotError;
 use crate::store::StoreError;
+use crate::store::giving_up::GiveUp;
 use crate::telemetry::{self, manager};
 
 /// Options of `tallystick serve`. Each goes above the variable of the environment that is named like it, and that above
@@ -261,6 +265,9 @@ pub fn run(arguments: ServeArguments, is_json: bool) -> u8 {
     }
 }
 
+/// How long a start that is given up is waited for: it ends with the key that it reads and lets go of the store.
+const GIVING_UP_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How the names of threads begin that may panic without harm to the ledger: a panic there ends one call, or leaves
 /// nobody who tells of the server.
 const LEDGERLESS_THREADS: [&str; 4] = [server::EDGE_THREADS, "telemetry", "watchdog", "OpenTelemetry"];
@@ -292,6 +299,8 @@ fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), ServeError> {
     if config.discards_snapshot && !is_data_directory(&config.data) {
         return Err(ServeError::NothingToDiscard { path: config.data.clone() });
     }
+    // A configuration that cannot be served leaves nothing behind.
+    server::check_address(config)?;
     // In this order: that the directory is in use says more than that the port is.
     let opened = server::open_store(config)?;
     let listener = server::listen(config)?;
@@ -309,7 +318,7 @@ async fn serve_until_told(
     ready_file: Option<&Path>,
 ) -> Result<(), ServeError> {
     let mut told = Signals::new()?;
-    let running = server::start_on(config, opened, listener).await?;
+    let Some(running) = start_until_told(config, opened, listener, &mut told).await? else { return Ok(()) };
     if let Some(path) = ready_file {
         write_ready_file(path, &running.ready).map_err(|error| {
             ServeError::Fault(format!("the ready file {} cannot be written: {error}", path.display()))
@@ -332,9 +341,55 @@ async fn serve_until_told(
             },
         }
     }
+    stop(running).await
+}
+
+async fn stop(running: Running) -> Result<(), ServeError> {
     let end = running.shutdown().await?;
     tracing::info!(records = end.0, "stopped; everything is durable");
     Ok(())
+}
+
+/// Starts the server; gives none if it is told to stop before calls are served.
+async fn start_until_told(
+    config: &Config,
+    opened: OpenedStore,
+    listener: std::net::TcpListener,
+    told: &mut Signals,
+) -> Result<Option<Running>, ServeError> {
+    let (clock, give_up) = (Arc::new(SystemClock::new()), GiveUp::default());
+    let mut starting = std::pin::pin!(server::start_unless(config, opened, listener, clock, &give_up));
+    let mut must_reload = false;
+    loop {
+        tokio::select! {
+            started = &mut starting => {
+                let running = started?;
+                if must_reload {
+                    running.reload().await;
+                }
+                return Ok(Some(running));
+            }
+            signal = told.next() => match signal {
+                // The files may have been read by now.
+                Told::Reload => must_reload = true,
+                Told::Stop => break,
+            },
+        }
+    }
+    tracing::info!("stopping before calls are served: the start is given up");
+    manager::giving_up();
+    give_up.tell();
+    match tokio::time::timeout(GIVING_UP_PATIENCE, starting).await {
+        // It had recovered already.
+        Ok(Ok(running)) => stop(running).await.map(|()| None),
+        Ok(Err(ServeError::GivenUp)) => Ok(None),
+        Ok(Err(error)) => Err(error),
+        Err(_) => {
+            // Some thread stands at a file or at the disk. What it has under way is as after a crash, which harms nothing.
+            tracing::warn!("the start does not end, and is left behind");
+            Ok(None)
+        }
+    }
 }
 
 /// The signals that end a server in order, and the one that has it read its certificates again.
@@ -443,6 +498,7 @@ fn may_be_the_snapshot(error: &ServeError) -> bool {
 #[must_use]
 pub fn exit_number(error: &ServeError) -> u8 {
     match error {
+        ServeError::GivenUp => exit::OK,
         ServeError::Listen { .. } => exit::UNAVAILABLE,
         ServeError::Store(error) => of_store(error),
         ServeError::Recovery(error) => of_recovery(error),

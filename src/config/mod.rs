@@ -1,11 +1,13 @@
 //! The configuration of a server: defaults, below a file, below the environment, below the flags of the command line.
 //!
-//! [`sources`] reads settings with their places, [`values`] judges them, [`shown`] writes the outcome as a file.
+//! [`sources`] reads settings with their places, [`values`] judges each and [`between`] all of them, [`shown`] writes the outcome
+//! as a file.
 //!
 //! What must stay true: every setting has the same name in the file, as `--a-name` and as `TALLYSTICK_A_NAME`; all
 //! problems of all sources are reported at once, each with its place and what to do; a setting that is not known is a
 //! problem; nothing here is a secret, so that all of it may be shown.
 
+mod between;
 mod bounds;
 mod shown;
 pub mod sources;
@@ -16,6 +18,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+pub use between::Contradiction;
 pub use bounds::Bounds;
 
 use crate::access::meter::RateLimits;
@@ -306,7 +309,7 @@ impl Loaded {
     /// The configuration from a file, if one is named, below what was stated above it.
     ///
     /// # Errors
-    /// Every problem of every source, also of values that a higher source replaces.
+    /// Every problem of every source, also of values that a higher source replaces, and every problem between settings.
     pub fn load(file: Option<&Path>, stated: Stated) -> Result<Self, Vec<ConfigProblem>> {
         let mut problems = Vec::new();
         let mut settings = file.map_or_else(Vec::new, |path| sources::read_file(path, &mut problems));
@@ -316,7 +319,11 @@ impl Loaded {
     }
 
     fn of(settings: Vec<Setting>, mut problems: Vec<ConfigProblem>) -> Result<Self, Vec<ConfigProblem>> {
-        let (mut config, mut origins) = (Config::default(), BTreeMap::new());
+        let (mut config, mut origins, mut wrong) = (Config::default(), BTreeMap::new(), Vec::new());
+        // What a file says that could not be read as one is not known, and may be what others ask for.
+        let is_of_file = |source: &Source| matches!(source, Source::File { .. } | Source::WholeFile(_));
+        let is_whole = settings.iter().any(|setting| is_of_file(&setting.source))
+            || !problems.iter().any(|problem| is_of_file(&problem.source));
         for Setting { name, value, source } in settings {
             match config.set(name, &value) {
                 Ok(()) => {
@@ -325,8 +332,12 @@ impl Loaded {
                 Err(message) => {
                     let hint = setting(name).map(|spec| format!("such as: {}", spec.example));
                     problems.push(ConfigProblem { source, message, hint });
+                    wrong.push(name);
                 }
             }
+        }
+        if is_whole {
+            problems.extend(between::problems(&config, &origins, &wrong));
         }
         if problems.is_empty() { Ok(Self { config, sources: origins }) } else { Err(problems) }
     }
@@ -434,8 +445,10 @@ mod tests {
 
     #[test]
     fn every_example_is_right_and_every_setting_can_be_set() {
+        // All at once, for some have a meaning beside others only.
+        let file = SETTINGS.map(|spec| spec.example).join("\n");
+        let loaded = load(&file, &[], &[]).unwrap_or_else(|problems| panic!("{problems:?}"));
         for spec in SETTINGS {
-            let loaded = load(spec.example, &[], &[]).unwrap_or_else(|problems| panic!("{problems:?}"));
             assert!(loaded.sources.contains_key(spec.name), "{}", spec.name);
         }
     }
@@ -472,6 +485,58 @@ mod tests {
                 .any(|problem| problem.starts_with(place) && problem.contains(message) && problem.contains(hint));
             assert!(found, "{place}{message} ({hint}) is missing in {problems:#?}");
         }
+    }
+
+    #[test]
+    fn problems_between_settings_are_told_with_the_others_and_only_where_it_is_known_what_was_meant() {
+        type Row<'a> = (&'a str, &'a [(&'static str, &'a str)], &'a [&'a str]);
+        let rows: [Row<'_>; 10] = [
+            ("tls_certificate = \"a\"\n", &[], &["a.toml:1:19: TLS needs both tls_certificate and tls_key."]),
+            ("tls_key = \"a\"\n", &[], &["a.toml:1:11: TLS needs both"]),
+            ("tls_client_ca = \"a\"\n", &[("tls_key", "b")], &["--tls-key: TLS needs both"]),
+            (
+                "token_issuer = \"a\"\n",
+                &[("token_keys", "b")],
+                &["--token-keys: tokens need token_keys,", "--token-keys: token_keys has a meaning only with"],
+            ),
+            (
+                "rate_limits = \"till=50/100/8\"\nworkers = 0\n",
+                &[("second_person", "adjust"), ("name_limits", "off")],
+                &[
+                    "a.toml:2:11: `workers` must be",
+                    "a.toml:1:15: rate_limits have a meaning only with authentication = \"required\".",
+                    "--name-limits: name_limits have a meaning",
+                    "--second-person: second_person has a meaning",
+                ],
+            ),
+            (
+                "listen = \"192.0.2.1:7007\"\n",
+                &[],
+                &[
+                    "a.toml:1:10: 192.0.2.1:7007 can be reached from other machines, and callers would need no credentials.",
+                ],
+            ),
+            ("listen = \"[::]:0\"\n", &[("authentication", "required")], &["a.toml:1:10: [::]:0 can be reached"]),
+            ("listen = \"[::]:0\"\n", &[("allow_unauthenticated_plaintext_beyond_loopback", "yes")], &[]),
+            // A name is looked up when it is listened on.
+            ("listen = \"ledger.example:7007\"\n", &[], &[]),
+            // Whoever meant to ask for credentials is told what is wrong with that.
+            (
+                "second_person = \"keys\"\n",
+                &[("authentication", "yes")],
+                &["--authentication: `authentication` must be"],
+            ),
+        ];
+        for (file, flags, expected) in rows {
+            let problems = load(file, &[], flags).err().unwrap_or_default();
+            assert_eq!(problems.len(), expected.len(), "{file}{flags:?}: {problems:#?}");
+            for (problem, part) in problems.iter().zip(expected) {
+                assert!(problem.starts_with(part), "{part} is not the beginning of {problem}");
+            }
+        }
+        // Of a file that is broken it is not known what it says.
+        let unread = load("authentication = = 1\n", &[], &[("second_person", "keys")]).unwrap_err();
+        assert!(!unread.iter().any(|problem| problem.contains("second_person")), "{unread:?}");
     }
 
     #[test]

@@ -164,12 +164,27 @@ pub(super) fn read_environment(variables: &[(String, String)], problems: &mut Ve
     settings
 }
 
+/// What the variables are called, without prefix, that say something to other commands and to the scripts that ship with the
+/// program. Tests compare this with the options of all commands, and with the scripts.
+const OF_OTHERS: [&str; 12] = [
+    "config",
+    "server",
+    "server_name",
+    "ca_file",
+    "api_key",
+    "api_key_file",
+    "client_cert",
+    "client_key",
+    "operator",
+    "cache",
+    "journey_dir",
+    "advisories",
+];
+
 /// Variables that say something else than a setting of the server. For a service of our name Kubernetes makes up
 /// `TALLYSTICK_SERVICE_HOST`, `TALLYSTICK_PORT_7007_TCP` and more.
 fn is_of_others(name: &str) -> bool {
-    let of_callers = ["server", "server_name", "ca_file", "api_key", "api_key_file", "client_cert", "client_key"];
-    let is_ours = ["config", "cache", "port"].contains(&name) || of_callers.contains(&name);
-    is_ours || name.starts_with("service_") || name.starts_with("port_")
+    OF_OTHERS.contains(&name) || name == "port" || name.starts_with("service_") || name.starts_with("port_")
 }
 
 fn shown_names() -> impl Iterator<Item = &'static str> {

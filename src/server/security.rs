@@ -40,32 +40,22 @@ fn refused(why: impl Into<String>) -> ServeError {
 }
 
 /// Whether the address that the configuration names may be listened on.
-pub(super) fn check_address(config: &Config) -> Result<(), ServeError> {
-    let is_protected = config.tls_certificate.is_some() && config.authentication == Authentication::Required;
-    if is_protected || config.allow_unauthenticated_plaintext_beyond_loopback {
-        return Ok(());
-    }
+///
+/// # Errors
+/// When the name stands for nothing, or for an address that other machines reach and callers would not be protected.
+pub fn check_address(config: &Config) -> Result<(), ServeError> {
     let listen_error = |source| ServeError::Listen { address: config.listen.clone(), source };
     let mut addresses = config.listen.to_socket_addrs().map_err(listen_error)?;
-    match addresses.find(|address| !address.ip().is_loopback()) {
-        None => Ok(()),
-        Some(address) => Err(refused(format!(
-            "{address} can be reached from other machines, and callers would need {}; set tls_certificate, tls_key and \
-             authentication = \"required\", listen on 127.0.0.1, or say \
-             --allow-unauthenticated-plaintext-beyond-loopback",
-            match (config.tls_certificate.is_some(), config.authentication) {
-                (_, Authentication::Off) => "no credentials",
-                (true, Authentication::Required) | (false, Authentication::Required) => {
-                    "to send their credentials in the clear"
-                }
-            }
-        ))),
-    }
+    let exposed = addresses.find_map(|address| config.exposed_by(address));
+    exposed.map_or(Ok(()), |found| Err(refused(found.to_string())))
 }
 
 impl Files {
     /// Reads the files that the configuration names.
     pub(super) fn read(config: &Config) -> Result<Self, ServeError> {
+        if let Some(found) = config.contradictions().first() {
+            return Err(refused(found.to_string()));
+        }
         let tls = match (&config.tls_certificate, &config.tls_key) {
             (Some(certificate), Some(key)) => {
                 let files = TlsFiles {
@@ -76,11 +66,9 @@ impl Files {
                 };
                 Some(Arc::new(Tls::open(files).map_err(|error| refused(error.to_string()))?))
             }
-            (None, None) if config.tls_client_ca.is_none() => None,
-            _ => return Err(refused("TLS needs both tls_certificate and tls_key")),
+            _ => None,
         };
         let tokens = match (&config.token_keys, &config.token_issuer, &config.token_audience) {
-            (None, None, None) => None,
             (Some(keys), Some(issuer), Some(audience)) => {
                 let options = TokenOptions {
                     keys: keys.clone(),
@@ -90,20 +78,8 @@ impl Files {
                 };
                 Some(Arc::new(Tokens::open(options).map_err(|error| refused(error.to_string()))?))
             }
-            _ => return Err(refused("tokens need token_keys, token_issuer and token_audience, all three")),
+            _ => None,
         };
-        if tokens.is_some() && config.authentication == Authentication::Off {
-            return Err(refused("token_keys has a meaning only with authentication = \"required\""));
-        }
-        if !config.rate_limits.is_empty() && config.authentication == Authentication::Off {
-            return Err(refused("rate_limits have a meaning only with authentication = \"required\""));
-        }
-        if config.name_limits != Config::default().name_limits && config.authentication == Authentication::Off {
-            return Err(refused("name_limits have a meaning only with authentication = \"required\""));
-        }
-        if !config.second_person.acts.is_empty() && config.authentication == Authentication::Off {
-            return Err(refused("second_person has a meaning only with authentication = \"required\""));
-        }
         Ok(Self { tls, tokens })
     }
 

@@ -7,12 +7,15 @@
 //! What must stay true:
 //! - any error of any call latches the flag; from then on every call fails with [`StoreError::Latched`];
 //! - nothing is retried here, and a success that arrives after the latch is not passed on as one;
+//! - a start that is given up reads no further than the next key; that is no failure, and latches nothing;
 //! - no other code sets the flag: only [`CheckedStore`] can reach `PoisonFlag::latch`.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::giving_up::GiveUp;
 use super::{Batch, Direction, Durability, Space, Store, StoreError, Visit};
 
 /// Told the first failure, as it displays.
@@ -116,6 +119,7 @@ impl PoisonFlag {
 pub struct CheckedStore {
     inner: Arc<dyn Store>,
     flag: PoisonFlag,
+    give_up: GiveUp,
 }
 
 impl fmt::Debug for CheckedStore {
@@ -128,7 +132,13 @@ impl CheckedStore {
     /// Wraps a store; nobody else should hold it.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, flag: PoisonFlag::default() }
+        Self::unless(inner, GiveUp::default())
+    }
+
+    /// Wraps a store for a start that can be given up.
+    #[must_use]
+    pub fn unless(inner: Arc<dyn Store>, give_up: GiveUp) -> Self {
+        Self { inner, flag: PoisonFlag::default(), give_up }
     }
 
     /// A handle on the flag, for those who must know (health, the process's exit).
@@ -137,12 +147,22 @@ impl CheckedStore {
         self.flag.clone()
     }
 
+    fn check(&self) -> Result<(), StoreError> {
+        self.flag.check()?;
+        self.give_up.check()
+    }
+
+    /// Shows a key, unless nobody waits for it any more.
+    fn show(&self, key: &[u8], value: &[u8], visit: &mut Visit<'_>) -> ControlFlow<()> {
+        if self.give_up.is_told() { ControlFlow::Break(()) } else { visit(key, value) }
+    }
+
     /// The one way to the store below.
     fn guard<T>(&self, call: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.flag.check()?;
+        self.check()?;
         match call(&*self.inner) {
             // Another thread may have failed meanwhile, on the same file or device: then this success is in doubt.
-            Ok(value) => self.flag.check().map(|()| value),
+            Ok(value) => self.check().map(|()| value),
             Err(error) => {
                 self.flag.latch(&error);
                 Err(error)
@@ -165,11 +185,11 @@ impl Store for CheckedStore {
     }
 
     fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.guard(|store| store.scan(space, from, direction, visit))
+        self.guard(|store| store.scan(space, from, direction, &mut |key, value| self.show(key, value, visit)))
     }
 
     fn sweep(&self, space: Space, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.guard(|store| store.sweep(space, from, to, visit))
+        self.guard(|store| store.sweep(space, from, to, &mut |key, value| self.show(key, value, visit)))
     }
 
     fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
@@ -187,7 +207,6 @@ impl Store for CheckedStore {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::ControlFlow;
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
@@ -296,6 +315,42 @@ mod tests {
         store.write(&put(b"1"), Durability::Synced).unwrap();
         store.scan(Space::Journal, b"", Direction::Forward, &mut |_, _| ControlFlow::Break(())).unwrap();
         assert!(!store.poison_flag().is_poisoned());
+    }
+
+    #[test]
+    fn a_start_that_is_given_up_reads_no_further_and_that_is_no_failure() {
+        for is_sweep in [false, true] {
+            let give_up = GiveUp::default();
+            let store = CheckedStore::unless(Arc::new(MemoryStore::new()), give_up.clone());
+            for key in [b"1", b"2", b"3"] {
+                store.write(&put(key), Durability::Synced).unwrap();
+            }
+            let mut seen = 0;
+            let mut visit = |_: &[u8], _: &[u8]| -> ControlFlow<()> {
+                seen += 1;
+                give_up.tell();
+                ControlFlow::Continue(())
+            };
+            let read = if is_sweep {
+                store.sweep(Space::Journal, b"", None, &mut visit)
+            } else {
+                store.scan(Space::Journal, b"", Direction::Forward, &mut visit)
+            };
+            assert!(matches!(read, Err(StoreError::Latched { .. })));
+            assert_eq!(seen, 1);
+            assert!(store.get(Space::Journal, b"1").is_err() && store.write(&put(b"4"), Durability::Synced).is_err());
+            assert!(!store.poison_flag().is_poisoned() && !give_up.come_through());
+        }
+    }
+
+    #[test]
+    fn what_has_come_through_is_not_given_up_any_more() {
+        let give_up = GiveUp::default();
+        let store = CheckedStore::unless(Arc::new(MemoryStore::new()), give_up.clone());
+        assert!(give_up.come_through());
+        give_up.tell();
+        assert!(!give_up.is_told() && give_up.come_through());
+        store.write(&put(b"1"), Durability::Synced).unwrap();
     }
 
     #[test]

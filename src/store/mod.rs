@@ -17,6 +17,7 @@ pub mod checked;
 mod direct;
 pub mod directory;
 pub mod faults;
+pub mod giving_up;
 pub mod mark;
 pub mod memory;
 #[cfg(feature = "rocksdb")]

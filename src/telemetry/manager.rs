@@ -34,6 +34,11 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("finishing the calls under way")]);
 }
 
+/// The start is given up before any call was served.
+pub fn giving_up() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("giving the start up")]);
+}
+
 /// Recovery goes on: the start may take longer.
 pub fn recovering(status: &str) {
     let extension_us = u32::try_from(RECOVERY_EXTENSION.as_micros()).unwrap_or(u32::MAX);

@@ -30,7 +30,7 @@ const HOUR_NS: i64 = 3_600_000_000_000;
 const STATUS: &str = "/tallystick.v1.AdminService/GetStatus";
 
 /// Everything waits.
-fn careful() -> Config {
+pub fn careful() -> Config {
     Config { second_person: SecondPerson { acts: Act::ALL.to_vec(), wait_ns: HOUR_NS }, ..config() }
 }
 
@@ -97,7 +97,7 @@ fn adjustment(id: &str, points: i64) -> wire::AdjustBalanceRequest {
 }
 
 /// An account that can be adjusted.
-async fn open_account(house: &House) {
+pub async fn open_account(house: &House) {
     let channel = house.channel().await;
     let gateway = house.key(usual(Role::Gateway)).await;
     let mut ledger = tallystick::service::wire::ledger_service_client::LedgerServiceClient::new(channel);

@@ -14,6 +14,7 @@ mod support;
 mod world;
 
 mod coalition;
+mod confirming;
 mod denied;
 mod desk;
 mod freezes;

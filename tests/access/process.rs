@@ -231,6 +231,51 @@ fn a_directory_that_is_none_gets_no_key() {
     assert!(!data.exists());
 }
 
+#[test]
+fn a_key_that_is_not_issued_leaves_no_file_in_the_way_of_the_next_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("key"));
+    let create = |place: &[&str]| {
+        let create = ["keys", "create", "--name", "n", "--role", "operator", "--out", path(&file)];
+        run(&[&create[..], place].concat())
+    };
+    let tried = |ran: &Output, status: i32| {
+        assert_eq!(ran.status.code(), Some(status), "{}", text(&ran.stderr));
+        assert!(!file.exists(), "nothing is left");
+    };
+    let offline = ["--data", path(&data)];
+    tried(&create(&offline), 73);
+    tried(&create(&["--server", "http://127.0.0.1:1"]), 69);
+    Server::start(folder.path(), &[]).stop();
+    let rotate = ["keys", "rotate", "0123456789abcdef", "--out", path(&file), "--data", path(&data)];
+    tried(&run(&rotate), 65);
+    good(&create(&offline));
+    let key = std::fs::read_to_string(&file).unwrap();
+    assert!(key.starts_with("tsk_"), "{key}");
+    // What is there before is neither replaced nor removed.
+    let again = create(&offline);
+    assert_eq!(again.status.code(), Some(73), "{}", text(&again.stderr));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), key);
+}
+
+#[test]
+fn where_a_certificate_stands_for_a_key_no_file_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    Server::start(folder.path(), &[]).stop();
+    let (data, file) = (folder.path().join("data"), folder.path().join("key"));
+    let keys = |arguments: &[&str]| {
+        let made = run(&[arguments, &["--json", "--data", path(&data), "--out", path(&file)]].concat());
+        let answer: Value = serde_json::from_str(&good(&made)).unwrap();
+        assert!(answer["file"].is_null() && answer["api_key"].is_null() && !file.exists(), "{answer}");
+        assert!(text(&made.stderr).contains("nothing to write to "), "{}", text(&made.stderr));
+        answer["key_id"].as_str().unwrap().to_owned()
+    };
+    let create = ["keys", "create", "--name", "n", "--role", "operator", "--certificate-name", "ops.example"];
+    let id = keys(&create);
+    // Of the old key it is known only when it is looked at.
+    assert_ne!(keys(&["keys", "rotate", &id]), id);
+}
+
 /// Wherever the disk fails while the first key is made: an administrator is nobody whose key was not written down.
 #[test]
 fn of_a_first_administrator_somebody_has_the_key_wherever_a_start_ends() {

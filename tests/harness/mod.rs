@@ -58,7 +58,12 @@ impl Ran {
 
 /// Runs the program to its end.
 pub fn run<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ran {
-    let output = program().args(arguments).output().expect("the program can be started");
+    run_as(program().args(arguments))
+}
+
+/// Runs the program as it was prepared, to its end.
+pub fn run_as(prepared: &mut Command) -> Ran {
+    let output = prepared.output().expect("the program can be started");
     Ran {
         status: output.status.code().expect("the program ends by itself"),
         stdout: String::from_utf8(output.stdout).expect("the program prints UTF-8"),

@@ -1,5 +1,6 @@
 //! The configuration as an operator meets it: the documented file, what is shown, what is refused.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -41,7 +42,9 @@ fn the_documented_file_is_right_and_names_every_setting_once() {
     // What is left out by a `#` would be right too.
     let is_setting = |line: &str| SETTINGS.iter().any(|spec| line.starts_with(&format!("# {} = ", spec.name)));
     let uncommented: Vec<&str> = text.lines().map(|line| if is_setting(line) { &line[2..] } else { line }).collect();
-    assert_eq!(load(&uncommented.join("\n")).sources.len(), SETTINGS.len() - 1);
+    // Some have a meaning only where credentials are asked for.
+    let uncommented = uncommented.join("\n").replacen("authentication = \"off\"", "authentication = \"required\"", 1);
+    assert_eq!(load(&uncommented).sources.len(), SETTINGS.len() - 1);
 }
 
 #[test]
@@ -88,6 +91,47 @@ fn every_problem_of_every_source_is_told_before_anything_is_made() {
         assert!(errors.contains(part), "{part:?} is missing in\n{errors}");
     }
     assert!(!data.exists(), "a server that does not start makes nothing");
+}
+
+#[test]
+fn settings_that_do_not_fit_together_are_all_told_before_anything_is_made() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    let flags = ["--data", data.to_str().unwrap(), "--listen", "0.0.0.0:0", "--tls-certificate", "server.pem"];
+    let variables = [("TALLYSTICK_RATE_LIMITS", "till=50/100/8"), ("TALLYSTICK_TOKEN_ISSUER", "i")];
+    for further in [None, Some("--print-config")] {
+        let flags: Vec<&str> = flags.into_iter().chain(further).collect();
+        let (status, shown, errors) = serve(&flags, &variables);
+        assert_eq!((status, shown.as_str()), (78, ""), "{errors}");
+        for part in [
+            "--tls-certificate: TLS needs both tls_certificate and tls_key.",
+            "TALLYSTICK_TOKEN_ISSUER: tokens need token_keys, token_issuer and token_audience, all three.",
+            "TALLYSTICK_RATE_LIMITS: rate_limits have a meaning only with authentication = \"required\".",
+            "--listen: 0.0.0.0:0 can be reached from other machines, and callers would need no credentials.\n  hint: set ",
+        ] {
+            assert!(errors.contains(part), "{part:?} is missing in\n{errors}");
+        }
+    }
+    assert!(!data.exists(), "a server that does not start makes nothing");
+}
+
+#[test]
+fn variables_of_the_scripts_that_ship_with_it_do_not_keep_a_server_from_starting() {
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(repository("deploy")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "sh") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let is_of_name = |letter: &char| letter.is_ascii_uppercase() || *letter == '_';
+            let found = text.split("TALLYSTICK_").skip(1);
+            names.extend(found.map(|rest| rest.chars().take_while(is_of_name).collect::<String>()));
+        }
+    }
+    assert!(names.contains("JOURNEY_DIR"), "{names:?}");
+    let names: Vec<String> = names.into_iter().map(|name| format!("TALLYSTICK_{name}")).collect();
+    let variables: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "/somewhere")).collect();
+    let (status, _, errors) = serve(&["--print-config"], &variables);
+    assert_eq!((status, errors.as_str()), (0, ""));
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod scraped;
 mod shutdown;
 mod signals;
 mod standing;
+mod starts;
 #[cfg(feature = "otel")]
 mod traces;
 

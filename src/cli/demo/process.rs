@@ -1,7 +1,7 @@
 //! The server of a demonstration: the shipped program, started as a child process, killed and stopped like any other.
 //!
-//! What must stay true: readiness is what the server says in its ready file, never a guess; whatever happens to the
-//! demonstration, no server outlives it, unless it is killed without a word.
+//! What must stay true: readiness is what the server says in its ready file, never a guess; settings in the environment
+//! do not reach it; whatever happens to the demonstration, no server outlives it, unless it is killed without a word.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use crate::bench::leavings::{Held, Ward};
+use crate::bench::process::without_settings;
 use crate::cli::error::{CliError, Exit};
 use crate::clock::{Clock, SystemClock};
 
@@ -74,7 +75,7 @@ impl ServerProcess {
         let failed = |error: &std::io::Error| CliError::file(Exit::InputOutput, "writing", &log, error);
         let log_file = File::options().create(true).append(true).open(&log).map_err(|error| failed(&error))?;
         let log_copy = log_file.try_clone().map_err(|error| failed(&error))?;
-        let mut command = Command::new(&program);
+        let mut command = without_settings(&program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--clock", "input"]);
         command.arg("--data").arg(&place.data).arg("--ready-file").arg(&ready);
         let child = Ward::start(command.stdin(Stdio::null()).stdout(log_file).stderr(log_copy))

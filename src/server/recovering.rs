@@ -1,0 +1,54 @@
+//! Recovery, as whoever runs the server sees it: of the directory that is meant, and with word of how far it is.
+//!
+//! What must stay true: a recovery that goes on is told of often enough that nobody takes it for one that hangs.
+
+use std::sync::Arc;
+
+use super::ServeError;
+use crate::clock::SharedClock;
+use crate::config::{ClockMode, Config};
+use crate::ledger::types::Position;
+use crate::recovery::identity::Identity;
+use crate::recovery::{Recovered, Source, recover_from};
+use crate::store::Store;
+use crate::telemetry::manager;
+
+/// Recovery says how far it is this often.
+const PROGRESS_INTERVAL_NS: i64 = 1_000_000_000;
+
+/// Whether the configuration means a directory like this one.
+pub(super) fn check_identity(config: &Config, identity: Identity) -> Result<Identity, ServeError> {
+    let fixed = if identity.clock_is_input { ClockMode::Input } else { ClockMode::System };
+    if let Some(stated) = config.clock.filter(|stated| *stated != fixed) {
+        return Err(ServeError::Mismatch { name: "clock", fixed: fixed.to_string(), stated: stated.to_string() });
+    }
+    if let Some(stated) = config.shard_count.filter(|stated| *stated != identity.shard_count) {
+        let fixed = identity.shard_count.to_string();
+        return Err(ServeError::Mismatch { name: "shard_count", fixed, stated: stated.to_string() });
+    }
+    Ok(identity)
+}
+
+/// Recovers what a directory holds.
+pub(super) fn recover_with_progress(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    identity: Identity,
+    clock: &SharedClock,
+) -> Result<Recovered, ServeError> {
+    let mut told_ns = clock.monotonic_ns();
+    let mut on_progress = |reached: Position, end: Position| {
+        let now_ns = clock.monotonic_ns();
+        if now_ns - told_ns >= PROGRESS_INTERVAL_NS {
+            told_ns = now_ns;
+            tracing::info!(reached = reached.0, end = end.0, "recovering");
+            manager::recovering(&format!("recovering: record {reached} of {end}"));
+        }
+    };
+    let source = if config.discards_snapshot { Source::Journal } else { Source::Snapshot };
+    let recovered = recover_from(source, store, identity, &config.ids, config.workers, &mut on_progress)?;
+    if source == Source::Journal {
+        tracing::warn!("the snapshot was discarded: the whole journal was replayed");
+    }
+    Ok(recovered)
+}
