@@ -9,7 +9,7 @@
 //! by one unit and none clips what is not its rule's; a rule whose cap has no room left does not count, as if its
 //! conditions did not hold, and another can count in its place; a cell is looked into once.
 
-use super::accrual::LineJudge;
+use super::accrual::{LineJudge, names_too_many_rules};
 use super::bounds::Bounded;
 use crate::ledger::decision::{Clip, Decision};
 use crate::ledger::program::{Cap, CapMeasure, LineClass, Program, RuleIndex};
@@ -43,6 +43,9 @@ pub(super) fn judge(
             lines.capped_place(rule).and_then(|place| shares.get(place)).is_some_and(|share| share.is_used_up)
         };
         let judged = judge.judge(is_used_up, out);
+        if names_too_many_rules(out) {
+            return judged;
+        }
         note(judge, shares, out);
         divide(judge, judged.0, shares, out);
         if !find_used_up(judge.program, bounded, shares, out) {
