@@ -211,9 +211,10 @@ impl<'a> Model<'a> {
             && most.is_none_or(|most| days.is_some_and(|days| days <= most))
     }
 
-    /// Whether an amount is so many percent of what the account's baskets came to on average.
+    /// Whether an amount is so many percent of what the account's baskets came to on average: those that have not come
+    /// back whole.
     fn reaches_average(&self, percent: i64, account: usize, eligible: i64) -> bool {
-        let baskets = self.past.iter().filter(|(_, past)| past.account == account && past.is_basket).count();
+        let baskets = self.standing(|past| past.account == account && past.is_basket).count();
         let spent: i64 = self.standing(|past| past.account == account).map(|past| past.eligible).sum();
         let count = i64::try_from(baskets).expect("few");
         count > 0 && eligible * 100 * count >= spent * percent

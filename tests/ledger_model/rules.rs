@@ -276,6 +276,7 @@ impl Rules {
         program.bonuses = self.bonuses.iter().enumerate().map(bonus).collect();
         program.stamps = self.cards.iter().enumerate().map(|(index, card)| card.made(index, symbols)).collect();
         program.has_cells = program.draws_on_cells();
+        program.metrics.iter_mut().for_each(|metric| metric.is_averaged = metric.name == "ever");
         program.keeps_last_basket = self.conditions().any(|when| when.days_since != (None, None));
         program
     }

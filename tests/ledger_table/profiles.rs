@@ -16,6 +16,7 @@ const BIRTHDAYS: &str = "[[bonuses]]\nname = \"day\"\nunits = 1\nwhen = { birthd
                          [[bonuses]]\nname = \"month\"\nunits = 4\nwhen = { birthday = \"month\" }\n";
 const BACK: &str = "[[bonuses]]\nname = \"back\"\nunits = 5\n\
                     when = { days_since_last_basket_min = 2, days_since_last_basket_max = 3 }\n";
+const EVER: &str = "[[metrics]]\nname = \"ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n";
 const USUAL: &str = "[[metrics]]\nname = \"ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n\
                      [[bonuses]]\nname = \"more\"\nunits = 5\n\
                      when = { own_average = { metric = \"ever\", percent = 150 } }\n";
@@ -280,5 +281,36 @@ tables! {
         accrue m1 1874                                  -> 18
         accrue m1 2187                                  -> 26 (more 5)
         accrue m2 9900                                  -> 99
+    "
+
+    an_average_is_of_the_baskets_that_were_counted_since_it_was_asked_for(
+        Setup::default(), [with("", EVER), ("second", with("", USUAL).1)]
+    ) "
+        accrue m1 9000                                  -> 90
+        accrue m2 100                                   -> 1
+        publish second in 1h                            -> published
+        clock +2h                                       -> moved
+        # The metric is older than the question, and the account older than both: nobody has an average.
+        accrue m1 1000                                  -> 10
+        accrue m2 900                                   -> 9
+        accrue m1 1499                                  -> 14
+        accrue m2 1350                                  -> 18 (more 5)
+        accrue m1 1875 id=a                             -> 23 (more 5)
+        # What came back whole is none of them.
+        reverse a                                       -> -23
+        accrue m1 1874                                  -> 18
+        counter m1 ever                                 -> 13373
+    "
+
+    an_average_of_a_metric_that_is_younger_than_the_account_knows_its_own_baskets(
+        Setup::default(), [with("", ""), ("second", with("", USUAL).1)]
+    ) "
+        accrue m1 1000                                  -> 10
+        accrue m1 1000                                  -> 10
+        publish second in 1h                            -> published
+        clock +2h                                       -> moved
+        accrue m1 1000                                  -> 10
+        accrue m1 1499                                  -> 14
+        accrue m1 1875                                  -> 23 (more 5)
     "
 }

@@ -57,7 +57,7 @@ pub struct Conditions {
     /// At most so many days have passed since the account's last basket; an account without one does not meet it.
     pub days_since_last_basket_max: Option<i32>,
     /// The eligible amount reaches so many percent of the account's own average over its baskets so far; an account
-    /// without one does not meet it.
+    /// of which no basket was counted does not meet it.
     pub own_average: Option<OwnAverage>,
     /// The account is in one of these variants of experiments: their places in the programme.
     pub variants: Vec<(u8, u8)>,
@@ -90,7 +90,9 @@ impl BirthdayWithin {
     }
 }
 
-/// A threshold by the account's own baskets.
+/// A threshold by the account's own baskets: by those that were counted since a version first asked for their average,
+/// and have not come back whole. The metric itself may be younger than the account, or older than the question, so that
+/// amounts and baskets are counted together, in two counters of the metric's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnAverage {
     /// The metric of eligible amounts over all time.
@@ -100,11 +102,19 @@ pub struct OwnAverage {
 }
 
 impl OwnAverage {
+    /// The period under which the eligible amounts of these baskets are counted. The metric's own is that of all time, 0.
+    pub const SPENT: i32 = 1;
+    /// The period under which it is counted how many they are.
+    pub const BASKETS: i32 = 2;
+
     fn holds(&self, facts: &Facts<'_>) -> bool {
-        let place = facts.counters.binary_search_by_key(&(self.metric, 0), |entry| (entry.counter, entry.period));
-        let spent = place.ok().and_then(|index| facts.counters.get(index)).map_or(0, |entry| entry.value);
-        let baskets = i128::from(facts.basket_number) - 1;
-        let threshold = i128::from(spent) * i128::from(self.percent);
+        let counted = |period: i32| {
+            let key = (self.metric, period);
+            let place = facts.counters.binary_search_by_key(&key, |entry| (entry.counter, entry.period));
+            place.ok().and_then(|index| facts.counters.get(index)).map_or(0, |entry| i128::from(entry.value))
+        };
+        let baskets = counted(Self::BASKETS);
+        let threshold = counted(Self::SPENT) * i128::from(self.percent);
         baskets > 0 && i128::from(facts.eligible_minor) * 100 * baskets >= threshold
     }
 }
@@ -185,6 +195,10 @@ impl Conditions {
 mod tests {
     use super::*;
 
+    const fn counter(name: u32, period: i32, value: i64) -> Counter {
+        Counter { counter: SymbolId(name), period, value, retain_until: Day(0) }
+    }
+
     #[test]
     fn each_condition_holds_where_it_says() {
         let facts = Facts {
@@ -202,7 +216,7 @@ mod tests {
             // Day 100 is 11 April 1970.
             birthday: Some(MonthDay { month: 4, day: 30 }),
             days_since_last_basket: Some(30),
-            counters: &[Counter { counter: SymbolId(3), period: 0, value: 22_500, retain_until: Day(0) }],
+            counters: &[counter(3, 0, 90_000), counter(3, 1, 22_500), counter(3, 2, 9), counter(4, 1, 22_500)],
             variants: &[1, 2],
         };
         let none = Conditions::default;
@@ -239,9 +253,11 @@ mod tests {
             (Conditions { days_since_last_basket_min: Some(31), ..none() }, false),
             (Conditions { days_since_last_basket_max: Some(30), ..none() }, true),
             (Conditions { days_since_last_basket_max: Some(29), ..none() }, false),
-            // Nine baskets of 22,500 in all are 2,500 on average.
+            // Nine baskets of 22,500 in all are 2,500 on average, whatever the metric had counted before.
             (Conditions { own_average: Some(OwnAverage { metric: SymbolId(3), percent: 100 }), ..none() }, true),
             (Conditions { own_average: Some(OwnAverage { metric: SymbolId(3), percent: 101 }), ..none() }, false),
+            // No basket was counted.
+            (Conditions { own_average: Some(OwnAverage { metric: SymbolId(4), percent: 1 }), ..none() }, false),
             (Conditions { variants: vec![(0, 0), (1, 2)], ..none() }, true),
             (Conditions { variants: vec![(1, 1)], ..none() }, false),
             (Conditions { birthday: Some(BirthdayWithin::Month), ..none() }, true),

@@ -326,6 +326,9 @@ pub struct Metric {
     pub window: CalendarWindow,
     /// For so many windows after its own a counter is kept: as far as the ladder of any version so far looks back.
     pub kept_ahead: u16,
+    /// Whether this version, or one before it, asks for the account's average of it: then what that is made of is counted
+    /// beside, see [`OwnAverage`].
+    pub is_averaged: bool,
 }
 
 /// A bound on what the whole programme grants, or one partner in it, kept in a shared cell.
@@ -442,6 +445,7 @@ impl Program {
         for metric in &mut self.metrics {
             let before = earlier.metrics.iter().find(|other| other.symbol == metric.symbol);
             metric.kept_ahead = metric.kept_ahead.max(before.map_or(0, |before| before.kept_ahead));
+            metric.is_averaged |= before.is_some_and(|before| before.is_averaged);
         }
     }
 
