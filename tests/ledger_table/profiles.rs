@@ -275,6 +275,21 @@ tables! {
         accrue m1 100                                   -> 6 (back 5)
     "
 
+    a_last_basket_is_known_though_a_version_between_did_not_ask_for_it(
+        Setup::default(), [with("", BACK), ("between", with("", "").1), ("again", with("", BACK).1)]
+    ) "
+        accrue m1 100                                   -> 1
+        publish between in 1h                           -> published
+        clock +1d                                       -> moved
+        accrue m1 100                                   -> 1
+        publish again in 1h                             -> published
+        clock +1d                                       -> moved
+        # One day after the last basket, not two.
+        accrue m1 100                                   -> 1
+        clock +2d                                       -> moved
+        accrue m1 100                                   -> 6 (back 5)
+    "
+
     more_than_usual_is_more_than_the_own_average(Setup::default(), [with("", USUAL)]) "
         accrue m1 1000                                  -> 10
         accrue m1 1499                                  -> 14

@@ -67,7 +67,8 @@ pub struct Program {
     pub tiers: Option<TierLadder>,
     /// Experiments, at most [`crate::limits::PROGRAM_EXPERIMENTS_MAX`].
     pub experiments: Vec<Experiment>,
-    /// Whether a condition looks at the day of the account's last basket, so that it is kept.
+    /// Whether a condition of this version, or of one before it, looks at the day of the account's last basket, so that it
+    /// is kept.
     pub keeps_last_basket: bool,
     /// Bounds per account and window. Those on baskets are judged first; those on units clip in this order.
     pub caps: Vec<Cap>,
@@ -430,9 +431,10 @@ impl Program {
         earlier.map_or(self.late_limit_ns, |earlier| earlier.late_limit_ns.max(self.late_limit_ns))
     }
 
-    /// Keeps counters for as long as an earlier version did: one that looks less far back may be followed by one that looks
-    /// further back again.
+    /// Keeps counters for as long as an earlier version did, and what it kept of accounts beside them: one that looks less
+    /// far back, or not at all, may be followed by one that does again.
     pub fn keep_as_long_as(&mut self, earlier: &Self) {
+        self.keeps_last_basket |= earlier.keeps_last_basket;
         let before = |name: SymbolId| earlier.all_caps().find(|cap| cap.symbol == name).map_or(0, |cap| cap.kept);
         let of_rules = self.lines.capped.iter_mut().flat_map(|capped| &mut capped.caps);
         for cap in self.caps.iter_mut().chain(of_rules) {
