@@ -316,7 +316,7 @@ pub fn conditions(when: &When, symbols: &mut SymbolTable) -> Conditions {
 
 pub fn any_when(of_basket: bool) -> impl Strategy<Value = When> {
     let amounts = if of_basket { 1_500_i64 } else { 1 };
-    let nth = if of_basket { 4_i64 } else { 1 };
+    let nth = 4_i64;
     let seldom = |strategy: std::ops::Range<usize>| prop::option::weighted(0.2, strategy);
     (
         prop_oneof![4 => Just(vec![]), 1 => prop::collection::vec(0..7_u8, 1..5)],

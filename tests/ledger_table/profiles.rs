@@ -16,6 +16,8 @@ const BIRTHDAYS: &str = "[[bonuses]]\nname = \"day\"\nunits = 1\nwhen = { birthd
                          [[bonuses]]\nname = \"month\"\nunits = 4\nwhen = { birthday = \"month\" }\n";
 const BACK: &str = "[[bonuses]]\nname = \"back\"\nunits = 5\n\
                     when = { days_since_last_basket_min = 2, days_since_last_basket_max = 3 }\n";
+const SECOND_VISIT: &str = "[[bonuses]]\nname = \"second\"\nunits = 5\non = { activity = \"review\" }\n\
+                            when = { every_nth_basket = 2 }\n";
 const EVER: &str = "[[metrics]]\nname = \"ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n";
 const USUAL: &str = "[[metrics]]\nname = \"ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n\
                      [[bonuses]]\nname = \"more\"\nunits = 5\n\
@@ -288,6 +290,14 @@ tables! {
         accrue m1 100                                   -> 1
         clock +2d                                       -> moved
         accrue m1 100                                   -> 6 (back 5)
+    "
+
+    an_activity_comes_after_every_second_basket_only_once_there_was_one(Setup::default(), [with("", SECOND_VISIT)]) "
+        act m1 review                                   -> 0
+        accrue m1 100                                   -> 1
+        act m1 review                                   -> 0
+        accrue m1 100                                   -> 1
+        act m1 review                                   -> 5 (second 5)
     "
 
     more_than_usual_is_more_than_the_own_average(Setup::default(), [with("", USUAL)]) "

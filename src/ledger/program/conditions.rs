@@ -48,7 +48,7 @@ pub struct Conditions {
     pub eligible_minor_min: i64,
     /// The basket is this one of the account's baskets, counted from 1; 0 for any.
     pub nth_basket: i64,
-    /// The basket's number is a multiple of this; 0 for any.
+    /// The basket's number is a multiple of this, and not 0; 0 for any.
     pub every_nth_basket: i64,
     /// The account's birthday is this near.
     pub birthday: Option<BirthdayWithin>,
@@ -142,7 +142,7 @@ pub struct Facts<'a> {
     pub level: u8,
     /// The basket's eligible amount in minor units.
     pub eligible_minor: i64,
-    /// The basket's number among those of the account, from 1.
+    /// The basket's number among those of the account, from 1; of an activity how many baskets there were.
     pub basket_number: i64,
     /// The account's birthday, if it is known.
     pub birthday: Option<MonthDay>,
@@ -174,7 +174,8 @@ impl Conditions {
             && (self.segments.is_empty() || in_any(&self.segments))
             && !in_any(&self.not_segments)
             && (self.nth_basket == 0 || self.nth_basket == facts.basket_number)
-            && (self.every_nth_basket == 0 || facts.basket_number % self.every_nth_basket == 0)
+            && (self.every_nth_basket == 0
+                || (facts.basket_number > 0 && facts.basket_number % self.every_nth_basket == 0))
             && self.birthday.is_none_or(|near| facts.birthday.is_some_and(|day| near.holds(day, facts.day)))
             && self
                 .days_since_last_basket_min
@@ -265,6 +266,16 @@ mod tests {
         ];
         for (conditions, expected) in rows {
             assert_eq!(conditions.hold(&facts), expected, "{conditions:?}");
+        }
+    }
+
+    #[test]
+    fn no_basket_is_none_of_every_so_many() {
+        let every = |every_nth_basket| Conditions { every_nth_basket, ..Conditions::default() };
+        let rows = [(0, 2, false), (1, 2, false), (2, 2, true), (4, 2, true), (0, 0, true)];
+        for (basket_number, nth, expected) in rows {
+            let facts = Facts { basket_number, ..Facts::default() };
+            assert_eq!(every(nth).hold(&facts), expected, "{basket_number} of {nth}");
         }
     }
 
