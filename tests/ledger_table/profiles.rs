@@ -211,6 +211,18 @@ tables! {
         accrue m1 200                                   -> 2
     "
 
+    a_level_is_lost_one_at_a_time_by_the_hour_too(
+        Setup::default(),
+        [("first", ladder("soft_landing = true\n").1.replacen("window = \"year\"", "window = \"hour\"", 1))]
+    ) "
+        accrue m1 3000                                  -> 30
+        accrue m1 100                                   -> 2 at gold
+        clock +1h                                       -> moved
+        accrue m1 200                                   -> 3 at silver
+        clock +1h                                       -> moved
+        accrue m1 100                                   -> 1
+    "
+
     a_level_counts_for_days_of_grace(Setup::default(), [ladder("grace_days = 1\n")]) "
         accrue m1 3000                                  -> 30
         clock +306d                                     -> moved
