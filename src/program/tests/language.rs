@@ -198,6 +198,14 @@ fn exclusive_rules_that_cannot_hold_together_are_clean() {
         ("when = { nth_basket = 3 }", "when = { nth_basket = 4 }", true),
         ("when = { nth_basket = 3 }", "when = { every_nth_basket = 2 }", true),
         ("when = { nth_basket = 4 }", "when = { every_nth_basket = 2 }", false),
+        (
+            "when = { days_since_last_basket_max = 59 }",
+            "when = { days_since_last_basket_min = 60, days_since_last_basket_max = 90 }",
+            true,
+        ),
+        ("when = { days_since_last_basket_min = 60 }", "when = { days_since_last_basket_max = 59 }", true),
+        ("when = { days_since_last_basket_max = 60 }", "when = { days_since_last_basket_min = 60 }", false),
+        ("when = { days_since_last_basket_min = 60 }", "when = { days_since_last_basket_min = 90 }", false),
         ("when = { channels = [\"app\"] }", "", false),
         ("priority = 1", "priority = 2", true),
     ];
