@@ -407,6 +407,23 @@ fn what_an_ordinary_basket_earns_is_said_by_the_code_that_decides() {
     assert_eq!(check(GOOD).outlook, None);
 }
 
+/// Nobody means it, but it is a file.
+#[test]
+fn the_rate_of_the_smallest_basket_may_be_larger_than_any_balance() {
+    let bonus = "[[bonuses]]\nname = \"all\"\nunits = 100_000_000_000_000_000\n";
+    let source = with(bonus).replacen("[program]\n", "[program]\ntypical_basket_minor = 1\n", 1).replacen(
+        "limit = 200",
+        "limit = 1_000_000_000_000_000_000",
+        1,
+    );
+    let outlook = check(&source).outlook.expect("it has no problem");
+    assert_eq!(
+        outlook.words,
+        "a basket of 0.01 USD earns 100,000,000,000,000,000 points, 10,000,000,000,000,000,000 for each 1.00 USD"
+    );
+    assert_eq!(outlook.units_per_million_minor, i64::MAX);
+}
+
 #[test]
 fn the_summary_tells_conditions_bonuses_and_levels() {
     let checked = check(FULL);
