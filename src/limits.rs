@@ -53,6 +53,10 @@ pub const UNITS_MAX: i64 = 1_000_000_000_000_000_000;
 
 /// Rules, caps, metrics and budgets in one programme.
 pub const PROGRAM_RULES_MAX: usize = 65_536;
+/// Rules that can count for one line beside the one by which it earns.
+pub const LINE_RULES_MAX: usize = 256;
+/// Rules that count so for the lines of one basket: its record names each of them.
+pub const STACKED_RULES_MAX: usize = BASKET_LINES_MAX * LINE_RULES_MAX;
 /// Caps of one programme.
 pub const PROGRAM_CAPS_MAX: usize = 64;
 /// Metrics of one programme.
@@ -196,10 +200,17 @@ pub const WORKER_CHUNK_COMMANDS_MAX: usize =
 /// Chunks of one worker that may wait for their commit; beyond it the worker stops draining its queue.
 pub const WORKER_CHUNKS_IN_FLIGHT_MAX: usize = 3;
 
-/// Aimed size of a frame. A single record that is larger gets a frame of its own.
+/// Aimed size of a frame. A frame that has not reached it takes one more record, however large that is.
 pub const FRAME_BYTES_TARGET: usize = 64 << 10;
-/// Largest frame that is read back; the largest record is a programme file.
+/// Largest frame that is read back.
 pub const FRAME_BYTES_MAX: usize = 2 << 20;
+/// Largest record: that of a basket for whose lines very many rules count, then a proposal of a programme file. A frame has
+/// room for it behind what it holds already.
+pub const RECORD_BYTES_MAX: usize = FRAME_BYTES_MAX - FRAME_BYTES_TARGET - 4_096;
+/// Bytes that a record takes for a rule that counts for a line beside the one by which it earns: the numbers of both.
+pub const STACKED_RULE_BYTES_MAX: usize = 5;
+/// Bytes of all else in the record of a command, whatever it asks.
+pub const RECORD_REST_BYTES_MAX: usize = 680 << 10;
 /// Bytes of the frames in one commit before the committer leaves the rest to the next.
 pub const COMMIT_BYTES_MAX: usize = 8 << 20;
 /// A record of one line, of an account that exists, stays within this.
@@ -274,7 +285,30 @@ const _: () = assert!(LATE_LIMIT_DAYS_DEFAULT <= LATE_LIMIT_DAYS_MAX, "the defau
 const _: () = assert!(FUTURE_SKEW_SECONDS_DEFAULT <= FUTURE_SKEW_SECONDS_MAX, "the default must be allowed");
 const _: () = assert!(LATE_LIMIT_DAYS_MAX * 86_400 < i64::MAX / 1_000_000_000, "a late limit in nanoseconds fits i64");
 const _: () = assert!(FRAME_BYTES_TARGET < FRAME_BYTES_MAX, "an ordinary frame can be read back");
-const _: () = assert!(PROGRAM_SOURCE_BYTES_MAX + 4_096 < FRAME_BYTES_MAX, "a programme fits a frame");
+const _: () = assert!(
+    // Beside it a record has names and the caller's credential.
+    PROGRAM_SOURCE_BYTES_MAX + (32 << 10) <= RECORD_BYTES_MAX && PROPOSAL_BYTES_MAX + (32 << 10) <= RECORD_BYTES_MAX,
+    "a programme fits a frame, and so does a proposal of one"
+);
+const _: () = assert!(
+    BASKET_LINES_MAX <= 1 << 14 && PROGRAM_RULES_MAX <= 1 << 21,
+    "the number of a line takes two bytes, and that of a rule three"
+);
+const _: () = assert!(
+    // A lot that changes takes at most 48 bytes, a cell 56, a counter 24, a line with what it earns by 18. The return of a
+    // burn states its lots twice, and a reversal its cells.
+    2 * LOT_CHANGES_MAX * 48
+        + 2 * (PROGRAM_CELLS_MAX + PROGRAM_BONUSES_MAX) * 56
+        + (PROGRAM_CAPS_MAX + 3 * PROGRAM_METRICS_MAX + PROGRAM_BONUSES_MAX + 2 * PROGRAM_STAMPS_MAX) * 24
+        + BASKET_LINES_MAX * 18
+        + (24 << 10)
+        <= RECORD_REST_BYTES_MAX,
+    "lots, cells, counters, lines and texts are all there is beside the rules"
+);
+const _: () = assert!(
+    STACKED_RULES_MAX * STACKED_RULE_BYTES_MAX + RECORD_REST_BYTES_MAX <= RECORD_BYTES_MAX,
+    "the largest basket fits a frame with all rules that count for its lines"
+);
 const _: () = assert!(FRAME_BYTES_MAX <= COMMIT_BYTES_MAX, "every frame fits a commit");
 const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX, "the default page is allowed");
 const _: () = assert!(

@@ -348,7 +348,7 @@ impl Account {
         };
         // A forged record must not ask for the square of a long list either.
         let count_max = limits::PROGRAM_CAPS_MAX
-            + limits::PROGRAM_METRICS_MAX
+            + 3 * limits::PROGRAM_METRICS_MAX
             + limits::PROGRAM_BONUSES_MAX
             + 2 * limits::PROGRAM_STAMPS_MAX;
         effects.lots.len() <= limits::LOT_CHANGES_MAX

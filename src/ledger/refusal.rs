@@ -33,7 +33,7 @@ pub enum Refusal {
     Overloaded = 12,
     /// The caller's deadline had passed before the command was decided.
     DeadlineExpired = 13,
-    /// The command is malformed; fields are named.
+    /// The command is malformed; fields are named. Or more rules count for the lines of a basket than a record names.
     InvalidCommand = 14,
     /// The server is stopping.
     ShuttingDown = 15,

@@ -122,7 +122,11 @@ impl ShardId {
 impl SymbolId {
     /// The empty string: an attribute that a line does not carry.
     pub const EMPTY: Self = Self(0);
+    /// A string that nobody has named before, in a question that gives no numbers. None is ever given this one.
+    pub const UNKNOWN: Self = Self(u32::MAX);
 }
+
+const _: () = assert!(crate::limits::SYMBOLS_MAX < SymbolId::UNKNOWN.0, "strings have smaller numbers");
 
 impl Position {
     /// The position `count` records later.

@@ -6,8 +6,9 @@
 use hashbrown::HashMap;
 
 use super::file::{
-    BonusEntry, BudgetEntry, CapEntry, EarnSection, EffectEntry, ExperimentEntry, FullCard, PartnerEntry, ProgramFile,
-    RewardEntry, RightEntry, RuleEntry, StampEntry, StoreEntry, TiersSection, TriggerEntry, VoucherEntry, WhenEntry,
+    BonusEntry, BudgetEntry, CapEntry, EarnSection, EffectEntry, ExperimentEntry, FullCard, MetricEntry, PartnerEntry,
+    ProgramFile, RewardEntry, RightEntry, RuleEntry, StampEntry, StoreEntry, TiersSection, TriggerEntry, VoucherEntry,
+    WhenEntry,
 };
 use super::problem::Finding;
 use super::symbols::{Symbols, SymbolsFull};
@@ -52,6 +53,10 @@ pub(super) fn build(
     });
     let caps = file.caps.iter().map(|cap| build_cap(cap, symbol));
     let ladder = file.tiers.as_ref().map(|tiers| build_tiers(file, tiers, symbol));
+    let is_averaged = |metric: &MetricEntry| {
+        let mut averages = file.conditions().filter_map(|when| when.own_average.as_ref());
+        averages.any(|average| average.metric.get_ref() == metric.name.get_ref())
+    };
     let metrics = file.metrics.iter().map(|metric| Metric {
         name: metric.name.get_ref().clone(),
         symbol: symbol(&metric.name),
@@ -61,6 +66,7 @@ pub(super) fn build(
             .as_ref()
             .filter(|ladder| ladder.metric == symbol(&metric.name))
             .map_or(0, TierLadder::looks_back),
+        is_averaged: is_averaged(metric),
     });
     let budget = |budget: &BudgetEntry| Budget {
         name: budget.name.get_ref().clone(),

@@ -596,6 +596,39 @@ mod tests {
         assert_eq!(kept.collect::<Vec<_>>(), [(3, 3, 3, 3, 5), (1, 3, 1, 3, 5), (2, 3, 2, 3, 5)]);
     }
 
+    /// A version that does not ask for them is followed by one that does.
+    #[test]
+    fn last_baskets_and_averages_are_kept_from_the_first_version_on_that_asks_for_them() {
+        let ever = "[[metrics]]\nname = \"ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n";
+        let asking = |when: &str| {
+            let bonus = format!("[[bonuses]]\nname = \"more\"\nunits = 1\nwhen = {{ {when} }}\n");
+            SOURCE.replacen("[[budgets]]", &format!("{ever}{bonus}[[budgets]]"), 1)
+        };
+        let plain = SOURCE.replacen("[[budgets]]", &format!("{ever}[[budgets]]"), 1);
+        let plain = plain.as_str();
+        let (away, average) =
+            (asking("days_since_last_basket_min = 60"), asking("own_average = { metric = \"ever\", percent = 120 }"));
+        let sources = [SOURCE, plain, away.as_str(), plain, average.as_str(), SOURCE, plain];
+        let mut programs = Programs::new();
+        for (source, number) in sources.iter().zip(1..) {
+            programs.append(version_of(source, number, i64::from(number) * 100)).unwrap();
+        }
+        let kept = programs.iter().map(|program| {
+            let metric = program.metrics.iter().find(|metric| metric.name == "ever");
+            (program.keeps_last_basket, metric.map(|metric| metric.is_averaged))
+        });
+        let expected = [
+            (false, None),
+            (false, Some(false)),
+            (true, Some(false)),
+            (true, Some(false)),
+            (true, Some(true)),
+            (true, None),
+            (true, Some(true)),
+        ];
+        assert_eq!(kept.collect::<Vec<_>>(), expected);
+    }
+
     #[test]
     fn a_counter_that_was_dropped_keeps_its_meaning() {
         let without = SOURCE.replacen("name = \"daily\"", "name = \"other\"", 1);

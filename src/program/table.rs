@@ -505,7 +505,8 @@ pub(super) fn stated(number: i64) -> String {
 }
 
 /// A number with its thousands set apart.
-pub(super) fn grouped(number: i64, separator: char) -> String {
+pub(super) fn grouped(number: impl Into<i128>, separator: char) -> String {
+    let number: i128 = number.into();
     let digits = number.unsigned_abs().to_string();
     let mut text = if number < 0 { "-".to_owned() } else { String::new() };
     for (index, digit) in digits.chars().enumerate() {
@@ -520,7 +521,7 @@ pub(super) fn grouped(number: i64, separator: char) -> String {
 /// `number / 10^decimals`; zeros at the end go, except for the first `kept` decimals.
 pub(super) fn decimal(number: i128, decimals: u32, kept: u32) -> String {
     let divisor = 10_i128.pow(decimals);
-    let mut text = grouped(i64::try_from(number / divisor).expect("what a programme states fits i64"), ',');
+    let mut text = grouped(number / divisor, ',');
     let [width, kept] = [decimals, kept].map(|count| usize::try_from(count).expect("a handful of decimals"));
     if decimals > 0 {
         let digits = format!("{:0width$}", number % divisor);
@@ -539,9 +540,13 @@ mod tests {
 
     #[test]
     fn thousands_are_set_apart() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (-12_345_678, "-12,345,678")] {
+        for (number, text) in [(0_i64, "0"), (999, "999"), (1_000, "1,000"), (-12_345_678, "-12,345,678")] {
             assert_eq!(grouped(number, ','), text);
         }
+        // A rate can be larger than any number of units.
+        let large = 10_i128.pow(20);
+        assert_eq!(grouped(large, ','), "100,000,000,000,000,000,000");
+        assert_eq!(decimal(large * 100 + 5, 2, 2), "100,000,000,000,000,000,000.05");
         assert_eq!(stated(i64::MIN), "-9_223_372_036_854_775_808");
     }
 

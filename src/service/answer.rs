@@ -15,6 +15,7 @@ use crate::ledger::operator::OperatorOrder;
 use crate::ledger::program::{BPS_ONE, LineClass, Periods, Program, RuleIndex, TierLadder};
 use crate::ledger::types::{Position, ProgramVersion, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
 use crate::ledger::voucher::VoucherChange;
+use crate::limits;
 use crate::service::status;
 use crate::shard::job::{CommandJob, CommandOutcome};
 
@@ -158,6 +159,9 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
         refusal.retry_delay = refusal.retry_delay.or_else(|| wait_for_receipt(judged));
         if decision.refusal() == Some(Refusal::RewardTierRequired) {
             refusal.required_tier = required_tier(judged);
+        }
+        if decision.refusal() == Some(Refusal::InvalidCommand) {
+            refusal.field_violations = vec![too_many_rules()];
         }
         answer.refusal = Some(refusal);
         return answer;
@@ -538,6 +542,13 @@ fn required_tier(judged: &Judged<'_>) -> String {
     let asked = redemption.reward.zip(judged.program);
     let level = asked.and_then(|(asked, program)| program.tiers.as_ref()?.at(program.reward(asked.reward)?.level));
     level.map_or_else(String::new, |level| level.name.clone())
+}
+
+/// What is wrong with a command that only deciding finds malformed: it is this alone.
+fn too_many_rules() -> wire::FieldViolation {
+    let most = limits::STACKED_RULES_MAX;
+    let description = format!("More than {most} rules count for the lines together: send fewer lines at once.");
+    wire::FieldViolation { field: "basket.lines".to_owned(), description }
 }
 
 /// How long what comes from the future has to wait until it is not refused for that.

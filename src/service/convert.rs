@@ -279,14 +279,22 @@ fn looked_up_place(names: &(impl Names + ?Sized), basket: &BasketView<'_>) -> Re
     Ok([names.symbol(basket.store_id)?, names.symbol(basket.terminal_id)?, names.symbol(basket.cashier_id)?])
 }
 
-/// Only looks: a string without a number matches no rule, so it may count as empty.
+/// Only looks: a string without a number is one that no programme names, no cap has counted under and nobody has frozen.
+/// It is not the empty string, which a programme may name.
 pub(super) struct Looking<'a> {
     pub dictionary: &'a Dictionary,
 }
 
+impl Looking<'_> {
+    /// The number of a string; [`SymbolId::UNKNOWN`] for one that has none.
+    pub(super) fn find(&self, text: &str) -> SymbolId {
+        self.dictionary.find(text).unwrap_or(SymbolId::UNKNOWN)
+    }
+}
+
 impl Names for Looking<'_> {
     fn symbol(&self, text: &str) -> Result<SymbolId, Unnamed> {
-        Ok(self.dictionary.find(text).unwrap_or(SymbolId::EMPTY))
+        Ok(self.find(text))
     }
 
     fn item(&self, _: &Item) -> Result<ItemId, Unnamed> {
@@ -479,7 +487,12 @@ mod tests {
         let view = BasketView::from(request.basket.as_ref().unwrap());
         let mut basket = Basket::default();
         fill_basket(&mut basket, &view, TimestampNs(0), Day(0), &Looking { dictionary: &dictionary }).unwrap();
-        assert_eq!(basket.store, SymbolId::EMPTY);
+        assert_eq!(
+            (basket.store, basket.terminal, basket.channel),
+            (SymbolId::UNKNOWN, SymbolId::EMPTY, SymbolId::EMPTY)
+        );
+        let item = basket.lines[0].item;
+        assert_eq!((item.sku, item.brand), (SymbolId::UNKNOWN, SymbolId::EMPTY), "a name is not what is left out");
         assert_eq!(dictionary.counts(), (1, 1));
     }
 }

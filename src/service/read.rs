@@ -20,7 +20,7 @@ use crate::ledger::command::{Activity, Basket, CommandKind};
 use crate::ledger::decision::{LotKey, Refusal};
 use crate::ledger::periods_of;
 use crate::ledger::program::{CapMeasure, CapSubject, MetricMeasure, Program, WhenSpent};
-use crate::ledger::types::{MemberKey, SymbolId, TimestampNs, Units, WalletId};
+use crate::ledger::types::{MemberKey, TimestampNs, Units, WalletId};
 use crate::limits;
 use crate::shard::job::{AccountJob, AccountView, CommandOutcome, Job, QuoteJob};
 
@@ -130,12 +130,12 @@ impl Edge {
         // Whoever may not record it does not learn what it would earn.
         caller.check_row(&table::RECORD_ACTIVITY)?;
         let stamp = self.quote_stamp(happened_at);
-        // A kind or a channel that nobody has named earns nothing, and gets no number for being asked about.
-        let looked_up = |text: &str| self.engine.dictionary.find(text).unwrap_or(SymbolId::EMPTY);
+        // A kind or a channel that nobody has named gets no number for being asked about.
+        let names = Looking { dictionary: &self.engine.dictionary };
         let kind = CommandKind::Act(Activity {
-            kind: looked_up(&activity.kind),
+            kind: names.find(&activity.kind),
             happened_at: happened_at.unwrap_or(stamp),
-            channel: looked_up(&activity.channel),
+            channel: names.find(&activity.channel),
         });
         let member = member_key(&self.engine.hasher, &activity.member_id);
         Ok(Some(Asked { kind, member, stamp }))

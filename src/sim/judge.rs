@@ -116,18 +116,23 @@ impl Event<'_> {
         }
     }
 
-    /// Whether conditions hold. `eligible` is the basket's eligible amount.
+    /// Whether conditions hold for a basket of this eligible amount.
     #[must_use]
     pub fn holds(&self, when: &WhenRule, eligible: i64) -> bool {
+        self.holds_at(when, eligible, self.account.totals[0] + 1)
+    }
+
+    /// The same at a number of baskets: what is no basket comes after those that there were.
+    fn holds_at(&self, when: &WhenRule, eligible: i64, number: i64) -> bool {
         let weekday = local_date(self.rules.time_zone, self.happened_at).weekday().to_monday_zero_offset();
         let is_in = |segment: &&str| self.account.segments.contains(*segment);
-        let number = self.account.totals[0] + 1;
+        let is_nth = |nth: i64| number > 0 && number % nth == 0;
         (when.weekdays.is_empty() || when.weekdays.iter().any(|day| i64::try_from(*day) == Ok(i64::from(weekday))))
             && (when.segments.is_empty() || when.segments.iter().any(is_in))
             && !when.not_segments.iter().any(is_in)
             && (when.levels.is_empty() || when.levels.contains(&self.standing().0))
             && eligible >= when.eligible_minor_min
-            && (when.every_nth_basket == 0 || number % when.every_nth_basket == 0)
+            && (when.every_nth_basket == 0 || is_nth(when.every_nth_basket))
             && (when.variants.is_empty() || self.is_in_a_variant(&when.variants))
     }
 
@@ -144,9 +149,11 @@ impl Event<'_> {
         mut rooms: Option<&mut Rooms<'_>>,
         verdict: &mut Verdict,
     ) -> Result<(), Broken> {
+        let number = self.account.totals[0] + i64::from(activity.is_none());
         for (place, bonus) in self.rules.bonuses.iter().enumerate() {
             let left = |(window, times)| self.account.counter(bonus.name, self.local(window)) < times;
-            if bonus.activity != activity || !self.holds(&bonus.when, eligible) || !bonus.limit.is_none_or(left) {
+            let holds = bonus.activity == activity && self.holds_at(&bonus.when, eligible, number);
+            if !holds || !bonus.limit.is_none_or(left) {
                 continue;
             }
             if let (Some(_), Some(rooms)) = (bonus.places, rooms.as_deref_mut())

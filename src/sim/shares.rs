@@ -51,7 +51,8 @@ pub struct Judged {
     pub shares: Vec<Share>,
 }
 
-/// Judges the lines of a basket, again and again without rules of which a cap has nothing left.
+/// Judges the lines of a basket, again and again without rules of which a cap has nothing left, or too little for all that
+/// they give. Of several of the latter the one is left out whose name in the file comes first.
 ///
 /// # Errors
 /// When the rooms are not those of the cells that caps look into.
@@ -73,20 +74,32 @@ pub fn judge_lines(
         let lines: Lines = purchase.lines.iter().map(line).collect();
         let (units, left) = basket_units(rules, purchase, &lines, event.standing().0, event.remainder());
         let shares = divide(event, purchase, holds, &capped, &lines, units);
-        let before = used_up.len();
-        for share in shares.iter().filter(|share| share.counts) {
-            for cap in &rules.line_rules[share.rule as usize].caps {
-                let Some(room) = cap.room(event, Some(basket), rooms.as_deref_mut(), verdict)? else { continue };
-                let lacks = if cap.over == Over::Decline { share.wanted(cap) > room } else { room == 0 };
-                if lacks {
-                    used_up.insert(share.rule);
-                    verdict.clips.push((cap.name.into(), false, 0));
-                    break;
+        let mut look = |lacks: &dyn Fn(&Share, &CapRule, i64) -> bool| -> Result<Vec<(u32, &'static str)>, Broken> {
+            let mut found = Vec::new();
+            for share in shares.iter().filter(|share| share.counts) {
+                for cap in &rules.line_rules[share.rule as usize].caps {
+                    let room = cap.room(event, Some(basket), rooms.as_deref_mut(), verdict)?;
+                    if room.is_some_and(|room| lacks(share, cap, room)) {
+                        found.push((share.rule, cap.name));
+                        break;
+                    }
                 }
             }
+            Ok(found)
+        };
+        // First all of which a cap is full. Without these it is seen anew what each of the others gives.
+        let mut found = look(&|_, _, room| room == 0)?;
+        if found.is_empty() {
+            found = look(&|share, cap, room| cap.over == Over::Decline && share.wanted(cap) > room)?;
+            found.sort_by_key(|(rule, _)| format!("rule-{rule}"));
+            found.truncate(1);
         }
-        if used_up.len() == before {
+        if found.is_empty() {
             return Ok(Judged { lines, units, left, shares });
+        }
+        for (rule, cap) in found {
+            used_up.insert(rule);
+            verdict.clips.push((cap.into(), false, 0));
         }
     }
 }

@@ -75,6 +75,73 @@ async fn a_quote_of_an_activity_foretells_what_it_earns_and_changes_nothing() {
     assert_eq!(wrong_fields(&shop.ledger.quote(both).await.unwrap_err()), ["activity"]);
 }
 
+/// What a till names for the first time is not what it leaves out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quote_of_names_never_seen_foretells_what_they_will_earn() {
+    let more = r#"
+[[rules]]
+name = "no-brand"
+match = { brand = [""] }
+multiplier = "2"
+
+[[bonuses]]
+name = "no-channel"
+units = 7
+when = { channels = [""] }
+
+[[bonuses]]
+name = "review-anywhere"
+units = 3
+on = { activity = "review" }
+when = { channels = [""] }
+
+[[caps]]
+name = "of-a-store"
+measure = "units"
+subject = "store"
+window = "day"
+limit = 10
+
+[[caps]]
+name = "of-a-cashier"
+measure = "units"
+subject = "cashier"
+window = "day"
+limit = 4
+"#;
+    let program = plain_program(&[("category = [\"deposit\"]", "department = [\"\"]")]);
+    let mut shop = Shop::open_under(&format!("{program}{more}")).await;
+    let mut new = basket("", 2_000);
+    (new.store_id, new.channel, new.cashier_id) = ("store-9".to_owned(), "app".to_owned(), "cashier-9".to_owned());
+    (new.lines[0].brand, new.lines[0].department) = ("Nova".to_owned(), "garden".to_owned());
+    let request = |basket: &wire::Basket| wire::QuoteRequest {
+        account_id: "anna".to_owned(),
+        basket: Some(basket.clone()),
+        ..<_>::default()
+    };
+    let quoted = quoted(&mut shop, request(&new)).await;
+    assert_eq!((quoted.earned_points, quoted.granted_points), (20, 4));
+    let clipped: Vec<&str> = quoted.clips.iter().map(|clip| clip.name.as_str()).collect();
+    assert_eq!(clipped, ["of-a-store", "of-a-cashier"]);
+    new.receipt_number = "t1".to_owned();
+    let decided = shop.accrue(wire::AccrueRequest { basket: Some(new), ..accrual("t1", "anna", 0) }).await;
+    assert_eq!((&decided.clips, decided.earned_points, decided.granted_points), (&quoted.clips, 20, 4));
+    // What is left out is what the programme names.
+    let mut bare = basket("", 2_000);
+    bare.lines[0].department = "garden".to_owned();
+    let quoted = shop.ledger.quote(request(&bare)).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!(quoted.earned_points, 47);
+    let review = |channel: &str| wire::QuoteRequest {
+        account_id: "anna".to_owned(),
+        activity: Some(wire::Activity { kind: "review".to_owned(), channel: channel.to_owned(), ..<_>::default() }),
+        ..<_>::default()
+    };
+    for (channel, earned) in [("web", 0), ("", 3)] {
+        let quoted = shop.ledger.quote(review(channel)).await.unwrap().into_inner().decision.unwrap();
+        assert_eq!(quoted.earned_points, earned, "{channel}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_in_particular_is_quoted_as_an_account_without_history() {
     for policy in ["implicit", "enrolled"] {

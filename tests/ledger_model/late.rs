@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tallystick::ledger::decision::{Decision, Refusal};
-use tallystick::ledger::program::{Conditions, Periods, Rounding};
+use tallystick::ledger::program::{Conditions, OwnAverage, Periods, Rounding};
 use tallystick::ledger::types::{CellId, SymbolId, TimestampNs};
 
 use crate::model::{LineWords, Outcome};
@@ -61,11 +61,13 @@ impl Reads {
         let conditions: Vec<&Conditions> = of_rules.chain(program.bonuses.iter().map(|bonus| &bonus.when)).collect();
         let of_cards = program.stamps.iter().map(|card| &card.when);
         let conditions: Vec<&Conditions> = conditions.into_iter().chain(of_cards).collect();
-        let averaged = conditions.iter().filter_map(|when| Some((when.own_average?.metric, 0)));
+        let averaged = conditions.iter().filter_map(|when| Some(when.own_average?.metric));
+        let averaged =
+            averaged.flat_map(|metric| [OwnAverage::SPENT, OwnAverage::BASKETS].map(|period| (metric, period)));
         Self {
             account,
             counters: caps.chain(limited).chain(climbed).chain(averaged).chain(cards).collect(),
-            basket_number: conditions.iter().any(|when| when.every_nth_basket > 0 || when.own_average.is_some()),
+            basket_number: conditions.iter().any(|when| when.every_nth_basket > 0),
             last_basket: program.keeps_last_basket,
             segments: conditions.iter().any(|when| !when.segments.is_empty() || !when.not_segments.is_empty()),
             remainder: program.earn.rounding == Rounding::Carry,

@@ -182,20 +182,32 @@ impl<'a> Model<'a> {
     }
 
     fn holds(&self, when: &When, account: usize, partner: usize, at: &Zoned, eligible: i64) -> bool {
+        self.holds_at(when, account, partner, at, (eligible, true))
+    }
+
+    /// The same for what is perhaps no basket.
+    fn holds_at(
+        &self,
+        when: &When,
+        account: usize,
+        partner: usize,
+        at: &Zoned,
+        (eligible, is_basket): (i64, bool),
+    ) -> bool {
         let weekday = at.date().weekday().to_monday_zero_offset();
         let in_hours = when.from_hour.is_none_or(|from| {
             let until = if from < 12 { 12 } else { 24 };
             (i16::try_from(from).expect("small")..until).contains(&i16::from(at.hour()))
         });
         let baskets = self.past.iter().filter(|(_, past)| past.account == account && past.is_basket).count();
-        let number = i64::try_from(baskets).expect("few") + 1;
+        let number = i64::try_from(baskets).expect("few") + i64::from(is_basket);
         (when.weekdays.is_empty() || when.weekdays.iter().any(|day| i16::from(*day) == i16::from(weekday)))
             && in_hours
             && when.segment.is_none_or(|segment| self.in_segment(account, segment))
             && !when.not_segment.is_some_and(|segment| self.in_segment(account, segment))
             && self.level(account, at) >= when.level_min
             && eligible >= when.eligible_min
-            && (when.every_nth == 0 || number % when.every_nth == 0)
+            && (when.every_nth == 0 || (number > 0 && number % when.every_nth == 0))
             && when.partner.is_none_or(|wanted| wanted == partner)
             && self.is_days_since(when.days_since, account, at)
             && when.own_average.is_none_or(|percent| self.reaches_average(percent, account, eligible))
@@ -211,9 +223,10 @@ impl<'a> Model<'a> {
             && most.is_none_or(|most| days.is_some_and(|days| days <= most))
     }
 
-    /// Whether an amount is so many percent of what the account's baskets came to on average.
+    /// Whether an amount is so many percent of what the account's baskets came to on average: those that have not come
+    /// back whole.
     fn reaches_average(&self, percent: i64, account: usize, eligible: i64) -> bool {
-        let baskets = self.past.iter().filter(|(_, past)| past.account == account && past.is_basket).count();
+        let baskets = self.standing(|past| past.account == account && past.is_basket).count();
         let spent: i64 = self.standing(|past| past.account == account).map(|past| past.eligible).sum();
         let count = i64::try_from(baskets).expect("few");
         count > 0 && eligible * 100 * count >= spent * percent
@@ -275,7 +288,8 @@ impl<'a> Model<'a> {
             let left = bonus.limit.is_none_or(|(window, times)| self.used(account, index, window, at) < times);
             let taken = self.standing(|past| past.bonuses.contains(&index)).count();
             let left = left && bonus.places.is_none_or(|places| i64::try_from(taken).expect("few") < places);
-            let counts = bonus.activity == activity && left && self.holds(&bonus.when, account, partner, at, eligible);
+            let of = (eligible, activity.is_none());
+            let counts = bonus.activity == activity && left && self.holds_at(&bonus.when, account, partner, at, of);
             counts.then_some(index)
         };
         self.rules.bonuses.iter().enumerate().filter_map(earns).collect()

@@ -276,6 +276,7 @@ impl Rules {
         program.bonuses = self.bonuses.iter().enumerate().map(bonus).collect();
         program.stamps = self.cards.iter().enumerate().map(|(index, card)| card.made(index, symbols)).collect();
         program.has_cells = program.draws_on_cells();
+        program.metrics.iter_mut().for_each(|metric| metric.is_averaged = metric.name == "ever");
         program.keeps_last_basket = self.conditions().any(|when| when.days_since != (None, None));
         program
     }
@@ -315,7 +316,7 @@ pub fn conditions(when: &When, symbols: &mut SymbolTable) -> Conditions {
 
 pub fn any_when(of_basket: bool) -> impl Strategy<Value = When> {
     let amounts = if of_basket { 1_500_i64 } else { 1 };
-    let nth = if of_basket { 4_i64 } else { 1 };
+    let nth = 4_i64;
     let seldom = |strategy: std::ops::Range<usize>| prop::option::weighted(0.2, strategy);
     (
         prop_oneof![4 => Just(vec![]), 1 => prop::collection::vec(0..7_u8, 1..5)],

@@ -16,6 +16,9 @@ const BIRTHDAYS: &str = "[[bonuses]]\nname = \"day\"\nunits = 1\nwhen = { birthd
                          [[bonuses]]\nname = \"month\"\nunits = 4\nwhen = { birthday = \"month\" }\n";
 const BACK: &str = "[[bonuses]]\nname = \"back\"\nunits = 5\n\
                     when = { days_since_last_basket_min = 2, days_since_last_basket_max = 3 }\n";
+const SECOND_VISIT: &str = "[[bonuses]]\nname = \"second\"\nunits = 5\non = { activity = \"review\" }\n\
+                            when = { every_nth_basket = 2 }\n";
+const EVER: &str = "[[metrics]]\nname = \"ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n";
 const USUAL: &str = "[[metrics]]\nname = \"ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n\
                      [[bonuses]]\nname = \"more\"\nunits = 5\n\
                      when = { own_average = { metric = \"ever\", percent = 150 } }\n";
@@ -208,6 +211,18 @@ tables! {
         accrue m1 200                                   -> 2
     "
 
+    a_level_is_lost_one_at_a_time_by_the_hour_too(
+        Setup::default(),
+        [("first", ladder("soft_landing = true\n").1.replacen("window = \"year\"", "window = \"hour\"", 1))]
+    ) "
+        accrue m1 3000                                  -> 30
+        accrue m1 100                                   -> 2 at gold
+        clock +1h                                       -> moved
+        accrue m1 200                                   -> 3 at silver
+        clock +1h                                       -> moved
+        accrue m1 100                                   -> 1
+    "
+
     a_level_counts_for_days_of_grace(Setup::default(), [ladder("grace_days = 1\n")]) "
         accrue m1 3000                                  -> 30
         clock +306d                                     -> moved
@@ -274,11 +289,65 @@ tables! {
         accrue m1 100                                   -> 6 (back 5)
     "
 
+    a_last_basket_is_known_though_a_version_between_did_not_ask_for_it(
+        Setup::default(), [with("", BACK), ("between", with("", "").1), ("again", with("", BACK).1)]
+    ) "
+        accrue m1 100                                   -> 1
+        publish between in 1h                           -> published
+        clock +1d                                       -> moved
+        accrue m1 100                                   -> 1
+        publish again in 1h                             -> published
+        clock +1d                                       -> moved
+        # One day after the last basket, not two.
+        accrue m1 100                                   -> 1
+        clock +2d                                       -> moved
+        accrue m1 100                                   -> 6 (back 5)
+    "
+
+    an_activity_comes_after_every_second_basket_only_once_there_was_one(Setup::default(), [with("", SECOND_VISIT)]) "
+        act m1 review                                   -> 0
+        accrue m1 100                                   -> 1
+        act m1 review                                   -> 0
+        accrue m1 100                                   -> 1
+        act m1 review                                   -> 5 (second 5)
+    "
+
     more_than_usual_is_more_than_the_own_average(Setup::default(), [with("", USUAL)]) "
         accrue m1 1000                                  -> 10
         accrue m1 1499                                  -> 14
         accrue m1 1874                                  -> 18
         accrue m1 2187                                  -> 26 (more 5)
         accrue m2 9900                                  -> 99
+    "
+
+    an_average_is_of_the_baskets_that_were_counted_since_it_was_asked_for(
+        Setup::default(), [with("", EVER), ("second", with("", USUAL).1)]
+    ) "
+        accrue m1 9000                                  -> 90
+        accrue m2 100                                   -> 1
+        publish second in 1h                            -> published
+        clock +2h                                       -> moved
+        # The metric is older than the question, and the account older than both: nobody has an average.
+        accrue m1 1000                                  -> 10
+        accrue m2 900                                   -> 9
+        accrue m1 1499                                  -> 14
+        accrue m2 1350                                  -> 18 (more 5)
+        accrue m1 1875 id=a                             -> 23 (more 5)
+        # What came back whole is none of them.
+        reverse a                                       -> -23
+        accrue m1 1874                                  -> 18
+        counter m1 ever                                 -> 13373
+    "
+
+    an_average_of_a_metric_that_is_younger_than_the_account_knows_its_own_baskets(
+        Setup::default(), [with("", ""), ("second", with("", USUAL).1)]
+    ) "
+        accrue m1 1000                                  -> 10
+        accrue m1 1000                                  -> 10
+        publish second in 1h                            -> published
+        clock +2h                                       -> moved
+        accrue m1 1000                                  -> 10
+        accrue m1 1499                                  -> 14
+        accrue m1 1875                                  -> 23 (more 5)
     "
 }

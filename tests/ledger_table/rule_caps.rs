@@ -28,6 +28,10 @@ const ALONE: &str = "[[rules]]\nname = \"alone\"\nmatch = { department = [\"Sale
                      window = \"day\"\nlimit = 3\n";
 const BOTTLE: &str = "[[rules]]\nname = \"bottle\"\nmatch = { brand = [\"Bottle\"] }\nfixed_units = 3\nper = \"line\"\n\
                       [[rules.caps]]\nname = \"bottles\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 7\n";
+const AHEAD: &str = "[[rules]]\nname = \"ahead\"\nmultiplier = \"2\"\nstacking = \"multiply\"\n\
+                     [[rules.caps]]\nname = \"ahead-a-day\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 9\n\
+                     over = \"decline\"\n";
+const NEVER: &str = "[[rules.caps]]\nname = \"own-never\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 0\n";
 const REVIEW: &str = "[[bonuses]]\nname = \"review\"\nunits = 5\non = { activity = \"review\" }\n";
 
 tables! {
@@ -131,6 +135,33 @@ tables! {
         accrue m1 F/Own:600                             -> 12
         accrue m1 F/Own:500                             -> 5: own-whole used up
         accrue m1 F/Own:400                             -> 8
+        counter m1 own-whole                            -> 10
+    "
+
+    a_rule_is_not_declined_for_what_it_gives_beside_one_that_is_used_up(
+        Setup::default(), [with("", &[AHEAD, OWN, NEVER].concat())]
+    ) "
+        # Together 20, of which 10 would be the first rule's; without the second it gives 5.
+        accrue m1 F/Own:500                             -> 10: own-never used up
+        counter m1 ahead-a-day                          -> 5
+    "
+
+    nor_does_it_matter_which_of_them_comes_first_in_the_file(
+        Setup::default(), [with("", &[OWN, NEVER, AHEAD].concat())]
+    ) "
+        accrue m1 F/Own:500                             -> 10: own-never used up
+        counter m1 ahead-a-day                          -> 5
+    "
+
+    of_rules_that_give_too_much_together_one_is_left_out_at_a_time(
+        Setup::default(), [with("", &[AHEAD, OWN, WHOLE].concat())]
+    ) "
+        accrue m1 F/Own:1000                            -> 20: ahead-a-day used up
+        counter m1 own-whole                            -> 10
+    "
+
+    in_whichever_order_they_come(Setup::default(), [with("", &[OWN, WHOLE, AHEAD].concat())]) "
+        accrue m1 F/Own:1000                            -> 20: ahead-a-day used up
         counter m1 own-whole                            -> 10
     "
 

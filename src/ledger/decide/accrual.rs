@@ -5,7 +5,9 @@ use super::rule_caps::{self, Share};
 use super::{cells, lots, profile, stamps, tiers, vouchers};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
-use crate::ledger::decision::{BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, TotalsChange};
+use crate::ledger::decision::{
+    BonusAward, Decision, LineOutcome, LotChange, LotKey, Movement, Outcome, Refusal, TotalsChange,
+};
 use crate::ledger::earn::LineSums;
 use crate::ledger::program::{BPS_ONE, BonusIndex, Conditions, Facts, LineClass, Periods, Program, RuleIndex, Trigger};
 use crate::ledger::state::Context;
@@ -53,6 +55,10 @@ pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, cont
         let judged = rule_caps::judge(&judge, &bounded, shares, out);
         (shares, judged)
     };
+    if names_too_many_rules(out) {
+        out.outcome = Outcome::Refused(Refusal::InvalidCommand);
+        return;
+    }
     facts.eligible_minor = eligible_minor;
     out.earned = earned;
     award_bonuses(account, Trigger::Basket, periods, &facts, context, out);
@@ -76,6 +82,12 @@ pub(super) fn decide(account: &Account, command: &Command, basket: &Basket, cont
     bounds::check_balance(account, context, out);
 }
 
+/// Whether more rules count for the lines of a basket than its record can name. Only versions that were published before
+/// the check of programmes asked for less let so many meet.
+pub(super) fn names_too_many_rules(out: &Decision) -> bool {
+    out.stacked.len() > limits::STACKED_RULES_MAX
+}
+
 /// The lines of a basket and what they are judged by.
 pub(super) struct LineJudge<'a> {
     pub(super) program: &'a Program,
@@ -94,7 +106,7 @@ impl<'a> LineJudge<'a> {
     }
 
     /// Judges every line without the rules that `skips` names; the units that all earn together with what was left over
-    /// before, what is left over now, and the eligible amount.
+    /// before, what is left over now, and the eligible amount. Ends early where [`names_too_many_rules`].
     pub(super) fn judge(&self, skips: impl Fn(RuleIndex) -> bool, out: &mut Decision) -> (Units, i64, i64) {
         let program = self.program;
         let mut sums = LineSums::new(program, self.tier_bps, self.remainder);
@@ -111,6 +123,10 @@ impl<'a> LineJudge<'a> {
             let beside = out.stacked.get_mut(first..).unwrap_or_default();
             beside.sort_unstable_by_key(|(_, rule)| *rule);
             sums.add(class, beside.iter().map(|(_, rule)| *rule), line.amount_minor, line.quantity);
+            if names_too_many_rules(out) {
+                // The basket is refused, and what else its lines meet takes no memory.
+                break;
+            }
         }
         let (units, left) = sums.units();
         (units, left, eligible_minor)

@@ -10,7 +10,7 @@ use crate::ledger::decision::{Clip, CounterChange, Decision, LotChange, LotKey, 
 use crate::ledger::draws;
 use crate::ledger::held::{HeldChange, HeldName};
 use crate::ledger::program::{
-    BonusIndex, CalendarWindow, Cap, CapMeasure, CapSubject, MetricMeasure, Over, Periods, Program,
+    BonusIndex, CalendarWindow, Cap, CapMeasure, CapSubject, Metric, MetricMeasure, Over, OwnAverage, Periods, Program,
 };
 use crate::ledger::state::Context;
 use crate::ledger::types::{MemberKey, SymbolId, Units, WalletId};
@@ -141,6 +141,9 @@ impl Bounded<'_> {
             };
             let ahead = i32::from(metric.kept_ahead);
             self.push_counter((metric.symbol, MemberKey::NONE), metric.window, ahead, delta, out);
+            if metric.is_averaged && self.basket.is_some() {
+                self.count_average(metric, out);
+            }
         }
         if out.over_velocity.is_some() {
             // What is denied uses up no bonus.
@@ -195,6 +198,18 @@ impl Bounded<'_> {
             _ => return,
         };
         self.push_counter((cap.symbol, member), cap.window, i32::from(cap.kept) - 1, delta, out);
+    }
+
+    /// Moves what the account's average of a metric is made of.
+    fn count_average(&self, metric: &Metric, out: &mut Decision) {
+        let (counter, last) = (metric.symbol, self.periods.last_day(metric.window, 0));
+        let retain_until = draws::after_late_limit(last, self.context.program, self.context.posted_at);
+        let change = CounterChange { counter, member: MemberKey::NONE, period: 0, delta: 0, retain_until };
+        if self.eligible_minor != 0 {
+            let (period, delta) = (OwnAverage::SPENT, self.eligible_minor);
+            out.effects.counters.push(CounterChange { period, delta, ..change });
+        }
+        out.effects.counters.push(CounterChange { period: OwnAverage::BASKETS, delta: 1, ..change });
     }
 
     /// Moves a counter that is looked at for so many windows more.

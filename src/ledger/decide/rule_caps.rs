@@ -7,9 +7,10 @@
 //!
 //! What must stay true: the shares of all rules together are no more than the basket earns, so that no cap is exceeded
 //! by one unit and none clips what is not its rule's; a rule whose cap has no room left does not count, as if its
-//! conditions did not hold, and another can count in its place; a cell is looked into once.
+//! conditions did not hold, and another can count in its place; a rule is never declined for what it gives only beside one
+//! that does not count; a cell is looked into once.
 
-use super::accrual::LineJudge;
+use super::accrual::{LineJudge, names_too_many_rules};
 use super::bounds::Bounded;
 use crate::ledger::decision::{Clip, Decision};
 use crate::ledger::program::{Cap, CapMeasure, LineClass, Program, RuleIndex};
@@ -43,6 +44,9 @@ pub(super) fn judge(
             lines.capped_place(rule).and_then(|place| shares.get(place)).is_some_and(|share| share.is_used_up)
         };
         let judged = judge.judge(is_used_up, out);
+        if names_too_many_rules(out) {
+            return judged;
+        }
         note(judge, shares, out);
         divide(judge, judged.0, shares, out);
         if !find_used_up(judge.program, bounded, shares, out) {
@@ -92,24 +96,44 @@ fn divide(judge: &LineJudge<'_>, earned: Units, shares: &mut [Share], out: &Deci
     }
 }
 
-/// Finds rules of which a cap has no room for what they would give, and names those caps; whether there is one more.
+/// Finds rules that do not count, and names the caps that say so; whether there is one more. First those of which a cap has
+/// no room at all, whatever others give. Only once none of these is left, one that would give more than a cap lets it: what
+/// a rule gives depends on those that count beside it.
 fn find_used_up(program: &Program, bounded: &Bounded<'_>, shares: &mut [Share], out: &mut Decision) -> bool {
     let mut is_one_more = false;
-    for (capped, share) in program.lines.capped.iter().zip(shares) {
+    for (capped, share) in program.lines.capped.iter().zip(shares.iter_mut()) {
         if !share.counts {
             continue;
         }
-        let lacks_room = |cap: &&Cap| {
-            let Some(room) = bounded.room(cap, true, out) else { return false };
-            let wanted = share.wanted(cap);
-            if cap.declines() { wanted > room } else { room == 0 }
-        };
-        if let Some(cap) = capped.caps.iter().find(lacks_room) {
+        let is_full = |cap: &&Cap| bounded.room(cap, true, out) == Some(0);
+        if let Some(cap) = capped.caps.iter().find(is_full) {
             (share.is_used_up, is_one_more) = (true, true);
             out.clips.push(Clip { source: cap.symbol, is_budget: false, units: 0 });
         }
     }
-    is_one_more
+    is_one_more || find_declined(program, bounded, shares, out)
+}
+
+/// Finds the rule that would give more than one of its caps lets it count for: of several the one whose name comes first,
+/// so that it does not depend on the order of the file which of them is judged again beside the others.
+fn find_declined(program: &Program, bounded: &Bounded<'_>, shares: &mut [Share], out: &mut Decision) -> bool {
+    let mut first: Option<(&str, &mut Share, SymbolId)> = None;
+    for (capped, share) in program.lines.capped.iter().zip(shares.iter_mut()) {
+        if !share.counts {
+            continue;
+        }
+        let is_exceeded =
+            |cap: &&Cap| cap.declines() && bounded.room(cap, true, out).is_some_and(|room| share.wanted(cap) > room);
+        let Some(cap) = capped.caps.iter().find(is_exceeded) else { continue };
+        let name = program.lines.rule(capped.rule).map_or("", |rule| rule.name.as_str());
+        if first.as_ref().is_none_or(|(before, _, _)| name < *before) {
+            first = Some((name, share, cap.symbol));
+        }
+    }
+    let Some((_, share, source)) = first else { return false };
+    share.is_used_up = true;
+    out.clips.push(Clip { source, is_budget: false, units: 0 });
+    true
 }
 
 /// Withholds what the caps of rules leave no room for.

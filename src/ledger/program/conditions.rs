@@ -48,7 +48,7 @@ pub struct Conditions {
     pub eligible_minor_min: i64,
     /// The basket is this one of the account's baskets, counted from 1; 0 for any.
     pub nth_basket: i64,
-    /// The basket's number is a multiple of this; 0 for any.
+    /// The basket's number is a multiple of this, and not 0; 0 for any.
     pub every_nth_basket: i64,
     /// The account's birthday is this near.
     pub birthday: Option<BirthdayWithin>,
@@ -57,7 +57,7 @@ pub struct Conditions {
     /// At most so many days have passed since the account's last basket; an account without one does not meet it.
     pub days_since_last_basket_max: Option<i32>,
     /// The eligible amount reaches so many percent of the account's own average over its baskets so far; an account
-    /// without one does not meet it.
+    /// of which no basket was counted does not meet it.
     pub own_average: Option<OwnAverage>,
     /// The account is in one of these variants of experiments: their places in the programme.
     pub variants: Vec<(u8, u8)>,
@@ -90,7 +90,9 @@ impl BirthdayWithin {
     }
 }
 
-/// A threshold by the account's own baskets.
+/// A threshold by the account's own baskets: by those that were counted since a version first asked for their average,
+/// and have not come back whole. The metric itself may be younger than the account, or older than the question, so that
+/// amounts and baskets are counted together, in two counters of the metric's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnAverage {
     /// The metric of eligible amounts over all time.
@@ -100,11 +102,19 @@ pub struct OwnAverage {
 }
 
 impl OwnAverage {
+    /// The period under which the eligible amounts of these baskets are counted. The metric's own is that of all time, 0.
+    pub const SPENT: i32 = 1;
+    /// The period under which it is counted how many they are.
+    pub const BASKETS: i32 = 2;
+
     fn holds(&self, facts: &Facts<'_>) -> bool {
-        let place = facts.counters.binary_search_by_key(&(self.metric, 0), |entry| (entry.counter, entry.period));
-        let spent = place.ok().and_then(|index| facts.counters.get(index)).map_or(0, |entry| entry.value);
-        let baskets = i128::from(facts.basket_number) - 1;
-        let threshold = i128::from(spent) * i128::from(self.percent);
+        let counted = |period: i32| {
+            let key = (self.metric, period);
+            let place = facts.counters.binary_search_by_key(&key, |entry| (entry.counter, entry.period));
+            place.ok().and_then(|index| facts.counters.get(index)).map_or(0, |entry| i128::from(entry.value))
+        };
+        let baskets = counted(Self::BASKETS);
+        let threshold = counted(Self::SPENT) * i128::from(self.percent);
         baskets > 0 && i128::from(facts.eligible_minor) * 100 * baskets >= threshold
     }
 }
@@ -132,7 +142,7 @@ pub struct Facts<'a> {
     pub level: u8,
     /// The basket's eligible amount in minor units.
     pub eligible_minor: i64,
-    /// The basket's number among those of the account, from 1.
+    /// The basket's number among those of the account, from 1; of an activity how many baskets there were.
     pub basket_number: i64,
     /// The account's birthday, if it is known.
     pub birthday: Option<MonthDay>,
@@ -164,7 +174,8 @@ impl Conditions {
             && (self.segments.is_empty() || in_any(&self.segments))
             && !in_any(&self.not_segments)
             && (self.nth_basket == 0 || self.nth_basket == facts.basket_number)
-            && (self.every_nth_basket == 0 || facts.basket_number % self.every_nth_basket == 0)
+            && (self.every_nth_basket == 0
+                || (facts.basket_number > 0 && facts.basket_number % self.every_nth_basket == 0))
             && self.birthday.is_none_or(|near| facts.birthday.is_some_and(|day| near.holds(day, facts.day)))
             && self
                 .days_since_last_basket_min
@@ -185,6 +196,10 @@ impl Conditions {
 mod tests {
     use super::*;
 
+    const fn counter(name: u32, period: i32, value: i64) -> Counter {
+        Counter { counter: SymbolId(name), period, value, retain_until: Day(0) }
+    }
+
     #[test]
     fn each_condition_holds_where_it_says() {
         let facts = Facts {
@@ -202,7 +217,7 @@ mod tests {
             // Day 100 is 11 April 1970.
             birthday: Some(MonthDay { month: 4, day: 30 }),
             days_since_last_basket: Some(30),
-            counters: &[Counter { counter: SymbolId(3), period: 0, value: 22_500, retain_until: Day(0) }],
+            counters: &[counter(3, 0, 90_000), counter(3, 1, 22_500), counter(3, 2, 9), counter(4, 1, 22_500)],
             variants: &[1, 2],
         };
         let none = Conditions::default;
@@ -239,9 +254,11 @@ mod tests {
             (Conditions { days_since_last_basket_min: Some(31), ..none() }, false),
             (Conditions { days_since_last_basket_max: Some(30), ..none() }, true),
             (Conditions { days_since_last_basket_max: Some(29), ..none() }, false),
-            // Nine baskets of 22,500 in all are 2,500 on average.
+            // Nine baskets of 22,500 in all are 2,500 on average, whatever the metric had counted before.
             (Conditions { own_average: Some(OwnAverage { metric: SymbolId(3), percent: 100 }), ..none() }, true),
             (Conditions { own_average: Some(OwnAverage { metric: SymbolId(3), percent: 101 }), ..none() }, false),
+            // No basket was counted.
+            (Conditions { own_average: Some(OwnAverage { metric: SymbolId(4), percent: 1 }), ..none() }, false),
             (Conditions { variants: vec![(0, 0), (1, 2)], ..none() }, true),
             (Conditions { variants: vec![(1, 1)], ..none() }, false),
             (Conditions { birthday: Some(BirthdayWithin::Month), ..none() }, true),
@@ -249,6 +266,16 @@ mod tests {
         ];
         for (conditions, expected) in rows {
             assert_eq!(conditions.hold(&facts), expected, "{conditions:?}");
+        }
+    }
+
+    #[test]
+    fn no_basket_is_none_of_every_so_many() {
+        let every = |every_nth_basket| Conditions { every_nth_basket, ..Conditions::default() };
+        let rows = [(0, 2, false), (1, 2, false), (2, 2, true), (4, 2, true), (0, 0, true)];
+        for (basket_number, nth, expected) in rows {
+            let facts = Facts { basket_number, ..Facts::default() };
+            assert_eq!(every(nth).hold(&facts), expected, "{basket_number} of {nth}");
         }
     }
 

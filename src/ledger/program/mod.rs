@@ -67,7 +67,8 @@ pub struct Program {
     pub tiers: Option<TierLadder>,
     /// Experiments, at most [`crate::limits::PROGRAM_EXPERIMENTS_MAX`].
     pub experiments: Vec<Experiment>,
-    /// Whether a condition looks at the day of the account's last basket, so that it is kept.
+    /// Whether a condition of this version, or of one before it, looks at the day of the account's last basket, so that it
+    /// is kept.
     pub keeps_last_basket: bool,
     /// Bounds per account and window. Those on baskets are judged first; those on units clip in this order.
     pub caps: Vec<Cap>,
@@ -326,6 +327,9 @@ pub struct Metric {
     pub window: CalendarWindow,
     /// For so many windows after its own a counter is kept: as far as the ladder of any version so far looks back.
     pub kept_ahead: u16,
+    /// Whether this version, or one before it, asks for the account's average of it: then what that is made of is counted
+    /// beside, see [`OwnAverage`].
+    pub is_averaged: bool,
 }
 
 /// A bound on what the whole programme grants, or one partner in it, kept in a shared cell.
@@ -427,9 +431,10 @@ impl Program {
         earlier.map_or(self.late_limit_ns, |earlier| earlier.late_limit_ns.max(self.late_limit_ns))
     }
 
-    /// Keeps counters for as long as an earlier version did: one that looks less far back may be followed by one that looks
-    /// further back again.
+    /// Keeps counters for as long as an earlier version did, and what it kept of accounts beside them: one that looks less
+    /// far back, or not at all, may be followed by one that does again.
     pub fn keep_as_long_as(&mut self, earlier: &Self) {
+        self.keeps_last_basket |= earlier.keeps_last_basket;
         let before = |name: SymbolId| earlier.all_caps().find(|cap| cap.symbol == name).map_or(0, |cap| cap.kept);
         let of_rules = self.lines.capped.iter_mut().flat_map(|capped| &mut capped.caps);
         for cap in self.caps.iter_mut().chain(of_rules) {
@@ -442,6 +447,7 @@ impl Program {
         for metric in &mut self.metrics {
             let before = earlier.metrics.iter().find(|other| other.symbol == metric.symbol);
             metric.kept_ahead = metric.kept_ahead.max(before.map_or(0, |before| before.kept_ahead));
+            metric.is_averaged |= before.is_some_and(|before| before.is_averaged);
         }
     }
 

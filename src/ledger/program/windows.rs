@@ -121,6 +121,8 @@ impl Periods {
         match window {
             CalendarWindow::Anniversary => self.anniversary().1,
             CalendarWindow::Lifetime => Day(i32::MIN),
+            // The hour before may have been on the same day.
+            CalendarWindow::Hour | CalendarWindow::Day => self.day,
             _ => Day(window.last_day(self.of(window) - window.step()).0 + 1),
         }
     }
@@ -180,6 +182,20 @@ mod tests {
                 let still = Periods::on(last, 1_439).of(window);
                 assert_eq!(still, periods.of(window), "{window:?} {day}");
                 day = Day(day.0 + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_period_begins_on_its_first_day() {
+        use CalendarWindow::{Day as EachDay, Hour, Month, Week, Year};
+        // 2017-03-02 is day 17,227, a Thursday.
+        let rows = [(Hour, 17_227), (EachDay, 17_227), (Week, 17_224), (Month, 17_226), (Year, 17_167)];
+        for minute in [0, 59, 60, 750, 1_439] {
+            let periods = Periods::on(Day(17_227), minute);
+            for (window, first) in rows {
+                assert_eq!(periods.first_day(window), Day(first), "{window:?} at {minute}");
+                assert!(periods.last_day(window, 0) >= Day(17_227), "{window:?} at {minute}");
             }
         }
     }

@@ -14,7 +14,8 @@ use crate::ledger::command::{Basket, Line};
 use crate::ledger::decision::{BonusAward, Clip, CounterChange, Decision, LineOutcome};
 use crate::ledger::earn::LineSums;
 use crate::ledger::program::{
-    BPS_ONE, Cap, CapMeasure, CappedRule, Conditions, LineClass, MetricMeasure, Program, Rounding, RuleIndex,
+    BPS_ONE, Cap, CapMeasure, CappedRule, Conditions, LineClass, MetricMeasure, OwnAverage, Program, Rounding,
+    RuleIndex,
 };
 use crate::ledger::types::{SymbolId, Units};
 
@@ -247,6 +248,8 @@ impl<'a> Recorded<'a> {
     fn counted(&self, change: &CounterChange, rest: &Rest<'_>) -> Option<i64> {
         let metric = self.program.metrics.iter().find(|metric| metric.symbol == change.counter);
         let counted = metric.map(|metric| match metric.measure {
+            // As long as anything is left of it, it is one of the baskets of an average.
+            MetricMeasure::EligibleAmount if metric.is_averaged && change.period == OwnAverage::BASKETS => 1,
             MetricMeasure::EligibleAmount => rest.eligible_minor,
             MetricMeasure::Units => rest.granted,
             MetricMeasure::Baskets => 1,

@@ -6,7 +6,9 @@ use super::held;
 use crate::ledger::account::{Account, Counter, Profile};
 use crate::ledger::command::{Activity, Basket, Command, CommandKind, Line};
 use crate::ledger::decision::{Decision, Outcome};
-use crate::ledger::program::{AccountPolicy, CalendarWindow, LineClass, Metric, MetricMeasure, Periods, Program};
+use crate::ledger::program::{
+    AccountPolicy, CalendarWindow, LineClass, Metric, MetricMeasure, OwnAverage, Periods, Program,
+};
 use crate::ledger::state::{Context, ShardState};
 use crate::ledger::types::{AccountNumber, Day, Item, ItemId, ShardId, SymbolId, TimestampNs};
 use crate::limits::UNITS_MAX;
@@ -166,8 +168,12 @@ fn counters(
         let counts = |metric: &&Metric| {
             (metric.measure, metric.window) == (MetricMeasure::EligibleAmount, CalendarWindow::Lifetime)
         };
-        let ever = program.metrics.iter().filter(counts);
-        counters.extend(ever.map(|metric| Counter { counter: metric.symbol, period: 0, value: spent, retain_until }));
+        let ever = program.metrics.iter().filter(counts).map(|metric| metric.symbol);
+        // The metric itself, and what its average is made of.
+        counters.extend(ever.flat_map(|counter| {
+            let values = [(0, spent), (OwnAverage::SPENT, spent), (OwnAverage::BASKETS, baskets)];
+            values.map(|(period, value)| Counter { counter, period, value, retain_until })
+        }));
     }
     if let Some(ladder) = &program.tiers {
         let made = counters.iter().find(|counter| counter.counter == ladder.metric);

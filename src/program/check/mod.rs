@@ -14,6 +14,7 @@ mod money;
 mod overlaps;
 mod partners;
 mod rule_caps;
+mod stacked;
 mod stamps;
 
 pub(super) use expectations::check_expectations;
@@ -40,6 +41,7 @@ pub(super) fn check_entries(file: &ProgramFile, problems: &mut Problems<'_>) {
     conditions::check(file, problems);
     check_small_caps(file, problems);
     rule_caps::check(file, problems);
+    stacked::check(file, problems);
     cells::check(file, problems);
     money::check(file, problems);
     partners::check(file, problems);

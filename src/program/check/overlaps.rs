@@ -259,6 +259,10 @@ fn can_hold_together(left: &Option<WhenEntry>, right: &Option<WhenEntry>) -> boo
         (Some(nth), None) => number(&right.every_nth_basket).is_none_or(|every| nth % every == 0),
         _ => true,
     };
+    let days_meet = |left: &WhenEntry, right: &WhenEntry| match (&left.days_since_min, &right.days_since_max) {
+        (Some(least), Some(most)) => least.get_ref() <= most.get_ref(),
+        _ => true,
+    };
     // An account has one variant of an experiment.
     let of_one = |when: &WhenEntry| {
         let first = when.variants.first()?.0;
@@ -281,4 +285,6 @@ fn can_hold_together(left: &Option<WhenEntry>, right: &Option<WhenEntry>) -> boo
         && !shut_out(right, left)
         && numbers_meet(left, right)
         && numbers_meet(right, left)
+        && days_meet(left, right)
+        && days_meet(right, left)
 }

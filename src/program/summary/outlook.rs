@@ -1,13 +1,13 @@
 //! What an ordinary basket earns, and how many of them the first reward takes.
 //!
 //! What must stay true: units come from the code that decides; no condition is taken to hold, neither one that gives
-//! nor one that takes.
+//! nor one that takes; what caps leave of many baskets is what they leave of each, one after the other.
 
 use serde::Serialize;
 
 use super::{currency_decimals, earning_wallet, money, units_in};
 use crate::ledger::earn::LineSums;
-use crate::ledger::program::{BPS_ONE, CalendarWindow, Cap, CapMeasure, Conditions, LineClass, Over, Program, Trigger};
+use crate::ledger::program::{BPS_ONE, CalendarWindow, Cap, CapMeasure, Conditions, LineClass, Program, Trigger};
 use crate::ledger::types::{Item, Units};
 use crate::program::table::{decimal, grouped};
 
@@ -16,13 +16,13 @@ use crate::program::table::{decimal, grouped};
 pub struct Outlook {
     /// The ordinary basket, in minor units: one line that carries no attribute.
     pub typical_basket_minor: i64,
-    /// What it earns, clipped by the caps on units.
+    /// What the first earns, as the caps leave it.
     pub basket_units: Units,
     /// What the cheapest reward costs, where the file says.
     pub first_reward_units: Option<Units>,
     /// Baskets to the first reward; `None` where the file names none, or it is never reached.
     pub baskets_to_first_reward: Option<i64>,
-    /// The rate that this comes to: units for a million minor units, rounded down.
+    /// The rate that this comes to, with what one leaves over for the next: units for a million minor units, rounded down.
     pub units_per_million_minor: i64,
     /// The same in words.
     pub words: String,
@@ -34,8 +34,10 @@ impl Outlook {
         typical_basket_minor: i64,
         first_reward_units: Option<Units>,
     ) -> Self {
-        let basket_units = basket_units(program, typical_basket_minor);
-        let baskets = first_reward_units.and_then(|reward| baskets(program, basket_units, reward));
+        let ordinary = Ordinary::of(program, typical_basket_minor);
+        let [first, _] = ordinary.granted;
+        let basket_units = first.unwrap_or(0);
+        let baskets = first_reward_units.and_then(|reward| ordinary.baskets(program, reward));
         let wallet = earning_wallet(program);
         let reward = match (first_reward_units, baskets) {
             (None, _) => String::new(),
@@ -44,53 +46,122 @@ impl Outlook {
             (Some(_), Some(count)) => format!("; first reward after {} baskets", grouped(count, ',')),
         };
         let (amount, earned) = (money(typical_basket_minor, program), units_in(wallet, basket_units));
-        let rate = |minor: i128| i128::from(basket_units) * minor / i128::from(typical_basket_minor);
+        let carried = if ordinary.left > 0 { " and a rest for the next" } else { "" };
         let (scale, decimals) = (u32::from(wallet.scale), currency_decimals(&program.currency));
-        let shown = decimal(rate(10_i128.pow(decimals + 2)), scale + 2, scale);
+        let shown = decimal(ordinary.rate(10_i128.pow(decimals + 2)), scale + 2, scale);
         let one = money(10_i64.pow(decimals), program);
-        let words = format!("a basket of {amount} earns {earned}, {shown} for each {one}{reward}");
+        let words = format!("a basket of {amount} earns {earned}{carried}, {shown} for each {one}{reward}");
         Self {
             typical_basket_minor,
             basket_units,
             first_reward_units,
             baskets_to_first_reward: baskets,
-            units_per_million_minor: i64::try_from(rate(1_000_000)).unwrap_or(i64::MAX),
+            units_per_million_minor: i64::try_from(ordinary.rate(1_000_000)).unwrap_or(i64::MAX),
             words,
         }
     }
 }
 
-fn basket_units(program: &Program, amount_minor: i64) -> Units {
-    let mut beside = Vec::new();
-    let class = program.lines.judge(&Item::default(), |_| false, |rule| beside.push(rule));
-    let mut sums = LineSums::new(program, BPS_ONE, 0);
-    if class != LineClass::Ineligible {
-        sums.add(class, beside.into_iter(), amount_minor, 1);
-    }
-    let none = Conditions::default();
-    let always = program.bonuses.iter().filter(|bonus| bonus.trigger == Trigger::Basket && bonus.when == none);
-    let bonuses: Units =
-        always.filter(|bonus| bonus.limit.is_none() && bonus.places.is_none()).map(|bonus| bonus.units).sum();
-    let earned = sums.units().0.saturating_add(bonuses);
-    let bounded = |earned: Units, cap: &Cap| match cap.measure {
-        // What is held is granted all the same.
-        _ if cap.over == Over::Hold => earned,
-        CapMeasure::Units if cap.declines() && earned > cap.limit => 0,
-        CapMeasure::Units => earned.min(cap.limit),
-        CapMeasure::EarningBaskets if cap.limit == 0 => 0,
-        CapMeasure::EligibleAmount if amount_minor > cap.limit => 0,
-        CapMeasure::EarningBaskets | CapMeasure::EligibleAmount => earned,
-    };
-    program.caps.iter().fold(earned, bounded)
+/// Baskets like this one after the other, each in windows of its own but for a lifetime's. There are two kinds of them:
+/// those to which no whole unit is carried, as to the first, and those to which one is.
+struct Ordinary {
+    amount_minor: i64,
+    /// What counts for caps on amounts.
+    eligible_minor: i64,
+    /// What each kind earns.
+    earned: [Units; 2],
+    /// What caps leave of it; `None` where they deny it.
+    granted: [Option<Units>; 2],
+    /// What one leaves over for the next, in parts of which so many make a unit; nothing where nothing is carried.
+    left: i128,
+    one: i128,
 }
 
-/// Baskets, each in windows of its own but for a lifetime's.
-fn baskets(program: &Program, basket_units: Units, reward: Units) -> Option<i64> {
-    let lifetime = program.caps.iter().filter(|cap| cap.window == CalendarWindow::Lifetime);
-    let is_within = |cap: &Cap| match cap.measure {
-        CapMeasure::Units => cap.limit >= reward,
-        CapMeasure::EarningBaskets => cap.limit.saturating_mul(basket_units) >= reward,
-        CapMeasure::EligibleAmount => true,
+impl Ordinary {
+    fn of(program: &Program, amount_minor: i64) -> Self {
+        let mut beside = Vec::new();
+        let class = program.lines.judge(&Item::default(), |_| false, |rule| beside.push(rule));
+        let mut sums = LineSums::new(program, BPS_ONE, 0);
+        sums.add(class, beside.into_iter(), amount_minor, 1);
+        let eligible_minor = if class == LineClass::Ineligible { 0 } else { amount_minor };
+        let none = Conditions::default();
+        let always = program.bonuses.iter().filter(|bonus| bonus.trigger == Trigger::Basket && bonus.when == none);
+        let bonuses: Units =
+            always.filter(|bonus| bonus.limit.is_none() && bonus.places.is_none()).map(|bonus| bonus.units).sum();
+        let (units, left) = sums.units();
+        let units = units.saturating_add(bonuses);
+        let earned = [units, units.saturating_add(1)];
+        let granted = earned.map(|units| bounded(program, units, eligible_minor));
+        Self { amount_minor, eligible_minor, earned, granted, left: i128::from(left), one: sums.denominator() }
+    }
+
+    /// Units for so many minor units, as many such baskets come to them. Rounded down.
+    fn rate(&self, minor: i128) -> i128 {
+        let [Some(plain), raised] = self.granted else { return 0 };
+        let carried = raised.map_or(0, |raised| i128::from(raised - plain));
+        (i128::from(plain) * minor + carried * minor * self.left / self.one) / i128::from(self.amount_minor)
+    }
+
+    /// To how many of the first so many a unit is carried.
+    fn raised(&self, count: i128) -> i128 {
+        count * self.left / self.one
+    }
+
+    /// How many of them the first reward takes; `None` where it is never reached.
+    fn baskets(&self, program: &Program, reward: Units) -> Option<i64> {
+        let [plain, raised] = self.granted;
+        // What is denied leaves everything as it is, so that all that follow are denied.
+        let (plain, reward) = (i128::from(plain?), i128::from(reward));
+        let total = |count: i128| {
+            let of_raised = self.raised(count);
+            (count - of_raised) * plain + of_raised * i128::from(raised.unwrap_or(0))
+        };
+        let (mut below, mut count) = (0, i128::from(i64::MAX));
+        if total(count) < reward {
+            return None;
+        }
+        while below + 1 < count {
+            let middle = below + (count - below) / 2;
+            if total(middle) < reward {
+                below = middle;
+            } else {
+                count = middle;
+            }
+        }
+        let of_raised = self.raised(count);
+        let [earned, earned_raised] = self.earned.map(i128::from);
+        let last = if of_raised > self.raised(below) { earned_raised } else { earned };
+        let earning = if plain > 0 { count } else { of_raised };
+        let is_within = |cap: &Cap| {
+            let counted = match cap.measure {
+                // What clips lets through all that there is room for.
+                CapMeasure::Units if cap.clips() => reward,
+                CapMeasure::Units => total(below) + last,
+                CapMeasure::EarningBaskets => earning,
+                CapMeasure::EligibleAmount => earning * i128::from(self.eligible_minor),
+            };
+            counted <= i128::from(cap.limit)
+        };
+        // What is held is granted all the same.
+        let bounds = program.caps.iter().filter(|cap| cap.clips() || cap.declines());
+        let are_all_granted = raised.is_some() || of_raised == 0;
+        let is_reached = are_all_granted && bounds.filter(|cap| cap.window == CalendarWindow::Lifetime).all(is_within);
+        i64::try_from(count).ok().filter(|_| is_reached)
+    }
+}
+
+/// What caps leave of so many units in windows in which there was nothing else; `None` where they deny the basket.
+fn bounded(program: &Program, units: Units, eligible_minor: i64) -> Option<Units> {
+    let wanted = |cap: &Cap| match cap.measure {
+        CapMeasure::Units => units,
+        CapMeasure::EarningBaskets => i64::from(units > 0),
+        CapMeasure::EligibleAmount if units > 0 => eligible_minor,
+        CapMeasure::EligibleAmount => 0,
     };
-    (basket_units > 0 && lifetime.into_iter().all(is_within)).then(|| (reward - 1) / basket_units + 1)
+    // Those that decline come first, as in a decision.
+    if program.caps.iter().any(|cap| cap.declines() && wanted(cap) > cap.limit) {
+        return None;
+    }
+    let clipping = program.caps.iter().filter(|cap| cap.clips());
+    Some(clipping.fold(units, |left, cap| left.min(cap.limit)))
 }

@@ -198,6 +198,14 @@ fn exclusive_rules_that_cannot_hold_together_are_clean() {
         ("when = { nth_basket = 3 }", "when = { nth_basket = 4 }", true),
         ("when = { nth_basket = 3 }", "when = { every_nth_basket = 2 }", true),
         ("when = { nth_basket = 4 }", "when = { every_nth_basket = 2 }", false),
+        (
+            "when = { days_since_last_basket_max = 59 }",
+            "when = { days_since_last_basket_min = 60, days_since_last_basket_max = 90 }",
+            true,
+        ),
+        ("when = { days_since_last_basket_min = 60 }", "when = { days_since_last_basket_max = 59 }", true),
+        ("when = { days_since_last_basket_max = 60 }", "when = { days_since_last_basket_min = 60 }", false),
+        ("when = { days_since_last_basket_min = 60 }", "when = { days_since_last_basket_min = 90 }", false),
         ("when = { channels = [\"app\"] }", "", false),
         ("priority = 1", "priority = 2", true),
     ];
@@ -397,6 +405,69 @@ fn what_an_ordinary_basket_earns_is_said_by_the_code_that_decides() {
         "a basket of 35.00 USD earns 75 points, 2.14 for each 1.00 USD; first reward after 2 baskets"
     );
     assert_eq!(check(GOOD).outlook, None);
+}
+
+/// What is carried comes to units in the end, and what a cap over a lifetime denies is denied for ever.
+#[test]
+fn many_ordinary_baskets_are_judged_one_after_the_other() {
+    let row = |basket: i64, reward: i64, rounding: &str, cap: &str| {
+        let keys = format!("typical_basket_minor = {basket}\nfirst_reward_units = {reward}");
+        let cap = if cap.is_empty() { String::new() } else { format!("[[caps]]\nname = \"ever\"\n{cap}\n") };
+        let source = with(&cap).replacen("[program]\n", &format!("[program]\n{keys}\n"), 1);
+        let checked = check(&source.replacen("floor", rounding, 1));
+        checked.outlook.map(|outlook| outlook.words).unwrap_or_else(|| format!("{:?}", checked.problems))
+    };
+    let cap = |measure: &str, limit: i64, over: &str| {
+        format!("measure = \"{measure}\"\nwindow = \"lifetime\"\nlimit = {limit}\nover = \"{over}\"")
+    };
+    let rest = "a basket of 0.99 USD earns 0 points and a rest for the next, 1 for each 1.00 USD";
+    assert_eq!(row(99, 1, "carry", ""), format!("{rest}; first reward after 2 baskets"));
+    assert_eq!(row(99, 99, "carry", ""), format!("{rest}; first reward after 100 baskets"));
+    let more = "a basket of 1.50 USD earns 1 point and a rest for the next, 1 for each 1.00 USD";
+    assert_eq!(row(150, 7, "carry", ""), format!("{more}; first reward after 5 baskets"));
+    // Every second basket earns nothing by itself, and counts for no cap on baskets.
+    let half = "a basket of 0.50 USD earns 0 points and a rest for the next, 1 for each 1.00 USD";
+    assert_eq!(
+        row(50, 3, "carry", &cap("earning-baskets", 3, "decline")),
+        format!("{half}; first reward after 6 baskets")
+    );
+    let plain = "a basket of 35.00 USD earns 35 points, 1 for each 1.00 USD";
+    let rows = [
+        (cap("earning-baskets", 3, "decline"), true),
+        (cap("earning-baskets", 2, "decline"), false),
+        (cap("eligible-amount", 10_500, "decline"), true),
+        (cap("eligible-amount", 10_499, "decline"), false),
+        (cap("units", 105, "decline"), true),
+        (cap("units", 104, "decline"), false),
+        (cap("units", 100, "clip"), true),
+        (cap("units", 99, "clip"), false),
+        // Whoever reviews it lets it through.
+        (cap("units", 50, "hold"), true),
+        (cap("eligible-amount", 1, "hold"), true),
+    ];
+    for (cap, is_reached) in rows {
+        let told = if is_reached { "first reward after 3 baskets" } else { "the first reward is never reached" };
+        assert_eq!(row(3_500, 100, "floor", &cap), format!("{plain}; {told}"), "{cap}");
+    }
+    let denied = "a basket of 35.00 USD earns 0 points, 0 for each 1.00 USD; the first reward is never reached";
+    assert_eq!(row(3_500, 100, "floor", &cap("eligible-amount", 3_499, "decline")), denied);
+}
+
+/// Nobody means it, but it is a file.
+#[test]
+fn the_rate_of_the_smallest_basket_may_be_larger_than_any_balance() {
+    let bonus = "[[bonuses]]\nname = \"all\"\nunits = 100_000_000_000_000_000\n";
+    let source = with(bonus).replacen("[program]\n", "[program]\ntypical_basket_minor = 1\n", 1).replacen(
+        "limit = 200",
+        "limit = 1_000_000_000_000_000_000",
+        1,
+    );
+    let outlook = check(&source).outlook.expect("it has no problem");
+    assert_eq!(
+        outlook.words,
+        "a basket of 0.01 USD earns 100,000,000,000,000,000 points, 10,000,000,000,000,000,000 for each 1.00 USD"
+    );
+    assert_eq!(outlook.units_per_million_minor, i64::MAX);
 }
 
 #[test]
