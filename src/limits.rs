@@ -103,8 +103,10 @@ pub const HELD_TRANSACTIONS_MAX: usize = 1_024;
 pub const AUTHORIZATIONS_MAX: usize = 64;
 /// Lots from which the open authorizations of one account have set units aside, counted for each.
 pub const AUTHORIZED_LOTS_MAX: usize = 512;
-/// Lots that one restoration brings back: those that died in their place, and those that died when they were given back.
-pub const RESTORED_LOTS_MAX: usize = EXPIRED_LOTS_POSTED_MAX + AUTHORIZED_LOTS_MAX;
+/// Lots that one restoration brings back: as many as one record can have posted the death of.
+pub const RESTORED_LOTS_MAX: usize = LOT_CHANGES_MAX;
+/// Bytes of one lot in a record: its name, its units, and why it changes.
+pub const LOT_CHANGE_BYTES_MAX: usize = 40;
 /// How long units stay set aside when the programme does not say: an hour.
 pub const HOLD_MINUTES_DEFAULT: i64 = 60;
 /// Longest time for which a programme may let units be set aside: 30 days.
@@ -275,6 +277,11 @@ const _: () = assert!(FUTURE_SKEW_SECONDS_DEFAULT <= FUTURE_SKEW_SECONDS_MAX, "t
 const _: () = assert!(LATE_LIMIT_DAYS_MAX * 86_400 < i64::MAX / 1_000_000_000, "a late limit in nanoseconds fits i64");
 const _: () = assert!(FRAME_BYTES_TARGET < FRAME_BYTES_MAX, "an ordinary frame can be read back");
 const _: () = assert!(PROGRAM_SOURCE_BYTES_MAX + 4_096 < FRAME_BYTES_MAX, "a programme fits a frame");
+const _: () = assert!(
+    // The lots that are asked for and those that change, beside the largest frame that a record is put into.
+    2 * LOT_CHANGES_MAX * LOT_CHANGE_BYTES_MAX + FRAME_BYTES_TARGET + 4_096 < FRAME_BYTES_MAX,
+    "a restoration and what comes back of a redemption fit a frame"
+);
 const _: () = assert!(FRAME_BYTES_MAX <= COMMIT_BYTES_MAX, "every frame fits a commit");
 const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX, "the default page is allowed");
 const _: () = assert!(
