@@ -280,6 +280,22 @@ tables! {
         owed m1                                         -> 10
     "
 
+    what_died_while_it_is_held_lets_off_nothing_else_before_its_review(
+        Setup::default(), [with("expiry = { after_days = 2 }", &[DEBT, HELD].concat())]
+    ) "
+        accrue m1 1000 id=a                             -> 10
+        redeem m1 10                                    -> -10
+        accrue m1 2000 id=h                             -> 20 held by watch
+        accrue m1 2500 id=j                             -> 25 held by watch
+        clock +4d                                       -> moved
+        # What the first basket earned was spent in time, whether or not somebody has looked at the others.
+        reverse a                                       -> 0
+        owed m1                                         -> 10
+        reject h                                        -> 0
+        reverse j                                       -> 0
+        owed m1                                         -> 10
+    "
+
     what_came_back_alive_after_its_stated_death_is_taken_back(
         Setup::default(), [with("expiry = { after_days = 1 }", EXTENDS)]
     ) "
