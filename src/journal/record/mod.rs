@@ -6,6 +6,7 @@
 //! [`crate::limits::ONE_LINE_RECORD_BYTES_MAX`]; decoding then encoding gives the same bytes.
 
 mod decode;
+mod derived;
 mod encode;
 mod freeze;
 mod holds;
