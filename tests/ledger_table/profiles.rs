@@ -16,6 +16,7 @@ const BIRTHDAYS: &str = "[[bonuses]]\nname = \"day\"\nunits = 1\nwhen = { birthd
                          [[bonuses]]\nname = \"month\"\nunits = 4\nwhen = { birthday = \"month\" }\n";
 const BACK: &str = "[[bonuses]]\nname = \"back\"\nunits = 5\n\
                     when = { days_since_last_basket_min = 2, days_since_last_basket_max = 3 }\n";
+const SOON: &str = "[[bonuses]]\nname = \"soon\"\nunits = 5\nwhen = { days_since_last_basket_max = 3 }\n";
 const USUAL: &str = "[[metrics]]\nname = \"ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n\
                      [[bonuses]]\nname = \"more\"\nunits = 5\n\
                      when = { own_average = { metric = \"ever\", percent = 150 } }\n";
@@ -72,6 +73,18 @@ tables! {
         balance m1                                      -> 8
         accrue m1 0                                     -> 0
         ends m1                                         -> redeemed 0 expired 13 refused 0
+    "
+
+    a_late_receipt_from_before_the_last_basket_comes_soon_after_none(Setup::default(), [with("", SOON)]) "
+        accrue m1 100                                   -> 1
+        accrue m1 100                                   -> 6 (soon 5)
+        accrue m1 100 printed=-1d                       -> 1
+        clock +3d                                       -> moved
+        accrue m1 100                                   -> 6 (soon 5)
+        accrue m1 100 printed=-1d                       -> 1
+        clock +4d                                       -> moved
+        accrue m1 100 printed=-1d                       -> 6 (soon 5)
+        accrue m1 100                                   -> 6 (soon 5)
     "
 
     units_live_as_long_as_the_member_comes(
