@@ -50,7 +50,9 @@ pub(super) fn decide(
             due = take_brought_back(account, key, due, at, out);
         }
         let lacking = lots::take(account, Source::of(key.wallet), due, Movement::Reverse, at, out);
-        if lacking > 0 && context.program.when_spent == WhenSpent::Refuse {
+        // Nobody comes to owe more than a balance can be.
+        let is_too_much = account.owed(key.wallet).saturating_add(lacking) > limits::UNITS_MAX;
+        if lacking > 0 && (context.program.when_spent == WhenSpent::Refuse || is_too_much) {
             out.outcome = Outcome::Refused(Refusal::InsufficientBalance);
             return;
         }
