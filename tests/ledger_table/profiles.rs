@@ -4,8 +4,13 @@
 //! What must stay true: what is pending is not spent; what dies by inactivity lives as long as the member comes; a
 //! remainder is never lost and never counted twice.
 
+use tallystick::clock::Clock;
+use tallystick::ledger::types::WalletId;
+use tallystick::limits;
+
 use crate::language::*;
-use crate::support::{Setup, programs};
+use crate::support::edge::{Accrue, Edge};
+use crate::support::{Ledger, NS_PER_DAY, Setup, assert_intact, programs};
 
 const SILENT: &str = "expiry = { inactive_days = 1 }";
 const SILENT_LONGER: &str = "expiry = { inactive_days = 3 }";
@@ -294,4 +299,28 @@ tables! {
         accrue m1 2187                                  -> 26 (more 5)
         accrue m2 9900                                  -> 99
     "
+}
+
+/// An account with a few lots more than one visit can put off: each visit puts off those that die first, so that none dies
+/// while the member comes.
+#[test]
+fn no_lot_is_left_behind_by_every_visit() {
+    const LOTS: usize = limits::LOT_CHANGES_MAX / 2 + 3;
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&with("expiry = { inactive_days = 2 }", "").1);
+    // Units of each partner lie in a lot of their own.
+    for number in 0..LOTS {
+        let edge = Edge::new(&ledger.engine, &format!("partner-{number}"));
+        assert_eq!(edge.accrue(&Accrue::simple("m1", &format!("t{number}"), 100)).granted(), 1);
+    }
+    let mut units = i64::try_from(LOTS).expect("these are few");
+    for visit in 0..5 {
+        ledger.clock.advance(NS_PER_DAY);
+        let edge = ledger.edge();
+        assert_eq!(edge.accrue(&Accrue::simple("m1", &format!("v{visit}"), 100)).granted(), 1);
+        units += 1;
+        let account = edge.account("m1").expect("it is there").account;
+        assert_eq!(account.balance(WalletId(0), ledger.clock.now()), units, "visit {visit}");
+    }
+    assert_intact(&store, ledger.stop().digest);
 }
