@@ -107,8 +107,10 @@ pub const HELD_TRANSACTIONS_MAX: usize = 1_024;
 pub const AUTHORIZATIONS_MAX: usize = 64;
 /// Lots from which the open authorizations of one account have set units aside, counted for each.
 pub const AUTHORIZED_LOTS_MAX: usize = 512;
-/// Lots that one restoration brings back: those that died in their place, and those that died when they were given back.
-pub const RESTORED_LOTS_MAX: usize = EXPIRED_LOTS_POSTED_MAX + AUTHORIZED_LOTS_MAX;
+/// Lots that one restoration brings back: as many as one record can have posted the death of.
+pub const RESTORED_LOTS_MAX: usize = LOT_CHANGES_MAX;
+/// Bytes of one lot in a record: its name, its units, and why it changes.
+pub const LOT_CHANGE_BYTES_MAX: usize = 40;
 /// How long units stay set aside when the programme does not say: an hour.
 pub const HOLD_MINUTES_DEFAULT: i64 = 60;
 /// Longest time for which a programme may let units be set aside: 30 days.
@@ -308,6 +310,11 @@ const _: () = assert!(
 const _: () = assert!(
     STACKED_RULES_MAX * STACKED_RULE_BYTES_MAX + RECORD_REST_BYTES_MAX <= RECORD_BYTES_MAX,
     "the largest basket fits a frame with all rules that count for its lines"
+);
+const _: () = assert!(
+    // The lots that are asked for and those that change, beside the largest frame that a record is put into.
+    2 * LOT_CHANGES_MAX * LOT_CHANGE_BYTES_MAX + FRAME_BYTES_TARGET + 4_096 < FRAME_BYTES_MAX,
+    "a restoration and what comes back of a redemption fit a frame"
 );
 const _: () = assert!(FRAME_BYTES_MAX <= COMMIT_BYTES_MAX, "every frame fits a commit");
 const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX, "the default page is allowed");

@@ -194,7 +194,8 @@ impl Account {
     }
 
     /// Units of a wallet that have died, and for which no return was let off yet: what is set aside can be captured, whatever
-    /// its death, and has not died. `left` is what the changes of a decision leave in a lot, and `dies` what dies with it.
+    /// its death, and has not died. What died while it waited for a review is that transaction's, and excuses no other.
+    /// `left` is what the changes of a decision leave in a lot, and `dies` what dies with it.
     #[must_use]
     pub fn dead(&self, wallet: WalletId, at: TimestampNs, left: impl Fn(&Lot) -> Units, dies: Units) -> Units {
         let is_dead = |key: &LotKey| key.wallet == wallet && !key.is_alive(at);
@@ -202,7 +203,9 @@ impl Account {
         let dead = unposted.fold(self.wallet_totals(wallet).expired, Units::saturating_add);
         let gone = self.profile.as_ref().map_or(&[][..], |profile| &profile.gone);
         let gone = gone.iter().find(|(of, _)| *of == wallet).map_or(0, |(_, units)| *units);
-        dead.saturating_add(dies).saturating_sub(gone).max(0)
+        let under_review = self.held().iter().filter(|one| is_dead(&one.lot)).map(|one| one.units);
+        let others = under_review.fold(gone, Units::saturating_add);
+        dead.saturating_add(dies).saturating_sub(others).max(0)
     }
 
     /// Notes that a return found these units dead.

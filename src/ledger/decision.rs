@@ -173,7 +173,8 @@ pub struct Effects {
     pub redemption_rate_bps: u32,
     /// A change to what the account owes in the decision's wallet, if there is one; not 0.
     pub owed: Option<(WalletId, Units)>,
-    /// Of a return: units that had died before what gave them came back, so that nothing is taken for them.
+    /// Of a return: units that had died before what gave them came back, so that nothing is taken for them. Of burned units
+    /// that come back dead: those that were owed for.
     pub gone: Units,
     /// What becomes of vouchers: first what the basket uses.
     pub vouchers: Vec<(VoucherCode, VoucherChange)>,

@@ -18,6 +18,7 @@ use super::rooms::Rooms;
 use super::rules::{BudgetRule, Effect, LineRule, Measure, RoundingRule, Rules, Together, Window};
 use super::shares::{self, Judged, Share};
 use super::stamps;
+use super::vouchers;
 use crate::ledger::decision::{Movement, Refusal};
 
 /// Per line, what it earns by and the rules that count beside that.
@@ -243,6 +244,7 @@ fn finish(
     }
     let held_by = holding_cap(event, basket, rooms.as_deref_mut(), &mut verdict)?;
     shares::settle(shares, verdict.granted);
+    vouchers::drop_ungiven(event, held_by.is_some(), &mut verdict);
     if let Some(rooms) = rooms {
         rooms.end()?;
         draw(event, basket, shares, &mut verdict);

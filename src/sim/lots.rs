@@ -242,15 +242,16 @@ pub fn take_alike(account: &AccountModel, moves: &mut Vec<LotMove>, own: &LotNam
     missing
 }
 
-/// Units of a wallet that are dead once `moves` are made, or set aside beyond their death, and for which no return was let
-/// off yet.
+/// Units of a wallet that are dead once `moves` are made, and for which no return was let off yet. What died while it was held,
+/// and is on the list still, is for the return of what is held.
 pub fn dead(account: &AccountModel, moves: &[LotMove], wallet: usize, at: i64) -> i64 {
     let is_dead = |lot: &LotName| lot.wallet == wallet && !lot.is_alive(at);
     let dying = moves.iter().filter(|change| change.is(Movement::Expire) && change.lot.wallet == wallet);
     let posted = account.wallets.get(&wallet).map_or(0, |life| life[4]) - dying.map(|change| change.units).sum::<i64>();
     let unposted = account.units.iter().filter(|(lot, _)| is_dead(lot)).map(|(lot, held)| left(lot, *held, moves));
     let gone = account.gone.get(&wallet).copied().unwrap_or(0);
-    (posted + unposted.sum::<i64>() - gone).max(0)
+    let reviewed = account.held.values().filter(|(_, lot, ..)| is_dead(lot)).map(|(_, _, units, _)| units);
+    (posted + unposted.sum::<i64>() - gone - reviewed.sum::<i64>()).max(0)
 }
 
 /// Puts the death of units off that die by inactivity, each by its own days: the member did something on the day.

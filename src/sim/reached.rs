@@ -39,7 +39,7 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
     if posting.named_by.is_some() {
         report.reach("an account was named by an identifier");
     }
-    if verdict.owed < 0 {
+    if verdict.owed < 0 && !matches!(posting.action, Action::Reverse { .. }) {
         report.reach("a debt was collected");
     }
     if verdict.balance_after < 0 {
@@ -330,7 +330,8 @@ fn note_terms(report: &mut SimReport, posting: &Posting, model: &Model) {
     {
         report.reach("a receipt came later than the version in force lets in");
     }
-    if verdict.gone > 0 {
+    // Of burned units that come back, what died of them is told elsewhere.
+    if verdict.gone > 0 && verdict.owed >= 0 {
         report.reach("a return found units dead");
         if verdict.granted < 0 || verdict.owed > 0 {
             report.reach("a return found units dead, and took others");

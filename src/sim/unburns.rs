@@ -100,19 +100,21 @@ impl Model {
             return Ok(Verdict { refusal, wallet, balance_after: balance, lots: Vec::new(), ..plain });
         }
         let mut lots = plain.lots.clone();
-        let (mut granted, mut balance_after) = (0, balance);
+        let (mut granted, mut died) = (0, 0);
         for (lot, units) in placed {
             granted += units;
-            let is_alive = lot.is_alive(posted_at);
-            balance_after += if is_alive { units } else { 0 };
             lots.push(LotMove::new(lot.clone(), Movement::Unburn, units));
-            if !is_alive {
+            if !lot.is_alive(posted_at) {
+                died += units;
                 lots.push(LotMove::new(lot, Movement::Expire, -units));
             }
         }
+        let balance_after = balance + granted - died;
+        // What died of it is not owed for besides.
+        let gone = died.min(account.owed.get(&wallet).copied().unwrap_or(0));
         let count = price.map_or(0, |price| granted / price);
         let taken = burn.verdict.taken.iter().map(|(cell, _)| (cell.clone(), -count)).collect();
-        Ok(Verdict { wallet, granted, balance_after, lots, taken, ..plain })
+        Ok(Verdict { wallet, granted, balance_after, lots, taken, owed: -gone, gone, ..plain })
     }
 
     /// Remembers what has come back of a burn.
@@ -153,6 +155,9 @@ pub fn note(report: &mut SimReport, posting: &Posting, model: &Model) {
     }
     if moves.windows(2).any(|pair| pair[0].is(Movement::Unburn) && pair[1].is(Movement::Expire)) {
         report.reach("burned units died when they came back");
+    }
+    if posting.verdict.owed < 0 {
+        report.reach("burned units that died when they came back were owed no more");
     }
     let burned = burned_by(burn);
     if back().any(|change| !burned.iter().any(|(lot, _)| *lot == change.lot)) {

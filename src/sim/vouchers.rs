@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::dice::Dice;
 use super::facts::{Action, Name, Posting, Purchase, Verdict};
-use super::judge::local_date;
+use super::judge::{Event, local_date};
 use super::lots::ExpiryRule;
 use super::model::{AccountModel, Broken, Model, must};
 use super::rules::Rules;
@@ -214,6 +214,18 @@ pub fn compare(found: &Account, model: &AccountModel, dictionary: &Dictionary) -
     let is_same = vouchers.iter().map(|(code, voucher)| (code, voucher)).eq(&model.vouchers);
     must!(is_same, "account {} has the vouchers {:?}, not {vouchers:?}", found.id, model.vouchers);
     Ok(())
+}
+
+/// Drops the bonuses that give nothing but a voucher, and cannot give it: they were not had.
+pub fn drop_ungiven(event: &Event<'_>, is_held: bool, verdict: &mut Verdict) {
+    let mut given: u8 = 0;
+    verdict.bonuses.retain(|(place, units)| {
+        let has_voucher = event.rules.bonuses[*place].voucher.is_some();
+        let has_room = given < MOST_OF_ONE && event.account.has_room(usize::from(given), event.posted_at);
+        let is_given = has_voucher && has_room && !is_held;
+        given += u8::from(is_given);
+        is_given || !has_voucher || *units > 0
+    });
 }
 
 impl Rules {

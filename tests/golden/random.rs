@@ -253,6 +253,12 @@ fn decided(kind: &CommandKind, refusal: Option<Refusal>, segments: Vec<(SymbolId
         CommandKind::Unburn(unburn) => {
             decision.granted = unburn.units();
             decision.effects.redemption_rate_bps = unburn.redemption_rate_bps;
+            // Now and then the account owed some of what came back dead.
+            let excused = unburn.units() % 3;
+            if excused > 0 {
+                decision.effects.owed = Some((decision.wallet, -excused));
+                decision.effects.gone = excused;
+            }
             let back = unburn.reward.iter().flat_map(|back| &back.cells);
             decision.cells =
                 back.map(|taken| CellUse { version: 11, room_before: 3, used: -taken.used, ..*taken }).collect();

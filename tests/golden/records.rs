@@ -4,15 +4,22 @@
 
 use std::path::PathBuf;
 
+use crate::movements::{change, entry};
 use crate::samples::{
     dictionary, encode, full_accrual, lot_key, one_line_accrual, records, refused_accrual, reversal_of,
 };
 use crate::support::{NOON, NS_PER_DAY};
 use crate::{golden, path, unhex};
-use tallystick::journal::record::{Record, decode};
-use tallystick::ledger::command::{CommandKind, Granted, Receipt};
-use tallystick::ledger::types::{Day, SymbolId, TimestampNs};
-use tallystick::limits::ONE_LINE_RECORD_BYTES_MAX;
+use tallystick::journal::record::{Record, decode, is_read_back};
+use tallystick::ledger::command::{CommandKind, Granted, Loading, Receipt, Unburn};
+use tallystick::ledger::decision::{Decision, Effects, LotKey, Movement};
+use tallystick::ledger::operator::{Operation, OperatorOrder, Remark, Restoration};
+use tallystick::ledger::packed::put_lot_key;
+use tallystick::ledger::types::{Day, Position, SymbolId, TimestampNs, WalletId};
+use tallystick::limits::{
+    FRAME_BYTES_MAX, FRAME_BYTES_TARGET, LOADED_LOTS_MAX, LOT_CHANGE_BYTES_MAX, LOT_CHANGES_MAX,
+    ONE_LINE_RECORD_BYTES_MAX, UNITS_MAX,
+};
 
 #[test]
 fn every_kind_of_record_keeps_its_bytes() {
@@ -160,4 +167,62 @@ fn granted_parts_of_an_accrual_are_what_its_reversal_undoes() {
     assert!(stamps.is_empty());
     assert_eq!(refused_accrual().granted(), None);
     assert_eq!(reversal_of(&full_accrual()).granted(), None);
+}
+
+/// The longest name that a lot can have, in whatever order of such names.
+fn longest_key(number: usize) -> LotKey {
+    LotKey {
+        wallet: WalletId(31),
+        issuer: SymbolId(u32::MAX),
+        funding_rate_bps: u32::MAX,
+        available_from_minute: u32::MAX >> 1,
+        inactive_days: LotKey::AS_IN_FORCE - 1,
+        expires_at: TimestampNs(i64::try_from(number).expect("it is small")),
+    }
+}
+
+/// Whatever a decision can come to, its record is read again: lists of lots are as long as a record can change lots, and the
+/// record fits a frame that has others already.
+#[test]
+fn the_longest_lists_are_read_back() {
+    let lots = |count: usize| (0..count).map(|number| (longest_key(number), UNITS_MAX / 8_192)).collect::<Vec<_>>();
+    let unburn = Unburn {
+        original_transaction_id: "t".repeat(64).into(),
+        lots: lots(LOT_CHANGES_MAX),
+        is_last: true,
+        ..Unburn::default()
+    };
+    let restoration = Restoration { expiry: Position(9), expires_at: NOON, lots: lots(LOT_CHANGES_MAX) };
+    let remark = Remark { reason_code: "r".into(), operator: "o".into(), ..Remark::default() };
+    let restored = Operation { remark, order: OperatorOrder::Restore(restoration) };
+    let rows = [
+        (CommandKind::Unburn(unburn), Movement::Unburn),
+        (CommandKind::Operate(Box::new(restored)), Movement::Restore),
+        (CommandKind::Load(Loading { lots: lots(LOADED_LOTS_MAX) }), Movement::Grant),
+    ];
+    for (kind, movement) in rows {
+        let changes = lots(LOT_CHANGES_MAX).into_iter().map(|(key, units)| change(key, units, movement));
+        let effects = Effects { lots: changes.collect(), ..Effects::default() };
+        let decision = Decision { effects, wallet: WalletId(31), ..Decision::default() };
+        let bytes = encode(&Record::Entry(Box::new(entry(kind, decision))));
+        assert!(decode(&bytes, &dictionary()).is_ok() && is_read_back(&bytes), "{movement:?}");
+        assert!(bytes.len() + FRAME_BYTES_TARGET < FRAME_BYTES_MAX, "{movement:?}: {} bytes", bytes.len());
+    }
+    let mut longest = Vec::new();
+    put_lot_key(&mut longest, &longest_key(0));
+    // Beside its name the units, and a byte that says why it changes.
+    assert!(longest.len() + 10 < LOT_CHANGE_BYTES_MAX, "{} bytes", longest.len());
+}
+
+/// One lot more than a record can change makes a restoration that nobody reads: it is found before it counts.
+#[test]
+fn a_record_that_would_not_be_read_is_told_from_others() {
+    let one_too_many = (0..=LOT_CHANGES_MAX).map(|number| (longest_key(number), 1)).collect();
+    let restoration = Restoration { expiry: Position(9), expires_at: NOON, lots: one_too_many };
+    let restored = Operation { remark: Remark::default(), order: OperatorOrder::Restore(restoration) };
+    let record = Record::Entry(Box::new(entry(CommandKind::Operate(Box::new(restored)), Decision::default())));
+    assert!(!is_read_back(&encode(&record)));
+    for (name, record) in records() {
+        assert!(is_read_back(&encode(&record)), "{name}");
+    }
 }

@@ -53,6 +53,13 @@ fn returned(unburn: Unburn) -> Entry {
     entry(CommandKind::Unburn(unburn), decision)
 }
 
+/// The same, where the account owed as many units as come back dead.
+fn owed() -> Entry {
+    let mut entry = returned(piece());
+    (entry.decision.effects.owed, entry.decision.effects.gone) = (Some((WalletId(0), -15)), 15);
+    entry
+}
+
 /// So many of a reward's stock.
 pub fn of_stock(reward: SymbolId, used: i64) -> CellUse {
     CellUse { cell: CellId::whole(reward), version: 7, room_before: 12, used, retain_until: CellUse::FOR_EVER }
@@ -84,6 +91,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
     vec![
         ("record-unburn", record(returned(whole()))),
         ("record-unburn-piece", record(returned(piece()))),
+        ("record-unburn-owed", record(owed())),
         ("record-redemption-reward", record(rewarded())),
         ("record-unburn-reward", record(reward_back())),
         ("record-unburn-refused", record(entry(CommandKind::Unburn(piece()), refused))),

@@ -219,6 +219,8 @@ impl<'a> Model<'a> {
         let baskets = self.past.iter().map(|(_, past)| past).filter(|past| past.account == account && past.is_basket);
         let last = baskets.map(|past| past.at.date()).max();
         let days = last.map(|last| last.until(at.date()).expect("in range").get_days());
+        // A basket that lies behind a late receipt's day is not before it.
+        let days = days.filter(|days| *days >= 0);
         least.is_none_or(|least| days.is_some_and(|days| days >= least))
             && most.is_none_or(|most| days.is_some_and(|days| days <= most))
     }

@@ -4,8 +4,14 @@
 //! What must stay true: held units count against every cap, and cannot be burned (invariant 6); each review is taken
 //! once.
 
+use tallystick::clock::Clock;
+use tallystick::ledger::command::{CommandKind, Loading, Redemption};
+use tallystick::ledger::decision::LotKey;
+use tallystick::ledger::types::{TimestampNs, WalletId};
+use tallystick::limits;
+
 use crate::language::*;
-use crate::support::Setup;
+use crate::support::{Ledger, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact};
 
 const HOLDS: &str = "[[caps]]\nname = \"watch\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 20\nover = \"hold\"\n";
 const MANY: &str =
@@ -257,4 +263,42 @@ tables! {
         lots m1                                         -> 2 north 120h, 25 north 60h held
         counter m1 watch                                -> 30
     "
+}
+
+/// Lots that one restoration brings back here: more than a basket or a sweep posts the death of, or an authorization keeps.
+const MANY_LOTS: i64 = 600;
+
+/// A record in which burned units come back too late posts the death of as many lots as were burned from. All of them come
+/// back at once, and the directory opens with that.
+#[test]
+fn all_that_died_with_one_record_comes_back_at_once() {
+    let most = limits::EXPIRED_LOTS_POSTED_MAX + limits::AUTHORIZED_LOTS_MAX;
+    assert!(usize::try_from(MANY_LOTS).is_ok_and(|lots| lots > most));
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&plain().1);
+    let edge = ledger.edge();
+    let now = ledger.clock.now();
+    let lot = |number: i64| LotKey {
+        wallet: WalletId(0),
+        issuer: edge.partner,
+        funding_rate_bps: 0,
+        available_from_minute: 0,
+        inactive_days: 0,
+        expires_at: TimestampNs(now.0 + number * NS_PER_SECOND),
+    };
+    let lots = (1..=MANY_LOTS).map(|number| (lot(number), 1)).collect();
+    assert_eq!(edge.send("m1", "l", CommandKind::Load(Loading { lots })).granted(), MANY_LOTS);
+    let redemption = Redemption { wallet: WalletId(0), units: MANY_LOTS, reward: None };
+    assert_eq!(edge.send("m1", "r", CommandKind::Redeem(redemption)).granted(), -MANY_LOTS);
+    ledger.clock.advance(NS_PER_DAY);
+    assert_eq!(edge.unburn("v", "r", None).granted(), MANY_LOTS);
+    let until = TimestampNs(ledger.clock.now().0 + NS_PER_DAY);
+    let restored = edge.restore("u", "m1", ("north", "v"), until);
+    assert_eq!((restored.refusal(), restored.granted()), (None, MANY_LOTS));
+    let clock = ledger.clock.clone();
+    assert_intact(&store, ledger.stop().digest);
+    let ledger = Ledger::start(std::sync::Arc::new(store.clone()), Setup::default(), clock);
+    let view = ledger.edge().account("m1").expect("it is there");
+    assert_eq!(view.account.balance(WalletId(0), ledger.clock.now()), MANY_LOTS);
+    assert_intact(&store, ledger.stop().digest);
 }

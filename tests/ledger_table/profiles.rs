@@ -4,8 +4,13 @@
 //! What must stay true: what is pending is not spent; what dies by inactivity lives as long as the member comes; a
 //! remainder is never lost and never counted twice.
 
+use tallystick::clock::Clock;
+use tallystick::ledger::types::WalletId;
+use tallystick::limits;
+
 use crate::language::*;
-use crate::support::{Setup, programs};
+use crate::support::edge::{Accrue, Edge};
+use crate::support::{Ledger, NS_PER_DAY, Setup, assert_intact, programs};
 
 const SILENT: &str = "expiry = { inactive_days = 1 }";
 const SILENT_LONGER: &str = "expiry = { inactive_days = 3 }";
@@ -16,6 +21,7 @@ const BIRTHDAYS: &str = "[[bonuses]]\nname = \"day\"\nunits = 1\nwhen = { birthd
                          [[bonuses]]\nname = \"month\"\nunits = 4\nwhen = { birthday = \"month\" }\n";
 const BACK: &str = "[[bonuses]]\nname = \"back\"\nunits = 5\n\
                     when = { days_since_last_basket_min = 2, days_since_last_basket_max = 3 }\n";
+const SOON: &str = "[[bonuses]]\nname = \"soon\"\nunits = 5\nwhen = { days_since_last_basket_max = 3 }\n";
 const SECOND_VISIT: &str = "[[bonuses]]\nname = \"second\"\nunits = 5\non = { activity = \"review\" }\n\
                             when = { every_nth_basket = 2 }\n";
 const EVER: &str = "[[metrics]]\nname = \"ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n";
@@ -75,6 +81,18 @@ tables! {
         balance m1                                      -> 8
         accrue m1 0                                     -> 0
         ends m1                                         -> redeemed 0 expired 13 refused 0
+    "
+
+    a_late_receipt_from_before_the_last_basket_comes_soon_after_none(Setup::default(), [with("", SOON)]) "
+        accrue m1 100                                   -> 1
+        accrue m1 100                                   -> 6 (soon 5)
+        accrue m1 100 printed=-1d                       -> 1
+        clock +3d                                       -> moved
+        accrue m1 100                                   -> 6 (soon 5)
+        accrue m1 100 printed=-1d                       -> 1
+        clock +4d                                       -> moved
+        accrue m1 100 printed=-1d                       -> 6 (soon 5)
+        accrue m1 100                                   -> 6 (soon 5)
     "
 
     units_live_as_long_as_the_member_comes(
@@ -350,4 +368,28 @@ tables! {
         accrue m1 1499                                  -> 14
         accrue m1 1875                                  -> 23 (more 5)
     "
+}
+
+/// An account with a few lots more than one visit can put off: each visit puts off those that die first, so that none dies
+/// while the member comes.
+#[test]
+fn no_lot_is_left_behind_by_every_visit() {
+    const LOTS: usize = limits::LOT_CHANGES_MAX / 2 + 3;
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&with("expiry = { inactive_days = 2 }", "").1);
+    // Units of each partner lie in a lot of their own.
+    for number in 0..LOTS {
+        let edge = Edge::new(&ledger.engine, &format!("partner-{number}"));
+        assert_eq!(edge.accrue(&Accrue::simple("m1", &format!("t{number}"), 100)).granted(), 1);
+    }
+    let mut units = i64::try_from(LOTS).expect("these are few");
+    for visit in 0..5 {
+        ledger.clock.advance(NS_PER_DAY);
+        let edge = ledger.edge();
+        assert_eq!(edge.accrue(&Accrue::simple("m1", &format!("v{visit}"), 100)).granted(), 1);
+        units += 1;
+        let account = edge.account("m1").expect("it is there").account;
+        assert_eq!(account.balance(WalletId(0), ledger.clock.now()), units, "visit {visit}");
+    }
+    assert_intact(&store, ledger.stop().digest);
 }

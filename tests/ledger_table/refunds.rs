@@ -25,6 +25,8 @@ const DEBT: &str = "[refunds]\nwhen_spent = \"debt\"\n";
 const EXTENDS: &str = "[redemption]\nwhen_returned = \"extend\"\nextend_days = 5\n";
 const HELD: &str = "[[caps]]\nname = \"watch\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 20\nover = \"hold\"\n";
 const LONG: &str = "[redemption]\nhold_minutes = 4_000\n";
+/// More than half of what a balance can be, for every basket.
+const WINDFALL: &str = "[[bonuses]]\nname = \"windfall\"\nunits = 600_000_000_000_000_000\n";
 const LEVELS: &str = "[tiers]\nmetric = \"spent\"\n\
                       [[tiers.levels]]\nname = \"silver\"\nthreshold = 1000\nmultiplier = \"1.5\"\n";
 
@@ -216,6 +218,35 @@ tables! {
         owed m1                                         -> 0
     "
 
+    nobody_owes_more_than_a_balance_can_be(Setup::default(), [spent("debt", WINDFALL)]) "
+        accrue m1 0 id=a                                -> 600000000000000000 (windfall 600000000000000000)
+        redeem m1 600000000000000000                    -> -600000000000000000
+        accrue m1 0 id=b                                -> 600000000000000000 (windfall 600000000000000000)
+        redeem m1 600000000000000000                    -> -600000000000000000
+        reverse a                                       -> 0
+        owed m1                                         -> 600000000000000000
+        reverse b id=v                                  -> refused InsufficientBalance
+        reverse b id=v                                  -> again refused InsufficientBalance
+        owed m1                                         -> 600000000000000000
+        # What is earned pays it off, and then there is room for another debt.
+        accrue m1 0                                     -> 600000000000000000 (windfall 600000000000000000)
+        owed m1                                         -> 0
+        reverse b                                       -> 0
+        owed m1                                         -> 600000000000000000
+    "
+
+    a_lot_holds_what_is_granted_before_it_is_collected(Setup::default(), [spent("negative", WINDFALL)]) "
+        accrue m1 0 id=a                                -> 600000000000000000 (windfall 600000000000000000)
+        redeem m1 600000000000000000 id=r               -> -600000000000000000
+        reverse a                                       -> 0 leaving -600000000000000000
+        reverse r                                       -> 600000000000000000 back
+        # The balance would be the same, but for a moment the lot would be too large.
+        accrue m1 0                                     -> refused BalanceLimitExceeded
+        redeem m1 500000000000000000                    -> -500000000000000000
+        accrue m1 0                                     -> 600000000000000000 (windfall 600000000000000000) leaving 100000000000000000
+        owed m1                                         -> 0
+    "
+
     what_is_held_or_dead_is_not_collected(Setup::default(), [spent("debt", WATCH)]) "
         accrue m1 500 id=a                              -> 5
         redeem m1 5                                     -> -5
@@ -277,6 +308,22 @@ tables! {
         reverse j                                       -> 0
         # What the first basket earned was spent in time.
         reverse a                                       -> 0
+        owed m1                                         -> 10
+    "
+
+    what_died_while_it_is_held_lets_off_nothing_else_before_its_review(
+        Setup::default(), [with("expiry = { after_days = 2 }", &[DEBT, HELD].concat())]
+    ) "
+        accrue m1 1000 id=a                             -> 10
+        redeem m1 10                                    -> -10
+        accrue m1 2000 id=h                             -> 20 held by watch
+        accrue m1 2500 id=j                             -> 25 held by watch
+        clock +4d                                       -> moved
+        # What the first basket earned was spent in time, whether or not somebody has looked at the others.
+        reverse a                                       -> 0
+        owed m1                                         -> 10
+        reject h                                        -> 0
+        reverse j                                       -> 0
         owed m1                                         -> 10
     "
 

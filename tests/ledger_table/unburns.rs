@@ -18,6 +18,7 @@ const EXPIRES: &str = "expiry = { after_days = 1 }";
 const INACTIVE: &str = "expiry = { inactive_days = 1 }";
 /// What comes back too late lives for three days more.
 const EXTENDS: &str = "[redemption]\nwhen_returned = \"extend\"\nextend_days = 2\n";
+const DEBT: &str = "[refunds]\nwhen_spent = \"debt\"\n";
 /// North pays for its units, and is paid for what it takes until the tables' day; south likewise, for ever.
 const RIGHTS: &str = "
 [[partners]]
@@ -160,7 +161,56 @@ tables! {
         balance m1                                      -> 12
     "
 
-    what_is_owed_stays_owed(Setup::default(), [with("", "[refunds]\nwhen_spent = \"debt\"\n")]) "
+    what_comes_back_dead_is_not_owed_for_besides(Setup::default(), [with(EXPIRES, DEBT)]) "
+        accrue m1 1000 id=a                             -> 10
+        redeem m1 10 id=r                               -> -10
+        clock +2d                                       -> moved
+        # Nothing has died yet: what the basket earned was spent in time.
+        reverse a                                       -> 0
+        owed m1                                         -> 10
+        reverse r id=v                                  -> 10 back
+        reverse r id=v                                  -> again 10 back
+        owed m1                                         -> 0
+        ends m1                                         -> redeemed 0 expired 10 refused 0
+        accrue m1 1000 id=b                             -> 10
+        balance m1                                      -> 10
+        # They excuse nothing else.
+        redeem m1 10                                    -> -10
+        clock +2d                                       -> moved
+        reverse b                                       -> 0
+        owed m1                                         -> 10
+    "
+
+    what_came_back_dead_before_is_not_owed_for_either(Setup::default(), [with(EXPIRES, DEBT)]) "
+        accrue m1 1000 id=a                             -> 10
+        redeem m1 10 id=r                               -> -10
+        clock +2d                                       -> moved
+        reverse r                                       -> 10 back
+        reverse a                                       -> 0
+        owed m1                                         -> 0
+        accrue m1 1000                                  -> 10
+        balance m1                                      -> 10
+    "
+
+    pieces_that_come_back_dead_are_owed_for_no_more(
+        Setup::default(), [with(EXPIRES, "[refunds]\nwhen_spent = \"negative\"\n")]
+    ) "
+        accrue m1 1000 id=a                             -> 10
+        redeem m1 6 id=r                                -> -6
+        clock +2d                                       -> moved
+        # Four have died, and are gone with the basket.
+        reverse a                                       -> 0 leaving -6
+        reverse r 4                                     -> 4 back leaving -2
+        owed m1                                         -> 2
+        accrue m1 100                                   -> 1 leaving -1
+        # Of two that come back dead one was owed for.
+        reverse r                                       -> 2 back leaving 0
+        owed m1                                         -> 0
+        accrue m1 1000                                  -> 10
+        balance m1                                      -> 10
+    "
+
+    what_is_owed_stays_owed(Setup::default(), [with("", DEBT)]) "
         accrue m1 1000 id=a                             -> 10
         redeem m1 6 id=r                                -> -6
         reverse a                                       -> -4

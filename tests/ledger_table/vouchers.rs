@@ -123,6 +123,24 @@ const FIRST: &str = "[[vouchers]]\nname = \"coffee\"\nvalue_minor = 300\nvalid_d
                      when = { eligible_minor_min = 1000 }\nplaces = 1\n";
 const WATCH: &str = "[[caps]]\nname = \"watch\"\nmeasure = \"units\"\nwindow = \"day\"\nlimit = 9\nover = \"hold\"\n";
 
+/// A bonus of this name that gives nothing but a coffee.
+fn coffee_alone(name: &str, bound: &str) -> String {
+    format!(
+        "[[vouchers]]\nname = \"coffee\"\nvalue_minor = 300\nvalid_days = 1\n\n\
+         [[bonuses]]\nname = \"{name}\"\nvoucher = \"coffee\"\nwhen = {{ eligible_minor_min = 500 }}\n{bound}\n"
+    )
+}
+
+/// Once in a life.
+fn once() -> String {
+    coffee_alone("once", "limit = { times = 1, per = \"lifetime\" }")
+}
+
+/// For the first account of all.
+fn first_of_all() -> String {
+    coffee_alone("first", "places = 1")
+}
+
 fn vouchers() -> (&'static str, String) {
     with("", VOUCHERS)
 }
@@ -281,6 +299,29 @@ tables! {
         accrue m1 1000                                  -> 15 (welcome 5) held by watch
     "
 
+    a_bonus_without_its_voucher_was_not_had(Setup::default(), [with("", &[&once(), WATCH].concat())]) "
+        accrue m1 1000 id=a                             -> 10 held by watch
+        release a                                       -> released 10
+        clock +1d                                       -> moved
+        accrue m1 500 id=b                              -> 5 (once 0), gave coffee
+        clock +1d                                       -> moved
+        accrue m1 500                                   -> 5
+        # It went with its basket, and is due again.
+        reverse b                                       -> -5, cancelled 1
+        accrue m1 400                                   -> 4
+        clock +1d                                       -> moved
+        accrue m1 500                                   -> 5 (once 0), gave coffee
+    "
+
+    a_place_is_not_taken_without_the_voucher_for_it(Setup::default(), [with("", &[&first_of_all(), WATCH].concat())]) "
+        accrue m1 1000 id=a                             -> 10 held by watch
+        used first                                      -> 0
+        reject a                                        -> -10
+        accrue m2 500                                   -> 5 (first 0), gave coffee
+        used first                                      -> 1
+        accrue m3 500                                   -> 5
+    "
+
     an_operator_gives_and_cancels(Setup::default(), [vouchers()]) "
         issue m1 coffee                                 -> refused AccountUnknown
         accrue m1 100                                   -> 1
@@ -313,12 +354,12 @@ tables! {
 
     what_is_held_gives_none_and_what_is_rejected_stays_used(Setup::default(), [with("", &[VOUCHERS, WATCH].concat())]) "
         act m1 review id=v                              -> 0 (review 0), gave coffee
-        accrue m1 1000 id=a uses=v                      -> 10 (next-coffee 0) held by watch, used 1
+        accrue m1 1000 id=a uses=v                      -> 10 held by watch, used 1
         vouchers m1                                     -> coffee used
         release a                                       -> released 10
         accrue m2 100                                   -> 1
         issue m2 coffee id=w                            -> 0, gave coffee
-        accrue m2 1000 id=b uses=w                      -> 10 (next-coffee 0) held by watch, used 1
+        accrue m2 1000 id=b uses=w                      -> 10 held by watch, used 1
         # The purchase stands: only its points are refused.
         reject b                                        -> -10
         vouchers m2                                     -> coffee used
@@ -366,6 +407,27 @@ fn an_account_has_a_bounded_number_of_vouchers() {
     assert_eq!(operate(&edge, "issue", "m1", "coffee", "later").refusal(), None);
     let view = edge.account("m1").expect("it is there");
     assert_eq!(view.account.vouchers().len(), 1, "the others went with this record");
+    assert_intact(&store, ledger.stop().digest);
+}
+
+/// A bonus that gives nothing but a voucher is not used up by a basket that finds the account full.
+#[test]
+fn a_bonus_whose_voucher_finds_no_room_is_due_later() {
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&with("", &once()).1);
+    let edge = ledger.edge();
+    edge.accrue(&Accrue::simple("m1", "first", 100));
+    for index in 0..limits::VOUCHERS_MAX {
+        assert_eq!(operate(&edge, "issue", "m1", "coffee", &format!("by-hand-{index}")).refusal(), None);
+    }
+    let told = |id: &str| {
+        let Decision { bonuses, effects, .. } = edge.accrue(&Accrue::simple("m1", id, 1_000)).decision;
+        (bonuses.len(), effects.vouchers.len())
+    };
+    assert_eq!(told("full"), (0, 0));
+    ledger.clock.advance(NS_PER_DAY * (limits::VOUCHER_KEPT_DAYS + 2));
+    assert_eq!(told("due"), (1, 1));
+    assert_eq!(told("had"), (0, 0));
     assert_intact(&store, ledger.stop().digest);
 }
 

@@ -13,7 +13,7 @@ use super::{
     KIND_REFUSED_REFUND, KIND_REFUSED_RESTORATION, KIND_REFUSED_REVERSAL, KIND_REFUSED_TOP_UP, KIND_REFUSED_UNBURN,
     KIND_REFUSED_VOUCHER, KIND_RELEASE, KIND_REVERSAL, KIND_SYMBOL, KIND_THAW, KIND_TOP_UP, KIND_VERDICT, Opening,
     Parts, PreviousRecord, Publication, Record, decode_freeze_change, decode_key_change, decode_proposal_change,
-    has_subject, holds, implied_lot, money, named_cells, operator, seen, stamps, unburn, vouchers,
+    derived, has_subject, holds, implied_lot, money, named_cells, operator, seen, stamps, unburn, vouchers,
 };
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
@@ -143,25 +143,7 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, items: &[Item]) -> Result<Ent
     holds::get_outcome(reader, &command, posted_at, &mut decision)?;
     let mut entry = Entry { previous, account, posted_at, command, decision };
     get_parts(reader, flags, &mut entry)?;
-    match &entry.command.kind {
-        CommandKind::Reverse(reversal) => {
-            let Decision { effects, granted, .. } = &mut entry.decision;
-            let taken = effects.lots.iter().filter(|lot| lot.movement == Movement::Reverse);
-            *granted = taken.fold(0, |sum: Units, lot| sum.saturating_add(lot.delta));
-            if !is_refused(kind) {
-                // What was neither taken nor owed had died by then.
-                let owed = effects.owed.map_or(0, |(_, delta)| delta);
-                effects.gone = reversal.original.units.saturating_add(*granted).saturating_sub(owed).max(0);
-            }
-        }
-        CommandKind::Operate(operation) => {
-            entry.decision.granted = operator::granted_by_lots(&operation.order, &entry.decision);
-            if let (OperatorOrder::Reject(original), false) = (&operation.order, is_refused(kind)) {
-                entry.decision.effects.gone = original.granted.units.saturating_add(entry.decision.granted).max(0);
-            }
-        }
-        _ => {}
-    }
+    derived::complete(&mut entry)?;
     Ok(entry)
 }
 
@@ -418,7 +400,7 @@ fn get_profile_parts(reader: &mut Reader<'_>, parts: u64, entry: &mut Entry) -> 
         let delta: Units = reader.signed()?;
         let fits = match &entry.command.kind {
             CommandKind::Reverse(_) => delta > 0,
-            CommandKind::Accrue(_) | CommandKind::Act(_) => delta < 0,
+            CommandKind::Accrue(_) | CommandKind::Act(_) | CommandKind::Unburn(_) => delta < 0,
             _ => false,
         };
         if !fits || entry.decision.refusal().is_some() {

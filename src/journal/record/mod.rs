@@ -6,6 +6,7 @@
 //! [`crate::limits::ONE_LINE_RECORD_BYTES_MAX`]; decoding then encoding gives the same bytes.
 
 mod decode;
+mod derived;
 mod encode;
 mod freeze;
 mod holds;
@@ -175,6 +176,13 @@ pub fn is_expiry(bytes: &[u8]) -> bool {
 #[must_use]
 pub fn is_over_velocity(bytes: &[u8]) -> bool {
     matches!(bytes, [KIND_ACCRUAL | KIND_ACTIVITY, flags, ..] if flags & FLAG_OVER_VELOCITY != 0)
+}
+
+/// Whether these bytes are a record that a directory opens with: what was written is read again. Of baskets, which name what
+/// the dictionary has, it is not asked.
+#[must_use]
+pub fn is_read_back(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(&(KIND_ACCRUAL | KIND_REFUSED_ACCRUAL))) || decode_with(bytes, &[]).is_ok()
 }
 
 /// The changes of lots that the ordinary content of a record implies.

@@ -6,7 +6,7 @@ use super::rule_caps::{self, Share};
 use super::{cells, stamps};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
-use crate::ledger::decision::{Clip, CounterChange, Decision, LotChange, LotKey, Movement, Outcome, Refusal};
+use crate::ledger::decision::{Clip, CounterChange, Decision, LotChange, Movement, Outcome, Refusal};
 use crate::ledger::draws;
 use crate::ledger::held::{HeldChange, HeldName};
 use crate::ledger::program::{
@@ -252,9 +252,10 @@ pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut 
             is_refused |= balance > i128::from(balance_max(context.program, wallet));
         }
     }
-    // What is granted dead is in no balance.
-    is_refused |=
-        grants().any(|lot| !lot.key.is_alive(context.posted_at) && !lot_holds(account, &lot.key, context, out));
+    // What is granted dead is in no balance, and of what is collected at once the balance shows nothing.
+    let is_unseen = |lot: &LotChange| out.effects.owed.is_some() || !lot.key.is_alive(context.posted_at);
+    is_refused |= (out.effects.lots.iter().enumerate())
+        .any(|(place, lot)| lot.movement.enriches() && is_unseen(lot) && !lot_holds(account, place, context, out));
     is_refused |= account.overflows(&out.effects.counters);
     if is_refused {
         out.outcome = Outcome::Refused(Refusal::BalanceLimitExceeded);
@@ -280,11 +281,13 @@ fn balance_max(program: &Program, wallet: WalletId) -> Units {
     program.wallets.get(usize::from(wallet.0)).map_or(0, |wallet| wallet.balance_max)
 }
 
-fn lot_holds(account: &Account, key: &LotKey, context: &Context<'_>, out: &Decision) -> bool {
+/// Whether a lot can hold what it has after the change at this place: what later changes take out of it is there until then.
+fn lot_holds(account: &Account, place: usize, context: &Context<'_>, out: &Decision) -> bool {
+    let Some(LotChange { key, .. }) = out.effects.lots.get(place) else { return true };
     let held = account.lots.binary_search_by_key(key, |lot| lot.key).ok().and_then(|index| account.lots.get(index));
     // What is set aside may come back; what has ended does so among the changes.
     let open = account.set_aside_of(key, context.posted_at);
     let held = held.map_or(0, |lot| i128::from(lot.remaining)) + i128::from(open);
-    let changes = out.effects.lots.iter().filter(|change| change.key == *key);
+    let changes = out.effects.lots.iter().take(place + 1).filter(|change| change.key == *key);
     held + changes.map(|change| i128::from(change.delta)).sum::<i128>() <= i128::from(limits::UNITS_MAX)
 }

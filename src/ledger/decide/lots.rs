@@ -56,12 +56,29 @@ pub(super) fn redemption_rate(command: &Command, wallet: WalletId, context: &Con
 
 /// Puts off the death of lots that die by inactivity, each by the days that it was earned with, whatever version is in
 /// force: what the account's other changes leave of them goes into lots that die later. So many changes more must fit the
-/// record.
+/// record. Where not all lots do, those that die first are put off, so that the next visit comes to the others.
 pub(super) fn extend(account: &Account, day: Day, reserved: usize, context: &Context<'_>, out: &mut Decision) {
+    let room = limits::LOT_CHANGES_MAX.saturating_sub(out.effects.lots.len() + reserved) / 2;
+    if account.lots.len() <= room {
+        return put_off(account.lots.iter(), day, reserved, context, out);
+    }
+    let mut lots: Vec<&Lot> = account.lots.iter().collect();
+    lots.sort_unstable_by_key(|lot| (lot.key.expires_at, lot.key));
+    put_off(lots.into_iter(), day, reserved, context, out);
+}
+
+/// Puts off the death of lots one after the other, as long as there is room for them.
+fn put_off<'a>(
+    lots: impl Iterator<Item = &'a Lot>,
+    day: Day,
+    reserved: usize,
+    context: &Context<'_>,
+    out: &mut Decision,
+) {
     // Mostly all lots have the same days, so that the midnight is looked for once.
     let mut last = None;
     // What is held is not put off: it lies in the lot that its transaction names.
-    for lot in &account.lots {
+    for lot in lots {
         let is_put_off = lot.key.is_extended() && !lot.key.is_held() && lot.key.is_alive(context.posted_at);
         if !is_put_off {
             continue;

@@ -13,6 +13,7 @@ use crate::ledger::held::{HeldChange, HeldName};
 use crate::ledger::operator::{Adjustment, HeldOriginal, OperatorOrder, Restoration};
 use crate::ledger::state::Context;
 use crate::ledger::types::Units;
+use crate::limits;
 
 pub(super) fn decide(
     account: &Account,
@@ -110,6 +111,9 @@ fn restore(
         if key.wallet == out.wallet {
             out.granted = out.granted.saturating_add(*units);
         }
+    }
+    if out.effects.lots.len() > limits::LOT_CHANGES_MAX {
+        return Err(Refusal::AccountLimitReached);
     }
     bounds::check_balance(account, context, out);
     Ok(())

@@ -53,12 +53,14 @@ pub(super) fn link(account: &Account, linking: &Linking, context: &Context<'_>, 
 /// The facts that follow from the account and the local day of the event.
 pub(super) fn facts(account: &Account, day: Day) -> Facts<'_> {
     let profile = account.profile.as_deref();
+    // A receipt that is presented late can be of a day before the last basket's: then none lay behind it that is known.
+    let days_since = profile.and_then(|profile| profile.last_basket_on).map(|last| day.0 - last.0);
     Facts {
         day,
         weekday: weekday(day),
         segments: account.segments(),
         birthday: profile.and_then(|profile| profile.birthday),
-        days_since_last_basket: profile.and_then(|profile| profile.last_basket_on).map(|last| day.0 - last.0),
+        days_since_last_basket: days_since.filter(|days| *days >= 0),
         counters: &account.counters,
         ..Facts::default()
     }

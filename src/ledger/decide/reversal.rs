@@ -5,8 +5,8 @@
 //! is owed where the programme says so; what of them has died is gone already, and is not taken a second time. Units whose
 //! death was put off, or that came back after it, have not died: of those that are not found past the death that they were
 //! granted with, no more can have died than has died of the account's units at all, and each dead unit excuses one return
-//! only. What a cap holds for review comes back whole or not at all, so that the list of what is
-//! held says what is held.
+//! only; what died while a cap held it excuses that of its own transaction, also before its review. What a cap holds for
+//! review comes back whole or not at all, so that the list of what is held says what is held.
 
 use super::lots::Source;
 use super::{lots, vouchers};
@@ -50,7 +50,9 @@ pub(super) fn decide(
             due = take_brought_back(account, key, due, at, out);
         }
         let lacking = lots::take(account, Source::of(key.wallet), due, Movement::Reverse, at, out);
-        if lacking > 0 && context.program.when_spent == WhenSpent::Refuse {
+        // Nobody comes to owe more than a balance can be.
+        let is_too_much = account.owed(key.wallet).saturating_add(lacking) > limits::UNITS_MAX;
+        if lacking > 0 && (context.program.when_spent == WhenSpent::Refuse || is_too_much) {
             out.outcome = Outcome::Refused(Refusal::InsufficientBalance);
             return;
         }

@@ -1,7 +1,8 @@
 //! Vouchers that are given, used, given back and cancelled.
 //!
 //! What must stay true: a voucher is used once, by a basket between its two instants that is large enough; what gave or used
-//! one and comes back whole takes that back, as far as nobody used it since.
+//! one and comes back whole takes that back, as far as nobody used it since; a bonus that gives nothing but a voucher is not had
+//! without it.
 
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
@@ -53,21 +54,28 @@ fn find(account: &Account, code: VoucherCode, issuer: SymbolId, at: TimestampNs)
 }
 
 /// Gives the vouchers of the bonuses that were earned; none where a cap denied the command or holds what it was granted.
+/// Bonuses that would have given nothing else are dropped then, before they are counted: they are due with what comes next.
 /// Returns how many it gave.
 pub(super) fn give(account: &Account, command: &Command, context: &Context<'_>, out: &mut Decision) -> u8 {
     let program = context.program;
     let mut number = 0;
-    if program.vouchers.is_empty() || out.over_velocity.is_some() || out.effects.held.is_some() {
+    if program.vouchers.is_empty() || out.over_velocity.is_some() {
         return number;
     }
-    for place in 0..out.bonuses.len() {
-        let bonus = out.bonuses.get(place).and_then(|award| program.bonus(award.bonus));
+    let is_held = out.effects.held.is_some();
+    let mut place = 0;
+    while let Some(award) = out.bonuses.get(place).copied() {
+        let bonus = program.bonus(award.bonus);
         let kind = bonus.and_then(|bonus| bonus.voucher).and_then(|index| program.voucher(index));
-        if let Some(kind) = kind
-            && number < limits::VOUCHERS_OF_ONE_MAX
-            && put(account, (command, number), kind, context, out).is_ok()
-        {
-            number += 1;
+        let is_given = kind.is_some_and(|kind| {
+            let may_give = !is_held && number < limits::VOUCHERS_OF_ONE_MAX;
+            may_give && put(account, (command, number), kind, context, out).is_ok()
+        });
+        number += u8::from(is_given);
+        if is_given || kind.is_none() || award.units > 0 {
+            place += 1;
+        } else {
+            out.bonuses.remove(place);
         }
     }
     number

@@ -146,7 +146,7 @@ pub struct Facts<'a> {
     pub basket_number: i64,
     /// The account's birthday, if it is known.
     pub birthday: Option<MonthDay>,
-    /// Days since the account's last basket, if there is one.
+    /// Days since the account's last basket, if there is one that is not of a later day.
     pub days_since_last_basket: Option<i32>,
     /// The account's counters, ascending.
     pub counters: &'a [Counter],

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Owned, Shared, Waiting, Worker};
 use crate::ids::IdEntry;
-use crate::journal::record::{EntryHeader, PreviousRecord, encode_entry};
+use crate::journal::record::{EntryHeader, PreviousRecord, encode_entry, is_read_back};
 use crate::ledger::command::{Command, CommandKind};
 use crate::ledger::decision::{Decision, Outcome, Refusal};
 use crate::ledger::draws;
@@ -214,6 +214,9 @@ impl Worker {
     }
 
     /// Encodes and applies what was decided.
+    ///
+    /// # Panics
+    /// When a record could not be read again: nobody is answered then, and the directory still opens.
     fn record(&mut self, job: &mut CommandJob, place: usize, decision: &Decision) {
         let state = &mut self.shards[place].state;
         let seq = state.seq.next();
@@ -227,6 +230,11 @@ impl Worker {
             self.open_ticket = Some(self.shared.tickets.begin(self.index));
         }
         self.open.push(state.id, seq, |out| encode_entry(out, &header, &job.command, decision));
+        if is_read_before_it_counts(&job.command.kind) {
+            let written = self.open.records().last().map(|last| self.open.bytes_of(last));
+            let is_read = written.is_some_and(is_read_back);
+            assert!(is_read, "record {seq} of shard {} can be read again", state.id);
+        }
         let change = Change {
             seq,
             position: None,
@@ -292,6 +300,12 @@ fn has_another_day(job: &CommandJob, programs: &Programs) -> bool {
         && programs
             .in_force(basket.receipt_at)
             .is_some_and(|program| program.zone.day(basket.receipt_at) != basket.business_day)
+}
+
+/// Whether the record of such a command is read before it counts: they are few, and have lists that other commands bound. One
+/// record that cannot be read would keep the directory from opening for ever.
+fn is_read_before_it_counts(kind: &CommandKind) -> bool {
+    matches!(kind, CommandKind::Operate(_) | CommandKind::Unburn(_) | CommandKind::Reverse(_) | CommandKind::Load(_))
 }
 
 /// Leaves a decision with its job: as much of the answer as its mailbox prepares, or all of it.
