@@ -217,6 +217,9 @@ impl Edge {
         if !request.lines.is_empty() {
             return Ok(Err(self.not_returned(Refusal::LineUnknown, "lines[0].line_index")));
         }
+        if request.quantity != 0 {
+            return Ok(Err(self.not_returned(Refusal::LineUnknown, "quantity")));
+        }
         let last = self.engine.shared.ids.lookup(subject)?.map(|entry| entry.position);
         let asked = (request.points != 0).then_some(request.points);
         let position = original.position;

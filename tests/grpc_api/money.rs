@@ -160,6 +160,13 @@ async fn a_reversal_names_lines_or_an_amount_as_its_original_has_them() {
     assert_eq!(refusal(&answer), RefusalCode::LineUnknown);
     let answer = cafe.refund("r1", "b1", 5).await;
     assert_eq!((refusal(&answer), &*answer.refusal.unwrap().field), (RefusalCode::LineUnknown, "points"));
+    // Only rewards are counted, and a top-up has none: asked for again, that is no other question.
+    for original in ["t1", "t1", "b1"] {
+        let counted = wire::ReverseRequest { quantity: 2, ..reversal("r1", original) };
+        let answer = cafe.0.ledger.reverse(counted).await.unwrap().into_inner().decision.unwrap();
+        let why = answer.refusal.as_ref().map(|refusal| (refusal.field.as_str(), refusal.journaled));
+        assert_eq!((refusal(&answer), why), (RefusalCode::LineUnknown, Some(("quantity", false))), "{original}");
+    }
     for request in [wire::ReverseRequest { points: 5, ..lines }, refund("r1", "t1", -1)] {
         let status = cafe.0.ledger.reverse(request).await.unwrap_err();
         assert_eq!((status.code(), wrong_fields(&status)), (Code::InvalidArgument, vec!["points".to_owned()]));
