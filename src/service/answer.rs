@@ -295,10 +295,11 @@ pub(super) fn tier_of(program: &Program, standing: TierStanding) -> Option<Named
     program.tiers.as_ref().map(|ladder| named_standing(ladder, standing))
 }
 
-/// A standing in names, with what is missing to the next level.
+/// A standing in names, with what is missing to the next level. What the ladder has the account keep counts as reached: it
+/// does not depend on what has been counted since.
 pub(super) fn named_standing(ladder: &TierLadder, standing: TierStanding) -> NamedStanding<'_> {
     let name = |level| ladder.at(level).map_or("", |level| level.name.as_str());
-    let reached = ladder.level(standing.qualifying);
+    let reached = ladder.level(standing.qualifying).max(standing.level);
     let next = ladder.levels.get(usize::from(reached));
     NamedStanding {
         level: name(standing.level),

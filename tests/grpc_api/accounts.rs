@@ -171,23 +171,29 @@ keep = 1
 [[tiers.levels]]
 name = "gold"
 threshold = 10_000
+
+[[tiers.levels]]
+name = "platinum"
+threshold = 20_000
 "#;
     let config = Config { clock: Some(ClockMode::Input), program: Some(program_file(&source)), ..config() };
     let mut shop = Shop::open_with(config).await;
-    // Day, amount, the level that judges, what counts of the own year.
+    // Day, amount, the level that judges, the one reached, what is missing to the next; what counts of the own year.
     let rows = [
-        (10, 10_000, "", "year 1", 10_000),
-        (11, 100, "gold", "year 1", 10_100),
-        (12, 100, "", "year 1", 10_200),
-        (374, 10_000, "", "year 1", 20_200),
-        (375, 700, "gold", "year 2", 700),
+        (10, 10_000, ["", "gold", "platinum"], 10_000, "year 1", 10_000),
+        (11, 100, ["gold", "gold", "platinum"], 19_900, "year 1", 10_100),
+        (12, 100, ["", "", "gold"], 9_900, "year 1", 10_200),
+        (374, 10_000, ["", "gold", "platinum"], 10_000, "year 1", 20_200),
+        (375, 700, ["gold", "gold", "platinum"], 19_300, "year 2", 700),
     ];
-    for (day, amount_minor, level, year, value) in rows {
+    for (day, amount_minor, levels, missing, year, value) in rows {
         let mut request = accrual(&format!("t{day}"), "anna", amount_minor);
         request.posting_time = time(day * DAY + 43_200);
         request.basket.as_mut().unwrap().receipt_time = None;
         let decision = shop.accrue(request).await;
-        assert_eq!(decision.tier.unwrap().level, level, "day {day}");
+        let tier = decision.tier.unwrap();
+        let told = [tier.level.as_str(), &tier.reached_level, &tier.next_level];
+        assert_eq!((told, tier.missing_value), (levels, missing), "day {day}");
         let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), ..Default::default() };
         let counters = shop.ledger.get_balance(request).await.unwrap().into_inner().counters;
         let own = counters.iter().find(|counter| counter.name == "spent-since-joining").unwrap();
@@ -196,6 +202,7 @@ threshold = 10_000
     // Today's 700 are no gold; yesterday's are, and they are kept for a day.
     let tier = account(&mut shop).await.tiers.remove(0).standing.unwrap();
     assert_eq!((tier.level.as_str(), tier.qualifying_value), ("gold", 700));
+    assert_eq!((&*tier.reached_level, &*tier.next_level, tier.missing_value), ("gold", "platinum", 19_300));
 }
 
 #[tokio::test(flavor = "multi_thread")]
