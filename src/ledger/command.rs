@@ -298,6 +298,31 @@ impl CommandKind {
         }
     }
 
+    /// The wallet that the command is about, as far as it says so; the others are about the one that earns.
+    #[must_use]
+    pub fn wallet(&self) -> Option<WalletId> {
+        let of_lots = |lots: &[(LotKey, Units)]| lots.first().map(|(key, _)| key.wallet);
+        match self {
+            Self::Redeem(redemption) => Some(redemption.wallet),
+            Self::Authorize(asked) => Some(asked.wallet),
+            Self::Capture(Capture { of, .. }) | Self::Void(of) => Some(of.wallet),
+            Self::TopUp(asked) => Some(asked.wallet),
+            Self::Refund(refund) => Some(refund.lot.wallet),
+            Self::Reverse(reversal) => reversal.original.lot.map(|key| key.wallet),
+            Self::Unburn(unburn) => of_lots(&unburn.lots),
+            Self::Load(loading) => of_lots(&loading.lots),
+            Self::Operate(operation) => match &operation.order {
+                OperatorOrder::Release(original) | OperatorOrder::Reject(original) => {
+                    original.granted.lot.map(|key| key.wallet)
+                }
+                OperatorOrder::Restore(restoration) => of_lots(&restoration.lots),
+                OperatorOrder::Adjust(adjustment) => Some(adjustment.wallet),
+                OperatorOrder::IssueVoucher(_) | OperatorOrder::CancelVoucher(_) => None,
+            },
+            Self::Accrue(_) | Self::Act(_) | Self::Enrol(_) | Self::Link(_) | Self::Expire => None,
+        }
+    }
+
     /// The cells that the command gives back to: those that its original drew on. Empty where nothing is taken back.
     #[must_use]
     pub fn returns_to(&self) -> &[CellUse] {

@@ -7,6 +7,7 @@ use super::dice::Dice;
 use super::facts::{self, Action, Name, Posting, name_of};
 use super::machine::Machine;
 use super::model::{AccountModel, Broken};
+use super::rules::CASH;
 use super::traffic::Traffic;
 use crate::access::proposals::{Act, Proposal, ProposalChange, Proposals, Verdict};
 use crate::journal::dictionary::Dictionary;
@@ -170,17 +171,30 @@ impl FreezeList {
     }
 }
 
+/// The wallet that something is about which earns or burns.
+fn wallet_of(action: &Action, earn_wallet: usize) -> usize {
+    match action {
+        Action::Redeem { wallet, .. } | Action::Authorize { wallet, .. } | Action::Capture { wallet, .. } => *wallet,
+        Action::Take(wanted) => wanted.wallet(),
+        Action::TopUp(paid) => paid.wallet,
+        // Nothing else takes money in.
+        Action::Refund(_) => CASH,
+        _ => earn_wallet,
+    }
+}
+
 /// What earns or burns with something frozen is refused on record, whatever else would be.
 pub(super) fn expect_frozen(
     posting: &Posting,
     refusal: Refusal,
     account: Option<&AccountModel>,
     version: u32,
-    wallet: usize,
+    earn_wallet: usize,
 ) -> Result<facts::Verdict, Broken> {
     let Some(account) = account else {
         return Err(format!("nothing is on record of an account that is not there, at {}", posting.position));
     };
+    let wallet = wallet_of(&posting.action, earn_wallet);
     let is_redemption = matches!(posting.action, Action::Redeem { .. } | Action::Take(_) | Action::Authorize { .. });
     Ok(facts::Verdict {
         refusal: Some(refusal),

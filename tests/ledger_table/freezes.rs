@@ -6,9 +6,10 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tallystick::clock::Clock;
+use tallystick::ledger::command::{CommandKind, Redemption, SettingAside};
 use tallystick::ledger::decision::Refusal;
 use tallystick::ledger::freeze::Subject;
-use tallystick::ledger::types::TimestampNs;
+use tallystick::ledger::types::{TimestampNs, WalletId};
 use tallystick::shard::freezing::FreezeDraft;
 
 use crate::language::*;
@@ -175,6 +176,36 @@ fn what_was_stamped_ahead_and_never_posted_takes_nobody_along() {
     let other = edge.accrue(&Accrue::simple("m2", "c", 100));
     assert_eq!(other.granted(), 1);
     assert!(other.posted_at.0 < NOON.0 + NS_PER_SECOND, "{}", other.posted_at);
+    assert_intact(&store, ledger.stop().digest);
+}
+
+/// What is refused for a freeze is on record with the balance of the wallet that it was about, as for want of points.
+#[test]
+fn a_refusal_for_a_freeze_is_of_the_wallet_that_was_asked_for() {
+    let cash = "[[wallets]]\nname = \"cash\"\nkind = \"money\"\nscale = 2\nbalance_max = 10_000\n\
+                top_up_min = 500\ntop_up_max = 5_000\n\n[earn]";
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&plain().1.replacen("[earn]", cash, 1));
+    let edge = ledger.edge();
+    let redeem = |wallet| CommandKind::Redeem(Redemption { wallet, units: 7, reward: None });
+    let authorize = |units| CommandKind::Authorize(SettingAside { wallet: WalletId(1), units, hold_seconds: None });
+    assert_eq!(edge.accrue(&Accrue::simple("m1", "a", 1_000)).granted(), 10);
+    assert_eq!(edge.top_up("m1", "t", 1, 500).granted(), 500);
+    assert_eq!(edge.send("m1", "h", authorize(100)).refusal(), None);
+    change(&ledger, "m1", true);
+    let of_points = [edge.send("m1", "p", redeem(WalletId(0))), edge.accrue(&Accrue::simple("m1", "b", 100))];
+    let of_money = [
+        edge.send("m1", "r", redeem(WalletId(1))),
+        edge.send("m1", "s", authorize(7)),
+        edge.end("c", "h", Some((7, false))),
+        edge.top_up("m1", "u", 1, 500),
+        edge.refund("v", "t", Some(7)),
+    ];
+    let of_points = of_points.iter().map(|answer| (answer, (WalletId(0), 10)));
+    for (answer, expected) in of_points.chain(of_money.iter().map(|answer| (answer, (WalletId(1), 500)))) {
+        assert_eq!(answer.refusal(), Some(Refusal::AccountFrozen), "{answer:?}");
+        assert_eq!((answer.decision.wallet, answer.decision.balance_after), expected, "{answer:?}");
+    }
     assert_intact(&store, ledger.stop().digest);
 }
 

@@ -36,7 +36,8 @@ use super::types::TimestampNs;
 pub(super) fn decide(known: Option<&Account>, command: &Command, context: &Context<'_>, out: &mut Decision) {
     out.clear();
     out.program = context.program.version;
-    out.wallet = context.program.earn.wallet;
+    // A refusal names it too, whoever refuses.
+    out.wallet = command.kind.wallet().unwrap_or(context.program.earn.wallet);
     out.account_known = true;
     match partner::refuses(&command.kind, command.partner, context) {
         None => judge(known, command, context, out),
