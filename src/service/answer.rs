@@ -328,9 +328,10 @@ fn version_of(judged: &Judged<'_>) -> i32 {
 
 fn wallet_of(judged: &Judged<'_>) -> String {
     let Some(program) = judged.program else { return String::new() };
-    // A refusal that was not journaled has no wallet of its own; the one that would have gained is meant.
+    // A refusal that was not journaled has no wallet of its own; the one that the command is about is meant.
     let named = judged.decision.program == program.version;
-    let wallet = if named { judged.decision.wallet } else { program.earn.wallet };
+    let asked = || judged.kind.wallet().unwrap_or(program.earn.wallet);
+    let wallet = if named { judged.decision.wallet } else { asked() };
     wallet_name(program, wallet).to_owned()
 }
 
