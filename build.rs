@@ -45,8 +45,8 @@ mod wire {
         "CommandStreamResponse",
     ];
 
-    /// Writes `tallystick.v1.rs` (messages, clients, and servers of whole messages), `server/tallystick.v1.rs` (the server's side) `tallystick.bin`
-    /// (the descriptor set) into the build's output directory.
+    /// Writes `tallystick.v1.rs` (messages, clients, and servers of whole messages), `server/tallystick.v1.rs` (the server's side) and
+    /// `tallystick.bin` (the descriptor set) into the build's output directory.
     pub fn generate() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={ROOT}");
         // The comments stay in the descriptors: reflection clients show them.
@@ -54,12 +54,14 @@ mod wire {
         let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
         std::fs::write(out_dir.join("tallystick.bin"), descriptors.encode_to_vec())?;
         tonic_prost_build::configure().compile_fds(descriptors.clone())?;
-        // The server's side by itself: the same messages, but for those of the hot calls, which stay bytes.
+        // The server's side by itself: the same messages, but for those of the hot calls, which stay bytes. What is no message
+        // it refuses in its own words.
         let server_dir = out_dir.join("server");
         std::fs::create_dir_all(&server_dir)?;
         let mut builder = tonic_prost_build::configure()
             .build_client(false)
             .out_dir(server_dir)
+            .codec_path("crate::service::wire_codec::ServerCodec")
             .extern_path(".tallystick.v1", "crate::service::wire");
         for message in HOT {
             builder = builder.extern_path(format!(".tallystick.v1.{message}"), "crate::service::raw::Raw");

@@ -245,7 +245,7 @@ pub(super) fn check_command(caller: &Caller, command: &wire::Command) -> Result<
 
 /// A message that was left to the decoder of whole messages.
 pub(super) fn decode<T: Message + Default>(bytes: &[u8]) -> Result<T, Failure> {
-    T::decode(bytes).map_err(|error| Failure::field("", format!("The message cannot be decoded: {error}.")))
+    T::decode(bytes).map_err(|error| Failure::undecodable(&error))
 }
 
 /// The answer to one item, or the failure of the call as a whole.

@@ -6,8 +6,9 @@
 //! `order_fields`, `orders`, `operator_fields`, `operator`, `round`, `batch` and `stream` (more of the same), `answer`
 //! and `encode` (decisions onto the wire), `sight`, `read`, `history` and `explain` (balances and transactions, and
 //! why), `ledger`, `account`, `program`, `admin`, `access`, `settlement`, `fraud` with its `desk` and `approval` (the
-//! services), `status` (how a call fails), `deadline` (until when a caller waits), `patience` (until when one is waited
-//! for), `turns` (of the large answers of a connection), `connections` (how many at a time).
+//! services), `status` (how a call fails), `wire_codec` (what is no request), `deadline` (until when a caller waits),
+//! `patience` (until when one is waited for), `turns` (of the large answers of a connection), `connections` (how many at
+//! a time).
 //!
 //! What must stay true: wire types are named only in this room (and in the client side of the command line); a call
 //! that is dropped at any point leaves no claim behind; nothing is answered that is not durable.
@@ -62,6 +63,7 @@ mod times;
 pub mod turns;
 mod view;
 pub mod wire;
+mod wire_codec;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -95,6 +95,11 @@ impl Failure {
         Self::Invalid(vec![wire::FieldViolation { field: field.into(), description: description.into() }])
     }
 
+    /// The bytes are no message of the contract.
+    pub(super) fn undecodable(error: &prost::DecodeError) -> Self {
+        Self::field("", format!("The message cannot be decoded: {error}."))
+    }
+
     /// What a credential's limit comes to.
     pub(super) fn of_limit(too_much: TooMuch) -> Self {
         match too_much {

@@ -13,6 +13,8 @@ use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
+use tallystick::access::table::TABLE;
+use tallystick::bench::raw::RawCodec;
 use tallystick::service::wire;
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status};
@@ -227,6 +229,24 @@ async fn what_is_no_single_message_is_refused_and_decides_nothing() {
     }
     let after = shop.accrue(accrual("t1", "anna", 500)).await;
     assert_eq!((after.replayed, after.balance_points), (false, 5), "nothing was decided before");
+}
+
+/// Whichever method is called: bytes that are no message are a malformed request, and no fault of the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_method_says_of_no_message_that_it_is_malformed() {
+    let shop = Shop::open().await;
+    let channel = connect(&shop.running).await;
+    let own = TABLE.iter().filter(|row| row.path.starts_with("/tallystick.v1."));
+    for row in own {
+        let mut grpc = tonic::client::Grpc::new(channel.clone());
+        grpc.ready().await.unwrap();
+        let request = tonic::Request::new(Bytes::from_static(&[0xff; 9]));
+        let answer: Result<tonic::Response<Bytes>, Status> =
+            grpc.unary(request, row.path.parse().unwrap(), RawCodec::default()).await;
+        let status = answer.expect_err(row.path);
+        assert_eq!((status.code(), &*reason(&status)), (Code::InvalidArgument, "INVALID_REQUEST"), "{}", row.path);
+        assert_eq!(wrong_fields(&status), [""], "{}", row.path);
+    }
 }
 
 /// Of two messages the second counts for nothing, however they come.
