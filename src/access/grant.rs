@@ -74,6 +74,13 @@ impl Role {
         matches!(self, Self::Till | Self::Gateway | Self::BackOffice)
     }
 
+    /// Whether it may say when something counts as posted, where that is the callers' to say. A till's word is not enough: no
+    /// time before it could be posted any more.
+    #[must_use]
+    pub const fn may_import(self) -> bool {
+        matches!(self, Self::Gateway | Self::BackOffice)
+    }
+
     /// Whether its grant may name a partner: then it acts for this one, and without one it sees all and acts for none.
     #[must_use]
     pub const fn may_act_for_partner(self) -> bool {

@@ -116,6 +116,13 @@ impl Principal {
         row.roles.contains(&grant.role) && (!grant.acts_for_partner() || partner == self.symbol)
     }
 
+    /// Why it may not say when something counts as posted; `None` where it may.
+    #[must_use]
+    pub fn refuses_posting_time(&self) -> Option<String> {
+        let role = self.grant.as_ref()?.role;
+        (!role.may_import()).then(|| format!("The role {} may not state posting_time: who imports does.", role.name()))
+    }
+
     /// The grant, if it is held to stores.
     #[must_use]
     pub fn held(&self) -> Option<&Grant> {

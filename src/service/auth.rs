@@ -26,6 +26,7 @@ use crate::access::meter::{Permit, TooMuch};
 pub use crate::access::principal::Principal;
 use crate::access::table::{self, Row};
 use crate::clock::SharedClock;
+use crate::ledger::types::TimestampNs;
 use crate::limits;
 
 /// One call's principal and deadline.
@@ -57,6 +58,12 @@ impl Caller {
             return Ok(());
         }
         Err(Failure::NotPermitted("The credential is not for baskets of this store and terminal.".to_owned()))
+    }
+
+    /// Whether a checkout's command may state when it counts as posted, if it does.
+    pub(super) fn check_posting_time(&self, stated: Option<TimestampNs>) -> Result<(), Failure> {
+        let refused = stated.and_then(|_| self.principal.refuses_posting_time());
+        refused.map_or(Ok(()), |why| Err(Failure::NotPermitted(why)))
     }
 
     /// Counts so many commands of the call more than the first.

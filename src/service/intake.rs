@@ -96,6 +96,7 @@ impl Intake<'_> {
             LeftOpen { receipt_time: times.receipt_at.is_none(), business_date: times.business_day.is_none() };
         let basket = request.basket.as_ref().expect("the check requires a basket");
         caller.check_place(basket.store_id, basket.terminal_id)?;
+        caller.check_posting_time(times.posting_at)?;
         job.stamp = times.posting_at.unwrap_or(moment.stamp);
         let receipt_at = times.receipt_at.unwrap_or(job.stamp);
         let business_day = times.business_day.unwrap_or_else(|| local_day(programs, receipt_at));

@@ -146,6 +146,7 @@ impl Edge {
         if let Order::TopUp(request) = &order {
             caller.check_place(&request.store_id, &request.terminal_id)?;
         }
+        caller.check_posting_time(stated.posting_at)?;
         self.check_deadline(caller)?;
         let stamp = stated.posting_at.unwrap_or_else(|| self.engine.clock.now());
         let leaves_time_open = stated.event_at.is_none();

@@ -66,6 +66,7 @@ impl Edge {
         patience: Patience,
     ) -> Result<Started, Failure> {
         let posting_at = self.with_rules(|rules| convert::check_reversal(&request, rules))?;
+        caller.check_posting_time(posting_at)?;
         self.check_deadline(caller)?;
         let stamp = posting_at.unwrap_or_else(|| self.engine.clock.now());
         self.wait_for_gate(stamp).await?;

@@ -1,16 +1,20 @@
 //! Own, another store's, another partner's, at length: what a stolen till key can do, terminals, streams and lists. That every
 //! method is tried for every role is for [`crate::generated`] to see to.
 
+use std::sync::Arc;
+
 use prost::Message;
 use tallystick::access::grant::{Grant, Role};
 use tallystick::access::table::TABLE;
+use tallystick::config::{ClockMode, Config};
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
 use tallystick::service::wire::{self, RefusalCode};
+use tallystick::store::memory::MemoryStore;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::shop::{accrual, basket, refusal, reversal};
-use crate::support::{House, assert_forbidden, assert_refused, call, grant, with_key};
+use crate::shop::{accrual, basket, now_seconds, refusal, reversal, time};
+use crate::support::{House, assert_forbidden, assert_refused, call, config, grant, with_key};
 
 const QUOTE: &str = "/tallystick.v1.LedgerService/Quote";
 const QUOTE_BATCH: &str = "/tallystick.v1.LedgerService/QuoteBatch";
@@ -46,7 +50,10 @@ struct Callers {
 
 impl Callers {
     async fn open() -> Self {
-        let house = House::open().await;
+        Self::of(House::open().await).await
+    }
+
+    async fn of(house: House) -> Self {
         let channel = house.channel().await;
         Self { house, ledger: LedgerServiceClient::new(channel.clone()), channel }
     }
@@ -149,6 +156,44 @@ async fn baskets_of_other_stores_and_terminals_are_not_permitted_however_they_co
         let decision = wire::AccrueResponse::decode(&*answer).unwrap().decision.unwrap();
         assert!(!decision.replayed && decision.refusal.is_none(), "{id}: {decision:?}");
     }
+}
+
+/// Where callers say when something counts as posted, whoever imports does. A till with a clock that is wrong could have
+/// everybody post after it for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_till_says_when_something_counts_as_posted() {
+    let config = Config { clock: Some(ClockMode::Input), ..config() };
+    let mut callers = Callers::of(House::open_on(Arc::new(MemoryStore::new()), config).await).await;
+    let till = callers.house.key(grant(Role::Till, "north", &["store-1"])).await;
+    let now = time(now_seconds());
+    let sale = |id: &str| wire::AccrueRequest { posting_time: now, ..at(accrual(id, "m1", 700), "store-1", "t") };
+    let many = wire::AccrueBatchRequest { requests: vec![sale("t1"), sale("t2")] };
+    let undo = |own: &str| wire::ReverseRequest { posting_time: now, ..reversal(own, "t1") };
+    let paid = wire::TopUpRequest {
+        transaction_id: "p1".to_owned(),
+        account_id: "m1".to_owned(),
+        amount_minor: 500,
+        source: "psp-1".to_owned(),
+        store_id: "store-1".to_owned(),
+        posting_time: now,
+        ..<_>::default()
+    };
+    assert_forbidden(callers.ledger.accrue(with_key(&till, sale("t1"))).await);
+    assert_forbidden(callers.ledger.accrue_batch(with_key(&till, many)).await);
+    assert_forbidden(callers.ledger.top_up(with_key(&till, paid)).await);
+    // Nothing of that was done, and others may.
+    for (role, id) in [(Role::Gateway, "t1"), (Role::BackOffice, "t2")] {
+        let key = callers.house.key(grant(role, "north", &["store-1"])).await;
+        let decision = callers.accrue(&key, sale(id)).await;
+        assert_eq!((decision.granted_points, decision.replayed, decision.posting_time), (7, false, now), "{id}");
+    }
+    assert_forbidden(callers.ledger.reverse(with_key(&till, undo("v1"))).await);
+    let office = callers.house.key(grant(Role::BackOffice, "north", &[])).await;
+    let undone = callers.ledger.reverse(with_key(&office, undo("v1"))).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!((undone.reversed_points, undone.replayed), (7, false));
+    // What a till leaves open is a field that is missing, as everybody's is.
+    let open = wire::AccrueRequest { posting_time: None, ..sale("t3") };
+    assert_refused(callers.ledger.accrue(with_key(&till, open)).await, Code::InvalidArgument, "INVALID_REQUEST");
 }
 
 #[tokio::test(flavor = "multi_thread")]
