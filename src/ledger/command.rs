@@ -348,7 +348,7 @@ impl Command {
     #[must_use]
     pub fn first_difference(&self, other: &Self) -> Option<String> {
         if self.named_by != other.named_by {
-            return Some("account_identifier".to_owned());
+            return Some(self.kind.naming_field(&other.kind).to_owned());
         }
         // What points to another account by now is named as it was.
         if self.named_by.is_none() && self.account_id != other.account_id {
@@ -374,7 +374,9 @@ impl Command {
                 ("leave_segments", ours.leaves == theirs.leaves),
                 ("birthday", ours.birthday == theirs.birthday),
             ]),
-            (CommandKind::Load(ours), CommandKind::Load(theirs)) => first_of([("lots", ours.lots == theirs.lots)]),
+            (CommandKind::Load(ours), CommandKind::Load(theirs)) => {
+                first_of([("wallet", self.kind.wallet() == other.kind.wallet()), ("lots", ours.lots == theirs.lots)])
+            }
             (CommandKind::Operate(ours), CommandKind::Operate(theirs)) => {
                 ours.first_difference(theirs).map(str::to_owned)
             }
@@ -417,6 +419,18 @@ impl Command {
 }
 
 impl CommandKind {
+    /// The field of the wire in which two commands name their accounts differently.
+    fn naming_field(&self, other: &Self) -> &'static str {
+        match (self, other) {
+            // What is unlinked names the account by itself, where that is not named by its id.
+            (Self::Link(ours), Self::Link(theirs)) if ours.links == theirs.links => {
+                if (ours.kind, ours.key) == (theirs.kind, theirs.key) { "account_id" } else { "identifier" }
+            }
+            (Self::Link(_), _) => "command",
+            _ => "account_identifier",
+        }
+    }
+
     /// The field of the wire that names a member.
     fn member_field(&self) -> &'static str {
         match self {

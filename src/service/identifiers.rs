@@ -35,6 +35,13 @@ pub(super) fn check_alone(identifier: &wire::AccountIdentifier, account_id: &str
     fields.finish()
 }
 
+/// Checks an identifier that a command is about, where nothing else names the account.
+pub(super) fn check_own(identifier: &wire::AccountIdentifier) -> Result<(), Failure> {
+    let mut fields = Fields::default();
+    check(&mut fields, "identifier.kind", "identifier.value", identifier);
+    fields.finish()
+}
+
 /// Notes what is wrong with an identifier, under the names of its fields.
 pub(super) fn check(
     fields: &mut Fields,

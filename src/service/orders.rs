@@ -114,6 +114,14 @@ impl Order {
             Self::Enrol(_) | Self::Link(_) | Self::Unlink(_) => None,
         }
     }
+
+    /// Checks the identifier that names the account, under the name that it has in the request.
+    fn check_named_by(&self, identifier: &wire::AccountIdentifier) -> Result<(), Failure> {
+        match self {
+            Self::Unlink(_) => identifiers::check_own(identifier),
+            _ => identifiers::check_alone(identifier, self.account_id()),
+        }
+    }
 }
 
 impl Edge {
@@ -136,7 +144,7 @@ impl Edge {
         let mut named_by = None;
         let mut is_unresolved = false;
         if let Some(identifier) = order.named_by() {
-            identifiers::check_alone(&identifier, order.account_id())?;
+            order.check_named_by(&identifier)?;
             let key = self.key_of(&identifier);
             let resolved = self.resolve_for(caller, key).await?;
             (named_by, is_unresolved) = (Some(key), resolved.is_none());

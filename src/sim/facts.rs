@@ -7,7 +7,7 @@ use super::catalogue::Wanted;
 use super::holds::{AsideChange, AsideName};
 use super::lots::{LotMove, LotName};
 use super::money::{GoneBack, PaidIn, first_difference};
-use super::orders::difference_of_orders;
+use super::orders::{difference_of_loads, difference_of_orders, naming_field};
 use super::returns::Asked;
 use super::ring::{Identifier, Ring, counter_name};
 use super::stamps::Stamped;
@@ -335,7 +335,7 @@ impl Request {
     #[must_use]
     pub fn first_difference(&self, posted: &Posting) -> Option<String> {
         if self.named_by != posted.named_by {
-            return Some("account_identifier".to_owned());
+            return Some(naming_field(&self.action, &posted.action).to_owned());
         }
         if self.named_by.is_none() && self.action.account().is_some_and(|account| *account != posted.account) {
             return Some("account_id".to_owned());
@@ -361,7 +361,7 @@ impl Request {
             (Action::Enrol { joins, leaves, .. }, Action::Enrol { joins: their_joins, leaves: their_leaves, .. }) => {
                 first(&[("join_segments", joins == their_joins), ("leave_segments", leaves == their_leaves)])
             }
-            (Action::Load { lots, .. }, Action::Load { lots: theirs, .. }) => first(&[("lots", lots == theirs)]),
+            (Action::Load { lots, .. }, Action::Load { lots: theirs, .. }) => difference_of_loads(lots, theirs),
             (Action::Accrue { purchase, .. }, Action::Accrue { purchase: theirs, .. }) => {
                 purchase.first_difference(theirs)
             }

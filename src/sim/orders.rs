@@ -65,6 +65,31 @@ pub(super) fn difference_of_orders(ours: &Action, theirs: &Action) -> Option<Str
     all.into_iter().find(|(_, is_same)| !is_same).map(|(field, _)| field.to_owned())
 }
 
+/// The field in which two opening balances differ.
+pub(super) fn difference_of_loads(ours: &[(LotName, i64)], theirs: &[(LotName, i64)]) -> Option<String> {
+    let wallet = |lots: &[(LotName, i64)]| lots.first().map(|(lot, _)| lot.wallet);
+    let fields = [("wallet", wallet(ours) == wallet(theirs)), ("lots", ours == theirs)];
+    fields.into_iter().find(|(_, is_same)| !is_same).map(|(field, _)| field.to_owned())
+}
+
+/// The field in which two actions name their accounts differently: an identifier that is unlinked may be all that does.
+pub(super) fn naming_field(ours: &Action, theirs: &Action) -> &'static str {
+    match (ours, theirs) {
+        (
+            Action::Link { identifier, links, .. },
+            Action::Link { identifier: their_identifier, links: they_link, .. },
+        ) if links == they_link => {
+            if identifier == their_identifier {
+                "account_id"
+            } else {
+                "identifier"
+            }
+        }
+        (Action::Link { .. }, _) => "command",
+        _ => "account_identifier",
+    }
+}
+
 /// Lots from elsewhere, or a refusal where a wallet cannot hold them.
 pub(super) fn load(plain: Verdict, rules: &Rules, account: &AccountModel, lots: &[(LotName, i64)], at: i64) -> Verdict {
     let wallet = lots.last().map_or(0, |(lot, _)| lot.wallet);

@@ -130,6 +130,34 @@ async fn a_repetition_gets_its_first_answer_whatever_its_card_points_to() {
     assert_eq!(refusal(&linked(&mut shop, "l4", "carla", "2").await), RefusalCode::IdentifierTaken);
 }
 
+/// An unlinking has no second identifier: what is wrong or differs is told of the one that it is about.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unlinking_is_told_of_the_fields_that_it_has() {
+    let mut shop = Shop::open().await;
+    linked(&mut shop, "l1", "anna", "1").await;
+    linked(&mut shop, "l2", "anna", "2").await;
+    assert!(unlinked(&mut shop, "u1", "", "1").await.refusal.is_none());
+    let rows = [
+        ("u1", "", "2", "identifier"),
+        ("u1", "", "nobody's", "identifier"),
+        ("u1", "anna", "2", "identifier"),
+        ("u1", "anna", "1", "account_id"),
+        ("l1", "", "1", "command"),
+    ];
+    for (id, account_id, value, field) in rows {
+        let other = unlinked(&mut shop, id, account_id, value).await;
+        assert_eq!(refusal(&other), RefusalCode::TransactionIdReused, "{id} {account_id} {value}");
+        assert_eq!(other.refusal.unwrap().field, field, "{id} {account_id} {value}");
+    }
+    let empty = wire::UnlinkIdentifierRequest {
+        transaction_id: "u2".to_owned(),
+        identifier: Some(<_>::default()),
+        ..<_>::default()
+    };
+    let status = shop.account.unlink_identifier(empty).await.unwrap_err();
+    assert_eq!(wrong_fields(&status), ["identifier.kind", "identifier.value"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cards_are_named_in_batches_and_on_streams_in_their_order() {
     let mut shop = Shop::open().await;

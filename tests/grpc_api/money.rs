@@ -270,7 +270,10 @@ async fn nobody_states_an_end_for_money() {
     let status = cafe.0.account.load_opening_balance(loading.clone()).await.unwrap_err();
     assert_eq!(wrong_fields(&status), ["lots[1].expire_time"]);
     let endless = wire::LoadOpeningBalanceRequest { lots: loading.lots[..1].to_vec(), ..loading };
-    cafe.0.account.load_opening_balance(endless).await.unwrap();
+    cafe.0.account.load_opening_balance(endless.clone()).await.unwrap();
+    let elsewhere = wire::LoadOpeningBalanceRequest { wallet: "points".to_owned(), ..endless };
+    let other = cafe.0.account.load_opening_balance(elsewhere).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!((refusal(&other), &*other.refusal.unwrap().field), (RefusalCode::TransactionIdReused, "wallet"));
     desk.adjust_balance(wire::AdjustBalanceRequest { expire_time: None, ..adjustment }).await.unwrap();
     let money = cafe.money().await;
     assert_eq!((money.balance_points, money.expiring_points, money.lots.len()), (12, 0, 1));
