@@ -4,9 +4,10 @@
 //! after that instant is decided before the freeze is known (as with versions of the programme); so whether something
 //! was frozen follows from the posting time alone, and a command is decided again as it was the first time.
 //!
-//! What is refused: baskets, activities and redemptions of a frozen account; baskets of a frozen terminal or cashier. All
-//! else goes on: reversals, because they only take back; what operators ask; opening balances, identifiers and what is
-//! known of the account; expiry.
+//! What is refused: of a frozen account baskets, activities, redemptions, authorizations, captures, top-ups and their
+//! refunds, which pay money out; of a frozen terminal baskets and top-ups; of a frozen cashier baskets. All else goes on:
+//! returns and voids, because they only take back; what operators ask; opening balances, identifiers and what is known of
+//! the account; expiry.
 //!
 //! What must stay true: the changes are in the order of their instants, which ascend; a subject is not frozen twice nor
 //! thawed twice; nothing is taken out, so that the past can be decided again.
@@ -292,6 +293,8 @@ impl Freezes {
 #[cfg(test)]
 mod tests {
     use super::super::command::{Activity, AuthorizationOf, Basket, Capture, Redemption, Reversal, SettingAside};
+    use super::super::money::{Refund, TopUp};
+    use super::super::unburn::Unburn;
     use super::*;
 
     const SHOP: SymbolId = SymbolId(1);
@@ -365,7 +368,15 @@ mod tests {
             original: super::super::command::Granted::default(),
             part: None,
         };
+        let top_up = |store, terminal| CommandKind::TopUp(TopUp { store, terminal, ..TopUp::default() });
+        let refund = || CommandKind::Refund(Box::new(Refund::asked_of("t".into(), None)));
         let rows = [
+            ("m1", top_up(none, none), Some(Refusal::AccountFrozen)),
+            ("m1", refund(), Some(Refusal::AccountFrozen)),
+            ("m1", CommandKind::Unburn(Unburn::default()), None),
+            ("m2", top_up(STORE, TILL), Some(Refusal::TerminalFrozen)),
+            ("m2", top_up(elsewhere, TILL), None),
+            ("m2", refund(), None),
             ("m1", basket(STORE, TILL, ANNA), Some(Refusal::AccountFrozen)),
             ("m1", CommandKind::Act(Activity::default()), Some(Refusal::AccountFrozen)),
             ("m1", CommandKind::Redeem(Redemption::default()), Some(Refusal::AccountFrozen)),
