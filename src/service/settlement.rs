@@ -214,7 +214,9 @@ pub fn wire_report(
     });
     let mut standings: Vec<_> = standings.collect();
     standings.sort_by(|(a, one), (b, other)| (&one.partner, a).cmp(&(&other.partner, b)));
-    let burns = sum.accounts.burns().filter(|(key, _)| is_told(key.acceptor)).map(|(key, burn)| {
+    // Of what has all come back nothing is owed.
+    let burns = sum.accounts.burns().filter(|(_, burn)| (burn.units, burn.redemption) != (0, 0));
+    let burns = burns.filter(|(key, _)| is_told(key.acceptor)).map(|(key, burn)| {
         let burned = wire::BurnedPoints {
             acceptor: text(dictionary, key.acceptor),
             issuer: text(dictionary, key.issuer),

@@ -2,6 +2,7 @@
 //! many ask, and nothing is spent twice.
 
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
+use tallystick::service::wire::settlement_service_client::SettlementServiceClient;
 use tallystick::service::wire::{self, RefusalCode, TransactionKind, command};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
@@ -92,6 +93,23 @@ async fn pieces_are_told_and_go_on_after_a_restart() {
     let request = wire::GetBalanceRequest { account_id: "anna".to_owned(), ..<_>::default() };
     let wallet = ledger.get_balance(request).await.unwrap().into_inner().wallets.swap_remove(0);
     assert_eq!((wallet.balance_points, wallet.redeemed_points, wallet.granted_points), (50, 0, 50));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_all_come_back_is_no_burn_of_the_settlement() {
+    let (mut shop, _) = shop_with(50, 0).await;
+    let mut settlement = SettlementServiceClient::new(connect(&shop.running).await);
+    let mut burned = async || {
+        let request = wire::GetSettlementReportRequest::default();
+        let report = settlement.get_settlement_report(request).await.unwrap().into_inner();
+        report.burns.iter().map(|burned| burned.burned_points).collect::<Vec<i64>>()
+    };
+    redeem(&mut shop.ledger, redemption("r", 30)).await;
+    assert_eq!(burned().await, [30_i64]);
+    reverse(&mut shop.ledger, piece("v1", "r", 12)).await;
+    assert_eq!(burned().await, [18_i64]);
+    reverse(&mut shop.ledger, reversal("v2", "r")).await;
+    assert!(burned().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
