@@ -247,6 +247,37 @@ mod tests {
         assert_eq!(known, names.len() + later.len(), "a new reason needs a row here");
     }
 
+    /// What can end every call stands in the head of the contract, and whatever else there is with the methods.
+    #[test]
+    fn every_reason_is_named_where_callers_look_for_it() {
+        let ledger = include_str!("../../proto/tallystick/v1/ledger_service.proto");
+        let (head, _) = ledger.split_once("\nsyntax = ").expect("the head comes first");
+        let of_some = [
+            "ACCOUNT_UNKNOWN",
+            "TRANSACTION_UNKNOWN",
+            "PROGRAM_UNKNOWN",
+            "PROGRAM_INVALID",
+            "EFFECTIVE_TIME_REFUSED",
+            "TRANSACTION_ID_REUSED",
+            "LIMIT_REACHED",
+            "BACKUP_FAILED",
+            "KEY_UNKNOWN",
+            "KEY_CHANGE_REFUSED",
+            "PROPOSAL_UNKNOWN",
+            "PROPOSAL_REFUSED",
+        ];
+        let words = |text: &'static str| text.split(|letter: char| letter != '_' && !letter.is_ascii_uppercase());
+        for reason in (1..1_000).filter_map(|number| ErrorReason::try_from(number).ok()) {
+            let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
+            let is_in_head = words(head).any(|word| word == name);
+            assert_eq!(is_in_head, !of_some.contains(&name), "{name} in the head of the contract");
+        }
+        // What an item of a batch is refused for, where a call of its own ends with a status.
+        for name in ["INVALID_COMMAND", "OVERLOADED", "NAME_RATE_EXCEEDED", "DEADLINE_EXPIRED", "SHUTTING_DOWN"] {
+            assert!(words(ledger).any(|word| word == name), "{name} with AccrueBatch");
+        }
+    }
+
     #[test]
     fn reflection_gets_every_service_and_every_import() {
         let set = descriptors();
