@@ -175,5 +175,6 @@ mod tests {
         assert_eq!(period(CalendarWindow::Month, 2017 * 12 + 2), "2017-03");
         assert_eq!(period(CalendarWindow::Lifetime, 0), "all");
         assert_eq!(period(CalendarWindow::Year, 2017), "2017");
+        assert_eq!(period(CalendarWindow::Anniversary, 0), "year 1");
     }
 }

@@ -79,6 +79,14 @@ async fn a_check_tells_the_partner_of_a_budget_by_its_name() {
 async fn a_published_version_judges_from_its_effective_time_on() {
     let mut shop = Shop::open().await;
     assert_eq!(shop.accrue(accrual("t1", "anna", 1_000)).await.granted_points, 10);
+    let spent = wire::RedeemRequest {
+        transaction_id: "s1".to_owned(),
+        account_id: "anna".to_owned(),
+        points: 3,
+        ..<_>::default()
+    };
+    let spent = shop.ledger.redeem(spent).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!((spent.redeemed_points, spent.program_version), (3, 1));
     let response = publish(&mut shop, publication("p1", &doubled())).await;
     let program = response.program.unwrap();
     assert_eq!((program.version, program.name.as_str(), response.replayed), (2, "corner", false));
@@ -90,6 +98,8 @@ async fn a_published_version_judges_from_its_effective_time_on() {
     assert_eq!((before.granted_points, before.program_version), (10, 1), "the receipt is from before");
     let reversed = shop.reverse("r1", "t1").await;
     assert_eq!((reversed.reversed_points, reversed.program_version), (10, 1), "the version that judged the original");
+    let back = shop.reverse("r2", "s1").await;
+    assert_eq!((back.returned_points, back.program_version), (3, 2), "of a burn the version in force");
     // The same publication again is answered, and not published.
     let again = publish(&mut shop, publication("p1", &doubled())).await;
     assert_eq!((again.program.unwrap(), again.replayed), (program, true));
