@@ -138,6 +138,8 @@ pub fn draw_caps(dice: &mut Dice) -> Vec<CapRule> {
         if dice.percent(18) {
             let over = match dice.below(100) {
                 0..55 if measure == Measure::Units => Over::Clip,
+                // Few caps on baskets strike, and fewer of these hold.
+                50..75 if measure == Measure::EarningBaskets => Over::Hold,
                 0..75 => Over::Decline,
                 _ => Over::Hold,
             };
