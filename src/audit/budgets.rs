@@ -2,7 +2,7 @@
 //!
 //! Uses reach the journal out of the order of their versions, because the chunks of several workers do. Within an epoch
 //! no version is missing in the end; at a crash some are lost for good, and the next epoch goes on after the last that
-//! was durable.
+//! was durable. What is given back to a cell that was forgotten counts from one again: see [`Budgets::give_back`].
 //!
 //! What must stay true: uses that wait for an earlier version are no more than can be in flight.
 
@@ -51,6 +51,13 @@ struct Cell {
     waiting: BTreeMap<u64, Waiting>,
 }
 
+impl Cell {
+    /// Whether no use of this version was entered, nor passed over.
+    fn is_new(&self, version: u64) -> bool {
+        version > self.version && !self.waiting.contains_key(&version)
+    }
+}
+
 /// The cells, as far as the history has been read.
 #[derive(Debug, Default)]
 pub(super) struct Budgets {
@@ -61,8 +68,7 @@ impl Budgets {
     /// Enters a use.
     pub(super) fn enter(&mut self, taken: &CellUse, bound: Option<Bound>, place: Place) -> Result<(), Finding> {
         let cell = self.cells.entry(taken.cell).or_default();
-        let is_new = taken.version > cell.version && !cell.waiting.contains_key(&taken.version);
-        if !is_new {
+        if !cell.is_new(taken.version) {
             let sentence = format!("use {} of cell {} occurs a second time", taken.version, taken.cell);
             return Err(place.finding(FindingClass::Budget, sentence));
         }
@@ -76,6 +82,27 @@ impl Budgets {
         }
         if cell.waiting.len() > WAITING_MAX {
             let sentence = format!("use {} of cell {} never came", cell.version + 1, taken.cell);
+            return Err(place.finding(FindingClass::Budget, sentence));
+        }
+        Ok(())
+    }
+
+    /// Enters what is given back. `today` is the UTC day of its record, where cells are forgotten.
+    ///
+    /// Nothing tells when the ledger forgot a cell, but that no command could fall under it any more. Until then a return has
+    /// the next version, however late it is: it is about room that others find. Afterwards it counts from one again, in a cell
+    /// of which nobody takes anything; so a version that was there before is no second use of it. The room is added all the
+    /// same, and once only: a cell whose forgetting was lost in a crash, or with a snapshot that was discarded, has it.
+    pub(super) fn give_back(&mut self, taken: &CellUse, today: Option<Day>, place: Place) -> Result<(), Finding> {
+        let cell = self.cells.entry(taken.cell).or_default();
+        let retain_until = cell.retain_until.max(taken.retain_until);
+        if cell.is_new(taken.version) || today.is_none_or(|today| retain_until >= today) {
+            return self.enter(taken, None, place);
+        }
+        cell.entered = cell.entered.saturating_add(taken.used);
+        cell.used = cell.used.saturating_add(taken.used);
+        if taken.used > 0 || taken.room_before != 0 || cell.entered < 0 {
+            let sentence = format!("use {} gives cell {} back more than was taken", taken.version, taken.cell);
             return Err(place.finding(FindingClass::Budget, sentence));
         }
         Ok(())
@@ -191,6 +218,37 @@ mod tests {
         assert_eq!(check(&[(1, 10, 7, LIMIT), (2, 0, -7, None), (3, 3, 3, LIMIT)]), Ok(()), "not durable yet");
         assert_eq!(check(&[(1, 10, 7, LIMIT), (2, 0, -7, None), (3, 10, 10, LIMIT)]), Ok(()));
         assert_eq!(check(&[(1, 10, 7, LIMIT), (2, -5, 0, Some(2))]), Ok(()), "a later version lowered the budget");
+    }
+
+    #[test]
+    fn what_is_given_back_late_counts_by_its_version() {
+        const LAST: Day = Day(30);
+        let check = |uses: &[(u64, Units, Units)], today: Option<i32>| {
+            let mut budgets = Budgets::default();
+            let place = Place::at(Position(0));
+            let entered = uses.iter().try_for_each(|(version, room_before, used)| {
+                let (cell, retain_until) = (CellId::whole(SymbolId(1)), LAST);
+                let taken = CellUse { cell, version: *version, room_before: *room_before, used: *used, retain_until };
+                match *used {
+                    ..0 => budgets.give_back(&taken, today.map(Day), place),
+                    _ => budgets.enter(&taken, Some(Bound { limit: 10, holds: false }), place),
+                }
+            });
+            entered.and_then(|()| budgets.end_epoch()).map_err(|found| found.sentence)
+        };
+        let (taken, more) = ((1, 10, 7), (2, 10, 10));
+        assert_eq!(check(&[taken, (2, 0, -7), (3, 10, 10)], Some(31)), Ok(()), "it was not forgotten yet");
+        assert_eq!(check(&[taken, (3, 10, 10), (2, 0, -7)], Some(31)), Ok(()), "chunks of two workers");
+        assert_eq!(check(&[taken, (1, 0, -3), (2, 0, -4)], Some(31)), Ok(()), "it was forgotten, and has one use more");
+        assert_eq!(check(&[taken, (1, 0, -3), (1, 0, -4)], Some(31)), Ok(()), "and was forgotten again");
+        assert_eq!(check(&[taken, (1, 0, -7), more], Some(31)), Ok(()), "it was there again after a crash");
+        let twice = Err("use 1 of cell 1 occurs a second time".to_owned());
+        assert_eq!(check(&[taken, (1, 0, -7)], Some(30)), twice, "on its last day");
+        assert_eq!(check(&[taken, (1, 0, -7)], None), twice, "where nothing is forgotten");
+        let over = Err("use 1 gives cell 1 back more than was taken".to_owned());
+        assert_eq!(check(&[taken, (1, 0, -3), (1, 0, -5)], Some(31)), over);
+        let found = Err("use 2 of cell 1 found room for 10, but 3 of 10 had been taken".to_owned());
+        assert_eq!(check(&[taken, (1, 0, -4), more], Some(31)), found);
     }
 
     #[test]

@@ -446,13 +446,14 @@ impl<'a> Judge<'a> {
             }
             return Ok(());
         }
+        if gives_back {
+            // Where time is the input's, the ledger forgets nothing.
+            let today = (!self.identity.clock_is_input).then_some(today);
+            let mut cells = entry.decision.cells.iter();
+            return cells.try_for_each(|taken| self.budgets.give_back(taken, today, place));
+        }
         for taken in &entry.decision.cells {
-            if gives_back && taken.retain_until < today {
-                // No command can fall under the cell any more. The ledger may have forgotten it, and what is given back
-                // to it counts from one again.
-                continue;
-            }
-            let draw = self.draw_of(taken).filter(|_| !gives_back).copied();
+            let draw = self.draw_of(taken).copied();
             let bound = draw.map(|draw| Bound { limit: draw.limit, holds: program.holds(draw.cell) });
             self.budgets.enter(taken, bound, place)?;
             if let Some(draw) = draw.filter(|draw| draw.run.rolling > 1 && taken.used > 0) {

@@ -1,11 +1,13 @@
-//! Forgeries of what a basket found in windows that are bounded together, and every hash recomputed.
+//! Forgeries of what a basket found in windows that are bounded together, and of what is given back to a window, and every
+//! hash recomputed.
 //!
-//! What must stay true: deciding again from a forged record can give what it says; the windows then add up to too much.
+//! What must stay true: deciding again from a forged record can give what it says; the windows then add up to too much, or
+//! what was given back is there twice.
 
 use crate::first_finding;
 use crate::support::edge::{Accrue, LineText};
 use crate::support::forge::Forge;
-use crate::support::{Ledger, NS_PER_DAY, Setup, assert_intact, programs};
+use crate::support::{Ledger, NOON, NS_PER_DAY, Setup, assert_intact, programs};
 use tallystick::audit::verify::FindingClass;
 use tallystick::journal::record::Entry;
 use tallystick::ledger::decision::TotalsChange;
@@ -85,4 +87,23 @@ fn what_a_basket_found_in_other_windows_cannot_be_forged() {
         assert_eq!((found.class, found.position), (class, position), "{name}: {found}");
         assert!(found.sentence.contains(says), "{name}: {found}");
     }
+}
+
+/// Where time is the input's, no window is forgotten: however late something is given back to it, each use has its own number.
+#[test]
+fn what_is_given_back_late_cannot_have_the_number_of_another_use() {
+    let (ledger, store) = Ledger::new(Setup { clock_is_input: true, ..Setup::default() });
+    let ledger = ledger.with_program(&programs::program("", "", CAP));
+    let basket = Accrue { stamp: Some(NOON), ..Accrue::simple("m1", "t", 1_500) };
+    assert_eq!(ledger.edge().accrue(&basket).granted(), 15);
+    ledger.clock.advance(100 * NS_PER_DAY);
+    assert_eq!(ledger.edge().reverse("r", "t").granted(), -15);
+    assert_intact(&store, ledger.stop().digest);
+    let mut forge = Forge::open(&store);
+    let position =
+        forge.alter(|entry| entry.command.transaction_id == "r", |entry| entry.decision.cells[0].version = 1);
+    forge.write(&store);
+    let found = first_finding(&store, "a number of another use");
+    assert_eq!((found.class, found.position), (FindingClass::Budget, position), "{found}");
+    assert!(found.sentence.contains("occurs a second time"), "{found}");
 }
