@@ -25,6 +25,8 @@ pub(super) struct Bound {
     pub limit: Units,
     /// What goes beyond is granted, and held for review.
     pub holds: bool,
+    /// How many windows have that limit together; 1 for each by itself.
+    pub rolling: u16,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +37,23 @@ struct Waiting {
     place: Place,
 }
 
+/// What was taken by uses that were bounded over so many windows together.
+#[derive(Clone, Copy, Debug)]
+struct Together {
+    rolling: u16,
+    taken: Units,
+    /// The largest limit by which any of them was judged.
+    limit_max: Units,
+}
+
 #[derive(Debug, Default)]
 struct Cell {
     /// Units taken by the uses entered, net of what was given back, in the order of the journal.
     entered: Units,
-    /// The largest limit by which any of them was judged.
-    limit_max: Units,
+    /// Units given back, in the order of the journal.
+    given_back: Units,
+    /// What was taken under versions that bound several windows together, each number of windows once.
+    together: Vec<Together>,
     /// After this UTC day the ledger may have forgotten it.
     retain_until: Day,
     /// The last version that was judged.
@@ -55,6 +68,35 @@ impl Cell {
     /// Whether no use of this version was entered, nor passed over.
     fn is_new(&self, version: u64) -> bool {
         version > self.version && !self.waiting.contains_key(&version)
+    }
+
+    /// Notes a use, in the order of the journal.
+    fn note(&mut self, used: Units, bound: Option<Bound>) {
+        self.entered = self.entered.saturating_add(used);
+        let Some(Bound { limit, holds, rolling }) = bound else {
+            self.given_back = self.given_back.saturating_sub(used);
+            return;
+        };
+        if rolling <= 1 || used == 0 {
+            return;
+        }
+        let limit = if holds { Units::MAX } else { limit };
+        match self.together.iter_mut().find(|known| known.rolling == rolling) {
+            Some(known) => {
+                (known.taken, known.limit_max) = (known.taken.saturating_add(used), known.limit_max.max(limit));
+            }
+            None => self.together.push(Together { rolling, taken: used, limit_max: limit }),
+        }
+    }
+
+    /// Units taken by uses that were bounded over at least so many windows together, less all that was given back, and the
+    /// largest limit by which any of them was judged.
+    fn taken_together(&self, rolling: u16) -> (Units, Units) {
+        let bounded = self.together.iter().filter(|known| known.rolling >= rolling);
+        let (taken, limit_max) = bounded.fold((0, 0), |(taken, limit_max): (Units, Units), known| {
+            (taken.saturating_add(known.taken), limit_max.max(known.limit_max))
+        });
+        (taken.saturating_sub(self.given_back).max(0), limit_max)
     }
 }
 
@@ -72,9 +114,7 @@ impl Budgets {
             let sentence = format!("use {} of cell {} occurs a second time", taken.version, taken.cell);
             return Err(place.finding(FindingClass::Budget, sentence));
         }
-        cell.entered = cell.entered.saturating_add(taken.used);
-        let limit = bound.map_or(0, |bound| if bound.holds { Units::MAX } else { bound.limit });
-        cell.limit_max = cell.limit_max.max(limit);
+        cell.note(taken.used, bound);
         cell.retain_until = cell.retain_until.max(taken.retain_until);
         cell.waiting.insert(taken.version, Waiting { taken: *taken, bound, place });
         while let Some(next) = cell.waiting.remove(&(cell.version + 1)) {
@@ -99,7 +139,7 @@ impl Budgets {
         if cell.is_new(taken.version) || today.is_none_or(|today| retain_until >= today) {
             return self.enter(taken, None, place);
         }
-        cell.entered = cell.entered.saturating_add(taken.used);
+        cell.note(taken.used, None);
         cell.used = cell.used.saturating_add(taken.used);
         if taken.used > 0 || taken.room_before != 0 || cell.entered < 0 {
             let sentence = format!("use {} gives cell {} back more than was taken", taken.version, taken.cell);
@@ -126,6 +166,9 @@ impl Budgets {
     /// record names those of the others that it found used, but not in which order their uses came; so what is entered is
     /// added up. What was given back counts from its record on, and whoever took the room again saw it there.
     ///
+    /// Only uses count that were bounded over as many windows at least. Around the publication of a version that bounds more,
+    /// one that the version before let in may have come later than its record lies, and looked at fewer.
+    ///
     /// A cell that may be forgotten counts nothing: a later version may bound more windows together than were kept.
     pub(super) fn check_runs(&self, present: CellId, run: Run, today: Day, place: Place) -> Result<(), Finding> {
         let (count, step) = (i32::from(run.rolling), run.window.step());
@@ -133,12 +176,13 @@ impl Budgets {
         for first in 1 - count..=0 {
             let cells = (first..first + count).filter_map(|ahead| self.cells.get(&at(ahead)));
             let cells = cells.filter(|cell| cell.retain_until >= today);
-            let (entered, limit) = cells.fold((0, 0), |(entered, limit): (Units, Units), cell| {
-                (entered.saturating_add(cell.entered), limit.max(cell.limit_max))
+            let (taken, limit) = cells.fold((0, 0), |(taken, limit): (Units, Units), cell| {
+                let (of_cell, limit_of_cell) = cell.taken_together(run.rolling);
+                (taken.saturating_add(of_cell), limit.max(limit_of_cell))
             });
-            if entered > limit {
+            if taken > limit {
                 let sentence = format!(
-                    "the {count} windows from cell {} on gave {entered} together, where there was room for {limit}",
+                    "the {count} windows from cell {} on gave {taken} together, where there was room for {limit}",
                     at(first)
                 );
                 return Err(place.finding(FindingClass::Budget, sentence));
@@ -165,7 +209,7 @@ impl Cell {
         let Some(sum) = self.used.checked_add(used).filter(|sum| *sum >= 0) else {
             return fail(format!("use {version} gives cell {cell} back more than was taken"));
         };
-        if let Some(Bound { limit, holds }) = next.bound {
+        if let Some(Bound { limit, holds, .. }) = next.bound {
             // Less is possible: what was given back becomes usable only when it is durable, and a use can be lost.
             if room_before > limit - self.used {
                 return fail(format!(
@@ -204,7 +248,7 @@ mod tests {
                 used: *used,
                 retain_until: CellUse::FOR_EVER,
             };
-            let bound = limit.map(|limit| Bound { limit, holds: false });
+            let bound = limit.map(|limit| Bound { limit, holds: false, rolling: 1 });
             budgets.enter(&taken, bound, Place::at(Position(index as u64))).map_err(|found| found.sentence)?;
         }
         budgets.end_epoch().map_err(|found| found.sentence)
@@ -231,7 +275,7 @@ mod tests {
                 let taken = CellUse { cell, version: *version, room_before: *room_before, used: *used, retain_until };
                 match *used {
                     ..0 => budgets.give_back(&taken, today.map(Day), place),
-                    _ => budgets.enter(&taken, Some(Bound { limit: 10, holds: false }), place),
+                    _ => budgets.enter(&taken, Some(Bound { limit: 10, holds: false, rolling: 1 }), place),
                 }
             });
             entered.and_then(|()| budgets.end_epoch()).map_err(|found| found.sentence)
@@ -257,8 +301,8 @@ mod tests {
         let cell = |period| CellId { period, ..CellId::whole(SymbolId(1)) };
         let mut take = |period, (version, room_before), used, today| {
             let taken = CellUse { cell: cell(period), version, room_before, used, retain_until: Day(period + 3) };
-            let place = Place::at(Position(0));
-            budgets.enter(&taken, Some(Bound { limit: 10, holds: false }), place).map_err(|found| found.sentence)?;
+            let (bound, place) = (Bound { limit: 10, holds: false, rolling: 3 }, Place::at(Position(0)));
+            budgets.enter(&taken, Some(bound), place).map_err(|found| found.sentence)?;
             let run = Run { window: CalendarWindow::Day, rolling: 3, kept: 3 };
             budgets.check_runs(cell(period), run, Day(today), place).map_err(|found| found.sentence)
         };
@@ -270,6 +314,31 @@ mod tests {
         assert_eq!(take(6, (1, 10), 1, 8), Err(over.to_owned()), "whoever comes late between them");
         assert_eq!(take(8, (2, 6), 1, 9), Err(over.replace("period 5 on", "period 6 on").replace("11", "12")));
         assert_eq!(take(8, (3, 5), 0, 11), Ok(()), "what may be forgotten counts nothing");
+    }
+
+    #[test]
+    fn what_was_bounded_over_fewer_windows_is_no_part_of_more() {
+        let mut budgets = Budgets::default();
+        let cell = |period| CellId { period, ..CellId::whole(SymbolId(1)) };
+        let mut take = |period, (version, room_before), used, rolling| {
+            let taken = CellUse { cell: cell(period), version, room_before, used, retain_until: Day(period + 3) };
+            let (bound, place) = (Bound { limit: 10, holds: false, rolling }, Place::at(Position(0)));
+            budgets.enter(&taken, Some(bound), place).map_err(|found| found.sentence)?;
+            let run = Run { window: CalendarWindow::Day, rolling, kept: 3 };
+            budgets.check_runs(cell(period), run, Day(period), place).map_err(|found| found.sentence)
+        };
+        let over = |period| {
+            let first = format!("the 2 windows from cell 1 of partner 0, store 0, place 0 in period {period} on");
+            Err(format!("{first} gave 11 together, where there was room for 10"))
+        };
+        assert_eq!(take(5, (1, 10), 10, 1), Ok(()));
+        assert_eq!(take(6, (1, 10), 8, 1), Ok(()), "a record that was decided after the next one, and lies before it");
+        assert_eq!(take(7, (1, 10), 6, 2), Ok(()), "the seventh day has two days' room with what was there");
+        assert_eq!(take(8, (1, 10), 4, 2), Ok(()));
+        assert_eq!(take(8, (2, 6), 1, 2), over(7));
+        assert_eq!(take(11, (1, 10), 4, 3), Ok(()));
+        assert_eq!(take(12, (1, 10), 6, 2), Ok(()));
+        assert_eq!(take(12, (2, 4), 1, 2), over(11), "what was bounded over more windows is part of fewer");
     }
 
     #[test]
@@ -286,7 +355,7 @@ mod tests {
         let mut check = |taken: Option<Units>, version, room| {
             if let Some(used) = taken {
                 let taken = CellUse { used, ..seen(1, 10) };
-                budgets.enter(&taken, Some(Bound { limit: 10, holds: false }), place).unwrap();
+                budgets.enter(&taken, Some(Bound { limit: 10, holds: false, rolling: 1 }), place).unwrap();
             }
             budgets.check_seen(&seen(version, room), 10, place).map_err(|found| found.sentence)
         };

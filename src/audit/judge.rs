@@ -454,7 +454,10 @@ impl<'a> Judge<'a> {
         }
         for taken in &entry.decision.cells {
             let draw = self.draw_of(taken).copied();
-            let bound = draw.map(|draw| Bound { limit: draw.limit, holds: program.holds(draw.cell) });
+            let bound = draw.map(|draw| {
+                let (limit, rolling) = (draw.limit, draw.run.rolling);
+                Bound { limit, holds: program.holds(draw.cell), rolling }
+            });
             self.budgets.enter(taken, bound, place)?;
             if let Some(draw) = draw.filter(|draw| draw.run.rolling > 1 && taken.used > 0) {
                 self.budgets.check_runs(taken.cell, draw.run, today, place)?;
