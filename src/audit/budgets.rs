@@ -34,6 +34,8 @@ struct Waiting {
     taken: CellUse,
     /// The bound in the version that judged the command; `None` where room is given back.
     bound: Option<Bound>,
+    /// Whether the grant is held, or what is given back was.
+    is_held: bool,
     place: Place,
 }
 
@@ -50,10 +52,13 @@ struct Together {
 struct Cell {
     /// Units taken by the uses entered, net of what was given back, in the order of the journal.
     entered: Units,
-    /// Units given back, in the order of the journal.
+    /// Units given back, in the order of the journal, of what is counted in `together` at least.
     given_back: Units,
-    /// What was taken under versions that bound several windows together, each number of windows once.
+    /// What was taken under versions that bound several windows together, each number of windows once; without what the
+    /// cap held, which may go beyond its limit.
     together: Vec<Together>,
+    /// Whether anything is counted there that was held: by another cap.
+    counts_held: bool,
     /// After this UTC day the ledger may have forgotten it.
     retain_until: Day,
     /// The last version that was judged.
@@ -71,16 +76,18 @@ impl Cell {
     }
 
     /// Notes a use, in the order of the journal.
-    fn note(&mut self, used: Units, bound: Option<Bound>) {
+    fn note(&mut self, used: Units, bound: Option<Bound>, is_held: bool) {
         self.entered = self.entered.saturating_add(used);
         let Some(Bound { limit, holds, rolling }) = bound else {
-            self.given_back = self.given_back.saturating_sub(used);
+            if !is_held || self.counts_held {
+                self.given_back = self.given_back.saturating_sub(used);
+            }
             return;
         };
-        if rolling <= 1 || used == 0 {
+        if rolling <= 1 || used == 0 || (holds && is_held) {
             return;
         }
-        let limit = if holds { Units::MAX } else { limit };
+        self.counts_held |= is_held;
         match self.together.iter_mut().find(|known| known.rolling == rolling) {
             Some(known) => {
                 (known.taken, known.limit_max) = (known.taken.saturating_add(used), known.limit_max.max(limit));
@@ -107,16 +114,22 @@ pub(super) struct Budgets {
 }
 
 impl Budgets {
-    /// Enters a use.
-    pub(super) fn enter(&mut self, taken: &CellUse, bound: Option<Bound>, place: Place) -> Result<(), Finding> {
+    /// Enters a use. `is_held` says whether the grant is held, or what is given back was.
+    pub(super) fn enter(
+        &mut self,
+        taken: &CellUse,
+        bound: Option<Bound>,
+        is_held: bool,
+        place: Place,
+    ) -> Result<(), Finding> {
         let cell = self.cells.entry(taken.cell).or_default();
         if !cell.is_new(taken.version) {
             let sentence = format!("use {} of cell {} occurs a second time", taken.version, taken.cell);
             return Err(place.finding(FindingClass::Budget, sentence));
         }
-        cell.note(taken.used, bound);
+        cell.note(taken.used, bound, is_held);
         cell.retain_until = cell.retain_until.max(taken.retain_until);
-        cell.waiting.insert(taken.version, Waiting { taken: *taken, bound, place });
+        cell.waiting.insert(taken.version, Waiting { taken: *taken, bound, is_held, place });
         while let Some(next) = cell.waiting.remove(&(cell.version + 1)) {
             cell.judge(&next)?;
         }
@@ -133,13 +146,19 @@ impl Budgets {
     /// the next version, however late it is: it is about room that others find. Afterwards it counts from one again, in a cell
     /// of which nobody takes anything; so a version that was there before is no second use of it. The room is added all the
     /// same, and once only: a cell whose forgetting was lost in a crash, or with a snapshot that was discarded, has it.
-    pub(super) fn give_back(&mut self, taken: &CellUse, today: Option<Day>, place: Place) -> Result<(), Finding> {
+    pub(super) fn give_back(
+        &mut self,
+        taken: &CellUse,
+        was_held: bool,
+        today: Option<Day>,
+        place: Place,
+    ) -> Result<(), Finding> {
         let cell = self.cells.entry(taken.cell).or_default();
         let retain_until = cell.retain_until.max(taken.retain_until);
         if cell.is_new(taken.version) || today.is_none_or(|today| retain_until >= today) {
-            return self.enter(taken, None, place);
+            return self.enter(taken, None, was_held, place);
         }
-        cell.note(taken.used, None);
+        cell.note(taken.used, None, was_held);
         cell.used = cell.used.saturating_add(taken.used);
         if taken.used > 0 || taken.room_before != 0 || cell.entered < 0 {
             let sentence = format!("use {} gives cell {} back more than was taken", taken.version, taken.cell);
@@ -168,6 +187,9 @@ impl Budgets {
     ///
     /// Only uses count that were bounded over as many windows at least. Around the publication of a version that bounds more,
     /// one that the version before let in may have come later than its record lies, and looked at fewer.
+    ///
+    /// Nor does what a cap held count, which goes beyond its limit, and what is given back of it: what passed without a review
+    /// keeps to the limit by itself.
     ///
     /// A cell that may be forgotten counts nothing: a later version may bound more windows together than were kept.
     pub(super) fn check_runs(&self, present: CellId, run: Run, today: Day, place: Place) -> Result<(), Finding> {
@@ -210,6 +232,7 @@ impl Cell {
             return fail(format!("use {version} gives cell {cell} back more than was taken"));
         };
         if let Some(Bound { limit, holds, .. }) = next.bound {
+            let may_go_beyond = holds && next.is_held;
             // Less is possible: what was given back becomes usable only when it is durable, and a use can be lost.
             if room_before > limit - self.used {
                 return fail(format!(
@@ -217,7 +240,7 @@ impl Cell {
                     self.used
                 ));
             }
-            if used < 0 || (used > 0 && !holds && (used > room_before || sum > limit)) {
+            if used < 0 || (used > 0 && !may_go_beyond && (used > room_before || sum > limit)) {
                 return fail(format!(
                     "use {version} of cell {cell} took {used} where there was room for {room_before}"
                 ));
@@ -249,7 +272,7 @@ mod tests {
                 retain_until: CellUse::FOR_EVER,
             };
             let bound = limit.map(|limit| Bound { limit, holds: false, rolling: 1 });
-            budgets.enter(&taken, bound, Place::at(Position(index as u64))).map_err(|found| found.sentence)?;
+            budgets.enter(&taken, bound, false, Place::at(Position(index as u64))).map_err(|found| found.sentence)?;
         }
         budgets.end_epoch().map_err(|found| found.sentence)
     }
@@ -274,8 +297,8 @@ mod tests {
                 let (cell, retain_until) = (CellId::whole(SymbolId(1)), LAST);
                 let taken = CellUse { cell, version: *version, room_before: *room_before, used: *used, retain_until };
                 match *used {
-                    ..0 => budgets.give_back(&taken, today.map(Day), place),
-                    _ => budgets.enter(&taken, Some(Bound { limit: 10, holds: false, rolling: 1 }), place),
+                    ..0 => budgets.give_back(&taken, false, today.map(Day), place),
+                    _ => budgets.enter(&taken, Some(Bound { limit: 10, holds: false, rolling: 1 }), false, place),
                 }
             });
             entered.and_then(|()| budgets.end_epoch()).map_err(|found| found.sentence)
@@ -302,7 +325,7 @@ mod tests {
         let mut take = |period, (version, room_before), used, today| {
             let taken = CellUse { cell: cell(period), version, room_before, used, retain_until: Day(period + 3) };
             let (bound, place) = (Bound { limit: 10, holds: false, rolling: 3 }, Place::at(Position(0)));
-            budgets.enter(&taken, Some(bound), place).map_err(|found| found.sentence)?;
+            budgets.enter(&taken, Some(bound), false, place).map_err(|found| found.sentence)?;
             let run = Run { window: CalendarWindow::Day, rolling: 3, kept: 3 };
             budgets.check_runs(cell(period), run, Day(today), place).map_err(|found| found.sentence)
         };
@@ -323,7 +346,7 @@ mod tests {
         let mut take = |period, (version, room_before), used, rolling| {
             let taken = CellUse { cell: cell(period), version, room_before, used, retain_until: Day(period + 3) };
             let (bound, place) = (Bound { limit: 10, holds: false, rolling }, Place::at(Position(0)));
-            budgets.enter(&taken, Some(bound), place).map_err(|found| found.sentence)?;
+            budgets.enter(&taken, Some(bound), false, place).map_err(|found| found.sentence)?;
             let run = Run { window: CalendarWindow::Day, rolling, kept: 3 };
             budgets.check_runs(cell(period), run, Day(period), place).map_err(|found| found.sentence)
         };
@@ -342,6 +365,38 @@ mod tests {
     }
 
     #[test]
+    fn what_a_cap_holds_is_no_part_of_what_it_lets_pass() {
+        let mut budgets = Budgets::default();
+        let cell = |period| CellId { period, ..CellId::whole(SymbolId(1)) };
+        let mut take = |period, (version, room_before), used, (holds, is_held)| {
+            let taken = CellUse { cell: cell(period), version, room_before, used, retain_until: Day(period + 3) };
+            let place = Place::at(Position(0));
+            if used < 0 {
+                return budgets.give_back(&taken, is_held, None, place).map_err(|found| found.sentence);
+            }
+            let bound = Bound { limit: 10, holds, rolling: 2 };
+            budgets.enter(&taken, Some(bound), is_held, place).map_err(|found| found.sentence)?;
+            let run = Run { window: CalendarWindow::Day, rolling: 2, kept: 2 };
+            budgets.check_runs(cell(period), run, Day(period), place).map_err(|found| found.sentence)
+        };
+        let over = |period| {
+            let first = format!("the 2 windows from cell 1 of partner 0, store 0, place 0 in period {period} on");
+            Err(format!("{first} gave 11 together, where there was room for 10"))
+        };
+        let (passes, is_held, by_another) = ((true, false), (true, true), (false, true));
+        assert_eq!(take(5, (1, 10), 8, passes), Ok(()));
+        assert_eq!(take(6, (1, 10), 9, is_held), Ok(()));
+        assert_eq!(take(6, (2, 0), -9, is_held), Ok(()), "it is rejected");
+        assert_eq!(take(6, (3, 10), 2, passes), Ok(()));
+        assert_eq!(take(6, (4, 8), 1, passes), over(5), "what was rejected had never been counted");
+        // What another cap holds keeps to a limit that clips.
+        assert_eq!(take(9, (1, 10), 8, by_another), Ok(()));
+        assert_eq!(take(9, (2, 0), -8, by_another), Ok(()));
+        assert_eq!(take(10, (1, 10), 10, (false, false)), Ok(()));
+        assert_eq!(take(9, (3, 10), 1, by_another), over(9));
+    }
+
+    #[test]
     fn what_a_refusal_saw_was_there() {
         let mut budgets = Budgets::default();
         let place = Place::at(Position(0));
@@ -355,7 +410,7 @@ mod tests {
         let mut check = |taken: Option<Units>, version, room| {
             if let Some(used) = taken {
                 let taken = CellUse { used, ..seen(1, 10) };
-                budgets.enter(&taken, Some(Bound { limit: 10, holds: false, rolling: 1 }), place).unwrap();
+                budgets.enter(&taken, Some(Bound { limit: 10, holds: false, rolling: 1 }), false, place).unwrap();
             }
             budgets.check_seen(&seen(version, room), 10, place).map_err(|found| found.sentence)
         };
@@ -381,6 +436,13 @@ mod tests {
         ];
         for (uses, expected) in rows {
             assert_eq!(check(uses), Err(expected.to_owned()));
+        }
+        for is_held in [true, false] {
+            let (cell, retain_until) = (CellId::whole(SymbolId(1)), CellUse::FOR_EVER);
+            let taken = CellUse { cell, version: 1, room_before: 10, used: 11, retain_until };
+            let bound = Bound { limit: 10, holds: true, rolling: 1 };
+            let entered = Budgets::default().enter(&taken, Some(bound), is_held, Place::at(Position(0)));
+            assert_eq!(entered.is_ok(), is_held, "what a cap holds may go beyond it, and nothing else");
         }
     }
 }

@@ -89,6 +89,35 @@ fn what_a_basket_found_in_other_windows_cannot_be_forged() {
     }
 }
 
+/// What goes beyond the cap waits for an operator. Released by a forger, it goes beyond what the cap lets pass.
+#[test]
+fn what_a_cap_over_several_windows_holds_cannot_be_released_by_forging() {
+    let (ledger, store) = Ledger::new(Setup::default());
+    let cap = CAP.replacen("limit = 20\n", "limit = 20\nover = \"hold\"\n", 1);
+    let ledger = ledger.with_program(&programs::program("", "", &cap));
+    for (day, is_held) in [(0, false), (1, true)] {
+        let answer = ledger.edge().accrue(&Accrue::simple(&format!("m{day}"), &format!("t{day}"), 1_500));
+        assert_eq!((answer.granted(), answer.decision.effects.held.is_some()), (15, is_held), "day {day}");
+        ledger.clock.advance(NS_PER_DAY);
+    }
+    assert_intact(&store, ledger.stop().digest);
+    let mut forge = Forge::open(&store);
+    let position = forge.alter(
+        |entry| entry.decision.effects.held.is_some(),
+        |entry| {
+            let decision = &mut entry.decision;
+            decision.cells.remove(0);
+            decision.effects.held = None;
+            let lot = &mut decision.effects.lots[0];
+            lot.key = lot.key.released();
+        },
+    );
+    forge.write(&store);
+    let found = first_finding(&store, "what was held");
+    assert_eq!((found.class, found.position), (FindingClass::Budget, position), "{found}");
+    assert!(found.sentence.contains("gave 30 together, where there was room for 20"), "{found}");
+}
+
 /// Where time is the input's, no window is forgotten: however late something is given back to it, each use has its own number.
 #[test]
 fn what_is_given_back_late_cannot_have_the_number_of_another_use() {
