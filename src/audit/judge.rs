@@ -446,15 +446,21 @@ impl<'a> Judge<'a> {
             }
             return Ok(());
         }
+        if gives_back {
+            // Where time is the input's, the ledger forgets nothing.
+            let today = (!self.identity.clock_is_input).then_some(today);
+            let was_held = was_held(&entry.command.kind);
+            let mut cells = entry.decision.cells.iter();
+            return cells.try_for_each(|taken| self.budgets.give_back(taken, was_held, today, place));
+        }
+        let is_held = entry.decision.effects.held.is_some();
         for taken in &entry.decision.cells {
-            if gives_back && taken.retain_until < today {
-                // No command can fall under the cell any more. The ledger may have forgotten it, and what is given back
-                // to it counts from one again.
-                continue;
-            }
-            let draw = self.draw_of(taken).filter(|_| !gives_back).copied();
-            let bound = draw.map(|draw| Bound { limit: draw.limit, holds: program.holds(draw.cell) });
-            self.budgets.enter(taken, bound, place)?;
+            let draw = self.draw_of(taken).copied();
+            let bound = draw.map(|draw| {
+                let (limit, rolling) = (draw.limit, draw.run.rolling);
+                Bound { limit, holds: program.holds(draw.cell), rolling }
+            });
+            self.budgets.enter(taken, bound, is_held, place)?;
             if let Some(draw) = draw.filter(|draw| draw.run.rolling > 1 && taken.used > 0) {
                 self.budgets.check_runs(taken.cell, draw.run, today, place)?;
             }
@@ -495,6 +501,16 @@ impl<'a> Judge<'a> {
 /// Whether a record is of this transaction.
 fn is_transaction(entry: &Entry, partner: SymbolId, transaction_id: &str) -> bool {
     entry.command.partner == partner && entry.command.transaction_id == transaction_id
+}
+
+/// Whether what a command gives back was held when it was taken, whatever has been decided about it since.
+fn was_held(kind: &CommandKind) -> bool {
+    let lot = match kind {
+        CommandKind::Reverse(reversal) => reversal.original.lot,
+        CommandKind::Operate(operation) => operation.order.held().and_then(|original| original.granted.lot),
+        _ => None,
+    };
+    lot.is_some_and(|lot| lot.is_held())
 }
 
 fn damaged(place: Place, fault: DecodeError) -> Finding {

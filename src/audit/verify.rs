@@ -19,9 +19,9 @@
 //! 7. *Once*: no transaction id of a partner occurs twice; no accrual is reversed twice, nothing held is
 //!    released twice, no expiry comes back twice; a receipt earns again only after
 //!    it was reversed.
-//! 8. *Budgets*: each use of a cell occurs once; in the order of the uses, none found more room than the limit in force
-//!    for it minus what was taken before, and the sum never exceeds that limit, but for what a
-//!    cap holds.
+//! 8. *Budgets*: each use of a cell occurs once, but for what is given back to one that may have been forgotten; in the
+//!    order of the uses, none found more room than the limit in force for it minus what was taken before, and the sum never
+//!    exceeds that limit, but for what a cap holds.
 //! 9. *Balance*: what the account of a record gains, a partner's sub-account loses; in the end what
 //!    accounts hold of each partner's units is what it issued less what became of that, and what partners burned of
 //!    each other's units is what was burned.

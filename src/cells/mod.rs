@@ -62,6 +62,7 @@ impl Cell {
     fn take(&mut self, taken: &CellUse, ticket: Ticket) {
         assert_eq!(taken.version, self.version + 1, "a use has the version that was handed out");
         self.version = taken.version;
+        // What would lift it too far is refused when it is decided, also where a cap holds what goes beyond it.
         self.used += taken.used;
         if taken.used < 0 {
             self.withheld -= taken.used;

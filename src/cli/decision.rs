@@ -92,7 +92,10 @@ pub(super) fn moved(decision: &Decision) -> Vec<String> {
         let name = if note.voucher.is_empty() { String::new() } else { format!("{} ", note.voucher) };
         format!("voucher {name}{} {}", note.voucher_code, event(note))
     });
-    movements(decision).map(shown).chain(vouchers).chain(decision.stamps.iter().map(shown_card)).collect()
+    let elsewhere = decision.expired_in_other_wallets.iter();
+    let elsewhere = elsewhere.map(|expired| format!("{} {} died of age", grouped(expired.points), expired.wallet));
+    let cards = decision.stamps.iter().map(shown_card);
+    movements(decision).map(shown).chain(elsewhere).chain(vouchers).chain(cards).collect()
 }
 
 /// What was counted on a stamp card, as people read it.
@@ -156,6 +159,11 @@ pub(super) fn as_json(decision: &Decision) -> Value {
     for (points, key, _) in movements(decision) {
         value[key] = points.into();
     }
+    if !decision.expired_in_other_wallets.is_empty() {
+        let expired = decision.expired_in_other_wallets.iter();
+        value["expired_in_other_wallets"] =
+            expired.map(|expired| json!({ "wallet": expired.wallet, "points": expired.points })).collect();
+    }
     if !decision.vouchers.is_empty() {
         value["vouchers"] = decision.vouchers.iter().map(voucher_as_json).collect();
     }
@@ -168,6 +176,22 @@ pub(super) fn as_json(decision: &Decision) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::wire::ExpiredPoints;
+
+    #[test]
+    fn what_died_in_another_wallet_is_shown_with_its_name() {
+        let expired = |wallet: &str, points| ExpiredPoints { wallet: wallet.to_owned(), points };
+        let decision = Decision {
+            wallet: "points".to_owned(),
+            expired_points: 5,
+            expired_in_other_wallets: vec![expired("stars", 7_300)],
+            ..Decision::default()
+        };
+        assert_eq!(moved(&decision), ["5 points died of age", "7,300 stars died of age"]);
+        let value = as_json(&decision);
+        assert_eq!(value["expired_points"], 5);
+        assert_eq!(value["expired_in_other_wallets"], json!([{ "wallet": "stars", "points": 7_300 }]));
+    }
 
     #[test]
     fn a_derived_id_is_the_same_again_and_fits() {

@@ -3,6 +3,8 @@
 //! What must stay true: a decision that is answered again says the same as the first time, but for `replayed`; the
 //! times and places of a refusal that was not journaled are unset; names come from the version that judged.
 
+use std::collections::BTreeMap;
+
 use super::times;
 use super::wire;
 use crate::journal::record::Entry;
@@ -189,6 +191,8 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
     answer.vouchers = vouchers_of(judged.program, decision).collect();
     answer.stamps = judged.program.into_iter().flat_map(|program| stamps_of(program, decision)).collect();
     answer.expired_points = expired_units(decision);
+    let others = judged.program.into_iter().flat_map(|program| expired_elsewhere(program, decision));
+    answer.expired_in_other_wallets.extend(others);
     answer.collected_points = collected_units(decision);
     let variants = judged.program.into_iter().flat_map(|program| variants_of(program, decision));
     answer.variants.extend(variants.map(|(experiment, variant)| wire::ExperimentVariant {
@@ -266,6 +270,21 @@ pub(super) fn expired_units(decision: &Decision) -> Units {
     let dead = decision.effects.lots.iter().filter(|change| change.movement == Movement::Expire);
     let of_wallet = dead.filter(|change| change.key.wallet == decision.wallet);
     of_wallet.fold(0, |sum: Units, change| sum.saturating_sub(change.delta))
+}
+
+/// Units of other wallets than the decision's whose expiry it posts, by wallet.
+pub(super) fn expired_elsewhere(program: &Program, decision: &Decision) -> impl Iterator<Item = wire::ExpiredPoints> {
+    let mut dead: BTreeMap<WalletId, Units> = BTreeMap::new();
+    for change in decision.effects.lots.iter().filter(|change| change.movement == Movement::Expire) {
+        if change.key.wallet != decision.wallet {
+            let units = dead.entry(change.key.wallet).or_default();
+            *units = units.saturating_sub(change.delta);
+        }
+    }
+    dead.into_iter().map(move |(wallet, points)| {
+        let wallet = wallet_name(program, wallet).to_owned();
+        wire::ExpiredPoints { wallet, points }
+    })
 }
 
 /// Where an account stands on a ladder, in names.

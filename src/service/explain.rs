@@ -182,12 +182,16 @@ impl Telling<'_> {
         }
         self.tell_debts(decision);
         self.tell_vouchers(decision);
-        if decision.expired_points > 0 {
-            let wallet = ("wallet", self.name(&decision.wallet));
-            self.say(
-                Sentence::Expired,
-                &[("points", self.words.units(&decision.wallet, decision.expired_points)), wallet],
-            );
+        self.tell_expiry(decision);
+    }
+
+    /// What had died of age, wallet by wallet.
+    fn tell_expiry(&mut self, decision: &wire::Decision) {
+        let own = (decision.expired_points > 0).then_some((&decision.wallet, decision.expired_points));
+        let others = decision.expired_in_other_wallets.iter().map(|expired| (&expired.wallet, expired.points));
+        for (wallet, units) in own.into_iter().chain(others) {
+            let points = ("points", self.words.units(wallet, units));
+            self.say(Sentence::Expired, &[points, ("wallet", self.name(wallet))]);
         }
     }
 

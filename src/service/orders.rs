@@ -162,7 +162,7 @@ impl Edge {
             Ok(kind) => kind,
             Err(unnamed) => return Ok(Started::Answered(self.refused(unnamed.told()?, None))),
         };
-        let command = Command {
+        let mut command = Command {
             account_id: order.account_id().to_owned(),
             transaction_id: order.transaction_id().to_owned(),
             partner: caller.principal.symbol,
@@ -179,6 +179,7 @@ impl Edge {
             return Ok(Started::Lookup(Box::pin(lookup)));
         }
         self.wait_for_gate(stamp).await?;
+        self.price_again(&order, stamp, &mut command.kind);
         let ids = ids_of(&self.engine.hasher, &self.engine.dictionary, &command);
         let own = match self.claim(ids.transaction, patience).await? {
             Claimed::Held(held) => held,
@@ -286,6 +287,16 @@ impl Edge {
         })
     }
 
+    /// Looks a reward's price up again: the version that is going to judge may have been published since. Behind the gate:
+    /// one that comes later judges nothing that is let in now.
+    fn price_again(&self, order: &Order, stamp: TimestampNs, kind: &mut CommandKind) {
+        if let Order::Redeem(request) = order
+            && !request.reward.is_empty()
+        {
+            *kind = self.reward(request, stamp);
+        }
+    }
+
     fn reward_of(&self, name: SymbolId, stamp: TimestampNs) -> Option<Reward> {
         self.engine.with_programs(|programs| {
             let program = programs.in_force(stamp).or_else(|| programs.latest())?;
@@ -293,9 +304,11 @@ impl Edge {
         })
     }
 
+    /// Whether a redemption is for a reward that the programme does not have, or did not have when its price was looked up:
+    /// nothing is redeemed for no units.
     fn is_unknown_reward(&self, kind: &CommandKind, stamp: TimestampNs) -> bool {
-        let CommandKind::Redeem(Redemption { reward: Some(asked), .. }) = kind else { return false };
-        self.reward_of(asked.reward, stamp).is_none()
+        let CommandKind::Redeem(Redemption { units, reward: Some(asked), .. }) = *kind else { return false };
+        units == 0 || self.reward_of(asked.reward, stamp).is_none()
     }
 
     fn linking(

@@ -11,8 +11,8 @@ use crate::samples::{
 use crate::support::{NOON, NS_PER_DAY};
 use crate::{golden, path, unhex};
 use tallystick::journal::record::{Record, decode, is_read_back};
-use tallystick::ledger::command::{CommandKind, Granted, Loading, Receipt, Unburn};
-use tallystick::ledger::decision::{Decision, Effects, LotKey, Movement};
+use tallystick::ledger::command::{CommandKind, Granted, Loading, Receipt, Redemption, RewardAsked, Unburn};
+use tallystick::ledger::decision::{Decision, Effects, LotKey, Movement, Outcome, Refusal, TotalsChange};
 use tallystick::ledger::operator::{Operation, OperatorOrder, Remark, Restoration};
 use tallystick::ledger::packed::put_lot_key;
 use tallystick::ledger::types::{Day, Position, SymbolId, TimestampNs, WalletId};
@@ -119,6 +119,27 @@ fn a_part_that_says_nothing_is_refused() {
     let mut bytes = [encode(&record).as_slice(), &[16, 0]].concat();
     bytes[1] |= MORE;
     assert!(decode(&bytes, &dictionary()).is_err(), "lots of a refusal");
+}
+
+/// A reward that was published while it was asked for was refused for no units, on record.
+#[test]
+fn nothing_is_redeemed_only_where_a_reward_was_refused() {
+    let asked = RewardAsked { reward: SymbolId(10), quantity: 1, states_units: false };
+    let effects = Effects { totals: TotalsChange::of_refused_redemption(), ..Effects::default() };
+    let outcome = Outcome::Refused(Refusal::RewardTierRequired);
+    let refused = Decision { outcome, effects, ..Decision::default() };
+    let record = |reward, decision: &Decision| {
+        let redemption = Redemption { wallet: WalletId(0), units: 0, reward };
+        Record::Entry(Box::new(entry(CommandKind::Redeem(redemption), decision.clone())))
+    };
+    let refused_reward = record(Some(asked), &refused);
+    assert_eq!(decode(&encode(&refused_reward), &dictionary()), Ok(refused_reward));
+    for (what, record) in [
+        ("a refusal without a reward", record(None, &refused)),
+        ("a reward that was had for nothing", record(Some(asked), &Decision::default())),
+    ] {
+        assert!(decode(&encode(&record), &dictionary()).is_err(), "{what}");
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Rewards through the wire: price, stock and level; and that the last one is had by exactly one of many.
 
+use tallystick::audit::verify::{VerifyOptions, verify};
+use tallystick::config::{ClockMode, Config};
+use tallystick::ledger::types::TimestampNs;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
 use tallystick::service::wire::{self, RefusalCode};
 use tokio::task::JoinSet;
@@ -7,6 +10,7 @@ use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::support::*;
+use crate::zones::until;
 
 type Ledger = LedgerServiceClient<Channel>;
 
@@ -14,6 +18,11 @@ const REWARDS: &str = "[[metrics]]\nname = \"spent-ever\"\nmeasure = \"eligible-
                        [tiers]\nmetric = \"spent-ever\"\nlevels = [{ name = \"gold\", threshold = 100_000_000 }]\n\n\
                        [[rewards]]\nname = \"mug\"\nprice = 5\nstock = 1\n\n\
                        [[rewards]]\nname = \"gem\"\nprice = 5\ntier = \"gold\"\n\n[earn]";
+
+/// The same without rewards.
+const LEVELS: &str = "[[metrics]]\nname = \"spent-ever\"\nmeasure = \"eligible-amount\"\nwindow = \"lifetime\"\n\n\
+                      [tiers]\nmetric = \"spent-ever\"\nlevels = [{ name = \"gold\", threshold = 100_000_000 }]\n\n\
+                      [earn]";
 
 fn reward(transaction_id: &str, account_id: &str, reward: &str) -> wire::RedeemRequest {
     wire::RedeemRequest {
@@ -61,6 +70,49 @@ async fn a_reward_is_told_with_what_it_costs() {
     assert_eq!(reverse(ledger, wire::ReverseRequest { quantity: 1, ..reversal("v", "r") }).await.returned_points, 5);
     // What is there again can be had.
     assert_eq!(redeem(ledger, reward("s", "anna", "mug")).await.redeemed_points, 5);
+}
+
+/// What is asked for while the version that has it is being made durable costs what that version says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reward_that_is_published_while_it_is_asked_for_has_its_price() {
+    const NOW: i64 = 1_898_647_200;
+    const EFFECTIVE_AT: i64 = NOW + 600;
+    let gate = GateStore::new();
+    let program = Some(program_file(&plain_program(&[("[earn]", LEVELS)])));
+    let config = Config { clock: Some(ClockMode::Input), program, ..config() };
+    let mut shop = Shop::open_on(gate.clone(), config).await;
+    let mut bought = accrual("t1", "anna", 3_000);
+    (bought.posting_time, bought.basket.as_mut().unwrap().receipt_time) = (time(NOW), time(NOW));
+    assert_eq!(shop.accrue(bought).await.granted_points, 30);
+
+    gate.close();
+    let queued = shop.running.engine().control.seq();
+    let publication = wire::PublishProgramRequest {
+        transaction_id: "p1".to_owned(),
+        source: plain_program(&[("[earn]", REWARDS)]),
+        effective_time: time(EFFECTIVE_AT),
+    };
+    let mut program = shop.program.clone();
+    let publishing = tokio::spawn(async move { program.publish_program(publication).await });
+    until(|| shop.running.engine().control.seq() > queued).await;
+    let at = EFFECTIVE_AT + 100;
+    let asked = wire::RedeemRequest { posting_time: time(at), ..reward("g", "anna", "gem") };
+    let (mut ledger, waits) = (shop.ledger.clone(), asked.clone());
+    let waiting = tokio::spawn(async move { redeem(&mut ledger, waits).await });
+    until(|| shop.running.engine().latest_stamp() == TimestampNs(at * 1_000_000_000)).await;
+    gate.open();
+    publishing.await.unwrap().unwrap();
+
+    let refused = waiting.await.unwrap();
+    assert_eq!(refusal(&refused), RefusalCode::RewardTierRequired);
+    let request = wire::GetTransactionRequest { transaction_id: "g".to_owned() };
+    let found = shop.ledger.get_transaction(request).await.unwrap().into_inner().transaction.unwrap();
+    assert_eq!((found.reward.as_str(), found.reward_quantity, found.redemption_points), ("gem", 1, 5));
+    assert!(redeem(&mut shop.ledger, asked).await.replayed);
+    let Shop { running, store, .. } = shop;
+    running.shutdown().await.unwrap();
+    let verified = verify(&store, &VerifyOptions::default(), &mut |_, _| {}).unwrap();
+    assert!(verified.intact, "{:?}", verified.findings);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -248,3 +248,37 @@ async fn relations_are_asked_for_by_an_id_that_there_is_and_a_token_of_its_own()
     let status = shop.ledger.list_related_transactions(unknown).await.unwrap_err();
     assert_eq!(reason(&status), "TRANSACTION_UNKNOWN");
 }
+
+/// The ledger posts what died in all wallets at once, whichever wallet its record is about.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_died_in_another_wallet_is_told_with_its_name() {
+    let program = plain_program(&[("[earn]", "[[wallets]]\nname = \"stars\"\n\n[earn]")]);
+    let config = Config { clock: Some(ClockMode::Input), program: Some(program_file(&program)), ..config() };
+    let mut shop = Shop::open_with(config).await;
+    for (id, wallet, points) in [("l1", "points", 5), ("l2", "stars", 7), ("l3", "stars", 2)] {
+        let lots = vec![wire::OpeningLot { points, expire_time: time(2 * DAY + points), ..<_>::default() }];
+        let load = wire::LoadOpeningBalanceRequest {
+            transaction_id: id.to_owned(),
+            account_id: "anna".to_owned(),
+            wallet: wallet.to_owned(),
+            lots,
+            posting_time: time(DAY),
+            ..<_>::default()
+        };
+        shop.account.load_opening_balance(load).await.unwrap();
+    }
+    let mut request = accrual("t1", "anna", 100);
+    request.posting_time = time(3 * DAY);
+    request.basket.as_mut().unwrap().receipt_time = None;
+    let sold = shop.accrue(request).await;
+    let elsewhere = vec![wire::ExpiredPoints { wallet: "stars".to_owned(), points: 9 }];
+    assert_eq!((sold.expired_points, &sold.expired_in_other_wallets), (5, &elsewhere));
+    let asked = wire::GetTransactionRequest { transaction_id: "t1".to_owned() };
+    let found = shop.ledger.get_transaction(asked).await.unwrap().into_inner().transaction.unwrap();
+    assert_eq!(found.decision.unwrap().expired_in_other_wallets, elsewhere);
+    let why = wire::ExplainTransactionRequest { transaction_id: "t1".to_owned(), ..<_>::default() };
+    let sentences = shop.ledger.explain_transaction(why).await.unwrap().into_inner().sentences;
+    for expected in ["5 points had expired before.", "9 stars had expired before."] {
+        assert!(sentences.iter().any(|sentence| sentence == expected), "{expected}: {sentences:?}");
+    }
+}

@@ -39,7 +39,8 @@ fn posted(request: wire::AccrueRequest, at: i64) -> wire::AccrueRequest {
     wire::AccrueRequest { posting_time: time(at), ..request }
 }
 
-async fn until(holds: impl Fn() -> bool) {
+/// Waits until something has come about.
+pub async fn until(holds: impl Fn() -> bool) {
     for _ in 0..30_000 {
         if holds() {
             return;

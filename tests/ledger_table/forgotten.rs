@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tallystick::clock::Clock;
 use tallystick::ledger::types::TimestampNs;
+use tallystick::snapshot;
 use tallystick::store::memory::MemoryStore;
 
 use crate::language;
@@ -83,6 +84,51 @@ fn what_was_forgotten_under_a_clock_that_was_ahead_is_not_granted_again() {
     let ledger = Ledger::start(Arc::new(store.clone()), Setup::default(), clock);
     let answer = ledger.edge().accrue(&Accrue::simple("m4", "c", 500));
     assert!(answer.posted_at.0 > earliest, "it falls under a day that nobody forgot: {}", answer.posted_at);
+    assert_intact(&store, ledger.stop().digest);
+}
+
+/// A shard that was ahead for a moment gives back to a day on which the others are still. They find the room, and however late
+/// it is by that shard's time, verification counts it too.
+#[test]
+fn what_a_shard_that_was_ahead_gives_back_is_there_for_the_others() {
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&language::with("", STORE_CAP).1);
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m2", "a", 2_500)).granted(), 25);
+    let right = ledger.clock.now();
+    ledger.clock.set(TimestampNs(right.0 + 100 * NS_PER_DAY));
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m2", "ahead", 100)).granted(), 1);
+    ledger.clock.set(right);
+    let back = ledger.edge().reverse("r", "a");
+    assert_eq!((back.granted(), back.posted_at.0), (-25, right.0 + 100 * NS_PER_DAY));
+    let others = ledger.edge().accrue(&Accrue::simple("m3", "b", 9_900));
+    assert_eq!((others.granted(), others.posted_at), (25, right));
+    assert_intact(&store, ledger.stop().digest);
+}
+
+/// A snapshot that is discarded takes with it what was forgotten: the journal brings the cells back, with all that was given
+/// back to them since, under whichever numbers.
+#[test]
+fn a_cell_that_comes_back_with_the_journal_has_what_was_given_back_meanwhile() {
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&language::with("", STORE_CAP).1);
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m2", "a", 2_500)).granted(), 25);
+    let right = ledger.clock.now();
+    ledger.clock.set(TimestampNs(right.0 + 100 * NS_PER_DAY));
+    assert_eq!(ledger.edge().accrue(&Accrue::simple("m2", "ahead", 100)).granted(), 1);
+    for _ in 0..2 {
+        ledger.clock.advance(NS_PER_HOUR);
+        ledger.engine.snapshot().expect("the ledger runs");
+    }
+    assert_eq!(ledger.engine.shared.cells.copy().len(), 1, "that of the first day is forgotten");
+    let back = ledger.edge().reverse("r", "a");
+    assert_eq!((back.granted(), back.decision.cells[0].version), (-25, 1), "it counts from one again");
+    let clock = ledger.clock.clone();
+    assert_intact(&store, ledger.stop().digest);
+    snapshot::discard(&store).expect("memory takes it");
+    clock.set(right);
+    let ledger = Ledger::start(Arc::new(store.clone()), Setup::default(), clock);
+    let others = ledger.edge().accrue(&Accrue::simple("m3", "b", 9_900));
+    assert_eq!((others.granted(), others.posted_at), (25, right));
     assert_intact(&store, ledger.stop().digest);
 }
 

@@ -20,6 +20,8 @@ const OF_STORE: &str = "[[caps]]\nname = \"store\"\nmeasure = \"units\"\nsubject
                         limit = 20\nover = \"hold\"\n";
 const OF_ALL: &str = "[[caps]]\nname = \"all\"\nmeasure = \"units\"\nsubject = \"programme\"\nwindow = \"day\"\n\
                       limit = 10\nover = \"hold\"\n";
+const PRIZES: &str = "[[bonuses]]\nname = \"large\"\nunits = 600_000_000_000_000_000\non = { activity = \"large\" }\n\
+                      [[bonuses]]\nname = \"small\"\nunits = 400_000_000_000_000_000\non = { activity = \"small\" }\n";
 const DEBT: &str = "[refunds]\nwhen_spent = \"debt\"\n";
 const REVIEWS: &str = "[[bonuses]]\nname = \"review\"\nunits = 30\non = { activity = \"review\" }\n";
 
@@ -72,6 +74,22 @@ tables! {
         clock +1d                                       -> moved
         accrue m1 500                                   -> 5
         owed m1                                         -> 5
+    "
+
+    what_a_cap_holds_for_all_counts_no_further_than_a_number_goes(
+        Setup::default(), [with("", &[OF_ALL, PRIZES].concat())]
+    ) "
+        act m1 large                                    -> 600000000000000000 (large 600000000000000000) held by all
+        act m2 large                                    -> refused BalanceLimitExceeded
+        # The last unit is counted.
+        act m2 small id=b                               -> 400000000000000000 (small 400000000000000000) held by all
+        accrue m3 100                                   -> refused BalanceLimitExceeded
+        # Its balance has room.
+        act m1 small                                    -> refused BalanceLimitExceeded
+        reject b                                        -> -400000000000000000
+        accrue m3 100                                   -> 1 held by all
+        clock +1d                                       -> moved
+        accrue m3 100                                   -> 1
     "
 
     what_is_rejected_gives_room_back_but_not_its_receipt(Setup::default(), [with("", &[HOLDS, OPENING].concat())]) "

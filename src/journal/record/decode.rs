@@ -18,7 +18,7 @@ use super::{
 use crate::codec::{DecodeError, Reader};
 use crate::journal::dictionary::Dictionary;
 use crate::ledger::command::{
-    Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Linking, Loading, Receipt, Redemption, Reversal,
+    Activity, Basket, Command, CommandKind, Enrolment, Granted, Line, Linking, Loading, Receipt, Reversal,
 };
 use crate::ledger::decision::{
     BonusAward, CellUse, Clip, CounterChange, Decision, IdentifierChange, LineOutcome, LotChange, Movement, Outcome,
@@ -143,6 +143,7 @@ fn decode_entry(kind: u8, reader: &mut Reader<'_>, items: &[Item]) -> Result<Ent
     holds::get_outcome(reader, &command, posted_at, &mut decision)?;
     let mut entry = Entry { previous, account, posted_at, command, decision };
     get_parts(reader, flags, &mut entry)?;
+    unburn::check_redemption(&entry)?;
     derived::complete(&mut entry)?;
     Ok(entry)
 }
@@ -183,11 +184,7 @@ fn get_question(
             original: Granted::default(),
             part: None,
         }),
-        KIND_REDEMPTION | KIND_REFUSED_REDEMPTION => CommandKind::Redeem(Redemption {
-            wallet: WalletId(reader.byte()?),
-            units: get_units(reader)?,
-            reward: None,
-        }),
+        KIND_REDEMPTION | KIND_REFUSED_REDEMPTION => CommandKind::Redeem(unburn::get_redemption(kind, reader)?),
         KIND_ACTIVITY | KIND_REFUSED_ACTIVITY => CommandKind::Act(Activity {
             kind: SymbolId(reader.number()?),
             happened_at: TimestampNs(posted_at.0.wrapping_add(reader.signed()?)),

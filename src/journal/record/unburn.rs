@@ -1,16 +1,17 @@
-//! The reversal of a redemption or a capture, and rewards that are taken and come back, as bytes: both sides.
+//! The reversal of a redemption or a capture, and rewards that are taken and come back, as bytes: both sides; and the reading
+//! side of redemptions.
 //!
 //! What must stay true: what is written is what is read, field by field; a record of this kind says by itself what comes
 //! back, and what had come back before.
 
 use super::decode::{flag, get_cells, get_units, some};
 use super::encode::put_cells;
-use super::{Entry, KIND_REFUSED_UNBURN, KIND_UNBURN};
+use super::{Entry, KIND_REFUSED_REDEMPTION, KIND_REFUSED_UNBURN, KIND_UNBURN};
 use crate::codec::{DecodeError, Reader, put_id, put_signed, put_unsigned};
-use crate::ledger::command::{CommandKind, RewardAsked, RewardsBack, Unburn};
+use crate::ledger::command::{CommandKind, Redemption, RewardAsked, RewardsBack, Unburn};
 use crate::ledger::decision::{CellUse, Decision};
 use crate::ledger::packed::{get_lot_key, put_lot_key};
-use crate::ledger::types::{Position, SymbolId, Units};
+use crate::ledger::types::{Position, SymbolId, Units, WalletId};
 use crate::limits;
 
 /// Whatever was left was asked for.
@@ -86,6 +87,26 @@ fn returned_by(unburn: &Unburn) -> Option<Units> {
     let before = unburn.earlier.map_or(Some(0), |(_, returned)| Some(returned));
     let all = unburn.lots.iter().try_fold(before?, |sum, (_, units)| sum.checked_add(*units))?;
     (all <= limits::UNITS_MAX).then_some(all)
+}
+
+/// Reads what a redemption asked. One that was refused may state no units: see [`check_redemption`].
+pub(super) fn get_redemption(kind: u8, reader: &mut Reader<'_>) -> Result<Redemption, DecodeError> {
+    let wallet = WalletId(reader.byte()?);
+    let units = if kind == KIND_REFUSED_REDEMPTION { reader.signed()? } else { get_units(reader)? };
+    if (0..=limits::UNITS_MAX).contains(&units) {
+        Ok(Redemption { wallet, units, reward: None })
+    } else {
+        Err(DecodeError::BadNumber)
+    }
+}
+
+/// Units are redeemed, but where a reward was refused whose price was not known when it was asked for: a version that was
+/// published meanwhile had it. Nothing writes such records any more.
+pub(super) fn check_redemption(entry: &Entry) -> Result<(), DecodeError> {
+    match &entry.command.kind {
+        CommandKind::Redeem(Redemption { units: 0, reward: None, .. }) => Err(DecodeError::BadNumber),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the record of a command tells of rewards.

@@ -6,7 +6,7 @@ use super::rule_caps::{self, Share};
 use super::{cells, stamps};
 use crate::ledger::account::Account;
 use crate::ledger::command::{Basket, Command};
-use crate::ledger::decision::{Clip, CounterChange, Decision, LotChange, Movement, Outcome, Refusal};
+use crate::ledger::decision::{CellUse, Clip, CounterChange, Decision, LotChange, Movement, Outcome, Refusal};
 use crate::ledger::draws;
 use crate::ledger::held::{HeldChange, HeldName};
 use crate::ledger::program::{
@@ -238,7 +238,7 @@ fn clip(source: SymbolId, is_budget: bool, room: Units, out: &mut Decision) {
     }
 }
 
-/// Refuses what a wallet, a lot or a counter cannot hold; else states the balance after.
+/// Refuses what a wallet, a lot, a counter or a shared cell cannot hold; else states the balance after.
 pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut Decision) {
     let balance_after = balance_after(account, out.wallet, context, out);
     out.balance_after = Units::try_from(balance_after).unwrap_or(Units::MAX);
@@ -257,6 +257,9 @@ pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut 
     is_refused |= (out.effects.lots.iter().enumerate())
         .any(|(place, lot)| lot.movement.enriches() && is_unseen(lot) && !lot_holds(account, place, context, out));
     is_refused |= account.overflows(&out.effects.counters);
+    // Only what a cap holds goes beyond the room that it found.
+    let goes_beyond = |taken: &&CellUse| taken.used > taken.room_before.max(0);
+    is_refused |= out.cells.iter().filter(goes_beyond).any(|taken| overflows(taken, context.program));
     if is_refused {
         out.outcome = Outcome::Refused(Refusal::BalanceLimitExceeded);
     } else if (out.effects.held.is_some() && account.held().len() >= limits::HELD_TRANSACTIONS_MAX)
@@ -265,6 +268,12 @@ pub(super) fn check_balance(account: &Account, context: &Context<'_>, out: &mut 
     {
         out.outcome = Outcome::Refused(Refusal::AccountLimitReached);
     }
+}
+
+/// Whether a cell would count further than a number goes: what a shared cap holds counts in it without bound.
+fn overflows(taken: &CellUse, program: &Program) -> bool {
+    let limit = program.all_caps().find(|cap| cap.symbol == taken.cell.name).map_or(0, |cap| cap.limit);
+    limit.saturating_sub(taken.room_before).saturating_add(taken.used) > limits::UNITS_MAX
 }
 
 /// The balance of a wallet with what is granted, less what is collected of it. Loads and bonuses can be larger than any
