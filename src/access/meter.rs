@@ -68,6 +68,8 @@ pub struct Meter {
     limiter: RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<Nanos>>,
     clock: Monotonic,
     rate: Rate,
+    /// After so long there is one command more.
+    interval: Duration,
     under_way: AtomicU32,
     last_use: LastUse,
     metrics: Arc<Metrics>,
@@ -94,7 +96,8 @@ impl Meter {
         let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
         let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
         let (last_use, metrics) = (LastUse::never(clock.clone()), metrics.clone());
-        Self { limiter, clock, rate, under_way: AtomicU32::new(0), last_use, metrics }
+        let interval = quota.replenish_interval();
+        Self { limiter, clock, rate, interval, under_way: AtomicU32::new(0), last_use, metrics }
     }
 
     /// Begins a call, which counts as one command.
@@ -130,6 +133,18 @@ impl Meter {
             }
             Err(_) => Err(TooMuch::Burst(self.rate.burst.get())),
         }
+    }
+
+    /// Counts the commands of a call of so many, but for the first: that one counted when the call began.
+    ///
+    /// # Errors
+    /// Why they have to wait: so long that the whole call can come again.
+    pub fn charge_rest(&self, count: usize) -> Result<(), TooMuch> {
+        self.charge(count.saturating_sub(1)).map_err(|too_much| match too_much {
+            // What the call began with is used up, and one that comes again begins anew.
+            TooMuch::Rate(wait) => TooMuch::Rate(wait.saturating_add(self.interval)),
+            other => other,
+        })
     }
 
     /// The most that can be counted at once.
@@ -242,6 +257,24 @@ mod tests {
         assert!(meters.of(Role::Till, &key(2)).unwrap().enter().is_ok());
         assert!(matches!(meters.of(Role::Till, &key(1)).unwrap().enter(), Err(TooMuch::Rate(_))));
         assert!(meters.of(Role::Gateway, &key(3)).is_none(), "what is not limited has no meter");
+    }
+
+    #[test]
+    fn many_commands_in_one_call_pass_when_they_come_again_as_they_were_told() {
+        // Where not even the first is left, the call has to come again once to be told how long it takes for all.
+        for (text, counts, waits) in
+            [("till=1/50/64", [40, 40], 1), ("till=7/9/64", [5, 9], 1), ("till=1/50/64", [50, 50], 2)]
+        {
+            let (meters, clock) = meters(text);
+            let meter = meters.of(Role::Till, &key(1)).unwrap();
+            let call = |count| meter.enter().and_then(|_| meter.charge_rest(count));
+            assert_eq!(call(counts[0]), Ok(()), "{text}");
+            for _ in 0..waits {
+                let Err(TooMuch::Rate(wait)) = call(counts[1]) else { panic!("{text} is used up") };
+                clock.0.fetch_add(i64::try_from(wait.as_nanos()).unwrap(), Ordering::Relaxed);
+            }
+            assert_eq!(call(counts[1]), Ok(()), "{text} {counts:?}");
+        }
     }
 
     #[test]
