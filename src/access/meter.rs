@@ -138,8 +138,11 @@ impl Meter {
     /// Counts the commands of a call of so many, but for the first: that one counted when the call began.
     ///
     /// # Errors
-    /// Why they have to wait: so long that the whole call can come again.
+    /// Why they have to wait: so long that the whole call can come again. One that never can is told so first.
     pub fn charge_rest(&self, count: usize) -> Result<(), TooMuch> {
+        if count > self.burst() {
+            return Err(TooMuch::Burst(self.rate.burst.get()));
+        }
         self.charge(count.saturating_sub(1)).map_err(|too_much| match too_much {
             // What the call began with is used up, and one that comes again begins anew.
             TooMuch::Rate(wait) => TooMuch::Rate(wait.saturating_add(self.interval)),
@@ -275,6 +278,17 @@ mod tests {
             }
             assert_eq!(call(counts[1]), Ok(()), "{text} {counts:?}");
         }
+    }
+
+    #[test]
+    fn a_call_of_more_commands_than_can_be_at_once_is_told_so_whatever_is_left() {
+        let (meters, _) = meters("till=10/20/64");
+        let meter = meters.of(Role::Till, &key(1)).unwrap();
+        let call = |count| meter.enter().and_then(|_| meter.charge_rest(count));
+        assert_eq!(call(21), Err(TooMuch::Burst(20)), "one more than the burst, of which the first has counted");
+        assert_eq!(call(19), Ok(()));
+        assert!(matches!(call(20), Err(TooMuch::Rate(_))), "it is used up");
+        assert_eq!(meter.charge_rest(21), Err(TooMuch::Burst(20)));
     }
 
     #[test]
