@@ -224,7 +224,7 @@ impl Gate {
         let partner = Arc::from(&*grant.partner);
         let metered = match &credential {
             Credential::Key(id) | Credential::Certificate(id) => Some(Metered::Key(*id)),
-            Credential::Token(subject) => Some(Metered::Token(subject.clone())),
+            Credential::Token(subject) => Some(Metered::Token(grant.role, subject.clone())),
             Credential::None => None,
         };
         let metered = self.meters.as_ref().zip(metered.as_ref());

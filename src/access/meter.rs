@@ -308,6 +308,23 @@ mod tests {
     }
 
     #[test]
+    fn one_subject_in_two_roles_has_what_each_may_ask_for_and_no_more() {
+        let clock = Arc::new(Still(AtomicI64::new(1_000_000_000_000)));
+        let rates = RateLimits::parse("till=1/2/9, gateway=1/3/9").unwrap();
+        let names = NameLimits::parse("till=1/2, gateway=1/3").unwrap();
+        let meters = Meters::new(rates, names, clock, Arc::new(Metrics::new(1)));
+        let subject = |role| Metered::Token(role, "https://login.example/gate-7".into());
+        let (mut granted, mut named) = ([0; 2], [0; 2]);
+        for _ in 0..10 {
+            for (place, role) in [Role::Till, Role::Gateway].into_iter().enumerate() {
+                granted[place] += u32::from(meters.of(role, &subject(role)).unwrap().enter().is_ok());
+                named[place] += u32::from(meters.names_of(role, &subject(role)).unwrap().charge().is_ok());
+            }
+        }
+        assert_eq!((granted, named), ([2, 3], [2, 3]));
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded() {
         let (meters, clock) = meters("till=10/10/10");
         let held = meters.of(Role::Till, &key(0)).unwrap();

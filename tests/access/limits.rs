@@ -19,7 +19,9 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::shop::{accrual, wrong_fields};
+use crate::signer::{Signer, claims};
 use crate::support::{House, assert_refused, call, config, usual, with_key};
+use crate::tokens::accepting;
 
 async fn house(limits: &str) -> House {
     let rate_limits = RateLimits::parse(limits).unwrap();
@@ -166,6 +168,32 @@ async fn a_batch_that_comes_again_when_it_was_told_to_passes() {
         assert!(refused_count <= 2, "it comes again for ever");
     };
     assert_eq!((quoted, refused_count > 0), (40, true));
+}
+
+/// Each connection judges the tokens anew, and what counts for them is the same all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_that_comes_in_two_roles_by_turns_is_limited_in_each() {
+    let signer = Signer::edwards();
+    let (accepts, _folder) = accepting(&[signer.public("e")], 30);
+    let rate_limits = RateLimits::parse("gateway=1/3/64, back-office=1/2/64").unwrap();
+    let house = House::open_on(Arc::new(MemoryStore::new()), Config { rate_limits, ..accepts }).await;
+    let tokens = ["gateway", "back-office"].map(|role| {
+        let mut claims = claims();
+        claims["tallystick"]["role"] = role.into();
+        signer.token(&signer.header("e"), &claims)
+    });
+    let began = tokio::time::Instant::now();
+    let mut granted_counts = [0; 2];
+    for _ in 0..40 {
+        let channel = house.channel().await;
+        for (token, granted_count) in tokens.iter().zip(&mut granted_counts) {
+            let status = call(&channel, "/tallystick.v1.LedgerService/GetBalance", Some(token), Vec::new()).await;
+            *granted_count += u64::from(status.unwrap_err().code() == Code::InvalidArgument);
+        }
+    }
+    // The larger burst, and one a second.
+    let most = 3 + began.elapsed().as_secs() + 1;
+    assert!(granted_counts.iter().all(|count| (2..=most).contains(count)), "{granted_counts:?}, at most {most}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
