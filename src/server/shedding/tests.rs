@@ -21,6 +21,7 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Frame {
@@ -254,6 +255,48 @@ fn a_refused_call_that_goes_on_with_too_much_ends_the_connection() {
     }
     let mut bytes = written(&[piece]);
     assert!(side.inbound.pass(&mut bytes, &full, &mut side.outbound).is_err(), "no message is as long");
+}
+
+/// A frame of so much data, and so much padding.
+fn padded(stream: u32, data_bytes: usize, padding_bytes: u8) -> Frame {
+    let mut payload = vec![padding_bytes];
+    payload.resize(1 + data_bytes + usize::from(padding_bytes), 0);
+    frame(DATA, PADDED, stream, &payload)
+}
+
+#[test]
+fn a_refused_call_may_bring_the_largest_message_there_is_and_padding() {
+    let full = crowd(true);
+    let mut side = Side::begun();
+    assert_eq!(side.frames(&full, &[accrual(1)]), []);
+    // With what comes before it.
+    let mut left = limits::MESSAGE_BYTES_MAX + 5;
+    while left > 0 {
+        let data_bytes = left.min(16_000);
+        assert_eq!(side.frames(&full, &[padded(1, data_bytes, 255)]), []);
+        left -= data_bytes;
+    }
+    assert_eq!(side.frames(&full, &[padded(1, 0, 0), padded(1, 0, 200), frame(DATA, 0, 1, &[])]), []);
+    let mut bytes = written(&[padded(1, 1, 255)]);
+    assert!(side.inbound.pass(&mut bytes, &full, &mut side.outbound).is_err(), "it is one byte more");
+}
+
+#[test]
+fn frames_with_padding_pass_or_are_taken_out_in_pieces_of_any_size() {
+    for is_full in [false, true] {
+        let crowd = crowd(is_full);
+        let came =
+            [accrual(1), padded(1, 9, 3), padded(1, 0, 0), frame(DATA, PADDED, 1, &[]), message(1), padded(5, 1, 1)];
+        for cut in 1..30 {
+            let mut side = Side::begun();
+            let mut passed = Vec::new();
+            for piece in written(&came).chunks(cut) {
+                passed.extend(side.passed(&crowd, piece));
+            }
+            // The last is of no call that was refused.
+            assert_eq!(read(&passed), came[if is_full { 5 } else { 0 }..], "in pieces of {cut}");
+        }
+    }
 }
 
 #[test]
