@@ -161,7 +161,11 @@ impl Gate {
         let now = self.clock.now();
         match &principal.credential {
             Credential::None => true,
-            Credential::Token(_) => now < principal.expires_at,
+            // Its signer may have left the file since.
+            Credential::Token(_) => {
+                let signed = self.tokens.as_ref().zip(principal.signer.as_ref());
+                now < principal.expires_at && signed.is_some_and(|(tokens, signer)| tokens.still_lists(signer))
+            }
             // A key may have got an end since, or another.
             Credential::Key(id) | Credential::Certificate(id) => {
                 self.keys.look(|keys| keys.get(*id).is_some_and(|key| key.is_live(now)))
@@ -182,7 +186,8 @@ impl Gate {
             tracing::debug!(%error, "a token was not accepted");
             Nobody::Unknown
         })?;
-        self.principal(token.grant, Credential::Token(token.subject), token.expires_at, None)
+        let principal = self.principal(token.grant, Credential::Token(token.subject), token.expires_at, None)?;
+        Ok(Principal { signer: Some(Arc::new(token.signer)), ..principal })
     }
 
     fn judge_key(&self, shown: &ApiKey, now: TimestampNs) -> Result<Principal, Nobody> {
@@ -224,13 +229,14 @@ impl Gate {
         let partner = Arc::from(&*grant.partner);
         let metered = match &credential {
             Credential::Key(id) | Credential::Certificate(id) => Some(Metered::Key(*id)),
-            Credential::Token(subject) => Some(Metered::Token(subject.clone())),
+            Credential::Token(subject) => Some(Metered::Token(grant.role, subject.clone())),
             Credential::None => None,
         };
         let metered = self.meters.as_ref().zip(metered.as_ref());
         let meter = metered.and_then(|(meters, metered)| meters.of(grant.role, metered));
         let names = metered.and_then(|(meters, metered)| meters.names_of(grant.role, metered));
-        Ok(Principal { partner, symbol, grant: Some(grant), credential, expires_at, meter, names, last_used_ns })
+        let (grant, signer) = (Some(grant), None);
+        Ok(Principal { partner, symbol, grant, credential, expires_at, signer, meter, names, last_used_ns })
     }
 }
 

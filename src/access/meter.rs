@@ -68,6 +68,8 @@ pub struct Meter {
     limiter: RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<Nanos>>,
     clock: Monotonic,
     rate: Rate,
+    /// After so long there is one command more.
+    interval: Duration,
     under_way: AtomicU32,
     last_use: LastUse,
     metrics: Arc<Metrics>,
@@ -94,7 +96,8 @@ impl Meter {
         let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
         let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
         let (last_use, metrics) = (LastUse::never(clock.clone()), metrics.clone());
-        Self { limiter, clock, rate, under_way: AtomicU32::new(0), last_use, metrics }
+        let interval = quota.replenish_interval();
+        Self { limiter, clock, rate, interval, under_way: AtomicU32::new(0), last_use, metrics }
     }
 
     /// Begins a call, which counts as one command.
@@ -130,6 +133,21 @@ impl Meter {
             }
             Err(_) => Err(TooMuch::Burst(self.rate.burst.get())),
         }
+    }
+
+    /// Counts the commands of a call of so many, but for the first: that one counted when the call began.
+    ///
+    /// # Errors
+    /// Why they have to wait: so long that the whole call can come again. One that never can is told so first.
+    pub fn charge_rest(&self, count: usize) -> Result<(), TooMuch> {
+        if count > self.burst() {
+            return Err(TooMuch::Burst(self.rate.burst.get()));
+        }
+        self.charge(count.saturating_sub(1)).map_err(|too_much| match too_much {
+            // What the call began with is used up, and one that comes again begins anew.
+            TooMuch::Rate(wait) => TooMuch::Rate(wait.saturating_add(self.interval)),
+            other => other,
+        })
     }
 
     /// The most that can be counted at once.
@@ -245,6 +263,35 @@ mod tests {
     }
 
     #[test]
+    fn many_commands_in_one_call_pass_when_they_come_again_as_they_were_told() {
+        // Where not even the first is left, the call has to come again once to be told how long it takes for all.
+        for (text, counts, waits) in
+            [("till=1/50/64", [40, 40], 1), ("till=7/9/64", [5, 9], 1), ("till=1/50/64", [50, 50], 2)]
+        {
+            let (meters, clock) = meters(text);
+            let meter = meters.of(Role::Till, &key(1)).unwrap();
+            let call = |count| meter.enter().and_then(|_| meter.charge_rest(count));
+            assert_eq!(call(counts[0]), Ok(()), "{text}");
+            for _ in 0..waits {
+                let Err(TooMuch::Rate(wait)) = call(counts[1]) else { panic!("{text} is used up") };
+                clock.0.fetch_add(i64::try_from(wait.as_nanos()).unwrap(), Ordering::Relaxed);
+            }
+            assert_eq!(call(counts[1]), Ok(()), "{text} {counts:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_of_more_commands_than_can_be_at_once_is_told_so_whatever_is_left() {
+        let (meters, _) = meters("till=10/20/64");
+        let meter = meters.of(Role::Till, &key(1)).unwrap();
+        let call = |count| meter.enter().and_then(|_| meter.charge_rest(count));
+        assert_eq!(call(21), Err(TooMuch::Burst(20)), "one more than the burst, of which the first has counted");
+        assert_eq!(call(19), Ok(()));
+        assert!(matches!(call(20), Err(TooMuch::Rate(_))), "it is used up");
+        assert_eq!(meter.charge_rest(21), Err(TooMuch::Burst(20)));
+    }
+
+    #[test]
     fn calls_at_a_time_are_bounded_and_end() {
         let (meters, _) = meters("till=1000/1000/2, key:0000000000000007=1000/1000/1");
         let meter = meters.of(Role::Till, &key(1)).unwrap();
@@ -258,6 +305,23 @@ mod tests {
         let own = meters.of(Role::Till, &key(7)).unwrap();
         let _one = own.enter().unwrap();
         assert_eq!(own.enter().map(drop), Err(TooMuch::Concurrency), "a key's own limit goes before its role's");
+    }
+
+    #[test]
+    fn one_subject_in_two_roles_has_what_each_may_ask_for_and_no_more() {
+        let clock = Arc::new(Still(AtomicI64::new(1_000_000_000_000)));
+        let rates = RateLimits::parse("till=1/2/9, gateway=1/3/9").unwrap();
+        let names = NameLimits::parse("till=1/2, gateway=1/3").unwrap();
+        let meters = Meters::new(rates, names, clock, Arc::new(Metrics::new(1)));
+        let subject = |role| Metered::Token(role, "https://login.example/gate-7".into());
+        let (mut granted, mut named) = ([0; 2], [0; 2]);
+        for _ in 0..10 {
+            for (place, role) in [Role::Till, Role::Gateway].into_iter().enumerate() {
+                granted[place] += u32::from(meters.of(role, &subject(role)).unwrap().enter().is_ok());
+                named[place] += u32::from(meters.names_of(role, &subject(role)).unwrap().charge().is_ok());
+            }
+        }
+        assert_eq!((granted, named), ([2, 3], [2, 3]));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use governor::clock::{Clock as _, Reference as _};
 use governor::nanos::Nanos;
 
+use super::grant::Role;
 use super::keys::KeyId;
 use crate::clock::SharedClock;
 use crate::limits;
@@ -33,8 +34,8 @@ impl governor::clock::Clock for Monotonic {
 pub(super) enum Metered {
     /// A key, or the certificate that stands for it.
     Key(KeyId),
-    /// The subject of tokens.
-    Token(Box<str>),
+    /// The subject of tokens, in one of its roles: each has limits of its own.
+    Token(Role, Box<str>),
 }
 
 impl Metered {
@@ -42,7 +43,7 @@ impl Metered {
     pub(super) fn key(&self) -> Option<KeyId> {
         match self {
             Self::Key(id) => Some(*id),
-            Self::Token(_) => None,
+            Self::Token(..) => None,
         }
     }
 }

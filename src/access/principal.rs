@@ -11,6 +11,7 @@ use super::keys::{KeyId, KeyIssue};
 use super::meter::{Meter, Permit, TooMuch};
 use super::naming::NameMeter;
 use super::table::{Reach, Row};
+use super::tokens::Signer;
 use crate::ledger::types::{SymbolId, TimestampNs};
 
 /// What a caller showed.
@@ -39,6 +40,8 @@ pub struct Principal {
     pub credential: Credential,
     /// From when on it counts no more.
     pub expires_at: TimestampNs,
+    /// What its token was signed with, if it showed one.
+    pub(super) signer: Option<Arc<Signer>>,
     /// How much it may ask for; `None` where that is not limited.
     pub(super) meter: Option<Arc<Meter>>,
     /// How many new names it may bring; `None` where that is not limited.
@@ -55,7 +58,17 @@ impl Principal {
     #[must_use]
     pub fn anyone(partner: Arc<str>, symbol: SymbolId) -> Self {
         let (credential, expires_at) = (Credential::None, KeyIssue::NEVER);
-        Self { partner, symbol, grant: None, credential, expires_at, meter: None, names: None, last_used_ns: None }
+        Self {
+            partner,
+            symbol,
+            grant: None,
+            credential,
+            expires_at,
+            signer: None,
+            meter: None,
+            names: None,
+            last_used_ns: None,
+        }
     }
 
     /// Who it is, for the journal.

@@ -5,10 +5,12 @@
 //!
 //! What must stay true: a public key is good for one algorithm, which the key decides and not the token; none but RS256,
 //! ES256 and EdDSA (Ed25519) is ever accepted, `none` and symmetric ones never; a token without issuer, audience, expiry
-//! or subject is none; a file that cannot be used leaves the keys as they were.
+//! or subject is none; a file that cannot be used leaves the keys as they were; what a token began ends when its key is no
+//! longer listed.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jsonwebtoken::crypto::{CryptoProvider, JwkUtils, JwtSigner, JwtVerifier};
@@ -85,7 +87,21 @@ pub struct Token {
     pub grant: Grant,
     /// From when on it counts no more, the skew included.
     pub expires_at: TimestampNs,
+    /// What it was signed with.
+    pub signer: Signer,
 }
+
+/// The public key that a token was checked with, as the file listed it.
+#[derive(Debug)]
+pub struct Signer {
+    kid: Box<str>,
+    fingerprint: Fingerprint,
+    /// The version of the keys in which it was seen last.
+    version: AtomicU64,
+}
+
+/// What tells one public key from all others.
+type Fingerprint = [u8; 32];
 
 /// The claims that are looked at. A claim of another type than it should be makes the token invalid.
 #[derive(Deserialize)]
@@ -113,6 +129,7 @@ struct GrantClaim {
 struct TokenKey {
     key: DecodingKey,
     validation: Validation,
+    fingerprint: Fingerprint,
 }
 
 type KeySet = HashMap<String, TokenKey>;
@@ -124,6 +141,8 @@ type Stamp = Option<(u64, std::time::SystemTime)>;
 pub struct Tokens {
     options: TokenOptions,
     keys: RwLock<Arc<KeySet>>,
+    /// Moves when they have been read again.
+    version: AtomicU64,
     stamp: Mutex<Stamp>,
 }
 
@@ -137,7 +156,7 @@ impl Tokens {
         let _ = PROVIDER.install_default();
         let stamp = stamp_of(&options.keys);
         let keys = RwLock::new(Arc::new(read_keys(&options)?));
-        Ok(Self { options, keys, stamp: Mutex::new(stamp) })
+        Ok(Self { options, keys, version: AtomicU64::new(0), stamp: Mutex::new(stamp) })
     }
 
     /// Reads the keys again.
@@ -149,7 +168,29 @@ impl Tokens {
         *self.stamp.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
         let keys = Arc::new(read_keys(&self.options)?);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        // Afterwards: whoever sees the version sees the keys.
+        self.version.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    fn keys(&self) -> Arc<KeySet> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the file still lists what a token was signed with: the same key under the same name.
+    #[must_use]
+    pub fn still_lists(&self, signer: &Signer) -> bool {
+        // Before the keys: what changes meanwhile is looked at by whoever asks next.
+        let version = self.version.load(Ordering::Acquire);
+        if signer.version.load(Ordering::Relaxed) == version {
+            return true;
+        }
+        let keys = self.keys();
+        let is_listed = keys.get(&*signer.kid).is_some_and(|key| key.fingerprint == signer.fingerprint);
+        if is_listed {
+            signer.version.store(version, Ordering::Relaxed);
+        }
+        is_listed
     }
 
     /// Whether the file has changed since it was read.
@@ -164,8 +205,11 @@ impl Tokens {
     /// Why it is not accepted.
     pub fn judge(&self, token: &str, now: TimestampNs) -> Result<Token, TokenError> {
         let header = jsonwebtoken::decode_header(token)?;
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let key = header.kid.as_deref().and_then(|kid| keys.get(kid)).ok_or(TokenError::KeyUnknown)?;
+        // Before the keys, as above.
+        let version = AtomicU64::new(self.version.load(Ordering::Acquire));
+        let keys = self.keys();
+        let found = header.kid.as_deref().and_then(|kid| keys.get_key_value(kid));
+        let (kid, key) = found.ok_or(TokenError::KeyUnknown)?;
         // The key decides the algorithm: a token that names another is not looked at.
         let claims: Claims = jsonwebtoken::decode(token, &key.key, &key.validation)?.claims;
         let skew = self.options.clock_skew_ns;
@@ -179,7 +223,8 @@ impl Tokens {
         let grant = Grant { role, partner: partner.into(), stores, terminals };
         grant.check().map_err(|error| TokenError::Grant(error.to_string()))?;
         let subject = format!("{}/{}", self.options.issuer, claims.sub).into();
-        Ok(Token { subject, grant, expires_at: TimestampNs(expires_at) })
+        let signer = Signer { kid: kid.as_str().into(), fingerprint: key.fingerprint, version };
+        Ok(Token { subject, grant, expires_at: TimestampNs(expires_at), signer })
     }
 }
 
@@ -235,7 +280,22 @@ fn token_key(jwk: &Jwk, options: &TokenOptions) -> Result<TokenKey, String> {
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     // Times are judged by our own clock.
     (validation.validate_exp, validation.validate_nbf) = (false, false);
-    Ok(TokenKey { key, validation })
+    let fingerprint = fingerprint(algorithm, &key);
+    Ok(TokenKey { key, validation, fingerprint })
+}
+
+/// Of the key itself, however the file writes it.
+fn fingerprint(algorithm: Algorithm, key: &DecodingKey) -> Fingerprint {
+    let parts: [&[u8]; 2] = match key.kind() {
+        DecodingKeyKind::SecretOrDer(point) => [point.as_slice(), &[]],
+        DecodingKeyKind::RsaModulusExponent { n, e } => [n.as_slice(), e.as_slice()],
+    };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(format!("{algorithm:?}").as_bytes());
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
+    }
+    *hasher.finalize().as_bytes()
 }
 
 /// Verifies with ring.

@@ -66,10 +66,10 @@ impl Caller {
         refused.map_or(Ok(()), |why| Err(Failure::NotPermitted(why)))
     }
 
-    /// Counts so many commands of the call more than the first.
+    /// Counts the commands of a call that has so many. The first counted when the call began.
     pub(super) fn charge(&self, field: &'static str, count: usize) -> Result<(), Failure> {
         let Some(meter) = self.principal.meter() else { return Ok(()) };
-        meter.charge(count.saturating_sub(1)).map_err(|too_much| match too_much {
+        meter.charge_rest(count).map_err(|too_much| match too_much {
             TooMuch::Burst(most) => {
                 Failure::field(field, format!("There are {count}, but the credential may send {most} at once."))
             }

@@ -7,7 +7,7 @@
 //! - every command put in is answered once: by its worker, as overloaded if the worker has no room, or as unknown if
 //!   the ledger has failed or time is up; or it is given back to whoever put it in, because it has to wait for something;
 //! - a ticket whose time was up keeps its place, and counts as waiting, until its job is back: no other call gets the answer;
-//! - when nobody carries any more, nobody waits here: whoever is left is let go;
+//! - when nobody carries any more, nobody waits here: whoever is left is let go, and knows nothing of its outcome;
 //! - a command that is refused or given back here has its claims dropped.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ use crate::shard::queue::Rank;
 /// A decision in the encoding of the wire, or why there is none.
 pub(super) type Answered = Result<Vec<u8>, Failure>;
 
-/// Whoever put an accrual in, until it is told what becomes of it.
+/// Whoever put an accrual in, until it is told what becomes of it. Let go of before that, it takes its outcome for unknown.
 pub(super) trait Asking: Send {
     /// It is answered.
     fn answered(self: Box<Self>, answered: Answered);

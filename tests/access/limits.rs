@@ -1,25 +1,57 @@
 //! What one credential may ask for: its rate and its calls at a time, refused at once, item by item, and nobody else's
 //! business.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tallystick::access::grant::Role;
 use tallystick::access::keys::KeyIssue;
 use tallystick::access::meter::RateLimits;
+use tallystick::clock::{Clock, SystemClock};
 use tallystick::config::Config;
+use tallystick::ledger::types::TimestampNs;
 use tallystick::service::wire;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
+use tallystick::store::memory::MemoryStore;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::shop::{accrual, wrong_fields};
+use crate::signer::{Signer, claims};
 use crate::support::{House, assert_refused, call, config, usual, with_key};
+use crate::tokens::accepting;
 
 async fn house(limits: &str) -> House {
     let rate_limits = RateLimits::parse(limits).unwrap();
-    let store = std::sync::Arc::new(tallystick::store::memory::MemoryStore::new());
-    House::open_on(store, Config { rate_limits, ..config() }).await
+    House::open_on(Arc::new(MemoryStore::new()), Config { rate_limits, ..config() }).await
+}
+
+/// The machine's clock, for whose durations nobody has to wait.
+struct Ahead {
+    machine: SystemClock,
+    ahead_ns: AtomicI64,
+}
+
+impl Ahead {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { machine: SystemClock::new(), ahead_ns: AtomicI64::new(0) })
+    }
+
+    fn pass(&self, time: Duration) {
+        self.ahead_ns.fetch_add(i64::try_from(time.as_nanos()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> TimestampNs {
+        self.machine.now()
+    }
+
+    fn monotonic_ns(&self) -> i64 {
+        self.machine.monotonic_ns() + self.ahead_ns.load(Ordering::SeqCst)
+    }
 }
 
 /// A client of its own connection, with a key.
@@ -42,6 +74,14 @@ impl Caller {
     async fn batch(&mut self, count: usize) -> Result<usize, Status> {
         let requests = (0..count).map(|number| accrual(&format!("b{number}"), "m1", 100)).collect();
         let answer = self.ledger.accrue_batch(with_key(&self.key, wire::AccrueBatchRequest { requests })).await?;
+        Ok(answer.into_inner().decisions.len())
+    }
+
+    async fn quotes(&mut self, count: usize) -> Result<usize, Status> {
+        let basket = accrual("q", "m1", 100).basket;
+        let quote = wire::QuoteRequest { account_id: "m1".to_owned(), basket, ..Default::default() };
+        let requests = vec![quote; count];
+        let answer = self.ledger.quote_batch(with_key(&self.key, wire::QuoteBatchRequest { requests })).await?;
         Ok(answer.into_inner().decisions.len())
     }
 }
@@ -96,8 +136,64 @@ async fn the_items_of_a_batch_count_one_by_one() {
     let status = till.batch(40).await.unwrap_err();
     assert!(wait_of(&status) > Duration::from_secs(10));
     assert_refused::<()>(Err(status), Code::ResourceExhausted, "RATE_LIMITED");
-    let status = till.batch(60).await.unwrap_err();
-    assert_eq!((status.code(), wrong_fields(&status)), (Code::InvalidArgument, vec!["requests".to_owned()]));
+    // What can never pass is told so, from the first item on that is too many.
+    for count in [51, 60] {
+        let status = till.batch(count).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{count}");
+        assert_eq!(wrong_fields(&status), ["requests"], "{count}");
+    }
+}
+
+/// What a call began with is used up when the rest of it is refused: it passes all the same when it comes again at the time
+/// that it was told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_comes_again_when_it_was_told_to_passes() {
+    let clock = Ahead::new();
+    let limited = Config { rate_limits: RateLimits::parse("till=1/50/64").unwrap(), ..config() };
+    let house = House::open_by(Arc::new(MemoryStore::new()), limited, clock.clone()).await;
+    let mut till = Caller::of(&house, &house.key(usual(Role::Till)).await).await;
+    assert_eq!(till.batch(40).await.unwrap(), 40);
+    let wait = wait_of(&till.batch(40).await.unwrap_err());
+    assert!(wait > Duration::from_secs(10) && wait <= Duration::from_secs(31), "{wait:?}");
+    clock.pass(wait);
+    assert_eq!(till.batch(40).await.unwrap(), 40);
+    // Not even the first of these is left: it is told so, and then how long it takes for all.
+    let mut refused_count = 0;
+    let quoted = loop {
+        match till.quotes(40).await {
+            Ok(count) => break count,
+            Err(status) => clock.pass(wait_of(&status)),
+        }
+        refused_count += 1;
+        assert!(refused_count <= 2, "it comes again for ever");
+    };
+    assert_eq!((quoted, refused_count > 0), (40, true));
+}
+
+/// Each connection judges the tokens anew, and what counts for them is the same all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_that_comes_in_two_roles_by_turns_is_limited_in_each() {
+    let signer = Signer::edwards();
+    let (accepts, _folder) = accepting(&[signer.public("e")], 30);
+    let rate_limits = RateLimits::parse("gateway=1/3/64, back-office=1/2/64").unwrap();
+    let house = House::open_on(Arc::new(MemoryStore::new()), Config { rate_limits, ..accepts }).await;
+    let tokens = ["gateway", "back-office"].map(|role| {
+        let mut claims = claims();
+        claims["tallystick"]["role"] = role.into();
+        signer.token(&signer.header("e"), &claims)
+    });
+    let began = tokio::time::Instant::now();
+    let mut granted_counts = [0; 2];
+    for _ in 0..40 {
+        let channel = house.channel().await;
+        for (token, granted_count) in tokens.iter().zip(&mut granted_counts) {
+            let status = call(&channel, "/tallystick.v1.LedgerService/GetBalance", Some(token), Vec::new()).await;
+            *granted_count += u64::from(status.unwrap_err().code() == Code::InvalidArgument);
+        }
+    }
+    // The larger burst, and one a second.
+    let most = 3 + began.elapsed().as_secs() + 1;
+    assert!(granted_counts.iter().all(|count| (2..=most).contains(count)), "{granted_counts:?}, at most {most}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tallystick::config::Config;
+use tallystick::service::wire;
+use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
 use tallystick::store::memory::MemoryStore;
 use tempfile::TempDir;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::shop::now_seconds;
+use crate::shop::{accrual, now_seconds};
 use crate::signer::{Signer, base64, claims};
-use crate::support::{House, assert_forbidden, assert_nobody, call, config};
+use crate::support::{House, assert_forbidden, assert_nobody, call, config, with_key};
 
 const BALANCE: &str = "/tallystick.v1.LedgerService/GetBalance";
 
@@ -175,5 +178,43 @@ async fn a_file_that_changes_is_read_again_and_a_broken_one_is_not() {
         std::fs::write(&path, broken).unwrap();
         tokens.house.running.reload().await;
         assert!(tokens.is_accepted(&new).await, "{broken}");
+    }
+}
+
+/// A message of one accrual.
+fn message(id: &str) -> wire::CommandStreamRequest {
+    let command = wire::command::Command::Accrue(accrual(id, "m1", 100));
+    wire::CommandStreamRequest { commands: vec![wire::Command { command: Some(command) }] }
+}
+
+/// The token itself is good for ten minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_the_key_that_its_token_was_signed_with() {
+    let (first, second) = (Signer::edwards(), Signer::edwards());
+    let token = first.token(&first.header("one"), &claims());
+    for (what, listed, goes_on) in [
+        ("a further key beside it", vec![second.public("two"), first.public("one")], true),
+        ("the same key by another name", vec![first.public("two")], false),
+        ("another key by the same name", vec![second.public("one")], false),
+        ("another key", vec![second.public("two")], false),
+    ] {
+        let tokens = Tokens::open(&[first.public("one")]).await;
+        let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        let mut ledger = LedgerServiceClient::new(tokens.channel.clone());
+        let answers = ledger.command_stream(with_key(&token, ReceiverStream::new(receiver))).await;
+        let mut answers = answers.unwrap().into_inner();
+        sender.send(message("before")).await.unwrap();
+        assert!(answers.message().await.unwrap().is_some(), "{what}");
+        std::fs::write(tokens.folder.path().join("jwks.json"), json!({ "keys": listed }).to_string()).unwrap();
+        tokens.house.running.reload().await;
+        for id in ["after", "later"] {
+            sender.send(message(id)).await.unwrap();
+            let answer = answers.message().await;
+            if !goes_on {
+                assert_nobody(answer);
+                break;
+            }
+            assert!(answer.unwrap().is_some(), "{what}");
+        }
     }
 }

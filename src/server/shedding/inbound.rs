@@ -11,6 +11,7 @@ use super::super::frames::PREFACE;
 use super::crowd::Crowd;
 use super::heads::{Head, Heads};
 use super::outbound::Outbound;
+use super::settings::Settings;
 use crate::limits;
 use crate::service::express::ACCRUE;
 
@@ -24,6 +25,8 @@ pub(super) const HELD_BYTES_MAX: usize = HEAD_BYTES + HELD_HEADERS_BYTES_MAX;
 const UNFINISHED_MAX: usize = limits::CONNECTION_STREAMS_MAX as usize;
 /// The transport takes no larger frames.
 const FRAME_BYTES_MAX: usize = limits::FRAME_OF_CALLER_BYTES_MAX as usize;
+/// Of one call no more data comes: the largest message, and what comes before each (whether it is packed, and its length).
+const DATA_BYTES_MAX: usize = limits::MESSAGE_BYTES_MAX + 5;
 /// A longer block of headers is not looked at, nor any after it.
 const BLOCK_BYTES_MAX: usize = 64 << 10;
 
@@ -57,6 +60,25 @@ impl FrameHead {
     fn has(self, flag: u8) -> bool {
         self.flags & flag != 0
     }
+
+    /// So much of the payload must be there before it can be told what becomes of the frame.
+    fn looked_at_bytes(self) -> usize {
+        match self.kind {
+            HEADERS => self.payload_bytes.min(HELD_HEADERS_BYTES_MAX + 1),
+            // It begins with how much of it is padding.
+            DATA if self.has(PADDED) => self.payload_bytes.min(1),
+            _ => 0,
+        }
+    }
+
+    /// The data in a frame of them whose payload begins so, without its padding.
+    fn data_bytes(self, payload: &[u8]) -> usize {
+        let padding_bytes = match payload.first() {
+            Some(bytes) if self.has(PADDED) => 1 + usize::from(*bytes),
+            _ => 0,
+        };
+        self.payload_bytes.saturating_sub(padding_bytes)
+    }
 }
 
 /// A block of headers that passes in pieces.
@@ -69,7 +91,7 @@ struct Block {
 /// A call that was refused and whose request is still on its way.
 struct Unfinished {
     stream: u32,
-    /// Bytes of data that have come of it.
+    /// Bytes of data that have come of it, without padding.
     bytes: usize,
 }
 
@@ -84,8 +106,9 @@ pub(super) struct Inbound {
     block: Option<Block>,
     /// The frame that has begun is a part of the block.
     is_of_block: bool,
+    settings: Settings,
     heads: Heads,
-    /// What came could not be read, so no headers that follow can: nothing more is refused.
+    /// Nothing more is refused: what came could not be read, so no headers that follow can; or a refusal could not be.
     is_blind: bool,
     /// The last call that was begun, and the last of those that the transport has seen.
     last_begun: u32,
@@ -107,6 +130,7 @@ impl Inbound {
             held: Vec::new(),
             block: None,
             is_of_block: false,
+            settings: Settings::default(),
             heads: Heads::new(ACCRUE),
             is_blind: false,
             last_begun: 0,
@@ -155,12 +179,12 @@ impl Inbound {
                 (count, !self.takes_out)
             } else if let Some((head, rest)) = bytes[from..].split_first_chunk() {
                 let head = FrameHead::of(*head);
-                if head.kind == HEADERS && rest.len() < head.payload_bytes.min(HELD_HEADERS_BYTES_MAX + 1) {
+                if rest.len() < head.looked_at_bytes() {
                     self.hold(&bytes[from..]);
                     break;
                 }
                 self.payload_left = head.payload_bytes;
-                self.takes_out = self.begin(head, rest.get(..head.payload_bytes), crowd, outbound)?;
+                self.takes_out = self.begin(head, rest, crowd, outbound)?;
                 if head.payload_bytes == 0 {
                     self.end_part();
                 }
@@ -186,27 +210,26 @@ impl Inbound {
             block.bytes.extend_from_slice(bytes);
             self.is_blind |= block.bytes.len() > BLOCK_BYTES_MAX;
         }
+        self.settings.pass(bytes);
+        self.is_blind |= self.settings.has_small_table();
         if self.payload_left == 0 {
             self.end_part();
         }
     }
 
-    /// A frame begins; whether it is taken out. Its payload is there if all of it has come.
-    fn begin(
-        &mut self,
-        head: FrameHead,
-        payload: Option<&[u8]>,
-        crowd: &Crowd,
-        outbound: &mut Outbound,
-    ) -> io::Result<bool> {
+    /// A frame begins; whether it is taken out. What has come of the bytes behind its head is there.
+    fn begin(&mut self, head: FrameHead, rest: &[u8], crowd: &Crowd, outbound: &mut Outbound) -> io::Result<bool> {
         self.is_of_block = false;
+        self.settings.begin(head.kind);
         match (head.kind, self.unfinished.iter().position(|call| call.stream == head.stream)) {
             (HEADERS, Some(_)) => {
                 // Nothing in gRPC has more of them, and the transport must read what could change the table.
                 let reason = "a call that was refused goes on with headers";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
             }
-            (HEADERS, None) => return Ok(self.begin_headers(head, payload, crowd, outbound)),
+            (HEADERS, None) => {
+                return Ok(self.begin_headers(head, rest.get(..head.payload_bytes), crowd, outbound));
+            }
             (CONTINUATION, _) => {
                 self.is_of_block = self.block.is_some();
                 if let Some(block) = &mut self.block {
@@ -215,8 +238,8 @@ impl Inbound {
             }
             (DATA, Some(place)) => {
                 let call = &mut self.unfinished[place];
-                call.bytes += head.payload_bytes;
-                if head.payload_bytes > FRAME_BYTES_MAX || call.bytes > limits::MESSAGE_BYTES_MAX {
+                call.bytes += head.data_bytes(rest);
+                if head.payload_bytes > FRAME_BYTES_MAX || call.bytes > DATA_BYTES_MAX {
                     let reason = "a call that was refused goes on with more than a message may have";
                     return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
                 }

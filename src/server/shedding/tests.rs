@@ -21,6 +21,7 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Frame {
@@ -192,6 +193,48 @@ fn what_cannot_be_read_ends_the_refusals_and_passes() {
     assert_eq!(side.frames(&full, &[message(1)]), [], "what was refused before stays out");
 }
 
+/// Settings, each by its number.
+fn settings(settings: &[(u16, u32)]) -> Frame {
+    let mut payload = Vec::new();
+    for (number, value) in settings {
+        payload.put_u16(*number);
+        payload.put_u32(*value);
+    }
+    frame(SETTINGS, 0, 0, &payload)
+}
+
+/// The first headers that they read afterwards must begin with the size of the table, and of refusals they would not.
+#[test]
+fn who_makes_the_table_of_answers_smaller_is_not_refused_here() {
+    let full = crowd(true);
+    for (stated, is_refused) in [
+        (vec![], true),
+        (vec![(1, 4_096)], true),
+        (vec![(1, 65_536)], true),
+        (vec![(2, 0), (3, 1), (4, 1), (0x101, 0), (0x100, 1)], true),
+        (vec![(1, 4_095)], false),
+        (vec![(1, 0)], false),
+        (vec![(4, 65_535), (1, 100), (5, 16_384)], false),
+        // The smallest counts, whatever comes behind it.
+        (vec![(1, 0), (1, 4_096)], false),
+    ] {
+        for cut in [1, 5, 9, 11, 1_000] {
+            let mut side = Side::begun();
+            assert_eq!(side.frames(&full, &[accrual(1), message(1)]), [], "before: {stated:?}");
+            let came = [settings(&stated), settings(&[]), accrual(3), message(3)];
+            let mut passed = Vec::new();
+            for piece in written(&came).chunks(cut) {
+                passed.extend(side.passed(&full, piece));
+            }
+            let expected = &came[..if is_refused { 2 } else { 4 }];
+            assert_eq!(read(&passed), expected, "{stated:?} in pieces of {cut}");
+            // Settings that come later mend nothing, for it may not have been said yet.
+            let later = side.frames(&full, &[settings(&[(1, 8_192)]), accrual(5), message(5)]);
+            assert_eq!(later.len(), if is_refused { 1 } else { 3 }, "{stated:?}");
+        }
+    }
+}
+
 #[test]
 fn a_refused_call_that_goes_on_with_headers_ends_the_connection() {
     let full = crowd(true);
@@ -212,6 +255,48 @@ fn a_refused_call_that_goes_on_with_too_much_ends_the_connection() {
     }
     let mut bytes = written(&[piece]);
     assert!(side.inbound.pass(&mut bytes, &full, &mut side.outbound).is_err(), "no message is as long");
+}
+
+/// A frame of so much data, and so much padding.
+fn padded(stream: u32, data_bytes: usize, padding_bytes: u8) -> Frame {
+    let mut payload = vec![padding_bytes];
+    payload.resize(1 + data_bytes + usize::from(padding_bytes), 0);
+    frame(DATA, PADDED, stream, &payload)
+}
+
+#[test]
+fn a_refused_call_may_bring_the_largest_message_there_is_and_padding() {
+    let full = crowd(true);
+    let mut side = Side::begun();
+    assert_eq!(side.frames(&full, &[accrual(1)]), []);
+    // With what comes before it.
+    let mut left = limits::MESSAGE_BYTES_MAX + 5;
+    while left > 0 {
+        let data_bytes = left.min(16_000);
+        assert_eq!(side.frames(&full, &[padded(1, data_bytes, 255)]), []);
+        left -= data_bytes;
+    }
+    assert_eq!(side.frames(&full, &[padded(1, 0, 0), padded(1, 0, 200), frame(DATA, 0, 1, &[])]), []);
+    let mut bytes = written(&[padded(1, 1, 255)]);
+    assert!(side.inbound.pass(&mut bytes, &full, &mut side.outbound).is_err(), "it is one byte more");
+}
+
+#[test]
+fn frames_with_padding_pass_or_are_taken_out_in_pieces_of_any_size() {
+    for is_full in [false, true] {
+        let crowd = crowd(is_full);
+        let came =
+            [accrual(1), padded(1, 9, 3), padded(1, 0, 0), frame(DATA, PADDED, 1, &[]), message(1), padded(5, 1, 1)];
+        for cut in 1..30 {
+            let mut side = Side::begun();
+            let mut passed = Vec::new();
+            for piece in written(&came).chunks(cut) {
+                passed.extend(side.passed(&crowd, piece));
+            }
+            // The last is of no call that was refused.
+            assert_eq!(read(&passed), came[if is_full { 5 } else { 0 }..], "in pieces of {cut}");
+        }
+    }
 }
 
 #[test]
