@@ -107,7 +107,7 @@ impl Edge {
         let input = self.engine.identity.clock_is_input;
         let clock_mode = if input { wire::ClockMode::Input } else { wire::ClockMode::System };
         let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-        let read_stamp = self.read_stamp();
+        let read_stamp = self.engine.read_stamp();
         let (in_force, version_count) = self.engine.with_programs(|programs| {
             (programs.in_force(read_stamp).map_or(0, |program| version_number(program)), programs.iter().len())
         });
@@ -281,7 +281,7 @@ impl Edge {
             fields.wrong(path, "It must not lie in the future.");
         }
         fields.finish()?;
-        let as_of = as_of.unwrap_or_else(|| self.read_stamp());
+        let as_of = as_of.unwrap_or_else(|| self.engine.read_stamp());
         let permit = self.exports.clone().try_acquire_owned().map_err(|_| Failure::Overloaded)?;
         let (messages, parts) = mpsc::channel(EXPORT_MESSAGES_WAITING_MAX);
         let edge = self.clone();

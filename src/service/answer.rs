@@ -191,8 +191,6 @@ fn of_judged(judged: &Judged<'_>) -> wire::Decision {
     answer.vouchers = vouchers_of(judged.program, decision).collect();
     answer.stamps = judged.program.into_iter().flat_map(|program| stamps_of(program, decision)).collect();
     answer.expired_points = expired_units(decision);
-    let others = judged.program.into_iter().flat_map(|program| expired_elsewhere(program, decision));
-    answer.expired_in_other_wallets.extend(others);
     answer.collected_points = collected_units(decision);
     let variants = judged.program.into_iter().flat_map(|program| variants_of(program, decision));
     answer.variants.extend(variants.map(|(experiment, variant)| wire::ExperimentVariant {
@@ -272,8 +270,9 @@ pub(super) fn expired_units(decision: &Decision) -> Units {
     of_wallet.fold(0, |sum: Units, change| sum.saturating_sub(change.delta))
 }
 
-/// Units of other wallets than the decision's whose expiry it posts, by wallet.
-pub(super) fn expired_elsewhere(program: &Program, decision: &Decision) -> impl Iterator<Item = wire::ExpiredPoints> {
+/// Units of other wallets than the decision's whose expiry it posts, by wallet. A command's own answer does not tell them: its
+/// caller may deal in its wallet alone.
+pub(super) fn expired_elsewhere(decision: &Decision) -> BTreeMap<WalletId, Units> {
     let mut dead: BTreeMap<WalletId, Units> = BTreeMap::new();
     for change in decision.effects.lots.iter().filter(|change| change.movement == Movement::Expire) {
         if change.key.wallet != decision.wallet {
@@ -281,10 +280,7 @@ pub(super) fn expired_elsewhere(program: &Program, decision: &Decision) -> impl 
             *units = units.saturating_sub(change.delta);
         }
     }
-    dead.into_iter().map(move |(wallet, points)| {
-        let wallet = wallet_name(program, wallet).to_owned();
-        wire::ExpiredPoints { wallet, points }
-    })
+    dead
 }
 
 /// Where an account stands on a ladder, in names.

@@ -29,7 +29,7 @@ impl Edge {
             check_account_id(&request.account_id)?;
             Some(self.seen_account(caller, &request.account_id).await?)
         };
-        let read_at = view.as_ref().map_or_else(|| self.read_stamp(), |view| view.read_at);
+        let read_at = view.as_ref().map_or_else(|| self.engine.read_stamp(), |view| view.read_at);
         let program = self.engine.with_programs(|programs| programs.in_force(read_at).cloned());
         let sight = Sight::of(&caller.principal, program.as_deref(), read_at);
         let read_time = Some(times::timestamp(read_at));

@@ -86,9 +86,6 @@ fn granted(decided: &Decided<'_>, basket: &Basket, out: &mut Vec<u8>) {
     for outcome in answer::stamps_of(program, decision) {
         message(out, 73, |out| outcome.encode(out).expect("a vector has room"));
     }
-    for expired in answer::expired_elsewhere(program, decision) {
-        message(out, 74, |out| expired.encode(out).expect("a vector has room"));
-    }
 }
 
 fn line_decision(out: &mut Vec<u8>, exact: &Exact<'_>, index: i64, given: &Line) {

@@ -14,6 +14,7 @@ use super::command::{record_at, transaction_of};
 use super::fields::{Fields, Path};
 use super::pages::{Pages, bad_token};
 use super::read::{check_account_id, page_size};
+use super::sight::Sight;
 use super::status::Failure;
 use super::{Edge, times, wire};
 use crate::journal::JournalError;
@@ -45,7 +46,8 @@ impl Edge {
         fields.text(Path::Field("transaction_id"), &id, 1, limits::TRANSACTION_ID_BYTES_MAX);
         fields.finish()?;
         let (account_id, located) = self.own_transaction(caller, &id).await?;
-        self.blocking(move |engine| transaction(engine, &account_id, &located)).await
+        let principal = caller.principal.clone();
+        self.blocking(move |engine| transaction(engine, &principal, &account_id, &located)).await
     }
 
     /// The record of a transaction of the caller's partner that the caller may see, and its account's id.
@@ -211,7 +213,7 @@ fn list(
             break;
         }
         if is_listed {
-            let transaction = transaction(engine, of, &located)?;
+            let transaction = transaction(engine, principal, of, &located)?;
             bytes += transaction.encoded_len();
             page.transactions.push(transaction);
         } else {
@@ -238,6 +240,7 @@ pub(super) fn belongs_to(engine: &Engine, located: &Located, view: &AccountView)
 /// A record in the words of the contract. Reads the store for the reversal, and of a reversal for the original.
 pub(super) fn transaction(
     engine: &Engine,
+    principal: &Principal,
     account_id: &str,
     located: &Located,
 ) -> Result<wire::Transaction, JournalError> {
@@ -334,8 +337,38 @@ pub(super) fn transaction(
         transaction.release_transaction_id = id_of(engine, engine.hasher.release(&partner, id))?;
         transaction.reversal_transaction_id = id_of(engine, engine.hasher.reversal(&partner, id))?;
     }
-    transaction.decision = Some(answer::of_entry(located, entry, program.as_deref(), original_version));
+    let mut decision = answer::of_entry(located, entry, program.as_deref(), original_version);
+    tell_expiry(engine, principal, entry, program.as_deref(), &mut decision);
+    transaction.decision = Some(decision);
     Ok(transaction)
+}
+
+/// What died with a record in the account's other wallets, as far as the caller sees these. What the ledger posted by itself
+/// is about no wallet that the caller chose: of one that it does not see nothing is told.
+fn tell_expiry(
+    engine: &Engine,
+    principal: &Principal,
+    entry: &Entry,
+    program: Option<&Program>,
+    decision: &mut wire::Decision,
+) {
+    let elsewhere = answer::expired_elsewhere(&entry.decision);
+    let is_own = matches!(entry.command.kind, CommandKind::Expire);
+    if elsewhere.is_empty() && !is_own {
+        return;
+    }
+    let at = engine.read_stamp();
+    let in_force = engine.with_programs(|programs| programs.in_force(at).or_else(|| programs.latest()).cloned());
+    let sight = Sight::of(principal, in_force.as_deref(), at);
+    let seen = elsewhere.into_iter().filter(|(wallet, _)| sight.sees(*wallet));
+    decision.expired_in_other_wallets.extend(seen.map(|(wallet, points)| {
+        let wallet = program.map_or_else(String::new, |program| answer::wallet_name(program, wallet).to_owned());
+        wire::ExpiredPoints { wallet, points }
+    }));
+    if is_own && !sight.sees(entry.decision.wallet) {
+        decision.wallet.clear();
+        (decision.balance_points, decision.expired_points) = (0, 0);
+    }
 }
 
 /// What is said of an authorization, a capture or a void.
@@ -381,8 +414,7 @@ fn authorization_status(
     let last = look_up(engine, engine.hasher.capture(&partner, &of.transaction_id))?;
     let last = last.as_ref().and_then(Located::entry);
     let changes = last.and_then(|last| last.decision.effects.authorizations.as_deref());
-    let now = if engine.identity.clock_is_input { engine.latest_posted() } else { Some(engine.clock.now()) };
-    let is_over = now.is_some_and(|now| now >= of.ends_at);
+    let is_over = engine.read_stamp() >= of.ends_at;
     let unless_over = if is_over { wire::AuthorizationState::Expired } else { wire::AuthorizationState::Open };
     let (state, captured, rest) = match changes.and_then(|changes| changes.own.as_ref()) {
         Some(AuthorizationChange::Captures { captured, closes: true, .. }) => {

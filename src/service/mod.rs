@@ -290,16 +290,6 @@ impl Edge {
         let _ = life.wait_for(|now| *now >= from).await;
     }
 
-    /// The time that a read or a quote is judged at: now or, with an input clock, the latest time at which anything was
-    /// posted, frozen or thawed, and not what was only stamped so.
-    fn read_stamp(&self) -> TimestampNs {
-        if self.engine.identity.clock_is_input {
-            self.engine.latest_posted().unwrap_or(TimestampNs(i64::MIN))
-        } else {
-            self.engine.clock.now()
-        }
-    }
-
     /// Hands a job to the worker of a shard, as patiently as asked. When this fails the job is dropped.
     async fn submit(&self, shard: ShardId, job: Job, patience: Patience) -> Result<(), Failure> {
         let mut job = job;

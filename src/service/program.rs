@@ -282,7 +282,7 @@ impl Edge {
                 fields.finish()?;
                 self.in_force(at.expect("the field was checked"))?
             }
-            None => self.in_force(self.read_stamp())?,
+            None => self.in_force(self.engine.read_stamp())?,
         };
         let (program, source) = self.version(version)?;
         Ok(wire::GetProgramResponse { program: Some(program), source })

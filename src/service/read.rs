@@ -143,7 +143,7 @@ impl Edge {
 
     /// The time at which a quote is judged.
     fn quote_stamp(&self, happened_at: Option<TimestampNs>) -> TimestampNs {
-        let stamp = self.read_stamp();
+        let stamp = self.engine.read_stamp();
         if self.engine.identity.clock_is_input {
             // The command would bring its own stamp, not before its event.
             return stamp.max(happened_at.unwrap_or(stamp));
@@ -198,7 +198,7 @@ impl Edge {
         let reply = Box::new(move |view| {
             let _ = told.send(view);
         });
-        let job = AccountJob { account_id: account_id.into(), stamp: self.read_stamp(), reply };
+        let job = AccountJob { account_id: account_id.into(), stamp: self.engine.read_stamp(), reply };
         self.submit(self.engine.shard_of(account_id), Job::Account(Box::new(job)), patience).await?;
         answer.await.map_err(|_| Failure::ShuttingDown)
     }

@@ -118,7 +118,7 @@ impl Asked {
         }
         let program = engine.with_programs(|programs| programs.get(entry.decision.program).cloned());
         Ok(Some(wire::RelatedTransaction {
-            transaction: Some(transaction(engine, &self.view.account.id, other)?),
+            transaction: Some(transaction(engine, &self.principal, &self.view.account.id, other)?),
             relation: relation.into(),
             movements: shared.into_iter().map(|moved| moved.to_wire(program.as_deref())).collect(),
         }))

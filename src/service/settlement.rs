@@ -112,7 +112,7 @@ impl Edge {
 
     /// The budgets of the programme in force, but for those of other partners, with the latest change that they show.
     fn budgets(&self, principal: &Principal) -> (wire::ListBudgetsResponse, Ticket) {
-        let stamp = self.read_stamp();
+        let stamp = self.engine.read_stamp();
         let program = self.engine.with_programs(|programs| programs.in_force(stamp).cloned());
         let Some(program) = program else { return Default::default() };
         let own = own_partner(principal);
@@ -130,7 +130,7 @@ impl Edge {
 
     /// Warning levels of budgets in force that are reached now.
     pub(super) fn budget_warnings_reached(&self) -> usize {
-        let stamp = self.read_stamp();
+        let stamp = self.engine.read_stamp();
         let program = self.engine.with_programs(|programs| programs.in_force(stamp).cloned());
         let budgets = program.iter().flat_map(|program| &program.budgets);
         let posted =

@@ -54,7 +54,7 @@ impl Edge {
     /// Whether the caller sees no account now: to be asked before anything is looked for, so that the time tells nothing
     /// either.
     pub(super) fn is_blind(&self, caller: &Caller) -> bool {
-        let at = self.read_stamp();
+        let at = self.engine.read_stamp();
         self.engine.with_programs(|programs| {
             let program = programs.in_force(at).or_else(|| programs.latest());
             Sight::of(&caller.principal, program.map(|program| &**program), at).is_blind()

@@ -350,6 +350,20 @@ impl Engine {
         (posted.0 != i64::MIN).then_some(posted).max(self.shared.freezes.look(Freezes::latest))
     }
 
+    /// The time that a read or a quote is judged at: now or, with an input clock, the latest time at which anything was
+    /// posted, frozen or thawed, and not what was only stamped so.
+    ///
+    /// # Panics
+    /// When a holder of a lock panicked.
+    #[must_use]
+    pub fn read_stamp(&self) -> TimestampNs {
+        if self.identity.clock_is_input {
+            self.latest_posted().unwrap_or(TimestampNs(i64::MIN))
+        } else {
+            self.clock.now()
+        }
+    }
+
     /// Looks at the versions of the programme, as far as every worker has them. Must be short.
     ///
     /// # Panics

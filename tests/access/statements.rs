@@ -1,14 +1,19 @@
 //! Statements of an account in which several partners deal: each finds its own, in full pages, and nothing that tells of
 //! the others.
 
+use std::sync::Arc;
+
 use tallystick::access::grant::{Grant, Role};
+use tallystick::config::{ClockMode, Config};
 use tallystick::service::wire;
+use tallystick::service::wire::account_service_client::AccountServiceClient;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
+use tallystick::store::memory::MemoryStore;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::shop::{accrual, reversal, wrong_fields};
-use crate::support::{House, grant, with_key};
+use crate::shop::{accrual, plain_program, program_file, reversal, time, wrong_fields};
+use crate::support::{House, config, grant, with_key};
 
 struct Statements {
     ledger: LedgerServiceClient<Channel>,
@@ -114,4 +119,67 @@ async fn nor_among_what_else_happened_to_a_transaction() {
     let (_, token) = statements.page(&south, "m1", "").await.unwrap();
     let status = statements.related(&north, "bought", &token).await.unwrap_err();
     assert_eq!(wrong_fields(&status), ["page_token"]);
+}
+
+const DAY: i64 = 86_400;
+
+/// North deals in points and stars, south in points only.
+async fn of_two_wallets() -> House {
+    let partner = |name: &str, wallets: &[&str]| {
+        let earns: Vec<_> = wallets.iter().map(|wallet| format!("{{ wallet = \"{wallet}\" }}")).collect();
+        format!(
+            "[[partners]]\nname = \"{name}\"\nstores = [{{ name = \"store-1\" }}]\nearns = [{}]\n\
+             funding_rate_bps = 5_000\n\n",
+            earns.join(", ")
+        )
+    };
+    let program = plain_program(&[("[earn]", "[[wallets]]\nname = \"stars\"\n\n[earn]")])
+        + &partner("north", &["points", "stars"])
+        + &partner("south", &["points"]);
+    let config = Config { clock: Some(ClockMode::Input), program: Some(program_file(&program)), ..config() };
+    House::open_on(Arc::new(MemoryStore::new()), config).await
+}
+
+/// What died with a command in other wallets than its own is told to whoever deals in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_died_in_a_wallet_is_told_to_those_who_deal_in_it() {
+    let house = of_two_wallets().await;
+    let mut ledger = LedgerServiceClient::new(house.channel().await);
+    let mut account = AccountServiceClient::new(house.channel().await);
+    let north = house.key(grant(Role::BackOffice, "north", &[])).await;
+    let south = house.key(grant(Role::BackOffice, "south", &[])).await;
+    for (member, partner) in [("m-north", &north), ("m-south", &south)] {
+        for (wallet, points) in [("points", 5), ("stars", 7)] {
+            let lots = vec![wire::OpeningLot { points, expire_time: time(2 * DAY), ..<_>::default() }];
+            let load = wire::LoadOpeningBalanceRequest {
+                transaction_id: format!("{wallet}-{member}"),
+                account_id: member.to_owned(),
+                wallet: wallet.to_owned(),
+                lots,
+                posting_time: time(DAY),
+                ..<_>::default()
+            };
+            account.load_opening_balance(with_key(&north, load)).await.unwrap();
+        }
+        let mut request = accrual(&format!("sold-{member}"), member, 100);
+        request.posting_time = time(3 * DAY);
+        request.basket.as_mut().unwrap().receipt_time = None;
+        let sold = ledger.accrue(with_key(partner, request)).await.unwrap().into_inner().decision.unwrap();
+        assert_eq!((sold.expired_points, &*sold.expired_in_other_wallets), (5, &[][..]), "{member}");
+    }
+    let auditor = house.key(Grant::of_role(Role::Auditor)).await;
+    let stars = vec![wire::ExpiredPoints { wallet: "stars".to_owned(), points: 7 }];
+    let rows = [
+        ("m-north", &north, Some(&stars)),
+        ("m-south", &south, Some(&Vec::new())),
+        ("m-south", &auditor, Some(&stars)),
+        ("m-south", &north, None),
+    ];
+    for (member, key, expected) in rows {
+        let request = wire::ListTransactionsRequest { account_id: member.to_owned(), ..<_>::default() };
+        let listed = ledger.list_transactions(with_key(key, request)).await.unwrap().into_inner().transactions;
+        let sold = listed.into_iter().find(|one| one.transaction_id == format!("sold-{member}"));
+        let told = sold.map(|one| one.decision.unwrap().expired_in_other_wallets);
+        assert_eq!(told.as_ref(), expected, "{member}");
+    }
 }
