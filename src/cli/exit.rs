@@ -2,7 +2,7 @@
 //!
 //! What must stay true: a number never changes its meaning. From 64 on they are those of `sysexits.h`.
 
-use std::process::ExitCode;
+use std::io::Write;
 
 /// Everything went well.
 pub const OK: u8 = 0;
@@ -25,8 +25,11 @@ pub const DAMAGED: u8 = 76;
 /// The configuration is wrong.
 pub const CONFIGURATION: u8 = 78;
 
-/// The number as the operating system takes it.
-#[must_use]
-pub fn code(number: u8) -> ExitCode {
-    ExitCode::from(number)
+/// Ends the process with a number, whatever its other threads do. An ordinary end takes apart what threads of the store may
+/// stand in, and may so become an abort, or wait for them: after a failure they stand there.
+pub fn leave(number: u8) -> ! {
+    // Nobody is left to be told that it cannot be written.
+    let _ = std::io::stdout().flush();
+    let _ = std::io::stderr().flush();
+    signal_hook::low_level::exit(i32::from(number))
 }

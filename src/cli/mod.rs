@@ -100,7 +100,7 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let out = Output::new(arguments.json);
     let result = match arguments.command {
-        Command::Serve(args) => return exit::code(serve::run(*args, arguments.json)),
+        Command::Serve(args) => exit::leave(serve::run(*args, arguments.json)),
         Command::Import(args) => import::run(args, &out),
         Command::Export(args) => export::run(args, &out),
         Command::Program(args) => program::run(args, &out),

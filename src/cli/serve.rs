@@ -290,7 +290,7 @@ fn stop_on_panic() {
         let thread = std::thread::current();
         let is_beside = |name: &str| LEDGERLESS_THREADS.iter().any(|beside| name.starts_with(beside));
         if is_at_a_worker() || !thread.name().is_some_and(is_beside) {
-            std::process::exit(i32::from(exit::INTERNAL_FAULT));
+            exit::leave(exit::INTERNAL_FAULT);
         }
     }));
 }
