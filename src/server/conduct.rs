@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Bounds;
 use crate::limits;
 use crate::metrics::{CUT_OFFS, CutOff};
+use crate::service::turns::Turns;
 
 /// The length of a tick is a fraction of the shortest limit, and within these.
 const TICKS_PER_LIMIT: u64 = 4;
@@ -83,7 +83,7 @@ pub(super) struct Conduct {
     /// Bytes of large parts of answers that wait on this connection, and on all of them.
     large_bytes: AtomicUsize,
     /// Turns of calls with large answers.
-    pub(super) turns: Arc<Semaphore>,
+    pub(super) turns: Turns,
     all_large_bytes: Arc<AtomicUsize>,
     /// One more than the place of the reason for the end among all.
     cut_off: AtomicU8,
@@ -94,7 +94,7 @@ impl Conduct {
         Self {
             pace,
             large_bytes: AtomicUsize::new(0),
-            turns: Arc::new(Semaphore::new(limits::CONNECTION_LARGE_CALLS_MAX)),
+            turns: Turns::new(limits::CONNECTION_LARGE_CALLS_MAX),
             all_large_bytes,
             tick: AtomicU32::new(0),
             has_begun: AtomicBool::new(false),

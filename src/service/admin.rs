@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::answer::signed;
+use super::auth::{Caller, Principal};
 use super::connections::Peer;
 use super::fields::{Fields, Path};
 use super::program::hex;
@@ -54,8 +55,8 @@ impl AdminService for Service {
         &self,
         request: Request<wire::ExportAccountsRequest>,
     ) -> Result<Response<Self::ExportAccountsStream>, Status> {
-        let call = self.edge.enter()?;
-        Ok(Response::new(self.edge.export(call, &request.into_inner())?))
+        let (caller, call) = (Caller::of(&request)?, self.edge.enter()?);
+        Ok(Response::new(self.edge.export(&caller, call, &request.into_inner())?))
     }
 
     async fn take_snapshot(
@@ -271,6 +272,7 @@ impl Edge {
     /// Begins an export; the rest happens on a thread that may wait for the disk.
     fn export(
         self: &Arc<Self>,
+        caller: &Caller,
         call: Call,
         request: &wire::ExportAccountsRequest,
     ) -> Result<ReceiverStream<ExportMessage>, Failure> {
@@ -284,9 +286,9 @@ impl Edge {
         let as_of = as_of.unwrap_or_else(|| self.engine.read_stamp());
         let permit = self.exports.clone().try_acquire_owned().map_err(|_| Failure::Overloaded)?;
         let (messages, parts) = mpsc::channel(EXPORT_MESSAGES_WAITING_MAX);
-        let edge = self.clone();
+        let (edge, principal) = (self.clone(), caller.principal.clone());
         tokio::task::spawn_blocking(move || {
-            if let Err(failure) = edge.run_export(as_of, &messages) {
+            if let Err(failure) = edge.run_export(&principal, as_of, &messages) {
                 let _ = messages.blocking_send(Err(failure.into()));
             }
             drop((permit, call));
@@ -294,7 +296,21 @@ impl Edge {
         Ok(ReceiverStream::new(parts))
     }
 
-    fn run_export(&self, as_of: TimestampNs, messages: &mpsc::Sender<ExportMessage>) -> Result<(), Failure> {
+    /// Whether an export goes on: the server is not stopping, and its caller's credential is still good.
+    fn check_export(&self, principal: &Principal) -> Result<(), Failure> {
+        match (self.is_serving(), self.gate.still_admits(principal)) {
+            (false, _) => Err(Failure::ShuttingDown),
+            (true, false) => Err(Failure::CredentialUnknown),
+            (true, true) => Ok(()),
+        }
+    }
+
+    fn run_export(
+        &self,
+        principal: &Principal,
+        as_of: TimestampNs,
+        messages: &mpsc::Sender<ExportMessage>,
+    ) -> Result<(), Failure> {
         let mut told_ns = self.engine.clock.monotonic_ns();
         let mut progress = |done: Position, total: Position| {
             let now_ns = self.engine.clock.monotonic_ns();
@@ -303,18 +319,24 @@ impl Edge {
             }
             told_ns = now_ns;
             let gone = send_progress(messages, wire::ExportPhase::Replay, done.0, total.0);
-            if gone || !self.is_serving() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            let ends = gone || self.check_export(principal).is_err();
+            if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let shard_count = self.engine.identity.shard_count;
         let export = export_accounts(&*self.engine.journal, shard_count, as_of, &mut progress)?;
         let Some(export) = export else {
-            // The caller is gone, or the server is stopping.
-            return if self.is_serving() { Ok(()) } else { Err(Failure::ShuttingDown) };
+            // If nothing else has ended it, the caller is gone.
+            return self.check_export(principal);
         };
-        self.send_rows(&export, messages)
+        self.send_rows(principal, &export, messages)
     }
 
-    fn send_rows(&self, export: &Export, messages: &mpsc::Sender<ExportMessage>) -> Result<(), Failure> {
+    fn send_rows(
+        &self,
+        principal: &Principal,
+        export: &Export,
+        messages: &mpsc::Sender<ExportMessage>,
+    ) -> Result<(), Failure> {
         let total = export.account_count() as u64;
         let header = wire::ExportHeader {
             as_of_time: Some(times::timestamp(export.as_of)),
@@ -334,9 +356,7 @@ impl Edge {
             if next.is_empty() || send(messages, Part::Rows(wire::AccountRows { rows: next })) {
                 return Ok(());
             }
-            if !self.is_serving() {
-                return Err(Failure::ShuttingDown);
-            }
+            self.check_export(principal)?;
             let now_ns = self.engine.clock.monotonic_ns();
             if now_ns - told_ns >= PROGRESS_INTERVAL_NS {
                 told_ns = now_ns;

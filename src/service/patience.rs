@@ -264,13 +264,17 @@ where
             Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
             None => return Poll::Ready(None),
         };
-        let (room, all) = (&mut *this.room, &this.layer.room);
+        let (room, all, turn) = (&mut *this.room, &this.layer.room, &*this.turn);
         let passed = this.message.pass(&bytes, |length| {
             if is_stream {
                 // The one before has arrived: its room is free again.
                 *room = None;
             }
-            add_room(room, room_for(length, all)?);
+            let found = room_for(length, all)?;
+            if found.is_some() && !turn.as_ref().is_none_or(|queued| queued.takes_room(length)) {
+                return Err(Failure::Overloaded);
+            }
+            add_room(room, found);
             Ok(())
         });
         let bytes = match passed {
@@ -313,6 +317,7 @@ mod tests {
     use prost_types::FileDescriptorSet;
     use tonic_types::StatusExt;
 
+    use super::super::turns::Turns;
     use super::*;
     use crate::service::wire;
 
@@ -380,7 +385,7 @@ mod tests {
     /// The body of a call that needs one of these turns, and what holds its turn.
     fn body_in_turn(
         layer: &PatienceLayer,
-        turns: &Arc<Semaphore>,
+        turns: &Turns,
         parts: Vec<Vec<u8>>,
         ends: bool,
     ) -> (Awaited<Brings>, Arc<Turn>) {
@@ -510,8 +515,8 @@ mod tests {
     #[tokio::test]
     async fn a_message_comes_whole_when_it_is_the_turn_of_its_call_however_late_that_is() {
         for (cut, ends) in [(0, true), (3, true), (HEAD_BYTES, true), (13, true), (13, false)] {
-            let turns = Arc::new(Semaphore::new(1));
-            let others = turns.clone().try_acquire_owned().unwrap();
+            let turns = Turns::new(1);
+            let others = turns.take();
             // With a byte of what comes behind it, so that it is not the end of a piece that counts.
             let whole = [message(9), vec![0]].concat();
             let parts = vec![whole[..cut].to_vec(), whole[cut..].to_vec()];
@@ -524,15 +529,15 @@ mod tests {
             let reason = if ends { "" } else { "REQUEST_TOO_SLOW" };
             assert_eq!(end_of(&mut body).await, (reason.to_owned(), whole.len() - cut), "cut at {cut}");
             drop(body);
-            assert_eq!(turns.available_permits(), 0, "the turn lasts until the answer has left");
+            assert_eq!(turns.left(), 0, "the turn lasts until the answer has left");
             drop(turn);
-            assert_eq!(turns.available_permits(), 1);
+            assert_eq!(turns.left(), 1);
         }
     }
 
     #[tokio::test]
     async fn a_turn_that_is_not_needed_is_not_taken() {
-        let turns = Arc::new(Semaphore::new(1));
+        let turns = Turns::new(1);
         let large = message(limits::MESSAGE_BYTES_MAX + 1)[..HEAD_BYTES].to_vec();
         for (parts, reason) in [
             (vec![], "REQUEST_TOO_SLOW"),
@@ -541,22 +546,22 @@ mod tests {
         ] {
             let (mut body, _turn) = body_in_turn(&layer(), &turns, parts, false);
             assert_eq!(end_of(&mut body).await.0, reason);
-            assert_eq!(turns.available_permits(), 1, "{reason}");
+            assert_eq!(turns.left(), 1, "{reason}");
         }
         let (mut first, first_turn) = body_in_turn(&layer(), &turns, vec![[message(9), large].concat()], true);
         assert_eq!(end_of(&mut first).await, ("MESSAGE_TOO_LARGE".to_owned(), 14), "what lies before it is given");
-        assert_eq!(turns.available_permits(), 0);
+        assert_eq!(turns.left(), 0);
         // Whoever waits and is given up takes none.
         let (mut second, second_turn) = body_in_turn(&layer(), &turns, vec![message(9)], true);
         assert_eq!(given_at_once(&mut second).await, 0);
         drop((second, second_turn));
         drop((first, first_turn));
-        assert_eq!(turns.available_permits(), 1);
+        assert_eq!(turns.left(), 1);
     }
 
     #[tokio::test]
     async fn a_large_message_keeps_its_room_until_its_call_has_been_read() {
-        let (layer, turns) = (layer(), Arc::new(Semaphore::new(1)));
+        let (layer, turns) = (layer(), Turns::new(1));
         let all = layer.room.available_permits();
         let large = || message(limits::SMALL_MESSAGE_BYTES_MAX + 1);
         // It has come; the end of the call has not, and what else comes takes nothing from it.
@@ -566,7 +571,7 @@ mod tests {
         assert!(taken * ROOM_PIECE_BYTES >= 2 * limits::SMALL_MESSAGE_BYTES_MAX, "{taken} pieces are taken");
         drop(unary);
         assert_eq!(layer.room.available_permits(), all);
-        let others = turns.clone().try_acquire_owned().unwrap();
+        let others = turns.take();
         let (mut waits, _turn) = body_in_turn(&layer, &turns, vec![large()], true);
         assert_eq!(given_at_once(&mut waits).await, 0);
         assert!(layer.room.available_permits() < all, "it waits for its turn");
@@ -574,6 +579,29 @@ mod tests {
         assert_eq!(end_of(&mut waits).await.0, "");
         drop(waits);
         assert_eq!(layer.room.available_permits(), all);
+    }
+
+    /// However many a caller has wait, others find room.
+    #[tokio::test]
+    async fn the_messages_of_a_connection_wait_in_as_much_room_as_its_turns_could_take() {
+        let (layer, turns) = (layer(), Turns::new(1));
+        let others = turns.take();
+        let small = || message(limits::SMALL_MESSAGE_BYTES_MAX);
+        let large = || message(limits::MESSAGE_BYTES_MAX / 2);
+        let (mut first, first_turn) = body_in_turn(&layer, &turns, vec![large()], true);
+        let (mut second, _second_turn) = body_in_turn(&layer, &turns, vec![large()], true);
+        let (mut third, _third_turn) = body_in_turn(&layer, &turns, vec![small()], true);
+        for waits in [&mut first, &mut second, &mut third] {
+            assert_eq!(given_at_once(waits).await, 0);
+        }
+        let left = layer.room.available_permits();
+        let (mut fourth, _fourth_turn) = body_in_turn(&layer, &turns, vec![large()], true);
+        assert_eq!(end_of(&mut fourth).await.0, "OVERLOADED");
+        assert_eq!(layer.room.available_permits(), left, "it has no room of the others either");
+        drop((first, first_turn));
+        let (mut fifth, _fifth_turn) = body_in_turn(&layer, &turns, vec![large()], true);
+        assert_eq!(given_at_once(&mut fifth).await, 0);
+        drop((second, others));
     }
 
     #[tokio::test]

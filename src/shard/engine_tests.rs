@@ -173,7 +173,7 @@ fn a_receipt_whose_day_another_version_has_changed_since_it_was_named_is_not_dec
     engine.publish(abroad(0)).expect("nothing was stamped yet");
     // The first day is Vienna's, the second Tokyo's.
     let rows = [
-        ("named by the old zone", 0, Some(1), Some(Refusal::ReceiptInFuture)),
+        ("named by the old zone", 0, Some(1), Some(Refusal::Overloaded)),
         ("named by the new zone", 1, Some(2), None),
         ("by whom it was known before, and of the same day", 1, Some(1), None),
         ("the day of the store", 0, None, None),

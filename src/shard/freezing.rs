@@ -11,6 +11,7 @@
 
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use crossbeam::channel::bounded;
 
@@ -26,6 +27,9 @@ use crate::ledger::decision::Refusal;
 use crate::ledger::freeze::{FreezeChange, FreezeError, Freezes, Subject};
 use crate::ledger::types::{Position, TimestampNs};
 use crate::limits;
+
+/// The longest pause between two changes.
+const PAUSE_NS_MAX: i64 = 50_000_000;
 
 /// The freezes of a running ledger.
 #[derive(Debug)]
@@ -210,11 +214,21 @@ impl Engine {
         if confirmed.is_none() && !draft.alone {
             return Err(FreezingError::NotAlone);
         }
-        // Whatever comes waits at the edge, and not in the queues: they are soon empty, and the workers free.
-        self.publish_gate.store(i64::MIN, Ordering::SeqCst);
+        // What comes from now on waits at the edge, and not in the queues: they are soon empty, and the workers free. What has
+        // waited there for the change before has announced its stamp, and waits for no further one.
+        let begun_ns = self.clock.monotonic_ns();
+        self.publish_gate.store(self.latest_stamp().0.saturating_add(1), Ordering::SeqCst);
         let changed = self.change_behind_gate(draft, confirmed);
         self.publish_gate.store(i64::MAX, Ordering::SeqCst);
+        self.let_others_on(begun_ns);
         changed
+    }
+
+    /// Leaves workers and gate to everybody else for as long as a change that began then has had them, before the next may:
+    /// one change after the other would leave nothing to those who wait.
+    fn let_others_on(&self, begun_ns: i64) {
+        let taken_ns = self.clock.monotonic_ns().saturating_sub(begun_ns);
+        std::thread::sleep(Duration::from_nanos(taken_ns.clamp(0, PAUSE_NS_MAX).unsigned_abs()));
     }
 
     /// Keeps all workers from deciding until the change is in force. What was stamped and not decided is decided after it,

@@ -8,7 +8,7 @@
 //! What must stay true: the shares of all rules together are no more than the basket earns, so that no cap is exceeded
 //! by one unit and none clips what is not its rule's; a rule whose cap has no room left does not count, as if its
 //! conditions did not hold, and another can count in its place; a rule is never declined for what it gives only beside one
-//! that does not count; a cell is looked into once.
+//! that has no room; a cell is looked into once.
 
 use super::accrual::{LineJudge, names_too_many_rules};
 use super::bounds::Bounded;

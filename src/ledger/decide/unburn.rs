@@ -38,8 +38,9 @@ pub(super) fn decide(account: &Account, unburn: &Unburn, context: &Context<'_>, 
     bounds::check_balance(account, context, out);
 }
 
-/// Units that come back dead are owed no more, as far as anything is: a return that had come after them would have found them
-/// dead. As those that such a return finds, they excuse no other.
+/// Units that come back dead are owed no more, as far as anything of their wallet is, whatever it is owed for: a return of the
+/// basket that had granted them would have found them dead after this. As those that such a return finds, they excuse no
+/// other.
 fn excuse(account: &Account, died: Units, out: &mut Decision) {
     let excused = died.min(account.owed(out.wallet));
     if excused > 0 {

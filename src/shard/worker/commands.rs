@@ -139,7 +139,7 @@ impl Worker {
                 break Some(Refusal::ProgramNotInForce);
             };
             if has_another_day(job, programs) {
-                break Some(Refusal::ReceiptInFuture);
+                break Some(Refusal::Overloaded);
             }
             if !self.decide(job, place, program, glance, decision) {
                 // Cells were forgotten meanwhile. That is rare: it is posted later, so that it falls under none of them.
@@ -293,7 +293,7 @@ impl Worker {
 
 /// Whether a receipt is named by another day than it has by the versions that are known now: one came between the gate and
 /// here, and is in force at the receipt's date. By its own stamp that date lies further ahead than any version lets in, for
-/// the new one had its notice ([`Programs::notice_ns`]); but what is posted later would be let in.
+/// the new one had its notice ([`Programs::notice_ns`]); but what is posted later is let in. It comes again, and is named anew.
 fn has_another_day(job: &CommandJob, programs: &Programs) -> bool {
     let CommandKind::Accrue(basket) = &job.command.kind else { return false };
     job.is_dated_before(programs.newest())
