@@ -426,7 +426,7 @@ impl CommandKind {
             (Self::Link(ours), Self::Link(theirs)) if ours.links == theirs.links => {
                 if (ours.kind, ours.key) == (theirs.kind, theirs.key) { "account_id" } else { "identifier" }
             }
-            (Self::Link(_), _) => "command",
+            (Self::Link(_), _) | (_, Self::Link(_)) => "command",
             _ => "account_identifier",
         }
     }

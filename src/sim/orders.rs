@@ -85,7 +85,7 @@ pub(super) fn naming_field(ours: &Action, theirs: &Action) -> &'static str {
                 "identifier"
             }
         }
-        (Action::Link { .. }, _) => "command",
+        (Action::Link { .. }, _) | (_, Action::Link { .. }) => "command",
         _ => "account_identifier",
     }
 }
