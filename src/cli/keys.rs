@@ -299,7 +299,7 @@ fn shown_key(key: &Key, now: TimestampNs) -> Value {
         "revoke_time": key.revoked.as_ref().map(|(at, _)| shown(*at)),
         "revoker": key.revoked.as_ref().map_or("", |(_, by)| by),
         "replacement_key_id": key.replaced_by.map(|id| id.to_string()).unwrap_or_default(),
-        "last_use_time": Value::Null,
+        "last_use_time": key.last_used().and_then(shown),
         "live": key.is_live(now),
         "position": key.position.0,
     })

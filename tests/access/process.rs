@@ -205,6 +205,7 @@ fn keys_are_made_without_a_server_and_used_over_tls_and_none_is_ever_logged() {
     let offline = good(&run(&["--json", "keys", "list", "--data", path(&data)]));
     let offline: Value = serde_json::from_str(&offline).unwrap();
     assert_eq!((&offline["keys"][0]["creator"], &offline["keys"][1]["live"]), (&"server start".into(), &false.into()));
+    assert!(offline["keys"][0]["last_use_time"].is_string(), "a server that stops notes it: {offline}");
     let spare = good(&run(&["keys", "create", "--data", path(&data), "--name", "spare", "--role", "operator"]));
     let spare_file = folder.path().join("spare");
     std::fs::write(&spare_file, spare).unwrap();
