@@ -280,6 +280,13 @@ impl Keys {
         self.keys.iter().any(|key| is_administrator(key) && key.is_live(now))
     }
 
+    /// Whether this is an administrator's key and nobody could issue keys at this time.
+    #[must_use]
+    pub fn leaves_no_administrator(&self, id: KeyId, now: TimestampNs) -> bool {
+        let is_administrator = |key: &Key| key.issue.grant.role == super::grant::Role::Administrator;
+        self.get(id).is_some_and(is_administrator) && !self.has_administrator(now)
+    }
+
     /// Whether a change fits what there is.
     ///
     /// # Errors

@@ -252,12 +252,42 @@ impl KindCounts {
     /// All records.
     #[must_use]
     pub fn total(&self) -> u64 {
-        let earned_and_burned = self.accruals + self.reversals + self.redemptions + self.activities + self.loadings;
-        let set_aside = self.authorizations + self.captures + self.voids;
-        let paid = self.top_ups + self.refunds;
-        let accepted = earned_and_burned + set_aside + paid + self.enrolments + self.operations + self.linkings;
-        let defined = self.symbols + self.items + self.programs + self.keys + self.freezes + self.proposals;
-        accepted + self.expiries + self.openings + defined + self.refusals()
+        // Taken apart in full, so that a kind that is added is not forgotten here.
+        let Self {
+            accruals,
+            reversals,
+            refused_accruals,
+            refused_reversals,
+            redemptions,
+            refused_redemptions,
+            authorizations,
+            captures,
+            voids,
+            returns,
+            top_ups,
+            refunds,
+            activities,
+            enrolments,
+            loadings,
+            operations,
+            linkings,
+            other_refusals,
+            expiries,
+            openings,
+            symbols,
+            items,
+            programs,
+            keys,
+            freezes,
+            proposals,
+        } = *self;
+        let earned_and_burned = accruals + reversals + redemptions + returns + activities + loadings;
+        let set_aside = authorizations + captures + voids;
+        let paid = top_ups + refunds;
+        let accepted = earned_and_burned + set_aside + paid + enrolments + operations + linkings;
+        let refused = refused_accruals + refused_reversals + refused_redemptions + other_refusals;
+        let defined = symbols + items + programs + keys + freezes + proposals;
+        accepted + refused + expiries + openings + defined
     }
 }
 
@@ -383,6 +413,43 @@ impl VerifyReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_kind_counts_once_in_the_total() {
+        let counts = KindCounts {
+            accruals: 1,
+            reversals: 1 << 1,
+            refused_accruals: 1 << 2,
+            refused_reversals: 1 << 3,
+            redemptions: 1 << 4,
+            refused_redemptions: 1 << 5,
+            authorizations: 1 << 6,
+            captures: 1 << 7,
+            voids: 1 << 8,
+            returns: 1 << 9,
+            top_ups: 1 << 10,
+            refunds: 1 << 11,
+            activities: 1 << 12,
+            enrolments: 1 << 13,
+            loadings: 1 << 14,
+            operations: 1 << 15,
+            linkings: 1 << 16,
+            other_refusals: 1 << 17,
+            expiries: 1 << 18,
+            openings: 1 << 19,
+            symbols: 1 << 20,
+            items: 1 << 21,
+            programs: 1 << 22,
+            keys: 1 << 23,
+            freezes: 1 << 24,
+            proposals: 1 << 25,
+        };
+        let shown = serde_json::to_value(counts).expect("figures are JSON");
+        let shown = shown.as_object().expect("figures with names");
+        assert_eq!(shown.len(), 26);
+        assert_eq!(counts.total(), shown.values().filter_map(serde_json::Value::as_u64).sum::<u64>());
+        assert_eq!(counts.total(), (1 << 26) - 1);
+    }
 
     #[test]
     fn another_release_of_time_zones_is_noted_and_is_no_finding() {

@@ -22,12 +22,15 @@ use crate::config::Config;
 use crate::ledger::types::TimestampNs;
 use crate::server::{ServeError, with_ledger};
 use crate::service::wire;
-use crate::service::{KeyDraft, issue_key, revoke_key, rotate_key};
+use crate::service::{KeyDraft, issue_key, leaves_no_administrator, revoke_key, rotate_key};
 use crate::shard::engine::Engine;
 use crate::shard::keys::ChangeError;
 
 /// Who changes keys without a server, as the journal has it.
 const OFFLINE_ACTOR: &str = "offline";
+/// What is said when nobody is left who could issue keys.
+const NO_ADMINISTRATOR: &str = "WARNING: no administrator's key is left, so nobody can issue keys. To make one, stop the \
+                                server: tallystick keys create --data DIR --name NAME --role administrator";
 const NS_PER_SECOND: i64 = 1_000_000_000;
 const SECONDS_PER_HOUR: i64 = 3_600;
 
@@ -201,15 +204,24 @@ fn rotate(args: RotateArgs, out: &Output) -> Result<(), CliError> {
 
 fn revoke(args: &RevokeArgs, out: &Output) -> Result<(), CliError> {
     let id = args.key_id;
-    match &args.place.data {
-        Some(data) => with_engine(data, |engine| revoke_key(engine, id, OFFLINE_ACTOR))?.map_err(unchanged)?,
+    let is_last = match &args.place.data {
+        Some(data) => {
+            let revoked = with_engine(data, |engine| {
+                revoke_key(engine, id, OFFLINE_ACTOR).map(|()| leaves_no_administrator(engine, id))
+            })?;
+            revoked.map_err(unchanged)?
+        }
         None => online(&args.place.server, async |clients, server| {
             let answer = clients.keys.revoke_key(call(wire::RevokeKeyRequest { key_id: id.to_string() })).await;
-            answer.map(drop).map_err(|status| server.failure("revoking a key", &status))
+            let answer = answer.map_err(|status| server.failure("revoking a key", &status))?;
+            Ok(answer.into_inner().leaves_no_administrator)
         })?,
-    }
+    };
     out.line(format_args!("{id} is good for nothing from now on"))?;
-    out.object(&json!({ "key_id": id.to_string(), "live": false }))
+    if is_last {
+        out.note(NO_ADMINISTRATOR);
+    }
+    out.object(&json!({ "key_id": id.to_string(), "live": false, "leaves_no_administrator": is_last }))
 }
 
 fn list(args: &PlaceArgs, out: &Output) -> Result<(), CliError> {
@@ -299,7 +311,7 @@ fn shown_key(key: &Key, now: TimestampNs) -> Value {
         "revoke_time": key.revoked.as_ref().map(|(at, _)| shown(*at)),
         "revoker": key.revoked.as_ref().map_or("", |(_, by)| by),
         "replacement_key_id": key.replaced_by.map(|id| id.to_string()).unwrap_or_default(),
-        "last_use_time": Value::Null,
+        "last_use_time": key.last_used().and_then(shown),
         "live": key.is_live(now),
         "position": key.position.0,
     })

@@ -34,7 +34,11 @@ pub enum AppendError {
         got: ProgramVersion,
     },
     /// The version would take effect no later than the one before.
-    #[error("the new version would take effect at {got} ns, no later than the version before at {latest} ns")]
+    #[error(
+        "the new version would take effect at {}, no later than the version before at {}",
+        .got.shown(),
+        .latest.shown()
+    )]
     NotLater {
         /// When the latest version takes effect.
         latest: TimestampNs,

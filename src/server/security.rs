@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::ServeError;
 use crate::access::gate::Gate;
 use crate::access::grant::{Grant, Role};
-use crate::access::keys::KeyIssue;
+use crate::access::keys::{KeyIssue, Keys};
 use crate::access::meter::Meters;
 use crate::access::principal::Principal;
 use crate::access::tls::{Tls, TlsFiles};
@@ -149,13 +149,15 @@ fn reload_tokens(tokens: &Tokens, engine: &Engine) {
 }
 
 /// Makes the first administrator's key and writes it to the file that the configuration names, if credentials are asked
-/// for and nobody could issue any.
+/// for and nobody could issue any. A file that is there is left alone: where keys were issued before, that is only said.
 pub(super) fn first_key(config: &Config, engine: &Engine) -> Result<(), ServeError> {
     if config.authentication == Authentication::Off {
         return Ok(());
     }
     let now = engine.clock.now();
-    if engine.shared.keys.look(|keys| keys.has_administrator(now)) {
+    let look = |keys: &Keys| (keys.has_administrator(now), keys.changes().is_empty());
+    let (has_administrator, is_new) = engine.shared.keys.look(look);
+    if has_administrator {
         return Ok(());
     }
     let Some(path) = &config.first_key_file else {
@@ -165,6 +167,15 @@ pub(super) fn first_key(config: &Config, engine: &Engine) -> Result<(), ServeErr
         );
         return Ok(());
     };
+    // Most likely the key of the first start, which was revoked since. The holders of other keys are served all the same.
+    if !is_new && path.exists() {
+        tracing::warn!(
+            file = %path.display(),
+            "there is no administrator's key, and none is made, for its file is there already: remove the file, whose key \
+             is good for nothing, and start the server again"
+        );
+        return Ok(());
+    }
     write_first_key(path, engine)
 }
 

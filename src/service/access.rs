@@ -117,8 +117,18 @@ pub fn revoke_key(engine: &Engine, id: KeyId, actor: &str) -> Result<(), ChangeE
     )?;
     if revoked.is_some() {
         tracing::info!(key = %id, by = actor, "a key was revoked");
+        if leaves_no_administrator(engine, id) {
+            tracing::warn!(key = %id, by = actor, "no administrator's key is left: nobody can issue keys any more");
+        }
     }
     Ok(())
+}
+
+/// Whether this is an administrator's key and no other one is good now.
+#[must_use]
+pub fn leaves_no_administrator(engine: &Engine, id: KeyId) -> bool {
+    let now = engine.clock.now();
+    engine.shared.keys.look(|keys| keys.leaves_no_administrator(id, now))
 }
 
 /// Issues a key in the place of another; both are good for the time of the overlap.
@@ -211,7 +221,8 @@ impl AccessService for Service {
         let actor = Caller::of(&request)?.principal.actor();
         let id = KeyId::parse(&request.into_inner().key_id).ok_or(Failure::KeyUnknown)?;
         self.edge.change(move |engine| revoke_key(engine, id, &actor)).await?;
-        Ok(Response::new(wire::RevokeKeyResponse { key: Some(self.edge.key(id)?) }))
+        let leaves_no_administrator = leaves_no_administrator(&self.edge.engine, id);
+        Ok(Response::new(wire::RevokeKeyResponse { key: Some(self.edge.key(id)?), leaves_no_administrator }))
     }
 
     async fn list_keys(

@@ -83,7 +83,7 @@ use crate::recovery::speed::ReplaySpeed;
 use crate::shard::engine::{Engine, let_other_threads_on};
 use crate::shard::job::Job;
 use crate::store::StoreError;
-pub use access::{KeyDraft, draw_key, issue_key, revoke_key, rotate_key, take_key};
+pub use access::{KeyDraft, draw_key, issue_key, leaves_no_administrator, revoke_key, rotate_key, take_key};
 pub use parse::reads_alike;
 pub use read::account_row;
 pub use settlement::wire_report;

@@ -185,7 +185,10 @@ pub enum FreezingError {
     #[error("a second person has to confirm it")]
     NotAlone,
     /// It would come so far ahead of the clock that all shards had to post later than they should. Nothing was journaled.
-    #[error("something was posted at {posted}, over an hour ahead of the clock, and everybody would have to follow")]
+    #[error(
+        "something was posted at {}, over an hour ahead of the clock, and everybody would have to follow",
+        .posted.shown()
+    )]
     TooFarAhead {
         /// The latest posting, in nanoseconds since the Unix epoch.
         posted: TimestampNs,

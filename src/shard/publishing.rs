@@ -57,15 +57,16 @@ pub enum PublishError {
     #[error("the programme has {} problems", .0.len())]
     Problems(Vec<Problem>),
     /// Not after everything that was stamped so far and after the version before.
-    #[error("the effective time must lie after {earliest}")]
+    #[error("the effective time must lie after {}", .earliest.shown())]
     TooEarly {
         /// The instant after which a version can take effect, in nanoseconds since the Unix epoch.
         earliest: TimestampNs,
     },
     /// It changes the time zone, and receipts of its first moments may have earned already, dated ahead.
     #[error(
-        "the effective time of a version that changes `time_zone` must lie after {earliest}: receipts that are dated up \
-         to then may have earned, and would get another business day"
+        "the effective time of a version that changes `time_zone` must lie after {}: receipts that are dated up to \
+         then may have earned, and would get another business day",
+        .earliest.shown()
     )]
     ZoneTooSoon {
         /// The instant after which the version can take effect, in nanoseconds since the Unix epoch.
@@ -73,7 +74,8 @@ pub enum PublishError {
     },
     /// A version that is to take effect as soon as can be would come after one that is scheduled for later.
     #[error(
-        "version {version} is to take effect at {effective_at}, and a further one only after it: state an effective time"
+        "version {version} is to take effect at {}, and a further one only after it: state an effective time",
+        .effective_at.shown()
     )]
     Scheduled {
         /// The scheduled version.
@@ -325,5 +327,27 @@ impl Engine {
             taken_over.recv().map_err(|_| PublishError::Stopping)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_name_instants_as_people_write_them() {
+        let at = TimestampNs(1_798_761_600_000_000_001);
+        let refusals = [
+            PublishError::TooEarly { earliest: at },
+            PublishError::ZoneTooSoon { earliest: at },
+            PublishError::Scheduled { version: ProgramVersion(2), effective_at: at },
+            PublishError::Unfit(AppendError::NotLater { latest: at, got: TimestampNs(0) }),
+        ];
+        for refusal in refusals {
+            let message = refusal.to_string();
+            assert!(message.contains(" 2027-01-01T00:00:00.000000001Z"), "{message}");
+        }
+        // The first version of a directory may judge since ever.
+        assert!(TimestampNs(i64::MIN).shown().starts_with("1677-09-21T"), "{}", TimestampNs(i64::MIN).shown());
     }
 }

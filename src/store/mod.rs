@@ -242,8 +242,8 @@ pub enum StoreError {
         /// The data directory.
         path: PathBuf,
     },
-    /// The directory or a file in it may not be written.
-    #[error("the data directory {path} cannot be written: {reason}")]
+    /// The directory or a file in it may not be read or written.
+    #[error("the data directory {path} cannot be opened or written by this user: {reason}")]
     ReadOnly {
         /// The data directory or the file in it.
         path: PathBuf,

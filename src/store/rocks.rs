@@ -440,6 +440,8 @@ fn read_options() -> ReadOptions {
 const LOOKING: &str = "a look at the data directory";
 /// The operation during which a refusal of the arguments means that the files are not what they should be.
 const OPENING: &str = "the opening of the database";
+/// What the operating system says of files that this user may not read or write, as RocksDB passes it on.
+const DENIALS: [&str; 2] = [": Permission denied", ": Read-only file system"];
 
 fn translate(path: &Path, operation: &'static str, error: &rocksdb::Error) -> StoreError {
     classify(path, operation, &error.kind(), error.as_ref())
@@ -450,6 +452,10 @@ fn translate(path: &Path, operation: &'static str, error: &rocksdb::Error) -> St
 /// the operating system in the C locale; one that changes makes the error a plain [`StoreError::Io`], no less fatal.
 fn classify(path: &Path, operation: &'static str, kind: &ErrorKind, text: &str) -> StoreError {
     let (path, reason) = (PathBuf::from(path), text.to_owned());
+    // While it opens, RocksDB passes on what it may not read as a refusal of its arguments or as corruption.
+    if operation == OPENING && DENIALS.iter().any(|denial| text.contains(denial)) {
+        return StoreError::ReadOnly { path, reason };
+    }
     match kind {
         ErrorKind::Corruption => StoreError::Damaged { path, reason },
         ErrorKind::InvalidArgument | ErrorKind::NotSupported if operation == OPENING => {
@@ -463,7 +469,7 @@ fn classify(path: &Path, operation: &'static str, kind: &ErrorKind, text: &str) 
                 StoreError::Damaged { path, reason }
             } else if detail.starts_with("lock hold by current process") || detail.starts_with("While lock file") {
                 StoreError::Locked { path }
-            } else if text.ends_with("Permission denied") || text.ends_with("Read-only file system") {
+            } else if DENIALS.iter().any(|denial| text.ends_with(denial)) {
                 StoreError::ReadOnly { path, reason }
             } else {
                 StoreError::Io { path, operation, reason }
@@ -531,6 +537,16 @@ mod tests {
             super::classify(Path::new("/data"), OPENING, &ErrorKind::InvalidArgument, refused),
             StoreError::Damaged { .. }
         ));
+        // A file of another user, such as what a command that ran as root has left behind, is no damage.
+        let foreign = "While opening a file for sequentially reading: /data/rocks/OPTIONS-000007: Permission denied";
+        for (kind, said) in [
+            (ErrorKind::InvalidArgument, "Invalid argument: IO error"),
+            (ErrorKind::Corruption, "Corruption: IO error"),
+            (ErrorKind::IOError, "IO error"),
+        ] {
+            let told = super::classify(Path::new("/data"), OPENING, &kind, &format!("{said}: {foreign}"));
+            assert!(matches!(told, StoreError::ReadOnly { .. }), "{told:?}");
+        }
     }
 
     /// The lock of RocksDB itself, should something other than a store hold the database.

@@ -205,6 +205,7 @@ fn keys_are_made_without_a_server_and_used_over_tls_and_none_is_ever_logged() {
     let offline = good(&run(&["--json", "keys", "list", "--data", path(&data)]));
     let offline: Value = serde_json::from_str(&offline).unwrap();
     assert_eq!((&offline["keys"][0]["creator"], &offline["keys"][1]["live"]), (&"server start".into(), &false.into()));
+    assert!(offline["keys"][0]["last_use_time"].is_string(), "a server that stops notes it: {offline}");
     let spare = good(&run(&["keys", "create", "--data", path(&data), "--name", "spare", "--role", "operator"]));
     let spare_file = folder.path().join("spare");
     std::fs::write(&spare_file, spare).unwrap();
@@ -318,4 +319,45 @@ fn what_a_start_that_was_cut_short_has_left_is_named() {
     let refused = run(&[&serve[..], &["--first-key-file", path(&first)]].concat());
     assert_eq!(refused.status.code(), Some(78), "{}", text(&refused.stderr));
     assert!(text(&refused.stderr).contains("is there already"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn without_an_administrator_others_are_served_and_everybody_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second, operator) =
+        (folder.path().join("first"), folder.path().join("second"), folder.path().join("operator"));
+    let serve = ["--authentication", "required", "--first-key-file", path(&first)];
+    let ask = |server: &Server, key: &Path, arguments: &[&str]| {
+        let at = format!("http://{}", server.address);
+        run(&[arguments, &["--server", at.as_str(), "--api-key-file", path(key)]].concat())
+    };
+    let id_of = |key: &Path| std::fs::read_to_string(key).unwrap()[4..20].to_owned();
+    let create = |role, file| ["keys", "create", "--name", "n", "--role", role, "--out", file];
+    let warning = "no administrator's key is left";
+
+    let server = Server::start(folder.path(), &serve);
+    good(&ask(&server, &first, &create("administrator", path(&second))));
+    good(&ask(&server, &first, &create("operator", path(&operator))));
+    let revoked = ask(&server, &first, &["keys", "revoke", &id_of(&first)]);
+    good(&revoked);
+    assert!(!text(&revoked.stderr).contains(warning), "{}", text(&revoked.stderr));
+    let revoked = ask(&server, &second, &["keys", "revoke", &id_of(&second)]);
+    good(&revoked);
+    assert!(text(&revoked.stderr).contains(warning), "{}", text(&revoked.stderr));
+    assert!(server.stop().contains(warning));
+    let again = run(&["keys", "revoke", &id_of(&second), "--data", path(&folder.path().join("data"))]);
+    good(&again);
+    assert!(text(&again.stderr).contains(warning), "{}", text(&again.stderr));
+
+    // The file of the first start is neither in the way nor written over.
+    let before = std::fs::read_to_string(&first).unwrap();
+    let server = Server::start(folder.path(), &serve);
+    good(&ask(&server, &operator, &["status"]));
+    assert!(server.stop().contains("and none is made, for its file is there already"));
+    assert_eq!(std::fs::read_to_string(&first).unwrap(), before);
+    // Without it there is another first administrator.
+    std::fs::remove_file(&first).unwrap();
+    let server = Server::start(folder.path(), &serve);
+    good(&ask(&server, &first, &["keys", "list"]));
+    server.stop();
 }

@@ -98,13 +98,13 @@ tables! {
         clock +2d                                       -> moved
         accrue m5 100                                   -> 1
         clock -2d                                       -> moved
-        freeze account:m1                               -> something was posted at 1488542400000000000, over an hour ahead of the clock, and everybody would have to follow
-        freeze till:S1/L1                               -> something was posted at 1488542400000000000, over an hour ahead of the clock, and everybody would have to follow
+        freeze account:m1                               -> something was posted at 2017-03-03T12:00:00Z, over an hour ahead of the clock, and everybody would have to follow
+        freeze till:S1/L1                               -> something was posted at 2017-03-03T12:00:00Z, over an hour ahead of the clock, and everybody would have to follow
         # What changes nothing is said first.
         thaw account:m1                                 -> it is not frozen
         accrue m1 100                                   -> 1
         clock +47h                                      -> moved
-        freeze account:m1                               -> something was posted at 1488542400000000000, over an hour ahead of the clock, and everybody would have to follow
+        freeze account:m1                               -> something was posted at 2017-03-03T12:00:00Z, over an hour ahead of the clock, and everybody would have to follow
         # Less than an hour is nothing.
         clock +1m                                       -> moved
         freeze account:m1                               -> frozen

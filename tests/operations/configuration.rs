@@ -143,6 +143,12 @@ fn the_unit_for_systemd_runs_the_documented_file() {
     let state = Path::new("/var/lib/tallystick");
     assert!(unit.contains("\nStateDirectory=tallystick\n"), "it may write {}", state.display());
     assert!(config.data.starts_with(state) && config.backup_root.is_some_and(|root| root.starts_with(state)));
+    for file in [DOCUMENTED, "deploy/coalition.toml", "docs/operations.md"] {
+        let text = read(file);
+        let mut lines = text.lines().map(|line| line.trim_start_matches("# "));
+        let path = lines.find_map(|line| line.strip_prefix("first_key_file = \"")?.split('"').next());
+        assert!(path.is_some_and(|path| Path::new(path).starts_with(state)), "{file}: {path:?}");
+    }
 }
 
 /// Where systemd's own tool is to be had, it judges the unit, with this build's program in place of the installed one.

@@ -5,7 +5,7 @@
 //! says something else of the same thing is refused instead of counting twice; what is said twice in one file, where
 //! only its first part would count, ends the import.
 //!
-//! Of opening balances 16 bytes each are kept besides the rows at hand.
+//! Of opening balances 16 bytes each are kept besides the rows at hand, and 16 more of each account with a named wallet.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
@@ -122,6 +122,21 @@ const IDENTIFIER: usize = 6;
 /// What is wrong with a row whose account and wallet had rows before that it does not follow.
 const SCATTERED: &str = "the rows of one account and wallet must follow each other, and there were others in between";
 
+/// What is wrong with a row that names a wallet of an account for which another row names none, or the other way round.
+const TWOFOLD: &str = "is named in one row of the account and left empty in another. Empty it is the first wallet of the \
+                       programme, which would be loaded twice if it were the named one too: name it in all rows";
+
+/// Notes the wallet of an account, and says whether by now wallets of it are both named and left empty. An
+/// empty one is known by its load; a named one leaves a note that no load looks like, for an identifier is never empty.
+fn is_twofold(begun: &mut HashSet<u128>, account: &[&str], wallet: &str) -> bool {
+    let named = derived_hash(&[account, &["", "named"]].concat());
+    if wallet.is_empty() {
+        return begun.contains(&named);
+    }
+    begun.insert(named);
+    begun.contains(&derived_hash(&[account, &[""]].concat()))
+}
+
 /// Opening balances: rows of one account and wallet that follow each other are the lots of one command. An identifier
 /// that stands beside an account's id is linked to it before; one that stands alone names the account.
 #[derive(Debug)]
@@ -133,7 +148,7 @@ pub struct BalanceSource {
     open: Option<(Outgoing, LoadOpeningBalanceRequest)>,
     /// Links that go before the command that is being read.
     links: VecDeque<Outgoing>,
-    /// What was begun: the hashes that the ids are made of.
+    /// What was begun: the hashes that the ids are made of, and the accounts of which a wallet was named.
     begun: HashSet<u128>,
     is_at_end: bool,
 }
@@ -232,13 +247,17 @@ impl BalanceSource {
             outgoing.row_count += 1;
             return Ok(None);
         }
-        let (kind, parts, column) = match &identifier {
-            None => ("opening", vec![&*account_id, &*wallet], ACCOUNT),
-            Some(named) => ("opening-of", vec![&*named.kind, &*named.value, &*wallet], IDENTIFIER),
+        let (kind, account, column) = match &identifier {
+            None => ("opening", vec![&*account_id], ACCOUNT),
+            Some(named) => ("opening-of", vec![&*named.kind, &*named.value], IDENTIFIER),
         };
+        let parts = [&account[..], &[&*wallet]].concat();
         // The same id once more would be answered as a repetition, and these points be nowhere.
         if !self.begun.insert(derived_hash(&parts)) {
             return Err(self.rows.wrong(column, SCATTERED));
+        }
+        if is_twofold(&mut self.begun, &account, &wallet) {
+            return Err(self.rows.wrong(WALLET, TWOFOLD));
         }
         let transaction_id = derived_id(kind, &parts);
         let request = LoadOpeningBalanceRequest {
@@ -389,10 +408,31 @@ mod tests {
     }
 
     #[test]
+    fn a_wallet_that_is_named_in_one_row_of_an_account_and_empty_in_another_is_refused() {
+        // What the rows say, how many commands come before the mistake, and its line.
+        let rows = [
+            ("a,points,50,,\na,,50,,\n", 0, 3),
+            ("a,,50,,\nb,points,20,,\na,points,50,,\n", 1, 4),
+            ("a,points,50,,\nb,,20,,\na,,50,,\n", 1, 4),
+            (",points,50,card,1\n,points,20,card,2\n,,50,card,1\n", 1, 4),
+        ];
+        for (rows, count, line) in rows {
+            let file = file(&format!("account_id,wallet,points,identifier_kind,identifier\n{rows}"));
+            let (mut source, _) = BalanceSource::open(file.path()).unwrap();
+            for _ in 0..count {
+                assert!(source.next().unwrap().is_some(), "{rows}");
+            }
+            let message = source.next().unwrap_err().to_string();
+            assert!(message.ends_with(&format!(":{line}: column wallet: {TWOFOLD}")), "{rows}: {message}");
+            assert!(source.next().unwrap().is_none(), "nothing of what is wrong is handed on");
+        }
+    }
+
+    #[test]
     fn accounts_and_wallets_that_differ_may_alternate() {
         let file = file(
             "account_id,wallet,points,identifier_kind,identifier\n\
-             a,x,1,,\nb,x,1,,\na,y,1,,\nb,y,1,,\na,,1,,\n,x,1,card,a\n,y,1,card,a\n,x,1,phone,a\n",
+             a,x,1,,\nb,x,1,,\na,y,1,,\nb,y,1,,\nc,,1,,\n,x,1,card,a\n,y,1,card,a\n,x,1,phone,a\n",
         );
         let (mut source, _) = BalanceSource::open(file.path()).unwrap();
         let count = std::iter::from_fn(|| source.next().unwrap()).count();
