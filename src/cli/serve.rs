@@ -301,6 +301,7 @@ fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), ServeError> {
     }
     // A configuration that cannot be served leaves nothing behind.
     server::check_address(config)?;
+    server::check_programme(config, !is_data_directory(&config.data))?;
     // In this order: that the directory is in use says more than that the port is.
     let opened = server::open_store(config)?;
     let listener = server::listen(config)?;
