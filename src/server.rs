@@ -103,6 +103,14 @@ pub enum ServeError {
         /// What the configuration says.
         stated: String,
     },
+    /// The file that says that calls are served cannot be written.
+    #[error("the ready file {path} cannot be written: {source}")]
+    ReadyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The programme file cannot be read.
     #[error("the programme file {path} cannot be read: {source}")]
     ProgramFile {
