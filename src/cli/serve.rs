@@ -299,6 +299,12 @@ fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), ServeError> {
     if config.discards_snapshot && !is_data_directory(&config.data) {
         return Err(ServeError::NothingToDiscard { path: config.data.clone() });
     }
+    let runtime = server::runtime()?;
+    // From here on a signal is heard, if not heeded before the store is open, which nothing can interrupt.
+    let told = {
+        let _within = runtime.enter();
+        Signals::new()?
+    };
     // A configuration that cannot be served leaves nothing behind.
     server::check_address(config)?;
     server::check_programme(config, !is_data_directory(&config.data))?;
@@ -308,8 +314,7 @@ fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), ServeError> {
     // In this order: that the directory is in use says more than that the port is.
     let opened = server::open_store(config)?;
     let listener = server::listen(config)?;
-    let runtime = server::runtime()?;
-    let served = runtime.block_on(serve_until_told(config, opened, listener, ready_file));
+    let served = runtime.block_on(serve_until_told(config, opened, listener, ready_file, told));
     // A thread that waits for a broken disk must not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(200));
     served
@@ -320,8 +325,8 @@ async fn serve_until_told(
     opened: OpenedStore,
     listener: std::net::TcpListener,
     ready_file: Option<&Path>,
+    mut told: Signals,
 ) -> Result<(), ServeError> {
-    let mut told = Signals::new()?;
     let Some(running) = start_until_told(config, opened, listener, &mut told).await? else { return Ok(()) };
     if let Some(path) = ready_file
         && let Err(source) = write_ready_file(path, &running.ready)
