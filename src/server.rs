@@ -13,6 +13,7 @@ mod frames;
 mod guarded;
 pub mod hpack;
 mod opened;
+mod programme;
 mod recovering;
 mod security;
 mod shedding;
@@ -33,10 +34,10 @@ use crate::config::{ClockMode, Config};
 use crate::journal::log::StoreJournal;
 use crate::journal::{Journal, JournalError};
 use crate::ledger::decision::Refusal;
-use crate::ledger::types::{Position, SymbolId, TimestampNs};
+use crate::ledger::types::{Position, SymbolId};
 use crate::limits;
 use crate::metrics::Outcome;
-use crate::program::{Problem, SAMPLE};
+use crate::program::Problem;
 use crate::recovery::RecoveryError;
 use crate::recovery::identity::{Identity, IdentityError};
 use crate::recovery::speed::ReplaySpeed;
@@ -46,7 +47,7 @@ use crate::service::health::health_service;
 use crate::service::patience::PatienceLayer;
 use crate::service::{About, Edge, LastRecovery, Life, add_services, wire};
 use crate::shard::engine::{Engine, EngineOptions};
-use crate::shard::publishing::{Draft, PublishError};
+use crate::shard::publishing::PublishError;
 use crate::store::checked::CheckedStore;
 use crate::store::giving_up::GiveUp;
 use crate::store::{Store, StoreError};
@@ -57,6 +58,8 @@ use crate::telemetry::traces::Traces;
 use crate::telemetry::{Sources, Standing, Telemetry};
 use direct::Direct;
 pub use opened::{OpenedStore, open_store};
+pub use programme::check_programme;
+use programme::prepare;
 use recovering::{check_identity, recover_with_progress};
 pub use security::check_address;
 use shedding::Crowd;
@@ -99,6 +102,14 @@ pub enum ServeError {
         fixed: String,
         /// What the configuration says.
         stated: String,
+    },
+    /// The file that says that calls are served cannot be written.
+    #[error("the ready file {path} cannot be written: {source}")]
+    ReadyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
     },
     /// The programme file cannot be read.
     #[error("the programme file {path} cannot be read: {source}")]
@@ -651,36 +662,6 @@ fn random<const N: usize>() -> Result<[u8; N], ServeError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| ServeError::Random(error.to_string()))?;
     Ok(bytes)
-}
-
-/// What must be there before the first call: the partner's name, and a programme.
-fn prepare(config: &Config, engine: &Arc<Engine>) -> Result<SymbolId, ServeError> {
-    let partner = engine.dictionary.intern(&config.partner, &*engine.control);
-    let partner = partner.map_err(|error| ServeError::Fault(error.to_string()))?;
-    let latest = engine.with_publications(|all| all.last().map(|(_, publication)| publication.source.clone()));
-    let (source, path) = match (&config.program, &latest) {
-        (Some(path), _) => (read_program(path)?, path.clone()),
-        (None, None) => (SAMPLE.to_owned(), PathBuf::from("(sample)")),
-        (None, Some(_)) => return Ok(partner),
-    };
-    if latest.is_some_and(|latest| *latest == *source) {
-        return Ok(partner);
-    }
-    let (effective_at, transaction_id) = (TimestampNs(i64::MIN), Box::default());
-    let (actor, confirmed) = (Box::default(), None);
-    let draft = Draft { source, effective_at, partner: SymbolId::EMPTY, transaction_id, actor, confirmed };
-    match engine.publish_soon(draft) {
-        Ok((program, _)) => {
-            tracing::info!(program = program.name, version = program.version.0, "published a version of the programme");
-            Ok(partner)
-        }
-        Err(PublishError::Problems(problems)) => Err(ServeError::Program { path, problems }),
-        Err(error) => Err(ServeError::Publish(error)),
-    }
-}
-
-fn read_program(path: &std::path::Path) -> Result<String, ServeError> {
-    std::fs::read_to_string(path).map_err(|source| ServeError::ProgramFile { path: path.to_path_buf(), source })
 }
 
 impl From<IdentityError> for ServeError {

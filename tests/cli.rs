@@ -234,7 +234,7 @@ fn a_mistake_in_a_file_of_baskets_is_located_and_the_import_can_go_on() {
     let ran = server.run(&["import", "baskets", &file]).expect(65);
     let expected = format!("error: {file}:5: column amount_cents: \"ten dollars\" is not a whole number");
     assert!(ran.stderr.contains(&expected), "{}", ran.stderr);
-    assert!(ran.stderr.contains("2 baskets had been answered; start the same import again"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("2 baskets had been answered; once that is mended, start it again"), "{}", ran.stderr);
     let object = server.run(&["import", "baskets", &file, "--json"]).expect(65).object();
     assert_eq!(object["error"]["kind"], "bad-data");
 

@@ -15,6 +15,7 @@ use tonic_types::StatusExt;
 
 use super::access::{AccessArgs, KeyHeader};
 use super::error::{CliError, Exit};
+use super::output::Progress;
 use crate::limits;
 use crate::service::wire::ErrorReason;
 use crate::service::wire::access_service_client::AccessServiceClient;
@@ -36,6 +37,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a call may take that reads the whole state.
 pub const LONG_CALL_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a call waits for its turn that the server runs one at a time.
+const TURN_PATIENCE: Duration = Duration::from_secs(60);
+/// The longest pause between two tries of such a call.
+const TURN_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How often a connection without traffic is checked.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the answer to such a check may take.
@@ -218,6 +223,48 @@ pub fn is_passing(code: Code) -> bool {
     )
 }
 
+/// Waits for the turn of a call that the server runs one at a time, such as an export.
+#[derive(Debug, Default)]
+pub struct Turn {
+    pause: Duration,
+    waited: Duration,
+}
+
+impl Turn {
+    /// Whether the same call is to be made again, now that a while has passed. It is not where the server refused it for
+    /// something else than want of room, and not for ever.
+    pub async fn is_awaited(&mut self, status: &Status, progress: &mut Progress) -> bool {
+        if self.waited.is_zero() && is_for_want_of_room(status) {
+            progress.note(format_args!(
+                "the server has no room for it now: it runs one export or report at a time; trying again for {} s",
+                TURN_PATIENCE.as_secs()
+            ));
+        }
+        let Some(pause) = self.next_pause(status) else { return false };
+        tokio::time::sleep(pause).await;
+        let (waited_s, total_s) = (self.waited.as_secs(), TURN_PATIENCE.as_secs());
+        progress.report("Waiting", waited_s, total_s, || format!("{waited_s} s for the server to have room"));
+        true
+    }
+
+    /// How long to wait now: as long as the server says, then twice as long each time.
+    fn next_pause(&mut self, status: &Status) -> Option<Duration> {
+        if !is_for_want_of_room(status) || self.waited >= TURN_PATIENCE {
+            return None;
+        }
+        let told = status.get_details_retry_info().and_then(|info| info.retry_delay).unwrap_or(TURN_PAUSE_MAX);
+        let pause = told.max(self.pause * 2).min(TURN_PAUSE_MAX);
+        (self.pause, self.waited) = (pause, self.waited + pause);
+        Some(pause)
+    }
+}
+
+/// Whether a call was refused because the server has too much to do.
+fn is_for_want_of_room(status: &Status) -> bool {
+    let is_the_reason = |info: tonic_types::ErrorInfo| info.reason == "OVERLOADED";
+    status.code() == Code::ResourceExhausted && status.get_details_error_info().is_some_and(is_the_reason)
+}
+
 /// What a status says, with its permanent reason if it has one.
 #[must_use]
 pub fn sentence(status: &Status) -> String {
@@ -315,6 +362,30 @@ mod tests {
         assert_eq!(shown_time(Some(&to_wire(time))).unwrap(), "1969-12-31T23:59:59.25Z");
         assert_eq!(shown_time(None), None);
         assert!(parse_time("2017-04-01").is_err());
+    }
+
+    fn refused_for(reason: &str) -> Status {
+        let mut details = tonic_types::ErrorDetails::new();
+        details.set_error_info(reason, "tallystick", std::collections::HashMap::new());
+        details.set_retry_info(Some(Duration::from_millis(20)));
+        Status::with_error_details(Code::ResourceExhausted, "No.", details)
+    }
+
+    #[test]
+    fn a_call_waits_for_its_turn_for_a_while() {
+        let (mut turn, full) = (Turn::default(), refused_for("OVERLOADED"));
+        let pauses: Vec<_> = std::iter::from_fn(|| turn.next_pause(&full)).take(1_000).collect();
+        assert_eq!(pauses[..3], [20, 40, 80].map(Duration::from_millis));
+        assert_eq!(pauses.last(), Some(&TURN_PAUSE_MAX));
+        let waited: Duration = pauses.iter().sum();
+        assert!((TURN_PATIENCE..TURN_PATIENCE + TURN_PAUSE_MAX).contains(&waited), "{waited:?}");
+    }
+
+    #[test]
+    fn what_is_refused_for_something_else_is_not_awaited() {
+        for status in [refused_for("RATE_LIMITED"), Status::resource_exhausted("No."), Status::unavailable("No.")] {
+            assert_eq!(Turn::default().next_pause(&status), None, "{status:?}");
+        }
     }
 
     #[test]

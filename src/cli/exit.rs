@@ -16,7 +16,7 @@ pub const BAD_INPUT: u8 = 65;
 pub const UNAVAILABLE: u8 = 69;
 /// A fault of the program itself.
 pub const INTERNAL_FAULT: u8 = 70;
-/// The data directory cannot be made, is read-only, or is in use by another process.
+/// The data directory or another file cannot be made, is read-only, or is in use by another process.
 pub const CANNOT_CREATE: u8 = 73;
 /// Input or output failed, the disk is full, or the store stopped after a failure.
 pub const IO_FAILURE: u8 = 74;

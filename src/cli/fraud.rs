@@ -93,16 +93,16 @@ impl FreezeArgs {
 pub(super) fn change(args: &FreezeArgs, freezes: bool, out: &Output) -> Result<(), CliError> {
     let server = Server::new(&args.server)?;
     let (subject, reason_code, note) = (Some(args.subject()), args.reason.clone(), args.note.clone());
-    let (freeze, changed, pending) = runtime()?.block_on(async {
+    let (freeze, changed, pending, account_unknown) = runtime()?.block_on(async {
         let mut clients = server.connect().await?;
         if freezes {
             let answer = clients.fraud.freeze(call(wire::FreezeRequest { subject, reason_code, note })).await;
             let answer = answer.map_err(|status| server.failure("the freeze", &status))?.into_inner();
-            return Ok::<_, CliError>((answer.freeze, answer.changed, answer.pending));
+            return Ok::<_, CliError>((answer.freeze, answer.changed, answer.pending, answer.account_unknown));
         }
         let answer = clients.fraud.thaw(call(wire::ThawRequest { subject, reason_code, note })).await;
         let answer = answer.map_err(|status| server.failure("the thaw", &status))?.into_inner();
-        Ok((answer.freeze, answer.changed, answer.pending))
+        Ok((answer.freeze, answer.changed, answer.pending, false))
     })?;
     if say_pending(pending.as_ref(), out)? {
         return Ok(());
@@ -114,7 +114,14 @@ pub(super) fn change(args: &FreezeArgs, freezes: bool, out: &Output) -> Result<(
         (false, true) => out.line(format_args!("{what} is thawed"))?,
         (false, false) => out.line(format_args!("{what} was not frozen"))?,
     }
-    out.object(&json!({ "changed": changed, "freeze": freeze.as_ref().map(freeze_as_json) }))
+    if account_unknown {
+        out.note(format_args!("no {what} is known yet: what it is to earn or spend is refused; look at the id again"));
+    }
+    let mut object = json!({ "changed": changed, "freeze": freeze.as_ref().map(freeze_as_json) });
+    if freezes {
+        object["account_unknown"] = json!(account_unknown);
+    }
+    out.object(&object)
 }
 
 /// Lists freezes.

@@ -32,10 +32,12 @@ pub mod status;
 pub mod store;
 mod why;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::error::{CliError, Exit};
 use self::output::Output;
 
 /// A loyalty-points ledger over gRPC: durable, deterministic, fast.
@@ -96,8 +98,10 @@ pub enum Command {
 /// Reads the command line, does what it says, and tells how it ended.
 #[must_use]
 pub fn run() -> ExitCode {
-    // A mistake on the command line ends the program here, with a hint and the number 2.
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return end_without_command(&error, asks_for_json(std::env::args_os())),
+    };
     let out = Output::new(arguments.json);
     let result = match arguments.command {
         Command::Serve(args) => exit::leave(serve::run(*args, arguments.json)),
@@ -123,6 +127,31 @@ pub fn run() -> ExitCode {
     out.finish(result)
 }
 
+/// Ends a run that asked for help, or whose command line is wrong: with a hint and the number 2.
+fn end_without_command(error: &clap::Error, is_json: bool) -> ExitCode {
+    if is_json && error.use_stderr() {
+        return Output::new(true).finish(Err(usage_error(error)));
+    }
+    // Nobody is left to be told that it cannot be written.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE))
+}
+
+/// Whether a command line that could not be understood asks for JSON.
+fn asks_for_json(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    arguments.into_iter().take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
+/// What is wrong with a command line, in the form of all other errors.
+fn usage_error(error: &clap::Error) -> CliError {
+    let said = error.render().to_string();
+    let said = said.trim().trim_start_matches("error: ");
+    match said.split_once("\n\n") {
+        Some((message, advice)) => CliError::new(Exit::Usage, message).hint(advice.trim()),
+        None => CliError::new(Exit::Usage, said),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
@@ -134,6 +163,29 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_command_line_has_the_form_of_other_errors() {
+        let rows: [(&[&str], &str); 3] = [
+            (&["tallystick", "--json", "operator", "freeze", "--reason", "x"], "--account"),
+            (&["tallystick", "settlement", "report", "--json", "--at=-1"], "--at"),
+            (&["tallystick", "--json", "--colour"], "--colour"),
+        ];
+        for (line, named) in rows {
+            assert!(asks_for_json(line.iter().map(OsString::from)), "{line:?}");
+            let wrong = Arguments::try_parse_from(line).unwrap_err();
+            assert!(wrong.use_stderr(), "{line:?}");
+            let error = usage_error(&wrong);
+            let (message, hint) = (error.to_string(), error.hint_text().unwrap_or_default());
+            assert_eq!(error.exit(), Exit::Usage);
+            assert!(message.contains(named) && !message.starts_with("error"), "{message}");
+            assert!(hint.contains("--help"), "{hint}");
+        }
+        for line in [&["tallystick", "--", "--json"][..], &["tallystick", "status"], &["tallystick", "--jsonl"]] {
+            assert!(!asks_for_json(line.iter().map(OsString::from)), "{line:?}");
+        }
+        assert!(!Arguments::try_parse_from(["tallystick", "--json", "--help"]).unwrap_err().use_stderr());
     }
 
     /// Adds the variables that the options of a command, and of those below it, can be stated by.

@@ -299,13 +299,22 @@ fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), ServeError> {
     if config.discards_snapshot && !is_data_directory(&config.data) {
         return Err(ServeError::NothingToDiscard { path: config.data.clone() });
     }
+    let runtime = server::runtime()?;
+    // From here on a signal is heard, if not heeded before the store is open, which nothing can interrupt.
+    let told = {
+        let _within = runtime.enter();
+        Signals::new()?
+    };
     // A configuration that cannot be served leaves nothing behind.
     server::check_address(config)?;
+    server::check_programme(config, !is_data_directory(&config.data))?;
+    if let Some(path) = ready_file {
+        check_ready_file(path, &config.data).map_err(|source| unready(path, source))?;
+    }
     // In this order: that the directory is in use says more than that the port is.
     let opened = server::open_store(config)?;
     let listener = server::listen(config)?;
-    let runtime = server::runtime()?;
-    let served = runtime.block_on(serve_until_told(config, opened, listener, ready_file));
+    let served = runtime.block_on(serve_until_told(config, opened, listener, ready_file, told));
     // A thread that waits for a broken disk must not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(200));
     served
@@ -316,13 +325,14 @@ async fn serve_until_told(
     opened: OpenedStore,
     listener: std::net::TcpListener,
     ready_file: Option<&Path>,
+    mut told: Signals,
 ) -> Result<(), ServeError> {
-    let mut told = Signals::new()?;
     let Some(running) = start_until_told(config, opened, listener, &mut told).await? else { return Ok(()) };
-    if let Some(path) = ready_file {
-        write_ready_file(path, &running.ready).map_err(|error| {
-            ServeError::Fault(format!("the ready file {} cannot be written: {error}", path.display()))
-        })?;
+    if let Some(path) = ready_file
+        && let Err(source) = write_ready_file(path, &running.ready)
+    {
+        stop(running).await?;
+        return Err(unready(path, source));
     }
     // Last, so that whoever reads it finds the file.
     print_banner(&running.ready);
@@ -469,12 +479,33 @@ fn access_lines(ready: &Ready) -> Vec<String> {
     lines
 }
 
+fn unready(path: &Path, source: std::io::Error) -> ServeError {
+    ServeError::ReadyFile { path: path.to_path_buf(), source }
+}
+
+/// Where the ready file is written before it gets its name; no other process writes there.
+fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    beside.into()
+}
+
+/// Tries whether the ready file can be written. In a data directory that is not there yet nothing can be tried.
+fn check_ready_file(path: &Path, data: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    if !data.exists() && std::path::absolute(path)?.starts_with(std::path::absolute(data)?) {
+        return Ok(());
+    }
+    std::fs::File::create(beside(path))?;
+    std::fs::remove_file(beside(path))
+}
+
 /// Written beside and renamed, so that whoever waits for the file never reads a part of it.
 fn write_ready_file(path: &Path, ready: &Ready) -> std::io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    std::fs::write(&beside, format!("{}\n", ready.address))?;
-    std::fs::rename(&beside, path)
+    std::fs::write(beside(path), format!("{}\n", ready.address))?;
+    std::fs::rename(beside(path), path)
 }
 
 fn say_error(text: &str) {
@@ -500,6 +531,7 @@ pub fn exit_number(error: &ServeError) -> u8 {
     match error {
         ServeError::GivenUp => exit::OK,
         ServeError::Listen { .. } => exit::UNAVAILABLE,
+        ServeError::ReadyFile { .. } => exit::CANNOT_CREATE,
         ServeError::Store(error) => of_store(error),
         ServeError::Recovery(error) => of_recovery(error),
         ServeError::Journal(error) => of_journal(error),

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::client::{LONG_CALL_TIMEOUT, Server, ServerArgs, call, call_within, runtime, shown_time};
+use super::client::{LONG_CALL_TIMEOUT, Server, ServerArgs, Turn, call, call_within, runtime, shown_time};
 use super::error::{CliError, Exit};
 use super::export::offline;
-use super::output::{Output, Style, counted, grouped};
+use super::output::{Output, Progress, Style, counted, grouped};
 use crate::audit::settlement::settle;
 use crate::journal::Journal;
 use crate::ledger::types::Position;
@@ -66,7 +66,7 @@ pub fn run(args: SettlementArgs, out: &Output) -> Result<(), CliError> {
         SettlementWhat::Report(args) => {
             let report = match &args.data {
                 Some(data) => read(data, args.at, out)?,
-                None => runtime()?.block_on(ask(&Server::new(&args.server)?, args.at))?,
+                None => runtime()?.block_on(ask(&Server::new(&args.server)?, args.at, &mut out.progress()))?,
             };
             print_report(&report, out)?;
             out.object(&report_as_json(&report))
@@ -75,11 +75,24 @@ pub fn run(args: SettlementArgs, out: &Output) -> Result<(), CliError> {
     }
 }
 
-async fn ask(server: &Server, at: Option<i64>) -> Result<GetSettlementReportResponse, CliError> {
+async fn ask(
+    server: &Server,
+    at: Option<i64>,
+    progress: &mut Progress,
+) -> Result<GetSettlementReportResponse, CliError> {
     let mut clients = server.connect().await?;
-    let request = call_within(LONG_CALL_TIMEOUT, GetSettlementReportRequest { position: at });
-    let answer = clients.settlement.get_settlement_report(request).await;
-    answer.map(tonic::Response::into_inner).map_err(|status| server.failure("the settlement report", &status))
+    let mut turn = Turn::default();
+    loop {
+        let request = call_within(LONG_CALL_TIMEOUT, GetSettlementReportRequest { position: at });
+        match clients.settlement.get_settlement_report(request).await {
+            Ok(answer) => return Ok(answer.into_inner()),
+            Err(status) => {
+                if !turn.is_awaited(&status, progress).await {
+                    return Err(server.failure("the settlement report", &status));
+                }
+            }
+        }
+    }
 }
 
 /// Adds up the journal of a directory that no server uses.

@@ -17,7 +17,7 @@ use super::read::page_size;
 use super::status::Failure;
 use super::wire::freeze_subject::Subject as Named;
 use super::wire::server::fraud_service_server::FraudService;
-use super::{Edge, Service, times, wire};
+use super::{Edge, Patience, Service, times, wire};
 use crate::access::proposals::{Act, Verdict};
 use crate::journal::search::{Found, first_committed_at, over_velocity};
 use crate::journal::walk::Located;
@@ -38,7 +38,8 @@ impl FraudService for Service {
         let wire::FreezeRequest { subject, reason_code, note } = request.clone();
         let draft = self.edge.freeze_draft(&caller, subject, reason_code, note, true)?;
         if let Some(answer) = self.edge.freeze(draft, None).await? {
-            return Ok(Response::new(answer));
+            let account_unknown = self.edge.lacks_account(request.subject.as_ref()).await;
+            return Ok(Response::new(wire::FreezeResponse { account_unknown, ..answer }));
         }
         let asked_for = AskedFor { act: Act::Freeze, transaction_id: "" };
         let pending = self.edge.propose(&caller, asked_for, request.encode_to_vec()).await?;
@@ -149,7 +150,15 @@ impl Edge {
             // Another may have thawed it since; the freeze is on record all the same.
             freezes.of(&subject).next_back().map(|(begun, ended)| self.wire_freeze(begun, ended))
         });
-        Ok(Some(wire::FreezeResponse { freeze, changed, pending: None }))
+        Ok(Some(wire::FreezeResponse { freeze, changed, ..<_>::default() }))
+    }
+
+    /// Whether an account is meant that is not there. The freeze is on record by now: nothing fails for want of this.
+    async fn lacks_account(&self, subject: Option<&wire::FreezeSubject>) -> bool {
+        match subject.and_then(|subject| subject.subject.as_ref()) {
+            Some(Named::AccountId(id)) => self.view(id, Patience::None).await.is_ok_and(|view| view.is_none()),
+            _ => false,
+        }
     }
 
     /// Thaws; one that is not frozen stays so. `None` where that waits for a second person.

@@ -172,6 +172,22 @@ async fn a_frozen_terminal_earns_nothing_and_that_of_another_partner_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_freezes_an_account_that_is_not_there_is_told_so() {
+    let house = House::open().await;
+    let mut desk = Desk::at(&house).await;
+    assert_eq!(desk.accrue(accrual("a", "m1", 1_000)).await.granted_points, 10);
+    for (subject, account_unknown) in [(account("m1"), false), (account("m-l"), true), (till_of("north"), false)] {
+        let request = with_key(&desk.operator, freeze(subject.clone()));
+        let answer = desk.fraud.freeze(request).await.unwrap().into_inner();
+        assert_eq!((answer.changed, answer.account_unknown), (true, account_unknown), "{subject:?}");
+    }
+    let again = with_key(&desk.operator, freeze(account("m-l")));
+    let again = desk.fraud.freeze(again).await.unwrap().into_inner();
+    assert_eq!((again.changed, again.account_unknown), (false, true));
+    assert!(desk.accrue(accrual("b", "m-l", 1_000)).await.refusal.is_some(), "it was frozen ahead");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_freeze_says_what_and_why() {
     let house = House::open().await;
     let mut desk = Desk::at(&house).await;

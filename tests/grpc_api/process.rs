@@ -249,7 +249,7 @@ fn a_start_that_cannot_be_ends_with_a_number_that_says_why() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let path = |name: &str| at(name).to_str().unwrap().to_owned();
-    let rows: [(&str, Vec<String>, i32, &[&str]); 8] = [
+    let rows: [(&str, Vec<String>, i32, &[&str]); 11] = [
         ("file", vec![], 73, &["file"]),
         ("file/below", vec![], 73, &["file"]),
         ("new", vec!["--program".to_owned(), path("broken.toml")], 65, &["broken.toml:2:8: error: "]),
@@ -260,16 +260,23 @@ fn a_start_that_cannot_be_ends_with_a_number_that_says_why() {
             78,
             &["config.toml:1:11: ", "config.toml:2:1: `queue`", "--shard-count"],
         ),
-        ("new", vec!["--clock".to_owned(), "input".to_owned()], 78, &["clock = system", "input"]),
-        ("new", vec!["--shard-count".to_owned(), "9".to_owned()], 78, &["shard_count = 256", "9"]),
+        ("made", vec!["--clock".to_owned(), "input".to_owned()], 78, &["clock = system", "input"]),
+        ("made", vec!["--shard-count".to_owned(), "9".to_owned()], 78, &["shard_count = 256", "9"]),
+        ("made", vec!["--program".to_owned(), path("broken.toml")], 65, &["broken.toml:2:8: error: "]),
         ("new", vec!["--colour".to_owned()], 2, &["--colour"]),
+        ("new", vec!["--ready-file".to_owned(), path("nowhere/ready")], 73, &["the ready file", "nowhere"]),
+        ("new", vec!["--ready-file".to_owned(), path("made")], 73, &["the ready file", "made"]),
     ];
+    let made = Process::start(&at("made"), &[]);
+    made.signal("TERM");
+    assert_eq!(made.end(Duration::from_secs(10)), 0);
     for (data, options, number, said) in rows {
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
         let (ended, error) = ends_with(&at(data), &options);
         assert_eq!(ended, number, "{options:?}: {error}");
         assert!(said.iter().all(|part| error.contains(part)), "{options:?}: {error}");
     }
+    assert!(!at("new").exists(), "what cannot be served leaves nothing behind");
     let (ended, error) = ends_with(&at("new"), &["--listen", &taken]);
     assert_eq!((ended, error.contains(&taken)), (69, true), "{error}");
 }

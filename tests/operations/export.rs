@@ -126,3 +126,11 @@ fn what_is_set_aside_owed_and_pending_has_columns_and_so_has_money() {
     assert_eq!(offline, wide);
     assert_eq!(run(["settlement", "report", "--json", "--data", text(&data)]).expect(0).object(), settled);
 }
+
+#[test]
+fn a_wrong_command_line_is_an_object_where_one_is_asked_for() {
+    let error = run(["export", "accounts", "--json", "--colour"]).expect(2).object();
+    assert_eq!((&error["error"]["kind"], &error["error"]["exit_status"]), (&"usage".into(), &2.into()), "{error}");
+    let help = run(["export", "accounts", "--json", "--help"]).expect(0);
+    assert!(help.stdout.contains("--all-wallets") && help.stderr.is_empty(), "{help:?}");
+}

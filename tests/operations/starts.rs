@@ -132,6 +132,30 @@ fn a_start_that_has_recovered_stops_in_order_without_serving() {
     verify_directory(&folder.path().join("data"));
 }
 
+/// Sends a signal as soon as the data directory begins to be there.
+const SEND_AT_ONCE: &str =
+    "i=0; until [ -e \"$0\" ] || [ $i -gt 3000000 ]; do i=$((i + 1)); done; kill -s \"$2\" \"$1\"";
+
+#[test]
+fn a_start_that_is_told_to_stop_while_it_opens_its_store_ends_as_after_any_stop() {
+    for signal in ["TERM", "INT", "TERM"] {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let data = folder.path().join("data");
+        let mut server = program()
+            .args(["serve", "--listen", "127.0.0.1:0", "--data", text(&data)])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program can be started");
+        let id = server.id().to_string();
+        let sent = Command::new("sh").args(["-c", SEND_AT_ONCE, text(&data), &id, signal]).status();
+        assert!(sent.expect("there is a shell").success());
+        let status = wait_for("the end of the server", || server.try_wait().expect("a child can be asked"));
+        assert_eq!(status.code(), Some(0), "{signal}: {status}");
+        harness::Server::start(folder.path(), &[]).stop();
+    }
+}
+
 /// A store during one of whose calls the start is given up.
 struct GivenUpAt {
     inner: MemoryStore,

@@ -16,7 +16,7 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use self::table::{Header, Table};
-use super::client::{Server, ServerArgs, parse_time, runtime, shown_time, to_wire};
+use super::client::{Server, ServerArgs, Turn, parse_time, runtime, shown_time, to_wire};
 use super::error::{CliError, Exit};
 use super::output::{Output, Progress, counted};
 use crate::service::wire::export_accounts_response::Part;
@@ -179,10 +179,19 @@ fn check_format(args: &AccountsArgs, out: &Output) -> Result<(), CliError> {
 async fn fetch(server: &Server, as_of: Option<jiff::Timestamp>, progress: &mut Progress) -> Result<Table, CliError> {
     let failed = |status: &tonic::Status| server.failure("the export of accounts", status);
     let mut clients = server.connect().await?;
-    let request = ExportAccountsRequest { as_of_time: as_of.map(to_wire) };
-    // An export takes as long as its journal is long; what has a limit is the silence between two parts.
-    let response = within_silence(clients.admin.export_accounts(request)).await?;
-    let mut parts = response.map_err(|status| failed(&status))?.into_inner();
+    let mut turn = Turn::default();
+    let mut parts = loop {
+        let request = ExportAccountsRequest { as_of_time: as_of.map(to_wire) };
+        // An export takes as long as its journal is long; what has a limit is the silence between two parts.
+        match within_silence(clients.admin.export_accounts(request)).await? {
+            Ok(response) => break response.into_inner(),
+            Err(status) => {
+                if !turn.is_awaited(&status, progress).await {
+                    return Err(failed(&status));
+                }
+            }
+        }
+    };
     let mut table = Table::default();
     let mut row_count = None;
     while let Some(part) = within_silence(parts.message()).await?.map_err(|status| failed(&status))? {

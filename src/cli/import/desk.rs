@@ -19,6 +19,8 @@ const SHOWN_REFUSALS_MAX: usize = 5;
 /// What to do when the server wants a time of posting that was not sent, or does not want the one that was.
 const POSTING_TIME_HINT: &str =
     "--at, or --posting-time of baskets and events, says whether a time of posting is sent, and which";
+/// What to do when the amounts are in another currency than the programme's.
+const CURRENCY_HINT: &str = "--currency says which currency the amounts are in, USD if nothing is said";
 
 /// What a command is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,6 +184,15 @@ fn transaction_id(command: &Command) -> &str {
     }
 }
 
+/// Which option decides what a field says that no column does.
+fn hint_about(field: &str) -> Option<&'static str> {
+    match field {
+        "posting_time" => Some(POSTING_TIME_HINT),
+        "basket.currency_code" => Some(CURRENCY_HINT),
+        _ => None,
+    }
+}
+
 /// The files on one side, the counts on the other.
 pub struct Desk<'a> {
     source: &'a mut dyn Source,
@@ -228,8 +239,11 @@ impl Ends for Desk<'_> {
                 message.push_str(&format!("\n  {}: {}", violation.field, violation.description));
             }
             let error = CliError::new(Exit::BadData, message);
-            let is_about_times = refusal.field_violations.iter().any(|violation| violation.field == "posting_time");
-            return Err(if is_about_times { error.hint(POSTING_TIME_HINT) } else { error });
+            let hint = refusal.field_violations.iter().find_map(|violation| hint_about(&violation.field));
+            return Err(match hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            });
         }
         self.tally.count(file, sent, decision);
         let tally = &self.tally;
@@ -347,7 +361,10 @@ impl Report {
     #[must_use]
     pub fn explain(&self, error: CliError) -> CliError {
         let answered = counted(self.tally.answered_count, self.nouns.0, self.nouns.1);
-        let how_far = format!("{answered} had been answered; start the same import again to go on");
+        // A file or a key that is wrong is so the next time too.
+        let passes = matches!(error.exit(), Exit::Unavailable | Exit::InputOutput);
+        let next = if passes { "start the same import again to go on" } else { "once that is mended, start it again" };
+        let how_far = format!("{answered} had been answered; {next}");
         let hint = error.hint_text().map_or_else(|| how_far.clone(), |hint| format!("{hint}; {how_far}"));
         error.hint(hint)
     }
@@ -361,6 +378,37 @@ mod tests {
     fn outgoing() -> Outgoing {
         let request = AccrueRequest { transaction_id: "7".to_owned(), ..AccrueRequest::default() };
         Outgoing { line: 2, row_count: 1, command: Command { command: Some(command::Command::Accrue(request)) } }
+    }
+
+    #[test]
+    fn the_same_import_is_advised_only_where_it_can_help() {
+        let report = Report {
+            files: vec!["b.csv".to_owned()],
+            nouns: ("basket", "baskets"),
+            tally: Tally { answered_count: 2, ..Tally::default() },
+            effort: Effort::default(),
+            elapsed_ms: 1,
+        };
+        let rows = [
+            (Exit::Unavailable, true),
+            (Exit::InputOutput, true),
+            (Exit::BadData, false),
+            (Exit::Configuration, false),
+        ];
+        for (exit, is_advised) in rows {
+            let error = report.explain(CliError::new(exit, "No.").hint("look"));
+            let hint = error.hint_text().unwrap_or_default();
+            assert!(hint.starts_with("look; 2 baskets had been answered; "), "{hint}");
+            assert_eq!(hint.contains("the same import again"), is_advised, "{exit:?}: {hint}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_an_option_decides_names_the_option() {
+        let option = |field| hint_about(field).map(|hint| hint.split_once(' ').unwrap().0);
+        assert_eq!(option("basket.currency_code"), Some("--currency"));
+        assert_eq!(option("posting_time"), Some("--at,"));
+        assert_eq!(option("basket.lines"), None);
     }
 
     #[test]
