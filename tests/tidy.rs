@@ -320,6 +320,7 @@ const ONLY_IN: [(&str, &[&str], &str); 18] = [
         &[
             "shard/engine",
             "shard/publishing.rs",
+            "shard/freezing.rs",
             "recovery/parallel.rs",
             "cli/",
             "bench/",

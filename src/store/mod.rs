@@ -243,7 +243,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The directory or a file in it may not be read or written.
-    #[error("the data directory {path} cannot be opened or written by this user: {reason}")]
+    #[error("the data directory {path} cannot be written or opened by this user: {reason}")]
     ReadOnly {
         /// The data directory or the file in it.
         path: PathBuf,
@@ -324,7 +324,9 @@ mod tests {
         assert_eq!(classify(NO_SPACE).to_string(), "no space is left on the device that holds /data");
         assert!(classify(BAD_SECTOR).to_string().starts_with("input or output failed on /data during a write: "));
         assert!(
-            classify(READ_ONLY_FILE_SYSTEM).to_string().starts_with("the data directory /data cannot be written: ")
+            classify(READ_ONLY_FILE_SYSTEM)
+                .to_string()
+                .starts_with("the data directory /data cannot be written or opened by this user: ")
         );
     }
 
