@@ -68,8 +68,7 @@ impl Crowd {
     }
 }
 
-/// The headers of the answer that a service gives, as literals that touch no table (RFC 7541, section 6.2.2). They do not begin
-/// with the size of one: whoever would have to be told it is not refused here.
+/// The headers of the answer that a service gives, as literals that touch no table (RFC 7541, section 6.2.2).
 fn refusal() -> Bytes {
     let answer = overloaded();
     // `:status: 200` of the static table.

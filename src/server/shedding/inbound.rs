@@ -11,7 +11,6 @@ use super::super::frames::PREFACE;
 use super::crowd::Crowd;
 use super::heads::{Head, Heads};
 use super::outbound::Outbound;
-use super::settings::Settings;
 use crate::limits;
 use crate::service::express::ACCRUE;
 
@@ -106,9 +105,8 @@ pub(super) struct Inbound {
     block: Option<Block>,
     /// The frame that has begun is a part of the block.
     is_of_block: bool,
-    settings: Settings,
     heads: Heads,
-    /// Nothing more is refused: what came could not be read, so no headers that follow can; or a refusal could not be.
+    /// What came could not be read, so no headers that follow can: nothing more is refused.
     is_blind: bool,
     /// The last call that was begun, and the last of those that the transport has seen.
     last_begun: u32,
@@ -130,7 +128,6 @@ impl Inbound {
             held: Vec::new(),
             block: None,
             is_of_block: false,
-            settings: Settings::default(),
             heads: Heads::new(ACCRUE),
             is_blind: false,
             last_begun: 0,
@@ -210,8 +207,6 @@ impl Inbound {
             block.bytes.extend_from_slice(bytes);
             self.is_blind |= block.bytes.len() > BLOCK_BYTES_MAX;
         }
-        self.settings.pass(bytes);
-        self.is_blind |= self.settings.has_small_table();
         if self.payload_left == 0 {
             self.end_part();
         }
@@ -220,7 +215,6 @@ impl Inbound {
     /// A frame begins; whether it is taken out. What has come of the bytes behind its head is there.
     fn begin(&mut self, head: FrameHead, rest: &[u8], crowd: &Crowd, outbound: &mut Outbound) -> io::Result<bool> {
         self.is_of_block = false;
-        self.settings.begin(head.kind);
         match (head.kind, self.unfinished.iter().position(|call| call.stream == head.stream)) {
             (HEADERS, Some(_)) => {
                 // Nothing in gRPC has more of them, and the transport must read what could change the table.

@@ -4,13 +4,12 @@
 //!
 //! [`Shedding`] stands between a connection's bytes and its transport: [`inbound`] looks at what comes and takes out what is
 //! refused, [`outbound`] puts refusals between the frames that the transport writes. [`heads`] reads what calls they are,
-//! [`settings`] whether a refusal can be read, [`crowd`] knows whether they are too many.
+//! [`crowd`] knows whether they are too many.
 //!
 //! What must stay true:
 //! - what is not refused passes unchanged, and in its order;
 //! - a call is refused whole or not at all: the transport sees nothing of it, neither now nor when its caller goes on with it;
 //! - headers that change the table of the connection are never taken out: the transport could not read those that follow;
-//! - nobody is refused whose headers of answers would have to begin with the size of their table: the transport has to say it;
 //! - a caller gets back the room for what was taken out, in pieces, and is told what the services would say. It is not asked for
 //!   its credentials before, and the call does not count against them;
 //! - memory is bounded: whoever does not take refusals is not read, as whoever takes no answers is not.
@@ -19,7 +18,6 @@ mod crowd;
 mod heads;
 mod inbound;
 mod outbound;
-mod settings;
 
 use std::io;
 use std::pin::Pin;

@@ -193,48 +193,6 @@ fn what_cannot_be_read_ends_the_refusals_and_passes() {
     assert_eq!(side.frames(&full, &[message(1)]), [], "what was refused before stays out");
 }
 
-/// Settings, each by its number.
-fn settings(settings: &[(u16, u32)]) -> Frame {
-    let mut payload = Vec::new();
-    for (number, value) in settings {
-        payload.put_u16(*number);
-        payload.put_u32(*value);
-    }
-    frame(SETTINGS, 0, 0, &payload)
-}
-
-/// The first headers that they read afterwards must begin with the size of the table, and of refusals they would not.
-#[test]
-fn who_makes_the_table_of_answers_smaller_is_not_refused_here() {
-    let full = crowd(true);
-    for (stated, is_refused) in [
-        (vec![], true),
-        (vec![(1, 4_096)], true),
-        (vec![(1, 65_536)], true),
-        (vec![(2, 0), (3, 1), (4, 1), (0x101, 0), (0x100, 1)], true),
-        (vec![(1, 4_095)], false),
-        (vec![(1, 0)], false),
-        (vec![(4, 65_535), (1, 100), (5, 16_384)], false),
-        // The smallest counts, whatever comes behind it.
-        (vec![(1, 0), (1, 4_096)], false),
-    ] {
-        for cut in [1, 5, 9, 11, 1_000] {
-            let mut side = Side::begun();
-            assert_eq!(side.frames(&full, &[accrual(1), message(1)]), [], "before: {stated:?}");
-            let came = [settings(&stated), settings(&[]), accrual(3), message(3)];
-            let mut passed = Vec::new();
-            for piece in written(&came).chunks(cut) {
-                passed.extend(side.passed(&full, piece));
-            }
-            let expected = &came[..if is_refused { 2 } else { 4 }];
-            assert_eq!(read(&passed), expected, "{stated:?} in pieces of {cut}");
-            // Settings that come later mend nothing, for it may not have been said yet.
-            let later = side.frames(&full, &[settings(&[(1, 8_192)]), accrual(5), message(5)]);
-            assert_eq!(later.len(), if is_refused { 1 } else { 3 }, "{stated:?}");
-        }
-    }
-}
-
 #[test]
 fn a_refused_call_that_goes_on_with_headers_ends_the_connection() {
     let full = crowd(true);
