@@ -1,7 +1,7 @@
 //! The bytes of entities in the state space. `docs/format.md` gives the layout; golden bytes hold it still.
 //!
 //! What must stay true: a key is the kind, the shard (big-endian) and the number (big-endian); a value begins with the
-//! format's number; decoding then encoding gives the same bytes.
+//! format's number; decoding then encoding gives the same bytes, but for accounts that an earlier version wrote.
 
 use crate::access::keys::KeyChange;
 use crate::access::proposals::Proposals;
@@ -12,7 +12,7 @@ use crate::journal::record::{
 };
 use crate::ledger::decision::CellUse;
 use crate::ledger::freeze::FreezeChange;
-use crate::ledger::packed::{FORMAT, FORMAT_WITH_MORE, Packed, Unpacked};
+use crate::ledger::packed::{Packed, Unpacked};
 use crate::ledger::partner::{BurnAccount, BurnKey, Funding, PartnerAccount};
 use crate::ledger::state::ShardState;
 use crate::ledger::types::{
@@ -32,6 +32,10 @@ const KIND_FREEZE_CHANGE: u8 = 42;
 const KIND_PROPOSALS: u8 = 43;
 const KIND_BURN: u8 = 50;
 
+/// The first format of each kind.
+const FORMAT: u8 = 1;
+/// The format of what the first cannot say.
+const FORMAT_WITH_MORE: u8 = 2;
 /// The format of a sub-account of a partner that pays for what it issues.
 const FORMAT_WITH_FUNDING: u8 = 3;
 
@@ -262,10 +266,9 @@ impl Entity {
         let mut reader = Reader::new(value);
         let format = reader.byte()?;
         let has_more = match (format, kind) {
-            (FORMAT, _) => false,
-            (FORMAT_WITH_MORE, KIND_ACCOUNT | KIND_PARTNER | KIND_PROGRAM) | (FORMAT_WITH_FUNDING, KIND_PARTNER) => {
-                true
-            }
+            // It has formats of its own.
+            (_, KIND_ACCOUNT) | (FORMAT, _) => false,
+            (FORMAT_WITH_MORE, KIND_PARTNER | KIND_PROGRAM) | (FORMAT_WITH_FUNDING, KIND_PARTNER) => true,
             _ => return Err(DecodeError::UnknownTag),
         };
         let entity = match kind {

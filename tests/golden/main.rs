@@ -54,7 +54,14 @@ fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
         let lines: Vec<String> = bytes.chunks(32).map(hex).collect();
         std::fs::write(&path, lines.join("\n") + "\n").expect("the file can be written");
     }
-    let kept = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!(hex(bytes), hex(&unhex(&kept)), "{name} is not encoded as it always was");
-    unhex(&kept)
+    let kept = kept(name);
+    assert_eq!(hex(bytes), hex(&kept), "{name} is not encoded as it always was");
+    kept
+}
+
+/// The file's bytes.
+#[track_caller]
+fn kept(name: &str) -> Vec<u8> {
+    let path = path(&format!("{name}.hex"));
+    unhex(&std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::golden;
 use crate::samples::{item, lot_key, publication};
 use crate::support::{NOON, NS_PER_DAY, Setup};
+use crate::{golden, kept};
 use tallystick::journal::log::{HighWater, StoreJournal};
 use tallystick::ledger::account::{Account, Counter, Lot, Totals, WalletTotals};
 use tallystick::ledger::decision::{CellUse, LotKey};
@@ -87,7 +87,18 @@ fn every_kind_of_entity_keeps_its_bytes() {
             _ => 11,
         };
         assert_eq!(key.len(), key_bytes, "{name}");
-        let kept = golden(name, &[key, value].concat());
+        let name = match name.strip_prefix("entity-account") {
+            None => name.to_owned(),
+            Some(kind) => {
+                // What earlier versions wrote of it is read, and packed as this one packs it.
+                let kept = kept(name);
+                let (key, value) = kept.split_at(key_bytes);
+                assert_eq!(Entity::decode(key, value).as_ref(), Ok(&entity), "{name}");
+                assert!(matches!(value.first(), Some(1 | 2)), "{name} is of an earlier format");
+                format!("entity-grouped-account{kind}")
+            }
+        };
+        let kept = golden(&name, &[key, value].concat());
         let (key, value) = kept.split_at(key_bytes);
         let decoded = Entity::decode(key, value).unwrap_or_else(|fault| panic!("{name}: {fault}"));
         assert_eq!(decoded, entity, "{name}");

@@ -5,6 +5,7 @@
 //! beside the bytes, because it changes when nothing else does. `docs/format.md` gives the layout; golden bytes hold it
 //! still.
 
+mod earlier;
 mod lot_key;
 mod parts;
 
@@ -13,13 +14,15 @@ pub use lot_key::{get_lot_key, put_lot_key};
 use std::ops::Range;
 
 use super::account::{Account, Profile};
-use super::types::{AccountNumber, Position, Seq, ShardId};
-use crate::codec::{DecodeError, Reader, id_is, put_id, put_signed, put_unsigned};
+use super::types::{AccountNumber, Position, Seq, ShardId, TimestampNs};
+use crate::codec::{DecodeError, Reader, id_is, put_id, put_unsigned};
 
-/// The format of what a snapshot writes.
-pub const FORMAT: u8 = 1;
-/// The format of an account that has more than the first format can say.
-pub const FORMAT_WITH_MORE: u8 = 2;
+/// The formats in which earlier versions wrote accounts: without more than most have, and with it.
+const EARLIER_FORMATS: [u8; 2] = [1, 2];
+/// The format of an account.
+const FORMAT: u8 = 3;
+/// The format of an account that has what only few have.
+const FORMAT_WITH_MORE: u8 = 4;
 
 /// Memory is asked for in steps of so many bytes, so that a number that grows by a byte seldom asks for any.
 const STEP_BYTES: usize = 32;
@@ -51,7 +54,7 @@ impl Packed {
         self.bytes.is_empty()
     }
 
-    /// Whether the account has what the first format cannot say, such as a profile.
+    /// Whether the account has what only few have, such as a profile.
     #[must_use]
     pub fn has_more(&self) -> bool {
         self.bytes.first() == Some(&FORMAT_WITH_MORE)
@@ -113,7 +116,7 @@ impl Packed {
             Some(known) => bytes.extend_from_slice(known),
             None => {
                 put_id(bytes, &account.id);
-                put_signed(bytes, account.opened_at.0);
+                bytes.extend_from_slice(&account.opened_at.0.to_le_bytes());
             }
         }
         parts::put(bytes, account, has_more);
@@ -147,6 +150,7 @@ impl Packed {
         let mut read = |reader: &mut Reader<'_>| -> Result<(), DecodeError> {
             let has_more = reader.byte()? == FORMAT_WITH_MORE;
             reader.likely_id_into(likely_id, &mut out.account.id)?;
+            out.account.opened_at = opened_at(reader)?;
             parts::get(reader, has_more, out)
         };
         read(&mut reader).expect("what is packed can be unpacked");
@@ -179,22 +183,33 @@ impl Packed {
         let mut reader = Reader::new(rest);
         let (seq, place) = (Seq(reader.unsigned()?), reader.unsigned()?);
         let body = reader.bytes(reader.remaining())?;
-        let has_more = match format {
-            FORMAT => false,
-            FORMAT_WITH_MORE => true,
-            _ => return Err(DecodeError::UnknownTag),
-        };
         let mut whole = Reader::new(body);
-        parts::get(&mut whole, has_more, unpacked)?;
+        let has_more = match format {
+            FORMAT | FORMAT_WITH_MORE => {
+                unpacked.account.opened_at = opened_at(&mut whole)?;
+                parts::get(&mut whole, format == FORMAT_WITH_MORE, unpacked)?;
+                format == FORMAT_WITH_MORE
+            }
+            _ => {
+                let has_more = EARLIER_FORMATS.iter().position(|earlier| *earlier == format);
+                let has_more = has_more.ok_or(DecodeError::UnknownTag)? == 1;
+                earlier::get(&mut whole, has_more, unpacked)?;
+                has_more
+            }
+        };
         whole.finish()?;
-        // What the first format can say is said in it.
+        // What can be said without more is said without.
         if parts::has_more(&unpacked.account) != has_more {
             return Err(DecodeError::Contradiction);
         }
-        let mut bytes = Vec::with_capacity((head.len() + body.len()).next_multiple_of(STEP_BYTES));
-        bytes.extend_from_slice(head);
-        bytes.extend_from_slice(body);
-        let packed = Self { seq, place, bytes };
+        let packed = if matches!(format, FORMAT | FORMAT_WITH_MORE) {
+            let mut bytes = Vec::with_capacity((head.len() + body.len()).next_multiple_of(STEP_BYTES));
+            bytes.extend_from_slice(head);
+            bytes.extend_from_slice(body);
+            Self { seq, place, bytes }
+        } else {
+            Self { seq, place, ..Self::new(&unpacked.account) }
+        };
         (unpacked.account.seq, unpacked.account.position) = (seq, packed.position());
         Ok(packed)
     }
@@ -204,11 +219,15 @@ fn place(position: Option<Position>) -> u64 {
     position.map_or(0, |position| position.0 + 1)
 }
 
+fn opened_at(reader: &mut Reader<'_>) -> Result<TimestampNs, DecodeError> {
+    reader.array().map(|bytes| TimestampNs(i64::from_le_bytes(bytes)))
+}
+
 /// The bytes of the id and of when the account was opened, which come after the format.
 fn opening(bytes: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader::new(bytes);
     reader.skip_id().ok()?;
-    reader.unsigned().ok()?;
+    opened_at(&mut reader).ok()?;
     bytes.get(..bytes.len() - reader.remaining())
 }
 
@@ -253,7 +272,7 @@ impl Unpacked {
     fn clear(&mut self) {
         let Account { id, opened_at, lots, counters, totals, wallets, .. } = &mut self.account;
         id.clear();
-        *opened_at = super::types::TimestampNs(0);
+        *opened_at = TimestampNs(0);
         lots.clear();
         counters.clear();
         *totals = super::account::Totals::default();

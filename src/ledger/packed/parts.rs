@@ -3,9 +3,9 @@
 //! What must stay true: one account, one sequence of bytes; reading refuses what writing would not have written.
 
 use super::Unpacked;
-use super::lot_key::{get_lot_key, put_lot_key};
-use crate::codec::{DecodeError, Reader, put_id, put_signed, put_unsigned};
-use crate::ledger::account::{Account, Counter, Lot, MemberCounter, Profile, Totals, WalletTotals};
+use super::lot_key::{get_lot, get_lot_key, put_lot, put_lot_key};
+use crate::codec::{DecodeError, Reader, put_group, put_id, put_signed, put_unsigned, unzigzag, zigzag};
+use crate::ledger::account::{Account, Counter, MemberCounter, Profile, Totals, WalletTotals};
 use crate::ledger::authorization::Authorization;
 use crate::ledger::held::HeldTransaction;
 use crate::ledger::types::{
@@ -30,7 +30,7 @@ fn put_counter(out: &mut Vec<u8>, counter: &Counter) {
     put_signed(out, i64::from(counter.retain_until.0));
 }
 
-fn get_counter(reader: &mut Reader<'_>) -> Result<Counter, DecodeError> {
+pub(super) fn get_counter(reader: &mut Reader<'_>) -> Result<Counter, DecodeError> {
     Ok(Counter {
         counter: SymbolId(reader.number()?),
         period: get_i32(reader)?,
@@ -41,38 +41,39 @@ fn get_counter(reader: &mut Reader<'_>) -> Result<Counter, DecodeError> {
 
 /// Appends everything but id, opening and last record.
 pub(super) fn put(out: &mut Vec<u8>, account: &Account, has_more: bool) {
-    put_count(out, account.lots.len());
-    for lot in &account.lots {
-        put_lot_key(out, &lot.key);
-        put_signed(out, lot.remaining);
+    let count = |count| u64::try_from(count).expect("a count fits u64");
+    let Account { lots, counters, totals, wallets, .. } = account;
+    put_group(out, [count(lots.len()), count(counters.len()), count(wallets.len())]);
+    put_group(out, [totals.baskets, totals.refused_baskets, totals.reversals].map(zigzag));
+    for lot in lots {
+        put_lot(out, lot);
     }
-    put_count(out, account.counters.len());
-    for counter in &account.counters {
-        put_counter(out, counter);
+    for counter in counters {
+        let (period, retain_until) = (i64::from(counter.period), i64::from(counter.retain_until.0));
+        let [period, value, retain_until] = [period, counter.value, retain_until].map(zigzag);
+        put_group(out, [u64::from(counter.counter.0), period, value, retain_until]);
     }
-    let totals = &account.totals;
-    for total in [totals.baskets, totals.refused_baskets, totals.reversals] {
-        put_signed(out, total);
-    }
-    put_count(out, account.wallets.len());
-    for totals in &account.wallets {
+    for totals in wallets {
         out.push(totals.wallet.0);
-        for total in [totals.granted, totals.reversed, totals.clipped] {
-            put_signed(out, total);
-        }
+        put_group(out, [totals.granted, totals.reversed, totals.clipped].map(zigzag));
     }
     if has_more {
-        put_signed(out, totals.refused_redemptions);
-        for totals in &account.wallets {
-            put_signed(out, totals.redeemed);
-            put_signed(out, totals.expired);
-        }
-        put_count(out, account.segments().len());
-        for segment in account.segments() {
-            put_unsigned(out, u64::from(segment.0));
-        }
-        put_profile(out, account.profile.as_deref());
+        put_more(out, account);
     }
+}
+
+/// What only few accounts have.
+fn put_more(out: &mut Vec<u8>, account: &Account) {
+    put_signed(out, account.totals.refused_redemptions);
+    for totals in &account.wallets {
+        put_signed(out, totals.redeemed);
+        put_signed(out, totals.expired);
+    }
+    put_count(out, account.segments().len());
+    for segment in account.segments() {
+        put_unsigned(out, u64::from(segment.0));
+    }
+    put_profile(out, account.profile.as_deref());
 }
 
 /// Of the bits that say what a profile has: something is counted of members.
@@ -320,37 +321,46 @@ fn get_authorizations(reader: &mut Reader<'_>) -> Result<Vec<Authorization>, Dec
 
 /// Reads what [`put`] wrote.
 pub(super) fn get(reader: &mut Reader<'_>, has_more: bool, out: &mut Unpacked) -> Result<(), DecodeError> {
+    let counts: [u64; 3] = reader.group()?;
+    // Each takes at least a byte, so that a damaged count cannot ask for memory.
+    let remaining = reader.remaining();
+    let bounded = |count| usize::try_from(count).ok().filter(|count| *count <= remaining);
+    let [Some(lots), Some(counters), Some(wallets)] = counts.map(bounded) else { return Err(DecodeError::Truncated) };
+    let [baskets, refused_baskets, reversals] = reader.group()?.map(unzigzag);
     let account = &mut out.account;
-    account.opened_at = TimestampNs(reader.signed()?);
+    account.totals = Totals { baskets, refused_baskets, reversals, refused_redemptions: 0 };
     account.lots.clear();
-    for _ in 0..reader.count()? {
-        let key = get_lot_key(reader)?;
-        account.lots.push(Lot { key, remaining: reader.signed()? });
+    account.lots.reserve(lots);
+    for _ in 0..lots {
+        account.lots.push(get_lot(reader)?);
     }
     account.counters.clear();
-    for _ in 0..reader.count()? {
-        account.counters.push(get_counter(reader)?);
-    }
-    account.totals = Totals {
-        baskets: reader.signed()?,
-        refused_baskets: reader.signed()?,
-        reversals: reader.signed()?,
-        refused_redemptions: 0,
-    };
-    account.wallets.clear();
-    for _ in 0..reader.count()? {
-        account.wallets.push(WalletTotals {
-            wallet: WalletId(reader.byte()?),
-            granted: reader.signed()?,
-            reversed: reader.signed()?,
-            clipped: reader.signed()?,
-            ..WalletTotals::default()
+    account.counters.reserve(counters);
+    for _ in 0..counters {
+        let [counter, period, value, retain_until] = reader.group()?;
+        account.counters.push(Counter {
+            counter: SymbolId(u32::try_from(counter).map_err(|_| DecodeError::BadNumber)?),
+            period: narrow(unzigzag(period))?,
+            value: unzigzag(value),
+            retain_until: Day(narrow(unzigzag(retain_until))?),
         });
     }
+    account.wallets.clear();
+    for _ in 0..wallets {
+        let wallet = WalletId(reader.byte()?);
+        let [granted, reversed, clipped] = reader.group()?.map(unzigzag);
+        account.wallets.push(WalletTotals { wallet, granted, reversed, clipped, ..WalletTotals::default() });
+    }
+    get_rest(reader, has_more, out)
+}
+
+/// What follows the totals of wallets, if anything does.
+pub(super) fn get_rest(reader: &mut Reader<'_>, has_more: bool, out: &mut Unpacked) -> Result<(), DecodeError> {
     if !has_more {
         out.forget_profile();
         return Ok(());
     }
+    let account = &mut out.account;
     account.totals.refused_redemptions = reader.signed()?;
     for totals in &mut account.wallets {
         totals.redeemed = reader.signed()?;
@@ -413,5 +423,9 @@ fn get_profile(reader: &mut Reader<'_>, profile: &mut Profile) -> Result<(), Dec
 }
 
 fn get_i32(reader: &mut Reader<'_>) -> Result<i32, DecodeError> {
-    i32::try_from(reader.signed()?).map_err(|_| DecodeError::BadNumber)
+    narrow(reader.signed()?)
+}
+
+fn narrow(number: i64) -> Result<i32, DecodeError> {
+    i32::try_from(number).map_err(|_| DecodeError::BadNumber)
 }
