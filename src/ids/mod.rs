@@ -58,7 +58,7 @@ mod writer;
 use std::sync::{Arc, Mutex};
 
 pub use grouping::Grouping;
-pub use key::{IdEntry, IdHasher, IdKey};
+pub use key::{IdEntry, IdHasher, IdKey, PartnerIds};
 
 use crate::ledger::types::Position;
 use crate::limits::ID_STEP_ENTRIES_MAX;

@@ -103,9 +103,10 @@ impl Intake<'_> {
         job.day_by = left_open.business_date.then(|| programs.newest());
         let partner = &*caller.principal.partner;
         let receipt = (basket.store_id, basket.terminal_id, basket.receipt_number);
+        let ids = known.ids_of(self.hasher, partner);
         job.ids = ClaimedIds {
-            transaction: self.hasher.transaction(partner, request.transaction_id),
-            subject: self.hasher.receipt(partner, receipt.0, receipt.1, business_day.0, receipt.2),
+            transaction: ids.transaction(request.transaction_id),
+            subject: ids.receipt(receipt.0, receipt.1, business_day.0, receipt.2),
             freed: None,
         };
         job.deadline_ns = caller.deadline_ns;

@@ -1,10 +1,11 @@
 //! Numbers for the strings of baskets that come again and again: one look for a line instead of six, by the bytes in
-//! which it was sent.
+//! which it was sent. And the beginning of what names ids.
 //!
-//! What must stay true: it only remembers what the dictionary said, which never changes; it is bounded.
+//! What must stay true: it only remembers what the dictionary said, which never changes; it is bounded; it is of one ledger.
 
 use hashbrown::HashMap;
 
+use crate::ids::{IdHasher, PartnerIds};
 use crate::ledger::types::{Item, ItemId, SymbolId};
 use crate::limits;
 
@@ -16,6 +17,8 @@ pub(super) type Place = [SymbolId; 3];
 pub struct NameCache {
     items: HashMap<Box<[u8]>, (ItemId, Item)>,
     places: HashMap<Box<[u8]>, Place>,
+    /// Names ids of the partner that called last.
+    ids: Option<PartnerIds>,
 }
 
 impl NameCache {
@@ -32,6 +35,12 @@ impl NameCache {
     /// The place that these bytes were found to name.
     pub(super) fn place(&self, bytes: &[u8]) -> Option<Place> {
         self.places.get(bytes).copied()
+    }
+
+    /// What names ids of a partner.
+    pub(super) fn ids_of(&mut self, hasher: &IdHasher, partner: &str) -> &PartnerIds {
+        let ids = self.ids.take().filter(|ids| ids.are_of(partner));
+        self.ids.insert(ids.unwrap_or_else(|| hasher.of_partner(partner)))
     }
 
     /// Remembers what bytes name.
@@ -51,6 +60,14 @@ fn keep<T>(map: &mut HashMap<Box<[u8]>, T>, bytes: &[u8], value: T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_those_of_whoever_calls() {
+        let (mut cache, hasher) = (NameCache::default(), IdHasher::new(&[7; 16]));
+        for partner in ["north", "north", "south", "north"] {
+            assert_eq!(cache.ids_of(&hasher, partner).transaction("t-1"), hasher.transaction(partner, "t-1"));
+        }
+    }
 
     #[test]
     fn a_full_cache_begins_anew() {

@@ -27,13 +27,36 @@ enum Value<'a> {
 /// Reads one message field by field.
 struct Fields<'a> {
     bytes: &'a [u8],
+    /// The bytes with which the message begins, keys and lengths too, as far as they are ASCII: texts come first, and are
+    /// found to be texts all at once.
+    plain: &'a str,
+    /// Bytes of the whole message.
+    length: usize,
 }
 
 impl<'a> Fields<'a> {
+    /// For messages in which texts are seldom.
     fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes }
+        Self { bytes, plain: "", length: bytes.len() }
     }
 
+    /// For messages that begin with texts.
+    fn of_texts(bytes: &'a [u8]) -> Self {
+        let plain = std::str::from_utf8(&bytes[..plain_length(bytes)]).unwrap_or_default();
+        Self { bytes, plain, length: bytes.len() }
+    }
+
+    /// What was read last, which is a text of the message.
+    fn text(&self, value: Value<'a>) -> Result<&'a str, Unusual> {
+        let bytes = value.bytes()?;
+        let end = self.length - self.bytes.len();
+        match self.plain.get(end - bytes.len()..end) {
+            Some(text) => Ok(text),
+            None => std::str::from_utf8(bytes).map_err(|_| Unusual),
+        }
+    }
+
+    #[inline]
     fn varint(&mut self) -> Result<u64, Unusual> {
         // Nearly all keys and lengths take one byte.
         match self.bytes.split_first() {
@@ -62,6 +85,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field: its number and its value. `None` at the end of the message.
+    #[inline]
     fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, Unusual> {
         if self.bytes.is_empty() {
             return Ok(None);
@@ -89,10 +113,6 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn text(self) -> Result<&'a str, Unusual> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Unusual)
-    }
-
     fn int64(self) -> Result<i64, Unusual> {
         match self {
             Self::Number(number) => Ok(i64::from_ne_bytes(number.to_ne_bytes())),
@@ -102,6 +122,20 @@ impl<'a> Value<'a> {
 
     fn int32(self) -> Result<i32, Unusual> {
         i32::try_from(self.int64()?).map_err(|_| Unusual)
+    }
+}
+
+/// How many bytes there are before the first that is not ASCII, or a few less.
+fn plain_length(bytes: &[u8]) -> usize {
+    const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
+    let (words, rest) = bytes.as_chunks::<8>();
+    let is_plain = |word: &[u8; 8]| u64::from_le_bytes(*word) & NOT_ASCII == 0;
+    match words.iter().position(|word| !is_plain(word)) {
+        Some(words_before) => {
+            let word = u64::from_le_bytes(words[words_before]) & NOT_ASCII;
+            words_before * 8 + word.trailing_zeros() as usize / 8
+        }
+        None => bytes.len() - if rest.is_ascii() { 0 } else { rest.len() },
     }
 }
 
@@ -135,12 +169,12 @@ pub(super) fn accrual_of_command(bytes: &[u8]) -> Result<AccrualView<'_>, Unusua
 /// An `AccrueRequest`.
 pub(super) fn accrual(bytes: &[u8]) -> Result<AccrualView<'_>, Unusual> {
     let mut view = AccrualView::default();
-    let mut fields = Fields::new(bytes);
+    let mut fields = Fields::of_texts(bytes);
     while let Some((number, value)) = fields.next()? {
         match number {
-            1 => view.transaction_id = value.text()?,
-            2 => view.account_id = value.text()?,
-            3 => once(&mut view.basket, basket(value.bytes()?)?)?,
+            1 => view.transaction_id = fields.text(value)?,
+            2 => view.account_id = fields.text(value)?,
+            3 if view.basket.is_none() => basket(value.bytes()?, view.basket.insert(BasketView::default()))?,
             4 => once(&mut view.posting_time, timestamp(value.bytes()?)?)?,
             _ => return Err(Unusual),
         }
@@ -173,49 +207,49 @@ impl Head {
     }
 }
 
-fn basket(bytes: &[u8]) -> Result<BasketView<'_>, Unusual> {
-    let mut view = BasketView::default();
+/// Reads a basket into an empty one, where it will be looked at.
+fn basket<'a>(bytes: &'a [u8], view: &mut BasketView<'a>) -> Result<(), Unusual> {
     let mut head = Head::of_fields_up_to(3);
-    let mut fields = Fields::new(bytes);
+    let mut fields = Fields::of_texts(bytes);
     let mut from = 0;
     while let Some((number, value)) = fields.next()? {
         let to = bytes.len() - fields.bytes.len();
         head.read(number, from, to);
         from = to;
         match number {
-            1 => view.store_id = value.text()?,
-            2 => view.terminal_id = value.text()?,
-            3 => view.cashier_id = value.text()?,
-            4 => view.receipt_number = value.text()?,
+            1 => view.store_id = fields.text(value)?,
+            2 => view.terminal_id = fields.text(value)?,
+            3 => view.cashier_id = fields.text(value)?,
+            4 => view.receipt_number = fields.text(value)?,
             5 => once(&mut view.business_date, date(value.bytes()?)?)?,
             6 => once(&mut view.receipt_time, timestamp(value.bytes()?)?)?,
-            7 => view.currency_code = value.text()?,
+            7 => view.currency_code = fields.text(value)?,
             8 => view.lines.push(line(value.bytes()?)?),
-            9 => view.channel = value.text()?,
-            10 => view.payment_method = value.text()?,
-            11 => view.member_id = value.text()?,
+            9 => view.channel = fields.text(value)?,
+            10 => view.payment_method = fields.text(value)?,
+            11 => view.member_id = fields.text(value)?,
             _ => return Err(Unusual),
         }
     }
     view.place_bytes = head.of(bytes);
-    Ok(view)
+    Ok(())
 }
 
 fn line(bytes: &[u8]) -> Result<LineView<'_>, Unusual> {
     let mut view = LineView::default();
     let mut head = Head::of_fields_up_to(5);
-    let mut fields = Fields::new(bytes);
+    let mut fields = Fields::of_texts(bytes);
     let mut from = 0;
     while let Some((number, value)) = fields.next()? {
         let to = bytes.len() - fields.bytes.len();
         head.read(number, from, to);
         from = to;
         match number {
-            1 => view.sku = value.text()?,
-            2 => view.category = value.text()?,
-            3 => view.department = value.text()?,
-            4 => view.brand = value.text()?,
-            5 => view.margin_class = value.text()?,
+            1 => view.sku = fields.text(value)?,
+            2 => view.category = fields.text(value)?,
+            3 => view.department = fields.text(value)?,
+            4 => view.brand = fields.text(value)?,
+            5 => view.margin_class = fields.text(value)?,
             6 => view.quantity = value.int64()?,
             7 => view.amount_minor = value.int64()?,
             _ => return Err(Unusual),
