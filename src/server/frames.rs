@@ -49,7 +49,12 @@ impl Frames {
 
     /// Goes over the next bytes. Gives what they are worth: calls and what belongs to them are worth something, and
     /// frames that ask for nothing cost something.
-    pub(super) fn pass(&mut self, mut bytes: &[u8]) -> i64 {
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> i64 {
+        self.pass_telling(bytes, |_, _| {})
+    }
+
+    /// The same, and tells the kind and the flags of each frame whose head is complete.
+    pub(super) fn pass_telling(&mut self, mut bytes: &[u8], mut on_head: impl FnMut(u8, u8)) -> i64 {
         let mut worth = 0;
         while !bytes.is_empty() {
             if self.preface_left > 0 {
@@ -68,6 +73,8 @@ impl Frames {
                 if self.head_bytes == HEAD_BYTES {
                     self.head_bytes = 0;
                     worth += self.begin();
+                    let [_, _, _, kind, flags, ..] = self.head;
+                    on_head(kind, flags);
                 }
             }
         }
@@ -152,6 +159,20 @@ mod tests {
         ];
         for (what, bytes, worth) in rows {
             assert_eq!(begun().pass(&bytes), worth, "{what}");
+        }
+    }
+
+    #[test]
+    fn heads_are_told_in_their_order_once_they_are_complete() {
+        let bytes = [frame(SETTINGS, 1, 0), frame(HEADERS, END_HEADERS, 9), frame(DATA, END_STREAM, 3)].concat();
+        let expected = [(SETTINGS, 1), (HEADERS, END_HEADERS), (DATA, END_STREAM)];
+        for cut in 1..bytes.len() {
+            let (mut frames, mut told) = (Frames::of_a_server(), Vec::new());
+            for (count, piece) in (1..).zip(bytes.chunks(cut)) {
+                frames.pass_telling(piece, |kind, flags| told.push((kind, flags)));
+                let begun_count = [9, 18, 36].iter().filter(|end| **end <= count * cut).count();
+                assert_eq!(told, expected[..begun_count], "{count} pieces of {cut}");
+            }
         }
     }
 

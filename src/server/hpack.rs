@@ -2,6 +2,8 @@
 //!
 //! What must stay true: nothing is read beyond what is there; a text is never longer than what it was unpacked from allows.
 
+use bytes::BufMut;
+
 /// Integers of more bytes mean nothing here.
 const INTEGER_BYTES_MAX: usize = 5;
 
@@ -62,6 +64,22 @@ impl<'a> Rest<'a> {
         self.0 = rest;
         Some((text, is_packed))
     }
+}
+
+/// Writes an integer whose first bits share a byte with something else (section 5.1), which begins the byte.
+pub(super) fn put_integer(out: &mut impl BufMut, first: u8, prefix: u32, value: usize) {
+    let most = (1_usize << prefix) - 1;
+    if value < most {
+        out.put_u8(first | value as u8);
+        return;
+    }
+    out.put_u8(first | most as u8);
+    let mut left = value - most;
+    while left > 0x7f {
+        out.put_u8(0x80 | (left & 0x7f) as u8);
+        left >>= 7;
+    }
+    out.put_u8(left as u8);
 }
 
 /// A field: its name and its value.
@@ -186,6 +204,23 @@ pub(super) const STATIC_TABLE: [(&str, &str); 61] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn integers_are_written_as_they_are_read() {
+        // RFC 7541, appendix C.1.
+        let examples: [(u32, usize, &[u8]); 3] = [(5, 10, &[0x2a]), (5, 1_337, &[0x3f, 0x9a, 0x0a]), (8, 42, &[0x2a])];
+        for (prefix, value, expected) in examples {
+            let mut out: Vec<u8> = Vec::new();
+            put_integer(&mut out, if prefix == 5 { 0x20 } else { 0 }, prefix, value);
+            assert_eq!(out, expected, "{value}");
+        }
+        for value in [0, 30, 31, 32, 158, 159, 4_095, 4_096, 1 << 20] {
+            let mut out: Vec<u8> = Vec::new();
+            put_integer(&mut out, 0xe0, 5, value);
+            let mut rest = Rest(&out);
+            assert_eq!((rest.integer(5), rest.0.len()), (Some(value), 0));
+        }
+    }
 
     #[test]
     fn fields_are_read_packed_and_plain() {

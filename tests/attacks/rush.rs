@@ -38,6 +38,8 @@ struct Caller {
     accepted_count: usize,
     /// The headers of refusals, and how often they came.
     refusals: BTreeMap<Vec<Field>, usize>,
+    /// It has read that it has no table.
+    is_told: bool,
 }
 
 impl Caller {
@@ -47,7 +49,7 @@ impl Caller {
         // Room for all answers, and what the server says of its own.
         wire.send(&frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes())).await;
         wire.settle().await.expect("the server has begun");
-        Self { wire, connection, asked_count: 0, accepted_count: 0, refusals: BTreeMap::new() }
+        Self { wire, connection, asked_count: 0, accepted_count: 0, refusals: BTreeMap::new(), is_told: false }
     }
 
     /// Makes so many calls at once, and reads until each has its end; how many were accepted.
@@ -67,6 +69,11 @@ impl Caller {
         while ended.len() < count {
             let Frame { kind, flags, stream, payload } = self.wire.next().await.expect("the connection stays");
             assert!(kind != RST_STREAM && kind != GOAWAY, "call {stream} is answered");
+            if kind == HEADERS && !self.is_told {
+                // The size of the table (RFC 7541, sections 4.2 and 6.3), whoever writes the first headers behind the settings.
+                assert_eq!(payload.first(), Some(&0x20), "whoever keeps no table must be told so before anything else");
+                self.is_told = true;
+            }
             match kind {
                 DATA => answers.entry(stream).or_default().extend(payload),
                 HEADERS if flags & END_STREAM != 0 => {

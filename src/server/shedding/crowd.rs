@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
+use super::super::hpack::put_integer;
 use crate::limits;
 use crate::service::express::ACCRUE;
 use crate::service::patience::overloaded;
@@ -83,19 +84,7 @@ fn refusal() -> Bytes {
 
 /// A text with its length before it (RFC 7541, sections 5.1 and 5.2).
 fn put_text(out: &mut Vec<u8>, text: &[u8]) {
-    const MOST: usize = 0x7f;
-    let mut left = text.len();
-    if left < MOST {
-        out.push(left as u8);
-    } else {
-        out.push(MOST as u8);
-        left -= MOST;
-        while left > MOST {
-            out.push(0x80 | (left & MOST) as u8);
-            left >>= 7;
-        }
-        out.push(left as u8);
-    }
+    put_integer(out, 0, 7, text.len());
     out.extend_from_slice(text);
 }
 

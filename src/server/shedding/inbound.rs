@@ -1,7 +1,8 @@
 //! What comes in, frame by frame (RFC 9113): calls that are too many are taken out and refused, everything else passes.
 //!
-//! What must stay true: a frame is taken out whole or passes whole; the head of a frame, and the headers of a call, pass only
-//! when they are complete, so that it can be told what they belong to; what follows of a call that was taken out is taken out too.
+//! What must stay true: a frame is taken out whole or passes whole; the head of a frame, the headers of a call, and settings
+//! pass only when they are complete, so that it can be told what they belong to, and what they state is known before the
+//! transport acknowledges it; what follows of a call that was taken out is taken out too.
 
 use std::io;
 
@@ -16,10 +17,10 @@ use crate::service::express::ACCRUE;
 
 /// Bytes of the head of a frame.
 pub(super) const HEAD_BYTES: usize = 9;
-/// Headers of a call are held until they are whole, unless they are longer.
-const HELD_HEADERS_BYTES_MAX: usize = 1_024;
+/// Headers of a call, and settings, are held until they are whole, unless they are longer.
+const HELD_PAYLOAD_BYTES_MAX: usize = 1_024;
 /// Bytes that are held at most, and fewer than there must be room for.
-pub(super) const HELD_BYTES_MAX: usize = HEAD_BYTES + HELD_HEADERS_BYTES_MAX;
+pub(super) const HELD_BYTES_MAX: usize = HEAD_BYTES + HELD_PAYLOAD_BYTES_MAX;
 /// Calls that were refused and whose requests are still on their way.
 const UNFINISHED_MAX: usize = limits::CONNECTION_STREAMS_MAX as usize;
 /// The transport takes no larger frames.
@@ -32,9 +33,11 @@ const BLOCK_BYTES_MAX: usize = 64 << 10;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
@@ -63,7 +66,8 @@ impl FrameHead {
     /// So much of the payload must be there before it can be told what becomes of the frame.
     fn looked_at_bytes(self) -> usize {
         match self.kind {
-            HEADERS => self.payload_bytes.min(HELD_HEADERS_BYTES_MAX + 1),
+            HEADERS => self.payload_bytes.min(HELD_PAYLOAD_BYTES_MAX + 1),
+            SETTINGS if self.payload_bytes <= HELD_PAYLOAD_BYTES_MAX => self.payload_bytes,
             // It begins with how much of it is padding.
             DATA if self.has(PADDED) => self.payload_bytes.min(1),
             _ => 0,
@@ -106,7 +110,8 @@ pub(super) struct Inbound {
     /// The frame that has begun is a part of the block.
     is_of_block: bool,
     heads: Heads,
-    /// What came could not be read, so no headers that follow can: nothing more is refused.
+    /// Nothing more is refused: headers that came could not be read, so none that follow can; or settings were not, so what a
+    /// refusal has to say is not known.
     is_blind: bool,
     /// The last call that was begun, and the last of those that the transport has seen.
     last_begun: u32,
@@ -249,6 +254,12 @@ impl Inbound {
                 return Ok(true);
             }
             (WINDOW_UPDATE, Some(_)) => return Ok(true),
+            (SETTINGS, _) if !head.has(ACK) => {
+                // Nobody has so many that they are longer than what is held.
+                let settings = rest.get(..head.payload_bytes);
+                self.is_blind |= settings.is_none();
+                outbound.await_acknowledgement(settings.unwrap_or_default());
+            }
             // Of a call that the transport has never seen, and that is over.
             (RST_STREAM | WINDOW_UPDATE, None) => {
                 return Ok(head.stream > self.last_passed && head.stream <= self.last_begun);

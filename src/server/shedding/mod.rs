@@ -4,12 +4,14 @@
 //!
 //! [`Shedding`] stands between a connection's bytes and its transport: [`inbound`] looks at what comes and takes out what is
 //! refused, [`outbound`] puts refusals between the frames that the transport writes. [`heads`] reads what calls they are,
-//! [`crowd`] knows whether they are too many.
+//! [`crowd`] knows whether they are too many, [`table`] what a refusal must say before anything else.
 //!
 //! What must stay true:
 //! - what is not refused passes unchanged, and in its order;
 //! - a call is refused whole or not at all: the transport sees nothing of it, neither now nor when its caller goes on with it;
 //! - headers that change the table of the connection are never taken out: the transport could not read those that follow;
+//! - refusals leave the table with which a caller reads answers as the transport will leave it: their fields do not touch
+//!   it, and they say its size only where the transport's next headers say it as well;
 //! - a caller gets back the room for what was taken out, in pieces, and is told what the services would say. It is not asked for
 //!   its credentials before, and the call does not count against them;
 //! - memory is bounded: whoever does not take refusals is not read, as whoever takes no answers is not.
@@ -18,6 +20,7 @@ mod crowd;
 mod heads;
 mod inbound;
 mod outbound;
+mod table;
 
 use std::io;
 use std::pin::Pin;

@@ -13,6 +13,9 @@ use crate::config::Bounds;
 use crate::limits;
 use crate::service::express::ACCRUE;
 
+#[path = "told_tests.rs"]
+mod told;
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
