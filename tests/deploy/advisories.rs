@@ -34,7 +34,8 @@ fn check(folder: Option<&Path>, days_max: Option<&str>) -> Output {
     command.output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+/// What a script said on both its outputs, the standard one first.
+pub fn said(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
 }
 
