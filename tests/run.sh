@@ -12,6 +12,7 @@ set -m
 
 seconds_max=${TEST_SECONDS_MAX:-5100}
 sim_seed_count=${SIM_SEEDS:-20}
+fuzz_seconds=${FUZZ_SECONDS:-5}
 released_wire=tests/golden/wire/released.binpb
 
 passed_count=0
@@ -100,6 +101,13 @@ step() {
     fi
 }
 
+for setting in "TEST_SECONDS_MAX=$seconds_max" "SIM_SEEDS=$sim_seed_count" "FUZZ_SECONDS=$fuzz_seconds"; do
+    if ! [[ ${setting#*=} =~ ^(0|[1-9][0-9]{0,8})$ ]]; then
+        printf 'error: %s must be a whole number from 0 to 999999999, and is "%s"\n' "${setting%%=*}" "${setting#*=}"
+        exit 1
+    fi
+done
+
 step 'The machine has what the checks need' deploy/bootstrap.sh
 step 'The grocery baskets that the tests load are at hand' deploy/journey-data.sh
 step 'The sources are formatted' cargo fmt --check -- --color never
@@ -123,6 +131,6 @@ step 'The benchmarks compile' cargo bench --locked --no-run
 if [ "$sim_seed_count" -gt 0 ]; then
     step 'The ledger survives simulated faults' tests/sim.sh
 fi
-if [ "${FUZZ_SECONDS:-5}" -gt 0 ]; then
-    step 'The decoders take whatever a fuzzer finds' env FUZZ_SECONDS="${FUZZ_SECONDS:-5}" tests/fuzz/run.sh
+if [ "$fuzz_seconds" -gt 0 ]; then
+    step 'The decoders take whatever a fuzzer finds' env FUZZ_SECONDS="$fuzz_seconds" tests/fuzz/run.sh
 fi

@@ -5,6 +5,34 @@ use std::process::Command;
 use crate::advisories::said;
 use crate::harness::{repository, text};
 
+/// A script, with a program that stands in for cargo: nothing is built.
+fn script(path: &str) -> Command {
+    let search = std::env::var("PATH").unwrap();
+    let mut command = Command::new(repository(path));
+    command.env("PATH", format!("{}:{search}", text(&repository("tests/deploy/stand-in"))));
+    command.env("STAND_IN_BUILDS", "nothing");
+    command
+}
+
+#[test]
+fn a_number_that_is_none_ends_a_run_before_anything_is_left_out_for_it() {
+    for (path, name, value) in [
+        ("tests/run.sh", "SIM_SEEDS", "ten"),
+        ("tests/run.sh", "SIM_SEEDS", "-1"),
+        ("tests/run.sh", "FUZZ_SECONDS", "5s"),
+        ("tests/run.sh", "FUZZ_SECONDS", "99999999999999999999"),
+        ("tests/run.sh", "TEST_SECONDS_MAX", "an hour"),
+        ("tests/sim.sh", "SIM_SEEDS", "ten"),
+        ("tests/sim.sh", "SIM_FIRST_SEED", "first"),
+    ] {
+        // Without a second to spare, a run that begins all the same does not come far.
+        let output = script(path).env("TEST_SECONDS_MAX", "0").env(name, value).output().unwrap();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{path} with {name}={value}: {said}");
+        assert!(said.starts_with(&format!("error: {name} must be a whole number")), "{name}={value}: {said}");
+    }
+}
+
 #[test]
 fn a_wire_contract_that_breaks_what_was_released_is_refused() {
     let folder = tempfile::tempdir().unwrap();
