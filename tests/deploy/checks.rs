@@ -1,6 +1,6 @@
 //! The scripts that check everything else: none ends well without having checked what it is there for.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use crate::advisories::said;
 use crate::harness::{repository, text};
@@ -55,4 +55,32 @@ fn a_wire_contract_that_breaks_what_was_released_is_refused() {
     std::fs::write(&file, format!("{before}\nmessage RedeemRequest {{{broken}")).unwrap();
     let other = compare();
     assert!(!other.status.success() && said(&other).contains("\"RedeemRequest\""), "{}", said(&other));
+}
+
+/// Fuzzes one target, with what can be built and with what the built program says that it reached.
+fn fuzz(builds: &str, reached: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = script("tests/fuzz/run.sh");
+    command.arg("key").env("CARGO_TARGET_DIR", folder.path());
+    command.env("STAND_IN_BUILDS", builds).env("STAND_IN_REACHED", reached).output().unwrap()
+}
+
+#[test]
+fn fuzzing_is_left_out_only_where_libfuzzer_itself_cannot_be_built() {
+    let left_out = fuzz("nothing", "");
+    assert!(left_out.status.success() && said(&left_out).starts_with("Left out: "), "{}", said(&left_out));
+    let broken = fuzz("libfuzzer", "");
+    assert!(!broken.status.success(), "{}", said(&broken));
+    assert!(said(&broken).contains("the fuzz targets cannot be built"), "{}", said(&broken));
+}
+
+#[test]
+fn fuzzing_that_reaches_nothing_fails() {
+    let good = fuzz("all", "12");
+    assert!(good.status.success(), "{}", said(&good));
+    assert!(said(&good).contains("key: 7 inputs, 12 places reached, no crash"), "{}", said(&good));
+    for reached in ["", "0"] {
+        let idle = fuzz("all", reached);
+        assert!(!idle.status.success() && said(&idle).contains("nothing was fuzzed"), "{}", said(&idle));
+    }
 }
