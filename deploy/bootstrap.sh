@@ -6,7 +6,8 @@
 #   deploy/bootstrap.sh build    what the build alone needs
 #
 # What is missing is installed where apt-get and root (or sudo without a password) are to be had; elsewhere the script
-# says exactly what to install, and fails.
+# says exactly what to install, and fails. promtool alone may be missing in the end: tests/run.sh then leaves out what needs it,
+# and says so.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
@@ -96,6 +97,45 @@ check_python() {
         die "Python 3.10 or newer is needed, and this is $(python3 --version)"
 }
 
+# Whether apt-get can install a package.
+is_offered() {
+    [[ $(LC_ALL=C apt-cache policy "$1" 2>/dev/null) =~ Candidate:\ [^\(] ]]
+}
+
+# Prometheus' own tool, which judges the alerts, out of Debian's package: no service is installed, and nobody need be root.
+get_promtool() {
+    if has promtool || [ -x "$promtool" ]; then
+        return 0
+    fi
+    if ! has apt-get || ! has dpkg-deb; then
+        return 1
+    fi
+    # The image of a container may have no lists of packages.
+    if ! is_offered prometheus && [ "$(id -u)" -eq 0 ]; then
+        apt-get -qq update </dev/null >&2 || return 1
+    fi
+    is_offered prometheus || return 1
+    with_lock "$tools_dir/prometheus.lock" unpack_promtool >&2
+}
+
+# What is moved into the cache in one step is whole, and runs here.
+unpack_promtool() {
+    local scratch status=0
+    [ ! -x "$promtool" ] || return 0
+    mkdir -p -- "$(dirname -- "$promtool")" || return 1
+    scratch=$(mktemp -d -- "$(dirname -- "$promtool")/part.XXXXXX") || return 1
+    say 'Fetching promtool (19 MB)'
+    {
+        cd -- "$scratch" &&
+            apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=3 download prometheus </dev/null &&
+            dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool &&
+            usr/bin/promtool --version >/dev/null 2>&1 &&
+            mv -- usr/bin/promtool "$promtool"
+    } || status=1
+    rm -rf -- "$scratch"
+    return "$status"
+}
+
 main() {
     local purpose=${1:-all}
     case $purpose in
@@ -116,6 +156,7 @@ main() {
         python_environment buf >/dev/null
         python_environment client >/dev/null
         python_environment deny >/dev/null
+        get_promtool || say 'promtool is not to be had here; it judges the alerts, and is part of Prometheus'
     fi
 }
 

@@ -8,6 +8,8 @@
 repo_root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 cache_dir=${TALLYSTICK_CACHE:-${HOME:?HOME or TALLYSTICK_CACHE must be set}/.cache/tallystick}
 tools_dir=$cache_dir/tools
+# Where deploy/bootstrap.sh puts Prometheus' own tool, unless the machine has it already.
+promtool=$tools_dir/prometheus/promtool
 
 # rustup extends the path in the login profile, which a service or a shell that was open before has not read.
 PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin

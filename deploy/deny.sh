@@ -27,7 +27,7 @@ run_deny() {
 check_advisories() {
     local folder=${1:-${TALLYSTICK_ADVISORIES:-}} days_max=${ADVISORIES_DAYS_MAX:-} scratch committed days status=0
     if [ -z "$folder" ]; then
-        say 'Advisories were not checked: there is no copy of the database (TALLYSTICK_ADVISORIES names one).'
+        say 'Left out: advisories were not checked, for there is no copy of the database (TALLYSTICK_ADVISORIES names one)'
         [ -z "$days_max" ] || die 'ADVISORIES_DAYS_MAX asks for a copy that is not too old'
         return 0
     fi

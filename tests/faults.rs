@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use blackbox::load::Load;
 use blackbox::oracle::{Oracle, send};
-use blackbox::{Clients, End, Random, Server, Site, calls, verify_directory, wait_for, within_time};
+use blackbox::{Clients, End, Random, Server, Site, calls, is_said_to_lack, verify_directory, wait_for, within_time};
 use tallystick::service::wire;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -98,19 +98,19 @@ fn mount(arguments: &[&str], path: &Path) -> Result<(), String> {
     Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
 
-/// Says loudly what was not tested, and why.
-fn skipped(why: &str) {
-    eprintln!("SKIPPED: this test needs a file system of its own, and mounting one failed: {why}");
-    println!("SKIPPED: this test needs a file system of its own, and mounting one failed: {why}");
+/// A file system of the test's own, unless it is said that there is none to be had here.
+fn mounted(site: &Site, size: &str) -> Option<Mount> {
+    if is_said_to_lack("TALLYSTICK_WITHOUT_MOUNT") {
+        return None;
+    }
+    let mount = Mount::in_memory(site.root().join("disk"), size);
+    Some(mount.expect("a file system can be mounted, or TALLYSTICK_WITHOUT_MOUNT=1 says that none can"))
 }
 
 #[tokio::test]
 async fn a_directory_that_cannot_be_written_is_refused_and_stays_as_it_is() {
     let site = Site::new();
-    let mount = match Mount::in_memory(site.root().join("disk"), "256m") {
-        Ok(mount) => mount,
-        Err(why) => return skipped(&why),
-    };
+    let Some(mount) = mounted(&site, "256m") else { return };
     let site = site.with_data(mount.path.join("data"));
     let oracle = Oracle::default();
     let server = site.start().await;
@@ -134,10 +134,7 @@ async fn a_directory_that_cannot_be_written_is_refused_and_stays_as_it_is() {
 #[tokio::test]
 async fn a_full_disk_stops_the_server_and_loses_nothing_that_was_acknowledged() {
     let site = Site::new();
-    let mount = match Mount::in_memory(site.root().join("disk"), "8m") {
-        Ok(mount) => mount,
-        Err(why) => return skipped(&why),
-    };
+    let Some(mount) = mounted(&site, "8m") else { return };
     let site = site.with_data(mount.path.join("data"));
     let oracle = Oracle::default();
     let server = site.start().await;

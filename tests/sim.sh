@@ -13,6 +13,14 @@ seed_count=${SIM_SEEDS:-20}
 steps=${SIM_STEPS:-}
 program=${CARGO_TARGET_DIR:-target}/release/tallystick
 
+# A word would count as zero below, and nothing would run.
+for setting in "SIM_FIRST_SEED=$first_seed" "SIM_SEEDS=$seed_count"; do
+    if ! [[ ${setting#*=} =~ ^(0|[1-9][0-9]{0,17})$ ]]; then
+        printf 'error: %s must be a whole number of up to 18 digits, and is "%s"\n' "${setting%%=*}" "${setting#*=}"
+        exit 1
+    fi
+done
+
 cargo build --release --locked --bin tallystick
 output=$(mktemp)
 trap 'rm -f -- "$output"' EXIT

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::edge::{Accrue, Pending};
-use support::gated::GatedStore;
+use support::watched::GatedStore;
 use support::{Ledger, NOON, NS_PER_DAY, Setup, assert_intact, programs};
 use tallystick::ledger::decision::Refusal;
 use tallystick::ledger::freeze::Subject;

@@ -24,11 +24,13 @@ struct Inner {
 #[derive(Default)]
 pub(super) struct TestStore {
     inner: Mutex<Inner>,
+    /// Done once, in the middle of the next read; no clone has it.
+    to_do: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Clone for TestStore {
     fn clone(&self) -> Self {
-        Self { inner: Mutex::new(self.inner.lock().unwrap().clone()) }
+        Self { inner: Mutex::new(self.inner.lock().unwrap().clone()), to_do: Mutex::default() }
     }
 }
 
@@ -94,6 +96,16 @@ impl TestStore {
         inner.visible.keys().filter(|(other, _)| *other == space).map(|(_, key)| key.clone()).collect()
     }
 
+    /// Does something in the middle of the next read of one key, on the thread that reads.
+    pub(super) fn do_during_next_read(&self, to_do: impl FnOnce() + Send + 'static) {
+        *self.to_do.lock().unwrap() = Some(Box::new(to_do));
+    }
+
+    /// Whether nobody has read since.
+    pub(super) fn has_something_to_do(&self) -> bool {
+        self.to_do.lock().unwrap().is_some()
+    }
+
     /// Writes and flushes so far, failed ones included.
     pub(super) fn operation_count(&self) -> usize {
         self.inner.lock().unwrap().operation_count
@@ -142,6 +154,10 @@ impl Store for TestStore {
     }
 
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let to_do = self.to_do.lock().unwrap().take();
+        if let Some(to_do) = to_do {
+            to_do();
+        }
         Ok(self.inner.lock().unwrap().visible.get(&(space, key.to_vec())).cloned())
     }
 

@@ -2,12 +2,11 @@
 //! a committing caller pays. Random histories are in `model_tests.rs`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 
 use super::test_store::TestStore;
 use super::*;
 use crate::limits::ID_UNWRITTEN_GENERATIONS_MAX;
-use crate::store::{Direction, Visit};
 
 /// Small enough that a few ids reach every state.
 pub(super) const SMALL: IdOptions =
@@ -180,51 +179,10 @@ fn options_out_of_range_are_refused_with_a_reason() {
 
 // ---- What a reader meets while others work ----
 
-/// Runs a closure once, in the middle of the next read.
-struct HookedStore {
-    inner: TestStore,
-    hook: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-}
-
-impl HookedStore {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { inner: TestStore::default(), hook: Mutex::new(None) })
-    }
-
-    fn set(&self, hook: impl FnOnce() + Send + 'static) {
-        *self.hook.lock().unwrap() = Some(Box::new(hook));
-    }
-}
-
-impl Store for HookedStore {
-    fn write(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError> {
-        self.inner.write(batch, durability)
-    }
-    fn flush(&self, space: Space) -> Result<(), StoreError> {
-        self.inner.flush(space)
-    }
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let hook = self.hook.lock().unwrap().take();
-        if let Some(hook) = hook {
-            hook();
-        }
-        self.inner.get(space, key)
-    }
-    fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.inner.scan(space, from, direction, visit)
-    }
-    fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
-        self.inner.write_mark(mark)
-    }
-    fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.read_mark()
-    }
-}
-
 /// An index with ids 0..`count` used at the positions of their numbers, as many as possible on disk only.
-fn hooked_index(store: &Arc<HookedStore>, count: u64) -> Arc<IdIndex> {
+fn mostly_on_disk(store: &Arc<TestStore>, count: u64) -> Arc<IdIndex> {
     let options = IdOptions { memory_ids_max: 0, merge_fan_in: 8, ..SMALL };
-    let index = IdIndex::open(Arc::clone(store) as Arc<dyn Store>, &options).unwrap().0;
+    let index = open(store, &options).0;
     for number in 0..count {
         use_id(&index, number, number);
         settle_down(&index, number).unwrap();
@@ -234,28 +192,28 @@ fn hooked_index(store: &Arc<HookedStore>, count: u64) -> Arc<IdIndex> {
 
 #[test]
 fn the_claim_stands_before_the_index_is_looked_at() {
-    let store = HookedStore::new();
-    let index = hooked_index(&store, 20);
+    let store = Arc::new(TestStore::default());
+    let index = mostly_on_disk(&store, 20);
     let woken = Arc::new(AtomicUsize::new(0));
     let (other, counter) = (Arc::clone(&index), Arc::clone(&woken));
-    store.set(move || {
+    store.do_during_next_read(move || {
         assert_eq!(other.claim(key(0)).unwrap(), Claim::InFlight);
         let counted = Box::new(move || assert_eq!(counter.fetch_add(1, Ordering::SeqCst), 0));
         assert!(other.wait(key(0), counted));
     });
     assert_eq!(index.claim(key(0)).unwrap(), Claim::Committed(used(0)));
-    assert!(store.hook.lock().unwrap().is_none(), "the claim read the disk");
+    assert!(!store.has_something_to_do(), "the claim read the disk");
     assert_eq!(woken.load(Ordering::SeqCst), 1);
     assert_eq!(index.stats().claim_count, 0);
 }
 
 #[test]
 fn a_reader_follows_when_its_run_is_merged_away() {
-    let store = HookedStore::new();
-    let index = hooked_index(&store, 48);
+    let store = Arc::new(TestStore::default());
+    let index = mostly_on_disk(&store, 48);
     let runs_before = index.stats().run_count;
     let other = Arc::clone(&index);
-    store.set(move || {
+    store.do_during_next_read(move || {
         let mut number = 1_000;
         while other.stats().run_count >= runs_before {
             use_id(&other, number, number);
@@ -269,10 +227,10 @@ fn a_reader_follows_when_its_run_is_merged_away() {
 
 #[test]
 fn a_failed_read_leaves_no_claim_behind() {
-    let store = HookedStore::new();
-    let index = hooked_index(&store, 20);
-    for stored in store.inner.keys(Space::Ids) {
-        store.inner.flip(Space::Ids, &stored, 1);
+    let store = Arc::new(TestStore::default());
+    let index = mostly_on_disk(&store, 20);
+    for stored in store.keys(Space::Ids) {
+        store.flip(Space::Ids, &stored, 1);
     }
     let error = index.claim(key(0)).unwrap_err();
     assert!(error.is_rebuildable());

@@ -36,6 +36,12 @@ pub const REST: Duration = Duration::from_millis(2);
 /// Bytes of an answer, at most: a full batch explains every line.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// Whether whoever runs the tests says, by 1 in a variable, that this machine lacks what some of them need. `tests/run.sh` says
+/// so where it has tried in vain, and names at its end what was left out. A test that only finds it missing fails.
+pub fn is_said_to_lack(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value == "1")
+}
+
 /// A place where a server runs: its data directory, its programme file, and its log. Removed with the last use.
 pub struct Site {
     root: TempDir,

@@ -7,10 +7,10 @@
 # The same inputs every time, so that a change is judged by itself; another FUZZ_SEED (1) tries others.
 #
 # Works with the stable toolchain: the compiler's own pass counts what is reached (-Cpasses=sancov-module), and libFuzzer
-# comes with the crate libfuzzer-sys. Where that cannot be built, says so and ends well: tests/decoders.rs has run the same
-# targets over the corpus and over damage to it.
+# comes with the crate libfuzzer-sys. Where that crate cannot be built, says so and ends well: tests/decoders.rs has run the
+# same targets over the corpus and over damage to it.
 #
-# What must stay true: a crash fails; what was found is kept in the folder named at the end, to become a file of the
+# What must stay true: a crash fails, and so do targets that do not compile or that reach nothing; what was found is kept in the folder named at the end, to become a file of the
 # corpus; the corpus itself is never written to.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
@@ -28,14 +28,18 @@ flags+=' -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverag
 
 build() {
     RUSTFLAGS=$flags CARGO_TARGET_DIR=$target_dir timeout "$build_seconds_max" \
-        cargo build --release --locked --target "$host" --quiet
+        cargo build --release --locked --target "$host" --quiet "$@"
 }
 
 # A lock file that does not fit the main one's dependencies is a mistake, and no reason to leave anything out.
 cargo metadata --locked --format-version 1 >/dev/null
 
 if ! build; then
-    echo 'Coverage-guided fuzzing was left out: libFuzzer cannot be built here (see above).'
+    if build --package libfuzzer-sys; then
+        echo 'error: the fuzz targets cannot be built, though libFuzzer can (see above)'
+        exit 1
+    fi
+    echo 'Left out: coverage-guided fuzzing, for libFuzzer cannot be built here (see above)'
     exit 0
 fi
 binary=$target_dir/$host/release/tallystick-fuzz
@@ -61,6 +65,11 @@ for name in "${names[@]}"; do
     fi
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     reached=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
-    echo "$name: $runs inputs, ${reached:-?} places reached, no crash"
+    if [ "${runs:-0}" -eq 0 ] || [ "${reached:-0}" -eq 0 ]; then
+        tail -n 60 -- "$log"
+        echo "$name: error: ${runs:-no} inputs, ${reached:-no} places reached: nothing was fuzzed, or what is reached is not counted"
+        exit 1
+    fi
+    echo "$name: $runs inputs, $reached places reached, no crash"
 done
 rm -rf -- "$found"

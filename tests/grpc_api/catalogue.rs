@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tonic::Code;
 use tonic::transport::Channel;
 
+use crate::support::watched::GatedStore;
 use crate::support::*;
 use crate::zones::until;
 
@@ -77,7 +78,7 @@ async fn a_reward_is_told_with_what_it_costs() {
 async fn a_reward_that_is_published_while_it_is_asked_for_has_its_price() {
     const NOW: i64 = 1_898_647_200;
     const EFFECTIVE_AT: i64 = NOW + 600;
-    let gate = GateStore::new();
+    let gate = GatedStore::for_synced();
     let program = Some(program_file(&plain_program(&[("[earn]", LEVELS)])));
     let config = Config { clock: Some(ClockMode::Input), program, ..config() };
     let mut shop = Shop::open_on(gate.clone(), config).await;

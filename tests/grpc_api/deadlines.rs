@@ -14,6 +14,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower_service::Service;
 
+use crate::support::watched::GatedStore;
 use crate::support::*;
 
 /// A connection that only carries.
@@ -54,7 +55,7 @@ fn assert_open(status: &Status) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_that_passes_on_the_way_to_disk_leaves_the_outcome_to_the_id() {
-    let gate = GateStore::new();
+    let gate = GatedStore::for_synced();
     let mut shop = Shop::open_on(gate.clone(), config()).await;
     let mut ledger = plain(&shop).await;
     let opened = ledger.accrue(until("99999999H", accrual("t1", "anna", 100))).await.unwrap().into_inner();
@@ -93,7 +94,7 @@ async fn a_deadline_that_has_passed_on_arrival_is_refused_without_a_trace() {
 /// A ticket whose time is up stays taken until its command is back: nobody gets the answer of another.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_longer_than_others_gets_the_answer_to_its_own_call() {
-    let gate = GateStore::new();
+    let gate = GatedStore::for_synced();
     let shop = Shop::open_on(gate.clone(), without_caps()).await;
     let ledger = plain(&shop).await;
     let mut calls = Vec::new();

@@ -6,6 +6,7 @@ use tallystick::limits::CALLS_GIVEN_UP_MAX;
 use tallystick::metrics::CutOff;
 
 use crate::deadlines::plain;
+use crate::support::watched::GatedStore;
 use crate::support::*;
 
 /// It is noticed a few calls later: each takes a moment until it is reset.
@@ -26,7 +27,7 @@ pub async fn until_held(shop: &Shop, claim_count: usize, waiter_count: usize) {
 /// An accrual whose caller has given it up is decided all the same, and keeps nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_gives_up_leaves_its_accrual_and_nothing_else() {
-    let gate = GateStore::new();
+    let gate = GatedStore::for_synced();
     let mut shop = Shop::open_on(gate.clone(), without_caps()).await;
     let ledger = plain(&shop).await;
     gate.close();
@@ -50,7 +51,7 @@ async fn who_gives_up_leaves_its_accrual_and_nothing_else() {
 /// nothing is answered meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_gives_up_again_and_again_is_cut_off_while_the_disk_hangs() {
-    let gate = GateStore::new();
+    let gate = GatedStore::for_synced();
     let shop = Shop::open_on(gate.clone(), without_caps()).await;
     let (honest, other) = (plain(&shop).await, plain(&shop).await);
     gate.close();

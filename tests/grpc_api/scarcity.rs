@@ -9,18 +9,19 @@ use tallystick::service::wire::{self, RefusalCode};
 use tonic::Code;
 use tonic_types::StatusExt;
 
+use crate::support::watched::GatedStore;
 use crate::support::*;
 
 /// A shop whose one worker has as many commits under way as it may, all held up, and whose queue is full.
 struct Jammed {
     shop: Shop,
-    gate: Arc<GateStore>,
+    gate: Arc<GatedStore>,
     jam: Vec<tokio::task::JoinHandle<Result<wire::Decision, tonic::Status>>>,
 }
 
 impl Jammed {
     async fn new() -> Self {
-        let gate = GateStore::new();
+        let gate = GatedStore::for_synced();
         let program = Some(program_file(&plain_program(&[])));
         let shop = Shop::open_on(gate.clone(), Config { workers: 1, queue_depth: 1, program, ..config() }).await;
         gate.close();

@@ -1,7 +1,10 @@
 //! A server to talk to, and short ways to say what a till says.
 
+#[path = "../support/watched.rs"]
+pub mod watched;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use prost_types::Timestamp;
 use tallystick::clock::{Clock, SharedClock, SystemClock};
@@ -13,8 +16,8 @@ use tallystick::service::wire::admin_service_client::AdminServiceClient;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
 use tallystick::service::wire::program_service_client::ProgramServiceClient;
 use tallystick::service::wire::{self, RefusalCode};
+use tallystick::store::Store;
 use tallystick::store::memory::MemoryStore;
-use tallystick::store::{Batch, Direction, Durability, Space, Store, StoreError, Visit};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -273,58 +276,6 @@ impl Clock for Hands {
 
     fn monotonic_ns(&self) -> i64 {
         self.machine.monotonic_ns()
-    }
-}
-
-/// A store in memory whose synced writes wait while the gate is closed.
-pub struct GateStore {
-    inner: MemoryStore,
-    is_open: Mutex<bool>,
-    opened: Condvar,
-}
-
-impl GateStore {
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self { inner: MemoryStore::new(), is_open: Mutex::new(true), opened: Condvar::new() })
-    }
-
-    pub fn close(&self) {
-        *self.is_open.lock().unwrap() = false;
-    }
-
-    pub fn open(&self) {
-        *self.is_open.lock().unwrap() = true;
-        self.opened.notify_all();
-    }
-}
-
-impl Store for GateStore {
-    fn write(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError> {
-        if durability == Durability::Synced {
-            let is_open = self.is_open.lock().unwrap();
-            drop(self.opened.wait_while(is_open, |is_open| !*is_open).unwrap());
-        }
-        self.inner.write(batch, durability)
-    }
-
-    fn flush(&self, space: Space) -> Result<(), StoreError> {
-        self.inner.flush(space)
-    }
-
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.get(space, key)
-    }
-
-    fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.inner.scan(space, from, direction, visit)
-    }
-
-    fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
-        self.inner.write_mark(mark)
-    }
-
-    fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.read_mark()
     }
 }
 

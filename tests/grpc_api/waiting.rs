@@ -2,7 +2,7 @@
 //! waits for any more is not done.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use tallystick::config::Config;
@@ -11,64 +11,38 @@ use tallystick::limits;
 use tallystick::server::threads::edge_threads;
 use tallystick::service::wire;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
+use tallystick::store::Space;
 use tallystick::store::memory::MemoryStore;
-use tallystick::store::{Batch, Direction, Durability, Space, Store, StoreError, Visit};
 use tallystick::telemetry::series::in_text;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::given_up::until_held;
+use crate::support::watched::{Call, GatedStore, Watch, WatchedStore};
 use crate::support::*;
 
-/// A store in memory whose journal cannot be read while it is closed, and that counts how often it is.
+/// Lets nobody read the journal while it is closed, and counts how often it is read.
 struct Shelf {
-    inner: MemoryStore,
     is_open: Mutex<bool>,
     opened: Condvar,
     read_count: AtomicUsize,
 }
 
 impl Shelf {
-    fn new() -> Arc<Self> {
-        let (inner, is_open) = (MemoryStore::new(), Mutex::new(true));
-        Arc::new(Self { inner, is_open, opened: Condvar::new(), read_count: AtomicUsize::new(0) })
-    }
-
     fn set_open(&self, is_open: bool) {
         *self.is_open.lock().unwrap() = is_open;
         self.opened.notify_all();
     }
 }
 
-impl Store for Shelf {
-    fn write(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError> {
-        self.inner.write(batch, durability)
-    }
-
-    fn flush(&self, space: Space) -> Result<(), StoreError> {
-        self.inner.flush(space)
-    }
-
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.get(space, key)
-    }
-
-    fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        if space == Space::Journal {
+impl Watch for Shelf {
+    fn before(&self, call: Call) {
+        if call == Call::Scan(Space::Journal) {
             self.read_count.fetch_add(1, Ordering::SeqCst);
             let is_open = self.is_open.lock().unwrap();
             drop(self.opened.wait_while(is_open, |is_open| !*is_open).unwrap());
         }
-        self.inner.scan(space, from, direction, visit)
-    }
-
-    fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
-        self.inner.write_mark(mark)
-    }
-
-    fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.read_mark()
     }
 }
 
@@ -111,7 +85,8 @@ fn question() -> wire::GetTransactionRequest {
 async fn reads_that_are_too_many_are_refused_and_what_nobody_waits_for_is_not_read() {
     // Of one connection. Two are more than one serving thread takes, and each has two at least.
     const CALLS: usize = 600;
-    let shelf = Shelf::new();
+    let shelf = Shelf { is_open: Mutex::new(true), opened: Condvar::new(), read_count: AtomicUsize::new(0) };
+    let shelf = WatchedStore::over(MemoryStore::new(), shelf);
     let mut shop = Shop::open_on(shelf.clone(), without_caps()).await;
     assert!(!shop.accrue(accrual("t1", "anna", 100)).await.replayed);
     let mut ledgers = Vec::new();
@@ -166,7 +141,7 @@ async fn reads_that_are_too_many_are_refused_and_what_nobody_waits_for_is_not_re
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_wait_for_an_original_are_bounded_too() {
     const ROOM: usize = 16;
-    let gate = GateStore::new();
+    let gate = GatedStore::for_synced();
     let ids = IdOptions { in_flight_max: ROOM, ..IdOptions::default() };
     let mut shop = Shop::open_on(gate.clone(), Config { ids, ..without_caps() }).await;
     gate.close();

@@ -10,6 +10,7 @@ use tallystick::service::wire::{self, RefusalCode};
 use tallystick::store::memory::MemoryStore;
 use tonic::Code;
 
+use crate::support::watched::GatedStore;
 use crate::support::*;
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
@@ -93,7 +94,7 @@ async fn a_time_zone_that_is_to_change_as_soon_as_can_be_changes_when_its_notice
 
 /// What is asked while the version is being made durable was named by what was known before.
 async fn earns_once_though_it_waits_for_the_publication(in_batch: bool) {
-    let gate = GateStore::new();
+    let gate = GatedStore::for_synced();
     let config = Config { clock: Some(ClockMode::Input), ..without_caps() };
     let mut shop = Shop::open_on(gate.clone(), config).await;
     let effective_at = NIGHT + 2 * SKEW;

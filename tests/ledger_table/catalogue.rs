@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::language::*;
 use crate::support::edge::{Accrue, Pending};
-use crate::support::gated::GatedStore;
+use crate::support::watched::GatedStore;
 use crate::support::{Ledger, Setup, assert_intact};
 use tallystick::ledger::decision::Refusal;
 

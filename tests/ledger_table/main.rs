@@ -75,7 +75,7 @@ mod vouchers;
 
 use language::{Reached, Table, check, plain};
 use support::edge::{Accrue, Pending};
-use support::gated::GatedStore;
+use support::watched::GatedStore;
 use support::{Ledger, Setup, assert_intact};
 use tallystick::ledger::decision::{Refusal, RetryAdvice};
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tallystick::telemetry::manager::Look;
 
 use crate::blackbox::{END_WITHIN, wait_for};
-use crate::support::{GateStore, Shop, accrual, config};
+use crate::support::watched::GatedStore;
+use crate::support::{Shop, accrual, config};
 
 struct Killed(Child);
 
@@ -72,7 +73,7 @@ async fn the_manager_hears_when_it_is_ready_that_it_lives_and_that_it_stops() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_hangs_is_not_a_sign_of_life() {
-    let store = GateStore::new();
+    let store = GatedStore::for_synced();
     let shop = Shop::open_on(store.clone(), config()).await;
     let engine = shop.running.engine().clone();
     let at_rest = Look::at(&engine);

@@ -16,7 +16,8 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::blackbox::{END_WITHIN, Site, calls, wait_for};
 use crate::scraped::{Scraped, get, metrics_address};
-use crate::support::{GateStore, Shop, accrual, config, connect};
+use crate::support::watched::GatedStore;
+use crate::support::{Shop, accrual, config, connect};
 use crate::{read, repository};
 
 /// The rows of the table of series: type, unit, label, meaning by name.
@@ -178,7 +179,7 @@ fn observed() -> Config {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_and_health_turn_for_everyone_at_the_instant_of_the_stop() {
-    let store = GateStore::new();
+    let store = GatedStore::for_synced();
     let shop = Shop::open_on(store.clone(), observed()).await;
     let metrics = shop.running.ready.metrics_address.unwrap();
     assert_eq!(get(metrics, "/readyz"), (200, "serving\n".to_owned()));

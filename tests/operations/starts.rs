@@ -11,12 +11,12 @@ use tallystick::clock::SystemClock;
 use tallystick::server::{self, OpenedStore, ServeError};
 use tallystick::store::giving_up::GiveUp;
 use tallystick::store::memory::MemoryStore;
-use tallystick::store::{Batch, Direction, Durability, Space, Store, StoreError, Visit};
 use tempfile::TempDir;
 
 use crate::blackbox::verify_directory;
 use crate::harness::{self, program, text, wait_for};
 use crate::read;
+use crate::support::watched::{Call, Watch, WatchedStore};
 use crate::support::{Shop, accrual, without_caps};
 
 /// What stands in the log once nothing is left undone.
@@ -156,46 +156,18 @@ fn a_start_that_is_told_to_stop_while_it_opens_its_store_ends_as_after_any_stop(
     }
 }
 
-/// A store during one of whose calls the start is given up.
+/// Gives the start up at one call of its store.
 struct GivenUpAt {
-    inner: MemoryStore,
     give_up: GiveUp,
     call: usize,
     count: AtomicUsize,
 }
 
-impl GivenUpAt {
-    fn below(&self) -> &MemoryStore {
+impl Watch for GivenUpAt {
+    fn before(&self, _: Call) {
         if self.count.fetch_add(1, Ordering::SeqCst) == self.call {
             self.give_up.tell();
         }
-        &self.inner
-    }
-}
-
-impl Store for GivenUpAt {
-    fn write(&self, batch: &Batch, durability: Durability) -> Result<(), StoreError> {
-        self.below().write(batch, durability)
-    }
-
-    fn flush(&self, space: Space) -> Result<(), StoreError> {
-        self.below().flush(space)
-    }
-
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.below().get(space, key)
-    }
-
-    fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.below().scan(space, from, direction, visit)
-    }
-
-    fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
-        self.below().write_mark(mark)
-    }
-
-    fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.below().read_mark()
     }
 }
 
@@ -214,8 +186,9 @@ async fn a_recovery_is_given_up_at_whichever_call_of_its_store_and_harms_nothing
     let mut call = 0;
     let running = loop {
         let give_up = GiveUp::default();
-        let store = GivenUpAt { inner: memory.clone(), give_up: give_up.clone(), call, count: AtomicUsize::default() };
-        let (listener, opened) = (server::listen(&config).unwrap(), OpenedStore::in_memory(Arc::new(store)));
+        let watch = GivenUpAt { give_up: give_up.clone(), call, count: AtomicUsize::default() };
+        let store = WatchedStore::over(memory.clone(), watch);
+        let (listener, opened) = (server::listen(&config).unwrap(), OpenedStore::in_memory(store));
         match server::start_unless(&config, opened, listener, Arc::new(SystemClock::new()), &give_up).await {
             Err(ServeError::GivenUp) => call += 1,
             Err(error) => panic!("given up at call {call}: {error}"),

@@ -6,13 +6,13 @@
 
 pub mod edge;
 pub mod forge;
-pub mod gated;
 pub mod holds;
 pub mod money;
 pub mod programs;
 pub mod reversals;
 pub mod rewards;
 pub mod rig;
+pub mod watched;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
