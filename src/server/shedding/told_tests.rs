@@ -257,7 +257,8 @@ impl Caller {
 async fn the_transport_says_a_size_again_and_knows_what_is_left_of_the_table() {
     // What is stated; the size in a refusal, and in the headers of the transport; and how these go on. Answers take up 40 bytes
     // each: all of them go, or the oldest of three.
-    let rows: [(Vec<Frame>, Vec<u8>, Vec<u8>, [u8; 2]); 4] = [
+    type Row = (Vec<Frame>, Vec<u8>, Vec<u8>, [u8; 2]);
+    let rows: [Row; 4] = [
         (vec![table_of(0)], vec![0x20], vec![0x20], [0x88, 0]),
         (vec![table_of(100)], vec![0x3f, 69], vec![0x3f, 69], [0x88, 0xbf]),
         // The smallest, and then the one that holds.
