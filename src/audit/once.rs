@@ -136,6 +136,7 @@ fn subject_of(kind: &CommandKind) -> &'static str {
         CommandKind::Reverse(_) => "the accrual that is reversed",
         CommandKind::Unburn(_) => "the burn that is reversed",
         CommandKind::Refund(_) => "the top-up that is refunded",
+        CommandKind::Link(_) => "the identifier that is linked",
         CommandKind::Operate(operation) => match operation.order {
             OperatorOrder::Release(_) => "what was held and is released",
             OperatorOrder::Restore(_) => "the expiry that is taken back",

@@ -1,7 +1,7 @@
 //! A filter that answers "certainly not in this run" without reading the disk.
 //!
 //! It is a blocked Bloom filter: an id sets its 7 bits inside one line of 64 bytes, so that a question costs one cache
-//! miss. 24 bits an id give about one false answer in five thousand, which a read of the disk must set right.
+//! miss. 24 bits an id give about one false answer in eight thousand, which a read of the disk must set right.
 //!
 //! What must stay true: an id that was added is never denied; for each layout, line and bits follow from the key alone and
 //! never change, for the lines are stored as they are.
@@ -166,12 +166,23 @@ mod tests {
         }
     }
 
+    /// A name that was not added: as evenly spread as a hash, and made quicker.
+    fn other(number: u64) -> IdKey {
+        let half = |number: u64| {
+            let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            u128::from(mixed ^ (mixed >> 31))
+        };
+        IdKey(((half(2 * number + 1) << 64) | half(2 * number + 2)).to_be_bytes())
+    }
+
+    /// One in 8,200, by arithmetic: 122 of these, give or take 12. What is said of it elsewhere follows from this.
     #[test]
-    fn few_others_are_let_through() {
+    fn one_other_in_eight_thousand_is_let_through() {
         let bloom = filled(100_000);
-        let passed = (1_000_000..1_200_000u64).filter(|number| bloom.may_contain(key(*number))).count();
-        assert!(passed < 100, "{passed} of 200,000 passed, more than 1 in 2,000");
-        assert!(passed > 5, "{passed} of 200,000 passed: too few to be true, the filter is larger than stated");
+        let passed = (0..1_000_000).filter(|number| bloom.may_contain(other(*number))).count();
+        assert!((80..=165).contains(&passed), "{passed} of 1,000,000 passed");
         assert!(u64::from(bloom.line_count()) * LINE_BITS <= 100_000 * BITS_PER_ID + LINE_BITS);
     }
 

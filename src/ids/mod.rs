@@ -296,8 +296,8 @@ impl IdIndex {
         Ok(())
     }
 
-    /// Claims an id. Reads the disk only if a filter lets the id pass: when it was used long ago, or in one of a
-    /// hundred other cases.
+    /// Claims an id. Reads the disk only if the filter of a run lets the id pass: when it was used long ago, or by mistake,
+    /// as each run does that no shelf answers for with one id of 8,000.
     ///
     /// # Errors
     /// When the disk cannot be read; then nothing is claimed.

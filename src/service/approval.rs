@@ -24,7 +24,6 @@ use crate::access::keys::KeyId;
 use crate::access::proposals::{Act, Proposal, ProposalError, Verdict};
 use crate::access::table;
 use crate::journal::record::decode_whole_key_change;
-use crate::ledger::command::CommandKind;
 use crate::ledger::types::{Position, TimestampNs};
 use crate::limits;
 use crate::shard::engine::Engine;
@@ -181,16 +180,18 @@ impl Edge {
     }
 
     /// Fails where what a proposal asks for is on record: the server ended between the act and its verdict. Nobody is told that
-    /// it was not done.
+    /// it was not done. Another command under the same transaction id is no such record.
     async fn check_not_done(&self, caller: &Caller, proposal: &Proposal) -> Result<(), Failure> {
-        if !matches!(proposal.act, Act::Adjust | Act::Voucher) {
-            return Ok(());
-        }
+        let broken = |_| Failure::internal(format_args!("proposal {} cannot be read", proposal.number));
+        let content = &*proposal.content;
+        let asked = match proposal.act {
+            Act::Adjust => Asked::Adjust(Message::decode(content).map_err(broken)?),
+            Act::Voucher => Asked::IssueVoucher(Message::decode(content).map_err(broken)?),
+            Act::Publish | Act::Keys | Act::Freeze | Act::Thaw => return Ok(()),
+        };
         let proposer = self.proposer(caller, proposal);
         let Some(position) = self.decided(&proposer, &proposal.transaction_id).await? else { return Ok(()) };
-        let located = self.record(position).await?;
-        let is_done = located.entry().is_some_and(|entry| matches!(entry.command.kind, CommandKind::Operate(_)));
-        match is_done {
+        match self.is_record_of(position, &proposer, asked).await? {
             true => Err(Failure::ProposalRefused("It is done already: confirm it to hear its decision.".to_owned())),
             false => Ok(()),
         }

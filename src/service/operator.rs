@@ -25,6 +25,7 @@ use super::wire::server::operator_service_server::OperatorService;
 use super::{Edge, Patience, Service, answer, batch, times, wire};
 use crate::access::proposals::Act;
 use crate::ids::IdKey;
+use crate::journal::record::Entry;
 use crate::journal::walk::Located;
 use crate::ledger::command::{Command, CommandKind};
 use crate::ledger::decision::{LotKey, Refusal};
@@ -364,26 +365,50 @@ impl Edge {
     ) -> Result<wire::Decision, Failure> {
         let located = self.record(position).await?;
         let Some(entry) = located.entry() else { return Ok(self.reused("command".to_owned())) };
+        match self.difference_from(&located, entry, caller, stated).await? {
+            Some(field) => Ok(self.reused(field)),
+            None => self.repeated(&located, entry).await,
+        }
+    }
+
+    /// Whether the record that uses the transaction id of what is asked is of the very same: whoever asks gets its answer.
+    pub(super) async fn is_record_of(
+        &self,
+        position: Position,
+        caller: &Caller,
+        asked: Asked,
+    ) -> Result<bool, Failure> {
+        let stated = self.with_rules(|rules| check(asked, rules))?;
+        let located = self.record(position).await?;
+        let Some(entry) = located.entry() else { return Ok(false) };
+        Ok(self.difference_from(&located, entry, caller, stated).await?.is_none())
+    }
+
+    /// The first field in which what is asked differs from a record under the same transaction id.
+    async fn difference_from(
+        &self,
+        located: &Located,
+        entry: &Entry,
+        caller: &Caller,
+        stated: Stated,
+    ) -> Result<Option<String>, Failure> {
         let names_account = !stated.account_id.is_empty();
         // By the programme of that time: what it named may have gone since.
         let (account_id, order) = match self.order_meant(caller, &stated, entry.posted_at).await {
             Ok(Resolved::Found(account_id, order)) => (account_id, order),
             // What the first command was about is there still, so this one is about something else.
-            Ok(Resolved::Refused(_) | Resolved::InFlight(_)) => return Ok(self.reused("command".to_owned())),
+            Ok(Resolved::Refused(_) | Resolved::InFlight(_)) => return Ok(Some("command".to_owned())),
             Err(Failure::Invalid(wrong)) => {
                 let field = wrong.into_iter().next().map_or_else(|| "command".to_owned(), |first| first.field);
-                return Ok(self.reused(field));
+                return Ok(Some(field));
             }
             Err(other) => return Err(other),
         };
         let command = operation_command(caller, stated, account_id, order);
         let account_id =
-            if names_account { self.account_id_of(&located, entry).await?.into() } else { command.account_id.clone() };
+            if names_account { self.account_id_of(located, entry).await?.into() } else { command.account_id.clone() };
         let stored = Command { account_id, ..entry.command.clone() };
-        match command.first_difference(&stored) {
-            Some(field) => Ok(self.reused(field)),
-            None => self.repeated(&located, entry).await,
-        }
+        Ok(command.first_difference(&stored))
     }
 
     /// A page of what is held of the caller's partner; of all partners where the caller sees all.

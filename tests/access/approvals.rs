@@ -23,7 +23,7 @@ use tallystick::service::wire::proposal;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::shop::{accrual, plain_program};
+use crate::shop::{accrual, plain_program, program_file, refusal};
 use crate::support::{House, assert_forbidden, assert_refused, call, config, grant, usual, with_key};
 
 const HOUR_NS: i64 = 3_600_000_000_000;
@@ -285,6 +285,59 @@ async fn what_was_done_without_its_verdict_is_settled_and_not_rejected() {
     assert_eq!(published.version, 2);
     assert_eq!((ben.proposals().await, other.proposals().await), (vec![], vec![]));
     assert_refused(other.reject(2).await, Code::NotFound, "PROPOSAL_UNKNOWN");
+}
+
+/// A proposal does not keep its transaction id for itself. Where another command has used it the proposal can only be
+/// rejected, and where the very same is on record only confirmed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_whose_id_another_command_has_used_is_rejected() {
+    let voucher = "\n[[vouchers]]\nname = \"coffee\"\ntext = \"a free coffee\"\nvalid_days = 14\n";
+    let source = format!("{}{voucher}", plain_program(&[]));
+    let only = |act| Config {
+        program: Some(program_file(&source)),
+        second_person: SecondPerson { acts: vec![act], wait_ns: HOUR_NS },
+        ..config()
+    };
+    let house = House::open_on(Arc::new(tallystick::store::memory::MemoryStore::new()), only(Act::Adjust)).await;
+    open_account(&house).await;
+    let anna = Person::at_the_desk(&house, "north").await;
+    let mut ben = Person::at_the_desk(&house, "north").await;
+    let give = async |house: &House, id: &str| {
+        let request = wire::IssueVoucherRequest {
+            transaction_id: id.to_owned(),
+            account_id: "m1".to_owned(),
+            voucher: "coffee".to_owned(),
+            remark: adjustment(id, 1).remark,
+            posting_time: None,
+        };
+        let mut desk = OperatorServiceClient::new(house.channel().await);
+        desk.issue_voucher(with_key(&anna.key, request)).await.unwrap().into_inner()
+    };
+    for (number, id) in [(1, "given"), (2, "same"), (3, "more")] {
+        let pending = adjust(&house, &anna, adjustment(id, 5)).await.unwrap().pending.unwrap();
+        assert_eq!(pending.proposal_id, number);
+    }
+    assert_eq!(give(&house, "given").await.decision.unwrap().refusal, None);
+    let Outcome::Decision(decision) = ben.confirm(1).await.unwrap() else { panic!("it was an adjustment") };
+    assert_eq!(refusal(&decision), wire::RefusalCode::TransactionIdReused);
+    assert_eq!(ben.proposals().await.len(), 3, "it waits still");
+    ben.reject(1).await.unwrap();
+
+    // Adjustments wait no longer, and vouchers do.
+    let house = house.reopen_with(only(Act::Voucher)).await;
+    let mut ben = Person { approval: ApprovalServiceClient::new(house.channel().await), ..ben };
+    assert_eq!(give(&house, "taken").await.pending.unwrap().proposal_id, 4);
+    for (id, points) in [("same", 5), ("more", 6), ("taken", 5)] {
+        let decision = adjust(&house, &anna, adjustment(id, points)).await.unwrap().decision.unwrap();
+        assert_eq!((decision.granted_points, decision.refusal), (points, None), "{id}");
+    }
+    assert_refused(ben.reject(2).await, Code::FailedPrecondition, "PROPOSAL_REFUSED");
+    for number in [3, 4] {
+        ben.reject(number).await.unwrap();
+    }
+    let Outcome::Decision(decision) = ben.confirm(2).await.unwrap() else { panic!("it was an adjustment") };
+    assert!(decision.replayed && decision.granted_points == 5, "{decision:?}");
+    assert_eq!(ben.proposals().await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

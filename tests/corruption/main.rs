@@ -12,6 +12,7 @@ mod damage;
 mod forgery;
 mod freezes;
 mod holds;
+mod identifiers;
 mod money;
 mod operator;
 mod order;

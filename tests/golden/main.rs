@@ -3,7 +3,7 @@
 //! Each file of `tests/golden` holds one thing in hexadecimal digits. A test encodes what it describes, compares, and
 //! decodes the file again. `TALLYSTICK_BLESS=1 cargo test --test golden` writes the files anew; do that for a new kind,
 //! never to make a failing comparison pass: a directory of an earlier release would no longer open.
-//! `docs/format.md` gives the layouts.
+//! `docs/format.md` gives the layouts, and `docs/format-ids.md` that of the index of ids.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -12,6 +12,7 @@ mod directory;
 mod frames;
 mod freezes;
 mod holds;
+mod ids;
 mod money;
 mod movements;
 mod operator;
