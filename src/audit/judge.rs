@@ -3,10 +3,10 @@
 //! What must stay true: a record is judged before it is applied, so that nothing forged is taken for granted; what is
 //! judged here is listed in [`super::verify`]; no content of a journal makes this panic.
 
+mod balance;
 mod forms;
 mod originals;
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use self::forms::Forms;
@@ -32,10 +32,9 @@ use crate::ledger::freeze::FreezeChange;
 use crate::ledger::money::Refund;
 use crate::ledger::operator::{Operation, OperatorOrder, Remark};
 use crate::ledger::packed::Packed;
-use crate::ledger::partner::PartnerAccounts;
 use crate::ledger::program::Program;
 use crate::ledger::state::{CellRoom, Context, shard_of};
-use crate::ledger::types::{Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
+use crate::ledger::types::{Position, Seq, ShardId, SymbolId, TimestampNs, Units};
 use crate::ledger::zone::utc_day;
 use crate::limits;
 use crate::recovery::identity::Identity;
@@ -123,28 +122,7 @@ impl<'a> Judge<'a> {
     pub(super) fn finish(&mut self) -> Result<(), Finding> {
         self.budgets.end_epoch()?;
         let end = Place::at(self.world.end);
-        let fail = |sentence: String| Err(end.finding(FindingClass::Balance, sentence));
-        let mut held = held_of_issuers(&self.world);
-        let mut partners = PartnerAccounts::default();
-        self.world.shards.iter().for_each(|shard| partners.add(&shard.partners));
-        for ((issuer, wallet), account) in partners.issuers() {
-            let held = held.remove(&(*issuer, *wallet)).unwrap_or_default();
-            let (owed, outstanding) = (-account.balance, account.outstanding());
-            if held != owed || held != outstanding {
-                let name = self.world.dictionary.text(*issuer).unwrap_or_default();
-                return fail(format!(
-                    "accounts hold {held} units of wallet {wallet} that partner {name:?} issued, which owes {owed} and \
-                     has {outstanding} outstanding"
-                ));
-            }
-        }
-        if let Some(((issuer, wallet), held)) = held.into_iter().find(|(_, held)| *held != 0) {
-            return fail(format!("accounts hold {held} units of wallet {wallet} that partner {issuer} never issued"));
-        }
-        if !partners.is_whole() {
-            return fail("what partners burned of each other's units is not what was burned".to_owned());
-        }
-        Ok(())
+        balance::check_sums(&self.world).map_err(|sentence| end.finding(FindingClass::Balance, sentence))
     }
 
     fn record(
@@ -471,31 +449,6 @@ impl<'a> Judge<'a> {
     fn draw_of(&self, taken: &CellUse) -> Option<&Draw> {
         self.draws.iter().find(|draw| draw.cell == taken.cell)
     }
-
-    /// Applies the record and sees that what the account gains, the partner loses.
-    fn apply_balanced(&mut self, view: &RecordView<'_>, place: Place, entry: Entry) -> Result<(), Finding> {
-        let index = usize::from(view.shard.0);
-        let number = entry.account;
-        let mut sides: Vec<_> =
-            entry.decision.effects.lots.iter().map(|lot| (lot.key.issuer, lot.key.wallet)).collect();
-        sides.sort_unstable();
-        sides.dedup();
-        let sum = |world: &mut World| {
-            let shard = &world.shards[index];
-            let held = shard.packed(number).map_or(0, |packed| {
-                world.unpacked.load(shard.id, number, packed, "");
-                world.unpacked.account.holdings().map(|(_, units)| i128::from(units)).sum()
-            });
-            let owed: i128 = sides.iter().map(|(issuer, wallet)| shard.partners.issuer(*issuer, *wallet).balance).sum();
-            held + owed
-        };
-        let before = sum(&mut self.world);
-        self.world.apply(view, Record::Entry(Box::new(entry))).map_err(|fault| damaged(place, fault))?;
-        if sum(&mut self.world) == before {
-            return Ok(());
-        }
-        Err(place.finding(FindingClass::Balance, "what the account gains is not what the partner loses"))
-    }
 }
 
 /// Whether a record is of this transaction.
@@ -635,15 +588,4 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         same("the identifiers", recorded.effects.identifier == decided.effects.identifier),
     ];
     fields.into_iter().flatten().next().unwrap_or_else(|| "its effects are not what they should be".to_owned())
-}
-
-/// What accounts hold of each issuer's units, by wallet.
-fn held_of_issuers(world: &World) -> BTreeMap<(SymbolId, WalletId), i128> {
-    let mut held = BTreeMap::new();
-    for account in world.shards.iter().flat_map(|shard| shard.accounts()) {
-        for (key, units) in account.holdings() {
-            *held.entry((key.issuer, key.wallet)).or_insert(0) += i128::from(units);
-        }
-    }
-    held
 }
