@@ -494,25 +494,18 @@ fn check_back_link(previous: PreviousRecord, account: Option<&Packed>, seq: Seq,
     Err(place.finding(FindingClass::BackLink, format!("it names a wrong previous record: {really}")))
 }
 
-/// What the edge promises of every command that reaches a decision.
+/// What the edge promises of every command that reaches a decision. That no id is empty, no number negative and no list too
+/// long, decoding has seen to.
 fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
-    let is_own = matches!(command.kind, CommandKind::Expire);
-    let id_fits = match command.transaction_id.len() {
-        0 => is_own,
-        length => !is_own && length <= limits::TRANSACTION_ID_BYTES_MAX,
-    };
+    let id_fits = command.transaction_id.len() <= limits::TRANSACTION_ID_BYTES_MAX;
     let is_known = |symbol: &SymbolId| symbol.0 < symbol_count;
     let basket_fits = |basket: &Basket| {
-        let number_fits = (1..=limits::RECEIPT_NUMBER_BYTES_MAX).contains(&basket.receipt_number.len());
-        let line_count_fits = (1..=limits::BASKET_LINES_MAX).contains(&basket.lines.len());
-        let in_range = |value: i64, max: i64| (0..=max).contains(&value);
+        let number_fits = basket.receipt_number.len() <= limits::RECEIPT_NUMBER_BYTES_MAX;
         let lines_fit = basket.lines.iter().all(|line| {
-            in_range(line.quantity, limits::LINE_QUANTITY_MAX)
-                && in_range(line.amount_minor, limits::LINE_AMOUNT_MINOR_MAX)
+            line.quantity <= limits::LINE_QUANTITY_MAX && line.amount_minor <= limits::LINE_AMOUNT_MINOR_MAX
         });
         let names = [basket.store, basket.terminal, basket.cashier, basket.channel, basket.payment_method];
-        let names_known = names.iter().all(is_known);
-        number_fits && line_count_fits && lines_fit && names_known
+        number_fits && lines_fit && names.iter().all(is_known)
     };
     let kind_fits = match &command.kind {
         CommandKind::Accrue(basket) => basket_fits(basket),
@@ -527,10 +520,10 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
         CommandKind::Link(linking) => is_known(&linking.kind) && *linking.account_id == *command.account_id,
         CommandKind::Capture(_) | CommandKind::Void(_) => {
             let of = command.kind.authorization();
-            of.is_some_and(|of| (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&of.transaction_id.len()))
+            of.is_some_and(|of| of.transaction_id.len() <= limits::TRANSACTION_ID_BYTES_MAX)
         }
         CommandKind::Unburn(unburn) => {
-            let id_fits = (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&unburn.original_transaction_id.len());
+            let id_fits = unburn.original_transaction_id.len() <= limits::TRANSACTION_ID_BYTES_MAX;
             id_fits && unburn.lots.iter().all(|(key, _)| is_known(&key.issuer))
         }
         CommandKind::Redeem(redemption) => redemption.reward.is_none_or(|asked| is_known(&asked.reward)),
@@ -544,17 +537,15 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
     Err("the command is not one that is ever accepted".to_owned())
 }
 
+/// How long the reason, the note and the operator's name may be, decoding has seen to.
 fn operation_fits(operation: &Operation) -> bool {
-    let Remark { reason_code, note, operator, actor, confirmer } = &operation.remark;
-    let remark_fits = (1..=limits::REASON_CODE_BYTES_MAX).contains(&reason_code.len())
-        && note.len() <= limits::NOTE_BYTES_MAX
-        && operator.len() <= limits::OPERATOR_BYTES_MAX
+    let Remark { reason_code, note: _, operator, actor, confirmer } = &operation.remark;
+    let remark_fits = !reason_code.is_empty()
         && !(operator.is_empty() && actor.is_empty())
         && actor.len().max(confirmer.len()) <= limits::ACTOR_BYTES_MAX
         && (confirmer.is_empty() || confirmer != actor);
     let original = operation.order.held();
-    let id_fits =
-        original.is_none_or(|original| (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&original.transaction_id.len()));
+    let id_fits = original.is_none_or(|original| original.transaction_id.len() <= limits::TRANSACTION_ID_BYTES_MAX);
     remark_fits && id_fits
 }
 

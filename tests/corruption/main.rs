@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accepted;
 mod catalogue;
 mod damage;
 mod forgery;
