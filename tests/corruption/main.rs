@@ -17,6 +17,7 @@ mod money;
 mod operator;
 mod order;
 mod partners;
+mod refusals;
 mod report;
 mod returns;
 mod rewards;
