@@ -28,8 +28,11 @@ fn a_seed_shows_the_same_again() {
 #[test]
 fn what_the_simulation_is_meant_to_reach_is_reached() {
     let mut reached = std::collections::BTreeMap::new();
+    let mut counts = [0; 3];
     for seed in 1..=100 {
         let report = run(seed, &SimOptions::default()).unwrap_or_else(|failure| panic!("{failure}"));
+        let of_seed = [report.snapshot_start_count, report.disk_fault_count, report.failed_start_count];
+        counts.iter_mut().zip(of_seed).for_each(|(sum, count)| *sum += count);
         for (what, count) in report.reached {
             *reached.entry(what).or_insert(0) += count;
         }
@@ -177,9 +180,14 @@ fn what_the_simulation_is_meant_to_reach_is_reached() {
         "a part of what was paid in went back",
         "what was left of a top-up went back",
         "what was spent could not go back",
+        "several commands were decided in one batch",
     ];
     for situation in situations {
         assert!(reached.contains_key(situation), "{situation} is missing from {reached:?}");
+    }
+    let names = ["starts from a snapshot", "failures of the disk", "starts that a failure of the disk ended"];
+    for (name, count) in names.into_iter().zip(counts) {
+        assert!(count > 0, "there are no {name}");
     }
     // What no simulated call can bring about: the edge's own refusals, and a limit that few accounts ever see.
     let elsewhere = [

@@ -3,10 +3,10 @@
 //! What must stay true: a record is judged before it is applied, so that nothing forged is taken for granted; what is
 //! judged here is listed in [`super::verify`]; no content of a journal makes this panic.
 
+mod balance;
 mod forms;
 mod originals;
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use self::forms::Forms;
@@ -32,10 +32,9 @@ use crate::ledger::freeze::FreezeChange;
 use crate::ledger::money::Refund;
 use crate::ledger::operator::{Operation, OperatorOrder, Remark};
 use crate::ledger::packed::Packed;
-use crate::ledger::partner::PartnerAccounts;
 use crate::ledger::program::Program;
 use crate::ledger::state::{CellRoom, Context, shard_of};
-use crate::ledger::types::{Position, Seq, ShardId, SymbolId, TimestampNs, Units, WalletId};
+use crate::ledger::types::{Position, Seq, ShardId, SymbolId, TimestampNs, Units};
 use crate::ledger::zone::utc_day;
 use crate::limits;
 use crate::recovery::identity::Identity;
@@ -123,28 +122,7 @@ impl<'a> Judge<'a> {
     pub(super) fn finish(&mut self) -> Result<(), Finding> {
         self.budgets.end_epoch()?;
         let end = Place::at(self.world.end);
-        let fail = |sentence: String| Err(end.finding(FindingClass::Balance, sentence));
-        let mut held = held_of_issuers(&self.world);
-        let mut partners = PartnerAccounts::default();
-        self.world.shards.iter().for_each(|shard| partners.add(&shard.partners));
-        for ((issuer, wallet), account) in partners.issuers() {
-            let held = held.remove(&(*issuer, *wallet)).unwrap_or_default();
-            let (owed, outstanding) = (-account.balance, account.outstanding());
-            if held != owed || held != outstanding {
-                let name = self.world.dictionary.text(*issuer).unwrap_or_default();
-                return fail(format!(
-                    "accounts hold {held} units of wallet {wallet} that partner {name:?} issued, which owes {owed} and \
-                     has {outstanding} outstanding"
-                ));
-            }
-        }
-        if let Some(((issuer, wallet), held)) = held.into_iter().find(|(_, held)| *held != 0) {
-            return fail(format!("accounts hold {held} units of wallet {wallet} that partner {issuer} never issued"));
-        }
-        if !partners.is_whole() {
-            return fail("what partners burned of each other's units is not what was burned".to_owned());
-        }
-        Ok(())
+        balance::check_sums(&self.world).map_err(|sentence| end.finding(FindingClass::Balance, sentence))
     }
 
     fn record(
@@ -471,31 +449,6 @@ impl<'a> Judge<'a> {
     fn draw_of(&self, taken: &CellUse) -> Option<&Draw> {
         self.draws.iter().find(|draw| draw.cell == taken.cell)
     }
-
-    /// Applies the record and sees that what the account gains, the partner loses.
-    fn apply_balanced(&mut self, view: &RecordView<'_>, place: Place, entry: Entry) -> Result<(), Finding> {
-        let index = usize::from(view.shard.0);
-        let number = entry.account;
-        let mut sides: Vec<_> =
-            entry.decision.effects.lots.iter().map(|lot| (lot.key.issuer, lot.key.wallet)).collect();
-        sides.sort_unstable();
-        sides.dedup();
-        let sum = |world: &mut World| {
-            let shard = &world.shards[index];
-            let held = shard.packed(number).map_or(0, |packed| {
-                world.unpacked.load(shard.id, number, packed, "");
-                world.unpacked.account.holdings().map(|(_, units)| i128::from(units)).sum()
-            });
-            let owed: i128 = sides.iter().map(|(issuer, wallet)| shard.partners.issuer(*issuer, *wallet).balance).sum();
-            held + owed
-        };
-        let before = sum(&mut self.world);
-        self.world.apply(view, Record::Entry(Box::new(entry))).map_err(|fault| damaged(place, fault))?;
-        if sum(&mut self.world) == before {
-            return Ok(());
-        }
-        Err(place.finding(FindingClass::Balance, "what the account gains is not what the partner loses"))
-    }
 }
 
 /// Whether a record is of this transaction.
@@ -541,25 +494,18 @@ fn check_back_link(previous: PreviousRecord, account: Option<&Packed>, seq: Seq,
     Err(place.finding(FindingClass::BackLink, format!("it names a wrong previous record: {really}")))
 }
 
-/// What the edge promises of every command that reaches a decision.
+/// What the edge promises of every command that reaches a decision. That no id is empty, no number negative and no list too
+/// long, decoding has seen to.
 fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
-    let is_own = matches!(command.kind, CommandKind::Expire);
-    let id_fits = match command.transaction_id.len() {
-        0 => is_own,
-        length => !is_own && length <= limits::TRANSACTION_ID_BYTES_MAX,
-    };
+    let id_fits = command.transaction_id.len() <= limits::TRANSACTION_ID_BYTES_MAX;
     let is_known = |symbol: &SymbolId| symbol.0 < symbol_count;
     let basket_fits = |basket: &Basket| {
-        let number_fits = (1..=limits::RECEIPT_NUMBER_BYTES_MAX).contains(&basket.receipt_number.len());
-        let line_count_fits = (1..=limits::BASKET_LINES_MAX).contains(&basket.lines.len());
-        let in_range = |value: i64, max: i64| (0..=max).contains(&value);
+        let number_fits = basket.receipt_number.len() <= limits::RECEIPT_NUMBER_BYTES_MAX;
         let lines_fit = basket.lines.iter().all(|line| {
-            in_range(line.quantity, limits::LINE_QUANTITY_MAX)
-                && in_range(line.amount_minor, limits::LINE_AMOUNT_MINOR_MAX)
+            line.quantity <= limits::LINE_QUANTITY_MAX && line.amount_minor <= limits::LINE_AMOUNT_MINOR_MAX
         });
         let names = [basket.store, basket.terminal, basket.cashier, basket.channel, basket.payment_method];
-        let names_known = names.iter().all(is_known);
-        number_fits && line_count_fits && lines_fit && names_known
+        number_fits && lines_fit && names.iter().all(is_known)
     };
     let kind_fits = match &command.kind {
         CommandKind::Accrue(basket) => basket_fits(basket),
@@ -574,10 +520,10 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
         CommandKind::Link(linking) => is_known(&linking.kind) && *linking.account_id == *command.account_id,
         CommandKind::Capture(_) | CommandKind::Void(_) => {
             let of = command.kind.authorization();
-            of.is_some_and(|of| (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&of.transaction_id.len()))
+            of.is_some_and(|of| of.transaction_id.len() <= limits::TRANSACTION_ID_BYTES_MAX)
         }
         CommandKind::Unburn(unburn) => {
-            let id_fits = (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&unburn.original_transaction_id.len());
+            let id_fits = unburn.original_transaction_id.len() <= limits::TRANSACTION_ID_BYTES_MAX;
             id_fits && unburn.lots.iter().all(|(key, _)| is_known(&key.issuer))
         }
         CommandKind::Redeem(redemption) => redemption.reward.is_none_or(|asked| is_known(&asked.reward)),
@@ -591,17 +537,15 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
     Err("the command is not one that is ever accepted".to_owned())
 }
 
+/// How long the reason, the note and the operator's name may be, decoding has seen to.
 fn operation_fits(operation: &Operation) -> bool {
-    let Remark { reason_code, note, operator, actor, confirmer } = &operation.remark;
-    let remark_fits = (1..=limits::REASON_CODE_BYTES_MAX).contains(&reason_code.len())
-        && note.len() <= limits::NOTE_BYTES_MAX
-        && operator.len() <= limits::OPERATOR_BYTES_MAX
+    let Remark { reason_code, note: _, operator, actor, confirmer } = &operation.remark;
+    let remark_fits = !reason_code.is_empty()
         && !(operator.is_empty() && actor.is_empty())
         && actor.len().max(confirmer.len()) <= limits::ACTOR_BYTES_MAX
         && (confirmer.is_empty() || confirmer != actor);
     let original = operation.order.held();
-    let id_fits =
-        original.is_none_or(|original| (1..=limits::TRANSACTION_ID_BYTES_MAX).contains(&original.transaction_id.len()));
+    let id_fits = original.is_none_or(|original| original.transaction_id.len() <= limits::TRANSACTION_ID_BYTES_MAX);
     remark_fits && id_fits
 }
 
@@ -635,15 +579,4 @@ fn difference(recorded: &Decision, decided: &Decision) -> String {
         same("the identifiers", recorded.effects.identifier == decided.effects.identifier),
     ];
     fields.into_iter().flatten().next().unwrap_or_else(|| "its effects are not what they should be".to_owned())
-}
-
-/// What accounts hold of each issuer's units, by wallet.
-fn held_of_issuers(world: &World) -> BTreeMap<(SymbolId, WalletId), i128> {
-    let mut held = BTreeMap::new();
-    for account in world.shards.iter().flat_map(|shard| shard.accounts()) {
-        for (key, units) in account.holdings() {
-            *held.entry((key.issuer, key.wallet)).or_insert(0) += i128::from(units);
-        }
-    }
-    held
 }

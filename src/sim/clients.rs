@@ -50,6 +50,8 @@ pub struct Begun {
     /// Freezes and thaws that were honoured when it was decided, if it was: what is refused without a record leaves no time
     /// behind, so one that comes later may lie before it.
     pub freeze_count: Option<usize>,
+    /// When it was decided, on the monotonic clock, if it was.
+    pub decided_ns: Option<i64>,
 }
 
 /// What a client was told about a command with a record.
@@ -169,6 +171,9 @@ impl Clients {
         match answer {
             Answer::Done { position, posted_at, decision, replayed } => {
                 self.acknowledge(request, *posted_at, decision, !replayed)?;
+                let is_stamped = *replayed || begun.stamp <= *posted_at;
+                must!(is_stamped, "{request:?} is posted at {posted_at}, before it was stamped: {begun:?}");
+                must!(*replayed || !begun.is_late(), "{request:?} was decided after its deadline: {begun:?}");
                 must!(
                     *replayed || begun.clock_is_input || begun.latest_freeze.is_none_or(|since| since <= *posted_at),
                     "{request:?} was asked after {begun:?}, and is posted before the freeze, at {posted_at}"
@@ -189,6 +194,9 @@ impl Clients {
                 let difference = request.first_difference(posting);
                 must!(difference.is_none(), "{request:?} differs from {posting:?} in {difference:?}");
                 must!(*replayed || posting.position >= begun.settled, "{request:?} was answered before it was asked");
+                let latest = model.latest_time_of(posting, begun);
+                let is_in_time = *replayed || *posted_at <= latest;
+                must!(is_in_time, "{request:?} is posted no later than {latest}, not at {posted_at}: {begun:?}");
                 if let (Some(identifier), false) = (&request.named_by, replayed) {
                     let owners = model.owners_since(identifier, begun.settled);
                     let was_meant = owners.contains(&Some(&posting.account));
@@ -201,6 +209,10 @@ impl Clients {
                 let was_posted = posted.is_some_and(|posting| posting.position < begun.settled);
                 let may_be = matches!(refusal, Refusal::TransactionIdReused | Refusal::Overloaded);
                 must!(may_be || !was_posted, "{request:?} is answered from its record, not refused: {refusal:?}");
+                // A worker looks at the deadline before everything else.
+                let is_due = posted_at.is_some() && begun.is_late();
+                let fits = *refusal == Refusal::DeadlineExpired || !is_due;
+                must!(fits, "{request:?} is refused for its deadline, not as {refusal:?}: {begun:?}");
                 check_refusal(request, begun, *refusal, difference.as_deref(), *posted_at, model)
             }
         }
@@ -323,7 +335,7 @@ fn check_refusal(
             model.may_refuse_vouchers(of, action, refusal, (begun.settled, posted_at))
         }),
         (Refusal::Overloaded, _) => true,
-        (Refusal::DeadlineExpired, _) => begun.deadline_ns.is_some(),
+        (Refusal::DeadlineExpired, _) => begun.is_late(),
         (Refusal::PostingTimeRegressed, _) => {
             begun.clock_is_input && posted_at.is_some_and(|posted_at| posted_at > begun.stamp)
         }

@@ -115,6 +115,12 @@ impl FreezeList {
         self.0.push((frozen, begins, at));
     }
 
+    /// When the last change took effect.
+    #[must_use]
+    pub fn latest(&self) -> Option<i64> {
+        self.0.iter().map(|(.., at)| *at).max()
+    }
+
     /// What is frozen in the end.
     #[must_use]
     pub fn live(&self) -> Vec<Frozen> {

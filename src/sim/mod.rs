@@ -7,8 +7,9 @@
 //! every answer, record and recovered state is held to them.
 //!
 //! [`machine`] is the ledger, [`edge`] the service's protocol in small, [`traffic`] what clients ask, [`clients`] what
-//! they hold the ledger to, [`model`], [`orders`], [`judge`], [`bounds`], [`catalogue`], [`rooms`], [`shares`], [`ladder`], [`lots`],
-//! [`freezes`], [`money`], [`stamps`], [`returns`] and [`compare`] what must come out, [`watch`] the shared cells, [`life`] and [`steps`] the scheduler.
+//! they hold the ledger to, [`model`], [`orders`], [`judge`], [`bounds`], [`catalogue`], [`rooms`], [`shares`], [`ladder`],
+//! [`lots`], [`freezes`], [`money`], [`stamps`], [`returns`], [`times`] and [`compare`] what must come out, [`watch`] the shared
+//! cells, [`life`] and [`steps`] the scheduler.
 //!
 //! What must stay true: a run depends on its seed and options alone: no clock, thread, address or hash order; a failure
 //! names the seed that shows it again.
@@ -44,6 +45,7 @@ pub mod rules;
 pub mod shares;
 pub mod stamps;
 pub mod steps;
+pub mod times;
 mod told;
 pub mod traffic;
 pub mod unburns;

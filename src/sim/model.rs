@@ -171,7 +171,7 @@ pub struct Model {
     pub freezes: FreezeList,
     cells: BTreeMap<Name, CellModel>,
     /// By position: the shard and number of a record, for records that say where the one before lies.
-    by_seq: BTreeMap<(u16, u64), usize>,
+    pub(super) by_seq: BTreeMap<(u16, u64), usize>,
 }
 
 /// Fails with what was expected.

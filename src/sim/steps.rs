@@ -172,7 +172,7 @@ impl Simulation {
                     self.note(|| format!("worker {worker} decides call {call} on {account}"));
                     life.decided.entry(account.into()).or_default().push(call);
                     if let Some((_, begun)) = self.clients.calls.get_mut(&call) {
-                        begun.freeze_count = Some(freeze_count);
+                        (begun.freeze_count, begun.decided_ns) = (Some(freeze_count), Some(self.monotonic_ns));
                     }
                     if let CommandKind::Redeem(Redemption { reward: Some(asked), .. }) = &job.command.kind {
                         wanted.push((call, asked.reward));
@@ -429,9 +429,16 @@ impl Simulation {
             let clock_is_input = life.machine.identity.clock_is_input;
             let stamp = if clock_is_input { all.now - all.dice.number(0..NS_PER_SECOND) } else { all.now };
             let settled = life.machine.progress.settled().0;
-            let latest_freeze = life.machine.latest_freeze;
-            let (taken, freeze_count) = (None, None);
-            let begun = Begun { settled, stamp, deadline_ns, clock_is_input, taken, latest_freeze, freeze_count };
+            let begun = Begun {
+                settled,
+                stamp,
+                deadline_ns,
+                clock_is_input,
+                taken: None,
+                latest_freeze: life.machine.latest_freeze,
+                freeze_count: None,
+                decided_ns: None,
+            };
             all.clients.begin(call, index, begun);
             let request = all.clients.known[index].request.clone();
             all.note(|| {

@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accepted;
 mod catalogue;
 mod damage;
 mod forgery;
@@ -17,6 +18,7 @@ mod money;
 mod operator;
 mod order;
 mod partners;
+mod refusals;
 mod report;
 mod returns;
 mod rewards;

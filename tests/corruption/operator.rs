@@ -15,6 +15,7 @@ use tallystick::ledger::command::CommandKind;
 use tallystick::ledger::decision::{LotKey, Movement};
 use tallystick::ledger::operator::{Adjustment, OperatorOrder};
 use tallystick::ledger::types::{Position, TimestampNs, WalletId};
+use tallystick::limits;
 use tallystick::store::memory::MemoryStore;
 
 const WATCH: &str = r#"
@@ -100,7 +101,7 @@ type Row = (&'static str, fn(&Entry) -> bool, fn(&mut Entry), FindingClass, &'st
 const LOTS: &str = "the lots are not what they should be";
 const UNITS: &str = "the units held are not what they should be";
 
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 16] = [
     (
         "what is held is free",
         is_held,
@@ -162,6 +163,16 @@ const ROWS: [Row; 15] = [
         },
         FindingClass::Reversal,
         "is not the transaction that it reviews",
+    ),
+    (
+        "a release of an id that is never accepted",
+        is_release,
+        |entry| {
+            let OperatorOrder::Release(original) = order_mut(entry) else { unreachable!("it is one") };
+            original.transaction_id = "b".repeat(limits::TRANSACTION_ID_BYTES_MAX + 1).into();
+        },
+        FindingClass::Record,
+        "the command is not one that is ever accepted",
     ),
     (
         "a release that is a rejection",

@@ -12,6 +12,7 @@ use tallystick::audit::verify::FindingClass;
 
 use tallystick::journal::frame::FrameView;
 use tallystick::journal::log::{HighWater, StoreJournal};
+use tallystick::journal::record::{Opening, Record, decode};
 use tallystick::ledger::types::{Position, ShardId};
 use tallystick::store::{Space, Store};
 
@@ -113,6 +114,54 @@ fn epochs_that_do_not_ascend_or_were_never_opened_are_found() {
         assert_eq!(found.class, class, "{found}");
         assert!(found.sentence.contains(says), "{found}");
     }
+}
+
+/// What is forged of the second opening, and what is said.
+type Row = (&'static str, fn(&mut Opening), &'static str);
+
+#[test]
+fn an_opening_of_another_epoch_or_another_directory_is_found() {
+    const ANOTHER: &str = "the shards or the clock are not those of the data directory";
+    let rows: [Row; 4] = [
+        ("the epoch before", |opening| opening.epoch -= 1, "epoch 1 is opened inside epoch 2"),
+        ("the epoch after", |opening| opening.epoch += 1, "epoch 3 is opened inside epoch 2"),
+        ("more shards", |opening| opening.shard_count += 1, ANOTHER),
+        ("another clock", |opening| opening.clock_is_input = true, ANOTHER),
+    ];
+    for (what, change, says) in rows {
+        let store = original();
+        let mut forge = Forge::open(&store);
+        let position = forge.alter_control(|record| match record {
+            Record::Opening(opening) if opening.epoch == 2 => {
+                change(opening);
+                true
+            }
+            _ => false,
+        });
+        forge.write(&store);
+        let found = first_finding(&store, what);
+        assert_eq!((found.class, found.position), (FindingClass::Epoch, position), "{what}: {found}");
+        assert!(found.sentence.contains(says), "{what}: {found}");
+    }
+}
+
+#[test]
+fn a_second_opening_of_the_same_epoch_is_found() {
+    let store = original();
+    let mut forge = Forge::open(&store);
+    let sections = forge.frames.iter().flat_map(|frame| &frame.sections);
+    let control: Vec<_> = sections.filter(|(shard, ..)| *shard == ShardId::CONTROL).collect();
+    let next = control.iter().map(|(.., records)| records.len() as u64).sum::<u64>() + 1;
+    let is_opening = |bytes: &&Vec<u8>| matches!(decode(bytes, &forge.dictionary), Ok(Record::Opening(_)));
+    let mut records = control.iter().flat_map(|(.., records)| records);
+    let opening = records.rfind(is_opening).expect("a process took over").clone();
+    let last = forge.frames.len() - 1;
+    forge.frames[last].sections.push((ShardId::CONTROL, next, vec![opening]));
+    let position = forge.position_of((last, forge.frames[last].sections.len() - 1, 0));
+    forge.write(&store);
+    let found = first_finding(&store, "a second opening");
+    assert_eq!((found.class, found.position), (FindingClass::Epoch, position), "{found}");
+    assert!(found.sentence.contains("epoch 2 is opened inside epoch 2"), "{found}");
 }
 
 #[test]
