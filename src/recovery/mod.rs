@@ -35,8 +35,8 @@ use std::sync::Arc;
 use crate::ids::{IdError, IdIndex, IdOptions};
 use crate::journal::JournalError;
 use crate::journal::log::StoreJournal;
-use crate::ledger::types::{Position, Seq, ShardId};
-use crate::replay::World;
+use crate::ledger::types::{Position, Seq, ShardId, WalletId};
+use crate::replay::{Difference, Tally, World};
 use crate::snapshot::{self, Marker, SnapshotError};
 use crate::store::{Store, StoreError};
 use entering::IdsToEnter;
@@ -79,6 +79,36 @@ pub enum RecoveryError {
         shard: ShardId,
         /// The account's number.
         number: usize,
+    },
+    /// The accounts of a shard were not changed by its last record.
+    #[error(
+        "the last record of shard {shard} is number {seq}, and the last that any of its accounts has is number {latest}: \
+         the snapshot lacks an account, or how one was left"
+    )]
+    RecordMissing {
+        /// The shard.
+        shard: ShardId,
+        /// Its last record.
+        seq: Seq,
+        /// The last record of its accounts.
+        latest: Seq,
+    },
+    /// The accounts of a shard hold other units than their issuers have outstanding.
+    #[error(
+        "the accounts of shard {shard} hold {held} units of wallet {wallet} that partner {issuer:?} issued, where \
+         {outstanding} are outstanding: the snapshot lacks an account, or how one was left"
+    )]
+    UnitsMissing {
+        /// The shard.
+        shard: ShardId,
+        /// The issuer's name.
+        issuer: Box<str>,
+        /// The wallet.
+        wallet: WalletId,
+        /// Units that the accounts hold.
+        held: i128,
+        /// Units that are outstanding.
+        outstanding: i128,
     },
 }
 
@@ -184,6 +214,7 @@ fn load(store: &dyn Store, shard_count: u16, thread_count: usize) -> Result<(Wor
     let mut world = World::new(shard_count);
     let marker = Marker::read(store)?;
     if let Some(marker) = &marker {
+        world.tallies.resize_with(world.shards.len(), Tally::default);
         loading::load_snapshot(store, marker, &mut world, thread_count)?;
         if !world.shards.iter().all(|shard| shard.partners.is_whole()) {
             // Of a version that did not keep who burned what: the journal tells it from the beginning.
@@ -193,17 +224,29 @@ fn load(store: &dyn Store, shard_count: u16, thread_count: usize) -> Result<(Wor
     Ok((world, marker))
 }
 
-/// A snapshot never knows more than the journal: every account is opened, and its last record lies in the journal.
+/// A snapshot never knows more than the journal, and lacks nothing that lies before it: every account is opened, and its last
+/// record lies in the journal; a shard's last record is one of its accounts'; and what accounts hold is what is outstanding.
 fn check_accounts(world: &World) -> Result<(), RecoveryError> {
-    for shard in &world.shards {
+    for (index, shard) in world.shards.iter().enumerate() {
         if let Some(number) = shard.first_vacant() {
             return Err(RecoveryError::AccountMissing { shard: shard.id, number });
         }
+        let mut latest = Seq(0);
         for account in shard.all_packed() {
             if account.position().is_none_or(|position| position >= world.end) {
                 let what = format!("record {} of shard {}", account.seq, shard.id);
                 return Err(RecoveryError::SnapshotAhead { what });
             }
+            latest = latest.max(account.seq);
+        }
+        if latest != shard.seq {
+            return Err(RecoveryError::RecordMissing { shard: shard.id, seq: shard.seq, latest });
+        }
+        // Added up over a snapshot only: a journal that is replayed from its beginning gives both sides.
+        let difference = world.tallies.get(index).and_then(|tally| tally.difference(&shard.partners));
+        if let Some(Difference { issuer, wallet, held, outstanding }) = difference {
+            let issuer = world.dictionary.text(issuer).unwrap_or_default();
+            return Err(RecoveryError::UnitsMissing { shard: shard.id, issuer, wallet, held, outstanding });
         }
     }
     Ok(())

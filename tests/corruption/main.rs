@@ -19,6 +19,7 @@ mod partners;
 mod report;
 mod returns;
 mod rewards;
+mod snapshots;
 mod stamps;
 mod unburns;
 mod vouchers;

@@ -1,0 +1,111 @@
+//! Snapshots that lack something: what opening the directory says.
+//!
+//! What must stay true: a ledger never goes on without what a snapshot should have held; what is said names what is missing.
+
+use std::sync::Arc;
+
+use crate::support::rig::Rig;
+use crate::support::{NOON, Setup, programs};
+use crate::{keys, position_of, refusal_to_open};
+use tallystick::journal::log::HighWater;
+use tallystick::ledger::types::{Position, TimestampNs};
+use tallystick::recovery::identity::Identity;
+use tallystick::recovery::recover_state;
+use tallystick::store::memory::MemoryStore;
+use tallystick::store::{Space, Store};
+
+/// What keys of the state space begin with.
+const SHARD: u8 = 5;
+const ACCOUNT: u8 = 6;
+const PARTNER: u8 = 7;
+
+/// Three accounts, of which the first has the last record.
+const THREE: &[&str] = &["m-0", "m-1", "m-2", "m-0"];
+
+/// A ledger of one shard after these accounts have earned five units each time.
+fn played(accounts: &[&str]) -> (Rig, MemoryStore) {
+    let store = MemoryStore::new();
+    let mut rig = Rig::new(Arc::new(store.clone()), Setup { shard_count: 1, ..Setup::default() });
+    rig.publish(&programs::program("", "", ""), TimestampNs(i64::MIN));
+    earn(&mut rig, accounts);
+    (rig, store)
+}
+
+fn earn(rig: &mut Rig, accounts: &[&str]) {
+    for account in accounts {
+        rig.accrue(account, 500, NOON);
+        rig.commit();
+    }
+}
+
+/// The same, with a snapshot of all of it.
+fn saved(accounts: &[&str]) -> MemoryStore {
+    let (mut rig, store) = played(accounts);
+    rig.snapshot();
+    assert_eq!(refusal(&store), None, "it is whole");
+    store
+}
+
+fn entities(store: &MemoryStore, kind: u8) -> Vec<Vec<u8>> {
+    store.contents(Space::State).into_iter().map(|(key, _)| key).filter(|key| key[0] == kind).collect()
+}
+
+/// What recovery says that begins where the snapshot leaves off, if it refuses: the index of ids of a ledger this small is
+/// not on disk, and would have it begin with the first record, which brings back what is missing.
+fn refusal(store: &MemoryStore) -> Option<String> {
+    let store: Arc<dyn Store> = Arc::new(store.stop_cleanly());
+    let identity = Identity::read(&*store).expect("memory gives it").expect("it was written");
+    recover_state(&store, &identity, &mut |_, _| {}).err().map(|error| error.to_string())
+}
+
+#[track_caller]
+fn check(store: &MemoryStore, says: &str) {
+    let refusal = refusal(store).unwrap_or_else(|| panic!("it opens, where {says:?} was expected"));
+    assert!(refusal.contains(says), "{refusal}");
+}
+
+#[test]
+fn a_snapshot_that_lacks_an_account_is_refused() {
+    // Of whom a snapshot was taken, what of it is removed, and what is said.
+    let rows: [(&[&str], u8, usize, &str); 5] = [
+        (THREE, ACCOUNT, 0, "account 0 of shard 0 is neither in the snapshot nor in the journal after it"),
+        (THREE, ACCOUNT, 2, "hold 15 units of wallet 0 that partner \"north\" issued, where 20 are outstanding"),
+        (&["m-0"], ACCOUNT, 0, "shard 0 is number 1, and the last that any of its accounts has is number 0"),
+        (THREE, PARTNER, 0, "hold 20 units of wallet 0 that partner \"north\" issued, where 0 are outstanding"),
+        (THREE, SHARD, 0, "shard 0 is number 0, and the last that any of its accounts has is number 4"),
+    ];
+    for (accounts, kind, index, says) in rows {
+        let store = saved(accounts);
+        let key = &entities(&store, kind)[index];
+        assert!(store.remove(Space::State, key));
+        check(&store, says);
+    }
+}
+
+#[test]
+fn a_snapshot_that_has_an_account_as_it_was_before_is_refused() {
+    let (mut rig, store) = played(&["m-0", "m-1", "m-2"]);
+    rig.snapshot();
+    let key = &entities(&store, ACCOUNT)[1];
+    let before = store.get(Space::State, key).expect("memory gives it").expect("it is there");
+    earn(&mut rig, &["m-1", "m-0"]);
+    rig.snapshot();
+    assert_eq!(refusal(&store), None, "it is whole");
+    store.overwrite(Space::State, key, &before);
+    check(&store, "hold 20 units of wallet 0 that partner \"north\" issued, where 25 are outstanding");
+}
+
+/// The journal ends before the last record of an account in the snapshot, and its mark says that this is its end.
+#[test]
+fn a_snapshot_that_is_ahead_of_the_journal_is_refused() {
+    let store = saved(THREE);
+    let keys = keys(&store);
+    let [.., before, last] = keys.as_slice() else { panic!("there are frames") };
+    let frame = store.get(Space::Journal, before).expect("memory gives it").expect("it is there");
+    let hash = frame[frame.len() - 32..].try_into().expect("a hash of 32 bytes");
+    assert!(store.remove(Space::Journal, last));
+    store.set_mark(Some(&HighWater { end: Position(position_of(last)), hash }.encode()));
+    let says = "the snapshot holds record 4 of shard 0 that the journal does not have";
+    check(&store, says);
+    assert!(refusal_to_open(&store).is_some_and(|refusal| refusal.contains(says)));
+}
