@@ -72,7 +72,7 @@ pub enum RecoveryError {
         /// What.
         what: String,
     },
-    /// An account that others were numbered after is nowhere.
+    /// An account is nowhere, though others were numbered after it or the snapshot counted it.
     #[error("account {number} of shard {shard} is neither in the snapshot nor in the journal after it")]
     AccountMissing {
         /// The shard.
@@ -180,7 +180,7 @@ pub fn recover_from(
     };
     let plan = Plan { journal: &journal, marker, ids: Some(to_enter), thread_count };
     let Replayed { since, count } = replay(&mut world, &plan, on_progress)?;
-    check_accounts(&world)?;
+    check_accounts(&world, &accounts_saved(&**store, marker)?)?;
     if source == Source::Journal {
         // Now, and not before, the journal has shown that it replaces it.
         snapshot::discard(&**store)?;
@@ -205,7 +205,7 @@ pub fn recover_state(
     journal.check_high_water()?;
     let (mut world, marker) = load(&**store, identity.shard_count, 1)?;
     replay(&mut world, &Plan { journal: &journal, marker, ids: None, thread_count: 1 }, on_progress)?;
-    check_accounts(&world)?;
+    check_accounts(&world, &accounts_saved(&**store, marker)?)?;
     Ok((world, marker))
 }
 
@@ -224,11 +224,18 @@ fn load(store: &dyn Store, shard_count: u16, thread_count: usize) -> Result<(Wor
     Ok((world, marker))
 }
 
+/// How many accounts of each shard the snapshot has, if one was used that says so.
+fn accounts_saved(store: &dyn Store, marker: Option<Marker>) -> Result<Vec<u32>, RecoveryError> {
+    Ok(if marker.is_some() { snapshot::accounts::read(store)? } else { Vec::new() })
+}
+
 /// A snapshot never knows more than the journal, and lacks nothing that lies before it: every account is opened, and its last
 /// record lies in the journal; a shard's last record is one of its accounts'; and what accounts hold is what is outstanding.
-fn check_accounts(world: &World) -> Result<(), RecoveryError> {
+fn check_accounts(world: &World, saved: &[u32]) -> Result<(), RecoveryError> {
     for (index, shard) in world.shards.iter().enumerate() {
-        if let Some(number) = shard.first_vacant() {
+        let count = shard.all_packed().len();
+        let is_short = saved.get(index).is_some_and(|saved| count < *saved as usize);
+        if let Some(number) = shard.first_vacant().or(is_short.then_some(count)) {
             return Err(RecoveryError::AccountMissing { shard: shard.id, number });
         }
         let mut latest = Seq(0);

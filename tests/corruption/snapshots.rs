@@ -22,6 +22,12 @@ const PARTNER: u8 = 7;
 /// Three accounts, of which the first has the last record.
 const THREE: &[&str] = &["m-0", "m-1", "m-2", "m-0"];
 
+const NO_FIRST: &str = "account 0 of shard 0 is neither in the snapshot nor in the journal after it";
+const NO_THIRD: &str = "account 2 of shard 0 is neither in the snapshot nor in the journal after it";
+const TOO_FEW_UNITS: &str = "hold 15 units of wallet 0 that partner \"north\" issued, where 20 are outstanding";
+const NO_ISSUER: &str = "hold 20 units of wallet 0 that partner \"north\" issued, where 0 are outstanding";
+const NO_SHARD: &str = "shard 0 is number 0, and the last that any of its accounts has is number 4";
+
 /// A ledger of one shard after these accounts have earned five units each time.
 fn played(accounts: &[&str]) -> (Rig, MemoryStore) {
     let store = MemoryStore::new();
@@ -66,20 +72,36 @@ fn check(store: &MemoryStore, says: &str) {
 
 #[test]
 fn a_snapshot_that_lacks_an_account_is_refused() {
-    // Of whom a snapshot was taken, what of it is removed, and what is said.
-    let rows: [(&[&str], u8, usize, &str); 5] = [
-        (THREE, ACCOUNT, 0, "account 0 of shard 0 is neither in the snapshot nor in the journal after it"),
-        (THREE, ACCOUNT, 2, "hold 15 units of wallet 0 that partner \"north\" issued, where 20 are outstanding"),
-        (&["m-0"], ACCOUNT, 0, "shard 0 is number 1, and the last that any of its accounts has is number 0"),
-        (THREE, PARTNER, 0, "hold 20 units of wallet 0 that partner \"north\" issued, where 0 are outstanding"),
-        (THREE, SHARD, 0, "shard 0 is number 0, and the last that any of its accounts has is number 4"),
+    let rows: [(&[&str], u8, usize, &str, &str); 5] = [
+        (THREE, ACCOUNT, 0, NO_FIRST, NO_FIRST),
+        (THREE, ACCOUNT, 2, NO_THIRD, TOO_FEW_UNITS),
+        (&["m-0"], ACCOUNT, 0, NO_FIRST, "shard 0 is number 1, and the last that any of its accounts has is number 0"),
+        (THREE, PARTNER, 0, NO_ISSUER, NO_ISSUER),
+        (THREE, SHARD, 0, NO_SHARD, NO_SHARD),
     ];
-    for (accounts, kind, index, says) in rows {
+    // Of whom a snapshot was taken, what of it is removed, and what is said: also where accounts were not counted.
+    for (accounts, kind, index, says, says_uncounted) in rows {
         let store = saved(accounts);
-        let key = &entities(&store, kind)[index];
-        assert!(store.remove(Space::State, key));
+        assert!(store.remove(Space::State, &entities(&store, kind)[index]));
         check(&store, says);
+        assert!(store.remove(Space::Meta, b"accounts-saved"), "an earlier build did not count them");
+        check(&store, says_uncounted);
     }
+}
+
+/// Neither the issuer's side nor the shard's last record knows of it.
+#[test]
+fn an_account_without_units_is_missed_too() {
+    let (mut rig, store) = played(&["m-0"]);
+    rig.accrue("m-1", 50, NOON);
+    rig.commit();
+    earn(&mut rig, &["m-0"]);
+    rig.snapshot();
+    assert_eq!(refusal(&store), None, "it is whole");
+    let accounts = entities(&store, ACCOUNT);
+    assert_eq!(accounts.len(), 2);
+    assert!(store.remove(Space::State, &accounts[1]));
+    check(&store, "account 1 of shard 0 is neither in the snapshot nor in the journal after it");
 }
 
 #[test]
