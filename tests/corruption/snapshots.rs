@@ -4,20 +4,32 @@
 
 use std::sync::Arc;
 
+use crate::support::edge::{Accrue, LineText};
 use crate::support::rig::Rig;
-use crate::support::{NOON, Setup, programs};
+use crate::support::{Ledger, NOON, NS_PER_SECOND, Setup, programs};
 use crate::{keys, position_of, refusal_to_open};
+use tallystick::access::grant::{Grant, Role};
+use tallystick::access::keys::{KeyChange, KeyId, KeyIssue, Proof};
+use tallystick::access::proposals::{Act, Proposal};
 use tallystick::journal::log::HighWater;
-use tallystick::ledger::types::{Position, TimestampNs};
+use tallystick::ledger::freeze::Subject;
+use tallystick::ledger::types::{Position, SymbolId, TimestampNs};
 use tallystick::recovery::identity::Identity;
 use tallystick::recovery::recover_state;
+use tallystick::shard::freezing::FreezeDraft;
 use tallystick::store::memory::MemoryStore;
 use tallystick::store::{Space, Store};
 
 /// What keys of the state space begin with.
+const SYMBOL: u8 = 1;
+const ITEM: u8 = 2;
+const PROGRAM: u8 = 3;
 const SHARD: u8 = 5;
 const ACCOUNT: u8 = 6;
 const PARTNER: u8 = 7;
+const KEY_CHANGE: u8 = 40;
+const FREEZE_CHANGE: u8 = 42;
+const PROPOSALS: u8 = 43;
 
 /// Three accounts, of which the first has the last record.
 const THREE: &[&str] = &["m-0", "m-1", "m-2", "m-0"];
@@ -130,4 +142,65 @@ fn a_snapshot_that_is_ahead_of_the_journal_is_refused() {
     let says = "the snapshot holds record 4 of shard 0 that the journal does not have";
     check(&store, says);
     assert!(refusal_to_open(&store).is_some_and(|refusal| refusal.contains(says)));
+}
+
+/// A ledger whose snapshot has several strings, items, versions, changes of keys and freezes, and a proposal.
+fn with_definitions() -> MemoryStore {
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&programs::everything());
+    ledger.publish(&programs::everything(), TimestampNs(NOON.0 + NS_PER_SECOND));
+    for number in 1..=2 {
+        let issue = KeyIssue {
+            id: KeyId([number; 8]),
+            proof: Proof::Secret([number; 32]),
+            name: "a key".into(),
+            grant: Grant::of_role(Role::Operator),
+            issued_at: NOON,
+            expires_at: KeyIssue::NEVER,
+            issued_by: "test".into(),
+            replaces: None,
+        };
+        let changed = ledger.engine.change_keys(|_| Ok(Some(KeyChange::Issued(Box::new(issue)))), None);
+        changed.expect("it fits").expect("it is a change");
+    }
+    for freezes in [true, false] {
+        let draft = FreezeDraft {
+            subject: Subject::Account("m-9".into()),
+            freezes,
+            by: "anna".into(),
+            reason_code: "test".into(),
+            note: Box::default(),
+            alone: true,
+        };
+        ledger.engine.change_freezes(draft, None).expect("it fits");
+    }
+    let number = ledger.engine.propose(None, |_, number| {
+        let (by, content) = ("anna".into(), Box::from([7_u8]));
+        let (at, expires_at) = (NOON, TimestampNs(NOON.0 + NS_PER_SECOND));
+        let (partner, transaction_id) = (SymbolId::EMPTY, Box::default());
+        Ok(Proposal { number, act: Act::Freeze, partner, transaction_id, by, at, expires_at, content })
+    });
+    number.expect("it fits").expect("nobody has done it");
+    let edge = ledger.edge();
+    let line = LineText { sku: "sku-1".to_owned(), ..LineText::of(500) };
+    assert_eq!(edge.accrue(&Accrue { lines: vec![line], ..Accrue::simple("m-0", "a", 0) }).granted(), 5);
+    // The last string is of nothing else that the snapshot has.
+    let elsewhere = Accrue { store: "s-last".to_owned(), ..Accrue::simple("m-0", "b", 500) };
+    assert_eq!(edge.accrue(&elsewhere).granted(), 5);
+    ledger.engine.snapshot().expect("a snapshot can be taken");
+    ledger.stop();
+    store
+}
+
+#[test]
+fn a_snapshot_that_lacks_the_last_of_what_its_marker_promises_is_refused() {
+    let store = with_definitions();
+    assert_eq!(refusal_to_open(&store), None, "it is whole");
+    for kind in [SYMBOL, ITEM, PROGRAM, KEY_CHANGE, FREEZE_CHANGE, PROPOSALS] {
+        let store = store.stop_cleanly();
+        let last = entities(&store, kind).pop().expect("there is one");
+        assert!(store.remove(Space::State, &last));
+        let refusal = refusal_to_open(&store).unwrap_or_else(|| panic!("it opens without the last of kind {kind}"));
+        assert!(refusal.contains("the snapshot lacks what its marker promises"), "kind {kind}: {refusal}");
+    }
 }
