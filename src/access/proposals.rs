@@ -339,6 +339,23 @@ mod tests {
     }
 
     #[test]
+    fn so_many_wait_of_all_people_together() {
+        let mut proposals = Proposals::default();
+        let most = u32::try_from(limits::PROPOSALS_PENDING_MAX).unwrap();
+        // One person more than it takes, so that nobody has as many as one may have.
+        let people = most / u32::try_from(limits::PROPOSALS_OF_ONE_MAX).unwrap() + 1;
+        let by = |number: u32| format!("person {}", number % people);
+        for number in 1..=most {
+            let applied = proposals.apply(Position(u64::from(number)), proposed(proposal(number, &by(number))));
+            assert_eq!(applied, Ok(()), "{number}");
+        }
+        let more = proposed(proposal(most + 1, "somebody else"));
+        assert_eq!(proposals.check(&more), Err(ProposalError::Full));
+        proposals.apply(Position(u64::from(most) + 1), settled(7, false, "ben", 150)).unwrap();
+        assert_eq!(proposals.check(&more), Ok(()), "one waits no more");
+    }
+
+    #[test]
     fn what_waits_is_bounded_and_what_has_run_out_makes_room() {
         let mut proposals = Proposals::default();
         let most = u32::try_from(limits::PROPOSALS_OF_ONE_MAX).unwrap();

@@ -108,12 +108,25 @@ impl Cell {
 }
 
 /// The cells, as far as the history has been read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Budgets {
     cells: BTreeMap<CellId, Cell>,
+    /// Uses of one cell that may wait for an earlier one.
+    waiting_max: usize,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self::bounded(WAITING_MAX)
+    }
 }
 
 impl Budgets {
+    /// Nothing has been used, and so many uses of a cell may wait for an earlier one.
+    fn bounded(waiting_max: usize) -> Self {
+        Self { cells: BTreeMap::new(), waiting_max }
+    }
+
     /// Enters a use. `is_held` says whether the grant is held, or what is given back was.
     pub(super) fn enter(
         &mut self,
@@ -133,7 +146,7 @@ impl Budgets {
         while let Some(next) = cell.waiting.remove(&(cell.version + 1)) {
             cell.judge(&next)?;
         }
-        if cell.waiting.len() > WAITING_MAX {
+        if cell.waiting.len() > self.waiting_max {
             let sentence = format!("use {} of cell {} never came", cell.version + 1, taken.cell);
             return Err(place.finding(FindingClass::Budget, sentence));
         }
@@ -285,6 +298,21 @@ mod tests {
         assert_eq!(check(&[(1, 10, 7, LIMIT), (2, 0, -7, None), (3, 3, 3, LIMIT)]), Ok(()), "not durable yet");
         assert_eq!(check(&[(1, 10, 7, LIMIT), (2, 0, -7, None), (3, 10, 10, LIMIT)]), Ok(()));
         assert_eq!(check(&[(1, 10, 7, LIMIT), (2, -5, 0, Some(2))]), Ok(()), "a later version lowered the budget");
+    }
+
+    #[test]
+    fn a_use_that_never_comes_is_missed_before_all_memory_is_full_of_those_that_wait_for_it() {
+        let mut budgets = Budgets::bounded(3);
+        let mut enter = |version| {
+            let (cell, retain_until) = (CellId::whole(SymbolId(1)), CellUse::FOR_EVER);
+            let taken = CellUse { cell, version, room_before: 10, used: 0, retain_until };
+            let bound = Some(Bound { limit: 10, holds: false, rolling: 1 });
+            budgets.enter(&taken, bound, false, Place::at(Position(version))).map_err(|found| found.sentence)
+        };
+        assert_eq!([2, 3, 4].map(&mut enter), [Ok(()), Ok(()), Ok(())]);
+        assert_eq!(enter(1), Ok(()), "they waited for this");
+        assert_eq!([6, 7, 8].map(&mut enter), [Ok(()), Ok(()), Ok(())]);
+        assert_eq!(enter(9), Err("use 5 of cell 1 never came".to_owned()));
     }
 
     #[test]

@@ -514,11 +514,11 @@ fn say_error(text: &str) {
 
 /// Whether a replay of the whole journal may succeed where this failed.
 fn may_be_the_snapshot(error: &ServeError) -> bool {
-    use RecoveryError::{AccountMissing, Journal, Snapshot, SnapshotAhead};
+    use RecoveryError::{AccountMissing, Journal, RecordMissing, Snapshot, SnapshotAhead, UnitsMissing};
     let ServeError::Recovery(error) = error else { return false };
     match error {
         Snapshot(error) => !matches!(error, SnapshotError::Store(_)),
-        SnapshotAhead { .. } | AccountMissing { .. } => true,
+        SnapshotAhead { .. } | AccountMissing { .. } | RecordMissing { .. } | UnitsMissing { .. } => true,
         // A record that does not fit what the snapshot says came before it.
         Journal(error) => matches!(error, JournalError::Record { .. }),
         _ => false,
@@ -587,6 +587,8 @@ fn of_recovery(error: &RecoveryError) -> u8 {
         | RecoveryError::Ids(_)
         | RecoveryError::NoIdentity
         | RecoveryError::SnapshotAhead { .. }
-        | RecoveryError::AccountMissing { .. } => exit::DAMAGED,
+        | RecoveryError::AccountMissing { .. }
+        | RecoveryError::RecordMissing { .. }
+        | RecoveryError::UnitsMissing { .. } => exit::DAMAGED,
     }
 }

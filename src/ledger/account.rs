@@ -598,8 +598,12 @@ mod tests {
     #[test]
     fn a_late_reversal_of_a_forgotten_counter_changes_nothing() {
         let mut account = Account::default();
-        account.change_counters(&[change(10, 3)], TimestampNs(0));
+        let of_member = CounterChange { member: MemberKey(1), ..change(10, 3) };
+        account.change_counters(&[change(10, 3), of_member], TimestampNs(0));
+        account.forget_counters(TimestampNs(4 * NS_PER_DAY - 1));
+        assert_eq!((account.counters.len(), account.members().len()), (1, 1), "they are kept on their last day");
         account.forget_counters(TimestampNs(4 * NS_PER_DAY));
+        assert_eq!((account.counters.len(), account.members().len()), (0, 0));
         account.change_counters(&[change(-10, 3)], TimestampNs(4 * NS_PER_DAY));
         assert_eq!(account.counters, []);
         account.change_counters(&[change(5, 9)], TimestampNs(4 * NS_PER_DAY));

@@ -88,8 +88,11 @@ fn make_room(store: &dyn Store, lane: &mut Lane<'_>) -> Result<(), RecoveryError
 
 fn place_account(lane: &mut Lane<'_>, entity: Entity, unpacked: &Unpacked) -> Result<(), DecodeError> {
     let Entity::Account(shard, number, account) = entity else { return Err(DecodeError::UnknownTag) };
-    let shard = lane.shard(shard).ok_or(DecodeError::Contradiction)?;
-    shard.place_packed(number, account, &unpacked.account);
+    let place = lane.shard(shard).ok_or(DecodeError::Contradiction)?;
+    place.place_packed(number, account, &unpacked.account);
+    if let Some(tally) = lane.tally(shard) {
+        tally.add(&unpacked.account);
+    }
     Ok(())
 }
 

@@ -35,8 +35,8 @@ use std::sync::Arc;
 use crate::ids::{IdError, IdIndex, IdOptions};
 use crate::journal::JournalError;
 use crate::journal::log::StoreJournal;
-use crate::ledger::types::{Position, Seq, ShardId};
-use crate::replay::World;
+use crate::ledger::types::{Position, Seq, ShardId, WalletId};
+use crate::replay::{Difference, Tally, World};
 use crate::snapshot::{self, Marker, SnapshotError};
 use crate::store::{Store, StoreError};
 use entering::IdsToEnter;
@@ -72,13 +72,43 @@ pub enum RecoveryError {
         /// What.
         what: String,
     },
-    /// An account that others were numbered after is nowhere.
+    /// An account is nowhere, though others were numbered after it or the snapshot counted it.
     #[error("account {number} of shard {shard} is neither in the snapshot nor in the journal after it")]
     AccountMissing {
         /// The shard.
         shard: ShardId,
         /// The account's number.
         number: usize,
+    },
+    /// The accounts of a shard were not changed by its last record.
+    #[error(
+        "the last record of shard {shard} is number {seq}, and the last that any of its accounts has is number {latest}: \
+         the snapshot lacks an account, or how one was left"
+    )]
+    RecordMissing {
+        /// The shard.
+        shard: ShardId,
+        /// Its last record.
+        seq: Seq,
+        /// The last record of its accounts.
+        latest: Seq,
+    },
+    /// The accounts of a shard hold other units than their issuers have outstanding.
+    #[error(
+        "the accounts of shard {shard} hold {held} units of wallet {wallet} that partner {issuer:?} issued, where \
+         {outstanding} are outstanding: the snapshot lacks an account, or how one was left"
+    )]
+    UnitsMissing {
+        /// The shard.
+        shard: ShardId,
+        /// The issuer's name.
+        issuer: Box<str>,
+        /// The wallet.
+        wallet: WalletId,
+        /// Units that the accounts hold.
+        held: i128,
+        /// Units that are outstanding.
+        outstanding: i128,
     },
 }
 
@@ -150,7 +180,7 @@ pub fn recover_from(
     };
     let plan = Plan { journal: &journal, marker, ids: Some(to_enter), thread_count };
     let Replayed { since, count } = replay(&mut world, &plan, on_progress)?;
-    check_accounts(&world)?;
+    check_accounts(&world, &accounts_saved(&**store, marker)?)?;
     if source == Source::Journal {
         // Now, and not before, the journal has shown that it replaces it.
         snapshot::discard(&**store)?;
@@ -175,7 +205,7 @@ pub fn recover_state(
     journal.check_high_water()?;
     let (mut world, marker) = load(&**store, identity.shard_count, 1)?;
     replay(&mut world, &Plan { journal: &journal, marker, ids: None, thread_count: 1 }, on_progress)?;
-    check_accounts(&world)?;
+    check_accounts(&world, &accounts_saved(&**store, marker)?)?;
     Ok((world, marker))
 }
 
@@ -184,6 +214,7 @@ fn load(store: &dyn Store, shard_count: u16, thread_count: usize) -> Result<(Wor
     let mut world = World::new(shard_count);
     let marker = Marker::read(store)?;
     if let Some(marker) = &marker {
+        world.tallies.resize_with(world.shards.len(), Tally::default);
         loading::load_snapshot(store, marker, &mut world, thread_count)?;
         if !world.shards.iter().all(|shard| shard.partners.is_whole()) {
             // Of a version that did not keep who burned what: the journal tells it from the beginning.
@@ -193,17 +224,36 @@ fn load(store: &dyn Store, shard_count: u16, thread_count: usize) -> Result<(Wor
     Ok((world, marker))
 }
 
-/// A snapshot never knows more than the journal: every account is opened, and its last record lies in the journal.
-fn check_accounts(world: &World) -> Result<(), RecoveryError> {
-    for shard in &world.shards {
-        if let Some(number) = shard.first_vacant() {
+/// How many accounts of each shard the snapshot has, if one was used that says so.
+fn accounts_saved(store: &dyn Store, marker: Option<Marker>) -> Result<Vec<u32>, RecoveryError> {
+    Ok(if marker.is_some() { snapshot::accounts::read(store)? } else { Vec::new() })
+}
+
+/// A snapshot never knows more than the journal, and lacks nothing that lies before it: every account is opened, and its last
+/// record lies in the journal; a shard's last record is one of its accounts'; and what accounts hold is what is outstanding.
+fn check_accounts(world: &World, saved: &[u32]) -> Result<(), RecoveryError> {
+    for (index, shard) in world.shards.iter().enumerate() {
+        let count = shard.all_packed().len();
+        let is_short = saved.get(index).is_some_and(|saved| count < *saved as usize);
+        if let Some(number) = shard.first_vacant().or(is_short.then_some(count)) {
             return Err(RecoveryError::AccountMissing { shard: shard.id, number });
         }
+        let mut latest = Seq(0);
         for account in shard.all_packed() {
             if account.position().is_none_or(|position| position >= world.end) {
                 let what = format!("record {} of shard {}", account.seq, shard.id);
                 return Err(RecoveryError::SnapshotAhead { what });
             }
+            latest = latest.max(account.seq);
+        }
+        if latest != shard.seq {
+            return Err(RecoveryError::RecordMissing { shard: shard.id, seq: shard.seq, latest });
+        }
+        // Added up over a snapshot only: a journal that is replayed from its beginning gives both sides.
+        let difference = world.tallies.get(index).and_then(|tally| tally.difference(&shard.partners));
+        if let Some(Difference { issuer, wallet, held, outstanding }) = difference {
+            let issuer = world.dictionary.text(issuer).unwrap_or_default();
+            return Err(RecoveryError::UnitsMissing { shard: shard.id, issuer, wallet, held, outstanding });
         }
     }
     Ok(())

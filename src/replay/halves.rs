@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::tally::Tally;
 use crate::access::keys::Keys;
 use crate::access::proposals::Proposals;
 use crate::cells::Cells;
@@ -121,6 +122,8 @@ pub struct Lane<'a> {
     pub first: usize,
     /// The shards.
     pub shards: &'a mut [ShardState],
+    /// What their accounts hold; empty where nobody adds that up.
+    pub tallies: &'a mut [Tally],
     /// Counters that many accounts share.
     pub cells: &'a Cells,
 }
@@ -129,15 +132,24 @@ impl<'a> Lane<'a> {
     /// Divides the shards into so many lanes of about the same length, in their order; fewer where there are fewer shards.
     #[must_use]
     pub fn divide(self, lane_count: usize) -> Vec<Self> {
-        let Self { first, shards, cells } = self;
+        let Self { first, shards, tallies, cells } = self;
         let length = shards.len().div_ceil(lane_count.max(1)).max(1);
-        let part = |(index, shards)| Lane { first: first + index * length, shards, cells };
+        let mut tallies = tallies.chunks_mut(length);
+        let part = |(index, shards)| {
+            let tallies = tallies.next().unwrap_or_default();
+            Lane { first: first + index * length, shards, tallies, cells }
+        };
         shards.chunks_mut(length).enumerate().map(part).collect()
     }
 
     /// The shard with this number.
     pub fn shard(&mut self, id: ShardId) -> Option<&mut ShardState> {
         self.shards.get_mut(usize::from(id.0).checked_sub(self.first)?)
+    }
+
+    /// What the accounts of the shard with this number hold, where somebody adds that up.
+    pub fn tally(&mut self, id: ShardId) -> Option<&mut Tally> {
+        self.tallies.get_mut(usize::from(id.0).checked_sub(self.first)?)
     }
 
     /// Applies the record of an account. `unpacked` is memory to unpack it in, and may hold it.
@@ -158,7 +170,11 @@ impl<'a> Lane<'a> {
         if !shard.accepts(&change, unpacked) {
             return Err(DecodeError::Contradiction);
         }
+        let is_news = shard.packed(entry.account).is_none_or(|account| view.seq > account.seq);
         shard.apply_unpacked(&change, unpacked);
+        if is_news && let Some(tally) = self.tally(view.shard) {
+            tally.change(&entry.decision.effects.lots);
+        }
         for taken in entry.decision.uses() {
             self.cells.restore_use(taken);
         }

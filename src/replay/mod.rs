@@ -5,6 +5,7 @@
 //! ledger had, with any number of workers (invariant 5); over a snapshot it skips per entity what the entity has.
 
 mod halves;
+mod tally;
 
 use crate::access::keys::Keys;
 use crate::access::proposals::Proposals;
@@ -23,6 +24,7 @@ use crate::ledger::zone::utc_day;
 use crate::program::registry::Programs;
 
 pub use halves::{Common, Halves, KnownSymbols, Lane, compile_published};
+pub use tally::{Difference, Tally};
 
 /// All state that the journal determines.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub struct World {
     pub hash: FrameHash,
     /// Memory to unpack accounts in.
     pub unpacked: Unpacked,
+    /// Per shard: what its accounts hold, where that is to be compared; else empty.
+    pub tallies: Vec<Tally>,
 }
 
 /// The release of the time-zone database by whose rules versions are compiled here: the one in this binary.
@@ -82,6 +86,7 @@ impl World {
             end: Position(0),
             hash: [0; 32],
             unpacked: Unpacked::default(),
+            tallies: Vec::new(),
         }
     }
 
@@ -130,7 +135,7 @@ impl World {
             control_seq: &mut self.control_seq,
             opening: &mut self.opening,
         };
-        let lane = Lane { first: 0, shards: &mut self.shards, cells: &self.cells };
+        let lane = Lane { first: 0, shards: &mut self.shards, tallies: &mut self.tallies, cells: &self.cells };
         Halves { common, lane, unpacked: &mut self.unpacked }
     }
 

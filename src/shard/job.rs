@@ -330,8 +330,8 @@ pub trait SliceSink: Send {
     /// The slice, when there is no room for it now.
     fn offer(&mut self, slice: Slice) -> Result<(), Slice>;
 
-    /// All dirty entities of the worker have been offered.
-    fn finish(&mut self);
+    /// All dirty entities of the worker have been offered, of shards with so many accounts.
+    fn finish(&mut self, account_counts: &[(ShardId, u32)]);
 }
 
 /// Asks which transactions are held in one shard.

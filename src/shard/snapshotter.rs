@@ -16,7 +16,7 @@ use crate::ledger::types::{CellId, Day, ItemId, Position, ShardId, SymbolId, Tim
 use crate::ledger::zone::utc_day;
 use crate::limits;
 use crate::snapshot::entity::{Entity, cell_key};
-use crate::snapshot::{Marker, Saved, forgotten};
+use crate::snapshot::{Marker, Saved, accounts, forgotten};
 use crate::store::{Batch, Durability, Space, Store, StoreError};
 
 /// Slices that may wait for their chunk to be durable.
@@ -26,6 +26,8 @@ const SLICES_WAITING_MAX: usize = 64;
 struct Queue {
     slices: VecDeque<Slice>,
     finished_workers: usize,
+    /// Of the workers that have finished: accounts by shard.
+    account_counts: Vec<(ShardId, u32)>,
 }
 
 struct Sink(Arc<Mutex<Queue>>);
@@ -40,8 +42,10 @@ impl SliceSink for Sink {
         Ok(())
     }
 
-    fn finish(&mut self) {
-        self.0.lock().expect("no holder panics").finished_workers += 1;
+    fn finish(&mut self, account_counts: &[(ShardId, u32)]) {
+        let mut queue = self.0.lock().expect("no holder panics");
+        queue.finished_workers += 1;
+        queue.account_counts.extend_from_slice(account_counts);
     }
 }
 
@@ -160,7 +164,9 @@ impl SnapshotRun {
         store.flush(Space::State)?;
         let (start, entity_count, saved) = (self.start, self.entity_count, self.saved);
         let marker = Marker { start, finished_at: now, entity_count, saved };
-        marker.write(store)?;
+        let mut batch = Batch::default();
+        accounts::put(&mut batch, &self.queue.lock().expect("no holder panics").account_counts);
+        marker.write_with(batch, store)?;
         Ok(RunState::Finished(marker))
     }
 

@@ -23,8 +23,8 @@ const NS_PER_DAY: i64 = 86_400_000_000_000;
 
 /// An account is as the model says it was after the same record.
 ///
-/// Counters: each that the account has is right, and each that a receipt could still touch is there, by what the versions
-/// say of how old one may be.
+/// Counters: each that the account has is right and was not to be forgotten when its last record was posted, and each that a
+/// receipt could still touch is there, by what the versions say of how old one may be.
 ///
 /// # Errors
 /// What was expected.
@@ -106,6 +106,7 @@ fn counters(
     versions: &[(u64, Rules)],
 ) -> Result<(), Broken> {
     let id = &found.id;
+    let today = model.posted_at.div_euclid(NS_PER_DAY);
     let mut seen: Vec<(Name, i32)> = Vec::new();
     let of_members = found.profile.iter().flat_map(|profile| &profile.members);
     let of_members = of_members.map(|kept| (ring.member(kept.member), &kept.counted));
@@ -119,9 +120,15 @@ fn counters(
             key.1,
             counter.value
         );
+        must!(
+            i64::from(counter.retain_until.0) >= today,
+            "counter {} of account {id} in period {} was to be forgotten after day {}, and is there on day {today}",
+            key.0,
+            key.1,
+            counter.retain_until
+        );
         seen.push(key);
     }
-    let today = model.posted_at.div_euclid(NS_PER_DAY);
     for (key, (value, last_day)) in &model.counters {
         let can_be_touched = can_be_touched(versions, i64::from(*last_day), today);
         must!(

@@ -1,11 +1,12 @@
 //! The walk of one worker over its dirty entities, a slice at a time.
 //!
 //! What must stay true: every entity that changed since the last finished snapshot began is handed out once, as it is
-//! when the walk passes it; a step looks at a bounded number of entities.
+//! when the walk passes it; a step looks at a bounded number of entities; of each shard is told how many accounts the walk has
+//! passed.
 
 use super::entity::{encode_account, encode_burn, encode_partner, encode_shard};
 use crate::ledger::state::ShardState;
-use crate::ledger::types::{AccountNumber, Seq};
+use crate::ledger::types::{AccountNumber, Seq, ShardId};
 
 /// Clean entities that one step passes at most, for each that it may hand out.
 const LOOKED_AT_FACTOR: usize = 16;
@@ -23,6 +24,7 @@ pub struct SnapshotCursor {
     place: usize,
     account: usize,
     slice_entities: usize,
+    account_counts: Vec<(ShardId, u32)>,
     refused: Option<Entities>,
 }
 
@@ -31,7 +33,8 @@ impl SnapshotCursor {
     /// a time.
     pub fn begin(durable_at: impl Iterator<Item = Seq>, since: &[Seq], slice_entities: usize) -> Self {
         let durable_at = durable_at.collect();
-        Self { durable_at, since: since.to_vec(), place: 0, account: 0, slice_entities, refused: None }
+        let (since, account_counts) = (since.to_vec(), Vec::new());
+        Self { durable_at, since, place: 0, account: 0, slice_entities, account_counts, refused: None }
     }
 
     /// Per shard: its last durable record when the walk began. The next snapshot needs only what changed after. What
@@ -39,6 +42,12 @@ impl SnapshotCursor {
     #[must_use]
     pub fn durable_at(&self) -> &[Seq] {
         &self.durable_at
+    }
+
+    /// How many accounts each shard had when the walk left it: all of them were handed out, in this walk or an earlier one.
+    #[must_use]
+    pub fn account_counts(&self) -> &[(ShardId, u32)] {
+        &self.account_counts
     }
 
     /// A slice for which there was no room; the next step hands it out again.
@@ -59,9 +68,9 @@ impl SnapshotCursor {
             };
             let since = self.since[self.place];
             looked_at += 1;
+            let number = u32::try_from(self.account).expect("an account number fits u32");
             if let Some(account) = shard.all_packed().get(self.account) {
                 if account.seq > since {
-                    let number = u32::try_from(self.account).expect("an account number fits u32");
                     slice.push(encode_account(shard.id, AccountNumber(number), account));
                 }
                 self.account += 1;
@@ -75,6 +84,7 @@ impl SnapshotCursor {
                 slice.extend(shard.partners.burns().map(|(burn, account)| encode_burn(shard.id, burn, account)));
                 slice.push(encode_shard(shard));
             }
+            self.account_counts.push((shard.id, number));
             self.place += 1;
             self.account = 0;
         }

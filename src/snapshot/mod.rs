@@ -8,6 +8,7 @@
 //! - every entity that changed before the marker's position is in the state space as it was then or later;
 //! - of a run that a crash cut short anything may be left, in gaps: all of it was durable, so replay brings it again.
 
+pub mod accounts;
 pub mod cursor;
 pub mod entity;
 pub mod forgotten;
@@ -61,6 +62,14 @@ impl Marker {
     /// # Errors
     /// When the store fails.
     pub fn write(&self, store: &dyn Store) -> Result<(), StoreError> {
+        self.write_with(Batch::default(), store)
+    }
+
+    /// As [`Marker::write`], with what else comes to the meta space: neither is ever there without the other.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn write_with(&self, mut batch: Batch, store: &dyn Store) -> Result<(), StoreError> {
         let has_freezes = self.saved.freeze_change_count > 0 || self.saved.proposal_change_count > 0;
         let has_keys = has_freezes || self.saved.key_change_count > 0;
         let mut bytes = vec![match (has_freezes, has_keys) {
@@ -81,7 +90,6 @@ impl Marker {
             put_unsigned(&mut bytes, u64::from(self.saved.freeze_change_count));
             put_unsigned(&mut bytes, u64::from(self.saved.proposal_change_count));
         }
-        let mut batch = Batch::default();
         batch.put(Space::Meta, MARKER_KEY, bytes);
         store.write(&batch, Durability::Deferred)?;
         store.flush(Space::Meta)
@@ -135,6 +143,7 @@ impl Marker {
 pub fn discard(store: &dyn Store) -> Result<(), StoreError> {
     let mut batch = Batch::default();
     batch.delete(Space::Meta, MARKER_KEY);
+    batch.delete(Space::Meta, accounts::KEY);
     batch.delete(Space::Meta, forgotten::KEY);
     // First and by itself: entities without a marker are nothing, a marker without them is a snapshot with gaps.
     store.write(&batch, Durability::Synced)?;
@@ -160,6 +169,12 @@ pub enum SnapshotError {
     /// The day up to which cells were forgotten is damaged.
     #[error("what the snapshot notes of which cells were forgotten is damaged: {fault}")]
     Forgotten {
+        /// What is wrong.
+        fault: DecodeError,
+    },
+    /// The numbers of accounts are damaged.
+    #[error("what the snapshot notes of how many accounts it has is damaged: {fault}")]
+    Accounts {
         /// What is wrong.
         fault: DecodeError,
     },

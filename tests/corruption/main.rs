@@ -22,6 +22,7 @@ mod refusals;
 mod report;
 mod returns;
 mod rewards;
+mod snapshots;
 mod stamps;
 mod unburns;
 mod vouchers;

@@ -17,9 +17,9 @@ use tallystick::ledger::types::{
 };
 use tallystick::recovery::identity::Identity;
 use tallystick::snapshot::entity::Entity;
-use tallystick::snapshot::{Marker, Saved};
+use tallystick::snapshot::{Marker, Saved, accounts};
 use tallystick::store::memory::MemoryStore;
-use tallystick::store::{Space, Store};
+use tallystick::store::{Batch, Space, Store};
 
 /// Every kind of entity of the state space.
 fn entities() -> Vec<(&'static str, Entity)> {
@@ -133,6 +133,13 @@ fn the_identity_the_marker_and_the_high_water_mark_keep_their_bytes() {
     let kept = golden("meta-snapshot-marker-freezes", &other.get(Space::Meta, b"snapshot-marker").unwrap().unwrap());
     other.overwrite(Space::Meta, b"snapshot-marker", &kept);
     assert_eq!(Marker::read(&other).expect("it is whole"), Some(with_freezes));
+    let other = MemoryStore::new();
+    let mut batch = Batch::default();
+    accounts::put(&mut batch, &[(ShardId(0), 3), (ShardId(1), 70_001), (ShardId(2), 0)]);
+    marker.write_with(batch, &other).expect("memory takes it");
+    let kept = golden("meta-accounts-saved", &other.get(Space::Meta, b"accounts-saved").unwrap().unwrap());
+    other.overwrite(Space::Meta, b"accounts-saved", &kept);
+    assert_eq!(accounts::read(&other).expect("it is whole"), [3, 70_001, 0]);
     let mark = HighWater { end: Position(1_000_000_005), hash: [0xcd; 32] };
     let journal = StoreJournal::new(Arc::new(store.clone()));
     journal.write_high_water(&mark).expect("memory takes it");

@@ -7,8 +7,11 @@ use std::time::Duration;
 use crate::language::*;
 use crate::support::edge::{Accrue, Pending};
 use crate::support::watched::GatedStore;
-use crate::support::{Ledger, Setup, assert_intact};
+use crate::support::{Ledger, NOON, NS_PER_SECOND, Setup, assert_intact};
+use tallystick::clock::Clock;
+use tallystick::ledger::command::{CommandKind, Redemption, RewardAsked};
 use tallystick::ledger::decision::Refusal;
+use tallystick::ledger::types::{TimestampNs, WalletId};
 
 const REWARDS: &str = "
 [tiers]
@@ -117,6 +120,32 @@ tables! {
         reverse a rewards=1                             -> 5 back
         used mug                                        -> 3
     "
+}
+
+/// A redemption that was on its way when a version took effect in which the reward costs as many units of another wallet.
+#[test]
+fn a_reward_is_not_paid_for_from_a_wallet_that_it_no_longer_costs() {
+    let version = |wallet: &str| {
+        let reward = format!("[[rewards]]\nname = \"mug\"\nwallet = \"{wallet}\"\nprice = 5\n");
+        with("", &reward).1.replacen("[earn]", "[[wallets]]\nname = \"stars\"\n\n[earn]", 1)
+    };
+    let (ledger, store) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&version("points"));
+    let edge = ledger.edge();
+    assert_eq!(edge.accrue(&Accrue::simple("m1", "t", 2_000)).granted(), 20);
+    let reward = edge.symbol("mug").expect("it has a number");
+    let mug = |id: &str| {
+        let asked = RewardAsked { reward, quantity: 1, states_units: false };
+        edge.send("m1", id, CommandKind::Redeem(Redemption { wallet: WalletId(0), units: 5, reward: Some(asked) }))
+    };
+    assert_eq!(mug("a").granted(), -5);
+    ledger.publish(&version("stars"), TimestampNs(NOON.0 + NS_PER_SECOND));
+    ledger.clock.advance(2 * NS_PER_SECOND);
+    assert_eq!(mug("b").refusal(), Some(Refusal::RewardPriceDiffers));
+    assert_eq!(edge.take("m1", "c", "mug", 1, None).refusal(), Some(Refusal::InsufficientBalance), "it has no stars");
+    let account = edge.account("m1").expect("it is open").account;
+    assert_eq!(account.balance(WalletId(0), ledger.clock.now()), 15);
+    assert_intact(&store, ledger.stop().digest);
 }
 
 /// Whoever is told that nothing is left may not find some after a crash that took it back.

@@ -69,6 +69,7 @@ mod rule_caps;
 mod shared;
 mod spending;
 mod stamps;
+mod steps;
 mod times;
 mod unburns;
 mod vouchers;

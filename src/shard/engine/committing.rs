@@ -54,7 +54,7 @@ impl CommitThread {
             let Some(first) = self.next() else { return };
             self.let_others_go_first();
             self.seats.iter().for_each(|seat| seat.collect());
-            stop = self.gather(first, &mut gathered);
+            stop = gather(first, self.submitted.try_iter(), &mut gathered);
             if gathered.iter().all(|one| one.chunk.is_none()) {
                 // Somebody only asks to be told, and may be waiting for what another thread is about.
                 let_other_threads_on();
@@ -98,20 +98,48 @@ impl CommitThread {
             let_other_threads_on();
         }
     }
+}
 
-    /// Gathers what has been sealed, up to the size of a commit; whether the thread is to stop after it.
-    fn gather(&self, first: Submitted, gathered: &mut Vec<Submitted>) -> bool {
-        let mut bytes = 0;
-        for one in std::iter::once(first).chain(self.submitted.try_iter()) {
-            if one.worker == Some(STOP) {
-                return true;
-            }
-            bytes += one.chunk.as_ref().map_or(0, Chunk::byte_count);
-            gathered.push(one);
-            if bytes >= limits::COMMIT_BYTES_MAX {
-                break;
-            }
+/// Gathers what has been sealed, up to the size of a commit; whether the thread is to stop after it.
+fn gather(first: Submitted, more: impl Iterator<Item = Submitted>, gathered: &mut Vec<Submitted>) -> bool {
+    let mut bytes = 0;
+    for one in std::iter::once(first).chain(more) {
+        if one.worker == Some(STOP) {
+            return true;
         }
-        false
+        bytes += one.chunk.as_ref().map_or(0, Chunk::byte_count);
+        gathered.push(one);
+        if bytes >= limits::COMMIT_BYTES_MAX {
+            break;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam::channel::unbounded;
+
+    use super::*;
+    use crate::ledger::types::{Seq, ShardId};
+
+    #[test]
+    fn what_is_more_than_one_commit_waits_for_the_next() {
+        let (submit, waiting) = unbounded();
+        for worker in 0..5 {
+            let mut chunk = Chunk::default();
+            chunk.push(ShardId(0), Seq(1), |out| out.resize(limits::COMMIT_BYTES_MAX / 2, 0));
+            submit.send(Submitted { worker: Some(worker), chunk: Some(chunk) }).unwrap();
+        }
+        submit.send(Submitted { worker: Some(STOP), chunk: None }).unwrap();
+        let gather_some = || {
+            let mut gathered = Vec::new();
+            let stop = gather(waiting.recv().unwrap(), waiting.try_iter(), &mut gathered);
+            (stop, gathered.iter().filter_map(|one| one.worker).collect::<Vec<_>>())
+        };
+        assert_eq!(gather_some(), (false, vec![0, 1]));
+        assert_eq!(gather_some(), (false, vec![2, 3]));
+        assert_eq!(gather_some(), (true, vec![4]));
+        assert!(waiting.is_empty());
     }
 }

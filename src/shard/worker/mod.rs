@@ -373,7 +373,7 @@ impl Worker {
         let Some((cursor, sink)) = &mut self.snapshot else { return };
         let Some(entities) = cursor.next_slice(&self.shards, |owned| &owned.state) else {
             self.snapshot_seqs = cursor.durable_at().to_vec();
-            sink.finish();
+            sink.finish(cursor.account_counts());
             self.snapshot = None;
             return;
         };
