@@ -132,7 +132,7 @@ fn a_restart_goes_on_where_the_ledger_stopped() {
         let stopped = ledger.stop();
         let clock = ledger.clock.clone();
         ledger = Ledger::start(Arc::new(store.clone()), setup, clock);
-        let recovered = recover_state(&(Arc::new(store.clone()) as _), &ledger.setup.identity(), &mut |_, _| {});
+        let recovered = recover_state(&(Arc::new(store.clone()) as _), &ledger.setup.identity(), &mut |_| {});
         assert_eq!(recovered.expect("it can be recovered").0.digest(), stopped.digest);
     }
     // The ids of the first epoch are known in the fourth.
@@ -581,7 +581,7 @@ fn check_acknowledged(left: &MemoryStore, acknowledged: &BTreeMap<String, Answer
     let report = verify_store(left);
     assert!(report.intact, "{what}: {:#?}", report.findings);
     assert!(report.records.accruals >= acknowledged.len() as u64, "{what}");
-    let (journaled, _) = recover_state(&(Arc::new(left.clone()) as _), &Setup::default().identity(), &mut |_, _| {})
+    let (journaled, _) = recover_state(&(Arc::new(left.clone()) as _), &Setup::default().identity(), &mut |_| {})
         .unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(report.digest, Some(journaled.digest().to_string()), "{what}");
     let ledger = Ledger::on(Arc::new(left.clone()), Setup::default());
@@ -620,7 +620,7 @@ fn reads_show_the_account_as_it_will_be_found_after_a_crash() {
     let left = store.crash(3);
     let shown = view.account.balance(tallystick::ledger::types::WalletId(0), view.read_at);
     let (world, _) =
-        recover_state(&(Arc::new(left) as _), &ledger.setup.identity(), &mut |_, _| {}).expect("it can be recovered");
+        recover_state(&(Arc::new(left) as _), &ledger.setup.identity(), &mut |_| {}).expect("it can be recovered");
     let shard = &world.shards[usize::from(view.shard.0)];
     let found = shard.account(shard.find("m1").expect("the account is there")).expect("the account is there");
     assert!(found.seq >= view.account.seq, "the read showed record {}, which is lost", view.account.seq);

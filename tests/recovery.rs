@@ -7,12 +7,14 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use support::edge::{Accrue, LineText};
 use support::forge::Forge;
-use support::{Ledger, ManualClock, NOON, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, programs, recover_store};
+use support::{
+    Ledger, ManualClock, NOON, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, id_options, programs, recover_store,
+};
 use tallystick::clock::Clock;
 use tallystick::ids::IdEntry;
 use tallystick::ledger::command::{CommandKind, ReturnedLine};
 use tallystick::ledger::types::{ItemId, TimestampNs};
-use tallystick::recovery::{Recovered, RecoveryError};
+use tallystick::recovery::{Progress, Recovered, RecoveryError, recover};
 use tallystick::store::memory::MemoryStore;
 use tallystick::store::{Space, Store};
 
@@ -275,5 +277,56 @@ fn of_several_entities_that_cannot_be_read_the_first_is_named_with_any_number_of
         let hex: String = accounts[first].iter().map(|byte| format!("{byte:02x}")).collect();
         let said = refusals(&damaged);
         assert!(said.contains(&hex), "{hex}: {said}");
+    }
+}
+
+/// How far a recovery with so many threads said that it was.
+fn told(store: &MemoryStore, thread_count: usize) -> Vec<Progress> {
+    let store: Arc<dyn Store> = Arc::new(store.stop_cleanly());
+    let mut told = Vec::new();
+    let on_progress = &mut |progress| told.push(progress);
+    recover(&store, setup(thread_count).identity(), &id_options(), thread_count, on_progress).expect("it is whole");
+    told
+}
+
+fn is_of_journal(progress: &Progress) -> bool {
+    matches!(progress, Progress::Journal { .. })
+}
+
+/// Whoever starts the server takes a recovery of which nothing is heard for one that hangs.
+#[test]
+fn a_recovery_is_told_of_within_a_batch_of_frames() {
+    let store = long_history();
+    let frame_count = store.contents(Space::Journal).len();
+    assert!(frame_count > 600, "{frame_count}: the test wants many frames, all of them small");
+    for threads in THREAD_COUNTS {
+        let told = told(&store, threads);
+        let of_journal = told.iter().filter(|progress| is_of_journal(progress)).count();
+        assert!(of_journal >= frame_count / 16, "{threads} threads: {of_journal} times in {frame_count} frames");
+        let reached = told.iter().filter_map(|progress| match progress {
+            Progress::Journal { reached, .. } => Some(reached),
+            Progress::Ids { .. } | Progress::Snapshot { .. } => None,
+        });
+        assert!(reached.is_sorted(), "{threads} threads: {told:?}");
+    }
+}
+
+#[test]
+fn each_version_that_is_compiled_is_told_of_in_the_journal_and_in_the_snapshot() {
+    const VERSION_COUNT: usize = 12;
+    let (ledger, store) = Ledger::new(setup(2));
+    let ledger = ledger.with_program(&version(1));
+    for number in 1..VERSION_COUNT as u8 {
+        ledger.publish(&version(1 + number % 3), TimestampNs(NOON.0 + i64::from(number) * NS_PER_SECOND));
+    }
+    let journal_alone = store.stop_cleanly();
+    ledger.engine.snapshot().expect("a snapshot can be taken");
+    ledger.stop();
+    for threads in THREAD_COUNTS {
+        let of_journal = told(&journal_alone, threads).iter().filter(|progress| is_of_journal(progress)).count();
+        assert!(of_journal >= VERSION_COUNT, "{threads} threads: {of_journal} times");
+        let told = told(&store, threads);
+        let loaded = told.iter().take_while(|progress| !is_of_journal(progress)).count();
+        assert!(loaded >= VERSION_COUNT, "{threads} threads: {told:?}");
     }
 }

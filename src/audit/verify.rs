@@ -51,7 +51,7 @@ use crate::ledger::account::Account;
 use crate::ledger::digest::Digest;
 use crate::ledger::types::{Position, WalletId};
 use crate::recovery::identity::{Identity, IdentityError};
-use crate::recovery::{OnProgress, RecoveryError, recover_state};
+use crate::recovery::{RecoveryError, recover_state};
 use crate::replay::{World, time_zone_release};
 use crate::store::{Store, StoreError};
 
@@ -86,6 +86,9 @@ pub enum VerifyError {
     #[error("this is not a data directory: it has no identity")]
     NoIdentity,
 }
+
+/// Told the position reached and the position to reach.
+pub type OnProgress<'a> = dyn FnMut(Position, Position) + 'a;
 
 /// Verifies a data directory. Damage and forgery are findings of the report, not errors.
 ///
@@ -264,7 +267,7 @@ fn check_snapshot(
     report: &mut VerifyReport,
 ) -> Result<(), VerifyError> {
     let place = Place::at(end);
-    match recover_state(store, identity, &mut |_, _| {}) {
+    match recover_state(store, identity, &mut |_| {}) {
         Ok((_, None)) => {}
         Ok((world, Some(marker))) => {
             let digest = world.digest();

@@ -18,7 +18,7 @@ use crate::journal::log::StoreJournal;
 use crate::journal::{Journal, JournalError};
 use crate::ledger::types::Position;
 use crate::recovery::identity::Identity;
-use crate::recovery::recover_state;
+use crate::recovery::{Progress, recover_state};
 use crate::store::Store;
 
 /// Makes a data directory from a backup
@@ -93,9 +93,16 @@ fn recover(args: &RestoreArgs, manifest: &Manifest, out: &Output) -> Result<u64,
     if !holds(&journal, manifest)? {
         return Err(unlike("the journal has another history"));
     }
-    let mut progress = out.progress();
-    let recovered = recover_state(&store, &identity, &mut |reached, goal| {
-        progress.report("Recovering", reached.0, goal.0, || format!("{} records", grouped(reached.0)));
+    let mut shown = out.progress();
+    let recovered = recover_state(&store, &identity, &mut |progress| match progress {
+        // It is left as it is: nothing here asks whether an id was used.
+        Progress::Ids { .. } => {}
+        Progress::Snapshot { entity_count } => {
+            shown.report("Loading", entity_count, 0, || format!("{} entities", grouped(entity_count)));
+        }
+        Progress::Journal { reached, end } => {
+            shown.report("Recovering", reached.0, end.0, || format!("{} records", grouped(reached.0)));
+        }
     });
     let (world, _) = recovered.map_err(|error| {
         CliError::from(error).hint(

@@ -401,7 +401,7 @@ mod tests {
 
     fn committed(segment_ids: u64, partitions: usize, memory_ids_max: u64) -> Committed {
         let options = IdOptions { segment_ids, partitions, memory_ids_max, ..IdOptions::default() };
-        Committed::new(&options, run::open(&TestStore::default()).unwrap())
+        Committed::new(&options, run::open(&TestStore::default(), &mut |_| {}).unwrap())
     }
 
     fn key(number: u64) -> IdKey {

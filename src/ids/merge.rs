@@ -316,7 +316,7 @@ mod tests {
         let store = TestStore::default();
         let list: BTreeMap<u16, u64> = (0..400).map(|number| (number, entry(1, false))).collect();
         let plan = merged(&store, std::slice::from_ref(&list), 20, false).footer;
-        let run = Arc::new(Run::load(&store, plan).unwrap());
+        let run = Arc::new(Run::load(&store, plan, &mut |_| {}).unwrap());
         store.flip(Space::Ids, &crate::ids::format::store_key(100, 1), 1);
         let mut merge = Merge::new(vec![run], 101, false, None);
         assert!(merge.step(&store).unwrap().is_none(), "the first step makes room");

@@ -270,8 +270,21 @@ impl IdIndex {
     /// # Errors
     /// [`IdError::Damaged`] when a run is not whole (see [`IdIndex::wipe`]); options out of range; the store's errors.
     pub fn open(store: Arc<dyn Store>, options: &IdOptions) -> Result<(Self, Position), IdError> {
+        Self::open_telling(store, options, &mut |_| {})
+    }
+
+    /// As [`IdIndex::open`]; `on_read` is told of each part of the filters and fences that was read, in bytes. With very many
+    /// ids there are gigabytes of them.
+    ///
+    /// # Errors
+    /// As [`IdIndex::open`].
+    pub fn open_telling(
+        store: Arc<dyn Store>,
+        options: &IdOptions,
+        on_read: &mut dyn FnMut(u64),
+    ) -> Result<(Self, Position), IdError> {
         options.check()?;
-        let opened = run::open(&*store)?;
+        let opened = run::open(&*store, on_read)?;
         let covered = opened.covered;
         let index = Self {
             claims: Claims::new(options.in_flight_max),

@@ -57,8 +57,8 @@ impl Run {
         Self { footer, shelf, filter, fences, retired: AtomicBool::new(false) }
     }
 
-    /// Reads filter and fences of the run that a footer describes.
-    pub(super) fn load(store: &dyn Store, footer: Footer) -> Result<Self, IdError> {
+    /// Reads filter and fences of the run that a footer describes. `on_read` is told of each part, in bytes.
+    pub(super) fn load(store: &dyn Store, footer: Footer, on_read: &mut dyn FnMut(u64)) -> Result<Self, IdError> {
         // The last parts first: a footer that promises more than there is must not decide how much memory is asked for.
         let fence_chunks = footer.block_count.div_ceil(FENCES_PER_CHUNK as u32);
         for (first, chunks) in [(FILTER_INDEX, Bloom::chunks_of(footer.filter_line_count)), (FENCE_INDEX, fence_chunks)]
@@ -69,9 +69,11 @@ impl Run {
         }
         let mut filter = Bloom::with_lines(footer.filter_layout, footer.filter_line_count);
         for (chunk, index) in (0..filter.chunk_count()).zip(FILTER_INDEX..) {
-            if !filter.load_chunk(chunk, &Self::read_part(store, footer.run_id, index)?) {
+            let body = Self::read_part(store, footer.run_id, index)?;
+            if !filter.load_chunk(chunk, &body) {
                 return Err(damaged(footer.run_id, format!("chunk {chunk} of the filter has the wrong length")));
             }
+            on_read(body.len() as u64);
         }
         let block_count = footer.block_count as usize;
         let mut fences = Vec::with_capacity(block_count);
@@ -84,6 +86,7 @@ impl Run {
             if !decode_fences(&body, expected_count, &mut fences) {
                 return Err(damaged(footer.run_id, "a chunk of the fences has the wrong length"));
             }
+            on_read(body.len() as u64);
         }
         Ok(Self::new(footer, None, filter, fences))
     }
@@ -189,8 +192,9 @@ pub(super) struct Opened {
     pub(super) covered: Position,
 }
 
-/// Finds the complete runs, loads them and cleans away what is no part of them.
-pub(super) fn open(store: &dyn Store) -> Result<Opened, IdError> {
+/// Finds the complete runs, loads them and cleans away what is no part of them. `on_read` is told of each part that is read
+/// of a run, in bytes.
+pub(super) fn open(store: &dyn Store, on_read: &mut dyn FnMut(u64)) -> Result<Opened, IdError> {
     let mut footers = Vec::new();
     let mut obsolete = Vec::new();
     let mut next_run_id = 0;
@@ -202,7 +206,7 @@ pub(super) fn open(store: &dyn Store) -> Result<Opened, IdError> {
         next_run_id = run_id.checked_add(1).ok_or_else(|| damaged(run_id, "the run id is impossible"))?;
     }
     let current = without_replaced(footers, &mut obsolete)?;
-    let runs = current.iter().map(|footer| Run::load(store, *footer)).collect::<Result<_, _>>()?;
+    let runs = current.iter().map(|footer| Run::load(store, *footer, on_read)).collect::<Result<_, _>>()?;
     // Only now is it certain that nothing else is wrong: evidence of damage is not cleaned away.
     if !obsolete.is_empty() {
         let batch = Batch { ops: obsolete.into_iter().map(delete_run).collect() };
@@ -299,6 +303,10 @@ mod tests {
                 return run;
             }
         }
+    }
+
+    fn open(store: &TestStore) -> Result<Opened, IdError> {
+        super::open(store, &mut |_| {})
     }
 
     fn footers(opened: &Opened) -> Vec<u64> {
@@ -424,6 +432,19 @@ mod tests {
                 assert!(found.to_string().contains("rebuilt from the journal"));
             }
         }
+    }
+
+    #[test]
+    fn each_part_of_a_run_that_is_read_is_told_of() {
+        let store = TestStore::default();
+        write_run(&store, plan(0, 0, 0), (0..50_000).map(|number| key(number, number)));
+        let mut told = Vec::new();
+        let opened = super::open(&store, &mut |bytes| told.push(bytes)).unwrap();
+        let Footer { filter_line_count, block_count, .. } = opened.runs[0].footer;
+        let chunks = Bloom::chunks_of(filter_line_count);
+        assert!(chunks > 2, "the test wants several");
+        assert_eq!(told.len(), (chunks + block_count.div_ceil(FENCES_PER_CHUNK as u32)) as usize);
+        assert!(told.iter().sum::<u64>() >= u64::from(filter_line_count) * 64, "all of the filter, and the fences");
     }
 
     #[test]

@@ -188,7 +188,7 @@ mod tests {
                 (0..600).for_each(|number| writer.push(slot(number)));
                 let finished = writer.finish_step(&store);
                 store.crash(seed);
-                let opened = run::open(&store).unwrap();
+                let opened = run::open(&store, &mut |_| {}).unwrap();
                 let runs = opened.runs;
                 if matches!(finished, Ok(Some(_))) {
                     assert_eq!(runs.len(), 1, "a run that was finished is there");
@@ -218,7 +218,7 @@ mod tests {
         }
         // 1,333,000 ids at 24 bits are 62 chunks of 64 KiB, and the fences take one more.
         assert_eq!(step_count, 3);
-        assert_eq!(run::open(&store).unwrap().runs.len(), 1);
+        assert_eq!(run::open(&store, &mut |_| {}).unwrap().runs.len(), 1);
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
     fn an_empty_run_is_a_run() {
         let store = TestStore::default();
         assert!(RunWriter::new(PLAN, 0).finish_step(&store).unwrap().is_some());
-        let runs = run::open(&store).unwrap().runs;
+        let runs = run::open(&store, &mut |_| {}).unwrap().runs;
         assert_eq!(runs[0].probe(&store, slot(1).key).unwrap(), run::Probe::Absent);
     }
 

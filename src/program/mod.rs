@@ -2,8 +2,8 @@
 //! compiled into the flat tables of [`crate::ledger::program`].
 //!
 //! Reading order: `table` (one TOML table, key by key), `file` (the sections), `check` (what entries mean together),
-//! `compile` (the tables), [`summary()`] (a preview for people), [`registry`] (the versions of a data directory), [`words`]
-//! (decisions in words).
+//! `compile` (the tables), [`summary()`] (a preview for people), [`registry`] (the versions of a data directory), `counters`
+//! (what they count together), [`words`] (decisions in words).
 //! The reference for authors is `docs/programs.md`.
 //!
 //! What must stay true: a file with an error never becomes a programme and changes no dictionary; compiling depends on
@@ -12,6 +12,7 @@
 
 mod check;
 mod compile;
+mod counters;
 mod file;
 mod problem;
 pub mod registry;

@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::ledger::program::{
-    CalendarWindow, Cap, CapMeasure, CapSubject, EarlierLimit, MetricMeasure, Program, StampsCounted,
-};
+use super::counters::Counters;
+use crate::ledger::program::{EarlierLimit, Program};
 use crate::ledger::types::{ProgramVersion, TimestampNs};
 use crate::limits::PROGRAM_VERSIONS_MAX;
 
@@ -17,6 +16,8 @@ const NS_PER_DAY: i64 = 86_400_000_000_000;
 #[derive(Clone, Debug, Default)]
 pub struct Programs {
     versions: Vec<Arc<Program>>,
+    /// What all of them count together: what the next is held against, so that it costs no more the more there are.
+    counters: Counters,
 }
 
 /// Why a version cannot follow those that are there.
@@ -112,11 +113,12 @@ impl Programs {
         if let Some(latest) = self.latest() {
             let mut following = Program::clone(&program);
             following.earlier = earlier_limit(latest, &program);
-            self.versions.iter().for_each(|earlier| following.keep_as_long_as(earlier));
+            self.counters.lengthen(&mut following);
             if following != *program {
                 program = Arc::new(following);
             }
         }
+        self.counters.take_in(&program);
         self.versions.push(program);
         Ok(())
     }
@@ -140,7 +142,17 @@ impl Programs {
         }
         check_same_units(latest, program)?;
         check_late_limit(latest, program)?;
-        self.versions.iter().try_for_each(|earlier| check_same_counters(earlier, program))
+        self.check_same_counters(program)
+    }
+
+    /// Counters keep their meaning: a name that any earlier version gave to a cap, a metric or a bonus counts the same in the
+    /// same window. So do the cells that accounts share. Earlier versions matter even when a later one lacks the name, for
+    /// their counters are kept.
+    fn check_same_counters(&self, program: &Program) -> Result<(), AppendError> {
+        match self.counters.contradicted(program) {
+            None => Ok(()),
+            Some((name, version)) => Err(AppendError::CounterChanged { name: name.to_owned(), version }),
+        }
     }
 
     /// The version that judges an event at this instant: the latest that is in effect; `None` before the first.
@@ -226,108 +238,6 @@ fn earlier_limit(latest: &Program, program: &Program) -> Option<EarlierLimit> {
     let of_latest = TimestampNs(program.effective_at.0.saturating_add(latest.late_limit_ns));
     let until = latest.earlier.map_or(of_latest, |earlier| earlier.until.max(of_latest));
     Some(EarlierLimit { late_limit_ns, until })
-}
-
-/// Counters keep their meaning: a name that any earlier version gave to a cap, a metric or a bonus counts the same in the
-/// same window. So do the cells that accounts share. Earlier versions matter even when a later one lacks the name, for
-/// their counters are kept.
-fn check_same_counters(earlier: &Program, program: &Program) -> Result<(), AppendError> {
-    let changed_counter = changed(counters(program), || counters(earlier));
-    match changed_counter.or_else(|| changed(cells(program), || cells(earlier))) {
-        None => Ok(()),
-        Some(name) => Err(AppendError::CounterChanged { name: name.to_owned(), version: earlier.version }),
-    }
-}
-
-/// The first name that means something else than it did.
-fn changed<'p, 'e, M: PartialEq, E: Iterator<Item = (&'e str, M)>>(
-    mut now: impl Iterator<Item = (&'p str, M)>,
-    before: impl Fn() -> E,
-) -> Option<&'p str> {
-    let changed = now
-        .find(|(name, meaning)| before().any(|(old_name, old_meaning)| old_name == *name && old_meaning != *meaning));
-    changed.map(|(name, _)| name)
-}
-
-/// What a counter means: what it counts, of whom, and the window.
-type Meaning<'p> = (Counted<'p>, CapSubject, CalendarWindow);
-
-/// What the counters of a programme count: a cap's or a metric's measure, the uses of a bonus or the stamps of a card.
-fn counters(program: &Program) -> impl Iterator<Item = (&str, Meaning<'_>)> {
-    let metrics = program.metrics.iter().map(|metric| {
-        let counted = match metric.measure {
-            MetricMeasure::EligibleAmount => Counted::EligibleAmount,
-            MetricMeasure::Units => Counted::Units,
-            MetricMeasure::Baskets => Counted::Baskets,
-        };
-        (metric.name.as_str(), (counted, CapSubject::Account, metric.window))
-    });
-    // A bonus without a limit counts nothing.
-    let limited = program.bonuses.iter().filter_map(|bonus| {
-        let (window, _) = bonus.limit?;
-        Some((bonus.name.as_str(), (Counted::Bonus, CapSubject::Account, window)))
-    });
-    let cards = program.stamps.iter();
-    let cards =
-        cards.map(|card| (card.name.as_str(), (Counted::Stamps(card.counts), CapSubject::Account, card.window)));
-    program.caps.iter().map(of_cap).chain(caps_of_rules(program)).chain(metrics).chain(limited).chain(cards)
-}
-
-/// What the cells of a programme count: budgets, the places of bonuses, the stock of rewards, and caps that accounts share.
-fn cells(program: &Program) -> impl Iterator<Item = (&str, Meaning<'_>)> {
-    let (whole, ever) = (CapSubject::Programme, CalendarWindow::Lifetime);
-    let budgets = program.budgets.iter().map(move |budget| {
-        let counted = Counted::Budget(budget.partner_name.as_deref());
-        (budget.name.as_str(), (counted, whole, budget.run.window))
-    });
-    let places = program.bonuses.iter().filter(|bonus| bonus.places.is_some());
-    let places = places.map(move |bonus| (bonus.name.as_str(), (Counted::Places, whole, ever)));
-    let shared = program.caps.iter().filter(|cap| cap.subject.is_shared());
-    let shared_of_rules = caps_of_rules(program).filter(|(_, (_, subject, _))| subject.is_shared());
-    let stocks = program.rewards.iter().filter(|reward| reward.stock.is_some());
-    let stocks = stocks.map(move |reward| (reward.name.as_str(), (Counted::Stock, whole, ever)));
-    budgets.chain(places).chain(stocks).chain(shared.map(of_cap)).chain(shared_of_rules)
-}
-
-/// What the caps of rules count: a rule's share, whichever rule of the version it is.
-fn caps_of_rules(program: &Program) -> impl Iterator<Item = (&str, Meaning<'_>)> {
-    program.lines.capped.iter().flat_map(|capped| &capped.caps).map(|cap| {
-        let (name, (counted, subject, window)) = of_cap(cap);
-        let counted = match counted {
-            Counted::Units => Counted::RuleUnits,
-            Counted::EarningBaskets => Counted::RuleBaskets,
-            _ => Counted::RuleAmount,
-        };
-        (name, (counted, subject, window))
-    })
-}
-
-fn of_cap(cap: &Cap) -> (&str, Meaning<'_>) {
-    let counted = match cap.measure {
-        CapMeasure::Units => Counted::Units,
-        CapMeasure::EarningBaskets => Counted::EarningBaskets,
-        CapMeasure::EligibleAmount => Counted::EarningAmount,
-    };
-    (cap.name.as_str(), (counted, cap.subject, cap.window))
-}
-
-/// What a counter counts, in one enum so that a cap cannot go on as a metric.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Counted<'p> {
-    Units,
-    EarningBaskets,
-    EarningAmount,
-    Baskets,
-    EligibleAmount,
-    Bonus,
-    Stamps(StampsCounted),
-    /// Of all partners, or of the one of this name. Not by its number: versions can have been compiled apart.
-    Budget(Option<&'p str>),
-    Places,
-    Stock,
-    RuleUnits,
-    RuleBaskets,
-    RuleAmount,
 }
 
 #[cfg(test)]

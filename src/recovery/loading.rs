@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{RecoveryError, parallel};
+use super::{OnProgress, Progress, RecoveryError, parallel};
 use crate::codec::DecodeError;
 use crate::ledger::packed::Unpacked;
 use crate::ledger::types::ShardId;
@@ -14,6 +14,9 @@ use crate::replay::{Lane, World};
 use crate::snapshot::entity::{ACCOUNT_KEYS, Entity, account_keys_from, account_of_key};
 use crate::snapshot::{Marker, Saved, SnapshotError};
 use crate::store::{Direction, Space, Store};
+
+/// Entities that are told of together.
+const ENTITIES_TOLD: u64 = 4_096;
 
 /// Of more accounts in one shard a damaged key is the likelier reason, and memory comes as they do.
 const ACCOUNTS_EXPECTED_MAX: u32 = 1 << 22;
@@ -24,21 +27,31 @@ pub(super) fn load_snapshot(
     marker: &Marker,
     world: &mut World,
     thread_count: usize,
+    on_progress: &mut OnProgress<'_>,
 ) -> Result<(), RecoveryError> {
+    let mut entity_count = 0;
+    let on_more = &mut |count: u64| {
+        entity_count += count;
+        on_progress(Progress::Snapshot { entity_count });
+    };
     let (accounts, behind) = ACCOUNT_KEYS;
     let place = &mut |world: &mut World, entity| place_entity(world, &marker.saved, entity);
-    sweep(store, &[], Some(&accounts), &mut |entity, _| place(world, entity))?;
+    sweep(store, &[], Some(&accounts), on_more, &mut |entity, _| place(world, entity))?;
     let lanes = world.halves().lane.divide(thread_count);
     let starts: Vec<_> = lanes.iter().skip(1).map(|lane| account_keys_from(shard_id(lane.first))).collect();
     let froms = std::iter::once(&accounts[..]).chain(starts.iter().map(Vec::as_slice));
     let tos = starts.iter().map(Vec::as_slice).chain(std::iter::once(&behind[..]));
     let parts: Vec<_> = lanes.into_iter().zip(froms.zip(tos)).collect();
-    let load = |(mut lane, (from, to)): (Lane<'_>, (&[u8], &[u8]))| {
-        make_room(store, &mut lane)?;
-        sweep(store, from, Some(to), &mut |entity, unpacked| place_account(&mut lane, entity, unpacked))
-    };
-    parallel::each(parts, load).into_iter().collect::<Result<(), _>>()?;
-    sweep(store, &behind, None, &mut |entity, _| place(world, entity))?;
+    let loaded = parallel::each(
+        parts,
+        |(mut lane, (from, to)), on_more| {
+            make_room(store, &mut lane, on_more)?;
+            sweep(store, from, Some(to), on_more, &mut |entity, unpacked| place_account(&mut lane, entity, unpacked))
+        },
+        on_more,
+    );
+    loaded.into_iter().collect::<Result<(), _>>()?;
+    sweep(store, &behind, None, on_more, &mut |entity, _| place(world, entity))?;
     check_complete(marker, world)
 }
 
@@ -46,19 +59,29 @@ fn shard_id(number: usize) -> ShardId {
     ShardId(u16::try_from(number).expect("a shard's number fits u16"))
 }
 
-/// Decodes the entities from one key on and before another.
+/// Decodes the entities from one key on and before another. `on_more` is told how many came to their places since it was
+/// told last.
 fn sweep(
     store: &dyn Store,
     from: &[u8],
     to: Option<&[u8]>,
+    on_more: &mut dyn FnMut(u64),
     place: &mut dyn FnMut(Entity, &Unpacked) -> Result<(), DecodeError>,
 ) -> Result<(), RecoveryError> {
-    let mut failed = None;
+    let (mut failed, mut untold) = (None, 0);
     let mut unpacked = Unpacked::default();
     store.sweep(Space::State, from, to, &mut |key, value| {
         let decoded = Entity::decode_with(key, value, &mut unpacked);
+        // To compile a version takes as long as thousands of others.
+        let is_long = matches!(decoded, Ok(Entity::Program(..)));
         match decoded.and_then(|entity| place(entity, &unpacked)) {
-            Ok(()) => ControlFlow::Continue(()),
+            Ok(()) => {
+                untold += 1;
+                if is_long || untold == ENTITIES_TOLD {
+                    on_more(std::mem::take(&mut untold));
+                }
+                ControlFlow::Continue(())
+            }
             Err(fault) => {
                 let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
                 failed = Some(SnapshotError::Entity { key, fault });
@@ -66,11 +89,12 @@ fn sweep(
             }
         }
     })?;
+    on_more(untold);
     failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Asks for the memory of all accounts that are to come: the last key of a shard tells how many there are. Nothing rests on it.
-fn make_room(store: &dyn Store, lane: &mut Lane<'_>) -> Result<(), RecoveryError> {
+fn make_room(store: &dyn Store, lane: &mut Lane<'_>, on_more: &mut dyn FnMut(u64)) -> Result<(), RecoveryError> {
     for (index, shard) in lane.shards.iter_mut().enumerate() {
         let behind = account_keys_from(shard_id(lane.first + index + 1));
         let mut last = None;
@@ -82,6 +106,8 @@ fn make_room(store: &dyn Store, lane: &mut Lane<'_>) -> Result<(), RecoveryError
         if let Some((_, number)) = last.filter(|(of, number)| *of == shard.id && number.0 < ACCOUNTS_EXPECTED_MAX) {
             shard.make_room(number.0 as usize + 1);
         }
+        // There is none yet, but there can be thousands of shards.
+        on_more(0);
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ mod hands;
 pub mod identity;
 mod loading;
 mod parallel;
+mod progress;
 mod replaying;
 pub mod speed;
 
@@ -44,6 +45,7 @@ use identity::{Identity, IdentityError};
 use replaying::{Plan, Replayed, replay};
 
 pub use entering::{enter_publication, ids_of};
+pub use progress::{OnProgress, Progress};
 
 /// Why a data directory cannot be opened. `Display` is a sentence for an operator.
 #[derive(Debug, thiserror::Error)]
@@ -130,9 +132,6 @@ pub struct Recovered {
     pub replayed_count: u64,
 }
 
-/// Told the position reached and the position to reach.
-pub type OnProgress<'a> = dyn FnMut(Position, Position) + 'a;
-
 /// Whether recovery begins with the snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Source {
@@ -172,10 +171,10 @@ pub fn recover_from(
 ) -> Result<Recovered, RecoveryError> {
     let journal = Arc::new(StoreJournal::new(store.clone()));
     journal.check_high_water()?;
-    let (ids, covered) = open_ids(store, id_options)?;
+    let (ids, covered) = open_ids(store, id_options, on_progress)?;
     let to_enter = IdsToEnter { ids: &ids, hasher: &identity.id_hasher(), covered };
     let (mut world, marker) = match source {
-        Source::Snapshot => load(&**store, identity.shard_count, thread_count)?,
+        Source::Snapshot => load(&**store, identity.shard_count, thread_count, on_progress)?,
         Source::Journal => (World::new(identity.shard_count), None),
     };
     let plan = Plan { journal: &journal, marker, ids: Some(to_enter), thread_count };
@@ -203,19 +202,24 @@ pub fn recover_state(
 ) -> Result<(World, Option<Marker>), RecoveryError> {
     let journal = StoreJournal::new(store.clone());
     journal.check_high_water()?;
-    let (mut world, marker) = load(&**store, identity.shard_count, 1)?;
+    let (mut world, marker) = load(&**store, identity.shard_count, 1, on_progress)?;
     replay(&mut world, &Plan { journal: &journal, marker, ids: None, thread_count: 1 }, on_progress)?;
     check_accounts(&world, &accounts_saved(&**store, marker)?)?;
     Ok((world, marker))
 }
 
 /// What the snapshot gives, before the replay.
-fn load(store: &dyn Store, shard_count: u16, thread_count: usize) -> Result<(World, Option<Marker>), RecoveryError> {
+fn load(
+    store: &dyn Store,
+    shard_count: u16,
+    thread_count: usize,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<(World, Option<Marker>), RecoveryError> {
     let mut world = World::new(shard_count);
     let marker = Marker::read(store)?;
     if let Some(marker) = &marker {
         world.tallies.resize_with(world.shards.len(), Tally::default);
-        loading::load_snapshot(store, marker, &mut world, thread_count)?;
+        loading::load_snapshot(store, marker, &mut world, thread_count, on_progress)?;
         if !world.shards.iter().all(|shard| shard.partners.is_whole()) {
             // Of a version that did not keep who burned what: the journal tells it from the beginning.
             return Ok((World::new(shard_count), None));
@@ -260,8 +264,17 @@ fn check_accounts(world: &World, saved: &[u32]) -> Result<(), RecoveryError> {
 }
 
 /// Opens the id index; one that is damaged is wiped, to be rebuilt from the journal.
-fn open_ids(store: &Arc<dyn Store>, options: &IdOptions) -> Result<(IdIndex, Position), RecoveryError> {
-    match IdIndex::open(store.clone(), options) {
+fn open_ids(
+    store: &Arc<dyn Store>,
+    options: &IdOptions,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<(IdIndex, Position), RecoveryError> {
+    let mut read_bytes = 0;
+    let opened = IdIndex::open_telling(store.clone(), options, &mut |bytes| {
+        read_bytes += bytes;
+        on_progress(Progress::Ids { read_bytes });
+    });
+    match opened {
         Ok(opened) => Ok(opened),
         Err(error) if error.is_rebuildable() => {
             IdIndex::wipe(&**store)?;

@@ -21,14 +21,32 @@ use crate::limits::ID_UNWRITTEN_GENERATIONS_MAX;
 const QUEUE_DEPTH: usize = 4;
 
 /// Does the work on each part, each on a thread of its own where there are several. The outcomes are in the order of the
-/// parts.
-pub(super) fn each<T: Send, R: Send>(parts: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+/// parts. How much more is done, the work says; `on_more` hears that on the thread of the caller.
+pub(super) fn each<T: Send, R: Send>(
+    parts: Vec<T>,
+    work: impl Fn(T, &mut dyn FnMut(u64)) -> R + Sync,
+    on_more: &mut dyn FnMut(u64),
+) -> Vec<R> {
     if parts.len() <= 1 {
-        return parts.into_iter().map(work).collect();
+        return parts.into_iter().map(|part| work(part, on_more)).collect();
     }
     thread::scope(|scope| {
+        let (tell, told) = bounded::<u64>(parts.len());
         let work = &work;
-        let threads: Vec<_> = parts.into_iter().map(|part| spawn(scope, "load", move || work(part))).collect();
+        let start = |part| {
+            let tell = tell.clone();
+            let work = move || {
+                work(part, &mut |count| {
+                    // Whoever listens goes only when it has failed: then nobody is left to be told.
+                    let _ = tell.send(count);
+                })
+            };
+            spawn(scope, "load", work)
+        };
+        let threads: Vec<_> = parts.into_iter().map(start).collect();
+        // The last thread that is done closes it.
+        drop(tell);
+        told.iter().for_each(on_more);
         threads.into_iter().map(outcome).collect()
     })
 }
@@ -110,15 +128,18 @@ impl Crew<'_, '_> {
         }
     }
 
-    /// Sees to it that the ids of a long journal do not all stay in memory.
+    /// Sees to it that the ids of a long journal do not all stay in memory. After each step that the reader waits for,
+    /// `on_step` hears up to where everything was applied.
     ///
     /// # Errors
     /// When the index fails.
-    pub(super) fn tidy(&mut self) -> Result<(), IdError> {
+    pub(super) fn tidy(&mut self, on_step: &mut dyn FnMut(Position)) -> Result<(), IdError> {
         match self {
             Self::Alone(alone) => {
                 if let Some(ids) = alone.ids {
-                    while ids.maintain(alone.done)?.more_waits() {}
+                    while ids.maintain(alone.done)?.more_waits() {
+                        on_step(alone.done);
+                    }
                 }
             }
             Self::Several(several) => {
@@ -127,6 +148,7 @@ impl Crew<'_, '_> {
                 let _ = wake.try_send(());
                 while ids.stats().unwritten_generation_count >= ID_UNWRITTEN_GENERATIONS_MAX {
                     ids.maintain(several.shared.settled())?;
+                    on_step(several.shared.settled());
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use super::entering::{Entering, IdsToEnter, enter_publication};
 use super::hands::{Batch, Hand};
 use super::parallel::{Crew, with_crew};
-use super::{OnProgress, RecoveryError};
+use super::{OnProgress, Progress, RecoveryError};
 use crate::journal::frame::{FrameError, FrameFault, FrameHash, FrameView, RecordView};
 use crate::journal::log::StoreJournal;
 use crate::journal::record::{Record, decode};
@@ -20,6 +20,9 @@ use crate::snapshot::Marker;
 
 /// Frames that are read before memory is tidied.
 const FRAMES_AT_ONCE: usize = 256;
+
+/// Frames that are told of together, where nothing in them takes longer.
+const FRAMES_TOLD: usize = 16;
 
 /// Bytes of records that are handed out at once.
 const BATCH_BYTES: usize = 64 << 10;
@@ -72,11 +75,13 @@ pub(super) fn replay(
         replayed: Replayed { since, count: 0 },
         batches: hands.iter().map(|_| Batch::default()).collect(),
         shards_per_lane,
+        has_compiled: false,
     };
+    let mut tell = |reached| on_progress(Progress::Journal { reached, end });
     with_crew(hands, plan.ids.map(|ids| ids.ids), start, |crew| {
-        while reading.next < end && reading.some_frames(plan.journal, crew)? {
-            crew.tidy()?;
-            on_progress(crew.settled(), end);
+        while reading.next < end && reading.some_frames(plan.journal, crew, &mut tell)? {
+            crew.tidy(&mut tell)?;
+            tell(crew.settled());
         }
         Ok(())
     })?;
@@ -119,18 +124,31 @@ struct Reading<'a> {
     /// What is to be handed out, by who is to get it.
     batches: Vec<Batch>,
     shards_per_lane: usize,
+    /// A version was compiled, which takes as long as thousands of other records, and that was not told yet.
+    has_compiled: bool,
 }
 
 impl Reading<'_> {
-    /// Reads some frames and hands out what is in them. False when there is no use in reading on.
-    fn some_frames(&mut self, journal: &StoreJournal, crew: &mut Crew<'_, '_>) -> Result<bool, JournalError> {
-        let mut frame_count = 0;
+    /// Reads some frames and hands out what is in them. False when there is no use in reading on. `tell` hears again and again
+    /// up to where everything was applied.
+    fn some_frames(
+        &mut self,
+        journal: &StoreJournal,
+        crew: &mut Crew<'_, '_>,
+        tell: &mut dyn FnMut(Position),
+    ) -> Result<bool, JournalError> {
+        let mut frame_count = 0_usize;
         let mut goes_on = true;
         let read = journal.sweep(self.next, &mut |frame| {
             self.frame(frame)?;
             frame_count += 1;
-            if self.batches.iter().map(Batch::byte_count).sum::<usize>() >= BATCH_BYTES * self.batches.len() {
+            let byte_count = self.batches.iter().map(Batch::byte_count).sum::<usize>();
+            let is_full = byte_count >= BATCH_BYTES * self.batches.len();
+            if is_full {
                 goes_on = self.hand_out(crew);
+            }
+            if std::mem::take(&mut self.has_compiled) || is_full || frame_count.is_multiple_of(FRAMES_TOLD) {
+                tell(crew.settled());
             }
             let is_enough = frame_count >= FRAMES_AT_ONCE || !goes_on;
             Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -184,6 +202,7 @@ impl Reading<'_> {
             enter_publication(ids, hasher, self.common.dictionary, view.position, publication);
         }
         let is_item = matches!(record, Record::Item(..));
+        self.has_compiled |= matches!(record, Record::Program(_));
         self.common.apply(view, record).map_err(|fault| record_error(view, fault))?;
         if is_item {
             self.item_count = item_count(&self.common);

@@ -1,15 +1,15 @@
 //! Recovery, as whoever runs the server sees it: of the directory that is meant, and with word of how far it is.
 //!
-//! What must stay true: a recovery that goes on is told of often enough that nobody takes it for one that hangs.
+//! What must stay true: a recovery that goes on, whatever it is at, is told of often enough that nobody takes it for one that
+//! hangs.
 
 use std::sync::Arc;
 
 use super::ServeError;
 use crate::clock::SharedClock;
 use crate::config::{ClockMode, Config};
-use crate::ledger::types::Position;
 use crate::recovery::identity::Identity;
-use crate::recovery::{Recovered, Source, recover_from};
+use crate::recovery::{Progress, Recovered, Source, recover_from};
 use crate::store::Store;
 use crate::telemetry::manager;
 
@@ -37,12 +37,16 @@ pub(super) fn recover_with_progress(
     clock: &SharedClock,
 ) -> Result<Recovered, ServeError> {
     let mut told_ns = clock.monotonic_ns();
-    let mut on_progress = |reached: Position, end: Position| {
+    let mut on_progress = |progress: Progress| {
         let now_ns = clock.monotonic_ns();
         if now_ns - told_ns >= PROGRESS_INTERVAL_NS {
             told_ns = now_ns;
-            tracing::info!(reached = reached.0, end = end.0, "recovering");
-            manager::recovering(&format!("recovering: record {reached} of {end}"));
+            match progress {
+                Progress::Ids { read_bytes } => tracing::info!(read_bytes, "recovering"),
+                Progress::Snapshot { entity_count } => tracing::info!(entity_count, "recovering"),
+                Progress::Journal { reached, end } => tracing::info!(reached = reached.0, end = end.0, "recovering"),
+            }
+            manager::recovering(&format!("recovering: {progress}"));
         }
     };
     let source = if config.discards_snapshot { Source::Journal } else { Source::Snapshot };

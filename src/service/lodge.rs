@@ -173,7 +173,7 @@ mod tests {
             in_flight_max: 1_024,
             merge_fan_in: 2,
         };
-        let recovered = recover(&store, identity, &ids, 2, &mut |_, _| {}).unwrap();
+        let recovered = recover(&store, identity, &ids, 2, &mut |_| {}).unwrap();
         let options = EngineOptions { worker_count: 1, queue_depth: 16, housekeeping: HousekeeperOptions::default() };
         let on_failure: OnFailure = Arc::new(|error| panic!("{error}"));
         Engine::start(recovered, store, clock.clone(), options, on_failure).unwrap()

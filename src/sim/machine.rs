@@ -206,8 +206,7 @@ impl Disk {
     /// # Errors
     /// When the store fails or the ledger refuses.
     pub fn recover(&self, identity: &Identity, ids: &IdOptions) -> Result<Recovered, Trouble> {
-        let recovered: Result<Recovered, RecoveryError> =
-            recover(&self.store, identity.clone(), ids, 1, &mut |_, _| ());
+        let recovered: Result<Recovered, RecoveryError> = recover(&self.store, identity.clone(), ids, 1, &mut |_| ());
         recovered.map_err(|error| self.judge(&format!("what a crash left can be recovered, but: {error}")))
     }
 }

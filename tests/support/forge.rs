@@ -52,7 +52,7 @@ impl Forge {
             frames.push(ForgedFrame { header: value[..HEADER_BYTES].to_vec(), sections });
         }
         let store: Arc<dyn Store> = Arc::new(store.clone());
-        let (world, _) = recover_state(&store, &Setup::default().identity(), &mut |_, _| {}).expect("it is whole");
+        let (world, _) = recover_state(&store, &Setup::default().identity(), &mut |_| {}).expect("it is whole");
         Self { frames, dictionary: world.dictionary }
     }
 

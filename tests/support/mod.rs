@@ -126,7 +126,7 @@ pub fn recover_store(store: &Arc<dyn Store>, setup: &Setup) -> Result<Recovered,
             setup.identity()
         }
     };
-    recover(store, identity, &id_options(), setup.worker_count, &mut |_, _| {})
+    recover(store, identity, &id_options(), setup.worker_count, &mut |_| {})
 }
 
 impl Ledger {

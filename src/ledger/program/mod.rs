@@ -431,26 +431,6 @@ impl Program {
         earlier.map_or(self.late_limit_ns, |earlier| earlier.late_limit_ns.max(self.late_limit_ns))
     }
 
-    /// Keeps counters for as long as an earlier version did, and what it kept of accounts beside them: one that looks less
-    /// far back, or not at all, may be followed by one that does again.
-    pub fn keep_as_long_as(&mut self, earlier: &Self) {
-        self.keeps_last_basket |= earlier.keeps_last_basket;
-        let before = |name: SymbolId| earlier.all_caps().find(|cap| cap.symbol == name).map_or(0, |cap| cap.kept);
-        let of_rules = self.lines.capped.iter_mut().flat_map(|capped| &mut capped.caps);
-        for cap in self.caps.iter_mut().chain(of_rules) {
-            cap.kept = cap.kept.max(before(cap.symbol));
-        }
-        for budget in &mut self.budgets {
-            let before = earlier.budgets.iter().find(|other| other.symbol == budget.symbol);
-            budget.run.kept = budget.run.kept.max(before.map_or(0, |before| before.run.kept));
-        }
-        for metric in &mut self.metrics {
-            let before = earlier.metrics.iter().find(|other| other.symbol == metric.symbol);
-            metric.kept_ahead = metric.kept_ahead.max(before.map_or(0, |before| before.kept_ahead));
-            metric.is_averaged |= before.is_some_and(|before| before.is_averaged);
-        }
-    }
-
     /// The bonus with this index.
     #[must_use]
     pub fn bonus(&self, index: BonusIndex) -> Option<&Bonus> {
