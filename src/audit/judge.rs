@@ -541,7 +541,7 @@ fn check_command(command: &Command, symbol_count: u32) -> Result<(), String> {
 fn operation_fits(operation: &Operation) -> bool {
     let Remark { reason_code, note: _, operator, actor, confirmer } = &operation.remark;
     let remark_fits = !reason_code.is_empty()
-        && !(operator.is_empty() && actor.is_empty())
+        && (!operator.is_empty() || !actor.is_empty())
         && actor.len().max(confirmer.len()) <= limits::ACTOR_BYTES_MAX
         && (confirmer.is_empty() || confirmer != actor);
     let original = operation.order.held();
