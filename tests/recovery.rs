@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use support::edge::{Accrue, LineText};
@@ -11,8 +12,10 @@ use support::{Ledger, ManualClock, NOON, NS_PER_DAY, NS_PER_SECOND, Setup, asser
 use tallystick::clock::Clock;
 use tallystick::ids::IdEntry;
 use tallystick::ledger::command::{CommandKind, ReturnedLine};
+use tallystick::ledger::freeze::Subject;
 use tallystick::ledger::types::{ItemId, TimestampNs};
 use tallystick::recovery::{Recovered, RecoveryError};
+use tallystick::shard::freezing::FreezeDraft;
 use tallystick::store::memory::MemoryStore;
 use tallystick::store::{Space, Store};
 
@@ -276,4 +279,56 @@ fn of_several_entities_that_cannot_be_read_the_first_is_named_with_any_number_of
         let said = refusals(&damaged);
         assert!(said.contains(&hex), "{hex}: {said}");
     }
+}
+
+/// Names and freezes have no ids. The index of ids is written for them too, or each start would read them again; and what a
+/// running ledger says of its recovery counts what the index lacks, not only what the snapshot does.
+#[test]
+fn records_without_ids_are_not_replayed_for_ever_and_as_many_are_as_was_said() {
+    let (ledger, store) = play(&[]);
+    assert!(buy(&ledger, 0, 1, 500, 0));
+    let engine = &ledger.engine;
+    for number in 0..20_000 {
+        engine.dictionary.intern(&format!("name-{number}"), &**engine).expect("there is room");
+    }
+    // Its commit takes the names along, and nothing of any account.
+    let freeze = FreezeDraft {
+        subject: Subject::Account("somebody-else".into()),
+        freezes: true,
+        by: "key:1".into(),
+        reason_code: "test".into(),
+        note: "".into(),
+        alone: true,
+    };
+    engine.change_freezes(freeze, None).expect("it fits");
+    assert!(buy(&ledger, 1, 1, 500, 0));
+    assert!(engine.records_to_replay() > 20_000, "without a snapshot it is the whole journal");
+    engine.snapshot().expect("a snapshot can be taken");
+    // The housekeeper writes the ids step by step.
+    let is_written = || engine.records_to_replay() < 100;
+    (0..2_000).take_while(|_| !is_written()).for_each(|_| std::thread::sleep(Duration::from_millis(5)));
+    let said = engine.records_to_replay();
+    assert!(said < 100, "{said} records are replayed at the next start");
+    ledger.stop();
+    for threads in THREAD_COUNTS {
+        let recovered = recover_with(&store, threads).expect("it can be recovered");
+        assert_eq!(recovered.replayed_count, said, "{threads} threads");
+        let known = found(&recovered, 2).ids.iter().flatten().count();
+        assert!(known >= 2, "both sales are known, and {known} ids in all");
+    }
+}
+
+/// A ledger whose ids are not on disk yet replays the records that brought them, however new its snapshot is.
+#[test]
+fn a_snapshot_does_not_spare_what_the_index_of_ids_lacks_and_nobody_says_so() {
+    let (ledger, store) = play(&[]);
+    for index in 0..60 {
+        buy(&ledger, index, (index % 24) as u8, 500, 0);
+    }
+    let before = ledger.engine.records_to_replay();
+    ledger.engine.snapshot().expect("a snapshot can be taken");
+    let said = ledger.engine.records_to_replay();
+    assert!(before > 60 && said == before, "{before} records before the snapshot, {said} after it");
+    ledger.stop();
+    assert_eq!(recover_with(&store, 1).expect("it can be recovered").replayed_count, said);
 }

@@ -169,6 +169,7 @@ mod tests {
         let ids = IdOptions {
             memory_ids_max: 4_096,
             segment_ids: 1_024,
+            segment_records: 1_024,
             partitions: 2,
             in_flight_max: 1_024,
             merge_fan_in: 2,
