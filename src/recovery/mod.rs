@@ -100,7 +100,7 @@ pub struct Recovered {
     pub replayed_count: u64,
 }
 
-/// Told the position reached and the position to reach.
+/// Told the position reached and the position to reach: before the first frame is read, if there is one, and after some more.
 pub type OnProgress<'a> = dyn FnMut(Position, Position) + 'a;
 
 /// Whether recovery begins with the snapshot.

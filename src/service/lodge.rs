@@ -192,7 +192,7 @@ mod tests {
             recovery: LastRecovery {
                 took_ms: 0,
                 replayed_count: 0,
-                speed: ReplaySpeed { record_ns: 1, is_measured: false },
+                speed: ReplaySpeed { fixed_ns: 0, record_ns: 1, is_measured: false },
             },
             second_person: SecondPerson::default(),
         };

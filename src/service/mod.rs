@@ -142,7 +142,7 @@ pub struct LastRecovery {
     pub took_ms: i64,
     /// Records replayed.
     pub replayed_count: u64,
-    /// How fast a further one would be.
+    /// How long a further one would take.
     pub speed: ReplaySpeed,
 }
 
