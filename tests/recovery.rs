@@ -8,15 +8,20 @@ use std::time::Duration;
 use proptest::prelude::*;
 use support::edge::{Accrue, LineText};
 use support::forge::Forge;
-use support::{Ledger, ManualClock, NOON, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, programs, recover_store};
+use support::{
+    Ledger, ManualClock, NOON, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, id_options, programs, recover_store,
+};
 use tallystick::clock::Clock;
 use tallystick::ids::IdEntry;
 use tallystick::ledger::command::{CommandKind, ReturnedLine};
 use tallystick::ledger::freeze::Subject;
-use tallystick::ledger::types::{ItemId, TimestampNs};
-use tallystick::recovery::{Recovered, RecoveryError};
+use tallystick::ledger::partner::PartnerAccount;
+use tallystick::ledger::types::{ItemId, ShardId, SymbolId, TimestampNs, WalletId};
+use tallystick::recovery::{Recovered, RecoveryError, Source, recover_from};
 use tallystick::shard::freezing::FreezeDraft;
-use tallystick::store::memory::MemoryStore;
+use tallystick::snapshot::Marker;
+use tallystick::snapshot::entity::Entity;
+use tallystick::store::memory::{FaultScript, MemoryStore};
 use tallystick::store::{Space, Store};
 
 const THREAD_COUNTS: [usize; 3] = [1, 2, 5];
@@ -331,4 +336,43 @@ fn a_snapshot_does_not_spare_what_the_index_of_ids_lacks_and_nobody_says_so() {
     assert!(before > 60 && said == before, "{before} records before the snapshot, {said} after it");
     ledger.stop();
     assert_eq!(recover_with(&store, 1).expect("it can be recovered").replayed_count, said);
+}
+
+/// Between the two writes that discard a snapshot the power goes: what is left of it is nobody's, and the next snapshot must
+/// not make it somebody's again.
+#[test]
+fn what_a_snapshot_leaves_that_was_discarded_halfway_is_not_taken_over_by_the_next() {
+    let (ledger, store) = play(&[]);
+    for index in 0..60 {
+        buy(&ledger, index, (index % 24) as u8, 500, 0);
+    }
+    ledger.engine.snapshot().expect("a snapshot can be taken");
+    let digest = ledger.stop().digest;
+    // Why it is discarded: it holds what the journal does not give, under a key that no record will ever use.
+    let untrue = PartnerAccount { issued: 7, balance: -7, ..PartnerAccount::default() };
+    let (key, value) = Entity::Partner(ShardId(3), SymbolId(4_000_000), WalletId(0), untrue).encode();
+    store.overwrite(Space::State, &key, &value);
+    assert_ne!(recover_with(&store, 1).expect("nothing contradicts it").world.digest(), digest);
+    let has_it = |store: &MemoryStore| store.contents(Space::State).iter().any(|(found, _)| *found == key);
+    let mut cut_short = 0;
+    for seed in 0..16 {
+        let failing = store.stop_cleanly();
+        // The first sync is that of the marker's end, the second that of the entities'.
+        failing.set_faults(FaultScript::freeze_at_sync(2));
+        let (disk, identity) = (Arc::new(failing.clone()) as Arc<dyn Store>, Setup::default().identity());
+        let discarded = recover_from(Source::Journal, &disk, identity, &id_options(), 1, &mut |_, _| {});
+        assert!(discarded.is_err(), "the power is gone");
+        let left = failing.crash(seed);
+        assert_eq!(Marker::read(&left).expect("it can be read"), None);
+        cut_short += usize::from(has_it(&left));
+        let clock = ManualClock::new(TimestampNs(NOON.0 + NS_PER_DAY));
+        let ledger = Ledger::start(Arc::new(left.clone()), setup(2), clock);
+        ledger.engine.snapshot().expect("a snapshot can be taken");
+        let stopped = ledger.stop();
+        assert!(!has_it(&left), "with seed {seed}");
+        let recovered = recover_with(&left, 2).expect("it can be recovered");
+        assert_eq!((recovered.world.digest(), recovered.marker.is_some()), (stopped.digest, true), "with seed {seed}");
+        assert_intact(&left, stopped.digest);
+    }
+    assert!(cut_short > 0, "the test wants entities without a marker");
 }
