@@ -321,7 +321,7 @@ const BUDGETS: [Series; 3] = [
 ];
 
 /// The journal, snapshots, ids.
-const JOURNAL: [Series; 19] = [
+const JOURNAL: [Series; 21] = [
     histogram("commit_records", Measure::None, None, "Records of each commit.", |view| {
         Values::Histogram(Shown::scaled(&view.metrics.commit_records, 1.0))
     }),
@@ -384,6 +384,12 @@ const JOURNAL: [Series; 19] = [
     }),
     gauge("names_max", Measure::None, "Strings that can have a number, and items.", |view| {
         view.of_engine(|engine| engine.dictionary.count_max().into())
+    }),
+    gauge("keys", Measure::None, "Keys that were ever issued: those that have ended keep their places.", |view| {
+        view.of_engine(|engine| signed(engine.shared.keys.look(|keys| keys.iter().len())))
+    }),
+    gauge("freezes", Measure::None, "Freezes that have ever begun: those that have ended keep their places.", |view| {
+        view.of_engine(|engine| signed(engine.shared.freezes.look(Freezes::begun_count)))
     }),
 ];
 
