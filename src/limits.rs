@@ -128,13 +128,13 @@ pub const REASON_CODE_BYTES_MAX: usize = 64;
 pub const NOTE_BYTES_MAX: usize = 512;
 /// Longest name of an operator, in bytes.
 pub const OPERATOR_BYTES_MAX: usize = 128;
-/// Vouchers that one account has, those that ended lately included.
+/// Vouchers that one account has, used and cancelled ones included for as long as they are remembered.
 pub const VOUCHERS_MAX: usize = 64;
 /// Vouchers that one transaction gives.
 pub const VOUCHERS_OF_ONE_MAX: u8 = 8;
 /// Vouchers that one basket uses.
 pub const VOUCHER_CODES_MAX: usize = 4;
-/// For so many days after its end a voucher is remembered.
+/// For so many days after the time that it was given for a voucher is remembered, used or not.
 pub const VOUCHER_KEPT_DAYS: i64 = 30;
 /// Kinds of voucher of one programme.
 pub const PROGRAM_VOUCHERS_MAX: usize = 32;

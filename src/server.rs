@@ -40,7 +40,7 @@ use crate::metrics::Outcome;
 use crate::program::Problem;
 use crate::recovery::RecoveryError;
 use crate::recovery::identity::{Identity, IdentityError};
-use crate::recovery::speed::ReplaySpeed;
+use crate::recovery::speed::{RecoveryTime, ReplaySpeed};
 use crate::service::auth::AccessLayer;
 use crate::service::express::{ACCRUE, ExpressLayer};
 use crate::service::health::health_service;
@@ -607,13 +607,13 @@ fn start_ledger(
         None if config.discards_snapshot => return Err(ServeError::NothingToDiscard { path: config.data.clone() }),
         None => make_identity(config, &store, clock)?,
     };
-    let replay_begun_ns = clock.monotonic_ns();
-    let recovered = recover_with_progress(config, &store, identity, clock)?;
+    let (recovered, replay_ns) = recover_with_progress(config, &store, identity, clock)?;
     if !give_up.come_through() {
         return Err(ServeError::GivenUp);
     }
     let (recovered_end, replayed_count) = (recovered.world.end, recovered.replayed_count);
-    let speed = ReplaySpeed::learn(&*store, replayed_count, clock.monotonic_ns() - replay_begun_ns)?;
+    let took = RecoveryTime { whole_ns: clock.monotonic_ns() - begun_ns, replay_ns };
+    let speed = ReplaySpeed::learn(&*store, replayed_count, took)?;
     let on_failure = {
         let (life, failure) = (life.clone(), failure.clone());
         move |why: &str| fail(&life, &failure, why)

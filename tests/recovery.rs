@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use support::edge::{Accrue, LineText};
@@ -13,9 +14,14 @@ use support::{
 use tallystick::clock::Clock;
 use tallystick::ids::IdEntry;
 use tallystick::ledger::command::{CommandKind, ReturnedLine};
-use tallystick::ledger::types::{ItemId, TimestampNs};
-use tallystick::recovery::{Progress, Recovered, RecoveryError, recover};
-use tallystick::store::memory::MemoryStore;
+use tallystick::ledger::freeze::Subject;
+use tallystick::ledger::partner::PartnerAccount;
+use tallystick::ledger::types::{ItemId, ShardId, SymbolId, TimestampNs, WalletId};
+use tallystick::recovery::{Progress, Recovered, RecoveryError, Source, recover, recover_from};
+use tallystick::shard::freezing::FreezeDraft;
+use tallystick::snapshot::Marker;
+use tallystick::snapshot::entity::Entity;
+use tallystick::store::memory::{FaultScript, MemoryStore};
 use tallystick::store::{Space, Store};
 
 const THREAD_COUNTS: [usize; 3] = [1, 2, 5];
@@ -329,4 +335,95 @@ fn each_version_that_is_compiled_is_told_of_in_the_journal_and_in_the_snapshot()
         let loaded = told.iter().take_while(|progress| !is_of_journal(progress)).count();
         assert!(loaded >= VERSION_COUNT, "{threads} threads: {told:?}");
     }
+}
+
+/// Names and freezes have no ids. The index of ids is written for them too, or each start would read them again; and what a
+/// running ledger says of its recovery counts what the index lacks, not only what the snapshot does.
+#[test]
+fn records_without_ids_are_not_replayed_for_ever_and_as_many_are_as_was_said() {
+    let (ledger, store) = play(&[]);
+    assert!(buy(&ledger, 0, 1, 500, 0));
+    let engine = &ledger.engine;
+    for number in 0..20_000 {
+        engine.dictionary.intern(&format!("name-{number}"), &**engine).expect("there is room");
+    }
+    // Its commit takes the names along, and nothing of any account.
+    let freeze = FreezeDraft {
+        subject: Subject::Account("somebody-else".into()),
+        freezes: true,
+        by: "key:1".into(),
+        reason_code: "test".into(),
+        note: "".into(),
+        alone: true,
+    };
+    engine.change_freezes(freeze, None).expect("it fits");
+    assert!(buy(&ledger, 1, 1, 500, 0));
+    assert!(engine.records_to_replay() > 20_000, "without a snapshot it is the whole journal");
+    engine.snapshot().expect("a snapshot can be taken");
+    // The housekeeper writes the ids step by step.
+    let is_written = || engine.records_to_replay() < 100;
+    (0..2_000).take_while(|_| !is_written()).for_each(|_| std::thread::sleep(Duration::from_millis(5)));
+    let said = engine.records_to_replay();
+    assert!(said < 100, "{said} records are replayed at the next start");
+    ledger.stop();
+    for threads in THREAD_COUNTS {
+        let recovered = recover_with(&store, threads).expect("it can be recovered");
+        assert_eq!(recovered.replayed_count, said, "{threads} threads");
+        let known = found(&recovered, 2).ids.iter().flatten().count();
+        assert!(known >= 2, "both sales are known, and {known} ids in all");
+    }
+}
+
+/// A ledger whose ids are not on disk yet replays the records that brought them, however new its snapshot is.
+#[test]
+fn a_snapshot_does_not_spare_what_the_index_of_ids_lacks_and_nobody_says_so() {
+    let (ledger, store) = play(&[]);
+    for index in 0..60 {
+        buy(&ledger, index, (index % 24) as u8, 500, 0);
+    }
+    let before = ledger.engine.records_to_replay();
+    ledger.engine.snapshot().expect("a snapshot can be taken");
+    let said = ledger.engine.records_to_replay();
+    assert!(before > 60 && said == before, "{before} records before the snapshot, {said} after it");
+    ledger.stop();
+    assert_eq!(recover_with(&store, 1).expect("it can be recovered").replayed_count, said);
+}
+
+/// Between the two writes that discard a snapshot the power goes: what is left of it is nobody's, and the next snapshot must
+/// not make it somebody's again.
+#[test]
+fn what_a_snapshot_leaves_that_was_discarded_halfway_is_not_taken_over_by_the_next() {
+    let (ledger, store) = play(&[]);
+    for index in 0..60 {
+        buy(&ledger, index, (index % 24) as u8, 500, 0);
+    }
+    ledger.engine.snapshot().expect("a snapshot can be taken");
+    let digest = ledger.stop().digest;
+    // Why it is discarded: it holds what the journal does not give, under a key that no record will ever use.
+    let untrue = PartnerAccount { issued: 7, balance: -7, ..PartnerAccount::default() };
+    let (key, value) = Entity::Partner(ShardId(3), SymbolId(4_000_000), WalletId(0), untrue).encode();
+    store.overwrite(Space::State, &key, &value);
+    assert_ne!(recover_with(&store, 1).expect("nothing contradicts it").world.digest(), digest);
+    let has_it = |store: &MemoryStore| store.contents(Space::State).iter().any(|(found, _)| *found == key);
+    let mut cut_short = 0;
+    for seed in 0..16 {
+        let failing = store.stop_cleanly();
+        // The first sync is that of the marker's end, the second that of the entities'.
+        failing.set_faults(FaultScript::freeze_at_sync(2));
+        let (disk, identity) = (Arc::new(failing.clone()) as Arc<dyn Store>, Setup::default().identity());
+        let discarded = recover_from(Source::Journal, &disk, identity, &id_options(), 1, &mut |_| {});
+        assert!(discarded.is_err(), "the power is gone");
+        let left = failing.crash(seed);
+        assert_eq!(Marker::read(&left).expect("it can be read"), None);
+        cut_short += usize::from(has_it(&left));
+        let clock = ManualClock::new(TimestampNs(NOON.0 + NS_PER_DAY));
+        let ledger = Ledger::start(Arc::new(left.clone()), setup(2), clock);
+        ledger.engine.snapshot().expect("a snapshot can be taken");
+        let stopped = ledger.stop();
+        assert!(!has_it(&left), "with seed {seed}");
+        let recovered = recover_with(&left, 2).expect("it can be recovered");
+        assert_eq!((recovered.world.digest(), recovered.marker.is_some()), (stopped.digest, true), "with seed {seed}");
+        assert_intact(&left, stopped.digest);
+    }
+    assert!(cut_short > 0, "the test wants entities without a marker");
 }

@@ -384,7 +384,10 @@ impl Config {
             "shard_count" => self.shard_count = Some(values::number(name, value, 1..=limits::SHARD_COUNT_MAX)?),
             "clock" => self.clock = Some(values::word(name, value, &CLOCKS)?),
             "ids_memory_max" => self.ids.memory_ids_max = values::number(name, value, 0..=1 << 40)?,
-            "ids_segment" => self.ids.segment_ids = values::number(name, value, 1_024..=IDS_SEGMENT_MAX)?,
+            "ids_segment" => {
+                self.ids.segment_ids = values::number(name, value, 1_024..=IDS_SEGMENT_MAX)?;
+                self.ids.segment_records = self.ids.segment_ids;
+            }
             "snapshot_records" => {
                 // The file's numbers are signed.
                 self.housekeeping.snapshot_records = values::number(name, value, 1..=i64::MAX as u64)?;

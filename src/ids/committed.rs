@@ -38,6 +38,8 @@ struct Lists {
     spare: Option<Vec<Table>>,
     /// Oldest first, numbers without gaps, ending just before the active one.
     sealed: VecDeque<Arc<Sealed>>,
+    /// Every id of a record below this position is in a sealed generation or a run.
+    sealed_below: Position,
     /// Generations below this number are durable and in the runs.
     unwritten_from: u64,
     /// Oldest first, generations without gaps, ending just before `unwritten_from`.
@@ -59,6 +61,7 @@ pub(super) struct Counts {
 pub(super) struct Committed {
     shape: Shape,
     memory_ids_max: u64,
+    segment_records: u64,
     lists: RwLock<Lists>,
     /// The settled position announced last.
     settled: AtomicU64,
@@ -78,12 +81,14 @@ impl Committed {
             active,
             spare: None,
             sealed: VecDeque::new(),
+            sealed_below: opened.covered,
             unwritten_from: number,
             runs: opened.runs.into_iter().map(Arc::new).collect(),
         };
         Self {
             shape,
             memory_ids_max: options.memory_ids_max,
+            segment_records: options.segment_records,
             lists: RwLock::new(lists),
             settled: AtomicU64::new(opened.covered.0),
             unwritten_count: AtomicUsize::new(0),
@@ -193,34 +198,44 @@ impl Committed {
         Position(self.settled.load(Ordering::Acquire))
     }
 
-    /// Seals the active generation if it is full, so that the next caller need not.
-    pub(super) fn seal_if_full(&self) -> bool {
+    /// Seals the active generation if it is full, so that the next caller need not, or if it has spanned as many records as
+    /// it may.
+    pub(super) fn seal_if_due(&self) -> bool {
         // Mostly there is nothing to do, and then nobody should wait for the lock.
-        if !self.is_full(&self.read()) {
+        if !self.is_due(&self.read()) {
             return false;
         }
         let mut lists = self.write();
-        let full = self.is_full(&lists);
-        if full {
+        let is_due = self.is_due(&lists);
+        if is_due {
             self.seal(&mut lists);
         }
-        full
+        is_due
     }
 
-    fn is_full(&self, lists: &Lists) -> bool {
-        lists.active.id_count() >= self.shape.generation_ids_max()
+    fn is_due(&self, lists: &Lists) -> bool {
+        let is_full = lists.active.id_count() >= self.shape.generation_ids_max();
+        let spans_many = self.settled().0.saturating_sub(lists.sealed_below.0) >= self.segment_records;
+        // One that is not full can wait for those before it: it must not add to what the disk is behind with.
+        is_full || (spans_many && lists.unwritten_from == lists.active.number)
+    }
+
+    /// Every id of a record below this position is in the runs.
+    pub(super) fn covered(&self) -> Position {
+        self.read().runs.last().map_or(Position(0), |run| run.footer.covered)
     }
 
     /// Puts the spare in the place of the active generation. The lock is held alone, so every insert that began has
-    /// ended: whatever was settled before is in this generation or an earlier one.
+    /// ended: whatever was settled before is in this generation or an earlier one, however few ids it has.
     fn seal(&self, lists: &mut Lists) {
         let tables = lists.spare.take().unwrap_or_else(|| {
             self.inline_table_count.fetch_add(self.shape.partition_count() as u64, Ordering::Relaxed);
             self.shape.tables()
         });
         let next = Active::new(lists.active.number + 1, tables);
-        let full = std::mem::replace(&mut lists.active, next);
-        lists.sealed.push_back(Arc::new(full.seal(self.settled())));
+        let ended = std::mem::replace(&mut lists.active, next);
+        lists.sealed_below = self.settled();
+        lists.sealed.push_back(Arc::new(ended.seal(lists.sealed_below)));
         self.unwritten_count.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -284,7 +299,10 @@ impl Committed {
     }
 
     fn may_drop_oldest(&self, lists: &Lists) -> bool {
-        lists.oldest_generation() < lists.unwritten_from && lists.memory_id_count() > self.memory_ids_max
+        // The tables of a generation take what they take, however few ids are in them.
+        let room = lists.sealed.len() as u64 * self.shape.generation_ids_max();
+        let held = lists.memory_id_count().max(room);
+        lists.oldest_generation() < lists.unwritten_from && held > self.memory_ids_max
     }
 
     /// True when so many sealed generations wait for the disk that no new claim should be granted.
@@ -562,11 +580,51 @@ mod tests {
     fn a_full_generation_is_sealed_ahead_of_the_next_caller() {
         let committed = committed(2, 1, 0);
         committed.insert(key(1), 1);
-        assert!(!committed.seal_if_full());
+        assert!(!committed.seal_if_due());
         committed.insert(key(2), 2);
-        assert!(committed.seal_if_full());
-        assert!(!committed.seal_if_full());
+        assert!(committed.seal_if_due());
+        assert!(!committed.seal_if_due());
         assert_eq!(committed.unwritten_count(), 1);
+    }
+
+    /// Generations of eight ids or a hundred records, of which memory has room for two.
+    fn spanning_a_hundred() -> Committed {
+        let (segment_ids, segment_records, memory_ids_max) = (8, 100, 16);
+        let options = IdOptions { segment_ids, segment_records, memory_ids_max, partitions: 1, ..IdOptions::default() };
+        Committed::new(&options, run::open(&TestStore::default()).unwrap())
+    }
+
+    #[test]
+    fn a_generation_ends_with_its_records_too_whether_it_holds_ids_or_none() {
+        let store = TestStore::default();
+        let committed = spanning_a_hundred();
+        committed.settle(Position(99));
+        assert!(!committed.seal_if_due());
+        committed.settle(Position(100));
+        assert!(committed.seal_if_due(), "though there is no id in it");
+        assert_eq!(committed.covered(), Position(0), "nothing is on disk yet");
+        committed.insert(key(1), 2 * 150);
+        committed.settle(Position(230));
+        assert!(!committed.seal_if_due(), "the one before is not on disk yet");
+        assert_eq!(write_oldest(&committed, &store), (0, Position(100)));
+        assert_eq!(committed.covered(), Position(100));
+        assert!(committed.seal_if_due());
+        assert!(!committed.seal_if_due(), "the next begins where this one ends");
+        assert_eq!(write_oldest(&committed, &store), (1, Position(230)));
+        assert_eq!((committed.covered(), committed.lookup(&store, key(1)).unwrap()), (Position(230), Some(300)));
+    }
+
+    #[test]
+    fn generations_with_few_ids_take_memory_as_full_ones_do() {
+        let store = TestStore::default();
+        let committed = spanning_a_hundred();
+        for number in 1..=5 {
+            committed.settle(Position(number * 100));
+            assert!(committed.seal_if_due());
+            write_oldest(&committed, &store);
+        }
+        let dropped = std::iter::from_fn(|| committed.drop_oldest_written()).count();
+        assert_eq!(dropped, 3, "there is room for the tables of two");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The background work of the index, cut into bounded steps: prepare the next generation, seal a full one, write it as
+//! The background work of the index, cut into bounded steps: prepare the next generation, seal one that is due, write it as
 //! a run, merge runs, and give memory back.
 //!
 //! What must stay true:
@@ -79,7 +79,7 @@ impl Work {
             self.prepare_tables(parts.committed);
             return Ok(Step::PreparedTables);
         }
-        if parts.committed.seal_if_full() {
+        if parts.committed.seal_if_due() {
             return Ok(Step::SealedGeneration);
         }
         self.start_merges(parts);

@@ -31,6 +31,9 @@
 //! A command that claims several ids takes them in the order transaction, receipt, reversal, and gives up what it holds
 //! before it waits, or waits only in that order: then no two commands wait for each other.
 //!
+//! A generation is sealed when it is full, and also when it has spanned many records: where recovery begins to read follows
+//! from what is on disk, and records without ids would be read at every start for ever.
+//!
 //! Deliberately absent: forgetting by age; a background thread (the owner calls [`IdIndex::maintain`]); a clock.
 
 mod bloom;
@@ -73,12 +76,15 @@ const PARTITIONS_MAX: usize = 1 << 16;
 /// Sizes of the index. May differ from one start to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdOptions {
-    /// Ids kept in memory once they are on disk too. The active generation, its spare and up to
-    /// [`crate::limits::ID_UNWRITTEN_GENERATIONS_MAX`] generations on their way to disk come on top, and the memory of one
-    /// that is used again.
+    /// Ids kept in memory once they are on disk too; a generation counts as full, whatever it holds. The active generation,
+    /// its spare and up to [`crate::limits::ID_UNWRITTEN_GENERATIONS_MAX`] generations on their way to disk come on top, and
+    /// the memory of one that is used again.
     pub memory_ids_max: u64,
     /// Ids of one generation; 32 bytes of memory each.
     pub segment_ids: u64,
+    /// Records after which a generation goes to disk with however few ids it has, none included: a recovery replays from
+    /// where the index is complete.
+    pub segment_records: u64,
     /// Tables of a generation, each with a lock of its own. A power of two.
     pub partitions: usize,
     /// Claims in flight, and callers waiting for one.
@@ -90,7 +96,14 @@ pub struct IdOptions {
 impl Default for IdOptions {
     /// For a small machine: 256 MiB of remembered ids.
     fn default() -> Self {
-        Self { memory_ids_max: 8 << 20, segment_ids: 1 << 20, partitions: 64, in_flight_max: 65_536, merge_fan_in: 8 }
+        Self {
+            memory_ids_max: 8 << 20,
+            segment_ids: 1 << 20,
+            segment_records: 1 << 20,
+            partitions: 64,
+            in_flight_max: 65_536,
+            merge_fan_in: 8,
+        }
     }
 }
 
@@ -102,6 +115,9 @@ impl IdOptions {
         }
         if self.segment_ids == 0 {
             return refuse("a segment must hold at least one id");
+        }
+        if self.segment_records == 0 {
+            return refuse("a segment must span at least one record");
         }
         if self.segment_ids / self.partitions as u64 > ID_STEP_ENTRIES_MAX as u64 / 2 {
             return refuse("a partition of a segment must hold at most 32,768 ids, so that one is written in one step");
@@ -202,7 +218,7 @@ pub enum Step {
     Idle,
     /// Allocated tables of the next generation.
     PreparedTables,
-    /// Sealed a full generation.
+    /// Sealed a generation that was full, or had spanned as many records as it may.
     SealedGeneration,
     /// Wrote a part of a sealed generation.
     WroteEntries,
@@ -244,7 +260,7 @@ pub struct IdStats {
     pub disk_id_count: u64,
     /// Runs on disk.
     pub run_count: usize,
-    /// Full generations that are not durable yet.
+    /// Sealed generations that are not durable yet.
     pub unwritten_generation_count: usize,
     /// Tables that a committing caller had to allocate because `maintain` was not called often enough.
     pub inline_table_count: u64,
@@ -257,8 +273,8 @@ pub struct IdIndex {
     committed: Committed,
     /// Locked by `maintain` for the whole step; no other call takes it.
     work: Mutex<Work>,
-    /// Complete on disk since the index was opened.
-    covered: Position,
+    /// Below this position the index was complete on disk when it was opened.
+    covered_then: Position,
 }
 
 impl IdIndex {
@@ -290,7 +306,7 @@ impl IdIndex {
             claims: Claims::new(options.in_flight_max),
             work: Mutex::new(Work::new(opened.next_run_id, options.merge_fan_in)),
             committed: Committed::new(options, opened),
-            covered,
+            covered_then: covered,
             store,
         };
         Ok((index, covered))
@@ -443,7 +459,7 @@ impl IdIndex {
     /// # Panics
     /// When the position was announced as settled since the index was opened: a crash would lose the entry.
     pub fn insert(&self, key: IdKey, entry: IdEntry) {
-        if entry.position < self.covered {
+        if entry.position < self.covered_then {
             return; // Recovery began early; the runs know it.
         }
         assert!(entry.position >= self.committed.settled(), "a settled position has no further ids");
@@ -475,6 +491,12 @@ impl IdIndex {
         let mut work = self.work.lock().expect("after a step that panicked the process must stop, not write more");
         let parts = Parts { store: &*self.store, committed: &self.committed };
         Ok(Maintenance { step: work.step(parts)? })
+    }
+
+    /// The position below which the index is complete on disk now: opened after a crash, it is not behind this.
+    #[must_use]
+    pub fn covered(&self) -> Position {
+        self.committed.covered()
     }
 
     /// Figures of this moment.

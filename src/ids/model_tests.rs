@@ -14,6 +14,9 @@ use super::test_store::TestStore;
 use super::tests::{SMALL, key, open, settle_down, used};
 use super::*;
 
+/// As [`SMALL`], and generations end after some records too, full or not.
+const OPTIONS: IdOptions = IdOptions { segment_records: 12, ..SMALL };
+
 #[derive(Clone, Debug)]
 enum Action {
     /// Claim, append and commit at once.
@@ -74,7 +77,7 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let store = Arc::new(TestStore::default());
-        let (index, _) = open(&store, &SMALL);
+        let (index, _) = open(&store, &OPTIONS);
         Self {
             store,
             index,
@@ -112,7 +115,7 @@ impl Model {
         let newest = self.told.get(&number).copied();
         if let Some(owned) = self.owned.get_mut(&number) {
             if claim == Claim::TooMany {
-                assert!(self.index.stats().waiter_count >= SMALL.in_flight_max);
+                assert!(self.index.stats().waiter_count >= OPTIONS.in_flight_max);
                 return false;
             }
             assert_eq!(claim, Claim::InFlight);
@@ -122,7 +125,7 @@ impl Model {
             owned.waiter_count += 1;
             return false;
         }
-        let full = self.owned.len() >= SMALL.in_flight_max;
+        let full = self.owned.len() >= OPTIONS.in_flight_max;
         match newest.filter(|entry| !entry.freed) {
             _ if full => assert_eq!(claim, Claim::TooMany),
             Some(entry) => assert_eq!(claim, Claim::Committed(entry)),
@@ -187,7 +190,7 @@ impl Model {
                 Err(IdError::Store(_)) => return self.crash(u64::from(step_count)),
                 Err(error) => panic!("{error}"),
             }
-            check_shelves(&self.index, SMALL.merge_fan_in);
+            check_shelves(&self.index, OPTIONS.merge_fan_in);
         }
         self.check_all();
     }
@@ -195,7 +198,7 @@ impl Model {
     /// Loses power, opens, and inserts what the index does not cover.
     fn crash(&mut self, seed: u64) {
         self.store.crash(seed);
-        let (index, covered) = open(&self.store, &SMALL);
+        let (index, covered) = open(&self.store, &OPTIONS);
         assert!(covered.0 >= self.covered_max, "what was covered at an earlier start is still covered");
         assert!(covered.0 <= self.settled_max, "nothing is covered that was not settled");
         self.covered_max = covered.0;

@@ -8,12 +8,24 @@ use super::test_store::TestStore;
 use super::*;
 use crate::limits::ID_UNWRITTEN_GENERATIONS_MAX;
 
-/// Small enough that a few ids reach every state.
-pub(super) const SMALL: IdOptions =
-    IdOptions { memory_ids_max: 20, segment_ids: 8, partitions: 2, in_flight_max: 6, merge_fan_in: 2 };
+/// Small enough that a few ids reach every state. Generations end when they are full and not before.
+pub(super) const SMALL: IdOptions = IdOptions {
+    memory_ids_max: 20,
+    segment_ids: 8,
+    segment_records: u64::MAX,
+    partitions: 2,
+    in_flight_max: 6,
+    merge_fan_in: 2,
+};
 /// The smallest sizes that are promised to work well.
-const STATED: IdOptions =
-    IdOptions { memory_ids_max: 1_000, segment_ids: 64, partitions: 4, in_flight_max: 100, merge_fan_in: 4 };
+const STATED: IdOptions = IdOptions {
+    memory_ids_max: 1_000,
+    segment_ids: 64,
+    segment_records: u64::MAX,
+    partitions: 4,
+    in_flight_max: 100,
+    merge_fan_in: 4,
+};
 
 /// The name of a numbered id.
 pub(super) fn key(number: u64) -> IdKey {
@@ -167,6 +179,7 @@ fn options_out_of_range_are_refused_with_a_reason() {
         IdOptions { partitions: 1 << 17, ..good.clone() },
         IdOptions { segment_ids: 0, ..good.clone() },
         IdOptions { segment_ids: 64 << 20, ..good.clone() },
+        IdOptions { segment_records: 0, ..good.clone() },
         IdOptions { in_flight_max: 0, ..good.clone() },
         IdOptions { merge_fan_in: 1, ..good.clone() },
     ] {
@@ -384,6 +397,32 @@ fn a_giving_back_stays_on_disk_while_memory_may_still_hold_the_use() {
     }
     assert!(index.stats().run_count < 5, "the runs were merged");
     assert!((0..100).all(|number| index.lookup(key(number)).unwrap() == Some(freed(number * 2 + 1))));
+}
+
+#[test]
+fn records_without_ids_are_covered_too_and_stay_so_after_a_crash() {
+    let store = Arc::new(TestStore::default());
+    let options = IdOptions { segment_records: 50, ..SMALL };
+    let (index, _) = open(&store, &options);
+    use_id(&index, 1, 10);
+    for settled in (11..2_000).step_by(7) {
+        settle_down(&index, settled).unwrap();
+        let covered = index.covered().0;
+        assert!(covered <= settled && settled - covered < 50, "{covered} of {settled}");
+        assert!(index.stats().run_count <= 8, "runs with nothing in them are merged as others are");
+    }
+    use_id(&index, 2, 2_000);
+    let covered = index.covered();
+    drop(index);
+    store.crash(1);
+    let (index, found) = open(&store, &options);
+    assert_eq!((found, index.covered()), (covered, covered));
+    assert_eq!(index.lookup(key(1)).unwrap(), Some(used(10)));
+    assert_eq!(index.lookup(key(2)).unwrap(), None, "its record lies behind, and is replayed");
+    index.insert(key(2), used(2_000));
+    settle_down(&index, 2_100).unwrap();
+    assert_eq!(index.covered(), Position(2_100));
+    assert_eq!(index.lookup(key(2)).unwrap(), Some(used(2_000)));
 }
 
 #[test]

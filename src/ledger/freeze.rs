@@ -131,6 +131,12 @@ impl Freezes {
         self.live_count
     }
 
+    /// How many freezes have begun, those that have ended included.
+    #[must_use]
+    pub fn begun_count(&self) -> usize {
+        self.begun_count
+    }
+
     /// When the last change took effect; `None` before the first.
     #[must_use]
     pub fn latest(&self) -> Option<TimestampNs> {

@@ -20,7 +20,8 @@
 //! Accounts are loaded and records of accounts replayed by several threads, each with shards of its own: see `parallel`.
 //!
 //! What must stay true: recovery changes nothing in the journal; it never skips damage; the recovered state has the
-//! digest of a replay from empty; neither it nor what is said of damage depends on the number of threads.
+//! digest of a replay from empty; neither it nor what is said of damage depends on the number of threads; where there is no
+//! marker, it leaves no entities for the first snapshot to take over.
 
 mod entering;
 mod hands;
@@ -183,6 +184,8 @@ pub fn recover_from(
     if source == Source::Journal {
         // Now, and not before, the journal has shown that it replaces it.
         snapshot::discard(&**store)?;
+    } else if marker.is_none() {
+        snapshot::clear_leftovers(&**store)?;
     }
     world.shards.iter().for_each(|shard| world.cells.note_posted(shard.posted_at));
     if let Some(day) = snapshot::forgotten::read(&**store)? {

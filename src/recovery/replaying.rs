@@ -78,6 +78,10 @@ pub(super) fn replay(
         has_compiled: false,
     };
     let mut tell = |reached| on_progress(Progress::Journal { reached, end });
+    if start < end {
+        // Whoever times the replay begins here: what came before takes as long, whatever there is to replay.
+        tell(start);
+    }
     with_crew(hands, plan.ids.map(|ids| ids.ids), start, |crew| {
         while reading.next < end && reading.some_frames(plan.journal, crew, &mut tell)? {
             crew.tidy(&mut tell)?;

@@ -169,6 +169,7 @@ mod tests {
         let ids = IdOptions {
             memory_ids_max: 4_096,
             segment_ids: 1_024,
+            segment_records: 1_024,
             partitions: 2,
             in_flight_max: 1_024,
             merge_fan_in: 2,
@@ -191,7 +192,7 @@ mod tests {
             recovery: LastRecovery {
                 took_ms: 0,
                 replayed_count: 0,
-                speed: ReplaySpeed { record_ns: 1, is_measured: false },
+                speed: ReplaySpeed { fixed_ns: 0, record_ns: 1, is_measured: false },
             },
             second_person: SecondPerson::default(),
         };

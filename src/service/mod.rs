@@ -142,7 +142,7 @@ pub struct LastRecovery {
     pub took_ms: i64,
     /// Records replayed.
     pub replayed_count: u64,
-    /// How fast a further one would be.
+    /// How long a further one would take.
     pub speed: ReplaySpeed,
 }
 
@@ -241,9 +241,7 @@ impl Edge {
     /// How long a recovery would take now, in milliseconds.
     #[must_use]
     pub fn expected_recovery_ms(&self) -> i64 {
-        let snapshot = self.engine.last_snapshot().map_or(0, |marker| marker.start.0);
-        let record_count = self.engine.progress.durable_end().0.saturating_sub(snapshot);
-        self.about.recovery.speed.expected_ms(record_count)
+        self.about.recovery.speed.expected_ms(self.engine.records_to_replay())
     }
 
     /// Returns when no call is under way. New ones must be kept away before, or this may never be true.

@@ -35,8 +35,14 @@ fn engine_of(worker_count: usize) -> Arc<Engine> {
         id_key: [2; 16],
     };
     identity.write(&*store).expect("memory takes it");
-    let ids =
-        IdOptions { memory_ids_max: 4_096, segment_ids: 1_024, partitions: 2, in_flight_max: 1_024, merge_fan_in: 2 };
+    let ids = IdOptions {
+        memory_ids_max: 4_096,
+        segment_ids: 1_024,
+        segment_records: 1_024,
+        partitions: 2,
+        in_flight_max: 1_024,
+        merge_fan_in: 2,
+    };
     let recovered = recover(&store, identity, &ids, 2, &mut |_| {}).expect("an empty directory can be recovered");
     let housekeeping = HousekeeperOptions::default();
     let options = EngineOptions { worker_count, queue_depth: 16, housekeeping };

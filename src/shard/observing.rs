@@ -35,6 +35,26 @@ impl Engine {
         *self.marker.lock().expect("no holder panics")
     }
 
+    /// Where a recovery would begin to replay now: it needs what the last snapshot does not have, and what the index of ids
+    /// does not have on disk.
+    ///
+    /// # Panics
+    /// When a holder panicked.
+    #[must_use]
+    pub fn replay_start(&self) -> Position {
+        let snapshot = self.last_snapshot().map_or(Position(0), |marker| marker.start);
+        snapshot.min(self.shared.ids.covered())
+    }
+
+    /// Records that a recovery would replay now.
+    ///
+    /// # Panics
+    /// When a holder panicked.
+    #[must_use]
+    pub fn records_to_replay(&self) -> u64 {
+        self.progress.durable_end().0.saturating_sub(self.replay_start().0)
+    }
+
     /// Everything acknowledged so far ends here or before.
     ///
     /// # Errors

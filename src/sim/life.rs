@@ -123,13 +123,18 @@ impl Simulation {
         identity.write(&memory).expect("an empty disk in memory takes an identity");
         let late_limit_days = *dice.pick(&[1, 1, 2, 3, 3, 4, 30]);
         let (ladder, has_leaps) = (Shape::draw(&mut dice), dice.percent(25));
-        let ids = IdOptions {
+        let mut ids = IdOptions {
             memory_ids_max: *dice.pick(&[40, 200, 1_000]),
             segment_ids: *dice.pick(&[16, 32, 64]),
+            segment_records: u64::MAX,
             partitions: *dice.pick(&[1, 2, 4]),
             in_flight_max: *dice.pick(&[24, 64, 1_000, 1_000]),
             merge_fan_in: *dice.pick(&[2, 3, 4]),
         };
+        if ids.partitions == 1 {
+            // Some lives write their ids for the records that have come, and not only when there is no more room.
+            ids.segment_records = ids.segment_ids;
+        }
         let steps_of = |dice: &mut Dice, count: u64| -> BTreeSet<u64> {
             let latest = options.step_count.max(2);
             let mut steps = BTreeSet::new();

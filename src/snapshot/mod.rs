@@ -6,7 +6,9 @@
 //! - the marker is written last, after the slices were flushed, and flushed itself; until then the marker before it holds.
 //!   A new one never lies in the store's log: a copy of a running store may take the log later than the tables of the slices;
 //! - every entity that changed before the marker's position is in the state space as it was then or later;
-//! - of a run that a crash cut short anything may be left, in gaps: all of it was durable, so replay brings it again.
+//! - of a run that a crash cut short anything may be left, in gaps: all of it was durable, so replay brings it again;
+//! - the first snapshot begins with an empty state space: where there is no marker, what lies there may be of a snapshot that
+//!   was discarded because it was not true, and loading believes all that it finds.
 
 pub mod accounts;
 pub mod cursor;
@@ -14,9 +16,11 @@ pub mod entity;
 pub mod forgotten;
 pub mod key_uses;
 
+use std::ops::ControlFlow;
+
 use crate::codec::{DecodeError, Reader, put_unsigned};
 use crate::ledger::types::{Position, TimestampNs};
-use crate::store::{Batch, Durability, Space, Store, StoreError};
+use crate::store::{Batch, Direction, Durability, Space, Store, StoreError};
 
 /// The key of the marker in the meta space.
 const MARKER_KEY: &[u8] = b"snapshot-marker";
@@ -147,6 +151,30 @@ pub fn discard(store: &dyn Store) -> Result<(), StoreError> {
     batch.delete(Space::Meta, forgotten::KEY);
     // First and by itself: entities without a marker are nothing, a marker without them is a snapshot with gaps.
     store.write(&batch, Durability::Synced)?;
+    clear(store)
+}
+
+/// Clears the state space where no snapshot was ever finished, or the last was forgotten and a crash came between: the next
+/// one would take over whatever lies there.
+///
+/// # Errors
+/// When the store fails, or the marker is damaged; then nothing is cleared.
+pub fn clear_leftovers(store: &dyn Store) -> Result<(), SnapshotError> {
+    if Marker::read(store)?.is_some() {
+        return Ok(());
+    }
+    let mut is_empty = true;
+    store.scan(Space::State, &[], Direction::Forward, &mut |_, _| {
+        is_empty = false;
+        ControlFlow::Break(())
+    })?;
+    if !is_empty {
+        clear(store)?;
+    }
+    Ok(())
+}
+
+fn clear(store: &dyn Store) -> Result<(), StoreError> {
     let mut batch = Batch::default();
     // No key of an entity begins so, and all of them are below it.
     batch.delete_range(Space::State, [], [u8::MAX; 16]);

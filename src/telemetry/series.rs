@@ -321,7 +321,7 @@ const BUDGETS: [Series; 3] = [
 ];
 
 /// The journal, snapshots, ids.
-const JOURNAL: [Series; 18] = [
+const JOURNAL: [Series; 21] = [
     histogram("commit_records", Measure::None, None, "Records of each commit.", |view| {
         Values::Histogram(Shown::scaled(&view.metrics.commit_records, 1.0))
     }),
@@ -349,9 +349,15 @@ const JOURNAL: [Series; 18] = [
     gauge("snapshot_age", Measure::Seconds, "Since the last snapshot was finished, 0 before the first.", |view| {
         seconds(view.snapshot_age_ns())
     }),
-    gauge("snapshot_position", Measure::None, "Where a replay from the last snapshot begins.", |view| {
+    gauge("snapshot_position", Measure::None, "Every change before this position is in the last snapshot.", |view| {
         view.of_engine(|engine| engine.last_snapshot().map_or(0, |marker| signed(marker.start.0)))
     }),
+    gauge(
+        "replay_position",
+        Measure::None,
+        "Where a recovery would begin to replay: at the snapshot, or where the ids on disk end if that is earlier.",
+        |view| view.of_engine(|engine| signed(engine.replay_start().0)),
+    ),
     gauge("expected_recovery", Measure::Seconds, "How long a recovery would take now.", |view| {
         seconds(view.sources.map_or(0, |sources| (sources.expected_recovery_ms)() * 1_000_000))
     }),
@@ -363,7 +369,7 @@ const JOURNAL: [Series; 18] = [
     gauge("id_runs", Measure::None, "Sorted runs of ids on disk.", |view| {
         view.of_engine(|engine| signed(engine.shared.ids.stats().run_count))
     }),
-    gauge("id_generations_unwritten", Measure::None, "Full generations of ids that are not on disk yet.", |view| {
+    gauge("id_generations_unwritten", Measure::None, "Sealed generations of ids that are not on disk yet.", |view| {
         view.of_engine(|engine| signed(engine.shared.ids.stats().unwritten_generation_count))
     }),
     gauge("id_claims", Measure::None, "Ids claimed by commands under way.", |view| {
@@ -378,6 +384,12 @@ const JOURNAL: [Series; 18] = [
     }),
     gauge("names_max", Measure::None, "Strings that can have a number, and items.", |view| {
         view.of_engine(|engine| engine.dictionary.count_max().into())
+    }),
+    gauge("keys", Measure::None, "Keys that were ever issued: those that have ended keep their places.", |view| {
+        view.of_engine(|engine| signed(engine.shared.keys.look(|keys| keys.iter().len())))
+    }),
+    gauge("freezes", Measure::None, "Freezes that have ever begun: those that have ended keep their places.", |view| {
+        view.of_engine(|engine| signed(engine.shared.freezes.look(Freezes::begun_count)))
     }),
 ];
 

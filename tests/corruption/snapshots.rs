@@ -73,7 +73,7 @@ fn entities(store: &MemoryStore, kind: u8) -> Vec<Vec<u8>> {
 fn refusal(store: &MemoryStore) -> Option<String> {
     let store: Arc<dyn Store> = Arc::new(store.stop_cleanly());
     let identity = Identity::read(&*store).expect("memory gives it").expect("it was written");
-    recover_state(&store, &identity, &mut |_, _| {}).err().map(|error| error.to_string())
+    recover_state(&store, &identity, &mut |_| {}).err().map(|error| error.to_string())
 }
 
 #[track_caller]

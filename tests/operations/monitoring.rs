@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use serde_json::Value;
+use tallystick::limits;
 
 use crate::blackbox::is_said_to_lack;
 use crate::{read, repository};
@@ -87,6 +88,18 @@ fn every_alert_rests_on_series_that_exist_is_tested_and_tells_what_to_do() {
     let tests = read("deploy/prometheus/alerts_test.yml");
     for rule in rules {
         assert!(tests.contains(&format!("alertname: {rule},")), "{rule} is tested");
+    }
+}
+
+/// What can never be had again is told of when half of it is used, by the bounds that the ledger has.
+#[test]
+fn alerts_and_dashboard_know_how_many_keys_and_freezes_there_can_be() {
+    let (alerts, dashboard) = (read("deploy/prometheus/alerts.yml"), read("deploy/grafana/tallystick.json"));
+    for (series, most) in [("tallystick_keys", limits::KEYS_MAX), ("tallystick_freezes", limits::FREEZES_MAX)] {
+        let alert = format!("expr: {series} / {most} > 0.5\n");
+        assert!(alerts.contains(&alert), "no alert says {alert}");
+        let share = format!("{series}{{instance=~\\\"$instance\\\"}} / {most}\"");
+        assert!(dashboard.contains(&share), "the dashboard does not show {share}");
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tallystick::config::Config;
+use tallystick::service::wire::access_service_client::AccessServiceClient;
 use tallystick::service::wire::command::Command as Kind;
 use tallystick::service::wire::fraud_service_client::FraudServiceClient;
 use tallystick::service::wire::operator_service_client::OperatorServiceClient;
@@ -99,6 +100,35 @@ async fn denials_and_receipts_presented_again_are_counted_as_they_happen_and_lis
     let mut ids: Vec<&str> = claims.claims.iter().map(|one| one.transaction_id.as_str()).collect();
     ids.sort_unstable();
     assert_eq!((ids, claims.claim_count), (vec!["s1", "s2", "s3"], 3));
+}
+
+/// What has ended still has its place among those that there can ever be: it is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_freezes_are_counted_for_ever() {
+    let shop = open().await;
+    let shown = || {
+        let scraped = Scraped::of(shop.running.ready.metrics_address.unwrap());
+        ["tallystick_keys", "tallystick_freezes", "tallystick_frozen_subjects"].map(|name| scraped.value(name))
+    };
+    assert_eq!(shown(), [0.0; 3], "from the start");
+    let channel = connect(&shop.running).await;
+    let (mut access, mut fraud) = (AccessServiceClient::new(channel.clone()), FraudServiceClient::new(channel));
+    let account_id = wire::freeze_subject::Subject::AccountId("vera".to_owned());
+    let subject = Some(wire::FreezeSubject { subject: Some(account_id) });
+    let (reason_code, note) = ("shared-card".to_owned(), String::new());
+    for round in 1..=3 {
+        let grant = Some(wire::Grant { role: wire::Role::Auditor.into(), ..<_>::default() });
+        let create = wire::CreateKeyRequest { name: format!("auditor {round}"), grant, ..<_>::default() };
+        let key = access.create_key(create).await.unwrap().into_inner().key.unwrap();
+        access.revoke_key(wire::RevokeKeyRequest { key_id: key.key_id }).await.unwrap();
+        let (subject, reason_code, note) = (subject.clone(), reason_code.clone(), note.clone());
+        let freeze =
+            wire::FreezeRequest { subject: subject.clone(), reason_code: reason_code.clone(), note: note.clone() };
+        assert!(fraud.freeze(freeze).await.unwrap().into_inner().changed);
+        assert!(fraud.thaw(wire::ThawRequest { subject, reason_code, note }).await.unwrap().into_inner().changed);
+        let count = f64::from(round);
+        assert_eq!(shown(), [count, count, 0.0]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

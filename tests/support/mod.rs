@@ -105,7 +105,14 @@ impl Setup {
 
 /// Small tables, so that an engine starts in no time.
 pub fn id_options() -> IdOptions {
-    IdOptions { memory_ids_max: 65_536, segment_ids: 16_384, partitions: 4, in_flight_max: 65_536, merge_fan_in: 2 }
+    IdOptions {
+        memory_ids_max: 65_536,
+        segment_ids: 16_384,
+        segment_records: 16_384,
+        partitions: 4,
+        in_flight_max: 65_536,
+        merge_fan_in: 2,
+    }
 }
 
 /// A running ledger.
