@@ -591,7 +591,7 @@ mod tests {
     fn spanning_a_hundred() -> Committed {
         let (segment_ids, segment_records, memory_ids_max) = (8, 100, 16);
         let options = IdOptions { segment_ids, segment_records, memory_ids_max, partitions: 1, ..IdOptions::default() };
-        Committed::new(&options, run::open(&TestStore::default()).unwrap())
+        Committed::new(&options, run::open(&TestStore::default(), &mut |_| {}).unwrap())
     }
 
     #[test]

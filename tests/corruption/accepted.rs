@@ -351,7 +351,8 @@ fn what_the_edge_never_says_is_found() {
 /// What names something of another record, which would be found to be another: the command itself is looked at first.
 #[test]
 fn what_a_command_cannot_be_about_is_found() {
-    let rows: [(&str, &str, fn(&mut Entry)); 5] = [
+    type Row = (&'static str, &'static str, fn(&mut Entry));
+    let rows: [Row; 5] = [
         ("a capture of too long an id", "capture", |entry| match &mut entry.command.kind {
             CommandKind::Capture(capture) => capture.of.transaction_id = text(65).into(),
             other => panic!("{other:?}"),
