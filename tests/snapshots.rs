@@ -46,7 +46,7 @@ fn name(rig: &mut Rig, numbers: std::ops::Range<u32>) {
     for number in numbers {
         let sku = rig.symbol(&format!("sku-{number}"));
         rig.dictionary.intern_item(&Item { sku, ..Item::default() }, &*rig.control).expect("there is room");
-        if number % 4_096 == 0 {
+        if number.is_multiple_of(4_096) {
             rig.commit();
         }
     }
