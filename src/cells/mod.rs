@@ -486,7 +486,7 @@ mod tests {
         let (all, step_count) = walk(&cells, 7);
         assert_eq!(all, (0..1_000).collect::<Vec<_>>(), "each once");
         assert!(step_count >= STRIPE_COUNT + 1_000 / 7);
-        assert_eq!(walk(&cells, 7).0, [], "nothing has changed since");
+        assert!(walk(&cells, 7).0.is_empty(), "nothing has changed since");
         for period in [3, 999, 3, 1_001] {
             use_once(&cells, period);
         }

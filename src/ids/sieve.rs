@@ -40,7 +40,7 @@ impl Filter {
         let words = &mut self.lines[line];
         let mut was_there = true;
         for bit in bits {
-            let mask = 1 << (bit & 63);
+            let mask = 1_u64 << (bit & 63);
             was_there &= words[bit >> 6] & mask != 0;
             words[bit >> 6] |= mask;
         }
