@@ -225,8 +225,10 @@ pub const SNAPSHOT_RECORDS_FACTOR: u64 = 8;
 /// forgotten.
 pub const CLOCK_STANDS_MS: i64 = 3_600_000;
 
-/// Entities in one slice that a worker copies for the snapshot between two batches.
+/// Entities in one slice of a snapshot: a worker copies so many between two batches, and each slice is written by itself.
 pub const SNAPSHOT_SLICE_ENTITIES: usize = 512;
+/// Bytes of versions, changes and names in one slice, after which it is closed: versions of the programme can be large.
+pub const SNAPSHOT_SLICE_BYTES: usize = 1 << 20;
 
 /// Accounts that one step of the sweep for dead lots looks at.
 pub const SWEEP_ACCOUNTS_MAX: usize = 128;

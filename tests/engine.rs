@@ -388,7 +388,7 @@ fn slices_of_a_snapshot_that_was_never_finished_do_not_count_as_saved() {
     }
     // The slices are written, but power goes during the flush: any part of them is kept, and the marker stays.
     disk.set_faults(FaultScript::freeze_at_sync(disk.sync_count() + 1));
-    let unfinished = run.step(&*rig.store, &rig.shared.tickets, NOON);
+    let unfinished = run.step(&*rig.store, NOON);
     assert!(unfinished.is_err(), "{unfinished:?}");
     for seed in 0..40 {
         let left = disk.crash(seed);

@@ -1,67 +1,168 @@
 //! That every id takes effect once: transaction ids per partner for ever, an accrual reversed once or in parts that follow
 //! each other, a receipt once until a reversal frees it (invariant 2).
 //!
-//! What must stay true: the memory is bounded; a history with more ids than fit is read again, each time for another
-//! part of the ids, which keyed hashes divide evenly.
+//! Where there is memory for all ids, one reading of the history is enough. Where there is not, the first remembers none, and
+//! sieves out those that may be used by more than one record; a second reading remembers these. Where even they are too many,
+//! there are several such readings, each for another part of them, which keyed hashes divide evenly.
+//!
+//! What must stay true: the memory is bounded; what is found does not depend on it.
 
 use hashbrown::HashMap;
 
 use super::report::{Finding, FindingClass, Place};
-use crate::ids::{IdHasher, IdKey};
+use crate::ids::{IdHasher, IdKey, Sieve};
 use crate::journal::dictionary::Dictionary;
 use crate::journal::record::{Entry, Publication};
 use crate::ledger::command::{CommandKind, Continues};
 use crate::ledger::operator::OperatorOrder;
+use crate::ledger::types::Position;
 use crate::recovery::ids_of;
 
-/// Ids that one record can use.
+/// Ids that one record can use for the first time.
 const IDS_PER_RECORD_MAX: u64 = 2;
 
+/// Bytes of the table for each place in it: key and use, and one byte of the table's own.
+const PLACE_BYTES: u64 = (size_of::<(IdKey, Use)>() + 1) as u64;
+
+/// What became of an id: twice the position of the record that used it, and one more where that made it free again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
-    Taken(u64),
-    /// By the record at this position.
-    Freed(u64),
+struct Use(u64);
+
+impl Use {
+    fn taken(at: Position) -> Self {
+        Self(at.0 << 1)
+    }
+
+    fn freed(at: Position) -> Self {
+        Self(at.0 << 1 | 1)
+    }
+
+    fn is_free(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    fn position(self) -> u64 {
+        self.0 >> 1
+    }
 }
 
-/// The ids of one part, as far as the history has been read.
+/// Ids that a table of no more than so many bytes takes. It has a power of two of places, and is filled to seven eighths; a
+/// little less, since parts are not of quite the same size.
+fn ids_in(bytes: u64) -> u64 {
+    let place_count = 1_u64 << (bytes / PLACE_BYTES).max(1).ilog2();
+    (place_count / 16 * 13).max(1)
+}
+
+/// One of so many parts of the ids.
+#[derive(Clone, Copy)]
+struct Part {
+    number: u64,
+    count: u64,
+}
+
+impl Part {
+    fn has(self, key: IdKey) -> bool {
+        let [a, b, c, d, e, f, g, h, ..] = key.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h]) % self.count == self.number
+    }
+}
+
+/// The ids that a reading remembers, as far as the history has been read.
 pub(super) struct Once {
     hasher: IdHasher,
-    part: u64,
-    part_count: u64,
+    memory_bytes: u64,
+    /// None where there is memory for all ids.
+    sieve: Option<Sieve>,
+    /// None in the first reading.
+    part: Option<Part>,
     uses: HashMap<IdKey, Use>,
-}
-
-/// How many readings a history of so many records takes.
-pub(super) fn part_count(record_count: u64, ids_max: u64) -> u64 {
-    record_count.saturating_mul(IDS_PER_RECORD_MAX).div_ceil(ids_max.max(1)).max(1)
+    /// The last record that was shown, and how many of its ids were looked at.
+    shown: Option<(Position, u8)>,
 }
 
 impl Once {
-    pub(super) fn new(hasher: IdHasher, part: u64, part_count: u64) -> Self {
-        Self { hasher, part, part_count, uses: HashMap::new() }
+    /// For the first reading of a history of so many records, with so much memory.
+    pub(super) fn new(hasher: IdHasher, record_count: u64, memory_bytes: u64) -> Self {
+        let ids_max = record_count.saturating_mul(IDS_PER_RECORD_MAX);
+        let sieve = (ids_max > ids_in(memory_bytes)).then(|| Sieve::new(memory_bytes, ids_max));
+        let mut uses = HashMap::new();
+        if sieve.is_none() {
+            uses.reserve(usize::try_from(ids_max).unwrap_or(0));
+        }
+        Self { hasher, memory_bytes, sieve, part: None, uses, shown: None }
     }
 
-    fn is_ours(&self, key: IdKey) -> bool {
-        let [a, b, c, d, e, f, g, h, ..] = key.0;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h]) % self.part_count == self.part
+    /// Whether one reading is enough.
+    pub(super) fn is_whole(&self) -> bool {
+        self.sieve.is_none()
+    }
+
+    /// The last record that was shown, and how many of its ids were looked at.
+    pub(super) fn shown(&self) -> Option<(Position, u8)> {
+        self.shown
+    }
+
+    /// Ends the first reading; how many there are to be after it.
+    pub(super) fn end_first(&mut self) -> u64 {
+        let Some(sieve) = &mut self.sieve else { return 0 };
+        sieve.close();
+        sieve.through_count().div_ceil(self.ids_max_of_part()).max(1)
+    }
+
+    fn ids_max_of_part(&self) -> u64 {
+        ids_in(self.memory_bytes.saturating_sub(self.sieve.as_ref().map_or(0, Sieve::byte_count)))
+    }
+
+    /// Begins a further reading, for one of so many parts of the ids that may be used by more than one record.
+    pub(super) fn begin_part(&mut self, number: u64, count: u64) {
+        self.part = Some(Part { number, count });
+        self.uses.clear();
+        let expected = self.sieve.as_ref().map_or(0, Sieve::through_count).div_ceil(count);
+        let room = expected.min(self.ids_max_of_part());
+        self.uses.reserve(usize::try_from(room).unwrap_or(0));
+    }
+
+    /// Whether it is this reading that judges an id.
+    fn judges(&self, key: IdKey) -> bool {
+        self.part.map_or(self.is_whole(), |part| part.has(key))
+    }
+
+    /// Whether it is remembered what became of an id. The first reading notes it instead where it cannot remember all.
+    fn remembers(&mut self, key: IdKey) -> bool {
+        match (&mut self.sieve, self.part) {
+            (None, _) => true,
+            (Some(sieve), None) => {
+                sieve.meet(key);
+                false
+            }
+            // What a single record used was used once.
+            (Some(sieve), Some(part)) => part.has(key) && sieve.lets_through(key),
+        }
+    }
+
+    fn look_at_next(&mut self) {
+        if let Some((_, looked_at)) = &mut self.shown {
+            *looked_at += 1;
+        }
     }
 
     fn take(&mut self, key: IdKey, place: Place, what: impl Fn() -> String) -> Result<(), Finding> {
-        if !self.is_ours(key) {
+        self.look_at_next();
+        if !self.remembers(key) {
             return Ok(());
         }
-        match self.uses.insert(key, Use::Taken(place.position.0)) {
-            None | Some(Use::Freed(_)) => Ok(()),
-            Some(Use::Taken(before)) => Err(place.finding(
+        match self.uses.insert(key, Use::taken(place.position)).filter(|before| !before.is_free()) {
+            None => Ok(()),
+            Some(before) => Err(place.finding(
                 FindingClass::Once,
-                format!("{} was used before, by the record at position {before}", what()),
+                format!("{} was used before, by the record at position {}", what(), before.position()),
             )),
         }
     }
 
     /// Enters the ids of a command that was journaled.
     pub(super) fn entry(&mut self, dictionary: &Dictionary, entry: &Entry, place: Place) -> Result<(), Finding> {
+        self.shown = Some((place.position, 0));
         if matches!(entry.command.kind, CommandKind::Expire) {
             return Ok(());
         }
@@ -83,26 +184,24 @@ impl Once {
         let reopened = is_open.then_some(keys.subject);
         let freed = keys.freed.filter(|_| entry.command.kind.frees());
         for freed in [freed, reopened].into_iter().flatten() {
-            if self.is_ours(freed) {
-                self.uses.insert(freed, Use::Freed(place.position.0));
+            if self.remembers(freed) {
+                self.uses.insert(freed, Use::freed(place.position));
             }
         }
         Ok(())
     }
 
     /// A reversal goes on where the one before it of the same transaction left off.
-    fn check_earlier(&self, subject: IdKey, continues: Continues, place: Place) -> Result<(), Finding> {
-        if !self.is_ours(subject) {
+    fn check_earlier(&mut self, subject: IdKey, continues: Continues, place: Place) -> Result<(), Finding> {
+        self.look_at_next();
+        if !self.judges(subject) {
             return Ok(());
         }
         let says = continues.earlier.map(|earlier| earlier.0);
-        let really = match self.uses.get(&subject) {
-            Some(Use::Freed(before)) => Some(*before),
-            // That it is not taken is looked at for all alike.
-            Some(Use::Taken(_)) => return Ok(()),
-            None => None,
-        };
-        if says == really {
+        let before = self.uses.get(&subject);
+        let really = before.map(|before| before.position());
+        // That it is not taken is looked at for all alike.
+        if says == really || before.is_some_and(|before| !before.is_free()) {
             return Ok(());
         }
         let name = |position: Option<u64>| position.map_or("none".to_owned(), |at| format!("the one at position {at}"));
@@ -121,6 +220,7 @@ impl Once {
         publication: &Publication,
         place: Place,
     ) -> Result<(), Finding> {
+        self.shown = Some((place.position, 0));
         let id = &publication.transaction_id;
         if id.is_empty() {
             return Ok(());
@@ -152,9 +252,34 @@ mod tests {
 
     #[test]
     fn a_history_that_fits_is_read_once() {
-        for (records, ids_max, expected) in [(0, 10, 1), (5, 10, 1), (6, 10, 2), (50, 10, 10), (u64::MAX, 1 << 60, 16)]
+        let hasher = || IdHasher::new(&[3; 16]);
+        // So many bytes have room for 26 ids, 32 places of 25 bytes.
+        let bytes = 32 * 25;
+        assert_eq!((ids_in(bytes), ids_in(2 * bytes - 1), ids_in(2 * bytes), ids_in(0)), (26, 26, 52, 1));
+        assert_eq!(ids_in(1 << 30), 27_262_976, "what the documentation says of a gibibyte");
+        for (record_count, is_whole) in [(0, true), (13, true), (14, false), (u64::MAX, false)] {
+            assert_eq!(Once::new(hasher(), record_count, bytes).is_whole(), is_whole, "{record_count} records");
+        }
+        let mut once = Once::new(hasher(), 13, bytes);
+        let room = once.uses.capacity();
+        assert!((26..56).contains(&room), "{room}");
+        assert_eq!(once.end_first(), 0);
+    }
+
+    #[test]
+    fn a_history_of_any_length_is_read_twice_while_the_sieve_keeps_up() {
+        let hasher = IdHasher::new(&[3; 16]);
+        // 16 KiB are enough for 416 ids at a time, or for seven bits for each of 16,000.
+        for (id_count, again_count, readings) in [(1_000, 0, 1), (8_000, 100, 1), (8_000, 2_000, 6), (100_000, 0, 240)]
         {
-            assert_eq!(part_count(records, ids_max), expected, "{records} records, {ids_max} ids in memory");
+            let mut once = Once::new(hasher.clone(), id_count, 16 << 10);
+            let place = Place::at(Position(0));
+            let keys = (0..id_count).chain(0..again_count).map(|id| hasher.transaction("north", &id.to_string()));
+            keys.for_each(|key| {
+                assert!(once.take(key, place, String::new).is_ok(), "the first reading judges nothing")
+            });
+            let expected = once.end_first();
+            assert!(expected.abs_diff(readings) <= readings / 4, "{id_count} {again_count}: {expected}");
         }
     }
 }

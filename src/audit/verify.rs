@@ -35,18 +35,22 @@
 //! that a name means what the caller meant; the index of ids on disk, which the journal can rebuild; and what lies
 //! behind the high-water mark can have been cut off unseen.
 //!
-//! What must stay true: nothing is written; memory is bounded by the state and by [`VerifyOptions::ids_max`].
+//! Where there is no memory for all ids, the history is read again for the seventh of these: see `once`. What is found is the
+//! same as if there were.
+//!
+//! What must stay true: nothing is written; memory is bounded by the state and by [`VerifyOptions::memory_bytes`].
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::judge::Judge;
-use super::once::{Once, part_count};
+use super::once::Once;
 use super::report::Place;
 pub use super::report::{Finding, FindingClass, KindCounts, SnapshotCheck, TimeZoneRelease, VerifyReport, WalletSum};
+use crate::journal::frame::FrameView;
 use crate::journal::log::StoreJournal;
 use crate::journal::record::{Record, decode};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, VisitFrame};
 use crate::ledger::account::Account;
 use crate::ledger::digest::Digest;
 use crate::ledger::types::{Position, WalletId};
@@ -58,17 +62,37 @@ use crate::store::{Store, StoreError};
 /// How to verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyOptions {
-    /// Ids kept in memory at once, about 40 bytes each; a history with more is read several times.
-    pub ids_max: u64,
+    /// Memory for the ids that are looked for a second time. A history whose ids all have room, 31 to 62 bytes each, is read
+    /// once; one with about a byte of memory for each, or more, twice; beyond that it is read several times.
+    pub memory_bytes: u64,
     /// Whether the state recovered over the snapshot is compared.
     pub check_snapshot: bool,
 }
 
+impl VerifyOptions {
+    /// [`VerifyOptions::memory_bytes`] when nothing else is said.
+    pub const MEMORY_BYTES_DEFAULT: u64 = 1 << 30;
+}
+
 impl Default for VerifyOptions {
     fn default() -> Self {
-        Self { ids_max: 4 << 20, check_snapshot: true }
+        Self { memory_bytes: Self::MEMORY_BYTES_DEFAULT, check_snapshot: true }
     }
 }
+
+/// How far a verification has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Which reading of the journal this is, from 1.
+    pub number: u64,
+    /// How many there are. During the first it is known only where that is the only one.
+    pub count: Option<u64>,
+    /// One past the last record that this reading has read.
+    pub reached: Position,
+}
+
+/// Told how far a verification has come, and where its readings end.
+pub type OnReading<'a> = dyn FnMut(Reading, Position) + 'a;
 
 /// Why nothing can be said about a data directory. `Display` is a sentence for an operator.
 #[derive(Debug, thiserror::Error)]
@@ -97,37 +121,36 @@ pub type OnProgress<'a> = dyn FnMut(Position, Position) + 'a;
 pub fn verify(
     store: &Arc<dyn Store>,
     options: &VerifyOptions,
-    on_progress: &mut OnProgress<'_>,
+    on_reading: &mut OnReading<'_>,
 ) -> Result<VerifyReport, VerifyError> {
     let identity = Identity::read(&**store)?.ok_or(VerifyError::NoIdentity)?;
     let journal = StoreJournal::new(store.clone());
     let mut report = VerifyReport::default();
     let end = known_end(&journal)?;
-    let parts = part_count(end.0, options.ids_max);
-    let goal = Position(end.0.saturating_mul(parts));
 
-    let mut judge = Judge::new(&journal, &identity, Once::new(identity.id_hasher(), 0, parts));
-    let read = read_frames(&journal, &mut |frame| {
+    let once = Once::new(identity.id_hasher(), end.0, options.memory_bytes);
+    let count = once.is_whole().then_some(1);
+    let mut judge = Judge::new(&journal, &identity, once);
+    let read = read_frames(|visit| journal.read(Position(0), visit), &mut |frame| {
         judge.frame(frame)?;
-        on_progress(judge.world.end, goal);
-        Ok(())
+        on_reading(Reading { number: 1, count, reached: judge.world.end }, end);
+        Ok(ControlFlow::Continue(()))
     })?;
-    let outcome = read.map_or_else(|| judge.finish(), Err);
+    let judged = read.map_or_else(|| judge.finish(), Err);
     state_figures(&mut report, &judge);
-    let is_whole = outcome.is_ok();
-    if let Err(finding) = outcome {
-        report.note(finding);
-    }
-    let Judge { world, .. } = judge;
-    if is_whole {
-        report.digest = Some(world.digest().to_string());
-        for part in 1..parts {
-            let once = Once::new(identity.id_hasher(), part, parts);
-            check_once(&journal, &world, once, &mut report, &mut |reached| {
-                on_progress(Position(end.0.saturating_mul(part).saturating_add(reached.0)), goal);
-            })?;
+    let Judge { world, once, .. } = judge;
+    // Of what was shown it would have been the first.
+    let used_again = find_second_use(&journal, &world, once, end, on_reading)?;
+    let is_whole = match used_again.or(judged.err()) {
+        Some(finding) => {
+            report.note(finding);
+            false
         }
-    }
+        None => {
+            report.digest = Some(world.digest().to_string());
+            true
+        }
+    };
     check_mark(&journal, &world, &mut report)?;
     if is_whole && options.check_snapshot && report.findings.is_empty() {
         check_snapshot(store, &identity, world.digest(), world.end, &mut report)?;
@@ -136,7 +159,7 @@ pub fn verify(
     Ok(report)
 }
 
-/// Where the journal seems to end: for progress and for dividing the ids.
+/// Where the journal seems to end: for progress, and for how much memory is worth having.
 fn known_end(journal: &StoreJournal) -> Result<Position, JournalError> {
     match journal.end() {
         Ok((end, _)) => Ok(end),
@@ -147,39 +170,70 @@ fn known_end(journal: &StoreJournal) -> Result<Position, JournalError> {
     }
 }
 
-/// Visits every frame until the visitor finds something or the journal cannot be read further.
+/// Has a reading show frames to the visitor until that finds something or has enough, or the journal cannot be read further.
 fn read_frames(
-    journal: &StoreJournal,
-    visit: &mut dyn FnMut(&crate::journal::frame::FrameView<'_>) -> Result<(), Finding>,
+    read: impl FnOnce(&mut VisitFrame<'_>) -> Result<(), JournalError>,
+    visit: &mut dyn FnMut(&FrameView<'_>) -> Result<ControlFlow<()>, Finding>,
 ) -> Result<Option<Finding>, JournalError> {
     let mut found = None;
     let mut read_to = Position(0);
-    let read = journal.read(Position(0), &mut |frame| {
+    let outcome = read(&mut |frame| {
         read_to = frame.end();
-        Ok(match visit(frame) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(finding) => {
-                found = Some(finding);
-                ControlFlow::Break(())
-            }
-        })
+        Ok(visit(frame).unwrap_or_else(|finding| {
+            found = Some(finding);
+            ControlFlow::Break(())
+        }))
     });
-    match read {
+    match outcome {
         Ok(()) => Ok(found),
         Err(error) => Finding::of_journal(error, read_to).map(Some),
     }
 }
 
-/// Reads the history once more, for another part of the ids. It has been judged: only ids are looked at.
-fn check_once(
+/// Reads again what was shown of the history, for the ids that the first reading could not remember: the first that was used
+/// again, as if it could.
+fn find_second_use(
     journal: &StoreJournal,
     world: &World,
     mut once: Once,
-    report: &mut VerifyReport,
+    end: Position,
+    on_reading: &mut OnReading<'_>,
+) -> Result<Option<Finding>, JournalError> {
+    let Some((mut until, _)) = once.shown() else { return Ok(None) };
+    let part_count = once.end_first();
+    let mut first: Option<((u64, u8), Finding)> = None;
+    for part in 0..part_count {
+        once.begin_part(part, part_count);
+        let found = read_ids(journal, world, &mut once, until, &mut |reached| {
+            on_reading(Reading { number: part + 2, count: Some(part_count + 1), reached }, end);
+        })?;
+        let Some(finding) = found else { continue };
+        // Two ids of one record can be in different parts.
+        let place = (finding.position, once.shown().map_or(0, |(_, looked_at)| looked_at));
+        if first.as_ref().is_none_or(|(earlier, _)| place < *earlier) {
+            until = Position(finding.position);
+            first = Some((place, finding));
+        }
+    }
+    Ok(first.map(|(_, finding)| finding))
+}
+
+/// Reads the history once more, up to a record, for a part of the ids. It has been judged: only ids are looked at.
+fn read_ids(
+    journal: &StoreJournal,
+    world: &World,
+    once: &mut Once,
+    until: Position,
     on_progress: &mut dyn FnMut(Position),
-) -> Result<(), JournalError> {
-    let found = read_frames(journal, &mut |frame| {
+) -> Result<Option<Finding>, JournalError> {
+    read_frames(|visit| journal.sweep(Position(0), visit), &mut |frame| {
+        if frame.header.position > until {
+            return Ok(ControlFlow::Break(()));
+        }
         frame.for_each(|view| {
+            if view.position > until {
+                return Ok(());
+            }
             let place = Place::of(frame.header.position, view);
             match decode(view.bytes, &world.dictionary) {
                 Ok(Record::Entry(entry)) => once.entry(&world.dictionary, &entry, place),
@@ -196,12 +250,8 @@ fn check_once(
             }
         })?;
         on_progress(frame.end());
-        Ok(())
-    })?;
-    if let Some(finding) = found {
-        report.note(finding);
-    }
-    Ok(())
+        Ok(ControlFlow::Continue(()))
+    })
 }
 
 fn state_figures(report: &mut VerifyReport, judge: &Judge<'_>) {

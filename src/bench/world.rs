@@ -51,8 +51,8 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Time that a server has to be gone after a call failed.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// Ids that the verification keeps in memory: about 1.3 GB, so that most journals are read once.
-const IDS_MAX: u64 = 32 << 20;
+/// Memory for the ids of a verification: enough for 54 million, so that most journals are read once.
+const VERIFY_BYTES_MAX: u64 = 2 << 30;
 
 /// Is told how long work goes on: the phase, how much is done, and of how much (0: not known).
 pub type Tell<'a> = dyn FnMut(&str, u64, u64) + 'a;
@@ -542,8 +542,8 @@ pub fn judge(
         return Ok(found);
     }
     let clock = SystemClock::new();
-    let options = VerifyOptions { ids_max: IDS_MAX, ..VerifyOptions::default() };
-    let report = verify(&store, &options, &mut |reached, goal| tell("Verifying", reached.0, goal.0))?;
+    let options = VerifyOptions { memory_bytes: VERIFY_BYTES_MAX, ..VerifyOptions::default() };
+    let report = verify(&store, &options, &mut |reading, goal| tell("Verifying", reading.reached.0, goal.0))?;
     if !report.intact {
         let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
         return Err(BenchError::NotIntact(findings.join("; ")));

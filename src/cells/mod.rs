@@ -10,11 +10,14 @@
 //! - nothing is posted at a time at which a command could fall under a cell that was forgotten, in whichever shard and
 //!   whatever the clock says: it would find the cell full again;
 //! - a cell hands out ascending versions, each once. A crash can leave a gap: a later use may have been durable when
-//!   an earlier one, in another worker's chunk, was not yet.
+//!   an earlier one, in another worker's chunk, was not yet;
+//! - a cell whose version is the one that the state space has is there as it is: all that a snapshot writes of it changes
+//!   with its version alone.
 
 mod crossings;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -32,6 +35,9 @@ pub use crossings::Crossings;
 /// Locks over which the cells are spread; several are always taken in ascending order.
 const STRIPE_COUNT: usize = 16;
 
+/// Cells that have not changed which one step of a walk passes at most, for each that it may hand out.
+const LOOKED_AT_FACTOR: usize = 16;
+
 /// A moment in the life of the workers' chunks: see [`crate::shard::tickets`].
 pub type Ticket = u64;
 
@@ -46,6 +52,8 @@ pub struct Cell {
     pub withheld: Units,
     /// The version up to which a snapshot brought the uses; replay skips them.
     pub base: u64,
+    /// The version that the state space has, or gets from the snapshot that is being taken; 0 for none.
+    pub saved: u64,
     /// The chunk of the last change; a read that shows the cell waits for it.
     pub changed: Ticket,
     /// No command can fall under the cell after this UTC day; 0 days since the epoch while nothing was taken.
@@ -84,6 +92,22 @@ pub struct Cells {
     floor_ns: AtomicI64,
     /// Warning levels of budgets that were crossed.
     pub crossings: Crossings,
+}
+
+/// Where a walk over the cells is: see [`Cells::next_changed`].
+#[derive(Debug, Default)]
+pub struct CellWalk {
+    stripe: usize,
+    /// The last cell of the stripe that was looked at.
+    after: Option<CellId>,
+}
+
+impl CellWalk {
+    /// Whether all cells were looked at.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.stripe >= STRIPE_COUNT
+    }
 }
 
 /// Cells held by one command: nobody else sees or changes them until this is dropped.
@@ -186,7 +210,7 @@ impl Cells {
 
     /// Takes a whole cell from a snapshot. A snapshot is durable before it is read, so nothing is withheld.
     pub fn restore(&self, id: CellId, version: u64, used: Units, retain_until: Day) {
-        let cell = Cell { version, used, withheld: 0, base: version, changed: 0, retain_until };
+        let cell = Cell { version, used, withheld: 0, base: version, saved: version, changed: 0, retain_until };
         *self.hold(std::iter::once(id)).get_mut(id) = cell;
     }
 
@@ -246,6 +270,32 @@ impl Cells {
             all.extend(stripe.iter().filter(|(_, cell)| cell.version > 0).map(|(id, cell)| (*id, *cell)));
         }
         all
+    }
+
+    /// The next cells of a walk that the state space does not have as they are, at most so many, each as it is now. They count
+    /// as saved from here on: whoever takes them writes them, or ends. A walk comes to every cell that was there when it began,
+    /// and holds up a command for a bounded number of them at a time.
+    ///
+    /// # Panics
+    /// When another holder panicked.
+    pub fn next_changed(&self, walk: &mut CellWalk, count_max: usize) -> Vec<(CellId, Cell)> {
+        assert_none_held();
+        let mut changed = Vec::new();
+        let Some(stripe) = self.stripes.get(walk.stripe) else { return changed };
+        let mut stripe = stripe.lock().expect("no holder panics");
+        let from = walk.after.map_or(Bound::Unbounded, Bound::Excluded);
+        for (looked_at, (id, cell)) in stripe.range_mut((from, Bound::Unbounded)).enumerate() {
+            if changed.len() >= count_max || looked_at >= count_max * LOOKED_AT_FACTOR {
+                return changed;
+            }
+            walk.after = Some(*id);
+            if cell.version != cell.saved {
+                cell.saved = cell.version;
+                changed.push((*id, *cell));
+            }
+        }
+        (walk.stripe, walk.after) = (walk.stripe + 1, None);
+        changed
     }
 
     /// Feeds the cells to a digest of state: those under which a command posted on this UTC day or later can fall,
@@ -406,6 +456,65 @@ mod tests {
         assert_ne!(while_needed, later);
         assert_eq!(cells.forget(Day(TODAY.0 + 1)), [BUDGET]);
         assert_eq!(digest(Day(TODAY.0 + 1)), later, "a digest does not tell whether it was forgotten yet");
+    }
+
+    /// A whole walk, so many cells at a time: the periods that were handed out, and how often it was asked.
+    fn walk(cells: &Cells, count_max: usize) -> (Vec<i32>, usize) {
+        let (mut walk, mut periods, mut step_count) = (CellWalk::default(), Vec::new(), 0);
+        while !walk.is_over() {
+            let changed = cells.next_changed(&mut walk, count_max);
+            assert!(changed.len() <= count_max);
+            periods.extend(changed.into_iter().map(|(id, _)| id.period));
+            step_count += 1;
+        }
+        periods.sort_unstable();
+        (periods, step_count)
+    }
+
+    fn use_once(cells: &Cells, period: i32) {
+        let cell = CellId { period, ..BUDGET };
+        let mut held = cells.hold(std::iter::once(cell));
+        let version = held.look(cell).version + 1;
+        held.take(&[CellUse { cell, version, room_before: 9, used: 1, retain_until: TODAY }], 1);
+    }
+
+    #[test]
+    fn a_walk_hands_out_what_has_changed_since_the_one_before() {
+        let cells = Cells::default();
+        (0..1_000).for_each(|period| use_once(&cells, period));
+        let _ = cells.hold(std::iter::once(CellId { period: 1_000, ..BUDGET })).room(&draw(10));
+        let (all, step_count) = walk(&cells, 7);
+        assert_eq!(all, (0..1_000).collect::<Vec<_>>(), "each once");
+        assert!(step_count >= STRIPE_COUNT + 1_000 / 7);
+        assert!(walk(&cells, 7).0.is_empty(), "nothing has changed since");
+        for period in [3, 999, 3, 1_001] {
+            use_once(&cells, period);
+        }
+        let (changed, step_count) = walk(&cells, 7);
+        assert_eq!(changed, [3, 999, 1_001]);
+        let expected = STRIPE_COUNT + 1_000 / (7 * LOOKED_AT_FACTOR);
+        assert!(step_count >= expected, "what it passes is bounded too: {step_count}");
+        // One that came with a snapshot is there as it is, until it is used again.
+        let cells = Cells::default();
+        for period in 0..5 {
+            cells.restore(CellId { period, ..BUDGET }, 8, 1, TODAY);
+        }
+        let again = CellUse { cell: BUDGET, version: 9, room_before: 9, used: 1, retain_until: TODAY };
+        // The snapshot has what came before; replay skips it.
+        cells.restore_use(&CellUse { version: 8, cell: CellId { period: 4, ..BUDGET }, ..again });
+        cells.restore_use(&again);
+        assert_eq!(walk(&cells, 7).0, [0]);
+    }
+
+    #[test]
+    fn a_cell_that_comes_back_after_it_was_forgotten_is_handed_out_again() {
+        let cells = Cells::default();
+        use_once(&cells, 0);
+        assert_eq!(walk(&cells, 7).0, [0]);
+        assert_eq!(cells.forget(Day(TODAY.0 + 1)), [BUDGET]);
+        // It counts from one, as it did.
+        use_once(&cells, 0);
+        assert_eq!(walk(&cells, 7).0, [0]);
     }
 
     #[test]

@@ -11,8 +11,13 @@ use clap::Subcommand;
 use super::error::{CliError, Exit};
 use super::output::{Output, Style, counted, grouped};
 use super::store::open_store;
-use crate::audit::verify::{VerifyError, VerifyOptions, VerifyReport, verify};
+use crate::audit::verify::{Reading, VerifyError, VerifyOptions, VerifyReport, verify};
 use crate::store::Store;
+
+/// MiB of memory for ids when nothing else is said.
+pub const MEMORY_MIB_DEFAULT: u64 = VerifyOptions::MEMORY_BYTES_DEFAULT >> 20;
+/// The most that can be stated.
+pub const MEMORY_MIB_MAX: u64 = 1 << 24;
 
 /// Verifies the history of a data directory
 #[derive(Debug, clap::Args)]
@@ -31,6 +36,13 @@ enum AuditWhat {
         /// The data directory
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
+        /// Memory for the ids that are looked for a second time, in MiB, beside that for the ledger's state
+        ///
+        /// A thousand of them are enough for a history of ten million records to be read once, and for one of several hundred
+        /// million to be read twice. With less the history is read more often; what is found is the same.
+        #[arg(long, value_name = "N", default_value_t = MEMORY_MIB_DEFAULT,
+              value_parser = clap::value_parser!(u64).range(1..=MEMORY_MIB_MAX))]
+        memory_mib: u64,
     },
 }
 
@@ -39,8 +51,8 @@ enum AuditWhat {
 /// # Errors
 /// When the directory cannot be opened, or something was found.
 pub fn run(args: AuditArgs, out: &Output) -> Result<(), CliError> {
-    let AuditWhat::Verify { data } = args.what;
-    let report = verify_directory(&data, out)?;
+    let AuditWhat::Verify { data, memory_mib } = args.what;
+    let report = verify_directory(&data, memory_mib, out)?;
     for line in in_words(&report) {
         out.line(line)?;
     }
@@ -50,17 +62,28 @@ pub fn run(args: AuditArgs, out: &Output) -> Result<(), CliError> {
     if report.intact { Ok(()) } else { Err(CliError::reported(Exit::Problems)) }
 }
 
-/// Verifies a data directory that no server uses.
+/// Verifies a data directory that no server uses, with so many MiB of memory for ids.
 ///
 /// # Errors
 /// When it cannot be opened or is none.
-pub fn verify_directory(data: &Path, out: &Output) -> Result<VerifyReport, CliError> {
+pub fn verify_directory(data: &Path, memory_mib: u64, out: &Output) -> Result<VerifyReport, CliError> {
     let store: Arc<dyn Store> = open_store(data)?;
+    let options = VerifyOptions { memory_bytes: memory_mib << 20, ..VerifyOptions::default() };
     let mut progress = out.progress();
-    let report = verify(&store, &VerifyOptions::default(), &mut |reached, goal| {
-        progress.report("Verifying", reached.0, goal.0, || counted(reached.0, "record", "records"));
+    let report = verify(&store, &options, &mut |reading, goal| {
+        let reached = reading.reached.0;
+        progress.report(&phase_of(reading), reached, goal.0, || counted(reached, "record", "records"));
     });
     Ok(report?)
+}
+
+/// What is being done, and which reading it is where there are several.
+fn phase_of(reading: Reading) -> String {
+    match reading.count {
+        Some(1) => "Verifying".to_owned(),
+        Some(count) => format!("Verifying, reading {} of {count}", reading.number),
+        None => "Verifying, first of several readings".to_owned(),
+    }
 }
 
 impl From<VerifyError> for CliError {
@@ -111,6 +134,37 @@ pub fn in_words(report: &VerifyReport) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Arguments;
+    use crate::ledger::types::Position;
+    use clap::Parser;
+
+    #[test]
+    fn memory_is_stated_where_something_is_verified() {
+        let rows: [(&[&str], bool); 5] = [
+            (&["audit", "verify", "--data", "d", "--memory-mib", "1"], true),
+            (&["audit", "verify", "--data", "d", "--memory-mib", "0"], false),
+            (&["restore", "--from", "b", "--data", "d", "--verify", "--memory-mib", "4096"], true),
+            (&["restore", "--from", "b", "--data", "d"], true),
+            (&["restore", "--from", "b", "--data", "d", "--memory-mib", "4096"], false),
+        ];
+        for (line, is_right) in rows {
+            let parsed = Arguments::try_parse_from(std::iter::once(&"tallystick").chain(line));
+            assert_eq!(parsed.is_ok(), is_right, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn progress_says_which_reading_of_how_many() {
+        let rows = [
+            (1, Some(1), "Verifying"),
+            (1, None, "Verifying, first of several readings"),
+            (2, Some(2), "Verifying, reading 2 of 2"),
+            (3, Some(11), "Verifying, reading 3 of 11"),
+        ];
+        for (number, count, said) in rows {
+            assert_eq!(phase_of(Reading { number, count, reached: Position(7) }), said);
+        }
+    }
 
     #[test]
     fn what_may_explain_a_finding_is_said_before_it() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::audit::{in_words, verify_directory};
+use super::audit::{MEMORY_MIB_DEFAULT, MEMORY_MIB_MAX, in_words, verify_directory};
 use super::error::{CliError, Exit};
 use super::output::{Output, grouped};
 use super::store::open_store;
@@ -35,6 +35,10 @@ pub struct RestoreArgs {
     /// Make every decision again too, as `audit verify` does
     #[arg(long)]
     verify: bool,
+    /// Memory that `--verify` has for ids, in MiB, as `audit verify` has it
+    #[arg(long, value_name = "N", default_value_t = MEMORY_MIB_DEFAULT, requires = "verify",
+          value_parser = clap::value_parser!(u64).range(1..=MEMORY_MIB_MAX))]
+    memory_mib: u64,
 }
 
 /// Runs the command.
@@ -53,7 +57,7 @@ pub fn run(args: RestoreArgs, out: &Output) -> Result<(), CliError> {
     let record_count = recover(&args, &manifest, out)?;
     out.line(format_args!("{}: restored, {} records", args.data.display(), grouped(record_count)))?;
     out.line(format_args!("the backup was begun {} at record {}", manifest.begun_at, grouped(manifest.record_count)))?;
-    let report = args.verify.then(|| verify_directory(&args.data, out)).transpose()?;
+    let report = args.verify.then(|| verify_directory(&args.data, args.memory_mib, out)).transpose()?;
     for line in report.iter().flat_map(in_words) {
         out.line(line)?;
     }

@@ -52,6 +52,7 @@ mod run;
 mod shelf;
 #[cfg(test)]
 mod shelf_tests;
+mod sieve;
 #[cfg(test)]
 mod test_store;
 #[cfg(test)]
@@ -62,6 +63,7 @@ use std::sync::{Arc, Mutex};
 
 pub use grouping::Grouping;
 pub use key::{IdEntry, IdHasher, IdKey, PartnerIds};
+pub use sieve::Sieve;
 
 use crate::ledger::types::Position;
 use crate::limits::ID_STEP_ENTRIES_MAX;

@@ -4,7 +4,7 @@
 //! What must stay true: nothing here holds up a worker or the committer; the mark only names what is durable.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
@@ -12,16 +12,14 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use super::committer::Progress;
 use super::engine::{OnFailure, Seat, let_other_threads_on};
 use super::job::Job;
-use super::snapshotter::{Reached, RunState, SnapshotRun};
+use super::snapshotter::{Publications, Reached, RunState, SnapshotRun};
 use super::worker::Shared;
 use crate::access::keys::Keys;
 use crate::clock::SharedClock;
 use crate::journal::JournalError;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::log::{HighWater, StoreJournal};
-use crate::journal::record::Publication;
 use crate::journal::size::JournalSize;
-use crate::ledger::types::Position;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::snapshot::key_uses::{self, Uses};
@@ -69,14 +67,14 @@ pub struct Housekeeper {
     shared: Arc<Shared>,
     progress: Arc<Progress>,
     dictionary: Arc<Dictionary>,
-    publications: Arc<RwLock<Vec<(Position, Publication)>>>,
+    publications: Publications,
     journal: Arc<StoreJournal>,
     store: Arc<dyn Store>,
     clock: SharedClock,
+    /// The snapshot that is in force: from it on the next one goes.
     marker: Arc<Mutex<Option<Marker>>>,
     seats: Vec<Arc<Seat>>,
     run: Option<(SnapshotRun, Vec<Sender<Marker>>)>,
-    saved: Saved,
     marked: Option<HighWater>,
     marked_at_ms: i64,
     snapshot_at_ms: i64,
@@ -94,7 +92,7 @@ impl Housekeeper {
         shared: Arc<Shared>,
         progress: Arc<Progress>,
         dictionary: Arc<Dictionary>,
-        publications: Arc<RwLock<Vec<(Position, Publication)>>>,
+        publications: Publications,
         journal: Arc<StoreJournal>,
         store: Arc<dyn Store>,
         clock: SharedClock,
@@ -116,7 +114,6 @@ impl Housekeeper {
             marker,
             seats,
             run: None,
-            saved: Saved::default(),
             marked: None,
             marked_at_ms: now_ms,
             snapshot_at_ms: now_ms,
@@ -204,9 +201,8 @@ impl Housekeeper {
             self.begin(waiting);
         }
         let Some((run, replies)) = &mut self.run else { return Ok(()) };
-        let state = run.step(&*self.store, &self.shared.tickets, self.clock.now())?;
+        let state = run.step(&*self.store, self.clock.now())?;
         if let RunState::Finished(marker) = state {
-            self.saved = run.saved();
             if let Some((metrics, journal_size)) = &self.observed {
                 metrics.snapshots.record_ns(self.clock.monotonic_ns() - self.snapshot_begun_ns);
                 journal_size.note(&*self.store)?;
@@ -230,20 +226,16 @@ impl Housekeeper {
     fn begin(&mut self, waiting: Option<Sender<Marker>>) {
         self.snapshot_begun_ns = self.clock.monotonic_ns();
         let reached = self.reached.at(self.clock.now(), self.snapshot_begun_ns / 1_000_000);
-        let (run, sinks) = {
-            // Held while the start is fixed: a publication is either in the list or not settled yet. Let go before the
-            // queues, which can be full, for the committer waits for this lock.
-            let publications = self.publications.read().expect("no holder panics");
-            SnapshotRun::begin(
-                &self.shared,
-                &self.progress,
-                &self.dictionary,
-                &publications,
-                self.saved,
-                self.seats.len(),
-                reached,
-            )
-        };
+        let in_force = *self.marker.lock().expect("no holder panics");
+        let (run, sinks) = SnapshotRun::begin(
+            &self.shared,
+            &self.progress,
+            &self.dictionary,
+            &self.publications,
+            in_force.map_or_else(Saved::default, |marker| marker.saved),
+            self.seats.len(),
+            reached,
+        );
         for (seat, sink) in self.seats.iter().zip(sinks) {
             // Waits while the queue is full; a worker that is gone takes no snapshot.
             let _ = seat.send(Job::Snapshot(sink));

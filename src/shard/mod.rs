@@ -8,6 +8,7 @@
 
 pub mod committer;
 pub mod control;
+mod control_walk;
 pub mod engine;
 pub mod freezing;
 pub mod housekeeper;

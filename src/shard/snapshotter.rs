@@ -1,26 +1,33 @@
 //! One run of the fuzzy snapshot: gathers slices from the workers and writes each when everything in it is durable.
 //!
-//! What must stay true: the order is begin (fix the start) → slices → flush → marker; a slice whose chunk is not
-//! durable waits; the queue of slices is bounded, and a worker that finds it full goes on and tries again later.
+//! What must stay true: the order is begin (fix the start) → what goes → slices, those of names before all others → flush →
+//! marker; a slice whose chunk is not durable waits; each slice is a batch of its own; the queues of slices are bounded, and a
+//! worker that finds its own full goes on and tries again later; a step writes a bounded number.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use super::committer::Progress;
+use super::control_walk::ControlWalk;
 use super::job::{Slice, SliceSink};
 use super::tickets::Tickets;
 use super::worker::Shared;
 use crate::journal::dictionary::Dictionary;
 use crate::journal::record::Publication;
-use crate::ledger::types::{CellId, Day, ItemId, Position, ShardId, SymbolId, TimestampNs};
+use crate::ledger::types::{CellId, Day, Position, ShardId, TimestampNs};
 use crate::ledger::zone::utc_day;
 use crate::limits;
-use crate::snapshot::entity::{Entity, cell_key};
+use crate::snapshot::entity::cell_key;
 use crate::snapshot::{Marker, Saved, accounts, forgotten};
 use crate::store::{Batch, Durability, Space, Store, StoreError};
 
-/// Slices that may wait for their chunk to be durable.
+/// Slices of workers that may wait for their chunk to be durable, and as many others.
 const SLICES_WAITING_MAX: usize = 64;
+/// Slices that one step writes: whoever takes the steps has other things to do in between.
+const SLICES_WRITTEN_MAX: usize = 64;
+
+/// The versions of the programme that are durable, with the positions of their records.
+pub type Publications = Arc<RwLock<Vec<(Position, Publication)>>>;
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -81,9 +88,12 @@ impl Reached {
 pub struct SnapshotRun {
     queue: Arc<Mutex<Queue>>,
     worker_count: usize,
+    walk: ControlWalk,
+    /// What the walk has handed out and is not written.
+    walked: VecDeque<Slice>,
+    shared: Arc<Shared>,
     start: Position,
     entity_count: u64,
-    saved: Saved,
     /// The day before which nothing is posted any more, and cells that are therefore needed no more: they go from the disk
     /// with this snapshot.
     forgotten: Option<(Day, Vec<CellId>)>,
@@ -95,23 +105,31 @@ const FORGET_AFTER_DAYS: i32 = 2;
 /// What a step of a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunState {
-    /// Slices are still to come or to become durable.
+    /// Slices are still to come, to become durable or to be written.
     Going,
     /// The marker is written.
     Finished(Marker),
 }
 
+/// What is to be written next.
+enum Next {
+    Slice(Slice),
+    /// It is still to come, or to become durable.
+    NotYet,
+    Nothing,
+}
+
 impl SnapshotRun {
-    /// Begins a run. The sinks are for the workers, in order: each is handed to its worker as a job. Cells are forgotten by
-    /// the time `reached`, which is no later than the clock's.
+    /// Begins a run after a snapshot that has `saved`. The sinks are for the workers, in order: each is handed to its worker
+    /// as a job. Cells are forgotten by the time `reached`, which is no later than the clock's.
     ///
-    /// # Errors
-    /// When the store fails.
+    /// # Panics
+    /// When a holder of a lock panicked.
     pub fn begin(
-        shared: &Shared,
+        shared: &Arc<Shared>,
         progress: &Progress,
-        dictionary: &Dictionary,
-        publications: &[(Position, Publication)],
+        dictionary: &Arc<Dictionary>,
+        publications: &Publications,
         saved: Saved,
         worker_count: usize,
         reached: TimestampNs,
@@ -126,55 +144,92 @@ impl SnapshotRun {
             (day, shared.cells.forget(day))
         });
         let queue = Arc::new(Mutex::new(Queue::default()));
-        let (control, now_saved) = control_slice(shared, progress, dictionary, publications, saved);
-        queue.lock().expect("nobody else has it yet").slices.push_back(control);
+        let walk = ControlWalk::begin(shared, progress, dictionary, publications, saved);
         let sinks = (0..worker_count).map(|_| Box::new(Sink(queue.clone())) as Box<dyn SliceSink>).collect();
-        (Self { queue, worker_count, start, entity_count: 0, saved: now_saved, forgotten }, sinks)
+        let run = Self {
+            queue,
+            worker_count,
+            walk,
+            walked: VecDeque::new(),
+            shared: shared.clone(),
+            start,
+            entity_count: 0,
+            forgotten,
+        };
+        (run, sinks)
     }
 
-    /// Writes the slices that have become durable; when all are written, flushes and writes the marker.
+    /// Writes some of the slices that have become durable; when all are written, flushes and writes the marker.
     ///
     /// # Errors
     /// When the store fails; the marker before stays in force.
-    pub fn step(&mut self, store: &dyn Store, tickets: &Tickets, now: TimestampNs) -> Result<RunState, StoreError> {
-        loop {
-            let slice = {
-                let mut queue = self.queue.lock().expect("no holder panics");
-                match queue.slices.front() {
-                    Some(slice) if may_be_written(slice, tickets) => queue.slices.pop_front(),
-                    Some(_) => return Ok(RunState::Going),
-                    None if queue.finished_workers < self.worker_count => return Ok(RunState::Going),
-                    None => None,
-                }
+    ///
+    /// # Panics
+    /// When a holder of a lock panicked.
+    pub fn step(&mut self, store: &dyn Store, now: TimestampNs) -> Result<RunState, StoreError> {
+        self.let_go(store)?;
+        for _ in 0..SLICES_WRITTEN_MAX {
+            let slice = match self.next_slice() {
+                Next::Slice(slice) => slice,
+                Next::NotYet => return Ok(RunState::Going),
+                Next::Nothing => return self.finish(store, now).map(RunState::Finished),
             };
-            let Some(slice) = slice else { break };
             self.entity_count += slice.entities.len() as u64;
             let mut batch = Batch::default();
             for (key, value) in slice.entities {
                 batch.put(Space::State, key, value);
             }
-            store.write(&batch, Durability::Deferred)?;
+            if !batch.ops.is_empty() {
+                store.write(&batch, Durability::Deferred)?;
+            }
         }
-        if let Some((day, cells)) = self.forgotten.take().filter(|(_, cells)| !cells.is_empty()) {
-            forgotten::write(store, day)?;
+        Ok(RunState::Going)
+    }
+
+    /// Removes what is needed no more, before anything is written: a cell that comes back meanwhile is written after that.
+    fn let_go(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let Some((day, cells)) = self.forgotten.take().filter(|(_, cells)| !cells.is_empty()) else { return Ok(()) };
+        forgotten::write(store, day)?;
+        for cells in cells.chunks(self.shared.slice_entities) {
             let mut batch = Batch::default();
-            cells.into_iter().for_each(|cell| batch.delete(Space::State, cell_key(cell)));
+            cells.iter().for_each(|cell| batch.delete(Space::State, cell_key(*cell)));
             store.write(&batch, Durability::Deferred)?;
         }
+        Ok(())
+    }
+
+    fn next_slice(&mut self) -> Next {
+        // Copied ahead of what can be written, so that not each of them is waited for by itself.
+        while self.walked.len() < SLICES_WAITING_MAX
+            && let Some(slice) = self.walk.next_slice()
+        {
+            self.walked.push_back(slice);
+        }
+        if let Some(next) = first_of(&mut self.walked, &self.shared.tickets) {
+            return next;
+        }
+        let mut queue = self.queue.lock().expect("no holder panics");
+        match first_of(&mut queue.slices, &self.shared.tickets) {
+            Some(next) => next,
+            None if queue.finished_workers < self.worker_count => Next::NotYet,
+            None => Next::Nothing,
+        }
+    }
+
+    fn finish(&self, store: &dyn Store, now: TimestampNs) -> Result<Marker, StoreError> {
         store.flush(Space::State)?;
-        let (start, entity_count, saved) = (self.start, self.entity_count, self.saved);
+        let (start, entity_count, saved) = (self.start, self.entity_count, self.walk.goal());
         let marker = Marker { start, finished_at: now, entity_count, saved };
         let mut batch = Batch::default();
         accounts::put(&mut batch, &self.queue.lock().expect("no holder panics").account_counts);
         marker.write_with(batch, store)?;
-        Ok(RunState::Finished(marker))
+        Ok(marker)
     }
+}
 
-    /// What the control shard's part of this snapshot holds, for the next run.
-    #[must_use]
-    pub fn saved(&self) -> Saved {
-        self.saved
-    }
+/// The first of these slices, once it may be written; `None` where there are none.
+fn first_of(slices: &mut VecDeque<Slice>, tickets: &Tickets) -> Option<Next> {
+    if may_be_written(slices.front()?, tickets) { slices.pop_front().map(Next::Slice) } else { Some(Next::NotYet) }
 }
 
 #[cfg(not(feature = "broken-variants"))]
@@ -185,60 +240,6 @@ fn may_be_written(slice: &Slice, tickets: &Tickets) -> bool {
 #[cfg(feature = "broken-variants")]
 fn may_be_written(slice: &Slice, tickets: &Tickets) -> bool {
     crate::sim::broken::is(crate::sim::broken::Variant::SliceBeforeDurable) || tickets.is_safe(slice.ticket)
-}
-
-/// Cells, and what is new of strings, items and programmes: all of it durable when the slice's ticket is.
-fn control_slice(
-    shared: &Shared,
-    progress: &Progress,
-    dictionary: &Dictionary,
-    publications: &[(Position, Publication)],
-    saved: Saved,
-) -> (Slice, Saved) {
-    let defined = progress.defined();
-    let mut entities = Vec::new();
-    for number in saved.symbol_count..defined.symbol_count {
-        let text = dictionary.text(SymbolId(number)).expect("a number that was given has a text");
-        entities.push(Entity::Symbol(SymbolId(number), text).encode());
-    }
-    for number in saved.item_count..defined.item_count {
-        let item = dictionary.item(ItemId(number)).expect("a number that was given has an item");
-        entities.push(Entity::Item(ItemId(number), item).encode());
-    }
-    for (position, publication) in publications.iter().skip(saved.version_count as usize) {
-        entities.push(Entity::Program(*position, Box::new(publication.clone())).encode());
-    }
-    let key_change_count = shared.keys.look(|keys| {
-        let new = (0..).zip(keys.changes()).skip(saved.key_change_count as usize);
-        entities.extend(new.map(|(number, (at, change))| Entity::KeyChange(number, *at, change.clone()).encode()));
-        u32::try_from(keys.changes().len()).expect("changes of keys are bounded")
-    });
-    let freeze_change_count = shared.freezes.look(|freezes| {
-        let new = (0..).zip(freezes.changes()).skip(saved.freeze_change_count as usize);
-        entities.extend(new.map(|(number, (at, change))| Entity::FreezeChange(number, *at, change.clone()).encode()));
-        u32::try_from(freezes.changes().len()).expect("freezes and thaws are bounded")
-    });
-    let proposal_change_count = shared.proposals.look(|proposals| {
-        if proposals.change_count() > saved.proposal_change_count {
-            entities.push(Entity::Proposals(Box::new(proposals.clone())).encode());
-        }
-        proposals.change_count()
-    });
-    for (id, cell) in shared.cells.copy() {
-        // A return that is not usable yet is part of `used` already: it is durable when the ticket is.
-        entities.push(Entity::Cell(id, cell.version, cell.used, cell.retain_until).encode());
-    }
-    entities.push(Entity::Shard(ShardId::CONTROL, defined.seq, TimestampNs(0)).encode());
-    let ticket = shared.tickets.horizon().saturating_sub(1);
-    let saved = Saved {
-        symbol_count: defined.symbol_count,
-        item_count: defined.item_count,
-        version_count: u32::try_from(publications.len()).expect("versions are bounded"),
-        key_change_count,
-        freeze_change_count,
-        proposal_change_count,
-    };
-    (Slice { entities, ticket }, saved)
 }
 
 #[cfg(test)]

@@ -44,12 +44,6 @@ impl Tickets {
     pub fn is_safe(&self, ticket: Ticket) -> bool {
         self.oldest_pending.iter().all(|oldest| oldest.load(Ordering::SeqCst) > ticket)
     }
-
-    /// The ticket that will be drawn next: all changes made so far have lower ones or tickets that are pending.
-    #[must_use]
-    pub fn horizon(&self) -> Ticket {
-        self.next.load(Ordering::SeqCst)
-    }
 }
 
 #[cfg(test)]

@@ -227,7 +227,7 @@ impl Machine {
         now: i64,
         outbox: Outbox,
     ) -> Result<Self, Trouble> {
-        let Recovered { world, identity, ids, journal, snapshot_seqs, .. } = recovered;
+        let Recovered { world, identity, ids, journal, marker, snapshot_seqs, .. } = recovered;
         let epoch = world.epoch + 1;
         journal.fence(epoch).map_err(|error| disk.judge(&error))?;
         let defined = Defined::recovered(&world);
@@ -287,7 +287,7 @@ impl Machine {
             stations,
             submitted: Vec::new(),
             run: None,
-            saved: Saved::default(),
+            saved: marker.map_or_else(Saved::default, |marker| marker.saved),
             queue_depth: options.queue_depth,
             outbox,
         })
@@ -438,17 +438,15 @@ impl Machine {
         if self.run.is_some() {
             return false;
         }
-        let publications = self.publications.read().expect("there is one thread");
         let (run, sinks) = SnapshotRun::begin(
             &self.shared,
             &self.progress,
             &self.dictionary,
-            &publications,
+            &self.publications,
             self.saved,
             self.stations.len(),
             now,
         );
-        drop(publications);
         for (station, sink) in self.stations.iter_mut().zip(sinks) {
             station.jobs.push_back((0, Job::Snapshot(sink)));
         }
@@ -473,11 +471,11 @@ impl Machine {
     /// When the store fails.
     pub fn write_slices(&mut self, now: i64) -> Result<bool, Trouble> {
         let Some(run) = &mut self.run else { return Ok(false) };
-        let outcome: Result<RunState, StoreError> = run.step(&*self.store, &self.shared.tickets, TimestampNs(now));
+        let outcome: Result<RunState, StoreError> = run.step(&*self.store, TimestampNs(now));
         match outcome {
             Ok(RunState::Going) => Ok(false),
-            Ok(RunState::Finished(_)) => {
-                self.saved = run.saved();
+            Ok(RunState::Finished(marker)) => {
+                self.saved = marker.saved;
                 self.run = None;
                 Ok(true)
             }

@@ -4,14 +4,17 @@
 
 use std::sync::Arc;
 
-use crate::forgery::FORGERIES;
+use crate::forgery::{FORGERIES, is_grant};
+use crate::support::counted::CountedStore;
+use crate::support::edge::Accrue;
 use crate::support::forge::Forge;
-use crate::support::{Ledger, Setup, verify_store};
+use crate::support::{Ledger, Setup, programs, verify_store};
 use crate::{first_finding, middle, original};
-use tallystick::audit::verify::{FindingClass, TimeZoneRelease, VerifyOptions, VerifyReport, verify};
+use tallystick::audit::verify::{FindingClass, Reading, TimeZoneRelease, VerifyOptions, VerifyReport, verify};
 use tallystick::journal::Journal;
 use tallystick::journal::log::StoreJournal;
-use tallystick::journal::record::Record;
+use tallystick::journal::record::{Record, decode};
+use tallystick::ledger::command::{Command, CommandKind};
 use tallystick::ledger::types::Position;
 use tallystick::store::memory::MemoryStore;
 use tallystick::store::{Space, Store};
@@ -58,29 +61,103 @@ fn a_damaged_snapshot_is_named_and_refused() {
     }
 }
 
+/// So little memory that even what may have been used twice is looked at in parts, and enough for that to be done at once.
+const LITTLE: [u64; 3] = [0, 500, 3_000];
+
+fn verify_with(memory_bytes: u64, store: &MemoryStore) -> (VerifyReport, u64) {
+    let store: Arc<dyn Store> = Arc::new(store.clone());
+    let options = VerifyOptions { memory_bytes, ..VerifyOptions::default() };
+    let mut last = Reading { number: 1, count: None, reached: Position(0) };
+    let report = verify(&store, &options, &mut |reading, goal| {
+        let place = |reading: Reading| (reading.number, reading.reached);
+        assert!(place(last) <= place(reading) && reading.reached <= goal, "progress only grows");
+        assert!(
+            reading.count.is_none_or(|count| reading.number <= count)
+                && (reading.number == 1 || reading.count.is_some())
+        );
+        last = reading;
+    });
+    (report.expect("the store can be read"), last.number)
+}
+
 #[test]
-fn ids_that_do_not_fit_in_memory_are_checked_in_parts() {
-    let options = VerifyOptions { ids_max: 40, ..VerifyOptions::default() };
-    let verify_in_parts = |store: &MemoryStore| -> VerifyReport {
-        let store: Arc<dyn Store> = Arc::new(store.clone());
-        let mut last = Position(0);
-        verify(&store, &options, &mut |reached, goal| {
-            assert!(last <= reached && reached <= goal, "progress only grows");
-            last = reached;
-        })
-        .expect("the store can be read")
-    };
-    let report = verify_in_parts(&original());
-    assert!(report.intact && report.record_count > 100, "{:#?}", report.findings);
-    // Twice the same id, found in whichever part it falls: a second use of every id in turn.
-    for (name, damage) in FORGERIES.into_iter().filter(|(name, _)| name.contains("a second time")) {
-        let store = original();
-        let expected = damage(&store);
-        let report = verify_in_parts(&store);
-        let found = report.findings.iter().find(|found| found.class == expected.class);
-        let found = found.unwrap_or_else(|| panic!("{name}: {:#?}", report.findings));
-        assert_eq!(found.position, expected.position, "{name}: {found}");
+fn ids_that_do_not_fit_in_memory_are_sieved_and_checked_in_parts() {
+    let whole = verify_with(VerifyOptions::MEMORY_BYTES_DEFAULT, &original());
+    assert!(whole.0.intact && whole.0.record_count > 100, "{:#?}", whole.0.findings);
+    assert_eq!(whole.1, 1);
+    for (memory_bytes, is_in_parts) in LITTLE.into_iter().zip([true, true, false]) {
+        let (report, reading_count) = verify_with(memory_bytes, &original());
+        assert_eq!(report, whole.0, "{memory_bytes} bytes");
+        assert_eq!(reading_count > 2, is_in_parts, "{memory_bytes} bytes: {reading_count} readings");
     }
+}
+
+/// Where an id is used a second time, what comes after it is judged although it would not have been.
+#[test]
+fn what_is_found_does_not_depend_on_the_memory_for_ids() {
+    let mut once_count = 0;
+    for (name, damage) in FORGERIES {
+        let store = original();
+        damage(&store);
+        let expected = verify_with(VerifyOptions::MEMORY_BYTES_DEFAULT, &store).0;
+        once_count += expected.findings.iter().filter(|found| found.class == FindingClass::Once).count();
+        for memory_bytes in LITTLE {
+            let report = verify_with(memory_bytes, &store).0;
+            assert_eq!(report.findings, expected.findings, "{name}: {memory_bytes} bytes");
+            assert_eq!(report.digest, expected.digest, "{name}: {memory_bytes} bytes");
+        }
+    }
+    assert!(once_count >= 2, "{once_count}");
+}
+
+/// A record uses both ids of another again: the first of them is named, also where the two fall in different parts.
+#[test]
+fn of_two_ids_of_one_record_the_first_is_named_however_little_memory_there_is() {
+    let store = original();
+    let mut forge = Forge::open(&store);
+    let (frame, section, record) = forge.find(is_grant);
+    let Ok(Record::Entry(first)) = decode(&forge.frames[frame].sections[section].2[record], &forge.dictionary) else {
+        panic!("it is an entry")
+    };
+    let Command { transaction_id, kind: CommandKind::Accrue(used), .. } = first.command else { panic!("an accrual") };
+    let id = transaction_id.clone();
+    let place = forge.alter(
+        |entry| is_grant(entry) && entry.command.transaction_id != id,
+        |entry| {
+            entry.command.transaction_id = transaction_id;
+            let CommandKind::Accrue(basket) = &mut entry.command.kind else { panic!("an accrual") };
+            (basket.receipt_number, basket.business_day) = (used.receipt_number, used.business_day);
+        },
+    );
+    forge.write(&store);
+    let expected = verify_with(VerifyOptions::MEMORY_BYTES_DEFAULT, &store).0.findings;
+    assert_eq!((expected[0].class, expected[0].position), (FindingClass::Once, place));
+    assert!(expected[0].sentence.starts_with("the transaction id"), "{}", expected[0]);
+    // Each divides the ids in another way.
+    for memory_bytes in (0..=700).step_by(100) {
+        assert_eq!(verify_with(memory_bytes, &store).0.findings, expected, "{memory_bytes} bytes");
+    }
+}
+
+#[test]
+fn how_often_a_history_is_read_does_not_follow_its_length() {
+    let reading_count = |accrual_count: usize| {
+        let (ledger, disk) = Ledger::new(Setup::default());
+        let ledger = ledger.with_program(&programs::program("", "", ""));
+        for index in 0..accrual_count {
+            ledger.edge().accrue(&Accrue::simple(&format!("m-{}", index % 50), &format!("t-{index}"), 100));
+        }
+        ledger.stop();
+        let store = CountedStore::on(&disk);
+        // Room for 104 ids at a time, or seven bits for each of four thousand.
+        let options = VerifyOptions { memory_bytes: 4_096, check_snapshot: false };
+        let counted: Arc<dyn Store> = store.clone();
+        let report = verify(&counted, &options, &mut |_, _| {}).expect("the store can be read");
+        assert!(report.intact && report.record_count > accrual_count as u64, "{:#?}", report.findings);
+        store.take().journal_readings
+    };
+    assert_eq!((reading_count(200), reading_count(2_000)), (2, 2));
+    assert_eq!(reading_count(20), 1, "all of its ids have room");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! What must stay true: nothing here depends on time or chance; a ledger that a test stops is verified from empty.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod counted;
 pub mod edge;
 pub mod forge;
 pub mod holds;

@@ -1,6 +1,6 @@
 //! One worker and one committer driven by hand, without threads: for tests in which the order of steps matters.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use tallystick::ids::IdKey;
 use tallystick::journal::dictionary::Dictionary;
@@ -20,10 +20,10 @@ use tallystick::shard::committer::{Committed, Committer, Defined, Progress, Subm
 use tallystick::shard::control::Control;
 use tallystick::shard::freezing::FreezeLog;
 use tallystick::shard::job::{CommandBatch, CommandJob, CommandOutcome, Job};
-use tallystick::shard::snapshotter::{RunState, SnapshotRun};
+use tallystick::shard::snapshotter::{Publications, RunState, SnapshotRun};
 use tallystick::shard::tickets::Tickets;
 use tallystick::shard::worker::{Shared, Worker};
-use tallystick::snapshot::Saved;
+use tallystick::snapshot::{Marker, Saved};
 use tallystick::store::Store;
 
 use super::{NOON, Setup, recover_store};
@@ -37,7 +37,7 @@ pub struct Rig {
     pub worker: Worker,
     pub committer: Committer,
     pub setup: Setup,
-    pub publications: Vec<(Position, Publication)>,
+    pub publications: Publications,
     submitted: Vec<Submitted>,
     committed: Vec<Committed>,
     next_id: u64,
@@ -94,7 +94,7 @@ impl Rig {
             worker,
             committer,
             setup,
-            publications: world.publications,
+            publications: Arc::new(RwLock::new(world.publications)),
             submitted: Vec::new(),
             committed: Vec::new(),
             next_id: epoch << 32,
@@ -105,7 +105,8 @@ impl Rig {
 
     /// Publishes a version that judges from `effective_at` on.
     pub fn publish(&mut self, source: &str, effective_at: TimestampNs) -> Arc<Program> {
-        let version = ProgramVersion(u32::try_from(self.publications.len()).expect("few versions") + 1);
+        let published = self.publications.read().expect("no holder panics").len();
+        let version = ProgramVersion(u32::try_from(published).expect("few versions") + 1);
         let symbols = &mut Interning(&self.dictionary, &self.control);
         let program = compile(source, version, effective_at, symbols).expect("the programme has no errors");
         let publication = Publication {
@@ -121,7 +122,7 @@ impl Rig {
         self.control.push(&Record::Program(publication.clone()), None);
         let position = Position(self.committer.chain().next.0 + self.queued_before_publication());
         self.commit();
-        self.publications.push((position, publication));
+        self.publications.write().expect("no holder panics").push((position, publication));
         self.worker.execute(Job::Publish(program.clone(), Box::new(|()| {})), 0);
         program
     }
@@ -223,11 +224,12 @@ impl Rig {
         assert!(self.committed.is_empty(), "one worker is told once");
     }
 
-    /// Begins a snapshot: the worker hands out slices from its next step on.
+    /// Begins a snapshot after the one that is in force: the worker hands out slices from its next step on.
     pub fn begin_snapshot(&mut self) -> SnapshotRun {
-        let publications = &self.publications;
+        let in_force = Marker::read(&*self.store).expect("the marker can be read");
+        let saved = in_force.map_or_else(Saved::default, |marker| marker.saved);
         let (run, sinks) =
-            SnapshotRun::begin(&self.shared, &self.progress, &self.dictionary, publications, Saved::default(), 1, NOON);
+            SnapshotRun::begin(&self.shared, &self.progress, &self.dictionary, &self.publications, saved, 1, NOON);
         for sink in sinks {
             self.worker.execute(Job::Snapshot(sink), 0);
         }
@@ -245,10 +247,12 @@ impl Rig {
             self.worker.snapshot_step();
             self.write_slices(run);
         }
-        assert!(matches!(self.write_slices(run), RunState::Finished(_)), "everything is durable");
+        // Each step writes so many and no more.
+        let mut steps = (0..10_000).map(|_| self.write_slices(run));
+        assert!(steps.any(|state| matches!(state, RunState::Finished(_))), "everything is durable");
     }
 
     pub fn write_slices(&self, run: &mut SnapshotRun) -> RunState {
-        run.step(&*self.store, &self.shared.tickets, NOON).expect("the store takes the slices")
+        run.step(&*self.store, NOON).expect("the store takes the slices")
     }
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use self::process::Place;
 use self::script::Script;
-use super::audit::verify_directory;
+use super::audit::{MEMORY_MIB_DEFAULT, verify_directory};
 use super::error::{CliError, Exit};
 use super::output::{Output, Style, counted};
 use crate::bench::leavings;
@@ -95,7 +95,7 @@ pub fn run(args: DemoArgs, out: &Output) -> Result<(), CliError> {
 /// The last scene: the journal is replayed from empty, and every decision is made again.
 fn verify(script: &mut Script, place: &Place, out: &Output) -> Result<(), CliError> {
     script.scene("The journal is verified from its first byte: every decision is made again.")?;
-    let report = verify_directory(&place.data, out)?;
+    let report = verify_directory(&place.data, MEMORY_MIB_DEFAULT, out)?;
     for line in super::audit::in_words(&report) {
         script.say(line)?;
     }
