@@ -619,7 +619,7 @@ fn start_ledger(
         move |why: &str| fail(&life, &failure, why)
     };
     let on_latch = on_failure.clone();
-    flag.on_latch(Box::new(move |first| on_latch(first)));
+    flag.on_latch(Box::new(move |first: &StoreError| on_latch(&first.to_string())));
     let options = EngineOptions {
         worker_count: config.workers,
         queue_depth: config.queue_depth,

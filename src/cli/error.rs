@@ -217,7 +217,7 @@ mod tests {
             (StoreError::Locked { path: path.clone() }, Exit::CannotCreate),
             (StoreError::ReadOnly { path: path.clone(), reason: "x".to_owned() }, Exit::CannotCreate),
             (StoreError::DiskFull { path: path.clone() }, Exit::InputOutput),
-            (StoreError::Damaged { path, reason: "x".to_owned() }, Exit::Damaged),
+            (StoreError::Damaged { path, space: None, reason: "x".to_owned() }, Exit::Damaged),
         ];
         for (error, exit) in rows {
             assert_eq!(CliError::from(error).exit(), exit);

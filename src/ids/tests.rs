@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use super::test_store::TestStore;
 use super::*;
 use crate::limits::ID_UNWRITTEN_GENERATIONS_MAX;
-use crate::store::{Direction, Visit};
+use crate::store::{Batch, Direction, Durability, Visit};
 
 /// Small enough that a few ids reach every state.
 pub(super) const SMALL: IdOptions =
@@ -426,6 +426,14 @@ fn a_giving_back_stays_on_disk_while_memory_may_still_hold_the_use() {
     }
     assert!(index.stats().run_count < 5, "the runs were merged");
     assert!((0..100).all(|number| index.lookup(key(number)).unwrap() == Some(freed(number * 2 + 1))));
+}
+
+#[test]
+fn damage_elsewhere_is_none_that_making_the_index_anew_mends() {
+    let damaged = |space| StoreError::Damaged { path: "/data".into(), space, reason: "a bit".to_owned() };
+    for (space, expected) in [(None, true), (Some(Space::Ids), true), (Some(Space::State), false)] {
+        assert_eq!(IdError::from(damaged(space)).is_rebuildable(), expected, "{space:?}");
+    }
 }
 
 #[test]

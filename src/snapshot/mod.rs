@@ -128,7 +128,7 @@ impl Marker {
     }
 }
 
-/// Forgets the snapshot: the next recovery replays the journal from its beginning, and the next snapshot is a whole one.
+/// Forgets the snapshot, whatever is damaged in it: the next recovery replays the journal from its beginning, and the next snapshot is a whole one.
 ///
 /// # Errors
 /// When the store fails; then the snapshot is forgotten or as it was.
@@ -138,11 +138,7 @@ pub fn discard(store: &dyn Store) -> Result<(), StoreError> {
     batch.delete(Space::Meta, forgotten::KEY);
     // First and by itself: entities without a marker are nothing, a marker without them is a snapshot with gaps.
     store.write(&batch, Durability::Synced)?;
-    let mut batch = Batch::default();
-    // No key of an entity begins so, and all of them are below it.
-    batch.delete_range(Space::State, [], [u8::MAX; 16]);
-    store.write(&batch, Durability::Deferred)?;
-    store.flush(Space::State)
+    store.empty(Space::State)
 }
 
 /// Why a snapshot cannot be read. The journal can always replace it: see [`discard`].
