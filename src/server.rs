@@ -5,6 +5,7 @@
 //! ledger nothing is answered, and whoever runs the server learns of it at once.
 
 mod answering;
+mod cause;
 mod conduct;
 mod connection;
 mod direct;
@@ -56,10 +57,12 @@ use crate::telemetry::http::Listening;
 #[cfg(feature = "otel")]
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{Sources, Standing, Telemetry};
+pub use cause::{Cause, damage_of_journal};
 use direct::Direct;
 pub use opened::{OpenedStore, open_store};
 pub use programme::check_programme;
 use programme::prepare;
+pub use recovering::check_mending;
 use recovering::{check_identity, recover_with_progress};
 pub use security::check_address;
 use shedding::Crowd;
@@ -136,13 +139,13 @@ pub enum ServeError {
     /// No random numbers are to be had, so that a new data directory would have no secrets.
     #[error("the operating system gives no random numbers: {0}")]
     Random(String),
-    /// There is no snapshot to discard.
-    #[error(
-        "there is no ledger in {path} whose snapshot could be discarded: name its data directory, or its configuration"
-    )]
-    NothingToDiscard {
+    /// There is nothing to mend.
+    #[error("there is no ledger in {path} whose {what}: name its data directory, or its configuration")]
+    NothingToMend {
         /// The data directory.
         path: PathBuf,
+        /// What would be done, as a part of a sentence.
+        what: &'static str,
     },
     /// The start was given up before it had recovered.
     #[error("the start was given up")]
@@ -152,7 +155,7 @@ pub enum ServeError {
     NoStore,
     /// The ledger failed while it was running.
     #[error("the ledger stopped: {0}")]
-    Failed(String),
+    Failed(Cause),
     /// A fault of the program.
     #[error("a fault of the server: {0}")]
     Fault(String),
@@ -205,7 +208,7 @@ pub struct Running {
     edge: Arc<Edge>,
     store: Weak<dyn Store>,
     life: Arc<watch::Sender<Life>>,
-    failure: Arc<OnceLock<String>>,
+    failure: Arc<OnceLock<Cause>>,
     telemetry: Arc<Telemetry>,
     _metrics: Option<Listening>,
     #[cfg(feature = "otel")]
@@ -320,7 +323,7 @@ pub async fn start_unless(
     }
     let on_fault: OnFault = {
         let (life, failure) = (life.clone(), failure.clone());
-        Arc::new(move |why| fail(&life, &failure, why))
+        Arc::new(move |why: &str| fail(&life, &failure, why.into()))
     };
     let (tls, meter) = (files.tls.clone(), engine.metrics.connections.clone());
     let admission = Admission { tls, bounds: config.bounds, meter };
@@ -431,15 +434,13 @@ impl Running {
             stopped.await.map_err(|error| ServeError::Fault(error.to_string()))?
         };
         drop((engine, edge));
-        match stopped {
-            Some(stopped) => {
+        match (stopped, failure.get()) {
+            (Some(stopped), None) => {
                 wait_for_close(&store).await;
                 Ok(stopped.end)
             }
-            None => {
-                let why = failure.get().cloned().unwrap_or_else(|| "for an unknown reason".to_owned());
-                Err(ServeError::Failed(why))
-            }
+            // A read that failed stops no thread of the ledger, and is no less its end.
+            (_, cause) => Err(ServeError::Failed(cause.cloned().unwrap_or_default())),
         }
     }
 }
@@ -575,7 +576,7 @@ fn assemble(
     store: Arc<dyn Store>,
     clock: &SharedClock,
     life: &Arc<watch::Sender<Life>>,
-    failure: &Arc<OnceLock<String>>,
+    failure: &Arc<OnceLock<Cause>>,
     give_up: &GiveUp,
 ) -> Result<Assembled, ServeError> {
     let started = start_ledger(config, store, clock, life, failure, give_up)?;
@@ -585,7 +586,7 @@ fn assemble(
         Err(error) => {
             engine.stop();
             // What the disk said is the cause, if it was the disk.
-            Err(failure.get().map_or(error, |why| ServeError::Failed(why.clone())))
+            Err(failure.get().map_or(error, |cause| ServeError::Failed(cause.clone())))
         }
     }
 }
@@ -595,7 +596,7 @@ fn start_ledger(
     store: Arc<dyn Store>,
     clock: &SharedClock,
     life: &Arc<watch::Sender<Life>>,
-    failure: &Arc<OnceLock<String>>,
+    failure: &Arc<OnceLock<Cause>>,
     give_up: &GiveUp,
 ) -> Result<Started, ServeError> {
     let begun_ns = clock.monotonic_ns();
@@ -604,8 +605,7 @@ fn start_ledger(
     let store: Arc<dyn Store> = Arc::new(checked);
     let identity = match Identity::read(&*store).map_err(RecoveryError::from)? {
         Some(identity) => check_identity(config, identity)?,
-        None if config.discards_snapshot => return Err(ServeError::NothingToDiscard { path: config.data.clone() }),
-        None => make_identity(config, &store, clock)?,
+        None => check_mending(config).and_then(|()| make_identity(config, &store, clock))?,
     };
     let (recovered, replay_ns) = recover_with_progress(config, &store, identity, clock)?;
     if !give_up.come_through() {
@@ -616,17 +616,17 @@ fn start_ledger(
     let speed = ReplaySpeed::learn(&*store, replayed_count, took)?;
     let on_failure = {
         let (life, failure) = (life.clone(), failure.clone());
-        move |why: &str| fail(&life, &failure, why)
+        move |cause: Cause| fail(&life, &failure, cause)
     };
     let on_latch = on_failure.clone();
-    flag.on_latch(Box::new(move |first| on_latch(first)));
+    flag.on_latch(Box::new(move |first: &StoreError| on_latch(first.into())));
     let options = EngineOptions {
         worker_count: config.workers,
         queue_depth: config.queue_depth,
         housekeeping: config.housekeeping.clone(),
     };
     let weak = Arc::downgrade(&store);
-    let on_failure = Arc::new(move |error: &JournalError| on_failure(&error.to_string()));
+    let on_failure = Arc::new(move |error: &JournalError| on_failure(error.into()));
     let engine = Engine::start(recovered, store, clock.clone(), options, on_failure)?;
     let took_ms = (clock.monotonic_ns() - begun_ns) / 1_000_000;
     let recovery = LastRecovery { took_ms, replayed_count, speed };
@@ -634,9 +634,10 @@ fn start_ledger(
 }
 
 /// Called once for each thing that notices that the ledger is at an end; the first is the cause.
-fn fail(life: &watch::Sender<Life>, failure: &OnceLock<String>, why: &str) {
-    if failure.set(why.to_owned()).is_ok() {
-        tracing::error!(why, "the ledger has failed: nothing is answered any more");
+fn fail(life: &watch::Sender<Life>, failure: &OnceLock<Cause>, cause: Cause) {
+    let why = cause.to_string();
+    if failure.set(cause).is_ok() {
+        tracing::error!(why = why.as_str(), "the ledger has failed: nothing is answered any more");
     }
     life.send_replace(Life::Failed);
 }

@@ -1,5 +1,5 @@
 //! A data directory that is not what the server left: every kind of damage is refused with the number for it and a
-//! sentence that says what is wrong; nothing is skipped, repaired or begun anew.
+//! sentence that says what is wrong; nothing is skipped, repaired or begun anew, but for what the journal gives again.
 //!
 //! The one thing that is not refused is the loss of what no answer and no high-water mark vouches for. It lies behind
 //! the mark, which is renewed every second; `tallystick audit verify` states that gap.
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use Place::{First, Last};
 use blackbox::oracle::{Oracle, send};
-use blackbox::{Clients, Site, audit, calls, verify_directory, wait_for};
+use blackbox::{Clients, End, Site, audit, calls, verify_directory, wait_for};
 use tallystick::service::wire;
 use tallystick::store::rocks::{RocksOptions, RocksStore};
 use tallystick::store::{Batch, Direction, Durability, Space, Store};
@@ -105,10 +105,33 @@ fn largest(data: &Path, ending: &str) -> PathBuf {
 
 /// Inverts one byte of a file, so many hundredths of the way into it.
 fn flip(path: &Path, hundredths: usize) {
+    flip_at(path, |bytes| bytes.len() * hundredths / 100);
+}
+
+/// Inverts one byte of a file, at the place that is found in it.
+fn flip_at(path: &Path, find: impl FnOnce(&[u8]) -> usize) {
     let mut bytes = fs::read(path).expect("the file can be read");
-    let at = bytes.len() * hundredths / 100;
+    let at = find(&bytes);
     bytes[at] ^= 0xff;
     fs::write(path, bytes).expect("the file can be written");
+}
+
+/// Where some bytes begin in others.
+fn place_of(wanted: &[u8], bytes: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+/// The tables of a space, the largest first. Each says in its properties whose it is, next to the name of the property.
+fn tables_of(data: &Path, space: Space) -> Vec<PathBuf> {
+    let property = format!("name{}", space.name());
+    let entries = fs::read_dir(data.join("rocks")).expect("the database has a directory");
+    let tables = entries.map(|entry| entry.expect("an entry can be read").path());
+    let tables = tables.filter(|path| path.extension().is_some_and(|extension| extension == "sst"));
+    // One of a server that runs may be gone by now.
+    let read = tables.filter_map(|path| Some((fs::read(&path).ok()?, path)));
+    let mut found: Vec<_> = read.filter(|(bytes, _)| place_of(property.as_bytes(), bytes).is_some()).collect();
+    found.sort_by_key(|(bytes, _)| std::cmp::Reverse(bytes.len()));
+    found.into_iter().map(|(_, path)| path).collect()
 }
 
 /// Cuts a file to so many hundredths of its length.
@@ -339,12 +362,161 @@ async fn a_snapshot_is_kept_where_the_journal_cannot_replace_it() {
 }
 
 #[tokio::test]
-async fn no_snapshot_is_discarded_where_there_is_no_ledger() {
+async fn nothing_is_mended_where_there_is_no_ledger() {
+    for mending in ["discard_snapshot", "rebuild_ids"] {
+        let site = Site::new();
+        let Err(end) = site.try_start(&[(mending, "")]).await else { panic!("{mending}: there is nothing to mend") };
+        assert_eq!(end.code, Some(78), "{}", end.errors);
+        assert!(end.errors.contains("there is no ledger in"), "{}", end.errors);
+        assert!(!site.data().join("rocks").exists(), "nothing was made");
+    }
+}
+
+/// The engine below notices a changed bit when it reads the table again: when the snapshot is loaded, or when tables are merged.
+#[tokio::test]
+async fn a_snapshot_in_a_damaged_table_is_refused_until_it_is_discarded_and_then_leaves_nothing_of_it() {
+    let oracle = Oracle::default();
+    let site = prepared_with_a_snapshot(&oracle).await;
+    let table_count = tables_of(site.data(), Space::State).len();
+    assert!(table_count > 0, "the snapshot lies in tables");
+    for table in 0..table_count {
+        let copy = copy_of(&site);
+        flip_at(&tables_of(copy.data(), Space::State)[table], |_| 100);
+        let end = copy.start_refused().await;
+        assert_eq!(end.code, Some(DAMAGED), "{}", end.errors);
+        for told in ["damaged in the space state", "--discard-snapshot"] {
+            assert!(end.errors.contains(told), "{told}: {}", end.errors);
+        }
+        let server = copy.start_with(&[("discard_snapshot", "")]).await;
+        let mut clients = server.connect().await;
+        oracle.check_after_restart(&clients, 0).await;
+        // More tables than are left unmerged.
+        for number in 0..6 {
+            let purchase = calls::accrual(&format!("new-{table}-{number}"), "member-9", calls::now(), 300);
+            clients.ledger.accrue(purchase).await.expect("a healthy server answers");
+            let taken = clients.admin.take_snapshot(wire::TakeSnapshotRequest {}).await;
+            taken.expect("a new snapshot can be taken");
+        }
+        assert_eq!(server.terminate().await.code, Some(0));
+        let server = copy.start().await;
+        assert_eq!(server.terminate().await.code, Some(0));
+        verify_directory(copy.data());
+    }
+}
+
+/// Commands of whose ids most are on disk alone after a restart: a run is written when a segment of ids is full.
+const OLD_COMMANDS: usize = 2_500;
+const SEGMENT_IDS: &str = "4096";
+
+/// A directory with one run of the index of ids, and the commands that filled it.
+async fn prepared_with_ids_on_disk(oracle: &Oracle) -> (Site, Vec<wire::Command>) {
     let site = Site::new();
-    let Err(end) = site.try_start(&[("discard_snapshot", "")]).await else { panic!("there is nothing to discard") };
-    assert_eq!(end.code, Some(78), "{}", end.errors);
-    assert!(end.errors.contains("there is no ledger in"), "{}", end.errors);
-    assert!(!site.data().join("rocks").exists(), "nothing was made");
+    let server = site.start_with(&[("ids_segment", SEGMENT_IDS)]).await;
+    let clients = server.connect().await;
+    let command = |number: usize| {
+        let account_id = format!("member-{}", number % 50);
+        let command = calls::accrue(calls::accrual(&format!("old-{number}"), &account_id, calls::now(), 300));
+        oracle.ask(0, &account_id, &command);
+        command
+    };
+    let commands: Vec<_> = (0..OLD_COMMANDS).map(command).collect();
+    oracle.ask_again(&clients, commands.clone()).await;
+    wait_for("a run of ids on disk", Duration::from_secs(60), async || footer_of_ids(site.data()).map(drop)).await;
+    assert_eq!(server.terminate().await.code, Some(0));
+    (site, commands)
+}
+
+/// The table with the footer of a run of ids, which opening reads, and the place of the footer in it.
+fn footer_of_ids(data: &Path) -> Option<(PathBuf, usize)> {
+    tables_of(data, Space::Ids).into_iter().find_map(|path| {
+        let place = place_of(b"TallyIds", &fs::read(&path).ok()?)?;
+        Some((path, place))
+    })
+}
+
+/// The large part of a run: its blocks, which nothing reads before an id is looked up.
+fn blocks_of_ids(data: &Path) -> PathBuf {
+    tables_of(data, Space::Ids).swap_remove(0)
+}
+
+/// Asks for what was answered long ago until the server fails, and gives its end.
+async fn fail_at_an_old_id(site: &Site, oracle: &Oracle, commands: &[wire::Command]) -> End {
+    let server = site.start().await;
+    let mut clients = server.connect().await;
+    for command in commands {
+        if send(oracle, &mut clients, command).await.is_err() {
+            return server.end().await;
+        }
+    }
+    panic!("no id was looked up in the damaged block");
+}
+
+#[track_caller]
+fn assert_names_the_way_out(end: &End) {
+    assert_eq!(end.code, Some(DAMAGED), "{}", end.errors);
+    for told in ["damaged in the space ids", "--rebuild-ids"] {
+        assert!(end.errors.contains(told), "standard error does not say {told:?}: {}", end.errors);
+    }
+}
+
+#[tokio::test]
+async fn an_index_of_ids_that_cannot_be_opened_is_made_anew_and_that_is_logged() {
+    let oracle = Oracle::default();
+    let (site, _) = prepared_with_ids_on_disk(&oracle).await;
+    let (table, place) = footer_of_ids(site.data()).expect("there is a run");
+    flip_at(&table, |_| place);
+    for is_first in [true, false] {
+        let server = site.start().await;
+        assert_eq!(server.errors().contains("made anew"), is_first, "{}", server.errors());
+        let clients = server.connect().await;
+        oracle.check_after_restart(&clients, 0).await;
+        assert_eq!(server.terminate().await.code, Some(0));
+    }
+    verify_directory(site.data());
+}
+
+#[tokio::test]
+async fn a_damaged_block_of_the_index_of_ids_stops_the_ledger_until_the_index_is_rebuilt() {
+    let oracle = Oracle::default();
+    let (site, commands) = prepared_with_ids_on_disk(&oracle).await;
+    flip_at(&blocks_of_ids(site.data()), |_| 1_000);
+    for _ in 0..2 {
+        assert_names_the_way_out(&fail_at_an_old_id(&site, &oracle, &commands).await);
+    }
+    let server = site.start_with(&[("rebuild_ids", "")]).await;
+    assert!(server.errors().contains("the index of ids is made anew"), "{}", server.errors());
+    let clients = server.connect().await;
+    oracle.check_after_restart(&clients, 0).await;
+    assert_eq!(server.terminate().await.code, Some(0));
+    verify_directory(site.data());
+    let server = site.start().await;
+    oracle.check_after_restart(&server.connect().await, 0).await;
+    server.kill9();
+}
+
+#[tokio::test]
+async fn an_index_of_ids_whose_table_keeps_the_directory_from_opening_is_rebuilt_when_that_is_asked_for() {
+    let oracle = Oracle::default();
+    let (site, _) = prepared_with_ids_on_disk(&oracle).await;
+    flip_at(&blocks_of_ids(site.data()), |bytes| bytes.len() - 4);
+    for _ in 0..2 {
+        assert_names_the_way_out(&site.start_refused().await);
+    }
+    let server = site.start_with(&[("rebuild_ids", "")]).await;
+    oracle.check_after_restart(&server.connect().await, 0).await;
+    assert_eq!(server.terminate().await.code, Some(0));
+    verify_directory(site.data());
+}
+
+#[tokio::test]
+async fn an_index_of_ids_is_kept_where_the_journal_cannot_replace_it() {
+    let oracle = Oracle::default();
+    let (site, _) = prepared_with_ids_on_disk(&oracle).await;
+    change_middle_frame(site.data());
+    let Err(end) = site.try_start(&[("rebuild_ids", "")]).await else { panic!("the journal is damaged") };
+    assert_eq!(end.code, Some(DAMAGED), "{}", end.errors);
+    assert!(end.errors.contains("its hash does not fit"), "{}", end.errors);
+    assert!(footer_of_ids(site.data()).is_some(), "nothing was thrown away");
 }
 
 /// What the snapshot holds, with its marker.

@@ -12,15 +12,16 @@ use support::{
     Ledger, ManualClock, NOON, NS_PER_DAY, NS_PER_SECOND, Setup, assert_intact, id_options, programs, recover_store,
 };
 use tallystick::clock::Clock;
-use tallystick::ids::IdEntry;
+use tallystick::ids::{IdEntry, IdOptions};
 use tallystick::ledger::command::{CommandKind, ReturnedLine};
 use tallystick::ledger::freeze::Subject;
 use tallystick::ledger::partner::PartnerAccount;
 use tallystick::ledger::types::{ItemId, ShardId, SymbolId, TimestampNs, WalletId};
-use tallystick::recovery::{Progress, Recovered, RecoveryError, Source, recover, recover_from};
+use tallystick::recovery::{Progress, Recovered, RecoveryError, Source, empty_ids, recover, recover_from};
 use tallystick::shard::freezing::FreezeDraft;
 use tallystick::snapshot::Marker;
 use tallystick::snapshot::entity::Entity;
+use tallystick::store::checked::CheckedStore;
 use tallystick::store::memory::{FaultScript, MemoryStore};
 use tallystick::store::{Space, Store};
 
@@ -426,4 +427,109 @@ fn what_a_snapshot_leaves_that_was_discarded_halfway_is_not_taken_over_by_the_ne
         assert_intact(&left, stopped.digest);
     }
     assert!(cut_short > 0, "the test wants entities without a marker");
+}
+
+/// Recovers with an index of ids that keeps few in memory and writes the rest.
+fn recover_with_few_ids(store: &Arc<dyn Store>, thread_count: usize) -> Result<Recovered, RecoveryError> {
+    let few = IdOptions { memory_ids_max: 64, segment_ids: 128, partitions: 2, ..id_options() };
+    recover(store, setup(thread_count).identity(), &few, thread_count, &mut |_| {})
+}
+
+fn shared(store: &MemoryStore) -> Arc<dyn Store> {
+    Arc::new(store.clone())
+}
+
+/// A ledger with its ids on disk, and what a recovery of it finds.
+fn with_ids_on_disk() -> (MemoryStore, Found) {
+    let store = long_history();
+    let healthy = found(&recover_with(&store, 2).expect("it can be recovered"), 700);
+    // One that writes what does not fit into memory.
+    recover_with_few_ids(&shared(&store), 1).expect("it can be recovered");
+    assert!(!footers(&store).is_empty(), "there are runs");
+    (store, healthy)
+}
+
+/// The keys of the footers of the runs on disk, which opening reads first.
+fn footers(store: &MemoryStore) -> Vec<Vec<u8>> {
+    let keys = store.contents(Space::Ids).into_iter().map(|(key, _)| key);
+    keys.filter(|key| key.ends_with(&[0xff; 4])).collect()
+}
+
+#[test]
+fn an_index_of_ids_that_cannot_be_opened_is_made_anew_though_the_store_has_stopped_at_it() {
+    let (store, healthy) = with_ids_on_disk();
+    let footer = footers(&store).pop().expect("there are runs");
+    for thread_count in THREAD_COUNTS {
+        let (unreadable, changed) = (store.stop_cleanly(), store.stop_cleanly());
+        unreadable.make_unreadable(Space::Ids, &footer);
+        assert!(changed.alter(Space::Ids, &footer, |bytes| bytes[20] ^= 1));
+        for damaged in [unreadable, changed] {
+            let checked = CheckedStore::new(shared(&damaged));
+            let flag = checked.poison_flag();
+            let checked: Arc<dyn Store> = Arc::new(checked);
+            let recovered = recover_with_few_ids(&checked, thread_count).expect("the journal gives the ids again");
+            assert_eq!(found(&recovered, 700), healthy);
+            assert!(!flag.is_poisoned());
+        }
+    }
+}
+
+#[test]
+fn damage_that_cannot_be_mended_is_told_as_what_it_was() {
+    let (store, _) = with_ids_on_disk();
+    let damaged = store.stop_cleanly();
+    damaged.make_unreadable(Space::Ids, &footers(&damaged)[0]);
+    damaged.set_faults(FaultScript { fail_flush_at: Some(1), ..FaultScript::default() });
+    let checked: Arc<dyn Store> = Arc::new(CheckedStore::new(shared(&damaged)));
+    let Err(error) = recover_with_few_ids(&checked, 1) else { panic!("the index can be neither read nor emptied") };
+    assert!(error.to_string().contains("damaged in the space ids"), "{error}");
+}
+
+#[test]
+fn the_index_of_ids_is_emptied_where_the_journal_is_whole_and_nowhere_else() {
+    let (store, healthy) = with_ids_on_disk();
+    let whole = store.stop_cleanly();
+    let mut reached = None;
+    let on_progress = &mut |progress| {
+        if let Progress::Journal { reached: position, end } = progress {
+            reached = Some((position, end));
+        }
+    };
+    empty_ids(&shared(&whole), on_progress).expect("the journal is whole");
+    assert_eq!(reached.map(|(position, end)| position == end), Some(true), "all of it was read");
+    assert!(whole.contents(Space::Ids).is_empty());
+    assert_eq!(found(&recover_with_few_ids(&shared(&whole), 2).expect("it can be recovered"), 700), healthy);
+
+    let journal = store.contents(Space::Journal);
+    for index in [0, journal.len() / 2, journal.len() - 1] {
+        let damaged = store.stop_cleanly();
+        damaged.alter(Space::Journal, &journal[index].0, |bytes| bytes[80] ^= 1);
+        assert!(empty_ids(&shared(&damaged), &mut |_| {}).is_err());
+        assert_eq!(damaged.contents(Space::Ids), store.contents(Space::Ids), "nothing was thrown away");
+    }
+    let gap = store.stop_cleanly();
+    gap.remove(Space::Journal, &journal[journal.len() / 2].0);
+    assert!(empty_ids(&shared(&gap), &mut |_| {}).is_err());
+    assert_eq!(gap.contents(Space::Ids), store.contents(Space::Ids), "nothing was thrown away");
+}
+
+#[test]
+fn ids_are_complete_wherever_a_crash_cuts_short_that_they_are_entered_anew() {
+    let (store, healthy) = with_ids_on_disk();
+    let sync_count = {
+        let counted = store.stop_cleanly();
+        empty_ids(&shared(&counted), &mut |_| {}).expect("the journal is whole");
+        recover_with_few_ids(&shared(&counted), 1).expect("it can be recovered");
+        counted.sync_count()
+    };
+    assert!(sync_count > 4, "{sync_count}: the test wants runs that are written again");
+    for sync in 1..=sync_count {
+        let cut_short = store.stop_cleanly();
+        cut_short.set_faults(FaultScript::freeze_at_sync(sync));
+        let shared_store = shared(&cut_short);
+        let outcome = empty_ids(&shared_store, &mut |_| {});
+        assert!(outcome.and_then(|()| recover_with_few_ids(&shared_store, 1)).is_err());
+        let left = found(&recover_with_few_ids(&shared(&cut_short.crash(sync)), 1).expect("nothing is lost"), 700);
+        assert_eq!((left.ids, left.digest), (healthy.ids.clone(), healthy.digest.clone()), "cut short at sync {sync}");
+    }
 }

@@ -138,7 +138,7 @@ impl Finding {
             error @ JournalError::Replaced(end) => {
                 Ok(Place::at(end).finding(FindingClass::HighWater, error.to_string()))
             }
-            JournalError::Store(StoreError::Damaged { path, reason }) => Ok(Place::at(read_to).finding(
+            JournalError::Store(StoreError::Damaged { path, reason, .. }) => Ok(Place::at(read_to).finding(
                 FindingClass::Store,
                 format!("what follows cannot be read from {}: {reason}", path.display()),
             )),

@@ -15,7 +15,7 @@ use crate::journal::JournalError;
 use crate::recovery::RecoveryError;
 use crate::recovery::identity::IdentityError;
 use crate::snapshot::SnapshotError;
-use crate::store::StoreError;
+use crate::store::{Space, StoreError};
 
 /// How a command fails. The numbers are those of [`super::exit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -153,6 +153,13 @@ impl From<StoreError> for CliError {
             StoreError::Locked { .. } => {
                 shown.hint("stop the server that uses it, or work through the server with --server")
             }
+            StoreError::Damaged { space: Some(Space::Ids), .. } => {
+                shown.hint("the journal gives the index of ids again: start the server once with --rebuild-ids")
+            }
+            StoreError::Damaged { space: Some(Space::State), .. } => shown.hint(
+                "the journal gives the state again: copy the directory, and start the server once with \
+                 --discard-snapshot",
+            ),
             _ => shown,
         }
     }
@@ -217,13 +224,31 @@ mod tests {
             (StoreError::Locked { path: path.clone() }, Exit::CannotCreate),
             (StoreError::ReadOnly { path: path.clone(), reason: "x".to_owned() }, Exit::CannotCreate),
             (StoreError::DiskFull { path: path.clone() }, Exit::InputOutput),
-            (StoreError::Damaged { path, reason: "x".to_owned() }, Exit::Damaged),
+            (StoreError::Damaged { path, space: None, reason: "x".to_owned() }, Exit::Damaged),
         ];
         for (error, exit) in rows {
             assert_eq!(CliError::from(error).exit(), exit);
         }
         let newer = IdentityError::NewerFormat { found: 9 };
         assert_eq!(CliError::from(RecoveryError::Identity(newer)).exit(), Exit::Damaged);
+    }
+
+    #[test]
+    fn damage_that_the_journal_makes_good_comes_with_the_way_to_that() {
+        let rows = [
+            (None, None),
+            (Some(Space::Journal), None),
+            (Some(Space::State), Some("--discard-snapshot")),
+            (Some(Space::Ids), Some("--rebuild-ids")),
+        ];
+        for (space, flag) in rows {
+            let damaged = StoreError::Damaged { path: "/data".into(), space, reason: "x".to_owned() };
+            let error = CliError::from(damaged);
+            let hint = error.hint_text();
+            assert!(
+                hint.is_some() == flag.is_some() && flag.is_none_or(|flag| hint.unwrap_or_default().contains(flag))
+            );
+        }
     }
 
     #[test]

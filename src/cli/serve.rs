@@ -17,15 +17,16 @@ use crate::backup;
 use crate::clock::SystemClock;
 use crate::config::sources::Setting;
 use crate::config::{Config, Loaded, Stated};
+use crate::ids::IdError;
 use crate::journal::JournalError;
 use crate::recovery::RecoveryError;
 use crate::recovery::identity::IdentityError;
-use crate::server::{self, OpenedStore, Ready, Running, ServeError};
+use crate::server::{self, OpenedStore, Ready, Running, ServeError, damage_of_journal};
 use crate::shard::engine::is_at_a_worker;
 use crate::shard::publishing::PublishError;
 use crate::snapshot::SnapshotError;
-use crate::store::StoreError;
 use crate::store::giving_up::GiveUp;
+use crate::store::{Damage, Space, StoreError};
 use crate::telemetry::{self, manager};
 
 /// Options of `tallystick serve`. Each goes above the variable of the environment that is named like it, and that above
@@ -163,6 +164,10 @@ pub struct ServeArguments {
     /// where the journal is not.
     #[arg(long)]
     pub discard_snapshot: bool,
+    /// Throw the index of ids away and make it anew from the journal, in this start only: for an index that is damaged where
+    /// the journal is not.
+    #[arg(long)]
+    pub rebuild_ids: bool,
     /// Scripted failures of the disk, for tests.
     #[arg(long, value_name = "PLAN", hide = true)]
     pub faults: Option<String>,
@@ -238,7 +243,8 @@ pub fn run(arguments: ServeArguments, is_json: bool) -> u8 {
     if arguments.print_config {
         return print_config(&loaded, is_json);
     }
-    let config = Config { discards_snapshot: arguments.discard_snapshot, ..loaded.config };
+    let (discards_snapshot, rebuilds_ids) = (arguments.discard_snapshot, arguments.rebuild_ids);
+    let config = Config { discards_snapshot, rebuilds_ids, ..loaded.config };
     if let Err(error) = backup::refuse_opening(&config.data) {
         say_error(&error.to_string());
         return exit::CONFIGURATION;
@@ -254,11 +260,8 @@ pub fn run(arguments: ServeArguments, is_json: bool) -> u8 {
                 }
             }
             say_error(&error.to_string());
-            if may_be_the_snapshot(&error) && !config.discards_snapshot {
-                say_error(
-                    "if `tallystick audit verify` finds nothing wrong but the snapshot, start once as usual and with \
-                     --discard-snapshot: the journal gives the state again",
-                );
+            if let Some(advice) = advice(&error, &config) {
+                say_error(advice);
             }
             exit_number(&error)
         }
@@ -296,8 +299,8 @@ fn stop_on_panic() {
 }
 
 fn serve(config: &Config, ready_file: Option<&Path>) -> Result<(), ServeError> {
-    if config.discards_snapshot && !is_data_directory(&config.data) {
-        return Err(ServeError::NothingToDiscard { path: config.data.clone() });
+    if !is_data_directory(&config.data) {
+        server::check_mending(config)?;
     }
     let runtime = server::runtime()?;
     // From here on a signal is heard, if not heeded before the store is open, which nothing can interrupt.
@@ -512,6 +515,49 @@ fn say_error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "tallystick: {text}");
 }
 
+/// What an operator can do where the journal gives again what is damaged.
+fn advice(error: &ServeError, config: &Config) -> Option<&'static str> {
+    let damage = damage_of(error);
+    let is_the_snapshot = damage == Some(Damage::In(Space::State)) || may_be_the_snapshot(error);
+    if damage == Some(Damage::In(Space::Ids)) && !config.rebuilds_ids {
+        Some(
+            "the index of ids is damaged, and the journal gives it again: start once as usual and with --rebuild-ids, \
+             which reads the journal through first",
+        )
+    } else if is_the_snapshot && !config.discards_snapshot {
+        Some(match error {
+            // Not even the auditor can open it.
+            ServeError::Store(_) => {
+                "the snapshot is damaged, so that the directory does not open: make a copy of it, and start once as \
+                 usual and with --discard-snapshot: the journal gives the state again"
+            }
+            _ => {
+                "if `tallystick audit verify` finds nothing wrong but the snapshot, start once as usual and with \
+                 --discard-snapshot: the journal gives the state again"
+            }
+        })
+    } else {
+        None
+    }
+}
+
+/// What is damaged in the store, if that is why a server failed.
+fn damage_of(error: &ServeError) -> Option<Damage> {
+    match error {
+        ServeError::Failed(cause) => cause.damage(),
+        ServeError::Store(error) => error.damage(),
+        ServeError::Journal(error) | ServeError::Recovery(RecoveryError::Journal(error)) => damage_of_journal(error),
+        ServeError::Recovery(
+            RecoveryError::Store(error)
+            | RecoveryError::Identity(IdentityError::Store(error))
+            | RecoveryError::Snapshot(SnapshotError::Store(error))
+            | RecoveryError::Ids(IdError::Store(error)),
+        ) => error.damage(),
+        ServeError::Recovery(RecoveryError::Ids(IdError::Damaged { .. })) => Some(Damage::In(Space::Ids)),
+        _ => None,
+    }
+}
+
 /// Whether a replay of the whole journal may succeed where this failed.
 fn may_be_the_snapshot(error: &ServeError) -> bool {
     use RecoveryError::{AccountMissing, Journal, RecordMissing, Snapshot, SnapshotAhead, UnitsMissing};
@@ -538,7 +584,7 @@ pub fn exit_number(error: &ServeError) -> u8 {
         ServeError::Mismatch { .. }
         | ServeError::NoStore
         | ServeError::Access(_)
-        | ServeError::NothingToDiscard { .. } => exit::CONFIGURATION,
+        | ServeError::NothingToMend { .. } => exit::CONFIGURATION,
         ServeError::ProgramFile { .. }
         | ServeError::Program { .. }
         | ServeError::Publish(
@@ -547,6 +593,7 @@ pub fn exit_number(error: &ServeError) -> u8 {
         ServeError::Publish(
             PublishError::TooEarly { .. } | PublishError::ZoneTooSoon { .. } | PublishError::Stopping,
         ) => exit::IO_FAILURE,
+        ServeError::Failed(cause) if cause.damage().is_some() => exit::DAMAGED,
         ServeError::Failed(_) | ServeError::Random(_) => exit::IO_FAILURE,
         ServeError::Fault(_) => exit::INTERNAL_FAULT,
     }
@@ -579,9 +626,9 @@ fn of_recovery(error: &RecoveryError) -> u8 {
         RecoveryError::Store(error)
         | RecoveryError::Identity(IdentityError::Store(error))
         | RecoveryError::Snapshot(SnapshotError::Store(error))
-        | RecoveryError::Ids(crate::ids::IdError::Store(error)) => of_store(error),
+        | RecoveryError::Ids(IdError::Store(error)) => of_store(error),
         RecoveryError::Journal(error) => of_journal(error),
-        RecoveryError::Ids(crate::ids::IdError::Options { .. }) => exit::CONFIGURATION,
+        RecoveryError::Ids(IdError::Options { .. }) => exit::CONFIGURATION,
         RecoveryError::Identity(_)
         | RecoveryError::Snapshot(_)
         | RecoveryError::Ids(_)

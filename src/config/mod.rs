@@ -87,6 +87,8 @@ pub struct Config {
     /// Whether the snapshot is thrown away, and the state recovered from the journal alone. Of one start only: no file and
     /// no variable sets it.
     pub discards_snapshot: bool,
+    /// Whether the index of ids is thrown away, and made anew from the journal. Of one start only, too.
+    pub rebuilds_ids: bool,
     /// The programme file; without one a new data directory gets the sample programme.
     pub program: Option<PathBuf>,
     /// The partner that callers act for where no credentials are asked for.
@@ -156,6 +158,7 @@ impl Default for Config {
             metrics_listen: None,
             data: PathBuf::from("./tallystick.data"),
             discards_snapshot: false,
+            rebuilds_ids: false,
             program: None,
             partner: "default".to_owned(),
             authentication: Authentication::Off,

@@ -67,7 +67,7 @@ pub use sieve::Sieve;
 
 use crate::ledger::types::Position;
 use crate::limits::ID_STEP_ENTRIES_MAX;
-use crate::store::{Batch, Durability, Space, Store, StoreError};
+use crate::store::{Space, Store, StoreError};
 use claims::{Begin, Claims};
 use committed::Committed;
 use maintain::{Parts, Work};
@@ -169,7 +169,9 @@ impl IdError {
     #[must_use]
     pub fn is_rebuildable(&self) -> bool {
         match self {
-            Self::Damaged { .. } | Self::Store(StoreError::Damaged { .. }) => true,
+            Self::Damaged { .. } => true,
+            // What is damaged elsewhere does not become whole.
+            Self::Store(StoreError::Damaged { space, .. }) => space.is_none_or(|space| space == Space::Ids),
             Self::Version { .. } | Self::Options { .. } | Self::Store(_) => false,
         }
     }
@@ -314,17 +316,13 @@ impl IdIndex {
         Ok((index, covered))
     }
 
-    /// Deletes the whole index, durably. Afterwards it opens empty and complete below position 0.
+    /// Empties the whole index, durably, whatever is damaged in it. Afterwards it opens empty and complete below position 0:
+    /// everything is entered again, by whoever opens it next, however often that is cut short.
     ///
     /// # Errors
     /// The store's.
     pub fn wipe(store: &dyn Store) -> Result<(), IdError> {
-        let mut batch = Batch::default();
-        // No key of a run is as long as this, so all of them are below it.
-        batch.delete_range(Space::Ids, [], [u8::MAX; 16]);
-        store.write(&batch, Durability::Deferred)?;
-        store.flush(Space::Ids)?;
-        Ok(())
+        Ok(store.empty(Space::Ids)?)
     }
 
     /// Claims an id. Reads the disk only if the filter of a run lets the id pass: when it was used long ago, or by mistake,

@@ -426,6 +426,14 @@ fn records_without_ids_are_covered_too_and_stay_so_after_a_crash() {
 }
 
 #[test]
+fn damage_elsewhere_is_none_that_making_the_index_anew_mends() {
+    let damaged = |space| StoreError::Damaged { path: "/data".into(), space, reason: "a bit".to_owned() };
+    for (space, expected) in [(None, true), (Some(Space::Ids), true), (Some(Space::State), false)] {
+        assert_eq!(IdError::from(damaged(space)).is_rebuildable(), expected, "{space:?}");
+    }
+}
+
+#[test]
 fn a_wiped_index_opens_empty() {
     let store = Arc::new(TestStore::default());
     let (index, _) = open(&store, &SMALL);

@@ -19,6 +19,9 @@
 //!
 //! Accounts are loaded and records of accounts replayed by several threads, each with shards of its own: see `parallel`.
 //!
+//! An index of ids that cannot be opened is emptied and made anew, which takes the whole journal. Damage in it that opening
+//! does not come upon is for an operator to have mended: see [`empty_ids`].
+//!
 //! What must stay true: recovery changes nothing in the journal; it never skips damage; the recovered state has the
 //! digest of a replay from empty; neither it nor what is said of damage depends on the number of threads; where there is no
 //! marker, it leaves no entities for the first snapshot to take over.
@@ -32,11 +35,12 @@ mod progress;
 mod replaying;
 pub mod speed;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::ids::{IdError, IdIndex, IdOptions};
-use crate::journal::JournalError;
 use crate::journal::log::StoreJournal;
+use crate::journal::{Journal, JournalError};
 use crate::ledger::types::{Position, Seq, ShardId, WalletId};
 use crate::replay::{Difference, Tally, World};
 use crate::snapshot::{self, Marker, SnapshotError};
@@ -266,7 +270,7 @@ fn check_accounts(world: &World, saved: &[u32]) -> Result<(), RecoveryError> {
     Ok(())
 }
 
-/// Opens the id index; one that is damaged is wiped, to be rebuilt from the journal.
+/// Opens the id index; one that is damaged is emptied, to be made anew from the journal.
 fn open_ids(
     store: &Arc<dyn Store>,
     options: &IdOptions,
@@ -277,12 +281,36 @@ fn open_ids(
         read_bytes += bytes;
         on_progress(Progress::Ids { read_bytes });
     });
-    match opened {
-        Ok(opened) => Ok(opened),
-        Err(error) if error.is_rebuildable() => {
-            IdIndex::wipe(&**store)?;
-            Ok(IdIndex::open(store.clone(), options)?)
-        }
-        Err(error) => Err(error.into()),
+    let damage = match opened {
+        Ok(opened) => return Ok(opened),
+        Err(error) if error.is_rebuildable() => error,
+        Err(error) => return Err(error.into()),
+    };
+    tracing::error!(error = %damage, "the index of ids is damaged: it is emptied, and made anew from the whole journal");
+    if let Err(error) = IdIndex::wipe(&**store) {
+        // What is wrong is what was found first.
+        tracing::error!(%error, "the index of ids cannot be emptied");
+        return Err(damage.into());
     }
+    Ok(IdIndex::open(store.clone(), options)?)
+}
+
+/// Empties the index of ids, so that the next recovery makes it anew: for damage that opening does not come upon, since blocks
+/// are read when ids are looked up. The journal is read through before: where its beginning is damaged, a ledger with a
+/// snapshot and an index goes on without it, and one without an index does not.
+///
+/// # Errors
+/// When the journal is damaged, and then nothing was done; or when the store fails.
+pub fn empty_ids(store: &Arc<dyn Store>, on_progress: &mut OnProgress<'_>) -> Result<(), RecoveryError> {
+    let journal = StoreJournal::new(store.clone());
+    journal.check_high_water()?;
+    let (end, _) = journal.end()?;
+    let (mut next, mut hash) = (Position(0), [0; 32]);
+    journal.sweep(Position(0), &mut |frame| {
+        frame.check_follows(next, &hash)?;
+        (next, hash) = (frame.end(), frame.hash);
+        on_progress(Progress::Journal { reached: next, end });
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(IdIndex::wipe(&**store)?)
 }

@@ -37,10 +37,13 @@ impl OpenedStore {
 /// When the directory cannot be made or used, or is damaged.
 #[cfg(feature = "rocksdb")]
 pub fn open_store(config: &Config) -> Result<OpenedStore, ServeError> {
+    use crate::store::Space;
     use crate::store::faults::FaultyStore;
     use crate::store::rocks::{RocksOptions, RocksStore};
     super::files::raise_limit(config.bounds.connections_max);
-    let rocks = Arc::new(RocksStore::open(&config.data, &RocksOptions::default())?);
+    let to_empty = [(config.discards_snapshot, Space::State), (config.rebuilds_ids, Space::Ids)];
+    let to_empty: Vec<_> = to_empty.into_iter().filter_map(|(is_meant, space)| is_meant.then_some(space)).collect();
+    let rocks = Arc::new(RocksStore::open_to_empty(&config.data, &RocksOptions::default(), &to_empty)?);
     let path = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()).display().to_string();
     let (measured, copied) = (rocks.clone(), rocks.clone());
     let journal_bytes = Box::new(move || measured.approximate_journal_bytes().unwrap_or(0));

@@ -9,12 +9,25 @@ use super::ServeError;
 use crate::clock::SharedClock;
 use crate::config::{ClockMode, Config};
 use crate::recovery::identity::Identity;
-use crate::recovery::{Progress, Recovered, Source, recover_from};
+use crate::recovery::{Progress, Recovered, Source, empty_ids, recover_from};
 use crate::store::Store;
 use crate::telemetry::manager;
 
 /// Recovery says how far it is this often.
 const PROGRESS_INTERVAL_NS: i64 = 1_000_000_000;
+
+/// Whether nothing is to be mended: for a directory without a ledger, which must not be taken for a new one.
+///
+/// # Errors
+/// When something is.
+pub fn check_mending(config: &Config) -> Result<(), ServeError> {
+    let what = match (config.discards_snapshot, config.rebuilds_ids) {
+        (false, false) => return Ok(()),
+        (true, _) => "snapshot could be discarded",
+        (false, true) => "index of ids could be made anew",
+    };
+    Err(ServeError::NothingToMend { path: config.data.clone(), what })
+}
 
 /// Whether the configuration means a directory like this one.
 pub(super) fn check_identity(config: &Config, identity: Identity) -> Result<Identity, ServeError> {
@@ -54,6 +67,10 @@ pub(super) fn recover_with_progress(
             manager::recovering(&format!("recovering: {progress}"));
         }
     };
+    if config.rebuilds_ids {
+        tracing::warn!("the index of ids is made anew: first the journal is read through, then replayed as a whole");
+        empty_ids(store, &mut on_progress)?;
+    }
     let source = if config.discards_snapshot { Source::Journal } else { Source::Snapshot };
     let recovered = recover_from(source, store, identity, &config.ids, config.workers, &mut on_progress)?;
     if source == Source::Journal {

@@ -24,7 +24,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::snapshot::key_uses::{self, Uses};
 use crate::snapshot::{Marker, Saved};
-use crate::store::{Store, StoreError};
+use crate::store::{Space, Store, StoreError};
 
 /// When snapshots are taken.
 #[derive(Clone, Debug)]
@@ -247,7 +247,11 @@ impl Housekeeper {
 pub(crate) fn store_error(error: crate::ids::IdError) -> JournalError {
     match error {
         crate::ids::IdError::Store(error) => error.into(),
-        other => JournalError::Store(StoreError::Damaged { path: "the id index".into(), reason: other.to_string() }),
+        other => JournalError::Store(StoreError::Damaged {
+            path: "the id index".into(),
+            space: Some(Space::Ids),
+            reason: other.to_string(),
+        }),
     }
 }
 

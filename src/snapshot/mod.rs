@@ -140,7 +140,7 @@ impl Marker {
     }
 }
 
-/// Forgets the snapshot: the next recovery replays the journal from its beginning, and the next snapshot is a whole one.
+/// Forgets the snapshot, whatever is damaged in it: the next recovery replays the journal from its beginning, and the next snapshot is a whole one.
 ///
 /// # Errors
 /// When the store fails; then the snapshot is forgotten or as it was.
@@ -151,7 +151,7 @@ pub fn discard(store: &dyn Store) -> Result<(), StoreError> {
     batch.delete(Space::Meta, forgotten::KEY);
     // First and by itself: entities without a marker are nothing, a marker without them is a snapshot with gaps.
     store.write(&batch, Durability::Synced)?;
-    clear(store)
+    store.empty(Space::State)
 }
 
 /// Clears the state space where no snapshot was ever finished, or the last was forgotten and a crash came between: the next
@@ -164,22 +164,15 @@ pub fn clear_leftovers(store: &dyn Store) -> Result<(), SnapshotError> {
         return Ok(());
     }
     let mut is_empty = true;
-    store.scan(Space::State, &[], Direction::Forward, &mut |_, _| {
+    let scanned = store.scan(Space::State, &[], Direction::Forward, &mut |_, _| {
         is_empty = false;
         ControlFlow::Break(())
-    })?;
-    if !is_empty {
-        clear(store)?;
+    });
+    // What cannot be read is something too, and nobody's.
+    if scanned.is_err() || !is_empty {
+        store.empty(Space::State)?;
     }
     Ok(())
-}
-
-fn clear(store: &dyn Store) -> Result<(), StoreError> {
-    let mut batch = Batch::default();
-    // No key of an entity begins so, and all of them are below it.
-    batch.delete_range(Space::State, [], [u8::MAX; 16]);
-    store.write(&batch, Durability::Deferred)?;
-    store.flush(Space::State)
 }
 
 /// Why a snapshot cannot be read. The journal can always replace it: see [`discard`].

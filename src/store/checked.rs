@@ -6,6 +6,8 @@
 //!
 //! What must stay true:
 //! - any error of any call latches the flag; from then on every call fails with [`StoreError::Latched`];
+//! - there is one way out: damage that was only read, in a space that the journal can give again, says nothing of any write,
+//!   and goes with what that space holds. Whoever empties the space goes on, unless the failure was passed on by then;
 //! - nothing is retried here, and a success that arrives after the latch is not passed on as one;
 //! - a start that is given up reads no further than the next key; that is no failure, and latches nothing;
 //! - no other code sets the flag: only [`CheckedStore`] can reach `PoisonFlag::latch`.
@@ -18,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::giving_up::GiveUp;
 use super::{Batch, Direction, Durability, Space, Store, StoreError, Visit};
 
-/// Told the first failure, as it displays.
-pub type OnLatch = Box<dyn Fn(&str) + Send + Sync>;
+/// Told the first failure.
+pub type OnLatch = Box<dyn Fn(&StoreError) + Send + Sync>;
 
 /// Whether a [`CheckedStore`] has stopped, and why. Clones are handles on the same flag.
 #[derive(Clone, Debug, Default)]
@@ -36,11 +38,18 @@ struct Shared {
 
 #[derive(Default)]
 struct Latch {
-    first: Option<String>,
+    first: Option<First>,
     /// Taken when it is called, so that it is called once.
     listener: Option<OnLatch>,
     /// Whether a listener was ever registered.
     has_listener: bool,
+}
+
+/// The first failure.
+struct First {
+    error: StoreError,
+    /// The space that was read and found damaged, if it was no more than that.
+    unreadable: Option<Space>,
 }
 
 impl fmt::Debug for Shared {
@@ -56,10 +65,10 @@ impl PoisonFlag {
         self.shared.poisoned.load(Ordering::Acquire)
     }
 
-    /// The failure that stopped the store.
+    /// The failure that stopped the store, as it displays.
     #[must_use]
     pub fn first_error(&self) -> Option<String> {
-        self.lock().first.clone()
+        self.lock().first.as_ref().map(|first| first.error.to_string())
     }
 
     /// Has `listener` called once with the first failure: when it happens, by the thread it happens to, or at once if it
@@ -72,7 +81,7 @@ impl PoisonFlag {
             let mut latch = self.lock();
             assert!(!latch.has_listener, "one listener is told that the store has stopped");
             latch.has_listener = true;
-            match latch.first.clone() {
+            match latch.first.as_ref().map(|first| first.error.clone()) {
                 Some(first) => first,
                 None => {
                     latch.listener = Some(listener);
@@ -84,20 +93,19 @@ impl PoisonFlag {
     }
 
     /// Remembers the first failure and tells the listener. Later failures change nothing.
-    fn latch(&self, error: &StoreError) {
-        let first = error.to_string();
+    fn latch(&self, error: &StoreError, unreadable: Option<Space>) {
         let listener = {
             let mut latch = self.lock();
             if latch.first.is_some() {
                 return;
             }
-            latch.first = Some(first.clone());
+            latch.first = Some(First { error: error.clone(), unreadable });
             self.shared.poisoned.store(true, Ordering::Release);
             latch.listener.take()
         };
         // Called without the lock, so that the listener may ask the flag.
         if let Some(listener) = listener {
-            listener(&first);
+            listener(error);
         }
     }
 
@@ -105,8 +113,28 @@ impl PoisonFlag {
         if !self.is_poisoned() {
             return Ok(());
         }
-        let first = self.first_error().expect("a poisoned flag knows its first error");
-        Err(StoreError::Latched { first })
+        self.first_error().map_or(Ok(()), |first| Err(StoreError::Latched { first }))
+    }
+
+    /// The same, where a space is about to be emptied: damage that was read in it is no reason not to, as long as nobody was
+    /// to be told.
+    fn check_emptying(&self, space: Space) -> Result<(), StoreError> {
+        let latch = self.lock();
+        match &latch.first {
+            Some(first) if latch.has_listener || first.unreadable != Some(space) => {
+                Err(StoreError::Latched { first: first.error.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets what [`PoisonFlag::check_emptying`] lets pass, once the space is empty.
+    fn unlatch(&self, space: Space) {
+        let mut latch = self.lock();
+        if !latch.has_listener && latch.first.as_ref().is_some_and(|first| first.unreadable == Some(space)) {
+            latch.first = None;
+            self.shared.poisoned.store(false, Ordering::Release);
+        }
     }
 
     /// A panic of some listener must not keep the flag from working: its state is whole at every moment.
@@ -157,14 +185,29 @@ impl CheckedStore {
         if self.give_up.is_told() { ControlFlow::Break(()) } else { visit(key, value) }
     }
 
-    /// The one way to the store below.
+    /// The way to the store below for whatever changes it.
     fn guard<T>(&self, call: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.check()?;
-        match call(&*self.inner) {
+        self.settle(call(&*self.inner), None)
+    }
+
+    /// The way to the store below for whatever only reads a space.
+    fn guard_read<T>(
+        &self,
+        space: Space,
+        call: impl FnOnce(&dyn Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.check()?;
+        self.settle(call(&*self.inner), Some(space))
+    }
+
+    /// Passes an outcome on, and latches at the first failure. `read` is the space that was only read.
+    fn settle<T>(&self, outcome: Result<T, StoreError>, read: Option<Space>) -> Result<T, StoreError> {
+        match outcome {
             // Another thread may have failed meanwhile, on the same file or device: then this success is in doubt.
             Ok(value) => self.check().map(|()| value),
             Err(error) => {
-                self.flag.latch(&error);
+                self.flag.latch(&error, read.filter(|_| error.damage().is_some()));
                 Err(error)
             }
         }
@@ -181,15 +224,28 @@ impl Store for CheckedStore {
     }
 
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.guard(|store| store.get(space, key))
+        self.guard_read(space, |store| store.get(space, key))
     }
 
     fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.guard(|store| store.scan(space, from, direction, &mut |key, value| self.show(key, value, visit)))
+        self.guard_read(space, |store| {
+            store.scan(space, from, direction, &mut |key, value| self.show(key, value, visit))
+        })
     }
 
     fn sweep(&self, space: Space, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.guard(|store| store.sweep(space, from, to, &mut |key, value| self.show(key, value, visit)))
+        self.guard_read(space, |store| store.sweep(space, from, to, &mut |key, value| self.show(key, value, visit)))
+    }
+
+    fn empty(&self, space: Space) -> Result<(), StoreError> {
+        self.give_up.check()?;
+        self.flag.check_emptying(space)?;
+        match self.inner.empty(space) {
+            Ok(()) => self.flag.unlatch(space),
+            // What was wrong before stays the first failure.
+            Err(error) => return self.settle(Err(error), None),
+        }
+        self.check()
     }
 
     fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
@@ -234,6 +290,7 @@ mod tests {
             store.flush(Space::Journal),
             store.get(Space::Journal, b"later").map(drop),
             store.scan(Space::Journal, b"", Direction::Forward, &mut |_, _| ControlFlow::Continue(())),
+            store.empty(Space::Ids),
             store.write_mark(b"later"),
             store.read_mark().map(drop),
         ];
@@ -309,6 +366,62 @@ mod tests {
         }
     }
 
+    /// A store that has stopped because of what it read in the index of ids.
+    fn stopped_at_an_id(script: FaultScript) -> (CheckedStore, MemoryStore) {
+        let (store, memory) = failing(script);
+        let mut batch = Batch::default();
+        batch.put(Space::Ids, b"1", b"value");
+        store.write(&batch, Durability::Deferred).unwrap();
+        memory.make_unreadable(Space::Ids, b"1");
+        assert!(matches!(store.get(Space::Ids, b"1"), Err(StoreError::Damaged { .. })));
+        (store, memory)
+    }
+
+    #[test]
+    fn damage_in_what_the_journal_gives_again_goes_with_what_the_space_holds() {
+        let (store, memory) = stopped_at_an_id(FaultScript::default());
+        assert!(matches!(store.write(&put(b"2"), Durability::Synced), Err(StoreError::Latched { .. })));
+        assert!(
+            matches!(store.empty(Space::State), Err(StoreError::Latched { .. })),
+            "it is not there that it is damaged"
+        );
+        store.empty(Space::Ids).unwrap();
+        assert!(!store.poison_flag().is_poisoned() && memory.contents(Space::Ids).is_empty());
+        assert_eq!(store.get(Space::Ids, b"1").unwrap(), None);
+        store.write(&put(b"2"), Durability::Synced).unwrap();
+    }
+
+    #[test]
+    fn a_failure_that_was_passed_on_is_final_wherever_it_was_read() {
+        let (store, memory) = stopped_at_an_id(FaultScript::default());
+        store.poison_flag().on_latch(Box::new(|_| ()));
+        assert!(matches!(store.empty(Space::Ids), Err(StoreError::Latched { .. })));
+        assert_stopped(&store, &memory);
+    }
+
+    #[test]
+    fn a_space_that_cannot_be_emptied_leaves_the_failure_before_it_as_the_first() {
+        let (store, memory) = stopped_at_an_id(FaultScript { fail_flush_at: Some(1), ..FaultScript::default() });
+        let first = store.poison_flag().first_error();
+        assert!(matches!(store.empty(Space::Ids), Err(StoreError::Io { .. })));
+        assert_eq!(store.poison_flag().first_error(), first);
+        assert!(first.is_some_and(|first| first.contains("damaged in the space ids")));
+        let sync_count = memory.sync_count();
+        assert!(matches!(store.write(&put(b"2"), Durability::Synced), Err(StoreError::Latched { .. })));
+        assert_eq!(memory.sync_count(), sync_count);
+    }
+
+    #[test]
+    fn a_failed_write_is_final_though_a_derived_space_is_emptied() {
+        let script = FaultScript { fail_write_at: Some((1, WriteFault::Before)), ..FaultScript::default() };
+        let (store, memory) = failing(script);
+        let mut batch = Batch::default();
+        batch.put(Space::Ids, b"1", b"value");
+        assert!(store.write(&batch, Durability::Synced).is_err());
+        assert!(matches!(store.empty(Space::Ids), Err(StoreError::Latched { .. })));
+        assert_stopped(&store, &memory);
+    }
+
     #[test]
     fn a_visitor_that_stops_early_is_no_failure() {
         let (store, _) = failing(FaultScript::default());
@@ -362,7 +475,7 @@ mod tests {
             let (told, flag) = (Arc::clone(&told), flag.clone());
             Box::new(move |first| {
                 assert!(flag.is_poisoned());
-                assert_eq!(flag.first_error().as_deref(), Some(first));
+                assert_eq!(flag.first_error(), Some(first.to_string()));
                 told.fetch_add(1, Ordering::SeqCst);
             })
         });

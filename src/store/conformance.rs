@@ -220,6 +220,30 @@ pub fn flushes_without_visible_change(store: &dyn Store) {
     }
 }
 
+/// What the journal can give again is emptied, wherever it lies by then; other spaces are as they were, and writing goes on.
+pub fn empties_derived_spaces(store: &dyn Store) {
+    for space in Space::ALL {
+        put_keys(store, space, "a b", Durability::Deferred);
+        store.flush(space).expect("the flush succeeds");
+        put_keys(store, space, "c", Durability::Synced);
+        put_keys(store, space, "d", Durability::Deferred);
+    }
+    for (emptied, other) in [(Space::State, "a b c d"), (Space::Ids, "anew")] {
+        store.empty(emptied).expect("the space is emptied");
+        assert_eq!(keys(store, emptied, "", Direction::Forward), "");
+        assert_eq!(text(store, emptied, "a"), None);
+        put_keys(store, emptied, "anew", Durability::Deferred);
+        store.flush(emptied).expect("the flush succeeds");
+        assert_eq!(keys(store, emptied, "", Direction::Forward), "anew");
+        let [one, another] = Space::DERIVED;
+        let kept = if emptied == one { another } else { one };
+        assert_eq!(keys(store, kept, "", Direction::Forward), other);
+    }
+    for space in [Space::Meta, Space::Journal] {
+        assert_eq!(keys(store, space, "", Direction::Forward), "a b c d");
+    }
+}
+
 /// There is no mark, then the last one written, whatever else is written.
 pub fn keeps_the_last_mark(store: &dyn Store) {
     assert_eq!(store.read_mark().expect("the mark is read"), None);
@@ -272,7 +296,7 @@ macro_rules! tests {
             gets_what_was_put, applies_a_batch_in_order, spans_spaces_and_accepts_nothing, deletes_ranges,
             deletes_ranges_of_what_was_flushed, scans_both_ways, orders_keys_as_bytes,
             stops_a_scan_where_the_visitor_says, scans_a_fixed_view, flushes_without_visible_change,
-            keeps_the_last_mark, carries_a_full_commit, shows_whole_batches_to_other_threads
+            empties_derived_spaces, keeps_the_last_mark, carries_a_full_commit, shows_whole_batches_to_other_threads
         }
     };
     (@each $make:expr; $($case:ident),+) => {

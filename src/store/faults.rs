@@ -141,6 +141,10 @@ impl<S: Store> Store for FaultyStore<S> {
         self.inner.scan(space, from, direction, visit)
     }
 
+    fn empty(&self, space: Space) -> Result<(), StoreError> {
+        self.inner.empty(space)
+    }
+
     fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
         self.inner.write_mark(mark)
     }

@@ -128,7 +128,8 @@ impl MarkFile {
     }
 
     fn damaged(&self, what: &str) -> StoreError {
-        StoreError::Damaged { path: self.path.clone(), reason: format!("the high-water mark cannot be read: {what}") }
+        let reason = format!("the high-water mark cannot be read: {what}");
+        StoreError::Damaged { path: self.path.clone(), space: None, reason }
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use self::disk::{Disk, Fate};
 use super::faults::FaultKind;
-use super::{Batch, Direction, Durability, Op, Space, Store, StoreError, Visit};
+use super::{Batch, Direction, Durability, Op, Space, Store, StoreError, Visit, delete_all};
 use crate::limits::MARK_BYTES_MAX;
 
 /// What becomes of the synced batch whose write fails.
@@ -178,7 +178,8 @@ impl MemoryStore {
         true
     }
 
-    /// From now on reading this key, by itself or in a scan, fails as damaged. It survives crashes.
+    /// From now on reading this key, by itself or in a scan, fails as damaged. It survives crashes, and the key's removal, but
+    /// not the emptying of its space.
     pub fn make_unreadable(&self, space: Space, key: &[u8]) {
         self.lock().disk.unreadable.insert((space, key.to_vec()));
     }
@@ -282,6 +283,13 @@ impl Store for MemoryStore {
             disk::check_readable(&unreadable, space, key)?;
             Ok(visit(key, value))
         })
+    }
+
+    fn empty(&self, space: Space) -> Result<(), StoreError> {
+        delete_all(self, space)?;
+        // Damage goes with the bytes that it was in.
+        self.lock().disk.unreadable.retain(|(of, _)| *of != space);
+        Ok(())
     }
 
     fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {

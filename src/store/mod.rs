@@ -28,6 +28,9 @@ mod conformance;
 #[cfg(test)]
 #[cfg(feature = "rocksdb")]
 mod rocks_disk_tests;
+#[cfg(test)]
+#[cfg(feature = "rocksdb")]
+mod rocks_emptying_tests;
 
 use std::io;
 use std::ops::ControlFlow;
@@ -50,6 +53,8 @@ pub enum Space {
 impl Space {
     /// All spaces, in the order of their numbers.
     pub const ALL: [Self; 4] = [Self::Meta, Self::Journal, Self::State, Self::Ids];
+    /// Those that hold nothing that the journal cannot give again.
+    pub const DERIVED: [Self; 2] = [Self::State, Self::Ids];
 
     /// The name under which the space is stored; never changes.
     #[must_use]
@@ -60,6 +65,12 @@ impl Space {
             Self::State => "state",
             Self::Ids => "ids",
         }
+    }
+
+    /// Whether the journal can give again what the space holds.
+    #[must_use]
+    pub fn is_derived(self) -> bool {
+        Self::DERIVED.contains(&self)
     }
 }
 
@@ -176,6 +187,19 @@ pub trait Store: Send + Sync + 'static {
         })
     }
 
+    /// Empties a space that the journal can give again, durably, whatever is damaged in it: nothing that it held is read, by
+    /// this or by anything later. Nobody else uses the space meanwhile. After a crash it holds what it held, or nothing; where
+    /// a store has no way of its own, any part of it.
+    ///
+    /// # Errors
+    /// When it cannot; the store must not be used further.
+    ///
+    /// # Panics
+    /// When the space is none of [`Space::DERIVED`].
+    fn empty(&self, space: Space) -> Result<(), StoreError> {
+        delete_all(self, space)
+    }
+
     /// Replaces the mark: a few bytes kept and synced apart from everything else, so that they can prove that the rest
     /// is complete. Atomic: after a crash the old or the new mark is read.
     ///
@@ -196,6 +220,16 @@ pub trait Store: Send + Sync + 'static {
     fn place(&self) -> String {
         "memory".to_owned()
     }
+}
+
+/// Empties a space by deleting what is in it: for a store in which nothing can be damaged, or nothing but single keys.
+fn delete_all(store: &(impl Store + ?Sized), space: Space) -> Result<(), StoreError> {
+    assert!(space.is_derived(), "the journal cannot give {} again", space.name());
+    let mut batch = Batch::default();
+    // No key of a run is as long as this, and none of an entity begins so: all of them are below it.
+    batch.delete_range(space, [], [u8::MAX; 16]);
+    store.write(&batch, Durability::Deferred)?;
+    store.flush(space)
 }
 
 /// A shared store is a store, so that wrappers and their users can hold the same one.
@@ -220,6 +254,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).sweep(space, from, to, visit)
     }
 
+    fn empty(&self, space: Space) -> Result<(), StoreError> {
+        (**self).empty(space)
+    }
+
     fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
         (**self).write_mark(mark)
     }
@@ -233,8 +271,17 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
 }
 
+/// What is damaged, as far as an error tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// What this space holds.
+    In(Space),
+    /// Something, or more than one space.
+    Somewhere,
+}
+
 /// Why a store cannot be opened or used. `Display` is a sentence for an operator.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process holds the data directory.
     #[error("the data directory {path} is in use by another process")]
@@ -257,10 +304,12 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Bytes are not what was written.
-    #[error("the data in {path} is damaged: {reason}")]
+    #[error("the data in {path} is damaged{}: {reason}", in_words(.space))]
     Damaged {
         /// The data directory or the file in it.
         path: PathBuf,
+        /// The space whose bytes they are, where that is known.
+        space: Option<Space>,
         /// What is wrong with which part.
         reason: String,
     },
@@ -282,7 +331,40 @@ pub enum StoreError {
     },
 }
 
+/// Where the damage is, as a part of a sentence.
+fn in_words(space: &Option<Space>) -> &'static str {
+    match space {
+        Some(Space::Meta) => " in the space meta",
+        Some(Space::Journal) => " in the space journal",
+        Some(Space::State) => " in the space state",
+        Some(Space::Ids) => " in the space ids",
+        None => "",
+    }
+}
+
 impl StoreError {
+    /// What is damaged, if that is what it says.
+    #[must_use]
+    pub fn damage(&self) -> Option<Damage> {
+        match self {
+            Self::Damaged { space, .. } => Some(space.map_or(Damage::Somewhere, Damage::In)),
+            Self::Locked { .. }
+            | Self::ReadOnly { .. }
+            | Self::DiskFull { .. }
+            | Self::Io { .. }
+            | Self::Latched { .. } => None,
+        }
+    }
+
+    /// The same, with the space that damage lies in, if it is damage and does not say so yet.
+    #[must_use]
+    pub fn in_space(self, found: Space) -> Self {
+        match self {
+            Self::Damaged { path, space: None, reason } => Self::Damaged { path, space: Some(found), reason },
+            other => other,
+        }
+    }
+
     /// Classifies a failure of the operating system. `path` is what was touched, `operation` a noun phrase.
     #[must_use]
     pub fn from_io(path: &Path, operation: &'static str, error: &io::Error) -> Self {
@@ -328,6 +410,22 @@ mod tests {
                 .to_string()
                 .starts_with("the data directory /data cannot be written or opened by this user: ")
         );
+    }
+
+    #[test]
+    fn damage_says_in_which_space_it_lies_where_that_is_known() {
+        let damaged = StoreError::Damaged { path: "/data".into(), space: None, reason: "a bit".to_owned() };
+        assert_eq!(damaged.to_string(), "the data in /data is damaged: a bit");
+        assert_eq!(damaged.damage(), Some(Damage::Somewhere));
+        let damaged = damaged.in_space(Space::Ids);
+        assert_eq!(damaged.to_string(), "the data in /data is damaged in the space ids: a bit");
+        assert_eq!(damaged.in_space(Space::State).damage(), Some(Damage::In(Space::Ids)), "it was known before");
+        assert_eq!(classify(BAD_SECTOR).in_space(Space::Ids).damage(), None, "a failed disk is no damage");
+    }
+
+    #[test]
+    fn what_the_journal_holds_or_rests_on_is_not_derived() {
+        assert_eq!(Space::ALL.map(Space::is_derived), [false, false, true, true]);
     }
 
     #[test]

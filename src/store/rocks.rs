@@ -13,6 +13,10 @@
 //! If a loss of power leaves the very last record with holes instead of cut short, opening refuses although nothing
 //! acknowledged is lost: the two cannot be told apart here, and refusing is the safe mistake.
 //!
+//! A space that the journal can give again is emptied by dropping its column family and making it anew: what is deleted key by
+//! key stays in its tables until they are merged, and merging reads them. Merging one that is damaged stops the whole database.
+//! Dropping and making are one step each; a crash between them is made good by the next opening.
+//!
 //! RocksDB may try by itself to go on after a full disk. That is of no consequence: `CheckedStore` has latched by then,
 //! the failed batch is in none of the memory tables, and the process leaves.
 //!
@@ -21,12 +25,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, ChecksumType, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompactionStyle,
-    DBCompressionType, DBRawIterator, DBRecoveryMode, ErrorKind, FlushOptions, LogLevel, Options, ReadOptions,
-    WriteBatch, WriteOptions, properties,
+    BlockBasedOptions, BoundColumnFamily, Cache, ChecksumType, ColumnFamilyDescriptor, DBCompactionStyle,
+    DBCompressionType, DBRecoveryMode, DBWithThreadMode, ErrorKind, FlushOptions, LogLevel, MultiThreaded, Options,
+    ReadOptions, WriteBatch, WriteOptions, properties,
 };
 
 use super::direct::takes_direct_writes;
@@ -46,6 +51,9 @@ const SWEEP_READAHEAD_BYTES: usize = 2 << 20;
 
 /// Memory tables of one space: the one written to and those being written out.
 const MEMTABLES_MAX: i32 = 4;
+
+/// The database. A space can be dropped and made anew while others hold it.
+type Database = DBWithThreadMode<MultiThreaded>;
 
 /// What a deployment may want to change. Everything else about RocksDB is fixed below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +86,10 @@ impl Default for RocksOptions {
 /// The store on disk. Dropping it writes out what was deferred, closes the database and frees the data directory.
 pub struct RocksStore {
     // Dropped in this order: the directory must be held until the database is closed.
-    database: DB,
+    database: Database,
     mark: MarkFile,
     directory: DataDirectory,
+    making: Making,
 }
 
 impl std::fmt::Debug for RocksStore {
@@ -96,6 +105,20 @@ impl RocksStore {
     /// [`StoreError::Locked`] when another process holds it, [`StoreError::ReadOnly`] and [`StoreError::DiskFull`] when
     /// it cannot be written, [`StoreError::Damaged`] when a part is missing or not what was written.
     pub fn open(path: &Path, options: &RocksOptions) -> Result<Self, StoreError> {
+        Self::open_to_empty(path, options, &[])
+    }
+
+    /// Opens the store, of which some spaces are about to be emptied (see [`Store::empty`]) because of damage in them. Until
+    /// they are, none of their tables is merged; and where a table of theirs keeps the database from opening at all, they are
+    /// emptied here, if everything else is as it should be.
+    ///
+    /// # Errors
+    /// As [`RocksStore::open`].
+    ///
+    /// # Panics
+    /// When one of the spaces is none of [`Space::DERIVED`].
+    pub fn open_to_empty(path: &Path, options: &RocksOptions, spaces: &[Space]) -> Result<Self, StoreError> {
+        assert!(spaces.iter().all(|space| space.is_derived()), "the journal cannot give {spaces:?} again");
         let directory = DataDirectory::claim(path)?;
         let mark_path = path.join(MARK_FILE);
         let database_path = path.join(DATABASE_DIRECTORY);
@@ -118,8 +141,15 @@ impl RocksStore {
         if !may_create && !has_database {
             return Err(damaged(path, "there is a high-water mark but no database"));
         }
-        let database = open_database(path, options, may_create)?;
-        Ok(Self { database, mark, directory })
+        let making = Making::new(path, options);
+        let database = match making.open(may_create, spaces) {
+            Err(error) if error.damage().is_some() && !spaces.is_empty() => {
+                making.drop_spaces(spaces).and_then(|()| making.open(may_create, &[]))
+            }
+            opened => opened,
+        };
+        let database = database.map_err(|error| making.locate(error))?;
+        Ok(Self { database, mark, directory, making })
     }
 
     /// Makes a copy of the store in a directory of its own, which must not exist and lie on the same file system to be
@@ -158,12 +188,12 @@ impl RocksStore {
     /// # Errors
     /// When RocksDB cannot tell.
     pub fn approximate_journal_bytes(&self) -> Result<u64, StoreError> {
-        let family = self.family(Space::Journal);
+        let family = self.family(Space::Journal)?;
         let mut sum = 0;
         for property in [properties::LIVE_SST_FILES_SIZE, properties::CUR_SIZE_ALL_MEM_TABLES] {
             let value = self
                 .database
-                .property_int_value_cf(family, property)
+                .property_int_value_cf(&family, property)
                 .map_err(|error| self.failed("the reading of a property", &error))?;
             sum += value.unwrap_or(0);
         }
@@ -184,7 +214,8 @@ impl RocksStore {
         direction: Direction,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
-        let mut rows: DBRawIterator<'_> = self.database.raw_iterator_cf_opt(self.family(space), options);
+        let family = self.family(space)?;
+        let mut rows = self.database.raw_iterator_cf_opt(&family, options);
         match direction {
             Direction::Forward => rows.seek(from),
             Direction::Backward => rows.seek_for_prev(from),
@@ -199,15 +230,29 @@ impl RocksStore {
             }
         }
         // The end of a scan looks the same as damage until asked.
-        rows.status().map_err(|error| self.failed("a scan", &error))
+        rows.status().map_err(|error| translate(self.path(), "a scan", &error).in_space(space))
     }
 
-    fn family(&self, space: Space) -> &ColumnFamily {
-        self.database.cf_handle(space.name()).expect("opening opens the column family of every space")
+    /// The column family of a space. There always is one, unless emptying the space has failed between its two halves.
+    fn family(&self, space: Space) -> Result<Arc<BoundColumnFamily<'_>>, StoreError> {
+        let family = self.database.cf_handle(space.name());
+        family.ok_or_else(|| damaged(self.path(), "the space was dropped, and not made anew").in_space(space))
     }
 
+    /// What failed may be the merging of any space's tables, of which the next call is told.
     fn failed(&self, operation: &'static str, error: &rocksdb::Error) -> StoreError {
-        translate(self.path(), operation, error)
+        let failure = translate(self.path(), operation, error);
+        match self.space_of_table_in(error.as_ref()) {
+            Some(space) => failure.in_space(space),
+            None => failure,
+        }
+    }
+
+    /// The space that a table is of which a message names.
+    fn space_of_table_in(&self, message: &str) -> Option<Space> {
+        let tables = self.database.live_files().ok()?;
+        let named = tables.into_iter().find(|table| message.contains(&table.name))?;
+        Space::ALL.into_iter().find(|space| space.name() == named.column_family_name)
     }
 }
 
@@ -216,10 +261,10 @@ impl Store for RocksStore {
         let mut translated = WriteBatch::default();
         for op in &batch.ops {
             match op {
-                Op::Put { space, key, value } => translated.put_cf(self.family(*space), key, value),
-                Op::Delete { space, key } => translated.delete_cf(self.family(*space), key),
+                Op::Put { space, key, value } => translated.put_cf(&self.family(*space)?, key, value),
+                Op::Delete { space, key } => translated.delete_cf(&self.family(*space)?, key),
                 Op::DeleteRange { space, from, to } if from < to => {
-                    translated.delete_range_cf(self.family(*space), from, to);
+                    translated.delete_range_cf(&self.family(*space)?, from, to);
                 }
                 // RocksDB would log a reversed range and then fail to apply it.
                 Op::DeleteRange { .. } => {}
@@ -232,13 +277,13 @@ impl Store for RocksStore {
         let mut options = FlushOptions::default();
         // Returning before the table is synced would promise what is not so.
         options.set_wait(true);
-        self.database.flush_cf_opt(self.family(space), &options).map_err(|error| self.failed("a flush", &error))
+        self.database.flush_cf_opt(&self.family(space)?, &options).map_err(|error| self.failed("a flush", &error))
     }
 
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.database
-            .get_cf_opt(self.family(space), key, &read_options())
-            .map_err(|error| self.failed("a read", &error))
+            .get_cf_opt(&self.family(space)?, key, &read_options())
+            .map_err(|error| translate(self.path(), "a read", &error).in_space(space))
     }
 
     fn scan(&self, space: Space, from: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
@@ -256,6 +301,14 @@ impl Store for RocksStore {
         self.visit_rows(space, options, from, Direction::Forward, visit)
     }
 
+    fn empty(&self, space: Space) -> Result<(), StoreError> {
+        assert!(space.is_derived(), "the journal cannot give {} again", space.name());
+        self.database
+            .drop_cf(space.name())
+            .and_then(|()| self.making.make(&self.database, space))
+            .map_err(|error| self.failed("the emptying of a space", &error))
+    }
+
     fn write_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
         self.mark.write(mark)
     }
@@ -269,28 +322,118 @@ impl Store for RocksStore {
     }
 }
 
-fn open_database(path: &Path, options: &RocksOptions, may_create: bool) -> Result<DB, StoreError> {
-    let cache = Cache::new_lru_cache(options.block_cache_bytes);
-    let families = families(options, &cache);
-    let mut database = database_options(options, may_create);
-    // What is written out is seldom read soon: in the page cache it would take memory and be copied once more, which costs
-    // more than all else about writing out.
-    let own = path.join(DATABASE_DIRECTORY);
-    // The database may lie on a file system of its own. Where it is about to be made it lies on that of the data directory.
-    let probed = if own.is_dir() { &own } else { path };
-    database.set_use_direct_io_for_flush_and_compaction(takes_direct_writes(probed));
-    DB::open_cf_descriptors(&database, &own, families).map_err(|error| translate(path, OPENING, &error))
+/// How the database is opened, and its spaces are made.
+struct Making {
+    /// The data directory.
+    path: PathBuf,
+    options: RocksOptions,
+    cache: Cache,
 }
 
-/// The column families of all spaces, and the one that RocksDB insists on.
-fn families(options: &RocksOptions, cache: &Cache) -> Vec<ColumnFamilyDescriptor> {
-    let mut families: Vec<ColumnFamilyDescriptor> = Space::ALL
-        .iter()
-        .map(|&space| ColumnFamilyDescriptor::new(space.name(), family_options(space, options, cache)))
-        .collect();
-    // Nothing is ever written to it, so the options of the smallest space will do.
-    families.push(ColumnFamilyDescriptor::new("default", family_options(Space::Meta, options, cache)));
-    families
+impl Making {
+    fn new(path: &Path, options: &RocksOptions) -> Self {
+        let cache = Cache::new_lru_cache(options.block_cache_bytes);
+        Self { path: path.to_path_buf(), options: *options, cache }
+    }
+
+    fn database_path(&self) -> PathBuf {
+        self.path.join(DATABASE_DIRECTORY)
+    }
+
+    fn failed(&self, error: &rocksdb::Error) -> StoreError {
+        translate(&self.path, OPENING, error)
+    }
+
+    /// Opens the database with all of its spaces. Of some no table is merged.
+    fn open(&self, may_create: bool, unmerged: &[Space]) -> Result<Database, StoreError> {
+        let missing = if may_create { Vec::new() } else { self.missing()? };
+        let families = self.families(&missing, unmerged);
+        let database =
+            Database::open_cf_descriptors(&self.database_options(may_create), self.database_path(), families)
+                .map_err(|error| self.failed(&error))?;
+        for space in missing {
+            self.make(&database, space).map_err(|error| self.failed(&error))?;
+        }
+        Ok(database)
+    }
+
+    /// The derived spaces that a crash has left dropped, and not made anew.
+    fn missing(&self) -> Result<Vec<Space>, StoreError> {
+        let names =
+            Database::list_cf(&Options::default(), self.database_path()).map_err(|error| self.failed(&error))?;
+        let is_missing = |space: &Space| !names.iter().any(|name| name == space.name());
+        Ok(Space::DERIVED.into_iter().filter(is_missing).collect())
+    }
+
+    /// Makes a space that is not there.
+    fn make(&self, database: &Database, space: Space) -> Result<(), rocksdb::Error> {
+        database.create_cf(space.name(), &family_options(space, &self.options, &self.cache))
+    }
+
+    /// Opens everything but some spaces to read it, as strictly as ever, logs included. Nothing is changed.
+    fn check_without(&self, spaces: &[Space]) -> Result<(), StoreError> {
+        let left_out = [spaces, self.missing()?.as_slice()].concat();
+        let families = self.families(&left_out, &[]);
+        Database::open_cf_descriptors_read_only(&self.database_options(false), self.database_path(), families, false)
+            .map(drop)
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// Drops spaces of which a table keeps the database from opening; the next opening makes them anew.
+    fn drop_spaces(&self, spaces: &[Space]) -> Result<(), StoreError> {
+        self.check_without(spaces)?;
+        let missing = self.missing()?;
+        let mut lenient = self.database_options(false);
+        // Whatever is not looked at strictly now has just been, but for the spaces that go.
+        lenient.set_paranoid_checks(false);
+        let families = self.families(&missing, &Space::ALL);
+        let database = Database::open_cf_descriptors(&lenient, self.database_path(), families)
+            .map_err(|error| self.failed(&error))?;
+        for space in spaces.iter().filter(|space| !missing.contains(space)) {
+            database.drop_cf(space.name()).map_err(|error| self.failed(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Says of damage that keeps the database from opening in which space it lies, if it opens without that one.
+    fn locate(&self, error: StoreError) -> StoreError {
+        if error.damage().is_none() {
+            return error;
+        }
+        match Space::DERIVED.into_iter().find(|space| self.check_without(&[*space]).is_ok()) {
+            Some(space) => error.in_space(space),
+            None => error,
+        }
+    }
+
+    /// The column families of all spaces but some, and the one that RocksDB insists on.
+    fn families(&self, left_out: &[Space], unmerged: &[Space]) -> Vec<ColumnFamilyDescriptor> {
+        let mut families: Vec<ColumnFamilyDescriptor> = Space::ALL
+            .into_iter()
+            .filter(|space| !left_out.contains(space))
+            .map(|space| {
+                let mut family = family_options(space, &self.options, &self.cache);
+                family.set_disable_auto_compactions(unmerged.contains(&space));
+                ColumnFamilyDescriptor::new(space.name(), family)
+            })
+            .collect();
+        // Nothing is ever written to it, so the options of the smallest space will do.
+        let default = family_options(Space::Meta, &self.options, &self.cache);
+        families.push(ColumnFamilyDescriptor::new("default", default));
+        families
+    }
+
+    fn database_options(&self, may_create: bool) -> Options {
+        let mut database = database_options(&self.options, may_create);
+        // What is written out is seldom read soon: in the page cache it would take memory and be copied once more, which
+        // costs more than all else about writing out.
+        let own = self.database_path();
+        // The database may lie on a file system of its own. Where it is about to be made it lies on that of the data
+        // directory.
+        let probed = if own.is_dir() { &own } else { &self.path };
+        database.set_use_direct_io_for_flush_and_compaction(takes_direct_writes(probed));
+        database
+    }
 }
 
 /// Options of the database as a whole.
@@ -457,16 +600,14 @@ fn classify(path: &Path, operation: &'static str, kind: &ErrorKind, text: &str) 
         return StoreError::ReadOnly { path, reason };
     }
     match kind {
-        ErrorKind::Corruption => StoreError::Damaged { path, reason },
-        ErrorKind::InvalidArgument | ErrorKind::NotSupported if operation == OPENING => {
-            StoreError::Damaged { path, reason }
-        }
+        ErrorKind::Corruption => damaged(&path, text),
+        ErrorKind::InvalidArgument | ErrorKind::NotSupported if operation == OPENING => damaged(&path, text),
         ErrorKind::IOError => {
             let detail = text.strip_prefix("IO error: ").unwrap_or(text);
             if detail.starts_with("No space left on device") {
                 StoreError::DiskFull { path }
             } else if detail.starts_with("No such file or directory") {
-                StoreError::Damaged { path, reason }
+                damaged(&path, text)
             } else if detail.starts_with("lock hold by current process") || detail.starts_with("While lock file") {
                 StoreError::Locked { path }
             } else if DENIALS.iter().any(|denial| text.ends_with(denial)) {
@@ -480,7 +621,7 @@ fn classify(path: &Path, operation: &'static str, kind: &ErrorKind, text: &str) 
 }
 
 fn damaged(path: &Path, reason: &str) -> StoreError {
-    StoreError::Damaged { path: path.to_path_buf(), reason: reason.to_owned() }
+    StoreError::Damaged { path: path.to_path_buf(), space: None, reason: reason.to_owned() }
 }
 
 fn exists(path: &Path) -> Result<bool, StoreError> {
@@ -503,116 +644,4 @@ fn has_tables(path: &Path) -> Result<bool, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rocksdb::statistics::Ticker;
-
-    use super::*;
-    use crate::store::conformance;
-
-    conformance::tests!(|| {
-        let directory = tempfile::tempdir().unwrap();
-        (RocksStore::open(directory.path(), &RocksOptions::default()).unwrap(), directory)
-    });
-
-    #[test]
-    fn the_statuses_of_rocksdb_are_told_apart() {
-        let classify = |kind, text| classify(Path::new("/data"), "a write", &kind, text);
-        let full = "IO error: No space left on device: While appending to file: /data/rocks/000004.log: No space left \
-                    on device";
-        assert!(matches!(classify(ErrorKind::IOError, full), StoreError::DiskFull { .. }));
-        let missing = "IO error: No such file or directory: While open a file for random read: /data/rocks/000009.sst: \
-                       No such file or directory";
-        assert!(matches!(classify(ErrorKind::IOError, missing), StoreError::Damaged { .. }));
-        let held = "IO error: While lock file: /data/rocks/LOCK: Resource temporarily unavailable";
-        assert!(matches!(classify(ErrorKind::IOError, held), StoreError::Locked { .. }));
-        let fixed = "IO error: While open a file for appending: /data/rocks/000004.log: Read-only file system";
-        assert!(matches!(classify(ErrorKind::IOError, fixed), StoreError::ReadOnly { .. }));
-        let broken = "IO error: While fdatasync: /data/rocks/000004.log: Input/output error";
-        assert!(matches!(classify(ErrorKind::IOError, broken), StoreError::Io { operation: "a write", .. }));
-        let changed = "Corruption: block checksum mismatch";
-        assert!(matches!(classify(ErrorKind::Corruption, changed), StoreError::Damaged { .. }));
-        let refused = "Invalid argument: Column families not opened: other";
-        assert!(matches!(classify(ErrorKind::InvalidArgument, refused), StoreError::Io { .. }));
-        assert!(matches!(
-            super::classify(Path::new("/data"), OPENING, &ErrorKind::InvalidArgument, refused),
-            StoreError::Damaged { .. }
-        ));
-        // A file of another user, such as what a command that ran as root has left behind, is no damage.
-        let foreign = "While opening a file for sequentially reading: /data/rocks/OPTIONS-000007: Permission denied";
-        for (kind, said) in [
-            (ErrorKind::InvalidArgument, "Invalid argument: IO error"),
-            (ErrorKind::Corruption, "Corruption: IO error"),
-            (ErrorKind::IOError, "IO error"),
-        ] {
-            let told = super::classify(Path::new("/data"), OPENING, &kind, &format!("{said}: {foreign}"));
-            assert!(matches!(told, StoreError::ReadOnly { .. }), "{told:?}");
-        }
-    }
-
-    /// The lock of RocksDB itself, should something other than a store hold the database.
-    #[test]
-    fn a_database_that_another_program_holds_is_locked() {
-        let directory = tempfile::tempdir().unwrap();
-        drop(RocksStore::open(directory.path(), &RocksOptions::default()).unwrap());
-        let options = RocksOptions::default();
-        let _holder = open_database(directory.path(), &options, false).unwrap();
-        assert!(matches!(RocksStore::open(directory.path(), &options), Err(StoreError::Locked { .. })));
-    }
-
-    /// A database with the store's options that also counts what it does.
-    fn counted(directory: &Path, options: &RocksOptions) -> (Options, DB) {
-        let mut counted = database_options(options, true);
-        counted.enable_statistics();
-        let families = families(options, &Cache::new_lru_cache(options.block_cache_bytes));
-        let database = DB::open_cf_descriptors(&counted, directory.join(DATABASE_DIRECTORY), families).unwrap();
-        (counted, database)
-    }
-
-    #[test]
-    fn a_synced_write_syncs_the_log_and_a_deferred_one_leaves_it_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let (counted, database) = counted(directory.path(), &RocksOptions::default());
-        let family = database.cf_handle(Space::Journal.name()).unwrap();
-        let mut seen = Vec::new();
-        for durability in [Durability::Synced, Durability::Synced, Durability::Deferred, Durability::Synced] {
-            let before = [Ticker::WalFileSynced, Ticker::WriteWithWal].map(|ticker| counted.get_ticker_count(ticker));
-            let mut batch = WriteBatch::default();
-            batch.put_cf(family, b"key", b"value");
-            database.write_opt(batch, &write_options(durability)).unwrap();
-            let after = [Ticker::WalFileSynced, Ticker::WriteWithWal].map(|ticker| counted.get_ticker_count(ticker));
-            seen.push([after[0] - before[0], after[1] - before[1]]);
-        }
-        assert_eq!(seen, [[1, 1], [1, 1], [0, 0], [1, 1]]);
-    }
-
-    /// A journal is written to the log, written out once, and then only moved: twice its size plus overhead.
-    #[test]
-    fn the_journal_is_written_about_twice() {
-        let directory = tempfile::tempdir().unwrap();
-        let options = RocksOptions { journal_memtable_bytes: 1 << 20, ..RocksOptions::default() };
-        let (counted, database) = counted(directory.path(), &options);
-        let family = database.cf_handle(Space::Journal.name()).unwrap();
-
-        let frame = vec![7; 16 << 10];
-        let mut payload_bytes = 0;
-        for position in 0..4_096u64 {
-            let mut batch = WriteBatch::default();
-            batch.put_cf(family, position.to_be_bytes(), &frame);
-            payload_bytes += 8 + frame.len() as u64;
-            let mut unsynced = WriteOptions::default();
-            unsynced.set_sync(false);
-            database.write_opt(batch, &unsynced).unwrap();
-        }
-        database.flush_cf(family).unwrap();
-        database.wait_for_compact(&rocksdb::WaitForCompactOptions::default()).unwrap();
-
-        let logged = counted.get_ticker_count(Ticker::WalFileBytes);
-        let flushed = counted.get_ticker_count(Ticker::FlushWriteBytes);
-        let merged = counted.get_ticker_count(Ticker::CompactWriteBytes);
-        assert_eq!(merged, 0, "tables of the journal are moved, never rewritten");
-        let written_percent = (logged + flushed + merged) * 100 / payload_bytes;
-        assert!((200..=205).contains(&written_percent), "written {written_percent} % of the payload");
-        let deepest = database.live_files().unwrap().iter().map(|file| file.level).max();
-        assert!(deepest > Some(0), "tables do leave level zero");
-    }
-}
+mod tests;

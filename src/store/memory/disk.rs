@@ -124,7 +124,7 @@ impl Disk {
     /// The mark, unless it is damaged.
     pub fn read_mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
         if self.is_mark_damaged {
-            return Err(damaged("the mark cannot be read"));
+            return Err(damaged(None, "the mark cannot be read"));
         }
         Ok(self.mark.clone())
     }
@@ -336,13 +336,13 @@ pub fn walk(view: &View, from: &[u8], direction: Direction, visit: &mut Examine<
 /// Refuses a key that was made unreadable.
 pub fn check_readable(unreadable: &Unreadable, space: Space, key: &[u8]) -> Result<(), StoreError> {
     if !unreadable.is_empty() && unreadable.contains(&(space, key.to_vec())) {
-        return Err(damaged("a value cannot be read"));
+        return Err(damaged(Some(space), "a value cannot be read"));
     }
     Ok(())
 }
 
-fn damaged(reason: &str) -> StoreError {
-    StoreError::Damaged { path: PathBuf::from("(memory)"), reason: reason.to_owned() }
+fn damaged(space: Option<Space>, reason: &str) -> StoreError {
+    StoreError::Damaged { path: PathBuf::from("(memory)"), space, reason: reason.to_owned() }
 }
 
 #[cfg(test)]
