@@ -89,6 +89,10 @@ pub(super) fn replay(
         }
         Ok(())
     })?;
+    if start < end {
+        // What the threads still had in hand is applied now.
+        tell(end);
+    }
     let Reading { next, chain, replayed, .. } = reading;
     match chain {
         Some((hash, epoch)) => (world.end, world.hash, world.epoch) = (next, hash, epoch),
