@@ -221,7 +221,8 @@ pub(super) fn open(store: &dyn Store, on_read: &mut dyn FnMut(u64)) -> Result<Op
     })
 }
 
-/// The first run id in the store at or after the given one. Jumps over the blocks: they are never read here.
+/// The first run id in the store at or after the given one. Jumps over the blocks but the first, which the store may read to
+/// find its key.
 fn first_run_from(store: &dyn Store, run_id: u64) -> Result<Option<u64>, IdError> {
     let mut found = None;
     store.scan(Space::Ids, &store_key(run_id, 0), Direction::Forward, &mut |key, _| {
