@@ -218,7 +218,8 @@ fn find_second_use(
     Ok(first.map(|(_, finding)| finding))
 }
 
-/// Reads the history once more, up to a record, for a part of the ids. It has been judged: only ids are looked at.
+/// Reads the history once more, up to a record, for a part of the ids. It has been judged: only ids are looked at, and what is
+/// wrong behind that record is for the first reading to say.
 fn read_ids(
     journal: &StoreJournal,
     world: &World,
@@ -226,14 +227,13 @@ fn read_ids(
     until: Position,
     on_progress: &mut dyn FnMut(Position),
 ) -> Result<Option<Finding>, JournalError> {
-    read_frames(|visit| journal.sweep(Position(0), visit), &mut |frame| {
-        if frame.header.position > until {
-            return Ok(ControlFlow::Break(()));
-        }
+    let mut is_there = false;
+    let found = read_frames(|visit| journal.sweep(Position(0), visit), &mut |frame| {
         frame.for_each(|view| {
             if view.position > until {
                 return Ok(());
             }
+            is_there |= view.position == until;
             let place = Place::of(frame.header.position, view);
             match decode(view.bytes, &world.dictionary) {
                 Ok(Record::Entry(entry)) => once.entry(&world.dictionary, &entry, place),
@@ -250,8 +250,10 @@ fn read_ids(
             }
         })?;
         on_progress(frame.end());
-        Ok(ControlFlow::Continue(()))
-    })
+        // The frame behind it is not so much as looked at: it need not be whole.
+        Ok(if frame.end() > until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(found.filter(|found| found.class == FindingClass::Once || !is_there))
 }
 
 fn state_figures(report: &mut VerifyReport, judge: &Judge<'_>) {

@@ -9,7 +9,7 @@ use crate::support::counted::CountedStore;
 use crate::support::edge::Accrue;
 use crate::support::forge::Forge;
 use crate::support::{Ledger, Setup, programs, verify_store};
-use crate::{first_finding, middle, original};
+use crate::{first_finding, keys, middle, original, position_of, value_length};
 use tallystick::audit::verify::{FindingClass, Reading, TimeZoneRelease, VerifyOptions, VerifyReport, verify};
 use tallystick::journal::Journal;
 use tallystick::journal::log::StoreJournal;
@@ -108,6 +108,26 @@ fn what_is_found_does_not_depend_on_the_memory_for_ids() {
         }
     }
     assert!(once_count >= 2, "{once_count}");
+}
+
+/// The reading that looks for ids ends where the first one ended, and says nothing of what lies behind that.
+#[test]
+fn what_is_damaged_behind_the_first_finding_does_not_take_its_place() {
+    let mut damaged_count = 0;
+    for (name, damage) in FORGERIES {
+        let store = original();
+        damage(&store);
+        let found = verify_with(VerifyOptions::MEMORY_BYTES_DEFAULT, &store).0.findings.remove(0);
+        let Some(behind) = keys(&store).into_iter().find(|key| position_of(key) > found.frame) else { continue };
+        let at = value_length(&store, &behind) / 2;
+        assert!(store.alter(Space::Journal, &behind, |bytes| bytes[at] ^= 1), "{name}");
+        damaged_count += 1;
+        let expected = verify_with(VerifyOptions::MEMORY_BYTES_DEFAULT, &store).0.findings;
+        for memory_bytes in LITTLE {
+            assert_eq!(verify_with(memory_bytes, &store).0.findings, expected, "{name}: {memory_bytes} bytes");
+        }
+    }
+    assert!(damaged_count > 10, "{damaged_count}");
 }
 
 /// A record uses both ids of another again: the first of them is named, also where the two fall in different parts.
