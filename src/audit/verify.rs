@@ -126,9 +126,11 @@ pub fn verify(
     let identity = Identity::read(&**store)?.ok_or(VerifyError::NoIdentity)?;
     let journal = StoreJournal::new(store.clone());
     let mut report = VerifyReport::default();
-    let end = known_end(&journal)?;
+    let known_end = known_end(&journal)?;
+    // For progress, which can do without.
+    let end = known_end.unwrap_or(Position(0));
 
-    let once = Once::new(identity.id_hasher(), end.0, options.memory_bytes);
+    let once = Once::new(identity.id_hasher(), known_end, options.memory_bytes);
     let count = once.is_whole().then_some(1);
     let mut judge = Judge::new(&journal, &identity, once);
     let read = read_frames(|visit| journal.read(Position(0), visit), &mut |frame| {
@@ -159,13 +161,18 @@ pub fn verify(
     Ok(report)
 }
 
-/// Where the journal seems to end: for progress, and for how much memory is worth having.
-fn known_end(journal: &StoreJournal) -> Result<Position, JournalError> {
+/// Where the journal seems to end: for progress, and for how much memory is worth having. `None` where nothing says it.
+fn known_end(journal: &StoreJournal) -> Result<Option<Position>, JournalError> {
     match journal.end() {
-        Ok((end, _)) => Ok(end),
+        Ok((end, _)) => Ok(Some(end)),
         // The reading comes to it and says what is wrong.
-        Err(JournalError::Frame(error)) => Ok(error.position),
-        Err(JournalError::Store(StoreError::Damaged { .. })) => Ok(Position(0)),
+        Err(JournalError::Frame(error)) if error.position > Position(0) => Ok(Some(error.position)),
+        // A key that is none stands for no position. Much may lie before it, and the mark knows how much.
+        Err(JournalError::Frame(_) | JournalError::Store(StoreError::Damaged { .. })) => match journal.read_high_water() {
+            Ok(mark) => Ok(mark.map(|mark| mark.end)),
+            Err(JournalError::Store(StoreError::Damaged { .. })) => Ok(None),
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     }
 }

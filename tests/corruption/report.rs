@@ -180,6 +180,42 @@ fn how_often_a_history_is_read_does_not_follow_its_length() {
     assert_eq!(reading_count(20), 1, "all of its ids have room");
 }
 
+/// What does not say how long it is is not taken for a history that fits.
+#[test]
+fn an_end_that_cannot_be_read_leaves_the_memory_for_ids_bounded() {
+    let (ledger, disk) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&programs::program("", "", ""));
+    for index in 0..200 {
+        ledger.edge().accrue(&Accrue::simple(&format!("m-{}", index % 50), &format!("t-{index}"), 100));
+    }
+    ledger.stop();
+    let rows: [(&str, fn(&MemoryStore)); 2] = [
+        ("the last frame", |store| {
+            store.make_unreadable(Space::Journal, &keys(store).pop().expect("there are frames"));
+        }),
+        ("a key that is none", |store| store.overwrite(Space::Journal, &[0xff], b"")),
+    ];
+    for (name, damage) in rows {
+        for has_mark in [true, false] {
+            let store = disk.stop_cleanly();
+            damage(&store);
+            if !has_mark {
+                store.set_mark(None);
+            }
+            let verify_in = |memory_bytes: u64| {
+                let counted = CountedStore::on(&store);
+                let shared: Arc<dyn Store> = counted.clone();
+                let options = VerifyOptions { memory_bytes, check_snapshot: false };
+                let report = verify(&shared, &options, &mut |_, _| {}).expect("the rest can be read");
+                (report.findings, counted.take().journal_readings)
+            };
+            let (expected, _) = verify_in(1 << 20);
+            assert!(!expected.is_empty(), "{name}");
+            assert_eq!(verify_in(4_096), (expected, 2), "{name}, with a mark: {has_mark}");
+        }
+    }
+}
+
 #[test]
 fn a_report_can_be_read_by_programs() {
     let store = original();
