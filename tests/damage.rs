@@ -484,7 +484,7 @@ async fn a_damaged_block_of_the_index_of_ids_stops_the_ledger_until_the_index_is
         assert_names_the_way_out(&fail_at_an_old_id(&site, &oracle, &commands).await);
     }
     let server = site.start_with(&[("rebuild_ids", "")]).await;
-    assert!(server.errors().contains("the index of ids is made anew"), "{}", server.errors());
+    assert!(server.errors().contains("the index of ids was emptied, and is made anew"), "{}", server.errors());
     let clients = server.connect().await;
     oracle.check_after_restart(&clients, 0).await;
     assert_eq!(server.terminate().await.code, Some(0));
