@@ -426,21 +426,22 @@ impl Running {
             let _ = life.wait_for(|life| *life == Life::Failed).await;
         };
         threads.finish(if has_failed { FAILURE_PATIENCE } else { FAREWELL }, failed).await;
-        let stopping = engine.clone();
-        let stopped = tokio::task::spawn_blocking(move || stopping.stop());
+        let (stopping, noted) = (engine.clone(), failure.clone());
+        // A read that failed stops no thread of the ledger, and is no less its end.
+        let stopped = tokio::task::spawn_blocking(move || stopping.stop_looking(|| noted.get().cloned()));
         let stopped = if has_failed {
             tokio::time::timeout(FAILURE_PATIENCE, stopped).await.ok().and_then(Result::ok).flatten()
         } else {
             stopped.await.map_err(|error| ServeError::Fault(error.to_string()))?
         };
         drop((engine, edge));
-        match (stopped, failure.get()) {
-            (Some(stopped), None) => {
+        match stopped {
+            Some((stopped, None)) => {
                 wait_for_close(&store).await;
                 Ok(stopped.end)
             }
-            // A read that failed stops no thread of the ledger, and is no less its end.
-            (_, cause) => Err(ServeError::Failed(cause.cloned().unwrap_or_default())),
+            Some((_, Some(cause))) => Err(ServeError::Failed(cause)),
+            None => Err(ServeError::Failed(failure.get().cloned().unwrap_or_default())),
         }
     }
 }

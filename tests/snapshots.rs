@@ -10,7 +10,7 @@ use support::edge::Accrue;
 use support::rig::Rig;
 use support::{Ledger, NOON, NS_PER_DAY, Setup, assert_intact, programs, verify_store};
 use tallystick::ledger::decision::CellUse;
-use tallystick::ledger::types::{Day, Item, TimestampNs};
+use tallystick::ledger::types::{CellId, Day, Item, TimestampNs};
 use tallystick::limits;
 use tallystick::shard::job::Job;
 use tallystick::shard::snapshotter::{RunState, SnapshotRun};
@@ -158,6 +158,40 @@ fn a_snapshot_that_is_cut_short_among_its_names_harms_nobody() {
         assert_whole(&left);
         assert_whole(&left.crash(seed));
     }
+}
+
+#[test]
+fn very_many_cells_that_are_forgotten_go_a_few_in_one_step_and_before_anything_is_written() {
+    const FORGOTTEN: u16 = 40_000;
+    let store = CountedStore::on(&MemoryStore::new());
+    let mut rig = rig_on(store.clone(), STORE_CAP);
+    rig.accrue("m-0", 2_500, NOON);
+    rig.commit();
+    let old = *rig.shared.cells.copy().keys().next().expect("one was drawn on");
+    for earlier in 1..FORGOTTEN {
+        let cell = CellId { period: old.period - i32::from(earlier), ..old };
+        let used = CellUse { cell, version: 1, room_before: 25, used: 1, retain_until: Day(0) };
+        rig.shared.cells.hold(std::iter::once(cell)).take(&[used], 0);
+    }
+    let later = TimestampNs(NOON.0 + 100 * NS_PER_DAY);
+    rig.accrue("m-1", 100, later);
+    rig.commit();
+    store.take();
+    let Rig { shared, progress, dictionary, publications, .. } = &rig;
+    let (mut run, sinks) = SnapshotRun::begin(shared, progress, dictionary, publications, Saved::default(), 1, later);
+    for sink in sinks {
+        rig.worker.execute(Job::Snapshot(sink), 0);
+    }
+    let in_one_step = SLICES_A_STEP * limits::SNAPSHOT_SLICE_ENTITIES;
+    for expected in [in_one_step, usize::from(FORGOTTEN) - in_one_step] {
+        assert_eq!(rig.write_slices(&mut run), RunState::Going);
+        let counts = store.take();
+        assert!(counts.largest_batch() <= limits::SNAPSHOT_SLICE_ENTITIES, "{}", counts.largest_batch());
+        let all: usize = counts.state_batches.iter().map(Vec::len).sum();
+        assert_eq!((counts.keys(&CELLS).len(), all), (expected, expected));
+    }
+    rig.finish_snapshot(&mut run);
+    assert!(!store.take().keys(&[SYMBOL]).is_empty(), "what stays was written after that");
 }
 
 /// It comes back in the moment between being forgotten and being removed, and counts from one again as it did before.

@@ -81,9 +81,10 @@ pub(super) struct Once {
 }
 
 impl Once {
-    /// For the first reading of a history of so many records, with so much memory.
-    pub(super) fn new(hasher: IdHasher, record_count: u64, memory_bytes: u64) -> Self {
-        let ids_max = record_count.saturating_mul(IDS_PER_RECORD_MAX);
+    /// For the first reading of a history that ends there, with so much memory. One of an unknown length may be too long for
+    /// any.
+    pub(super) fn new(hasher: IdHasher, end: Option<Position>, memory_bytes: u64) -> Self {
+        let ids_max = end.map_or(u64::MAX, |end| end.0.saturating_mul(IDS_PER_RECORD_MAX));
         let sieve = (ids_max > ids_in(memory_bytes)).then(|| Sieve::new(memory_bytes, ids_max));
         let mut uses = HashMap::new();
         if sieve.is_none() {
@@ -257,10 +258,11 @@ mod tests {
         let bytes = 32 * 25;
         assert_eq!((ids_in(bytes), ids_in(2 * bytes - 1), ids_in(2 * bytes), ids_in(0)), (26, 26, 52, 1));
         assert_eq!(ids_in(1 << 30), 27_262_976, "what the documentation says of a gibibyte");
-        for (record_count, is_whole) in [(0, true), (13, true), (14, false), (u64::MAX, false)] {
-            assert_eq!(Once::new(hasher(), record_count, bytes).is_whole(), is_whole, "{record_count} records");
+        let rows = [(Some(0), true), (Some(13), true), (Some(14), false), (Some(u64::MAX), false), (None, false)];
+        for (end, is_whole) in rows {
+            assert_eq!(Once::new(hasher(), end.map(Position), bytes).is_whole(), is_whole, "{end:?} records");
         }
-        let mut once = Once::new(hasher(), 13, bytes);
+        let mut once = Once::new(hasher(), Some(Position(13)), bytes);
         let room = once.uses.capacity();
         assert!((26..56).contains(&room), "{room}");
         assert_eq!(once.end_first(), 0);
@@ -272,7 +274,7 @@ mod tests {
         // 16 KiB are enough for 416 ids at a time, or for seven bits for each of 16,000.
         for (id_count, again_count, readings) in [(1_000, 0, 1), (8_000, 100, 1), (8_000, 2_000, 6), (100_000, 0, 240)]
         {
-            let mut once = Once::new(hasher.clone(), id_count, 16 << 10);
+            let mut once = Once::new(hasher.clone(), Some(Position(id_count)), 16 << 10);
             let place = Place::at(Position(0));
             let keys = (0..id_count).chain(0..again_count).map(|id| hasher.transaction("north", &id.to_string()));
             keys.for_each(|key| {

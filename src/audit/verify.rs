@@ -126,9 +126,11 @@ pub fn verify(
     let identity = Identity::read(&**store)?.ok_or(VerifyError::NoIdentity)?;
     let journal = StoreJournal::new(store.clone());
     let mut report = VerifyReport::default();
-    let end = known_end(&journal)?;
+    let known_end = known_end(&journal)?;
+    // For progress, which can do without.
+    let end = known_end.unwrap_or(Position(0));
 
-    let once = Once::new(identity.id_hasher(), end.0, options.memory_bytes);
+    let once = Once::new(identity.id_hasher(), known_end, options.memory_bytes);
     let count = once.is_whole().then_some(1);
     let mut judge = Judge::new(&journal, &identity, once);
     let read = read_frames(|visit| journal.read(Position(0), visit), &mut |frame| {
@@ -159,13 +161,18 @@ pub fn verify(
     Ok(report)
 }
 
-/// Where the journal seems to end: for progress, and for how much memory is worth having.
-fn known_end(journal: &StoreJournal) -> Result<Position, JournalError> {
+/// Where the journal seems to end: for progress, and for how much memory is worth having. `None` where nothing says it.
+fn known_end(journal: &StoreJournal) -> Result<Option<Position>, JournalError> {
     match journal.end() {
-        Ok((end, _)) => Ok(end),
+        Ok((end, _)) => Ok(Some(end)),
         // The reading comes to it and says what is wrong.
-        Err(JournalError::Frame(error)) => Ok(error.position),
-        Err(JournalError::Store(StoreError::Damaged { .. })) => Ok(Position(0)),
+        Err(JournalError::Frame(error)) if error.position > Position(0) => Ok(Some(error.position)),
+        // A key that is none stands for no position. Much may lie before it, and the mark knows how much.
+        Err(JournalError::Frame(_) | JournalError::Store(StoreError::Damaged { .. })) => match journal.read_high_water() {
+            Ok(mark) => Ok(mark.map(|mark| mark.end)),
+            Err(JournalError::Store(StoreError::Damaged { .. })) => Ok(None),
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     }
 }
@@ -218,7 +225,8 @@ fn find_second_use(
     Ok(first.map(|(_, finding)| finding))
 }
 
-/// Reads the history once more, up to a record, for a part of the ids. It has been judged: only ids are looked at.
+/// Reads the history once more, up to a record, for a part of the ids. It has been judged: only ids are looked at, and what is
+/// wrong behind that record is for the first reading to say.
 fn read_ids(
     journal: &StoreJournal,
     world: &World,
@@ -226,14 +234,13 @@ fn read_ids(
     until: Position,
     on_progress: &mut dyn FnMut(Position),
 ) -> Result<Option<Finding>, JournalError> {
-    read_frames(|visit| journal.sweep(Position(0), visit), &mut |frame| {
-        if frame.header.position > until {
-            return Ok(ControlFlow::Break(()));
-        }
+    let mut is_there = false;
+    let found = read_frames(|visit| journal.sweep(Position(0), visit), &mut |frame| {
         frame.for_each(|view| {
             if view.position > until {
                 return Ok(());
             }
+            is_there |= view.position == until;
             let place = Place::of(frame.header.position, view);
             match decode(view.bytes, &world.dictionary) {
                 Ok(Record::Entry(entry)) => once.entry(&world.dictionary, &entry, place),
@@ -250,8 +257,10 @@ fn read_ids(
             }
         })?;
         on_progress(frame.end());
-        Ok(ControlFlow::Continue(()))
-    })
+        // The frame behind it is not so much as looked at: it need not be whole.
+        Ok(if frame.end() > until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(found.filter(|found| found.class == FindingClass::Once || !is_there))
 }
 
 fn state_figures(report: &mut VerifyReport, judge: &Judge<'_>) {

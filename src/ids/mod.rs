@@ -59,7 +59,7 @@ mod test_store;
 mod tests;
 mod writer;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub use grouping::Grouping;
 pub use key::{IdEntry, IdHasher, IdKey, PartnerIds};
@@ -279,6 +279,8 @@ pub struct IdIndex {
     work: Mutex<Work>,
     /// Below this position the index was complete on disk when it was opened.
     covered_then: Position,
+    /// The damage that a lookup came upon first: the run, and what is wrong with it.
+    damage: OnceLock<(u64, String)>,
 }
 
 impl IdIndex {
@@ -311,6 +313,7 @@ impl IdIndex {
             work: Mutex::new(Work::new(opened.next_run_id, options.merge_fan_in)),
             committed: Committed::new(options, opened),
             covered_then: covered,
+            damage: OnceLock::new(),
             store,
         };
         Ok((index, covered))
@@ -472,7 +475,12 @@ impl IdIndex {
     /// # Errors
     /// When the disk cannot be read, or a block is damaged.
     pub fn lookup(&self, key: IdKey) -> Result<Option<IdEntry>, IdError> {
-        Ok(self.committed.lookup(&*self.store, key)?.map(IdEntry::unpack))
+        let found = self.committed.lookup(&*self.store, key);
+        if let Err(IdError::Damaged { run_id, reason }) = &found {
+            // The first is the one that is told.
+            let _ = self.damage.set((*run_id, reason.clone()));
+        }
+        Ok(found?.map(IdEntry::unpack))
     }
 
     /// Announces that the ids of every record below `settled`, used and given back, have been committed or inserted.
@@ -485,9 +493,13 @@ impl IdIndex {
     /// [`IdIndex::settle`]. Call it from a thread that may wait for the disk, until nothing more waits.
     ///
     /// # Errors
-    /// When the store fails (it must not be used further) or a block is damaged.
+    /// When the store fails (it must not be used further) or a block is damaged. So it says from then on of damage that a lookup
+    /// came upon: whoever looks ids up has callers to answer, and whoever calls this decides what becomes of the index.
     pub fn maintain(&self, settled: Position) -> Result<Maintenance, IdError> {
         self.settle(settled);
+        if let Some((run_id, reason)) = self.damage.get() {
+            return Err(format::damaged(*run_id, reason.as_str()));
+        }
         let mut work = self.work.lock().expect("after a step that panicked the process must stop, not write more");
         let parts = Parts { store: &*self.store, committed: &self.committed };
         Ok(Maintenance { step: work.step(parts)? })

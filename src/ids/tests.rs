@@ -433,6 +433,32 @@ fn damage_elsewhere_is_none_that_making_the_index_anew_mends() {
     }
 }
 
+/// Whoever looks an id up only has an answer to give: the ledger comes to its end by what the work in the background says.
+#[test]
+fn damage_that_a_lookup_comes_upon_is_told_by_maintenance_from_then_on() {
+    type Look = fn(&IdIndex) -> Option<IdError>;
+    let rows: [(&str, Look); 3] = [
+        ("a claim", |index| index.claim(key(0)).err()),
+        ("several", |index| index.claim_many(&[key(0)], &mut Claiming::default()).err()),
+        ("a look", |index| index.lookup(key(0)).err()),
+    ];
+    for (name, look) in rows {
+        let store = Arc::new(TestStore::default());
+        let index = mostly_on_disk(&store, 20);
+        settle_down(&index, 20).unwrap();
+        // The indexes of blocks are below that of the filter.
+        let blocks = store.keys(Space::Ids).into_iter().filter(|key| key[8] < 0x80);
+        blocks.for_each(|block| store.flip(Space::Ids, &block, 1));
+        assert_eq!(index.maintain(Position(20)).unwrap().step, Step::Idle, "{name}: nothing has read them");
+        let found = look(&index).expect("the id is in a damaged block").to_string();
+        assert_eq!(index.stats().claim_count, 0, "{name}");
+        for _ in 0..2 {
+            let told = index.maintain(Position(20)).expect_err("the index is damaged");
+            assert!(told.is_rebuildable() && told.to_string() == found, "{name}: {told}");
+        }
+    }
+}
+
 #[test]
 fn a_wiped_index_opens_empty() {
     let store = Arc::new(TestStore::default());

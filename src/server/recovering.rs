@@ -68,8 +68,10 @@ pub(super) fn recover_with_progress(
         }
     };
     if config.rebuilds_ids {
-        tracing::warn!("the index of ids is made anew: first the journal is read through, then replayed as a whole");
+        tracing::warn!("the index of ids is to be made anew: first the journal is read through");
         empty_ids(store, &mut on_progress)?;
+        // From here on every start does the rest by itself.
+        tracing::warn!("the index of ids was emptied, and is made anew: the whole journal is replayed");
     }
     let source = if config.discards_snapshot { Source::Journal } else { Source::Snapshot };
     let recovered = recover_from(source, store, identity, &config.ids, config.workers, &mut on_progress)?;

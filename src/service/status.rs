@@ -268,10 +268,11 @@ impl From<JournalError> for Failure {
     }
 }
 
+/// So is a ledger whose index of ids is damaged: the index tells its owner.
 impl From<IdError> for Failure {
     fn from(error: IdError) -> Self {
         match error {
-            IdError::Store(_) => Self::OutcomeUnknown,
+            IdError::Store(_) | IdError::Damaged { .. } => Self::OutcomeUnknown,
             other => Self::internal(other),
         }
     }
@@ -335,6 +336,8 @@ mod tests {
         let stopped = || crate::store::StoreError::Latched { first: "the disk is full".to_owned() };
         assert_eq!(Failure::from(JournalError::Store(stopped())), Failure::OutcomeUnknown);
         assert_eq!(Failure::from(IdError::Store(stopped())), Failure::OutcomeUnknown);
+        let damaged = IdError::Damaged { run_id: 1, reason: "a bit".to_owned() };
+        assert_eq!(Failure::from(damaged), Failure::OutcomeUnknown);
         let fault = IdError::Options { reason: "too many" };
         assert!(matches!(Failure::from(fault), Failure::Internal(_)));
     }

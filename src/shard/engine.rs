@@ -417,6 +417,15 @@ impl Engine {
     /// # Panics
     /// When a thread panicked.
     pub fn stop(&self) -> Option<Stopped> {
+        self.stop_looking(|| {}).map(|(stopped, ())| stopped)
+    }
+
+    /// As [`Engine::stop`]. Has `look` look around once everything is durable: what is written after that may fail, and the stop
+    /// was in order all the same.
+    ///
+    /// # Panics
+    /// When a thread panicked.
+    pub fn stop_looking<T>(&self, look: impl FnOnce() -> T) -> Option<(Stopped, T)> {
         self.tell_to_stop();
         let workers = std::mem::take(&mut *self.workers.lock().expect("no holder panics"));
         if workers.is_empty() {
@@ -438,6 +447,7 @@ impl Engine {
         if self.signs.failed.load(Ordering::Acquire) {
             return None;
         }
+        let seen = look();
         let uses = self.shared.keys.look(Keys::uses);
         if !uses.is_empty() {
             // It may be behind anyway.
@@ -452,7 +462,7 @@ impl Engine {
             .shared
             .freezes
             .look(|freezes| world_digest(&shards, &self.shared.cells, &self.dictionary, &programs, freezes));
-        Some(Stopped { digest, end: self.progress.durable_end() })
+        Some((Stopped { digest, end: self.progress.durable_end() }, seen))
     }
 }
 

@@ -23,8 +23,8 @@ use crate::store::{Batch, Durability, Space, Store, StoreError};
 
 /// Slices of workers that may wait for their chunk to be durable, and as many others.
 const SLICES_WAITING_MAX: usize = 64;
-/// Slices that one step writes: whoever takes the steps has other things to do in between.
-const SLICES_WRITTEN_MAX: usize = 64;
+/// Batches that one step writes: whoever takes the steps has other things to do in between.
+const BATCHES_WRITTEN_MAX: usize = 64;
 
 /// The versions of the programme that are durable, with the positions of their records.
 pub type Publications = Arc<RwLock<Vec<(Position, Publication)>>>;
@@ -94,9 +94,10 @@ pub struct SnapshotRun {
     shared: Arc<Shared>,
     start: Position,
     entity_count: u64,
-    /// The day before which nothing is posted any more, and cells that are therefore needed no more: they go from the disk
-    /// with this snapshot.
-    forgotten: Option<(Day, Vec<CellId>)>,
+    /// The day before which nothing is posted any more, until that is noted on the disk.
+    forgotten: Option<Day>,
+    /// Cells that are therefore needed no more, and are still to go from the disk.
+    leaving: Vec<CellId>,
 }
 
 /// Days for which a cell is kept after the last on which a command could fall under it: commands may be on their way.
@@ -139,10 +140,8 @@ impl SnapshotRun {
         // By the time of what is durable, and by no clock that is ahead of it: the digest leaves cells out by the same. Where
         // the input is the clock, time may go back from one shard to another.
         let latest = reached.min(shared.cells.latest_posted());
-        let forgotten = (!shared.clock_is_input).then(|| {
-            let day = Day(utc_day(latest).0 - FORGET_AFTER_DAYS);
-            (day, shared.cells.forget(day))
-        });
+        let day = Day(utc_day(latest).0 - FORGET_AFTER_DAYS);
+        let leaving = if shared.clock_is_input { Vec::new() } else { shared.cells.forget(day) };
         let queue = Arc::new(Mutex::new(Queue::default()));
         let walk = ControlWalk::begin(shared, progress, dictionary, publications, saved);
         let sinks = (0..worker_count).map(|_| Box::new(Sink(queue.clone())) as Box<dyn SliceSink>).collect();
@@ -154,12 +153,14 @@ impl SnapshotRun {
             shared: shared.clone(),
             start,
             entity_count: 0,
-            forgotten,
+            forgotten: (!leaving.is_empty()).then_some(day),
+            leaving,
         };
         (run, sinks)
     }
 
-    /// Writes some of the slices that have become durable; when all are written, flushes and writes the marker.
+    /// Removes some of what goes, or writes some of the slices that have become durable; when all are written, flushes and
+    /// writes the marker.
     ///
     /// # Errors
     /// When the store fails; the marker before stays in force.
@@ -167,8 +168,10 @@ impl SnapshotRun {
     /// # Panics
     /// When a holder of a lock panicked.
     pub fn step(&mut self, store: &dyn Store, now: TimestampNs) -> Result<RunState, StoreError> {
-        self.let_go(store)?;
-        for _ in 0..SLICES_WRITTEN_MAX {
+        if !self.leaving.is_empty() {
+            return self.let_go(store).map(|()| RunState::Going);
+        }
+        for _ in 0..BATCHES_WRITTEN_MAX {
             let slice = match self.next_slice() {
                 Next::Slice(slice) => slice,
                 Next::NotYet => return Ok(RunState::Going),
@@ -186,13 +189,19 @@ impl SnapshotRun {
         Ok(RunState::Going)
     }
 
-    /// Removes what is needed no more, before anything is written: a cell that comes back meanwhile is written after that.
+    /// Removes some of what is needed no more. Nothing is written before all of it is gone: a cell that comes back meanwhile is
+    /// written after that.
     fn let_go(&mut self, store: &dyn Store) -> Result<(), StoreError> {
-        let Some((day, cells)) = self.forgotten.take().filter(|(_, cells)| !cells.is_empty()) else { return Ok(()) };
-        forgotten::write(store, day)?;
-        for cells in cells.chunks(self.shared.slice_entities) {
+        if let Some(day) = self.forgotten.take() {
+            forgotten::write(store, day)?;
+        }
+        for _ in 0..BATCHES_WRITTEN_MAX {
+            if self.leaving.is_empty() {
+                break;
+            }
+            let rest = self.leaving.len().saturating_sub(self.shared.slice_entities);
             let mut batch = Batch::default();
-            cells.iter().for_each(|cell| batch.delete(Space::State, cell_key(*cell)));
+            self.leaving.drain(rest..).for_each(|cell| batch.delete(Space::State, cell_key(cell)));
             store.write(&batch, Durability::Deferred)?;
         }
         Ok(())

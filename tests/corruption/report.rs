@@ -9,7 +9,7 @@ use crate::support::counted::CountedStore;
 use crate::support::edge::Accrue;
 use crate::support::forge::Forge;
 use crate::support::{Ledger, Setup, programs, verify_store};
-use crate::{first_finding, middle, original};
+use crate::{first_finding, keys, middle, original, position_of, value_length};
 use tallystick::audit::verify::{FindingClass, Reading, TimeZoneRelease, VerifyOptions, VerifyReport, verify};
 use tallystick::journal::Journal;
 use tallystick::journal::log::StoreJournal;
@@ -110,6 +110,26 @@ fn what_is_found_does_not_depend_on_the_memory_for_ids() {
     assert!(once_count >= 2, "{once_count}");
 }
 
+/// The reading that looks for ids ends where the first one ended, and says nothing of what lies behind that.
+#[test]
+fn what_is_damaged_behind_the_first_finding_does_not_take_its_place() {
+    let mut damaged_count = 0;
+    for (name, damage) in FORGERIES {
+        let store = original();
+        damage(&store);
+        let found = verify_with(VerifyOptions::MEMORY_BYTES_DEFAULT, &store).0.findings.remove(0);
+        let Some(behind) = keys(&store).into_iter().find(|key| position_of(key) > found.frame) else { continue };
+        let at = value_length(&store, &behind) / 2;
+        assert!(store.alter(Space::Journal, &behind, |bytes| bytes[at] ^= 1), "{name}");
+        damaged_count += 1;
+        let expected = verify_with(VerifyOptions::MEMORY_BYTES_DEFAULT, &store).0.findings;
+        for memory_bytes in LITTLE {
+            assert_eq!(verify_with(memory_bytes, &store).0.findings, expected, "{name}: {memory_bytes} bytes");
+        }
+    }
+    assert!(damaged_count > 10, "{damaged_count}");
+}
+
 /// A record uses both ids of another again: the first of them is named, also where the two fall in different parts.
 #[test]
 fn of_two_ids_of_one_record_the_first_is_named_however_little_memory_there_is() {
@@ -158,6 +178,42 @@ fn how_often_a_history_is_read_does_not_follow_its_length() {
     };
     assert_eq!((reading_count(200), reading_count(2_000)), (2, 2));
     assert_eq!(reading_count(20), 1, "all of its ids have room");
+}
+
+/// What does not say how long it is is not taken for a history that fits.
+#[test]
+fn an_end_that_cannot_be_read_leaves_the_memory_for_ids_bounded() {
+    let (ledger, disk) = Ledger::new(Setup::default());
+    let ledger = ledger.with_program(&programs::program("", "", ""));
+    for index in 0..200 {
+        ledger.edge().accrue(&Accrue::simple(&format!("m-{}", index % 50), &format!("t-{index}"), 100));
+    }
+    ledger.stop();
+    let rows: [(&str, fn(&MemoryStore)); 2] = [
+        ("the last frame", |store| {
+            store.make_unreadable(Space::Journal, &keys(store).pop().expect("there are frames"));
+        }),
+        ("a key that is none", |store| store.overwrite(Space::Journal, &[0xff], b"")),
+    ];
+    for (name, damage) in rows {
+        for has_mark in [true, false] {
+            let store = disk.stop_cleanly();
+            damage(&store);
+            if !has_mark {
+                store.set_mark(None);
+            }
+            let verify_in = |memory_bytes: u64| {
+                let counted = CountedStore::on(&store);
+                let shared: Arc<dyn Store> = counted.clone();
+                let options = VerifyOptions { memory_bytes, check_snapshot: false };
+                let report = verify(&shared, &options, &mut |_, _| {}).expect("the rest can be read");
+                (report.findings, counted.take().journal_readings)
+            };
+            let (expected, _) = verify_in(1 << 20);
+            assert!(!expected.is_empty(), "{name}");
+            assert_eq!(verify_in(4_096), (expected, 2), "{name}, with a mark: {has_mark}");
+        }
+    }
 }
 
 #[test]

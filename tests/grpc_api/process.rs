@@ -6,10 +6,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tallystick::clock::{Clock, SystemClock};
+use tallystick::ledger::types::{Position, TimestampNs};
 use tallystick::service::wire;
 use tallystick::service::wire::ledger_service_client::LedgerServiceClient;
+use tallystick::store::Store;
 use tallystick::store::faults::FaultyStore;
-use tallystick::store::memory::MemoryStore;
+use tallystick::store::memory::{FaultScript, MemoryStore};
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -54,6 +57,31 @@ async fn reflection_lists_the_services() {
     for name in ["tallystick.v1.LedgerService", "tallystick.v1.AdminService", "grpc.health.v1.Health"] {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
     }
+}
+
+/// The machine's clock, but no time goes by between two looks at it: what is to be done now and then is never due.
+struct Still(SystemClock);
+
+impl Clock for Still {
+    fn now(&self) -> TimestampNs {
+        self.0.now()
+    }
+
+    fn monotonic_ns(&self) -> i64 {
+        0
+    }
+}
+
+/// The last that a stop writes is the mark, which may be behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_is_in_order_though_the_mark_cannot_be_renewed_any_more() {
+    let script = FaultScript { fail_mark_at: Some(1), ..FaultScript::default() };
+    let store = Arc::new(MemoryStore::with_faults(script));
+    let mut shop = Shop::open_by(store.clone(), config(), Arc::new(Still(SystemClock::new()))).await;
+    shop.accrue(accrual("t-1", "a-1", 500)).await;
+    let end = shop.running.shutdown().await.expect("whatever was acknowledged is durable");
+    assert!(end > Position(0));
+    assert_eq!(store.read_mark().unwrap(), None, "it was to be written for the first time, and could not be");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -209,7 +209,7 @@ mod tests {
         };
         for (has_it, class) in [(Seq(0), None), (Seq(1), Some(FindingClass::Balance))] {
             let journal = StoreJournal::new(Arc::new(MemoryStore::new()));
-            let mut judge = Judge::new(&journal, &identity, Once::new(identity.id_hasher(), 0, 1));
+            let mut judge = Judge::new(&journal, &identity, Once::new(identity.id_hasher(), Some(Position(0)), 1));
             let ahead = PartnerAccount { seq: has_it, ..PartnerAccount::default() };
             judge.world.shards[0].partners.place_issuer(NORTH, WALLET, ahead);
             let (position, shard) = (Position(0), ShardId(0));
