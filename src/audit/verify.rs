@@ -168,11 +168,13 @@ fn known_end(journal: &StoreJournal) -> Result<Option<Position>, JournalError> {
         // The reading comes to it and says what is wrong.
         Err(JournalError::Frame(error)) if error.position > Position(0) => Ok(Some(error.position)),
         // A key that is none stands for no position. Much may lie before it, and the mark knows how much.
-        Err(JournalError::Frame(_) | JournalError::Store(StoreError::Damaged { .. })) => match journal.read_high_water() {
-            Ok(mark) => Ok(mark.map(|mark| mark.end)),
-            Err(JournalError::Store(StoreError::Damaged { .. })) => Ok(None),
-            Err(error) => Err(error),
-        },
+        Err(JournalError::Frame(_) | JournalError::Store(StoreError::Damaged { .. })) => {
+            match journal.read_high_water() {
+                Ok(mark) => Ok(mark.map(|mark| mark.end)),
+                Err(JournalError::Store(StoreError::Damaged { .. })) => Ok(None),
+                Err(error) => Err(error),
+            }
+        }
         Err(error) => Err(error),
     }
 }

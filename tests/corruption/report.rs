@@ -189,7 +189,8 @@ fn an_end_that_cannot_be_read_leaves_the_memory_for_ids_bounded() {
         ledger.edge().accrue(&Accrue::simple(&format!("m-{}", index % 50), &format!("t-{index}"), 100));
     }
     ledger.stop();
-    let rows: [(&str, fn(&MemoryStore)); 2] = [
+    type Row = (&'static str, fn(&MemoryStore));
+    let rows: [Row; 2] = [
         ("the last frame", |store| {
             store.make_unreadable(Space::Journal, &keys(store).pop().expect("there are frames"));
         }),
