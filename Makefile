@@ -32,7 +32,7 @@ demo: bootstrap-build ## Build, start an embedded ledger, play a day of a sample
 	@cargo run --release --locked -- demo
 
 .PHONY: test
-test: ## Run every check: format, lints, wire contract, tests, benchmarks compile, simulation, fuzzing
+test: ## Run every check: format, lints, wire contract, tests, examples, benchmarks compile, simulation, fuzzing
 	@tests/run.sh
 
 .PHONY: build

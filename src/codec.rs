@@ -110,6 +110,16 @@ const GROUP_LEAST: [u64; 4] = [0, 1 << 8, 1 << 16, 1 << 32];
 /// Appends a group of up to four integers: a byte with two bits for each, the first one's lowest, which say that it takes
 /// 1, 2, 4 or 8 bytes; then these, low bytes first. Read without a branch on how long each is ("group varint": J. Dean,
 /// "Challenges in Building Large-Scale Information Retrieval Systems", WSDM 2009).
+///
+/// ```
+/// use tallystick::codec::{Reader, put_group};
+///
+/// let mut bytes = Vec::new();
+/// put_group(&mut bytes, [7, 300]);
+/// // The first takes one byte, and the second two.
+/// assert_eq!(bytes, [0b01_00, 7, 44, 1]);
+/// assert_eq!(Reader::new(&bytes).group(), Ok([7, 300]));
+/// ```
 #[inline]
 pub fn put_group<const N: usize>(out: &mut Vec<u8>, values: [u64; N]) {
     const { assert!(N <= GROUP_VALUES_MAX, "a byte has two bits for each of four") };

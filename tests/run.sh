@@ -173,6 +173,7 @@ else
 fi
 step 'The simulator finds each deliberately broken variant of the write path' \
     cargo test --release --locked --no-default-features --features broken-variants --test simulation
+step 'The examples in comments run' cargo test --release --locked --doc
 step 'The benchmarks compile' cargo bench --locked --no-run
 if [ "$sim_seed_count" -gt 0 ]; then
     step 'The ledger survives simulated faults' tests/sim.sh

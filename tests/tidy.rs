@@ -419,20 +419,6 @@ fn nothing_is_left_for_later() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
-/// No run of the tests compiles examples in comments, so there are none: what is fenced off in one says that it is text.
-#[test]
-fn comments_give_no_examples_that_nobody_tries() {
-    let mut wrong = Vec::new();
-    for source in sources() {
-        let comments = source.text.lines().map(str::trim_start).filter(|line| line.starts_with("//"));
-        let fences = comments.filter_map(|line| line.trim_start_matches(['/', '!', ' ']).strip_prefix("```"));
-        // Each first of two opens what the second closes.
-        let opening = fences.step_by(2).filter(|kind| *kind != "text");
-        wrong.extend(opening.map(|kind| format!("{} has an example of {kind:?}", source.path)));
-    }
-    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
-}
-
 #[test]
 fn every_file_says_what_it_is_for() {
     let mut wrong = Vec::new();
