@@ -2,7 +2,8 @@
 //!
 //! What must stay true: a frame is taken out whole or passes whole; the head of a frame, the headers of a call, and settings
 //! pass only when they are complete, so that it can be told what they belong to, and what they state is known before the
-//! transport acknowledges it; what follows of a call that was taken out is taken out too.
+//! transport acknowledges it, but for those that are longer than may be held, behind which nothing is refused; what follows of a
+//! call that was taken out is taken out too.
 
 use std::io;
 
