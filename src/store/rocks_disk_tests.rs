@@ -54,7 +54,7 @@ fn positions(store: &dyn Store, bytes: usize) -> Vec<u64> {
         .collect()
 }
 
-fn copy_directory(from: &Path, to: &Path) {
+pub(super) fn copy_directory(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

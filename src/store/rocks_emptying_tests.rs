@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::conformance::rows;
 use super::rocks::{RocksOptions, RocksStore};
+use super::rocks_disk_tests::copy_directory;
 use super::{Batch, Damage, Direction, Durability, Space, Store, StoreError};
 use crate::ids::IdIndex;
 use crate::snapshot;
@@ -71,19 +72,6 @@ fn flip(path: &Path, at: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[at] ^= 1;
     fs::write(path, bytes).unwrap();
-}
-
-fn copy_directory(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_directory(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// A directory with as many tables of a space as are left unmerged, one of them with a changed bit in its first block.
